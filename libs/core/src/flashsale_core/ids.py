@@ -1,0 +1,54 @@
+"""Identifiers: their alphabets, and the keyed hash that makes an order id out of a request."""
+
+import base64
+import hashlib
+import hmac
+import re
+from typing import NamedTuple, NewType
+
+SaleId = NewType("SaleId", str)
+UserId = NewType("UserId", str)
+OrderId = NewType("OrderId", str)
+PaymentId = NewType("PaymentId", str)
+
+# No '|', ':', '{' or '}' in a sale id: it is part of key names and of the members of the deadlines set.
+SALE_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$"
+REQUEST_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+PAYMENT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+ORDER_ID_LENGTH = 20
+
+_SALE = re.compile(SALE_ID_PATTERN)
+_ORDER = re.compile(rf"^[A-Za-z0-9_-]{{{ORDER_ID_LENGTH}}}$")
+
+
+class OrderRef(NamedTuple):
+    """An order as the outside names it: `<sale>.<order id>`, so that an id alone says which shard knows it."""
+
+    sale_id: SaleId
+    order_id: OrderId
+
+    def __str__(self) -> str:
+        return f"{self.sale_id}.{self.order_id}"
+
+
+def order_id(key: bytes, sale_id: str, user_id: str, request_id: str) -> OrderId:
+    """The order id of a request: 120 bits of HMAC-SHA-256 (RFC 2104), base64url, 20 characters.
+
+    The same request always gives the same id, so idempotency needs no second key; without `key` nobody can name another's order.
+    The parts cannot run into each other: none of their alphabets has a zero byte.
+    """
+    digest = hmac.digest(key, f"{sale_id}\0{user_id}\0{request_id}".encode(), hashlib.sha256)
+    return OrderId(base64.urlsafe_b64encode(digest[:15]).decode())
+
+
+def parse_order_ref(text: str) -> OrderRef | None:
+    """The order that `text` names, or None when it cannot name one."""
+    sale, _, order = text.rpartition(".")
+    if _SALE.match(sale) and _ORDER.match(order):
+        return OrderRef(SaleId(sale), OrderId(order))
+    return None
+
+
+def is_sale_id(text: str) -> bool:
+    return _SALE.match(text) is not None

@@ -1,0 +1,83 @@
+"""The HTTP side of a worker: /metrics, /healthz and /readyz on a small threaded server beside its event loop.
+
+Health asks the loop itself, from outside: a blocked loop does not answer, and that is the failure liveness is for.
+"""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import make_wsgi_app
+
+Check = Callable[[], Awaitable[None]]
+"""Raises when the service is not ready; the exception's text becomes the answer."""
+
+PROBE_TIMEOUT_SECONDS = 3.0
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+        pass
+
+
+@contextmanager
+def serve_probes(host: str, port: int, ready: Check) -> Iterator[int]:
+    """Serve until the block ends; yields the port in use. Call from the running event loop."""
+    server = make_server(
+        host,
+        port,
+        _application(asyncio.get_running_loop(), ready),
+        server_class=_Server,
+        handler_class=_Quiet,
+    )
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _application(loop: asyncio.AbstractEventLoop, ready: Check) -> Any:
+    metrics: Any = make_wsgi_app()
+
+    async def alive() -> None:
+        return None
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        match environ["PATH_INFO"]:
+            case "/metrics":
+                return metrics(environ, start_response)
+            case "/healthz":
+                return _answer(loop, alive, start_response)
+            case "/readyz":
+                return _answer(loop, ready, start_response)
+            case _:
+                start_response("404 Not Found", [("Content-Type", "text/plain")])
+                return [b"try /metrics, /healthz or /readyz\n"]
+
+    return application
+
+
+def _answer(loop: asyncio.AbstractEventLoop, check: Check, start_response: Any) -> Iterable[bytes]:
+    async def run() -> None:
+        await check()
+
+    future = asyncio.run_coroutine_threadsafe(run(), loop)
+    try:
+        future.result(PROBE_TIMEOUT_SECONDS)
+    except Exception as error:
+        future.cancel()
+        start_response("503 Service Unavailable", [("Content-Type", "text/plain"), ("Retry-After", "1")])
+        return [f"{error or type(error).__name__}\n".encode()]
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"ok\n"]

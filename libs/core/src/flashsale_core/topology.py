@@ -1,0 +1,177 @@
+"""The RabbitMQ topology: one place, as data.
+
+The local stack, the tests and the chart load `definitions()` into the broker; services only declare passively and fail loudly when a queue is missing.
+Queue type is the only queue argument; everything else is policy (https://www.rabbitmq.com/docs/policies), so it can be changed without deleting queues.
+"""
+
+import base64
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import Any
+
+EVENTS_EXCHANGE = "flashsale.events"
+TIMEOUTS_EXCHANGE = "flashsale.timeouts"
+UNROUTED_EXCHANGE = "flashsale.unrouted"
+PARKING_EXCHANGE = "flashsale.parking"
+
+ORDERS_QUEUE = "orders"
+TIMEOUT_QUEUE = "payment.timeout"
+UNROUTED_QUEUE = "unrouted"
+PARKED_ORDERS_QUEUE = "orders.parked"
+PARKED_TIMEOUT_QUEUE = "payment.timeout.parked"
+
+WINDOWS_DEFAULT = (15, 60, 120, 300, 600, 900, 1800)
+DELIVERY_LIMIT = 20
+WAIT_LENGTH_MAX = 1_000_000
+RESERVED_ROUTING_KEY = "order.reserved"
+
+
+def wait_queue(window_seconds: int) -> str:
+    return f"payment.wait.{window_seconds}"
+
+
+def reserved_routing_key(window_seconds: int) -> str:
+    return f"{RESERVED_ROUTING_KEY}.{window_seconds}"
+
+
+def queues(windows: Sequence[int]) -> list[str]:
+    waits = [wait_queue(window) for window in windows]
+    return [ORDERS_QUEUE, TIMEOUT_QUEUE, PARKED_ORDERS_QUEUE, PARKED_TIMEOUT_QUEUE, UNROUTED_QUEUE, *waits]
+
+
+def definitions(user: str, hashed_password: str, windows: Sequence[int], vhost: str = "/") -> dict[str, Any]:
+    """The broker's whole state as a definitions document (https://www.rabbitmq.com/docs/definitions)."""
+    return {
+        "users": [
+            {
+                "name": user,
+                "password_hash": hashed_password,
+                "tags": "",
+                "hashing_algorithm": "rabbit_password_hashing_sha256",
+            }
+        ],
+        "vhosts": [{"name": vhost}],
+        "permissions": [{"user": user, "vhost": vhost, "configure": "^$", "write": ".*", "read": ".*"}],
+        "exchanges": [_exchange(name, kind, vhost) for name, kind in _EXCHANGES],
+        "queues": [_queue(name, vhost) for name in queues(windows)],
+        "bindings": [_binding(source, queue, key, vhost) for source, queue, key in _bindings(windows)],
+        "policies": [_policy(vhost, *policy) for policy in _policies(windows)],
+    }
+
+
+def password_hash(password: str, salt: bytes | None = None) -> str:
+    """A password as the broker stores it (https://www.rabbitmq.com/docs/passwords): base64 of a 4-byte salt and SHA-256 of salt + password."""
+    salt = salt if salt is not None else os.urandom(4)
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+_EXCHANGES = (
+    (EVENTS_EXCHANGE, "topic"),
+    (TIMEOUTS_EXCHANGE, "topic"),
+    (UNROUTED_EXCHANGE, "fanout"),
+    (PARKING_EXCHANGE, "direct"),
+)
+
+
+def _bindings(windows: Sequence[int]) -> list[tuple[str, str, str]]:
+    waits = [(EVENTS_EXCHANGE, wait_queue(window), reserved_routing_key(window)) for window in windows]
+    # Every window is bound to `orders` by name: a window without a wait queue is unroutable as a whole, and goes to `unrouted` loudly.
+    reserved = [(EVENTS_EXCHANGE, ORDERS_QUEUE, reserved_routing_key(window)) for window in windows]
+    return [
+        *waits,
+        *reserved,
+        (EVENTS_EXCHANGE, ORDERS_QUEUE, "order.expired"),
+        (EVENTS_EXCHANGE, ORDERS_QUEUE, "order.cancelled"),
+        (EVENTS_EXCHANGE, ORDERS_QUEUE, "payment.recorded"),
+        (EVENTS_EXCHANGE, ORDERS_QUEUE, "sale.*"),
+        (TIMEOUTS_EXCHANGE, TIMEOUT_QUEUE, "#"),
+        (UNROUTED_EXCHANGE, UNROUTED_QUEUE, ""),
+        (PARKING_EXCHANGE, PARKED_ORDERS_QUEUE, ORDERS_QUEUE),
+        (PARKING_EXCHANGE, PARKED_TIMEOUT_QUEUE, TIMEOUT_QUEUE),
+    ]
+
+
+def _policies(windows: Sequence[int]) -> list[tuple[str, str, str, dict[str, Any]]]:
+    waits = [
+        (
+            f"wait-{window}",
+            rf"^payment\.wait\.{window}$",
+            "queues",
+            {
+                "message-ttl": window * 1000,
+                "dead-letter-exchange": TIMEOUTS_EXCHANGE,
+                "dead-letter-strategy": "at-least-once",
+                "overflow": "reject-publish",
+                "max-length": WAIT_LENGTH_MAX,
+            },
+        )
+        for window in windows
+    ]
+    # A message the broker gave up on (delivery-limit) goes where poison goes: parked, never dropped.
+    works = [
+        (
+            f"work-{queue.replace('.', '-')}",
+            f"^{queue.replace('.', chr(92) + '.')}$",
+            "queues",
+            {
+                "delivery-limit": DELIVERY_LIMIT,
+                "dead-letter-exchange": PARKING_EXCHANGE,
+                "dead-letter-routing-key": queue,
+                "dead-letter-strategy": "at-least-once",
+                "overflow": "reject-publish",
+            },
+        )
+        for queue in (ORDERS_QUEUE, TIMEOUT_QUEUE)
+    ]
+    events = (
+        "events",
+        rf"^{EVENTS_EXCHANGE.replace('.', chr(92) + '.')}$",
+        "exchanges",
+        {"alternate-exchange": UNROUTED_EXCHANGE},
+    )
+    return [*waits, *works, events]
+
+
+def _exchange(name: str, kind: str, vhost: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "vhost": vhost,
+        "type": kind,
+        "durable": True,
+        "auto_delete": False,
+        "internal": False,
+        "arguments": {},
+    }
+
+
+def _queue(name: str, vhost: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "vhost": vhost,
+        "durable": True,
+        "auto_delete": False,
+        "arguments": {"x-queue-type": "quorum"},
+    }
+
+
+def _binding(source: str, queue: str, key: str, vhost: str) -> dict[str, Any]:
+    return {
+        "source": source,
+        "vhost": vhost,
+        "destination": queue,
+        "destination_type": "queue",
+        "routing_key": key,
+        "arguments": {},
+    }
+
+
+def _policy(vhost: str, name: str, pattern: str, apply_to: str, definition: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "vhost": vhost,
+        "name": name,
+        "pattern": pattern,
+        "apply-to": apply_to,
+        "priority": 0,
+        "definition": definition,
+    }

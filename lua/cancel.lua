@@ -1,0 +1,51 @@
+#!lua
+--[[
+Purpose: Give holds back early, because their buyers said so.
+KEYS:
+  1 sale        hash    definition and counters
+  2 orders      hash    order id -> packed record
+  3 buyers      hash    user -> units held or bought
+  4 deadlines   zset    <sale>|<order id> by deadline in ms
+  5 outbox      stream  one entry for the batch
+ARGV:
+  1 sale_id     the sale's id
+  2 order_ids   cmsgpack array of order ids; 1..256 of them
+  3 clock_ms    empty for Redis TIME
+Returns: cmsgpack {now_ms, results}; a result is {result, quantity, deadline_ms}
+  result: cancelled replayed refused gone unknown_order
+]]
+-- @include lib/clock.lua
+-- @include lib/stock.lua
+-- @include lib/records.lua
+-- @include lib/outbox.lua
+-- @include lib/release.lua
+local keys = { sale = KEYS[1], orders = KEYS[2], buyers = KEYS[3], deadlines = KEYS[4], outbox = KEYS[5] }
+local sale_id, ids, now = ARGV[1], cmsgpack.unpack(ARGV[2]), now_ms(ARGV[3])
+
+local ANSWER = { R = 'cancelled', C = 'replayed', P = 'refused', X = 'gone' }
+local stock = load_stock(keys.sale)
+local records = stock and load_records(keys.orders, ids) or {}
+local results, released, listed = {}, {}, {}
+for i = 1, #ids do
+  local id = ids[i]
+  local record = records[id]
+  if not record then
+    results[i] = { 'unknown_order', 0, 0 }
+  elseif listed[id] then
+    results[i] = { 'replayed', record[QUANTITY], record[DEADLINE] }
+  else
+    results[i] = { ANSWER[record[STATE]], record[QUANTITY], record[DEADLINE] }
+    if record[STATE] == 'R' then
+      released[#released + 1] = id
+      listed[id] = true
+    end
+  end
+end
+
+if #released > 0 then
+  local broken = release(keys, sale_id, stock, records, released, 'C', 'order.cancelled', now)
+  if broken then
+    return broken
+  end
+end
+return cmsgpack.pack({ now, results })

@@ -1,0 +1,99 @@
+#!lua
+--[[
+Purpose: Create a sale or change it, fenced by owner and generation. A changed total moves `available` by the difference; live holds are never touched.
+KEYS:
+  1 sale        hash    definition and counters
+  2 sales       set     the sales of this shard
+  3 outbox      stream  one entry when something changed
+ARGV:
+  1 sale_id     the sale's id
+  2 definition  cmsgpack map: owner, generation (0: the next one), and any of total, starts_ms, ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds,
+                late_payment (refund, reacquire), state (open, paused); what is left out stays as it is, or takes its default in a new sale
+  3 clock_ms    empty for Redis TIME
+Returns: cmsgpack {now_ms, status, sale}; sale is the flat field/value list of the hash after the call, empty when there is no such sale
+  status: created changed unchanged not_owner stale_generation below_committed closed total_missing
+]]
+-- @include lib/clock.lua
+-- @include lib/stock.lua
+-- @include lib/outbox.lua
+local sale_key, sales_key, outbox_key = KEYS[1], KEYS[2], KEYS[3]
+local sale_id, wanted, now = ARGV[1], cmsgpack.unpack(ARGV[2]), now_ms(ARGV[3])
+
+local DEFAULTS = {
+  starts_ms = 0, ends_ms = 0, max_per_user = 0, hold_seconds = 300, rate_requests = 0, rate_seconds = 1,
+  late_payment = 'refund', state = 'open',
+}
+
+local function answer(status)
+  return cmsgpack.pack({ now, status, redis.call('HGETALL', sale_key) })
+end
+
+local function announce(status)
+  local message = { v = 1, type = 'sale.defined', sale = sale_id, at = now }
+  local flat = redis.call('HGETALL', sale_key)
+  for i = 1, #flat, 2 do
+    message[flat[i]] = tonumber(flat[i + 1]) or flat[i + 1]
+  end
+  -- Owners are names, even when they look like numbers.
+  message.owner = redis.call('HGET', sale_key, 'owner')
+  add_to_outbox(outbox_key, 'sale.defined', message)
+  return answer(status)
+end
+
+local stock = load_stock(sale_key)
+if not stock then
+  if not wanted.total then
+    return answer('total_missing')
+  end
+  local args = {
+    'owner', wanted.owner, 'generation', math.max(wanted.generation, 1), 'epoch', now,
+    'total', wanted.total, 'available', wanted.total, 'reserved', 0, 'sold', 0,
+  }
+  for field, default in pairs(DEFAULTS) do
+    args[#args + 1] = field
+    args[#args + 1] = wanted[field] or default
+  end
+  redis.call('HSET', sale_key, unpack(args))
+  redis.call('SADD', sales_key, sale_id)
+  return announce('created')
+end
+
+local f = redis.call('HMGET', sale_key, 'owner', 'generation', 'state')
+local owner, generation, state = f[1], tonumber(f[2]), f[3]
+if owner ~= wanted.owner then
+  return answer('not_owner')
+elseif wanted.generation ~= 0 and wanted.generation < generation then
+  return answer('stale_generation')
+elseif state == 'closed' then
+  return answer('closed')
+end
+
+local args = {}
+if wanted.total and wanted.total ~= stock.total then
+  if wanted.total < stock.reserved + stock.sold then
+    return answer('below_committed')
+  end
+  stock.available, stock.total = stock.available + wanted.total - stock.total, wanted.total
+  local broken = broken_stock(stock)
+  if broken then
+    return broken
+  end
+  args = { 'total', stock.total, 'available', stock.available }
+end
+for field in pairs(DEFAULTS) do
+  if wanted[field] and tostring(wanted[field]) ~= redis.call('HGET', sale_key, field) then
+    args[#args + 1] = field
+    args[#args + 1] = wanted[field]
+  end
+end
+local next_generation = wanted.generation
+if next_generation == 0 then
+  next_generation = #args > 0 and generation + 1 or generation
+end
+if #args == 0 and next_generation == generation then
+  return answer('unchanged')
+end
+args[#args + 1] = 'generation'
+args[#args + 1] = next_generation
+redis.call('HSET', sale_key, unpack(args))
+return announce('changed')

@@ -1,0 +1,26 @@
+-- Give the units of held orders back: the one way from reserved to expired or cancelled. `released` is a list of order ids whose records are held.
+local function release(keys, sale_id, stock, records, released, state, message_type, now)
+  local members, lines, changed = {}, {}, {}
+  for i = 1, #released do
+    local id, record = released[i], records[released[i]]
+    stock.available, stock.reserved = stock.available + record[QUANTITY], stock.reserved - record[QUANTITY]
+    record[STATE] = state
+    changed[id] = record
+    members[i] = sale_id .. '|' .. id
+    lines[i] = { id, record[USER], record[QUANTITY], record[DEADLINE], record[TRACE] }
+  end
+  local broken = broken_stock(stock)
+  if broken then
+    return broken
+  end
+  save_records(keys.orders, changed)
+  for i = 1, #released do
+    forget_units(keys.buyers, records[released[i]][USER], records[released[i]][QUANTITY])
+  end
+  redis.call('ZREM', keys.deadlines, unpack(members))
+  save_stock(keys.sale, stock)
+  add_to_outbox(keys.outbox, message_type, {
+    v = 1, type = message_type, sale = sale_id, epoch = stock.epoch, at = now, orders = lines,
+  })
+  return nil
+end

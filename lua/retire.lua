@@ -1,0 +1,56 @@
+#!lua
+--[[
+Purpose: End a sale in two steps: `close` takes no new order while holds settle or expire; `remove` deletes its keys once none is left.
+KEYS:
+  1 sale        hash    definition and counters
+  2 orders      hash    order id -> packed record
+  3 buyers      hash    user -> units held or bought
+  4 rate_even   hash    rate window
+  5 rate_odd    hash    rate window
+  6 sales       set     the sales of this shard
+  7 outbox      stream  one entry when the sale is closed or removed
+ARGV:
+  1 sale_id     the sale's id
+  2 action      close or remove
+  3 owner       who asks; must own the sale
+  4 clock_ms    empty for Redis TIME
+Returns: cmsgpack {now_ms, status, reserved}
+  status: closed removed unknown_sale not_owner not_closed holds_live
+]]
+-- @include lib/clock.lua
+-- @include lib/stock.lua
+-- @include lib/outbox.lua
+local sale_key, sales_key, outbox_key = KEYS[1], KEYS[6], KEYS[7]
+local sale_id, action, owner, now = ARGV[1], ARGV[2], ARGV[3], now_ms(ARGV[4])
+
+local stock = load_stock(sale_key)
+if not stock then
+  return cmsgpack.pack({ now, 'unknown_sale', 0 })
+end
+local f = redis.call('HMGET', sale_key, 'owner', 'state')
+if f[1] ~= owner then
+  return cmsgpack.pack({ now, 'not_owner', stock.reserved })
+end
+
+local function announce(state)
+  add_to_outbox(outbox_key, 'sale.retired', {
+    v = 1, type = 'sale.retired', sale = sale_id, epoch = stock.epoch, at = now, state = state,
+    total = stock.total, available = stock.available, reserved = stock.reserved, sold = stock.sold,
+  })
+end
+
+if action == 'close' then
+  if f[2] ~= 'closed' then
+    redis.call('HSET', sale_key, 'state', 'closed')
+    announce('closed')
+  end
+  return cmsgpack.pack({ now, 'closed', stock.reserved })
+elseif f[2] ~= 'closed' then
+  return cmsgpack.pack({ now, 'not_closed', stock.reserved })
+elseif stock.reserved > 0 then
+  return cmsgpack.pack({ now, 'holds_live', stock.reserved })
+end
+announce('removed')
+redis.call('UNLINK', sale_key, KEYS[2], KEYS[3], KEYS[4], KEYS[5])
+redis.call('SREM', sales_key, sale_id)
+return cmsgpack.pack({ now, 'removed', 0 })
