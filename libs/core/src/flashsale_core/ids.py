@@ -12,14 +12,16 @@ OrderId = NewType("OrderId", str)
 PaymentId = NewType("PaymentId", str)
 
 # No '|', ':', '{' or '}' in a sale id: it is part of key names and of the members of the deadlines set.
-SALE_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$"
-REQUEST_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
-PAYMENT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+# The end is a lookahead, not '$': Python's '$' also matches before a final newline, and \\Z is not known to JSON Schema's dialect.
+_END = r"(?![\s\S])"
+SALE_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}{_END}"
+USER_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._@+-]{{0,63}}{_END}"
+REQUEST_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._:-]{{0,127}}{_END}"
+PAYMENT_ID_PATTERN = REQUEST_ID_PATTERN
 ORDER_ID_LENGTH = 20
 
 _SALE = re.compile(SALE_ID_PATTERN)
-_ORDER = re.compile(rf"^[A-Za-z0-9_-]{{{ORDER_ID_LENGTH}}}$")
+_ORDER = re.compile(rf"^[A-Za-z0-9_-]{{{ORDER_ID_LENGTH}}}{_END}")
 
 
 class OrderRef(NamedTuple):

@@ -1,4 +1,7 @@
-"""Names of Redis keys. The shard tag in braces keeps all keys of one script call in one cluster slot (Redis Cluster specification, "hash tags")."""
+"""Names of Redis keys.
+
+The shard tag in braces keeps all keys of one script call in one cluster slot (Redis Cluster specification, "hash tags").
+"""
 
 import zlib
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """The RabbitMQ topology: one place, as data.
 
-The local stack, the tests and the chart load `definitions()` into the broker; services only declare passively and fail loudly when a queue is missing.
-Queue type is the only queue argument; everything else is policy (https://www.rabbitmq.com/docs/policies), so it can be changed without deleting queues.
+The local stack, the tests and the chart load `definitions()` into the broker; services only declare passively and fail loudly
+when a queue is missing. Queue type is the only queue argument; everything else is policy, so it can be changed without deleting
+queues (https://www.rabbitmq.com/docs/policies).
 """
 
 import base64
@@ -61,7 +62,10 @@ def definitions(user: str, hashed_password: str, windows: Sequence[int], vhost: 
 
 
 def password_hash(password: str, salt: bytes | None = None) -> str:
-    """A password as the broker stores it (https://www.rabbitmq.com/docs/passwords): base64 of a 4-byte salt and SHA-256 of salt + password."""
+    """A password as the broker stores it: base64 of a 4-byte salt and SHA-256 of salt + password.
+
+    https://www.rabbitmq.com/docs/passwords
+    """
     salt = salt if salt is not None else os.urandom(4)
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 

@@ -1,0 +1,1 @@
+"""The gateway: HTTP in, reservation in Redis, relay to RabbitMQ."""

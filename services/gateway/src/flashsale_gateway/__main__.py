@@ -1,0 +1,44 @@
+"""`python -m flashsale_gateway`: one process, one event loop, one uvicorn."""
+
+import sys
+
+import uvicorn
+
+from flashsale_core.errors import SettingsError
+from flashsale_core.logs import configure_logging
+from flashsale_gateway.app import Gateway
+from flashsale_gateway.settings import Settings, read_settings
+
+BACKLOG = 4096
+
+
+def main() -> int:
+    try:
+        settings = read_settings()
+    except SettingsError as error:
+        print(f"flashsale-gateway: {error}", file=sys.stderr)  # noqa: T201 - logging is not configured without settings
+        return 2
+    configure_logging(settings.log_level)
+    uvicorn.Server(server_config(settings)).run()
+    return 0
+
+
+def server_config(settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        Gateway(settings),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""The composition root: what the gateway is made of, what it opens, and in what order it closes."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from typing import Any
+
+from redis.exceptions import RedisError
+from standardwebhooks.webhooks import Webhook
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from flashsale_core.scripts import load_scripts, read_scripts
+from flashsale_core.tracing import Tracing, configure_tracing
+from flashsale_gateway import relay
+from flashsale_gateway.batching import Admission, Batcher
+from flashsale_gateway.orders import Orders, reserve_batch
+from flashsale_gateway.problems import Problem
+from flashsale_gateway.readiness import Readiness
+from flashsale_gateway.routes import ROUTES, Services
+from flashsale_gateway.settings import Settings
+from flashsale_gateway.store import Store, open_redis
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """The ASGI application: POST /order goes straight to its endpoint, all else through Starlette."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._orders: ASGIApp | None = None
+        self._starlette = Starlette(routes=ROUTES, lifespan=self._lifespan, exception_handlers=_HANDLERS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/order" and self._orders is not None:
+            await self._orders(scope, receive, send)
+        else:
+            await self._starlette(scope, receive, send)
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            app.state.services, self._orders = await _open(self._settings, stack)
+            yield
+
+
+async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, ASGIApp]:
+    """Open everything; the stack closes it in reverse: first what serves requests, last what they need."""
+    scripts = read_scripts(settings.lua_dir)
+    webhook = Webhook(settings.webhook_secret)
+    tracing = configure_tracing("flashsale-gateway")
+    stack.callback(tracing.shutdown)
+    redis = open_redis(settings.redis_url, settings.redis_timeout_seconds, settings.redis_connections_max)
+    stack.push_async_callback(redis.aclose)
+    with suppress(RedisError, OSError):
+        # Redis may come later than we do: readiness loads the scripts then.
+        await load_scripts(redis, scripts)
+    lag = relay.Lag(settings.outbox_lag_limit_ms)
+    await stack.enter_async_context(_background(relay.watch_lag(redis, settings.shards, lag)))
+    await stack.enter_async_context(_relaying(settings, lag, tracing))
+
+    store = Store(redis, scripts, settings.shards, settings.redis_timeout_seconds)
+    admission = Admission(settings.waiting_max)
+    reserve = Batcher(partial(reserve_batch, store), settings.batch_max, admission)
+    settle = Batcher(store.settle, settings.batch_max, admission)
+    cancel = Batcher(store.cancel, settings.batch_max, admission)
+    for batcher in (reserve, settle, cancel):
+        stack.push_async_callback(batcher.finish)
+    readiness = Readiness(redis, scripts, settings.redis_timeout_seconds, settings.require_durable_redis)
+    services = Services(store, settle, cancel, admission, readiness, webhook, settings, tracing)
+    return services, Orders(reserve, lag, settings, tracing)
+
+
+@asynccontextmanager
+async def _relaying(settings: Settings, lag: relay.Lag, tracing: Tracing) -> AsyncIterator[None]:
+    redis = open_redis(settings.redis_url, settings.redis_timeout_seconds + settings.relay_block_ms / 1000, 4)
+    worker = relay.Relay(redis, settings, _instance(), lag, tracing)
+    task = asyncio.create_task(worker.run())
+    try:
+        yield
+    finally:
+        worker.stop()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(task, settings.relay_block_ms / 1000 + settings.relay_publish_timeout_seconds)
+        await worker.leave()
+        await redis.aclose()
+
+
+@asynccontextmanager
+async def _background(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(coroutine)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _instance() -> str:
+    """A name no other gateway has, now or later: what a dead one held must look abandoned."""
+    return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+def _on_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 - Starlette calls this for Problem only
+    return error.response()
+
+
+def _on_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    response = Problem("method_not_allowed" if error.status_code == 405 else "not_found").response()
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _on_fault(request: Request, error: Exception) -> Response:
+    log.error("request.failed", extra={"path": request.url.path}, exc_info=error)
+    return Problem("internal").response()
+
+
+_HANDLERS = {Problem: _on_problem, HTTPException: _on_http, Exception: _on_fault}

@@ -1,0 +1,102 @@
+"""Coalescing: items for one sale that arrive while a call for it is under way form the next batch.
+
+No timer: an idle lane calls as soon as the event loop has read what is already there, a busy one as soon as its call is back. Admission
+counts all that wait, over all lanes and kinds of call.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from flashsale_gateway.problems import Problem
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class Admission:
+    """A bound on how many requests wait for Redis at once."""
+
+    def __init__(self, waiting_max: int) -> None:
+        self.waiting = 0
+        self._waiting_max = waiting_max
+
+    def enter(self) -> None:
+        """Raises Problem(overloaded) at the bound."""
+        if self.waiting >= self._waiting_max:
+            raise Problem("overloaded")
+        self.waiting += 1
+
+    def leave(self, count: int) -> None:
+        self.waiting -= count
+
+
+class _Lane(Generic[Item, Answer]):
+    __slots__ = ("futures", "items")
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+        self.futures: list[asyncio.Future[Answer]] = []
+
+
+class Batcher(Generic[Item, Answer]):
+    """Gathers items per sale and hands them to `call(sale_id, items)`, at most `batch_max` at once and one call per sale at a time.
+
+    `call` answers in the order of the items; what it raises is raised to every one of them.
+    """
+
+    def __init__(self, call: Callable[[str, Sequence[Item]], Awaitable[Sequence[Answer]]], batch_max: int, admission: Admission) -> None:
+        self._call = call
+        self._batch_max = batch_max
+        self._admission = admission
+        self._lanes: dict[str, _Lane[Item, Answer]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, sale_id: str, item: Item) -> asyncio.Future[Answer]:
+        """Raises Problem(overloaded) when too many wait already."""
+        self._admission.enter()
+        loop = asyncio.get_running_loop()
+        lane = self._lanes.get(sale_id)
+        if lane is None:
+            lane = self._lanes[sale_id] = _Lane()
+            # Not at once: requests that the loop has already read from their sockets join this batch.
+            loop.call_soon(self._start, sale_id, lane)
+        future: asyncio.Future[Answer] = loop.create_future()
+        lane.items.append(item)
+        lane.futures.append(future)
+        return future
+
+    def _start(self, sale_id: str, lane: _Lane[Item, Answer]) -> None:
+        task = asyncio.get_running_loop().create_task(self._drain(sale_id, lane))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _drain(self, sale_id: str, lane: _Lane[Item, Answer]) -> None:
+        while lane.items:
+            items, lane.items = lane.items[: self._batch_max], lane.items[self._batch_max :]
+            futures, lane.futures = lane.futures[: self._batch_max], lane.futures[self._batch_max :]
+            try:
+                _deliver(futures, await self._call(sale_id, items))
+            except Exception as error:
+                _fail(futures, error)
+            finally:
+                self._admission.leave(len(items))
+        # Nothing can have been added since the check: there is no await between.
+        del self._lanes[sale_id]
+
+    async def finish(self) -> None:
+        """Wait until all that was submitted is answered."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+def _deliver(futures: Sequence[asyncio.Future[Answer]], answers: Sequence[Answer]) -> None:
+    for future, answer in zip(futures, answers, strict=True):
+        if not future.done():
+            future.set_result(answer)
+
+
+def _fail(futures: Sequence[asyncio.Future[Answer]], error: Exception) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)

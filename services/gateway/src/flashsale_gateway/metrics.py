@@ -1,0 +1,24 @@
+"""What an operator of a gateway must know. Label values are bounded: codes, script names, and at most SALES_MAX sales."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+SALES_MAX = 50
+
+ORDERS = Counter("flashsale_orders_total", "Orders answered, by outcome", ["outcome"])
+ORDER_SECONDS = Histogram("flashsale_order_seconds", "From the order's last body byte to its answer", buckets=_LATENCY_SECONDS)
+PAYMENTS = Counter("flashsale_payments_total", "Payment webhooks applied, by result", ["result"])
+CANCELS = Counter("flashsale_cancels_total", "Cancellations answered, by result", ["result"])
+BATCH_ORDERS = Histogram("flashsale_batch_orders", "Orders in one reserve call", buckets=_SIZES)
+SCRIPT_SECONDS = Histogram("flashsale_script_seconds", "One script call, as the gateway sees it", ["script"], buckets=_LATENCY_SECONDS)
+SCRIPT_REPEATS = Counter("flashsale_script_repeats_total", "Script calls repeated because the answer was lost", ["script"])
+WAITING = Gauge("flashsale_waiting_requests", "Requests waiting for Redis now")
+OUTBOX_LAG_SECONDS = Gauge("flashsale_outbox_lag_seconds", "Age of the oldest entry not yet confirmed by the broker")
+OUTBOX_ENTRIES = Gauge("flashsale_outbox_entries", "Entries in the outbox of all shards")
+PUBLISHED = Counter("flashsale_published_total", "Outbox entries confirmed by the broker")
+PUBLISH_FAILURES = Counter("flashsale_publish_failures_total", "Publishes refused, timed out or cut off, by reason", ["reason"])
+PUBLISH_SECONDS = Histogram("flashsale_publish_seconds", "From publish to confirm", buckets=_LATENCY_SECONDS)
+CLAIMED = Counter("flashsale_outbox_claimed_total", "Outbox entries taken over from a gateway that stopped")
+BROKER_UP = Gauge("flashsale_broker_up", "1 while the relay has a channel to the broker")
+SALE_STOCK = Gauge("flashsale_sale_stock_units", f"Units of a sale, by state; the first {SALES_MAX} sales by name", ["sale", "state"])

@@ -1,0 +1,238 @@
+"""The relay: outbox entries to RabbitMQ, each confirmed before it leaves the outbox.
+
+One consumer per gateway in one group per shard. An entry is published, confirmed, then acknowledged and deleted: a crash in
+between publishes it again, and its readers are idempotent. What a dead gateway held is claimed by the living.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractExchange
+from opentelemetry.trace import SpanKind
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from flashsale_core import topology, tracing
+from flashsale_core.keys import shard_keys
+from flashsale_core.messages import OrdersReserved, decode
+from flashsale_gateway import metrics
+from flashsale_gateway.problems import Problem
+from flashsale_gateway.settings import Settings
+
+GROUP = "relay"
+READ_COUNT = 64
+BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0)
+CLAIM_EVERY_SECONDS = 5.0
+LAG_EVERY_SECONDS = 0.5
+CONSUMER_IDLE_MS_MAX = 3_600_000
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    stream: str
+    entry_id: str
+    routing_key: str
+    body: bytes
+
+
+class Lag:
+    """Age of the oldest entry that is not handed on, and the limit past which no order is taken."""
+
+    def __init__(self, limit_ms: int) -> None:
+        self.ms = 0
+        self._limit_ms = limit_ms
+
+    def check(self) -> None:
+        """Raises Problem(outbox_lag) past the limit."""
+        if self.ms > self._limit_ms:
+            raise Problem("outbox_lag")
+
+
+class Relay:
+    def __init__(self, redis: Redis, settings: Settings, consumer: str, lag: Lag, trace: tracing.Tracing) -> None:
+        """`redis` is the relay's own: its reads block, and its socket timeout must be longer than they do."""
+        self._redis = redis
+        self._settings = settings
+        self._consumer = consumer
+        self._lag = lag
+        self._tracing = trace
+        self._streams = [shard_keys(shard).outbox for shard in range(settings.shards)]
+        self._in_flight = asyncio.Semaphore(settings.relay_in_flight_max)
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Relay until `stop`; every failure ends in another try, after a pause that grows to BACKOFF_SECONDS[-1]."""
+        failures = 0
+        while not self._stopping:
+            try:
+                async with asyncio.timeout(self._settings.relay_publish_timeout_seconds):
+                    connection = await aio_pika.connect(self._settings.amqp_url, heartbeat=10)
+                async with connection:
+                    channel = await connection.channel(publisher_confirms=True)
+                    failures = 0
+                    metrics.BROKER_UP.set(1)
+                    log.info("relay.connected", extra={"consumer": self._consumer})
+                    await self._pump(channel)
+            except Exception as error:
+                # The broad catch is the edge: whatever the broker or Redis did, the entries are still in the outbox.
+                log.warning("relay.interrupted", extra={"reason": type(error).__name__, "error": str(error)})
+                await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
+                failures += 1
+            finally:
+                metrics.BROKER_UP.set(0)
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    async def leave(self) -> None:
+        """Take the consumer out of the groups where it holds nothing; what it holds elsewhere will be claimed."""
+        for stream in self._streams:
+            with suppress(RedisError, OSError):
+                held = await self._redis.xpending_range(stream, GROUP, "-", "+", 1, consumername=self._consumer)
+                if not held:
+                    await self._redis.xgroup_delconsumer(stream, GROUP, self._consumer)
+
+    async def _pump(self, channel: AbstractChannel) -> None:
+        exchange = await channel.get_exchange(topology.EVENTS_EXCHANGE, ensure=True)
+        await _declared(channel, self._settings.payment_windows)
+        await self._create_groups()
+        # What this consumer read before it lost the broker comes first.
+        await self._publish_all(exchange, await self._read("0"))
+        claim_at = 0.0
+        while not self._stopping:
+            if perf_counter() >= claim_at:
+                await self._publish_all(exchange, await self._claim())
+                claim_at = perf_counter() + CLAIM_EVERY_SECONDS
+            await self._publish_all(exchange, await self._read(">"))
+            if channel.is_closed:
+                raise ConnectionError("the broker closed the channel")
+
+    async def _create_groups(self) -> None:
+        for stream in self._streams:
+            try:
+                await self._redis.xgroup_create(stream, GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
+
+    async def _read(self, start: str) -> list[Entry]:
+        block = self._settings.relay_block_ms if start == ">" else None
+        found = await self._redis.xreadgroup(GROUP, self._consumer, dict.fromkeys(self._streams, start), count=READ_COUNT, block=block)
+        return [entry for stream, entries in _pairs(found) for entry in _entries(_text(stream), entries)]
+
+    async def _claim(self) -> list[Entry]:
+        claimed: list[Entry] = []
+        for stream in self._streams:
+            answer = await self._redis.xautoclaim(stream, GROUP, self._consumer, self._settings.relay_claim_idle_ms, count=READ_COUNT)
+            claimed += _entries(stream, answer[1])
+        metrics.CLAIMED.inc(len(claimed))
+        await self._forget_dead_consumers()
+        return claimed
+
+    async def _forget_dead_consumers(self) -> None:
+        """Gateways come and go under new names; one that holds nothing and has not asked for an hour is gone."""
+        for consumer in await self._redis.xinfo_consumers(self._streams[0], GROUP):
+            if consumer["idle"] > CONSUMER_IDLE_MS_MAX and consumer["pending"] == 0:
+                await self._redis.xgroup_delconsumer(self._streams[0], GROUP, consumer["name"])
+
+    async def _publish_all(self, exchange: AbstractExchange, entries: Sequence[Entry]) -> None:
+        """Publish, then forget what the broker confirmed. Raises the first failure, after the confirmed ones are forgotten."""
+        if not entries:
+            return
+        outcomes = await asyncio.gather(*[self._publish(exchange, entry) for entry in entries], return_exceptions=True)
+        await self._forget([entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome is None])
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _publish(self, exchange: AbstractExchange, entry: Entry) -> None:
+        async with self._in_flight:
+            started = perf_counter()
+            message = aio_pika.Message(
+                entry.body,
+                message_id=entry.entry_id,
+                content_type="application/json",
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                headers=self._trace_headers(entry) if self._tracing.enabled else None,
+            )
+            try:
+                timeout = self._settings.relay_publish_timeout_seconds
+                await exchange.publish(message, entry.routing_key, mandatory=True, timeout=timeout)
+            except Exception as error:
+                metrics.PUBLISH_FAILURES.labels(type(error).__name__).inc()
+                raise
+            metrics.PUBLISHED.inc()
+            metrics.PUBLISH_SECONDS.observe(perf_counter() - started)
+
+    def _trace_headers(self, entry: Entry) -> dict[str, Any] | None:
+        """A PRODUCER span for the entry, child of its first traced order; its context goes into the message's headers."""
+        message = decode(entry.body)
+        lines: Iterable[Any] = message.orders if isinstance(message, OrdersReserved) else ()
+        parent = next((line.traceparent for line in lines if line.traceparent), None)
+        if parent is None:
+            return None
+        attributes = {"messaging.system": "rabbitmq", "messaging.destination.name": topology.EVENTS_EXCHANGE}
+        span = self._tracing.start(f"send {topology.EVENTS_EXCHANGE}", SpanKind.PRODUCER, parent, attributes)
+        span.end()
+        return {"traceparent": tracing.traceparent(span)}
+
+    async def _forget(self, entries: Sequence[Entry]) -> None:
+        by_stream: dict[str, list[str]] = {}
+        for entry in entries:
+            by_stream.setdefault(entry.stream, []).append(entry.entry_id)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for stream, ids in by_stream.items():
+                pipe.xack(stream, GROUP, *ids)
+                pipe.xdel(stream, *ids)
+            await pipe.execute()
+
+
+async def watch_lag(redis: Redis, shards: int, lag: Lag) -> None:
+    """Measure the lag for ever. While Redis does not answer, the last value stands: orders fail on their own then."""
+    streams = [shard_keys(shard).outbox for shard in range(shards)]
+    while True:
+        with suppress(RedisError, OSError, TimeoutError):
+            await _measure(redis, streams, lag)
+        await asyncio.sleep(LAG_EVERY_SECONDS)
+
+
+async def _measure(redis: Redis, streams: Sequence[str], lag: Lag) -> None:
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.time()
+        for stream in streams:
+            pipe.xrange(stream, count=1)
+            pipe.xlen(stream)
+        (seconds, micros), *answers = await pipe.execute()
+    oldest = [int(_text(entries[0][0]).split("-")[0]) for entries in answers[::2] if entries]
+    lag.ms = max(0, seconds * 1000 + micros // 1000 - min(oldest)) if oldest else 0
+    metrics.OUTBOX_LAG_SECONDS.set(lag.ms / 1000)
+    metrics.OUTBOX_ENTRIES.set(sum(answers[1::2]))
+
+
+async def _declared(channel: AbstractChannel, windows: Sequence[int]) -> None:
+    """Raise, naming the queue, when the broker lacks a part of the topology."""
+    for queue in topology.queues(windows):
+        await channel.declare_queue(queue, passive=True)
+
+
+def _pairs(found: Any) -> Iterable[tuple[Any, Any]]:
+    # RESP3 answers a map of one-element lists, RESP2 a list of pairs.
+    if isinstance(found, dict):
+        return [(stream, [entry for page in pages for entry in page]) for stream, pages in found.items()]
+    return [(stream, entries) for stream, entries in found or ()]
+
+
+def _entries(stream: str, raw: Any) -> list[Entry]:
+    # A claimed or re-read entry that is already deleted comes without fields.
+    return [Entry(stream, _text(entry_id), _text(fields[b"k"]), fields[b"b"]) for entry_id, fields in raw if fields]
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,112 @@
+"""The bodies the gateway takes, and the strict reading of them: every refusal names the field and the fix."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from flashsale_core import ids
+from flashsale_gateway.problems import Problem
+
+STOCK_MAX = 1_000_000_000
+AMOUNT_MAX = 10**12
+"""Lua's JSON writes 14 digits: amounts stay below."""
+
+ProductId = Annotated[str, Meta(pattern=ids.SALE_ID_PATTERN, max_length=64, description="Letters, digits, '.', '_' and '-'")]
+UserId = Annotated[str, Meta(pattern=ids.USER_ID_PATTERN, max_length=64)]
+RequestId = Annotated[str, Meta(pattern=ids.REQUEST_ID_PATTERN, max_length=128)]
+OrderRefText = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[!-~]+(?![\s\S])")]
+PaymentId = Annotated[str, Meta(pattern=ids.PAYMENT_ID_PATTERN, max_length=128)]
+Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset")]
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    pass
+
+
+class OrderRequest(Body, frozen=True):
+    userId: UserId
+    productId: ProductId
+    quantity: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    requestId: RequestId | None = None
+
+
+class RateLimit(Body, frozen=True):
+    requests: Annotated[int, Meta(ge=1, le=1_000_000)]
+    seconds: Annotated[int, Meta(ge=1, le=3600)]
+
+
+class StockRequest(Body, frozen=True):
+    """`null` takes a limit away; a field left out stays as it is."""
+
+    productId: ProductId
+    stock: Annotated[int, Meta(ge=0, le=STOCK_MAX)]
+    startsAt: Moment | msgspec.UnsetType | None = msgspec.UNSET
+    endsAt: Moment | msgspec.UnsetType | None = msgspec.UNSET
+    maxPerUser: Annotated[int, Meta(ge=1, le=1000000)] | msgspec.UnsetType | None = msgspec.UNSET
+    paymentWindowSeconds: Annotated[int, Meta(ge=1, le=86_400)] | msgspec.UnsetType = msgspec.UNSET
+    rateLimit: RateLimit | msgspec.UnsetType | None = msgspec.UNSET
+    latePayment: Literal["refund", "reacquire"] | msgspec.UnsetType = msgspec.UNSET
+    paused: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class PaymentData(Body, frozen=True):
+    orderId: OrderRefText
+    paymentId: PaymentId
+    amountMinor: Annotated[int, Meta(ge=0, le=AMOUNT_MAX)] = 0
+    currency: Annotated[str, Meta(pattern=r"^([A-Z]{3})?(?![\s\S])", max_length=3)] = ""
+
+
+class PaymentWebhook(Body, frozen=True):
+    type: Literal["payment.succeeded", "payment.failed"]
+    timestamp: Moment
+    data: PaymentData
+
+
+B = TypeVar("B", bound=Body)
+_PATH = re.compile(r" - at `\$\.?([^`]*)`$")
+_NAMED = re.compile(r"field `([^`]*)`")
+_KEY_BEFORE = re.compile(rb'"(\w{1,64})"\s*:\s*"?[^"]*$')
+
+
+def decode(decoder: msgspec.json.Decoder[B], body: bytes) -> B:
+    """Raises Problem(bad_request) naming the field."""
+    try:
+        return decoder.decode(body)
+    except UnicodeDecodeError:
+        raise Problem("bad_request", "The body must be valid UTF-8", field=_field_of_bad_utf8(body)) from None
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise Problem("bad_request", _words(error), field=field_of(str(error))) from None
+
+
+def field_of(message: str) -> str:
+    """The field a msgspec message speaks of: `quantity`, `rateLimit.seconds`; empty when it is the body itself."""
+    path, named = _PATH.search(message), _NAMED.search(message)
+    return ".".join(part for part in (path[1] if path else "", named[1] if named else "") if part)
+
+
+def _words(error: Exception) -> str:
+    text = _PATH.sub("", str(error)) or "The body cannot be read"
+    return text.replace(r"(?![\s\S])", "$").replace("`object`", "a JSON object")
+
+
+def _field_of_bad_utf8(body: bytes) -> str:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        found = _KEY_BEFORE.search(body[: error.start])
+        return found[1].decode() if found else ""
+    return ""
+
+
+def reader(kind: type[B]) -> Callable[[bytes], B]:
+    decoder = msgspec.json.Decoder(kind)
+    return lambda body: decode(decoder, body)
+
+
+read_order = reader(OrderRequest)
+read_stock = reader(StockRequest)
+read_webhook = reader(PaymentWebhook)

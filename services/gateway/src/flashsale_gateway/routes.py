@@ -1,0 +1,200 @@
+"""Everything but POST /order: parse, call, map the result."""
+
+import hmac
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from opentelemetry.trace import SpanKind
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from standardwebhooks.webhooks import Webhook
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from flashsale_core import tracing
+from flashsale_core.ids import OrderRef, is_sale_id, parse_order_ref
+from flashsale_gateway import bodies, metrics, openapi, payments, sales
+from flashsale_gateway.batching import Admission, Batcher
+from flashsale_gateway.moments import rfc3339
+from flashsale_gateway.problems import Problem
+from flashsale_gateway.readiness import Readiness
+from flashsale_gateway.requests import read_stock, read_webhook
+from flashsale_gateway.settings import Settings
+from flashsale_gateway.store import Payment, Result, Store
+
+PAGE_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the routes call."""
+
+    store: Store
+    settle: Batcher[Payment, Result]
+    cancel: Batcher[str, Result]
+    admission: Admission
+    readiness: Readiness
+    webhook: Webhook
+    settings: Settings
+    tracing: tracing.Tracing
+
+
+async def show_order(request: Request) -> Response:
+    services, order = _services(request), _order_ref(request)
+    record = await services.store.order(*order)
+    if record is None:
+        raise Problem("unknown_order", f"No order {order}")
+    document = _order(order, record.state, record.quantity, record.deadline_ms)
+    return _json(document)
+
+
+async def cancel_order(request: Request) -> Response:
+    services, order = _services(request), _order_ref(request)
+    result, quantity, deadline_ms = await services.cancel.submit(order.sale_id, order.order_id)
+    metrics.CANCELS.labels(result).inc()
+    match result:
+        case "cancelled" | "replayed":
+            headers = {"idempotent-replayed": "true"} if result == "replayed" else None
+            return _json(_order(order, "cancelled", quantity, deadline_ms), headers=headers)
+        case "refused":
+            raise Problem("already_paid")
+        case "gone":
+            raise Problem("order_gone", "The order has expired; its units are already back")
+        case _:
+            raise Problem("unknown_order", f"No order {order}")
+
+
+async def payment_webhook(request: Request) -> Response:
+    services = _services(request)
+    body = await bodies.read_json(request.scope, request.receive, services.settings.body_bytes_max)
+    payments.verify(services.webhook, body, request.headers)
+    webhook = read_webhook(body)
+    attributes = {"http.request.method": "POST", "http.route": "/payments/webhook", "flashsale.order_id": webhook.data.orderId}
+    with services.tracing.span("POST /payments/webhook", SpanKind.SERVER, request.headers.get("traceparent"), attributes) as span:
+        sale_id, payment = payments.to_payment(webhook, tracing.traceparent(span) if span is not None else "")
+        result, _, reason = await services.settle.submit(sale_id, payment)
+    metrics.PAYMENTS.labels(result).inc()
+    headers = {"idempotent-replayed": "true"} if result == "replayed" or reason == "replayed" else None
+    return _json({"result": result, "reason": reason}, headers=headers)
+
+
+async def list_sales(request: Request) -> Response:
+    after, limit = request.query_params.get("after", ""), _limit(request)
+    found = await _services(request).store.sales(after, limit)
+    return _json({"sales": [sales.to_json(sale_id, fields) for sale_id, fields in found]})
+
+
+async def show_sale(request: Request) -> Response:
+    sale_id = request.path_params["sale_id"]
+    fields = await _services(request).store.sale(sale_id) if is_sale_id(sale_id) else None
+    if not fields:
+        raise Problem("unknown_sale")
+    return _json(sales.to_json(sale_id, fields))
+
+
+async def set_stock(request: Request) -> Response:
+    services = _services(request)
+    _authorize(request, services.settings.admin_token)
+    stock = read_stock(await bodies.read_json(request.scope, request.receive, services.settings.body_bytes_max))
+    defined = await services.store.define(stock.productId, sales.to_definition(stock, services.settings.payment_windows))
+    match defined.status:
+        case "created" | "changed" | "unchanged":
+            return _json(sales.to_json(stock.productId, defined.sale), 201 if defined.status == "created" else 200)
+        case "below_committed":
+            committed = int(defined.sale["reserved"]) + int(defined.sale["sold"])
+            raise Problem("below_committed", f"{committed} units are reserved or sold; stock cannot be less", field="stock")
+        case "not_owner":
+            raise Problem("not_owner", f"The sale belongs to {defined.sale['owner']}; change it there")
+        case _:
+            raise Problem("closed", "The sale is closed and cannot be changed")
+
+
+async def healthz(_: Request) -> Response:
+    return Response(b"ok\n", media_type="text/plain")
+
+
+async def readyz(request: Request) -> Response:
+    await _services(request).readiness.check()
+    return Response(b"ok\n", media_type="text/plain")
+
+
+async def show_metrics(request: Request) -> Response:
+    services = _services(request)
+    metrics.WAITING.set(services.admission.waiting)
+    try:
+        await _measure_sales(services.store)
+    except Problem:
+        # Redis is down: what this process knows is still worth scraping.
+        metrics.SALE_STOCK.clear()
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def openapi_document(request: Request) -> Response:
+    return Response(_openapi(_services(request).settings), media_type="application/json")
+
+
+async def docs(_: Request) -> Response:
+    return HTMLResponse(openapi.page())
+
+
+ROUTES = [
+    Route("/orders/{order_id}", show_order, methods=["GET"]),
+    Route("/orders/{order_id}", cancel_order, methods=["DELETE"]),
+    Route("/payments/webhook", payment_webhook, methods=["POST"]),
+    Route("/sales", list_sales, methods=["GET"]),
+    Route("/sales/{sale_id}", show_sale, methods=["GET"]),
+    Route("/admin/stock", set_stock, methods=["POST"]),
+    Route("/healthz", healthz, methods=["GET"]),
+    Route("/readyz", readyz, methods=["GET"]),
+    Route("/metrics", show_metrics, methods=["GET"]),
+    Route("/openapi.json", openapi_document, methods=["GET"]),
+    Route("/docs", docs, methods=["GET"]),
+]
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+@lru_cache(maxsize=1)
+def _openapi(settings: Settings) -> bytes:
+    return msgspec.json.encode(openapi.document(settings.quantity_max, settings.payment_windows))
+
+
+async def _measure_sales(store: Store) -> None:
+    metrics.SALE_STOCK.clear()
+    for sale_id, fields in await store.sales("", metrics.SALES_MAX):
+        for state in ("total", "available", "reserved", "sold"):
+            metrics.SALE_STOCK.labels(sale_id, state).set(int(fields[state]))
+
+
+def _authorize(request: Request, token: str) -> None:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), token.encode()):
+        raise Problem("unauthorized")
+
+
+def _order_ref(request: Request) -> OrderRef:
+    order = parse_order_ref(request.path_params["order_id"])
+    if order is None:
+        raise Problem("unknown_order", "An order id is <product id>.<20 characters>")
+    return order
+
+
+def _limit(request: Request) -> int:
+    raw = request.query_params.get("limit", "100")
+    if not raw.isascii() or not raw.isdigit() or len(raw) > 4 or not 1 <= int(raw) <= PAGE_MAX:
+        raise Problem("bad_request", f"Must be a whole number from 1 to {PAGE_MAX}", field="limit")
+    return int(raw)
+
+
+def _order(order: OrderRef, state: str, quantity: int, deadline_ms: int) -> dict[str, Any]:
+    document = {"orderId": str(order), "state": str(state), "productId": order.sale_id, "quantity": quantity}
+    return document | {"expiresAt": rfc3339(deadline_ms)}
+
+
+def _json(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(document), status, headers, "application/json")

@@ -1,0 +1,64 @@
+"""Sales on the wire: a stored sale as JSON, and a stock request as a definition."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from flashsale_gateway.moments import rfc3339, to_ms
+from flashsale_gateway.problems import Problem
+from flashsale_gateway.requests import StockRequest
+
+ADMIN = "admin"
+"""The owner of sales set through /admin."""
+
+
+def to_json(sale_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    requests, starts_ms, ends_ms = int(fields["rate_requests"]), int(fields["starts_ms"]), int(fields["ends_ms"])
+    return {
+        "productId": sale_id,
+        "stock": int(fields["total"]),
+        "available": int(fields["available"]),
+        "reserved": int(fields["reserved"]),
+        "sold": int(fields["sold"]),
+        "state": fields["state"],
+        "startsAt": rfc3339(starts_ms) if starts_ms else None,
+        "endsAt": rfc3339(ends_ms) if ends_ms else None,
+        "maxPerUser": int(fields["max_per_user"]) or None,
+        "paymentWindowSeconds": int(fields["hold_seconds"]),
+        "rateLimit": {"requests": requests, "seconds": int(fields["rate_seconds"])} if requests else None,
+        "latePayment": fields["late_payment"],
+        "owner": fields["owner"],
+        "generation": int(fields["generation"]),
+    }
+
+
+def to_definition(request: StockRequest, windows: Sequence[int]) -> dict[str, Any]:
+    """What `define` is told; fields left out stay as they are. Raises Problem when fields contradict each other or the installation."""
+    _check(request, windows)
+    wanted: dict[str, Any] = {"owner": ADMIN, "generation": 0, "total": request.stock}
+    _put(wanted, "starts_ms", request.startsAt, to_ms)
+    _put(wanted, "ends_ms", request.endsAt, to_ms)
+    _put(wanted, "max_per_user", request.maxPerUser, int)
+    _put(wanted, "hold_seconds", request.paymentWindowSeconds, int)
+    _put(wanted, "late_payment", request.latePayment, str)
+    _put(wanted, "rate_requests", request.rateLimit, lambda rate: rate.requests)
+    if isinstance(request.rateLimit, msgspec.Struct):
+        wanted["rate_seconds"] = request.rateLimit.seconds
+    _put(wanted, "state", request.paused, lambda paused: "paused" if paused else "open")
+    return wanted
+
+
+def _put(wanted: dict[str, Any], name: str, value: Any, convert: Any) -> None:
+    if value is not msgspec.UNSET:
+        wanted[name] = 0 if value is None else convert(value)
+
+
+def _check(request: StockRequest, windows: Sequence[int]) -> None:
+    window = request.paymentWindowSeconds
+    if window is not msgspec.UNSET and window not in windows:
+        raise Problem("bad_request", f"Must be one of {', '.join(map(str, windows))}", field="paymentWindowSeconds")
+    starts, ends = request.startsAt, request.endsAt
+    if isinstance(starts, datetime) and isinstance(ends, datetime) and ends <= starts:
+        raise Problem("bad_request", "Must be after startsAt", field="endsAt")

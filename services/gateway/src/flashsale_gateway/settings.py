@@ -1,0 +1,104 @@
+"""The gateway's settings, read once from the environment."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flashsale_core import topology
+from flashsale_core.errors import SettingsError
+from flashsale_core.keys import SHARDS_DEFAULT
+from flashsale_core.settings import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    host: str
+    """FLASHSALE_HOST: the address to listen on."""
+    port: int
+    """FLASHSALE_PORT: the port to listen on."""
+    redis_url: str
+    """REDIS_URL: the Redis or Valkey that holds the sales."""
+    amqp_url: str
+    """AMQP_URL: the RabbitMQ the relay publishes to."""
+    lua_dir: Path
+    """FLASHSALE_LUA_DIR: the folder of the Lua scripts."""
+    shards: int
+    """FLASHSALE_SHARDS: number of shards; fixed while data exists."""
+    payment_windows: tuple[int, ...]
+    """FLASHSALE_PAYMENT_WINDOWS: the payment windows the broker has wait queues for, in seconds."""
+    order_id_key: bytes
+    """FLASHSALE_ORDER_ID_KEY: the secret of order ids, at least 16 bytes; the same in every gateway, fixed while data exists."""
+    admin_token: str
+    """FLASHSALE_ADMIN_TOKEN: the bearer token of /admin."""
+    webhook_secret: str
+    """FLASHSALE_WEBHOOK_SECRET: the Standard Webhooks secret shared with the payment provider (whsec_...)."""
+    quantity_max: int
+    """FLASHSALE_QUANTITY_MAX: most units in one order."""
+    body_bytes_max: int
+    """FLASHSALE_BODY_BYTES_MAX: largest request body."""
+    batch_max: int
+    """FLASHSALE_BATCH_MAX: most orders in one script call."""
+    waiting_max: int
+    """FLASHSALE_WAITING_MAX: most requests that may wait for Redis at once; past it 503."""
+    redis_timeout_seconds: float
+    """FLASHSALE_REDIS_TIMEOUT_SECONDS: how long one script call may take before its outcome counts as unknown."""
+    redis_connections_max: int
+    """FLASHSALE_REDIS_CONNECTIONS_MAX: connections to Redis besides the relay's one."""
+    require_durable_redis: bool
+    """FLASHSALE_REQUIRE_DURABLE_REDIS: not ready while Redis has no append-only file or may evict keys."""
+    outbox_lag_limit_ms: int
+    """FLASHSALE_OUTBOX_LAG_LIMIT_MS: past this age of the oldest unpublished entry, orders get 503."""
+    relay_in_flight_max: int
+    """FLASHSALE_RELAY_IN_FLIGHT_MAX: most unconfirmed publishes at once."""
+    relay_publish_timeout_seconds: float
+    """FLASHSALE_RELAY_PUBLISH_TIMEOUT_SECONDS: how long a publish may wait for its confirm."""
+    relay_block_ms: int
+    """FLASHSALE_RELAY_BLOCK_MS: how long one blocking read of the outbox waits."""
+    relay_claim_idle_ms: int
+    """FLASHSALE_RELAY_CLAIM_IDLE_MS: entries another gateway has held this long without publishing are taken over."""
+    shutdown_timeout_seconds: int
+    """FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS: how long accepted requests may take to finish after SIGTERM."""
+    log_level: str
+    """FLASHSALE_LOG_LEVEL: DEBUG, INFO, WARNING or ERROR."""
+
+
+def read_settings(environment: Environment | None = None) -> Settings:
+    """Raises SettingsError naming the variable that is missing or wrong."""
+    env = environment or Environment()
+    return Settings(
+        host=env.text("FLASHSALE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
+        port=env.integer("FLASHSALE_PORT", 8000, least=1, most=65535),
+        redis_url=env.text("REDIS_URL"),
+        amqp_url=env.text("AMQP_URL"),
+        lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
+        shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
+        payment_windows=env.integers("FLASHSALE_PAYMENT_WINDOWS", topology.WINDOWS_DEFAULT),
+        order_id_key=_key(env.text("FLASHSALE_ORDER_ID_KEY")),
+        admin_token=_secret(env.text("FLASHSALE_ADMIN_TOKEN")),
+        webhook_secret=env.text("FLASHSALE_WEBHOOK_SECRET"),
+        quantity_max=env.integer("FLASHSALE_QUANTITY_MAX", 100, least=1, most=1_000_000),
+        body_bytes_max=env.integer("FLASHSALE_BODY_BYTES_MAX", 16_384, least=256, most=1_048_576),
+        batch_max=env.integer("FLASHSALE_BATCH_MAX", 256, least=1, most=256),
+        waiting_max=env.integer("FLASHSALE_WAITING_MAX", 20_000, least=1),
+        redis_timeout_seconds=env.number("FLASHSALE_REDIS_TIMEOUT_SECONDS", 3.0, least=0.05, most=60),
+        redis_connections_max=env.integer("FLASHSALE_REDIS_CONNECTIONS_MAX", 64, least=4, most=10_000),
+        require_durable_redis=env.text("FLASHSALE_REQUIRE_DURABLE_REDIS", "true").lower() != "false",
+        outbox_lag_limit_ms=env.integer("FLASHSALE_OUTBOX_LAG_LIMIT_MS", 300_000, least=100),
+        relay_in_flight_max=env.integer("FLASHSALE_RELAY_IN_FLIGHT_MAX", 64, least=1, most=1000),
+        relay_publish_timeout_seconds=env.number("FLASHSALE_RELAY_PUBLISH_TIMEOUT_SECONDS", 10.0, least=0.1, most=300),
+        relay_block_ms=env.integer("FLASHSALE_RELAY_BLOCK_MS", 1000, least=10, most=10_000),
+        relay_claim_idle_ms=env.integer("FLASHSALE_RELAY_CLAIM_IDLE_MS", 15_000, least=100),
+        shutdown_timeout_seconds=env.integer("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
+        log_level=env.text("FLASHSALE_LOG_LEVEL", "INFO"),
+    )
+
+
+def _key(text: str) -> bytes:
+    if len(text) < 16:
+        raise SettingsError("FLASHSALE_ORDER_ID_KEY must have at least 16 characters; try `openssl rand -hex 32`")
+    return text.encode()
+
+
+def _secret(text: str) -> str:
+    if len(text) < 8:
+        raise SettingsError("FLASHSALE_ADMIN_TOKEN must have at least 8 characters; try `openssl rand -hex 24`")
+    return text

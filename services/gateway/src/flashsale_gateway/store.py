@@ -1,0 +1,142 @@
+"""The sales in Redis as the gateway sees them: the scripts, called with a bound on time and a rule for lost answers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, TypeVar
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from flashsale_core.keys import sale_keys, shard_keys, shard_of
+from flashsale_core.records import OrderRecord, unpack_record
+from flashsale_core.scripts import Redis as ScriptRedis
+from flashsale_core.scripts import Script, Scripts, call, pack
+from flashsale_gateway import metrics
+from flashsale_gateway.problems import Problem
+
+T = TypeVar("T")
+Result = list[Any]
+"""One item's answer, as its script's header says."""
+Order = tuple[str, str, int, str]
+"""(order id, user id, quantity, traceparent)"""
+Payment = tuple[str, str, str, int, str, str]
+"""(order id, payment id, succeeded or failed, amount in minor units, currency, traceparent)"""
+_LOST = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What `define` left behind."""
+
+    status: str
+    sale: Mapping[str, str]
+
+
+def open_redis(url: str, timeout_seconds: float, connections_max: int) -> Redis:
+    """A client that never repeats a command by itself: only the caller knows whether that is safe."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        max_connections=connections_max,
+        timeout=timeout_seconds,
+    )
+    return Redis.from_pool(pool)
+
+
+class Store:
+    def __init__(self, redis: Redis, scripts: Scripts, shards: int, timeout_seconds: float) -> None:
+        self._redis: Redis = redis
+        self._runner: ScriptRedis = redis
+        self._scripts = scripts
+        self._shards = shards
+        self._timeout_seconds = timeout_seconds
+
+    async def reserve(self, sale_id: str, orders: Sequence[Order]) -> list[Result]:
+        """One result per order: [status, state, deadline_ms, retry_after_ms], see lua/reserve.lua."""
+        sale, shard = sale_keys(sale_id, self._shards), self._shard(sale_id)
+        keys = (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.deadlines, shard.outbox)
+        _, results = await self._run(self._scripts.reserve, keys, sale_id, pack(orders), "")
+        return list(results)
+
+    async def settle(self, sale_id: str, payments: Sequence[Payment]) -> list[Result]:
+        """One result per payment: [result, state, reason], see lua/settle.lua."""
+        _, results = await self._run(self._scripts.settle, self._order_keys(sale_id), sale_id, pack(payments), "")
+        return list(results)
+
+    async def cancel(self, sale_id: str, order_ids: Sequence[str]) -> list[Result]:
+        """One result per order: [result, quantity, deadline_ms], see lua/cancel.lua."""
+        _, results = await self._run(self._scripts.cancel, self._order_keys(sale_id), sale_id, pack(order_ids), "")
+        return list(results)
+
+    async def define(self, sale_id: str, definition: Mapping[str, Any]) -> Definition:
+        keys = (sale_keys(sale_id, self._shards).sale, self._shard(sale_id).sales, self._shard(sale_id).outbox)
+        _, status, flat = await self._run(self._scripts.define, keys, sale_id, pack(definition), "")
+        return Definition(status, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+    async def sale(self, sale_id: str) -> Mapping[str, str]:
+        """The sale's hash; empty when there is no such sale."""
+        return _text(await self._read(self._redis.hgetall(sale_keys(sale_id, self._shards).sale)))
+
+    async def sales(self, after: str, limit: int) -> list[tuple[str, Mapping[str, str]]]:
+        """The first `limit` sales whose id sorts after `after`."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for shard in range(self._shards):
+                pipe.smembers(shard_keys(shard).sales)
+            found = await self._read(pipe.execute())
+        names = sorted(name.decode() for members in found for name in members if name.decode() > after)[:limit]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hgetall(sale_keys(name, self._shards).sale)
+            hashes = await self._read(pipe.execute()) if names else []
+        return [(name, _text(fields)) for name, fields in zip(names, hashes, strict=True) if fields]
+
+    async def order(self, sale_id: str, order_id: str) -> OrderRecord | None:
+        packed = await self._read(self._redis.hget(sale_keys(sale_id, self._shards).orders, order_id))
+        return unpack_record(packed) if packed else None
+
+    def _shard(self, sale_id: str) -> Any:
+        return shard_keys(shard_of(sale_id, self._shards))
+
+    def _order_keys(self, sale_id: str) -> tuple[str, ...]:
+        sale, shard = sale_keys(sale_id, self._shards), self._shard(sale_id)
+        return (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.outbox)
+
+    async def _run(self, script: Script, keys: Sequence[str], *args: Any) -> Any:
+        """Call a script; once more when the answer was lost, which is safe because every script gives a repeated item its first answer."""
+        started = perf_counter()
+        try:
+            return await self._once(lambda: call(self._runner, script, keys, *args))
+        except _LOST:
+            metrics.SCRIPT_REPEATS.labels(script.name).inc()
+        except ResponseError as error:
+            # Redis answered: out of memory, read only, a broken invariant. The script has changed nothing.
+            raise Problem("not_ready", str(error)) from error
+        finally:
+            metrics.SCRIPT_SECONDS.labels(script.name).observe(perf_counter() - started)
+        try:
+            return await self._once(lambda: call(self._runner, script, keys, *args))
+        except (*_LOST, RedisError) as error:
+            raise Problem("outcome_unknown") from error
+
+    async def _once(self, start: Callable[[], Awaitable[T]]) -> T:
+        async with asyncio.timeout(self._timeout_seconds):
+            return await start()
+
+    async def _read(self, awaitable: Any) -> Any:
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await awaitable
+        except (*_LOST, RedisError) as error:
+            raise Problem("not_ready", "Redis does not answer") from error
+
+
+def _text(fields: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in fields.items()}
