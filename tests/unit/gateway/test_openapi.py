@@ -1,0 +1,37 @@
+from flashsale_gateway import openapi
+from flashsale_gateway.problems import KINDS
+from flashsale_gateway.routes import ROUTES
+
+DOCUMENT = openapi.document(100, (5, 300))
+
+
+def test_document_has_exactly_the_routes() -> None:
+    served = {(method.lower(), route.path) for route in ROUTES for method in route.methods or () if method != "HEAD"}
+    named = {("{order_id}", "{orderId}"), ("{sale_id}", "{productId}")}
+    for inside, outside in named:
+        served = {(method, path.replace(inside, outside)) for method, path in served}
+    described = {(method, path) for path, item in DOCUMENT["paths"].items() for method in item}
+    assert described == served | {("post", "/order")}
+
+
+def test_every_problem_of_the_table_is_documented_somewhere_or_general() -> None:
+    general = {"not_found", "method_not_allowed", "internal"}
+    documented = {code for operation in openapi.OPERATIONS for code in operation.problems}
+    assert documented == set(KINDS) - general
+
+
+def test_every_reference_resolves() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    text = str(DOCUMENT)
+    for part in text.split("#/components/schemas/")[1:]:
+        assert part.split("'")[0] in schemas
+
+
+def test_limits_of_the_installation_are_in_the_document() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    assert schemas["OrderRequest"]["properties"]["quantity"]["maximum"] == 100
+    assert schemas["StockRequest"]["properties"]["paymentWindowSeconds"]["enum"] == [5, 300]
+
+
+def test_page_names_every_operation() -> None:
+    assert all(operation.path in openapi.page() for operation in openapi.OPERATIONS)

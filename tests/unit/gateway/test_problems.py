@@ -1,0 +1,35 @@
+import msgspec
+import pytest
+
+from flashsale_gateway.problems import KINDS, MEDIA_TYPE, Problem
+
+
+def test_problem_says_status_code_field_and_retry_after() -> None:
+    problem = Problem("rate_limited", "slow down", field="userId", retry_after_seconds=7)
+    start, body = problem.messages
+    assert msgspec.json.decode(body["body"]) == {
+        "type": "about:blank",
+        "title": "Too many requests of this buyer",
+        "status": 429,
+        "code": "rate_limited",
+        "detail": "slow down",
+        "field": "userId",
+    }
+    assert dict(start["headers"]) == {
+        b"content-type": MEDIA_TYPE.encode(),
+        b"content-length": str(len(body["body"])).encode(),
+        b"retry-after": b"7",
+    }
+
+
+@pytest.mark.parametrize("code", KINDS)
+def test_both_renderings_of_a_problem_agree(code: str) -> None:
+    problem = Problem(code)
+    response, (start, body) = problem.response(), problem.messages
+    assert (response.status_code, response.body) == (start["status"], body["body"])
+    assert dict(response.raw_headers) == dict(start["headers"])
+
+
+@pytest.mark.parametrize("code", [code for code, kind in KINDS.items() if kind.status in (429, 503)])
+def test_whoever_is_told_to_come_back_is_told_when(code: str) -> None:
+    assert KINDS[code].retry_after_seconds is not None

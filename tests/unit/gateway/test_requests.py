@@ -1,0 +1,85 @@
+from typing import Any
+
+import msgspec
+import pytest
+
+from flashsale_gateway.problems import Problem
+from flashsale_gateway.requests import OrderRequest, read_order, read_stock, read_webhook
+
+ORDER = {"userId": "bob", "productId": "iphone", "quantity": 2, "requestId": "r-1"}
+STOCK = {"productId": "iphone", "stock": 10}
+PAYMENT = {
+    "type": "payment.succeeded",
+    "timestamp": "2026-01-01T00:00:00Z",
+    "data": {"orderId": "iphone.x", "paymentId": "p1", "amountMinor": 100, "currency": "EUR"},
+}
+LONG = "x" * 200
+WRONG_ORDERS: list[tuple[str, Any]] = [
+    ("userId", 7), ("userId", ""), ("userId", LONG), ("userId", "a b"), ("userId", "bob\n"), ("userId", None), ("userId", ["bob"]),
+    ("userId", "-bob"), ("productId", {}), ("productId", ""), ("productId", LONG), ("productId", "a:b"), ("productId", "a|b"),
+    ("productId", "a{b}"), ("quantity", 0), ("quantity", -1), ("quantity", 1.5), ("quantity", 1.0), ("quantity", "1"), ("quantity", True),
+    ("quantity", 10**30), ("quantity", None), ("requestId", 1), ("requestId", ""), ("requestId", LONG), ("requestId", "r\n"),
+    ("extra", 1), ("deep", {"a": {"b": {}}}),
+]  # fmt: skip
+WRONG_STOCKS: list[tuple[str, Any]] = [
+    ("stock", -1), ("stock", "1"), ("stock", 10**10), ("stock", None), ("startsAt", "soon"), ("startsAt", 5),
+    ("startsAt", "2026-01-01T00:00:00"), ("endsAt", False), ("maxPerUser", 0), ("maxPerUser", -2), ("paymentWindowSeconds", 0),
+    ("paymentWindowSeconds", None), ("rateLimit", 5), ("rateLimit.requests", {"requests": 0, "seconds": 1}),
+    ("rateLimit.seconds", {"requests": 1}), ("rateLimit.burst", {"requests": 1, "seconds": 1, "burst": 2}), ("latePayment", "keep"),
+    ("paused", "yes"), ("owner", "me"),
+]  # fmt: skip
+WRONG_DATA: list[tuple[str, Any]] = [
+    ("orderId", 1), ("orderId", ""), ("orderId", LONG), ("orderId", "a b"), ("paymentId", ""), ("paymentId", None), ("paymentId", LONG),
+    ("amountMinor", -1), ("amountMinor", 10**13), ("amountMinor", 1.5), ("currency", "euro"), ("currency", 5), ("extra", 1),
+]  # fmt: skip
+
+
+def body(document: Any) -> bytes:
+    return msgspec.json.encode(document)
+
+
+def refusal(read: Any, raw: bytes) -> tuple[str, str]:
+    with pytest.raises(Problem) as caught:
+        read(raw)
+    return caught.value.code, caught.value.document.get("field", "")
+
+
+def test_order_is_read_whole() -> None:
+    assert read_order(body(ORDER)) == OrderRequest(userId="bob", productId="iphone", quantity=2, requestId="r-1")
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG_ORDERS)
+def test_wrong_order_field_is_named(field: str, value: Any) -> None:
+    if field == "requestId" and value is None:
+        return
+    assert refusal(read_order, body(ORDER | {field: value})) == ("bad_request", field)
+
+
+@pytest.mark.parametrize("field", ["userId", "productId"])
+def test_missing_order_field_is_named(field: str) -> None:
+    assert refusal(read_order, body({name: value for name, value in ORDER.items() if name != field})) == ("bad_request", field)
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG_STOCKS)
+def test_wrong_stock_field_is_named(field: str, value: Any) -> None:
+    assert refusal(read_stock, body(STOCK | {field.split(".")[0]: value})) == ("bad_request", field)
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG_DATA)
+def test_wrong_payment_field_is_named(field: str, value: Any) -> None:
+    assert refusal(read_webhook, body(PAYMENT | {"data": {**PAYMENT["data"], field: value}})) == ("bad_request", f"data.{field}")  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(("field", "value"), [("type", "payment.refunded"), ("timestamp", "now"), ("data", []), ("more", 1)])
+def test_wrong_webhook_field_is_named(field: str, value: Any) -> None:
+    assert refusal(read_webhook, body(PAYMENT | {field: value})) == ("bad_request", field)
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"null", b"[]", b"1", b'"x"', b"{} {}", b"[" * 10_000, b'{"a":' * 10_000, b"\x00", b"\xff\xfe"])
+def test_body_that_is_no_order_is_refused(raw: bytes) -> None:
+    assert refusal(read_order, raw)[0] == "bad_request"
+
+
+def test_invalid_utf8_names_the_field_it_is_in() -> None:
+    raw = b'{"userId":"b\xffb","productId":"iphone"}'
+    assert refusal(read_order, raw) == ("bad_request", "userId")

@@ -1,0 +1,65 @@
+from typing import Any
+
+import msgspec
+import pytest
+
+from flashsale_gateway.problems import Problem
+from flashsale_gateway.requests import read_stock
+from flashsale_gateway.sales import to_definition, to_json
+
+WINDOWS = (5, 300)
+
+
+def definition(**fields: Any) -> dict[str, Any]:
+    return to_definition(read_stock(msgspec.json.encode({"productId": "iphone", "stock": 5, **fields})), WINDOWS)
+
+
+def test_fields_left_out_stay_as_they_are() -> None:
+    assert definition() == {"owner": "admin", "generation": 0, "total": 5}
+
+
+def test_null_takes_a_limit_away() -> None:
+    assert definition(maxPerUser=None, startsAt=None, rateLimit=None) == {
+        "owner": "admin",
+        "generation": 0,
+        "total": 5,
+        "max_per_user": 0,
+        "starts_ms": 0,
+        "rate_requests": 0,
+    }
+
+
+def test_every_field_reaches_the_definition() -> None:
+    assert definition(
+        startsAt="2026-01-01T00:00:00Z", endsAt="2026-01-01T02:00:00+01:00", maxPerUser=2, paymentWindowSeconds=5,
+        rateLimit={"requests": 3, "seconds": 10}, latePayment="reacquire", paused=True,
+    ) == {
+        "owner": "admin", "generation": 0, "total": 5, "starts_ms": 1767225600000, "ends_ms": 1767229200000, "max_per_user": 2,
+        "hold_seconds": 5, "rate_requests": 3, "rate_seconds": 10, "late_payment": "reacquire", "state": "paused",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("paymentWindowSeconds", {"paymentWindowSeconds": 7}),
+        ("endsAt", {"startsAt": "2026-01-01T00:00:00Z", "endsAt": "2026-01-01T00:00:00Z"}),
+    ],
+)
+def test_contradiction_names_the_field(field: str, fields: dict[str, Any]) -> None:
+    with pytest.raises(Problem) as caught:
+        definition(**fields)
+    assert (caught.value.code, caught.value.document["field"]) == ("bad_request", field)
+
+
+def test_stored_sale_is_shown_with_its_limits() -> None:
+    fields = {
+        "total": "10", "available": "7", "reserved": "2", "sold": "1", "state": "open", "starts_ms": "1767225600000", "ends_ms": "0",
+        "max_per_user": "2", "hold_seconds": "300", "rate_requests": "0", "rate_seconds": "1", "late_payment": "refund",
+        "owner": "admin", "generation": "3", "epoch": "1",
+    }  # fmt: skip
+    assert to_json("iphone", fields) == {
+        "productId": "iphone", "stock": 10, "available": 7, "reserved": 2, "sold": 1, "state": "open",
+        "startsAt": "2026-01-01T00:00:00.000Z", "endsAt": None, "maxPerUser": 2, "paymentWindowSeconds": 300, "rateLimit": None,
+        "latePayment": "refund", "owner": "admin", "generation": 3,
+    }  # fmt: skip

@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pytest
+
+from flashsale_core.errors import SettingsError
+from flashsale_core.settings import Environment
+from flashsale_gateway.settings import read_settings
+
+
+def variables(tmp_path: Path) -> dict[str, str]:
+    return {
+        "REDIS_URL": "redis://r", "AMQP_URL": "amqp://a", "FLASHSALE_LUA_DIR": str(tmp_path), "FLASHSALE_ORDER_ID_KEY": "k" * 32,
+        "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_WEBHOOK_SECRET": "whsec_AAAA",
+    }  # fmt: skip
+
+
+def test_defaults_are_complete(tmp_path: Path) -> None:
+    settings = read_settings(Environment(variables(tmp_path)))
+    assert (settings.port, settings.batch_max, settings.payment_windows) == (8000, 256, (15, 60, 120, 300, 600, 900, 1800))
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "AMQP_URL", "FLASHSALE_ORDER_ID_KEY", "FLASHSALE_ADMIN_TOKEN", "FLASHSALE_WEBHOOK_SECRET"])
+def test_missing_variable_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        read_settings(Environment({key: value for key, value in variables(tmp_path).items() if key != name}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FLASHSALE_PORT", "http"), ("FLASHSALE_PORT", "70000"), ("FLASHSALE_BATCH_MAX", "0"), ("FLASHSALE_REDIS_TIMEOUT_SECONDS", "-1"),
+        ("FLASHSALE_PAYMENT_WINDOWS", "5,x"), ("FLASHSALE_ORDER_ID_KEY", "short"), ("FLASHSALE_ADMIN_TOKEN", "short"),
+        ("FLASHSALE_LUA_DIR", "/nowhere"),
+    ],
+)  # fmt: skip
+def test_wrong_value_names_the_variable(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        read_settings(Environment(variables(tmp_path) | {name: value}))
