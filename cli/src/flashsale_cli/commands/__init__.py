@@ -1,0 +1,1 @@
+"""The subcommands: options in, a library call, a table or JSON out."""

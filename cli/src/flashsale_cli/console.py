@@ -1,0 +1,56 @@
+"""What commands say: tables for people, JSON for programs, and the meaning of exit codes."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flashsale_core.errors import FlashsaleError
+
+EXIT_FAILED = 1
+"""The command ran, and its verdict is no."""
+EXIT_USAGE = 2
+"""An option or a setting is missing or wrong."""
+EXIT_UNREACHABLE = 3
+"""A server did not answer, or refused what the command asked."""
+
+JSON_OPTION = typer.Option("--json", help="Print JSON instead of tables.")
+
+
+class Refused(FlashsaleError):
+    """A server answered no; the text says what it said."""
+
+
+class Unreachable(FlashsaleError):
+    """A server did not answer; the text names it."""
+
+
+def console() -> Console:
+    return Console(highlight=False)
+
+
+def write_json(document: Any) -> None:
+    typer.echo(json.dumps(document, indent=2))
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
+    """A table whose first column is words and whose others are numbers, unless their title starts with a blank."""
+    result = Table(title=title or None, title_justify="left", title_style="bold", header_style="dim", box=None, padding=(0, 2, 0, 0))
+    for position, column in enumerate(columns):
+        is_words = position == 0 or column.startswith(" ")
+        result.add_column(column.strip(), justify="left" if is_words else "right", no_wrap=not is_words)
+    for row in rows:
+        result.add_row(*row)
+    return result
+
+
+def verdict(passed: bool) -> Text:
+    return Text("PASS", "bold green") if passed else Text("FAIL", "bold red")
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}"

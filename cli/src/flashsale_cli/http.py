@@ -1,0 +1,70 @@
+"""The HTTP side of the commands: one session, and answers as values."""
+
+import asyncio
+import json
+import resource
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from flashsale_cli.console import Refused, Unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    document: Any
+    replayed: bool = False
+
+    @property
+    def code(self) -> str:
+        """The stable code of a problem; empty for a success."""
+        return str(self.document.get("code", "")) if isinstance(self.document, dict) else ""
+
+
+def open_session(timeout_seconds: float) -> aiohttp.ClientSession:
+    """As many connections as the callers have requests under way, each kept for the next. Call from a running event loop."""
+    connector = aiohttp.TCPConnector(limit=0, enable_cleanup_closed=False)
+    timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+    return aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def raise_open_files_limit() -> int:
+    """As many connections as the system lets this process have; returns that number."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+async def ask(
+    session: aiohttp.ClientSession,
+    method: str,
+    url: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """Raises Unreachable when no answer comes."""
+    try:
+        async with session.request(method, url, data=body, headers=headers) as response:
+            replayed = response.headers.get("Idempotent-Replayed") == "true"
+            return Answer(response.status, parse(await response.read()), replayed)
+    except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        raise Unreachable(f"{url} does not answer: {error or type(error).__name__}; is the stack up?") from error
+
+
+def parse(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def expect(answer: Answer, *statuses: int) -> Any:
+    """The document of an answer with one of `statuses`. Raises Refused otherwise, with the server's words."""
+    if answer.status in statuses:
+        return answer.document
+    problem = answer.document if isinstance(answer.document, dict) else {}
+    words = [str(problem[name]) for name in ("code", "field", "title", "detail") if problem.get(name)]
+    raise Refused(f"the gateway answered {answer.status}: {': '.join(words)}")

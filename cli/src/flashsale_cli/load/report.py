@@ -1,0 +1,77 @@
+"""A finished run as tables and as JSON."""
+
+from typing import Any
+
+from rich.console import Group as Lines
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from flashsale_cli.console import number, table
+from flashsale_cli.load.latency import Latency, summarize
+from flashsale_cli.load.outcomes import Group, Outcome
+from flashsale_cli.load.tally import Tally
+
+COLORS = {
+    Group.ACCEPTED: "green",
+    Group.REPLAYED: "cyan",
+    Group.SOLD_OUT: "yellow",
+    Group.LIMITED: "magenta",
+    Group.REFUSED: "blue",
+    Group.ERROR: "red",
+}
+
+
+def render(tally: Tally) -> RenderableType:
+    rate = tally.done() / tally.elapsed_seconds if tally.elapsed_seconds else 0.0
+    line = Text(f"{number(tally.done())} requests in {tally.elapsed_seconds:.2f} s, {number(rate)} per second")
+    return Lines(line, Text(), outcome_table(tally), Text(), latency_table(tally))
+
+
+def outcome_table(tally: Tally) -> Table:
+    return table("", ("outcome", " why", "requests", "share"), [_row(*item, tally.done()) for item in _sorted(tally)])
+
+
+def latency_table(tally: Tally) -> Table:
+    measured = {"all answers": summarize(tally.seconds), "orders": summarize(tally.accepted_seconds)}
+    return latencies_table({name: latency for name, latency in measured.items() if latency is not None})
+
+
+def latencies_table(measured: dict[str, Latency]) -> Table:
+    """Milliseconds, from the times of single requests."""
+    names = ("latency, ms", "mean", "p50", "p90", "p95", "p99", "p99.9", "max")
+    return table("", names, [_latency_row(name, latency) for name, latency in measured.items()])
+
+
+def to_json(tally: Tally) -> dict[str, Any]:
+    latency, accepted = summarize(tally.seconds), summarize(tally.accepted_seconds)
+    return {
+        "requests": tally.done(),
+        "seconds": round(tally.elapsed_seconds, 3),
+        "per_second": round(tally.done() / tally.elapsed_seconds, 1) if tally.elapsed_seconds else 0.0,
+        "groups": {group.value: tally.count(group) for group in Group},
+        "outcomes": [_outcome_json(*item) for item in _sorted(tally)],
+        "orders": len(tally.orders),
+        "broken": tally.broken,
+        "latency": latency.to_json() if latency else None,
+        "latency_of_orders": accepted.to_json() if accepted else None,
+    }
+
+
+def _sorted(tally: Tally) -> list[tuple[Outcome, int]]:
+    order = list(Group)
+    return sorted(tally.outcomes.items(), key=lambda item: (order.index(item[0].group), -item[1]))
+
+
+def _row(outcome: Outcome, count: int, done: int) -> tuple[Text, str, str, str]:
+    why = f"{outcome.status} {outcome.code}".strip() if outcome.code and outcome.status else outcome.code
+    return Text(outcome.group.value, COLORS[outcome.group]), why, number(count), f"{100 * count / done:.1f} %"
+
+
+def _outcome_json(outcome: Outcome, count: int) -> dict[str, Any]:
+    return {"group": outcome.group.value, "code": outcome.code, "status": outcome.status, "count": count}
+
+
+def _latency_row(name: str, latency: Latency) -> tuple[str, ...]:
+    values = (latency.mean_ms, *(value for _, value in latency.percentiles_ms), latency.max_ms)
+    return (name, *(f"{value:,.1f}" for value in values))

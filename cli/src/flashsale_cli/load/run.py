@@ -1,0 +1,97 @@
+"""Sends a plan to the gateway and tallies what comes back."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import aiohttp
+
+from flashsale_cli.http import open_session, parse, raise_open_files_limit
+from flashsale_cli.load.outcomes import classify, failed
+from flashsale_cli.load.plan import Click
+from flashsale_cli.load.tally import Accepted, Tally
+
+SPARE_FILES = 64
+CONNECTIONS_DEFAULT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    url: str
+    connections: int = CONNECTIONS_DEFAULT
+    """Most requests under way at once."""
+    at_once: bool = False
+    """All requests are released together, each on its own connection."""
+    timeout_seconds: float = 30.0
+    """How long one request may take."""
+    stop_after_seconds: float = 600.0
+    """What is not sent by then is not sent at all."""
+
+
+def _ignore(_: Accepted) -> None:
+    pass
+
+
+async def run(clicks: Sequence[Click], target: Target, tally: Tally, on_order: Callable[[Accepted], None] = _ignore) -> Tally:
+    """Send every click once; returns the tally, which others may watch meanwhile. `on_order` hears of each order once."""
+    files = raise_open_files_limit()
+    lanes = len(clicks) if target.at_once else min(target.connections, len(clicks))
+    lanes = max(1, min(lanes, files - SPARE_FILES))
+    started = perf_counter()
+    async with open_session(target.timeout_seconds) as session:
+        sender = _Sender(session, target, tally, on_order, started + target.stop_after_seconds)
+        queue = iter(clicks)
+        # Every lane runs its first lines, then waits: the release is one event for all.
+        async with asyncio.TaskGroup() as group:
+            for _ in range(lanes):
+                group.create_task(sender.send_all(queue))
+            await asyncio.sleep(0)
+            started = perf_counter()
+            sender.release.set()
+    tally.elapsed_seconds = perf_counter() - started
+    return tally
+
+
+class _Sender:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        target: Target,
+        tally: Tally,
+        on_order: Callable[[Accepted], None],
+        stop_at: float,
+    ) -> None:
+        self._session = session
+        self._url = f"{target.url}/order"
+        self._tally = tally
+        self._on_order = on_order
+        self._stop_at = stop_at
+        self.release = asyncio.Event()
+
+    async def send_all(self, queue: Iterator[Click]) -> None:
+        await self.release.wait()
+        for click in queue:
+            if perf_counter() < self._stop_at:
+                await self._send(click)
+            else:
+                self._tally.unanswered(failed("not_sent"))
+
+    async def _send(self, click: Click) -> None:
+        headers = {"Content-Type": click.content_type}
+        started = perf_counter()
+        try:
+            async with self._session.post(self._url, data=click.body, headers=headers) as response:
+                document = parse(await response.read())
+        except TimeoutError:
+            self._tally.unanswered(failed("timeout"))
+            return
+        except (aiohttp.ClientError, OSError):
+            self._tally.unanswered(failed("connection"))
+            return
+        seconds = perf_counter() - started
+        code = str(document.get("code", "")) if isinstance(document, dict) else ""
+        outcome = classify(response.status, code, response.headers.get("Idempotent-Replayed") == "true")
+        order = self._tally.answered(click, outcome, document, seconds)
+        if order is not None:
+            self._on_order(order)

@@ -1,0 +1,90 @@
+"""The payment provider's side: signed webhooks, sent as often as a provider would."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import uuid4
+
+from aiohttp import ClientSession
+from flashsale_cli.console import Unreachable
+from flashsale_cli.http import ask
+from standardwebhooks.webhooks import Webhook
+
+Kind = Literal["succeeded", "failed"]
+AMOUNT_MINOR_DEFAULT = 4900
+CURRENCY_DEFAULT = "EUR"
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    order_id: str
+    payment_id: str
+    kind: Kind = "succeeded"
+    amount_minor: int = AMOUNT_MINOR_DEFAULT
+    currency: str = CURRENCY_DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    url: str
+    webhook: Webhook
+
+    async def send(self, session: ClientSession, payment: Payment) -> str:
+        """What the gateway made of it: `paid`, `replayed`, `refund_due (late)`, or the code of a refusal."""
+        body, headers = signed(self.webhook, payment, datetime.now(UTC))
+        try:
+            answer = await ask(session, "POST", f"{self.url}/payments/webhook", body, headers)
+        except Unreachable:
+            return "error (no answer)"
+        if answer.status == 200:
+            return _words(answer.document)
+        return f"refused ({answer.status} {answer.code})"
+
+    async def send_all(self, session: ClientSession, payments: Sequence[Payment], concurrency: int, times: int = 1) -> Counter[str]:
+        """Each payment `times` times in a row, the same webhook every time."""
+        results: Counter[str] = Counter()
+        queue = iter(payments)
+        lanes = [self._send_from(session, queue, times, results) for _ in range(min(concurrency, len(payments)))]
+        await asyncio.gather(*lanes)
+        return results
+
+    async def _send_from(self, session: ClientSession, queue: Iterator[Payment], times: int, results: Counter[str]) -> None:
+        for payment in queue:
+            for _ in range(times):
+                results[await self.send(session, payment)] += 1
+
+
+def new_payment_id() -> str:
+    return f"pay-{uuid4().hex}"
+
+
+def signed(webhook: Webhook, payment: Payment, now: datetime) -> tuple[bytes, dict[str, str]]:
+    """Body and headers. The webhook id is the payment's: an attempt that is repeated keeps it, as Standard Webhooks asks."""
+    body = json.dumps(_document(payment, now), separators=(",", ":"))
+    message_id = f"msg-{payment.payment_id}-{payment.kind}"
+    headers = {
+        "Content-Type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": webhook.sign(message_id, now, body),
+    }
+    return body.encode(), headers
+
+
+def _document(payment: Payment, now: datetime) -> dict[str, Any]:
+    data = {
+        "orderId": payment.order_id,
+        "paymentId": payment.payment_id,
+        "amountMinor": payment.amount_minor,
+        "currency": payment.currency,
+    }
+    return {"type": f"payment.{payment.kind}", "timestamp": now.isoformat(), "data": data}
+
+
+def _words(document: Any) -> str:
+    result, reason = document.get("result", "?"), document.get("reason", "")
+    return f"{result} ({reason})" if reason else str(result)

@@ -1,0 +1,35 @@
+"""Sales over HTTP: what `sale`, `demo` and the benches ask of the gateway."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import ClientSession
+from flashsale_cli.http import ask, expect
+
+Sale = Mapping[str, Any]
+PAGE = 1000
+
+
+async def set_sale(session: ClientSession, url: str, token: str, wanted: Mapping[str, Any]) -> Sale:
+    """Create or change a sale. Raises Refused with the gateway's words."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    answer = await ask(session, "POST", f"{url}/admin/stock", json.dumps(wanted).encode(), headers)
+    sale: Sale = expect(answer, 200, 201)
+    return sale
+
+
+async def get_sale(session: ClientSession, url: str, product_id: str) -> Sale:
+    sale: Sale = expect(await ask(session, "GET", f"{url}/sales/{product_id}"), 200)
+    return sale
+
+
+async def list_sales(session: ClientSession, url: str) -> list[Sale]:
+    """All sales, page by page."""
+    found: list[Sale] = []
+    while True:
+        after = f"&after={found[-1]['productId']}" if found else ""
+        page = expect(await ask(session, "GET", f"{url}/sales?limit={PAGE}{after}"), 200)["sales"]
+        found += page
+        if len(page) < PAGE:
+            return found
