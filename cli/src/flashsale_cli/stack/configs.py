@@ -1,0 +1,99 @@
+"""The servers' configuration files, as text. Pure."""
+
+from flashsale_cli.stack.state import HOST, State
+
+
+def redis_conf(state: State, data: str) -> str:
+    return f"""bind {HOST}
+port {state.ports.redis}
+requirepass {state.secrets.redis}
+dir {data}
+daemonize no
+tcp-backlog 4096
+maxclients 10000
+appendonly yes
+appendfsync always
+save ""
+maxmemory-policy noeviction
+"""
+
+
+def rabbitmq_conf(state: State, definitions: str) -> str:
+    # The watermark is absolute: a share of the machine would differ from laptop to laptop.
+    return f"""listeners.tcp.1 = {HOST}:{state.ports.amqp}
+load_definitions = {definitions}
+loopback_users = none
+default_vhost = /
+vm_memory_high_watermark.absolute = 1GiB
+disk_free_limit.absolute = 200MB
+heartbeat = 10
+log.file.level = warning
+"""
+
+
+def rabbitmq_env(state: State, home: str, base: dict[str, str]) -> dict[str, str]:
+    folder = f"{home}/rabbitmq"
+    return base | {
+        "HOME": folder,
+        "RABBITMQ_NODENAME": f"flashsale{state.ports.amqp}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": HOST,
+        "RABBITMQ_NODE_PORT": str(state.ports.amqp),
+        "RABBITMQ_DIST_PORT": str(state.ports.dist),
+        "RABBITMQ_MNESIA_BASE": f"{folder}/data",
+        "RABBITMQ_LOG_BASE": f"{folder}/log",
+        "RABBITMQ_LOGS": f"{folder}/log/rabbit.log",
+        "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq.conf",
+        "RABBITMQ_CONF_ENV_FILE": f"{folder}/none.conf",
+        "RABBITMQ_ADVANCED_CONFIG_FILE": f"{folder}/none.config",
+        "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/enabled_plugins",
+        "RABBITMQ_PID_FILE": f"{folder}/rabbit.pid",
+        "RABBITMQ_ERLANG_COOKIE": state.secrets.cookie,
+        "ERL_EPMD_PORT": str(state.ports.epmd),
+        "ERL_EPMD_ADDRESS": HOST,
+        # An idle broker must not spin on the cores the sale needs; no dump of gigabytes when it is killed.
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",
+        "ERL_CRASH_DUMP_SECONDS": "0",
+        "LANG": "C.UTF-8",
+    }
+
+
+def postgres_conf(state: State) -> str:
+    return f"""
+listen_addresses = '{HOST}'
+port = {state.ports.postgres}
+unix_socket_directories = ''
+max_connections = 60
+shared_buffers = 128MB
+max_wal_size = 2GB
+log_min_messages = warning
+"""
+
+
+def connection_urls(state: State) -> dict[str, str]:
+    ports, secrets = state.ports, state.secrets
+    return {
+        "REDIS_URL": f"redis://:{secrets.redis}@{HOST}:{ports.redis}/0",
+        "AMQP_URL": f"amqp://flashsale:{secrets.amqp}@{HOST}:{ports.amqp}/",
+        "DATABASE_URL": f"postgresql://flashsale:{secrets.postgres}@{HOST}:{ports.postgres}/flashsale",
+    }
+
+
+def public_env(state: State, root: str) -> dict[str, str]:
+    """What `.flashsale/env` holds: everything a person, a tool or a service needs to reach and be the stack."""
+    ports, secrets = state.ports, state.secrets
+    return {
+        "FLASHSALE_URL": f"http://{HOST}:{ports.gateway}",
+        "FLASHSALE_ADMIN_TOKEN": secrets.admin_token,
+        "FLASHSALE_WEBHOOK_SECRET": secrets.webhook,
+        **connection_urls(state),
+        "FLASHSALE_ORDER_ID_KEY": secrets.order_id_key,
+        "FLASHSALE_LUA_DIR": f"{root}/lua",
+        "FLASHSALE_DB_DIR": f"{root}/db",
+        "FLASHSALE_PAYMENT_WINDOWS": "5,15,60,120,300,600,900,1800",
+        "FLASHSALE_HOST": HOST,
+        "FLASHSALE_PORT": str(ports.gateway),
+        "FLASHSALE_PROBE_HOST": HOST,
+        "FLASHSALE_ORDER_WORKER_PROBE_PORT": str(ports.order_worker),
+        "FLASHSALE_TIMEOUT_WORKER_PROBE_PORT": str(ports.timeout_worker),
+        **state.extra_env,
+    }

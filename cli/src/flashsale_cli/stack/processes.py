@@ -1,0 +1,106 @@
+"""Processes the stack started: how they are told from strangers, started, and ended."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """A process, by pid and by when it started: a pid alone may be somebody else's by now."""
+
+    pid: int
+    started: str
+
+    @property
+    def alive(self) -> bool:
+        return start_mark(self.pid) == self.started
+
+
+def start_mark(pid: int) -> str | None:
+    """When the process started, as the kernel says it; None when there is no such process or only its remains."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None if Path("/proc/self").exists() else _start_mark_by_ps(pid)
+    # proc(5): the name in parentheses may hold anything, so count from its end; state is field 3, start time field 22.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _start_mark_by_ps(pid: int) -> str | None:
+    found = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None
+
+
+def spawn(command: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path) -> ProcessId:
+    """Start `command` in a session of its own, so that it outlives us and can be ended as a group."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        process = subprocess.Popen(  # it is meant to outlive us
+            command, env=dict(env), stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd, start_new_session=True
+        )
+    # A child that ends stays a zombie until it is waited for; start_mark counts those as dead, and exit reaps them.
+    process.returncode = None
+    _children[process.pid] = process
+    return ProcessId(process.pid, start_mark(process.pid) or "gone")
+
+
+_children: dict[int, "subprocess.Popen[bytes]"] = {}
+
+
+def reap(pid: int) -> None:
+    child = _children.get(pid)
+    if child is not None and child.poll() is not None:
+        del _children[pid]
+
+
+def end(process: ProcessId, timeout_seconds: float, first: signal.Signals = signal.SIGTERM) -> None:
+    """End the process and what it started: `first`, then SIGKILL to its whole group when the time is up. Ended already: nothing."""
+    if not process.alive:
+        reap(process.pid)
+        return
+    group = _group(process.pid)
+    if first is signal.SIGKILL:
+        _signal_group(group, signal.SIGKILL)
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, first)
+    if not wait_until(lambda: not process.alive, timeout_seconds):
+        _signal_group(group, signal.SIGKILL)
+        wait_until(lambda: not process.alive, timeout_seconds)
+    elif first is not signal.SIGKILL:
+        # Helpers of the process that did not leave with it.
+        _signal_group(group, signal.SIGTERM)
+    reap(process.pid)
+
+
+def wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _group(pid: int) -> int | None:
+    try:
+        group = os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+    # Only a group of its own: never the one we are in.
+    return group if group == pid else None
+
+
+def _signal_group(group: int | None, number: signal.Signals) -> None:
+    if group is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, number)

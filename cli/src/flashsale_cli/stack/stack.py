@@ -1,0 +1,257 @@
+"""The stack: what is up, and the order in which it comes and goes."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+
+from flashsale_cli.stack import configs
+from flashsale_cli.stack.errors import StackError
+from flashsale_cli.stack.processes import end, wait_until
+from flashsale_cli.stack.servers import PostgresServer, RabbitServer, RedisServer, end_epmd
+from flashsale_cli.stack.services import MODULES, Service
+from flashsale_cli.stack.state import HOST, State, load, locked, new_state, port_taken, save
+
+INFRASTRUCTURE = ("redis", "rabbitmq", "postgres")
+SERVICES = tuple(MODULES)
+START_TIMEOUT_SECONDS = {"rabbitmq": 120.0}
+START_TIMEOUT_SECONDS_DEFAULT = 60.0
+STOP_TIMEOUT_SECONDS = 30.0
+MIGRATE_TIMEOUT_SECONDS = 120
+GATEWAY_PORT = 8000
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    name: str
+    running: bool
+    pid: int | None
+    address: str
+    log: Path
+
+
+def repository_root() -> Path:
+    """The folder with lua/ and db/: FLASHSALE_ROOT, or the checkout this package was installed from."""
+    named = os.environ.get("FLASHSALE_ROOT")
+    root = Path(named) if named else Path(__file__).resolve().parents[4]
+    if not (root / "lua" / "reserve.lua").is_file():
+        raise StackError(f"{root} has no lua/ folder; set FLASHSALE_ROOT to a checkout of flashsale")
+    return root
+
+
+class Stack:
+    """The stack of one home folder. Every method raises StackError with the reason and the way out."""
+
+    def __init__(self, home: Path, say: Say = lambda _: None) -> None:
+        self.home = home.resolve()
+        self._say = say
+        self._root = repository_root()
+
+    def up(
+        self,
+        *,
+        services: bool = True,
+        gateway_port: int = GATEWAY_PORT,
+        redis_server: str = "",
+        extra_env: Mapping[str, str] | None = None,
+    ) -> bool:
+        """Start what is not running and wait until all of it is ready. False when everything was. `gateway_port` 0 takes a free one.
+
+        If anything fails, what this call started is ended again.
+        """
+        with locked(self.home):
+            state = load(self.home) or new_state(gateway_port)
+            self._choose(state, gateway_port, redis_server, extra_env)
+            names = (*INFRASTRUCTURE, *SERVICES) if services else INFRASTRUCTURE
+            started: list[str] = []
+            try:
+                self._refuse_taken_port(state, names)
+                for name in names:
+                    if self._start(state, name):
+                        started.append(name)
+                    if name == INFRASTRUCTURE[-1]:
+                        self._prepare(state, started)
+            except BaseException:
+                for name in reversed(started):
+                    self._end(state, name)
+                end_epmd_if_alone(state)
+                save(self.home, state)
+                raise
+            self._write_env(state)
+            return bool(started)
+
+    def down(self, *, keep_data: bool = False) -> bool:
+        """End what was started, in reverse order, and nothing else. False when nothing was running."""
+        if not self.home.exists():
+            return False
+        with locked(self.home):
+            state = load(self.home)
+            if state is None:
+                return False
+            running = [name for name in (*INFRASTRUCTURE, *SERVICES) if _alive(state, name)]
+            for name in reversed(running):
+                self._say(f"stopping {name}")
+                self._end(state, name)
+            end_epmd(state)
+            if keep_data:
+                save(self.home, state)
+            else:
+                self._remove(state)
+            return bool(running)
+
+    def start(self, name: str) -> None:
+        """Start one component again, on its ports and data."""
+        with locked(self.home):
+            self._start(self._state(), name)
+
+    def stop(self, name: str) -> None:
+        with locked(self.home):
+            state = self._state()
+            self._end(state, name)
+            save(self.home, state)
+
+    def kill(self, name: str) -> None:
+        """End one component as a crash would: SIGKILL, no chance to say goodbye."""
+        with locked(self.home):
+            state = self._state()
+            process = state.processes.pop(name, None)
+            if process is not None:
+                end(process, STOP_TIMEOUT_SECONDS, SIGKILL)
+            save(self.home, state)
+
+    def restart(self, name: str) -> None:
+        self.stop(name)
+        self.start(name)
+
+    def env(self) -> dict[str, str]:
+        """The variables of `<home>/env`."""
+        return configs.public_env(self._state(), str(self._root))
+
+    def status(self) -> list[Status]:
+        state = load(self.home)
+        if state is None:
+            return []
+        return [self._status(state, name) for name in (*INFRASTRUCTURE, *SERVICES)]
+
+    @property
+    def running(self) -> bool:
+        """Whether all of it is up."""
+        states = self.status()
+        return bool(states) and all(status.running for status in states)
+
+    def _choose(self, state: State, gateway_port: int, redis_server: str, extra_env: Mapping[str, str] | None) -> None:
+        if not _alive(state, "gateway") and gateway_port:
+            state.ports.gateway = gateway_port
+        if not _alive(state, "redis") and redis_server:
+            state.redis_server = redis_server
+        if extra_env is not None:
+            state.extra_env = dict(extra_env)
+
+    def _refuse_taken_port(self, state: State, names: Sequence[str]) -> None:
+        """Said before anything is started: a port in use costs a second, not half a minute of servers."""
+        if "gateway" in names and not _alive(state, "gateway") and port_taken(state.ports.gateway):
+            port = state.ports.gateway
+            raise StackError(f"{HOST}:{port} is taken: end what listens there, or choose another port with --gateway-port (0: a free one)")
+
+    def _start(self, state: State, name: str) -> bool:
+        component, log = self._component(state, name), self._log(name)
+        if _alive(state, name) and component.ready():
+            return False
+        if _alive(state, name):
+            self._say(f"{name} runs but does not answer: starting it again")
+            self._end(state, name)
+        self._say(f"starting {name} on {component.address()}")
+        state.processes[name] = component.start(log)
+        save(self.home, state)
+        self._wait_ready(state, name, component, log)
+        return True
+
+    def _wait_ready(self, state: State, name: str, component: "Component", log: Path) -> None:
+        timeout_seconds = START_TIMEOUT_SECONDS.get(name, START_TIMEOUT_SECONDS_DEFAULT)
+        if wait_until(lambda: component.ready() or not _alive(state, name), timeout_seconds) and _alive(state, name):
+            return
+        why = f"is not ready after {timeout_seconds:.0f} s" if _alive(state, name) else "ended while it started"
+        self._end(state, name)
+        save(self.home, state)
+        raise StackError(f"{name} {why}; its log {log} ends:\n{_tail(log)}")
+
+    def _prepare(self, state: State, started: Sequence[str]) -> None:
+        """The database and its schema. Topology is loaded by the broker itself."""
+        PostgresServer(self.home, state).create_database()
+        env = Service("gateway", self._root, state).env()
+        command = [sys.executable, "-m", "flashsale_cli", "migrate"]
+        done = subprocess.run(
+            command, env=env, cwd=self._root, capture_output=True, text=True, check=False, timeout=MIGRATE_TIMEOUT_SECONDS
+        )
+        if done.returncode != 0:
+            raise StackError(f"flashsale migrate failed:\n{(done.stdout + done.stderr).strip()}")
+        if "postgres" in started:
+            self._say("ledger schema is up to date")
+
+    def _end(self, state: State, name: str) -> None:
+        process = state.processes.pop(name, None)
+        if process is not None:
+            end(process, STOP_TIMEOUT_SECONDS, SIGTERM)
+
+    def _component(self, state: State, name: str) -> "Component":
+        match name:
+            case "redis":
+                return RedisServer(self.home, state)
+            case "rabbitmq":
+                return RabbitServer(self.home, state)
+            case "postgres":
+                return PostgresServer(self.home, state)
+            case _:
+                return Service(name, self._root, state)
+
+    def _status(self, state: State, name: str) -> Status:
+        process = state.processes.get(name)
+        alive = process is not None and process.alive
+        return Status(name, alive, process.pid if process and alive else None, self._component(state, name).address(), self._log(name))
+
+    def _state(self) -> State:
+        state = load(self.home)
+        if state is None:
+            raise StackError(f"there is no stack in {self.home}; run `flashsale stack up`")
+        return state
+
+    def _log(self, name: str) -> Path:
+        return self.home / "log" / f"{name}.log"
+
+    def _write_env(self, state: State) -> None:
+        path = self.home / "env"
+        path.touch(mode=0o600)
+        lines = [f"{name}={shlex.quote(value)}" for name, value in configs.public_env(state, str(self._root)).items()]
+        path.write_text("\n".join(lines) + "\n")
+        save(self.home, state)
+
+    def _remove(self, state: State) -> None:
+        PostgresServer(self.home, state).remove()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+Component = RedisServer | RabbitServer | PostgresServer | Service
+
+
+def end_epmd_if_alone(state: State) -> None:
+    """The port mapper stays as long as a broker does."""
+    if not _alive(state, "rabbitmq"):
+        end_epmd(state)
+
+
+def _alive(state: State, name: str) -> bool:
+    process = state.processes.get(name)
+    return process is not None and process.alive
+
+
+def _tail(log: Path, lines: int = 15) -> str:
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "(no log)"

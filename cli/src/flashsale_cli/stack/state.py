@@ -1,0 +1,116 @@
+"""What the stack remembers between commands: ports, secrets, and the processes it started. One JSON file in the home."""
+
+import base64
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+
+import msgspec
+
+from flashsale_cli.stack.errors import StackError
+from flashsale_cli.stack.processes import ProcessId, wait_until
+
+LOCK_TIMEOUT_SECONDS = 180.0
+HOST = "127.0.0.1"
+
+
+class Ports(msgspec.Struct):
+    redis: int
+    amqp: int
+    epmd: int
+    dist: int
+    postgres: int
+    gateway: int
+    order_worker: int
+    timeout_worker: int
+
+
+class Secrets(msgspec.Struct):
+    redis: str
+    amqp: str
+    postgres: str
+    order_id_key: str
+    admin_token: str
+    webhook: str
+    cookie: str
+
+
+class State(msgspec.Struct):
+    ports: Ports
+    secrets: Secrets
+    redis_server: str = ""
+    postgres_data: str = ""
+    processes: dict[str, ProcessId] = msgspec.field(default_factory=dict)
+    extra_env: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+def new_state(gateway_port: int) -> State:
+    redis, amqp, epmd, dist, postgres, free, order_worker, timeout_worker = free_ports(8)
+    ports = Ports(redis, amqp, epmd, dist, postgres, gateway_port or free, order_worker, timeout_worker)
+    return State(ports, new_secrets())
+
+
+def new_secrets() -> Secrets:
+    token = secrets.token_hex
+    webhook = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    return Secrets(token(16), token(16), token(16), token(32), token(24), webhook, token(16))
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on now. Held open together, so that they differ."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind((HOST, 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def port_taken(port: int) -> bool:
+    """Whether somebody listens there. Sockets of connections that ended do not count."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return True
+        return False
+
+
+def load(home: Path) -> State | None:
+    try:
+        return msgspec.json.decode((home / "state.json").read_bytes(), type=State)
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise StackError(f"{home / 'state.json'} cannot be read ({error}); end what runs from it and delete the folder") from error
+
+
+def save(home: Path, state: State) -> None:
+    draft = home / "state.json.new"
+    draft.touch(mode=0o600)
+    draft.write_bytes(msgspec.json.format(msgspec.json.encode(state)))
+    draft.replace(home / "state.json")
+
+
+@contextmanager
+def locked(home: Path) -> Iterator[None]:
+    """One command at a time per home. Raises StackError when another holds it too long."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("w") as handle:
+
+        def try_lock() -> bool:
+            try:
+                flock(handle, LOCK_EX | LOCK_NB)
+            except OSError:
+                return False
+            return True
+
+        if not wait_until(try_lock, LOCK_TIMEOUT_SECONDS):
+            raise StackError(f"another flashsale stack command has held {home / 'lock'} for {LOCK_TIMEOUT_SECONDS:.0f} s")
+        yield
