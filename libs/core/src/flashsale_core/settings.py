@@ -28,6 +28,12 @@ class Environment:
     def number(self, name: str, default: float, *, least: float = 0, most: float = 1e9) -> float:
         return self._number(name, default, float, "a number", least, most)
 
+    def flag(self, name: str, *, default: bool) -> bool:
+        raw = self._variables.get(name, "").lower()
+        if raw not in ("", "true", "false"):
+            raise SettingsError(f"{name} must be true or false, not {raw!r}")
+        return default if not raw else raw == "true"
+
     def integers(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
         raw = self._variables.get(name, "")
         if not raw:

@@ -81,7 +81,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         waiting_max=env.integer("FLASHSALE_WAITING_MAX", 20_000, least=1),
         redis_timeout_seconds=env.number("FLASHSALE_REDIS_TIMEOUT_SECONDS", 3.0, least=0.05, most=60),
         redis_connections_max=env.integer("FLASHSALE_REDIS_CONNECTIONS_MAX", 64, least=4, most=10_000),
-        require_durable_redis=env.text("FLASHSALE_REQUIRE_DURABLE_REDIS", "true").lower() != "false",
+        require_durable_redis=env.flag("FLASHSALE_REQUIRE_DURABLE_REDIS", default=True),
         outbox_lag_limit_ms=env.integer("FLASHSALE_OUTBOX_LAG_LIMIT_MS", 300_000, least=100),
         relay_in_flight_max=env.integer("FLASHSALE_RELAY_IN_FLIGHT_MAX", 64, least=1, most=1000),
         relay_publish_timeout_seconds=env.number("FLASHSALE_RELAY_PUBLISH_TIMEOUT_SECONDS", 10.0, least=0.1, most=300),

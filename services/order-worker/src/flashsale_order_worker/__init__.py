@@ -1,0 +1,1 @@
+"""The order-worker: consumes what happened to orders and writes it to the ledger."""

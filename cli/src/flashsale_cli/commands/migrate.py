@@ -1,0 +1,47 @@
+"""`flashsale migrate`: bring the ledger's schema up to date."""
+
+import asyncio
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import asyncpg
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flashsale_cli import migrations
+
+
+class Phase(StrEnum):
+    PRE = "pre"
+    POST = "post"
+    ALL = "all"
+
+
+def migrate(
+    database_url: Annotated[str, typer.Option(envvar="DATABASE_URL", help="postgresql://user:password@host:port/database")],
+    db_dir: Annotated[Path, typer.Option(envvar="FLASHSALE_DB_DIR", help="Folder with migrations/.")] = Path("db"),
+    phase: Annotated[Phase, typer.Option(help="pre: before new code runs; post: after old code is gone.")] = Phase.ALL,
+    wait_seconds: Annotated[float, typer.Option(min=0, max=600, help="How long to wait for the server to accept connections.")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Apply the migrations that are missing, in order, under an advisory lock. Exit 1 with the reason when one cannot be."""
+    try:
+        applied = asyncio.run(migrations.migrate(database_url, db_dir, phase.value, wait_seconds))
+    except (migrations.MigrationError, asyncpg.PostgresError, OSError) as error:
+        Console(stderr=True).print(f"flashsale migrate: {error}", style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from None
+    if as_json:
+        found = [{"version": one.version, "phase": one.phase, "name": one.name} for one in applied]
+        print(msgspec.json.encode(found).decode())  # noqa: T201 - exact bytes, no wrapping
+    else:
+        Console().print(_table(applied) if applied else "the schema is up to date")
+
+
+def _table(applied: list[migrations.Migration]) -> Table:
+    table = Table("applied", "phase", "name")
+    for one in applied:
+        table.add_row(str(one.version), one.phase, one.name)
+    return table

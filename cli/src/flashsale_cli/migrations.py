@@ -1,0 +1,140 @@
+"""Migrations: which are there, which are applied, and applying the rest. Called by `flashsale migrate`."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import asyncpg
+
+from flashsale_core.errors import FlashsaleError
+
+# Any number, as long as no other program takes the same lock on this database.
+LOCK = 7_305_808_869_231_215
+LOCK_TIMEOUT_SECONDS = 60
+CONNECT_PAUSE_SECONDS = 0.5
+_NAME = re.compile(r"^(\d{4})_(pre|post)_([a-z0-9_]+)\.sql$")
+Phase = Literal["pre", "post", "all"]
+
+
+class MigrationError(FlashsaleError):
+    """The migrations and the database do not fit together; the message says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    version: int
+    phase: str
+    name: str
+    sql: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    version: int
+    name: str
+    sha256: str
+
+
+def read_migrations(db_dir: Path) -> list[Migration]:
+    """All migrations of `db_dir`, in order. Raises MigrationError when a name is wrong, a number doubled or missing."""
+    files = sorted((db_dir / "migrations").glob("*.sql"))
+    if not files:
+        raise MigrationError(f"{db_dir / 'migrations'} has no migrations; set FLASHSALE_DB_DIR to the db/ folder")
+    found = [_parse(path) for path in files]
+    versions = [migration.version for migration in found]
+    if versions != list(range(1, len(found) + 1)):
+        raise MigrationError(f"migrations must be numbered 1, 2, 3, ...; found {', '.join(map(str, versions))}")
+    return found
+
+
+def plan(migrations: Sequence[Migration], applied: Iterable[Applied], phase: Phase) -> list[Migration]:
+    """What is still to be applied. Raises MigrationError when history was rewritten or a pre would run before an earlier, missing post."""
+    done = {one.version: one for one in applied}
+    for migration in migrations:
+        one = done.get(migration.version)
+        if one is not None and one.sha256 != migration.sha256:
+            raise MigrationError(
+                f"migration {migration.version} ({migration.name}) was changed after it was applied; add a new one instead"
+            )
+    missing = [migration for migration in migrations if migration.version not in done]
+    unknown = sorted(set(done) - {migration.version for migration in migrations})
+    if unknown:
+        raise MigrationError(f"the database has migration {unknown[-1]}, which this release does not know; use the newer release")
+    if phase == "all":
+        return missing
+    wanted: list[Migration] = []
+    for migration in missing:
+        # In order, always: stop at the first of the other phase.
+        if migration.phase != phase:
+            break
+        wanted.append(migration)
+    return wanted
+
+
+async def migrate(database_url: str, db_dir: Path, phase: Phase = "all", wait_seconds: float = 30) -> list[Migration]:
+    """Apply what is missing and return it. Safe to run from several places at once: one works, the others wait."""
+    migrations = read_migrations(db_dir)
+    connection = await _connect(database_url, wait_seconds)
+    try:
+        await connection.execute(f"set lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
+        await connection.execute("select pg_advisory_lock($1)", LOCK)
+        await connection.execute(_HISTORY)
+        wanted = plan(migrations, await _applied(connection), phase)
+        for migration in wanted:
+            await _apply(connection, migration)
+        return wanted
+    finally:
+        # Ends the session, and with it the lock.
+        await connection.close()
+
+
+async def _connect(database_url: str, wait_seconds: float) -> asyncpg.Connection:
+    deadline = asyncio.get_running_loop().time() + wait_seconds
+    while True:
+        try:
+            return await asyncpg.connect(database_url, timeout=10)
+        except (OSError, TimeoutError, asyncpg.CannotConnectNowError) as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise MigrationError(f"the database does not answer within {wait_seconds:.0f} s: {error}") from error
+        await asyncio.sleep(CONNECT_PAUSE_SECONDS)
+
+
+async def _applied(connection: asyncpg.Connection) -> list[Applied]:
+    rows: list[Mapping[str, object]] = await connection.fetch("select version, name, sha256 from schema_migrations order by version")
+    return [Applied(int(str(row["version"])), str(row["name"]), str(row["sha256"])) for row in rows]
+
+
+async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
+    try:
+        async with connection.transaction():
+            await connection.execute(migration.sql)
+            await connection.execute(_RECORD, migration.version, migration.phase, migration.name, migration.sha256)
+    except asyncpg.PostgresError as error:
+        raise MigrationError(f"migration {migration.version} ({migration.name}) failed and changed nothing: {error}") from error
+
+
+def _parse(path: Path) -> Migration:
+    match = _NAME.match(path.name)
+    if match is None:
+        raise MigrationError(f"{path.name} is not named NNNN_<pre|post>_<name>.sql")
+    return Migration(int(match[1]), match[2], match[3], path.read_text())
+
+
+_HISTORY = """
+create table if not exists schema_migrations (
+    version     integer     primary key,
+    phase       text        not null,
+    name        text        not null,
+    sha256      text        not null,
+    applied_at  timestamptz not null default now()
+)
+"""
+_RECORD = "insert into schema_migrations (version, phase, name, sha256) values ($1, $2, $3, $4)"

@@ -1,0 +1,6 @@
+"""Consuming from RabbitMQ in batches: gather, work, acknowledge, park what is poison."""
+
+from flashsale_consumer.consumer import Consumer, ConsumerSettings
+from flashsale_consumer.deliveries import Delivery, Handle, Poison
+
+__all__ = ["Consumer", "ConsumerSettings", "Delivery", "Handle", "Poison"]

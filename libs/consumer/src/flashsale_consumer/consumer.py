@@ -1,0 +1,168 @@
+"""The consuming loop: a session with the broker, batch after batch, and a new session after any failure."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage
+
+from flashsale_consumer import metrics
+from flashsale_consumer.deliveries import Delivery, Handle, Poison
+from flashsale_core import topology
+from flashsale_core.errors import Retryable
+
+BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0)
+HEARTBEAT_SECONDS = 10
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSettings:
+    amqp_url: str
+    queue: str
+    batch_messages: int
+    """Most messages in one batch; twice as many are prefetched, so that the next batch gathers while this one is worked off."""
+    batch_bytes_max: int
+    """Past this many bytes of bodies a batch takes no further message."""
+    gather_ms: int
+    """How long a batch waits for more messages after its first."""
+    amqp_timeout_seconds: float
+    """How long connecting, declaring, parking and acknowledging may take."""
+
+
+class _SessionLostError(Exception):
+    pass
+
+
+class Consumer:
+    """Consumes one queue until `stop`. `handle` gets the batches."""
+
+    def __init__(self, settings: ConsumerSettings, handle: Handle) -> None:
+        self._settings = settings
+        self._handle = handle
+        self._incoming: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
+        self._stopping = False
+        self._up = metrics.CONSUMER_UP.labels(settings.queue)
+        self.fault: str | None = "not connected to RabbitMQ yet"
+        """Why nothing is consumed now, in words; None while all is well."""
+
+    async def run(self) -> None:
+        """Consume until `stop`. A failure of broker or channel starts a new session after a pause of at most BACKOFF_SECONDS[-1]."""
+        failures = 0
+        while not self._stopping:
+            connected = False
+            try:
+                async with _connection(self._settings) as consuming, _connection(self._settings) as publishing:
+                    connected = True
+                    await self._session(consuming, publishing)
+            except Exception as error:
+                # The broad catch is the edge: nothing of the lost session was acknowledged, the broker delivers it again.
+                failures = 0 if connected and self.fault is None else failures
+                self.fault = f"RabbitMQ: {type(error).__name__}: {error}"
+                log.warning("consumer.interrupted", extra={"queue": self._settings.queue, "reason": self.fault})
+                await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
+                failures += 1
+            finally:
+                self._up.set(0)
+
+    def stop(self) -> None:
+        """Take no further batch; the one under way is finished and acknowledged."""
+        self._stopping = True
+        self._incoming.put_nowait(None)
+
+    async def _session(self, consuming: AbstractChannel, publishing: AbstractChannel) -> None:
+        self._incoming = asyncio.Queue()
+        settings = self._settings
+        await consuming.set_qos(prefetch_count=2 * settings.batch_messages, timeout=settings.amqp_timeout_seconds)
+        queue = await consuming.declare_queue(settings.queue, passive=True, timeout=settings.amqp_timeout_seconds)
+        parking = await publishing.get_exchange(topology.PARKING_EXCHANGE, ensure=True)
+        consuming.close_callbacks.add(self._wake)
+        tag = await queue.consume(self._incoming.put, timeout=settings.amqp_timeout_seconds)
+        self.fault = None
+        self._up.set(1)
+        log.info("consumer.started", extra={"queue": settings.queue})
+        while not self._stopping:
+            batch = await self._gather()
+            if batch:
+                await self._work_off(batch, parking, consuming)
+        await queue.cancel(tag, timeout=settings.amqp_timeout_seconds)
+
+    def _wake(self, *_: object) -> None:
+        self._incoming.put_nowait(None)
+
+    async def _gather(self) -> list[AbstractIncomingMessage]:
+        """The next batch: by size, or what came within gather_ms of its first. Empty when it is time to stop."""
+        first = await self._incoming.get()
+        if first is None:
+            if self._stopping:
+                return []
+            raise _SessionLostError("the broker closed the channel")
+        batch, size = [first], len(first.body)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.gather_ms / 1000):
+                while len(batch) < self._settings.batch_messages and size < self._settings.batch_bytes_max:
+                    message = await self._incoming.get()
+                    if message is None:
+                        # Said again for the next turn, after this batch.
+                        self._incoming.put_nowait(None)
+                        break
+                    batch.append(message)
+                    size += len(message.body)
+        return batch
+
+    async def _work_off(self, batch: Sequence[AbstractIncomingMessage], parking: AbstractExchange, channel: AbstractChannel) -> None:
+        started, name = perf_counter(), self._settings.queue
+        metrics.CONSUMED.labels(name).inc(len(batch))
+        metrics.REDELIVERED.labels(name).inc(sum(bool(message.redelivered) for message in batch))
+        deliveries = [Delivery(message.body, message.message_id or "", bool(message.redelivered)) for message in batch]
+        for poison in await self._handle_until_durable(deliveries, channel):
+            await self._park(parking, batch[poison.index], poison)
+        # Last, and for the whole batch at once: tags of one channel rise in the order of delivery. A crash before this line redelivers,
+        # and the work is idempotent.
+        async with asyncio.timeout(self._settings.amqp_timeout_seconds):
+            await batch[-1].ack(multiple=True)
+        metrics.BATCHES.labels(name).inc()
+        metrics.BATCH_MESSAGES.labels(name).observe(len(batch))
+        metrics.BATCH_SECONDS.labels(name).observe(perf_counter() - started)
+
+    async def _handle_until_durable(self, deliveries: Sequence[Delivery], channel: AbstractChannel) -> Sequence[Poison]:
+        while True:
+            try:
+                poisons = await self._handle(deliveries)
+            except Retryable as error:
+                self.fault = str(error)
+                metrics.RETRIES.labels(self._settings.queue).inc()
+                log.warning("batch.retried", extra={"queue": self._settings.queue, "reason": str(error)})
+                await asyncio.sleep(error.delay_seconds)
+                if channel.is_closed or self._stopping:
+                    raise _SessionLostError("the batch goes back to the broker") from error
+            else:
+                self.fault = None
+                return poisons
+
+    async def _park(self, parking: AbstractExchange, message: AbstractIncomingMessage, poison: Poison) -> None:
+        """Put a message aside, confirmed by the broker, before it is acknowledged."""
+        log.error("message.parked", extra={"queue": self._settings.queue, "message_id": message.message_id, "reason": poison.reason,
+                                           "error": poison.error})  # fmt: skip
+        parked = aio_pika.Message(
+            message.body,
+            message_id=message.message_id,
+            content_type=message.content_type,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            headers={**message.headers, "x-reason": poison.reason, "x-error": poison.error[:500], "x-queue": self._settings.queue},
+        )
+        await parking.publish(parked, self._settings.queue, mandatory=True, timeout=self._settings.amqp_timeout_seconds)
+        metrics.PARKED.labels(self._settings.queue, poison.reason).inc()
+
+
+@contextlib.asynccontextmanager
+async def _connection(settings: ConsumerSettings) -> AsyncIterator[AbstractChannel]:
+    """A channel on a connection of its own: a consumer that is throttled must not hold up what is published."""
+    async with asyncio.timeout(settings.amqp_timeout_seconds):
+        connection = await aio_pika.connect(settings.amqp_url, heartbeat=HEARTBEAT_SECONDS)
+    async with connection:
+        yield await connection.channel(publisher_confirms=True, on_return_raises=True)

@@ -1,0 +1,27 @@
+"""What a worker is given, and what it says of it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    body: bytes
+    message_id: str
+    redelivered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """A message that can never be worked off: which of the batch, and why."""
+
+    index: int
+    reason: str
+    error: str
+
+
+Handle = Callable[[Sequence[Delivery]], Awaitable[Sequence[Poison]]]
+"""Works off a batch and returns when that is durable, naming the poison in it.
+
+Raises flashsale_core.errors.Retryable when the same batch may succeed later: it is handed over again after a pause.
+"""

@@ -1,0 +1,90 @@
+"""The order-worker's composition root: what it opens, how it runs, how it stops."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+
+import uvloop
+
+from flashsale_consumer import Consumer, ConsumerSettings
+from flashsale_core import topology
+from flashsale_core.errors import Retryable, SettingsError
+from flashsale_core.logs import configure_logging
+from flashsale_core.probes import serve_probes
+from flashsale_core.tracing import configure_tracing
+from flashsale_order_worker.handlers import OrderEvents
+from flashsale_order_worker.repository import Repository
+from flashsale_order_worker.settings import Settings, read_settings
+
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    try:
+        settings = read_settings()
+    except SettingsError as error:
+        print(f"flashsale-order-worker: {error}", file=sys.stderr)  # noqa: T201 - logging is not configured without settings
+        return 2
+    configure_logging(settings.log_level)
+    uvloop.run(run(settings))
+    return 0
+
+
+async def run(settings: Settings) -> None:
+    """Consume until SIGTERM or SIGINT."""
+    tracing = configure_tracing("flashsale-order-worker")
+    repository = Repository(settings.database_url, settings.statement_timeout_seconds, settings.retry_seconds)
+    consumer = Consumer(_consumer_settings(settings), OrderEvents(repository, tracing))
+
+    async def ready() -> None:
+        await repository.check_schema()
+        if consumer.fault is not None:
+            raise Retryable(consumer.fault)
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        with serve_probes(settings.probe_host, settings.probe_port, ready):
+            if await _schema_is_there(repository, stop):
+                await _consume(consumer, stop, settings.shutdown_timeout_seconds)
+    finally:
+        await repository.close()
+        tracing.shutdown()
+
+
+async def _schema_is_there(repository: Repository, stop: asyncio.Event) -> bool:
+    """Wait for the schema; False when we are told to stop first."""
+    while not stop.is_set():
+        try:
+            await repository.check_schema()
+        except Retryable as error:
+            log.warning("ledger.waiting", extra={"reason": str(error)})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), error.delay_seconds)
+        else:
+            return True
+    return False
+
+
+async def _consume(consumer: Consumer, stop: asyncio.Event, shutdown_timeout_seconds: float) -> None:
+    consuming = asyncio.create_task(consumer.run())
+    await stop.wait()
+    consumer.stop()
+    # What is not finished by then was not acknowledged either: the broker delivers it again.
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(consuming, shutdown_timeout_seconds)
+
+
+def _consumer_settings(settings: Settings) -> ConsumerSettings:
+    return ConsumerSettings(
+        amqp_url=settings.amqp_url,
+        queue=topology.ORDERS_QUEUE,
+        batch_messages=settings.batch_messages,
+        batch_bytes_max=settings.batch_bytes_max,
+        gather_ms=settings.gather_ms,
+        amqp_timeout_seconds=settings.amqp_timeout_seconds,
+    )

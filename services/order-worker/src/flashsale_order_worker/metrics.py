@@ -1,0 +1,10 @@
+"""What an operator of an order-worker must know, besides what flashsale_consumer measures of consuming."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+ORDERS_WRITTEN = Counter("flashsale_ledger_orders_total", "Order rows written or found written, by state", ["state"])
+COMMIT_SECONDS = Histogram(
+    "flashsale_ledger_commit_seconds", "One transaction, from its first statement to its commit",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)  # fmt: skip
+LEDGER_LAG_SECONDS = Gauge("flashsale_ledger_lag_seconds", "Age of the newest event of the last committed batch when it was committed")

@@ -1,0 +1,52 @@
+-- Each statement writes the rows of a batch, given as one array per column, and may be repeated at will.
+
+-- name: write_sales
+insert into sales as s (sale_id, epoch, owner, generation, state, total, starts_at, ends_at, max_per_user, hold_seconds, rate_requests,
+                        rate_seconds, late_payment, defined_at)
+select * from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::timestamptz[], $8::timestamptz[],
+                     $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::timestamptz[])
+on conflict (sale_id, epoch) do update set
+    owner = excluded.owner, generation = excluded.generation, total = excluded.total, starts_at = excluded.starts_at,
+    ends_at = excluded.ends_at, max_per_user = excluded.max_per_user, hold_seconds = excluded.hold_seconds,
+    rate_requests = excluded.rate_requests, rate_seconds = excluded.rate_seconds, late_payment = excluded.late_payment,
+    defined_at = excluded.defined_at,
+    -- Retired is for good, even when it was heard of first.
+    state = case when s.retired_at is null then excluded.state else s.state end
+where excluded.generation > s.generation;
+
+-- name: write_retired
+insert into sales as s (sale_id, epoch, state, total, retired_at, owner, generation, max_per_user, hold_seconds, rate_requests, rate_seconds,
+                        late_payment, defined_at)
+select r.sale_id, r.epoch, r.state, r.total, r.at, '', 0, 0, 0, 0, 1, 'refund', r.at
+from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::timestamptz[]) as r (sale_id, epoch, state, total, at)
+on conflict (sale_id, epoch) do update set
+    state = excluded.state, retired_at = excluded.retired_at
+where s.state <> 'removed';
+
+-- name: write_orders
+insert into orders as o (sale_id, epoch, order_id, state, user_id, quantity, deadline, payment_id, updated_at)
+select * from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], $8::text[],
+                     $9::timestamptz[])
+on conflict (sale_id, epoch, order_id) do update set
+    state = excluded.state, payment_id = coalesce(excluded.payment_id, o.payment_id), updated_at = excluded.updated_at
+where order_rank(excluded.state) > order_rank(o.state);
+
+-- name: write_events
+insert into order_events (sale_id, epoch, order_id, state, at, message_id)
+select * from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
+on conflict do nothing;
+
+-- name: write_payments
+insert into payments as p (payment_id, sale_id, order_id, epoch, status, result, reason, amount_minor, currency, at)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[],
+                     $10::timestamptz[])
+on conflict (payment_id, sale_id, order_id) do update set
+    epoch = excluded.epoch, status = excluded.status, result = excluded.result, reason = excluded.reason,
+    amount_minor = excluded.amount_minor, currency = excluded.currency, at = excluded.at
+-- A payment may fail and then succeed under one id, never the reverse.
+where p.status = 'failed' and excluded.status = 'succeeded';
+
+-- name: write_refunds
+insert into refunds (payment_id, sale_id, order_id, epoch, reason, amount_minor, currency, created_at)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::timestamptz[])
+on conflict (payment_id, sale_id, order_id) do nothing;

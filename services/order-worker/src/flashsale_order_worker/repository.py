@@ -1,0 +1,137 @@
+"""The ledger in Postgres: rows in, one transaction, done."""
+
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from flashsale_core.errors import Rejected, Retryable
+from flashsale_order_worker.plan import Rows
+
+SCHEMA_VERSION = 1
+"""The migration this release needs."""
+CONNECTIONS_MAX = 4
+# Errors that speak of the server or the moment, not of the rows: the same batch may succeed later
+# (SQLSTATE classes 08, 25, 28, 40, 53, 55, 57, 58, and a schema that is not there yet).
+_PASSING = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InvalidTransactionStateError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.UndefinedTableError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
+
+
+class Repository:
+    def __init__(self, database_url: str, statement_timeout_seconds: float, retry_seconds: float) -> None:
+        self._database_url = database_url
+        self._statement_timeout_seconds = statement_timeout_seconds
+        self._retry_seconds = retry_seconds
+        self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
+
+    async def write(self, rows: Rows) -> None:
+        """Write all rows in one transaction; what is there already stays as it is.
+
+        Raises Retryable when Postgres is away, Rejected when it will never take these rows.
+        """
+        try:
+            pool = await self._open()
+            async with pool.acquire(timeout=self._statement_timeout_seconds) as connection, connection.transaction():
+                for statement, columns in _statements(rows):
+                    if columns:
+                        await connection.execute(_QUERIES[statement], *zip(*columns, strict=True))
+        except _PASSING as error:
+            raise Retryable(f"Postgres: {type(error).__name__}: {error}", self._retry_seconds) from error
+        except (asyncpg.PostgresError, asyncpg.DataError, ValueError, OverflowError) as error:
+            raise Rejected(f"{type(error).__name__}: {error}") from error
+
+    async def check_schema(self) -> None:
+        """Raises Retryable until the schema is as new as this release needs."""
+        try:
+            pool = await self._open()
+            version = await pool.fetchval("select max(version) from schema_migrations", timeout=self._statement_timeout_seconds)
+        except asyncpg.UndefinedTableError as error:
+            raise Retryable("the ledger has no schema yet; run `flashsale migrate`", self._retry_seconds) from error
+        except _PASSING as error:
+            raise Retryable(f"Postgres: {type(error).__name__}: {error}", self._retry_seconds) from error
+        if (version or 0) < SCHEMA_VERSION:
+            raise Retryable(f"the ledger's schema is {version}, this release needs {SCHEMA_VERSION}; run `flashsale migrate`")
+
+    async def close(self) -> None:
+        if self._pool is not None:
+            self._pool.terminate()
+
+    async def _open(self) -> asyncpg.Pool:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._database_url,
+                    min_size=0,
+                    max_size=CONNECTIONS_MAX,
+                    timeout=self._statement_timeout_seconds,
+                    command_timeout=self._statement_timeout_seconds,
+                )
+            return self._pool
+
+
+def _statements(rows: Rows) -> Iterable[tuple[str, list[Sequence[Any]]]]:
+    """Each statement with its rows, in key order."""
+    yield "write_sales", [
+        (sale, epoch, d.owner, d.generation, d.state, d.total, _moment(d.starts_ms), _moment(d.ends_ms), d.max_per_user, d.hold_seconds,
+         d.rate_requests, d.rate_seconds, d.late_payment, _at(d.at))
+        for (sale, epoch), d in sorted(rows.sales.items(), key=_by_key)
+    ]  # fmt: skip
+    yield "write_retired", [(sale, epoch, r.state, r.total, _at(r.at)) for (sale, epoch), r in sorted(rows.retired.items(), key=_by_key)]
+    yield (
+        "write_orders",
+        [
+            (*key, o.state.value, o.user_id, o.quantity, _at(o.deadline_ms), o.payment_id, _at(o.at_ms))
+            for key, o in sorted(rows.orders.items(), key=_by_key)
+        ],
+    )
+    yield "write_events", [(*key, state.value, _at(e.at_ms), e.message_id) for (key, state), e in sorted(rows.events.items(), key=_by_key)]
+    yield "write_payments", [
+        (*key, p.epoch, "failed" if p.line.result == "failed" else "succeeded", p.line.result, p.line.reason, p.line.amount_minor,
+         p.line.currency, _at(p.at_ms))
+        for key, p in sorted(rows.payments.items(), key=_by_key)
+    ]  # fmt: skip
+    yield (
+        "write_refunds",
+        [
+            (*key, p.epoch, p.line.reason, p.line.amount_minor, p.line.currency, _at(p.at_ms))
+            for key, p in sorted(rows.refunds.items(), key=_by_key)
+        ],
+    )
+
+
+def _by_key(item: tuple[Any, Any]) -> Any:
+    return item[0]
+
+
+def _at(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def _moment(ms: int) -> datetime | None:
+    return _at(ms) if ms else None
+
+
+def _read_queries(text: str) -> dict[str, str]:
+    """The statements of queries.sql by the name above each."""
+    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+_QUERIES = _read_queries((Path(__file__).parent / "queries.sql").read_text())

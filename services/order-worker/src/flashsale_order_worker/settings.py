@@ -1,0 +1,52 @@
+"""The order-worker's settings, read once from the environment."""
+
+from dataclasses import dataclass
+
+from flashsale_core.settings import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    amqp_url: str
+    """AMQP_URL: the RabbitMQ to consume from."""
+    database_url: str
+    """DATABASE_URL: the Postgres that holds the ledger."""
+    probe_host: str
+    """FLASHSALE_PROBE_HOST: the address of /metrics, /healthz and /readyz."""
+    probe_port: int
+    """FLASHSALE_PROBE_PORT: their port."""
+    batch_messages: int
+    """FLASHSALE_ORDER_WORKER_BATCH_MESSAGES: most messages in one transaction; one message carries up to 256 orders."""
+    batch_bytes_max: int
+    """FLASHSALE_ORDER_WORKER_BATCH_BYTES_MAX: past this size of bodies a batch takes no further message."""
+    gather_ms: int
+    """FLASHSALE_ORDER_WORKER_GATHER_MS: how long a batch waits for more messages after its first."""
+    amqp_timeout_seconds: float
+    """FLASHSALE_ORDER_WORKER_AMQP_TIMEOUT_SECONDS: how long connecting, declaring, parking and acknowledging may take."""
+    statement_timeout_seconds: float
+    """FLASHSALE_ORDER_WORKER_STATEMENT_TIMEOUT_SECONDS: how long one statement may take before the batch is tried again."""
+    retry_seconds: float
+    """FLASHSALE_ORDER_WORKER_RETRY_SECONDS: pause before a batch is tried again while Postgres is away."""
+    shutdown_timeout_seconds: float
+    """FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS: how long the batch under way may take to finish after SIGTERM."""
+    log_level: str
+    """FLASHSALE_LOG_LEVEL: DEBUG, INFO, WARNING or ERROR."""
+
+
+def read_settings(environment: Environment | None = None) -> Settings:
+    """Raises SettingsError naming the variable that is missing or wrong."""
+    env = environment or Environment()
+    return Settings(
+        amqp_url=env.text("AMQP_URL"),
+        database_url=env.text("DATABASE_URL"),
+        probe_host=env.text("FLASHSALE_PROBE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
+        probe_port=env.integer("FLASHSALE_PROBE_PORT", 9101, most=65535),
+        batch_messages=env.integer("FLASHSALE_ORDER_WORKER_BATCH_MESSAGES", 128, least=1, most=10_000),
+        batch_bytes_max=env.integer("FLASHSALE_ORDER_WORKER_BATCH_BYTES_MAX", 1_000_000, least=1),
+        gather_ms=env.integer("FLASHSALE_ORDER_WORKER_GATHER_MS", 10, most=10_000),
+        amqp_timeout_seconds=env.number("FLASHSALE_ORDER_WORKER_AMQP_TIMEOUT_SECONDS", 10, least=0.1, most=300),
+        statement_timeout_seconds=env.number("FLASHSALE_ORDER_WORKER_STATEMENT_TIMEOUT_SECONDS", 30, least=0.1, most=600),
+        retry_seconds=env.number("FLASHSALE_ORDER_WORKER_RETRY_SECONDS", 1, least=0.01, most=60),
+        shutdown_timeout_seconds=env.number("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
+        log_level=env.text("FLASHSALE_LOG_LEVEL", "INFO"),
+    )

@@ -1,0 +1,91 @@
+"""Asking Redis to expire orders. The script decides; a hold that is not due, or no hold any more, stays as it is."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from flashsale_core.errors import Retryable
+from flashsale_core.keys import sale_keys, shard_keys, shard_of, split_deadline_member
+from flashsale_core.scripts import Scripts, call, load_scripts, pack
+from flashsale_timeout_worker import metrics
+
+CHUNK = 512
+"""Most orders in one script call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    order_id: str
+    quantity: int
+    lateness_ms: int
+
+
+class Expiry:
+    def __init__(self, redis: Redis, scripts: Scripts, shards: int, timeout_seconds: float, retry_seconds: float) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._shards = shards
+        self._timeout_seconds = timeout_seconds
+        self._retry_seconds = retry_seconds
+
+    async def expire(self, sale_id: str, order_ids: Sequence[str], source: str) -> list[Expired]:
+        """Expire what is due among `order_ids` and return it. Raises Retryable when Redis is away; repeating it is harmless."""
+        expired: list[Expired] = []
+        for start in range(0, len(order_ids), CHUNK):
+            expired += await self._expire_chunk(sale_id, order_ids[start : start + CHUNK])
+        measure(expired, source)
+        return expired
+
+    async def overdue(self, shard: int, grace_ms: int, limit: int) -> dict[str, list[str]]:
+        """Up to `limit` orders of a shard whose deadline is more than `grace_ms` ago by Redis' clock, by sale. Raises Retryable."""
+        seconds, micros = await self._ask(self._redis.time())
+        latest = seconds * 1000 + micros // 1000 - grace_ms
+        members = await self._ask(self._redis.zrangebyscore(shard_keys(shard).deadlines, "-inf", latest, start=0, num=limit))
+        return by_sale(member.decode() for member in members)
+
+    async def ping(self) -> None:
+        """Raises Retryable unless Redis answers; makes it know the scripts."""
+        await self._ask(load_scripts(self._redis, self._scripts))
+
+    async def _expire_chunk(self, sale_id: str, order_ids: Sequence[str]) -> list[Expired]:
+        sale, shard = sale_keys(sale_id, self._shards), shard_keys(shard_of(sale_id, self._shards))
+        keys = (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.outbox)
+        now_ms, results = await self._ask(call(self._redis, self._scripts.expire, keys, sale_id, pack(list(order_ids)), ""))
+        return [
+            Expired(order_id, int(quantity), int(now_ms - deadline_ms))
+            for order_id, (result, quantity, deadline_ms) in zip(order_ids, results, strict=True)
+            if result == "expired"
+        ]
+
+    async def _ask(self, awaitable: Any) -> Any:
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await awaitable
+        except (RedisError, OSError, TimeoutError) as error:
+            raise Retryable(f"Redis: {type(error).__name__}: {error}", self._retry_seconds) from error
+
+
+def by_sale(members: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for member in members:
+        sale_id, order_id = split_deadline_member(member)
+        found.setdefault(sale_id, []).append(order_id)
+    return found
+
+
+def measure(expired: Sequence[Expired], source: str) -> None:
+    metrics.EXPIRED_ORDERS.labels(source).inc(len(expired))
+    metrics.EXPIRED_UNITS.labels(source).inc(sum(one.quantity for one in expired))
+    for one in expired:
+        metrics.LATENESS_SECONDS.observe(max(0, one.lateness_ms) / 1000)
+
+
+def open_redis(url: str, timeout_seconds: float) -> Redis:
+    """A client that never repeats a command by itself."""
+    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds)

@@ -1,0 +1,57 @@
+"""Waits that are over, as the broker dead-letters them: the message that announced the holds comes back when their window has passed."""
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+from opentelemetry.trace import SpanKind
+
+from flashsale_consumer import Delivery, Poison
+from flashsale_core import topology
+from flashsale_core.messages import OrdersReserved, decode
+from flashsale_core.tracing import Tracing
+from flashsale_timeout_worker.expiry import Expired, Expiry
+
+SOURCE = "queue"
+
+
+class OverdueWaits:
+    """The handler of the `payment.timeout` queue."""
+
+    def __init__(self, expiry: Expiry, tracing: Tracing) -> None:
+        self._expiry = expiry
+        self._tracing = tracing
+
+    async def __call__(self, batch: Sequence[Delivery]) -> Sequence[Poison]:
+        """Raises Retryable when Redis is away."""
+        poisons: list[Poison] = []
+        for index, delivery in enumerate(batch):
+            started_ns = time.time_ns()
+            try:
+                message = decode(delivery.body)
+            except (msgspec.MsgspecError, ValueError) as error:
+                poisons.append(Poison(index, "undecodable", str(error)))
+                continue
+            if not isinstance(message, OrdersReserved):
+                poisons.append(Poison(index, "unexpected_type", type(message).__name__))
+                continue
+            expired = await self._expiry.expire(message.sale, [line.order_id for line in message.orders], SOURCE)
+            if self._tracing.enabled:
+                self._trace(message, expired, started_ns)
+        return poisons
+
+    def _trace(self, message: OrdersReserved, expired: Sequence[Expired], started_ns: int) -> None:
+        """One CONSUMER span per sampled order; what it waited in the queue is the gap before it, and an attribute."""
+        gone = {one.order_id for one in expired}
+        for line in message.orders:
+            if not line.traceparent:
+                continue
+            attributes = {
+                "messaging.system": "rabbitmq",
+                "messaging.operation.type": "process",
+                "messaging.destination.name": topology.TIMEOUT_QUEUE,
+                "flashsale.order_id": line.order_id,
+                "flashsale.expired": line.order_id in gone,
+                "flashsale.wait_ms": started_ns // 1_000_000 - message.at,
+            }
+            self._tracing.start(f"process {topology.TIMEOUT_QUEUE}", SpanKind.CONSUMER, line.traceparent, attributes, started_ns).end()

@@ -1,0 +1,80 @@
+"""The timeout-worker's composition root: what it opens, how it runs, how it stops."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+
+import uvloop
+
+from flashsale_consumer import Consumer, ConsumerSettings
+from flashsale_core import topology
+from flashsale_core.errors import Retryable, SettingsError
+from flashsale_core.logs import configure_logging
+from flashsale_core.probes import serve_probes
+from flashsale_core.scripts import read_scripts
+from flashsale_core.tracing import configure_tracing
+from flashsale_timeout_worker.expiry import Expiry, open_redis
+from flashsale_timeout_worker.handlers import OverdueWaits
+from flashsale_timeout_worker.settings import Settings, read_settings
+from flashsale_timeout_worker.sweeper import Sweeper
+
+BATCH_BYTES_MAX = 1_000_000
+
+
+def main() -> int:
+    try:
+        settings = read_settings()
+        read_scripts(settings.lua_dir)
+    except SettingsError as error:
+        print(f"flashsale-timeout-worker: {error}", file=sys.stderr)  # noqa: T201 - logging is not configured without settings
+        return 2
+    configure_logging(settings.log_level)
+    uvloop.run(run(settings))
+    return 0
+
+
+async def run(settings: Settings) -> None:
+    """Expire until SIGTERM or SIGINT."""
+    tracing = configure_tracing("flashsale-timeout-worker")
+    redis = open_redis(settings.redis_url, settings.redis_timeout_seconds)
+    expiry = Expiry(redis, read_scripts(settings.lua_dir), settings.shards, settings.redis_timeout_seconds, settings.retry_seconds)
+    consumer = Consumer(_consumer_settings(settings), OverdueWaits(expiry, tracing))
+    sweeper = Sweeper(expiry, settings)
+
+    async def ready() -> None:
+        await expiry.ping()
+        for fault in (consumer.fault if settings.consume else None, sweeper.fault):
+            if fault is not None:
+                raise Retryable(fault)
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    tasks = [asyncio.create_task(sweeper.run())] if settings.sweep else []
+    consuming = [asyncio.create_task(consumer.run())] if settings.consume else []
+    try:
+        with serve_probes(settings.probe_host, settings.probe_port, ready):
+            await stop.wait()
+            consumer.stop()
+            # What is not finished by then was not acknowledged either: the broker delivers it again.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.gather(*consuming), settings.shutdown_timeout_seconds)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await redis.aclose()
+        tracing.shutdown()
+
+
+def _consumer_settings(settings: Settings) -> ConsumerSettings:
+    return ConsumerSettings(
+        amqp_url=settings.amqp_url,
+        queue=topology.TIMEOUT_QUEUE,
+        batch_messages=settings.batch_messages,
+        batch_bytes_max=BATCH_BYTES_MAX,
+        gather_ms=settings.gather_ms,
+        amqp_timeout_seconds=settings.amqp_timeout_seconds,
+    )

@@ -1,0 +1,72 @@
+"""The timeout-worker's settings, read once from the environment."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flashsale_core.keys import SHARDS_DEFAULT
+from flashsale_core.settings import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    amqp_url: str
+    """AMQP_URL: the RabbitMQ to consume from."""
+    redis_url: str
+    """REDIS_URL: the Redis or Valkey that holds the sales."""
+    lua_dir: Path
+    """FLASHSALE_LUA_DIR: the folder of the Lua scripts."""
+    shards: int
+    """FLASHSALE_SHARDS: number of shards; fixed while data exists."""
+    probe_host: str
+    """FLASHSALE_PROBE_HOST: the address of /metrics, /healthz and /readyz."""
+    probe_port: int
+    """FLASHSALE_PROBE_PORT: their port."""
+    consume: bool
+    """FLASHSALE_TIMEOUT_WORKER_CONSUME: whether dead-lettered waits are consumed; the sweeper alone is enough."""
+    sweep: bool
+    """FLASHSALE_TIMEOUT_WORKER_SWEEP: whether overdue deadlines are swept; the queue alone is enough while RabbitMQ keeps its messages."""
+    sweep_interval_ms: int
+    """FLASHSALE_TIMEOUT_WORKER_SWEEP_INTERVAL_MS: pause between two sweeps."""
+    sweep_grace_ms: int
+    """FLASHSALE_TIMEOUT_WORKER_SWEEP_GRACE_MS: how long a deadline is left to the queue before the sweeper takes it."""
+    sweep_pages_max: int
+    """FLASHSALE_TIMEOUT_WORKER_SWEEP_PAGES_MAX: most pages of 512 deadlines per shard and sweep."""
+    batch_messages: int
+    """FLASHSALE_TIMEOUT_WORKER_BATCH_MESSAGES: most messages gathered before their orders are expired."""
+    gather_ms: int
+    """FLASHSALE_TIMEOUT_WORKER_GATHER_MS: how long a batch waits for more messages after its first."""
+    amqp_timeout_seconds: float
+    """FLASHSALE_TIMEOUT_WORKER_AMQP_TIMEOUT_SECONDS: how long connecting, declaring, parking and acknowledging may take."""
+    redis_timeout_seconds: float
+    """FLASHSALE_REDIS_TIMEOUT_SECONDS: how long one command may take."""
+    retry_seconds: float
+    """FLASHSALE_TIMEOUT_WORKER_RETRY_SECONDS: pause before a batch or a sweep is tried again while Redis is away."""
+    shutdown_timeout_seconds: float
+    """FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS: how long the batch under way may take to finish after SIGTERM."""
+    log_level: str
+    """FLASHSALE_LOG_LEVEL: DEBUG, INFO, WARNING or ERROR."""
+
+
+def read_settings(environment: Environment | None = None) -> Settings:
+    """Raises SettingsError naming the variable that is missing or wrong."""
+    env = environment or Environment()
+    return Settings(
+        amqp_url=env.text("AMQP_URL"),
+        redis_url=env.text("REDIS_URL"),
+        lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
+        shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
+        probe_host=env.text("FLASHSALE_PROBE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
+        probe_port=env.integer("FLASHSALE_PROBE_PORT", 9102, most=65535),
+        consume=env.flag("FLASHSALE_TIMEOUT_WORKER_CONSUME", default=True),
+        sweep=env.flag("FLASHSALE_TIMEOUT_WORKER_SWEEP", default=True),
+        sweep_interval_ms=env.integer("FLASHSALE_TIMEOUT_WORKER_SWEEP_INTERVAL_MS", 500, least=10, most=60_000),
+        sweep_grace_ms=env.integer("FLASHSALE_TIMEOUT_WORKER_SWEEP_GRACE_MS", 250, most=60_000),
+        sweep_pages_max=env.integer("FLASHSALE_TIMEOUT_WORKER_SWEEP_PAGES_MAX", 200, least=1, most=10_000),
+        batch_messages=env.integer("FLASHSALE_TIMEOUT_WORKER_BATCH_MESSAGES", 64, least=1, most=10_000),
+        gather_ms=env.integer("FLASHSALE_TIMEOUT_WORKER_GATHER_MS", 10, most=10_000),
+        amqp_timeout_seconds=env.number("FLASHSALE_TIMEOUT_WORKER_AMQP_TIMEOUT_SECONDS", 10, least=0.1, most=300),
+        redis_timeout_seconds=env.number("FLASHSALE_REDIS_TIMEOUT_SECONDS", 3, least=0.05, most=60),
+        retry_seconds=env.number("FLASHSALE_TIMEOUT_WORKER_RETRY_SECONDS", 0.5, least=0.01, most=60),
+        shutdown_timeout_seconds=env.number("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
+        log_level=env.text("FLASHSALE_LOG_LEVEL", "INFO"),
+    )

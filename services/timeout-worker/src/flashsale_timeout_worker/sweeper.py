@@ -1,0 +1,59 @@
+"""The second clock: overdue deadlines straight from Redis. Enough on its own when the broker lost a wait, or everything."""
+
+import asyncio
+import logging
+import random
+from time import perf_counter
+
+from flashsale_core.errors import Retryable
+from flashsale_timeout_worker import metrics
+from flashsale_timeout_worker.expiry import CHUNK, Expiry
+from flashsale_timeout_worker.settings import Settings
+
+SOURCE = "sweep"
+log = logging.getLogger(__name__)
+
+
+class Sweeper:
+    def __init__(self, expiry: Expiry, settings: Settings) -> None:
+        self._expiry = expiry
+        self._settings = settings
+        self.fault: str | None = None
+        """Why the last sweep was cut short; None when it was not."""
+
+    async def run(self) -> None:
+        """Sweep until cancelled. Starts at a random moment of its interval, so that several workers do not sweep as one."""
+        interval_seconds = self._settings.sweep_interval_ms / 1000
+        await asyncio.sleep(random.uniform(0, interval_seconds))  # noqa: S311 - spreads load, keeps no secret
+        while True:
+            try:
+                await self.sweep()
+                self.fault = None
+                await asyncio.sleep(interval_seconds)
+            except Retryable as error:
+                self.fault = str(error)
+                metrics.SWEEP_FAILURES.inc()
+                log.warning("sweep.interrupted", extra={"reason": self.fault})
+                await asyncio.sleep(error.delay_seconds)
+
+    async def sweep(self) -> int:
+        """Expire what is overdue in all shards, page by page; returns how many were found. Raises Retryable."""
+        started, found = perf_counter(), 0
+        for shard in range(self._settings.shards):
+            found += await self._sweep_shard(shard)
+        metrics.OVERDUE_ORDERS.set(found)
+        metrics.SWEEP_SECONDS.observe(perf_counter() - started)
+        return found
+
+    async def _sweep_shard(self, shard: int) -> int:
+        found = 0
+        for _ in range(self._settings.sweep_pages_max):
+            overdue = await self._expiry.overdue(shard, self._settings.sweep_grace_ms, CHUNK)
+            for sale_id, order_ids in overdue.items():
+                await self._expiry.expire(sale_id, order_ids, SOURCE)
+            page = sum(map(len, overdue.values()))
+            found += page
+            # Every order of a page leaves the set: expired, or found to be no hold. A short page was the last.
+            if page < CHUNK:
+                break
+        return found
