@@ -9,8 +9,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flashsale_core.errors import FlashsaleError
-
 EXIT_FAILED = 1
 """The command ran, and its verdict is no."""
 EXIT_USAGE = 2
@@ -21,16 +19,13 @@ EXIT_UNREACHABLE = 3
 JSON_OPTION = typer.Option("--json", help="Print JSON instead of tables.")
 
 
-class Refused(FlashsaleError):
-    """A server answered no; the text says what it said."""
-
-
-class Unreachable(FlashsaleError):
-    """A server did not answer; the text names it."""
+WIDTH_OF_A_FILE = 120
 
 
 def console() -> Console:
-    return Console(highlight=False)
+    """A terminal as wide as it is; a file or a pipe wide enough for every table."""
+    screen = Console(highlight=False)
+    return screen if screen.is_terminal else Console(highlight=False, width=WIDTH_OF_A_FILE)
 
 
 def write_json(document: Any) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -108,7 +108,7 @@ async def _connect(database_url: str, wait_seconds: float) -> asyncpg.Connection
 
 
 async def _applied(connection: asyncpg.Connection) -> list[Applied]:
-    rows: list[Mapping[str, object]] = await connection.fetch("select version, name, sha256 from schema_migrations order by version")
+    rows = await connection.fetch("select version, name, sha256 from schema_migrations order by version")
     return [Applied(int(str(row["version"])), str(row["name"]), str(row["sha256"])) for row in rows]
 
 

@@ -10,9 +10,10 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from aiohttp import ClientSession
-from flashsale_cli.console import Unreachable
-from flashsale_cli.http import ask
 from standardwebhooks.webhooks import Webhook
+
+from flashsale_cli.web import ask
+from flashsale_core.errors import Retryable
 
 Kind = Literal["succeeded", "failed"]
 AMOUNT_MINOR_DEFAULT = 4900
@@ -38,7 +39,7 @@ class Provider:
         body, headers = signed(self.webhook, payment, datetime.now(UTC))
         try:
             answer = await ask(session, "POST", f"{self.url}/payments/webhook", body, headers)
-        except Unreachable:
+        except Retryable:
             return "error (no answer)"
         if answer.status == 200:
             return _words(answer.document)

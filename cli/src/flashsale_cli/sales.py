@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import ClientSession
-from flashsale_cli.http import ask, expect
+
+from flashsale_cli.web import ask, expect
 
 Sale = Mapping[str, Any]
 PAGE = 1000
 
 
 async def set_sale(session: ClientSession, url: str, token: str, wanted: Mapping[str, Any]) -> Sale:
-    """Create or change a sale. Raises Refused with the gateway's words."""
+    """Create or change a sale. Raises Rejected with the gateway's words."""
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     answer = await ask(session, "POST", f"{url}/admin/stock", json.dumps(wanted).encode(), headers)
     sale: Sale = expect(answer, 200, 201)

@@ -37,7 +37,9 @@ def watch(tally: Tally, console: Console) -> Iterator[None]:
 def line(tally: Tally, per_second: float) -> Table:
     grid = Table.grid(padding=(0, 2))
     counts = Text("  ").join(Text(f"{tally.count(group):,} {group.value}", COLORS[group]) for group in Group if tally.count(group))
-    grid.add_row(ProgressBar(max(tally.planned, 1), tally.done(), width=30), f"{tally.done():,}/{tally.planned:,}", f"{per_second:,.0f}/s", counts)
+    grid.add_row(
+        ProgressBar(max(tally.planned, 1), tally.done(), width=30), f"{tally.done():,}/{tally.planned:,}", f"{per_second:,.0f}/s", counts
+    )
     return grid
 
 

@@ -7,10 +7,10 @@ from time import perf_counter
 
 import aiohttp
 
-from flashsale_cli.http import open_session, parse, raise_open_files_limit
 from flashsale_cli.load.outcomes import classify, failed
 from flashsale_cli.load.plan import Click
 from flashsale_cli.load.tally import Accepted, Tally
+from flashsale_cli.web import open_session, parse, raise_open_files_limit
 
 SPARE_FILES = 64
 CONNECTIONS_DEFAULT = 500

@@ -1,6 +1,5 @@
 """The HTTP side of the commands: one session, and answers as values."""
 
-import asyncio
 import json
 import resource
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from flashsale_cli.console import Refused, Unreachable
+from flashsale_core.errors import Rejected, Retryable
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +44,13 @@ async def ask(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """Raises Unreachable when no answer comes."""
+    """Raises Retryable when no answer comes."""
     try:
         async with session.request(method, url, data=body, headers=headers) as response:
             replayed = response.headers.get("Idempotent-Replayed") == "true"
             return Answer(response.status, parse(await response.read()), replayed)
-    except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-        raise Unreachable(f"{url} does not answer: {error or type(error).__name__}; is the stack up?") from error
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        raise Retryable(f"{url} does not answer: {error or type(error).__name__}; is the stack up?") from error
 
 
 def parse(body: bytes) -> Any:
@@ -62,9 +61,9 @@ def parse(body: bytes) -> Any:
 
 
 def expect(answer: Answer, *statuses: int) -> Any:
-    """The document of an answer with one of `statuses`. Raises Refused otherwise, with the server's words."""
+    """The document of an answer with one of `statuses`. Raises Rejected otherwise, with the server's words."""
     if answer.status in statuses:
         return answer.document
     problem = answer.document if isinstance(answer.document, dict) else {}
     words = [str(problem[name]) for name in ("code", "field", "title", "detail") if problem.get(name)]
-    raise Refused(f"the gateway answered {answer.status}: {': '.join(words)}")
+    raise Rejected(f"the gateway answered {answer.status}: {': '.join(words)}")

@@ -1,0 +1,50 @@
+# The commands people type. Each brings what it needs: uv, Python packages, servers.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check static up down stress bench clean lock bootstrap servers
+BIN := .venv/bin
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: bootstrap servers ## a real, contended sale on real servers, with a verdict
+	@$(BIN)/flashsale demo
+
+test: bootstrap ## everything that proves the engine: static checks, unit, Lua, integration, chaos
+	@scripts/servers.sh test
+	@$(MAKE) --no-print-directory static
+	@$(BIN)/pytest tests
+
+check: bootstrap static ## format, lint, types, import contracts, unit tests
+	@$(BIN)/pytest tests/unit -q
+
+static: bootstrap
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+up: bootstrap servers ## start the local stack: http://127.0.0.1:8000, settings in .flashsale/env
+	@$(BIN)/flashsale stack up
+
+down: bootstrap ## end it
+	@$(BIN)/flashsale stack down
+
+stress: bootstrap servers ## 1,000 and 10,000 requests at once, plentiful and contended
+	@$(BIN)/python -m bench.stress
+
+bench: bootstrap ## orders per second beside a bare Starlette endpoint, with a verdict
+	@scripts/servers.sh bench
+	@$(BIN)/python -m bench.run
+
+lock: bootstrap ## resolve requirements.lock anew; releases younger than a week are left out
+	@scripts/lock.sh
+
+clean: ## end the stack and remove everything that was set up here
+	@if [ -x $(BIN)/flashsale ]; then $(BIN)/flashsale stack down; fi
+	@rm -rf .flashsale .venv .bootstrap .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+bootstrap:
+	@scripts/bootstrap.sh
+
+servers: bootstrap
+	@scripts/servers.sh

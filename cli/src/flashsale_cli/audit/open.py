@@ -1,0 +1,33 @@
+"""Opens Redis and Postgres for an audit, and closes them again."""
+
+import asyncpg
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from flashsale_cli.audit.read_ledger import LedgerReader
+from flashsale_cli.audit.read_redis import RedisReader
+from flashsale_cli.audit.run import Options, Report, audit_settled
+from flashsale_cli.environment import Surroundings
+from flashsale_core.errors import Retryable
+
+TIMEOUT_SECONDS = 60.0
+
+
+async def audit_stores(here: Surroundings, options: Options, wait_seconds: float = 0.0) -> Report:
+    """Raises SettingsError without REDIS_URL or DATABASE_URL, Retryable when one of them does not answer."""
+    redis_url, database_url, shards = here.text("REDIS_URL"), here.text("DATABASE_URL"), here.shards()
+    try:
+        database = await asyncpg.connect(database_url, timeout=10, command_timeout=TIMEOUT_SECONDS)
+    except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+        raise Retryable(f"DATABASE_URL: Postgres does not answer: {error}") from error
+    try:
+        # An audit reads only; the database holds us to it.
+        await database.execute("set session characteristics as transaction read only")
+        async with Redis.from_url(redis_url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=10) as redis:
+            return await audit_settled(RedisReader(redis, shards), LedgerReader(database), options, wait_seconds)
+    except RedisError as error:
+        raise Retryable(f"REDIS_URL: Redis does not answer: {error}") from error
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Retryable(f"DATABASE_URL: the ledger cannot be read: {error}") from error
+    finally:
+        await database.close()

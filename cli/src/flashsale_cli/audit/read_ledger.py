@@ -1,0 +1,145 @@
+"""What the ledger says. Sums and joins are made where the rows are; only their results, and pages of orders, come here."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+from flashsale_cli.audit.facts import LedgerOrder, LedgerSale, Money, Named, Sum, Sums
+from flashsale_core.orders import State
+
+PAGE = 2000
+
+# What should not be, counted and named: `bad` is a query of one column. Every part is a constant of this module.
+_NAMED = "with bad(name) as ({}) select count(*) as count, (array_agg(name order by name))[1:10] as names from bad"
+
+_HISTORY = """
+    with history as (
+        select order_id, bool_or(state = 'reserved') as reserved, bool_or(state = 'paid') as paid,
+               bool_or(state = 'expired') as expired, bool_or(state = 'cancelled') as cancelled
+          from order_events where sale_id = $1 and epoch = $2 group by order_id)
+    select o.order_id from orders o left join history h using (order_id) where o.sale_id = $1 and o.epoch = $2 and
+"""
+_NO_RESERVED_EVENT = _NAMED.format(_HISTORY + "h.reserved is not true")
+# The highest state of the history is the order's; a cancelled order has no other end.
+_OTHER_HISTORY = _NAMED.format(
+    _HISTORY
+    + """(o.state is distinct from case when h.paid then 'paid' when h.expired then 'expired'
+                                            when h.cancelled then 'cancelled' else 'reserved' end
+          or h.cancelled and (h.expired or h.paid))"""
+)
+# Units held or sold after each event. Of the events of one millisecond those that give back count first, so a doubt never becomes an alarm.
+_PEAK = """
+    select coalesce(max(held), 0)::bigint from (
+        select sum(moved) over (order by at, moved rows unbounded preceding) as held from (
+            select e.at, o.quantity * case
+                     when e.state = 'reserved' then 1
+                     when e.state in ('expired', 'cancelled') then -1
+                     when exists (select from order_events x where x.sale_id = e.sale_id and x.epoch = e.epoch
+                                     and x.order_id = e.order_id and x.state = 'expired') then 1
+                     else 0 end as moved
+              from order_events e join orders o using (sale_id, epoch, order_id)
+             where e.sale_id = $1 and e.epoch = $2) moves) steps
+"""
+
+_PAID = """
+    with paying as (select epoch, order_id, count(*) as times, min(payment_id) as payment_id
+                      from payments where sale_id = $1 and result = 'paid' group by epoch, order_id)
+    select o.order_id from orders o left join paying p using (epoch, order_id) where o.sale_id = $1 and o.state = 'paid' and
+"""
+_NO_PAYMENT = _NAMED.format(_PAID + "(p.times is null or p.times = 1 and p.payment_id is distinct from o.payment_id)")
+_MANY_PAYMENTS = _NAMED.format(_PAID + "p.times > 1")
+_NO_PAID_ORDER = _NAMED.format("""
+    select p.payment_id from payments p left join orders o using (sale_id, epoch, order_id)
+     where p.sale_id = $1 and (p.result = 'paid' and o.state is distinct from 'paid' or (p.status = 'failed') <> (p.result = 'failed'))
+""")
+_NO_REFUND = _NAMED.format("""
+    select p.payment_id from payments p left join refunds r using (payment_id)
+     where p.sale_id = $1 and p.result = 'refund_due' and (r.amount_minor, r.currency) is distinct from (p.amount_minor, p.currency)
+""")
+_NO_REASON_TO_REFUND = _NAMED.format("""
+    select r.payment_id from refunds r left join payments p using (payment_id)
+     where r.sale_id = $1 and p.result is distinct from 'refund_due'
+""")
+_RECEIVED = "select currency, sum(amount_minor)::bigint from payments where sale_id = $1 and status = 'succeeded' group by currency"
+_KEPT = "select currency, sum(amount_minor)::bigint from payments where sale_id = $1 and result = 'paid' group by currency"
+_REFUNDS = "select currency, sum(amount_minor)::bigint from refunds where sale_id = $1 group by currency"
+
+_SUMS = "select state, count(*), sum(quantity)::bigint from orders where sale_id = $1 and epoch = $2 group by state"
+_ORDERS = """
+    select order_id, state, user_id, quantity, payment_id from orders
+     where sale_id = $1 and epoch = $2 and order_id = any($3::text[])
+"""
+_ORDERS_PAGE = """
+    select order_id, state, user_id, quantity, payment_id from orders
+     where sale_id = $1 and epoch = $2 and order_id > $3 order by order_id limit $4
+"""
+_LIVE_SALES = """
+    select sale_id from (select distinct on (sale_id) sale_id, state from sales order by sale_id, epoch desc) latest
+     where state <> 'removed' order by sale_id
+"""
+
+
+class LedgerReader:
+    def __init__(self, database: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self._database = database
+
+    async def live_sale_ids(self) -> list[str]:
+        """The sales that Redis must have."""
+        return [row[0] for row in await self._database.fetch(_LIVE_SALES)]
+
+    async def paying_sale_ids(self) -> list[str]:
+        """The sales that payments name; the empty one is that of payments for no sale."""
+        return [row[0] for row in await self._database.fetch("select distinct sale_id from payments order by sale_id")]
+
+    async def sale(self, sale_id: str, epoch: int) -> LedgerSale:
+        row = await self._database.fetchrow("select total, state, generation from sales where sale_id = $1 and epoch = $2", sale_id, epoch)
+        return LedgerSale(
+            total=row["total"] if row else None,
+            state=row["state"] if row else "",
+            sums=await self.sums(sale_id, epoch),
+            # A total that was changed has no history here, so only a sale that never changed can be judged by its peak.
+            peak_units=await self._peak(sale_id, epoch) if row and row["generation"] == 1 else None,
+            without_reserved_event=await self._named(_NO_RESERVED_EVENT, sale_id, epoch),
+            with_other_history=await self._named(_OTHER_HISTORY, sale_id, epoch),
+        )
+
+    async def sums(self, sale_id: str, epoch: int) -> Sums:
+        rows = await self._database.fetch(_SUMS, sale_id, epoch)
+        return {State(state): Sum(orders, units) for state, orders, units in rows}
+
+    async def orders(self, sale_id: str, epoch: int, order_ids: Sequence[str]) -> dict[str, LedgerOrder]:
+        """Those of the orders that the ledger has."""
+        return _orders(await self._database.fetch(_ORDERS, sale_id, epoch, list(order_ids)))
+
+    async def order_pages(self, sale_id: str, epoch: int) -> AsyncIterator[dict[str, LedgerOrder]]:
+        last = ""
+        while rows := await self._database.fetch(_ORDERS_PAGE, sale_id, epoch, last, PAGE):
+            yield _orders(rows)
+            last = rows[-1]["order_id"]
+
+    async def money(self, sale_id: str) -> Money:
+        return Money(
+            paid_orders_without_payment=await self._named(_NO_PAYMENT, sale_id),
+            paid_orders_with_many_payments=await self._named(_MANY_PAYMENTS, sale_id),
+            payments_without_paid_order=await self._named(_NO_PAID_ORDER, sale_id),
+            due_without_refund=await self._named(_NO_REFUND, sale_id),
+            refunds_without_payment=await self._named(_NO_REASON_TO_REFUND, sale_id),
+            received_minor=await self._amounts(_RECEIVED, sale_id),
+            kept_minor=await self._amounts(_KEPT, sale_id),
+            refunds_minor=await self._amounts(_REFUNDS, sale_id),
+        )
+
+    async def _peak(self, sale_id: str, epoch: int) -> int:
+        return int(await self._database.fetchval(_PEAK, sale_id, epoch))
+
+    async def _named(self, query: str, *arguments: Any) -> Named:
+        row = await self._database.fetchrow(query, *arguments)
+        return Named(row["count"], tuple(row["names"] or ())) if row else Named()
+
+    async def _amounts(self, query: str, sale_id: str) -> Mapping[str, int]:
+        return {row[0]: row[1] for row in await self._database.fetch(query, sale_id)}
+
+
+def _orders(rows: Sequence[Any]) -> dict[str, LedgerOrder]:
+    return {row["order_id"]: LedgerOrder(State(row["state"]), row["user_id"], row["quantity"], row["payment_id"] or "") for row in rows}

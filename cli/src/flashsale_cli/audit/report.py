@@ -1,0 +1,141 @@
+"""An audit as tables and as JSON: one line per sale, one per promise, and every kind of difference by name."""
+
+from typing import Any
+
+from rich.console import Group as Lines
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from flashsale_cli.audit.differences import PROMISES, Promise
+from flashsale_cli.audit.facts import SaleNumbers, Sum, Sums
+from flashsale_cli.audit.run import Report
+from flashsale_cli.console import number, table, verdict
+from flashsale_core.orders import State
+
+SALES_SHOWN_MAX = 20
+EXAMPLES_SHOWN = 3
+
+
+def render(report: Report) -> RenderableType:
+    parts: list[RenderableType] = [sales_table(report), Text()]
+    if not report.findings.clean():
+        parts += [differences_text(report)]
+    return Lines(*parts, promises_table(report))
+
+
+def sales_table(report: Report) -> Table:
+    columns = ("sale", "total", "free", "held", "sold", "orders", "in ledger", "paid", "expired", "cancelled")
+    shown = report.sales[:SALES_SHOWN_MAX]
+    result = table("", columns, [_sale_row(numbers) for numbers in shown])
+    if len(report.sales) > len(shown):
+        result.caption = f"and {len(report.sales) - len(shown)} more"
+    return result
+
+
+def differences_text(report: Report) -> Text:
+    """Each kind by name, how often, and a few examples."""
+    text = Text()
+    for kind, samples in report.findings.samples.items():
+        text.append(f"{kind.value}", "bold red").append(f"  {number(report.findings.counts[kind])}\n")
+        for found in samples[:EXAMPLES_SHOWN]:
+            text.append(f"  {found.subject}: {found.detail}\n")
+    return text
+
+
+def promises_table(report: Report) -> Table:
+    return table("", ("promise", " verdict", " "), [_promise_row(report, promise) for promise in Promise])
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    findings = report.findings
+    return {
+        "verdict": "PASS" if findings.clean() else "FAIL",
+        "promises": {promise.name.lower(): "FAIL" if findings.broken(promise) else "PASS" for promise in Promise},
+        "differences": [
+            {
+                "kind": kind.value,
+                "promise": PROMISES[kind].name.lower(),
+                "count": findings.counts[kind],
+                "examples": [{"subject": found.subject, "detail": found.detail} for found in samples],
+            }
+            for kind, samples in findings.samples.items()
+        ],
+        "sales": [_sale_json(numbers) for numbers in report.sales],
+        "money": {
+            sale_id: {"received": dict(money.received_minor), "kept": dict(money.kept_minor), "refunds": dict(money.refunds_minor)}
+            for sale_id, money in report.money.items()
+        },
+        "accepted_checked": report.accepted_checked,
+    }
+
+
+def _promise_row(report: Report, promise: Promise) -> tuple[str, Text, str]:
+    broken = report.findings.broken(promise)
+    return promise.value, verdict(broken == 0), f"{number(broken)} differences" if broken else evidence(report, promise)
+
+
+def evidence(report: Report, promise: Promise) -> str:
+    """What was looked at, in numbers."""
+    counters = [numbers.counters for numbers in report.sales]
+    match promise:
+        case Promise.NOT_OVERSOLD:
+            committed = sum(sale.sold + sale.reserved for sale in counters)
+            return f"{number(committed)} sold or held of {number(sum(sale.total for sale in counters))}"
+        case Promise.NOT_FORGOTTEN:
+            seen = f"; {number(report.accepted_checked)} that clients saw" if report.accepted_checked else ""
+            return f"{number(sum(_orders(numbers.redis) for numbers in report.sales))} orders{seen}"
+        case Promise.ONE_ORDER:
+            return f"{number(sum(sale.sold + sale.reserved for sale in counters))} units, by buyer"
+        case Promise.GIVEN_BACK:
+            return f"{number(sum(_given_back(numbers.redis) for numbers in report.sales))} units came back"
+        case Promise.MONEY:
+            return _money_words(report)
+        case Promise.LEDGER:
+            return f"{number(sum(_orders(numbers.ledger) for numbers in report.sales))} orders in the ledger"
+
+
+def _money_words(report: Report) -> str:
+    kept, refunds = _total(report, "kept_minor"), _total(report, "refunds_minor")
+    return (
+        ", ".join(f"{kept[one] / 100:,.2f} {one} kept, {refunds.get(one, 0) / 100:,.2f} {one} to refund".strip() for one in sorted(kept))
+        or "no payments"
+    )
+
+
+def _total(report: Report, name: str) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for money in report.money.values():
+        for currency, amount in {**dict.fromkeys(money.received_minor, 0), **getattr(money, name)}.items():
+            total[currency] = total.get(currency, 0) + amount
+    return total
+
+
+def _orders(sums: Sums) -> int:
+    return sum(total.orders for total in sums.values())
+
+
+def _given_back(sums: Sums) -> int:
+    return sum(sums.get(state, Sum()).units for state in (State.EXPIRED, State.CANCELLED))
+
+
+def _sale_row(numbers: SaleNumbers) -> tuple[str, ...]:
+    sale = numbers.counters
+    counts = (sale.total, sale.available, sale.reserved, sale.sold, _orders(numbers.redis), _orders(numbers.ledger))
+    states = (numbers.ledger.get(state, Sum()).orders for state in (State.PAID, State.EXPIRED, State.CANCELLED))
+    return (sale.sale_id, *map(number, counts), *map(number, states))
+
+
+def _sale_json(numbers: SaleNumbers) -> dict[str, Any]:
+    sale = numbers.counters
+    return {
+        "sale": sale.sale_id,
+        "epoch": sale.epoch,
+        "counters": {name: getattr(sale, name) for name in ("total", "available", "reserved", "sold")},
+        "redis": _sums_json(numbers.redis),
+        "ledger": _sums_json(numbers.ledger),
+    }
+
+
+def _sums_json(sums: Sums) -> dict[str, dict[str, int]]:
+    return {state.value: {"orders": sums.get(state, Sum()).orders, "units": sums.get(state, Sum()).units} for state in State}

@@ -1,0 +1,99 @@
+"""Reads the stores, hands what they say to `compare`, and gathers the findings."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+
+from flashsale_cli.audit import compare
+from flashsale_cli.audit.audit_sale import SaleAudit
+from flashsale_cli.audit.differences import Difference, Findings, Kind
+from flashsale_cli.audit.facts import Money, SaleNumbers, Sum
+from flashsale_cli.audit.read_ledger import LedgerReader
+from flashsale_cli.audit.read_redis import RedisReader
+from flashsale_core.ids import parse_order_ref
+from flashsale_core.orders import State
+
+AGAIN_SECONDS = 0.5
+ACCEPTED_PAGE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    sales: Sequence[str] = ()
+    """Empty for all."""
+    overdue_grace_seconds: float = 5.0
+    accepted: Sequence[str] = ()
+    """Order ids that clients were given."""
+
+
+@dataclass(slots=True)
+class Report:
+    sales: list[SaleNumbers] = field(default_factory=list)
+    money: dict[str, Money] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
+    accepted_checked: int = 0
+
+
+async def audit_settled(redis: RedisReader, ledger: LedgerReader, options: Options, wait_seconds: float) -> Report:
+    """Audit until nothing is left that time could heal, or until `wait_seconds` are over."""
+    give_up_at = monotonic() + wait_seconds
+    while True:
+        report = await audit(redis, ledger, options)
+        if monotonic() >= give_up_at or not report.findings.may_settle():
+            return report
+        # The full audit reads everything; while the pipeline still moves, its length says enough.
+        while monotonic() < give_up_at and not await _drained(redis, ledger, report):  # noqa: ASYNC110 - the stores cannot wake us
+            await asyncio.sleep(AGAIN_SECONDS)
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def audit(redis: RedisReader, ledger: LedgerReader, options: Options) -> Report:
+    report = Report()
+    in_redis, in_ledger = await redis.sale_ids(), await ledger.live_sale_ids()
+    for sale_id in options.sales or in_redis:
+        counters = await redis.counters(sale_id)
+        if counters is None:
+            report.findings.add([Difference(Kind.SALE_MISSING_IN_REDIS, sale_id, "Redis has no such sale")])
+        else:
+            sale = SaleAudit(redis, ledger, counters, round(1000 * options.overdue_grace_seconds), report.findings)
+            report.sales.append(await sale.audit())
+    if not options.sales:
+        lost = sorted(set(in_ledger) - set(in_redis))
+        report.findings.add(Difference(Kind.SALE_MISSING_IN_REDIS, sale_id, "the ledger has it, Redis has not") for sale_id in lost)
+    for sale_id in options.sales or await ledger.paying_sale_ids():
+        report.money[sale_id] = await ledger.money(sale_id)
+        report.findings.add(compare.compare_money(sale_id or "(no sale)", report.money[sale_id]))
+    report.findings.add(compare.compare_outbox(await redis.outbox_lengths()))
+    await _check_accepted(redis, options.accepted, report)
+    return report
+
+
+async def _drained(redis: RedisReader, ledger: LedgerReader, report: Report) -> bool:
+    if any((await redis.outbox_lengths()).values()):
+        return False
+    for numbers in report.sales:
+        counters = await redis.counters(numbers.counters.sale_id)
+        if counters is None:
+            continue
+        sums = await ledger.sums(counters.sale_id, counters.epoch)
+        units = (sums.get(State.RESERVED, Sum()).units, sums.get(State.PAID, Sum()).units)
+        orders = sum(total.orders for total in sums.values())
+        if units != (counters.reserved, counters.sold) or orders != await redis.order_count(counters.sale_id):
+            return False
+    return True
+
+
+async def _check_accepted(redis: RedisReader, accepted: Sequence[str], report: Report) -> None:
+    by_sale: dict[str, list[str]] = {}
+    refs = {text: parse_order_ref(text) for text in accepted}
+    report.findings.add(compare.compare_accepted([text for text, ref in refs.items() if ref is None], []))
+    for ref in refs.values():
+        if ref is not None:
+            by_sale.setdefault(ref.sale_id, []).append(ref.order_id)
+    for sale_id, ids in by_sale.items():
+        for start in range(0, len(ids), ACCEPTED_PAGE):
+            page = ids[start : start + ACCEPTED_PAGE]
+            known = await redis.orders(sale_id, page)
+            report.findings.add(compare.compare_accepted([f"{sale_id}.{one}" for one in page], [f"{sale_id}.{one}" for one in known]))
+    report.accepted_checked = len(refs)

@@ -1,0 +1,87 @@
+"""`flashsale demo`: a contended sale on this machine, and its audit."""
+
+import asyncio
+from pathlib import Path
+from time import monotonic
+from typing import Annotated
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.text import Text
+from standardwebhooks.webhooks import Webhook
+
+from flashsale_cli.audit import report as audit_report
+from flashsale_cli.audit.open import audit_stores
+from flashsale_cli.audit.run import Options, Report
+from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, write_json
+from flashsale_cli.demo.play import Outcome, Setting, play
+from flashsale_cli.demo.screen import Screen
+from flashsale_cli.demo.verdict import judge, render
+from flashsale_cli.load import report as load_report
+from flashsale_cli.own_stack import running_stack
+from flashsale_cli.payments import Provider
+
+SETTLE_SECONDS = 30.0
+
+
+def demo(
+    buyers: Annotated[int, typer.Option(help="Buyers of the first wave.", min=10, max=100_000)] = 10_000,
+    units: Annotated[int, typer.Option(help="Units of the sale.", min=1, max=100_000)] = 1_000,
+    window: Annotated[int, typer.Option(help="Seconds to pay; one of the stack's windows.", min=1)] = 5,
+    connections: Annotated[int, typer.Option(help="Most requests under way at once.", min=1, max=10_000)] = 500,
+    home: Annotated[Path, typer.Option(help="Folder of the stack; it is used if it runs, else started and stopped again.")] = Path(
+        ".flashsale"
+    ),
+    gateway_port: Annotated[int, typer.Option(help="Of a stack that is started; 0 takes a free one.", min=0, max=65535)] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed, the same crowd.")] = 7,
+    as_json: Annotated[bool, JSON_OPTION] = False,
+) -> None:
+    """Sell a few units to many buyers on real Redis, RabbitMQ and Postgres, and prove that nothing was oversold, lost or leaked.
+
+    Exit status 1 when a promise is broken.
+    """
+    started_at = monotonic()
+    screen = Screen(Console(quiet=True) if as_json else console())
+    screen.act("Redis, RabbitMQ, Postgres and the services")
+    with running_stack(home, gateway_port, lambda words: screen.show(Text(words, "dim"))) as here:
+        setting = Setting(
+            url=here.url(),
+            admin_token=here.text("FLASHSALE_ADMIN_TOKEN"),
+            provider=Provider(here.url(), Webhook(here.text("FLASHSALE_WEBHOOK_SECRET"))),
+            buyers=buyers,
+            units=units,
+            window_seconds=window,
+            connections=connections,
+            seed=seed,
+        )
+        outcome = uvloop.run(play(setting, screen))
+        screen.act("The audit: Redis, ledger and payments against each other")
+        options = Options((outcome.product_id,), accepted=outcome.orders)
+        report = asyncio.run(audit_stores(here, options, SETTLE_SECONDS))
+    conclude(outcome, report, screen, as_json, monotonic() - started_at)
+
+
+def conclude(outcome: Outcome, report: Report, screen: Screen, as_json: bool, elapsed_seconds: float) -> None:
+    lines = judge(outcome, report)
+    passed = all(line.passed for line in lines)
+    if as_json:
+        write_json(
+            {
+                "verdict": "PASS" if passed else "FAIL",
+                "promises": [{"promise": line.promise, "passed": line.passed, "evidence": line.evidence} for line in lines],
+                "waves": [load_report.to_json(tally) for tally in outcome.tallies],
+                "audit": audit_report.to_json(report),
+                "seconds": round(elapsed_seconds, 1),
+            }
+        )
+    else:
+        if not report.findings.clean():
+            screen.show(audit_report.differences_text(report))
+        screen.act("Verdict")
+        screen.show(render(lines))
+        screen.say("")
+        words = "every promise kept" if passed else "a promise was broken"
+        screen.show(Text(f"{words}, in {elapsed_seconds:.0f} s", "bold green" if passed else "bold red"))
+    if not passed:
+        raise typer.Exit(EXIT_FAILED)

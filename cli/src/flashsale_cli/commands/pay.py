@@ -1,0 +1,67 @@
+"""`flashsale pay`: signed webhooks, as a payment provider sends them."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from standardwebhooks.webhooks import Webhook
+
+from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, number, table, write_json
+from flashsale_cli.environment import Surroundings
+from flashsale_cli.payments import AMOUNT_MINOR_DEFAULT, CURRENCY_DEFAULT, Payment, Provider, new_payment_id
+from flashsale_cli.web import open_session
+from flashsale_core.errors import SettingsError
+
+SENT_WELL = ("paid", "replayed", "refund_due", "noted")
+
+
+def pay(
+    orders: Annotated[list[str] | None, typer.Argument(metavar="[ORDER_ID]...")] = None,
+    orders_in: Annotated[Path | None, typer.Option(help="A file of order ids, as `load --orders-out` writes it.", exists=True)] = None,
+    result: Annotated[Literal["succeeded", "failed"], typer.Option(help="What became of the payment.")] = "succeeded",
+    payment_id: Annotated[str | None, typer.Option(help="Of a single order's payment; else a new one for each order.")] = None,
+    replays: Annotated[int, typer.Option(help="How often each webhook is sent again.", min=0, max=100)] = 0,
+    amount_minor: Annotated[int, typer.Option(help="In the currency's minor unit.", min=0)] = AMOUNT_MINOR_DEFAULT,
+    currency: Annotated[str, typer.Option()] = CURRENCY_DEFAULT,
+    concurrency: Annotated[int, typer.Option(help="Most webhooks under way at once.", min=1, max=5000)] = 32,
+    timeout_seconds: Annotated[float, typer.Option(help="How long one webhook may take.", min=0.1)] = 10.0,
+    secret: Annotated[str | None, typer.Option(help="whsec_...; else FLASHSALE_WEBHOOK_SECRET.")] = None,
+    url: Annotated[str | None, typer.Option(help="The gateway; else FLASHSALE_URL.")] = None,
+    as_json: Annotated[bool, JSON_OPTION] = False,
+) -> None:
+    """Pay orders. Exit status 1 when the gateway refused a webhook or did not answer."""
+    ids = [*(orders or []), *_read(orders_in)]
+    if not ids:
+        raise typer.BadParameter("name orders, or a file of them with --orders-in")
+    if payment_id is not None and len(ids) > 1:
+        raise typer.BadParameter("one payment id pays one order", param_hint="--payment-id")
+    here = Surroundings()
+    provider = Provider(here.url(url), _webhook(here.text("FLASHSALE_WEBHOOK_SECRET", secret)))
+    payments = [Payment(order, payment_id or new_payment_id(), result, amount_minor, currency) for order in ids]
+    outcomes = asyncio.run(_send(provider, payments, concurrency, 1 + replays, timeout_seconds))
+    if as_json:
+        write_json(dict(outcomes.most_common()))
+    else:
+        console().print(table("", ("outcome", "webhooks"), [(name, number(count)) for name, count in outcomes.most_common()]))
+    if any(not name.startswith(SENT_WELL) for name in outcomes):
+        raise typer.Exit(EXIT_FAILED)
+
+
+async def _send(provider: Provider, payments: Sequence[Payment], concurrency: int, times: int, timeout_seconds: float) -> Counter[str]:
+    async with open_session(timeout_seconds) as session:
+        return await provider.send_all(session, payments, concurrency, times)
+
+
+def _read(path: Path | None) -> list[str]:
+    return path.read_text().split() if path is not None else []
+
+
+def _webhook(secret: str) -> Webhook:
+    try:
+        return Webhook(secret)
+    except Exception as error:
+        # The library lets through whatever base64 says of a wrong secret.
+        raise SettingsError("FLASHSALE_WEBHOOK_SECRET must be whsec_ and base64") from error

@@ -1,0 +1,119 @@
+"""`flashsale sale set|list|show`."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+import typer
+from aiohttp import ClientSession
+from rich.table import Table
+
+from flashsale_cli import sales
+from flashsale_cli.console import JSON_OPTION, console, number, table, write_json
+from flashsale_cli.environment import Surroundings
+from flashsale_cli.sales import Sale
+from flashsale_cli.web import open_session
+
+T = TypeVar("T")
+app = typer.Typer(no_args_is_help=True, help="Create, change and look at sales.")
+TIMEOUT_SECONDS = 10.0
+Url = Annotated[str | None, typer.Option("--url", help="The gateway; else FLASHSALE_URL.")]
+Json = Annotated[bool, JSON_OPTION]
+
+
+@app.command("set")
+def set_(
+    product: str,
+    stock: Annotated[int, typer.Option(help="All units of the sale, those reserved and sold included.", min=0)],
+    max_per_user: Annotated[int | None, typer.Option(help="Most units one buyer may have; 0 for no limit.", min=0)] = None,
+    window: Annotated[int | None, typer.Option(help="Seconds a buyer has to pay; one of the installation's windows.", min=1)] = None,
+    starts_at: Annotated[str | None, typer.Option(help="RFC 3339, or `none`.")] = None,
+    ends_at: Annotated[str | None, typer.Option(help="RFC 3339, or `none`.")] = None,
+    rate: Annotated[str | None, typer.Option(help="Requests per buyer, such as 5/10s, or `none`.")] = None,
+    late: Annotated[Literal["refund", "reacquire"] | None, typer.Option(help="What a payment after the window leads to.")] = None,
+    pause: Annotated[bool | None, typer.Option("--pause/--resume", help="Take no orders, or take them again.")] = None,
+    token: Annotated[str | None, typer.Option(help="The admin token; else FLASHSALE_ADMIN_TOKEN.")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Create a sale or change it. What is left out stays as it is."""
+    here = Surroundings()
+    wanted: dict[str, Any] = {"productId": product, "stock": stock}
+    if max_per_user is not None:
+        wanted["maxPerUser"] = max_per_user or None
+    optional = {"paymentWindowSeconds": window, "startsAt": starts_at, "endsAt": ends_at, "latePayment": late, "paused": pause}
+    wanted |= {name: None if value == "none" else value for name, value in optional.items() if value is not None}
+    if rate is not None:
+        wanted["rateLimit"] = parse_rate(rate)
+    secret = here.text("FLASHSALE_ADMIN_TOKEN", token)
+    sale = _with_session(lambda session: sales.set_sale(session, here.url(url), secret, wanted))
+    _show([sale], sale, as_json)
+
+
+@app.command("list")
+def list_(url: Url = None, as_json: Json = False) -> None:
+    """All sales and their numbers."""
+    found = _with_session(lambda session: sales.list_sales(session, Surroundings().url(url)))
+    _show(found, {"sales": found}, as_json)
+
+
+@app.command()
+def show(product: str, url: Url = None, as_json: Json = False) -> None:
+    """One sale in full."""
+    sale = _with_session(lambda session: sales.get_sale(session, Surroundings().url(url), product))
+    if as_json:
+        write_json(sale)
+    else:
+        console().print(table("", ("field", " value"), [(name, _words(value)) for name, value in sale.items()]))
+
+
+def parse_rate(text: str) -> dict[str, int] | None:
+    """`5/10s` is five requests in ten seconds. Raises BadParameter on anything else but `none`."""
+    if text == "none":
+        return None
+    found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)?s", text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no rate; write 5/10s for five requests in ten seconds", param_hint="--rate")
+    return {"requests": int(found[1]), "seconds": int(found[2] or 1)}
+
+
+def sales_table(found: Sequence[Sale]) -> Table:
+    columns = ("sale", "stock", "available", "reserved", "sold", " state", " pay within", " per buyer", " rate", " late payment")
+    return table("", columns, [_row(sale) for sale in found])
+
+
+def _row(sale: Sale) -> tuple[str, ...]:
+    numbers = [number(sale[name]) for name in ("stock", "available", "reserved", "sold")]
+    limit = sale["maxPerUser"]
+    words = (f"{sale['paymentWindowSeconds']} s", "any" if limit is None else str(limit), _rate(sale["rateLimit"]), sale["latePayment"])
+    return (sale["productId"], *numbers, sale["state"], *words)
+
+
+def _rate(rate: Any) -> str:
+    return f"{rate['requests']}/{rate['seconds']}s" if rate else "any"
+
+
+def _words(value: Any) -> str:
+    match value:
+        case None:
+            return "none"
+        case {"requests": _, "seconds": _}:
+            return _rate(value)
+        case _:
+            return str(value)
+
+
+def _show(found: Sequence[Sale], document: Any, as_json: bool) -> None:
+    if as_json:
+        write_json(document)
+    else:
+        console().print(sales_table(found))
+
+
+def _with_session(call: Callable[[ClientSession], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with open_session(TIMEOUT_SECONDS) as session:
+            return await call(session)
+
+    return asyncio.run(run())

@@ -1,0 +1,233 @@
+"""The acts of the demo, against a running stack."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+from aiohttp import ClientSession
+
+from flashsale_cli import sales
+from flashsale_cli.console import number
+from flashsale_cli.demo import screen as view
+from flashsale_cli.demo.cast import Part, part_of
+from flashsale_cli.demo.screen import Screen
+from flashsale_cli.load.outcomes import Group
+from flashsale_cli.load.plan import Crowd, plan
+from flashsale_cli.load.report import latency_table, outcome_table
+from flashsale_cli.load.run import Target, run
+from flashsale_cli.load.tally import Accepted, Tally
+from flashsale_cli.payments import Payment, Provider, new_payment_id
+from flashsale_cli.sales import Sale
+from flashsale_cli.web import ask, open_session
+from flashsale_core.errors import Retryable
+
+MAX_PER_USER = 2
+REPLAYS, OVER_LIMIT, RUBBISH = 0.05, 0.05, 0.02
+WINNERS_AT_ONCE = 24
+SALE_EVERY_SECONDS = 0.25
+RELEASE_GRACE_SECONDS = 20.0
+SECOND_WAVE = 10
+"""One buyer in so many comes back for the second wave."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    url: str
+    admin_token: str
+    provider: Provider
+    buyers: int
+    units: int
+    window_seconds: int
+    connections: int
+    seed: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the demo's own eyes saw, beside the audit."""
+
+    product_id: str
+    sale: Sale
+    tallies: list[Tally] = field(default_factory=list)
+    released_in_time: bool = True
+    late: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def orders(self) -> list[str]:
+        return [order.order_id for tally in self.tallies for order in tally.orders.values()]
+
+    @property
+    def broken(self) -> list[str]:
+        return [words for tally in self.tallies for words in tally.broken]
+
+    @property
+    def unanswered(self) -> int:
+        return sum(tally.count(Group.ERROR) for tally in self.tallies)
+
+
+class Play:
+    def __init__(self, setting: Setting, screen: Screen, session: ClientSession) -> None:
+        self._setting = setting
+        self._screen = screen
+        self._session = session
+        self._product_id = f"demo-{uuid4().hex[:8]}"
+        self._parts: Counter[str] = Counter()
+        self._payments: Counter[str] = Counter()
+        self._late: list[Accepted] = []
+        self._sale: Sale = {}
+
+    async def run(self) -> Outcome:
+        await self._open_sale()
+        outcome = Outcome(self._product_id, self._sale)
+        outcome.tallies.append(await self._first_wave())
+        outcome.released_in_time = await self._wait_for_release()
+        outcome.late = await self._pay_late()
+        outcome.tallies.append(await self._second_wave())
+        outcome.sale = await self._refresh()
+        return outcome
+
+    async def _open_sale(self) -> None:
+        setting = self._setting
+        wanted = {
+            "productId": self._product_id,
+            "stock": setting.units,
+            "maxPerUser": MAX_PER_USER,
+            "paymentWindowSeconds": setting.window_seconds,
+            "latePayment": "refund",
+        }
+        self._sale = await sales.set_sale(self._session, setting.url, setting.admin_token, wanted)
+        self._screen.act("The sale")
+        terms = f"at most {MAX_PER_USER} per buyer, {setting.window_seconds} s to pay, late payments are refunded"
+        self._screen.say(f"{self._product_id}: {number(setting.units)} units, {terms}.")
+
+    async def _first_wave(self) -> Tally:
+        setting, screen = self._setting, self._screen
+        screen.act(f"First wave: {number(setting.buyers)} buyers for {number(setting.units)} units")
+        shares = f"{REPLAYS:.0%} click twice, {OVER_LIMIT:.0%} order three times, {RUBBISH:.0%} send rubbish"
+        screen.say(f"Up to {number(setting.connections)} requests at once; {shares}.")
+        crowd = self._crowd("a", setting.buyers, replays=REPLAYS, over_limit=OVER_LIMIT, rubbish=RUBBISH)
+        tally = await self._sell(crowd, self._play_part)
+        screen.say(view.summary(tally))
+        screen.show(outcome_table(tally))
+        screen.show(latency_table(tally))
+        screen.act(f"{number(len(tally.orders))} winners have {setting.window_seconds} s to pay")
+        screen.show(view.parts_table(self._parts))
+        screen.show(view.payments_table(self._payments))
+        return tally
+
+    async def _wait_for_release(self) -> bool:
+        """Whether all holds ended in time."""
+        self._screen.act("What nobody pays for comes back")
+        give_up_at = monotonic() + self._setting.window_seconds + RELEASE_GRACE_SECONDS
+        with self._screen.live(lambda: view.stock_bar(self._sale)):
+            while (await self._refresh())["reserved"] and monotonic() < give_up_at:  # noqa: ASYNC110 - the gateway cannot wake us
+                await asyncio.sleep(SALE_EVERY_SECONDS)
+        self._screen.show(view.stock_bar(self._sale))
+        return not self._sale["reserved"]
+
+    async def _pay_late(self) -> Counter[str]:
+        self._screen.act("Some pay too late")
+        payments = [Payment(order.order_id, new_payment_id()) for order in self._late]
+        results = await self._setting.provider.send_all(self._session, payments, WINNERS_AT_ONCE)
+        words = ", ".join(f"{number(count)} {name}" for name, count in results.items()) or "nobody did"
+        self._screen.say(f"{number(len(payments))} payments after the window: {words}.")
+        return results
+
+    async def _second_wave(self) -> Tally:
+        buyers = max(self._setting.buyers // SECOND_WAVE, 2 * self._sale["available"])
+        self._screen.act(f"Second wave: {number(buyers)} buyers for the {number(self._sale['available'])} units that came back")
+        tally = await self._sell(self._crowd("b", buyers), self._pay)
+        self._screen.say(view.summary(tally))
+        await self._refresh()
+        self._screen.show(view.stock_bar(self._sale))
+        return tally
+
+    async def _sell(self, crowd: Crowd, then: Callable[[Accepted], Any]) -> Tally:
+        """Send the crowd, and let every winner do what it does while the others still click."""
+        clicks = plan(crowd)
+        tally, winners = Tally(len(clicks)), asyncio.Queue[Accepted]()
+        target = Target(self._setting.url, self._setting.connections)
+        helpers = [asyncio.create_task(_each(winners, then)) for _ in range(WINNERS_AT_ONCE)]
+        helpers.append(asyncio.create_task(self._follow_sale()))
+        try:
+            with self._screen.live(lambda: view.wave(self._sale, tally, self._payments)):
+                await run(clicks, target, tally, winners.put_nowait)
+                await winners.join()
+        finally:
+            await _end(helpers)
+        return tally
+
+    def _crowd(self, wave: str, buyers: int, *, replays: float = 0.0, over_limit: float = 0.0, rubbish: float = 0.0) -> Crowd:
+        return Crowd(
+            product_id=self._product_id,
+            buyers=buyers,
+            prefix=f"{wave}{uuid4().hex[:8]}",
+            replays=replays,
+            over_limit=over_limit,
+            rubbish=rubbish,
+            seed=self._setting.seed,
+        )
+
+    async def _play_part(self, order: Accepted) -> None:
+        part = part_of(self._parts.total(), self._setting.seed)
+        self._parts[part.value] += 1
+        match part:
+            case Part.PAY:
+                await self._pay(order)
+            case Part.PAY_REPLAYED:
+                await self._pay(order, times=3)
+            case Part.PAY_TWICE:
+                await self._pay(order)
+                await self._pay(order)
+            case Part.CANCEL:
+                await ask(self._session, "DELETE", f"{self._setting.url}/orders/{order.order_id}")
+            case Part.DECLINED:
+                await self._send(Payment(order.order_id, new_payment_id(), "failed"))
+            case Part.LATE:
+                self._late.append(order)
+            case Part.NEVER:
+                pass
+
+    async def _pay(self, order: Accepted, times: int = 1) -> None:
+        payment = Payment(order.order_id, new_payment_id())
+        for _ in range(times):
+            await self._send(payment)
+
+    async def _send(self, payment: Payment) -> None:
+        self._payments[await self._setting.provider.send(self._session, payment)] += 1
+
+    async def _follow_sale(self) -> None:
+        while True:
+            with suppress(Retryable):
+                await self._refresh()
+            await asyncio.sleep(SALE_EVERY_SECONDS)
+
+    async def _refresh(self) -> Sale:
+        self._sale = await sales.get_sale(self._session, self._setting.url, self._product_id)
+        return self._sale
+
+
+async def play(setting: Setting, screen: Screen) -> Outcome:
+    async with open_session(timeout_seconds=30.0) as session:
+        return await Play(setting, screen, session).run()
+
+
+async def _each(winners: "asyncio.Queue[Accepted]", then: Callable[[Accepted], Any]) -> None:
+    while True:
+        order = await winners.get()
+        try:
+            with suppress(Retryable):
+                await then(order)
+        finally:
+            winners.task_done()
+
+
+async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,98 @@
+"""What a person watching the demo sees."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from rich.console import Console, RenderableType
+from rich.console import Group as Lines
+from rich.live import Live
+from rich.rule import Rule
+from rich.text import Text
+
+from flashsale_cli.console import number, table
+from flashsale_cli.load.outcomes import Group
+from flashsale_cli.load.progress import line
+from flashsale_cli.load.tally import Tally
+from flashsale_cli.sales import Sale
+
+BAR_WIDTH = 60
+EVERY_SECONDS = 0.2
+_COLORS = {"sold": "green", "reserved": "yellow", "available": "bright_black"}
+_WORDS = {"sold": "sold", "reserved": "held", "available": "free"}
+
+
+class Screen:
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def act(self, title: str) -> None:
+        self.console.print()
+        self.console.print(Rule(Text(title, "bold"), align="left", style="dim"))
+
+    def say(self, words: str) -> None:
+        self.console.print(Text(words))
+
+    def show(self, what: RenderableType) -> None:
+        self.console.print(what)
+
+    @contextmanager
+    def live(self, draw: Callable[[], RenderableType]) -> Iterator[None]:
+        """Draw again and again while the block runs, if this is a terminal. Call from a running event loop."""
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(draw(), console=self.console, auto_refresh=False, transient=True) as live:
+            drawing = asyncio.get_running_loop().create_task(_draw(live, draw))
+            try:
+                yield
+            finally:
+                drawing.cancel()
+
+
+async def _draw(live: Live, draw: Callable[[], RenderableType]) -> None:
+    with suppress(asyncio.CancelledError):
+        while True:
+            await asyncio.sleep(EVERY_SECONDS)
+            live.update(draw(), refresh=True)
+
+
+def stock_bar(sale: Sale) -> Text:
+    """All units of the sale: sold, held, free."""
+    total = max(sale["stock"], 1)
+    bar = Text()
+    for name, color in _COLORS.items():
+        bar.append("█" * cells(sale[name], total), color)
+    bar.append("  ")
+    words = (Text(f"{number(sale[name])} {_WORDS[name]}", color) for name, color in _COLORS.items())
+    return bar + Text(" · ", "dim").join(words) + Text(f" of {number(sale['stock'])}", "dim")
+
+
+def cells(units: int, total: int) -> int:
+    """Cells of the bar for `units`; a single one is still seen."""
+    return max(1, round(BAR_WIDTH * units / total)) if units else 0
+
+
+def wave(sale: Sale, tally: Tally, payments: Counter[str]) -> RenderableType:
+    paid = Text("payments  ", "dim") + Text(" · ").join(Text(f"{number(count)} {name}") for name, count in payments.most_common())
+    return Lines(stock_bar(sale), line(tally, _rate(tally)), paid)
+
+
+def payments_table(payments: Counter[str]) -> RenderableType:
+    return table("", ("the gateway said", "webhooks"), [(name, number(count)) for name, count in payments.most_common()])
+
+
+def parts_table(parts: Counter[str]) -> RenderableType:
+    return table("", ("of the winners,", "orders"), [(name, number(count)) for name, count in parts.most_common()])
+
+
+def _rate(tally: Tally) -> float:
+    return tally.done() / tally.elapsed_seconds if tally.elapsed_seconds else 0.0
+
+
+def summary(tally: Tally) -> str:
+    """One sentence about a wave."""
+    counts = {group: tally.count(group) for group in Group}
+    answered = f"{number(tally.done())} requests in {tally.elapsed_seconds:.1f} s ({number(_rate(tally))} per second)"
+    return f"{answered}: {number(counts[Group.ACCEPTED])} orders, {number(counts[Group.SOLD_OUT])} came too late."

@@ -1,0 +1,48 @@
+"""The last lines of the demo: what the audit says and what the buyers saw, one line per promise."""
+
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from flashsale_cli.audit.differences import Promise
+from flashsale_cli.audit.report import evidence
+from flashsale_cli.audit.run import Report
+from flashsale_cli.console import number, table, verdict
+from flashsale_cli.demo.play import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    promise: str
+    passed: bool
+    evidence: str
+
+
+def judge(outcome: Outcome, report: Report) -> list[Line]:
+    """What the demo promised, from the audit and from the answers its buyers got."""
+    audited = [_audited(report, promise) for promise in Promise]
+    rejected = sum(count for name, count in outcome.late.items() if not name.startswith("refund_due"))
+    return [
+        *audited,
+        Line("the same click gives the same order; rubbish gives none", not outcome.broken, "; ".join(outcome.broken) or "no exception"),
+        Line("every request got an answer", not outcome.unanswered, f"{number(outcome.unanswered)} without"),
+        Line(
+            "unpaid units were back on time",
+            outcome.released_in_time,
+            "none is held" if outcome.released_in_time else "some are still held",
+        ),
+        Line(
+            "late payments go back",
+            not rejected,
+            f"{number(outcome.late.total() - rejected)} of {number(outcome.late.total())} are refunds",
+        ),
+    ]
+
+
+def render(lines: list[Line]) -> Table:
+    return table("", ("promise", " verdict", " "), [(line.promise, verdict(line.passed), line.evidence) for line in lines])
+
+
+def _audited(report: Report, promise: Promise) -> Line:
+    broken = report.findings.broken(promise)
+    return Line(promise.value, not broken, f"{number(broken)} differences" if broken else evidence(report, promise))

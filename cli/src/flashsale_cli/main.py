@@ -1,0 +1,41 @@
+"""The command `flashsale`."""
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from flashsale_cli.commands import sale, stack
+from flashsale_cli.commands.audit import audit
+from flashsale_cli.commands.demo import demo
+from flashsale_cli.commands.load import load
+from flashsale_cli.commands.migrate import migrate
+from flashsale_cli.commands.pay import pay
+from flashsale_cli.commands.topology import topology
+from flashsale_cli.console import EXIT_UNREACHABLE, EXIT_USAGE
+from flashsale_core.errors import FlashsaleError, SettingsError
+
+HELP = """Run and check flash sales.
+
+Settings come from options, else the environment, else .flashsale/env of the working directory.
+
+Exit status: 0 done; 1 the verdict is no; 2 an option or a setting is missing or wrong; 3 a server refused or did not answer.
+"""
+
+
+class Commands(TyperGroup):
+    """The one place where an error becomes an exit status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FlashsaleError as error:
+            typer.secho(f"flashsale: {error}", err=True, fg="red")
+            raise typer.Exit(EXIT_USAGE if isinstance(error, SettingsError) else EXIT_UNREACHABLE) from None
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)
+app.add_typer(stack.app, name="stack")
+app.add_typer(sale.app, name="sale")
+for command in (migrate, load, pay, audit, demo, topology):
+    app.command()(command)

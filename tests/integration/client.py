@@ -1,0 +1,80 @@
+"""A small blocking client of the gateway, for tests: it says exactly what went over the wire."""
+
+import http.client
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from standardwebhooks.webhooks import Webhook
+
+JSON = {"content-type": "application/json"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    raw: bytes
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.raw)
+
+    @property
+    def code(self) -> str:
+        return str(self.body.get("code"))
+
+
+class Client:
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = env
+        self._address = urlsplit(env["FLASHSALE_URL"])
+
+    def send(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+        connection = http.client.HTTPConnection(str(self._address.hostname), self._address.port, timeout=30)
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            answer = connection.getresponse()
+            return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+    def json(self, method: str, path: str, document: Any, headers: Mapping[str, str] | None = None) -> Answer:
+        return self.send(method, path, json.dumps(document).encode(), {**JSON, **(headers or {})})
+
+    def get(self, path: str) -> Answer:
+        return self.send("GET", path)
+
+    def order(self, sale: str, user: str, quantity: int = 1, request: str = "r1") -> Answer:
+        return self.json("POST", "/order", {"userId": user, "productId": sale, "quantity": quantity, "requestId": request})
+
+    def admin(self, document: Any, token: str | None = None) -> Answer:
+        bearer = token if token is not None else self.env["FLASHSALE_ADMIN_TOKEN"]
+        return self.json("POST", "/admin/stock", document, {"authorization": f"Bearer {bearer}"})
+
+    def new_sale(self, stock: int, **fields: Any) -> str:
+        sale = f"t-{uuid.uuid4().hex[:12]}"
+        answer = self.admin({"productId": sale, "stock": stock, **fields})
+        assert answer.status == 201, answer
+        return sale
+
+    def stock(self, sale: str) -> tuple[int, int, int, int]:
+        """(total, available, reserved, sold)"""
+        shown = self.get(f"/sales/{sale}").body
+        return shown["stock"], shown["available"], shown["reserved"], shown["sold"]
+
+    def pay(self, order_id: str, payment_id: str, kind: str = "succeeded", **more: Any) -> Answer:
+        data = {"orderId": order_id, "paymentId": payment_id, "amountMinor": 999, "currency": "EUR"}
+        document = {"type": f"payment.{kind}", "timestamp": datetime.now(UTC).isoformat(), "data": data}
+        return self.webhook(json.dumps(document).encode(), **more)
+
+    def webhook(self, body: bytes, age_seconds: int = 0, secret: str | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+        moment = datetime.now(UTC) - timedelta(seconds=age_seconds)
+        message_id = f"msg_{uuid.uuid4().hex}"
+        signature = Webhook(secret or self.env["FLASHSALE_WEBHOOK_SECRET"]).sign(message_id, moment, body.decode("utf-8", "replace"))
+        signed = {"webhook-id": message_id, "webhook-timestamp": str(int(moment.timestamp())), "webhook-signature": signature}
+        return self.send("POST", "/payments/webhook", body, {**JSON, **signed, **(headers or {})})

@@ -1,0 +1,299 @@
+"""The HTTP API as a client meets it, on the real stack: every answer documented, every bad request refused by field, no stock moved."""
+
+import json
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import jsonschema
+import pytest
+
+from tests.integration.client import JSON, Answer, Client
+
+PROBLEM = "application/problem+json"
+
+
+@pytest.fixture(scope="module")
+def document(client: Client) -> Any:
+    return client.get("/openapi.json").body
+
+
+@pytest.fixture
+def sale(client: Client) -> str:
+    return client.new_sale(10, maxPerUser=4)
+
+
+@pytest.fixture
+def untouched(client: Client) -> Iterator[str]:
+    """A sale that must look the same afterwards."""
+    sale = client.new_sale(10)
+    before = client.get(f"/sales/{sale}").body
+    yield sale
+    assert client.get(f"/sales/{sale}").body == before
+
+
+def conforms(document: Any, method: str, path: str, answer: Answer) -> None:
+    """The answer is one the document promises: status, media type and schema."""
+    responses = document["paths"][path][method.lower()]["responses"]
+    assert str(answer.status) in responses, (answer.status, answer.raw)
+    content = responses[str(answer.status)]["content"]
+    media_type = answer.headers["content-type"].split(";")[0]
+    assert media_type in content
+    schema = content[media_type].get("schema")
+    if schema:
+        jsonschema.validate(answer.body, {**schema, "components": document["components"]})
+
+
+def test_order_is_reserved_replayed_shown_and_cancelled(client: Client, document: Any, sale: str) -> None:
+    first = client.order(sale, "ann", 2)
+    conforms(document, "POST", "/order", first)
+    again = client.order(sale, "ann", 2)
+    assert (first.status, again.status, again.raw) == (200, 200, first.raw)
+    assert ("idempotent-replayed" in first.headers, again.headers["idempotent-replayed"]) == (False, "true")
+    order_id = first.body["orderId"]
+    shown = client.get(f"/orders/{order_id}")
+    conforms(document, "GET", "/orders/{orderId}", shown)
+    assert (shown.body["state"], client.stock(sale)) == ("reserved", (10, 8, 2, 0))
+    cancelled = client.send("DELETE", f"/orders/{order_id}")
+    conforms(document, "DELETE", "/orders/{orderId}", cancelled)
+    repeated = client.send("DELETE", f"/orders/{order_id}")
+    assert (cancelled.body["state"], repeated.body, repeated.headers["idempotent-replayed"]) == ("cancelled", cancelled.body, "true")
+    assert client.stock(sale) == (10, 10, 0, 0)
+    gone = client.order(sale, "ann", 2)
+    conforms(document, "POST", "/order", gone)
+    assert (gone.status, gone.code) == (410, "order_gone")
+
+
+def test_idempotency_key_header_stands_for_the_request_id(client: Client, sale: str) -> None:
+    order = {"userId": "ann", "productId": sale, "quantity": 1}
+    by_body = client.json("POST", "/order", order | {"requestId": "k1"})
+    by_header = client.json("POST", "/order", order, {"idempotency-key": "k1"})
+    quoted = client.json("POST", "/order", order, {"idempotency-key": '"k1"'})
+    assert by_header.raw == quoted.raw == by_body.raw
+    both = client.json("POST", "/order", order | {"requestId": "k2"}, {"idempotency-key": "k1"})
+    assert (both.status, both.body["field"]) == (400, "requestId")
+    neither = client.json("POST", "/order", order)
+    assert (neither.status, neither.body["field"]) == (400, "requestId")
+    wrong = client.json("POST", "/order", order, {"idempotency-key": "a b"})
+    assert (wrong.status, wrong.body["field"]) == (400, "Idempotency-Key")
+
+
+def test_every_refusal_has_its_code(client: Client, document: Any, sale: str) -> None:
+    assert client.order(sale, "bob", 4).status == 200
+    answers = {
+        "user_limit": client.order(sale, "bob", 1, "r2"),
+        "request_conflict": client.order(sale, "bob", 3),
+        "unknown_sale": client.order("no-such-sale", "bob"),
+        "paused": client.order(client.new_sale(1, paused=True), "bob"),
+        "not_started": client.order(client.new_sale(1, startsAt="2099-01-01T00:00:00Z"), "bob"),
+        "ended": client.order(client.new_sale(1, endsAt="2020-01-01T00:00:00Z"), "bob"),
+        "out_of_stock": client.order(client.new_sale(0), "bob"),
+    }
+    limited = client.new_sale(5, rateLimit={"requests": 1, "seconds": 3600})
+    client.order(limited, "bob")
+    answers["rate_limited"] = client.order(limited, "bob", 1, "r2")
+    assert {code: answer.code for code, answer in answers.items()} == {code: code for code in answers}
+    assert int(answers["rate_limited"].headers["retry-after"]) > 0
+    for answer in answers.values():
+        conforms(document, "POST", "/order", answer)
+
+
+def test_sold_out_sale_sells_exactly_its_stock(client: Client) -> None:
+    sale = client.new_sale(5)
+    statuses = [client.order(sale, f"u{number}").status for number in range(8)]
+    assert (statuses, client.stock(sale)) == ([200] * 5 + [409] * 3, (5, 0, 5, 0))
+
+
+WRONG = ["x", -1, 0, 1.5, True, None, [], {}, "x" * 300, 10**30]
+
+
+@pytest.mark.parametrize("field", ["userId", "productId", "quantity", "requestId", "unknown"])
+@pytest.mark.parametrize("value", WRONG, ids=str)
+def test_wrong_field_of_an_order_is_named_and_moves_nothing(client: Client, untouched: str, field: str, value: Any) -> None:
+    if (field, value) in [("userId", "x"), ("productId", "x"), ("requestId", "x"), ("requestId", None)]:
+        return
+    order = {"userId": "bob", "productId": untouched, "quantity": 1, "requestId": uuid.uuid4().hex, field: value}
+    headers = {"idempotency-key": "k"} if order["requestId"] is None else {}
+    answer = client.json("POST", "/order", order, headers)
+    assert (answer.status, answer.body["field"], answer.headers["content-type"]) == (400, field, PROBLEM)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        (b"", 400, ""),
+        (b"{", 400, ""),
+        (b"[]", 400, ""),
+        (b"null", 400, ""),
+        (b'{"userId":"a\xffb"}', 400, "userId"),
+        (b"[" * 8000, 400, ""),
+        (b'{"userId":' + b"[" * 8000, 400, "userId"),
+        (b'{"userId":"' + b"x" * 20_000 + b'"}', 413, ""),
+        (b" " * 1_000_000, 413, ""),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("path", ["/order", "/admin/stock", "/payments/webhook"])
+def test_body_that_cannot_be_read_is_refused(client: Client, path: str, body: bytes, status: int, field: str) -> None:
+    headers = {**JSON, "authorization": f"Bearer {client.env['FLASHSALE_ADMIN_TOKEN']}"}
+    answer = client.webhook(body) if path == "/payments/webhook" else client.send("POST", path, body, headers)
+    expected = {(status, field if path == "/order" or status == 413 else answer.body.get("field", ""))}
+    assert {(answer.status, answer.body.get("field", ""))} == expected or (path == "/payments/webhook" and answer.status in {400, 401})
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"])
+@pytest.mark.parametrize("path", ["/order", "/admin/stock", "/payments/webhook"])
+def test_other_media_type_is_415(client: Client, path: str, media_type: str) -> None:
+    headers = {"content-type": media_type, "authorization": f"Bearer {client.env['FLASHSALE_ADMIN_TOKEN']}"}
+    answer = client.send("POST", path, b"{}", headers)
+    assert (answer.status, answer.code, answer.body["field"]) == (415, "unsupported_media_type", "Content-Type")
+
+
+def test_media_type_may_have_parameters(client: Client, sale: str) -> None:
+    body = json.dumps({"userId": "ann", "productId": sale, "quantity": 1, "requestId": "p"}).encode()
+    assert client.send("POST", "/order", body, {"content-type": "application/json; charset=utf-8"}).status == 200
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/order"), ("PUT", "/sales"), ("POST", "/sales/x"), ("PATCH", "/orders/x")])
+def test_other_method_is_405(client: Client, method: str, path: str) -> None:
+    answer = client.send(method, path)
+    assert (answer.status, answer.code) == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("path", ["/", "/nope", "/order/", "/sales/x/y", "/sales/%00", "/sales/a%20b", "/orders/nope", "/orders/x.y"])
+def test_unknown_path_sale_or_order_is_404(client: Client, path: str) -> None:
+    answer = client.get(path)
+    assert (answer.status, answer.headers["content-type"]) == (404, PROBLEM)
+
+
+def test_body_larger_than_declared_limits_is_cut_off_while_it_streams(client: Client) -> None:
+    address = urlsplit(client.env["FLASHSALE_URL"])
+    with socket.create_connection((str(address.hostname), address.port), 10) as connection:
+        connection.sendall(b"POST /order HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
+        for _ in range(5):
+            connection.sendall(b"1000\r\n" + b" " * 4096 + b"\r\n")
+        assert b" 413 " in connection.recv(4096).split(b"\r\n")[0]
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "Bearer", "ä"])
+def test_wrong_admin_token_is_401_and_changes_nothing(client: Client, untouched: str, token: str) -> None:
+    answer = client.json(
+        "POST", "/admin/stock", {"productId": untouched, "stock": 99}, {"authorization": f"Bearer {token}".encode().decode("latin-1")}
+    )
+    assert (answer.status, answer.code, answer.headers["www-authenticate"]) == (401, "unauthorized", "Bearer")
+
+
+def test_missing_admin_token_is_401(client: Client, untouched: str) -> None:
+    assert client.json("POST", "/admin/stock", {"productId": untouched, "stock": 99}).status == 401
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("stock", -1), ("stock", "5"), ("stock", None), ("stock", 10**12), ("startsAt", "x"), ("endsAt", 1), ("maxPerUser", 0),
+        ("paymentWindowSeconds", 7), ("rateLimit", {}), ("latePayment", "x"), ("paused", 1), ("unknown", 1), ("productId", "a:b"),
+    ],
+)  # fmt: skip
+def test_wrong_field_of_a_sale_is_named_and_changes_nothing(client: Client, untouched: str, field: str, value: Any) -> None:
+    answer = client.admin({"productId": untouched, "stock": 5, field: value})
+    assert (answer.status, answer.body["field"].split(".")[0]) == (400, field)
+
+
+def test_sale_changes_without_touching_holds(client: Client, document: Any, sale: str) -> None:
+    client.order(sale, "ann", 3)
+    grown = client.admin({"productId": sale, "stock": 20})
+    conforms(document, "POST", "/admin/stock", grown)
+    assert (grown.status, client.stock(sale)) == (200, (20, 17, 3, 0))
+    refused = client.admin({"productId": sale, "stock": 2})
+    conforms(document, "POST", "/admin/stock", refused)
+    assert (refused.status, refused.code, refused.body["field"], client.stock(sale)) == (409, "below_committed", "stock", (20, 17, 3, 0))
+    client.admin({"productId": sale, "stock": 3, "paused": True})
+    assert (client.stock(sale), client.order(sale, "new").code) == ((3, 0, 3, 0), "paused")
+
+
+def test_sales_are_listed_in_pages(client: Client, document: Any) -> None:
+    names = sorted(client.new_sale(1) for _ in range(3))
+    page = client.get(f"/sales?limit=2&after={names[0]}")
+    conforms(document, "GET", "/sales", page)
+    assert names[0] not in [sale["productId"] for sale in page.body["sales"]]
+    assert len(page.body["sales"]) == 2
+    for limit in ("0", "1001", "x", "-1", "²"):
+        answer = client.send("GET", "/sales?limit=" + ("%C2%B2" if limit == "²" else limit))
+        assert (answer.status, answer.body["field"]) == (400, "limit")
+
+
+def test_payment_sells_replays_and_refunds_the_second(client: Client, document: Any, sale: str) -> None:
+    order_id = client.order(sale, "ann").body["orderId"]
+    payment, other = uuid.uuid4().hex, uuid.uuid4().hex
+    paid = client.pay(order_id, payment)
+    conforms(document, "POST", "/payments/webhook", paid)
+    answers = [client.pay(order_id, payment), client.pay(order_id, other), client.pay(order_id, other)]
+    assert [paid.body, *[answer.body for answer in answers]] == [
+        {"result": "paid", "reason": ""},
+        {"result": "replayed", "reason": ""},
+        {"result": "refund_due", "reason": "duplicate"},
+        {"result": "refund_due", "reason": "replayed"},
+    ]
+    assert client.stock(sale) == (10, 9, 0, 1)
+    refused = client.send("DELETE", f"/orders/{order_id}")
+    assert (refused.status, refused.code, client.order(sale, "ann").body["state"]) == (409, "already_paid", "paid")
+
+
+def test_failed_payment_leaves_the_hold(client: Client, sale: str) -> None:
+    order_id = client.order(sale, "ann").body["orderId"]
+    payment = uuid.uuid4().hex
+    assert client.pay(order_id, payment, "failed").body == {"result": "noted", "reason": ""}
+    assert (client.stock(sale), client.pay(order_id, payment).body["result"]) == ((10, 9, 1, 0), "paid")
+
+
+@pytest.mark.parametrize("order_id", ["nothing", "no-such-sale.ABCDEFGHIJ0123456789", "../..", "%s"])
+def test_payment_for_an_unknown_order_is_taken_and_due_back(client: Client, order_id: str) -> None:
+    assert client.pay(order_id, uuid.uuid4().hex).body == {"result": "refund_due", "reason": "unknown_order"}
+
+
+def test_badly_signed_stale_and_wrong_webhooks_have_no_effect(client: Client, sale: str) -> None:
+    order_id = client.order(sale, "ann").body["orderId"]
+    good = {"orderId": order_id, "paymentId": uuid.uuid4().hex}
+    body = json.dumps({"type": "payment.succeeded", "timestamp": "2026-01-01T00:00:00Z", "data": good}).encode()
+    other_secret = "whsec_" + "QUFB" * 8
+    refused = [
+        client.webhook(body, secret=other_secret),
+        client.webhook(body, headers={"webhook-signature": "v1,AAAA"}),
+        client.webhook(body, headers={"webhook-id": "another"}),
+        client.webhook(body, headers={"webhook-id": ""}),
+        client.webhook(body, age_seconds=3600),
+        client.webhook(body, age_seconds=-3600),
+        client.webhook(body.replace(b"succeeded", b"refunded")),
+        client.webhook(body.replace(b"paymentId", b"payment")),
+        client.webhook(body[:-1]),
+        client.send("POST", "/payments/webhook", body, JSON),
+    ]
+    assert [answer.status for answer in refused] == [401, 401, 401, 401, 400, 400, 400, 400, 400, 401]
+    assert client.stock(sale) == (10, 9, 1, 0)
+
+
+def test_late_payment_is_refunded_or_buys_again_as_the_sale_says(client: Client) -> None:
+    refund, reacquire = (client.new_sale(2, paymentWindowSeconds=5, latePayment=policy) for policy in ("refund", "reacquire"))
+    late, again = (client.order(sale, "ann").body["orderId"] for sale in (refund, reacquire))
+    deadline = time.monotonic() + 15
+    while client.stock(refund) != (2, 2, 0, 0) or client.stock(reacquire) != (2, 2, 0, 0):
+        assert time.monotonic() < deadline, "unpaid units did not come back"
+        time.sleep(0.1)
+    assert client.order(refund, "ann").code == "order_gone"
+    assert client.send("DELETE", f"/orders/{late}").code == "order_gone"
+    answers = client.pay(late, uuid.uuid4().hex).body, client.pay(again, uuid.uuid4().hex).body
+    assert answers == ({"result": "refund_due", "reason": "late"}, {"result": "paid", "reason": ""})
+    assert (client.stock(refund), client.stock(reacquire)) == ((2, 2, 0, 0), (2, 1, 0, 1))
+
+
+def test_probes_metrics_and_documents_answer(client: Client, document: Any, sale: str) -> None:
+    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"):
+        answer = client.get(path)
+        assert answer.status == 200
+        conforms(document, "GET", path, answer) if path != "/openapi.json" else None
+    scraped = client.get("/metrics").raw.decode()
+    assert 'flashsale_orders_total{outcome="accepted"}' in scraped
+    assert 'flashsale_sale_stock_units{sale="' in scraped

@@ -1,0 +1,53 @@
+from dataclasses import replace
+
+from rich.console import Console
+
+from flashsale_cli.audit.compare import compare_counters
+from flashsale_cli.audit.differences import Promise
+from flashsale_cli.audit.facts import Counters, Money, SaleNumbers, Sum
+from flashsale_cli.audit.report import render, to_json
+from flashsale_cli.audit.run import Report
+from flashsale_core.orders import State
+
+COUNTERS = Counters("tele", 1, total=10, available=5, reserved=2, sold=3)
+SUMS = {State.RESERVED: Sum(1, 2), State.PAID: Sum(2, 3), State.EXPIRED: Sum(1, 4)}
+MONEY = Money(received_minor={"EUR": 900}, kept_minor={"EUR": 600}, refunds_minor={"EUR": 300})
+
+
+def report_of(counters: Counters) -> Report:
+    report = Report([SaleNumbers(counters, SUMS, SUMS)], {"tele": MONEY}, accepted_checked=4)
+    report.findings.add(compare_counters(counters, SUMS))
+    return report
+
+
+def text_of(report: Report) -> str:
+    console = Console(width=120, record=True, quiet=True)
+    with console.capture():
+        console.print(render(report))
+    plain = Console(width=120, no_color=True)
+    with plain.capture() as captured:
+        plain.print(render(report))
+    return captured.get()
+
+
+def test_sound_sale_passes_with_its_evidence() -> None:
+    text = text_of(report_of(COUNTERS))
+    assert text.count("PASS") == len(Promise)
+    assert "6.00 EUR kept, 3.00 EUR to refund" in text
+    assert "5 sold or held of 10" in text
+    assert "FAIL" not in text
+
+
+def test_broken_sale_fails_one_promise_and_names_the_difference() -> None:
+    text = text_of(report_of(replace(COUNTERS, available=7)))
+    assert (text.count("PASS"), text.count("FAIL")) == (len(Promise) - 1, 1)
+    assert "counters_unbalanced" in text
+    assert "total 10, but available 7 + reserved 2 + sold 3 = 12" in text
+
+
+def test_json_says_the_same() -> None:
+    found = to_json(report_of(replace(COUNTERS, available=7)))
+    assert found["verdict"] == "FAIL"
+    assert found["promises"] == {promise.name.lower(): "FAIL" if promise is Promise.NOT_OVERSOLD else "PASS" for promise in Promise}
+    assert [(one["kind"], one["count"]) for one in found["differences"]] == [("counters_unbalanced", 1)]
+    assert to_json(report_of(COUNTERS))["verdict"] == "PASS"

@@ -1,0 +1,91 @@
+"""The command line itself: help, exit codes, and options that are checked before anything is sent."""
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from flashsale_cli.commands.sale import parse_rate
+from flashsale_cli.console import EXIT_UNREACHABLE, EXIT_USAGE
+from flashsale_cli.main import app
+
+NOWHERE = {"FLASHSALE_URL": "http://127.0.0.1:1", "FLASHSALE_ADMIN_TOKEN": "t" * 8}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory without .flashsale/env, and no settings."""
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "FLASHSALE_URL",
+        "FLASHSALE_ADMIN_TOKEN",
+        "FLASHSALE_WEBHOOK_SECRET",
+        "REDIS_URL",
+        "DATABASE_URL",
+        "FLASHSALE_AMQP_PASSWORD",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+def flashsale(*arguments: str, **env: str) -> Result:
+    return CliRunner().invoke(app, arguments, env=env)
+
+
+@pytest.mark.parametrize("command", ["", "stack", "migrate", "sale", "load", "pay", "audit", "demo", "topology"])
+def test_every_command_explains_itself(command: str) -> None:
+    assert flashsale(*command.split(), "--help").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("sale", "set", "tele", "--stock", "1"), "FLASHSALE_ADMIN_TOKEN"),
+        (("pay", "tele.a"), "FLASHSALE_WEBHOOK_SECRET"),
+        (("audit",), "REDIS_URL"),
+        (("topology",), "FLASHSALE_AMQP_PASSWORD"),
+    ],
+)
+def test_a_missing_setting_is_named(arguments: tuple[str, ...], name: str) -> None:
+    result = flashsale(*arguments)
+    assert (result.exit_code, name in result.output) == (EXIT_USAGE, True)
+
+
+def test_a_gateway_that_does_not_answer_is_named() -> None:
+    result = flashsale("sale", "list", **NOWHERE)
+    assert (result.exit_code, "http://127.0.0.1:1" in result.output) == (EXIT_UNREACHABLE, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("load", "--product", "tele", "--replays", "0.6", "--rubbish", "0.5"),
+        ("load", "--product", "tele", "--buyers", "0"),
+        ("pay",),
+        ("pay", "tele.a", "tele.b", "--payment-id", "one"),
+        ("sale", "set", "tele", "--stock", "1", "--rate", "fast"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_sent(arguments: tuple[str, ...]) -> None:
+    assert flashsale(*arguments, **NOWHERE).exit_code == EXIT_USAGE
+
+
+def test_rate_is_requests_per_seconds() -> None:
+    assert (parse_rate("5/10s"), parse_rate("3/s"), parse_rate("none")) == (
+        {"requests": 5, "seconds": 10},
+        {"requests": 3, "seconds": 1},
+        None,
+    )
+    with pytest.raises(typer.BadParameter):
+        parse_rate("0/1s")
+
+
+def test_topology_prints_definitions_without_the_password() -> None:
+    result = flashsale("topology", "--windows", "5,15", FLASHSALE_AMQP_PASSWORD="open sesame")
+    document = json.loads(result.output)
+    assert [queue["name"] for queue in document["queues"] if queue["name"].startswith("payment.wait")] == [
+        "payment.wait.5",
+        "payment.wait.15",
+    ]
+    assert "open sesame" not in result.output

@@ -1,0 +1,47 @@
+from collections import Counter
+
+from flashsale_cli.audit.run import Report
+from flashsale_cli.demo.cast import PARTS, Part, part_of
+from flashsale_cli.demo.play import Outcome
+from flashsale_cli.demo.screen import BAR_WIDTH, cells, stock_bar
+from flashsale_cli.demo.verdict import judge
+from flashsale_cli.load.outcomes import failed
+from flashsale_cli.load.tally import Tally
+
+
+def test_a_hundred_winners_play_exactly_the_parts() -> None:
+    assert sum(PARTS.values()) == 100
+    assert Counter(part_of(number, seed=7) for number in range(300, 400)) == PARTS
+
+
+def test_thirty_winners_already_see_most_of_life() -> None:
+    found = {part_of(number, seed=7) for number in range(30)}
+    assert {Part.PAY, Part.CANCEL, Part.NEVER, Part.LATE} <= found
+
+
+def test_a_single_unit_is_still_seen_in_the_bar() -> None:
+    assert (cells(0, 1000), cells(1, 1000), cells(1000, 1000)) == (0, 1, BAR_WIDTH)
+    text = stock_bar({"stock": 1000, "sold": 700, "reserved": 200, "available": 100}).plain
+    assert "700 sold · 200 held · 100 free of 1,000" in text
+
+
+def outcome(**changed: object) -> Outcome:
+    values: dict[str, object] = {"product_id": "demo", "sale": {}, "tallies": [Tally(1)], "late": Counter({"refund_due (late)": 4})}
+    return Outcome(**(values | changed))  # type: ignore[arg-type]
+
+
+def failures(found: Outcome) -> list[str]:
+    return [line.promise for line in judge(found, Report()) if not line.passed]
+
+
+def test_a_sound_demo_keeps_every_promise() -> None:
+    assert failures(outcome()) == []
+
+
+def test_what_the_buyers_saw_counts_too() -> None:
+    unanswered, contradicted = Tally(1), Tally(1, broken=["request r got two orders"])
+    unanswered.unanswered(failed("timeout"))
+    assert failures(outcome(tallies=[unanswered])) == ["every request got an answer"]
+    assert failures(outcome(tallies=[contradicted])) == ["the same click gives the same order; rubbish gives none"]
+    assert failures(outcome(released_in_time=False)) == ["unpaid units were back on time"]
+    assert failures(outcome(late=Counter({"paid": 1}))) == ["late payments go back"]

@@ -1,0 +1,79 @@
+"""The runner against a small server of our own."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from flashsale_cli.load.outcomes import Group
+from flashsale_cli.load.plan import Crowd, plan
+from flashsale_cli.load.run import Target, run
+from flashsale_cli.load.tally import Accepted, Tally
+
+CLICKS = plan(Crowd(product_id="tele", buyers=40, prefix="run"))
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class Shop:
+    """Sells 10 and remembers how many asked at once."""
+
+    def __init__(self) -> None:
+        self.sold = self.now = self.most = 0
+
+    async def order(self, request: web.Request) -> web.Response:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await request.read()
+        await asyncio.sleep(0.005)
+        self.now -= 1
+        if self.sold == 10:
+            return web.json_response({"code": "out_of_stock"}, status=409)
+        self.sold += 1
+        return web.json_response({"orderId": f"tele.{self.sold}"})
+
+
+async def serve_and_run(handler: Handler, target: Target, heard: list[Accepted]) -> Tally:
+    app = web.Application()
+    app.router.add_post("/order", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    try:
+        changed = Target(f"http://127.0.0.1:{port}", target.connections, target.at_once, target.timeout_seconds, target.stop_after_seconds)
+        return await run(CLICKS, changed, Tally(len(CLICKS)), heard.append)
+    finally:
+        await runner.cleanup()
+
+
+def test_every_click_is_sent_once_and_every_order_heard_of_once() -> None:
+    shop, heard = Shop(), list[Accepted]()
+    tally = asyncio.run(serve_and_run(shop.order, Target("", connections=5), heard))
+    assert (tally.count(Group.ACCEPTED), tally.count(Group.SOLD_OUT), tally.done()) == (10, 30, 40)
+    assert sorted(order.order_id for order in heard) == sorted(f"tele.{number}" for number in range(1, 11))
+    assert shop.most <= 5
+    assert len(tally.seconds) == 40
+
+
+def test_at_once_means_all_of_them() -> None:
+    shop = Shop()
+    asyncio.run(serve_and_run(shop.order, Target("", connections=1, at_once=True), []))
+    assert shop.most > 20
+
+
+def test_slow_answers_are_timeouts_and_late_clicks_are_not_sent() -> None:
+    async def never(_: web.Request) -> web.Response:
+        await asyncio.sleep(5)
+        return web.Response()
+
+    tally = asyncio.run(serve_and_run(never, Target("", connections=20, timeout_seconds=0.1, stop_after_seconds=0.05), []))
+    assert {outcome.code: count for outcome, count in tally.outcomes.items()} == {"timeout": 20, "not_sent": 20}
+
+
+def test_no_server_is_an_error_of_its_own() -> None:
+    async def attempt() -> Tally:
+        return await run(CLICKS[:3], Target("http://127.0.0.1:1"), Tally(3))
+
+    tally = asyncio.run(attempt())
+    assert {(outcome.group, outcome.code): count for outcome, count in tally.outcomes.items()} == {(Group.ERROR, "connection"): 3}
