@@ -100,7 +100,7 @@ end
 local counted = {}
 local function over_rate(user)
   local count = (seen[user] or 0)
-  if (seen_before[user] or 0) * weight + count >= rate_requests then
+  if (seen_before[user] or 0) * weight + count + 1 > rate_requests then
     return true
   end
   seen[user] = count + 1

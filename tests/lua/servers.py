@@ -1,0 +1,133 @@
+"""Real, private Redis and Valkey servers for the script tests, and the scripts on them with a clock in the test's hand."""
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import redis
+
+from flashsale_cli.stack.state import free_ports
+from flashsale_core.keys import SaleKeys, ShardKeys, sale_keys, shard_keys, shard_of
+from flashsale_core.records import OrderRecord, unpack_record
+from flashsale_core.scripts import pack, read_scripts
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = read_scripts(ROOT / "lua")
+START_TIMEOUT_SECONDS = 10
+
+
+def found_servers() -> list[str]:
+    """Every server this machine has: at least one, or the tests cannot run."""
+    candidates = ["redis-server", "valkey-server", str(ROOT / ".bootstrap/valkey/usr/bin/valkey-server")]
+    found = {Path(path).name: path for name in candidates if (path := shutil.which(name))}
+    if not found:
+        raise RuntimeError("neither redis-server nor valkey-server is installed; run `make test`, or scripts/servers.sh test")
+    return sorted(found.values())
+
+
+@contextmanager
+def running(binary: str) -> Iterator[Any]:
+    (port,) = free_ports(1)
+    with tempfile.TemporaryDirectory(prefix="flashsale-lua-") as folder:
+        options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
+        process = subprocess.Popen([binary, *options], stdout=subprocess.DEVNULL)
+        client: Any = redis.Redis(port=port)
+        try:
+            _wait(client)
+            yield client
+        finally:
+            client.close()
+            process.terminate()
+            process.wait(10)
+
+
+def _wait(client: Any) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while True:
+        try:
+            client.ping()
+            return
+        except redis.ConnectionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+class Sale:
+    """One sale and its scripts. `now` is the clock, in ms: nothing here waits."""
+
+    def __init__(self, client: Any, name: str = "iphone") -> None:
+        self.redis = client
+        self.name = name
+        self.now = 1_000_000_000_000
+        self.keys: SaleKeys = sale_keys(name)
+        self.shard: ShardKeys = shard_keys(shard_of(name))
+
+    def define(self, **fields: Any) -> tuple[str, dict[str, str]]:
+        wanted = {"owner": "admin", "generation": 0, **fields}
+        _, status, flat = self._call("define", (self.keys.sale, self.shard.sales, self.shard.outbox), self.name, pack(wanted))
+        return status, dict(zip(flat[::2], flat[1::2], strict=True))
+
+    def reserve(self, *orders: tuple[Any, ...]) -> list[list[Any]]:
+        """Orders as (id, user, quantity) or (id, user, quantity, traceparent)."""
+        keys = (*self._sale_keys, self.shard.deadlines, self.shard.outbox)
+        packed = pack([(*order, "")[:4] for order in orders])
+        return list(self._call("reserve", keys, self.name, packed)[1])
+
+    def settle(self, *payments: tuple[Any, ...]) -> list[list[Any]]:
+        """Payments as (order id, payment id) or with kind, amount, currency and traceparent."""
+        defaults = ("succeeded", 100, "EUR", "")
+        packed = pack([(*payment, *defaults[len(payment) - 2 :]) for payment in payments])
+        return list(self._call("settle", self._order_keys, self.name, packed)[1])
+
+    def expire(self, *order_ids: str) -> list[list[Any]]:
+        return list(self._call("expire", self._order_keys, self.name, pack(order_ids))[1])
+
+    def cancel(self, *order_ids: str) -> list[list[Any]]:
+        return list(self._call("cancel", self._order_keys, self.name, pack(order_ids))[1])
+
+    def retire(self, action: str, owner: str = "admin") -> list[Any]:
+        keys = (*self._sale_keys, self.shard.sales, self.shard.outbox)
+        return list(self._call("retire", keys, self.name, action, owner)[1:])
+
+    def stock(self) -> tuple[int, ...]:
+        """(total, available, reserved, sold)"""
+        return tuple(int(value or 0) for value in self.redis.hmget(self.keys.sale, "total", "available", "reserved", "sold"))
+
+    def records(self) -> dict[str, OrderRecord]:
+        return {order_id.decode(): unpack_record(packed) for order_id, packed in self.redis.hgetall(self.keys.orders).items()}
+
+    def buyers(self) -> dict[str, int]:
+        return {user.decode(): int(units) for user, units in self.redis.hgetall(self.keys.buyers).items()}
+
+    def deadlines(self) -> dict[str, int]:
+        members = self.redis.zrange(self.shard.deadlines, 0, -1, withscores=True)
+        return {member.decode().removeprefix(f"{self.name}|"): int(score) for member, score in members}
+
+    def outbox(self) -> list[tuple[str, bytes]]:
+        """(routing key, body) of every entry, oldest first."""
+        return [(fields[b"k"].decode(), fields[b"b"]) for _, fields in self.redis.xrange(self.shard.outbox)]
+
+    def snapshot(self) -> dict[bytes, Any]:
+        """Everything in the server, comparable."""
+        return {key: self.redis.dump(key) for key in sorted(self.redis.keys())}
+
+    @property
+    def _sale_keys(self) -> tuple[str, ...]:
+        keys = self.keys
+        return (keys.sale, keys.orders, keys.buyers, keys.rate_even, keys.rate_odd)
+
+    @property
+    def _order_keys(self) -> tuple[str, ...]:
+        keys = self.keys
+        return (keys.sale, keys.orders, keys.buyers, self.shard.deadlines, self.shard.outbox)
+
+    def _call(self, script: str, keys: Sequence[str], *args: Any) -> Any:
+        source = getattr(SCRIPTS, script).source
+        return msgspec.msgpack.decode(self.redis.eval(source, len(keys), *keys, *args, str(self.now)))

@@ -1,0 +1,109 @@
+from typing import Any
+
+import pytest
+
+from flashsale_core.messages import SaleDefined, SaleRetired, decode
+from tests.lua.servers import Sale
+
+DEFAULTS = {
+    "starts_ms": "0", "ends_ms": "0", "max_per_user": "0", "hold_seconds": "300", "rate_requests": "0", "rate_seconds": "1",
+    "late_payment": "refund", "state": "open",
+}  # fmt: skip
+
+
+def test_new_sale_takes_its_defaults(sale: Sale) -> None:
+    status, fields = sale.define(total=10)
+    assert (status, fields) == (
+        "created",
+        {
+            **DEFAULTS, "owner": "admin", "generation": "1", "epoch": str(sale.now), "total": "10", "available": "10", "reserved": "0",
+            "sold": "0",
+        },
+    )  # fmt: skip
+    assert sale.redis.smembers(sale.shard.sales) == {b"iphone"}
+
+
+def test_definition_is_told_whole(sale: Sale) -> None:
+    sale.define(total=10, owner="7", max_per_user=2, state="paused")
+    assert decode(sale.outbox()[-1][1]) == SaleDefined(
+        v=1, sale="iphone", epoch=sale.now, at=sale.now, owner="7", generation=1, total=10, available=10, reserved=0, sold=0,
+        starts_ms=0, ends_ms=0, max_per_user=2, hold_seconds=300, rate_requests=0, rate_seconds=1, late_payment="refund", state="paused",
+    )  # fmt: skip
+
+
+def test_new_sale_needs_a_total(sale: Sale) -> None:
+    assert (sale.define(), sale.snapshot()) == (("total_missing", {}), {})
+
+
+def test_total_moves_only_what_is_available(sale: Sale) -> None:
+    sale.define(total=10)
+    sale.reserve(("o1", "ann", 3), ("o2", "bob", 2))
+    sale.settle(("o2", "p1"))
+    assert (sale.define(total=12)[0], sale.stock()) == ("changed", (12, 7, 3, 2))
+    assert (sale.define(total=5)[0], sale.stock()) == ("changed", (5, 0, 3, 2))
+    before = sale.snapshot()
+    assert sale.define(total=4, state="paused")[0] == "below_committed"
+    assert sale.snapshot() == before
+
+
+def test_fields_left_out_stay_and_generation_counts_changes(sale: Sale) -> None:
+    sale.define(total=10, max_per_user=2)
+    assert sale.define(hold_seconds=60)[1]["max_per_user"] == "2"
+    before = sale.snapshot()
+    status, fields = sale.define(total=10, hold_seconds=60)
+    assert (status, fields["generation"], sale.snapshot()) == ("unchanged", "2", before)
+
+
+def test_owner_and_generation_fence(sale: Sale) -> None:
+    sale.define(total=10, owner="k8s/a", generation=5)
+    before = sale.snapshot()
+    assert sale.define(total=11, owner="k8s/b", generation=6)[0] == "not_owner"
+    assert sale.define(total=11, owner="admin")[0] == "not_owner"
+    assert sale.define(total=11, owner="k8s/a", generation=4)[0] == "stale_generation"
+    assert sale.define(total=10, owner="k8s/a", generation=5)[0] == "unchanged"
+    assert sale.snapshot() == before
+    assert sale.define(total=11, owner="k8s/a", generation=5)[0] == "changed"
+    assert sale.define(total=11, owner="k8s/a", generation=6)[1]["generation"] == "6"
+
+
+@pytest.mark.parametrize(("field", "value"), [("hold_seconds", 60), ("late_payment", "reacquire"), ("ends_ms", 5), ("rate_requests", 3)])
+def test_live_holds_are_never_touched(sale: Sale, field: str, value: Any) -> None:
+    sale.define(total=10)
+    sale.reserve(("o1", "ann", 3))
+    held = (sale.stock(), sale.records(), sale.buyers(), sale.deadlines())
+    sale.define(**{field: value})
+    assert (sale.stock(), sale.records(), sale.buyers(), sale.deadlines()) == held
+
+
+def test_sale_closes_drains_and_is_removed(sale: Sale) -> None:
+    sale.define(total=10, rate_requests=5)
+    sale.reserve(("o1", "ann", 3))
+    assert sale.retire("remove") == ["not_closed", 3]
+    assert (sale.retire("close"), sale.retire("close")) == (["closed", 3], ["closed", 3])
+    assert sale.define(total=20)[0] == "closed"
+    assert sale.retire("remove") == ["holds_live", 3]
+    sale.settle(("o1", "p1"))
+    assert sale.retire("remove") == ["removed", 0]
+    assert sale.redis.keys() == [sale.shard.outbox.encode()]
+    told = [message for _, body in sale.outbox() if isinstance(message := decode(body), SaleRetired)]
+    assert told == [
+        SaleRetired(v=1, sale="iphone", epoch=sale.now, at=sale.now, state="closed", total=10, available=7, reserved=3, sold=0),
+        SaleRetired(v=1, sale="iphone", epoch=sale.now, at=sale.now, state="removed", total=10, available=7, reserved=0, sold=3),
+    ]
+
+
+def test_only_the_owner_retires_and_only_a_sale_that_is_there(sale: Sale) -> None:
+    assert sale.retire("close") == ["unknown_sale", 0]
+    sale.define(total=1)
+    assert sale.retire("close", owner="k8s/a") == ["not_owner", 0]
+
+
+def test_sale_of_the_same_name_begins_anew(sale: Sale) -> None:
+    sale.define(total=2)
+    sale.reserve(("o1", "ann", 1))
+    sale.cancel("o1")
+    sale.retire("close")
+    sale.retire("remove")
+    sale.now += 1
+    assert sale.define(total=2)[1]["epoch"] == str(sale.now)
+    assert sale.reserve(("o1", "ann", 1))[0][0] == "accepted"

@@ -1,0 +1,103 @@
+"""expire and cancel: the two ways units come back."""
+
+import pytest
+
+from flashsale_core.messages import OrderLine, OrdersCancelled, OrdersExpired, decode
+from flashsale_core.orders import State
+from flashsale_core.records import OrderRecord
+from tests.lua.servers import Sale
+
+
+@pytest.fixture
+def held(sale: Sale) -> Sale:
+    """Ten units; o1 (ann, 2) and o2 (bob, 1) hold three."""
+    sale.define(total=10)
+    sale.reserve(("o1", "ann", 2), ("o2", "bob", 1))
+    return sale
+
+
+def test_due_hold_expires_once(held: Sale) -> None:
+    held.now += 300_000
+    assert held.expire("o1") == [["expired", 2, held.now]]
+    assert (held.stock(), held.buyers(), held.deadlines()) == ((10, 9, 1, 0), {"bob": 1}, {"o2": held.now})
+    assert held.records()["o1"] == OrderRecord(State.EXPIRED, "ann", 2, held.now)
+    before = held.snapshot()
+    assert held.expire("o1") == [["ignored", 0, 0]]
+    assert held.snapshot() == before
+
+
+def test_expiry_is_told_with_the_orders_own_quantity(held: Sale) -> None:
+    held.now += 300_000
+    held.expire("o1", "o2")
+    key, body = held.outbox()[-1]
+    assert (key, decode(body)) == (
+        "order.expired",
+        OrdersExpired(
+            v=1, sale="iphone", epoch=held.now - 300_000, at=held.now,
+            orders=[OrderLine("o1", "ann", 2, held.now), OrderLine("o2", "bob", 1, held.now)],
+        ),
+    )  # fmt: skip
+
+
+def test_hold_that_is_not_due_stays(held: Sale) -> None:
+    held.now += 299_999
+    before = held.snapshot()
+    assert held.expire("o1") == [["not_due", 2, held.now + 1]]
+    assert held.snapshot() == before
+
+
+def test_same_order_twice_in_a_batch_returns_its_units_once(held: Sale) -> None:
+    held.now += 300_000
+    assert [result[0] for result in held.expire("o1", "o1")] == ["expired", "ignored"]
+    assert held.stock() == (10, 9, 1, 0)
+
+
+def test_deadline_without_a_hold_is_dropped(held: Sale) -> None:
+    held.redis.zadd(held.shard.deadlines, {"iphone|ghost": 1})
+    held.settle(("o1", "p1"))
+    held.redis.zadd(held.shard.deadlines, {"iphone|o1": 1})
+    assert held.expire("ghost", "o1") == [["ignored", 0, 0]] * 2
+    assert sorted(held.deadlines()) == ["o2"]
+    assert held.stock() == (10, 7, 1, 2)
+
+
+def test_missing_sale_is_ignored_and_its_deadlines_dropped(sale: Sale) -> None:
+    sale.redis.zadd(sale.shard.deadlines, {"iphone|o1": 1})
+    assert (sale.expire("o1"), sale.snapshot()) == ([["ignored", 0, 0]], {})
+
+
+def test_full_batch_expires(sale: Sale) -> None:
+    sale.define(total=1000)
+    for start in (0, 256):
+        sale.reserve(*[(f"o{n}", f"u{n}", 1) for n in range(start, start + 256)])
+    sale.now += 300_000
+    results = sale.expire(*[f"o{n}" for n in range(512)])
+    assert ({result[0] for result in results}, sale.stock(), sale.buyers()) == ({"expired"}, (1000, 1000, 0, 0), {})
+
+
+def test_buyer_gives_a_hold_back_once(held: Sale) -> None:
+    deadline = held.deadlines()["o1"]
+    assert held.cancel("o1", "o1") == [["cancelled", 2, deadline], ["replayed", 2, deadline]]
+    assert held.cancel("o1") == [["replayed", 2, deadline]]
+    assert (held.stock(), held.buyers(), sorted(held.deadlines())) == ((10, 9, 1, 0), {"bob": 1}, ["o2"])
+    message = decode(held.outbox()[-1][1])
+    assert isinstance(message, OrdersCancelled)
+    assert message.orders == [OrderLine("o1", "ann", 2, deadline)]
+
+
+def test_paid_expired_and_unknown_orders_are_not_cancelled(held: Sale) -> None:
+    held.settle(("o1", "p1"))
+    held.now += 300_000
+    held.expire("o2")
+    assert [result[0] for result in held.cancel("o1", "o2", "nobody")] == ["refused", "gone", "unknown_order"]
+    assert held.stock() == (10, 8, 0, 2)
+
+
+def test_trace_of_an_order_travels_with_its_expiry(sale: Sale) -> None:
+    sale.define(total=1)
+    sale.reserve(("o1", "ann", 1, "00-aa-bb-01"))
+    sale.now += 300_000
+    sale.expire("o1")
+    message = decode(sale.outbox()[-1][1])
+    assert isinstance(message, OrdersExpired)
+    assert message.orders[0].traceparent == "00-aa-bb-01"

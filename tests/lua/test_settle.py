@@ -1,0 +1,132 @@
+import pytest
+
+from flashsale_core.messages import PaymentLine, PaymentsRecorded, decode
+from flashsale_core.orders import State
+from flashsale_core.records import OrderRecord
+from tests.lua.servers import Sale
+
+
+@pytest.fixture
+def held(sale: Sale) -> Sale:
+    """Ten units, of which order o1 of ann holds two."""
+    sale.define(total=10)
+    sale.reserve(("o1", "ann", 2))
+    return sale
+
+
+def expire(sale: Sale, *order_ids: str) -> None:
+    sale.now += 300_000
+    sale.expire(*order_ids)
+
+
+def test_payment_sells_the_held_units(held: Sale) -> None:
+    deadline = held.deadlines()["o1"]
+    assert held.settle(("o1", "p1")) == [["paid", "P", ""]]
+    assert (held.stock(), held.deadlines(), held.buyers()) == ((10, 8, 0, 2), {}, {"ann": 2})
+    assert held.records() == {"o1": OrderRecord(State.PAID, "ann", 2, deadline, payment_id="p1")}
+
+
+def test_outbox_tells_the_whole_payment(held: Sale) -> None:
+    held.settle(("o1", "p1", "succeeded", 1999, "EUR", "00-aa-bb-01"), ("nobody", "p2"))
+    key, body = held.outbox()[-1]
+    assert key == "payment.recorded"
+    assert decode(body) == PaymentsRecorded(
+        v=1, sale="iphone", epoch=held.now, at=held.now,
+        payments=[
+            PaymentLine("o1", "p1", "paid", "", 1999, "EUR", "ann", 2, held.now + 300_000, "00-aa-bb-01"),
+            PaymentLine("nobody", "p2", "refund_due", "unknown_order", 100, "EUR", "", 0, 0, ""),
+        ],
+    )  # fmt: skip
+
+
+def test_replay_of_the_payment_changes_nothing(held: Sale) -> None:
+    held.settle(("o1", "p1"))
+    before = held.snapshot()
+    assert held.settle(("o1", "p1"), ("o1", "p1")) == [["replayed", "P", ""]] * 2
+    assert held.snapshot() == before
+
+
+def test_second_payment_is_due_back_and_remembered(held: Sale) -> None:
+    assert held.settle(("o1", "p1"), ("o1", "p2")) == [["paid", "P", ""], ["refund_due", "P", "duplicate"]]
+    before = held.snapshot()
+    assert held.settle(("o1", "p2"), ("o1", "p1")) == [["refund_due", "P", "replayed"], ["replayed", "P", ""]]
+    assert held.snapshot() == before
+    assert held.records()["o1"].refunded_payment_ids == ("p2",)
+
+
+def test_failed_payment_is_noted_and_the_hold_stays(held: Sale) -> None:
+    assert held.settle(("o1", "p1", "failed"), ("nobody", "p2", "failed")) == [["noted", "R", ""], ["noted", "", ""]]
+    assert held.stock() == (10, 8, 2, 0)
+    assert held.settle(("o1", "p1")) == [["paid", "P", ""]]
+
+
+def test_payment_of_a_cancelled_order_is_due_back(held: Sale) -> None:
+    held.cancel("o1")
+    assert held.settle(("o1", "p1")) == [["refund_due", "C", "cancelled"]]
+    assert held.stock() == (10, 10, 0, 0)
+
+
+def test_late_payment_is_due_back_under_refund(held: Sale) -> None:
+    expire(held, "o1")
+    assert held.settle(("o1", "p1")) == [["refund_due", "X", "late"]]
+    assert held.stock() == (10, 10, 0, 0)
+
+
+def test_late_payment_buys_again_under_reacquire(held: Sale) -> None:
+    held.define(late_payment="reacquire")
+    expire(held, "o1")
+    assert held.settle(("o1", "p1")) == [["paid", "P", ""]]
+    assert (held.stock(), held.buyers(), held.deadlines()) == ((10, 8, 0, 2), {"ann": 2}, {})
+
+
+def test_late_payment_without_stock_is_due_back(held: Sale) -> None:
+    held.define(late_payment="reacquire")
+    expire(held, "o1")
+    held.reserve(("o2", "bob", 9))
+    assert held.settle(("o1", "p1")) == [["refund_due", "X", "sold_out"]]
+    assert held.stock() == (10, 1, 9, 0)
+
+
+def test_refunded_payment_never_buys_later(held: Sale) -> None:
+    expire(held, "o1")
+    held.settle(("o1", "p1"))
+    held.define(late_payment="reacquire")
+    assert held.settle(("o1", "p1")) == [["refund_due", "X", "replayed"]]
+    assert held.settle(("o1", "p2")) == [["paid", "P", ""]]
+    assert held.stock() == (10, 8, 0, 2)
+
+
+def test_order_with_too_many_refunds_takes_no_payment_at_all(held: Sale) -> None:
+    expire(held, "o1")
+    held.settle(*[("o1", f"p{number}") for number in range(16)])
+    held.define(late_payment="reacquire")
+    assert held.settle(("o1", "another")) == [["refund_due", "X", "late"]]
+    assert len(held.records()["o1"].refunded_payment_ids) == 16
+    assert held.stock() == (10, 10, 0, 0)
+
+
+def test_paid_order_refunds_without_bound_but_remembers_sixteen(held: Sale) -> None:
+    held.settle(("o1", "p"))
+    results = held.settle(*[("o1", f"q{number}") for number in range(20)])
+    assert {tuple(result) for result in results} == {("refund_due", "P", "duplicate")}
+    assert (len(held.records()["o1"].refunded_payment_ids), held.stock()) == (16, (10, 8, 0, 2))
+
+
+def test_payment_past_the_deadline_but_before_the_expiry_is_in_time(held: Sale) -> None:
+    held.now += 400_000
+    assert held.settle(("o1", "p1")) == [["paid", "P", ""]]
+
+
+def test_payment_for_an_unknown_sale_is_recorded(sale: Sale) -> None:
+    assert sale.settle(("o1", "p1")) == [["refund_due", "", "unknown_order"]]
+    _, body = sale.outbox()[-1]
+    message = decode(body)
+    assert isinstance(message, PaymentsRecorded)
+    assert (message.epoch, message.payments[0].reason, len(sale.redis.keys())) == (0, "unknown_order", 1)
+
+
+def test_largest_amount_survives_the_scripts_json(held: Sale) -> None:
+    held.settle(("o1", "p1", "succeeded", 10**12 - 1))
+    message = decode(held.outbox()[-1][1])
+    assert isinstance(message, PaymentsRecorded)
+    assert message.payments[0].amount_minor == 10**12 - 1
