@@ -1,0 +1,161 @@
+"""The rules of a sale in plain Python, as a merchant would tell them, written without looking at how the scripts do it."""
+
+from dataclasses import dataclass, field
+
+from flashsale_core.orders import State
+from flashsale_core.records import OrderRecord
+
+REFUNDS_REMEMBERED = 16
+
+
+@dataclass
+class Order:
+    user: str
+    quantity: int
+    deadline: int
+    state: State = State.RESERVED
+    paid_by: str = ""
+    refunded: list[str] = field(default_factory=list)
+
+
+@dataclass
+class ModelSale:
+    """A sale; None of it exists before `define`."""
+
+    exists: bool = False
+    total: int = 0
+    max_per_user: int = 0
+    hold_seconds: int = 300
+    late_payment: str = "refund"
+    state: str = "open"
+    starts_ms: int = 0
+    ends_ms: int = 0
+    orders: dict[str, Order] = field(default_factory=dict)
+
+    def units(self, *states: State) -> int:
+        return sum(order.quantity for order in self.orders.values() if order.state in states)
+
+    @property
+    def available(self) -> int:
+        return self.total - self.units(State.RESERVED, State.PAID)
+
+    def buyers(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for order in self.orders.values():
+            if order.state in (State.RESERVED, State.PAID):
+                found[order.user] = found.get(order.user, 0) + order.quantity
+        return found
+
+    def deadlines(self) -> dict[str, int]:
+        return {order_id: order.deadline for order_id, order in self.orders.items() if order.state is State.RESERVED}
+
+    def records(self) -> dict[str, OrderRecord]:
+        return {
+            order_id: OrderRecord(o.state, o.user, o.quantity, o.deadline, "", o.paid_by, tuple(o.refunded))
+            for order_id, o in self.orders.items()
+        }
+
+    def define(self, total: int | None, changes: dict[str, int | str]) -> str:
+        if not self.exists:
+            if total is None:
+                return "total_missing"
+            self.__init__(True, total)  # type: ignore[misc]
+            self._change(changes)
+            return "created"
+        if self.state == "closed":
+            return "closed"
+        if total is not None and total < self.units(State.RESERVED, State.PAID):
+            return "below_committed"
+        wanted = {**changes, **({} if total is None else {"total": total})}
+        if all(getattr(self, name) == value for name, value in wanted.items()):
+            return "unchanged"
+        self._change(wanted)
+        return "changed"
+
+    def _change(self, changes: dict[str, int | str]) -> None:
+        for name, value in changes.items():
+            setattr(self, name, value)
+
+    def reserve(self, now: int, order_id: str, user: str, quantity: int) -> str:
+        if not self.exists:
+            return "unknown_sale"
+        known = self.orders.get(order_id)
+        if known:
+            if known.quantity != quantity:
+                return "conflict"
+            return "replayed" if known.state in (State.RESERVED, State.PAID) else "gone"
+        if self.state != "open":
+            return self.state
+        if now < self.starts_ms:
+            return "not_started"
+        if self.ends_ms and now >= self.ends_ms:
+            return "ended"
+        if self.max_per_user and self.buyers().get(user, 0) + quantity > self.max_per_user:
+            return "user_limit"
+        if quantity > self.available:
+            return "out_of_stock"
+        self.orders[order_id] = Order(user, quantity, now + self.hold_seconds * 1000)
+        return "accepted"
+
+    def pay(self, order_id: str, payment_id: str) -> tuple[str, str]:
+        """(result, reason)"""
+        order = self.orders.get(order_id)
+        if order is None:
+            return "refund_due", "unknown_order"
+        if order.paid_by == payment_id:
+            return "replayed", ""
+        if payment_id in order.refunded:
+            return "refund_due", "replayed"
+        reason = self._why_not(order)
+        if reason:
+            if len(order.refunded) < REFUNDS_REMEMBERED:
+                order.refunded.append(payment_id)
+            return "refund_due", reason
+        order.state, order.paid_by = State.PAID, payment_id
+        return "paid", ""
+
+    def _why_not(self, order: Order) -> str:
+        match order.state:
+            case State.PAID:
+                return "duplicate"
+            case State.CANCELLED:
+                return "cancelled"
+            case State.RESERVED:
+                return ""
+        if self.late_payment == "refund" or len(order.refunded) >= REFUNDS_REMEMBERED:
+            return "late"
+        return "sold_out" if order.quantity > self.available else ""
+
+    def expire(self, now: int, order_id: str) -> str:
+        order = self.orders.get(order_id)
+        if order is None or order.state is not State.RESERVED:
+            return "ignored"
+        if now < order.deadline:
+            return "not_due"
+        order.state = State.EXPIRED
+        return "expired"
+
+    def cancel(self, order_id: str) -> str:
+        order = self.orders.get(order_id)
+        if order is None:
+            return "unknown_order"
+        answer = {State.RESERVED: "cancelled", State.CANCELLED: "replayed", State.PAID: "refused", State.EXPIRED: "gone"}[order.state]
+        if answer == "cancelled":
+            order.state = State.CANCELLED
+        return answer
+
+    def close(self) -> str:
+        if not self.exists:
+            return "unknown_sale"
+        self.state = "closed"
+        return "closed"
+
+    def remove(self) -> str:
+        if not self.exists:
+            return "unknown_sale"
+        if self.state != "closed":
+            return "not_closed"
+        if self.units(State.RESERVED):
+            return "holds_live"
+        self.__init__()  # type: ignore[misc]
+        return "removed"

@@ -1,0 +1,64 @@
+"""Each script's header against its code: what is documented is used, what is used is documented."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+LUA = Path(__file__).parents[2] / "lua"
+SCRIPTS = sorted(LUA.glob("*.lua"))
+LIBRARIES = sorted((LUA / "lib").glob("*.lua"))
+# Every one is in Redis 7.0 and in Valkey 8 (https://redis.io/docs/latest/commands/, "Available since").
+COMMANDS = {
+    "TIME", "HGET", "HMGET", "HSET", "HGETALL", "HINCRBY", "HDEL", "PEXPIRE", "UNLINK", "ZADD", "ZREM", "XADD", "SADD", "SREM",
+}  # fmt: skip
+
+
+def parts(path: Path) -> tuple[str, str]:
+    """(header, code)"""
+    match = re.match(r"#!lua\n--\[\[\n(.*?)\]\]\n(.*)", path.read_text(), re.DOTALL)
+    assert match, f"{path.name} has no header"
+    return match[1], match[2]
+
+
+def numbered(header: str, section: str) -> dict[int, str]:
+    text = re.search(rf"^{section}:\n((?:  .*\n)+)", header, re.MULTILINE)
+    assert text, f"no {section} section"
+    return {int(number): name for number, name in re.findall(r"^  (\d+) (\w+)", text[1], re.MULTILINE)}
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_header_has_its_parts_in_order(path: Path) -> None:
+    header, _ = parts(path)
+    assert re.findall(r"^(Purpose|KEYS|ARGV|Returns):", header, re.MULTILINE) == ["Purpose", "KEYS", "ARGV", "Returns"]
+
+
+@pytest.mark.parametrize("section", ["KEYS", "ARGV"])
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_documented_and_used_are_the_same(path: Path, section: str) -> None:
+    header, code = parts(path)
+    used = {int(number) for number in re.findall(rf"{section}\[(\d+)\]", code)}
+    assert set(numbered(header, section)) == used == set(range(1, len(used) + 1))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_every_word_of_returns_can_be_returned(path: Path) -> None:
+    header, code = parts(path)
+    words = re.findall(r"^  (?:status|result): (.*)$", header, re.MULTILINE)
+    assert words, "Returns names no status or result"
+    for word in words[0].split():
+        # A paused or closed sale is refused by the name of its state.
+        assert f"'{word}'" in code or (path.stem == "reserve" and word in {"paused", "closed"}), word
+
+
+@pytest.mark.parametrize("path", [*SCRIPTS, *LIBRARIES], ids=lambda path: path.stem)
+def test_only_known_commands_and_no_key_of_its_own_making(path: Path) -> None:
+    text = path.read_text()
+    assert set(re.findall(r"redis\.call\('(\w+)'", text)) <= COMMANDS
+    assert len(re.findall(r"redis\.call\(", text)) == len(re.findall(r"redis\.call\('", text))
+    assert "fs:" not in text
+
+
+@pytest.mark.parametrize("path", LIBRARIES, ids=lambda path: path.stem)
+def test_library_says_what_it_is_for(path: Path) -> None:
+    assert path.read_text().startswith("-- ")

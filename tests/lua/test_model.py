@@ -1,0 +1,140 @@
+"""Random lives of a sale: after every step the scripts and the model agree, in every answer and in every key."""
+
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+
+from flashsale_core.messages import OrdersCancelled, OrdersExpired, OrdersReserved, PaymentsRecorded, decode
+from flashsale_core.orders import State, supersedes
+from tests.lua.model import ModelSale
+from tests.lua.servers import Sale, found_servers, running
+
+ORDERS = st.sampled_from([f"o{number}" for number in range(8)])
+USERS = st.sampled_from(["ann", "bob", "cid"])
+QUANTITIES = st.integers(1, 4)
+PAYMENTS = st.sampled_from(["p1", "p2", "p3"])
+# The user belongs to the order id, as it does in the keyed hash.
+USER_OF = {f"o{number}": ["ann", "bob", "cid"][number % 3] for number in range(8)}
+CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "max_per_user": st.sampled_from([0, 3, 6]),
+        "hold_seconds": st.sampled_from([5, 300]),
+        "late_payment": st.sampled_from(["refund", "reacquire"]),
+        "state": st.sampled_from(["open", "open", "open", "paused"]),
+        "starts_ms": st.sampled_from([0, 1_000_000_010_000]),
+        "ends_ms": st.sampled_from([0, 0, 1_000_000_900_000]),
+    },
+)
+
+
+class Life(RuleBasedStateMachine):
+    """`client` is set by the test: the server this life is lived on."""
+
+    client: Any = None
+
+    @initialize(total=st.integers(0, 12), changes=CHANGES)
+    def begin(self, total: int, changes: dict[str, Any]) -> None:
+        self.client.flushall()
+        self.sale = Sale(self.client)
+        self.model = ModelSale()
+        self.define(total, changes)
+
+    @rule(total=st.none() | st.integers(0, 14), changes=CHANGES)
+    def define(self, total: int | None, changes: dict[str, Any]) -> None:
+        wanted = changes if total is None else {**changes, "total": total}
+        assert self.sale.define(**wanted)[0] == self.model.define(total, changes)
+
+    @rule(batch=st.lists(st.tuples(ORDERS, QUANTITIES), min_size=1, max_size=5))
+    def reserve(self, batch: list[tuple[str, int]]) -> None:
+        orders = [(order_id, USER_OF[order_id], quantity) for order_id, quantity in batch]
+        answers = [result[0] for result in self.sale.reserve(*orders)]
+        assert answers == [self.model.reserve(self.sale.now, *order) for order in orders]
+
+    @rule(batch=st.lists(st.tuples(ORDERS, PAYMENTS, st.sampled_from(["succeeded", "succeeded", "failed"])), min_size=1, max_size=3))
+    def pay(self, batch: list[tuple[str, str, str]]) -> None:
+        answers = [(result, reason) for result, _, reason in self.sale.settle(*batch)]
+        assert answers == [("noted", "") if kind == "failed" else self.model.pay(*payment) for *payment, kind in batch]
+
+    @rule(batch=st.lists(ORDERS, min_size=1, max_size=4))
+    def expire(self, batch: list[str]) -> None:
+        assert [result[0] for result in self.sale.expire(*batch)] == [self.model.expire(self.sale.now, one) for one in batch]
+
+    @rule()
+    def sweep(self) -> None:
+        """What the second clock does: everything overdue."""
+        due = [order_id for order_id, deadline in self.sale.deadlines().items() if deadline <= self.sale.now]
+        if due:
+            self.expire(due)
+        assert all(deadline > self.sale.now for deadline in self.sale.deadlines().values())
+
+    @rule(batch=st.lists(ORDERS, min_size=1, max_size=3))
+    def cancel(self, batch: list[str]) -> None:
+        assert [result[0] for result in self.sale.cancel(*batch)] == [self.model.cancel(one) for one in batch]
+
+    @rule(ms=st.sampled_from([1, 4_999, 5_000, 300_000]))
+    def time_passes(self, ms: int) -> None:
+        self.sale.now += ms
+
+    @precondition(lambda self: self.sale.now > 1_000_000_300_000)  # long lives are the interesting ones
+    @rule(remove=st.booleans())
+    def retire(self, remove: bool) -> None:
+        assert self.sale.retire("close")[0] == self.model.close()
+        if remove:
+            answer = self.sale.retire("remove")[0]
+            assert answer == self.model.remove()
+            if answer == "removed":
+                self.client.delete(self.sale.shard.outbox)
+
+    @invariant()
+    def everything_agrees(self) -> None:
+        model = self.model
+        reserved, sold = model.units(State.RESERVED), model.units(State.PAID)
+        assert self.sale.stock() == (model.total, model.available, reserved, sold)
+        assert min(model.available, reserved, sold) >= 0
+        assert self.sale.records() == model.records()
+        assert self.sale.buyers() == model.buyers()
+        assert self.sale.deadlines() == model.deadlines()
+        assert self.client.smembers(self.sale.shard.sales) == ({b"iphone"} if model.exists else set())
+
+    @invariant()
+    def outbox_in_any_order_tells_the_state_of_every_order(self) -> None:
+        messages = [decode(body) for _, body in self.sale.outbox()]
+        random.shuffle(messages)
+        heard: dict[str, State] = {}
+        for message in messages:
+            for order_id, state in transitions(message):
+                if order_id not in heard or supersedes(state, heard[order_id]):
+                    heard[order_id] = state
+        assert heard == {order_id: order.state for order_id, order in self.model.orders.items()}
+
+
+def transitions(message: Any) -> Iterator[tuple[str, State]]:
+    match message:
+        case OrdersReserved():
+            yield from ((line.order_id, State.RESERVED) for line in message.orders)
+        case OrdersExpired():
+            yield from ((line.order_id, State.EXPIRED) for line in message.orders)
+        case OrdersCancelled():
+            yield from ((line.order_id, State.CANCELLED) for line in message.orders)
+        case PaymentsRecorded():
+            yield from ((line.order_id, State.PAID) for line in message.payments if line.result == "paid")
+
+
+@pytest.mark.parametrize("binary", found_servers(), ids=lambda path: path.rpartition("/")[2])
+def test_scripts_live_as_the_model_does(binary: str) -> None:
+    with ExitStack() as stack:
+        life = type("Life", (Life,), {"client": stack.enter_context(running(binary))})
+        run_state_machine_as_test(
+            life,
+            settings=settings(
+                max_examples=150, stateful_step_count=40, deadline=None, derandomize=True, database=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )  # fmt: skip
