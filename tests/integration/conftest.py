@@ -1,7 +1,7 @@
 """The real stack for integration tests: Redis, RabbitMQ, Postgres and the services, once per session, in a folder of their own."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,23 @@ def stack() -> Iterator[Stack]:
             yield stack
         finally:
             stack.down()
+
+
+@pytest.fixture(scope="session")
+def infra_stack() -> Iterator[Stack]:
+    """Redis, RabbitMQ and Postgres without services: for tests that are the service themselves."""
+    with tempfile.TemporaryDirectory(prefix="flashsale-infra-", ignore_cleanup_errors=True) as folder:
+        stack = Stack(Path(folder) / "home")
+        stack.up(services=False)
+        try:
+            yield stack
+        finally:
+            stack.down()
+
+
+@pytest.fixture(scope="session")
+def infra(infra_stack: Stack) -> Mapping[str, str]:
+    return infra_stack.env()
 
 
 @pytest.fixture(scope="session")

@@ -56,7 +56,7 @@ def read_migrations(db_dir: Path) -> list[Migration]:
 
 
 def plan(migrations: Sequence[Migration], applied: Iterable[Applied], phase: Phase) -> list[Migration]:
-    """What is still to be applied. Raises MigrationError when history was rewritten or a pre would run before an earlier, missing post."""
+    """What is still to be applied. Raises MigrationError when history was rewritten or one phase would overtake the other."""
     done = {one.version: one for one in applied}
     for migration in migrations:
         one = done.get(migration.version)
@@ -70,13 +70,21 @@ def plan(migrations: Sequence[Migration], applied: Iterable[Applied], phase: Pha
         raise MigrationError(f"the database has migration {unknown[-1]}, which this release does not know; use the newer release")
     if phase == "all":
         return missing
-    wanted: list[Migration] = []
-    for migration in missing:
-        # In order, always: stop at the first of the other phase.
-        if migration.phase != phase:
-            break
-        wanted.append(migration)
+    wanted = [migration for migration in missing if migration.phase == phase]
+    _refuse_overtaking(missing, wanted)
     return wanted
+
+
+def _refuse_overtaking(missing: Sequence[Migration], wanted: Sequence[Migration]) -> None:
+    """In order, always: nothing is applied before an earlier migration of the other phase."""
+    last = wanted[-1].version if wanted else 0
+    skipped = [migration for migration in missing if migration.version < last and migration not in wanted]
+    if skipped:
+        first = skipped[0]
+        raise MigrationError(
+            f"migration {first.version} ({first.phase} {first.name}) must come before {last}; "
+            f"run --phase {first.phase} once its release is reached, or --phase all on a new database"
+        )
 
 
 async def migrate(database_url: str, db_dir: Path, phase: Phase = "all", wait_seconds: float = 30) -> list[Migration]:
@@ -101,7 +109,7 @@ async def _connect(database_url: str, wait_seconds: float) -> asyncpg.Connection
     while True:
         try:
             return await asyncpg.connect(database_url, timeout=10)
-        except (OSError, TimeoutError, asyncpg.CannotConnectNowError) as error:
+        except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise MigrationError(f"the database does not answer within {wait_seconds:.0f} s: {error}") from error
         await asyncio.sleep(CONNECT_PAUSE_SECONDS)

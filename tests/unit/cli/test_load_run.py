@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
 from aiohttp import web
 
+from flashsale_cli.load.one_shot import Reply, read_reply
 from flashsale_cli.load.outcomes import Group
 from flashsale_cli.load.plan import Crowd, plan
 from flashsale_cli.load.run import Target, run
@@ -77,3 +79,21 @@ def test_no_server_is_an_error_of_its_own() -> None:
 
     tally = asyncio.run(attempt())
     assert {(outcome.group, outcome.code): count for outcome, count in tally.outcomes.items()} == {(Group.ERROR, "connection"): 3}
+
+
+def test_whole_answers_are_read() -> None:
+    received = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nidempotent-replayed: true\r\n\r\n{}"
+    assert read_reply(received) == Reply(200, True, b"{}")
+
+
+@pytest.mark.parametrize(
+    "received", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}", b"HTTP/1.1 200 OK\r\n\r\n{}", b"nonsense\r\n\r\n"]
+)
+def test_half_answers_are_errors(received: bytes) -> None:
+    with pytest.raises(ConnectionError):
+        read_reply(received)
+
+
+def test_at_once_without_a_server_is_an_error_too() -> None:
+    tally = asyncio.run(run(CLICKS[:3], Target("http://127.0.0.1:1", at_once=True), Tally(3)))
+    assert {outcome.code: count for outcome, count in tally.outcomes.items()} == {"connection": 3}

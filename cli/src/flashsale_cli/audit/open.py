@@ -4,7 +4,7 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from flashsale_cli.audit.read_ledger import LedgerReader
+from flashsale_cli.audit.read_ledger import SESSION, LedgerReader
 from flashsale_cli.audit.read_redis import RedisReader
 from flashsale_cli.audit.run import Options, Report, audit_settled
 from flashsale_cli.environment import Surroundings
@@ -22,7 +22,7 @@ async def audit_stores(here: Surroundings, options: Options, wait_seconds: float
         raise Retryable(f"DATABASE_URL: Postgres does not answer: {error}") from error
     try:
         # An audit reads only; the database holds us to it.
-        await database.execute("set session characteristics as transaction read only")
+        await database.execute(SESSION)
         async with Redis.from_url(redis_url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=10) as redis:
             return await audit_settled(RedisReader(redis, shards), LedgerReader(database), options, wait_seconds)
     except RedisError as error:

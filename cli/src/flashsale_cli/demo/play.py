@@ -113,7 +113,10 @@ class Play:
         crowd = self._crowd("a", setting.buyers, replays=REPLAYS, over_limit=OVER_LIMIT, rubbish=RUBBISH)
         tally = await self._sell(crowd, self._play_part)
         screen.say(view.summary(tally))
+        if len(tally.orders) > setting.units:
+            screen.say("More orders than units: what a winner cancels is sold again at once.")
         screen.show(outcome_table(tally))
+        screen.say("")
         screen.show(latency_table(tally))
         screen.act(f"{number(len(tally.orders))} winners have {setting.window_seconds} s to pay")
         screen.show(view.parts_table(self._parts))

@@ -1,18 +1,21 @@
 """Sends a plan to the gateway and tallies what comes back."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
 import aiohttp
 
+from flashsale_cli.load.one_shot import OneShot, Reply
 from flashsale_cli.load.outcomes import classify, failed
 from flashsale_cli.load.plan import Click
 from flashsale_cli.load.tally import Accepted, Tally
 from flashsale_cli.web import open_session, parse, raise_open_files_limit
 
 SPARE_FILES = 64
+Post = Callable[[Click], Awaitable[Reply]]
 CONNECTIONS_DEFAULT = 500
 
 
@@ -38,9 +41,9 @@ async def run(clicks: Sequence[Click], target: Target, tally: Tally, on_order: C
     files = raise_open_files_limit()
     lanes = len(clicks) if target.at_once else min(target.connections, len(clicks))
     lanes = max(1, min(lanes, files - SPARE_FILES))
-    started = perf_counter()
-    async with open_session(target.timeout_seconds) as session:
-        sender = _Sender(session, target, tally, on_order, started + target.stop_after_seconds)
+    async with _open(target) as post:
+        started = perf_counter()
+        sender = _Sender(post, tally, on_order, started + target.stop_after_seconds)
         queue = iter(clicks)
         # Every lane runs its first lines, then waits: the release is one event for all.
         async with asyncio.TaskGroup() as group:
@@ -53,17 +56,24 @@ async def run(clicks: Sequence[Click], target: Target, tally: Tally, on_order: C
     return tally
 
 
+@asynccontextmanager
+async def _open(target: Target) -> AsyncIterator[Post]:
+    url = f"{target.url}/order"
+    if target.at_once and url.startswith("http://"):
+        yield OneShot(url, target.timeout_seconds).post
+        return
+    async with open_session(target.timeout_seconds) as session:
+
+        async def post(click: Click) -> Reply:
+            async with session.post(url, data=click.body, headers={"Content-Type": click.content_type}) as response:
+                return Reply(response.status, response.headers.get("Idempotent-Replayed") == "true", await response.read())
+
+        yield post
+
+
 class _Sender:
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        target: Target,
-        tally: Tally,
-        on_order: Callable[[Accepted], None],
-        stop_at: float,
-    ) -> None:
-        self._session = session
-        self._url = f"{target.url}/order"
+    def __init__(self, post: Post, tally: Tally, on_order: Callable[[Accepted], None], stop_at: float) -> None:
+        self._post = post
         self._tally = tally
         self._on_order = on_order
         self._stop_at = stop_at
@@ -78,11 +88,9 @@ class _Sender:
                 self._tally.unanswered(failed("not_sent"))
 
     async def _send(self, click: Click) -> None:
-        headers = {"Content-Type": click.content_type}
         started = perf_counter()
         try:
-            async with self._session.post(self._url, data=click.body, headers=headers) as response:
-                document = parse(await response.read())
+            reply = await self._post(click)
         except TimeoutError:
             self._tally.unanswered(failed("timeout"))
             return
@@ -90,8 +98,8 @@ class _Sender:
             self._tally.unanswered(failed("connection"))
             return
         seconds = perf_counter() - started
+        document = parse(reply.body)
         code = str(document.get("code", "")) if isinstance(document, dict) else ""
-        outcome = classify(response.status, code, response.headers.get("Idempotent-Replayed") == "true")
-        order = self._tally.answered(click, outcome, document, seconds)
+        order = self._tally.answered(click, classify(reply.status, code, reply.replayed), document, seconds)
         if order is not None:
             self._on_order(order)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from flashsale_cli.stack import configs
 from flashsale_cli.stack.errors import StackError
-from flashsale_cli.stack.processes import ProcessId, spawn
+from flashsale_cli.stack.processes import ProcessId, spawn, wait_until
 from flashsale_cli.stack.state import HOST, State, port_taken
 
 PROBE_TIMEOUT_SECONDS = 2.0
+PORT_TIMEOUT_SECONDS = 3.0
 MODULES = {"gateway": "flashsale_gateway", "order-worker": "flashsale_order_worker", "timeout-worker": "flashsale_timeout_worker"}
 
 
@@ -23,7 +24,8 @@ class Service:
         self._port = {"gateway": ports.gateway, "order-worker": ports.order_worker, "timeout-worker": ports.timeout_worker}[name]
 
     def start(self, log: Path) -> ProcessId:
-        if port_taken(self._port):
+        # A process that was killed holds its port until its last thread is gone, a moment after its first.
+        if not wait_until(lambda: not port_taken(self._port), PORT_TIMEOUT_SECONDS):
             hint = "; choose another with --gateway-port" if self.name == "gateway" else "; run `flashsale stack down` and try again"
             raise StackError(f"{self.name} cannot listen on {HOST}:{self._port}: something else does{hint}")
         return spawn([sys.executable, "-m", MODULES[self.name]], self.env(), log, self._root)

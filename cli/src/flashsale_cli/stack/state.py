@@ -1,11 +1,13 @@
 """What the stack remembers between commands: ports, secrets, and the processes it started. One JSON file in the home."""
 
 import base64
+import random
 import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -15,6 +17,7 @@ from flashsale_cli.stack.processes import ProcessId, wait_until
 
 LOCK_TIMEOUT_SECONDS = 180.0
 HOST = "127.0.0.1"
+PORTS = (20_000, 32_000)
 
 
 class Ports(msgspec.Struct):
@@ -60,15 +63,11 @@ def new_secrets() -> Secrets:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now. Held open together, so that they differ."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind((HOST, 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports nobody listens on now, below the range the kernel takes client ports from.
+
+    Above, a client that keeps trying a server that is down may be given the server's own port as its source and end up connected to itself.
+    """
+    return list(islice((port for port in random.sample(range(*PORTS), PORTS[1] - PORTS[0]) if not port_taken(port)), count))
 
 
 def port_taken(port: int) -> bool:

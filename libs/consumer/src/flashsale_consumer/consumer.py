@@ -85,10 +85,13 @@ class Consumer:
         self.fault = None
         self._up.set(1)
         log.info("consumer.started", extra={"queue": settings.queue})
+        acknowledged = 0
         while not self._stopping:
             batch = await self._gather()
             if batch:
+                _refuse_gap(acknowledged, [message.delivery_tag for message in batch])
                 await self._work_off(batch, parking, consuming)
+                acknowledged += len(batch)
         await queue.cancel(tag, timeout=settings.amqp_timeout_seconds)
 
     def _wake(self, *_: object) -> None:
@@ -121,8 +124,7 @@ class Consumer:
         deliveries = [Delivery(message.body, message.message_id or "", bool(message.redelivered)) for message in batch]
         for poison in await self._handle_until_durable(deliveries, channel):
             await self._park(parking, batch[poison.index], poison)
-        # Last, and for the whole batch at once: tags of one channel rise in the order of delivery. A crash before this line redelivers,
-        # and the work is idempotent.
+        # Last, and for the whole batch at once. A crash before this line redelivers, and the work is idempotent.
         async with asyncio.timeout(self._settings.amqp_timeout_seconds):
             await batch[-1].ack(multiple=True)
         metrics.BATCHES.labels(name).inc()
@@ -157,6 +159,15 @@ class Consumer:
         )
         await parking.publish(parked, self._settings.queue, mandatory=True, timeout=self._settings.amqp_timeout_seconds)
         metrics.PARKED.labels(self._settings.queue, poison.reason).inc()
+
+
+def _refuse_gap(acknowledged: int, tags: Sequence[int | None]) -> None:
+    """`multiple` acknowledges every lower tag too, so a batch must hold all of them: the tags of a channel are 1, 2, 3, ...
+
+    aio_pika keeps that order; should it ever not, this raises, and a new session starts from what was not acknowledged.
+    """
+    if list(tags) != list(range(acknowledged + 1, acknowledged + 1 + len(tags))):
+        raise _SessionLostError(f"deliveries {tags} do not follow {acknowledged}")
 
 
 @contextlib.asynccontextmanager

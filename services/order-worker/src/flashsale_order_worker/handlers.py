@@ -54,7 +54,7 @@ class OrderEvents:
                 return [Poison(decoded[0].index, "rejected", error.reason)]
             middle = len(decoded) // 2
             return [*await self._write(decoded[:middle]), *await self._write(decoded[middle:])]
-        _measure(rows, max(one.message.at for one in decoded))
+        _measure(decoded, rows)
         return []
 
     def _trace(self, decoded: Sequence[Decoded], started_ns: int) -> None:
@@ -92,7 +92,14 @@ def _traced(message: Message) -> list[tuple[str, str]]:
             return []
 
 
-def _measure(rows: Rows, newest_ms: int) -> None:
+def _measure(decoded: Sequence[Decoded], rows: Rows) -> None:
+    for name, count in Counter(_type(one.message) for one in decoded).items():
+        metrics.MESSAGES.labels(name).inc(count)
     for state, count in Counter(state for _, state in rows.events).items():
         metrics.ORDERS_WRITTEN.labels(state.value).inc(count)
+    newest_ms = max(one.message.at for one in decoded)
     metrics.LEDGER_LAG_SECONDS.set(max(0.0, time.time() - newest_ms / 1000))
+
+
+def _type(message: Message) -> str:
+    return str(message.__struct_config__.tag)

@@ -3,6 +3,8 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 ORDERS_WRITTEN = Counter("flashsale_ledger_orders_total", "Order rows written or found written, by state", ["state"])
+MESSAGES = Counter("flashsale_ledger_messages_total", "Messages whose work is committed, by type", ["type"])
+DATABASE_UP = Gauge("flashsale_database_up", "1 when the last statement reached Postgres, 0 when it could not")
 COMMIT_SECONDS = Histogram(
     "flashsale_ledger_commit_seconds", "One transaction, from its first statement to its commit",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),

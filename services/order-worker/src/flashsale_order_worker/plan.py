@@ -5,7 +5,7 @@ queries.sql do the same.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, assert_never
 
 from flashsale_core.messages import (
@@ -40,6 +40,7 @@ class OrderRow:
     quantity: int
     deadline_ms: int
     at_ms: int
+    reserved_at_ms: int | None = None
     payment_id: str | None = None
 
 
@@ -55,6 +56,11 @@ class PaymentRow:
     line: PaymentLine
     at_ms: int
 
+    @property
+    def weight(self) -> tuple[bool, bool, int]:
+        """Of two rows of one payment the heavier stands: success over failure, then the order over the refund, then the earlier."""
+        return self.line.result != "failed", self.line.result == "paid", -self.at_ms
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -64,11 +70,8 @@ class Rows:
     events: dict[tuple[OrderKey, State], EventRow] = field(default_factory=dict)
     payments: dict[PaymentKey, PaymentRow] = field(default_factory=dict)
     sales: dict[tuple[str, int], SaleDefined] = field(default_factory=dict)
+    refunds: dict[PaymentKey, PaymentRow] = field(default_factory=dict)
     retired: dict[tuple[str, int], SaleRetired] = field(default_factory=dict)
-
-    @property
-    def refunds(self) -> dict[PaymentKey, PaymentRow]:
-        return {key: row for key, row in self.payments.items() if row.line.result == "refund_due"}
 
 
 def plan(messages: Iterable[tuple[str, Message]]) -> Rows:
@@ -83,7 +86,7 @@ def _add(rows: Rows, message_id: str, message: Message) -> None:
     match message:
         case OrdersReserved():
             for line in message.orders:
-                row = OrderRow(State.RESERVED, line.user_id, line.quantity, message.deadline, message.at)
+                row = OrderRow(State.RESERVED, line.user_id, line.quantity, message.deadline, message.at, message.at)
                 _enter(rows, OrderKey(message.sale, message.epoch, line.order_id), row, message_id)
         case OrdersExpired() | OrdersCancelled():
             state = State.EXPIRED if isinstance(message, OrdersExpired) else State.CANCELLED
@@ -95,7 +98,7 @@ def _add(rows: Rows, message_id: str, message: Message) -> None:
                 _pay(rows, message, payment, message_id)
         case SaleDefined():
             known = rows.sales.get((message.sale, message.epoch))
-            if known is None or message.generation > known.generation:
+            if known is None or (message.generation, message.at) > (known.generation, known.at):
                 rows.sales[message.sale, message.epoch] = message
         case SaleRetired():
             gone = rows.retired.get((message.sale, message.epoch))
@@ -107,16 +110,30 @@ def _add(rows: Rows, message_id: str, message: Message) -> None:
 
 def _enter(rows: Rows, key: OrderKey, row: OrderRow, message_id: str) -> None:
     known = rows.orders.get(key)
-    if known is None or supersedes(row.state, known.state):
-        rows.orders[key] = row
+    rows.orders[key] = row if known is None else merged(known, row)
     rows.events.setdefault((key, row.state), EventRow(row.at_ms, message_id))
+
+
+def merged(known: OrderRow, new: OrderRow) -> OrderRow:
+    """Two rows of one order as one, whichever was heard first."""
+    return replace(
+        known,
+        state=new.state if supersedes(new.state, known.state) else known.state,
+        deadline_ms=max(known.deadline_ms, new.deadline_ms),
+        at_ms=max(known.at_ms, new.at_ms),
+        reserved_at_ms=known.reserved_at_ms or new.reserved_at_ms,
+        payment_id=known.payment_id or new.payment_id,
+    )
 
 
 def _pay(rows: Rows, message: PaymentsRecorded, line: PaymentLine, message_id: str) -> None:
     key = PaymentKey(line.payment_id, message.sale, line.order_id)
-    known = rows.payments.get(key)
-    if known is None or (known.line.result == "failed" and line.result != "failed"):
-        rows.payments[key] = PaymentRow(message.epoch, line, message.at)
+    row, known = PaymentRow(message.epoch, line, message.at), rows.payments.get(key)
+    if known is None or row.weight > known.weight:
+        rows.payments[key] = row
+    if line.result == "refund_due":
+        # Kept apart: once due, a refund stays due, whatever else is heard of its payment.
+        rows.refunds.setdefault(key, row)
     if line.result == "paid":
-        row = OrderRow(State.PAID, line.user_id, line.quantity, line.deadline_ms, message.at, line.payment_id)
-        _enter(rows, OrderKey(message.sale, message.epoch, line.order_id), row, message_id)
+        order = OrderRow(State.PAID, line.user_id, line.quantity, line.deadline_ms, message.at, payment_id=line.payment_id)
+        _enter(rows, OrderKey(message.sale, message.epoch, line.order_id), order, message_id)

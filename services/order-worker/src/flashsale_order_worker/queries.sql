@@ -12,24 +12,34 @@ on conflict (sale_id, epoch) do update set
     defined_at = excluded.defined_at,
     -- Retired is for good, even when it was heard of first.
     state = case when s.retired_at is null then excluded.state else s.state end
-where excluded.generation > s.generation;
+-- Of one generation the later counts: an owner may change what it had left out before.
+where (excluded.generation, excluded.defined_at) > (s.generation, s.defined_at);
 
 -- name: write_retired
-insert into sales as s (sale_id, epoch, state, total, retired_at, owner, generation, max_per_user, hold_seconds, rate_requests, rate_seconds,
-                        late_payment, defined_at)
-select r.sale_id, r.epoch, r.state, r.total, r.at, '', 0, 0, 0, 0, 1, 'refund', r.at
-from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::timestamptz[]) as r (sale_id, epoch, state, total, at)
+-- Heard before its definition, a sale stands with generation 0, which every definition supersedes.
+insert into sales as s (sale_id, epoch, state, total, final_available, final_reserved, final_sold, retired_at, owner, generation,
+                        max_per_user, hold_seconds, rate_requests, rate_seconds, late_payment, defined_at)
+select r.sale_id, r.epoch, r.state, r.total, r.available, r.reserved, r.sold, r.at, '', 0, 0, 0, 0, 1, 'refund', r.at
+from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::timestamptz[])
+     as r (sale_id, epoch, state, total, available, reserved, sold, at)
 on conflict (sale_id, epoch) do update set
-    state = excluded.state, retired_at = excluded.retired_at
+    state = excluded.state, retired_at = excluded.retired_at, final_available = excluded.final_available,
+    final_reserved = excluded.final_reserved, final_sold = excluded.final_sold
 where s.state <> 'removed';
 
 -- name: write_orders
-insert into orders as o (sale_id, epoch, order_id, state, user_id, quantity, deadline, payment_id, updated_at)
-select * from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], $8::text[],
-                     $9::timestamptz[])
+-- The same merge as plan.merged: the highest state wins, and a late `reserved` fills in what only it knows.
+insert into orders as o (sale_id, epoch, order_id, state, user_id, quantity, deadline, reserved_at, payment_id, updated_at)
+select * from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], $8::timestamptz[],
+                     $9::text[], $10::timestamptz[])
 on conflict (sale_id, epoch, order_id) do update set
-    state = excluded.state, payment_id = coalesce(excluded.payment_id, o.payment_id), updated_at = excluded.updated_at
-where order_rank(excluded.state) > order_rank(o.state);
+    state = case when order_rank(excluded.state) > order_rank(o.state) then excluded.state else o.state end,
+    deadline = greatest(o.deadline, excluded.deadline),
+    reserved_at = coalesce(o.reserved_at, excluded.reserved_at),
+    payment_id = coalesce(o.payment_id, excluded.payment_id),
+    updated_at = greatest(o.updated_at, excluded.updated_at)
+-- Nothing is written for what is known already: a redelivered batch costs reads.
+where order_rank(excluded.state) > order_rank(o.state) or (o.reserved_at is null and excluded.reserved_at is not null);
 
 -- name: write_events
 insert into order_events (sale_id, epoch, order_id, state, at, message_id)
@@ -43,8 +53,8 @@ select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[
 on conflict (payment_id, sale_id, order_id) do update set
     epoch = excluded.epoch, status = excluded.status, result = excluded.result, reason = excluded.reason,
     amount_minor = excluded.amount_minor, currency = excluded.currency, at = excluded.at
--- A payment may fail and then succeed under one id, never the reverse.
-where p.status = 'failed' and excluded.status = 'succeeded';
+-- PaymentRow.weight in plan.py: a payment may fail and then succeed under one id, never the reverse; of two alike the earlier stands.
+where (excluded.result <> 'failed', excluded.result = 'paid', p.at) > (p.result <> 'failed', p.result = 'paid', excluded.at);
 
 -- name: write_refunds
 insert into refunds (payment_id, sale_id, order_id, epoch, reason, amount_minor, currency, created_at)

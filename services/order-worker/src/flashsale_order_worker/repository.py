@@ -10,27 +10,16 @@ from typing import Any
 import asyncpg
 
 from flashsale_core.errors import Rejected, Retryable
+from flashsale_order_worker import metrics
 from flashsale_order_worker.plan import Rows
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
-# Errors that speak of the server or the moment, not of the rows: the same batch may succeed later
-# (SQLSTATE classes 08, 25, 28, 40, 53, 55, 57, 58, and a schema that is not there yet).
-_PASSING = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InvalidTransactionStateError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.ObjectNotInPrerequisiteStateError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.PostgresSystemError,
-    asyncpg.UndefinedTableError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InterfaceError,
-    OSError,
-    TimeoutError,
-)
+# Errors that speak of the rows (SQLSTATE classes 22, 23 and 54; asyncpg says 22 too of what does not fit a column's type).
+_OF_THE_ROWS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
+# Everything else speaks of the server, its configuration or the moment. A missing grant or database must never park a good message.
+_OF_THE_SERVER = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
 class Repository:
@@ -46,16 +35,17 @@ class Repository:
 
         Raises Retryable when Postgres is away, Rejected when it will never take these rows.
         """
+        statements = _prepared(rows)
         try:
             pool = await self._open()
             async with pool.acquire(timeout=self._statement_timeout_seconds) as connection, connection.transaction():
-                for statement, columns in _statements(rows):
-                    if columns:
-                        await connection.execute(_QUERIES[statement], *zip(*columns, strict=True))
-        except _PASSING as error:
-            raise Retryable(f"Postgres: {type(error).__name__}: {error}", self._retry_seconds) from error
-        except (asyncpg.PostgresError, asyncpg.DataError, ValueError, OverflowError) as error:
+                for statement, columns in statements:
+                    await connection.execute(statement, *columns)
+        except _OF_THE_ROWS as error:
             raise Rejected(f"{type(error).__name__}: {error}") from error
+        except _OF_THE_SERVER as error:
+            raise self._away(error) from error
+        metrics.DATABASE_UP.set(1)
 
     async def check_schema(self) -> None:
         """Raises Retryable until the schema is as new as this release needs."""
@@ -64,14 +54,21 @@ class Repository:
             version = await pool.fetchval("select max(version) from schema_migrations", timeout=self._statement_timeout_seconds)
         except asyncpg.UndefinedTableError as error:
             raise Retryable("the ledger has no schema yet; run `flashsale migrate`", self._retry_seconds) from error
-        except _PASSING as error:
-            raise Retryable(f"Postgres: {type(error).__name__}: {error}", self._retry_seconds) from error
+        except _OF_THE_SERVER as error:
+            raise self._away(error) from error
+        metrics.DATABASE_UP.set(1)
         if (version or 0) < SCHEMA_VERSION:
-            raise Retryable(f"the ledger's schema is {version}, this release needs {SCHEMA_VERSION}; run `flashsale migrate`")
+            raise Retryable(
+                f"the ledger's schema is {version}, this release needs {SCHEMA_VERSION}; run `flashsale migrate`", self._retry_seconds
+            )
 
     async def close(self) -> None:
         if self._pool is not None:
             self._pool.terminate()
+
+    def _away(self, error: BaseException) -> Retryable:
+        metrics.DATABASE_UP.set(0)
+        return Retryable(f"Postgres: {type(error).__name__}: {error}", self._retry_seconds)
 
     async def _open(self) -> asyncpg.Pool:
         async with self._opening:
@@ -86,6 +83,14 @@ class Repository:
             return self._pool
 
 
+def _prepared(rows: Rows) -> list[tuple[str, list[Sequence[Any]]]]:
+    """The statements that have rows, with an array per column. Raises Rejected when a time is none."""
+    try:
+        return [(_QUERIES[name], list(zip(*found, strict=True))) for name, found in _statements(rows) if found]
+    except (ValueError, OverflowError) as error:
+        raise Rejected(f"{type(error).__name__}: {error}") from error
+
+
 def _statements(rows: Rows) -> Iterable[tuple[str, list[Sequence[Any]]]]:
     """Each statement with its rows, in key order."""
     yield "write_sales", [
@@ -93,11 +98,17 @@ def _statements(rows: Rows) -> Iterable[tuple[str, list[Sequence[Any]]]]:
          d.rate_requests, d.rate_seconds, d.late_payment, _at(d.at))
         for (sale, epoch), d in sorted(rows.sales.items(), key=_by_key)
     ]  # fmt: skip
-    yield "write_retired", [(sale, epoch, r.state, r.total, _at(r.at)) for (sale, epoch), r in sorted(rows.retired.items(), key=_by_key)]
+    yield (
+        "write_retired",
+        [
+            (sale, epoch, r.state, r.total, r.available, r.reserved, r.sold, _at(r.at))
+            for (sale, epoch), r in sorted(rows.retired.items(), key=_by_key)
+        ],
+    )
     yield (
         "write_orders",
         [
-            (*key, o.state.value, o.user_id, o.quantity, _at(o.deadline_ms), o.payment_id, _at(o.at_ms))
+            (*key, o.state.value, o.user_id, o.quantity, _at(o.deadline_ms), _moment(o.reserved_at_ms or 0), o.payment_id, _at(o.at_ms))
             for key, o in sorted(rows.orders.items(), key=_by_key)
         ],
     )

@@ -8,15 +8,18 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-from flashsale_core.errors import Retryable
+from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.keys import sale_keys, shard_keys, shard_of, split_deadline_member
 from flashsale_core.scripts import Scripts, call, load_scripts, pack
 from flashsale_timeout_worker import metrics
 
 CHUNK = 512
 """Most orders in one script call."""
+# How an error begins that speaks of one sale's data or of the script, not of the server: asking again gives the same answer.
+# A full or read-only server begins with another word, inside a script too.
+_OF_THE_SALE = ("INVARIANT", "WRONGTYPE", "user_script")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +38,24 @@ class Expiry:
         self._retry_seconds = retry_seconds
 
     async def expire(self, sale_id: str, order_ids: Sequence[str], source: str) -> list[Expired]:
-        """Expire what is due among `order_ids` and return it. Raises Retryable when Redis is away; repeating it is harmless."""
+        """Expire what is due among `order_ids` and return it; repeating it is harmless.
+
+        Raises Retryable when Redis is away, Rejected when this sale's data is broken.
+        """
         expired: list[Expired] = []
         for start in range(0, len(order_ids), CHUNK):
             expired += await self._expire_chunk(sale_id, order_ids[start : start + CHUNK])
         measure(expired, source)
         return expired
 
-    async def overdue(self, shard: int, grace_ms: int, limit: int) -> dict[str, list[str]]:
-        """Up to `limit` orders of a shard whose deadline is more than `grace_ms` ago by Redis' clock, by sale. Raises Retryable."""
+    async def overdue(self, shard: int, grace_ms: int, limit: int, skip: int = 0) -> dict[str, list[str]]:
+        """Up to `limit` orders of a shard, after the first `skip`, whose deadline is more than `grace_ms` ago by Redis' clock, by sale.
+
+        Raises Retryable.
+        """
         seconds, micros = await self._ask(self._redis.time())
         latest = seconds * 1000 + micros // 1000 - grace_ms
-        members = await self._ask(self._redis.zrangebyscore(shard_keys(shard).deadlines, "-inf", latest, start=0, num=limit))
+        members = await self._ask(self._redis.zrangebyscore(shard_keys(shard).deadlines, "-inf", latest, start=skip, num=limit))
         return by_sale(member.decode() for member in members)
 
     async def ping(self) -> None:
@@ -68,6 +77,8 @@ class Expiry:
             async with asyncio.timeout(self._timeout_seconds):
                 return await awaitable
         except (RedisError, OSError, TimeoutError) as error:
+            if isinstance(error, ResponseError) and str(error).startswith(_OF_THE_SALE):
+                raise Rejected(f"Redis: {error}") from error
             raise Retryable(f"Redis: {type(error).__name__}: {error}", self._retry_seconds) from error
 
 

@@ -8,6 +8,7 @@ from opentelemetry.trace import SpanKind
 
 from flashsale_consumer import Delivery, Poison
 from flashsale_core import topology
+from flashsale_core.errors import Rejected
 from flashsale_core.messages import OrdersReserved, decode
 from flashsale_core.tracing import Tracing
 from flashsale_timeout_worker.expiry import Expired, Expiry
@@ -35,7 +36,11 @@ class OverdueWaits:
             if not isinstance(message, OrdersReserved):
                 poisons.append(Poison(index, "unexpected_type", type(message).__name__))
                 continue
-            expired = await self._expiry.expire(message.sale, [line.order_id for line in message.orders], SOURCE)
+            try:
+                expired = await self._expiry.expire(message.sale, [line.order_id for line in message.orders], SOURCE)
+            except Rejected as error:
+                poisons.append(Poison(index, "rejected", error.reason))
+                continue
             if self._tracing.enabled:
                 self._trace(message, expired, started_ns)
         return poisons

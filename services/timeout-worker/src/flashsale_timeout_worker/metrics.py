@@ -10,4 +10,7 @@ LATENESS_SECONDS = Histogram(
 )  # fmt: skip
 SWEEP_SECONDS = Histogram("flashsale_sweep_seconds", "One sweep of all shards", buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30))
 SWEEP_FAILURES = Counter("flashsale_sweep_failures_total", "Sweeps that Redis cut short")
+SWEEP_REFUSED = Counter(
+    "flashsale_sweep_refused_orders_total", "Overdue orders of sales whose data is broken, counted again by every sweep"
+)
 OVERDUE_ORDERS = Gauge("flashsale_overdue_orders", "Deadlines found overdue by the last sweep")

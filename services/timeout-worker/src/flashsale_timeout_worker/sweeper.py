@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import random
+from collections.abc import Sequence
 from time import perf_counter
 
-from flashsale_core.errors import Retryable
+from flashsale_core.errors import Rejected
 from flashsale_timeout_worker import metrics
 from flashsale_timeout_worker.expiry import CHUNK, Expiry
 from flashsale_timeout_worker.settings import Settings
@@ -30,11 +31,12 @@ class Sweeper:
                 await self.sweep()
                 self.fault = None
                 await asyncio.sleep(interval_seconds)
-            except Retryable as error:
-                self.fault = str(error)
+            except Exception as error:
+                # The broad catch is the edge: the next sweep starts from what Redis says then, and readiness tells of this one.
+                self.fault = str(error) or type(error).__name__
                 metrics.SWEEP_FAILURES.inc()
                 log.warning("sweep.interrupted", extra={"reason": self.fault})
-                await asyncio.sleep(error.delay_seconds)
+                await asyncio.sleep(self._settings.retry_seconds)
 
     async def sweep(self) -> int:
         """Expire what is overdue in all shards, page by page; returns how many were found. Raises Retryable."""
@@ -46,14 +48,25 @@ class Sweeper:
         return found
 
     async def _sweep_shard(self, shard: int) -> int:
-        found = 0
+        found = stuck = 0
         for _ in range(self._settings.sweep_pages_max):
-            overdue = await self._expiry.overdue(shard, self._settings.sweep_grace_ms, CHUNK)
-            for sale_id, order_ids in overdue.items():
-                await self._expiry.expire(sale_id, order_ids, SOURCE)
+            overdue = await self._expiry.overdue(shard, self._settings.sweep_grace_ms, CHUNK, stuck)
             page = sum(map(len, overdue.values()))
             found += page
-            # Every order of a page leaves the set: expired, or found to be no hold. A short page was the last.
+            for sale_id, order_ids in overdue.items():
+                if not await self._leave(sale_id, order_ids):
+                    stuck += len(order_ids)
+            # Every other order of a page leaves the set: expired, or found to be no hold. A short page was the last.
             if page < CHUNK:
                 break
         return found
+
+    async def _leave(self, sale_id: str, order_ids: Sequence[str]) -> bool:
+        """Whether the orders left the set. Those of a broken sale stay, and must not hold up the other sales of its shard."""
+        try:
+            await self._expiry.expire(sale_id, order_ids, SOURCE)
+        except Rejected as error:
+            metrics.SWEEP_REFUSED.inc(len(order_ids))
+            log.error("sweep.refused", extra={"sale_id": sale_id, "orders": len(order_ids), "reason": error.reason})
+            return False
+        return True

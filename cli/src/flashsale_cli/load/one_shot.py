@@ -1,0 +1,77 @@
+"""One request on one connection, with next to nothing around it.
+
+For thousands of requests at once the time a full HTTP client spends on each of its own connections would be most of what is measured.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from flashsale_cli.load.plan import Click
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    replayed: bool
+    body: bytes
+
+
+class OneShot:
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        """`url` is the http:// address of the endpoint."""
+        parts = urlsplit(url)
+        self._host, self._port, self._path = parts.hostname or "", parts.port or 80, parts.path
+        self._timeout_seconds = timeout_seconds
+
+    async def post(self, click: Click) -> Reply:
+        """Raises TimeoutError, or OSError when the connection breaks."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[bytes] = loop.create_future()
+        async with asyncio.timeout(self._timeout_seconds):
+            transport, _ = await loop.create_connection(lambda: _Exchange(self._request(click), answer), self._host, self._port)
+            try:
+                return read_reply(await answer)
+            finally:
+                transport.close()
+
+    def _request(self, click: Click) -> bytes:
+        head = (
+            f"POST {self._path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nConnection: close\r\n"
+            f"Content-Type: {click.content_type}\r\nContent-Length: {len(click.body)}\r\n\r\n"
+        )
+        return head.encode() + click.body
+
+
+class _Exchange(asyncio.Protocol):
+    """Sends the request; the answer is all that came until the other side closed."""
+
+    def __init__(self, request: bytes, answer: "asyncio.Future[bytes]") -> None:
+        self._request = request
+        self._answer = answer
+        self._received = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - for the type checker: a stream has one
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._answer.done():
+            return
+        if exc is not None and not self._received:
+            self._answer.set_exception(exc if isinstance(exc, OSError) else ConnectionError(str(exc)))
+        else:
+            self._answer.set_result(bytes(self._received))
+
+
+def read_reply(received: bytes) -> Reply:
+    """Raises ConnectionError when the answer is not whole."""
+    head, blank, body = received.partition(b"\r\n\r\n")
+    status, *lines = head.split(b"\r\n")
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
+    if not blank or not status.startswith(b"HTTP/1.") or len(body) != int(headers.get(b"content-length", b"-1")):
+        raise ConnectionError("the connection ended before the answer did")
+    return Reply(int(status[9:12]), headers.get(b"idempotent-replayed") == b"true", body)

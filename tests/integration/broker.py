@@ -1,0 +1,72 @@
+"""RabbitMQ as a test sees it: put messages into a queue, count them, take them out; and a consumer that runs until something holds."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+
+from flashsale_consumer import Consumer
+from flashsale_core import topology
+
+TIMEOUT_SECONDS = 30
+
+
+class Broker:
+    def __init__(self, channel: AbstractChannel) -> None:
+        self._channel = channel
+
+    async def publish(self, queue: str, *bodies: bytes, first_id: int = 1) -> None:
+        """Straight into `queue`, confirmed; message ids are first_id-0, (first_id + 1)-0, ..."""
+        for number, body in enumerate(bodies, first_id):
+            message = aio_pika.Message(body, message_id=f"{number}-0", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+            await self._channel.default_exchange.publish(message, queue)
+
+    async def announce(self, routing_key: str, body: bytes) -> None:
+        """As the relay does: through the exchange of events."""
+        exchange = await self._channel.get_exchange(topology.EVENTS_EXCHANGE)
+        await exchange.publish(aio_pika.Message(body, message_id="7-0"), routing_key)
+
+    async def take_all(self, queue: str) -> list[AbstractIncomingMessage]:
+        source, taken = await self._channel.get_queue(queue), []
+        while (message := await source.get(fail=False)) is not None:
+            await message.ack()
+            taken.append(message)
+        return taken
+
+    async def purge(self) -> None:
+        for name in (topology.ORDERS_QUEUE, topology.TIMEOUT_QUEUE, topology.PARKED_ORDERS_QUEUE, topology.PARKED_TIMEOUT_QUEUE):
+            await (await self._channel.get_queue(name)).purge()
+
+
+@asynccontextmanager
+async def open_broker(amqp_url: str) -> AsyncIterator[Broker]:
+    async with await aio_pika.connect(amqp_url) as connection:
+        broker = Broker(await connection.channel())
+        await broker.purge()
+        yield broker
+
+
+@asynccontextmanager
+async def consuming(*consumers: Consumer) -> AsyncIterator[None]:
+    """The consumers at work for as long as the block lasts; afterwards they have finished what they took."""
+    tasks = [asyncio.create_task(consumer.run()) for consumer in consumers]
+    try:
+        yield
+    finally:
+        for consumer in consumers:
+            consumer.stop()
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            await asyncio.gather(*tasks)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while not await condition():  # noqa: ASYNC110 - what we wait for is in another process
+            await asyncio.sleep(0.02)
+
+
+def headers(messages: Sequence[AbstractIncomingMessage]) -> list[tuple[str | None, object]]:
+    """(message id, reason) of parked messages, by id."""
+    return sorted((str(message.message_id), str(message.headers["x-reason"])) for message in messages)

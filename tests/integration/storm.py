@@ -1,0 +1,79 @@
+"""Buyers that do not give up, on a thread of their own, while a test breaks things under them."""
+
+import asyncio
+import json
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+
+GIVE_UP_SECONDS = 60.0
+PAUSE_SECONDS = 0.1
+
+
+@dataclass
+class Storm:
+    """What the buyers saw. An order counts as accepted when a client read a 200 for it."""
+
+    url: str
+    sale: str
+    accepted: dict[str, str] = field(default_factory=dict)
+    """request id -> order id"""
+    outcomes: Counter[str] = field(default_factory=Counter)
+    contradictions: list[str] = field(default_factory=list)
+    stopping: bool = False
+
+    async def run(self, buyers: int) -> None:
+        timeout = aiohttp.ClientTimeout(total=10)
+        async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
+            await asyncio.gather(*[self._buy(session) for _ in range(buyers)])
+
+    async def _buy(self, session: aiohttp.ClientSession) -> None:
+        while not self.stopping:
+            request_id = uuid.uuid4().hex
+            await self._until_answered(session, request_id)
+            await asyncio.sleep(0.02)
+
+    async def _until_answered(self, session: aiohttp.ClientSession, request_id: str) -> None:
+        """Repeat one request, as a patient client does, until its answer is final."""
+        body = {"userId": f"u{request_id}", "productId": self.sale, "quantity": 1, "requestId": request_id}
+        give_up = time.monotonic() + GIVE_UP_SECONDS
+        while time.monotonic() < give_up:
+            outcome = await self._send(session, body)
+            self.outcomes[outcome] += 1
+            if outcome not in {"error", "503"}:
+                return
+            await asyncio.sleep(PAUSE_SECONDS)
+        self.outcomes["gave up"] += 1
+
+    async def _send(self, session: aiohttp.ClientSession, body: dict[str, object]) -> str:
+        try:
+            async with session.post(f"{self.url}/order", json=body) as answer:
+                document = json.loads(await answer.read())
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            return "error"
+        if answer.status != 200:
+            return str(answer.status)
+        known = self.accepted.setdefault(str(body["requestId"]), document["orderId"])
+        if known != document["orderId"]:
+            self.contradictions.append(f"{body['requestId']}: {known} and {document['orderId']}")
+        return "accepted"
+
+
+@contextmanager
+def storm(url: str, sale: str, buyers: int = 24) -> Iterator[Storm]:
+    """Buyers buy while the block runs; afterwards every request they began has its final answer."""
+    crowd = Storm(url, sale)
+    thread = threading.Thread(target=lambda: asyncio.run(crowd.run(buyers)), daemon=True)
+    thread.start()
+    try:
+        yield crowd
+    finally:
+        crowd.stopping = True
+        thread.join(GIVE_UP_SECONDS + 15)
+        assert not thread.is_alive(), "the storm did not end"

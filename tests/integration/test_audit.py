@@ -1,0 +1,188 @@
+"""Damage one number in a running stack, and see `flashsale audit` name it and exit 1."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from redis import Redis
+
+from flashsale_cli.stack import Stack
+from flashsale_core.keys import deadline_member, sale_keys, shard_keys, shard_of
+
+pytestmark = pytest.mark.timeout(300)
+
+SALE, KEYS, DEADLINES = "lamp", sale_keys("lamp"), shard_keys(shard_of("lamp")).deadlines
+UNITS = 20
+Env = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
+    """A stack with one sale: 12 of 20 units ordered, 5 of them paid, one paid twice."""
+    stack = Stack(tmp_path_factory.mktemp("stack") / "home")
+    stack.up(gateway_port=0)
+    try:
+        env = {**os.environ, **stack.env()}
+        orders = tmp_path_factory.mktemp("orders") / "all"
+        flashsale(env, "sale", "set", SALE, "--stock", str(UNITS), "--window", "300")
+        flashsale(env, "load", "--product", SALE, "--buyers", "12", "--orders-out", str(orders))
+        paying = orders.read_text().split()[:5]
+        flashsale(env, "pay", *paying)
+        flashsale(env, "pay", paying[0])
+        settled = flashsale(env, "audit", SALE, "--wait-seconds", "30", "--expect-accepted", str(orders))
+        assert settled.returncode == 0, settled.stdout + settled.stderr
+        yield env
+    finally:
+        stack.down()
+
+
+def flashsale(env: Env, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "flashsale_cli", *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
+
+
+def audit(env: Env) -> tuple[int, set[str]]:
+    done = flashsale(env, "audit", SALE, "--json")
+    return done.returncode, {difference["kind"] for difference in json.loads(done.stdout)["differences"]}
+
+
+def first_order(redis: Any, letter: bytes) -> str:
+    """An order in the state of that letter (a packed record begins with an array head and a one-letter string)."""
+    found: dict[bytes, bytes] = redis.hgetall(KEYS.orders)
+    return next(name.decode() for name, packed in found.items() if packed[2:3] == letter)
+
+
+def damage_counter(redis: Any) -> Callable[[], object]:
+    redis.hincrby(KEYS.sale, "available", 1)
+    return lambda: redis.hincrby(KEYS.sale, "available", -1)
+
+
+def damage_sold(redis: Any) -> Callable[[], object]:
+    redis.hincrby(KEYS.sale, "sold", 1)
+    redis.hincrby(KEYS.sale, "available", -1)
+    return lambda: (redis.hincrby(KEYS.sale, "sold", -1), redis.hincrby(KEYS.sale, "available", 1))
+
+
+def damage_buyer(redis: Any) -> Callable[[], object]:
+    user = redis.hkeys(KEYS.buyers)[0]
+    redis.hincrby(KEYS.buyers, user, 1)
+    return lambda: redis.hincrby(KEYS.buyers, user, -1)
+
+
+def lose_order(redis: Any) -> Callable[[], object]:
+    order = first_order(redis, b"P")
+    packed = redis.hget(KEYS.orders, order)
+    redis.hdel(KEYS.orders, order)
+    return lambda: redis.hset(KEYS.orders, order, packed)
+
+
+def lose_deadline(redis: Any) -> Callable[[], object]:
+    member = deadline_member(SALE, first_order(redis, b"R"))
+    score = redis.zscore(DEADLINES, member)
+    redis.zrem(DEADLINES, member)
+    return lambda: redis.zadd(DEADLINES, {member: score})
+
+
+def spoil_record(redis: Any) -> Callable[[], object]:
+    order = first_order(redis, b"P")
+    packed = redis.hget(KEYS.orders, order)
+    redis.hset(KEYS.orders, order, b"rubbish")
+    return lambda: redis.hset(KEYS.orders, order, packed)
+
+
+def invent_deadline(redis: Any) -> Callable[[], object]:
+    member = deadline_member(SALE, first_order(redis, b"P"))
+    redis.zadd(DEADLINES, {member: 2**42})
+    return lambda: redis.zrem(DEADLINES, member)
+
+
+@pytest.mark.parametrize(
+    ("damage", "kinds"),
+    [
+        (damage_counter, {"counters_unbalanced"}),
+        (damage_sold, {"sold_units"}),
+        (damage_buyer, {"buyer_units"}),
+        (lose_order, {"sold_units", "order_missing_in_redis", "buyer_units", "ledger_sums"}),
+        (lose_deadline, {"deadline_missing"}),
+        (spoil_record, {"record_unreadable", "sold_units", "buyer_units", "ledger_sums"}),
+        (invent_deadline, {"deadline_without_hold"}),
+    ],
+)
+def test_damage_in_redis_is_named(env: Env, damage: Callable[[Any], Callable[[], object]], kinds: set[str]) -> None:
+    with Redis.from_url(env["REDIS_URL"]) as redis:
+        undo = damage(redis)
+        try:
+            assert audit(env) == (1, kinds)
+        finally:
+            undo()
+    assert audit(env) == (0, set())
+
+
+PAID_ORDER = "(select order_id from orders where state = 'paid' and payment_id is not null order by order_id limit 1)"
+HELD_ORDER = "(select order_id from orders where state = 'reserved' order by order_id limit 1)"
+
+
+@pytest.mark.parametrize(
+    ("change", "undo", "kinds"),
+    [
+        (
+            "update orders set quantity = 2 where order_id = HELD",
+            "update orders set quantity = 1",
+            {"order_differs", "ledger_sums"},
+        ),
+        (
+            "update orders set state = 'expired' where order_id = HELD",
+            "update orders set state = 'reserved' where state = 'expired'",
+            {"order_differs", "ledger_sums", "history_differs"},
+        ),
+        (
+            "create table kept as select * from orders where order_id = PAID; delete from orders where order_id = PAID",
+            "insert into orders select * from kept; drop table kept",
+            {"order_missing_in_ledger", "ledger_sums", "payment_without_order"},
+        ),
+        (
+            "create table kept as select * from refunds; delete from refunds",
+            "insert into refunds overriding system value select * from kept; drop table kept",
+            {"refund_missing", "money_unbalanced"},
+        ),
+        (
+            "create table kept as select * from payments where result = 'paid' and order_id = PAID;"
+            " delete from payments where result = 'paid' and order_id = PAID",
+            "insert into payments select * from kept; drop table kept",
+            {"paid_without_payment"},
+        ),
+        ("update sales set total = 19", "update sales set total = 20", {"sale_differs"}),
+    ],
+)
+def test_damage_in_the_ledger_is_named(env: Env, change: str, undo: str, kinds: set[str]) -> None:
+    execute(env, change.replace("HELD", HELD_ORDER).replace("PAID", PAID_ORDER))
+    try:
+        assert audit(env) == (1, kinds)
+    finally:
+        execute(env, undo)
+    assert audit(env) == (0, set())
+
+
+def test_an_order_that_only_a_client_knows_is_named(env: Env, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    seen.write_text(f"{SALE}.aaaaaaaaaaaaaaaaaaaa\nnonsense\n")
+    done = flashsale(env, "audit", SALE, "--expect-accepted", str(seen))
+    assert (done.returncode, "accepted_missing  2" in done.stdout) == (1, True)
+
+
+def execute(env: Env, statements: str) -> None:
+    async def run() -> None:
+        connection = await asyncpg.connect(env["DATABASE_URL"])
+        try:
+            await connection.execute(statements)
+        finally:
+            await connection.close()
+
+    asyncio.run(run())

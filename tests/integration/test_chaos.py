@@ -1,0 +1,137 @@
+"""The failure table, row by row: something dies under load, and afterwards nothing is oversold, lost or leaked."""
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from flashsale_cli.stack import Stack
+from tests.integration.client import Client
+from tests.integration.storm import Storm, storm
+
+WINDOW_SECONDS = 5
+OUTAGE_SECONDS = 20.0
+UNITS = 1_000_000
+
+
+@pytest.fixture
+def sale(client: Client) -> str:
+    return client.new_sale(UNITS, paymentWindowSeconds=WINDOW_SECONDS)
+
+
+def test_gateway_killed_under_load(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
+    with storm(client.env["FLASHSALE_URL"], sale) as crowd:
+        for _ in range(3):
+            time.sleep(1.5)
+            stack.kill("gateway")
+            stack.start("gateway")
+        time.sleep(1)
+    prove(stack, client, sale, crowd, tmp_path)
+
+
+def test_order_worker_killed_between_commit_and_ack(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
+    # Kills at odd moments of a busy worker: with a batch every few ms, some fall between commit and acknowledgement.
+    with storm(client.env["FLASHSALE_URL"], sale) as crowd:
+        for number in range(5):
+            time.sleep(0.5 + 0.137 * number)
+            stack.kill("order-worker")
+            stack.start("order-worker")
+    prove(stack, client, sale, crowd, tmp_path)
+
+
+def test_timeout_worker_killed_mid_batch(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
+    with storm(client.env["FLASHSALE_URL"], sale) as crowd:
+        time.sleep(WINDOW_SECONDS)
+        for number in range(5):
+            time.sleep(0.5 + 0.137 * number)
+            stack.kill("timeout-worker")
+            stack.start("timeout-worker")
+    prove(stack, client, sale, crowd, tmp_path)
+
+
+def test_rabbitmq_away_for_a_while(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
+    with storm(client.env["FLASHSALE_URL"], sale) as crowd:
+        time.sleep(1)
+        stack.kill("rabbitmq")
+        before = len(crowd.accepted)
+        time.sleep(OUTAGE_SECONDS)
+        # Orders go on: the outbox holds what the broker cannot take, and the sweeper gives back what nobody paid.
+        assert len(crowd.accepted) > before + 100
+        assert sum(client.stock(sale)[2:]) < len(crowd.accepted)
+        stack.start("rabbitmq")
+        time.sleep(1)
+    prove(stack, client, sale, crowd, tmp_path)
+
+
+def test_postgres_away_for_a_while(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
+    with storm(client.env["FLASHSALE_URL"], sale) as crowd:
+        time.sleep(1)
+        stack.kill("postgres")
+        before = len(crowd.accepted)
+        time.sleep(OUTAGE_SECONDS)
+        assert len(crowd.accepted) > before + 100
+        stack.start("postgres")
+        time.sleep(1)
+    prove(stack, client, sale, crowd, tmp_path)
+
+
+def test_redis_killed_and_restarted(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
+    with storm(client.env["FLASHSALE_URL"], sale) as crowd:
+        for _ in range(3):
+            time.sleep(1.5)
+            stack.kill("redis")
+            time.sleep(1)
+            stack.start("redis")
+        time.sleep(1.5)
+    assert crowd.outcomes["503"] > 0
+    prove(stack, client, sale, crowd, tmp_path)
+
+
+def test_gateway_asked_to_stop_answers_what_it_took(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
+    with storm(client.env["FLASHSALE_URL"], sale) as crowd:
+        time.sleep(1.5)
+        stack.restart("gateway")
+        time.sleep(1)
+    prove(stack, client, sale, crowd, tmp_path)
+
+
+def prove(stack: Stack, client: Client, sale: str, crowd: Storm, tmp_path: Path) -> None:
+    """Some pay, late or in time; then every unpaid unit comes back, every accepted order exists, and the audit is clean."""
+    assert len(crowd.accepted) > 50, crowd.outcomes
+    assert crowd.contradictions == []
+    assert set(crowd.outcomes) <= {"accepted", "503", "error"}, crowd.outcomes
+    orders = list(crowd.accepted.values())
+    paid = sum(pay(client, order_id) == "paid" for order_id in orders[-20:])
+    wait_for_stock(client, sale, (UNITS, UNITS - paid, 0, paid))
+    accepted = tmp_path / "accepted"
+    accepted.write_text("\n".join(orders) + "\n")
+    audit(stack, sale, accepted)
+
+
+def pay(client: Client, order_id: str) -> str:
+    deadline = time.monotonic() + 20
+    payment_id = uuid.uuid4().hex
+    while True:
+        answer = client.pay(order_id, payment_id)
+        if answer.status == 200:
+            return str(answer.body["result"])
+        assert answer.status == 503, answer
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def wait_for_stock(client: Client, sale: str, expected: tuple[int, int, int, int]) -> None:
+    deadline = time.monotonic() + 40
+    while (stock := client.stock(sale)) != expected:
+        assert time.monotonic() < deadline, f"{stock} is not {expected}: units did not come back"
+        time.sleep(0.2)
+
+
+def audit(stack: Stack, sale: str, accepted: Path) -> None:
+    command = [sys.executable, "-m", "flashsale_cli", "audit", sale, "--wait-seconds", "60", "--expect-accepted", str(accepted)]
+    done = subprocess.run(command, env={**os.environ, **stack.env()}, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr

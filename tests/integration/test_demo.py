@@ -1,0 +1,46 @@
+"""The demo as a person runs it, small: its own home, its own ports, its own servers."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flashsale_cli.audit.differences import Promise
+from flashsale_cli.stack import Stack
+
+SMALL = ("--buyers", "300", "--units", "30", "--window", "5")
+TIMEOUT_SECONDS = 240
+
+pytestmark = pytest.mark.timeout(TIMEOUT_SECONDS + 30)
+
+
+def demo(home: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "flashsale_cli", "demo", *SMALL, "--home", str(home), *options]
+    return subprocess.run(command, cwd=home.parent, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS)
+
+
+def test_demo_starts_its_stack_keeps_every_promise_and_leaves_nothing_running(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    done = demo(home)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert [promise for promise in Promise if promise.value not in done.stdout] == []
+    assert "FAIL" not in done.stdout
+    assert "every promise kept" in done.stdout
+    assert not any(status.running for status in Stack(home).status())
+
+
+def test_demo_uses_a_stack_that_runs_and_leaves_it_running(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    stack = Stack(home)
+    stack.up(gateway_port=0)
+    try:
+        done = demo(home, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert stack.running
+    finally:
+        stack.down()
+    found = json.loads(done.stdout)
+    assert found["verdict"] == "PASS"
+    assert found["audit"]["sales"][0]["counters"] == {"total": 30, "available": 0, "reserved": 0, "sold": 30}

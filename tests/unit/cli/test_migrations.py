@@ -1,0 +1,80 @@
+"""Which migrations there are, and which are to be applied: decided before the database is touched."""
+
+from pathlib import Path
+
+import pytest
+
+from flashsale_cli.migrations import Applied, Migration, MigrationError, Phase, plan, read_migrations
+from flashsale_order_worker.repository import SCHEMA_VERSION
+
+DB = Path(__file__).parents[3] / "db"
+ONE = Migration(1, "pre", "one", "select 1")
+TWO = Migration(2, "post", "two", "select 2")
+THREE = Migration(3, "pre", "three", "select 3")
+
+
+def applied(*migrations: Migration) -> list[Applied]:
+    return [Applied(one.version, one.name, one.sha256) for one in migrations]
+
+
+def folder(tmp_path: Path, *names: str) -> Path:
+    (tmp_path / "migrations").mkdir()
+    for name in names:
+        (tmp_path / "migrations" / name).write_text("select 1")
+    return tmp_path
+
+
+def test_the_schema_this_release_needs_is_the_newest_before_new_code_runs() -> None:
+    assert max(migration.version for migration in read_migrations(DB) if migration.phase == "pre") == SCHEMA_VERSION
+
+
+def test_migrations_are_read_in_order(tmp_path: Path) -> None:
+    found = read_migrations(folder(tmp_path, "0002_post_b_c.sql", "0001_pre_a.sql"))
+    assert found == [Migration(1, "pre", "a", "select 1"), Migration(2, "post", "b_c", "select 1")]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((), "FLASHSALE_DB_DIR"),
+        (("0001_pre_a.sql", "0003_pre_c.sql"), "found 1, 3"),
+        (("0001_pre_a.sql", "0001_post_b.sql"), "found 1, 1"),
+        (("0001_later_a.sql",), "0001_later_a.sql is not named"),
+    ],
+)
+def test_a_folder_that_is_not_in_order_is_refused(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(MigrationError, match=message):
+        read_migrations(folder(tmp_path, *names))
+
+
+@pytest.mark.parametrize(
+    ("done", "phase", "wanted"),
+    [
+        ((), "all", [ONE, TWO, THREE]),
+        ((ONE,), "all", [TWO, THREE]),
+        ((ONE, TWO, THREE), "all", []),
+        ((ONE,), "post", [TWO]),
+        ((ONE, TWO), "pre", [THREE]),
+        ((ONE, TWO), "post", []),
+    ],
+)
+def test_what_is_missing_is_applied_by_phase(done: tuple[Migration, ...], phase: Phase, wanted: list[Migration]) -> None:
+    assert plan([ONE, TWO, THREE], applied(*done), phase) == wanted
+
+
+def test_one_phase_never_overtakes_the_other() -> None:
+    with pytest.raises(MigrationError, match=r"migration 2 \(post two\) must come before 3"):
+        plan([ONE, TWO, THREE], applied(ONE), "pre")
+    with pytest.raises(MigrationError, match=r"migration 1 \(pre one\) must come before 2"):
+        plan([ONE, TWO], [], "post")
+
+
+def test_a_changed_file_is_refused() -> None:
+    changed = Migration(1, "pre", "one", "select 11")
+    with pytest.raises(MigrationError, match="changed after it was applied"):
+        plan([changed, TWO], applied(ONE), "all")
+
+
+def test_a_database_of_a_newer_release_is_refused() -> None:
+    with pytest.raises(MigrationError, match="migration 3, which this release does not know"):
+        plan([ONE, TWO], applied(ONE, TWO, THREE), "all")

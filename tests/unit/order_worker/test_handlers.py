@@ -1,0 +1,73 @@
+"""The handler of `orders`: poison is named, good neighbours are written, an absent database is no poison."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from flashsale_consumer import Delivery, Poison
+from flashsale_core.errors import Rejected, Retryable
+from flashsale_core.messages import OrdersReserved, ReservedLine, encode
+from flashsale_core.tracing import Tracing
+from flashsale_order_worker.handlers import OrderEvents
+from flashsale_order_worker.plan import Rows
+from flashsale_order_worker.repository import Repository
+
+
+class Ledger(Repository):
+    """A ledger with memory that refuses rows of user `bad`."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+        self.away = False
+
+    async def write(self, rows: Rows) -> None:
+        if self.away:
+            raise Retryable("away")
+        if any(row.user_id == "bad" for row in rows.orders.values()):
+            raise Rejected("refused")
+        self.written += [key.order_id for key in rows.orders]
+
+
+def delivery(order_id: str, user_id: str = "ann") -> Delivery:
+    message = OrdersReserved(v=1, sale="shoe", epoch=7, at=1, deadline=9, orders=[ReservedLine(order_id, user_id, 1)])
+    return Delivery(encode(message), f"m-{order_id}", redelivered=False)
+
+
+def handle(ledger: Ledger, batch: Sequence[Delivery]) -> list[Poison]:
+    return list(asyncio.run(_handle(ledger, batch)))
+
+
+async def _handle(ledger: Ledger, batch: Sequence[Delivery]) -> Sequence[Poison]:
+    return await OrderEvents(ledger, Tracing(None))(batch)
+
+
+def test_a_good_batch_is_written_at_once() -> None:
+    ledger = Ledger()
+    assert (handle(ledger, [delivery("a"), delivery("b")]), ledger.written) == ([], ["a", "b"])
+
+
+def test_poison_is_split_out_and_its_neighbours_are_written() -> None:
+    ledger = Ledger()
+    batch = [delivery("a"), delivery("x", "bad"), delivery("b"), Delivery(b"{", "m", redelivered=True), delivery("y", "bad"), delivery("c")]
+    poisons = handle(ledger, batch)
+    assert sorted((poison.index, poison.reason) for poison in poisons) == [(1, "rejected"), (3, "undecodable"), (4, "rejected")]
+    assert ledger.written == ["a", "b", "c"]
+
+
+def test_a_message_of_another_version_is_poison() -> None:
+    body = delivery("a").body.replace(b'"v":1', b'"v":2')
+    assert [poison.reason for poison in handle(Ledger(), [Delivery(body, "m", redelivered=False)])] == ["undecodable"]
+
+
+def test_a_batch_of_poison_alone_writes_nothing() -> None:
+    ledger = Ledger()
+    ledger.away = True
+    assert [poison.index for poison in handle(ledger, [Delivery(b"", "m", redelivered=False)])] == [0]
+
+
+def test_an_absent_database_is_no_poison() -> None:
+    ledger = Ledger()
+    ledger.away = True
+    with pytest.raises(Retryable):
+        handle(ledger, [delivery("a"), Delivery(b"{", "m", redelivered=False)])

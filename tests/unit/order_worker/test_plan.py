@@ -1,0 +1,128 @@
+"""plan: messages in, rows out, whatever their order."""
+
+from itertools import permutations
+
+import pytest
+
+from flashsale_core.messages import (
+    Message,
+    OrderLine,
+    OrdersCancelled,
+    OrdersExpired,
+    OrdersReserved,
+    PaymentLine,
+    PaymentResult,
+    PaymentsRecorded,
+    ReservedLine,
+    SaleDefined,
+    SaleRetired,
+)
+from flashsale_core.orders import State
+from flashsale_order_worker.plan import EventRow, OrderKey, OrderRow, PaymentKey, PaymentRow, Rows, plan
+
+KEY = OrderKey("shoe", 7, "o1")
+PAYMENT = PaymentKey("p1", "shoe", "o1")
+RESERVED = OrdersReserved(v=1, sale="shoe", epoch=7, at=100, deadline=400, orders=[ReservedLine("o1", "ann", 2)])
+EXPIRED = OrdersExpired(v=1, sale="shoe", epoch=7, at=401, orders=[OrderLine("o1", "ann", 2, 400)])
+CANCELLED = OrdersCancelled(v=1, sale="shoe", epoch=7, at=200, orders=[OrderLine("o1", "ann", 2, 400)])
+
+
+def paying(result: PaymentResult, at: int, reason: str = "") -> PaymentsRecorded:
+    return PaymentsRecorded(v=1, sale="shoe", epoch=7, at=at, payments=[line(result, reason)])
+
+
+def line(result: PaymentResult, reason: str = "") -> PaymentLine:
+    return PaymentLine("o1", "p1", result, reason, 999, "EUR", "ann", 2, 400)
+
+
+def defined(generation: int, at: int, total: int = 10) -> SaleDefined:
+    return SaleDefined(
+        v=1, sale="shoe", epoch=7, at=at, owner="admin", generation=generation, total=total, available=total, reserved=0, sold=0,
+        starts_ms=0, ends_ms=0, max_per_user=0, hold_seconds=300, rate_requests=0, rate_seconds=1, late_payment="refund", state="open",
+    )  # fmt: skip
+
+
+def retired(state: str, at: int) -> SaleRetired:
+    return SaleRetired(v=1, sale="shoe", epoch=7, at=at, state="removed" if state == "removed" else "closed",
+                       total=10, available=8, reserved=0, sold=2)  # fmt: skip
+
+
+def rows_of(*messages: Message) -> Rows:
+    return plan((f"m{message.at}", message) for message in messages)
+
+
+def test_no_messages_are_no_rows() -> None:
+    assert plan([]) == Rows()
+
+
+def test_a_reservation_is_an_order_and_its_first_event() -> None:
+    assert rows_of(RESERVED) == Rows(
+        orders={KEY: OrderRow(State.RESERVED, "ann", 2, 400, 100, reserved_at_ms=100)},
+        events={(KEY, State.RESERVED): EventRow(100, "m100")},
+    )
+
+
+@pytest.mark.parametrize("messages", list(permutations([RESERVED, EXPIRED, paying("paid", 500)])))
+def test_reserved_expired_and_paid_again_is_one_row_in_every_order(messages: tuple[Message, ...]) -> None:
+    assert rows_of(*messages) == Rows(
+        orders={KEY: OrderRow(State.PAID, "ann", 2, 400, 500, reserved_at_ms=100, payment_id="p1")},
+        events={
+            (KEY, State.RESERVED): EventRow(100, "m100"),
+            (KEY, State.EXPIRED): EventRow(401, "m401"),
+            (KEY, State.PAID): EventRow(500, "m500"),
+        },
+        payments={PAYMENT: PaymentRow(7, line("paid"), 500)},
+    )
+
+
+@pytest.mark.parametrize("messages", list(permutations([RESERVED, CANCELLED])))
+def test_a_cancelled_order_stays_cancelled(messages: tuple[Message, ...]) -> None:
+    assert rows_of(*messages).orders == {KEY: OrderRow(State.CANCELLED, "ann", 2, 400, 200, reserved_at_ms=100)}
+
+
+def test_a_message_heard_twice_changes_nothing() -> None:
+    assert rows_of(RESERVED, EXPIRED, RESERVED, EXPIRED) == rows_of(RESERVED, EXPIRED)
+
+
+def test_an_expired_line_without_deadline_takes_it_from_the_reservation() -> None:
+    bare = OrdersExpired(v=1, sale="shoe", epoch=7, at=401, orders=[OrderLine("o1", "ann", 2)])
+    assert rows_of(bare, RESERVED).orders == rows_of(RESERVED, bare).orders == rows_of(RESERVED, EXPIRED).orders
+
+
+def test_orders_of_two_sales_of_one_name_are_two() -> None:
+    again = OrdersReserved(v=1, sale="shoe", epoch=8, at=900, deadline=950, orders=[ReservedLine("o1", "ann", 1)])
+    assert set(rows_of(RESERVED, again).orders) == {KEY, OrderKey("shoe", 8, "o1")}
+
+
+@pytest.mark.parametrize("messages", list(permutations([paying("failed", 300), paying("failed", 310), paying("paid", 320)])))
+def test_a_payment_that_fails_and_then_succeeds_has_succeeded(messages: tuple[Message, ...]) -> None:
+    assert rows_of(*messages).payments == {PAYMENT: PaymentRow(7, line("paid"), 320)}
+
+
+@pytest.mark.parametrize("messages", list(permutations([paying("failed", 300), paying("failed", 310)])))
+def test_of_two_failures_the_first_stands(messages: tuple[Message, ...]) -> None:
+    assert rows_of(*messages) == Rows(payments={PAYMENT: PaymentRow(7, line("failed"), 300)})
+
+
+def test_a_payment_for_an_unknown_order_is_a_payment_and_a_refund_but_no_order() -> None:
+    unknown = PaymentLine("no-such-order", "p1", "refund_due", "unknown_order", 999, "EUR", "", 0, 0)
+    row = PaymentRow(0, unknown, 300)
+    key = PaymentKey("p1", "", "no-such-order")
+    assert rows_of(PaymentsRecorded(v=1, sale="", epoch=0, at=300, payments=[unknown])) == Rows(payments={key: row}, refunds={key: row})
+
+
+@pytest.mark.parametrize("messages", list(permutations([paying("refund_due", 300, "unknown_order"), paying("paid", 310)])))
+def test_a_refund_once_due_is_never_folded_away(messages: tuple[Message, ...]) -> None:
+    rows = rows_of(*messages)
+    assert rows.refunds == {PAYMENT: PaymentRow(7, line("refund_due", "unknown_order"), 300)}
+    assert rows.payments == {PAYMENT: PaymentRow(7, line("paid"), 310)}
+
+
+@pytest.mark.parametrize("messages", list(permutations([defined(1, 10), defined(2, 20, 30), defined(2, 25, 40)])))
+def test_the_newest_definition_stands_and_of_one_generation_the_later(messages: tuple[Message, ...]) -> None:
+    assert rows_of(*messages) == Rows(sales={("shoe", 7): defined(2, 25, 40)})
+
+
+@pytest.mark.parametrize("messages", list(permutations([retired("closed", 50), retired("removed", 60)])))
+def test_a_removed_sale_stays_removed(messages: tuple[Message, ...]) -> None:
+    assert rows_of(*messages) == Rows(retired={("shoe", 7): retired("removed", 60)})

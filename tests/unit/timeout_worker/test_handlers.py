@@ -1,0 +1,43 @@
+"""The handler of `payment.timeout`: holds are asked for by sale, what is no wait is poison."""
+
+import asyncio
+from collections.abc import Sequence
+
+from flashsale_consumer import Delivery, Poison
+from flashsale_core.errors import Rejected
+from flashsale_core.messages import OrdersCancelled, OrdersReserved, ReservedLine, encode
+from flashsale_core.tracing import Tracing
+from flashsale_timeout_worker.expiry import Expired, Expiry
+from flashsale_timeout_worker.handlers import OverdueWaits
+
+
+class Asked(Expiry):
+    """Remembers what it was asked; the sale `broken` cannot be expired."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, list[str], str]] = []
+
+    async def expire(self, sale_id: str, order_ids: Sequence[str], source: str) -> list[Expired]:
+        self.calls.append((sale_id, list(order_ids), source))
+        if sale_id == "broken":
+            raise Rejected("INVARIANT")
+        return []
+
+
+def wait(sale_id: str, *order_ids: str) -> Delivery:
+    lines = [ReservedLine(order_id, "ann", 1) for order_id in order_ids]
+    return Delivery(encode(OrdersReserved(v=1, sale=sale_id, epoch=7, at=1, deadline=9, orders=lines)), "m", redelivered=False)
+
+
+def test_waits_are_expired_and_poison_is_named() -> None:
+    asked = Asked()
+    cancelled = encode(OrdersCancelled(v=1, sale="shoe", epoch=7, at=1, orders=[]))
+    batch = [wait("shoe", "o1", "o2"), Delivery(b"?", "m", redelivered=False), wait("broken", "o3"),
+             Delivery(cancelled, "m", redelivered=False), wait("hat", "o4")]  # fmt: skip
+
+    async def handle() -> Sequence[Poison]:
+        return await OverdueWaits(asked, Tracing(None))(batch)
+
+    poisons = asyncio.run(handle())
+    assert [(poison.index, poison.reason) for poison in poisons] == [(1, "undecodable"), (2, "rejected"), (3, "unexpected_type")]
+    assert asked.calls == [("shoe", ["o1", "o2"], "queue"), ("broken", ["o3"], "queue"), ("hat", ["o4"], "queue")]
