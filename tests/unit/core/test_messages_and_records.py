@@ -1,0 +1,65 @@
+from typing import Any
+
+import msgspec
+import pytest
+
+from flashsale_core.messages import (
+    Message,
+    OrderLine,
+    OrdersCancelled,
+    OrdersExpired,
+    OrdersReserved,
+    PaymentLine,
+    PaymentsRecorded,
+    ReservedLine,
+    SaleDefined,
+    SaleRetired,
+    decode,
+    encode,
+)  # fmt: skip
+from flashsale_core.orders import State
+from flashsale_core.records import OrderRecord, unpack_record
+
+HEAD: Any = {"v": 1, "sale": "iphone", "epoch": 1, "at": 2}
+MESSAGES: list[Message] = [
+    OrdersReserved(**HEAD, deadline=3, orders=[ReservedLine("o", "u", 1), ReservedLine("p", "u", 1, "00-a-b-01")]),
+    OrdersExpired(**HEAD, orders=[OrderLine("o", "u", 1, 5)]),
+    OrdersCancelled(**HEAD, orders=[OrderLine("o", "u", 1, 5, "00-a-b-01")]),
+    PaymentsRecorded(**HEAD, payments=[PaymentLine("o", "p", "paid", "", 1, "EUR", "u", 1, 5)]),
+    SaleDefined(
+        **HEAD, owner="admin", generation=1, total=1, available=1, reserved=0, sold=0, starts_ms=0, ends_ms=0, max_per_user=0,
+        hold_seconds=5, rate_requests=0, rate_seconds=1, late_payment="refund", state="open",
+    ),
+    SaleRetired(**HEAD, state="closed", total=1, available=1, reserved=0, sold=0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_message_reads_back(message: Message) -> None:
+    assert decode(encode(message)) == message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{}", b"[]", b"\xff", b'{"type":"order.unknown","v":1}', b'{"type":"order.expired","v":2,"sale":"s","epoch":1,"at":1,"orders":[]}',
+        b'{"type":"order.expired","v":1,"sale":"s","epoch":1,"at":1,"orders":[["o"]]}',
+        b'{"type":"order.expired","v":1,"sale":"s","epoch":1,"at":1,"orders":{}}',
+    ],
+)  # fmt: skip
+def test_body_that_is_no_message_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - msgspec's errors and UnicodeDecodeError have this in common
+        decode(body)
+
+
+@pytest.mark.parametrize(
+    ("fields", "record"),
+    [
+        (["R", "u", 2, 5], OrderRecord(State.RESERVED, "u", 2, 5)),
+        (["R", "u", 2, 5, "00-a-b-01"], OrderRecord(State.RESERVED, "u", 2, 5, "00-a-b-01")),
+        (["P", "u", 2, 5, "", "p1"], OrderRecord(State.PAID, "u", 2, 5, "", "p1")),
+        (["X", "u", 2, 5, "", "", "p1", "p2"], OrderRecord(State.EXPIRED, "u", 2, 5, "", "", ("p1", "p2"))),
+    ],
+)
+def test_record_is_unpacked_with_what_it_has(fields: list[Any], record: OrderRecord) -> None:
+    assert unpack_record(msgspec.msgpack.encode(fields)) == record

@@ -1,0 +1,56 @@
+import base64
+import re
+
+from flashsale_core import topology
+
+WINDOWS = (5, 60)
+DOCUMENT = topology.definitions("u", "h", WINDOWS)
+
+
+def test_every_queue_is_quorum_and_has_no_other_argument() -> None:
+    assert {str(queue["arguments"]) for queue in DOCUMENT["queues"]} == {"{'x-queue-type': 'quorum'}"}
+    assert sorted(queue["name"] for queue in DOCUMENT["queues"]) == sorted(topology.queues(WINDOWS))
+
+
+def policy_of(queue: str) -> dict[str, object]:
+    matching = [
+        policy["definition"] for policy in DOCUMENT["policies"] if policy["apply-to"] == "queues" and re.search(policy["pattern"], queue)
+    ]
+    assert len(matching) <= 1, f"two policies for {queue}: only one would apply"
+    return matching[0] if matching else {}
+
+
+def test_wait_queue_dead_letters_after_its_window_at_least_once() -> None:
+    for window in WINDOWS:
+        policy = policy_of(topology.wait_queue(window))
+        assert (policy["message-ttl"], policy["dead-letter-exchange"]) == (window * 1000, topology.TIMEOUTS_EXCHANGE)
+        # At-least-once dead-lettering needs reject-publish (https://www.rabbitmq.com/docs/quorum-queues).
+        assert (policy["dead-letter-strategy"], policy["overflow"]) == ("at-least-once", "reject-publish")
+
+
+def test_work_queue_gives_up_into_its_parking_queue() -> None:
+    for queue in (topology.ORDERS_QUEUE, topology.TIMEOUT_QUEUE):
+        policy = policy_of(queue)
+        assert (policy["delivery-limit"], policy["dead-letter-routing-key"]) == (topology.DELIVERY_LIMIT, queue)
+    assert policy_of(topology.PARKED_ORDERS_QUEUE) == policy_of(topology.UNROUTED_QUEUE) == {}
+
+
+def test_reserved_orders_reach_the_ledger_and_their_window() -> None:
+    bound = {
+        (binding["destination"], binding["routing_key"])
+        for binding in DOCUMENT["bindings"]
+        if binding["source"] == topology.EVENTS_EXCHANGE
+    }
+    for window in WINDOWS:
+        key = topology.reserved_routing_key(window)
+        assert {queue for queue, bound_key in bound if bound_key == key} == {topology.ORDERS_QUEUE, topology.wait_queue(window)}
+
+
+def test_nobody_may_declare_or_delete() -> None:
+    assert [permission["configure"] for permission in DOCUMENT["permissions"]] == ["^$"]
+
+
+def test_password_hash_is_salted_sha256() -> None:
+    # The vector of https://www.rabbitmq.com/docs/passwords: salt 908DC60A, password test12.
+    assert topology.password_hash("test12", bytes.fromhex("908DC60A")) == "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"
+    assert len(base64.b64decode(topology.password_hash("x"))) == 36
