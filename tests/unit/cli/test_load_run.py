@@ -1,9 +1,10 @@
-"""The runner against a small server of our own."""
+"""The runner against a small server of our own, on the event loop the commands use."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from flashsale_cli.load.one_shot import Reply, read_reply
@@ -51,7 +52,7 @@ async def serve_and_run(handler: Handler, target: Target, heard: list[Accepted])
 
 def test_every_click_is_sent_once_and_every_order_heard_of_once() -> None:
     shop, heard = Shop(), list[Accepted]()
-    tally = asyncio.run(serve_and_run(shop.order, Target("", connections=5), heard))
+    tally = uvloop.run(serve_and_run(shop.order, Target("", connections=5), heard))
     assert (tally.count(Group.ACCEPTED), tally.count(Group.SOLD_OUT), tally.done()) == (10, 30, 40)
     assert sorted(order.order_id for order in heard) == sorted(f"tele.{number}" for number in range(1, 11))
     assert shop.most <= 5
@@ -60,7 +61,7 @@ def test_every_click_is_sent_once_and_every_order_heard_of_once() -> None:
 
 def test_at_once_means_all_of_them() -> None:
     shop = Shop()
-    asyncio.run(serve_and_run(shop.order, Target("", connections=1, at_once=True), []))
+    uvloop.run(serve_and_run(shop.order, Target("", connections=1, at_once=True), []))
     assert shop.most > 20
 
 
@@ -69,7 +70,7 @@ def test_slow_answers_are_timeouts_and_late_clicks_are_not_sent() -> None:
         await asyncio.sleep(5)
         return web.Response()
 
-    tally = asyncio.run(serve_and_run(never, Target("", connections=20, timeout_seconds=0.1, stop_after_seconds=0.05), []))
+    tally = uvloop.run(serve_and_run(never, Target("", connections=20, timeout_seconds=0.1, stop_after_seconds=0.05), []))
     assert {outcome.code: count for outcome, count in tally.outcomes.items()} == {"timeout": 20, "not_sent": 20}
 
 
@@ -77,7 +78,7 @@ def test_no_server_is_an_error_of_its_own() -> None:
     async def attempt() -> Tally:
         return await run(CLICKS[:3], Target("http://127.0.0.1:1"), Tally(3))
 
-    tally = asyncio.run(attempt())
+    tally = uvloop.run(attempt())
     assert {(outcome.group, outcome.code): count for outcome, count in tally.outcomes.items()} == {(Group.ERROR, "connection"): 3}
 
 
@@ -95,5 +96,5 @@ def test_half_answers_are_errors(received: bytes) -> None:
 
 
 def test_at_once_without_a_server_is_an_error_too() -> None:
-    tally = asyncio.run(run(CLICKS[:3], Target("http://127.0.0.1:1", at_once=True), Tally(3)))
+    tally = uvloop.run(run(CLICKS[:3], Target("http://127.0.0.1:1", at_once=True), Tally(3)))
     assert {outcome.code: count for outcome, count in tally.outcomes.items()} == {"connection": 3}

@@ -42,7 +42,8 @@ def test_message_reads_back(message: Message) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{}", b"[]", b"\xff", b'{"type":"order.unknown","v":1}', b'{"type":"order.expired","v":2,"sale":"s","epoch":1,"at":1,"orders":[]}',
+        b"", b"{}", b"[]", b"\xff", b'{"type":"order.unknown","v":1}',
+        b'{"type":"order.expired","v":2,"sale":"s","epoch":1,"at":1,"orders":[]}',
         b'{"type":"order.expired","v":1,"sale":"s","epoch":1,"at":1,"orders":[["o"]]}',
         b'{"type":"order.expired","v":1,"sale":"s","epoch":1,"at":1,"orders":{}}',
     ],
