@@ -180,6 +180,18 @@ def test_workers_writing_the_same_rows_at_once_agree(infra: Mapping[str, str], i
     assert asyncio.run(run()) == in_order
 
 
+def test_workers_with_the_same_orders_in_opposite_order_do_not_wait_for_each_other_in_a_circle(infra: Mapping[str, str]) -> None:
+    async def run() -> int:
+        url, ids = infra["DATABASE_URL"], [f"o{number:05}" for number in range(5000)]
+        there, back = plan([("1-0", reserved(*ids))]), plan([("2-0", reserved(*reversed(ids)))])
+        async with open_repository(url) as repository, open_ledger(url) as ledger:
+            for _ in range(3):
+                await asyncio.gather(repository.write(there), repository.write(back))
+            return await ledger.count()
+
+    assert asyncio.run(run()) == 5000
+
+
 def test_ranks_in_the_schema_are_those_in_the_code(infra: Mapping[str, str]) -> None:
     async def ranks() -> dict[str, int]:
         async with open_ledger(infra["DATABASE_URL"]) as ledger:

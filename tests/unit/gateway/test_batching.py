@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from flashsale_gateway.batching import Admission, Batcher
+from flashsale_gateway.batching import OVERLAP_ITEMS, Admission, Batcher
 from flashsale_gateway.problems import Problem
 
 
@@ -99,5 +99,25 @@ def test_finish_waits_for_what_was_submitted() -> None:
         calls.gate.set()
         await batcher.finish()
         assert all(future.done() for future in futures)
+
+    asyncio.run(run())
+
+
+def test_second_call_overlaps_the_first_only_under_load() -> None:
+    async def run() -> None:
+        calls = Calls()
+        batcher = Batcher(calls, 256, Admission(1000))
+        futures = [batcher.submit("a", 0)]
+        await asyncio.sleep(0.01)
+        futures += [batcher.submit("a", item) for item in range(OVERLAP_ITEMS - 1)]
+        await asyncio.sleep(0.01)
+        assert [len(items) for _, items in calls.batches] == [1]
+        futures += [batcher.submit("a", item) for item in range(500)]
+        await asyncio.sleep(0.01)
+        assert [len(items) for _, items in calls.batches] == [1, 256]
+        calls.gate.set()
+        await asyncio.gather(*futures)
+        assert sum(len(items) for _, items in calls.batches) == len(futures)
+        assert await batcher.submit("a", 4) == 8
 
     asyncio.run(run())

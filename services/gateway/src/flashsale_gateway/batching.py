@@ -1,7 +1,8 @@
 """Coalescing: items for one sale that arrive while a call for it is under way form the next batch.
 
-No timer: an idle lane calls as soon as the event loop has read what is already there, a busy one as soon as its call is back. Admission
-counts all that wait, over all lanes and kinds of call.
+No timer: an idle lane calls as soon as the event loop has read what is already there, a busy one as soon as its call is back. Under load a
+second call overlaps the first, so that Redis decides one batch while we read and answer the next. Admission counts all that wait, over all
+lanes and kinds of call.
 """
 
 import asyncio
@@ -31,16 +32,26 @@ class Admission:
         self.waiting -= count
 
 
+OVERLAP_ITEMS = 48
+"""So many must wait before a second call overlaps the first: below, one larger batch is cheaper than two small ones."""
+CALLS_MAX = 2
+
+
 class _Lane(Generic[Item, Answer]):
-    __slots__ = ("futures", "items")
+    __slots__ = ("calls", "futures", "items")
 
     def __init__(self) -> None:
         self.items: list[Item] = []
         self.futures: list[asyncio.Future[Answer]] = []
+        self.calls = 0
+
+    @property
+    def wants_call(self) -> bool:
+        return self.calls == 0 or (self.calls < CALLS_MAX and len(self.items) >= OVERLAP_ITEMS)
 
 
 class Batcher(Generic[Item, Answer]):
-    """Gathers items per sale and hands them to `call(sale_id, items)`, at most `batch_max` at once and one call per sale at a time.
+    """Gathers items per sale and hands them to `call(sale_id, items)`, at most `batch_max` at once and CALLS_MAX calls per sale at a time.
 
     `call` answers in the order of the items; what it raises is raised to every one of them.
     """
@@ -59,11 +70,13 @@ class Batcher(Generic[Item, Answer]):
         lane = self._lanes.get(sale_id)
         if lane is None:
             lane = self._lanes[sale_id] = _Lane()
-            # Not at once: requests that the loop has already read from their sockets join this batch.
-            loop.call_soon(self._start, sale_id, lane)
         future: asyncio.Future[Answer] = loop.create_future()
         lane.items.append(item)
         lane.futures.append(future)
+        if lane.wants_call:
+            lane.calls += 1
+            # Not at once: requests that the loop has already read from their sockets join this batch.
+            loop.call_soon(self._start, sale_id, lane)
         return future
 
     def _start(self, sale_id: str, lane: _Lane[Item, Answer]) -> None:
@@ -72,6 +85,7 @@ class Batcher(Generic[Item, Answer]):
         task.add_done_callback(self._tasks.discard)
 
     async def _drain(self, sale_id: str, lane: _Lane[Item, Answer]) -> None:
+        """Batch after batch while there is work for this call of the lane."""
         while lane.items:
             items, lane.items = lane.items[: self._batch_max], lane.items[self._batch_max :]
             futures, lane.futures = lane.futures[: self._batch_max], lane.futures[self._batch_max :]
@@ -81,8 +95,13 @@ class Batcher(Generic[Item, Answer]):
                 _fail(futures, error)
             finally:
                 self._admission.leave(len(items))
-        # Nothing can have been added since the check: there is no await between.
-        del self._lanes[sale_id]
+            if lane.calls > 1 and len(lane.items) < OVERLAP_ITEMS:
+                # The other call takes what is left.
+                break
+        # Nothing can have been added since the last check: there is no await between.
+        lane.calls -= 1
+        if lane.calls == 0:
+            del self._lanes[sale_id]
 
     async def finish(self) -> None:
         """Wait until all that was submitted is answered."""

@@ -22,12 +22,27 @@ def is_request_id(text: str) -> bool:
     return _REQUEST_ID.match(text) is not None
 
 
+def two_headers(scope: Scope, first: bytes, second: bytes) -> tuple[bytes | None, bytes | None]:
+    """Two headers in one pass: the hot path looks at each request's headers once."""
+    one = two = None
+    for key, value in scope["headers"]:
+        if key == first:
+            one = value
+        elif key == second:
+            two = value
+    return one, two
+
+
 async def read_json(scope: Scope, receive: Receive, bytes_max: int) -> bytes:
     """The body of a JSON request. Raises Problem when the media type is another or the body is larger than `bytes_max`."""
-    media_type = header(scope, b"content-type") or b""
-    if media_type != b"application/json" and media_type.split(b";")[0].strip().lower() != b"application/json":
-        raise Problem("unsupported_media_type", field="Content-Type")
+    require_json(header(scope, b"content-type"))
     return await read(receive, bytes_max)
+
+
+def require_json(media_type: bytes | None) -> None:
+    """Raises Problem(unsupported_media_type) unless it is JSON, with or without parameters."""
+    if media_type != b"application/json" and (media_type or b"").split(b";")[0].strip().lower() != b"application/json":
+        raise Problem("unsupported_media_type", field="Content-Type")
 
 
 async def read(receive: Receive, bytes_max: int) -> bytes:

@@ -50,10 +50,12 @@ class Orders:
         try:
             if scope["method"] != "POST":
                 raise Problem("method_not_allowed", "POST an order")
-            body = await bodies.read_json(scope, receive, self._settings.body_bytes_max)
+            media_type, key = bodies.two_headers(scope, b"content-type", b"idempotency-key")
+            bodies.require_json(media_type)
+            body = await bodies.read(receive, self._settings.body_bytes_max)
             started = perf_counter()
             request = read_order(body)
-            request_id = _request_id(scope, request)
+            request_id = _request_id(key, request)
             if request.quantity > self._settings.quantity_max:
                 raise Problem("bad_request", f"At most {self._settings.quantity_max} units in one order", field="quantity")
             self._lag.check()
@@ -113,8 +115,7 @@ async def reserve_batch(store: Store, sale_id: str, orders: Sequence[Order]) -> 
     return await store.reserve(sale_id, orders)
 
 
-def _request_id(scope: Scope, request: OrderRequest) -> str:
-    raw = bodies.header(scope, b"idempotency-key")
+def _request_id(raw: bytes | None, request: OrderRequest) -> str:
     if raw is None:
         if request.requestId is None:
             raise Problem("bad_request", "Send requestId, or the same as an Idempotency-Key header", field="requestId")

@@ -1,0 +1,137 @@
+"""`flashsale migrate` on a real Postgres: each migration once, whoever asks and however often."""
+
+import asyncio
+import json
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from flashsale_cli.commands.migrate import migrate as command
+from flashsale_cli.migrations import MigrationError, migrate, read_migrations
+
+DB = Path(__file__).parents[2] / "db"
+PAID_BEFORE = """
+    insert into orders (sale_id, epoch, order_id, user_id, quantity, state, deadline, updated_at)
+    select 'shoe', 7, id, 'ann', 1, 'paid', to_timestamp(9), to_timestamp(5) from unnest(array['o1', 'o2']) as id;
+    insert into order_events values
+        ('shoe', 7, 'o1', 'reserved', to_timestamp(3), '1-0'),
+        ('shoe', 7, 'o1', 'paid', to_timestamp(5), '2-0');
+"""
+VERSIONS = [migration.version for migration in read_migrations(DB)]
+
+
+@pytest.fixture
+def database(infra: Mapping[str, str]) -> Iterator[str]:
+    """A database without a schema."""
+    name = f"m{uuid.uuid4().hex[:12]}"
+    asyncio.run(_execute(infra["DATABASE_URL"], f"create database {name}"))
+    yield f"{infra['DATABASE_URL'].rpartition('/')[0]}/{name}"
+    asyncio.run(_execute(infra["DATABASE_URL"], f"drop database {name} with (force)"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of db/ to add to."""
+    shutil.copytree(DB, tmp_path / "db")
+    return tmp_path / "db"
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _fetch(url: str, query: str) -> list[Any]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(query)]
+    finally:
+        await connection.close()
+
+
+def history(url: str) -> list[Any]:
+    return asyncio.run(_fetch(url, "select version, phase, name, sha256 from schema_migrations order by version"))
+
+
+def add(folder: Path, name: str, sql: str) -> None:
+    (folder / "migrations" / name).write_text(sql)
+
+
+def test_a_second_run_finds_nothing_to_do(database: str) -> None:
+    first, second = (asyncio.run(migrate(database, DB)) for _ in range(2))
+    assert ([one.version for one in first], second) == (VERSIONS, [])
+    assert history(database) == [(one.version, one.phase, one.name, one.sha256) for one in read_migrations(DB)]
+
+
+def test_at_once_from_several_places_each_is_applied_once(database: str) -> None:
+    async def run() -> list[int]:
+        runs = await asyncio.gather(*(migrate(database, DB) for _ in range(6)))
+        return sorted(one.version for applied in runs for one in applied)
+
+    assert (asyncio.run(run()), len(history(database))) == (VERSIONS, len(VERSIONS))
+
+
+def test_a_changed_file_is_refused(database: str, folder: Path) -> None:
+    asyncio.run(migrate(database, folder))
+    with next((folder / "migrations").glob("0001_*")).open("a") as file:
+        file.write("-- but\n")
+    with pytest.raises(MigrationError, match=r"migration 1 .* was changed after it was applied"):
+        asyncio.run(migrate(database, folder))
+
+
+def test_a_migration_that_fails_changes_nothing_and_those_before_it_stay(database: str, folder: Path) -> None:
+    add(folder, f"{VERSIONS[-1] + 1:04}_pre_broken.sql", "create table half (a int); select 1 / 0;")
+    with pytest.raises(MigrationError, match="failed and changed nothing: division by zero"):
+        asyncio.run(migrate(database, folder))
+    assert [row[0] for row in history(database)] == VERSIONS
+    assert asyncio.run(_fetch(database, "select to_regclass('half')::text")) == [(None,)]
+
+
+def test_phases_are_applied_when_asked_for(database: str, folder: Path) -> None:
+    after = VERSIONS[-1] + 1
+    add(folder, f"{after:04}_post_tidy.sql", "create table tidy (a int)")
+    applied = [[one.version for one in asyncio.run(migrate(database, folder, phase))] for phase in ("pre", "pre", "post", "post")]
+    assert applied == [VERSIONS, [], [after], []]
+
+
+def test_rows_written_before_reserved_at_came_get_theirs_from_history(database: str, folder: Path) -> None:
+    newer = [path for path in (folder / "migrations").glob("*.sql") if not path.name.startswith("0001_")]
+    for path in newer:
+        path.rename(folder / path.name)
+    asyncio.run(migrate(database, folder))
+    asyncio.run(_execute(database, PAID_BEFORE))
+    for path in newer:
+        (folder / path.name).rename(path)
+    asyncio.run(migrate(database, folder))
+    found = asyncio.run(_fetch(database, "select order_id, extract(epoch from reserved_at)::int from orders order by order_id"))
+    assert found == [("o1", 3), ("o2", None)]
+
+
+def test_the_command_tells_what_it_applied(database: str) -> None:
+    app = Typer()
+    app.command()(command)
+    variables = {"DATABASE_URL": database, "FLASHSALE_DB_DIR": str(DB)}
+    first, second = (CliRunner().invoke(app, ["--json"], env=variables) for _ in range(2))
+    assert (first.exit_code, [one["version"] for one in json.loads(first.stdout)]) == (0, VERSIONS)
+    assert (second.exit_code, json.loads(second.stdout)) == (0, [])
+    assert "up to date" in CliRunner().invoke(app, [], env=variables).stdout
+
+
+def test_a_server_that_does_not_answer_is_waited_for_a_bounded_time() -> None:
+    app = Typer()
+    app.command()(command)
+    started = time.monotonic()
+    result = CliRunner().invoke(app, ["--database-url", "postgresql://u:p@127.0.0.1:1/x", "--db-dir", str(DB), "--wait-seconds", "1"])
+    assert (result.exit_code, "does not answer within 1 s" in result.stderr) == (1, True)
+    assert 1 <= time.monotonic() - started < 5

@@ -1,0 +1,225 @@
+"""The timeout-worker with real Redis and RabbitMQ: each clock alone is enough, and a unit is given back once."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flashsale_cli.stack import Stack
+from flashsale_consumer import Consumer, ConsumerSettings
+from flashsale_core import topology
+from flashsale_core.keys import sale_keys, shard_keys, shard_of
+from flashsale_core.messages import OrdersExpired, OrdersReserved, ReservedLine, decode, encode
+from flashsale_core.scripts import Scripts, call, pack, read_scripts
+from flashsale_core.settings import Environment
+from flashsale_core.tracing import Tracing
+from flashsale_timeout_worker.expiry import Expiry, open_redis
+from flashsale_timeout_worker.handlers import OverdueWaits
+from flashsale_timeout_worker.settings import Settings, read_settings
+from flashsale_timeout_worker.sweeper import Sweeper
+from tests.integration.broker import consuming, headers, open_broker, until
+
+QUEUE = topology.TIMEOUT_QUEUE
+HOLD_SECONDS = 5
+"""The shortest window the local stack has a wait queue for."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Redis as the gateway fills it, with the clock in our hand."""
+
+    redis: Any
+    scripts: Scripts
+    expiry: Expiry
+    settings: Settings
+
+    async def open(self, sale: str, total: int) -> None:
+        keys, shard = sale_keys(sale), shard_keys(shard_of(sale))
+        definition = {"owner": "admin", "generation": 0, "total": total, "hold_seconds": HOLD_SECONDS}
+        await call(self.redis, self.scripts.define, (keys.sale, shard.sales, shard.outbox), sale, pack(definition), "")
+
+    async def reserve(self, sale: str, order_ids: Sequence[str], seconds_ago: float = 0, quantity: int = 1) -> bytes:
+        """Hold units, as of some seconds ago; returns the message that the relay would publish."""
+        keys, shard = sale_keys(sale), shard_keys(shard_of(sale))
+        names = (keys.sale, keys.orders, keys.buyers, keys.rate_even, keys.rate_odd, shard.deadlines, shard.outbox)
+        clock = int((time.time() - seconds_ago) * 1000)
+        for start in range(0, len(order_ids), 256):
+            orders = [[order_id, f"u{order_id}", quantity, ""] for order_id in order_ids[start : start + 256]]
+            await call(self.redis, self.scripts.reserve, names, sale, pack(orders), str(clock))
+        lines = [ReservedLine(order_id, f"u{order_id}", quantity) for order_id in order_ids]
+        return encode(OrdersReserved(v=1, sale=sale, epoch=1, at=clock, deadline=clock + HOLD_SECONDS * 1000, orders=lines))
+
+    async def stock(self, sale: str) -> tuple[int, ...]:
+        """(available, reserved, sold)"""
+        return tuple(map(int, await self.redis.hmget(sale_keys(sale).sale, "available", "reserved", "sold")))
+
+    async def has(self, sale: str, *stock: int) -> bool:
+        return await self.stock(sale) == stock
+
+    async def expired_orders(self, sale: str) -> list[str]:
+        """Every order the outbox tells of as expired; one told twice stands twice."""
+        entries = await self.redis.xrange(shard_keys(shard_of(sale)).outbox)
+        messages = [decode(fields[b"b"]) for _, fields in entries]
+        return sorted(line.order_id for message in messages if isinstance(message, OrdersExpired) for line in message.orders)
+
+    def waits(self) -> Consumer:
+        return Consumer(ConsumerSettings(self.settings.amqp_url, QUEUE, 16, 1_000_000, 10, 10), OverdueWaits(self.expiry, Tracing(None)))
+
+    def sweeper(self) -> Sweeper:
+        return Sweeper(self.expiry, self.settings)
+
+
+@asynccontextmanager
+async def open_shop(infra: Mapping[str, str]) -> AsyncIterator[Shop]:
+    settings = replace(read_settings(Environment(infra)), sweep_interval_ms=20, sweep_grace_ms=0, retry_seconds=0.05)
+    redis = open_redis(settings.redis_url, timeout_seconds=3)
+    scripts = read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
+    try:
+        await redis.flushall()
+        yield Shop(redis, scripts, Expiry(redis, scripts, settings.shards, 3, settings.retry_seconds), settings)
+    finally:
+        await redis.aclose()
+
+
+@asynccontextmanager
+async def sweeping(*sweepers: Sweeper) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(sweeper.run()) for sweeper in sweepers]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def ids(count: int) -> list[str]:
+    return [f"o{number:04}" for number in range(count)]
+
+
+def test_the_queue_alone_gives_units_back_and_redelivery_changes_nothing(infra: Mapping[str, str]) -> None:
+    async def run() -> None:
+        async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]) as broker:
+            await shop.open("shoe", 100)
+            late = await shop.reserve("shoe", ids(30), seconds_ago=6, quantity=2)
+            fresh = await shop.reserve("shoe", ["fresh"])
+            await broker.publish(QUEUE, late, fresh, late, late)
+            async with consuming(shop.waits()):
+                await until(lambda: shop.has("shoe", 99, 1, 0))
+            assert (await shop.expired_orders("shoe"), await shop.stock("shoe")) == (ids(30), (99, 1, 0))
+            assert [await broker.take_all(queue) for queue in (QUEUE, topology.PARKED_TIMEOUT_QUEUE)] == [[], []]
+
+    asyncio.run(run())
+
+
+def test_the_sweeper_alone_gives_units_back_whatever_the_sale_or_shard(infra: Mapping[str, str]) -> None:
+    async def run() -> None:
+        async with open_shop(infra) as shop:
+            sales = ["shoe", "hat", "coat", "sock"]
+            for sale in sales:
+                await shop.open(sale, 2000)
+                await shop.reserve(sale, ids(1200), seconds_ago=6)
+                await shop.reserve(sale, ["fresh"])
+            assert await shop.sweeper().sweep() == 4800
+            assert [await shop.stock(sale) for sale in sales] == [(1999, 1, 0)] * 4
+            assert await shop.sweeper().sweep() == 0
+
+    asyncio.run(run())
+
+
+def test_the_grace_leaves_a_deadline_to_the_queue_first(infra: Mapping[str, str]) -> None:
+    async def run() -> tuple[int, int]:
+        async with open_shop(infra) as shop:
+            await shop.open("shoe", 5)
+            await shop.reserve("shoe", ["o1"], seconds_ago=HOLD_SECONDS + 1)
+            patient = Sweeper(shop.expiry, replace(shop.settings, sweep_grace_ms=30_000))
+            return await patient.sweep(), await shop.sweeper().sweep()
+
+    assert asyncio.run(run()) == (0, 1)
+
+
+def test_two_clocks_of_two_workers_give_a_unit_back_once(infra: Mapping[str, str]) -> None:
+    async def run() -> None:
+        async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]) as broker:
+            await shop.open("shoe", 1000)
+            bodies = [await shop.reserve("shoe", ids(1000)[start : start + 10], seconds_ago=6) for start in range(0, 1000, 10)]
+            await broker.publish(QUEUE, *bodies, *bodies)
+            async with sweeping(shop.sweeper(), shop.sweeper()), consuming(shop.waits(), shop.waits()):
+                await until(lambda: shop.has("shoe", 1000, 0, 0))
+            assert (await shop.expired_orders("shoe"), await shop.stock("shoe")) == (ids(1000), (1000, 0, 0))
+
+    asyncio.run(run())
+
+
+def test_what_waited_its_window_in_the_broker_is_expired_and_poison_among_it_is_parked(infra: Mapping[str, str]) -> None:
+    async def run() -> None:
+        async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]) as broker:
+            await shop.open("shoe", 10)
+            async with consuming(shop.waits()):
+                key = topology.reserved_routing_key(HOLD_SECONDS)
+                await broker.announce(key, b"not json")
+                await broker.announce(key, await shop.reserve("shoe", ["o1", "o2"]))
+                assert await shop.stock("shoe") == (8, 2, 0)
+                await until(lambda: shop.has("shoe", 10, 0, 0))
+            (parked,) = await broker.take_all(topology.PARKED_TIMEOUT_QUEUE)
+            assert (parked.body, headers([parked])) == (b"not json", [("7-0", "undecodable")])
+            # What the broker wrote on it while it waited is still there.
+            history: Any = parked.headers["x-death"]
+            assert (history[0]["queue"], history[0]["reason"]) == (topology.wait_queue(HOLD_SECONDS), "expired")
+
+    asyncio.run(run())
+
+
+def test_a_broken_sale_is_parked_by_the_queue_and_passed_over_by_the_sweeper(infra: Mapping[str, str]) -> None:
+    async def run() -> None:
+        async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]) as broker:
+            # Two sales of one shard, the broken one first in the set of deadlines.
+            shoe, broken = _of_one_shard()
+            await shop.open(shoe, 600)
+            await shop.open(broken, 600)
+            wait = await shop.reserve(broken, ids(600), seconds_ago=9)
+            await shop.redis.hincrby(sale_keys(broken).sale, "sold", 1)
+            await shop.reserve(shoe, ids(600), seconds_ago=8)
+            assert await shop.sweeper().sweep() == 1200
+            assert (await shop.stock(shoe), await shop.stock(broken)) == ((600, 0, 0), (0, 600, 1))
+            await broker.publish(QUEUE, wait, await shop.reserve(shoe, ["o1"], seconds_ago=6))
+            async with consuming(shop.waits()):
+                await until(lambda: shop.has(shoe, 600, 0, 0))
+            (parked,) = await broker.take_all(topology.PARKED_TIMEOUT_QUEUE)
+            assert (parked.body, parked.headers["x-reason"]) == (wait, "rejected")
+            assert "INVARIANT" in str(parked.headers["x-error"])
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("clock", ["queue", "sweep"])
+def test_a_redis_that_was_away_is_asked_again(infra_stack: Stack, infra: Mapping[str, str], clock: str) -> None:
+    async def run() -> None:
+        async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]) as broker:
+            await shop.open("shoe", 50)
+            wait = await shop.reserve("shoe", ids(50), seconds_ago=6)
+            await asyncio.to_thread(infra_stack.kill, "redis")
+            waits, sweeper = shop.waits(), shop.sweeper()
+            asked, working = (waits, consuming(waits)) if clock == "queue" else (sweeper, sweeping(sweeper))
+            await broker.publish(QUEUE, wait)
+            async with working:
+                await until(lambda: _says(asked, "Redis"))
+                await asyncio.to_thread(infra_stack.start, "redis")
+                await until(lambda: shop.has("shoe", 50, 0, 0))
+                await until(lambda: _says(asked, None))
+            assert await broker.take_all(topology.PARKED_TIMEOUT_QUEUE) == []
+
+    asyncio.run(run())
+
+
+async def _says(asked: Consumer | Sweeper, fault: str | None) -> bool:
+    return asked.fault is None if fault is None else (asked.fault or "").startswith(fault)
+
+
+def _of_one_shard() -> tuple[str, str]:
+    names = [f"sale{number}" for number in range(100)]
+    return names[0], next(name for name in names[1:] if shard_of(name) == shard_of(names[0]))
