@@ -115,8 +115,9 @@ class PostgresServer:
 
     def remove(self) -> None:
         """Remove data that could not live in the home."""
-        if self._state.postgres_data:
-            shutil.rmtree(self._state.postgres_data, ignore_errors=True)
+        data = Path(self._state.postgres_data or self._home / "postgres")
+        if data.parent != self._home:
+            shutil.rmtree(data.parent, ignore_errors=True)
 
     def _data(self) -> Path:
         if not self._state.postgres_data:
