@@ -54,11 +54,11 @@ _NO_PAID_ORDER = _NAMED.format("""
      where p.sale_id = $1 and (p.result = 'paid' and o.state is distinct from 'paid' or (p.status = 'failed') <> (p.result = 'failed'))
 """)
 _NO_REFUND = _NAMED.format("""
-    select p.payment_id from payments p left join refunds r using (payment_id)
+    select p.payment_id from payments p left join refunds r using (payment_id, sale_id, order_id)
      where p.sale_id = $1 and p.result = 'refund_due' and (r.amount_minor, r.currency) is distinct from (p.amount_minor, p.currency)
 """)
 _NO_REASON_TO_REFUND = _NAMED.format("""
-    select r.payment_id from refunds r left join payments p using (payment_id)
+    select r.payment_id from refunds r left join payments p using (payment_id, sale_id, order_id)
      where r.sale_id = $1 and p.result is distinct from 'refund_due'
 """)
 _RECEIVED = "select currency, sum(amount_minor)::bigint from payments where sale_id = $1 and status = 'succeeded' group by currency"
