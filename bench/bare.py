@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from flashsale_gateway.__main__ import BACKLOG
+from flashsale_gateway.__main__ import UVICORN
 
 
 async def order(request: Request) -> JSONResponse:
@@ -31,19 +31,7 @@ app = Starlette(routes=[Route("/order", order, methods=["POST"])])
 
 
 def server_config(port: int) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        host="127.0.0.1",
-        port=port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        backlog=BACKLOG,
-    )
+    return uvicorn.Config(app, host="127.0.0.1", port=port, **UVICORN)
 
 
 if __name__ == "__main__":
