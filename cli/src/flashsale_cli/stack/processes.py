@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 POLL_SECONDS = 0.05
+REAP_TIMEOUT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +48,26 @@ def spawn(command: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path) 
         process = subprocess.Popen(  # it is meant to outlive us
             command, env=dict(env), stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd, start_new_session=True
         )
-    # A child that ends stays a zombie until it is waited for; start_mark counts those as dead, and exit reaps them.
-    process.returncode = None
     _children[process.pid] = process
     return ProcessId(process.pid, start_mark(process.pid) or "gone")
 
 
+# Children of this very process; one that ends stays a zombie until it is waited for.
 _children: dict[int, "subprocess.Popen[bytes]"] = {}
 
 
-def reap(pid: int) -> None:
-    child = _children.get(pid)
-    if child is not None and child.poll() is not None:
-        del _children[pid]
+def _reap(pid: int) -> None:
+    """Wait until a child that is ending has ended with all its threads. Not our child: nothing to do."""
+    child = _children.pop(pid, None)
+    if child is not None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(REAP_TIMEOUT_SECONDS)
 
 
 def end(process: ProcessId, timeout_seconds: float, first: signal.Signals = signal.SIGTERM) -> None:
     """End the process and what it started: `first`, then SIGKILL to its whole group when the time is up. Ended already: nothing."""
     if not process.alive:
-        reap(process.pid)
+        _reap(process.pid)
         return
     group = _group(process.pid)
     if first is signal.SIGKILL:
@@ -79,7 +81,7 @@ def end(process: ProcessId, timeout_seconds: float, first: signal.Signals = sign
     elif first is not signal.SIGKILL:
         # Helpers of the process that did not leave with it.
         _signal_group(group, signal.SIGTERM)
-    reap(process.pid)
+    _reap(process.pid)
 
 
 def wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:
