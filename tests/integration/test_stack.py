@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from flashsale_cli.stack import INFRASTRUCTURE, Stack, StackError
+from flashsale_cli.stack import INFRASTRUCTURE, Stack, StackError, binaries, processes
 from flashsale_cli.stack import stack as stack_module
-from flashsale_cli.stack.processes import ProcessId
+from flashsale_cli.stack.processes import ProcessId, wait_until
 from flashsale_cli.stack.state import load, save
 
 
@@ -87,6 +87,24 @@ def test_server_that_hangs_is_started_again(servers: Stack, monkeypatch: pytest.
     assert stack.up(services=False)
     assert "redis runs but does not answer: starting it again" in said
     assert store(stack).ping()
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_busy_session_of_postgres_ends_with_it(servers: Stack, end: str) -> None:
+    busy = "set application_name = 'busy'; do $$ begin loop end loop; end $$"
+    session = subprocess.Popen([binaries.postgres("psql"), servers.env()["DATABASE_URL"], "-c", busy], stderr=subprocess.DEVNULL)
+    (pid,) = [status.pid for status in servers.status() if status.name == "postgres"]
+    assert wait_until(lambda: any(parent == pid and runs_long(child) for child, parent in processes._parents()), 10)
+    children = [child for child, parent in processes._parents() if parent == pid]
+    getattr(servers, end)("postgres")
+    assert session.wait(10) != 0
+    assert wait_until(lambda: not any(processes.start_mark(child) for child in children), 10)
+    servers.start("postgres")
+
+
+def runs_long(pid: int) -> bool:
+    """A session that is at work: the title Postgres gives it says DO."""
+    return b" DO" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def test_two_ups_at_once_do_not_interleave(servers: Stack) -> None:

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,22 +65,20 @@ def _reap(pid: int) -> None:
 
 
 def end(process: ProcessId, timeout_seconds: float, first: signal.Signals = signal.SIGTERM) -> None:
-    """End the process and what it started: `first`, then SIGKILL to its whole group when the time is up. Ended already: nothing."""
+    """End the process with `first`, and with SIGKILL when the time is up; then what is left of its family. Ended already: nothing."""
     if not process.alive:
         _reap(process.pid)
         return
-    group = _group(process.pid)
+    # Looked up while it lives: afterwards nobody knows whose they were. Postgres' backends are in sessions of their own.
+    family = _descendants(process.pid)
     if first is signal.SIGKILL:
-        _signal_group(group, signal.SIGKILL)
+        _send([process, *family], signal.SIGKILL)
     else:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, first)
+        _send([process], first)
     if not wait_until(lambda: not process.alive, timeout_seconds):
-        _signal_group(group, signal.SIGKILL)
+        _send([process], signal.SIGKILL)
         wait_until(lambda: not process.alive, timeout_seconds)
-    elif first is not signal.SIGKILL:
-        # Helpers of the process that did not leave with it.
-        _signal_group(group, signal.SIGTERM)
+    _send(family, signal.SIGKILL)
     _reap(process.pid)
 
 
@@ -93,16 +91,33 @@ def wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:
     return True
 
 
-def _group(pid: int) -> int | None:
-    try:
-        group = os.getpgid(pid)
-    except ProcessLookupError:
-        return None
-    # Only a group of its own: never the one we are in.
-    return group if group == pid else None
+def _send(processes: Sequence[ProcessId], number: signal.Signals) -> None:
+    for process in processes:
+        if process.alive:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process.pid, number)
 
 
-def _signal_group(group: int | None, number: signal.Signals) -> None:
-    if group is not None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, number)
+def _descendants(pid: int) -> list[ProcessId]:
+    """All children of `pid`, and theirs."""
+    children: dict[int, list[int]] = {}
+    for child, parent in _parents():
+        children.setdefault(parent, []).append(child)
+    found, waiting = [], [pid]
+    while waiting:
+        for child in children.get(waiting.pop(), []):
+            waiting.append(child)
+            found.append(ProcessId(child, start_mark(child) or "gone"))
+    return found
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """(pid, parent's pid) of every process."""
+    if not Path("/proc/self").exists():
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False).stdout.split()
+        yield from zip(map(int, listed[::2]), map(int, listed[1::2]), strict=True)
+        return
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                yield int(folder.name), int((folder / "stat").read_text().rpartition(")")[2].split()[1])

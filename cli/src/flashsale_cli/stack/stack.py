@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGINT, SIGKILL, SIGTERM
 
 from flashsale_cli.stack import configs
 from flashsale_cli.stack.errors import StackError
@@ -22,6 +22,8 @@ SERVICES = tuple(MODULES)
 START_TIMEOUT_SECONDS = {"rabbitmq": 120.0}
 START_TIMEOUT_SECONDS_DEFAULT = 60.0
 STOP_TIMEOUT_SECONDS = 30.0
+# Postgres: SIGTERM would wait for every session to leave, SIGINT ends them (its manual, "Shutting Down the Server").
+STOP_SIGNALS = {"postgres": SIGINT}
 MIGRATE_TIMEOUT_SECONDS = 120
 GATEWAY_PORT = 8000
 Say = Callable[[str], None]
@@ -197,7 +199,7 @@ class Stack:
     def _end(self, state: State, name: str) -> None:
         process = state.processes.pop(name, None)
         if process is not None:
-            end(process, STOP_TIMEOUT_SECONDS, SIGTERM)
+            end(process, STOP_TIMEOUT_SECONDS, STOP_SIGNALS.get(name, SIGTERM))
 
     def _component(self, state: State, name: str) -> "Component":
         match name:
