@@ -110,7 +110,11 @@ class Relay:
             if perf_counter() >= claim_at:
                 await self._publish_all(exchange, await self._claim())
                 claim_at = perf_counter() + CLAIM_EVERY_SECONDS
-            await self._publish_all(exchange, await self._read(">"))
+            entries = await self._read(">")
+            await self._publish_all(exchange, entries)
+            if entries:
+                # Reading and forgetting are writes to Redis, and each is an fsync that orders wait for too: fewer, larger rounds.
+                await asyncio.sleep(self._settings.relay_linger_ms / 1000)
             if channel.is_closed:
                 raise ConnectionError("the broker closed the channel")
 
