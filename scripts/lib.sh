@@ -1,4 +1,11 @@
-# Shared by the scripts here: saying, failing, and installing packages. Sourced, not run.
+# shellcheck shell=bash
+# Shared by the scripts here: saying, failing, finding Python and uv, installing Debian packages. Sourced, not run.
+
+UV_VERSION=0.13.9
+UV_VERSION_MIN=0.5
+# Errors inside $(...) count too. The system's Python is used, never a downloaded one.
+shopt -s inherit_errexit
+export UV_PYTHON_DOWNLOADS=never
 
 say() { echo "· $*" >&2; }
 
@@ -7,16 +14,42 @@ fail() {
   exit 1
 }
 
-# The first Python that is new enough.
+# The first Python that is new enough, and really runs: a shim on PATH may stand for nothing.
 find_python() {
   local candidate
-  for candidate in python3 python3.13 python3.12 python3.11; do
+  for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
     if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
       command -v "$candidate"
       return 0
     fi
   done
   return 1
+}
+
+# A uv of the user's is used when it runs and is not too old; else one of our own, in .bootstrap. find_uv PYTHON
+find_uv() {
+  if uv_runs uv; then
+    command -v uv
+    return 0
+  fi
+  local own="$PWD/.bootstrap/uv"
+  if ! uv_runs "$own/bin/uv"; then
+    if ! "$1" -c 'import ensurepip, venv' 2>/dev/null; then
+      need_packages "Python's venv module" "$("$1" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+    fi
+    say "setting up uv $UV_VERSION in .bootstrap"
+    # Its output, errors too, must not end up in the answer.
+    "$1" -m venv --clear "$own" >&2
+    "$own/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$UV_VERSION" >&2
+  fi
+  echo "$own/bin/uv"
+}
+
+uv_runs() {
+  local version
+  version=$("$1" --version 2>/dev/null) || return 1
+  version=${version#uv }
+  [ "$(printf '%s\n' "$UV_VERSION_MIN" "${version%% *}" | sort -V | sed -n 1p)" = "$UV_VERSION_MIN" ]
 }
 
 as_root() {
@@ -30,22 +63,25 @@ need_packages() {
   command -v apt-get >/dev/null || fail "$what is missing; install it with your package manager (Debian's names: $*)"
   [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null || fail "$what is missing; as root: apt-get install $*"
   say "installing $what with apt-get: $*"
+  mkdir -p .bootstrap
+  local log=.bootstrap/apt.log
+  if ! (apt_install "$@") >"$log" 2>&1 </dev/null; then
+    tail -n 20 "$log" >&2
+    fail "apt-get could not install: $* (all of its output: $log)"
+  fi
+}
+
+# Runs in a subshell of its own, so that the trap is ours alone.
+apt_install() {
   # invoke-rc.d asks this file whether a package may start its service (Debian Policy 9.3.3): ours may not. Only if nobody else has one.
-  local policy=/usr/sbin/policy-rc.d ours=
+  local policy=/usr/sbin/policy-rc.d
   if [ ! -e "$policy" ]; then
-    ours=1
-    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
-    as_root chmod +x "$policy"
+    trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+    trap 'exit 130' INT TERM HUP
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" && as_root chmod 755 "$policy" || return 1
   fi
-  local status=0
-  {
-    as_root apt-get -qq update &&
-      as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@"
-  } >.apt.log 2>&1 </dev/null || status=$?
-  [ -z "$ours" ] || as_root rm -f "$policy"
-  if [ "$status" -ne 0 ]; then
-    tail -n 20 .apt.log >&2
-    fail "apt-get could not install: $*"
-  fi
-  rm -f .apt.log
+  # A foreign source that cannot be read need not concern us: the installation decides.
+  as_root apt-get -qq update || echo "apt-get update failed; trying with what is known"
+  as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+    apt-get -qq -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
 }

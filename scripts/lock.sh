@@ -3,7 +3,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
-uv=$(command -v uv || echo .bootstrap/uv/bin/uv)
+python=$(find_python) || fail "Python 3.11 or newer is needed"
+uv=$(find_uv "$python")
+export UV_PYTHON="$python"
 "$uv" lock --quiet --upgrade --exclude-newer "$(date -u -d '7 days ago' +%Y-%m-%d)"
-"$uv" export --quiet --frozen --no-header --no-annotate --all-packages --no-emit-workspace --format requirements.txt >requirements.lock
+# Beside it first: a lock is never half a lock.
+trap 'rm -f .requirements.new' EXIT
+"$uv" export --quiet --frozen --no-header --no-annotate --all-packages --no-emit-workspace --format requirements.txt >.requirements.new
+! grep -nE '://|^-' .requirements.new || fail "the export names addresses or options; a lock must not"
+mv .requirements.new requirements.lock
 say "requirements.lock has $(grep -c '==' requirements.lock) distributions"

@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
+VALKEY=.bootstrap/valkey
 
 missing=()
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || missing+=(redis-server)
@@ -17,30 +18,55 @@ if [ ${#missing[@]} -gt 0 ]; then
   need_packages "${missing[*]}" "${missing[@]}"
 fi
 
-# Valkey from Debian's backports, where the release itself has none: fetched with a source list of our own and unpacked, not installed.
+# Called as a condition, where set -e does not hold: each step says itself what its failure means.
+# Valkey 8 as Debian packages it, from the machine's own sources or else its mirror's backports: unpacked, not installed.
 fetch_valkey() {
-  command -v apt-get >/dev/null || return 1
-  local target=.bootstrap/valkey work codename mirror
+  command -v apt-get >/dev/null && command -v dpkg >/dev/null || return 1
+  local work
   work=$(mktemp -d)
-  mkdir -p "$work/lists/partial" "$work/debs"
-  codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m1 '/debian/*$') || return 1
-  echo "deb $mirror $codename-backports main" >"$work/sources.list"
-  local options=(-qq -o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists"
-    -o "Dir::Cache=$work" -o APT::Sandbox::User=root)
-  if (cd "$work/debs" && apt-get "${options[@]}" update && apt-get "${options[@]}" download valkey-server valkey-tools) >"$work/log" 2>&1; then
-    mkdir -p "$target"
-    for package in "$work"/debs/*.deb; do dpkg -x "$package" "$target"; done
+  # shellcheck disable=SC2064  # the folder of now
+  trap "rm -rf '$work'" EXIT
+  if ! from_own_sources "$work" >"$work/log" 2>&1; then
+    from_backports "$work" >>"$work/log" 2>&1 || return 1
   fi
-  rm -rf "$work"
-  "$target/usr/bin/valkey-server" --version >/dev/null 2>&1
+  mkdir -p "$VALKEY"
+  for package in "$work"/*.deb; do dpkg -x "$package" "$VALKEY"; done
+  # It needs the libraries Debian's Redis needs; where Redis came from elsewhere they may be missing.
+  "$VALKEY/usr/bin/valkey-server" --version >/dev/null 2>&1
 }
 
-if [ "${1:-}" = test ] && ! command -v valkey-server >/dev/null && [ ! -x .bootstrap/valkey/usr/bin/valkey-server ]; then
-  if fetch_valkey; then
-    say "Valkey unpacked for the tests: $(.bootstrap/valkey/usr/bin/valkey-server --version | cut -d' ' -f3)"
+from_own_sources() {
+  local candidate
+  candidate=$(LC_ALL=C apt-cache policy valkey-server | sed -n 's/^ *Candidate: \([0-9].*\)/\1/p')
+  [ -n "$candidate" ] && dpkg --compare-versions "$candidate" ge 8 || return 1
+  (cd "$1" && apt-get -qq download valkey-server valkey-tools)
+}
+
+# With a source list and lists of our own: the system's apt does not change.
+from_backports() {
+  local id codename mirror
+  id=$(. /etc/os-release && echo "${ID:-}")
+  codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+  [ "$id" = debian ] && [ -n "$codename" ] || return 1
+  # The mirror the machine takes the release itself from; not its security archive.
+  # shellcheck disable=SC2016  # apt's own variables
+  mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' | awk -v name="$codename" '$1 == name || $1 == "stable" { found = $2 } END { print found }')
+  [ -n "$mirror" ] || return 1
+  mkdir -p "$1/lists/partial" "$1/archives/partial"
+  local keyring=/usr/share/keyrings/debian-archive-keyring.gpg signed=
+  [ ! -r "$keyring" ] || signed="[signed-by=$keyring] "
+  echo "deb $signed$mirror $codename-backports main" >"$1/sources.list"
+  local options=(-qq -o "Dir::Etc::sourcelist=$1/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$1/lists" -o "Dir::Cache=$1"
+    -o APT::Sandbox::User=root -o Acquire::Languages=none)
+  (cd "$1" && apt-get "${options[@]}" update && apt-get "${options[@]}" download valkey-server valkey-tools)
+}
+
+if [ "${1:-}" = test ] && ! command -v valkey-server >/dev/null && ! "$VALKEY/usr/bin/valkey-server" --version >/dev/null 2>&1; then
+  rm -rf "$VALKEY"
+  if (fetch_valkey); then
+    say "Valkey unpacked for the tests: $("$VALKEY/usr/bin/valkey-server" --version | cut -d' ' -f3)"
   else
-    rm -rf .bootstrap/valkey
+    rm -rf "$VALKEY"
     say "no Valkey to be had for this machine: the tests run on Redis only"
   fi
 fi

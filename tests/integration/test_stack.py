@@ -1,22 +1,27 @@
 """The local stack in bad situations: each has a clear outcome, and no stranger is ever harmed."""
 
+import asyncio
 import os
 import signal
 import socket
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import aio_pika
+import asyncpg
 import pytest
 import redis
+import redis.asyncio
 
 from flashsale_cli.stack import INFRASTRUCTURE, Stack, StackError, binaries, processes
 from flashsale_cli.stack import stack as stack_module
 from flashsale_cli.stack.processes import ProcessId, wait_until
 from flashsale_cli.stack.state import load, save
+from flashsale_core import topology
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +56,87 @@ def test_env_file_has_the_promised_variables_and_is_private(servers: Stack) -> N
     assert (names >= promised, stat.S_IMODE(path.stat().st_mode)) == (True, 0o600)
 
 
+def write(servers: Stack, name: str, word: str) -> None:
+    asyncio.run(WRITERS[name](servers.env(), word))
+
+
+def read(servers: Stack, name: str) -> str:
+    return asyncio.run(READERS[name](servers.env()))
+
+
+async def write_redis(env: Mapping[str, str], word: str) -> None:
+    async with redis.asyncio.from_url(env["REDIS_URL"]) as client:
+        await client.set("kept", word)
+
+
+async def read_redis(env: Mapping[str, str]) -> str:
+    async with redis.asyncio.from_url(env["REDIS_URL"], decode_responses=True) as client:
+        return str(await client.get("kept"))
+
+
+async def write_rabbitmq(env: Mapping[str, str], word: str) -> None:
+    async with await aio_pika.connect(env["AMQP_URL"]) as connection:
+        channel = await connection.channel(publisher_confirms=True)
+        message = aio_pika.Message(word.encode(), delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+        await channel.default_exchange.publish(message, topology.UNROUTED_QUEUE)
+
+
+async def read_rabbitmq(env: Mapping[str, str]) -> str:
+    async with await aio_pika.connect(env["AMQP_URL"]) as connection:
+        queue = await (await connection.channel()).get_queue(topology.UNROUTED_QUEUE)
+        message = await queue.get()
+        assert message is not None
+        await message.ack()
+        return message.body.decode()
+
+
+async def write_postgres(env: Mapping[str, str], word: str) -> None:
+    connection = await asyncpg.connect(env["DATABASE_URL"])
+    await connection.execute("create table if not exists kept (word text)")
+    await connection.execute("insert into kept values ($1)", word)
+    await connection.close()
+
+
+async def read_postgres(env: Mapping[str, str]) -> str:
+    connection = await asyncpg.connect(env["DATABASE_URL"])
+    word = await connection.fetchval("select word from kept")
+    await connection.execute("drop table kept")
+    await connection.close()
+    return str(word)
+
+
+WRITERS = {"redis": write_redis, "rabbitmq": write_rabbitmq, "postgres": write_postgres}
+READERS = {"redis": read_redis, "rabbitmq": read_rabbitmq, "postgres": read_postgres}
+
+
 @pytest.mark.parametrize("name", INFRASTRUCTURE)
-def test_killed_server_comes_back_on_its_port(servers: Stack, name: str) -> None:
+def test_killed_server_comes_back_on_its_port_with_its_data(servers: Stack, name: str) -> None:
+    before = servers.env()
+    write(servers, name, "still here")
     servers.kill(name)
     assert running(servers) == set(INFRASTRUCTURE) - {name}
-    before = servers.env()
     assert servers.up(services=False)
-    assert (running(servers), servers.env()) == (set(INFRASTRUCTURE), before)
+    assert (running(servers), servers.env(), read(servers, name)) == (set(INFRASTRUCTURE), before, "still here")
+
+
+def test_nothing_listens_beyond_this_machine(servers: Stack) -> None:
+    state = load(servers.home)
+    assert state is not None
+    ports = {state.ports.redis, state.ports.amqp, state.ports.epmd, state.ports.dist, state.ports.postgres}
+    listens = [(port, address) for address, port in listeners() if port in ports]
+    assert ({port for port, _ in listens}, {address for _, address in listens} - LOOPBACK) == (ports, set())
+
+
+# proc(5), net/tcp: addresses in hexadecimal, each 32-bit word in the machine's byte order.
+LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
+LISTEN = "0A"
+
+
+def listeners() -> list[tuple[str, int]]:
+    tables = [path.read_text() for name in ("tcp", "tcp6") if (path := Path("/proc/net") / name).exists()]
+    rows = [line.split() for table in tables for line in table.splitlines()[1:]]
+    pairs = [row[1].split(":") for row in rows if row[3] == LISTEN]
+    return [(address, int(port, 16)) for address, port in pairs]
 
 
 def test_reused_pid_of_a_stranger_is_left_alone(servers: Stack) -> None:
@@ -77,16 +156,17 @@ def test_reused_pid_of_a_stranger_is_left_alone(servers: Stack) -> None:
         stranger.wait()
 
 
-def test_server_that_hangs_is_started_again(servers: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", INFRASTRUCTURE)
+def test_server_that_hangs_is_started_again(servers: Stack, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack_module, "STOP_TIMEOUT_SECONDS", 0.5)
     said: list[str] = []
     stack = Stack(servers.home, say=said.append)
-    (pid,) = [status.pid for status in stack.status() if status.name == "redis"]
+    write(servers, name, "still here")
+    (pid,) = [status.pid for status in stack.status() if status.name == name]
     assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
+    os.killpg(pid, signal.SIGSTOP)
     assert stack.up(services=False)
-    assert "redis runs but does not answer: starting it again" in said
-    assert store(stack).ping()
+    assert (f"{name} runs but does not answer: starting it again" in said, read(servers, name)) == (True, "still here")
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
@@ -114,15 +194,51 @@ def test_two_ups_at_once_do_not_interleave(servers: Stack) -> None:
     assert sorted(started) == [False, True]
 
 
-def test_taken_gateway_port_is_said_at_once_and_nothing_is_started(servers: Stack) -> None:
+def test_taken_gateway_port_is_said_at_once_and_nothing_is_started(servers: Stack, tmp_path: Path) -> None:
     before = running(servers)
+    fresh = Stack(tmp_path / "home")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(StackError, match=f"{port} is taken.*--gateway-port"):
             servers.up(gateway_port=port)
-    assert running(servers) == before
+        with pytest.raises(StackError, match=f"{port} is taken"):
+            fresh.up(gateway_port=port)
+    assert (running(servers), running(fresh), processes_of(fresh.home)) == (before, set(), [])
+
+
+def test_broker_that_does_not_get_ready_is_told_and_all_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(stack_module.START_TIMEOUT_SECONDS, "rabbitmq", 0.5)
+    stack = Stack(tmp_path / "home")
+    with pytest.raises(StackError, match=r"rabbitmq is not ready after 0 s; its log .*/log/rabbitmq\.log ends"):
+        stack.up(services=False)
+    assert running(stack) == set()
+    assert wait_until(lambda: processes_of(stack.home) == [], 5), processes_of(stack.home)
+    assert not stack.down()
+
+
+def test_broker_that_ends_while_it_starts_is_told_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flashsale_cli.stack.servers.configs.rabbitmq_conf", lambda *_: "listeners.tcp.1 = nonsense\n")
+    stack = Stack(tmp_path / "home")
+    with pytest.raises(
+        StackError, match=r"(?s)rabbitmq ended while it started; its log .*/log/rabbitmq\.log ends:.*failed_to_prepare_configuration"
+    ):
+        stack.up(services=False)
+    assert running(stack) == set()
+    assert wait_until(lambda: processes_of(stack.home) == [], 5), processes_of(stack.home)
+
+
+def processes_of(home: Path) -> list[str]:
+    """Whatever runs with the home in its command line or environment."""
+    return [found for folder in Path("/proc").glob("[0-9]*") if str(home) in (found := told_by(folder))]
+
+
+def told_by(process: Path) -> str:
+    try:
+        return f"{process.name} {(process / 'cmdline').read_text(errors='replace')} {(process / 'environ').read_text(errors='replace')}"
+    except OSError:
+        return ""
 
 
 def test_service_that_ends_at_once_is_told_with_its_log(servers: Stack) -> None:

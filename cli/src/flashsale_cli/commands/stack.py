@@ -7,10 +7,10 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from flashsale_cli.stack import Stack, StackError
-from flashsale_cli.stack.stack import GATEWAY_PORT, Status
+from flashsale_cli.stack.stack import Status
 
 app = typer.Typer(no_args_is_help=True, help="Private Redis, RabbitMQ and Postgres, and the services, on this machine.")
 Home = Annotated[Path, typer.Option(help="Folder of the stack: data, logs, state and the env file.")]
@@ -23,8 +23,11 @@ _err = Console(stderr=True)
 def up(
     home: Home = HOME,
     gateway_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of the gateway on 127.0.0.1; 0 takes a free one.")
-    ] = GATEWAY_PORT,
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port of the gateway on 127.0.0.1; 0 takes a free one. Default: the one it had, at first 8000."
+        ),
+    ] = None,
     services: Annotated[bool, typer.Option(help="Start the services too, not only the servers.")] = True,
     redis_server: Annotated[str, typer.Option(help="redis-server, valkey-server or a path; default: what is installed.")] = "",
 ) -> None:
@@ -62,7 +65,7 @@ def status(home: Home = HOME, as_json: Annotated[bool, typer.Option("--json", he
 
 
 def _table(found: list[Status]) -> Table:
-    table = Table("component", "state", "pid", "address", "log")
+    table = Table("component", "state", "pid", "address", Column("log", overflow="fold"))
     for one in found:
         state = "[green]running[/]" if one.running else "[red]not running[/]"
         table.add_row(one.name, state, str(one.pid or ""), one.address, str(one.log))

@@ -2,12 +2,14 @@
 
 from flashsale_cli.stack.state import HOST, State
 
+LOOPBACK_TUPLE = "{" + HOST.replace(".", ",") + "}"
+
 
 def redis_conf(state: State, data: str) -> str:
     return f"""bind {HOST}
 port {state.ports.redis}
 requirepass {state.secrets.redis}
-dir {data}
+dir {_redis_quoted(data)}
 daemonize no
 tcp-backlog 4096
 maxclients 10000
@@ -16,6 +18,11 @@ appendfsync always
 save ""
 maxmemory-policy noeviction
 """
+
+
+def _redis_quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def rabbitmq_conf(state: State, definitions: str) -> str:
@@ -51,7 +58,8 @@ def rabbitmq_env(state: State, home: str, base: dict[str, str]) -> dict[str, str
         "ERL_EPMD_PORT": str(state.ports.epmd),
         "ERL_EPMD_ADDRESS": HOST,
         # An idle broker must not spin on the cores the sale needs; no dump of gigabytes when it is killed.
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",
+        # Erlang's own port would else listen on every interface of the machine: its address is told as an Erlang tuple.
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {LOOPBACK_TUPLE}",
         "ERL_CRASH_DUMP_SECONDS": "0",
         "LANG": "C.UTF-8",
     }

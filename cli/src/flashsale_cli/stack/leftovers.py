@@ -1,6 +1,7 @@
 """Processes a component left behind when its first process died: a broker without its launcher, a Postgres backend in a long query.
 
-They hold ports and data, so nothing may start beside them. They are told from strangers by what only ours have, and only where /proc says it.
+They hold ports and data, so nothing may start beside them. They are told from strangers by what only ours
+have, and only where /proc says it.
 """
 
 from collections.abc import Callable, Iterator

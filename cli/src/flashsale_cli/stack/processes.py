@@ -11,6 +11,8 @@ from pathlib import Path
 
 POLL_SECONDS = 0.05
 REAP_TIMEOUT_SECONDS = 5.0
+# In the environment of all that `spawn` starts, and of what that starts in turn: which component of which home it belongs to.
+MARK = "FLASHSALE_STACK_COMPONENT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,15 @@ def start_mark(pid: int) -> str | None:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None if Path("/proc/self").exists() else _start_mark_by_ps(pid)
-    # proc(5): the name in parentheses may hold anything, so count from its end; state is field 3, start time field 22.
+    return start_mark_in(stat)
+
+
+def start_mark_in(stat: str) -> str | None:
+    """The start time in a /proc/<pid>/stat line; None for remains. One whose first thread alone has ended still lives."""
+    # proc(5): the name in parentheses may hold anything, so count from its end; state is field 3, threads field 20, start time field 22.
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else fields[19]
+    state, threads, started = fields[0], int(fields[17]), fields[19]
+    return None if state == "X" or (state == "Z" and threads <= 1) else started
 
 
 def _start_mark_by_ps(pid: int) -> str | None:
@@ -42,14 +50,24 @@ def _start_mark_by_ps(pid: int) -> str | None:
 
 
 def spawn(command: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path) -> ProcessId:
-    """Start `command` in a session of its own, so that it outlives us and can be ended as a group."""
+    """Start `command` in a session of its own, so that it outlives us, marked as the one that logs to `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         process = subprocess.Popen(  # it is meant to outlive us
-            command, env=dict(env), stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd, start_new_session=True
+            command, env={**env, MARK: str(log)}, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd, start_new_session=True
         )
     _children[process.pid] = process
     return ProcessId(process.pid, start_mark(process.pid) or "gone")
+
+
+def run(command: Sequence[str], env: Mapping[str, str], cwd: Path, timeout_seconds: float) -> "subprocess.CompletedProcess[str]":
+    """Run `command` to its end. Out of time is a failure like any other, said in its stderr."""
+    try:
+        return subprocess.run(
+            command, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=timeout_seconds
+        )
+    except subprocess.TimeoutExpired as expired:
+        return subprocess.CompletedProcess(command, -signal.SIGKILL, "", f"not done after {expired.timeout:.0f} s")
 
 
 # Children of this very process; one that ends stays a zombie until it is waited for.
@@ -80,6 +98,12 @@ def end(process: ProcessId, timeout_seconds: float, first: signal.Signals = sign
         wait_until(lambda: not process.alive, timeout_seconds)
     _send(family, signal.SIGKILL)
     _reap(process.pid)
+
+
+def end_all(processes: Sequence[ProcessId], timeout_seconds: float) -> None:
+    """SIGKILL to each: for what outlived the process that would have ended it in order."""
+    _send(processes, signal.SIGKILL)
+    wait_until(lambda: not any(process.alive for process in processes), timeout_seconds)
 
 
 def wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:

@@ -1,4 +1,4 @@
-"""How each server is laid out on disk, started, and known to be ready. One class per server, all with the same three methods."""
+"""How each server is laid out on disk, started, known to be ready, and what it may leave behind. Each class has the same methods."""
 
 import hashlib
 import os
@@ -12,14 +12,15 @@ from pathlib import Path
 
 import msgspec
 
-from flashsale_cli.stack import binaries, configs
+from flashsale_cli.stack import binaries, configs, leftovers
 from flashsale_cli.stack.errors import StackError
-from flashsale_cli.stack.processes import ProcessId, end, spawn, wait_until
+from flashsale_cli.stack.processes import ProcessId, end, run, spawn, wait_until
 from flashsale_cli.stack.state import HOST, State, port_taken
 from flashsale_core import topology
 
 PROBE_TIMEOUT_SECONDS = 2.0
 INITDB_TIMEOUT_SECONDS = 120
+QUERY_TIMEOUT_SECONDS = 30
 WINDOWS = (5, *topology.WINDOWS_DEFAULT)
 
 
@@ -44,6 +45,9 @@ class RedisServer:
     def address(self) -> str:
         return f"{HOST}:{self._state.ports.redis}"
 
+    def leftovers(self, log: Path) -> list[ProcessId]:
+        return leftovers.marked(log)
+
 
 class RabbitServer:
     name = "rabbitmq"
@@ -52,14 +56,18 @@ class RabbitServer:
         self._home, self._state, self._root = home / "rabbitmq", state, home
 
     def start(self, log: Path) -> ProcessId:
+        if "'" in str(self._home):
+            raise StackError(
+                f"RabbitMQ's own scripts fail in a folder with an apostrophe in its name ({self._home}); choose another with --home"
+            )
         for folder in (self._home / "data", self._home / "log"):
             folder.mkdir(parents=True, exist_ok=True)
         hashed = topology.password_hash(self._state.secrets.amqp)
         definitions = msgspec.json.encode(topology.definitions("flashsale", hashed, WINDOWS))
         path = _private(self._home / "definitions.json", definitions.decode())
-        _private(self._home / "rabbitmq.conf", configs.rabbitmq_conf(self._state, str(path)))
+        _private(self._home / "rabbitmq.conf", configs.rabbitmq_conf(self._state, path.name))
         (self._home / "enabled_plugins").write_text("[].\n")
-        self._start_epmd(log)
+        self._start_epmd(log.with_name("epmd.log"))
         return spawn([binaries.rabbitmq_server()], self._env(), log, self._home)
 
     def ready(self) -> bool:
@@ -71,6 +79,9 @@ class RabbitServer:
 
     def address(self) -> str:
         return f"{HOST}:{self._state.ports.amqp}"
+
+    def leftovers(self, log: Path) -> list[ProcessId]:
+        return leftovers.marked(log)
 
     def _start_epmd(self, log: Path) -> None:
         """Erlang's port mapper, one of our own on its own port: the system's may belong to another broker."""
@@ -95,7 +106,7 @@ class PostgresServer:
         data = self._data()
         if not (data / "PG_VERSION").exists():
             self._initialise(data)
-        # A killed server leaves its pid file behind; it refuses to start only while that pid is alive, and it may be a stranger's.
+        # A killed server leaves its pid file behind, and the pid may be a stranger's by now. None of ours is left: the stack saw to that.
         (data / "postmaster.pid").unlink(missing_ok=True)
         return spawn([*_as_user(), binaries.postgres("postgres"), "-D", str(data)], _plain_env(), log, data)
 
@@ -103,10 +114,13 @@ class PostgresServer:
         # SSLRequest (PostgreSQL protocol, section "Message Formats"): a server that accepts connections answers N or S.
         if _ask(self._state.ports.postgres, struct.pack("!ii", 8, 80877103), 1) not in (b"N", b"S"):
             return False
-        return subprocess.run(self._psql("select 1", "postgres"), env=self._psql_env(), capture_output=True, check=False).returncode == 0
+        return self._psql("select 1").returncode == 0
 
     def address(self) -> str:
         return f"{HOST}:{self._state.ports.postgres}"
+
+    def leftovers(self, _log: Path) -> list[ProcessId]:
+        return leftovers.postgres_of(Path(self._state.postgres_data)) if self._state.postgres_data else []
 
     def create_database(self) -> None:
         exists = self._query("select 1 from pg_database where datname = 'flashsale'")
@@ -134,10 +148,10 @@ class PostgresServer:
             shutil.chown(password, user)
         options = ["--username=flashsale", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
         command = [*_as_user(), binaries.postgres("initdb"), f"--pgdata={data}", f"--pwfile={password}", *options]
-        done = subprocess.run(
-            command, env=_plain_env(), cwd=data, capture_output=True, text=True, check=False, timeout=INITDB_TIMEOUT_SECONDS
-        )
-        password.unlink()
+        try:
+            done = run(command, _plain_env(), data, INITDB_TIMEOUT_SECONDS)
+        finally:
+            password.unlink()
         if done.returncode != 0:
             shutil.rmtree(data, ignore_errors=True)
             raise StackError(f"initdb failed: {done.stderr.strip()}")
@@ -145,17 +159,15 @@ class PostgresServer:
             conf.write(configs.postgres_conf(self._state))
 
     def _query(self, sql: str) -> str:
-        done = subprocess.run(self._psql(sql, "postgres"), env=self._psql_env(), capture_output=True, text=True, check=False)
+        done = self._psql(sql)
         if done.returncode != 0:
             raise StackError(f"Postgres refused `{sql}`: {done.stderr.strip()}")
         return done.stdout
 
-    def _psql(self, sql: str, database: str) -> list[str]:
-        options = ["-X", "-q", "-A", "-t", "-h", HOST, "-p", str(self._state.ports.postgres), "-U", "flashsale", "-d", database]
-        return [binaries.postgres("psql"), *options, "-c", sql]
-
-    def _psql_env(self) -> dict[str, str]:
-        return _plain_env() | {"PGPASSWORD": self._state.secrets.postgres, "PGCONNECT_TIMEOUT": "3"}
+    def _psql(self, sql: str) -> "subprocess.CompletedProcess[str]":
+        options = ["-X", "-q", "-A", "-t", "-h", HOST, "-p", str(self._state.ports.postgres), "-U", "flashsale", "-d", "postgres"]
+        env = _plain_env() | {"PGPASSWORD": self._state.secrets.postgres, "PGCONNECT_TIMEOUT": "3"}
+        return run([binaries.postgres("psql"), *options, "-c", sql], env, self._home, QUERY_TIMEOUT_SECONDS)
 
 
 Server = RedisServer | RabbitServer | PostgresServer

@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from flashsale_cli.stack import configs
+from flashsale_cli.stack import configs, leftovers
 from flashsale_cli.stack.errors import StackError
 from flashsale_cli.stack.processes import ProcessId, spawn, wait_until
 from flashsale_cli.stack.state import HOST, State, port_taken
@@ -42,6 +42,9 @@ class Service:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
+
+    def leftovers(self, log: Path) -> list[ProcessId]:
+        return leftovers.marked(log)
 
     def address(self) -> str:
         return f"{HOST}:{self._port}"

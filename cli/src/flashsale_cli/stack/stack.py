@@ -3,19 +3,18 @@
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGINT, SIGKILL, SIGTERM
+from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
 from flashsale_cli.stack import configs
 from flashsale_cli.stack.errors import StackError
-from flashsale_cli.stack.processes import end, wait_until
+from flashsale_cli.stack.processes import end, end_all, run, wait_until
 from flashsale_cli.stack.servers import PostgresServer, RabbitServer, RedisServer, end_epmd
 from flashsale_cli.stack.services import MODULES, Service
-from flashsale_cli.stack.state import HOST, State, load, locked, new_state, port_taken, save
+from flashsale_cli.stack.state import GATEWAY_PORT, HOST, State, gateway_port_of, load, locked, new_state, port_taken, save
 
 INFRASTRUCTURE = ("redis", "rabbitmq", "postgres")
 SERVICES = tuple(MODULES)
@@ -25,7 +24,6 @@ STOP_TIMEOUT_SECONDS = 30.0
 # Postgres: SIGTERM would wait for every session to leave, SIGINT ends them (its manual, "Shutting Down the Server").
 STOP_SIGNALS = {"postgres": SIGINT}
 MIGRATE_TIMEOUT_SECONDS = 120
-GATEWAY_PORT = 8000
 Say = Callable[[str], None]
 
 
@@ -59,24 +57,27 @@ class Stack:
         self,
         *,
         services: bool = True,
-        gateway_port: int = GATEWAY_PORT,
+        gateway_port: int | None = None,
         redis_server: str = "",
         extra_env: Mapping[str, str] | None = None,
     ) -> bool:
-        """Start what is not running and wait until all of it is ready. False when everything was. `gateway_port` 0 takes a free one.
+        """Start what is not running and wait until all of it is ready. False when everything was.
 
-        If anything fails, what this call started is ended again.
+        `gateway_port` None keeps the one it had, at first 8000; 0 takes a free one.
+
+        If anything fails or is interrupted, what this call started is ended again.
         """
         with locked(self.home):
-            state = load(self.home) or new_state(gateway_port)
+            state = load(self.home) or new_state(GATEWAY_PORT if gateway_port is None else gateway_port)
             self._choose(state, gateway_port, redis_server, extra_env)
             names = (*INFRASTRUCTURE, *SERVICES) if services else INFRASTRUCTURE
             started: list[str] = []
             try:
                 self._refuse_taken_port(state, names)
                 for name in names:
-                    if self._start(state, name):
+                    if not self._answers(state, name):
                         started.append(name)
+                        self._start(state, name)
                     if name == INFRASTRUCTURE[-1]:
                         self._prepare(state, started)
             except BaseException:
@@ -96,9 +97,11 @@ class Stack:
             state = load(self.home)
             if state is None:
                 return False
-            running = [name for name in (*INFRASTRUCTURE, *SERVICES) if _alive(state, name)]
-            for name in reversed(running):
-                self._say(f"stopping {name}")
+            names = (*INFRASTRUCTURE, *SERVICES)
+            running = [name for name in names if _alive(state, name)]
+            for name in reversed(names):
+                if name in running:
+                    self._say(f"stopping {name}")
                 self._end(state, name)
             end_epmd(state)
             if keep_data:
@@ -110,7 +113,9 @@ class Stack:
     def start(self, name: str) -> None:
         """Start one component again, on its ports and data."""
         with locked(self.home):
-            self._start(self._state(), name)
+            state = self._state()
+            if not self._answers(state, name):
+                self._start(state, name)
 
     def stop(self, name: str) -> None:
         with locked(self.home):
@@ -122,9 +127,7 @@ class Stack:
         """End one component as a crash would: SIGKILL, no chance to say goodbye."""
         with locked(self.home):
             state = self._state()
-            process = state.processes.pop(name, None)
-            if process is not None:
-                end(process, STOP_TIMEOUT_SECONDS, SIGKILL)
+            self._end(state, name, SIGKILL)
             save(self.home, state)
 
     def restart(self, name: str) -> None:
@@ -147,9 +150,9 @@ class Stack:
         states = self.status()
         return bool(states) and all(status.running for status in states)
 
-    def _choose(self, state: State, gateway_port: int, redis_server: str, extra_env: Mapping[str, str] | None) -> None:
-        if not _alive(state, "gateway") and gateway_port:
-            state.ports.gateway = gateway_port
+    def _choose(self, state: State, wanted_port: int | None, redis_server: str, extra_env: Mapping[str, str] | None) -> None:
+        if not _alive(state, "gateway"):
+            state.ports.gateway = gateway_port_of(state.ports.gateway, wanted_port)
         if not _alive(state, "redis") and redis_server:
             state.redis_server = redis_server
         if extra_env is not None:
@@ -161,18 +164,18 @@ class Stack:
             port = state.ports.gateway
             raise StackError(f"{HOST}:{port} is taken: end what listens there, or choose another port with --gateway-port (0: a free one)")
 
-    def _start(self, state: State, name: str) -> bool:
+    def _answers(self, state: State, name: str) -> bool:
+        return _alive(state, name) and self._component(state, name).ready()
+
+    def _start(self, state: State, name: str) -> None:
         component, log = self._component(state, name), self._log(name)
-        if _alive(state, name) and component.ready():
-            return False
         if _alive(state, name):
             self._say(f"{name} runs but does not answer: starting it again")
-            self._end(state, name)
+        self._end(state, name)
         self._say(f"starting {name} on {component.address()}")
         state.processes[name] = component.start(log)
         save(self.home, state)
         self._wait_ready(state, name, component, log)
-        return True
 
     def _wait_ready(self, state: State, name: str, component: "Component", log: Path) -> None:
         timeout_seconds = START_TIMEOUT_SECONDS.get(name, START_TIMEOUT_SECONDS_DEFAULT)
@@ -187,19 +190,18 @@ class Stack:
         """The database and its schema. Topology is loaded by the broker itself."""
         PostgresServer(self.home, state).create_database()
         env = Service("gateway", self._root, state).env()
-        command = [sys.executable, "-m", "flashsale_cli", "migrate"]
-        done = subprocess.run(
-            command, env=env, cwd=self._root, capture_output=True, text=True, check=False, timeout=MIGRATE_TIMEOUT_SECONDS
-        )
+        done = run([sys.executable, "-m", "flashsale_cli", "migrate"], env, self._root, MIGRATE_TIMEOUT_SECONDS)
         if done.returncode != 0:
             raise StackError(f"flashsale migrate failed:\n{(done.stdout + done.stderr).strip()}")
         if "postgres" in started:
             self._say("ledger schema is up to date")
 
-    def _end(self, state: State, name: str) -> None:
+    def _end(self, state: State, name: str, first: Signals | None = None) -> None:
         process = state.processes.pop(name, None)
         if process is not None:
-            end(process, STOP_TIMEOUT_SECONDS, STOP_SIGNALS.get(name, SIGTERM))
+            end(process, STOP_TIMEOUT_SECONDS, first or STOP_SIGNALS.get(name, SIGTERM))
+        # Its first process may have been ended by somebody else, and what that had started lives on.
+        end_all(self._component(state, name).leftovers(self._log(name)), STOP_TIMEOUT_SECONDS)
 
     def _component(self, state: State, name: str) -> "Component":
         match name:

@@ -1,14 +1,17 @@
 """What the stack remembers between commands: ports, secrets, and the processes it started. One JSON file in the home."""
 
 import base64
+import os
 import random
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 from itertools import islice
+from os.path import samestat
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 
@@ -18,6 +21,7 @@ from flashsale_cli.stack.processes import ProcessId, wait_until
 LOCK_TIMEOUT_SECONDS = 180.0
 HOST = "127.0.0.1"
 PORTS = (20_000, 32_000)
+GATEWAY_PORT = 8000
 
 
 class Ports(msgspec.Struct):
@@ -54,6 +58,15 @@ def new_state(gateway_port: int) -> State:
     redis, amqp, epmd, dist, postgres, free, order_worker, timeout_worker = free_ports(8)
     ports = Ports(redis, amqp, epmd, dist, postgres, gateway_port or free, order_worker, timeout_worker)
     return State(ports, new_secrets())
+
+
+def gateway_port_of(kept: int, wanted: int | None) -> int:
+    """`wanted`, or the one it had when that is None; 0 moves off a port only when it is taken."""
+    if wanted is None:
+        return kept
+    if wanted == 0:
+        return kept if not port_taken(kept) else free_ports(1)[0]
+    return wanted
 
 
 def new_secrets() -> Secrets:
@@ -100,16 +113,28 @@ def save(home: Path, state: State) -> None:
 @contextmanager
 def locked(home: Path) -> Iterator[None]:
     """One command at a time per home. Raises StackError when another holds it too long."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as handle:
+    with ExitStack() as held:
 
         def try_lock() -> bool:
-            try:
-                flock(handle, LOCK_EX | LOCK_NB)
-            except OSError:
-                return False
-            return True
+            handle = _try_lock(home)
+            if handle is not None:
+                held.enter_context(handle)
+            return handle is not None
 
         if not wait_until(try_lock, LOCK_TIMEOUT_SECONDS):
             raise StackError(f"another flashsale stack command has held {home / 'lock'} for {LOCK_TIMEOUT_SECONDS:.0f} s")
         yield
+
+
+def _try_lock(home: Path) -> TextIO | None:
+    home.mkdir(parents=True, exist_ok=True)
+    handle = (home / "lock").open("w")
+    try:
+        flock(handle, LOCK_EX | LOCK_NB)
+        # A `down` that held it may have removed the folder meanwhile: a lock nobody else can see is none.
+        if samestat(os.fstat(handle.fileno()), (home / "lock").stat()):
+            return handle
+    except OSError:
+        pass
+    handle.close()
+    return None
