@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import jsonschema
 import pytest
 
+from flashsale_cli.stack import Stack
 from tests.integration.client import JSON, Answer, Client
 
 PROBLEM = "application/problem+json"
@@ -297,3 +298,16 @@ def test_probes_metrics_and_documents_answer(client: Client, document: Any, sale
     scraped = client.get("/metrics").raw.decode()
     assert 'flashsale_orders_total{outcome="accepted"}' in scraped
     assert 'flashsale_sale_stock_units{sale="' in scraped
+
+
+def test_body_that_never_comes_is_given_up_and_a_client_that_leaves_is_forgotten(stack: Stack, client: Client) -> None:
+    address = urlsplit(client.env["FLASHSALE_URL"])
+    head = b"POST /order HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{"
+    with socket.create_connection((str(address.hostname), address.port), 10) as leaves:
+        leaves.sendall(head)
+    with socket.create_connection((str(address.hostname), address.port), 20) as waits:
+        waits.sendall(head)
+        assert b" 408 " in waits.recv(4096).split(b"\r\n")[0]
+    log = (stack.home / "log" / "gateway.log").read_text()
+    assert "Exception in ASGI application" not in log
+    assert "order.failed" not in log

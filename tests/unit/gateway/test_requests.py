@@ -55,7 +55,7 @@ def test_wrong_order_field_is_named(field: str, value: Any) -> None:
     assert refusal(read_order, body(ORDER | {field: value})) == ("bad_request", field)
 
 
-@pytest.mark.parametrize("field", ["userId", "productId"])
+@pytest.mark.parametrize("field", ["userId", "productId", "quantity"])
 def test_missing_order_field_is_named(field: str) -> None:
     assert refusal(read_order, body({name: value for name, value in ORDER.items() if name != field})) == ("bad_request", field)
 
@@ -68,6 +68,12 @@ def test_wrong_stock_field_is_named(field: str, value: Any) -> None:
 @pytest.mark.parametrize(("field", "value"), WRONG_DATA)
 def test_wrong_payment_field_is_named(field: str, value: Any) -> None:
     assert refusal(read_webhook, body(PAYMENT | {"data": {**PAYMENT["data"], field: value}})) == ("bad_request", f"data.{field}")  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("field", ["orderId", "paymentId", "amountMinor", "currency"])
+def test_missing_payment_field_is_named(field: str) -> None:
+    data = {name: value for name, value in PAYMENT["data"].items() if name != field}  # type: ignore[attr-defined]
+    assert refusal(read_webhook, body(PAYMENT | {"data": data})) == ("bad_request", f"data.{field}")
 
 
 @pytest.mark.parametrize(("field", "value"), [("type", "payment.refunded"), ("timestamp", "now"), ("data", []), ("more", 1)])

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from standardwebhooks.webhooks import Webhook
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -122,9 +122,14 @@ def _on_http(_: Request, error: Exception) -> Response:
     return response
 
 
+def _on_gone(_: Request, __: Exception) -> Response:
+    """The client left before its body was whole: nobody reads this answer."""
+    return Problem("bad_request").response()
+
+
 def _on_fault(request: Request, error: Exception) -> Response:
     log.error("request.failed", extra={"path": request.url.path}, exc_info=error)
     return Problem("internal").response()
 
 
-_HANDLERS = {Problem: _on_problem, HTTPException: _on_http, Exception: _on_fault}
+_HANDLERS = {Problem: _on_problem, ClientDisconnect: _on_gone, HTTPException: _on_http, Exception: _on_fault}

@@ -1,5 +1,6 @@
 """Request bodies and headers straight from ASGI: bounded, and of the right kind."""
 
+import asyncio
 import re
 
 from starlette.requests import ClientDisconnect
@@ -7,6 +8,7 @@ from starlette.types import Receive, Scope
 
 from flashsale_core.ids import REQUEST_ID_PATTERN
 from flashsale_gateway.problems import Problem
+from flashsale_gateway.settings import Settings
 
 _REQUEST_ID = re.compile(REQUEST_ID_PATTERN)
 
@@ -33,10 +35,10 @@ def two_headers(scope: Scope, first: bytes, second: bytes) -> tuple[bytes | None
     return one, two
 
 
-async def read_json(scope: Scope, receive: Receive, bytes_max: int) -> bytes:
-    """The body of a JSON request. Raises Problem when the media type is another or the body is larger than `bytes_max`."""
+async def read_json(scope: Scope, receive: Receive, settings: Settings) -> bytes:
+    """The body of a JSON request. Raises Problem when the media type is another, or the body is too large or too slow."""
     require_json(header(scope, b"content-type"))
-    return await read(receive, bytes_max)
+    return await read(receive, settings)
 
 
 def require_json(media_type: bytes | None) -> None:
@@ -45,20 +47,29 @@ def require_json(media_type: bytes | None) -> None:
         raise Problem("unsupported_media_type", field="Content-Type")
 
 
-async def read(receive: Receive, bytes_max: int) -> bytes:
-    """The body, at most `bytes_max` long. Counted as it arrives: a declared length may be missing or wrong."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body"):
-        chunks = [body]
-        size = len(body)
-        while message.get("more_body") and size <= bytes_max:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-        body = b"".join(chunks)
-    if len(body) > bytes_max:
-        raise Problem("body_too_large", f"At most {bytes_max} bytes")
+async def read(receive: Receive, settings: Settings) -> bytes:
+    """The body, at most `body_bytes_max` long and `body_timeout_seconds` slow.
+
+    Counted as it arrives: a declared length may be missing or wrong. Raises Problem; ClientDisconnect when nobody waits for the answer.
+    """
+    try:
+        async with asyncio.timeout(settings.body_timeout_seconds):
+            body = await _receive_all(receive, settings.body_bytes_max)
+    except TimeoutError:
+        raise Problem("request_timeout", f"Send it within {settings.body_timeout_seconds:g} s") from None
+    if len(body) > settings.body_bytes_max:
+        raise Problem("body_too_large", f"At most {settings.body_bytes_max} bytes")
     return body
+
+
+async def _receive_all(receive: Receive, bytes_max: int) -> bytes:
+    """The whole body, or a little more than `bytes_max` of it."""
+    chunks, size, more = [], 0, True
+    while more and size <= bytes_max:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        more = message.get("more_body", False)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)

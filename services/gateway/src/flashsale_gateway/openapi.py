@@ -86,7 +86,7 @@ class Operation:
     security: str | None = None
 
 
-_BODY_PROBLEMS = ("bad_request", "body_too_large", "unsupported_media_type")
+_BODY_PROBLEMS = ("bad_request", "request_timeout", "body_too_large", "unsupported_media_type")
 _WRITE_PROBLEMS = ("overloaded", "outcome_unknown", "not_ready")
 _ORDER_ID = {"name": "orderId", "in": "path", "required": True, "schema": {"type": "string"}}
 _SALE_ID = {"name": "productId", "in": "path", "required": True, "schema": {"type": "string"}}

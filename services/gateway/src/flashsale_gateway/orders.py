@@ -1,9 +1,11 @@
 """POST /order, the hot path: a plain ASGI endpoint beside the router. Read, decide in Redis with everyone else who is waiting, answer."""
 
+import logging
 from collections.abc import Sequence
 from time import perf_counter
 
 from opentelemetry.trace import SpanKind
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from flashsale_core import tracing
@@ -32,6 +34,7 @@ _REFUSALS = {
 _JSON = (b"content-type", b"application/json")
 _REPLAYED = (b"idempotent-replayed", b"true")
 _STATES = {"R": "reserved", "P": "paid"}
+log = logging.getLogger(__name__)
 # The refusals of a stampede are always the same bytes; they are answers here, never raised.
 _READY_MADE = {code: Problem(code) for code in ("out_of_stock", "user_limit", "ended", "paused", "closed", "overloaded")}
 
@@ -52,7 +55,7 @@ class Orders:
                 raise Problem("method_not_allowed", "POST an order")
             media_type, key = bodies.two_headers(scope, b"content-type", b"idempotency-key")
             bodies.require_json(media_type)
-            body = await bodies.read(receive, self._settings.body_bytes_max)
+            body = await bodies.read(receive, self._settings)
             started = perf_counter()
             request = read_order(body)
             request_id = _request_id(key, request)
@@ -63,6 +66,12 @@ class Orders:
             metrics.ORDER_SECONDS.observe(perf_counter() - started)
         except Problem as problem:
             await self._refuse(send, problem)
+        except ClientDisconnect:
+            # Nobody is left to answer, and nothing was decided.
+            return
+        except Exception:
+            log.exception("order.failed")
+            await self._refuse(send, Problem("internal"))
 
     async def _decide(self, scope: Scope, send: Send, request: OrderRequest, request_id: str) -> None:
         sale_id = request.productId

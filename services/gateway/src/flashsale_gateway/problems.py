@@ -24,6 +24,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "bad_request": Kind(400, "The request is malformed"),
         "stale_webhook": Kind(400, "The webhook's timestamp is outside the tolerance"),
+        "request_timeout": Kind(408, "The request body did not arrive in time"),
         "unauthorized": Kind(401, "The bearer token is missing or wrong"),
         "bad_signature": Kind(401, "The webhook's signature is missing or wrong"),
         "unknown_sale": Kind(404, "There is no such sale"),

@@ -30,7 +30,7 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class OrderRequest(Body, frozen=True):
     userId: UserId
     productId: ProductId
-    quantity: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    quantity: Annotated[int, Meta(ge=1, le=1_000_000)]
     requestId: RequestId | None = None
 
 
@@ -56,8 +56,8 @@ class StockRequest(Body, frozen=True):
 class PaymentData(Body, frozen=True):
     orderId: OrderRefText
     paymentId: PaymentId
-    amountMinor: Annotated[int, Meta(ge=0, le=AMOUNT_MAX)] = 0
-    currency: Annotated[str, Meta(pattern=r"^([A-Z]{3})?(?![\s\S])", max_length=3)] = ""
+    amountMinor: Annotated[int, Meta(ge=0, le=AMOUNT_MAX)]
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}(?![\s\S])", max_length=3)]
 
 
 class PaymentWebhook(Body, frozen=True):

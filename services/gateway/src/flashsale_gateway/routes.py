@@ -68,7 +68,7 @@ async def cancel_order(request: Request) -> Response:
 
 async def payment_webhook(request: Request) -> Response:
     services = _services(request)
-    body = await bodies.read_json(request.scope, request.receive, services.settings.body_bytes_max)
+    body = await bodies.read_json(request.scope, request.receive, services.settings)
     payments.verify(services.webhook, body, request.headers)
     webhook = read_webhook(body)
     attributes = {"http.request.method": "POST", "http.route": "/payments/webhook", "flashsale.order_id": webhook.data.orderId}
@@ -97,7 +97,7 @@ async def show_sale(request: Request) -> Response:
 async def set_stock(request: Request) -> Response:
     services = _services(request)
     _authorize(request, services.settings.admin_token)
-    stock = read_stock(await bodies.read_json(request.scope, request.receive, services.settings.body_bytes_max))
+    stock = read_stock(await bodies.read_json(request.scope, request.receive, services.settings))
     defined = await services.store.define(stock.productId, sales.to_definition(stock, services.settings.payment_windows))
     match defined.status:
         case "created" | "changed" | "unchanged":
