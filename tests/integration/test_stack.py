@@ -6,6 +6,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -156,7 +157,7 @@ def test_reused_pid_of_a_stranger_is_left_alone(servers: Stack) -> None:
         stranger.wait()
 
 
-@pytest.mark.parametrize("name", INFRASTRUCTURE)
+@pytest.mark.parametrize("name", ["rabbitmq", "postgres"])
 def test_server_that_hangs_is_started_again(servers: Stack, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack_module, "STOP_TIMEOUT_SECONDS", 0.5)
     said: list[str] = []
@@ -185,6 +186,39 @@ def test_busy_session_of_postgres_ends_with_it(servers: Stack, end: str) -> None
 def runs_long(pid: int) -> bool:
     """A session that is at work: the title Postgres gives it says DO."""
     return b" DO" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_broker_that_lost_its_launcher_is_ended_before_another_starts(servers: Stack) -> None:
+    os.kill(pid_of(servers, "rabbitmq"), signal.SIGKILL)
+    (orphan,) = brokers_of(servers)
+    assert servers.up(services=False)
+    (new,) = brokers_of(servers)
+    assert (running(servers), new != orphan) == (set(INFRASTRUCTURE), True)
+
+
+def brokers_of(stack: Stack) -> list[str]:
+    """The process ids of Erlang machines of this home."""
+    found = (line.split("\0")[0].split() for line in processes_of(stack.home / "rabbitmq"))
+    return [pid for pid, program in found if program.endswith("beam.smp")]
+
+
+def test_interrupted_up_leaves_nothing_running(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    command = [sys.executable, "-m", "flashsale_cli", "stack", "up", "--no-services", "--home", str(home)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as up:
+        # The moment it says so it begins; a broker takes seconds to be ready.
+        assert up.stderr is not None
+        assert any(b"starting rabbitmq" in line for line in up.stderr)
+        assert wait_until(lambda: bool([line for line in processes_of(home / "rabbitmq") if "rabbitmq-server" in line]), 10)
+        up.send_signal(signal.SIGINT)
+        assert up.wait(15) != 0
+    assert wait_until(lambda: processes_of(home) == [], 5), processes_of(home)
+
+
+def pid_of(stack: Stack, name: str) -> int:
+    (pid,) = [status.pid for status in stack.status() if status.name == name]
+    assert pid is not None
+    return pid
 
 
 def test_two_ups_at_once_do_not_interleave(servers: Stack) -> None:

@@ -81,8 +81,9 @@ class Stack:
                     if name == INFRASTRUCTURE[-1]:
                         self._prepare(state, started)
             except BaseException:
+                # One that never answered has nothing to finish, and a broker that is starting does not listen to SIGTERM.
                 for name in reversed(started):
-                    self._end(state, name)
+                    self._end(state, name, None if self._answers(state, name) else SIGKILL)
                 end_epmd_if_alone(state)
                 save(self.home, state)
                 raise
@@ -182,7 +183,7 @@ class Stack:
         if wait_until(lambda: component.ready() or not _alive(state, name), timeout_seconds) and _alive(state, name):
             return
         why = f"is not ready after {timeout_seconds:.0f} s" if _alive(state, name) else "ended while it started"
-        self._end(state, name)
+        self._end(state, name, SIGKILL)
         save(self.home, state)
         raise StackError(f"{name} {why}; its log {log} ends:\n{_tail(log)}")
 
