@@ -40,7 +40,7 @@ lock: bootstrap ## resolve requirements.lock anew; releases younger than a week 
 	@scripts/lock.sh
 
 clean: ## end the stack and remove everything that was set up here
-	@if [ -e .flashsale/state.json ] && [ -x $(BIN)/flashsale ]; then $(BIN)/flashsale stack down; fi
+	@if [ -e .flashsale/state.json ]; then scripts/bootstrap.sh && $(BIN)/flashsale stack down; fi
 	@rm -rf .flashsale .venv .bootstrap .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache uv.lock
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
