@@ -64,7 +64,9 @@ class Client:
 
     def stock(self, sale: str) -> tuple[int, int, int, int]:
         """(total, available, reserved, sold)"""
-        shown = self.get(f"/sales/{sale}").body
+        answer = self.get(f"/sales/{sale}")
+        assert answer.status == 200, answer
+        shown = answer.body
         return shown["stock"], shown["available"], shown["reserved"], shown["sold"]
 
     def pay(self, order_id: str, payment_id: str, kind: str = "succeeded", **more: Any) -> Answer:

@@ -83,23 +83,18 @@ class Store:
 
     async def sale(self, sale_id: str) -> Mapping[str, str]:
         """The sale's hash; empty when there is no such sale."""
-        return _text(await self._read(self._redis.hgetall(sale_keys(sale_id, self._shards).sale)))
+        return _text(await self._read(lambda: self._redis.hgetall(sale_keys(sale_id, self._shards).sale)))
 
     async def sales(self, after: str, limit: int) -> list[tuple[str, Mapping[str, str]]]:
         """The first `limit` sales whose id sorts after `after`."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for shard in range(self._shards):
-                pipe.smembers(shard_keys(shard).sales)
-            found = await self._read(pipe.execute())
+        found = await self._read(lambda: self._pipelined("SMEMBERS", [shard_keys(shard).sales for shard in range(self._shards)]))
         names = sorted(name.decode() for members in found for name in members if name.decode() > after)[:limit]
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for name in names:
-                pipe.hgetall(sale_keys(name, self._shards).sale)
-            hashes = await self._read(pipe.execute()) if names else []
+        keys = [sale_keys(name, self._shards).sale for name in names]
+        hashes = await self._read(lambda: self._pipelined("HGETALL", keys)) if keys else []
         return [(name, _text(fields)) for name, fields in zip(names, hashes, strict=True) if fields]
 
     async def order(self, sale_id: str, order_id: str) -> OrderRecord | None:
-        packed = await self._read(self._redis.hget(sale_keys(sale_id, self._shards).orders, order_id))
+        packed = await self._read(lambda: self._redis.hget(sale_keys(sale_id, self._shards).orders, order_id))
         return unpack_record(packed) if packed else None
 
     def _shard(self, sale_id: str) -> Any:
@@ -130,10 +125,22 @@ class Store:
         async with asyncio.timeout(self._timeout_seconds):
             return await start()
 
-    async def _read(self, awaitable: Any) -> Any:
+    async def _pipelined(self, command: str, keys: Sequence[str]) -> list[Any]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.execute_command(command, key)
+            return await pipe.execute()
+
+    async def _read(self, start: Callable[[], Awaitable[Any]]) -> Any:
+        """Read, and once more when the answer was lost: after a restart of Redis a pooled connection may be dead without knowing it."""
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await awaitable
+            return await self._once(start)
+        except _LOST:
+            pass
+        except RedisError as error:
+            raise Problem("not_ready", str(error)) from error
+        try:
+            return await self._once(start)
         except (*_LOST, RedisError) as error:
             raise Problem("not_ready", "Redis does not answer") from error
 
