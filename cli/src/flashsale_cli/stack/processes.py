@@ -52,6 +52,7 @@ def _start_mark_by_ps(pid: int) -> str | None:
 def spawn(command: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path) -> ProcessId:
     """Start `command` in a session of its own, so that it outlives us, marked as the one that logs to `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    reap_ended()
     with log.open("ab") as out:
         process = subprocess.Popen(  # it is meant to outlive us
             command, env={**env, MARK: str(log)}, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd, start_new_session=True
@@ -72,6 +73,13 @@ def run(command: Sequence[str], env: Mapping[str, str], cwd: Path, timeout_secon
 
 # Children of this very process; one that ends stays a zombie until it is waited for.
 _children: dict[int, "subprocess.Popen[bytes]"] = {}
+
+
+def reap_ended() -> None:
+    """Forget the children that ended on their own, or by somebody else's hand."""
+    for pid, child in list(_children.items()):
+        if child.poll() is not None:
+            del _children[pid]
 
 
 def _reap(pid: int) -> None:

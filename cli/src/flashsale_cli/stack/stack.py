@@ -11,7 +11,7 @@ from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
 from flashsale_cli.stack import configs
 from flashsale_cli.stack.errors import StackError
-from flashsale_cli.stack.processes import end, end_all, run, wait_until
+from flashsale_cli.stack.processes import end, end_all, reap_ended, run, wait_until
 from flashsale_cli.stack.servers import PostgresServer, RabbitServer, RedisServer, end_epmd
 from flashsale_cli.stack.services import MODULES, Service
 from flashsale_cli.stack.state import GATEWAY_PORT, HOST, State, gateway_port_of, load, locked, new_state, port_taken, save
@@ -105,6 +105,7 @@ class Stack:
                     self._say(f"stopping {name}")
                 self._end(state, name)
             end_epmd(state)
+            reap_ended()
             if keep_data:
                 save(self.home, state)
             else:
