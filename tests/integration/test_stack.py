@@ -205,7 +205,8 @@ def brokers_of(stack: Stack) -> list[str]:
 def test_interrupted_up_leaves_nothing_running(tmp_path: Path) -> None:
     home = tmp_path / "home"
     command = [sys.executable, "-m", "flashsale_cli", "stack", "up", "--no-services", "--home", str(home)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as up:
+    # A test run in the background has SIGINT ignored, and children inherit that: this one is interrupted as at a terminal.
+    with subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=hear_interrupts) as up:
         # The moment it says so it begins; a broker takes seconds to be ready.
         assert up.stderr is not None
         assert any(b"starting rabbitmq" in line for line in up.stderr)
@@ -213,6 +214,10 @@ def test_interrupted_up_leaves_nothing_running(tmp_path: Path) -> None:
         up.send_signal(signal.SIGINT)
         assert up.wait(15) != 0
     assert wait_until(lambda: processes_of(home) == [], 5), processes_of(home)
+
+
+def hear_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def pid_of(stack: Stack, name: str) -> int:
