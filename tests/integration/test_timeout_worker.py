@@ -17,6 +17,7 @@ from flashsale_core.keys import sale_keys, shard_keys, shard_of
 from flashsale_core.messages import OrdersExpired, OrdersReserved, ReservedLine, decode, encode
 from flashsale_core.scripts import Scripts, call, pack, read_scripts
 from flashsale_core.settings import Environment
+from flashsale_core.tasks import end
 from flashsale_core.tracing import Tracing
 from flashsale_timeout_worker.expiry import Expiry, open_redis
 from flashsale_timeout_worker.handlers import OverdueWaits
@@ -92,9 +93,7 @@ async def sweeping(*sweepers: Sweeper) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
 
 
 def ids(count: int) -> list[str]:

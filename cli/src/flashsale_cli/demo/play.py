@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
@@ -25,6 +25,7 @@ from flashsale_cli.payments import Payment, Provider, new_payment_id
 from flashsale_cli.sales import Sale
 from flashsale_cli.web import ask, open_session
 from flashsale_core.errors import Retryable
+from flashsale_core.tasks import end
 
 MAX_PER_USER = 2
 REPLAYS, OVER_LIMIT, RUBBISH = 0.05, 0.05, 0.02
@@ -162,7 +163,7 @@ class Play:
                 await run(clicks, target, tally, winners.put_nowait)
                 await winners.join()
         finally:
-            await _end(helpers)
+            await end(*helpers)
         return tally
 
     def _crowd(self, wave: str, buyers: int, *, replays: float = 0.0, over_limit: float = 0.0, rubbish: float = 0.0) -> Crowd:
@@ -228,9 +229,3 @@ async def _each(winners: "asyncio.Queue[Accepted]", then: Callable[[Accepted], A
                 await then(order)
         finally:
             winners.task_done()
-
-
-async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

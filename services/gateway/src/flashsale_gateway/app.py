@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flashsale_core.scripts import load_scripts, read_scripts
+from flashsale_core.tasks import end
 from flashsale_core.tracing import Tracing, configure_tracing
 from flashsale_gateway import relay
 from flashsale_gateway.batching import Admission, Batcher
@@ -100,9 +101,7 @@ async def _background(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[Non
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await end(task)
 
 
 def _instance() -> str:

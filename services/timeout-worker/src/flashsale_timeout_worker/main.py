@@ -13,6 +13,7 @@ from flashsale_core.errors import Retryable, SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_core.probes import serve_probes
 from flashsale_core.scripts import read_scripts
+from flashsale_core.tasks import end
 from flashsale_core.tracing import configure_tracing
 from flashsale_timeout_worker.expiry import Expiry, open_redis
 from flashsale_timeout_worker.handlers import OverdueWaits
@@ -62,9 +63,7 @@ async def run(settings: Settings) -> None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.gather(*consuming), settings.shutdown_timeout_seconds)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
         await redis.aclose()
         tracing.shutdown()
 
