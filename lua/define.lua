@@ -58,11 +58,15 @@ if not stock then
   return announce('created')
 end
 
-local f = redis.call('HMGET', sale_key, 'owner', 'generation', 'state')
+local f = redis.call('HMGET', sale_key, 'owner', 'generation', 'state', 'base')
 local owner, generation, state = f[1], tonumber(f[2]), f[3]
-if owner ~= wanted.owner then
+local released = owner == ''
+-- A new owner counts its generations from 1, the ledger wants them to rise: they are stored on top of what the owner before it reached.
+local base = released and generation or tonumber(f[4] or 0)
+local next_generation = wanted.generation == 0 and 0 or base + wanted.generation
+if not released and owner ~= wanted.owner then
   return answer('not_owner')
-elseif wanted.generation ~= 0 and wanted.generation < generation then
+elseif next_generation ~= 0 and next_generation < generation then
   return answer('stale_generation')
 elseif state == 'closed' then
   return answer('closed')
@@ -86,7 +90,11 @@ for field in pairs(DEFAULTS) do
     args[#args + 1] = wanted[field]
   end
 end
-local next_generation = wanted.generation
+if released then
+  for _, word in ipairs({ 'owner', wanted.owner, 'base', base }) do
+    args[#args + 1] = word
+  end
+end
 if next_generation == 0 then
   next_generation = #args > 0 and generation + 1 or generation
 end

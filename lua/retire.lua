@@ -1,6 +1,7 @@
 #!lua
 --[[
 Purpose: End a sale in two steps: `close` takes no new order while holds settle or expire; `remove` deletes its keys once none is left.
+         Or let go of it: `release` leaves it as it is, and whoever defines it next owns it.
 KEYS:
   1 sale        hash    definition and counters
   2 orders      hash    order id -> packed record
@@ -11,11 +12,11 @@ KEYS:
   7 outbox      stream  one entry when the sale is closed or removed
 ARGV:
   1 sale_id     the sale's id
-  2 action      close or remove
+  2 action      close, remove or release
   3 owner       who asks; must own the sale
   4 clock_ms    empty for Redis TIME
 Returns: cmsgpack {now_ms, status, reserved}
-  status: closed removed unknown_sale not_owner not_closed holds_live
+  status: closed removed released unknown_sale not_owner not_closed holds_live
 ]]
 -- @include lib/clock.lua
 -- @include lib/stock.lua
@@ -39,7 +40,11 @@ local function announce(state)
   })
 end
 
-if action == 'close' then
+if action == 'release' then
+  -- Not announced: nothing that is sold changes, and the next definition tells of its owner.
+  redis.call('HSET', sale_key, 'owner', '')
+  return cmsgpack.pack({ now, 'released', stock.reserved })
+elseif action == 'close' then
   if f[2] ~= 'closed' then
     redis.call('HSET', sale_key, 'state', 'closed')
     announce('closed')

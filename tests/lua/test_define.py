@@ -98,6 +98,19 @@ def test_only_the_owner_retires_and_only_a_sale_that_is_there(sale: Sale) -> Non
     assert sale.retire("close", owner="k8s/a") == ["not_owner", 0]
 
 
+def test_released_sale_goes_on_and_belongs_to_who_defines_it_next(sale: Sale) -> None:
+    sale.define(total=10, owner="k8s/a", generation=7)
+    sale.reserve(("o1", "ann", 3))
+    assert sale.retire("release") == ["not_owner", 3]
+    assert sale.retire("release", owner="k8s/a") == ["released", 3]
+    assert sale.reserve(("o2", "bob", 1))[0][0] == "accepted"
+    status, defined = sale.define(total=12, owner="k8s/b", generation=1)
+    assert (status, defined["owner"], defined["generation"]) == ("changed", "k8s/b", "8")
+    assert sale.define(total=12, owner="k8s/b", generation=2)[1]["generation"] == "9"
+    assert sale.define(total=12, owner="k8s/b", generation=1)[0] == "stale_generation"
+    assert (sale.stock(), sale.define(total=12, owner="k8s/a", generation=8)[0]) == ((12, 8, 4, 0), "not_owner")
+
+
 def test_sale_of_the_same_name_begins_anew(sale: Sale) -> None:
     sale.define(total=2)
     sale.reserve(("o1", "ann", 1))
