@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Write requirements.lock anew: versions and hashes, no addresses (docs/decisions/0001).
+# Write requirements.lock anew, and of the same resolution one for each image: versions and hashes, no addresses (docs/decisions/0001).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -9,7 +9,15 @@ export UV_PYTHON="$python"
 "$uv" lock --quiet --upgrade --exclude-newer "$(date -u -d '7 days ago' +%Y-%m-%d)"
 # Beside it first: a lock is never half a lock.
 trap 'rm -f .requirements.new' EXIT
-"$uv" export --quiet --frozen --no-header --no-annotate --all-packages --no-emit-workspace --format requirements.txt >.requirements.new
-! grep -nE '://|^-' .requirements.new || fail "the export names addresses or options; a lock must not"
-mv .requirements.new requirements.lock
+export_lock() { # FILE OPTION...
+  local file=$1
+  shift
+  "$uv" export --quiet --frozen --no-header --no-annotate "$@" --no-emit-workspace --format requirements.txt >.requirements.new
+  ! grep -nE '://|^-' .requirements.new || fail "the export names addresses or options; a lock must not"
+  mv .requirements.new "$file"
+}
+export_lock requirements.lock --all-packages
+for folder in services/* cli; do
+  export_lock "$folder/requirements.lock" --no-dev --package "flashsale-${folder##*/}"
+done
 say "requirements.lock has $(grep -c '==' requirements.lock) distributions"

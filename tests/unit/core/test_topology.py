@@ -4,7 +4,7 @@ import re
 from flashsale_core import topology
 
 WINDOWS = (5, 60)
-DOCUMENT = topology.definitions("u", "h", WINDOWS)
+DOCUMENT = topology.definitions([topology.User("u", "h")], WINDOWS)
 
 
 def test_every_queue_is_quorum_and_has_no_other_argument() -> None:

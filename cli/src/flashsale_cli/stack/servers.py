@@ -63,7 +63,7 @@ class RabbitServer:
         for folder in (self._home / "data", self._home / "log"):
             folder.mkdir(parents=True, exist_ok=True)
         hashed = topology.password_hash(self._state.secrets.amqp)
-        definitions = msgspec.json.encode(topology.definitions("flashsale", hashed, WINDOWS))
+        definitions = msgspec.json.encode(topology.definitions([topology.User("flashsale", hashed)], WINDOWS))
         path = _private(self._home / "definitions.json", definitions.decode())
         _private(self._home / "rabbitmq.conf", configs.rabbitmq_conf(self._state, path.name))
         (self._home / "enabled_plugins").write_text("[].\n")

@@ -19,6 +19,10 @@ Check = Callable[[], Awaitable[None]]
 PROBE_TIMEOUT_SECONDS = 3.0
 
 
+async def _answers() -> None:
+    return None
+
+
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
@@ -29,12 +33,12 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def serve_probes(host: str, port: int, ready: Check) -> Iterator[int]:
-    """Serve until the block ends; yields the port in use. Call from the running event loop."""
+def serve_probes(host: str, port: int, ready: Check, alive: Check = _answers) -> Iterator[int]:
+    """Serve until the block ends; yields the port in use. Call from the running event loop, which `alive` asks more of than to answer."""
     server = make_server(
         host,
         port,
-        _application(asyncio.get_running_loop(), ready),
+        _application(asyncio.get_running_loop(), ready, alive),
         server_class=_Server,
         handler_class=_Quiet,
     )
@@ -47,11 +51,8 @@ def serve_probes(host: str, port: int, ready: Check) -> Iterator[int]:
         server.server_close()
 
 
-def _application(loop: asyncio.AbstractEventLoop, ready: Check) -> Any:
+def _application(loop: asyncio.AbstractEventLoop, ready: Check, alive: Check) -> Any:
     metrics: Any = make_wsgi_app()
-
-    async def alive() -> None:
-        return None
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
         match environ["PATH_INFO"]:

@@ -22,6 +22,10 @@ class Environment:
             raise SettingsError(f"{name} is not set; set it to start this service")
         return value
 
+    def optional(self, name: str) -> str:
+        """Empty when it is not set."""
+        return self._variables.get(name, "")
+
     def integer(self, name: str, default: int, *, least: int = 0, most: int = 2**31) -> int:
         return self._number(name, default, int, "a whole number", least, most)
 

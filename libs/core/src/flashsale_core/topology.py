@@ -8,7 +8,8 @@ queues (https://www.rabbitmq.com/docs/policies).
 import base64
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 EVENTS_EXCHANGE = "flashsale.events"
@@ -41,19 +42,47 @@ def queues(windows: Sequence[int]) -> list[str]:
     return [ORDERS_QUEUE, TIMEOUT_QUEUE, PARKED_ORDERS_QUEUE, PARKED_TIMEOUT_QUEUE, UNROUTED_QUEUE, *waits]
 
 
-def definitions(user: str, hashed_password: str, windows: Sequence[int], vhost: str = "/") -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user of the broker. It may declare and delete nothing; what it may write to and read from are patterns of exchange and queue names.
+
+    https://www.rabbitmq.com/docs/access-control
+    """
+
+    name: str
+    hashed_password: str
+    write: str = ".*"
+    read: str = ".*"
+
+
+def service_users(hashed_passwords: Mapping[str, str]) -> list[User]:
+    """One user for each service, with no more than it needs. Declaring passively and publishing through an exchange ask for these alone."""
+    rights = {
+        # The relay publishes events, and looks whether every queue is there.
+        "gateway": (_exactly(EVENTS_EXCHANGE), "^$"),
+        # A worker consumes its queue, and parks what it cannot use.
+        "order-worker": (_exactly(PARKING_EXCHANGE), _exactly(ORDERS_QUEUE)),
+        "timeout-worker": (_exactly(PARKING_EXCHANGE), _exactly(TIMEOUT_QUEUE)),
+    }
+    return [User(name, hashed_passwords[name], write, read) for name, (write, read) in rights.items()]
+
+
+def definitions(users: Sequence[User], windows: Sequence[int], vhost: str = "/") -> dict[str, Any]:
     """The broker's whole state as a definitions document (https://www.rabbitmq.com/docs/definitions)."""
     return {
         "users": [
             {
-                "name": user,
-                "password_hash": hashed_password,
+                "name": user.name,
+                "password_hash": user.hashed_password,
                 "tags": "",
                 "hashing_algorithm": "rabbit_password_hashing_sha256",
             }
+            for user in users
         ],
         "vhosts": [{"name": vhost}],
-        "permissions": [{"user": user, "vhost": vhost, "configure": "^$", "write": ".*", "read": ".*"}],
+        "permissions": [
+            {"user": user.name, "vhost": vhost, "configure": "^$", "write": user.write, "read": user.read} for user in users
+        ],
         "exchanges": [_exchange(name, kind, vhost) for name, kind in _EXCHANGES],
         "queues": [_queue(name, vhost) for name in queues(windows)],
         "bindings": [_binding(source, queue, key, vhost) for source, queue, key in _bindings(windows)],
@@ -135,6 +164,10 @@ def _policies(windows: Sequence[int]) -> list[tuple[str, str, str, dict[str, Any
         {"alternate-exchange": UNROUTED_EXCHANGE},
     )
     return [*waits, *works, events]
+
+
+def _exactly(name: str) -> str:
+    return f"^{name.replace('.', chr(92) + '.')}$"
 
 
 def _exchange(name: str, kind: str, vhost: str) -> dict[str, Any]:

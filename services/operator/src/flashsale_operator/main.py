@@ -1,0 +1,105 @@
+"""The operator's composition root: what it opens, how it runs, how it stops."""
+
+import asyncio
+import logging
+import signal
+import sys
+from typing import Any
+
+import kopf
+import uvloop
+
+from flashsale_core.errors import Retryable, SettingsError
+from flashsale_core.logs import configure_logging
+from flashsale_core.probes import serve_probes
+from flashsale_core.scripts import read_scripts
+from flashsale_operator.handlers import BACKOFF_SECONDS, Handlers
+from flashsale_operator.memory import Memory
+from flashsale_operator.reconcile import Reconciler
+from flashsale_operator.sales import Sales, open_redis
+from flashsale_operator.settings import Settings, read_settings
+
+# Written into every resource: changing it would leave finalizers behind that nobody takes away.
+PREFIX = "operator.flashsale.dev"
+FINALIZER = f"{PREFIX}/finalizer"
+
+
+def main() -> int:
+    try:
+        settings = read_settings()
+        read_scripts(settings.lua_dir)
+    except SettingsError as error:
+        print(f"flashsale-operator: {error}", file=sys.stderr)  # noqa: T201 - logging is not configured without settings
+        return 2
+    configure_logging(settings.log_level)
+    # kopf tells of every handler's success at INFO: a thousand sales would be a thousand lines every few seconds.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    uvloop.run(run(settings))
+    return 0
+
+
+async def run(settings: Settings) -> None:
+    """Operate until SIGTERM or SIGINT."""
+    redis = open_redis(settings.redis_url, settings.redis_timeout_seconds)
+    sales = Sales(redis, read_scripts(settings.lua_dir), settings.shards, settings.redis_timeout_seconds)
+    memory = Memory()
+    registry = kopf.OperatorRegistry()
+    Handlers(Reconciler(sales, settings.payment_windows), memory, settings).register(registry)
+    kopf.on.login(registry=registry)(_login)
+    watching, stop = asyncio.Event(), asyncio.Event()
+
+    async def ready() -> None:
+        if not watching.is_set():
+            raise Retryable("kopf has not started yet")
+        await sales.ping()
+
+    async def alive() -> None:
+        silent_seconds = memory.silent_seconds()
+        if silent_seconds > settings.silence_seconds:
+            raise Retryable(f"no FlashSale was reconciled for {silent_seconds:.0f} s")
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        with serve_probes(settings.probe_host, settings.probe_port, ready, alive):
+            await kopf.operator(
+                registry=registry,
+                settings=kopf_settings(settings),
+                standalone=True,
+                clusterwide=not settings.namespace,
+                namespaces=[settings.namespace] if settings.namespace else [],
+                stop_flag=stop,
+                ready_flag=watching,
+            )
+    finally:
+        await redis.aclose()
+
+
+def kopf_settings(settings: Settings) -> kopf.OperatorSettings:
+    """Everything whose default would be wrong for us: names that are written into resources, and bounds on time and work."""
+    own = kopf.OperatorSettings()
+    own.persistence.finalizer = FINALIZER
+    own.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=PREFIX)
+    own.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=PREFIX)
+    own.posting.loggers = False
+    own.posting.reporting_component = "flashsale-operator"
+    own.posting.event_name_prefix = "flashsale-"
+    own.posting.worker_limit = settings.workers_max
+    own.scanning.disabled = bool(settings.namespace)
+    own.peering.standalone = True
+    own.queueing.worker_limit = settings.workers_max
+    own.queueing.exit_timeout = settings.shutdown_timeout_seconds / 2
+    own.networking.request_timeout = settings.request_timeout_seconds
+    own.networking.connect_timeout = settings.request_timeout_seconds
+    own.watching.server_timeout = settings.watch_timeout_seconds
+    own.watching.client_timeout = settings.watch_timeout_seconds + settings.request_timeout_seconds
+    own.watching.connect_timeout = settings.request_timeout_seconds
+    own.execution.default_backoff = BACKOFF_SECONDS
+    own.process.ultimate_exiting_timeout = settings.shutdown_timeout_seconds
+    return own
+
+
+def _login(**kwargs: Any) -> Any:
+    """The pod's token; outside a cluster, the kubeconfig."""
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)

@@ -1,0 +1,68 @@
+"""A FlashSale resource as the operator understands it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+GROUP = "flashsale.dev"
+VERSION = "v1alpha1"
+PLURAL = "flashsales"
+
+
+class DeletionPolicy(StrEnum):
+    DRAIN = "Drain"
+    RETAIN = "Retain"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    product_id: str
+    definition: Mapping[str, int | str]
+    """What the sale's hash in Redis shall say, field by field; without its owner and generation."""
+    deletion_policy: DeletionPolicy
+    epoch: int
+    """status.epoch: when the sale was created in Redis, in ms; 0 before it was. What was loaded once is never created again."""
+
+    @property
+    def owner(self) -> str:
+        return f"{self.namespace}/{self.name}/{self.uid}"
+
+
+def read_resource(body: Mapping[str, Any]) -> Resource:
+    """The apiserver has held `spec` against the schema already, and has filled in its defaults."""
+    metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
+    return Resource(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata["generation"],
+        product_id=spec.get("productId") or metadata["name"],
+        definition=_definition(spec),
+        deletion_policy=DeletionPolicy(spec.get("deletionPolicy", DeletionPolicy.DRAIN)),
+        epoch=int(status.get("epoch") or 0),
+    )
+
+
+def _definition(spec: Mapping[str, Any]) -> dict[str, int | str]:
+    rate = spec.get("rateLimit") or {}
+    return {
+        "total": spec["stock"],
+        "starts_ms": _ms(spec.get("startsAt")),
+        "ends_ms": _ms(spec.get("endsAt")),
+        "max_per_user": spec.get("maxPerUser") or 0,
+        "hold_seconds": spec.get("paymentWindowSeconds", 300),
+        "rate_requests": rate.get("requests") or 0,
+        "rate_seconds": rate.get("seconds") or 1,
+        "late_payment": spec.get("latePayment", "refund"),
+        "state": "paused" if spec.get("paused") else "open",
+    }
+
+
+def _ms(moment: str | None) -> int:
+    return round(datetime.fromisoformat(moment).timestamp() * 1000) if moment else 0

@@ -1,0 +1,89 @@
+"""The sales in Redis as the operator sees them: it reads a sale's hash, and changes it by script only."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from flashsale_core.errors import Rejected, Retryable
+from flashsale_core.keys import sale_keys, shard_keys, shard_of
+from flashsale_core.scripts import Scripts, call, load_scripts, pack
+from flashsale_operator.resource import Resource
+
+CONNECTIONS_MAX = 16
+# How an error begins that speaks of one sale's data or of the script, not of the server: asking again gives the same answer.
+_OF_THE_SALE = ("INVARIANT", "WRONGTYPE", "user_script")
+
+
+@dataclass(frozen=True, slots=True)
+class Defined:
+    status: str
+    sale: Mapping[str, str]
+
+
+class Sales:
+    """Every method raises Retryable when Redis is away, and Rejected when this sale's data is broken."""
+
+    def __init__(self, redis: Redis, scripts: Scripts, shards: int, timeout_seconds: float) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._shards = shards
+        self._timeout_seconds = timeout_seconds
+
+    async def ping(self) -> None:
+        await self._ask(load_scripts(self._redis, self._scripts))
+
+    async def read(self, sale_id: str) -> dict[str, str]:
+        """The sale's hash; empty when there is none."""
+        fields = await self._ask(self._redis.hgetall(sale_keys(sale_id, self._shards).sale))
+        return {name.decode(): value.decode(errors="replace") for name, value in fields.items()}
+
+    async def define(self, resource: Resource, definition: Mapping[str, Any]) -> Defined:
+        sale_id = resource.product_id
+        shard = shard_keys(shard_of(sale_id, self._shards))
+        keys = (sale_keys(sale_id, self._shards).sale, shard.sales, shard.outbox)
+        wanted = {"owner": resource.owner, "generation": resource.generation, **definition}
+        _, status, flat = await self._ask(call(self._redis, self._scripts.define, keys, sale_id, pack(wanted), ""))
+        return Defined(status, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+    async def retire(self, resource: Resource, action: str) -> tuple[str, int]:
+        """(status, units reserved), see lua/retire.lua."""
+        sale_id = resource.product_id
+        sale, shard = sale_keys(sale_id, self._shards), shard_keys(shard_of(sale_id, self._shards))
+        keys = (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.sales, shard.outbox)
+        _, status, reserved = await self._ask(call(self._redis, self._scripts.retire, keys, sale_id, action, resource.owner, ""))
+        return status, int(reserved)
+
+    async def _ask(self, awaitable: Awaitable[Any]) -> Any:
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await awaitable
+        except (RedisError, OSError, TimeoutError) as error:
+            if isinstance(error, ResponseError) and str(error).startswith(_OF_THE_SALE):
+                raise Rejected(str(error)) from error
+            raise Retryable(f"Redis: {_words(error)}") from error
+
+
+def open_redis(url: str, timeout_seconds: float) -> Redis:
+    """A client that never repeats a command by itself."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        max_connections=CONNECTIONS_MAX,
+        timeout=timeout_seconds,
+    )
+    return Redis.from_pool(pool)
+
+
+def _words(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    if "WRONGPASS" in text or "NOAUTH" in text or "invalid username-password" in text:
+        return f"{text} (the operator's user or password is wrong: look at REDIS_URL and the Secret it comes from)"
+    return text

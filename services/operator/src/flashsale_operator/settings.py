@@ -1,0 +1,67 @@
+"""The operator's settings, read once from the environment."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flashsale_core import topology
+from flashsale_core.keys import SHARDS_DEFAULT
+from flashsale_core.settings import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    redis_url: str
+    """REDIS_URL: the Redis or Valkey that holds the sales."""
+    lua_dir: Path
+    """FLASHSALE_LUA_DIR: the folder of the Lua scripts."""
+    shards: int
+    """FLASHSALE_SHARDS: number of shards; fixed while data exists."""
+    payment_windows: tuple[int, ...]
+    """FLASHSALE_PAYMENT_WINDOWS: the payment windows the broker has wait queues for, in seconds."""
+    namespace: str
+    """FLASHSALE_OPERATOR_NAMESPACE: the namespace to watch; empty for all of them."""
+    reconcile_seconds: float
+    """FLASHSALE_OPERATOR_RECONCILE_SECONDS: how often every sale is held against its resource, events or none."""
+    status_seconds: float
+    """FLASHSALE_OPERATOR_STATUS_SECONDS: least pause between two writes of a resource's stock numbers."""
+    silence_seconds: float
+    """FLASHSALE_OPERATOR_SILENCE_SECONDS: not alive when resources exist and none was reconciled for this long."""
+    workers_max: int
+    """FLASHSALE_OPERATOR_WORKERS_MAX: most resources worked on at once."""
+    request_timeout_seconds: float
+    """FLASHSALE_OPERATOR_REQUEST_TIMEOUT_SECONDS: how long one request to the apiserver may take."""
+    watch_timeout_seconds: float
+    """FLASHSALE_OPERATOR_WATCH_TIMEOUT_SECONDS: how long one watch is held before it is opened anew."""
+    redis_timeout_seconds: float
+    """FLASHSALE_REDIS_TIMEOUT_SECONDS: how long one command may take."""
+    probe_host: str
+    """FLASHSALE_PROBE_HOST: the address of /metrics, /healthz and /readyz."""
+    probe_port: int
+    """FLASHSALE_PROBE_PORT: their port."""
+    shutdown_timeout_seconds: float
+    """FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS: how long what is under way may take to finish after SIGTERM."""
+    log_level: str
+    """FLASHSALE_LOG_LEVEL: DEBUG, INFO, WARNING or ERROR."""
+
+
+def read_settings(environment: Environment | None = None) -> Settings:
+    """Raises SettingsError naming the variable that is missing or wrong."""
+    env = environment or Environment()
+    return Settings(
+        redis_url=env.text("REDIS_URL"),
+        lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
+        shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
+        payment_windows=env.integers("FLASHSALE_PAYMENT_WINDOWS", topology.WINDOWS_DEFAULT),
+        namespace=env.optional("FLASHSALE_OPERATOR_NAMESPACE"),
+        reconcile_seconds=env.number("FLASHSALE_OPERATOR_RECONCILE_SECONDS", 5, least=0.5, most=3600),
+        status_seconds=env.number("FLASHSALE_OPERATOR_STATUS_SECONDS", 10, least=0, most=3600),
+        silence_seconds=env.number("FLASHSALE_OPERATOR_SILENCE_SECONDS", 60, least=5, most=3600),
+        workers_max=env.integer("FLASHSALE_OPERATOR_WORKERS_MAX", 50, least=1, most=1000),
+        request_timeout_seconds=env.number("FLASHSALE_OPERATOR_REQUEST_TIMEOUT_SECONDS", 15, least=1, most=120),
+        watch_timeout_seconds=env.number("FLASHSALE_OPERATOR_WATCH_TIMEOUT_SECONDS", 300, least=30, most=3600),
+        redis_timeout_seconds=env.number("FLASHSALE_REDIS_TIMEOUT_SECONDS", 3, least=0.05, most=60),
+        probe_host=env.text("FLASHSALE_PROBE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
+        probe_port=env.integer("FLASHSALE_PROBE_PORT", 9103, most=65535),
+        shutdown_timeout_seconds=env.number("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
+        log_level=env.text("FLASHSALE_LOG_LEVEL", "INFO"),
+    )
