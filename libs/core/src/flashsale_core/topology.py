@@ -80,9 +80,7 @@ def definitions(users: Sequence[User], windows: Sequence[int], vhost: str = "/")
             for user in users
         ],
         "vhosts": [{"name": vhost}],
-        "permissions": [
-            {"user": user.name, "vhost": vhost, "configure": "^$", "write": user.write, "read": user.read} for user in users
-        ],
+        "permissions": [{"user": user.name, "vhost": vhost, "configure": "^$", "write": user.write, "read": user.read} for user in users],
         "exchanges": [_exchange(name, kind, vhost) for name, kind in _EXCHANGES],
         "queues": [_queue(name, vhost) for name in queues(windows)],
         "bindings": [_binding(source, queue, key, vhost) for source, queue, key in _bindings(windows)],

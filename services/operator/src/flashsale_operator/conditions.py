@@ -47,6 +47,7 @@ def status_of(resource: Resource, verdict: Verdict, previous: Mapping[str, Any],
     known = {condition["type"]: condition for condition in previous.get("conditions") or ()}
     status: dict[str, Any] = {
         "observedGeneration": resource.generation,
+        "productId": resource.product_id,
         "phase": _phase(resource, verdict, previous, now_ms).value,
         "conditions": [_written(one, resource.generation, known.get(one.kind), now) for one in _conditions(resource, verdict, known)],
     }

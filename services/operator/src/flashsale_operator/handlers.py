@@ -8,15 +8,19 @@ from typing import Any
 
 import kopf
 
+from flashsale_core.tasks import end
 from flashsale_operator import metrics
-from flashsale_operator.conditions import transitions, without_stock
-from flashsale_operator.memory import Memory
+from flashsale_operator.conditions import transitions
+from flashsale_operator.memory import Memory, Remembered
 from flashsale_operator.reconcile import Reconciler
-from flashsale_operator.resource import GROUP, PLURAL, VERSION, Resource, read_resource
+from flashsale_operator.resource import GROUP, PLURAL, VERSION, read_resource
 from flashsale_operator.settings import Settings
 
 DRAIN_SECONDS = 2.0
 BACKOFF_SECONDS = 5.0
+AGAIN_SECONDS = 0.2
+"""Least pause between two reconciliations of one resource that the sweep asks for."""
+_OURS = ("observedGeneration", "productId", "phase", "conditions", "epoch", "stock")
 _NOTABLE = ("Ready", "Stalled", "SoldOut")
 
 
@@ -34,57 +38,70 @@ class Handlers:
         kopf.on.update(*resource, **options, id="update")(self.changed)
         kopf.on.resume(*resource, **options, id="resume")(self.changed)
         kopf.on.delete(*resource, **options, id="delete")(self.deleted)
-        every = self._settings.reconcile_seconds
-        kopf.on.timer(*resource, **options, id="timer", interval=every, initial_delay=every)(self.ticked)
+        kopf.on.timer(*resource, **options, id="sweep", interval=AGAIN_SECONDS, initial_delay=AGAIN_SECONDS)(self.woken)
 
     async def changed(self, body: kopf.Body, patch: kopf.Patch, reason: str, **_: Any) -> None:
         await self._reconcile(body, patch, str(reason))
 
-    async def ticked(self, body: kopf.Body, patch: kopf.Patch, **_: Any) -> None:
-        await self._reconcile(body, patch, "timer")
+    async def woken(self, body: kopf.Body, patch: kopf.Patch, stopped: Any = None, **_: Any) -> None:
+        """A kopf timer that waits for the sweep, or its own end, instead of for the clock. `stopped` is a kopf.DaemonStopped."""
+        remembered = self._remember(body)
+        if await _either(remembered.wake, stopped):
+            remembered.wake.clear()
+            await self._reconcile(body, patch, "sweep")
 
     async def deleted(self, body: kopf.Body, patch: kopf.Patch, **_: Any) -> None:
-        resource = read_resource(body)
-        remembered = self._memory.of(resource.uid)
+        remembered, resource = self._remember(body), read_resource(body)
         async with remembered.lock:
             status = await self._reconciler.retire(resource, body.status)
         if status is None:
             self._memory.forget(resource.uid)
             return
-        self._memory.reconciled(resource.uid, status["phase"])
+        remembered.status = status
         _write(patch, body.status, status)
         raise kopf.TemporaryError(status["conditions"][0]["message"], delay=DRAIN_SECONDS)
 
-    async def _reconcile(self, body: kopf.Body, patch: kopf.Patch, cause: str) -> None:
+    def _remember(self, body: kopf.Body) -> Remembered:
         resource = read_resource(body)
-        remembered = self._memory.of(resource.uid)
-        async with remembered.lock:
-            if resource.generation < remembered.generation:
-                return
-            remembered.generation = resource.generation
-            started = perf_counter()
-            known = dataclasses.replace(resource, epoch=resource.epoch or remembered.epoch)
-            status = await self._reconciler.reconcile(known, body.status)
-            metrics.RECONCILE_SECONDS.observe(perf_counter() - started)
-            remembered.epoch = status.get("epoch", 0)
-        self._memory.reconciled(resource.uid, status["phase"])
-        _measure(status, cause)
-        if self._worth_writing(body.status, status, resource):
-            _write(patch, body.status, status)
-            _tell(body, status)
+        remembered = self._memory.of(resource, _ours(body.status))
+        if resource.generation >= remembered.resource.generation:
+            # The status we are shown may be older than what we have seen: a sale that was loaded stays one that was.
+            remembered.resource = dataclasses.replace(resource, epoch=resource.epoch or remembered.resource.epoch)
+        return remembered
 
-    def _worth_writing(self, previous: Mapping[str, Any], status: Mapping[str, Any], resource: Resource) -> bool:
-        """Numbers alone are written now and then: live numbers belong in metrics."""
-        remembered, now = self._memory.of(resource.uid), asyncio.get_running_loop().time()
-        written = {
-            name: value for name, value in previous.items() if name in ("observedGeneration", "phase", "conditions", "epoch", "stock")
-        }
-        if status == written:
-            return False
-        if without_stock(status) == without_stock(written) and now - remembered.stock_written < self._settings.status_seconds:
-            return False
-        remembered.stock_written = now
-        return True
+    async def _reconcile(self, body: kopf.Body, patch: kopf.Patch, cause: str) -> None:
+        remembered = self._remember(body)
+        async with remembered.lock:
+            started, resource = perf_counter(), remembered.resource
+            status = await self._reconciler.reconcile(resource, remembered.status)
+            metrics.RECONCILE_SECONDS.observe(perf_counter() - started)
+            self._memory.reconciled()
+            _measure(status, cause)
+            now = asyncio.get_running_loop().time()
+            if cause == "sweep" and not remembered.worth_writing(status, now, 0):
+                return
+            _tell(body, remembered.status, status)
+            _write(patch, body.status, status)
+            remembered.resource = dataclasses.replace(resource, epoch=status.get("epoch", 0))
+            remembered.status, remembered.stock_written = status, now
+
+
+async def _either(wake: asyncio.Event, stopped: kopf.DaemonStopped) -> bool:
+    """Wait for one of them; whether it was `wake`."""
+
+    async def stop() -> None:
+        await stopped.wait()
+
+    waits: list[asyncio.Task[Any]] = [asyncio.create_task(wake.wait()), asyncio.create_task(stop())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await end(*waits)
+    return wake.is_set()
+
+
+def _ours(status: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in status.items() if name in _OURS}
 
 
 def _write(patch: kopf.Patch, previous: Mapping[str, Any], status: Mapping[str, Any]) -> None:
@@ -101,10 +118,11 @@ def _measure(status: Mapping[str, Any], cause: str) -> None:
         metrics.RECONCILE_ERRORS.inc()
 
 
-def _tell(body: kopf.Body, status: Mapping[str, Any]) -> None:
-    for one in transitions(body.status, status):
+def _tell(body: kopf.Body, previous: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+    for one in transitions(previous, status):
         if one["type"] not in _NOTABLE:
             continue
-        bad = (one["type"] == "Stalled") == (one["status"] == "True") and one["type"] != "SoldOut"
-        reason = one["reason"] if one["status"] == "True" else f"Not{one['type']}"
+        holds = one["status"] == "True"
+        bad = holds if one["type"] == "Stalled" else not holds and one["type"] == "Ready"
+        reason = one["reason"] if holds else f"Not{one['type']}"
         kopf.event(body, type="Warning" if bad else "Normal", reason=reason, message=one["message"] or f"{one['type']} is {one['status']}")

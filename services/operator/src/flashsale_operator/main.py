@@ -13,11 +13,13 @@ from flashsale_core.errors import Retryable, SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_core.probes import serve_probes
 from flashsale_core.scripts import read_scripts
+from flashsale_core.tasks import end
 from flashsale_operator.handlers import BACKOFF_SECONDS, Handlers
 from flashsale_operator.memory import Memory
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.sales import Sales, open_redis
 from flashsale_operator.settings import Settings, read_settings
+from flashsale_operator.sweep import Sweep
 
 # Written into every resource: changing it would leave finalizers behind that nobody takes away.
 PREFIX = "operator.flashsale.dev"
@@ -44,7 +46,8 @@ async def run(settings: Settings) -> None:
     sales = Sales(redis, read_scripts(settings.lua_dir), settings.shards, settings.redis_timeout_seconds)
     memory = Memory()
     registry = kopf.OperatorRegistry()
-    Handlers(Reconciler(sales, settings.payment_windows), memory, settings).register(registry)
+    reconciler = Reconciler(sales, settings.payment_windows)
+    Handlers(reconciler, memory, settings).register(registry)
     kopf.on.login(registry=registry)(_login)
     watching, stop = asyncio.Event(), asyncio.Event()
 
@@ -61,6 +64,7 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    sweeping = asyncio.create_task(Sweep(reconciler, memory, settings).run())
     try:
         with serve_probes(settings.probe_host, settings.probe_port, ready, alive):
             await kopf.operator(
@@ -73,6 +77,7 @@ async def run(settings: Settings) -> None:
                 ready_flag=watching,
             )
     finally:
+        await end(sweeping)
         await redis.aclose()
 
 
@@ -88,7 +93,11 @@ def kopf_settings(settings: Settings) -> kopf.OperatorSettings:
     own.posting.worker_limit = settings.workers_max
     own.scanning.disabled = bool(settings.namespace)
     own.peering.standalone = True
+    # A worker stays with its resource for a moment after its last event; at the limit, the next resource waits for that.
     own.queueing.worker_limit = settings.workers_max
+    own.queueing.idle_timeout = 0.5
+    # Long enough for a waiting timer to see that it is to stop.
+    own.background.instant_exit_timeout = 2.0
     own.queueing.exit_timeout = settings.shutdown_timeout_seconds / 2
     own.networking.request_timeout = settings.request_timeout_seconds
     own.networking.connect_timeout = settings.request_timeout_seconds

@@ -2,43 +2,53 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from flashsale_operator import metrics
-from flashsale_operator.conditions import Phase
+from flashsale_operator.conditions import Phase, without_stock
+from flashsale_operator.resource import Resource
 
 
 @dataclass(slots=True)
 class Remembered:
+    resource: Resource
+    """The newest we were shown: kopf may show an older one to a task that waited."""
+    status: Mapping[str, Any]
+    """As last written, or as last shown to us."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One reconciliation of a resource at a time."""
-    epoch: int = 0
-    """Of the sale as last seen: the status we are shown may be a moment older."""
-    generation: int = 0
-    """The newest we were shown: kopf may show an older view to a timer."""
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by the sweep when something must be done or written."""
     stock_written: float = 0.0
     """When its numbers were last written, by the event loop's clock in seconds."""
-    phase: Phase | None = None
+
+    def worth_writing(self, status: Mapping[str, Any], now: float, status_seconds: float) -> bool:
+        """Numbers alone are written now and then: live numbers belong in metrics."""
+        if status == self.status:
+            return False
+        return without_stock(status) != without_stock(self.status) or now - self.stock_written >= status_seconds
 
 
 class Memory:
     def __init__(self) -> None:
         self._known: dict[str, Remembered] = {}
         self.reconciled_at: float | None = None
-        """When anything was last reconciled, by the event loop's clock in seconds."""
+        """When all was last held against Redis, or anything was reconciled, by the event loop's clock in seconds."""
 
-    def of(self, uid: str) -> Remembered:
-        return self._known.setdefault(uid, Remembered())
+    def of(self, resource: Resource, status: Mapping[str, Any]) -> Remembered:
+        return self._known.setdefault(resource.uid, Remembered(resource, status))
+
+    def all(self) -> list[Remembered]:
+        return list(self._known.values())
 
     def forget(self, uid: str) -> None:
         self._known.pop(uid, None)
-        self._count()
 
-    def reconciled(self, uid: str, phase: str) -> None:
-        self.of(uid).phase = Phase(phase)
+    def reconciled(self) -> None:
         self.reconciled_at = asyncio.get_running_loop().time()
         metrics.LAST_RECONCILE.set_to_current_time()
-        self._count()
 
     def silent_seconds(self) -> float:
         """For how long nothing was reconciled though there is something to reconcile; 0 when there is nothing."""
@@ -46,7 +56,7 @@ class Memory:
             return 0.0
         return asyncio.get_running_loop().time() - self.reconciled_at
 
-    def _count(self) -> None:
-        counts = Counter(one.phase for one in self._known.values())
+    def count(self) -> None:
+        counts = Counter(one.status.get("phase", Phase.PENDING.value) for one in self._known.values())
         for phase in Phase:
-            metrics.OBJECTS.labels(phase.value).set(counts[phase])
+            metrics.OBJECTS.labels(phase.value).set(counts[phase.value])

@@ -108,7 +108,8 @@ def define_answer(status: str, sale: Mapping[str, str], wanted: Mapping[str, Any
             return Stall(
                 Trouble.BELOW_COMMITTED,
                 f"stock {wanted['total']} is below the {committed} units already committed "
-                f"({sale['reserved']} reserved, {sale['sold']} sold); the sale goes on with {sale['total']}. Raise stock to {committed} or more, or wait for holds to expire",
+                f"({sale['reserved']} reserved, {sale['sold']} sold); the sale goes on with {sale['total']}. "
+                f"Raise stock to {committed} or more, or wait for holds to expire",
             )
         case "not_owner":
             return Stall(Trouble.NOT_OWNER, f"the product belongs to {owner_in_words(sale.get('owner', ''))}")
@@ -128,5 +129,6 @@ def _lost(resource: Resource) -> Stall:
     return Stall(
         Trouble.DATA_LOST,
         f"product {resource.product_id} was loaded before and is gone from Redis, so it is not sold again by itself: "
-        "units may be sold already. Restore Redis from its disk or a backup; to start over with the full stock, delete this resource and create it anew",
+        "units may be sold already. Restore Redis from its disk or a backup; "
+        "to start over with the full stock, delete this resource and create it anew",
     )

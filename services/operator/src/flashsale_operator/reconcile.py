@@ -21,6 +21,21 @@ class Reconciler:
         """Bring the sale to what the resource says; returns the resource's new status."""
         return _status(resource, await self._verdict(resource), previous)
 
+    async def read(self, product_ids: Sequence[str]) -> list[dict[str, str]]:
+        """Their sales' hashes. Raises Retryable when Redis is away."""
+        return await self._sales.read_many(product_ids)
+
+    def judge(self, resource: Resource, sale: Mapping[str, str], previous: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The status that goes with a sale's hash; None when something must be done first."""
+        match plan(resource, sale, self._windows):
+            case Define():
+                return None
+            case Stall() as stall:
+                verdict = Verdict(_ours(resource, sale), stall=stall)
+            case _:
+                verdict = Verdict(sale)
+        return _status(resource, verdict, previous)
+
     async def retire(self, resource: Resource, previous: Mapping[str, Any]) -> dict[str, Any] | None:
         """Take the sale back as the deletion policy says; returns None when that is done, else the status while it is not."""
         try:

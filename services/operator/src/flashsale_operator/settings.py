@@ -56,7 +56,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         reconcile_seconds=env.number("FLASHSALE_OPERATOR_RECONCILE_SECONDS", 5, least=0.5, most=3600),
         status_seconds=env.number("FLASHSALE_OPERATOR_STATUS_SECONDS", 10, least=0, most=3600),
         silence_seconds=env.number("FLASHSALE_OPERATOR_SILENCE_SECONDS", 60, least=5, most=3600),
-        workers_max=env.integer("FLASHSALE_OPERATOR_WORKERS_MAX", 50, least=1, most=1000),
+        workers_max=env.integer("FLASHSALE_OPERATOR_WORKERS_MAX", 200, least=1, most=1000),
         request_timeout_seconds=env.number("FLASHSALE_OPERATOR_REQUEST_TIMEOUT_SECONDS", 15, least=1, most=120),
         watch_timeout_seconds=env.number("FLASHSALE_OPERATOR_WATCH_TIMEOUT_SECONDS", 300, least=30, most=3600),
         redis_timeout_seconds=env.number("FLASHSALE_REDIS_TIMEOUT_SECONDS", 3, least=0.05, most=60),

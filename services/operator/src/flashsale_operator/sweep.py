@@ -1,0 +1,62 @@
+"""The second pair of eyes: every few seconds all sales are held against their resources, whatever events were lost.
+
+It only wakes up the resources that need it. A thousand kopf timers that read Redis each on its own would keep a core busy.
+"""
+
+import asyncio
+import logging
+
+from flashsale_core.errors import Retryable
+from flashsale_operator import metrics
+from flashsale_operator.memory import Memory, Remembered
+from flashsale_operator.reconcile import Reconciler
+from flashsale_operator.settings import Settings
+
+CHUNK = 250
+"""Most sales read in one round trip."""
+WRITES_MAX = 100
+"""Most resources woken in one sweep for nothing but new numbers: the longest unwritten first."""
+log = logging.getLogger(__name__)
+
+
+class Sweep:
+    def __init__(self, reconciler: Reconciler, memory: Memory, settings: Settings) -> None:
+        self._reconciler = reconciler
+        self._memory = memory
+        self._settings = settings
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            await asyncio.sleep(self._settings.reconcile_seconds)
+            try:
+                await self.sweep()
+            except Retryable as error:
+                # Those that were Ready are not any more: each finds out for itself, and says so in its status.
+                metrics.RECONCILE_ERRORS.inc()
+                log.warning("sweep.interrupted", extra={"reason": str(error)})
+                self._wake_all()
+
+    async def sweep(self) -> None:
+        """Raises Retryable when Redis is away."""
+        numbers_only: list[Remembered] = []
+        known = self._memory.all()
+        for start in range(0, len(known), CHUNK):
+            chunk = known[start : start + CHUNK]
+            sales = await self._reconciler.read([one.resource.product_id for one in chunk])
+            now = asyncio.get_running_loop().time()
+            for one, sale in zip(chunk, sales, strict=True):
+                status = self._reconciler.judge(one.resource, sale, one.status)
+                if status is None or one.worth_writing(status, now, float("inf")):
+                    one.wake.set()
+                elif one.worth_writing(status, now, self._settings.status_seconds):
+                    numbers_only.append(one)
+        for one in sorted(numbers_only, key=lambda one: one.stock_written)[:WRITES_MAX]:
+            one.wake.set()
+        self._memory.reconciled()
+        self._memory.count()
+
+    def _wake_all(self) -> None:
+        for one in self._memory.all():
+            if one.status.get("conditions", [{}])[0].get("reason") != "RedisUnavailable":
+                one.wake.set()
