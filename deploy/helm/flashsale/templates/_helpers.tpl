@@ -1,0 +1,385 @@
+{{- define "flashsale.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "flashsale.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains (include "flashsale.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "flashsale.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Selectors are frozen: a StatefulSet or Deployment refuses a change of them. (dict "root" $ "component" "gateway") */}}
+{{- define "flashsale.selector" -}}
+app.kubernetes.io/name: {{ include "flashsale.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "flashsale.labels" -}}
+{{ include "flashsale.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/part-of: flashsale
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* registry/repository:tag@digest. (dict "root" $ "image" .Values.gateway.image "own" true) */}}
+{{- define "flashsale.image" -}}
+{{- $registry := .image.registry | default .root.Values.image.registry -}}
+{{- $registry = (.root.Values.global).imageRegistry | default $registry -}}
+{{- $tag := .image.tag -}}
+{{- if and .own (not $tag) -}}{{- $tag = .root.Values.image.tag | default .root.Chart.AppVersion -}}{{- end -}}
+{{- if $registry }}{{ $registry }}/{{ end }}{{ .image.repository }}{{ with $tag }}:{{ . }}{{ end }}{{ with .image.digest }}@{{ . }}{{ end }}
+{{- end -}}
+
+{{- define "flashsale.pullSecrets" -}}
+{{- $secrets := concat ((.Values.global).imagePullSecrets | default list) (.Values.imagePullSecrets | default list) -}}
+{{- with $secrets }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ kindIs "map" . | ternary .name . }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "flashsale.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities:
+  drop: [ALL]
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "flashsale.podSecurity" -}}
+runAsNonRoot: true
+seccompProfile:
+  type: RuntimeDefault
+{{- with .podSecurityContext }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Where pods go. (dict "root" $ "c" .Values.gateway "component" "gateway") */}}
+{{- define "flashsale.scheduling" -}}
+{{- with .c.priorityClassName | default .root.Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .c.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .c.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .c.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+topologySpreadConstraints:
+{{- if .c.topologySpreadConstraints }}
+  {{- toYaml .c.topologySpreadConstraints | nindent 2 }}
+{{- else }}
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "flashsale.selector" . | nindent 8 }}
+{{- end }}
+{{- end -}}
+
+{{/* Secrets: the merchant's own, or one that was made once. */}}
+{{- define "flashsale.secret.credentials" -}}
+{{- .Values.credentials.existingSecret | default (printf "%s-credentials" (include "flashsale.fullname" .)) -}}
+{{- end -}}
+{{- define "flashsale.secret.redis" -}}
+{{- .Values.redis.auth.existingSecret | default (printf "%s-redis" (include "flashsale.fullname" .)) -}}
+{{- end -}}
+{{- define "flashsale.secret.rabbitmq" -}}
+{{- .Values.rabbitmq.auth.existingSecret | default (printf "%s-rabbitmq" (include "flashsale.fullname" .)) -}}
+{{- end -}}
+{{- define "flashsale.secret.postgresql" -}}
+{{- .Values.postgresql.auth.existingSecret | default (printf "%s-postgresql" (include "flashsale.fullname" .)) -}}
+{{- end -}}
+
+{{/* Connection URLs as environment variables. The password comes first: Kubernetes expands $(NAME) from what stands above. */}}
+{{- define "flashsale.env.redis" -}}
+{{- if .root.Values.redis.enabled }}
+- name: REDIS_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "flashsale.secret.redis" .root }}
+      key: {{ .user }}
+- name: REDIS_URL
+  value: redis://{{ .user }}:$(REDIS_PASSWORD)@{{ include "flashsale.fullname" .root }}-redis:6379/0
+{{- else }}
+- name: REDIS_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .root.Values.externalRedis.existingSecret }}
+      key: {{ get .root.Values.externalRedis.urlKeys .urlKey | default .root.Values.externalRedis.urlKey }}
+{{- end }}
+{{- end -}}
+
+{{- define "flashsale.env.amqp" -}}
+{{- if .root.Values.rabbitmq.enabled }}
+- name: AMQP_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "flashsale.secret.rabbitmq" .root }}
+      key: {{ .user }}
+- name: AMQP_URL
+  value: amqp://{{ .user }}:$(AMQP_PASSWORD)@{{ include "flashsale.fullname" .root }}-rabbitmq:5672/
+{{- else }}
+- name: AMQP_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .root.Values.externalRabbitmq.existingSecret }}
+      key: {{ get .root.Values.externalRabbitmq.urlKeys .urlKey | default .root.Values.externalRabbitmq.urlKey }}
+{{- end }}
+{{- end -}}
+
+{{- define "flashsale.env.database" -}}
+{{- if .Values.postgresql.enabled }}
+- name: POSTGRES_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "flashsale.secret.postgresql" . }}
+      key: password
+- name: DATABASE_URL
+  value: postgresql://flashsale:$(POSTGRES_PASSWORD)@{{ include "flashsale.fullname" . }}-postgresql:5432/flashsale
+{{- else }}
+- name: DATABASE_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .Values.externalPostgresql.existingSecret }}
+      key: {{ .Values.externalPostgresql.urlKey }}
+{{- end }}
+{{- end -}}
+
+{{- define "flashsale.env.windows" -}}
+- name: FLASHSALE_PAYMENT_WINDOWS
+  value: {{ join "," .Values.paymentWindows | quote }}
+{{- end -}}
+
+{{- define "flashsale.env.credential" -}}
+- name: {{ .name }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "flashsale.secret.credentials" .root }}
+      key: {{ .key }}
+{{- end -}}
+
+{{- define "flashsale.env.common" -}}
+- name: FLASHSALE_LOG_LEVEL
+  value: {{ .root.Values.logLevel | quote }}
+- name: FLASHSALE_SHARDS
+  value: {{ .root.Values.shards | quote }}
+- name: FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS
+  value: "20"
+{{- with .root.Values.tracing.endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
+{{- range $name, $value := .c.settings }}
+- name: {{ $name }}
+  value: {{ $value | toString | quote }}
+{{- end }}
+{{- with .c.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The environment of a service, by component. */}}
+{{- define "flashsale.env.gateway" -}}
+{{ include "flashsale.env.redis" (dict "root" . "user" "gateway" "urlKey" "gateway") }}
+{{ include "flashsale.env.amqp" (dict "root" . "user" "gateway" "urlKey" "gateway") }}
+{{ include "flashsale.env.credential" (dict "root" . "name" "FLASHSALE_ORDER_ID_KEY" "key" "order-id-key") }}
+{{ include "flashsale.env.credential" (dict "root" . "name" "FLASHSALE_ADMIN_TOKEN" "key" "admin-token") }}
+{{ include "flashsale.env.credential" (dict "root" . "name" "FLASHSALE_WEBHOOK_SECRET" "key" "webhook-secret") }}
+{{ include "flashsale.env.windows" . }}
+- name: FLASHSALE_PORT
+  value: "8000"
+{{- end -}}
+{{- define "flashsale.env.order-worker" -}}
+{{ include "flashsale.env.amqp" (dict "root" . "user" "order-worker" "urlKey" "orderWorker") }}
+{{ include "flashsale.env.database" . }}
+- name: FLASHSALE_PROBE_PORT
+  value: "9101"
+{{- end -}}
+{{- define "flashsale.env.timeout-worker" -}}
+{{ include "flashsale.env.redis" (dict "root" . "user" "timeout-worker" "urlKey" "timeoutWorker") }}
+{{ include "flashsale.env.amqp" (dict "root" . "user" "timeout-worker" "urlKey" "timeoutWorker") }}
+- name: FLASHSALE_PROBE_PORT
+  value: "9102"
+{{- end -}}
+{{- define "flashsale.env.operator" -}}
+{{ include "flashsale.env.redis" (dict "root" . "user" "operator" "urlKey" "operator") }}
+{{ include "flashsale.env.windows" . }}
+- name: FLASHSALE_OPERATOR_NAMESPACE
+  value: {{ .Values.operator.watchAllNamespaces | ternary "" .Release.Namespace | quote }}
+- name: FLASHSALE_PROBE_PORT
+  value: "9103"
+{{- end -}}
+
+{{/* A Deployment of one of our services. (dict "root" $ "component" "gateway" "c" .Values.gateway "port" 8000) */}}
+{{- define "flashsale.deployment" -}}
+{{- $fullname := include "flashsale.fullname" .root -}}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ $fullname }}-{{ .component }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "flashsale.labels" . | nindent 4 }}
+spec:
+  {{- if eq .component "operator" }}
+  replicas: 1
+  strategy:
+    type: Recreate
+  {{- else }}
+  {{- if not (or (.c.autoscaling).enabled (.c.keda).enabled) }}
+  replicas: {{ .c.replicas }}
+  {{- end }}
+  strategy:
+    type: RollingUpdate
+    rollingUpdate:
+      maxUnavailable: 0
+      maxSurge: 1
+  {{- end }}
+  revisionHistoryLimit: 5
+  selector:
+    matchLabels:
+      {{- include "flashsale.selector" . | nindent 6 }}
+  template:
+    metadata:
+      labels:
+        {{- include "flashsale.labels" . | nindent 8 }}
+        {{- with .c.podLabels }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      annotations:
+        kubectl.kubernetes.io/default-container: {{ .component }}
+        {{- with .c.podAnnotations }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+    spec:
+      {{- include "flashsale.pullSecrets" .root | nindent 6 }}
+      {{- if eq .component "operator" }}
+      serviceAccountName: {{ $fullname }}-operator
+      automountServiceAccountToken: true
+      {{- else }}
+      serviceAccountName: {{ $fullname }}
+      automountServiceAccountToken: false
+      {{- end }}
+      enableServiceLinks: false
+      terminationGracePeriodSeconds: {{ eq .component "operator" | ternary 30 45 }}
+      securityContext:
+        {{- include "flashsale.podSecurity" .c | nindent 8 }}
+      {{- include "flashsale.scheduling" . | nindent 6 }}
+      containers:
+        - name: {{ .component }}
+          image: {{ include "flashsale.image" (dict "root" .root "image" .c.image "own" true) }}
+          imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+          securityContext:
+            {{- include "flashsale.containerSecurity" . | nindent 12 }}
+          env:
+            {{- include (printf "flashsale.env.%s" .component) .root | trim | nindent 12 }}
+            {{- include "flashsale.env.common" . | trim | nindent 12 }}
+          ports:
+            - name: http
+              containerPort: {{ .port }}
+          startupProbe:
+            httpGet: {path: /healthz, port: http}
+            periodSeconds: 1
+            timeoutSeconds: 3
+            failureThreshold: 60
+          readinessProbe:
+            httpGet: {path: /readyz, port: http}
+            periodSeconds: 2
+            timeoutSeconds: 4
+            failureThreshold: 2
+          livenessProbe:
+            httpGet: {path: /healthz, port: http}
+            periodSeconds: 10
+            timeoutSeconds: 4
+            failureThreshold: 3
+          {{- if ne .component "operator" }}
+          lifecycle:
+            preStop:
+              {{- /* Endpoints learn of the end a moment after the pod does: it goes on serving until they have. */}}
+              exec: {command: [python, -c, "import time; time.sleep({{ .root.Values.preStopSleepSeconds }})"]}
+          {{- end }}
+          resources:
+            {{- toYaml .c.resources | nindent 12 }}
+          volumeMounts:
+            - {name: tmp, mountPath: /tmp}
+            {{- with .c.extraVolumeMounts }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
+        {{- with .c.extraContainers }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      volumes:
+        - name: tmp
+          emptyDir: {sizeLimit: 64Mi}
+        {{- with .c.extraVolumes }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+{{- end -}}
+
+{{- define "flashsale.pdb" -}}
+{{- if and (.c.podDisruptionBudget).enabled (or (gt (int .c.replicas) 1) (.c.autoscaling).enabled (.c.keda).enabled) }}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ include "flashsale.fullname" .root }}-{{ .component }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "flashsale.labels" . | nindent 4 }}
+spec:
+  maxUnavailable: 1
+  unhealthyPodEvictionPolicy: AlwaysAllow
+  selector:
+    matchLabels:
+      {{- include "flashsale.selector" . | nindent 6 }}
+{{- end }}
+{{- end -}}
+
+{{/* A job of the flashsale command: its pod. (dict "root" $ "component" "migrate" "args" list "env" "...") */}}
+{{- define "flashsale.cliPod" -}}
+{{- include "flashsale.pullSecrets" .root }}
+serviceAccountName: {{ include "flashsale.fullname" .root }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  {{- include "flashsale.podSecurity" .root.Values.cli | nindent 2 }}
+containers:
+  - name: {{ .component }}
+    image: {{ include "flashsale.image" (dict "root" .root "image" .root.Values.cli.image "own" true) }}
+    imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+    args:
+      {{- toYaml .args | nindent 6 }}
+    securityContext:
+      {{- include "flashsale.containerSecurity" . | nindent 6 }}
+    env:
+      {{- .env | trim | nindent 6 }}
+    resources:
+      {{- toYaml .root.Values.cli.resources | nindent 6 }}
+    volumeMounts:
+      - {name: tmp, mountPath: /tmp}
+volumes:
+  - name: tmp
+    emptyDir: {sizeLimit: 64Mi}
+{{- end -}}
