@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import socket
 import sys
 from typing import Any
 
@@ -61,6 +62,8 @@ async def run(settings: Settings) -> None:
         if silent_seconds > settings.silence_seconds:
             raise Retryable(f"no FlashSale was reconciled for {silent_seconds:.0f} s")
 
+    # Else kopf would ask for the user's name, which a pod with a user id of its own has not.
+    identity: Any = socket.gethostname()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -69,6 +72,7 @@ async def run(settings: Settings) -> None:
         with serve_probes(settings.probe_host, settings.probe_port, ready, alive):
             await kopf.operator(
                 registry=registry,
+                identity=identity,
                 settings=kopf_settings(settings),
                 standalone=True,
                 clusterwide=not settings.namespace,
