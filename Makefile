@@ -12,7 +12,7 @@ demo: bootstrap servers ## a real, contended sale on real servers, with a verdic
 test: bootstrap ## everything that proves the engine: static checks, unit, Lua, integration, chaos
 	@scripts/servers.sh test
 	@$(MAKE) --no-print-directory static
-	@$(BIN)/pytest tests
+	@$(BIN)/pytest
 
 check: bootstrap static ## format, lint, types, import contracts, unit tests
 	@$(BIN)/pytest tests/unit -q

@@ -1,0 +1,45 @@
+"""The suite runs on any cluster KUBECONFIG points to, whose nodes have the images: `make e2e`. Nothing here knows of kind."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.kube import Namespace, report, run
+
+NAMESPACE = "flashsale-e2e"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each file is a chapter; the one that uninstalls comes last. A test may take longer here than elsewhere."""
+    for item in items:
+        item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cluster() -> None:
+    for tool in ("kubectl", "helm"):
+        if shutil.which(tool) is None:
+            pytest.fail(f"{tool} is not on PATH; the e2e suite needs it and a cluster in KUBECONFIG")
+    context = run("kubectl", "config", "current-context").strip()
+    allowed = os.environ.get("FLASHSALE_E2E_CONTEXT", "kind-flashsale")
+    if context != allowed:
+        pytest.fail(f"the current context is {context!r}, not {allowed!r}; set FLASHSALE_E2E_CONTEXT to it if this cluster is for tests")
+
+
+@pytest.fixture(scope="session")
+def shop() -> Iterator[Namespace]:
+    """The release that most tests share, installed from nothing."""
+    shop = Namespace(NAMESPACE)
+    run("kubectl", "delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s")
+    shop.create()
+    seconds = shop.install()
+    report("helm install --wait from nothing to all Ready", seconds=f"{seconds:.1f}", bar="90")
+    assert seconds < 90
+    yield shop
+    started = time.monotonic()
+    shop.helm("uninstall", "--wait", "--timeout", "180s", check=False)
+    shop.delete()
+    report("uninstall", seconds=f"{time.monotonic() - started:.1f}")

@@ -1,0 +1,215 @@
+"""A cluster and a release of the chart in it, through kubectl and helm as people use them."""
+
+import base64
+import json
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "deploy" / "helm" / "flashsale"
+VALUES = Path(os.environ.get("FLASHSALE_E2E_VALUES", ROOT / "deploy" / "kind" / "values.yaml"))
+COMMAND_TIMEOUT_SECONDS = 240
+JOB_TIMEOUT_SECONDS = 300
+
+
+class CommandError(AssertionError):
+    pass
+
+
+def run(*command: object, stdin: str | None = None, check: bool = True, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS) -> str:
+    """Run a command; returns what it printed. Raises CommandError with all it said."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=timeout_seconds, check=False)
+    if check and done.returncode:
+        raise CommandError(f"{shlex.join(words)} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done.stdout if done.returncode == 0 else done.stdout + done.stderr
+
+
+def report(what: str, **figures: object) -> None:
+    """A measured line of the suite's output."""
+    print(f"e2e: {what}: " + ", ".join(f"{name} {value}" for name, value in figures.items()), flush=True)
+
+
+def until(condition: Callable[[], Any], timeout_seconds: float, what: str, every_seconds: float = 0.2) -> float:
+    """Wait until `condition` is true; returns the seconds it took. Raises AssertionError with `what` and the last answer."""
+    started = time.monotonic()
+    answer: Any = None
+    while time.monotonic() - started < timeout_seconds:
+        answer = condition()
+        if answer:
+            return time.monotonic() - started
+        time.sleep(every_seconds)
+    raise AssertionError(f"not within {timeout_seconds} s: {what}; the last answer was {answer!r}")
+
+
+@dataclass(frozen=True)
+class Job:
+    logs: str
+    succeeded: bool
+
+
+class Namespace:
+    """A namespace, and a release named `flashsale` in it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def create(self) -> None:
+        run("kubectl", "create", "namespace", self.name)
+        run("kubectl", "label", "namespace", self.name, "pod-security.kubernetes.io/enforce=restricted")
+
+    def delete(self) -> None:
+        run("kubectl", "delete", "namespace", self.name, "--ignore-not-found", "--wait=false", check=False)
+
+    def kubectl(
+        self, *words: object, stdin: str | None = None, check: bool = True, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS
+    ) -> str:
+        return run("kubectl", "-n", self.name, *words, stdin=stdin, check=check, timeout_seconds=timeout_seconds)
+
+    def helm(self, command: str, *words: object, check: bool = True) -> str:
+        return run("helm", command, "flashsale", *words, "--namespace", self.name, check=check)
+
+    def install(self, *words: object, release_command: str = "install") -> float:
+        """Install and wait until all is Ready; returns the seconds it took."""
+        started = time.monotonic()
+        self.helm(release_command, CHART, "--values", VALUES, "--set", f"image.tag={image_tag()}", "--wait", "--timeout", "180s", *words)
+        return time.monotonic() - started
+
+    def get(self, *words: object) -> Any:
+        return json.loads(self.kubectl("get", *words, "-o", "json"))
+
+    def apply(self, *documents: Mapping[str, Any], check: bool = True) -> str:
+        return self.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(map(json.dumps, documents)), check=check)
+
+    def patch(self, name: str, **spec: Any) -> None:
+        self.kubectl("patch", "flashsale", name, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+    def sale(self, name: str) -> dict[str, Any]:
+        return dict(self.get("flashsale", name))
+
+    def ready(self, name: str) -> bool:
+        """Whether the resource is Ready as it is now, not as it was before its last change."""
+        sale = self.sale(name)
+        generation = sale["metadata"]["generation"]
+        status = sale.get("status", {})
+        return status.get("observedGeneration") == generation and condition(sale, "Ready").get("status") == "True"
+
+    def delete_pod(self, pod: str, grace_seconds: int | None = 0) -> None:
+        how = [f"--grace-period={grace_seconds}", "--force"] if grace_seconds == 0 else []
+        self.kubectl("delete", "pod", pod, "--wait=false", *how)
+
+    def pods(self, component: str) -> list[dict[str, Any]]:
+        found = self.get("pods", "-l", f"app.kubernetes.io/component={component}")["items"]
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def pods_ready(self, component: str, count: int) -> bool:
+        return sum(map(_is_ready, self.pods(component))) >= count
+
+    def redis(self, *words: str, user: str = "operator") -> str:
+        """A command of redis-cli as one of the services, in the server's own pod."""
+        password = self.secret("flashsale-redis", user)
+        client = ["env", f"REDISCLI_AUTH={password}", "valkey-cli", "--user", user, "--no-auth-warning"]
+        return self.kubectl("exec", "flashsale-redis-0", "-c", "redis", "--", *client, *words, check=False).strip()
+
+    def secret(self, name: str, key: str) -> str:
+        return base64.b64decode(self.get("secret", name)["data"][key]).decode()
+
+    def start_cli(self, name: str, script: str) -> None:
+        """A Job that runs a shell script with the flashsale command, and everything it needs to reach the release."""
+        self.apply(_cli_job(name, script))
+
+    def finish_cli(self, name: str, timeout_seconds: float = JOB_TIMEOUT_SECONDS) -> Job:
+        def ended() -> str | None:
+            status = self.get("job", name).get("status", {})
+            kinds = {one["type"] for one in status.get("conditions", ()) if one["status"] == "True"}
+            return "Complete" if "Complete" in kinds else "Failed" if "Failed" in kinds else None
+
+        until(ended, timeout_seconds, f"the end of job {name}", every_seconds=0.5)
+        succeeded = ended() == "Complete"
+        logs = self.kubectl("logs", f"job/{name}", "--tail=-1", check=False)
+        self.kubectl("delete", "job", name, "--wait=false")
+        return Job(logs, succeeded)
+
+    def cli(self, name: str, script: str, timeout_seconds: float = JOB_TIMEOUT_SECONDS) -> Job:
+        self.start_cli(name, script)
+        return self.finish_cli(name, timeout_seconds)
+
+
+def image_tag() -> str:
+    return os.environ.get("FLASHSALE_E2E_TAG", "dev")
+
+
+def flash_sale(name: str, stock: int, **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "flashsale.dev/v1alpha1",
+        "kind": "FlashSale",
+        "metadata": {"name": name},
+        "spec": {"stock": stock, **spec},
+    }
+
+
+def condition(sale: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    found: Sequence[Any] = sale.get("status", {}).get("conditions", ())
+    return next((dict(one) for one in found if one["type"] == kind), {})
+
+
+def numbers(sale: Mapping[str, Any]) -> tuple[int, ...]:
+    """(total, available, reserved, sold) of the status"""
+    stock = sale.get("status", {}).get("stock", {})
+    return tuple(stock.get(name, -1) for name in ("total", "available", "reserved", "sold"))
+
+
+def last_json(logs: str) -> Any:
+    """The JSON document a command printed last: it begins at a line that is an opening brace."""
+    start = logs.rindex("\n{\n") + 1 if "\n{\n" in logs else logs.index("{")
+    return json.JSONDecoder().raw_decode(logs[start:])[0]
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", ()))
+
+
+def _cli_job(name: str, script: str) -> dict[str, Any]:
+    def secret(variable: str, secret: str, key: str) -> dict[str, Any]:
+        return {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+
+    container = {
+        "name": "cli",
+        "image": f"flashsale/cli:{image_tag()}",
+        "command": ["sh", "-c", script],
+        "env": [
+            {"name": "FLASHSALE_URL", "value": "http://flashsale-gateway"},
+            secret("FLASHSALE_ADMIN_TOKEN", "flashsale-credentials", "admin-token"),
+            secret("FLASHSALE_WEBHOOK_SECRET", "flashsale-credentials", "webhook-secret"),
+            secret("REDIS_PASSWORD", "flashsale-redis", "audit"),
+            {"name": "REDIS_URL", "value": "redis://audit:$(REDIS_PASSWORD)@flashsale-redis:6379/0"},
+            secret("POSTGRES_PASSWORD", "flashsale-postgresql", "password"),
+            {"name": "DATABASE_URL", "value": "postgresql://flashsale:$(POSTGRES_PASSWORD)@flashsale-postgresql:5432/flashsale"},
+        ],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": {"runAsNonRoot": True},
+        "containers": [container],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name},
+        "spec": {"backoffLimit": 0, "template": {"spec": pod}},
+    }

@@ -1,0 +1,118 @@
+"""kubectl apply of a FlashSale: Ready, refused with a sentence, changed while it runs, taken back."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from flashsale_core.keys import sale_keys
+from tests.e2e.kube import Namespace, condition, flash_sale, numbers, report, until
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"stock": -1}, "spec.stock: Invalid value: -1: spec.stock in body should be greater than or equal to 0"),
+    ({"stock": 1_000_000_001}, "should be less than or equal to 1000000000"),
+    ({"stock": "ten"}, "spec.stock"),
+    ({"stock": 1.5}, "spec.stock"),
+    ({"stock": None}, "spec.stock"),
+    ({"stock": 1, "productId": "a b"}, "productId takes letters, digits"),
+    ({"stock": 1, "productId": "-a"}, "productId takes letters, digits"),
+    ({"stock": 1, "productId": ""}, "spec.productId"),
+    ({"stock": 1, "productId": "x" * 65}, "spec.productId: Too long"),
+    ({"stock": 1, "startsAt": "2030-01-02T00:00:00Z", "endsAt": "2030-01-01T00:00:00Z"}, "endsAt must be after startsAt"),
+    ({"stock": 1, "startsAt": "tomorrow"}, "must be of type date-time"),
+    ({"stock": 1, "maxPerUser": 0}, "spec.maxPerUser"),
+    ({"stock": 1, "paymentWindowSeconds": 0}, "spec.paymentWindowSeconds"),
+    ({"stock": 1, "paymentWindowSeconds": 86_401}, "less than or equal to 86400"),
+    ({"stock": 1, "rateLimit": {"requests": 1}}, "spec.rateLimit.seconds: Required value"),
+    ({"stock": 1, "rateLimit": {"requests": 0, "seconds": 1}}, "spec.rateLimit.requests"),
+    ({"stock": 1, "latePayment": "keep"}, 'supported values: "refund", "reacquire"'),
+    ({"stock": 1, "deletionPolicy": "Orphan"}, 'supported values: "Drain", "Retain"'),
+    ({"stock": 1, "paused": "yes"}, "spec.paused"),
+    ({"stock": 1, "prise": 5}, "field not declared in schema"),
+]
+
+
+@pytest.mark.parametrize(("spec", "words"), WRONG, ids=[f"{number}" for number in range(len(WRONG))])
+def test_a_wrong_spec_is_refused_with_a_sentence_that_names_the_field(shop: Namespace, spec: dict[str, Any], words: str) -> None:
+    answer = shop.apply({**flash_sale("wrong", 1), "spec": spec}, check=False)
+    assert words in answer, answer
+
+
+def test_a_name_too_long_for_a_product_is_refused(shop: Namespace) -> None:
+    assert "metadata.name is the product id" in shop.apply(flash_sale("a" * 65, 1), check=False)
+
+
+def test_apply_to_ready_and_stock_in_redis(shop: Namespace) -> None:
+    started = time.monotonic()
+    shop.apply(flash_sale("ready", 7, paymentWindowSeconds=60))
+    until(lambda: shop.ready("ready"), 10, "FlashSale ready is Ready", every_seconds=0.05)
+    seconds = time.monotonic() - started
+    report("kubectl apply to Ready", seconds=f"{seconds:.2f}", bar="2")
+    assert shop.redis("HGET", sale_keys("ready").sale, "available") == "7"
+    assert seconds < 2
+    assert numbers(shop.sale("ready")) == (7, 7, 0, 0)
+    row = shop.kubectl("get", "fs", "ready", "--no-headers").split()
+    assert row[:7] == ["ready", "ready", "7", "7", "0", "0", "Live"]
+
+
+def test_the_product_cannot_be_changed(shop: Namespace) -> None:
+    shop.apply(flash_sale("fixed", 1, productId="fixed-1", paymentWindowSeconds=60))
+    answer = shop.kubectl("patch", "flashsale", "fixed", "--type=merge", "-p", '{"spec":{"productId":"other"}}', check=False)
+    assert "productId cannot be changed" in answer
+
+
+def test_a_window_that_is_not_installed_is_said(shop: Namespace) -> None:
+    shop.apply(flash_sale("window", 1, paymentWindowSeconds=61))
+    until(lambda: condition(shop.sale("window"), "Stalled").get("reason") == "WindowNotInstalled", 10, "Stalled")
+    assert "use one of" in condition(shop.sale("window"), "Stalled")["message"]
+
+
+def test_phases_follow_the_spec_while_the_sale_lives(shop: Namespace) -> None:
+    def becomes(phase: str, seconds: float = 10) -> None:
+        until(lambda: shop.sale("phases")["status"].get("phase") == phase, seconds, f"phase {phase}")
+
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds")
+    past = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
+    shop.apply(flash_sale("phases", 3, paymentWindowSeconds=60, startsAt=later))
+    until(lambda: shop.ready("phases"), 10, "Ready")
+    becomes("Scheduled")
+    shop.patch("phases", startsAt=None)
+    becomes("Live")
+    shop.patch("phases", paused=True)
+    becomes("Paused")
+    assert shop.redis("HGET", sale_keys("phases").sale, "state") == "paused"
+    shop.patch("phases", paused=False, stock=0)
+    becomes("SoldOut")
+    assert condition(shop.sale("phases"), "SoldOut")["status"] == "True"
+    shop.patch("phases", endsAt=past)
+    becomes("Ended")
+    assert shop.ready("phases")
+
+
+def test_a_thousand_at_once_are_ready(shop: Namespace) -> None:
+    names = [f"many-{number}" for number in range(1000)]
+    documents = [flash_sale(name, 10, paymentWindowSeconds=60) for name in names]
+    started = time.monotonic()
+    shop.apply(*documents)
+    applied = time.monotonic() - started
+
+    def all_ready() -> bool:
+        phases = shop.kubectl("get", "fs", "-o", 'jsonpath={range .items[*]}{.metadata.name}={.status.phase}{"\\n"}{end}').split()
+        return sum(one.startswith("many-") and one.endswith("=Live") for one in phases) == 1000
+
+    until(all_ready, 90, "1,000 FlashSales are Ready", every_seconds=0.5)
+    seconds = time.monotonic() - started
+    (pod,) = shop.pods("operator")
+    rss = shop.kubectl("exec", pod["metadata"]["name"], "--", "sh", "-c", "grep VmRSS /proc/1/status").split()[1]
+    report("1,000 FlashSales applied at once", all_ready_seconds=f"{seconds:.1f}", apply_seconds=f"{applied:.1f}",
+           operator_memory_mb=int(rss) // 1000, bar="60")  # fmt: skip
+    assert seconds < 60
+    started = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda start: shop.kubectl("delete", "flashsale", *names[start : start + 250], "--wait=false"), range(0, 1000, 250)))
+    until(lambda: "many-" not in shop.kubectl("get", "fs", "-o", "name"), 120, "1,000 FlashSales are gone", every_seconds=0.5)
+    report("1,000 FlashSales deleted at once", gone_seconds=f"{time.monotonic() - started:.1f}")
+    assert shop.redis("EXISTS", sale_keys("many-1").sale, user="operator").startswith("NOPERM")
+    assert shop.redis("HGETALL", sale_keys("many-1").sale) == ""
