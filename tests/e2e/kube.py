@@ -65,7 +65,21 @@ class Namespace:
         run("kubectl", "label", "namespace", self.name, "pod-security.kubernetes.io/enforce=restricted")
 
     def delete(self) -> None:
-        run("kubectl", "delete", "namespace", self.name, "--ignore-not-found", "--wait=false", check=False)
+        """Remove it and all that is in it, also what an operator that is gone has left its finalizer on."""
+        if run("kubectl", "get", "namespace", self.name, "--ignore-not-found") == "":
+            return
+        for name in self.kubectl("get", "flashsales", "-o", "name", check=False).split():
+            if name.startswith("flashsale."):
+                self.kubectl("patch", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
+        run("kubectl", "delete", "namespace", self.name, "--ignore-not-found", "--timeout=120s")
+
+    def uninstall(self) -> float:
+        """Let go of all sales, so that no hold has to run out first, and uninstall; returns the seconds it took."""
+        started = time.monotonic()
+        for name in self.kubectl("get", "flashsales", "-o", "name").split():
+            self.kubectl("patch", name, "--type=merge", "-p", '{"spec":{"deletionPolicy":"Retain"}}')
+        self.helm("uninstall", "--wait", "--timeout", "180s")
+        return time.monotonic() - started
 
     def kubectl(
         self, *words: object, stdin: str | None = None, check: bool = True, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS

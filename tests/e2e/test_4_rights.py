@@ -44,9 +44,9 @@ def test_a_redis_user_has_its_commands_and_keys_only(shop: Namespace, user: str)
         ("ACL", "LIST"),
         ("SHUTDOWN",),
         ("HGETALL", "other"),
-        ("DEBUG", "SLEEP", "0"),
+        ("EVAL", "return redis.call('get', 'other')", "0"),
     ):
-        assert "NOPERM" in shop.redis(*words, user=user), words
+        assert "no permissions to" in shop.redis(*words, user=user).lower(), words
 
 
 def test_nobody_is_let_in_without_a_name(shop: Namespace) -> None:
