@@ -1,10 +1,11 @@
 # The commands people type. Each brings what it needs: uv, Python packages, servers.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static up down stress bench clean lock bootstrap servers
+.PHONY: help demo test check static up down stress bench images kind-up kind-load kind-test kind-down chart e2e clean lock bootstrap servers
+CLUSTER := flashsale
 BIN := .venv/bin
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: bootstrap servers ## a real, contended sale on real servers, with a verdict
 	@$(BIN)/flashsale demo
@@ -36,12 +37,33 @@ bench: bootstrap ## orders per second beside a bare Starlette endpoint, with a v
 	@scripts/servers.sh bench
 	@$(BIN)/python -m bench.run
 
+images: ## build the images of the services and of the flashsale command with docker, tagged TAG (dev)
+	@scripts/images.sh
+
+kind-up: ## a cluster of three nodes on this machine, with kind
+	@kind create cluster --name $(CLUSTER) --config deploy/kind/cluster.yaml --wait 180s
+
+kind-load: images ## bring the images, those of the bundled servers too, into the cluster
+	@scripts/kind-load.sh $(CLUSTER)
+
+kind-test: e2e ## the e2e suite on the kind cluster
+
+kind-down: ## remove the cluster
+	@kind delete cluster --name $(CLUSTER)
+
+chart: bootstrap ## what helm renders, without a cluster: rendering matrix, schema, restricted pods; needs helm
+	@command -v helm >/dev/null || { echo "chart: helm is not on PATH" >&2; exit 1; }
+	@$(BIN)/pytest -q tests/chart
+
+e2e: bootstrap ## the e2e suite on the cluster of KUBECONFIG, which has the images: FLASHSALE_E2E_CONTEXT names it (kind-flashsale)
+	@scripts/e2e.sh
+
 lock: bootstrap ## resolve requirements.lock anew; releases younger than a week are left out
 	@scripts/lock.sh
 
 clean: ## end the stack and remove everything that was set up here
 	@if [ -e .flashsale/state.json ]; then scripts/bootstrap.sh && $(BIN)/flashsale stack down; fi
-	@rm -rf .flashsale .venv .bootstrap .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache uv.lock
+	@rm -rf .flashsale .e2e .venv .bootstrap .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache uv.lock
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 bootstrap:

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# What went on in the e2e suite's namespaces: events, objects, logs (of the containers before a restart too), Redis, queues. diagnostics.sh FOLDER
+set -uo pipefail
+folder=$1
+mkdir -p "$folder"
+kubectl get nodes -o wide >"$folder/nodes.txt" 2>&1
+for namespace in $(kubectl get namespaces -o name | sed -n 's|^namespace/\(flashsale-e2e.*\)|\1|p'); do
+  into=$folder/$namespace
+  mkdir -p "$into"
+  kubectl -n "$namespace" get events --sort-by=.lastTimestamp >"$into/events.txt" 2>&1
+  kubectl -n "$namespace" get all,pvc,flashsales -o wide >"$into/objects.txt" 2>&1
+  kubectl -n "$namespace" get flashsales -o yaml >"$into/flashsales.yaml" 2>&1
+  kubectl -n "$namespace" describe pods >"$into/pods.txt" 2>&1
+  for pod in $(kubectl -n "$namespace" get pods -o name); do
+    kubectl -n "$namespace" logs "$pod" --all-containers --prefix --tail=2000 >"$into/${pod#pod/}.log" 2>&1
+    kubectl -n "$namespace" logs "$pod" --all-containers --prefix --previous --tail=500 >"$into/${pod#pod/}.previous.log" 2>/dev/null
+  done
+  kubectl -n "$namespace" exec flashsale-rabbitmq-0 -c rabbitmq -- rabbitmqctl list_queues name messages consumers >"$into/queues.txt" 2>&1
+  kubectl -n "$namespace" exec flashsale-redis-0 -c redis -- sh -c 'ls -laR /data' >"$into/redis-data.txt" 2>&1
+done
+find "$folder" -type f -empty -delete
+echo "diagnostics are in $folder" >&2
+tail -n 40 "$folder"/*/events.txt >&2

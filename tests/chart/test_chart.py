@@ -1,0 +1,223 @@
+"""The chart as helm renders it, without a cluster: what is in it, what it refuses, and what must never change."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "deploy" / "helm" / "flashsale"
+MATRIX = ["", *sorted(path.name for path in (CHART / "ci").glob("*.yaml"))]
+KUBERNETES_VERSIONS = ("1.29", "1.35")
+"""Oldest and newest supported."""
+SELECTORS = Path(__file__).with_name("selectors.json")
+OWN = re.compile(r"(?:^|/)flashsale/")
+
+pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on PATH: the chart is not rendered")
+
+
+def helm(*words: object) -> tuple[int, str]:
+    command = ["helm", "template", "shop", str(CHART), "--namespace", "shop", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout if done.returncode == 0 else done.stderr
+
+
+@cache
+def rendered(values: str, *words: str) -> list[dict[str, Any]]:
+    status, text = helm(*(["--values", CHART / "ci" / values] if values else []), *words)
+    assert status == 0, text
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def pods(documents: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(what it belongs to, pod spec)"""
+    for document in documents:
+        name = f"{document['kind']}/{document['metadata']['name']}"
+        match document["kind"]:
+            case "Pod":
+                yield name, document["spec"]
+            case "CronJob":
+                yield name, document["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+            case "Deployment" | "StatefulSet" | "Job":
+                yield name, document["spec"]["template"]["spec"]
+            case _:
+                pass
+
+
+def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*pod.get("initContainers", []), *pod["containers"]]
+
+
+def find(documents: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    (found,) = [one for one in documents if one["kind"] == kind and one["metadata"]["name"] == name]
+    return found
+
+
+@pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
+@pytest.mark.parametrize("values", MATRIX)
+def test_every_object_is_valid_for_the_oldest_and_the_newest_kubernetes(values: str, version: str) -> None:
+    for document in rendered(values):
+        if document["apiVersion"].split("/")[0] in ("keda.sh", "monitoring.coreos.com", "gateway.networking.k8s.io"):
+            continue
+        kubernetes_validate.validate(document, version, strict=document["kind"] != "CustomResourceDefinition")
+
+
+@pytest.mark.parametrize("values", MATRIX)
+def test_every_container_is_restricted(values: str) -> None:
+    for name, pod in pods(rendered(values)):
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for container in containers(pod):
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False, name
+            assert context["readOnlyRootFilesystem"] is True, name
+            assert context["capabilities"] == {"drop": ["ALL"]}, name
+            assert {"requests", "limits"} <= container["resources"].keys(), (name, container["name"])
+            if OWN.search(container["image"]):
+                assert "runAsUser" not in context, name
+                # Beside a bundled server an init container of ours writes what that server's user reads.
+                assert "runAsUser" not in pod["securityContext"] or name.startswith("StatefulSet/"), name
+
+
+@pytest.mark.parametrize("values", MATRIX)
+def test_a_token_is_mounted_only_where_the_apiserver_is_asked(values: str) -> None:
+    asking = {name for name, pod in pods(rendered(values)) if pod["automountServiceAccountToken"]}
+    assert asking == {"Deployment/shop-flashsale-operator", "Job/shop-flashsale-cleanup"}
+
+
+@pytest.mark.parametrize("values", MATRIX)
+def test_no_secret_is_in_plain_sight(values: str) -> None:
+    for name, pod in pods(rendered(values)):
+        for container in containers(pod):
+            for variable in container.get("env", []):
+                secret = re.search(r"PASSWORD|TOKEN|KEY|SECRET|AUTH", variable["name"])
+                assert not secret or "secretKeyRef" in variable.get("valueFrom", {}), (name, variable)
+                if variable["name"].endswith("_URL") and "@" in variable.get("value", ""):
+                    assert re.search(r":\$\([A-Z_]+\)@", variable["value"]), (name, variable)
+
+
+def test_selectors_are_frozen() -> None:
+    """A change of these breaks every upgrade: workloads refuse it, Services lose their pods."""
+    found: dict[str, Any] = {}
+    for document in rendered(""):
+        selector = document.get("spec", {}).get("selector") if document["kind"] in ("Deployment", "StatefulSet", "Service") else None
+        if selector:
+            found[f"{document['kind']}/{document['metadata']['name']}"] = selector.get("matchLabels", selector)
+        if document["kind"] == "StatefulSet":
+            found[f"{document['kind']}/{document['metadata']['name']}/claims"] = document["spec"]["volumeClaimTemplates"]
+    assert found == json.loads(SELECTORS.read_text())
+
+
+REFUSED = [
+    ("gateway.replica=3", "additional properties 'replica' not allowed"),
+    ("logLevel=info", "value must be one of 'DEBUG'"),
+    ("paymentWindows={0}", "paymentWindows"),
+    ("rabbitmq.replicas=2", "value must be one of 1, 3, 5"),
+    ("gateway.settings.lower=1", "does not match pattern"),
+    ("redis.persistence.size=big", "does not match pattern"),
+    ("redis.enabled=false", "name the Secret that holds your Redis' URL"),
+    ("rabbitmq.enabled=false", "name the Secret that holds your RabbitMQ's URL"),
+    ("postgresql.enabled=false", "name the Secret that holds your Postgres' URL"),
+    ("externalRedis.existingSecret=mine", "For your own Redis set redis.enabled=false"),
+    ("externalRabbitmq.existingSecret=mine", "For your own RabbitMQ set rabbitmq.enabled=false"),
+    ("externalPostgresql.existingSecret=mine", "For your own Postgres set postgresql.enabled=false"),
+    ("gateway.autoscaling.enabled=true,gateway.keda.enabled=true", "keep one"),
+]
+
+
+@pytest.mark.parametrize(("setting", "words"), REFUSED)
+def test_wrong_values_are_refused_in_words(setting: str, words: str) -> None:
+    status, text = helm("--set", setting)
+    assert (status, words in text) == (1, True), text
+
+
+def test_every_setting_of_the_chart_is_one_the_service_reads() -> None:
+    sources = {
+        "gateway": ROOT / "services/gateway/src/flashsale_gateway/settings.py",
+        "order-worker": ROOT / "services/order-worker/src/flashsale_order_worker/settings.py",
+        "timeout-worker": ROOT / "services/timeout-worker/src/flashsale_timeout_worker/settings.py",
+        "operator": ROOT / "services/operator/src/flashsale_operator/settings.py",
+    }
+    shared = {"REDIS_PASSWORD", "AMQP_PASSWORD", "POSTGRES_PASSWORD", "FLASHSALE_SHARDS"}
+    for name, source in sources.items():
+        pod = find(rendered(""), "Deployment", f"shop-flashsale-{name}")["spec"]["template"]["spec"]
+        given = {variable["name"] for variable in pod["containers"][0]["env"]}
+        known = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', source.read_text()))
+        assert given - known - shared == set()
+        required = set(re.findall(r'env\.text\("([A-Z0-9_]+)"\)', source.read_text()))
+        assert required <= given
+
+
+def test_replicas_are_the_autoscalers_when_there_is_one() -> None:
+    documents = rendered("everything-on.yaml")
+    assert "replicas" not in find(documents, "Deployment", "shop-flashsale-gateway")["spec"]
+    assert "replicas" not in find(documents, "Deployment", "shop-flashsale-order-worker")["spec"]
+    assert find(documents, "HorizontalPodAutoscaler", "shop-flashsale-gateway")["spec"]["maxReplicas"] == 10
+    assert find(documents, "ScaledObject", "shop-flashsale-order-worker")["spec"]["triggers"][0]["type"] == "rabbitmq"
+
+
+def test_disruption_budgets_are_there_above_one_replica_only() -> None:
+    def budgets(values: str) -> set[str]:
+        return {one["metadata"]["name"] for one in rendered(values) if one["kind"] == "PodDisruptionBudget"}
+
+    assert budgets("") == {"shop-flashsale-gateway"}
+    assert budgets("ha.yaml") == {f"shop-flashsale-{name}" for name in ("gateway", "order-worker", "timeout-worker", "rabbitmq")}
+
+
+def test_images_take_registry_and_digest_from_values() -> None:
+    images = {container["image"] for _, pod in pods(rendered("everything-on.yaml")) for container in containers(pod)}
+    assert all(image.startswith("registry.example/") for image in images)
+    digest = "sha256:" + "a" * 64
+    documents = rendered("", "--set", f"gateway.image.digest={digest}", "--set", "image.tag=1.2.3")
+    image = find(documents, "Deployment", "shop-flashsale-gateway")["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert image == f"flashsale/gateway:1.2.3@{digest}"
+
+
+def test_nothing_of_the_bundled_servers_is_left_when_all_are_external() -> None:
+    documents = rendered("all-external.yaml")
+    assert {one["kind"] for one in documents} & {"StatefulSet", "PersistentVolumeClaim", "Secret"} == set()
+    pod = find(documents, "Deployment", "shop-flashsale-gateway")["spec"]["template"]["spec"]
+    variables = {one["name"]: one.get("valueFrom", {}).get("secretKeyRef") for one in pod["containers"][0]["env"]}
+    assert variables["REDIS_URL"] == {"name": "my-redis", "key": "gateway-url"}
+    assert variables["AMQP_URL"] == {"name": "my-rabbitmq", "key": "url"}
+    assert variables["FLASHSALE_ADMIN_TOKEN"] == {"name": "my-credentials", "key": "admin-token"}
+
+
+def test_the_append_only_file_can_be_replayed() -> None:
+    """Redis replays it as the user `default`: without rights it would skip every line and start empty, without a word to clients."""
+    script = find(rendered(""), "ConfigMap", "shop-flashsale-redis")["data"]["acl.sh"]
+    assert 'echo "user default reset off ~* &* +@all"' in script
+
+
+def test_cluster_wide_names_tell_their_namespace() -> None:
+    documents = rendered("everything-on.yaml")
+    wide = [one["metadata"]["name"] for one in documents if one["kind"] in ("ClusterRole", "ClusterRoleBinding")]
+    assert wide
+    assert all(name.startswith("shop-") for name in wide)
+
+
+def test_the_plain_crd_is_the_one_that_is_rendered() -> None:
+    plain = yaml.safe_load((CHART / "files" / "flashsales.flashsale.dev.yaml").read_text())
+    crd = find(rendered(""), "CustomResourceDefinition", "flashsales.flashsale.dev")
+    assert crd["spec"] == plain["spec"]
+    assert crd["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+def test_every_value_has_a_place_in_the_schema() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def check(value: Any, part: dict[str, Any], path: str) -> None:
+        if isinstance(value, dict) and part.get("additionalProperties") is False:
+            assert set(value) <= set(part["properties"]), path
+            for name, inner in value.items():
+                check(inner, part["properties"][name], f"{path}.{name}")
+
+    check(yaml.safe_load((CHART / "values.yaml").read_text()), schema, "")

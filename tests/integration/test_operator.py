@@ -1,0 +1,154 @@
+"""The operator's reconciliation with a real Redis; the apiserver's part is proved on a real cluster, in tests/e2e."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flashsale_core.keys import sale_keys, shard_keys, shard_of
+from flashsale_core.scripts import call, pack, read_scripts
+from flashsale_core.settings import Environment
+from flashsale_operator.memory import Memory
+from flashsale_operator.reconcile import Reconciler
+from flashsale_operator.resource import DeletionPolicy, Resource, read_resource
+from flashsale_operator.sales import Sales, open_redis
+from flashsale_operator.settings import read_settings
+from flashsale_operator.sweep import Sweep
+
+WINDOWS = (60, 300)
+
+
+def resource(name: str = "shoe", generation: int = 1, uid: str = "u1", epoch: int = 0, **spec: Any) -> Resource:
+    wanted = {"stock": 10, "paymentWindowSeconds": 60, "productId": "shoe"} | spec
+    metadata = {"namespace": "shop", "name": name, "uid": uid, "generation": generation}
+    return read_resource({"metadata": metadata, "spec": wanted, "status": {"epoch": epoch}})
+
+
+def ready(status: Mapping[str, Any]) -> tuple[str, str]:
+    (found,) = [one for one in status["conditions"] if one["type"] == "Ready"]
+    return found["status"], found["reason"]
+
+
+class Cluster:
+    """Redis, and the operator's way to it."""
+
+    def __init__(self, infra: Mapping[str, str]) -> None:
+        self.scripts = read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
+        self.redis: Any = open_redis(infra["REDIS_URL"], 3)
+        self.reconciler = Reconciler(Sales(self.redis, self.scripts, 16, 3), WINDOWS)
+        self.settings = read_settings(Environment(infra))
+
+    async def __aenter__(self) -> "Cluster":
+        await self.redis.flushall()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.redis.aclose()
+
+    async def reserve(self, units: int) -> None:
+        sale, shard = sale_keys("shoe"), shard_keys(shard_of("shoe"))
+        keys = (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.deadlines, shard.outbox)
+        _, ((status, *_),) = await call(self.redis, self.scripts.reserve, keys, "shoe", pack([["o1", "ann", units, ""]]), "")
+        assert status == "accepted"
+
+    async def sale(self) -> dict[str, str]:
+        fields = await self.redis.hgetall(sale_keys("shoe").sale)
+        return {name.decode(): value.decode() for name, value in fields.items()}
+
+
+def test_a_resource_is_loaded_changed_and_fenced(infra: Mapping[str, str]) -> None:
+    async def run() -> None:
+        async with Cluster(infra) as cluster:
+            reconcile = cluster.reconciler.reconcile
+            first = await reconcile(resource(), {})
+            assert (ready(first), first["stock"]["available"]) == (("True", "Reconciled"), 10)
+            await cluster.reserve(4)
+            # Raised, then lowered below what is committed: the rest of that change counts, and the sale goes on.
+            raised = await reconcile(resource(generation=2, stock=20), first)
+            assert raised["stock"] == {"total": 20, "available": 16, "reserved": 4, "sold": 0}
+            low = await reconcile(resource(generation=3, stock=3, maxPerUser=5), raised)
+            assert (ready(low), low["stock"]["total"], (await cluster.sale())["max_per_user"]) == (("False", "BelowCommitted"), 20, "5")
+            again = await reconcile(resource(generation=3, stock=3, maxPerUser=5), low)
+            assert ready(again) == ("False", "BelowCommitted")
+            # An older view comes late.
+            await reconcile(resource(generation=2, stock=20), low)
+            assert (await cluster.sale())["max_per_user"] == "5"
+            other = await reconcile(resource("other", uid="u2"), {})
+            assert (ready(other), "stock" in other) == (("False", "NotOwner"), False)
+            await cluster.redis.unlink(sale_keys("shoe").sale)
+            lost = await reconcile(resource(generation=4, epoch=first["epoch"]), low)
+            assert (ready(lost), await cluster.sale()) == (("False", "DataLost"), {})
+
+    asyncio.run(run())
+
+
+def test_broken_data_is_said_and_nothing_is_written(infra: Mapping[str, str]) -> None:
+    async def run() -> None:
+        async with Cluster(infra) as cluster:
+            await cluster.reconciler.reconcile(resource(), {})
+            await cluster.redis.hset(sale_keys("shoe").sale, "available", 11)
+            broken = await cluster.reconciler.reconcile(resource(generation=2, stock=20), {})
+            assert (ready(broken), (await cluster.sale())["total"]) == (("False", "Inconsistent"), "10")
+            await cluster.redis.unlink(sale_keys("shoe").sale)
+            await cluster.redis.set(sale_keys("shoe").sale, "not a hash")
+            assert ready(await cluster.reconciler.reconcile(resource(), {})) == ("False", "Inconsistent")
+
+    asyncio.run(run())
+
+
+def test_drain_waits_for_holds_and_retain_lets_go(infra: Mapping[str, str]) -> None:
+    async def run() -> None:
+        async with Cluster(infra) as cluster:
+            await cluster.reconciler.reconcile(resource(), {})
+            await cluster.reserve(4)
+            waiting = await cluster.reconciler.retire(resource(), {})
+            assert waiting is not None
+            assert (waiting["phase"], ready(waiting)) == ("Draining", ("False", "Draining"))
+            assert (await cluster.sale())["state"] == "closed"
+            kept = replace(resource(), deletion_policy=DeletionPolicy.RETAIN)
+            assert await cluster.reconciler.retire(kept, {}) is None
+            assert (await cluster.sale())["owner"] == ""
+            await cluster.redis.flushall()
+            await cluster.reconciler.reconcile(resource(), {})
+            assert await cluster.reconciler.retire(resource("other", uid="u2"), {}) is None
+            assert (await cluster.sale())["state"] == "open"
+            assert await cluster.reconciler.retire(resource(), {}) is None
+            assert await cluster.sale() == {}
+
+    asyncio.run(run())
+
+
+def test_while_redis_is_away_it_is_said(infra: Mapping[str, str]) -> None:
+    async def run() -> None:
+        redis = open_redis("redis://127.0.0.1:1/0", 1)
+        reconciler = Reconciler(Sales(redis, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 16, 1), WINDOWS)
+        assert ready(await reconciler.reconcile(resource(), {})) == ("False", "RedisUnavailable")
+        waiting = await reconciler.retire(resource(), {})
+        assert waiting is not None
+        assert ready(waiting) == ("False", "RedisUnavailable")
+        await redis.aclose()
+
+    asyncio.run(run())
+
+
+def test_the_sweep_wakes_what_drifted_and_nothing_else(infra: Mapping[str, str]) -> None:
+    async def run() -> None:
+        async with Cluster(infra) as cluster:
+            memory, names = Memory(), [f"p{number}" for number in range(600)]
+            for name in names:
+                one = resource(name, uid=name, productId=name)
+                status = await cluster.reconciler.reconcile(one, {})
+                memory.of(replace(one, epoch=status["epoch"]), status)
+            sweep = Sweep(cluster.reconciler, memory, replace(cluster.settings, status_seconds=0))
+            await sweep.sweep()
+            assert not [one for one in memory.all() if one.wake.is_set()]
+            await cluster.redis.hset(sale_keys("p7").sale, "max_per_user", 9)
+            await cluster.redis.unlink(sale_keys("p8").sale)
+            await cluster.redis.unlink(sale_keys("p9").sale)
+            await cluster.redis.set(sale_keys("p9").sale, "no hash")
+            await cluster.redis.hset(sale_keys("p599").sale, mapping={"available": 9, "reserved": 1})
+            await sweep.sweep()
+            assert [one.resource.name for one in memory.all() if one.wake.is_set()] == ["p7", "p8", "p9", "p599"]
+
+    asyncio.run(run())

@@ -1,0 +1,129 @@
+"""What the operator does about a resource, from what it wants and what Redis says."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from flashsale_operator.plan import Define, Keep, Stall, Step, Trouble, define_answer, owner_in_words, plan
+from flashsale_operator.resource import DeletionPolicy, read_resource
+
+WINDOWS = (60, 300)
+BODY: dict[str, Any] = {
+    "metadata": {"namespace": "shop", "name": "sneaker", "uid": "u1", "generation": 3},
+    "spec": {"stock": 10, "paymentWindowSeconds": 60, "deletionPolicy": "Drain", "latePayment": "refund", "paused": False},
+}
+RESOURCE = read_resource(BODY)
+SALE = {
+    "owner": "shop/sneaker/u1", "generation": "3", "epoch": "7", "total": "10", "available": "6", "reserved": "3", "sold": "1",
+    "starts_ms": "0", "ends_ms": "0", "max_per_user": "0", "hold_seconds": "60", "rate_requests": "0", "rate_seconds": "1",
+    "late_payment": "refund", "state": "open",
+}  # fmt: skip
+
+
+def body(**spec: Any) -> dict[str, Any]:
+    return {**BODY, "spec": BODY["spec"] | spec}
+
+
+def trouble(step: Step) -> Trouble:
+    assert isinstance(step, Stall)
+    return step.trouble
+
+
+def test_a_resource_is_read_with_all_its_fields() -> None:
+    full = read_resource(
+        body(
+            productId="shoe-1", startsAt="2026-11-27T08:00:00+01:00", endsAt="2026-11-27T08:00:00Z", maxPerUser=2, paused=True,
+            rateLimit={"requests": 5, "seconds": 10}, latePayment="reacquire", deletionPolicy="Retain",
+        )
+        | {"status": {"epoch": 99}}
+    )  # fmt: skip
+    assert (full.product_id, full.owner, full.deletion_policy, full.epoch) == ("shoe-1", "shop/sneaker/u1", DeletionPolicy.RETAIN, 99)
+    assert full.definition == {
+        "total": 10, "starts_ms": 1795762800000, "ends_ms": 1795766400000, "max_per_user": 2, "hold_seconds": 60, "rate_requests": 5,
+        "rate_seconds": 10, "late_payment": "reacquire", "state": "paused",
+    }  # fmt: skip
+
+
+def test_a_resource_with_little_has_defaults() -> None:
+    assert RESOURCE.product_id == "sneaker"
+    assert {name: SALE[name] for name in RESOURCE.definition} == {name: str(value) for name, value in RESOURCE.definition.items()}
+
+
+def test_a_sale_as_the_resource_says_is_left_alone() -> None:
+    assert plan(RESOURCE, SALE, WINDOWS) == Keep()
+    assert plan(replace(RESOURCE, epoch=7), SALE, WINDOWS) == Keep()
+
+
+def test_a_sale_that_never_was_is_created() -> None:
+    assert plan(RESOURCE, {}, WINDOWS) == Define("the sale does not exist yet")
+
+
+def test_a_sale_that_was_loaded_once_is_never_created_again() -> None:
+    loaded = replace(RESOURCE, epoch=7)
+    assert trouble(plan(loaded, {}, WINDOWS)) is Trouble.DATA_LOST
+    assert trouble(plan(loaded, SALE | {"epoch": "8"}, WINDOWS)) is Trouble.DATA_LOST
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"max_per_user": "9"}, "max_per_user differ"),
+        ({"total": "12", "available": "8"}, "total differ"),
+        ({"state": "paused", "hold_seconds": "300"}, "hold_seconds, state differ"),
+        ({"generation": "2"}, "a new generation"),
+        ({"owner": ""}, "the sale was released by its owner"),
+    ],
+)
+def test_what_differs_is_set_again(change: dict[str, str], why: str) -> None:
+    assert plan(RESOURCE, SALE | change, WINDOWS) == Define(why)
+
+
+def test_a_missing_field_is_set_again() -> None:
+    assert plan(RESOURCE, {name: value for name, value in SALE.items() if name != "late_payment"}, WINDOWS) == Define("late_payment differ")
+
+
+def test_an_old_view_does_not_undo_a_newer_one() -> None:
+    assert plan(RESOURCE, SALE | {"generation": "4", "max_per_user": "9"}, WINDOWS) == Keep()
+    assert plan(RESOURCE, SALE | {"generation": "13", "base": "10"}, WINDOWS) == Keep()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"owner": "shop/other/u2"}, Trouble.NOT_OWNER),
+        ({"owner": "admin"}, Trouble.NOT_OWNER),
+        ({"available": "7"}, Trouble.INCONSISTENT),
+        ({"available": "-1", "reserved": "10"}, Trouble.INCONSISTENT),
+        ({"sold": "many"}, Trouble.INCONSISTENT),
+        ({"epoch": "x"}, Trouble.INCONSISTENT),
+        ({"state": "closed"}, Trouble.CLOSED),
+    ],
+)
+def test_what_cannot_be_helped_is_said(change: dict[str, str], expected: Trouble) -> None:
+    assert trouble(plan(RESOURCE, SALE | change, WINDOWS)) is expected
+
+
+def test_a_window_that_is_not_installed_is_named_with_those_that_are() -> None:
+    step = plan(RESOURCE, SALE, (15, 300))
+    assert isinstance(step, Stall)
+    assert step.message == (
+        "paymentWindowSeconds 60 is not installed; use one of 15, 300, or add it to the chart's paymentWindows"
+    )  # fmt: skip
+
+
+def test_stock_below_what_is_committed_is_told_with_the_numbers() -> None:
+    stall = define_answer("below_committed", SALE, {"total": 2})
+    assert stall is not None
+    assert stall.trouble is Trouble.BELOW_COMMITTED
+    assert "stock 2 is below the 4 units already committed (3 reserved, 1 sold); the sale goes on with 10." in stall.message
+
+
+@pytest.mark.parametrize("status", ["created", "changed", "unchanged", "stale_generation"])
+def test_other_answers_are_no_trouble(status: str) -> None:
+    assert define_answer(status, SALE, {}) is None
+
+
+def test_owners_are_named_as_people_know_them() -> None:
+    assert owner_in_words("shop/sneaker/u1") == "FlashSale shop/sneaker"
+    assert owner_in_words("admin") == "'admin' (set through POST /admin/stock)"
