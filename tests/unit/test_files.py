@@ -1,0 +1,60 @@
+"""Files that other programs read, held against what those programs say of them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CRD = ROOT / "deploy" / "helm" / "flashsale" / "files" / "flashsales.flashsale.dev.yaml"
+EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.yaml"))
+
+
+def test_skaffold_file_is_valid_by_the_published_schema() -> None:
+    schema = json.loads((ROOT / "tests" / "chart" / "schemas" / "skaffold-v4beta13.json").read_text())
+    document = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
+    jsonschema.validate(document, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document | {"deploy": {"helm": {"releases": [{"chart": "x"}]}}}, schema)
+
+
+def test_skaffold_sets_every_image_of_ours_and_its_files_exist() -> None:
+    document = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
+    artifacts = document["build"]["artifacts"]
+    assert all((ROOT / one["docker"]["dockerfile"]).is_file() for one in artifacts)
+    values = yaml.safe_load((ROOT / "deploy" / "helm" / "flashsale" / "values.yaml").read_text())
+    ours = {
+        name
+        for name, part in values.items()
+        if isinstance(part, dict) and str(part.get("image", {}).get("repository")).startswith("flashsale/")
+    }
+    (release,) = document["deploy"]["helm"]["releases"]
+    assert {name.split(".")[0] for name in release["setValueTemplates"]} == ours
+    assert {one["image"] for one in artifacts} == {values[name]["image"]["repository"] for name in ours}
+
+
+def test_workflows_are_valid() -> None:
+    files = sorted(map(str, (ROOT / ".github" / "workflows").glob("*.yaml")))
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", *files]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=[path.name for path in EXAMPLES])
+def test_examples_are_flashsales(file: Path) -> None:
+    """By the CRD's schema, no field that it does not know; its CEL rules are tried on a real apiserver."""
+    (version,) = yaml.safe_load(CRD.read_text())["spec"]["versions"]
+    spec: dict[str, Any] = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    document = yaml.safe_load(file.read_text())
+    jsonschema.validate(document["spec"], spec | {"additionalProperties": False})
+    assert (document["apiVersion"], document["kind"]) == ("flashsale.dev/v1alpha1", "FlashSale")
+
+
+def test_the_readme_of_the_chart_is_what_its_values_say() -> None:
+    command = [sys.executable, str(ROOT / "deploy" / "helm" / "readme.py"), "--check"]
+    assert subprocess.run(command, timeout=30, check=False).returncode == 0, "run: .venv/bin/python deploy/helm/readme.py"
