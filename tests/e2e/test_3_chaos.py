@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.kube import Namespace, flash_sale, last_json, report, run, until
+from tests.e2e.kube import Namespace, flash_sale, last_json, numbers, report, run, until
 
 # The crowd keeps on asking for about as long as the slowest part needs to come back, in waves, each with requests of its own.
 WAVES = 12
@@ -48,7 +48,9 @@ def crowd(shop: Namespace, request: pytest.FixtureRequest) -> Iterator[str]:
         for group, count in wave["groups"].items():
             groups[group] = groups.get(group, 0) + count
     report(f"crowd during {name}", orders=orders, **{group: count for group, count in groups.items() if count})
-    assert orders == 2000, job.logs
+    # An order whose answer was lost is held too, though no client can name it.
+    assert orders <= 2000, job.logs
+    until(lambda: numbers(shop.sale(name)) == (2000, 0, 2000, 0), 40, f"{name} is sold out, and no unit more", every_seconds=1)
     if request.node.callspec.id in PLANNED:
         assert not groups.get("error"), f"requests failed: {groups}"
     # What was forbidden was not answered, and the rest of the crowd got a clean refusal.
