@@ -38,7 +38,13 @@ class Handlers:
         kopf.on.update(*resource, **options, id="update")(self.changed)
         kopf.on.resume(*resource, **options, id="resume")(self.changed)
         kopf.on.delete(*resource, **options, id="delete")(self.deleted)
+        kopf.on.event(*resource, registry=registry, id="gone")(self.seen)
         kopf.on.timer(*resource, **options, id="sweep", interval=AGAIN_SECONDS, initial_delay=AGAIN_SECONDS)(self.woken)
+
+    async def seen(self, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf names it so
+        """A resource may go without us, when somebody else took our finalizer away."""
+        if type == "DELETED":
+            self._memory.forget(body.metadata.uid or "")
 
     async def changed(self, body: kopf.Body, patch: kopf.Patch, reason: str, **_: Any) -> None:
         await self._reconcile(body, patch, str(reason))

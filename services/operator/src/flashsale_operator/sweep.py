@@ -36,6 +36,10 @@ class Sweep:
                 metrics.RECONCILE_ERRORS.inc()
                 log.warning("sweep.interrupted", extra={"reason": str(error)})
                 self._wake_all()
+            except Exception:
+                # The broad catch is the edge: one thing we did not foresee must not end the watch over all sales. Liveness sees it too.
+                metrics.RECONCILE_ERRORS.inc()
+                log.exception("sweep.failed")
 
     async def sweep(self) -> None:
         """Raises Retryable when Redis is away."""
