@@ -1,6 +1,7 @@
 """Files that other programs read, held against what those programs say of them."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +59,18 @@ def test_examples_are_flashsales(file: Path) -> None:
 def test_the_readme_of_the_chart_is_what_its_values_say() -> None:
     command = [sys.executable, str(ROOT / "deploy" / "helm" / "readme.py"), "--check"]
     assert subprocess.run(command, timeout=30, check=False).returncode == 0, "run: .venv/bin/python deploy/helm/readme.py"
+
+
+def test_compose_file_is_valid() -> None:
+    file = str(ROOT / "deploy" / "compose" / "compose.yaml")
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", file]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_compose_gives_each_service_the_settings_it_must_have() -> None:
+    services = yaml.safe_load((ROOT / "deploy" / "compose" / "compose.yaml").read_text())["services"]
+    for name in ("gateway", "order-worker", "timeout-worker"):
+        source = (ROOT / "services" / name / "src" / f"flashsale_{name.replace('-', '_')}" / "settings.py").read_text()
+        given = set(services[name]["environment"])
+        assert set(re.findall(r'env\.text\("([A-Z0-9_]+)"\)', source)) <= given <= set(re.findall(r'"([A-Z][A-Z0-9_]+)"', source))
