@@ -90,7 +90,7 @@ def test_every_container_is_restricted(values: str) -> None:
 @pytest.mark.parametrize("values", MATRIX)
 def test_a_token_is_mounted_only_where_the_apiserver_is_asked(values: str) -> None:
     asking = {name for name, pod in pods(rendered(values)) if pod["automountServiceAccountToken"]}
-    assert asking == {"Deployment/shop-flashsale-operator", "Job/shop-flashsale-cleanup"}
+    assert asking == {"Deployment/shop-flashsale-operator", "Job/shop-flashsale-cleanup", "Pod/shop-flashsale-test"}
 
 
 @pytest.mark.parametrize("values", MATRIX)
@@ -209,6 +209,23 @@ def test_the_plain_crd_is_the_one_that_is_rendered() -> None:
     crd = find(rendered(""), "CustomResourceDefinition", "flashsales.flashsale.dev")
     assert crd["spec"] == plain["spec"]
     assert crd["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+def test_the_chart_works_as_a_subchart(tmp_path: Path) -> None:
+    parent = tmp_path / "shop"
+    shutil.copytree(CHART, parent / "charts" / "flashsale")
+    chart = {"apiVersion": "v2", "name": "shop", "version": "1.0.0"}
+    dependency = {"name": "flashsale", "version": "0.1.0", "condition": "flashsale.enabled"}
+    (parent / "Chart.yaml").write_text(yaml.safe_dump(chart | {"dependencies": [dependency]}))
+    values = {"global": {"imageRegistry": "registry.example"}, "flashsale": {"enabled": True, "logLevel": "DEBUG"}}
+    (parent / "values.yaml").write_text(yaml.safe_dump(values))
+
+    def render(*words: str) -> str:
+        command = ["helm", "template", "mine", str(parent), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    assert "image: registry.example/flashsale/gateway:0.1.0" in render()
+    assert "kind: Deployment" not in render("--set", "flashsale.enabled=false")
 
 
 def test_every_value_has_a_place_in_the_schema() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from flashsale_gateway.readiness import durability_fault
+from flashsale_gateway.readiness import durability_fault, version_fault
 
 SOUND = {"aof_enabled": 1, "aof_last_write_status": "ok", "maxmemory_policy": "noeviction"}
 
@@ -19,3 +19,8 @@ def test_durable_store_has_no_fault() -> None:
 )
 def test_fault_names_the_cure(change: dict[str, object], words: str) -> None:
     assert words in (durability_fault(SOUND | change) or "")
+
+
+@pytest.mark.parametrize(("version", "fine"), [("7.0.15", True), ("7.2.4", True), ("8.0", True), ("6.2.14", False), ("", True)])
+def test_a_server_too_old_is_named(version: str, fine: bool) -> None:
+    assert (version_fault({"redis_version": version}) is None) == fine

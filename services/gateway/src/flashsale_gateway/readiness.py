@@ -22,15 +22,24 @@ class Readiness:
             async with asyncio.timeout(self._timeout_seconds):
                 await self._check()
         except (RedisError, OSError, TimeoutError) as error:
-            raise Problem("not_ready", f"Redis: {error or type(error).__name__}") from error
+            raise Problem("not_ready", f"Redis: {_in_words(error)}") from error
 
     async def _check(self) -> None:
         if not await scripts_loaded(self._redis, self._scripts):
             await load_scripts(self._redis, self._scripts)
         info = await self._redis.info("everything")
-        fault = durability_fault(info) if self._require_durable else None
+        fault = version_fault(info)
+        if fault is None and self._require_durable:
+            fault = durability_fault(info)
         if fault is not None:
             raise Problem("not_ready", fault)
+
+
+def version_fault(info: dict[str, object]) -> str | None:
+    """None when the scripts can run on this server: Redis >= 7.0, or Valkey, which tells of a Redis version too."""
+    version = str(info.get("redis_version", ""))
+    major = version.split(".")[0]
+    return f"Redis {version} is too old; use Redis >= 7.0 or Valkey >= 8" if major.isdigit() and int(major) < 7 else None
 
 
 def durability_fault(info: dict[str, object]) -> str | None:
@@ -42,3 +51,10 @@ def durability_fault(info: dict[str, object]) -> str | None:
     if info.get("maxmemory_policy") != "noeviction":
         return f"Redis may evict sales (maxmemory-policy {info.get('maxmemory_policy')}); set `maxmemory-policy noeviction`"
     return None
+
+
+def _in_words(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    if "WRONGPASS" in text or "NOAUTH" in text or "invalid username-password" in text:
+        return f"{text} (the gateway's user or password is wrong: look at REDIS_URL and the Secret it comes from)"
+    return text
