@@ -42,9 +42,11 @@ class Handlers:
         kopf.on.timer(*resource, **options, id="sweep", interval=AGAIN_SECONDS, initial_delay=AGAIN_SECONDS)(self.woken)
 
     async def seen(self, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf names it so
-        """A resource may go without us, when somebody else took our finalizer away."""
+        """Every event, ours too. A resource may go without us, when somebody else took our finalizer away."""
         if type == "DELETED":
             self._memory.forget(body.metadata.uid or "")
+        else:
+            self._memory.show(body.metadata.uid or "", _ours(body.status))
 
     async def changed(self, body: kopf.Body, patch: kopf.Patch, reason: str, **_: Any) -> None:
         await self._reconcile(body, patch, str(reason))
@@ -58,6 +60,7 @@ class Handlers:
 
     async def deleted(self, body: kopf.Body, patch: kopf.Patch, **_: Any) -> None:
         remembered, resource = self._remember(body), read_resource(body)
+        remembered.leaving = True
         async with remembered.lock:
             status = await self._reconciler.retire(resource, body.status)
         if status is None:
@@ -78,13 +81,15 @@ class Handlers:
     async def _reconcile(self, body: kopf.Body, patch: kopf.Patch, cause: str) -> None:
         remembered = self._remember(body)
         async with remembered.lock:
+            if remembered.leaving or body.metadata.get("deletionTimestamp"):
+                return
             started, resource = perf_counter(), remembered.resource
             status = await self._reconciler.reconcile(resource, remembered.status)
             metrics.RECONCILE_SECONDS.observe(perf_counter() - started)
             self._memory.reconciled()
             _measure(status, cause)
             now = asyncio.get_running_loop().time()
-            if cause == "sweep" and not remembered.worth_writing(status, now, 0):
+            if not remembered.worth_writing(status, now, 0):
                 return
             _tell(body, remembered.status, status)
             _write(patch, body.status, status)

@@ -10,6 +10,8 @@ from flashsale_operator import metrics
 from flashsale_operator.conditions import Phase, without_stock
 from flashsale_operator.resource import Resource
 
+SHOWN_SECONDS = 15.0
+
 
 @dataclass(slots=True)
 class Remembered:
@@ -17,12 +19,21 @@ class Remembered:
     """The newest we were shown: kopf may show an older one to a task that waited."""
     status: Mapping[str, Any]
     """As last written, or as last shown to us."""
+    shown: Mapping[str, Any]
+    """As the apiserver last showed it: what was written may not have arrived."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One reconciliation of a resource at a time."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by the sweep when something must be done or written."""
+    leaving: bool = False
+    """Its deletion has begun: a reconciliation that waited meanwhile must not take back what was let go."""
     stock_written: float = 0.0
     """When its numbers were last written, by the event loop's clock in seconds."""
+
+    def believe(self, now: float) -> None:
+        """Take what we are shown for true, once what we wrote has had the time to be shown."""
+        if now - self.stock_written > SHOWN_SECONDS:
+            self.status = self.shown
 
     def worth_writing(self, status: Mapping[str, Any], now: float, status_seconds: float) -> bool:
         """Numbers alone are written now and then: live numbers belong in metrics."""
@@ -38,7 +49,11 @@ class Memory:
         """When all was last held against Redis, or anything was reconciled, by the event loop's clock in seconds."""
 
     def of(self, resource: Resource, status: Mapping[str, Any]) -> Remembered:
-        return self._known.setdefault(resource.uid, Remembered(resource, status))
+        return self._known.setdefault(resource.uid, Remembered(resource, status, status))
+
+    def show(self, uid: str, status: Mapping[str, Any]) -> None:
+        if uid in self._known:
+            self._known[uid].shown = status
 
     def all(self) -> list[Remembered]:
         return list(self._known.values())

@@ -50,6 +50,7 @@ class Sweep:
             sales = await self._reconciler.read([one.resource.product_id for one in chunk])
             now = asyncio.get_running_loop().time()
             for one, sale in zip(chunk, sales, strict=True):
+                one.believe(now)
                 status = self._reconciler.judge(one.resource, sale, one.status)
                 if status is None or one.worth_writing(status, now, float("inf")):
                     one.wake.set()
