@@ -54,3 +54,15 @@ def test_password_hash_is_salted_sha256() -> None:
     # The vector of https://www.rabbitmq.com/docs/passwords: salt 908DC60A, password test12.
     assert topology.password_hash("test12", bytes.fromhex("908DC60A")) == "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"
     assert len(base64.b64decode(topology.password_hash("x"))) == 36
+
+
+def test_each_service_has_a_user_that_declares_nothing_and_touches_its_own() -> None:
+    users = topology.service_users({"gateway": "g", "order-worker": "o", "timeout-worker": "t"})
+    document = topology.definitions(users, WINDOWS, "shop")
+    assert {one["name"]: one["password_hash"] for one in document["users"]} == {"gateway": "g", "order-worker": "o", "timeout-worker": "t"}
+    rights = {one["user"]: (one["vhost"], one["configure"], one["write"], one["read"]) for one in document["permissions"]}
+    assert rights == {
+        "gateway": ("shop", "^$", r"^flashsale\.events$", "^$"),
+        "order-worker": ("shop", "^$", r"^flashsale\.parking$", "^orders$"),
+        "timeout-worker": ("shop", "^$", r"^flashsale\.parking$", r"^payment\.timeout$"),
+    }
