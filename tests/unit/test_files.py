@@ -74,3 +74,10 @@ def test_compose_gives_each_service_the_settings_it_must_have() -> None:
         source = (ROOT / "services" / name / "src" / f"flashsale_{name.replace('-', '_')}" / "settings.py").read_text()
         given = set(services[name]["environment"])
         assert set(re.findall(r'env\.text\("([A-Z0-9_]+)"\)', source)) <= given <= set(re.findall(r'"([A-Z][A-Z0-9_]+)"', source))
+
+
+def test_every_alert_has_its_page_in_the_runbook() -> None:
+    rules = (ROOT / "deploy" / "helm" / "flashsale" / "templates" / "extras.yaml").read_text()
+    alerts = re.findall(r'\(list "(Flashsale\w+)"', rules)
+    pages = {path.stem: path.read_text().splitlines()[0] for path in (ROOT / "docs" / "runbook").glob("*.md")}
+    assert pages == {re.sub(r"(?<!^)([A-Z])", r"-\1", alert).lower(): f"# {alert}" for alert in alerts}
