@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.kube import image_tag, last_json, report, run, until
+from tests.e2e.kube import image_tag, last_json, run, until
 
 FILE = Path(__file__).resolve().parents[2] / "deploy" / "compose" / "compose.yaml"
 COMPOSE = ("docker", "compose", "-p", "flashsale-e2e", "-f", FILE)
@@ -60,8 +60,7 @@ def flashsale(url: str, *words: str) -> str:
 
 
 def test_a_small_sale_on_compose(gateway: str) -> None:
-    seconds = until(lambda: answers(f"{gateway}/readyz"), 120, "the gateway of the compose file is ready", every_seconds=0.5)
-    report("docker compose up to a ready gateway", seconds=f"{seconds:.1f}")
+    until(lambda: answers(f"{gateway}/readyz"), 120, "the gateway of the compose file is ready", every_seconds=0.5)
     flashsale(gateway, "sale", "set", "tiny", "--stock", "40", "--window", "5")
     assert last_json(flashsale(gateway, "load", "--product", "tiny", "--buyers", "60", "--json"))["orders"] == 40
 
