@@ -1,12 +1,17 @@
 """RabbitMQ as a test sees it: put messages into a queue, count them, take them out; and a consumer that runs until something holds."""
 
 import asyncio
+import os
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
+from flashsale_cli.stack import Stack, binaries, configs
+from flashsale_cli.stack.state import load
 from flashsale_consumer import Consumer
 from flashsale_core import topology
 
@@ -38,6 +43,15 @@ class Broker:
     async def purge(self) -> None:
         for name in (topology.ORDERS_QUEUE, topology.TIMEOUT_QUEUE, topology.PARKED_ORDERS_QUEUE, topology.PARKED_TIMEOUT_QUEUE):
             await (await self._channel.get_queue(name)).purge()
+
+
+def control(stack: Stack, *words: str) -> str:
+    """rabbitmqctl, on the stack's broker."""
+    folder, state = stack.home / "rabbitmq", load(stack.home)
+    assert state is not None
+    environment = configs.rabbitmq_env(state, str(stack.home), {"PATH": os.environ["PATH"]})
+    command = [str(Path(binaries.rabbitmq_server()).with_name("rabbitmqctl")), "--quiet", *words]
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 @asynccontextmanager

@@ -23,7 +23,8 @@ from flashsale_timeout_worker.expiry import Expiry, open_redis
 from flashsale_timeout_worker.handlers import OverdueWaits
 from flashsale_timeout_worker.settings import Settings, read_settings
 from flashsale_timeout_worker.sweeper import Sweeper
-from tests.integration.broker import consuming, headers, open_broker, until
+from flashsale_timeout_worker.waits import Waits
+from tests.integration.broker import consuming, control, headers, open_broker, until
 
 QUEUE = topology.TIMEOUT_QUEUE
 HOLD_SECONDS = 5
@@ -38,6 +39,7 @@ class Shop:
     scripts: Scripts
     expiry: Expiry
     settings: Settings
+    tried: Waits
 
     async def open(self, sale: str, total: int) -> None:
         keys, shard = sale_keys(sale), shard_keys(shard_of(sale))
@@ -69,7 +71,9 @@ class Shop:
         return sorted(line.order_id for message in messages if isinstance(message, OrdersExpired) for line in message.orders)
 
     def waits(self) -> Consumer:
-        return Consumer(ConsumerSettings(self.settings.amqp_url, QUEUE, 16, 1_000_000, 10, 10), OverdueWaits(self.expiry, Tracing(None)))
+        return Consumer(
+            ConsumerSettings(self.settings.amqp_url, QUEUE, 16, 1_000_000, 10, 10), OverdueWaits(self.expiry, self.tried, Tracing(None))
+        )
 
     def sweeper(self) -> Sweeper:
         return Sweeper(self.expiry, self.settings)
@@ -82,7 +86,7 @@ async def open_shop(infra: Mapping[str, str]) -> AsyncIterator[Shop]:
     scripts = read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
     try:
         await redis.flushall()
-        yield Shop(redis, scripts, Expiry(redis, scripts, settings.shards, 3, settings.retry_seconds), settings)
+        yield Shop(redis, scripts, Expiry(redis, scripts, settings.shards, 3, settings.retry_seconds), settings, Waits(redis, settings))
     finally:
         await redis.aclose()
 
@@ -215,7 +219,35 @@ def test_a_redis_that_was_away_is_asked_again(infra_stack: Stack, infra: Mapping
     asyncio.run(run())
 
 
-async def _says(asked: Consumer | Sweeper, fault: str | None) -> bool:
+def test_a_wait_queue_without_its_policy_is_named(infra_stack: Stack, infra: Mapping[str, str]) -> None:
+    async def run() -> None:
+        async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]):
+            asked = Waits(shop.redis, replace(shop.settings, probe_interval_seconds=0.1, probe_timeout_seconds=1))
+            assert asked.fault == "RabbitMQ: the wait queues were not tried yet"
+            # Two workers: the one that gets a probe is not always the one that asked.
+            async with trying(asked), consuming(shop.waits(), shop.waits()):
+                await until(lambda: _says(asked, None))
+                await asyncio.to_thread(control, infra_stack, "clear_policy", f"wait-{HOLD_SECONDS}")
+                await until(lambda: _says(asked, "RabbitMQ: nothing comes back from payment.wait.5: its policy wait-5 "))
+                await asyncio.to_thread(infra_stack.kill, "rabbitmq")
+                await until(lambda: _says(asked, "RabbitMQ: the wait queues cannot be tried: "))
+                # A start loads the definitions again.
+                await asyncio.to_thread(infra_stack.start, "rabbitmq")
+                await until(lambda: _says(asked, None))
+
+    asyncio.run(run())
+
+
+@asynccontextmanager
+async def trying(asked: Waits) -> AsyncIterator[None]:
+    task = asyncio.create_task(asked.run())
+    try:
+        yield
+    finally:
+        await end(task)
+
+
+async def _says(asked: Consumer | Sweeper | Waits, fault: str | None) -> bool:
     return asked.fault is None if fault is None else (asked.fault or "").startswith(fault)
 
 

@@ -64,5 +64,5 @@ def test_each_service_has_a_user_that_declares_nothing_and_touches_its_own() -> 
     assert rights == {
         "gateway": ("shop", "^$", r"^flashsale\.events$", "^$"),
         "order-worker": ("shop", "^$", r"^flashsale\.parking$", "^orders$"),
-        "timeout-worker": ("shop", "^$", r"^flashsale\.parking$", r"^payment\.timeout$"),
+        "timeout-worker": ("shop", "^$", r"^(flashsale\.parking|flashsale\.probes)$", r"^payment\.timeout$"),
     }

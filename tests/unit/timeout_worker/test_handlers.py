@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from flashsale_consumer import Delivery, Poison
 from flashsale_core.errors import Rejected
-from flashsale_core.messages import OrdersCancelled, OrdersReserved, ReservedLine, encode
+from flashsale_core.messages import OrdersCancelled, OrdersReserved, ReservedLine, WaitProbed, encode
 from flashsale_core.tracing import Tracing
 from flashsale_timeout_worker.expiry import Expired, Expiry
 from flashsale_timeout_worker.handlers import OverdueWaits
+from flashsale_timeout_worker.waits import Waits
 
 
 class Asked(Expiry):
@@ -24,6 +25,16 @@ class Asked(Expiry):
         return []
 
 
+class Homes(Waits):
+    """Remembers which windows' probes came home."""
+
+    def __init__(self) -> None:
+        self.windows: list[int] = []
+
+    async def came_home(self, windows: Sequence[int]) -> None:
+        self.windows += windows
+
+
 def wait(sale_id: str, *order_ids: str) -> Delivery:
     lines = [ReservedLine(order_id, "ann", 1) for order_id in order_ids]
     return Delivery(encode(OrdersReserved(v=1, sale=sale_id, epoch=7, at=1, deadline=9, orders=lines)), "m", redelivered=False)
@@ -36,8 +47,19 @@ def test_waits_are_expired_and_poison_is_named() -> None:
              Delivery(cancelled, "m", redelivered=False), wait("hat", "o4")]  # fmt: skip
 
     async def handle() -> Sequence[Poison]:
-        return await OverdueWaits(asked, Tracing(None))(batch)
+        return await OverdueWaits(asked, Homes(), Tracing(None))(batch)
 
     poisons = asyncio.run(handle())
     assert [(poison.index, poison.reason) for poison in poisons] == [(1, "undecodable"), (2, "rejected"), (3, "unexpected_type")]
     assert asked.calls == [("shoe", ["o1", "o2"], "queue"), ("broken", ["o3"], "queue"), ("hat", ["o4"], "queue")]
+
+
+def test_probes_are_noted_and_are_no_poison() -> None:
+    homes = Homes()
+    probes = [Delivery(encode(WaitProbed(v=1, window=window, at=1)), "", redelivered=False) for window in (60, 5, 60)]
+
+    async def handle() -> Sequence[Poison]:
+        return await OverdueWaits(Asked(), homes, Tracing(None))([*probes, wait("shoe", "o1")])
+
+    assert asyncio.run(handle()) == []
+    assert homes.windows == [5, 60]

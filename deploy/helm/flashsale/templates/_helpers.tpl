@@ -220,6 +220,7 @@ topologySpreadConstraints:
 {{- define "flashsale.env.timeout-worker" -}}
 {{ include "flashsale.env.redis" (dict "root" . "user" "timeout-worker" "urlKey" "timeoutWorker") }}
 {{ include "flashsale.env.amqp" (dict "root" . "user" "timeout-worker" "urlKey" "timeoutWorker") }}
+{{ include "flashsale.env.windows" . }}
 - name: FLASHSALE_PROBE_PORT
   value: "9102"
 {{- end -}}

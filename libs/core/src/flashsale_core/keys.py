@@ -7,6 +7,8 @@ import zlib
 from dataclasses import dataclass
 
 SHARDS_DEFAULT = 16
+WAITS = "fs:waits"
+"""When a probe of each payment window last came home (hash: window in seconds -> ms)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,9 +96,19 @@ class SaleRetired(_Message, frozen=True, tag="sale.retired"):
     sold: int
 
 
+class WaitProbed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="wait.probed"):
+    """Tells of no sale: sent through a wait queue to learn whether it gives back."""
+
+    v: Literal[1]
+    window: int
+    at: int
+    """Redis time, in ms since the Unix epoch."""
+
+
 Message = OrdersReserved | OrdersExpired | OrdersCancelled | PaymentsRecorded | SaleDefined | SaleRetired
 
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+_wait_decoder: msgspec.json.Decoder[Message | WaitProbed] = msgspec.json.Decoder(Message | WaitProbed)
 
 
 def decode(body: bytes) -> Message:
@@ -109,5 +119,10 @@ def decode(body: bytes) -> Message:
     return _decoder.decode(body)
 
 
-def encode(message: Message) -> bytes:
+def decode_wait(body: bytes) -> Message | WaitProbed:
+    """As `decode`, of what comes out of a wait queue."""
+    return _wait_decoder.decode(body)
+
+
+def encode(message: Message | WaitProbed) -> bytes:
     return msgspec.json.encode(message)

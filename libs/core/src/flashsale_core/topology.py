@@ -15,6 +15,7 @@ from typing import Any
 EVENTS_EXCHANGE = "flashsale.events"
 TIMEOUTS_EXCHANGE = "flashsale.timeouts"
 UNROUTED_EXCHANGE = "flashsale.unrouted"
+PROBES_EXCHANGE = "flashsale.probes"
 PARKING_EXCHANGE = "flashsale.parking"
 
 ORDERS_QUEUE = "orders"
@@ -26,6 +27,7 @@ PARKED_TIMEOUT_QUEUE = "payment.timeout.parked"
 WINDOWS_DEFAULT = (15, 60, 120, 300, 600, 900, 1800)
 DELIVERY_LIMIT = 20
 WAIT_LENGTH_MAX = 1_000_000
+CURE = "load the definitions that `flashsale topology` prints"
 RESERVED_ROUTING_KEY = "order.reserved"
 
 
@@ -62,7 +64,8 @@ def service_users(hashed_passwords: Mapping[str, str]) -> list[User]:
         "gateway": (_exactly(EVENTS_EXCHANGE), "^$"),
         # A worker consumes its queue, and parks what it cannot use.
         "order-worker": (_exactly(PARKING_EXCHANGE), _exactly(ORDERS_QUEUE)),
-        "timeout-worker": (_exactly(PARKING_EXCHANGE), _exactly(TIMEOUT_QUEUE)),
+        # This one also tries whether the wait queues give back what they get.
+        "timeout-worker": (_exactly(PARKING_EXCHANGE, PROBES_EXCHANGE), _exactly(TIMEOUT_QUEUE)),
     }
     return [User(name, hashed_passwords[name], write, read) for name, (write, read) in rights.items()]
 
@@ -102,16 +105,19 @@ _EXCHANGES = (
     (TIMEOUTS_EXCHANGE, "topic"),
     (UNROUTED_EXCHANGE, "fanout"),
     (PARKING_EXCHANGE, "direct"),
+    (PROBES_EXCHANGE, "direct"),
 )
 
 
 def _bindings(windows: Sequence[int]) -> list[tuple[str, str, str]]:
     waits = [(EVENTS_EXCHANGE, wait_queue(window), reserved_routing_key(window)) for window in windows]
+    probes = [(PROBES_EXCHANGE, wait_queue(window), str(window)) for window in windows]
     # Every window is bound to `orders` by name: a window without a wait queue is unroutable as a whole, and goes to `unrouted` loudly.
     reserved = [(EVENTS_EXCHANGE, ORDERS_QUEUE, reserved_routing_key(window)) for window in windows]
     return [
         *waits,
         *reserved,
+        *probes,
         (EVENTS_EXCHANGE, ORDERS_QUEUE, "order.expired"),
         (EVENTS_EXCHANGE, ORDERS_QUEUE, "order.cancelled"),
         (EVENTS_EXCHANGE, ORDERS_QUEUE, "payment.recorded"),
@@ -164,8 +170,9 @@ def _policies(windows: Sequence[int]) -> list[tuple[str, str, str, dict[str, Any
     return [*waits, *works, events]
 
 
-def _exactly(name: str) -> str:
-    return f"^{name.replace('.', chr(92) + '.')}$"
+def _exactly(*names: str) -> str:
+    escaped = [name.replace(".", "\\.") for name in names]
+    return f"^{escaped[0]}$" if len(escaped) == 1 else f"^({'|'.join(escaped)})$"
 
 
 def _exchange(name: str, kind: str, vhost: str) -> dict[str, Any]:

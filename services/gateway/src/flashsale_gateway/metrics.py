@@ -21,4 +21,5 @@ PUBLISH_FAILURES = Counter("flashsale_publish_failures_total", "Publishes refuse
 PUBLISH_SECONDS = Histogram("flashsale_publish_seconds", "From publish to confirm", buckets=_LATENCY_SECONDS)
 CLAIMED = Counter("flashsale_outbox_claimed_total", "Outbox entries taken over from a gateway that stopped")
 BROKER_UP = Gauge("flashsale_broker_up", "1 while the relay has a channel to the broker")
+UNROUTED_KEPT = Gauge("flashsale_unrouted_kept", "1 when the broker keeps what it cannot route, 0 when its policy `events` is missing")
 SALE_STOCK = Gauge("flashsale_sale_stock_units", f"Units of a sale, by state; the first {SALES_MAX} sales by name", ["sale", "state"])

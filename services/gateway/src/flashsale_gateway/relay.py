@@ -9,11 +9,13 @@ import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from time import perf_counter
 from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractExchange
+from aio_pika.exceptions import PublishError
 from opentelemetry.trace import SpanKind
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
@@ -31,6 +33,7 @@ BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0)
 CLAIM_EVERY_SECONDS = 5.0
 LAG_EVERY_SECONDS = 0.5
 CONSUMER_IDLE_MS_MAX = 3_600_000
+PROBE_LIFE = timedelta(milliseconds=1)
 log = logging.getLogger(__name__)
 
 
@@ -75,7 +78,7 @@ class Relay:
                 async with asyncio.timeout(self._settings.relay_publish_timeout_seconds):
                     connection = await aio_pika.connect(self._settings.amqp_url, heartbeat=10)
                 async with connection:
-                    channel = await connection.channel(publisher_confirms=True)
+                    channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
                     failures = 0
                     metrics.BROKER_UP.set(1)
                     log.info("relay.connected", extra={"consumer": self._consumer})
@@ -102,6 +105,7 @@ class Relay:
     async def _pump(self, channel: AbstractChannel) -> None:
         exchange = await channel.get_exchange(topology.EVENTS_EXCHANGE, ensure=True)
         await _declared(channel, self._settings.payment_windows)
+        await _try_unrouted(exchange, self._settings.relay_publish_timeout_seconds)
         await self._create_groups()
         # What this consumer read before it lost the broker comes first.
         await self._publish_all(exchange, await self._read("0"))
@@ -224,6 +228,20 @@ async def _declared(channel: AbstractChannel, windows: Sequence[int]) -> None:
     """Raise, naming the queue, when the broker lacks a part of the topology."""
     for queue in topology.queues(windows):
         await channel.declare_queue(queue, passive=True)
+
+
+async def _try_unrouted(exchange: AbstractExchange, timeout_seconds: float) -> None:
+    """Say so when the broker hands back what it cannot route: its policy `events` is missing. Orders are safe in the outbox all the same.
+
+    The probe lives for a millisecond; with the policy it goes to `unrouted`, and is gone there.
+    """
+    try:
+        await exchange.publish(aio_pika.Message(b"", expiration=PROBE_LIFE), "probe", mandatory=True, timeout=timeout_seconds)
+        metrics.UNROUTED_KEPT.set(1)
+    except PublishError:
+        metrics.UNROUTED_KEPT.set(0)
+        reason = f"RabbitMQ: the policy `events` (alternate-exchange {topology.UNROUTED_EXCHANGE}) is missing; {topology.CURE}"
+        log.error("relay.policy_missing", extra={"reason": reason})
 
 
 def _pairs(found: Any) -> Iterable[tuple[Any, Any]]:

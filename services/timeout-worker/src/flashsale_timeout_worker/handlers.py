@@ -9,9 +9,10 @@ from opentelemetry.trace import SpanKind
 from flashsale_consumer import Delivery, Poison
 from flashsale_core import topology
 from flashsale_core.errors import Rejected
-from flashsale_core.messages import OrdersReserved, decode
+from flashsale_core.messages import OrdersReserved, WaitProbed, decode_wait
 from flashsale_core.tracing import Tracing
 from flashsale_timeout_worker.expiry import Expired, Expiry
+from flashsale_timeout_worker.waits import Waits
 
 SOURCE = "queue"
 
@@ -19,19 +20,24 @@ SOURCE = "queue"
 class OverdueWaits:
     """The handler of the `payment.timeout` queue."""
 
-    def __init__(self, expiry: Expiry, tracing: Tracing) -> None:
+    def __init__(self, expiry: Expiry, waits: Waits, tracing: Tracing) -> None:
         self._expiry = expiry
+        self._waits = waits
         self._tracing = tracing
 
     async def __call__(self, batch: Sequence[Delivery]) -> Sequence[Poison]:
         """Raises Retryable when Redis is away."""
         poisons: list[Poison] = []
+        probed: set[int] = set()
         for index, delivery in enumerate(batch):
             started_ns = time.time_ns()
             try:
-                message = decode(delivery.body)
+                message = decode_wait(delivery.body)
             except (msgspec.MsgspecError, ValueError) as error:
                 poisons.append(Poison(index, "undecodable", str(error)))
+                continue
+            if isinstance(message, WaitProbed):
+                probed.add(message.window)
                 continue
             if not isinstance(message, OrdersReserved):
                 poisons.append(Poison(index, "unexpected_type", type(message).__name__))
@@ -43,6 +49,8 @@ class OverdueWaits:
                 continue
             if self._tracing.enabled:
                 self._trace(message, expired, started_ns)
+        if probed:
+            await self._waits.came_home(sorted(probed))
         return poisons
 
     def _trace(self, message: OrdersReserved, expired: Sequence[Expired], started_ns: int) -> None:

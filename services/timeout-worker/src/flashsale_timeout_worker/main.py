@@ -19,6 +19,7 @@ from flashsale_timeout_worker.expiry import Expiry, open_redis
 from flashsale_timeout_worker.handlers import OverdueWaits
 from flashsale_timeout_worker.settings import Settings, read_settings
 from flashsale_timeout_worker.sweeper import Sweeper
+from flashsale_timeout_worker.waits import Waits
 
 BATCH_BYTES_MAX = 1_000_000
 
@@ -40,12 +41,13 @@ async def run(settings: Settings) -> None:
     tracing = configure_tracing("flashsale-timeout-worker")
     redis = open_redis(settings.redis_url, settings.redis_timeout_seconds)
     expiry = Expiry(redis, read_scripts(settings.lua_dir), settings.shards, settings.redis_timeout_seconds, settings.retry_seconds)
-    consumer = Consumer(_consumer_settings(settings), OverdueWaits(expiry, tracing))
+    waits = Waits(redis, settings)
+    consumer = Consumer(_consumer_settings(settings), OverdueWaits(expiry, waits, tracing))
     sweeper = Sweeper(expiry, settings)
 
     async def ready() -> None:
         await expiry.ping()
-        for fault in (consumer.fault if settings.consume else None, sweeper.fault):
+        for fault in (*((consumer.fault, waits.fault) if settings.consume else ()), sweeper.fault):
             if fault is not None:
                 raise Retryable(fault)
 
@@ -55,6 +57,8 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     tasks = [asyncio.create_task(sweeper.run())] if settings.sweep else []
     consuming = [asyncio.create_task(consumer.run())] if settings.consume else []
+    if settings.consume:
+        tasks.append(asyncio.create_task(waits.run()))
     try:
         with serve_probes(settings.probe_host, settings.probe_port, ready):
             await stop.wait()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from flashsale_core import topology
 from flashsale_core.keys import SHARDS_DEFAULT
 from flashsale_core.settings import Environment
 
@@ -17,6 +18,8 @@ class Settings:
     """FLASHSALE_LUA_DIR: the folder of the Lua scripts."""
     shards: int
     """FLASHSALE_SHARDS: number of shards; fixed while data exists."""
+    payment_windows: tuple[int, ...]
+    """FLASHSALE_PAYMENT_WINDOWS: the payment windows the broker has wait queues for, in seconds."""
     probe_host: str
     """FLASHSALE_PROBE_HOST: the address of /metrics, /healthz and /readyz."""
     probe_port: int
@@ -37,6 +40,10 @@ class Settings:
     """FLASHSALE_TIMEOUT_WORKER_GATHER_MS: how long a batch waits for more messages after its first."""
     amqp_timeout_seconds: float
     """FLASHSALE_TIMEOUT_WORKER_AMQP_TIMEOUT_SECONDS: how long connecting, declaring, parking and acknowledging may take."""
+    probe_interval_seconds: float
+    """FLASHSALE_TIMEOUT_WORKER_PROBE_INTERVAL_SECONDS: pause between two probes through the wait queues."""
+    probe_timeout_seconds: float
+    """FLASHSALE_TIMEOUT_WORKER_PROBE_TIMEOUT_SECONDS: how long a probe through an empty wait queue may take."""
     redis_timeout_seconds: float
     """FLASHSALE_REDIS_TIMEOUT_SECONDS: how long one command may take."""
     retry_seconds: float
@@ -55,6 +62,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         redis_url=env.text("REDIS_URL"),
         lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
         shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
+        payment_windows=env.integers("FLASHSALE_PAYMENT_WINDOWS", topology.WINDOWS_DEFAULT),
         probe_host=env.text("FLASHSALE_PROBE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
         probe_port=env.integer("FLASHSALE_PROBE_PORT", 9102, most=65535),
         consume=env.flag("FLASHSALE_TIMEOUT_WORKER_CONSUME", default=True),
@@ -65,6 +73,8 @@ def read_settings(environment: Environment | None = None) -> Settings:
         batch_messages=env.integer("FLASHSALE_TIMEOUT_WORKER_BATCH_MESSAGES", 64, least=1, most=10_000),
         gather_ms=env.integer("FLASHSALE_TIMEOUT_WORKER_GATHER_MS", 10, most=10_000),
         amqp_timeout_seconds=env.number("FLASHSALE_TIMEOUT_WORKER_AMQP_TIMEOUT_SECONDS", 10, least=0.1, most=300),
+        probe_interval_seconds=env.number("FLASHSALE_TIMEOUT_WORKER_PROBE_INTERVAL_SECONDS", 30, least=0.1, most=3600),
+        probe_timeout_seconds=env.number("FLASHSALE_TIMEOUT_WORKER_PROBE_TIMEOUT_SECONDS", 5, least=0.1, most=300),
         redis_timeout_seconds=env.number("FLASHSALE_REDIS_TIMEOUT_SECONDS", 3, least=0.05, most=60),
         retry_seconds=env.number("FLASHSALE_TIMEOUT_WORKER_RETRY_SECONDS", 0.5, least=0.01, most=60),
         shutdown_timeout_seconds=env.number("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
