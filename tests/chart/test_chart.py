@@ -13,6 +13,8 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
+from flashsale_core import topology
+
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy" / "helm" / "flashsale"
 MATRIX = ["", *sorted(path.name for path in (CHART / "ci").glob("*.yaml"))]
@@ -25,7 +27,8 @@ pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is no
 
 
 def helm(*words: object) -> tuple[int, str]:
-    command = ["helm", "template", "shop", str(CHART), "--namespace", "shop", *map(str, words)]
+    # As with a cluster at hand: hooks are rendered then.
+    command = ["helm", "template", "shop", str(CHART), "--namespace", "shop", "--api-versions", "v1/Pod", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout if done.returncode == 0 else done.stderr
 
@@ -65,7 +68,7 @@ def find(documents: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any
 @pytest.mark.parametrize("values", MATRIX)
 def test_every_object_is_valid_for_the_oldest_and_the_newest_kubernetes(values: str, version: str) -> None:
     for document in rendered(values):
-        if document["apiVersion"].split("/")[0] in ("keda.sh", "monitoring.coreos.com", "gateway.networking.k8s.io"):
+        if document["apiVersion"].split("/")[0] in ("keda.sh", "monitoring.coreos.com", "gateway.networking.k8s.io", "rabbitmq.com"):
             continue
         kubernetes_validate.validate(document, version, strict=document["kind"] != "CustomResourceDefinition")
 
@@ -129,6 +132,9 @@ REFUSED = [
     ("externalRedis.existingSecret=mine", "For your own Redis set redis.enabled=false"),
     ("externalRabbitmq.existingSecret=mine", "For your own RabbitMQ set rabbitmq.enabled=false"),
     ("externalPostgresql.existingSecret=mine", "For your own Postgres set postgresql.enabled=false"),
+    ("rabbitmqTopology.enabled=true,rabbitmq.enabled=false", "name the RabbitmqCluster"),
+    ("rabbitmqTopology.enabled=true,rabbitmqTopology.cluster.name=events", "one description of the broker, never two"),
+    ("migrations.hook=true", "a hook runs before the bundled one exists"),
     ("gateway.autoscaling.enabled=true,gateway.keda.enabled=true", "keep one"),
 ]
 
@@ -189,6 +195,59 @@ def test_nothing_of_the_bundled_servers_is_left_when_all_are_external() -> None:
     assert variables["REDIS_URL"] == {"name": "my-redis", "key": "gateway-url"}
     assert variables["AMQP_URL"] == {"name": "my-rabbitmq", "key": "url"}
     assert variables["FLASHSALE_ADMIN_TOKEN"] == {"name": "my-credentials", "key": "admin-token"}
+
+
+def test_the_topology_operators_objects_are_the_engines_definitions() -> None:
+    documents = [one for one in rendered("topology-operator.yaml") if one["apiVersion"] == "rabbitmq.com/v1beta1"]
+    users = {one["metadata"]["name"]: one["metadata"]["name"].removeprefix("shop-flashsale-") for one in documents if one["kind"] == "User"}
+    wanted = topology.definitions(topology.service_users(dict.fromkeys(users.values(), "")), [30, 60])
+
+    def specs(kind: str, name: str, **renamed: str) -> list[Any]:
+        """Objects of a kind as the definitions document writes them, and what that document has."""
+        found = [{renamed.get(key, key): value for key, value in one["spec"].items()} for one in documents if one["kind"] == kind]
+        assert all(one.pop("rabbitmqClusterReference") == {"name": "events", "namespace": "messaging"} for one in found)
+        keys = set(found[0])
+        assert not keys - set(wanted[name][0]) - {"deletionPolicy", "type"}
+        return [
+            sorted(json.dumps({k: v for k, v in one.items() if k in keys}, sort_keys=True) for one in ones)
+            for ones in (found, wanted[name])
+        ]
+
+    exchanges, wanted_exchanges = specs("Exchange", "exchanges", autoDelete="auto_delete")
+    assert exchanges == wanted_exchanges
+    bindings, wanted_bindings = specs("Binding", "bindings", destinationType="destination_type", routingKey="routing_key")
+    assert bindings == wanted_bindings
+    policies, wanted_policies = specs("Policy", "policies", applyTo="apply-to")
+    assert policies == wanted_policies
+    queues = {one["spec"]["name"]: (one["spec"]["type"], one["spec"]["deletionPolicy"]) for one in documents if one["kind"] == "Queue"}
+    assert queues == {one["name"]: (one["arguments"]["x-queue-type"], "retain") for one in wanted["queues"]}
+    rights = {users[one["spec"]["userReference"]["name"]]: one["spec"]["permissions"] for one in documents if one["kind"] == "Permission"}
+    assert rights == {one["user"]: {right: one[right] for right in ("configure", "write", "read")} for one in wanted["permissions"]}
+
+
+def test_the_topology_operators_credentials_make_the_url() -> None:
+    pod = find(rendered("topology-operator.yaml"), "Deployment", "shop-flashsale-order-worker")["spec"]["template"]["spec"]
+    variables = {one["name"]: one for one in pod["containers"][0]["env"]}
+    assert variables["AMQP_URL"]["value"] == "amqp://$(AMQP_USER):$(AMQP_PASSWORD)@events.messaging.svc:5672/"
+    assert variables["AMQP_USER"]["valueFrom"]["secretKeyRef"] == {
+        "name": "shop-flashsale-order-worker-user-credentials",
+        "key": "username",
+    }
+
+
+def test_rendered_for_kubectl_there_are_no_hooks() -> None:
+    """kubectl would run them at once, the one before an uninstall too, which deletes FlashSales."""
+    command = ["helm", "template", "shop", str(CHART)]
+    text = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "helm.sh/hook" not in text
+    hooks = {one["metadata"]["annotations"]["helm.sh/hook"] for one in rendered("") if "helm.sh/hook" in str(one["metadata"])}
+    assert hooks == {"test", "pre-delete"}
+
+
+def test_migrations_as_a_hook_need_nothing_of_the_release() -> None:
+    job = find(rendered("topology-operator.yaml"), "Job", "shop-flashsale-migrate-1")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    assert job["spec"]["template"]["spec"]["serviceAccountName"] == "default"
 
 
 def test_the_append_only_file_can_be_replayed() -> None:

@@ -35,8 +35,7 @@ def test_upgrade_and_rollback_leave_a_live_sale_alone(shop: Namespace) -> None:
 
 
 def test_templates_can_be_applied_without_helm(shop: Namespace) -> None:
-    """Hooks are helm's: without it they would run at once, the one before an uninstall too."""
-    text = run("helm", "template", "other", CHART, "--no-hooks", "--namespace", shop.name)
+    text = run("helm", "template", "other", CHART, "--namespace", shop.name)
     answer = shop.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=text)
     assert "deployment.apps/other-flashsale-gateway serverside-applied (server dry run)" in answer
 

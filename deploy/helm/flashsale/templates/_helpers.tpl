@@ -49,6 +49,14 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
+{{/*
+Whether helm itself runs hooks later, as it does of what it installs. `helm template` renders for others, most often for `kubectl apply`,
+which would run a hook at once, the one before an uninstall too. Only a cluster that was asked tells of kinds, not of groups alone.
+*/}}
+{{- define "flashsale.hooks" -}}
+{{- if .Capabilities.APIVersions.Has "v1/Pod" }}yes{{ end -}}
+{{- end -}}
+
 {{- define "flashsale.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -140,6 +148,18 @@ topologySpreadConstraints:
       key: {{ .user }}
 - name: AMQP_URL
   value: amqp://{{ .user }}:$(AMQP_PASSWORD)@{{ include "flashsale.fullname" .root }}-rabbitmq:5672/
+{{- else if .root.Values.rabbitmqTopology.enabled }}
+{{- /* The topology operator makes up a name and a password of URL-safe letters, and puts them into this Secret. */}}
+{{- $cluster := .root.Values.rabbitmqTopology.cluster }}
+{{- range list (list "AMQP_USER" "username") (list "AMQP_PASSWORD" "password") }}
+- name: {{ index . 0 }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "flashsale.fullname" $.root }}-{{ $.user }}-user-credentials
+      key: {{ index . 1 }}
+{{- end }}
+- name: AMQP_URL
+  value: amqp://$(AMQP_USER):$(AMQP_PASSWORD)@{{ $cluster.name }}.{{ $cluster.namespace | default .root.Release.Namespace }}.svc:5672/
 {{- else }}
 - name: AMQP_URL
   valueFrom:
@@ -361,7 +381,7 @@ spec:
 {{/* A job of the flashsale command: its pod. (dict "root" $ "component" "migrate" "args" list "env" "...") */}}
 {{- define "flashsale.cliPod" -}}
 {{- include "flashsale.pullSecrets" .root }}
-serviceAccountName: {{ include "flashsale.fullname" .root }}
+serviceAccountName: {{ .serviceAccount | default (include "flashsale.fullname" .root) }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
