@@ -42,15 +42,21 @@ def test_templates_can_be_applied_without_helm(shop: Namespace) -> None:
 
 @pytest.fixture(scope="module")
 def other() -> Iterator[Namespace]:
-    """A second release, whose Redis keeps nothing and whose Postgres does not know the order-worker."""
+    """A second release, which the tests below put into bad weather; at first its Redis keeps nothing."""
     other = Namespace("flashsale-e2e-weather")
     other.delete()
     other.create()
-    words = ["--set", f"image.tag={image_tag()}", "--set", "redis.extraConfig.appendonly=no", "--set", "gateway.service.type=ClusterIP"]
-    other.helm("install", CHART, "--values", VALUES, *words)
+    set_redis(other, "install", "appendonly=no")
     yield other
     other.helm("uninstall", "--wait", "--timeout", "120s", "--ignore-not-found")
     other.delete()
+
+
+def set_redis(other: Namespace, command: str, *config: str, check: bool = True) -> str:
+    """Install or upgrade, with lines of Redis' configuration that are not the chart's."""
+    words = ["--set", f"image.tag={image_tag()}", "--set", "gateway.service.type=ClusterIP"]
+    lines = [word for line in config for word in ("--set", f"redis.extraConfig.{line}")]
+    return other.helm(command, CHART, "--values", VALUES, *words, *lines, check=check)
 
 
 def readiness(shop: Namespace, component: str, port: int) -> str:
@@ -74,6 +80,44 @@ def test_a_redis_that_forgets_is_refused_with_the_reason(other: Namespace) -> No
     assert not other.pods_ready("gateway", 1)
 
 
+def test_a_redis_that_evicts_is_refused_with_the_reason(other: Namespace) -> None:
+    set_redis(other, "upgrade", "maxmemory-policy=allkeys-lru")
+    until(lambda: "Redis may evict sales (maxmemory-policy allkeys-lru)" in readiness(other, "gateway", 8000), 90, "the reason", 1)
+    set_redis(other, "upgrade")
+    until(lambda: other.pods_ready("gateway", 1), 90, "the gateway is ready when Redis is as it should be", every_seconds=1)
+
+
+def test_a_broker_without_a_policy_is_named(other: Namespace) -> None:
+    until(lambda: other.pods_ready("timeout-worker", 1), 90, "the timeout-worker is ready", every_seconds=1)
+    other.kubectl("exec", "flashsale-rabbitmq-0", "-c", "rabbitmq", "--", "rabbitmqctl", "clear_policy", "wait-15")
+    waited = until(lambda: "its policy wait-15 " in readiness(other, "timeout-worker", 9102), 90, "the policy that is missing", 1)
+    report("a policy taken from RabbitMQ is named", seconds=f"{waited:.0f}")
+    # The bundled broker loads its definitions whenever it starts.
+    other.delete_pod("flashsale-rabbitmq-0", None)
+    until(lambda: other.pods_ready("timeout-worker", 1), 90, "ready again", every_seconds=1)
+
+
+def test_a_ledger_without_its_schema_is_named_and_waited_for(other: Namespace) -> None:
+    until(lambda: other.pods_ready("order-worker", 1), 90, "the order-worker is ready", every_seconds=1)
+    assert other.cli("gone", rename("schema_migrations", "gone")).succeeded
+    (pod,) = other.pods("order-worker")
+    other.delete_pod(pod["metadata"]["name"], None)
+    until(lambda: "no schema yet; run `flashsale migrate`" in readiness(other, "order-worker", 9101), 90, "what is missing", 1)
+    assert not other.pods_ready("order-worker", 1)
+    assert other.cli("back", rename("gone", "schema_migrations")).succeeded
+    until(lambda: other.pods_ready("order-worker", 1), 60, "ready when the schema is there", every_seconds=1)
+
+
+def rename(table: str, name: str) -> str:
+    """A script that renames a table of the ledger."""
+    statement = f"alter table {table} rename to {name}"
+    return f"""python -c 'import asyncio, asyncpg, os
+async def main():
+    connection = await asyncpg.connect(os.environ["DATABASE_URL"])
+    await connection.execute("{statement}")
+asyncio.run(main())'"""
+
+
 def test_a_wrong_password_is_named_with_its_cure(other: Namespace) -> None:
     until(lambda: other.pods_ready("operator", 1), 90, "the operator is ready", every_seconds=1)
     other.kubectl("set", "env", "deployment/flashsale-operator", "REDIS_URL=redis://operator:wrong@flashsale-redis:6379/0")
@@ -87,9 +131,7 @@ def test_a_wrong_password_is_named_with_its_cure(other: Namespace) -> None:
 def test_a_disk_without_its_secret_is_refused_with_the_way_out(other: Namespace) -> None:
     other.helm("uninstall", "--wait", "--timeout", "120s")
     other.kubectl("delete", "secret", "flashsale-redis")
-    answer = other.helm(
-        "install", CHART, "--values", VALUES, "--set", f"image.tag={image_tag()}", "--set", "gateway.service.type=ClusterIP", check=False
-    )
+    answer = set_redis(other, "install", check=False)
     assert "PersistentVolumeClaim data-flashsale-redis-0 is left from an earlier installation" in answer
     assert "delete pvc data-flashsale-redis-0" in answer
 

@@ -17,7 +17,7 @@ EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.yaml"))
 
 
 def test_skaffold_file_is_valid_by_the_published_schema() -> None:
-    schema = json.loads((ROOT / "tests" / "chart" / "schemas" / "skaffold-v4beta13.json").read_text())
+    schema = json.loads((ROOT / "tests" / "chart" / "schemas" / "skaffold-v4beta11.json").read_text())
     document = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
     jsonschema.validate(document, schema)
     with pytest.raises(jsonschema.ValidationError):
