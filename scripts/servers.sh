@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Make sure the servers are installed: Redis (or Valkey), RabbitMQ, Postgres. `servers.sh bench` adds wrk; `servers.sh test` tries to add Valkey,
-# unpacked under .bootstrap, so that the scripts are tested on both.
+# unpacked under .bootstrap, so that the scripts are tested on both, and unpacks Prometheus there, which runs the rules and the dashboards' queries.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
 VALKEY=.bootstrap/valkey
+PROMETHEUS=.bootstrap/prometheus
 
 missing=()
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || missing+=(redis-server)
@@ -69,4 +70,26 @@ if [ "${1:-}" = test ] && ! command -v valkey-server >/dev/null && ! "$VALKEY/us
     rm -rf "$VALKEY"
     say "no Valkey to be had for this machine: the tests run on Redis only"
   fi
+fi
+
+# Unpacked, not installed: the package would start a service of the machine's own.
+fetch_prometheus() {
+  local work
+  work=$(mktemp -d)
+  # shellcheck disable=SC2064  # the folder of now
+  trap "rm -rf '$work'" EXIT
+  cd "$work"
+  apt-get -qq download prometheus || { as_root apt-get -qq update && apt-get -qq download prometheus; } || return 1
+  dpkg -x prometheus_*.deb "$OLDPWD/$PROMETHEUS"
+}
+
+if [ "${1:-}" = test ] && ! command -v promtool >/dev/null && ! "$PROMETHEUS/usr/bin/promtool" --version >/dev/null 2>&1; then
+  command -v apt-get >/dev/null && command -v dpkg >/dev/null || fail "Prometheus is missing; install prometheus and promtool (>= 2.40) and run this again"
+  rm -rf "$PROMETHEUS"
+  mkdir -p "$PROMETHEUS"
+  if ! (fetch_prometheus) >.bootstrap/prometheus.log 2>&1; then
+    cat .bootstrap/prometheus.log >&2
+    fail "apt-get cannot download the package prometheus; install prometheus and promtool (>= 2.40) and run this again"
+  fi
+  say "Prometheus unpacked for the tests: $("$PROMETHEUS/usr/bin/promtool" --version 2>&1 | sed -n 's/^promtool, version \([^ ]*\).*/\1/p')"
 fi

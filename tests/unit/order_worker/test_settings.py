@@ -21,6 +21,7 @@ def test_defaults() -> None:
         amqp_timeout_seconds=10,
         statement_timeout_seconds=30,
         retry_seconds=1,
+        refunds_interval_seconds=15,
         shutdown_timeout_seconds=20,
         log_level="INFO",
     )

@@ -11,7 +11,7 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import make_wsgi_app
+from flashsale_core.exposition import expose
 
 Check = Callable[[], Awaitable[None]]
 """Raises when the service is not ready; the exception's text becomes the answer."""
@@ -52,12 +52,12 @@ def serve_probes(host: str, port: int, ready: Check, alive: Check = _answers) ->
 
 
 def _application(loop: asyncio.AbstractEventLoop, ready: Check, alive: Check) -> Any:
-    metrics: Any = make_wsgi_app()
-
     def application(environ: dict[str, Any], start_response: Any) -> Any:
         match environ["PATH_INFO"]:
             case "/metrics":
-                return metrics(environ, start_response)
+                body, content_type = expose(environ.get("HTTP_ACCEPT", ""))
+                start_response("200 OK", [("Content-Type", content_type)])
+                return [body]
             case "/healthz":
                 return _answer(loop, alive, start_response)
             case "/readyz":

@@ -69,6 +69,11 @@ def traceparent(span: Span) -> str:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
 
 
+def trace_id(context: str) -> str:
+    """The trace's id in a traceparent; empty for none."""
+    return context[3:35]
+
+
 def configure_tracing(service_name: str, variables: Mapping[str, str] | None = None) -> Tracing:
     """The service's tracing as the environment asks for it; OTLP over HTTP with the exporter's standard variables."""
     variables = os.environ if variables is None else variables

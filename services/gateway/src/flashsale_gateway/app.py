@@ -20,8 +20,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from flashsale_core.scripts import load_scripts, read_scripts
 from flashsale_core.tasks import end
 from flashsale_core.tracing import Tracing, configure_tracing
-from flashsale_gateway import relay
+from flashsale_gateway import metrics, relay
 from flashsale_gateway.batching import Admission, Batcher
+from flashsale_gateway.demand import Demand
 from flashsale_gateway.orders import Orders, reserve_batch
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.readiness import Readiness
@@ -70,7 +71,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, AS
 
     store = Store(redis, scripts, settings.shards, settings.redis_timeout_seconds)
     admission = Admission(settings.waiting_max)
-    reserve = Batcher(partial(reserve_batch, store), settings.batch_max, admission)
+    reserve = Batcher(partial(reserve_batch, store, Demand(metrics.SALE_ORDERS, metrics.SALES_MAX)), settings.batch_max, admission)
     settle = Batcher(store.settle, settings.batch_max, admission)
     cancel = Batcher(store.cancel, settings.batch_max, admission)
     for batcher in (reserve, settle, cancel):

@@ -22,4 +22,17 @@ PUBLISH_SECONDS = Histogram("flashsale_publish_seconds", "From publish to confir
 CLAIMED = Counter("flashsale_outbox_claimed_total", "Outbox entries taken over from a gateway that stopped")
 BROKER_UP = Gauge("flashsale_broker_up", "1 while the relay has a channel to the broker")
 UNROUTED_KEPT = Gauge("flashsale_unrouted_kept", "1 when the broker keeps what it cannot route, 0 when its policy `events` is missing")
+REDIS_DURABLE = Gauge(
+    "flashsale_redis_durable", "1 when Redis keeps what it acknowledged (append-only file written, no eviction), 0 when it may forget"
+)
+SALE_ORDERS = Counter(
+    "flashsale_sale_orders_total",
+    f"Orders decided, by sale and outcome; up to {SALES_MAX} sales by name, the others as _other",
+    ["sale", "outcome"],
+)
+SALE_IMBALANCE = Gauge(
+    "flashsale_sale_imbalance_units",
+    f"Total less available, reserved and sold of a sale: not 0 is a fault; the first {SALES_MAX} sales by name",
+    ["sale"],
+)
 SALE_STOCK = Gauge("flashsale_sale_stock_units", f"Units of a sale, by state; the first {SALES_MAX} sales by name", ["sale", "state"])

@@ -12,6 +12,7 @@ from flashsale_core import tracing
 from flashsale_core.ids import OrderRef, SaleId, order_id
 from flashsale_gateway import bodies, metrics
 from flashsale_gateway.batching import Batcher
+from flashsale_gateway.demand import Demand
 from flashsale_gateway.moments import rfc3339
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.relay import Lag
@@ -62,8 +63,8 @@ class Orders:
             if request.quantity > self._settings.quantity_max:
                 raise Problem("bad_request", f"At most {self._settings.quantity_max} units in one order", field="quantity")
             self._lag.check()
-            await self._decide(scope, send, request, request_id)
-            metrics.ORDER_SECONDS.observe(perf_counter() - started)
+            trace_id = await self._decide(scope, send, request, request_id)
+            metrics.ORDER_SECONDS.observe(perf_counter() - started, {"trace_id": trace_id} if trace_id else None)
         except Problem as problem:
             await self._refuse(send, problem)
         except ClientDisconnect:
@@ -73,17 +74,18 @@ class Orders:
             log.exception("order.failed")
             await self._refuse(send, Problem("internal"))
 
-    async def _decide(self, scope: Scope, send: Send, request: OrderRequest, request_id: str) -> None:
-        sale_id = request.productId
+    async def _decide(self, scope: Scope, send: Send, request: OrderRequest, request_id: str) -> str:
+        """Decide and answer; returns the trace's id when it is sampled."""
+        sale_id, context = request.productId, ""
         order = order_id(self._settings.order_id_key, sale_id, request.userId, request_id)
         if not self._tracing.enabled:
             result = await self._batcher.submit(sale_id, (order, request.userId, request.quantity, ""))
         else:
-            result = await self._traced(scope, sale_id, (order, request.userId, request.quantity))
+            result, context = await self._traced(scope, sale_id, (order, request.userId, request.quantity))
         status = result[0]
         if status not in {"accepted", "replayed"}:
             await self._refuse(send, _refusal(status, result))
-            return
+            return tracing.trace_id(context)
         self._counters[status].inc()
         body = _success(OrderRef(SaleId(sale_id), order), request, result)
         headers = [_JSON, (b"content-length", str(len(body)).encode())]
@@ -91,8 +93,9 @@ class Orders:
             headers.append(_REPLAYED)
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+        return tracing.trace_id(context)
 
-    async def _traced(self, scope: Scope, sale_id: str, order: tuple[str, str, int]) -> Result:
+    async def _traced(self, scope: Scope, sale_id: str, order: tuple[str, str, int]) -> tuple[Result, str]:
         attributes = {
             "http.request.method": "POST",
             "url.path": "/order",
@@ -103,9 +106,10 @@ class Orders:
         parent = bodies.header(scope, b"traceparent")
         span = self._tracing.start("POST /order", SpanKind.SERVER, parent.decode("latin-1") if parent else None, attributes)
         try:
-            result = await self._batcher.submit(sale_id, (*order, tracing.traceparent(span)))
+            context = tracing.traceparent(span)
+            result = await self._batcher.submit(sale_id, (*order, context))
             span.set_attribute("flashsale.outcome", result[0])
-            return result
+            return result, context
         finally:
             span.end()
 
@@ -119,9 +123,11 @@ class Orders:
         await send(body)
 
 
-async def reserve_batch(store: Store, sale_id: str, orders: Sequence[Order]) -> list[Result]:
+async def reserve_batch(store: Store, demand: Demand, sale_id: str, orders: Sequence[Order]) -> list[Result]:
     metrics.BATCH_ORDERS.observe(len(orders))
-    return await store.reserve(sale_id, orders)
+    results = await store.reserve(sale_id, orders)
+    demand.count(sale_id, results, perf_counter())
+    return results
 
 
 def _request_id(raw: bytes | None, request: OrderRequest) -> str:

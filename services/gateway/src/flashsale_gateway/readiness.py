@@ -6,6 +6,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from flashsale_core.scripts import Scripts, load_scripts, scripts_loaded
+from flashsale_gateway import metrics
 from flashsale_gateway.problems import Problem
 
 
@@ -28,9 +29,9 @@ class Readiness:
         if not await scripts_loaded(self._redis, self._scripts):
             await load_scripts(self._redis, self._scripts)
         info = await self._redis.info("everything")
-        fault = version_fault(info)
-        if fault is None and self._require_durable:
-            fault = durability_fault(info)
+        forgets = durability_fault(info)
+        metrics.REDIS_DURABLE.set(forgets is None)
+        fault = version_fault(info) or (forgets if self._require_durable else None)
         if fault is not None:
             raise Problem("not_ready", fault)
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 from opentelemetry.trace import SpanKind
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from standardwebhooks.webhooks import Webhook
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from flashsale_core import tracing
+from flashsale_core.exposition import expose
 from flashsale_core.ids import OrderRef, is_sale_id, parse_order_ref
 from flashsale_gateway import bodies, metrics, openapi, payments, sales
 from flashsale_gateway.batching import Admission, Batcher
@@ -124,11 +124,13 @@ async def show_metrics(request: Request) -> Response:
     services = _services(request)
     metrics.WAITING.set(services.admission.waiting)
     try:
+        await services.readiness.check()
         await _measure_sales(services.store)
     except Problem:
         # Redis is down: what this process knows is still worth scraping.
         metrics.SALE_STOCK.clear()
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    body, content_type = expose(request.headers.get("accept", ""))
+    return Response(body, headers={"content-type": content_type})
 
 
 async def openapi_document(request: Request) -> Response:
@@ -166,9 +168,13 @@ def _openapi(settings: Settings) -> bytes:
 
 async def _measure_sales(store: Store) -> None:
     metrics.SALE_STOCK.clear()
+    metrics.SALE_IMBALANCE.clear()
     for sale_id, fields in await store.sales("", metrics.SALES_MAX):
         for state in ("total", "available", "reserved", "sold"):
             metrics.SALE_STOCK.labels(sale_id, state).set(int(fields[state]))
+        # From one reading: numbers of two readings, or of two gateways, may differ while orders run.
+        held = sum(int(fields[state]) for state in ("available", "reserved", "sold"))
+        metrics.SALE_IMBALANCE.labels(sale_id).set(int(fields["total"]) - held)
 
 
 def _authorize(request: Request, token: str) -> None:

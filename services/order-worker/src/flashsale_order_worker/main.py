@@ -13,8 +13,10 @@ from flashsale_core import topology
 from flashsale_core.errors import Retryable, SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_core.probes import serve_probes
+from flashsale_core.tasks import end
 from flashsale_core.tracing import configure_tracing
 from flashsale_order_worker.handlers import OrderEvents
+from flashsale_order_worker.refunds import watch_refunds
 from flashsale_order_worker.repository import Repository
 from flashsale_order_worker.settings import Settings, read_settings
 
@@ -50,7 +52,11 @@ async def run(settings: Settings) -> None:
     try:
         with serve_probes(settings.probe_host, settings.probe_port, ready):
             if await _schema_is_there(repository, stop):
-                await _consume(consumer, stop, settings.shutdown_timeout_seconds)
+                watching = asyncio.create_task(watch_refunds(repository, settings.refunds_interval_seconds))
+                try:
+                    await _consume(consumer, stop, settings.shutdown_timeout_seconds)
+                finally:
+                    await end(watching)
     finally:
         await repository.close()
         tracing.shutdown()

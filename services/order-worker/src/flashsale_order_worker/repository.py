@@ -62,6 +62,19 @@ class Repository:
                 f"the ledger's schema is {version}, this release needs {SCHEMA_VERSION}; run `flashsale migrate`", self._retry_seconds
             )
 
+    async def refunds_due(self) -> tuple[int, float]:
+        """(how many are due, age of the oldest in seconds). Raises Retryable when Postgres is away."""
+        try:
+            pool = await self._open()
+            row = await pool.fetchrow(
+                "select count(*), coalesce(extract(epoch from now() - min(created_at)), 0) from refunds where state = 'due'",
+                timeout=self._statement_timeout_seconds,
+            )
+        except _OF_THE_SERVER as error:
+            raise self._away(error) from error
+        assert row is not None  # noqa: S101 - an aggregate always has a row
+        return int(row[0]), float(row[1])
+
     async def close(self) -> None:
         if self._pool is not None:
             self._pool.terminate()

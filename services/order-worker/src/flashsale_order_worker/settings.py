@@ -27,6 +27,8 @@ class Settings:
     """FLASHSALE_ORDER_WORKER_STATEMENT_TIMEOUT_SECONDS: how long one statement may take before the batch is tried again."""
     retry_seconds: float
     """FLASHSALE_ORDER_WORKER_RETRY_SECONDS: pause before a batch is tried again while Postgres is away."""
+    refunds_interval_seconds: float
+    """FLASHSALE_ORDER_WORKER_REFUNDS_INTERVAL_SECONDS: pause between two counts of the refunds that are due."""
     shutdown_timeout_seconds: float
     """FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS: how long the batch under way may take to finish after SIGTERM."""
     log_level: str
@@ -47,6 +49,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         amqp_timeout_seconds=env.number("FLASHSALE_ORDER_WORKER_AMQP_TIMEOUT_SECONDS", 10, least=0.1, most=300),
         statement_timeout_seconds=env.number("FLASHSALE_ORDER_WORKER_STATEMENT_TIMEOUT_SECONDS", 30, least=0.1, most=600),
         retry_seconds=env.number("FLASHSALE_ORDER_WORKER_RETRY_SECONDS", 1, least=0.01, most=60),
+        refunds_interval_seconds=env.number("FLASHSALE_ORDER_WORKER_REFUNDS_INTERVAL_SECONDS", 15, least=0.1, most=3600),
         shutdown_timeout_seconds=env.number("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
         log_level=env.text("FLASHSALE_LOG_LEVEL", "INFO"),
     )

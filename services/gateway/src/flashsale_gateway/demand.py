@@ -1,0 +1,43 @@
+"""Orders counted by sale, with a bound on what that costs a Prometheus.
+
+A sale gets a label of its own with its first order, while fewer than `sales_max` have one; all others, and names that are no sale, are
+counted together as `_other`. A label is given up after an hour without an order, and only when another sale wants it: a process makes at
+most `sales_max` new ones an hour, whatever the number of sales.
+"""
+
+from collections import Counter as Tally
+from collections.abc import Sequence
+from typing import Any
+
+from prometheus_client import Counter
+
+OTHER = "_other"
+"""No product's id: those begin with a letter or a digit."""
+IDLE_SECONDS = 3600.0
+
+
+class Demand:
+    def __init__(self, counter: Counter, sales_max: int, idle_seconds: float = IDLE_SECONDS) -> None:
+        """`counter` has the labels sale and outcome."""
+        self._counter = counter
+        self._sales_max = sales_max
+        self._idle_seconds = idle_seconds
+        self._ordered_at: dict[str, float] = {}
+        """Sales with a label of their own, the one that was idle longest first."""
+
+    def count(self, sale_id: str, results: Sequence[Sequence[Any]], now: float) -> None:
+        """Count one batch; `results` begin with their outcome, `now` is in seconds of any steady clock."""
+        tally = Tally(result[0] for result in results)
+        label = OTHER if "unknown_sale" in tally else self._label(sale_id, now)
+        for outcome, orders in tally.items():
+            self._counter.labels(label, outcome).inc(orders)
+
+    def _label(self, sale_id: str, now: float) -> str:
+        if self._ordered_at.pop(sale_id, None) is None and len(self._ordered_at) >= self._sales_max:
+            idle, since = next(iter(self._ordered_at.items()))
+            if now - since < self._idle_seconds:
+                return OTHER
+            del self._ordered_at[idle]
+            self._counter.remove_by_labels({"sale": idle})
+        self._ordered_at[sale_id] = now
+        return sale_id

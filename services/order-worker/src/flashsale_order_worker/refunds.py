@@ -1,0 +1,23 @@
+"""Refunds that are due, as a metric: whoever settles them is outside, and may have stopped."""
+
+import asyncio
+import logging
+
+from flashsale_core.errors import Retryable
+from flashsale_order_worker import metrics
+from flashsale_order_worker.repository import Repository
+
+log = logging.getLogger(__name__)
+
+
+async def watch_refunds(repository: Repository, interval_seconds: float) -> None:
+    """Measure until cancelled. While Postgres does not answer, the last value stands."""
+    while True:
+        try:
+            due, oldest_seconds = await repository.refunds_due()
+        except Retryable as error:
+            log.debug("refunds.unknown", extra={"reason": str(error)})
+        else:
+            metrics.REFUNDS_DUE.set(due)
+            metrics.REFUNDS_OLDEST_SECONDS.set(oldest_seconds)
+        await asyncio.sleep(interval_seconds)
