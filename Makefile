@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo test check static up down stress bench images kind-up kind-load kind-test kind-down chart e2e clean lock bootstrap servers
 CLUSTER := flashsale
+KIND_CONFIG := deploy/kind/cluster.yaml
 BIN := .venv/bin
 
 help: ## this list
@@ -41,7 +42,7 @@ images: ## build the images of the services and of the flashsale command with do
 	@scripts/images.sh
 
 kind-up: ## a cluster of three nodes on this machine, with kind
-	@kind create cluster --name $(CLUSTER) --config deploy/kind/cluster.yaml --wait 180s
+	@scripts/kind-up.sh $(CLUSTER) $(KIND_CONFIG)
 
 kind-load: images ## bring the images, those of the bundled servers too, into the cluster
 	@scripts/kind-load.sh $(CLUSTER)
