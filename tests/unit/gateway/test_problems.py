@@ -6,7 +6,7 @@ from flashsale_gateway.problems import KINDS, MEDIA_TYPE, Problem
 
 def test_problem_says_status_code_field_and_retry_after() -> None:
     problem = Problem("rate_limited", "slow down", field="userId", retry_after_seconds=7)
-    start, body = problem.messages
+    start, body = problem.answer.messages()
     assert msgspec.json.decode(body["body"]) == {
         "type": "about:blank",
         "title": "Too many requests of this buyer",
@@ -25,7 +25,7 @@ def test_problem_says_status_code_field_and_retry_after() -> None:
 @pytest.mark.parametrize("code", KINDS)
 def test_both_renderings_of_a_problem_agree(code: str) -> None:
     problem = Problem(code)
-    response, (start, body) = problem.response(), problem.messages
+    response, (start, body) = problem.response(), problem.answer.messages()
     assert (response.status_code, response.body) == (start["status"], body["body"])
     assert dict(response.raw_headers) == dict(start["headers"])
 

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from flashsale_core.scripts import load_scripts, read_scripts
 from flashsale_core.tasks import end
@@ -23,7 +23,7 @@ from flashsale_core.tracing import Tracing, configure_tracing
 from flashsale_gateway import metrics, relay
 from flashsale_gateway.batching import Admission, Batcher
 from flashsale_gateway.demand import Demand
-from flashsale_gateway.orders import Orders, reserve_batch
+from flashsale_gateway.orders import PATH, Orders, reserve_batch
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.readiness import Readiness
 from flashsale_gateway.routes import ROUTES, Services
@@ -34,15 +34,21 @@ log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """The ASGI application: POST /order goes straight to its endpoint, all else through Starlette."""
+    """The ASGI application: /order goes straight to its endpoint, all else through Starlette."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._orders: ASGIApp | None = None
+        self._orders: Orders | None = None
         self._starlette = Starlette(routes=ROUTES, lifespan=self._lifespan, exception_handlers=_HANDLERS)
 
+    @property
+    def orders(self) -> Orders:
+        """Open as long as the lifespan lasts, and no connection is taken before."""
+        assert self._orders is not None  # noqa: S101
+        return self._orders
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/order" and self._orders is not None:
+        if scope["type"] == "http" and scope["path"] == PATH and self._orders is not None:
             await self._orders(scope, receive, send)
         else:
             await self._starlette(scope, receive, send)
@@ -54,7 +60,7 @@ class Gateway:
             yield
 
 
-async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, ASGIApp]:
+async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, Orders]:
     """Open everything; the stack closes it in reverse: first what serves requests, last what they need."""
     scripts = read_scripts(settings.lua_dir)
     webhook = Webhook(settings.webhook_secret)

@@ -7,12 +7,23 @@ lanes and kinds of call.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from flashsale_gateway.problems import Problem
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+Received = TypeVar("Received", contravariant=True)
+
+
+class Waiter(Protocol[Received]):
+    """Whom an answer is for: an asyncio.Future, or less. Neither method may raise: others wait in the same batch."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: Received, /) -> None: ...
+
+    def set_exception(self, error: BaseException, /) -> None: ...
 
 
 class Admission:
@@ -38,11 +49,11 @@ CALLS_MAX = 2
 
 
 class _Lane(Generic[Item, Answer]):
-    __slots__ = ("calls", "futures", "items")
+    __slots__ = ("calls", "items", "waiters")
 
     def __init__(self) -> None:
         self.items: list[Item] = []
-        self.futures: list[asyncio.Future[Answer]] = []
+        self.waiters: list[Waiter[Answer]] = []
         self.calls = 0
 
     @property
@@ -65,19 +76,22 @@ class Batcher(Generic[Item, Answer]):
 
     def submit(self, sale_id: str, item: Item) -> asyncio.Future[Answer]:
         """Raises Problem(overloaded) when too many wait already."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.join(sale_id, item, future)
+        return future
+
+    def join(self, sale_id: str, item: Item, waiter: Waiter[Answer]) -> None:
+        """The answer goes to `waiter`, never before this returns. Raises Problem(overloaded) when too many wait already."""
         self._admission.enter()
-        loop = asyncio.get_running_loop()
         lane = self._lanes.get(sale_id)
         if lane is None:
             lane = self._lanes[sale_id] = _Lane()
-        future: asyncio.Future[Answer] = loop.create_future()
         lane.items.append(item)
-        lane.futures.append(future)
+        lane.waiters.append(waiter)
         if lane.wants_call:
             lane.calls += 1
             # Not at once: requests that the loop has already read from their sockets join this batch.
-            loop.call_soon(self._start, sale_id, lane)
-        return future
+            asyncio.get_running_loop().call_soon(self._start, sale_id, lane)
 
     def _start(self, sale_id: str, lane: _Lane[Item, Answer]) -> None:
         task = asyncio.get_running_loop().create_task(self._drain(sale_id, lane))
@@ -88,11 +102,11 @@ class Batcher(Generic[Item, Answer]):
         """Batch after batch while there is work for this call of the lane."""
         while lane.items:
             items, lane.items = lane.items[: self._batch_max], lane.items[self._batch_max :]
-            futures, lane.futures = lane.futures[: self._batch_max], lane.futures[self._batch_max :]
+            waiters, lane.waiters = lane.waiters[: self._batch_max], lane.waiters[self._batch_max :]
             try:
-                _deliver(futures, await self._call(sale_id, items))
+                _deliver(waiters, await self._call(sale_id, items))
             except Exception as error:
-                _fail(futures, error)
+                _fail(waiters, error)
             finally:
                 self._admission.leave(len(items))
             if lane.calls > 1 and len(lane.items) < OVERLAP_ITEMS:
@@ -109,13 +123,13 @@ class Batcher(Generic[Item, Answer]):
             await asyncio.wait(self._tasks)
 
 
-def _deliver(futures: Sequence[asyncio.Future[Answer]], answers: Sequence[Answer]) -> None:
-    for future, answer in zip(futures, answers, strict=True):
-        if not future.done():
-            future.set_result(answer)
+def _deliver(waiters: Sequence[Waiter[Answer]], answers: Sequence[Answer]) -> None:
+    for waiter, answer in zip(waiters, answers, strict=True):
+        if not waiter.done():
+            waiter.set_result(answer)
 
 
-def _fail(futures: Sequence[asyncio.Future[Answer]], error: Exception) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_exception(error)
+def _fail(waiters: Sequence[Waiter[Answer]], error: Exception) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_exception(error)

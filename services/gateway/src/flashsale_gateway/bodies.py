@@ -24,17 +24,6 @@ def is_request_id(text: str) -> bool:
     return _REQUEST_ID.match(text) is not None
 
 
-def two_headers(scope: Scope, first: bytes, second: bytes) -> tuple[bytes | None, bytes | None]:
-    """Two headers in one pass: the hot path looks at each request's headers once."""
-    one = two = None
-    for key, value in scope["headers"]:
-        if key == first:
-            one = value
-        elif key == second:
-            two = value
-    return one, two
-
-
 async def read_json(scope: Scope, receive: Receive, settings: Settings) -> bytes:
     """The body of a JSON request. Raises Problem when the media type is another, or the body is too large or too slow."""
     require_json(header(scope, b"content-type"))
@@ -57,9 +46,14 @@ async def read(receive: Receive, settings: Settings) -> bytes:
             body = await _receive_all(receive, settings.body_bytes_max)
     except TimeoutError:
         raise Problem("request_timeout", f"Send it within {settings.body_timeout_seconds:g} s") from None
-    if len(body) > settings.body_bytes_max:
-        raise Problem("body_too_large", f"At most {settings.body_bytes_max} bytes")
+    require_size(body, settings.body_bytes_max)
     return body
+
+
+def require_size(body: bytes, bytes_max: int) -> None:
+    """Raises Problem(body_too_large) past it."""
+    if len(body) > bytes_max:
+        raise Problem("body_too_large", f"At most {bytes_max} bytes")
 
 
 async def _receive_all(receive: Receive, bytes_max: int) -> bytes:

@@ -1,17 +1,23 @@
-"""POST /order, the hot path: a plain ASGI endpoint beside the router. Read, decide in Redis with everyone else who is waiting, answer."""
+"""POST /order, the hot path: read and check an order, decide it in Redis with everyone else who is waiting, answer.
 
+`Orders` knows no socket. `protocol.py` calls it straight from the HTTP parser; its own ASGI endpoint takes what comes slowly or oddly.
+"""
+
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from flashsale_core import tracing
-from flashsale_core.ids import OrderRef, SaleId, order_id
+from flashsale_core.ids import OrderId, OrderRef, SaleId, order_id
 from flashsale_gateway import bodies, metrics
-from flashsale_gateway.batching import Batcher
+from flashsale_gateway.answers import Answer
+from flashsale_gateway.batching import Batcher, Waiter
 from flashsale_gateway.demand import Demand
 from flashsale_gateway.moments import rfc3339
 from flashsale_gateway.problems import Problem
@@ -20,6 +26,7 @@ from flashsale_gateway.requests import OrderRequest, read_order
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Order, Result, Store
 
+PATH = "/order"
 _REFUSALS = {
     "conflict": "request_conflict",
     "gone": "order_gone",
@@ -33,15 +40,27 @@ _REFUSALS = {
     "rate_limited": "rate_limited",
 }
 _JSON = (b"content-type", b"application/json")
-_REPLAYED = (b"idempotent-replayed", b"true")
+_HEADERS = {"accepted": (_JSON,), "replayed": (_JSON, (b"idempotent-replayed", b"true"))}
 _STATES = {"R": "reserved", "P": "paid"}
 log = logging.getLogger(__name__)
 # The refusals of a stampede are always the same bytes; they are answers here, never raised.
 _READY_MADE = {code: Problem(code) for code in ("out_of_stock", "user_limit", "ended", "paused", "closed", "overloaded")}
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An order that waits for its decision."""
+
+    order_id: OrderId
+    request: OrderRequest
+    started: float
+    span: Span | None
+    trace_id: str
+    """Empty when the order is not sampled."""
+
+
 class Orders:
-    """The endpoint. Orders of one sale that wait together share one call."""
+    """Orders of one sale that wait together share one call."""
 
     def __init__(self, batcher: Batcher[Order, Result], lag: Lag, settings: Settings, trace: tracing.Tracing) -> None:
         self._batcher = batcher
@@ -50,77 +69,101 @@ class Orders:
         self._tracing = trace
         self._counters = {code: metrics.ORDERS.labels(code) for code in (*_REFUSALS.values(), "accepted", "replayed")}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def take(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, waiter: Waiter[Result]) -> Taken:
+        """Read and check an order and hand it over; `waiter` gets the decision, never before this returns. Raises Problem."""
+        media_type = key = parent = None
+        for name, value in headers:
+            if name == b"content-type":
+                media_type = value
+            elif name == b"idempotency-key":
+                key = value
+            elif name == b"traceparent":
+                parent = value
+        bodies.require_json(media_type)
+        bodies.require_size(body, self._settings.body_bytes_max)
+        started = perf_counter()
+        request = read_order(body)
+        request_id = _request_id(key, request)
+        if request.quantity > self._settings.quantity_max:
+            raise Problem("bad_request", f"At most {self._settings.quantity_max} units in one order", field="quantity")
+        self._lag.check()
+        order = order_id(self._settings.order_id_key, request.productId, request.userId, request_id)
+        span, context = self._traced(parent, request, order) if self._tracing.enabled else (None, "")
         try:
-            if scope["method"] != "POST":
-                raise Problem("method_not_allowed", "POST an order")
-            media_type, key = bodies.two_headers(scope, b"content-type", b"idempotency-key")
-            bodies.require_json(media_type)
-            body = await bodies.read(receive, self._settings)
-            started = perf_counter()
-            request = read_order(body)
-            request_id = _request_id(key, request)
-            if request.quantity > self._settings.quantity_max:
-                raise Problem("bad_request", f"At most {self._settings.quantity_max} units in one order", field="quantity")
-            self._lag.check()
-            trace_id = await self._decide(scope, send, request, request_id)
-            metrics.ORDER_SECONDS.observe(perf_counter() - started, {"trace_id": trace_id} if trace_id else None)
+            self._batcher.join(request.productId, (order, request.userId, request.quantity, context), waiter)
         except Problem as problem:
-            await self._refuse(send, problem)
-        except ClientDisconnect:
-            # Nobody is left to answer, and nothing was decided.
-            return
-        except Exception:
-            log.exception("order.failed")
-            await self._refuse(send, Problem("internal"))
+            _end(span, problem.code, problem.status)
+            raise
+        return Taken(order, request, started, span, tracing.trace_id(context))
 
-    async def _decide(self, scope: Scope, send: Send, request: OrderRequest, request_id: str) -> str:
-        """Decide and answer; returns the trace's id when it is sampled."""
-        sale_id, context = request.productId, ""
-        order = order_id(self._settings.order_id_key, sale_id, request.userId, request_id)
-        if not self._tracing.enabled:
-            result = await self._batcher.submit(sale_id, (order, request.userId, request.quantity, ""))
-        else:
-            result, context = await self._traced(scope, sale_id, (order, request.userId, request.quantity))
+    def answer(self, taken: Taken, result: Result) -> Answer:
+        """The answer to a decided order, counted."""
         status = result[0]
-        if status not in {"accepted", "replayed"}:
-            await self._refuse(send, _refusal(status, result))
-            return tracing.trace_id(context)
-        self._counters[status].inc()
-        body = _success(OrderRef(SaleId(sale_id), order), request, result)
-        headers = [_JSON, (b"content-length", str(len(body)).encode())]
-        if status == "replayed":
-            headers.append(_REPLAYED)
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-        return tracing.trace_id(context)
+        if status in _HEADERS:
+            self._counters[status].inc()
+            answer = Answer(
+                200, _HEADERS[status], _success(OrderRef(SaleId(taken.request.productId), taken.order_id), taken.request, result)
+            )
+        else:
+            answer = self.refuse(_refusal(status, result))
+        metrics.ORDER_SECONDS.observe(perf_counter() - taken.started, {"trace_id": taken.trace_id} if taken.trace_id else None)
+        _end(taken.span, status, answer.status)
+        return answer
 
-    async def _traced(self, scope: Scope, sale_id: str, order: tuple[str, str, int]) -> tuple[Result, str]:
-        attributes = {
-            "http.request.method": "POST",
-            "url.path": "/order",
-            "http.route": "/order",
-            "flashsale.sale_id": sale_id,
-            "flashsale.order_id": order[0],
-        }
-        parent = bodies.header(scope, b"traceparent")
-        span = self._tracing.start("POST /order", SpanKind.SERVER, parent.decode("latin-1") if parent else None, attributes)
-        try:
-            context = tracing.traceparent(span)
-            result = await self._batcher.submit(sale_id, (*order, context))
-            span.set_attribute("flashsale.outcome", result[0])
-            return result, context
-        finally:
-            span.end()
+    def fail(self, taken: Taken, error: BaseException) -> Answer:
+        """The answer to an order whose decision failed; what is no Problem is ours, and logged."""
+        problem = error if isinstance(error, Problem) else self.fault(error)
+        _end(taken.span, problem.code, problem.status)
+        return self.refuse(problem)
 
-    async def _refuse(self, send: Send, problem: Problem) -> None:
+    def fault(self, error: BaseException) -> Problem:
+        log.error("order.failed", exc_info=error)
+        return Problem("internal")
+
+    def refuse(self, problem: Problem) -> Answer:
         counter = self._counters.get(problem.code)
         if counter is None:
             counter = self._counters[problem.code] = metrics.ORDERS.labels(problem.code)
         counter.inc()
-        start, body = problem.messages
-        await send(start)
-        await send(body)
+        return problem.answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The same as an ASGI endpoint."""
+        try:
+            answer = await self._asgi(scope, receive)
+        except Problem as problem:
+            answer = self.refuse(problem)
+        except ClientDisconnect:
+            # Nobody is left to answer, and nothing was decided.
+            return
+        except Exception as error:
+            answer = self.refuse(self.fault(error))
+        for message in answer.messages():
+            await send(message)
+
+    async def _asgi(self, scope: Scope, receive: Receive) -> Answer:
+        if scope["method"] != "POST":
+            raise Problem("method_not_allowed", "POST an order")
+        bodies.require_json(bodies.header(scope, b"content-type"))
+        body = await bodies.read(receive, self._settings)
+        decided: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        taken = self.take(scope["headers"], body, decided)
+        try:
+            result = await decided
+        except Exception as error:
+            return self.fail(taken, error)
+        return self.answer(taken, result)
+
+    def _traced(self, parent: bytes | None, request: OrderRequest, order: OrderId) -> tuple[Span, str]:
+        attributes = {
+            "http.request.method": "POST",
+            "url.path": PATH,
+            "http.route": PATH,
+            "flashsale.sale_id": request.productId,
+            "flashsale.order_id": order,
+        }
+        span = self._tracing.start(f"POST {PATH}", SpanKind.SERVER, parent.decode("latin-1") if parent else None, attributes)
+        return span, tracing.traceparent(span)
 
 
 async def reserve_batch(store: Store, demand: Demand, sale_id: str, orders: Sequence[Order]) -> list[Result]:
@@ -128,6 +171,18 @@ async def reserve_batch(store: Store, demand: Demand, sale_id: str, orders: Sequ
     results = await store.reserve(sale_id, orders)
     demand.count(sale_id, results, perf_counter())
     return results
+
+
+def _end(span: Span | None, outcome: str, status: int) -> None:
+    """As the semantic conventions for HTTP have it: a server's span fails with a 5xx, not with a refusal."""
+    if span is None:
+        return
+    span.set_attribute("flashsale.outcome", outcome)
+    span.set_attribute("http.response.status_code", status)
+    if status >= 500:
+        span.set_attribute("error.type", outcome)
+        span.set_status(Status(StatusCode.ERROR))
+    span.end()
 
 
 def _request_id(raw: bytes | None, request: OrderRequest) -> str:

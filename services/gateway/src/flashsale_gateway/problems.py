@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 from starlette.responses import Response
-from starlette.types import Message
+
+from flashsale_gateway.answers import Answer
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -84,14 +85,10 @@ class Problem(Exception):  # noqa: N818 - it is the name of the thing (RFC 9457)
         return headers | ({"www-authenticate": "Bearer"} if self.code == "unauthorized" else {})
 
     @cached_property
-    def messages(self) -> tuple[Message, Message]:
-        """The answer as ASGI messages, for endpoints outside the router."""
-        headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(self.body)).encode())]
-        headers += [(name.encode(), value.encode()) for name, value in self.headers.items()]
-        return (
-            {"type": "http.response.start", "status": self.status, "headers": headers},
-            {"type": "http.response.body", "body": self.body},
-        )
+    def answer(self) -> Answer:
+        """The same for endpoints outside the router."""
+        headers = ((b"content-type", MEDIA_TYPE.encode()), *((name.encode(), value.encode()) for name, value in self.headers.items()))
+        return Answer(self.status, headers, self.body)
 
     def response(self) -> Response:
         return Response(self.body, self.status, self.headers, MEDIA_TYPE)

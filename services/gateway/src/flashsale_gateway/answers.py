@@ -1,0 +1,37 @@
+"""An answer as data, and its two renderings: ASGI messages, and the very bytes of HTTP/1.1 (RFC 9112)."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+
+from starlette.types import Message
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Headers
+    """All but content-length. Ours, never a client's bytes: nothing in them needs escaping."""
+    body: bytes
+
+    def messages(self) -> tuple[Message, Message]:
+        headers = [*self.headers, (b"content-length", str(len(self.body)).encode())]
+        return (
+            {"type": "http.response.start", "status": self.status, "headers": headers},
+            {"type": "http.response.body", "body": self.body},
+        )
+
+    def wire(self, defaults: bytes) -> bytes:
+        """The whole response; `defaults` are further header lines, each with its CRLF."""
+        return b"%b%bcontent-length: %d\r\n\r\n%b" % (_head(self.status, self.headers), defaults, len(self.body), self.body)
+
+
+@lru_cache(maxsize=256)
+def _head(status: int, headers: Headers) -> bytes:
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode() + lines(headers)
+
+
+def lines(headers: Headers) -> bytes:
+    return b"".join(b"%b: %b\r\n" % header for header in headers)

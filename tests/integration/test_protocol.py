@@ -1,0 +1,259 @@
+"""Orders on the wire, byte by byte: however an order arrives, whole or in pieces, alone or behind others, its answer is the same."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from flashsale_cli.stack import Stack
+from tests.integration.client import Client
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Wire:
+    """One connection, and nothing in between."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self._file = connection.makefile("rb")
+
+    def send(self, *pieces: bytes, pause_seconds: float = 0.05) -> None:
+        for number, piece in enumerate(pieces):
+            if number:
+                time.sleep(pause_seconds)
+            self.connection.sendall(piece)
+
+    def answer(self) -> Answer:
+        status = int(self._file.readline().split()[1])
+        headers = {}
+        while (line := self._file.readline().strip()) != b"":
+            name, _, value = line.decode().partition(": ")
+            assert name not in headers
+            headers[name] = value
+        return Answer(status, headers, self._file.read(int(headers.get("content-length", 0))))
+
+    def closed(self) -> bool:
+        return self._file.read(1) == b""
+
+
+@contextmanager
+def wire_to(client: Client) -> Iterator[Wire]:
+    address = urlsplit(client.env["FLASHSALE_URL"])
+    with socket.create_connection((address.hostname, address.port or 80), timeout=30) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        yield Wire(connection)
+
+
+@pytest.fixture
+def wire(client: Client) -> Iterator[Wire]:
+    with wire_to(client) as wire:
+        yield wire
+
+
+@pytest.fixture(scope="module")
+def sale(client: Client) -> str:
+    return client.new_sale(1000)
+
+
+def order(sale: str, **changes: Any) -> bytes:
+    document = {"userId": "ann", "productId": sale, "quantity": 1, "requestId": uuid.uuid4().hex, **changes}
+    return json.dumps(document).encode()
+
+
+def head(length: int | None, *more: bytes, media_type: bytes = b"application/json", version: bytes = b"1.1") -> bytes:
+    lines = [b"POST /order HTTP/" + version, b"Host: shop", b"Content-Type: " + media_type, *more]
+    if length is not None:
+        lines.append(b"Content-Length: %d" % length)
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def whole(body: bytes, *more: bytes, **how: bytes) -> bytes:
+    return head(len(body), *more, **how) + body
+
+
+def chunked(body: bytes) -> bytes:
+    return b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+
+
+BODIES: dict[str, dict[str, Any]] = {
+    "accepted": {},
+    "unknown sale": {"productId": "no-such-sale"},
+    "wrong quantity": {"quantity": 0},
+    "too many": {"quantity": 101},
+    "unknown field": {"colour": "red"},
+    "no request id": {"requestId": None},
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_answer_is_the_same_whole_in_pieces_chunked_and_expected(wire: Wire, sale: str, name: str) -> None:
+    body = order(sale, **BODIES[name])
+    wire.send(whole(body))
+    first = wire.answer()
+    deliveries = {
+        "head, then body": (head(len(body)), body),
+        "in the middle of the body": (whole(body)[:-20], body[-20:]),
+        "in the middle of the head": (whole(body)[:30], whole(body)[30:]),
+        "chunked": (head(None, b"Transfer-Encoding: chunked") + chunked(body),),
+    }
+    for how, pieces in deliveries.items():
+        wire.send(*pieces)
+        again = wire.answer()
+        assert (again.status, again.body) == (first.status, first.body), how
+        # A repeated order is a replay; all else is the same header for header, but for the clock.
+        differing = {"date", "idempotent-replayed"}
+        assert again.headers.keys() - differing == first.headers.keys() - differing, how
+        assert again.headers["content-type"] == first.headers["content-type"], how
+        assert ("idempotent-replayed" in again.headers) == (name == "accepted"), how
+
+
+def test_expect_100_continue(wire: Wire, sale: str) -> None:
+    body = order(sale)
+    wire.send(head(len(body), b"Expect: 100-continue"))
+    assert wire.answer().status == 100
+    wire.send(body)
+    assert wire.answer().status == 200
+
+
+def test_pipelined_orders_are_answered_in_their_order(wire: Wire, sale: str) -> None:
+    bodies = [order(sale) for _ in range(20)]
+    other = b"GET /sales/" + sale.encode() + b" HTTP/1.1\r\nHost: shop\r\n\r\n"
+    wire.send(b"".join(whole(body) for body in bodies[:10]) + other + b"".join(whole(body) for body in bodies[10:]))
+    answers = [wire.answer() for _ in range(21)]
+    assert [answer.status for answer in answers] == [200] * 21
+    assert json.loads(answers[10].body)["productId"] == sale
+    for body, answer in zip(bodies, answers[:10] + answers[11:], strict=True):
+        wire.send(whole(body))
+        again = wire.answer()
+        assert (again.headers["idempotent-replayed"], again.body) == ("true", answer.body)
+
+
+def test_refused_orders_in_a_pipeline_keep_their_place(wire: Wire, sale: str) -> None:
+    bodies = [order(sale, quantity=0), order(sale), b"{", order(sale), order(sale, productId="no-such-sale")]
+    wire.send(b"".join(map(whole, bodies)))
+    assert [wire.answer().status for _ in bodies] == [400, 200, 400, 200, 404]
+
+
+def test_connection_close_and_http_1_0_are_answered_and_closed(client: Client, sale: str) -> None:
+    for request in (whole(order(sale), b"Connection: close"), whole(order(sale), version=b"1.0")):
+        with wire_to(client) as wire:
+            wire.send(request)
+            answer = wire.answer()
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
+            assert wire.closed()
+
+
+def test_other_methods_and_media_types(wire: Wire, sale: str) -> None:
+    wire.send(b"GET /order HTTP/1.1\r\nHost: shop\r\n\r\n")
+    assert wire.answer().status == 405
+    wire.send(whole(order(sale), media_type=b"text/plain"))
+    assert wire.answer().status == 415
+    wire.send(whole(order(sale), media_type=b"Application/JSON; charset=utf-8"))
+    assert wire.answer().status == 200
+    wire.send(whole(b" " * 20_000))
+    assert wire.answer().status == 413
+    wire.send(whole(order(sale)).replace(b"/order", b"/order?from=mail"))
+    assert wire.answer().status == 200
+
+
+def test_garbage_is_refused_and_hurts_nobody_else(client: Client, sale: str) -> None:
+    with wire_to(client) as good, wire_to(client) as bad:
+        bad.send(b"\x16\x03\x01 hello\r\n\r\n")
+        assert bad.answer().status == 400
+        assert bad.closed()
+        good.send(whole(order(sale)))
+        assert good.answer().status == 200
+
+
+def test_who_leaves_before_the_answer_disturbs_nobody(client: Client, sale: str) -> None:
+    request = uuid.uuid4().hex
+    for _ in range(20):
+        with wire_to(client) as gone:
+            gone.send(whole(order(sale, requestId=request)))
+            gone.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    with wire_to(client) as wire:
+        wire.send(whole(order(sale, requestId=request)))
+        assert wire.answer().status == 200
+
+
+def test_an_idle_connection_is_closed_and_a_busy_one_is_not(client: Client, sale: str) -> None:
+    """Uvicorn's keep-alive of 5 seconds counts from the last answer."""
+    with wire_to(client) as busy, wire_to(client) as idle:
+        idle.send(whole(order(sale)))
+        assert idle.answer().status == 200
+        for _ in range(4):
+            busy.send(whole(order(sale)))
+            assert busy.answer().status == 200
+            time.sleep(2)
+        idle.connection.settimeout(3)
+        assert idle.closed()
+        busy.send(whole(order(sale)))
+        assert busy.answer().status == 200
+
+
+def test_an_order_under_way_is_answered_before_the_gateway_stops(stack: Stack, client: Client, sale: str) -> None:
+    """Redis is paused, the gateway is told to end, Redis goes on: the answer arrives, says that it is the last, and the gateway is gone."""
+    redis = next(status.pid for status in stack.status() if status.name == "redis")
+    assert redis
+    with gateway(stack) as (process, second), wire_to(second) as wire:
+        wire.send(whole(order(sale)))
+        assert wire.answer().status == 200
+        os.kill(redis, signal.SIGSTOP)
+        try:
+            wire.send(whole(order(sale)))
+            time.sleep(0.2)
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+        finally:
+            os.kill(redis, signal.SIGCONT)
+        answer = wire.answer()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert wire.closed()
+        # uvicorn has closed everything and then dies of the signal it was sent.
+        assert process.wait(30) == -signal.SIGTERM
+
+
+@contextmanager
+def gateway(stack: Stack) -> Iterator[tuple["subprocess.Popen[bytes]", Client]]:
+    """Another gateway of the stack, ready."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    env = {**os.environ, **stack.env(), "FLASHSALE_PORT": str(port)}
+    second = Client({**stack.env(), "FLASHSALE_URL": f"http://127.0.0.1:{port}"})
+    process = subprocess.Popen([sys.executable, "-m", "flashsale_gateway"], env=env, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: second.get("/readyz").status == 200)
+        yield process, second
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(ready: Callable[[], bool], seconds: float = 30.0) -> None:
+    give_up_at = time.monotonic() + seconds
+    while True:
+        try:
+            if ready():
+                return
+        except OSError:
+            pass
+        assert time.monotonic() < give_up_at
+        time.sleep(0.1)
