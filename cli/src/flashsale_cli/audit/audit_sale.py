@@ -46,7 +46,6 @@ class SaleAudit:
         self.findings.add(compare.compare_ledger(self.counters, scan.sums, ledger))
         if sum(total.orders for total in ledger.sums.values()) != scan.in_ledger:
             await self._name_missing()
-        await self._compare_deadlines()
         await self._compare_buyers()
         return SaleNumbers(self.counters, scan.sums, ledger.sums)
 
@@ -76,12 +75,6 @@ class SaleAudit:
         sale_id = self.counters.sale_id
         async for rows in self.ledger.order_pages(sale_id, self.counters.epoch):
             self.findings.add(compare.compare_missing(sale_id, rows, await self.redis.orders(sale_id, list(rows))))
-
-    async def _compare_deadlines(self) -> None:
-        sale_id = self.counters.sale_id
-        async for members in self.redis.deadline_pages(sale_id):
-            known = await self.redis.orders(sale_id, list(members))
-            self.findings.add(compare.compare_deadlines(sale_id, members, known))
 
     async def _compare_buyers(self) -> None:
         """In as many walks as keep one within BUYERS_IN_MEMORY_MAX buyers."""

@@ -75,14 +75,21 @@ class RedisReader:
         scores = await self._redis.zmscore(self._deadlines(sale_id), [deadline_member(sale_id, order_id) for order_id in ids])
         return {order_id: int(score) for order_id, score in zip(ids, scores, strict=True) if score is not None}
 
-    async def deadline_pages(self, sale_id: str) -> AsyncIterator[dict[str, int]]:
-        cursor = 0
-        while True:
-            cursor, members = await self._redis.zscan(self._deadlines(sale_id), cursor, count=PAGE)
-            named = [(*split_deadline_member(member.decode()), int(score)) for member, score in members]
-            yield {order_id: score for sale, order_id, score in named if sale == sale_id}
-            if cursor == 0:
-                return
+    async def deadline_pages(self, sale_ids: Iterable[str]) -> AsyncIterator[dict[str, dict[str, int]]]:
+        """The deadlines that the clock has, by sale and order: every shard of the sales is walked once, however many sales it has."""
+        wanted = set(sale_ids)
+        for key in sorted({self._deadlines(sale_id) for sale_id in wanted}):
+            cursor = 0
+            while True:
+                cursor, members = await self._redis.zscan(key, cursor, count=PAGE)
+                page: dict[str, dict[str, int]] = {}
+                for member, score in members:
+                    sale_id, order_id = split_deadline_member(member.decode())
+                    if sale_id in wanted:
+                        page.setdefault(sale_id, {})[order_id] = int(score)
+                yield page
+                if cursor == 0:
+                    break
 
     async def buyer_count(self, sale_id: str) -> int:
         return int(await self._redis.hlen(sale_keys(sale_id, self._shards).buyers))

@@ -58,6 +58,10 @@ async def audit(redis: RedisReader, ledger: LedgerReader, options: Options) -> R
         else:
             sale = SaleAudit(redis, ledger, counters, round(1000 * options.overdue_grace_seconds), report.findings)
             report.sales.append(await sale.audit())
+    async for page in redis.deadline_pages(numbers.counters.sale_id for numbers in report.sales):
+        for sale_id, deadlines in page.items():
+            known = await redis.orders(sale_id, list(deadlines))
+            report.findings.add(compare.compare_deadlines(sale_id, deadlines, known))
     if not options.sales:
         lost = sorted(set(in_ledger) - set(in_redis))
         report.findings.add(Difference(Kind.SALE_MISSING_IN_REDIS, sale_id, "the ledger has it, Redis has not") for sale_id in lost)
