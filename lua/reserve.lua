@@ -8,12 +8,12 @@ KEYS:
   4 rate_even   hash    user -> requests in the even rate window; field '#' names the window
   5 rate_odd    hash    the same for odd windows
   6 deadlines   zset    <sale>|<order id> by deadline in ms
-  7 outbox      stream  one entry for all accepted orders of the batch
+  7 outbox      stream  one entry for all accepted orders of the batch; the caller says which outbox
 ARGV:
   1 sale_id     the sale's id
   2 orders      cmsgpack array of {order_id, user_id, quantity, traceparent}; 1..256 of them
   3 clock_ms    empty for Redis TIME
-Returns: cmsgpack {now_ms, results}; a result is {status, state, deadline_ms, retry_after_ms}, trailing fields left out where they say nothing.
+Returns: cmsgpack {now_ms, results, entry}; entry is {entry_id, routing_key, body} of the outbox, missing when none was added; a result is {status, state, deadline_ms, retry_after_ms}, trailing fields left out where they say nothing.
   status: accepted replayed gone conflict unknown_sale not_started ended paused closed rate_limited user_limit out_of_stock
 ]]
 -- @include lib/clock.lua
@@ -109,7 +109,7 @@ local function over_rate(user)
 end
 
 local fresh, lines, accepted = {}, {}, { 'accepted' }
-local bought = {}
+local bought, entry = {}, nil
 for i = 1, #orders do
   local id, user, quantity, trace = orders[i][1], orders[i][2], orders[i][3], orders[i][4]
   local record = records[id]
@@ -171,8 +171,8 @@ if #lines > 0 then
   redis.call('HSET', buyers_key, unpack(buyer_args))
   redis.call('ZADD', deadlines_key, unpack(deadline_args))
   save_stock(sale_key, stock)
-  add_to_outbox(outbox_key, 'order.reserved.' .. hold_seconds, {
+  entry = add_to_outbox(outbox_key, 'order.reserved.' .. hold_seconds, {
     v = 1, type = 'order.reserved', sale = sale_id, epoch = stock.epoch, at = now, deadline = deadline, orders = lines,
   })
 end
-return cmsgpack.pack({ now, results })
+return cmsgpack.pack({ now, results, entry })

@@ -6,12 +6,12 @@ KEYS:
   2 orders      hash    order id -> packed record
   3 buyers      hash    user -> units held or bought
   4 deadlines   zset    <sale>|<order id> by deadline in ms
-  5 outbox      stream  one entry for the batch
+  5 outbox      stream  one entry for the batch; the caller says which outbox
 ARGV:
   1 sale_id     the sale's id
   2 payments    cmsgpack array of {order_id, payment_id, kind, amount_minor, currency, traceparent}; kind: succeeded or failed; 1..256 of them
   3 clock_ms    empty for Redis TIME
-Returns: cmsgpack {now_ms, results}; a result is {result, state, reason}
+Returns: cmsgpack {now_ms, results, entry}; entry is {entry_id, routing_key, body} of the outbox, missing when none was added; a result is {result, state, reason}
   result: paid replayed refund_due noted
   state: R P X C, or empty for an unknown order
   reason: empty, or why a refund is due: late sold_out duplicate cancelled unknown_order
@@ -130,9 +130,10 @@ end
 if #settled > 0 or #reacquired > 0 then
   save_stock(sale_key, stock)
 end
+local entry
 if #lines > 0 then
-  add_to_outbox(outbox_key, 'payment.recorded', {
+  entry = add_to_outbox(outbox_key, 'payment.recorded', {
     v = 1, type = 'payment.recorded', sale = sale_id, epoch = stock and stock.epoch or 0, at = now, payments = lines,
   })
 end
-return cmsgpack.pack({ now, results })
+return cmsgpack.pack({ now, results, entry })

@@ -48,6 +48,7 @@ DO = {
     "flashsale_published": "Beside accepted orders: entries carry up to 256 orders.",
     "flashsale_publish_failures": "RabbitMQ refuses or is away: its log says why.",
     "flashsale_publish_seconds": "Confirm of a quorum queue: disk and network of RabbitMQ.",
+    "flashsale_outbox_rescued": "A gateway died, or an answer of Redis was lost: normal after a crash. Steady growth: gateways that cannot publish.",
     "flashsale_outbox_claimed": "A gateway stopped without handing on: normal after a crash.",
     "flashsale_broker_up": "FlashsaleBrokerDown.",
     "flashsale_unrouted_kept": "FlashsaleUnroutedLost.",

@@ -1,4 +1,5 @@
--- One outbox entry: the routing key and the JSON body the relay publishes as it is.
+-- One outbox entry: the routing key and the JSON body that is published as it is. Returns {entry id, routing key, body}.
 local function add_to_outbox(outbox_key, routing_key, message)
-  redis.call('XADD', outbox_key, '*', 'k', routing_key, 'b', cjson.encode(message))
+  local body = cjson.encode(message)
+  return { redis.call('XADD', outbox_key, '*', 'k', routing_key, 'b', body), routing_key, body }
 end

@@ -49,7 +49,7 @@ class Cluster:
     async def reserve(self, units: int) -> None:
         sale, shard = sale_keys("shoe"), shard_keys(shard_of("shoe"))
         keys = (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.deadlines, shard.outbox)
-        _, ((status, *_),) = await call(self.redis, self.scripts.reserve, keys, "shoe", pack([["o1", "ann", units, ""]]), "")
+        _, ((status, *_),), *_ = await call(self.redis, self.scripts.reserve, keys, "shoe", pack([["o1", "ann", units, ""]]), "")
         assert status == "accepted"
 
     async def sale(self) -> dict[str, str]:

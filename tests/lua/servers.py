@@ -80,6 +80,12 @@ class Sale:
         packed = pack([(*order, "")[:4] for order in orders])
         return list(self._call("reserve", keys, self.name, packed)[1])
 
+    def entry_of_reserve(self, *orders: tuple[Any, ...]) -> Any:
+        """(entry id, routing key, body) as `reserve` answers it, or None."""
+        keys = (*self._sale_keys, self.shard.deadlines, self.shard.outbox)
+        answer = self._call("reserve", keys, self.name, pack([(*order, "") for order in orders]))
+        return answer[2] if len(answer) == 3 else None
+
     def settle(self, *payments: tuple[Any, ...]) -> list[list[Any]]:
         """Payments as (order id, payment id) or with kind, amount, currency and traceparent."""
         defaults = ("succeeded", 100, "EUR", "")

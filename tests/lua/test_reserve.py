@@ -193,3 +193,11 @@ def test_server_without_memory_refuses_and_changes_nothing(sale: Sale) -> None:
     finally:
         sale.redis.config_set("maxmemory", 0)
     assert sale.snapshot() == before
+
+
+def test_the_answer_brings_the_outbox_entry(sale: Sale) -> None:
+    sale.define(total=1)
+    entry_id, key, body = sale.entry_of_reserve(("o1", "ann", 1))
+    assert (key, body.encode()) == sale.outbox()[-1]
+    assert entry_id.encode() == sale.redis.xrevrange(sale.shard.outbox, count=1)[0][0]
+    assert sale.entry_of_reserve(("o1", "ann", 1), ("o2", "bob", 1)) is None

@@ -59,17 +59,17 @@ def test_shards_are_pinned() -> None:
 
 def test_all_keys_of_one_script_share_their_hash_tag() -> None:
     sale, shard = sale_keys("iphone"), shard_keys(shard_of("iphone"))
-    names = [sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.deadlines, shard.outbox, shard.sales]
+    names = [sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.deadlines, shard.outbox, shard.direct, shard.sales]
     tags = {re.findall(r"\{(.*?)\}", name)[0] for name in names}
     assert (tags, len(set(names))) == ({str(shard_of("iphone"))}, len(names))
 
 
 def test_sale_cannot_take_the_name_of_a_shards_key() -> None:
-    assert not {sale_keys(name, 1).sale for name in ("deadlines", "outbox", "sales")} & {*vars_of(shard_keys(0))}
+    assert not {sale_keys(name, 1).sale for name in ("deadlines", "outbox", "direct", "sales")} & {*vars_of(shard_keys(0))}
 
 
 def vars_of(keys: object) -> list[str]:
-    return [getattr(keys, name) for name in ("deadlines", "outbox", "sales")]
+    return [getattr(keys, name) for name in ("deadlines", "outbox", "direct", "sales")]
 
 
 def test_deadline_member_reads_back() -> None:

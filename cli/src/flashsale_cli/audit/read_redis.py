@@ -38,7 +38,8 @@ class RedisReader:
         return sorted(name.decode() for members in found for name in members)
 
     async def outbox_lengths(self) -> dict[str, int]:
-        streams = [shard_keys(shard).outbox for shard in range(self._shards)]
+        keys = map(shard_keys, range(self._shards))
+        streams = [stream for shard in keys for stream in (shard.outbox, shard.direct)]
         async with self._redis.pipeline(transaction=False) as pipe:
             for stream in streams:
                 pipe.xlen(stream)

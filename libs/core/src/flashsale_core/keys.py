@@ -5,6 +5,7 @@ The shard tag in braces keeps all keys of one script call in one cluster slot (R
 
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 SHARDS_DEFAULT = 16
 WAITS = "fs:waits"
@@ -24,6 +25,9 @@ class SaleKeys:
 class ShardKeys:
     deadlines: str
     outbox: str
+    """What any gateway publishes."""
+    direct: str
+    """What the gateway that made it publishes, from the script's answer."""
     sales: str
 
 
@@ -43,9 +47,10 @@ def sale_keys(sale_id: str, shards: int = SHARDS_DEFAULT) -> SaleKeys:
     )
 
 
+@lru_cache(maxsize=4096)
 def shard_keys(shard: int) -> ShardKeys:
     prefix = f"fs:{{{shard}}}"
-    return ShardKeys(deadlines=f"{prefix}:deadlines", outbox=f"{prefix}:outbox", sales=f"{prefix}:sales")
+    return ShardKeys(deadlines=f"{prefix}:deadlines", outbox=f"{prefix}:outbox", direct=f"{prefix}:direct", sales=f"{prefix}:sales")
 
 
 def deadline_member(sale_id: str, order_id: str) -> str:

@@ -14,7 +14,7 @@ import msgspec
 
 from flashsale_core.errors import SettingsError
 
-NAMES = ("reserve", "settle", "expire", "cancel", "define", "retire")
+NAMES = ("reserve", "settle", "expire", "cancel", "define", "retire", "rescue")
 _INCLUDE = re.compile(r"^-- @include (\S+)$", re.MULTILINE)
 
 
@@ -37,6 +37,7 @@ class Scripts:
     cancel: Script
     define: Script
     retire: Script
+    rescue: Script
 
     def __iter__(self) -> Any:
         return iter([getattr(self, name) for name in NAMES])

@@ -19,12 +19,14 @@ from starlette.types import Receive, Scope, Send
 
 from flashsale_core.scripts import load_scripts, read_scripts
 from flashsale_core.tasks import end
-from flashsale_core.tracing import Tracing, configure_tracing
+from flashsale_core.tracing import configure_tracing
 from flashsale_gateway import metrics, relay
 from flashsale_gateway.batching import Admission, Batcher
 from flashsale_gateway.demand import Demand
+from flashsale_gateway.handoff import Handoff
 from flashsale_gateway.orders import PATH, Orders, reserve_batch
 from flashsale_gateway.problems import Problem
+from flashsale_gateway.publisher import Publisher
 from flashsale_gateway.readiness import Readiness
 from flashsale_gateway.routes import ROUTES, Services
 from flashsale_gateway.settings import Settings
@@ -72,10 +74,14 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, Or
         # Redis may come later than we do: readiness loads the scripts then.
         await load_scripts(redis, scripts)
     lag = relay.Lag(settings.outbox_lag_limit_ms)
-    await stack.enter_async_context(_background(relay.watch_lag(redis, settings.shards, lag)))
-    await stack.enter_async_context(_relaying(settings, lag, tracing))
+    publisher = Publisher(settings, tracing)
+    handoff = Handoff(redis, scripts, publisher, settings)
+    await stack.enter_async_context(_background(relay.watch(redis, handoff, settings, lag)))
+    await stack.enter_async_context(_relaying(settings, publisher))
+    await stack.enter_async_context(_background(handoff.run()))
+    stack.push_async_callback(handoff.finish)
 
-    store = Store(redis, scripts, settings.shards, settings.redis_timeout_seconds)
+    store = Store(redis, scripts, handoff, settings)
     admission = Admission(settings.waiting_max)
     reserve = Batcher(partial(reserve_batch, store, Demand(metrics.SALE_ORDERS, metrics.SALES_MAX)), settings.batch_max, admission)
     settle = Batcher(store.settle, settings.batch_max, admission)
@@ -88,9 +94,9 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, Or
 
 
 @asynccontextmanager
-async def _relaying(settings: Settings, lag: relay.Lag, tracing: Tracing) -> AsyncIterator[None]:
+async def _relaying(settings: Settings, publisher: Publisher) -> AsyncIterator[None]:
     redis = open_redis(settings.redis_url, settings.redis_timeout_seconds + settings.relay_block_ms / 1000, 4)
-    worker = relay.Relay(redis, settings, _instance(), lag, tracing)
+    worker = relay.Relay(redis, settings, _instance(), publisher)
     task = asyncio.create_task(worker.run())
     try:
         yield

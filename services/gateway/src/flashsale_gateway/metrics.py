@@ -15,11 +15,12 @@ SCRIPT_SECONDS = Histogram("flashsale_script_seconds", "One script call, as the 
 SCRIPT_REPEATS = Counter("flashsale_script_repeats_total", "Script calls repeated because the answer was lost", ["script"])
 WAITING = Gauge("flashsale_waiting_requests", "Requests waiting for Redis now")
 OUTBOX_LAG_SECONDS = Gauge("flashsale_outbox_lag_seconds", "Age of the oldest entry not yet confirmed by the broker")
-OUTBOX_ENTRIES = Gauge("flashsale_outbox_entries", "Entries in the outbox of all shards")
+OUTBOX_ENTRIES = Gauge("flashsale_outbox_entries", "Entries in the outboxes of all shards, confirmed ones not yet forgotten among them")
 PUBLISHED = Counter("flashsale_published_total", "Outbox entries confirmed by the broker")
 PUBLISH_FAILURES = Counter("flashsale_publish_failures_total", "Publishes refused, timed out or cut off, by reason", ["reason"])
 PUBLISH_SECONDS = Histogram("flashsale_publish_seconds", "From publish to confirm", buckets=_LATENCY_SECONDS)
 CLAIMED = Counter("flashsale_outbox_claimed_total", "Outbox entries taken over from a gateway that stopped")
+RESCUED = Counter("flashsale_outbox_rescued_total", "Outbox entries that their gateway did not publish, moved to where every gateway looks")
 BROKER_UP = Gauge("flashsale_broker_up", "1 while the relay has a channel to the broker")
 UNROUTED_KEPT = Gauge("flashsale_unrouted_kept", "1 when the broker keeps what it cannot route, 0 when its policy `events` is missing")
 REDIS_DURABLE = Gauge(

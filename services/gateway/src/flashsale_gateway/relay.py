@@ -1,14 +1,15 @@
-"""The relay: outbox entries to RabbitMQ, each confirmed before it leaves the outbox.
+"""The relay: entries of the shared outbox to RabbitMQ, each confirmed before it leaves the outbox.
 
 One consumer per gateway in one group per shard. An entry is published, confirmed, then acknowledged and deleted: a crash in
 between publishes it again, and its readers are idempotent. What a dead gateway held is claimed by the living.
+
+It also keeps the connection to the broker, for `handoff.py` too, and watches the age of both outboxes.
 """
 
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from time import perf_counter
 from typing import Any
@@ -16,33 +17,25 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractExchange
 from aio_pika.exceptions import PublishError
-from opentelemetry.trace import SpanKind
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from flashsale_core import topology, tracing
+from flashsale_core import topology
 from flashsale_core.keys import shard_keys
-from flashsale_core.messages import OrdersReserved, decode
 from flashsale_gateway import metrics
+from flashsale_gateway.handoff import Handoff, forget
 from flashsale_gateway.problems import Problem
+from flashsale_gateway.publisher import Entry, Publisher
 from flashsale_gateway.settings import Settings
 
 GROUP = "relay"
 READ_COUNT = 64
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0)
 CLAIM_EVERY_SECONDS = 5.0
-LAG_EVERY_SECONDS = 0.5
+LAG_EVERY_SECONDS = 1.0
 CONSUMER_IDLE_MS_MAX = 3_600_000
 PROBE_LIFE = timedelta(milliseconds=1)
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    stream: str
-    entry_id: str
-    routing_key: str
-    body: bytes
 
 
 class Lag:
@@ -59,15 +52,13 @@ class Lag:
 
 
 class Relay:
-    def __init__(self, redis: Redis, settings: Settings, consumer: str, lag: Lag, trace: tracing.Tracing) -> None:
+    def __init__(self, redis: Redis, settings: Settings, consumer: str, publisher: Publisher) -> None:
         """`redis` is the relay's own: its reads block, and its socket timeout must be longer than they do."""
         self._redis = redis
         self._settings = settings
         self._consumer = consumer
-        self._lag = lag
-        self._tracing = trace
+        self._publisher = publisher
         self._streams = [shard_keys(shard).outbox for shard in range(settings.shards)]
-        self._in_flight = asyncio.Semaphore(settings.relay_in_flight_max)
         self._stopping = False
 
     async def run(self) -> None:
@@ -89,6 +80,7 @@ class Relay:
                 await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
                 failures += 1
             finally:
+                self._publisher.close()
                 metrics.BROKER_UP.set(0)
 
     def stop(self) -> None:
@@ -107,15 +99,16 @@ class Relay:
         await _declared(channel, self._settings.payment_windows)
         await _try_unrouted(exchange, self._settings.relay_publish_timeout_seconds)
         await self._create_groups()
+        self._publisher.open(channel, exchange)
         # What this consumer read before it lost the broker comes first.
-        await self._publish_all(exchange, await self._read("0"))
+        await self._publish_all(await self._read("0"))
         claim_at = 0.0
         while not self._stopping:
             if perf_counter() >= claim_at:
-                await self._publish_all(exchange, await self._claim())
+                await self._publish_all(await self._claim())
                 claim_at = perf_counter() + CLAIM_EVERY_SECONDS
             entries = await self._read(">")
-            await self._publish_all(exchange, entries)
+            await self._publish_all(entries)
             if entries:
                 # Reading and forgetting are writes to Redis, and each is an fsync that orders wait for too: fewer, larger rounds.
                 await asyncio.sleep(self._settings.relay_linger_ms / 1000)
@@ -150,78 +143,52 @@ class Relay:
             if consumer["idle"] > CONSUMER_IDLE_MS_MAX and consumer["pending"] == 0:
                 await self._redis.xgroup_delconsumer(self._streams[0], GROUP, consumer["name"])
 
-    async def _publish_all(self, exchange: AbstractExchange, entries: Sequence[Entry]) -> None:
+    async def _publish_all(self, entries: Sequence[Entry]) -> None:
         """Publish, then forget what the broker confirmed. Raises the first failure, after the confirmed ones are forgotten."""
         if not entries:
             return
-        outcomes = await asyncio.gather(*[self._publish(exchange, entry) for entry in entries], return_exceptions=True)
-        await self._forget([entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome is None])
+        outcomes = await asyncio.gather(*[self._publisher.publish(entry) for entry in entries], return_exceptions=True)
+        if confirmed := [entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome is None]:
+            await forget(self._redis, confirmed, GROUP)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    async def _publish(self, exchange: AbstractExchange, entry: Entry) -> None:
-        async with self._in_flight:
-            started = perf_counter()
-            message = aio_pika.Message(
-                entry.body,
-                message_id=entry.entry_id,
-                content_type="application/json",
-                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                headers=self._trace_headers(entry) if self._tracing.enabled else None,
-            )
-            try:
-                timeout = self._settings.relay_publish_timeout_seconds
-                await exchange.publish(message, entry.routing_key, mandatory=True, timeout=timeout)
-            except Exception as error:
-                metrics.PUBLISH_FAILURES.labels(type(error).__name__).inc()
-                raise
-            metrics.PUBLISHED.inc()
-            metrics.PUBLISH_SECONDS.observe(perf_counter() - started)
 
-    def _trace_headers(self, entry: Entry) -> dict[str, Any] | None:
-        """A PRODUCER span for the entry, child of its first traced order; its context goes into the message's headers."""
-        message = decode(entry.body)
-        lines: Iterable[Any] = message.orders if isinstance(message, OrdersReserved) else ()
-        parent = next((line.traceparent for line in lines if line.traceparent), None)
-        if parent is None:
-            return None
-        attributes = {"messaging.system": "rabbitmq", "messaging.destination.name": topology.EVENTS_EXCHANGE}
-        span = self._tracing.start(f"send {topology.EVENTS_EXCHANGE}", SpanKind.PRODUCER, parent, attributes)
-        span.end()
-        return {"traceparent": tracing.traceparent(span)}
+async def watch(redis: Redis, handoff: Handoff, settings: Settings, lag: Lag) -> None:
+    """Measure the lag for ever, and rescue what lies too long in a direct outbox.
 
-    async def _forget(self, entries: Sequence[Entry]) -> None:
-        by_stream: dict[str, list[str]] = {}
-        for entry in entries:
-            by_stream.setdefault(entry.stream, []).append(entry.entry_id)
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for stream, ids in by_stream.items():
-                pipe.xack(stream, GROUP, *ids)
-                pipe.xdel(stream, *ids)
-            await pipe.execute()
-
-
-async def watch_lag(redis: Redis, shards: int, lag: Lag) -> None:
-    """Measure the lag for ever. While Redis does not answer, the last value stands: orders fail on their own then."""
-    streams = [shard_keys(shard).outbox for shard in range(shards)]
+    While Redis does not answer, the last value stands: orders fail on their own then.
+    """
+    shards = [shard_keys(shard) for shard in range(settings.shards)]
     while True:
         with suppress(RedisError, OSError, TimeoutError):
-            await _measure(redis, streams, lag)
+            ages = await _ages_ms(redis, [stream for shard in shards for stream in (shard.outbox, shard.direct)])
+            lag.ms = max(0, *ages.values()) if ages else 0
+            metrics.OUTBOX_LAG_SECONDS.set(lag.ms / 1000)
+            for number, shard in enumerate(shards):
+                if ages.get(shard.direct, 0) > settings.relay_claim_idle_ms:
+                    await handoff.rescue(number)
         await asyncio.sleep(LAG_EVERY_SECONDS)
 
 
-async def _measure(redis: Redis, streams: Sequence[str], lag: Lag) -> None:
+async def _ages_ms(redis: Redis, streams: Sequence[str]) -> dict[str, int]:
+    """The age of the oldest entry of each stream that has one."""
     async with redis.pipeline(transaction=False) as pipe:
         pipe.time()
         for stream in streams:
-            pipe.xrange(stream, count=1)
             pipe.xlen(stream)
-        (seconds, micros), *answers = await pipe.execute()
-    oldest = [int(_text(entries[0][0]).split("-")[0]) for entries in answers[::2] if entries]
-    lag.ms = max(0, seconds * 1000 + micros // 1000 - min(oldest)) if oldest else 0
-    metrics.OUTBOX_LAG_SECONDS.set(lag.ms / 1000)
-    metrics.OUTBOX_ENTRIES.set(sum(answers[1::2]))
+        (seconds, micros), *lengths = await pipe.execute()
+    metrics.OUTBOX_ENTRIES.set(sum(lengths))
+    waiting = [stream for stream, length in zip(streams, lengths, strict=True) if length]
+    if not waiting:
+        return {}
+    async with redis.pipeline(transaction=False) as pipe:
+        for stream in waiting:
+            pipe.xrange(stream, count=1)
+        heads = await pipe.execute()
+    now_ms = seconds * 1000 + micros // 1000
+    return {stream: now_ms - int(_text(head[0][0]).split("-")[0]) for stream, head in zip(waiting, heads, strict=True) if head}
 
 
 async def _declared(channel: AbstractChannel, windows: Sequence[int]) -> None:

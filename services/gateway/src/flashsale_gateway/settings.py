@@ -57,6 +57,8 @@ class Settings:
     """FLASHSALE_RELAY_BLOCK_MS: how long one blocking read of the outbox waits."""
     relay_linger_ms: int
     """FLASHSALE_RELAY_LINGER_MS: pause after a round that found entries, so that the next finds more."""
+    relay_forget_ms: int
+    """FLASHSALE_RELAY_FORGET_MS: pause between two deletions of confirmed entries."""
     relay_claim_idle_ms: int
     """FLASHSALE_RELAY_CLAIM_IDLE_MS: entries another gateway has held this long without publishing are taken over."""
     shutdown_timeout_seconds: int
@@ -88,10 +90,11 @@ def read_settings(environment: Environment | None = None) -> Settings:
         redis_connections_max=env.integer("FLASHSALE_REDIS_CONNECTIONS_MAX", 64, least=4, most=10_000),
         require_durable_redis=env.flag("FLASHSALE_REQUIRE_DURABLE_REDIS", default=True),
         outbox_lag_limit_ms=env.integer("FLASHSALE_OUTBOX_LAG_LIMIT_MS", 300_000, least=100),
-        relay_in_flight_max=env.integer("FLASHSALE_RELAY_IN_FLIGHT_MAX", 64, least=1, most=1000),
+        relay_in_flight_max=env.integer("FLASHSALE_RELAY_IN_FLIGHT_MAX", 256, least=1, most=1000),
         relay_publish_timeout_seconds=env.number("FLASHSALE_RELAY_PUBLISH_TIMEOUT_SECONDS", 10.0, least=0.1, most=300),
         relay_block_ms=env.integer("FLASHSALE_RELAY_BLOCK_MS", 1000, least=10, most=10_000),
         relay_linger_ms=env.integer("FLASHSALE_RELAY_LINGER_MS", 25, most=10_000),
+        relay_forget_ms=env.integer("FLASHSALE_RELAY_FORGET_MS", 100, least=1, most=10_000),
         relay_claim_idle_ms=env.integer("FLASHSALE_RELAY_CLAIM_IDLE_MS", 15_000, least=100),
         shutdown_timeout_seconds=env.integer("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
         log_level=env.text("FLASHSALE_LOG_LEVEL", "INFO"),

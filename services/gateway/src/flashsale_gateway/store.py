@@ -13,12 +13,15 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from flashsale_core.keys import sale_keys, shard_keys, shard_of
+from flashsale_core.keys import ShardKeys, sale_keys, shard_keys, shard_of
 from flashsale_core.records import OrderRecord, unpack_record
 from flashsale_core.scripts import Redis as ScriptRedis
 from flashsale_core.scripts import Script, Scripts, call, pack
 from flashsale_gateway import metrics
+from flashsale_gateway.handoff import Handoff
 from flashsale_gateway.problems import Problem
+from flashsale_gateway.publisher import Entry
+from flashsale_gateway.settings import Settings
 
 T = TypeVar("T")
 Result = list[Any]
@@ -52,28 +55,31 @@ def open_redis(url: str, timeout_seconds: float, connections_max: int) -> Redis:
 
 
 class Store:
-    def __init__(self, redis: Redis, scripts: Scripts, shards: int, timeout_seconds: float) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, handoff: Handoff, settings: Settings) -> None:
         self._redis: Redis = redis
+        self._handoff = handoff
         self._runner: ScriptRedis = redis
         self._scripts = scripts
-        self._shards = shards
-        self._timeout_seconds = timeout_seconds
+        self._shards = settings.shards
+        self._timeout_seconds = settings.redis_timeout_seconds
 
     async def reserve(self, sale_id: str, orders: Sequence[Order]) -> list[Result]:
         """One result per order: [status, state, deadline_ms, retry_after_ms], see lua/reserve.lua."""
         sale, shard = sale_keys(sale_id, self._shards), self._shard(sale_id)
-        keys = (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.deadlines, shard.outbox)
-        _, results = await self._run(self._scripts.reserve, keys, sale_id, pack(orders), "")
-        return list(results)
+        outbox = self._outbox(sale_id)
+        keys = (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.deadlines, outbox)
+        return self._handed_on(sale_id, outbox, await self._run(self._scripts.reserve, keys, sale_id, pack(orders), ""))
 
     async def settle(self, sale_id: str, payments: Sequence[Payment]) -> list[Result]:
         """One result per payment: [result, state, reason], see lua/settle.lua."""
-        _, results = await self._run(self._scripts.settle, self._order_keys(sale_id), sale_id, pack(payments), "")
-        return list(results)
+        outbox = self._outbox(sale_id)
+        keys = self._order_keys(sale_id, outbox)
+        return self._handed_on(sale_id, outbox, await self._run(self._scripts.settle, keys, sale_id, pack(payments), ""))
 
     async def cancel(self, sale_id: str, order_ids: Sequence[str]) -> list[Result]:
         """One result per order: [result, quantity, deadline_ms], see lua/cancel.lua."""
-        _, results = await self._run(self._scripts.cancel, self._order_keys(sale_id), sale_id, pack(order_ids), "")
+        keys = self._order_keys(sale_id, self._shard(sale_id).outbox)
+        _, results = await self._run(self._scripts.cancel, keys, sale_id, pack(order_ids), "")
         return list(results)
 
     async def define(self, sale_id: str, definition: Mapping[str, Any]) -> Definition:
@@ -97,12 +103,23 @@ class Store:
         packed = await self._read(lambda: self._redis.hget(sale_keys(sale_id, self._shards).orders, order_id))
         return unpack_record(packed) if packed else None
 
-    def _shard(self, sale_id: str) -> Any:
+    def _shard(self, sale_id: str) -> ShardKeys:
         return shard_keys(shard_of(sale_id, self._shards))
 
-    def _order_keys(self, sale_id: str) -> tuple[str, ...]:
-        sale, shard = sale_keys(sale_id, self._shards), self._shard(sale_id)
-        return (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.outbox)
+    def _outbox(self, sale_id: str) -> str:
+        return self._handoff.outbox(shard_of(sale_id, self._shards))
+
+    def _handed_on(self, sale_id: str, outbox: str, answer: Sequence[Any]) -> list[Result]:
+        """The results of an answer whose outbox entry, if it has one, is on its way."""
+        _, results, *entries = answer
+        if outbox != self._shard(sale_id).outbox:
+            for entry_id, routing_key, body in entries:
+                self._handoff.send(Entry(outbox, entry_id, routing_key, body.encode()))
+        return list(results)
+
+    def _order_keys(self, sale_id: str, outbox: str) -> tuple[str, ...]:
+        sale = sale_keys(sale_id, self._shards)
+        return (sale.sale, sale.orders, sale.buyers, self._shard(sale_id).deadlines, outbox)
 
     async def _run(self, script: Script, keys: Sequence[str], *args: Any) -> Any:
         """Call a script; once more when the answer was lost, which is safe because every script gives a repeated item its first answer."""

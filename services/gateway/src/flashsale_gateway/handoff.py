@@ -1,0 +1,118 @@
+"""The short way from a script's answer to RabbitMQ: what the script noted in the direct outbox is published from memory.
+
+Reading the shared outbox through a group costs writes to Redis, each an fsync that orders wait for. Here the only write is the one that
+forgets, for many entries at once. The stream is for what goes wrong: an entry whose answer was lost, or whose gateway died, lies there
+until it is old, and is then moved to the shared outbox.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from flashsale_core.keys import shard_keys
+from flashsale_core.scripts import Scripts, call
+from flashsale_gateway import metrics
+from flashsale_gateway.publisher import Entry, Publisher
+from flashsale_gateway.settings import Settings
+
+FAILED_MAX = 1000
+"""Entries whose publish failed that are kept in memory for another try; beyond, they wait in the stream."""
+CONFIRMED_MAX = 100_000
+"""Entries that wait to be forgotten while Redis is away; beyond, they are published twice, which is harmless."""
+RESCUE_COUNT = 64
+RESCUE_CALLS_MAX = 64
+log = logging.getLogger(__name__)
+
+
+class Handoff:
+    def __init__(self, redis: Redis, scripts: Scripts, publisher: Publisher, settings: Settings) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._publisher = publisher
+        self._settings = settings
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._failed: deque[Entry] = deque(maxlen=FAILED_MAX)
+        self._confirmed: deque[Entry] = deque(maxlen=CONFIRMED_MAX)
+
+    def outbox(self, shard: int) -> str:
+        """The stream for the next entry: the direct one while it can be published at once, else the shared one."""
+        keys = shard_keys(shard)
+        return keys.direct if self._publisher.ready else keys.outbox
+
+    def send(self, entry: Entry) -> None:
+        """Publish an entry of the direct outbox, and forget it once it is confirmed."""
+        task = asyncio.get_running_loop().create_task(self._send(entry))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def run(self) -> None:
+        """Forget what is confirmed, and try again what failed, until cancelled."""
+        while True:
+            await asyncio.sleep(self._settings.relay_forget_ms / 1000)
+            await self._tidy()
+
+    async def finish(self) -> None:
+        """Wait for what is under way, within its timeout, and forget what is confirmed."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=self._settings.relay_publish_timeout_seconds)
+        await self._forget()
+
+    async def rescue(self, shard: int) -> int:
+        """Move what is old to the shared outbox; returns how many. Raises RedisError, OSError and TimeoutError."""
+        keys, moved = shard_keys(shard), 0
+        for _ in range(RESCUE_CALLS_MAX):
+            arguments = (str(self._settings.relay_claim_idle_ms), str(RESCUE_COUNT), "")
+            _, _, count = await call(self._redis, self._scripts.rescue, (keys.direct, keys.outbox), *arguments)
+            moved += count
+            if count < RESCUE_COUNT:
+                break
+        if moved:
+            metrics.RESCUED.inc(moved)
+            log.warning("handoff.rescued", extra={"shard": shard, "entries": moved})
+        return moved
+
+    async def _send(self, entry: Entry) -> None:
+        try:
+            await self._publisher.publish(entry)
+        except Exception as error:
+            # The edge: whatever the broker did, the entry is still in its stream.
+            log.debug("handoff.failed", extra={"entry": entry.entry_id, "reason": type(error).__name__})
+            self._failed.append(entry)
+        else:
+            self._confirmed.append(entry)
+
+    async def _tidy(self) -> None:
+        await self._forget()
+        while self._failed and self._publisher.ready:
+            self.send(self._failed.popleft())
+            # Its task begins now, and is counted before the next asks.
+            await asyncio.sleep(0)
+
+    async def _forget(self) -> None:
+        entries = list(self._confirmed)
+        if not entries:
+            return
+        try:
+            await forget(self._redis, entries)
+        except (RedisError, OSError, TimeoutError):
+            # They stay in line; should they be moved meanwhile, they are published twice.
+            return
+        for _ in entries:
+            self._confirmed.popleft()
+
+
+async def forget(redis: Redis, entries: Sequence[Entry], group: str = "") -> None:
+    """Delete entries from their streams, in one round trip; first acknowledge them to `group`."""
+    by_stream: dict[str, list[str]] = {}
+    for entry in entries:
+        by_stream.setdefault(entry.stream, []).append(entry.entry_id)
+    async with redis.pipeline(transaction=False) as pipe:
+        for stream, ids in by_stream.items():
+            if group:
+                pipe.xack(stream, group, *ids)
+            pipe.xdel(stream, *ids)
+        await pipe.execute()

@@ -1,0 +1,53 @@
+"""`rescue` moves what lies too long in the direct outbox, and nothing else."""
+
+import msgspec
+import pytest
+
+from tests.lua.servers import SCRIPTS, Sale
+
+
+def add(sale: Sale, stream: str, at_ms: int, body: bytes) -> None:
+    sale.redis.xadd(stream, {"k": "order.expired", "b": body}, id=f"{at_ms}-*")
+
+
+def rescue(sale: Sale, age_ms: int, count_max: int = 64) -> list[object]:
+    keys = (sale.shard.direct, sale.shard.outbox)
+    packed = sale.redis.eval(SCRIPTS.rescue.source, len(keys), *keys, str(age_ms), str(count_max), str(sale.now))
+    return list(msgspec.msgpack.decode(packed)[1:])
+
+
+def bodies(sale: Sale, stream: str) -> list[bytes]:
+    return [fields[b"b"] for _, fields in sale.redis.xrange(stream)]
+
+
+def test_nothing_to_move(sale: Sale) -> None:
+    assert rescue(sale, 1000) == ["none", 0]
+    assert sale.redis.keys() == []
+
+
+def test_old_entries_move_in_order_and_young_ones_stay(sale: Sale) -> None:
+    add(sale, sale.shard.outbox, sale.now - 9000, b"shared")
+    for age_ms, body in ((5000, b"first"), (1001, b"second"), (1000, b"third"), (999, b"young")):
+        add(sale, sale.shard.direct, sale.now - age_ms, body)
+    assert rescue(sale, 1000) == ["moved", 3]
+    assert bodies(sale, sale.shard.outbox) == [b"shared", b"first", b"second", b"third"]
+    assert bodies(sale, sale.shard.direct) == [b"young"]
+    assert rescue(sale, 1000) == ["none", 0]
+
+
+@pytest.mark.parametrize("entries", [1, 3, 5])
+def test_one_call_moves_no_more_than_it_may(sale: Sale, entries: int) -> None:
+    for number in range(entries):
+        add(sale, sale.shard.direct, sale.now - 5000, b"%d" % number)
+    assert rescue(sale, 1000, count_max=3) == ["moved", min(3, entries)]
+    assert len(bodies(sale, sale.shard.direct)) == max(0, entries - 3)
+
+
+def test_a_moved_entry_reads_as_it_was_written(sale: Sale) -> None:
+    sale.define(total=5)
+    sale.redis.delete(sale.shard.outbox)
+    sale.reserve(("o1", "ann", 1))
+    (written,) = sale.outbox()
+    sale.redis.rename(sale.shard.outbox, sale.shard.direct)
+    assert rescue(sale, -(10**15)) == ["moved", 1]
+    assert sale.outbox() == [written]
