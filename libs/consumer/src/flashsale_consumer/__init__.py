@@ -1,6 +1,6 @@
 """Consuming from RabbitMQ in batches: gather, work, acknowledge, park what is poison."""
 
 from flashsale_consumer.consumer import Consumer, ConsumerSettings
-from flashsale_consumer.deliveries import Delivery, Handle, Poison
+from flashsale_consumer.deliveries import Delivery, Handle, Poison, once_each
 
-__all__ = ["Consumer", "ConsumerSettings", "Delivery", "Handle", "Poison"]
+__all__ = ["Consumer", "ConsumerSettings", "Delivery", "Handle", "Poison", "once_each"]

@@ -1,6 +1,6 @@
 """What a worker is given, and what it says of it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -18,6 +18,14 @@ class Poison:
     index: int
     reason: str
     error: str
+
+
+def once_each(poisons: Iterable[Poison]) -> list[Poison]:
+    """One per delivery, the first that is wrong with it: a delivery is parked whole, and once."""
+    found: dict[int, Poison] = {}
+    for poison in poisons:
+        found.setdefault(poison.index, poison)
+    return list(found.values())
 
 
 Handle = Callable[[Sequence[Delivery]], Awaitable[Sequence[Poison]]]

@@ -1,9 +1,11 @@
 """The messages between services: written as JSON by the Lua scripts, relayed as they are, read by the workers.
 
-Version 1. Orders and payments are arrays, not objects: one message carries up to 256 of them and travels through two queues.
+Version 1. Orders and payments are arrays, not objects: one message carries up to 256 of them and travels through two queues. A body is
+one message or several, a line each: what a gateway has to say within a few milliseconds travels together.
 """
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -105,23 +107,51 @@ class WaitProbed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
     """Redis time, in ms since the Unix epoch."""
 
 
+T = TypeVar("T")
+
+
+class Read(NamedTuple, Generic[T]):
+    messages: list[T]
+    errors: list[str]
+
+
 Message = OrdersReserved | OrdersExpired | OrdersCancelled | PaymentsRecorded | SaleDefined | SaleRetired
 
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 _wait_decoder: msgspec.json.Decoder[Message | WaitProbed] = msgspec.json.Decoder(Message | WaitProbed)
 
 
-def decode(body: bytes) -> Message:
-    """The message in `body`.
+def decode(line: bytes) -> Message:
+    """One message.
 
-    Raises msgspec.MsgspecError (a ValueError) when the body is no message of a version this release reads.
+    Raises msgspec.MsgspecError (a ValueError) when it is no message of a version this release reads.
     """
-    return _decoder.decode(body)
+    return _decoder.decode(line)
 
 
-def decode_wait(body: bytes) -> Message | WaitProbed:
-    """As `decode`, of what comes out of a wait queue."""
-    return _wait_decoder.decode(body)
+def join(lines: Iterable[bytes]) -> bytes:
+    """The body of several messages that travel as one: a line each (https://jsonlines.org)."""
+    return b"\n".join(lines)
+
+
+def read(body: bytes) -> Read[Message]:
+    """The messages of a body, and what is wrong with those lines that are none."""
+    return _read(_decoder, body)
+
+
+def read_wait(body: bytes) -> Read[Message | WaitProbed]:
+    """As `read`, of what comes out of a wait queue."""
+    return _read(_wait_decoder, body)
+
+
+def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> Read[T]:
+    messages, errors = [], []
+    for line in body.split(b"\n"):
+        try:
+            messages.append(decoder.decode(line))
+        except (msgspec.MsgspecError, ValueError) as error:
+            errors.append(str(error))
+    return Read(messages, errors)
 
 
 def encode(message: Message | WaitProbed) -> bytes:

@@ -8,7 +8,7 @@ until it is old, and is then moved to the shared outbox.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -23,6 +23,8 @@ FAILED_MAX = 1000
 """Entries whose publish failed that are kept in memory for another try; beyond, they wait in the stream."""
 CONFIRMED_MAX = 100_000
 """Entries that wait to be forgotten while Redis is away; beyond, they are published twice, which is harmless."""
+MESSAGE_ENTRIES_MAX = 256
+MESSAGE_BYTES_MAX = 131_072
 RESCUE_COUNT = 64
 RESCUE_CALLS_MAX = 64
 log = logging.getLogger(__name__)
@@ -34,6 +36,9 @@ class Handoff:
         self._scripts = scripts
         self._publisher = publisher
         self._settings = settings
+        self._waiting: dict[str, list[Entry]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._sent_at = 0.0
         self._under_way: set[asyncio.Task[None]] = set()
         self._failed: deque[Entry] = deque(maxlen=FAILED_MAX)
         self._confirmed: deque[Entry] = deque(maxlen=CONFIRMED_MAX)
@@ -44,10 +49,15 @@ class Handoff:
         return keys.direct if self._publisher.ready else keys.outbox
 
     def send(self, entry: Entry) -> None:
-        """Publish an entry of the direct outbox, and forget it once it is confirmed."""
-        task = asyncio.get_running_loop().create_task(self._send(entry))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        """Publish an entry of the direct outbox, and forget it once it is confirmed.
+
+        At once after a pause; what follows closely travels together, in one message per routing key.
+        """
+        self._waiting.setdefault(entry.routing_key, []).append(entry)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            pause_seconds = self._settings.relay_linger_ms / 1000
+            self._timer = loop.call_later(max(0.0, self._sent_at + pause_seconds - loop.time()), self._send_waiting)
 
     async def run(self) -> None:
         """Forget what is confirmed, and try again what failed, until cancelled."""
@@ -57,6 +67,7 @@ class Handoff:
 
     async def finish(self) -> None:
         """Wait for what is under way, within its timeout, and forget what is confirmed."""
+        self._send_waiting()
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=self._settings.relay_publish_timeout_seconds)
         await self._forget()
@@ -75,22 +86,33 @@ class Handoff:
             log.warning("handoff.rescued", extra={"shard": shard, "entries": moved})
         return moved
 
-    async def _send(self, entry: Entry) -> None:
+    def _send_waiting(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._sent_at = None, loop.time()
+        waiting, self._waiting = self._waiting, {}
+        for entries in waiting.values():
+            for message in in_messages(entries):
+                task = loop.create_task(self._send(message))
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
+
+    async def _send(self, entries: Sequence[Entry]) -> None:
         try:
-            await self._publisher.publish(entry)
+            await self._publisher.publish(entries)
         except Exception as error:
-            # The edge: whatever the broker did, the entry is still in its stream.
-            log.debug("handoff.failed", extra={"entry": entry.entry_id, "reason": type(error).__name__})
-            self._failed.append(entry)
+            # The edge: whatever the broker did, the entries are still in their streams.
+            log.debug("handoff.failed", extra={"entries": len(entries), "reason": type(error).__name__})
+            self._failed.extend(entries)
         else:
-            self._confirmed.append(entry)
+            self._confirmed.extend(entries)
 
     async def _tidy(self) -> None:
         await self._forget()
-        while self._failed and self._publisher.ready:
-            self.send(self._failed.popleft())
-            # Its task begins now, and is counted before the next asks.
-            await asyncio.sleep(0)
+        if self._publisher.ready:
+            while self._failed:
+                self.send(self._failed.popleft())
 
     async def _forget(self) -> None:
         entries = list(self._confirmed)
@@ -103,6 +125,20 @@ class Handoff:
             return
         for _ in entries:
             self._confirmed.popleft()
+
+
+def in_messages(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Cut what waits into messages of at most MESSAGE_ENTRIES_MAX entries and MESSAGE_BYTES_MAX bytes; a larger entry goes alone."""
+    message: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if message and (len(message) == MESSAGE_ENTRIES_MAX or size + len(entry.body) > MESSAGE_BYTES_MAX):
+            yield message
+            message, size = [], 0
+        message.append(entry)
+        size += len(entry.body)
+    if message:
+        yield message
 
 
 async def forget(redis: Redis, entries: Sequence[Entry], group: str = "") -> None:

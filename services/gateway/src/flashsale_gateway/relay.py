@@ -147,7 +147,7 @@ class Relay:
         """Publish, then forget what the broker confirmed. Raises the first failure, after the confirmed ones are forgotten."""
         if not entries:
             return
-        outcomes = await asyncio.gather(*[self._publisher.publish(entry) for entry in entries], return_exceptions=True)
+        outcomes = await asyncio.gather(*[self._publisher.publish([entry]) for entry in entries], return_exceptions=True)
         if confirmed := [entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome is None]:
             await forget(self._redis, confirmed, GROUP)
         for outcome in outcomes:

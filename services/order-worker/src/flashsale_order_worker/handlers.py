@@ -5,13 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
 from opentelemetry.trace import SpanKind
 
-from flashsale_consumer import Delivery, Poison
+from flashsale_consumer import Delivery, Poison, once_each
 from flashsale_core import topology
 from flashsale_core.errors import Rejected
-from flashsale_core.messages import Message, OrdersCancelled, OrdersExpired, OrdersReserved, PaymentsRecorded, decode
+from flashsale_core.messages import Message, OrdersCancelled, OrdersExpired, OrdersReserved, PaymentsRecorded, read
 from flashsale_core.tracing import Tracing
 from flashsale_order_worker import metrics
 from flashsale_order_worker.plan import Rows, plan
@@ -39,7 +38,7 @@ class OrderEvents:
         poisons += await self._write(decoded)
         if self._tracing.enabled:
             self._trace(decoded, started_ns)
-        return poisons
+        return once_each(poisons)
 
     async def _write(self, decoded: Sequence[Decoded]) -> list[Poison]:
         """Write in one transaction; halve a batch that is rejected, until the message that cannot be written stands alone."""
@@ -72,13 +71,14 @@ class OrderEvents:
 
 
 def decode_all(batch: Sequence[Delivery]) -> tuple[list[Decoded], list[Poison]]:
+    """Every message of every body; a body that has a line which is none is poison, and its other lines are taken all the same."""
     decoded: list[Decoded] = []
     poisons: list[Poison] = []
     for index, delivery in enumerate(batch):
-        try:
-            decoded.append(Decoded(index, delivery.message_id, decode(delivery.body)))
-        except (msgspec.MsgspecError, ValueError) as error:
-            poisons.append(Poison(index, "undecodable", str(error)))
+        messages, errors = read(delivery.body)
+        decoded += [Decoded(index, delivery.message_id, message) for message in messages]
+        if errors:
+            poisons.append(Poison(index, "undecodable", errors[0]))
     return decoded, poisons
 
 

@@ -3,13 +3,12 @@
 import time
 from collections.abc import Sequence
 
-import msgspec
 from opentelemetry.trace import SpanKind
 
-from flashsale_consumer import Delivery, Poison
+from flashsale_consumer import Delivery, Poison, once_each
 from flashsale_core import topology
 from flashsale_core.errors import Rejected
-from flashsale_core.messages import OrdersReserved, WaitProbed, decode_wait
+from flashsale_core.messages import OrdersReserved, WaitProbed, read_wait
 from flashsale_core.tracing import Tracing
 from flashsale_timeout_worker.expiry import Expired, Expiry
 from flashsale_timeout_worker.waits import Waits
@@ -30,28 +29,29 @@ class OverdueWaits:
         poisons: list[Poison] = []
         probed: set[int] = set()
         for index, delivery in enumerate(batch):
-            started_ns = time.time_ns()
-            try:
-                message = decode_wait(delivery.body)
-            except (msgspec.MsgspecError, ValueError) as error:
-                poisons.append(Poison(index, "undecodable", str(error)))
-                continue
-            if isinstance(message, WaitProbed):
-                probed.add(message.window)
-                continue
-            if not isinstance(message, OrdersReserved):
-                poisons.append(Poison(index, "unexpected_type", type(message).__name__))
-                continue
-            try:
-                expired = await self._expiry.expire(message.sale, [line.order_id for line in message.orders], SOURCE)
-            except Rejected as error:
-                poisons.append(Poison(index, "rejected", error.reason))
-                continue
-            if self._tracing.enabled:
-                self._trace(message, expired, started_ns)
+            messages, errors = read_wait(delivery.body)
+            poisons += [Poison(index, "undecodable", error) for error in errors]
+            for message in messages:
+                if isinstance(message, WaitProbed):
+                    probed.add(message.window)
+                elif isinstance(message, OrdersReserved):
+                    poisons += [Poison(index, "rejected", reason) for reason in await self._expire(message)]
+                else:
+                    poisons.append(Poison(index, "unexpected_type", type(message).__name__))
         if probed:
             await self._waits.came_home(sorted(probed))
-        return poisons
+        return once_each(poisons)
+
+    async def _expire(self, message: OrdersReserved) -> list[str]:
+        """Expire what is due; returns why Redis will never do so, if that is so. Raises Retryable."""
+        started_ns = time.time_ns()
+        try:
+            expired = await self._expiry.expire(message.sale, [line.order_id for line in message.orders], SOURCE)
+        except Rejected as error:
+            return [error.reason]
+        if self._tracing.enabled:
+            self._trace(message, expired, started_ns)
+        return []
 
     def _trace(self, message: OrdersReserved, expired: Sequence[Expired], started_ns: int) -> None:
         """One CONSUMER span per sampled order; what it waited in the queue is the gap before it, and an attribute."""
