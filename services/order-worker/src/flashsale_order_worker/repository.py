@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,8 @@ def _by_key(item: tuple[Any, Any]) -> Any:
     return item[0]
 
 
+# The orders of a message share their times.
+@lru_cache(maxsize=1024)
 def _at(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
