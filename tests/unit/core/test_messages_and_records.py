@@ -14,8 +14,12 @@ from flashsale_core.messages import (
     ReservedLine,
     SaleDefined,
     SaleRetired,
+    WaitProbed,
     decode,
     encode,
+    join,
+    read,
+    read_wait,
 )  # fmt: skip
 from flashsale_core.orders import State
 from flashsale_core.records import OrderRecord, unpack_record
@@ -51,6 +55,20 @@ def test_message_reads_back(message: Message) -> None:
 def test_body_that_is_no_message_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - msgspec's errors and UnicodeDecodeError have this in common
         decode(body)
+
+
+def test_several_messages_travel_as_one_and_a_line_that_is_none_does_not_hide_its_neighbours() -> None:
+    first, *others = map(encode, MESSAGES)
+    assert read(join([first, *others])) == (MESSAGES, [])
+    messages, errors = read(join([first, b"{", b"", *others]))
+    assert (messages, len(errors)) == (MESSAGES, 2)
+
+
+def test_a_probe_is_a_message_only_to_who_waits() -> None:
+    probe = WaitProbed(v=1, window=60, at=1)
+    body = join([encode(probe), encode(MESSAGES[0])])
+    assert read_wait(body) == ([probe, MESSAGES[0]], [])
+    assert len(read(body).errors) == 1
 
 
 @pytest.mark.parametrize(

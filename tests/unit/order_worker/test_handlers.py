@@ -7,7 +7,7 @@ import pytest
 
 from flashsale_consumer import Delivery, Poison
 from flashsale_core.errors import Rejected, Retryable
-from flashsale_core.messages import OrdersReserved, ReservedLine, encode
+from flashsale_core.messages import OrdersReserved, ReservedLine, encode, join
 from flashsale_core.tracing import Tracing
 from flashsale_order_worker.handlers import OrderEvents
 from flashsale_order_worker.plan import Rows
@@ -53,6 +53,14 @@ def test_poison_is_split_out_and_its_neighbours_are_written() -> None:
     poisons = handle(ledger, batch)
     assert sorted((poison.index, poison.reason) for poison in poisons) == [(1, "rejected"), (3, "undecodable"), (4, "rejected")]
     assert ledger.written == ["a", "b", "c"]
+
+
+def test_a_delivery_of_several_messages_is_parked_once_and_its_good_messages_are_written() -> None:
+    ledger = Ledger()
+    lines = [delivery("a").body, b"{", delivery("x", "bad").body, delivery("b").body]
+    poisons = handle(ledger, [delivery("c"), Delivery(join(lines), "m", redelivered=False)])
+    assert [(poison.index, poison.reason) for poison in poisons] == [(1, "undecodable")]
+    assert sorted(ledger.written) == ["a", "b", "c"]
 
 
 def test_a_message_of_another_version_is_poison() -> None:

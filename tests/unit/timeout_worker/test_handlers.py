@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from flashsale_consumer import Delivery, Poison
 from flashsale_core.errors import Rejected
-from flashsale_core.messages import OrdersCancelled, OrdersReserved, ReservedLine, WaitProbed, encode
+from flashsale_core.messages import OrdersCancelled, OrdersReserved, ReservedLine, WaitProbed, encode, join
 from flashsale_core.tracing import Tracing
 from flashsale_timeout_worker.expiry import Expired, Expiry
 from flashsale_timeout_worker.handlers import OverdueWaits
@@ -52,6 +52,17 @@ def test_waits_are_expired_and_poison_is_named() -> None:
     poisons = asyncio.run(handle())
     assert [(poison.index, poison.reason) for poison in poisons] == [(1, "undecodable"), (2, "rejected"), (3, "unexpected_type")]
     assert asked.calls == [("shoe", ["o1", "o2"], "queue"), ("broken", ["o3"], "queue"), ("hat", ["o4"], "queue")]
+
+
+def test_a_delivery_of_several_waits_is_expired_line_by_line_and_parked_once() -> None:
+    asked = Asked()
+    body = join([wait("shoe", "o1").body, b"?", wait("broken", "o2").body, wait("hat", "o3").body])
+
+    async def handle() -> Sequence[Poison]:
+        return await OverdueWaits(asked, Homes(), Tracing(None))([Delivery(body, "m", redelivered=False)])
+
+    assert [(poison.index, poison.reason) for poison in asyncio.run(handle())] == [(0, "undecodable")]
+    assert [sale_id for sale_id, _, _ in asked.calls] == ["shoe", "broken", "hat"]
 
 
 def test_probes_are_noted_and_are_no_poison() -> None:

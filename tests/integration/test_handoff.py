@@ -1,0 +1,76 @@
+"""From the gateway to the ledger by the short way, and what becomes of an entry whose gateway died before it published it."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from redis import Redis
+
+from flashsale_cli.stack import Stack
+from flashsale_core.keys import sale_keys, shard_keys, shard_of
+from flashsale_core.scripts import pack, read_scripts
+from tests.integration.client import Client
+
+
+@pytest.fixture
+def redis(stack: Stack) -> Iterator[Any]:
+    with Redis.from_url(stack.env()["REDIS_URL"]) as redis:
+        yield redis
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def metric(client: Client, name: str) -> float:
+    lines = client.get("/metrics").raw.decode().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+
+def added(redis: Any, stream: str) -> int:
+    """Entries that were ever added to it."""
+    return int(redis.xinfo_stream(stream)["entries-added"])
+
+
+def test_orders_and_payments_take_the_short_way(client: Client, redis: Any) -> None:
+    sale = client.new_sale(20)
+    shard = shard_keys(shard_of(sale))
+    shared = added(redis, shard.outbox)
+    orders = [client.order(sale, f"u{number}").body["orderId"] for number in range(10)]
+    assert client.pay(orders[0], f"p-{sale}").body["result"] == "paid"
+    assert (added(redis, shard.outbox), added(redis, shard.direct) >= 2) == (shared, True)
+    wait_for(lambda: redis.xlen(shard.direct) == 0, 10, "what was confirmed is not forgotten")
+
+
+def test_without_a_broker_orders_wait_where_every_gateway_looks(stack: Stack, client: Client, redis: Any) -> None:
+    sale = client.new_sale(20)
+    shard = shard_keys(shard_of(sale))
+    stack.kill("rabbitmq")
+    wait_for(lambda: metric(client, "flashsale_broker_up") == 0, 20, "the gateway does not see that the broker is gone")
+    shared = added(redis, shard.outbox)
+    assert client.order(sale, "ann").status == 200
+    assert added(redis, shard.outbox) == shared + 1
+    stack.start("rabbitmq")
+    wait_for(lambda: redis.xlen(shard.outbox) == 0, 40, "the relay does not hand on what it finds")
+
+
+def test_an_entry_whose_gateway_died_is_moved_and_published(stack: Stack, client: Client, redis: Any) -> None:
+    sale = client.new_sale(20)
+    keys, shard = sale_keys(sale), shard_keys(shard_of(sale))
+    rescued = metric(client, "flashsale_outbox_rescued_total")
+    # What a gateway does before it can die: the script, with its entry in the direct outbox. It did so a minute ago.
+    names = (keys.sale, keys.orders, keys.buyers, keys.rate_even, keys.rate_odd, shard.deadlines, shard.direct)
+    script = read_scripts(Path(stack.env()["FLASHSALE_LUA_DIR"])).reserve
+    answer = msgspec.msgpack.decode(redis.eval(script.source, len(names), *names, sale, pack([("o1", "ann", 1, "")]), ""))
+    assert answer[1][0][0] == "accepted"
+    ((_, fields),) = redis.xrange(shard.direct)
+    redis.delete(shard.direct)
+    redis.xadd(shard.direct, fields, id=f"{int(time.time() - 60) * 1000}-0")
+    wait_for(lambda: metric(client, "flashsale_outbox_rescued_total") == rescued + 1, 10, "nobody takes what a dead gateway left")
+    wait_for(lambda: redis.xlen(shard.direct) + redis.xlen(shard.outbox) == 0, 10, "what was taken is not handed on")

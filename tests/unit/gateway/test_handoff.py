@@ -1,0 +1,168 @@
+"""The short way to the broker: what it publishes together, what it keeps for another try, and what it forgets."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from flashsale_core.keys import shard_keys
+from flashsale_core.scripts import Scripts
+from flashsale_core.settings import Environment
+from flashsale_gateway.handoff import MESSAGE_BYTES_MAX, MESSAGE_ENTRIES_MAX, Handoff, in_messages
+from flashsale_gateway.publisher import Entry, Publisher
+from flashsale_gateway.settings import read_settings
+
+STREAM = shard_keys(3).direct
+
+
+class Broker(Publisher):
+    """Confirms what it gets, unless it is away."""
+
+    def __init__(self) -> None:
+        self.messages: list[list[str]] = []
+        self.away = False
+
+    @property
+    def ready(self) -> bool:
+        return not self.away
+
+    async def publish(self, entries: Sequence[Entry]) -> None:
+        await asyncio.sleep(0)
+        if self.away:
+            raise ConnectionError
+        self.messages.append([entry.entry_id for entry in entries])
+
+
+class Streams:
+    """The little of Redis that forgetting needs."""
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+        self.away = False
+        self._asked: list[str] = []
+
+    def pipeline(self, *, transaction: bool) -> "Streams":
+        assert not transaction
+        self._asked = []
+        return self
+
+    async def __aenter__(self) -> "Streams":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    def xdel(self, stream: str, *ids: str) -> None:
+        self._asked += [f"{stream} {entry_id}" for entry_id in ids]
+
+    async def execute(self) -> None:
+        if self.away:
+            raise RedisConnectionError
+        self.deleted += self._asked
+
+
+class Site:
+    def __init__(self, folder: Path) -> None:
+        variables = {
+            "REDIS_URL": "redis://r", "AMQP_URL": "amqp://a", "FLASHSALE_LUA_DIR": str(folder), "FLASHSALE_ORDER_ID_KEY": "k" * 32,
+            "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_WEBHOOK_SECRET": "whsec_AAAA", "FLASHSALE_RELAY_LINGER_MS": "5",
+            "FLASHSALE_RELAY_FORGET_MS": "1", "FLASHSALE_RELAY_PUBLISH_TIMEOUT_SECONDS": "1",
+        }  # fmt: skip
+        self.broker, self.streams = Broker(), Streams()
+        settings = read_settings(Environment(variables))
+        self.handoff = Handoff(cast("Redis", self.streams), cast("Scripts", None), self.broker, settings)
+
+
+def entry(entry_id: str, body: bytes = b"{}", key: str = "order.reserved.60") -> Entry:
+    return Entry(STREAM, entry_id, key, body)
+
+
+def play(tmp_path: Path, scene: Callable[[Site], Awaitable[Any]]) -> Site:
+    async def run() -> Site:
+        site = Site(tmp_path)
+        tidying = asyncio.create_task(site.handoff.run())
+        await scene(site)
+        tidying.cancel()
+        return site
+
+    return asyncio.run(run())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for is a list that grows
+            await asyncio.sleep(0.001)
+
+
+def test_entries_of_one_moment_and_one_key_travel_together_and_are_forgotten(tmp_path: Path) -> None:
+    async def scene(site: Site) -> None:
+        for one in (entry("1"), entry("2", key="payment.recorded"), entry("3")):
+            site.handoff.send(one)
+        await until(lambda: len(site.streams.deleted) == 3)
+
+    site = play(tmp_path, scene)
+    assert site.broker.messages == [["1", "3"], ["2"]]
+    assert sorted(site.streams.deleted) == [f"{STREAM} {number}" for number in "123"]
+
+
+def test_what_the_broker_refused_is_published_once_it_is_back(tmp_path: Path) -> None:
+    async def scene(site: Site) -> None:
+        site.broker.away = True
+        site.handoff.send(entry("1"))
+        await asyncio.sleep(0.02)
+        assert site.broker.messages == []
+        site.broker.away = False
+        await until(lambda: site.streams.deleted)
+
+    assert play(tmp_path, scene).broker.messages == [["1"]]
+
+
+def test_what_is_confirmed_while_redis_is_away_is_forgotten_later_and_not_published_again(tmp_path: Path) -> None:
+    async def scene(site: Site) -> None:
+        site.streams.away = True
+        site.handoff.send(entry("1"))
+        await until(lambda: site.broker.messages)
+        await asyncio.sleep(0.02)
+        site.streams.away = False
+        await until(lambda: site.streams.deleted)
+
+    site = play(tmp_path, scene)
+    assert (site.broker.messages, site.streams.deleted) == ([["1"]], [f"{STREAM} 1"])
+
+
+def test_the_end_waits_for_what_is_under_way(tmp_path: Path) -> None:
+    async def scene(site: Site) -> None:
+        site.handoff.send(entry("1"))
+        await site.handoff.finish()
+
+    site = play(tmp_path, scene)
+    assert (site.broker.messages, site.streams.deleted) == ([["1"]], [f"{STREAM} 1"])
+
+
+def test_without_a_broker_the_next_entry_goes_where_every_gateway_looks(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    assert site.handoff.outbox(3) == shard_keys(3).direct
+    site.broker.away = True
+    assert site.handoff.outbox(3) == shard_keys(3).outbox
+
+
+@pytest.mark.parametrize(
+    ("sizes", "messages"),
+    [
+        ([], []),
+        ([1], [1]),
+        ([1] * (MESSAGE_ENTRIES_MAX + 1), [MESSAGE_ENTRIES_MAX, 1]),
+        ([MESSAGE_BYTES_MAX - 1, 1, 1], [2, 1]),
+        # Alone, however large it is: an entry is what one script call did, and cannot be cut.
+        ([1, MESSAGE_BYTES_MAX + 1, 1], [1, 1, 1]),
+    ],
+)
+def test_messages_are_bounded_in_entries_and_bytes(sizes: list[int], messages: list[int]) -> None:
+    entries = [entry(str(number), b"x" * size) for number, size in enumerate(sizes)]
+    cut = list(in_messages(entries))
+    assert [len(message) for message in cut] == messages
+    assert [one for message in cut for one in message] == entries
