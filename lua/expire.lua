@@ -11,7 +11,7 @@ ARGV:
   1 sale_id     the sale's id
   2 order_ids   cmsgpack array of order ids; 1..512 of them
   3 clock_ms    empty for Redis TIME
-Returns: cmsgpack {now_ms, results}; a result is {result, quantity, deadline_ms}
+Returns: cmsgpack {now_ms, results}; a result is {result, quantity, deadline_ms, traceparent}, the last left out where there is none
   result: expired not_due ignored
 ]]
 -- @include lib/clock.lua
@@ -36,7 +36,7 @@ for i = 1, #ids do
   elseif record[DEADLINE] > now then
     results[i] = { 'not_due', record[QUANTITY], record[DEADLINE] }
   else
-    results[i] = { 'expired', record[QUANTITY], record[DEADLINE] }
+    results[i] = { 'expired', record[QUANTITY], record[DEADLINE], record[TRACE] }
     due[#due + 1] = id
     listed[id] = true
   end

@@ -1,73 +1,90 @@
-"""A stack of its own with tracing on and a short outbox limit: one trace per order, and no new orders when none can be handed on."""
+"""A stack of its own with tracing on and a short outbox limit: one connected trace per order, logs for machines, and no new orders when
+none can be handed on."""
 
+import asyncio
+import json
+import re
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import aio_pika
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from flashsale_cli.stack import Stack
-from tests.integration.client import Client
+from flashsale_cli.stack.stack import SERVICES
+from flashsale_core import topology
+from tests.conventions import CONVENTIONS
+from tests.integration.client import Answer, Client
+from tests.integration.collector import Collector, Span, collecting
 
-TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+CLIENT_SPAN = "b7ad6b7169203331"
 LAG_LIMIT_MS = 1_500
-
-
-class Collector:
-    """A real OTLP/HTTP receiver that keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.spans: list[tuple[str, str, str]] = []
-        """(service, span name, trace id)"""
-        collector = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                collector.keep(ExportTraceServiceRequest.FromString(body))
-                self.send_response(200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-
-    def keep(self, request: ExportTraceServiceRequest) -> None:
-        for resource in request.resource_spans:
-            service = next(a.value.string_value for a in resource.resource.attributes if a.key == "service.name")
-            for scope in resource.scope_spans:
-                self.spans += [(service, span.name, span.trace_id.hex()) for span in scope.spans]
-
-    def of_trace(self, trace_id: str) -> set[tuple[str, str]]:
-        return {(service, name) for service, name, trace in self.spans if trace == trace_id}
+ORDERS, TIMEOUT = topology.ORDERS_QUEUE, topology.TIMEOUT_QUEUE
+RESERVED, EXPIRED, PAID = "flashsale.events:order.reserved.5", "flashsale.events:order.expired", "flashsale.events:payment.recorded"
+WRITE = "INSERT orders INSERT order_events"
+CLICK_TO_LEDGER = [
+    ("POST /order", "EVALSHA reserve"),
+    ("POST /order", f"send {RESERVED}"),
+    ("client", "POST /order"),
+    (f"process {RESERVED}:{ORDERS}", WRITE),
+    (f"send {RESERVED}", f"process {RESERVED}:{ORDERS}"),
+]
+EXPIRY_TO_LEDGER = [
+    ("POST /order", f"send {EXPIRED}"),
+    (f"process {EXPIRED}:{ORDERS}", WRITE),
+    (f"send {EXPIRED}", f"process {EXPIRED}:{ORDERS}"),
+]
+WAIT, WAITED = "wait payment.wait.5", f"process flashsale.timeouts:order.reserved.5:{TIMEOUT}"
+WAIT_TO_RESTOCK = [(WAITED, "EVALSHA expire"), (f"send {RESERVED}", WAITED), (f"send {RESERVED}", WAIT)]
+PAYMENT_TO_LEDGER = [
+    ("POST /payments/webhook", "EVALSHA settle"),
+    ("POST /payments/webhook", f"send {PAID}"),
+    ("client", "POST /payments/webhook"),
+    (f"process {PAID}:{ORDERS}", f"{WRITE} INSERT payments"),
+    (f"send {PAID}", f"process {PAID}:{ORDERS}"),
+]
+REQUIRED = {
+    "SERVER": {"http.request.method", "http.route", "http.response.status_code", "url.path", "url.scheme"},
+    "PRODUCER": {"messaging.system", "messaging.operation.name", "messaging.operation.type", "messaging.destination.name",
+                 "messaging.rabbitmq.destination.routing_key", "messaging.message.id", "server.address", "server.port"},
+    "CONSUMER": {"messaging.system", "messaging.operation.name", "messaging.operation.type", "messaging.destination.name",
+                 "messaging.rabbitmq.destination.routing_key", "messaging.rabbitmq.message.delivery_tag", "messaging.message.id",
+                 "server.address", "server.port"},
+    "redis": {"db.system.name", "db.operation.name", "db.stored_procedure.name", "db.namespace", "server.address", "server.port"},
+    "postgresql": {"db.system.name", "db.query.summary", "db.namespace", "server.address", "server.port"},
+    "INTERNAL": set(),
+}  # fmt: skip
+"""What the conventions require of a kind of span, or recommend and we know."""
+RFC_3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 @pytest.fixture(scope="module")
 def collector() -> Iterator[Collector]:
-    collector = Collector()
-    thread = threading.Thread(target=collector.server.serve_forever, daemon=True)
-    thread.start()
-    yield collector
-    collector.server.shutdown()
-    collector.server.server_close()
+    with collecting() as collector:
+        yield collector
 
 
 @pytest.fixture(scope="module")
-def observed(collector: Collector) -> Iterator[Stack]:
-    env = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server.server_port}",
+def telemetry(collector: Collector) -> dict[str, str]:
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         "OTEL_BSP_SCHEDULE_DELAY": "200",
         "FLASHSALE_OUTBOX_LAG_LIMIT_MS": str(LAG_LIMIT_MS),
+        # The queue alone expires, unless a test says otherwise.
+        "FLASHSALE_TIMEOUT_WORKER_SWEEP": "false",
     }
+
+
+@pytest.fixture(scope="module")
+def observed(telemetry: dict[str, str]) -> Iterator[Stack]:
     with tempfile.TemporaryDirectory(prefix="flashsale-test-", ignore_cleanup_errors=True) as folder:
         stack = Stack(Path(folder) / "home")
-        stack.up(gateway_port=0, extra_env=env)
+        stack.up(gateway_port=0, extra_env=telemetry)
         try:
             yield stack
         finally:
@@ -79,35 +96,147 @@ def client(observed: Stack) -> Client:
     return Client(observed.env())
 
 
-def wait_for(condition: object, seconds: float, what: str) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float, what: Callable[[], object] | str) -> None:
     deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, what
+    while not condition():
+        assert time.monotonic() < deadline, what if isinstance(what, str) else what()
         time.sleep(0.1)
 
 
-def test_one_trace_runs_from_the_click_to_the_ledger_and_to_the_expiry(client: Client, collector: Collector) -> None:
-    sale = client.new_sale(5, paymentWindowSeconds=5)
-    order = {"userId": "ann", "productId": sale, "quantity": 1, "requestId": "r1"}
-    answer = client.json("POST", "/order", order, {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01"})
+def new_trace() -> str:
+    return uuid.uuid4().hex
+
+
+def context(trace_id: str, flags: str = "01") -> dict[str, str]:
+    return {"traceparent": f"00-{trace_id}-{CLIENT_SPAN}-{flags}"}
+
+
+def click(client: Client, sale: str, user: str, headers: dict[str, str]) -> Answer:
+    return client.json("POST", "/order", {"userId": user, "productId": sale, "quantity": 1, "requestId": "r1"}, headers)
+
+
+def edges(collector: Collector, trace_id: str) -> list[tuple[str, str]]:
+    """The trace as it is; whether the transaction also wrote the sale's definition is chance."""
+    return sorted(
+        (parent.replace("INSERT sales ", ""), name.replace("INSERT sales ", "")) for parent, name in collector.edges(trace_id, CLIENT_SPAN)
+    )
+
+
+def wait_for_trace(collector: Collector, trace_id: str, expected: list[tuple[str, str]], seconds: float = 20) -> dict[str, Span]:
+    """The spans by name, once the trace is as expected: every span there, once, and every parent with it."""
+    wanted = sorted(expected)
+    wait_for(lambda: edges(collector, trace_id) == wanted, seconds, lambda: f"{edges(collector, trace_id)} instead of {wanted}")
+    return {span.name: span for span in collector.of_trace(trace_id)}
+
+
+def test_one_trace_runs_from_the_click_to_the_ledger_and_through_the_wait_to_the_restock(client: Client, collector: Collector) -> None:
+    sale, trace_id = client.new_sale(5, paymentWindowSeconds=5), new_trace()
+    answer = click(client, sale, "ann", context(trace_id))
     assert answer.status == 200
-    expected = {
-        ("flashsale-gateway", "POST /order"),
-        ("flashsale-gateway", "send flashsale.events"),
-        ("flashsale-order-worker", "process orders"),
-        ("flashsale-timeout-worker", "process payment.timeout"),
-    }
-    wait_for(lambda: collector.of_trace(TRACE_ID) >= expected, 20, f"only {collector.of_trace(TRACE_ID)} arrived")
+    spans = wait_for_trace(collector, trace_id, [*CLICK_TO_LEDGER, *WAIT_TO_RESTOCK, *EXPIRY_TO_LEDGER])
     wait_for(lambda: client.stock(sale) == (5, 5, 0, 0), 10, "the unit did not come back")
+    orders = {span.attributes["flashsale.order_id"] for span in spans.values() if span.kind != "CLIENT"}
+    assert orders == {answer.body["orderId"]}
+    wait, waited = spans[WAIT], spans[WAITED]
+    assert (waited.attributes["flashsale.expired"], waited.attributes["flashsale.units_returned"]) == (True, 1)
+    # The wait is five seconds, less the clocks' milliseconds; it begins with the send and ends where its message is processed.
+    assert 4_900 < wait.milliseconds < 15_000
+    assert abs(wait.milliseconds - float(waited.attributes["flashsale.wait_ms"])) < 2
+    assert (wait.start_ns <= spans[f"send {RESERVED}"].end_ns, wait.end_ns) == (True, waited.start_ns)
+
+
+def test_spans_say_which_service_they_are_of_and_what_kind(client: Client, collector: Collector) -> None:
+    sale, trace_id = client.new_sale(5, paymentWindowSeconds=5), new_trace()
+    click(client, sale, "ann", context(trace_id))
+    wait_for_trace(collector, trace_id, [*CLICK_TO_LEDGER, *WAIT_TO_RESTOCK, *EXPIRY_TO_LEDGER])
+    assert {(span.service.removeprefix("flashsale-"), span.kind, span.name.split()[0]) for span in collector.of_trace(trace_id)} == {
+        ("gateway", "SERVER", "POST"),
+        ("gateway", "CLIENT", "EVALSHA"),
+        ("gateway", "PRODUCER", "send"),
+        ("order-worker", "CONSUMER", "process"),
+        ("order-worker", "CLIENT", "INSERT"),
+        ("timeout-worker", "INTERNAL", "wait"),
+        ("timeout-worker", "CONSUMER", "process"),
+        ("timeout-worker", "CLIENT", "EVALSHA"),
+    }
+
+
+def test_one_trace_runs_from_the_webhook_to_the_ledger(client: Client, collector: Collector) -> None:
+    sale, trace_id = client.new_sale(5, paymentWindowSeconds=60), new_trace()
+    order_id = client.order(sale, "ann").body["orderId"]
+    assert client.pay(order_id, "pay-1", headers=context(trace_id)).body["result"] == "paid"
+    spans = wait_for_trace(collector, trace_id, PAYMENT_TO_LEDGER)
+    assert spans["POST /payments/webhook"].attributes["flashsale.outcome"] == "paid"
+    assert spans[f"process {PAID}:{ORDERS}"].attributes["flashsale.order_id"] == order_id
+
+
+def test_orders_that_share_a_call_and_a_message_keep_their_traces_apart(client: Client, collector: Collector) -> None:
+    sale, traces = client.new_sale(100, paymentWindowSeconds=5), [new_trace() for _ in range(40)]
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda trace_id: click(client, sale, trace_id, context(trace_id)), traces))
+    assert [answer.status for answer in answers] == [200] * 40
+    for trace_id, answer in zip(traces, answers, strict=True):
+        spans = wait_for_trace(collector, trace_id, [*CLICK_TO_LEDGER, *WAIT_TO_RESTOCK, *EXPIRY_TO_LEDGER], 30)
+        assert spans[WAITED].attributes["flashsale.order_id"] == answer.body["orderId"]
+    assert len({span.attributes["messaging.message.id"] for one in traces for span in collector.of_trace(one) if span.name == WAITED}) < 40
+
+
+def test_what_the_sweeper_expires_is_in_the_trace_too(
+    observed: Stack, telemetry: dict[str, str], client: Client, collector: Collector
+) -> None:
+    sale, trace_id = client.new_sale(5, paymentWindowSeconds=5), new_trace()
+    observed.stop("timeout-worker")
+    sweeps = {"FLASHSALE_TIMEOUT_WORKER_SWEEP": "true", "FLASHSALE_TIMEOUT_WORKER_CONSUME": "false"}
+    observed.up(extra_env=telemetry | sweeps)
+    try:
+        click(client, sale, "ann", context(trace_id))
+        expected = [*CLICK_TO_LEDGER, ("POST /order", "sweep"), ("sweep", "EVALSHA expire"), *EXPIRY_TO_LEDGER]
+        spans = wait_for_trace(collector, trace_id, expected)
+        assert (spans["sweep"].service, spans["sweep"].attributes["flashsale.units_returned"]) == ("flashsale-timeout-worker", 1)
+    finally:
+        observed.stop("timeout-worker")
+        observed.up(extra_env=telemetry)
 
 
 def test_unsampled_click_leaves_no_span_and_no_context(client: Client, collector: Collector) -> None:
-    sale = client.new_sale(5)
-    other = "1" * 32
-    order = {"userId": "ann", "productId": sale, "quantity": 1, "requestId": "r1"}
-    assert client.json("POST", "/order", order, {"traceparent": f"00-{other}-b7ad6b7169203331-00"}).status == 200
+    sale, other = client.new_sale(5), new_trace()
+    assert click(client, sale, "ann", context(other, "00")).status == 200
     time.sleep(1)
-    assert collector.of_trace(other) == set()
+    assert collector.of_trace(other) == []
+
+
+def test_a_click_without_a_caller_begins_a_trace(client: Client, collector: Collector) -> None:
+    order_id = client.order(client.new_sale(5, paymentWindowSeconds=60), "ann").body["orderId"]
+    own = "flashsale.order_id"
+    wait_for(lambda: any(span.attributes.get(own) == order_id for span in collector.spans), 10, "no span of the order")
+    (root,) = [span for span in collector.spans if span.attributes.get(own) == order_id and span.kind == "SERVER"]
+    assert root.parent_id == ""
+
+
+def test_every_span_says_what_the_conventions_require_and_nothing_they_do_not_know(collector: Collector) -> None:
+    """Of all spans of the tests above."""
+    assert {span.kind for span in collector.spans} == {"SERVER", "CLIENT", "PRODUCER", "CONSUMER", "INTERNAL"}
+    for span in collector.spans:
+        kind = str(span.attributes["db.system.name"]) if span.kind == "CLIENT" else span.kind
+        assert REQUIRED[kind] - set(span.attributes) == set(), span
+        assert {name for name in span.attributes if not name.startswith("flashsale.")} - CONVENTIONS == set(), span
+        assert span.name == expected_name(span)
+
+
+def expected_name(span: Span) -> str:
+    """As the conventions make it of the attributes."""
+    said = span.attributes
+    match span.kind:
+        case "SERVER":
+            return f"{said['http.request.method']} {said['http.route']}"
+        case "CLIENT" if said["db.system.name"] == "redis":
+            return f"{said['db.operation.name']} {said['db.stored_procedure.name']}"
+        case "CLIENT":
+            return str(said["db.query.summary"])
+        case "PRODUCER" | "CONSUMER":
+            return f"{said['messaging.operation.name']} {said['messaging.destination.name']}"
+        case _:
+            return span.name
 
 
 def test_no_new_orders_once_the_outbox_lags_past_its_limit(observed: Stack, client: Client) -> None:
@@ -122,3 +251,41 @@ def test_no_new_orders_once_the_outbox_lags_past_its_limit(observed: Stack, clie
     assert client.get(f"/orders/{first.body['orderId']}").body["state"] == "reserved"
     observed.start("rabbitmq")
     wait_for(lambda: client.order(sale, "never").status == 200, 30, "orders stay refused after the broker is back")
+
+
+def test_logs_are_json_lines_with_trace_ids_and_none_for_an_accepted_order(observed: Stack, client: Client) -> None:
+    """After the tests above: the logs tell of a broker that was away, and of restarts."""
+    sale, trace_id = client.new_sale(100, paymentWindowSeconds=5), new_trace()
+    orders = [click(client, sale, f"quiet-{number}", context(new_trace())).body["orderId"] for number in range(50)]
+    for order_id in orders[:10]:
+        assert client.pay(order_id, f"pay-{order_id}").status == 200
+    asyncio.run(publish(client.env["AMQP_URL"], b"no message", context(trace_id)))
+    wait_for(lambda: client.stock(sale) == (100, 90, 0, 10), 30, "the units did not come back")
+    wait_for(lambda: b"message.parked" in log_of(observed, "order-worker").read_bytes(), 10, "nothing was parked")
+    for name in SERVICES:
+        observed.restart(name)
+    lines = {name: [json.loads(line) for line in log_of(observed, name).read_text().splitlines()] for name in SERVICES}
+    for name, found in lines.items():
+        assert [line for line in found if not is_complete(line)] == []
+        assert any(line["level"] == "info" for line in found), f"{name} logs at its default level"
+        text = log_of(observed, name).read_text()
+        assert [one for one in (*orders, "quiet-") if one in text] == []
+    assert {"uvicorn.error", "flashsale_gateway.relay"} <= {line["logger"] for line in lines["gateway"]}
+    (parked,) = [line for line in lines["order-worker"] if line["event"] == "message.parked"]
+    assert (parked["message_id"], parked["trace_id"], parked["span_id"]) == ("poison-1", trace_id, CLIENT_SPAN)
+
+
+def log_of(stack: Stack, name: str) -> Path:
+    return stack.home / "log" / f"{name}.log"
+
+
+def is_complete(line: dict[str, Any]) -> bool:
+    return bool(RFC_3339_UTC.fullmatch(line["at"]) and line["level"] in {"info", "warning", "error", "critical"} and line["event"])
+
+
+async def publish(amqp_url: str, body: bytes, headers: dict[str, str]) -> None:
+    """Straight into the queue of the ledger."""
+    async with await aio_pika.connect(amqp_url) as connection:
+        channel = await connection.channel()
+        message = aio_pika.Message(body, message_id="poison-1", headers=dict(headers))
+        await channel.default_exchange.publish(message, ORDERS)

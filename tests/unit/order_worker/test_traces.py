@@ -1,20 +1,22 @@
-"""An order's trace goes on in the order-worker: one span per sampled order, under the span that announced it."""
+"""An order's trace goes on in the order-worker: for each sampled order, under the span that sent its message."""
 
 import asyncio
 
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
 from flashsale_consumer import Delivery
+from flashsale_core.errors import Rejected
 from flashsale_core.messages import OrdersReserved, ReservedLine, encode
-from flashsale_core.tracing import Tracing
+from flashsale_core.tracing import SENT_HEADER, Tracing
 from flashsale_order_worker.handlers import OrderEvents
 from flashsale_order_worker.plan import Rows
 from flashsale_order_worker.repository import Repository
 
-TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+TRACE, PARENT, SENDER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
+CONTEXT = f"00-{TRACE}-{PARENT}-01"
 
 
 class Taken(Repository):
@@ -27,30 +29,77 @@ class Taken(Repository):
         pass
 
 
-def test_a_sampled_order_has_a_span_and_another_has_none() -> None:
+class Full(Taken):
+    """A ledger that takes nothing of the sale `bad`."""
+
+    async def write(self, rows: Rows) -> None:
+        if any(key.sale_id == "bad" for key in rows.orders):
+            raise Rejected("no")
+
+
+def reserved(sale: str, *lines: ReservedLine) -> bytes:
+    return encode(OrdersReserved(v=1, sale=sale, epoch=7, at=1, deadline=9, orders=list(lines)))
+
+
+def spans_of(ledger: Repository, *batch: Delivery) -> list[ReadableSpan]:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    lines = [ReservedLine("o1", "ann", 1, f"00-{TRACE}-{PARENT}-01"), ReservedLine("o2", "bob", 1)]
-    body = encode(OrdersReserved(v=1, sale="shoe", epoch=7, at=1, deadline=9, orders=lines))
+    events = OrderEvents(ledger, Tracing(provider.get_tracer("test")), "amqp://guest:guest@broker:5672/", "postgresql://p@store/ledger")
 
     async def handle() -> None:
-        await OrderEvents(Taken(), Tracing(provider.get_tracer("test")))([Delivery(body, "1-0", redelivered=False)])
+        await events(batch)
 
     asyncio.run(handle())
-    (span,) = exporter.get_finished_spans()
+    return list(exporter.get_finished_spans())
+
+
+def delivery(body: bytes, headers: dict[str, object] | None = None) -> Delivery:
+    return Delivery(body, "1-0", False, "flashsale.events", "order.reserved.60", 3, headers or {})
+
+
+def test_a_sampled_order_has_a_span_of_its_message_and_one_of_the_transaction_and_another_has_none() -> None:
+    lines = [ReservedLine("o1", "ann", 1, CONTEXT), ReservedLine("o2", "bob", 1)]
+    write, process = spans_of(Taken(), delivery(reserved("shoe", *lines), {SENT_HEADER: {PARENT: SENDER}}))
+    assert place(process) == ("process flashsale.events:order.reserved.60:orders", SpanKind.CONSUMER, TRACE, SENDER)
+    assert dict(process.attributes or {}) == {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": "flashsale.events:order.reserved.60:orders",
+        "messaging.rabbitmq.destination.routing_key": "order.reserved.60",
+        "messaging.rabbitmq.message.delivery_tag": 3,
+        "messaging.message.id": "1-0",
+        "server.address": "broker",
+        "server.port": 5672,
+        "flashsale.order_id": "shoe.o1",
+    }
+    assert process.context is not None
+    assert place(write) == ("INSERT orders INSERT order_events", SpanKind.CLIENT, TRACE, f"{process.context.span_id:016x}")
+    assert dict(write.attributes or {}) == {
+        "db.system.name": "postgresql",
+        "db.query.summary": "INSERT orders INSERT order_events",
+        "db.namespace": "ledger",
+        "server.address": "store",
+    }
+
+
+def test_without_the_senders_headers_the_order_itself_is_the_parent() -> None:
+    _, process = spans_of(Taken(), delivery(reserved("shoe", ReservedLine("o1", "ann", 1, CONTEXT))))
+    assert place(process)[3] == PARENT
+
+
+def test_what_the_ledger_refuses_fails_in_its_own_trace_alone() -> None:
+    good, bad = (delivery(reserved(sale, ReservedLine("o1", "ann", 1, CONTEXT))) for sale in ("shoe", "bad"))
+    found = spans_of(Full(), good, bad)
+    assert [((span.attributes or {}).get("flashsale.order_id"), (span.attributes or {}).get("error.type")) for span in found] == [
+        (None, None),
+        ("shoe.o1", None),
+        ("bad.o1", "rejected"),
+    ]
+
+
+def place(span: ReadableSpan) -> tuple[str, SpanKind, str, str]:
+    """(name, kind, trace, parent)"""
     assert span.context is not None
     assert span.parent is not None
-    assert (span.name, span.kind, f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}", dict(span.attributes or {})) == (
-        "process orders",
-        SpanKind.CONSUMER,
-        TRACE,
-        PARENT,
-        {
-            "messaging.system": "rabbitmq",
-            "messaging.operation.type": "process",
-            "messaging.destination.name": "orders",
-            "messaging.message.id": "1-0",
-            "db.system.name": "postgresql",
-            "flashsale.order_id": "o1",
-        },
-    )
+    return span.name, span.kind, f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}"

@@ -14,6 +14,7 @@ from flashsale_consumer import metrics
 from flashsale_consumer.deliveries import Delivery, Handle, Poison
 from flashsale_core import topology
 from flashsale_core.errors import Retryable
+from flashsale_core.tracing import log_fields
 
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0)
 HEARTBEAT_SECONDS = 10
@@ -121,8 +122,7 @@ class Consumer:
         started, name = perf_counter(), self._settings.queue
         metrics.CONSUMED.labels(name).inc(len(batch))
         metrics.REDELIVERED.labels(name).inc(sum(bool(message.redelivered) for message in batch))
-        deliveries = [Delivery(message.body, message.message_id or "", bool(message.redelivered)) for message in batch]
-        for poison in await self._handle_until_durable(deliveries, channel):
+        for poison in await self._handle_until_durable([_delivery(message) for message in batch], channel):
             await self._park(parking, batch[poison.index], poison)
         # Last, and for the whole batch at once. A crash before this line redelivers, and the work is idempotent.
         async with asyncio.timeout(self._settings.amqp_timeout_seconds):
@@ -149,7 +149,7 @@ class Consumer:
     async def _park(self, parking: AbstractExchange, message: AbstractIncomingMessage, poison: Poison) -> None:
         """Put a message aside, confirmed by the broker, before it is acknowledged."""
         log.error("message.parked", extra={"queue": self._settings.queue, "message_id": message.message_id, "reason": poison.reason,
-                                           "error": poison.error})  # fmt: skip
+                                           "error": poison.error, **log_fields(message.headers.get("traceparent"))})  # fmt: skip
         parked = aio_pika.Message(
             message.body,
             message_id=message.message_id,
@@ -159,6 +159,18 @@ class Consumer:
         )
         await parking.publish(parked, self._settings.queue, mandatory=True, timeout=self._settings.amqp_timeout_seconds)
         metrics.PARKED.labels(self._settings.queue, poison.reason).inc()
+
+
+def _delivery(message: AbstractIncomingMessage) -> Delivery:
+    return Delivery(
+        message.body,
+        message.message_id or "",
+        bool(message.redelivered),
+        message.exchange or "",
+        message.routing_key or "",
+        message.delivery_tag or 0,
+        message.headers,
+    )
 
 
 def _refuse_gap(acknowledged: int, tags: Sequence[int | None]) -> None:

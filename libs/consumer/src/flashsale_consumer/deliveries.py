@@ -1,7 +1,8 @@
 """What a worker is given, and what it says of it."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,6 +10,10 @@ class Delivery:
     body: bytes
     message_id: str
     redelivered: bool
+    exchange: str = ""
+    routing_key: str = ""
+    tag: int = 0
+    headers: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,5 +154,17 @@ def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> Read[T]:
     return Read(messages, errors)
 
 
+def traced(message: Message) -> list[tuple[str, str]]:
+    """(order as the outside names it, traceparent) of the orders or payments that carry one."""
+    match message:
+        case OrdersReserved() | OrdersExpired() | OrdersCancelled():
+            found = [(line.order_id, line.traceparent) for line in message.orders if line.traceparent]
+        case PaymentsRecorded():
+            found = [(line.order_id, line.traceparent) for line in message.payments if line.traceparent]
+        case _:
+            return []
+    return [(f"{message.sale}.{order_id}" if message.sale else order_id, context) for order_id, context in found]
+
+
 def encode(message: Message | WaitProbed) -> bytes:
     return msgspec.json.encode(message)

@@ -1,29 +1,48 @@
-"""Tracing: off unless OTEL_EXPORTER_OTLP_ENDPOINT is set, and then sampled by OTEL_TRACES_SAMPLER_ARG (0..1, default 1).
+"""Tracing: off unless an OTLP endpoint is set, and then sampled by OTEL_TRACES_SAMPLER_ARG (0..1, default 1).
 
 Context travels as a W3C traceparent string (https://www.w3.org/TR/trace-context/) through the packed order, the outbox and the message:
-only a sampled order carries one, so an unsampled order costs one `None` check.
+only a sampled order carries one, so an unsampled order costs one check where it begins, and a look at an empty field later on.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from random import random
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.trace import Span, SpanKind, Tracer
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
+from flashsale_core.errors import SettingsError
+
+ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+PROTOCOL_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+PROTOCOL = "http/protobuf"
+RATIO_VARIABLE = "OTEL_TRACES_SAMPLER_ARG"
+SENT_HEADER = "x-flashsale-sent"
+"""Of a message: which span sent an order, by the span that its order carries (both as 16 hex digits)."""
+SENT_AT_HEADER = "x-flashsale-sent-ms"
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-([0-9a-f]{2})(-.*)?")
 _propagator = TraceContextTextMapPropagator()
 
 
 class Tracing:
     """A service's tracer, or nothing: `enabled` is what hot paths ask before doing any work."""
 
-    def __init__(self, tracer: Tracer | None, provider: Any = None) -> None:
+    def __init__(self, tracer: Tracer | None, provider: Any = None, ratio: float = 1.0) -> None:
         self._tracer = tracer
         self._provider = provider
+        self._ratio = ratio
         self.enabled = tracer is not None
+
+    def samples(self, parent: str | None) -> bool:
+        """Whether what begins here is traced: as its caller's traceparent says, and by chance when there is none."""
+        if not self.enabled:
+            return False
+        found = _TRACEPARENT.fullmatch(parent) if parent else None
+        return random() < self._ratio if found is None else bool(int(found[1], 16) & 1)  # noqa: S311 - sampling keeps no secret
 
     def start(
         self,
@@ -33,32 +52,34 @@ class Tracing:
         attributes: Mapping[str, Any] | None = None,
         start_ns: int | None = None,
     ) -> Span:
-        """A started span, child of the traceparent `parent`. Only when `enabled`."""
+        """A started span, child of the traceparent `parent`. Only when `enabled`, and for what `samples` or is already traced."""
         assert self._tracer is not None  # noqa: S101 - callers ask `enabled` first
         context = _propagator.extract({"traceparent": parent}) if parent else None
         return self._tracer.start_span(name, context, kind, attributes, start_time=start_ns)
-
-    @contextmanager
-    def span(
-        self,
-        name: str,
-        kind: SpanKind,
-        parent: str | None = None,
-        attributes: Mapping[str, Any] | None = None,
-    ) -> Iterator[Span | None]:
-        if not self.enabled:
-            yield None
-            return
-        span = self.start(name, kind, parent, attributes)
-        try:
-            yield span
-        finally:
-            span.end()
 
     def shutdown(self) -> None:
         """Send what is still buffered (bounded by the exporter's own timeout)."""
         if self._provider is not None:
             self._provider.shutdown()
+
+
+@contextmanager
+def ended(spans: Sequence[Span]) -> Iterator[None]:
+    """End the spans with the block; what it raises is theirs too, by the name of its first cause."""
+    try:
+        yield
+    except BaseException as error:
+        for span in spans:
+            fail(span, type(error.__cause__ or error).__name__)
+        raise
+    finally:
+        for span in spans:
+            span.end()
+
+
+def fail(span: Span, error_type: str) -> None:
+    span.set_attribute("error.type", error_type)
+    span.set_status(Status(StatusCode.ERROR))
 
 
 def traceparent(span: Span) -> str:
@@ -74,22 +95,61 @@ def trace_id(context: str) -> str:
     return context[3:35]
 
 
+def span_id(context: str) -> str:
+    return context[36:52]
+
+
+def sent_context(context: str, headers: Mapping[str, Any]) -> str:
+    """The span that sent an order's message, as the publisher's headers tell it; without them the span that the order carries."""
+    sent = headers.get(SENT_HEADER)
+    sender = sent.get(span_id(context)) if isinstance(sent, Mapping) else None
+    return f"{context[:36]}{sender}{context[52:]}" if isinstance(sender, str) else context
+
+
+def log_fields(context: Any) -> dict[str, str]:
+    """A traceparent as fields of a log line, named as OpenTelemetry names them; none for what is no traceparent.
+
+    https://opentelemetry.io/docs/specs/otel/compatibility/logging_trace_context/
+    """
+    if not isinstance(context, str) or not _TRACEPARENT.fullmatch(context):
+        return {}
+    return {"trace_id": trace_id(context), "span_id": span_id(context)}
+
+
 def configure_tracing(service_name: str, variables: Mapping[str, str] | None = None) -> Tracing:
-    """The service's tracing as the environment asks for it; OTLP over HTTP with the exporter's standard variables."""
+    """The service's tracing as the environment asks for it; OTLP over HTTP with the exporter's standard variables.
+
+    Raises SettingsError naming the variable that is wrong.
+    """
     variables = os.environ if variables is None else variables
-    if not variables.get(ENDPOINT_VARIABLE):
+    if not any(variables.get(name) for name in ENDPOINT_VARIABLES) or variables.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return Tracing(None)
+    _require_protocol(variables)
+    ratio = _ratio(variables.get(RATIO_VARIABLE) or "1")
     # Imported here: a service without tracing does not pay for the SDK's import or memory.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+    from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 
-    ratio = float(variables.get("OTEL_TRACES_SAMPLER_ARG", "") or 1.0)
-    provider = TracerProvider(
-        sampler=ParentBased(TraceIdRatioBased(ratio)),
-        resource=Resource.create({"service.name": service_name}),
-    )
+    # The ratio is `samples`': asked before a span is made, where the SDK's sampler is asked after most of its work.
+    provider = TracerProvider(sampler=ParentBased(ALWAYS_ON), resource=Resource.create({"service.name": service_name}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return Tracing(trace.get_tracer("flashsale", tracer_provider=provider), provider)
+    return Tracing(trace.get_tracer("flashsale", tracer_provider=provider), provider, ratio)
+
+
+def _require_protocol(variables: Mapping[str, str]) -> None:
+    for name in PROTOCOL_VARIABLES:
+        if variables.get(name, PROTOCOL) != PROTOCOL:
+            raise SettingsError(f"{name} is {variables[name]}: spans are sent by {PROTOCOL} only, usually to port 4318")
+
+
+def _ratio(text: str) -> float:
+    try:
+        ratio = float(text)
+    except ValueError:
+        ratio = -1
+    if not 0 <= ratio <= 1:
+        raise SettingsError(f"{RATIO_VARIABLE} is {text}: it must be a number from 0 to 1")
+    return ratio

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from flashsale_core.scripts import load_scripts, read_scripts
+from flashsale_core.semantics import script_call
 from flashsale_core.tasks import end
 from flashsale_core.tracing import configure_tracing
 from flashsale_gateway import metrics, relay
@@ -30,6 +31,7 @@ from flashsale_gateway.publisher import Publisher
 from flashsale_gateway.readiness import Readiness
 from flashsale_gateway.routes import ROUTES, Services
 from flashsale_gateway.settings import Settings
+from flashsale_gateway.spans import around
 from flashsale_gateway.store import Store, open_redis
 
 log = logging.getLogger(__name__)
@@ -83,8 +85,9 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, Or
 
     store = Store(redis, scripts, handoff, settings)
     admission = Admission(settings.waiting_max)
-    reserve = Batcher(partial(reserve_batch, store, Demand(metrics.SALE_ORDERS, metrics.SALES_MAX)), settings.batch_max, admission)
-    settle = Batcher(store.settle, settings.batch_max, admission)
+    reserving = partial(reserve_batch, store, Demand(metrics.SALE_ORDERS, metrics.SALES_MAX))
+    reserve = Batcher(around(tracing, script_call("reserve", settings.redis_url), reserving), settings.batch_max, admission)
+    settle = Batcher(around(tracing, script_call("settle", settings.redis_url), store.settle), settings.batch_max, admission)
     cancel = Batcher(store.cancel, settings.batch_max, admission)
     for batcher in (reserve, settle, cancel):
         stack.push_async_callback(batcher.finish)
@@ -140,7 +143,8 @@ def _on_gone(_: Request, __: Exception) -> Response:
 
 
 def _on_fault(request: Request, error: Exception) -> Response:
-    log.error("request.failed", extra={"path": request.url.path}, exc_info=error)
+    traced = {"trace_id": request.state.trace_id} if hasattr(request.state, "trace_id") else {}
+    log.error("request.failed", extra={"path": request.url.path, **traced}, exc_info=error)
     return Problem("internal").response()
 
 

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from flashsale_core import tracing
+from flashsale_core import semantics, tracing
 from flashsale_core.ids import OrderId, OrderRef, SaleId, order_id
-from flashsale_gateway import bodies, metrics
+from flashsale_gateway import bodies, metrics, spans
 from flashsale_gateway.answers import Answer
 from flashsale_gateway.batching import Batcher, Waiter
 from flashsale_gateway.demand import Demand
@@ -27,6 +27,7 @@ from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Order, Result, Store
 
 PATH = "/order"
+_ASKED = semantics.request("POST", PATH)
 _REFUSALS = {
     "conflict": "request_conflict",
     "gone": "order_gone",
@@ -57,6 +58,10 @@ class Taken:
     span: Span | None
     trace_id: str
     """Empty when the order is not sampled."""
+
+    def log_fields(self) -> dict[str, str]:
+        fields = {"order_id": str(OrderRef(SaleId(self.request.productId), self.order_id))}
+        return fields | ({"trace_id": self.trace_id} if self.trace_id else {})
 
 
 class Orders:
@@ -92,7 +97,7 @@ class Orders:
         try:
             self._batcher.join(request.productId, (order, request.userId, request.quantity, context), waiter)
         except Problem as problem:
-            _end(span, problem.code, problem.status)
+            spans.end(span, problem.code, problem.status)
             raise
         return Taken(order, request, started, span, tracing.trace_id(context))
 
@@ -107,17 +112,17 @@ class Orders:
         else:
             answer = self.refuse(_refusal(status, result))
         metrics.ORDER_SECONDS.observe(perf_counter() - taken.started, {"trace_id": taken.trace_id} if taken.trace_id else None)
-        _end(taken.span, status, answer.status)
+        spans.end(taken.span, status, answer.status)
         return answer
 
     def fail(self, taken: Taken, error: BaseException) -> Answer:
         """The answer to an order whose decision failed; what is no Problem is ours, and logged."""
-        problem = error if isinstance(error, Problem) else self.fault(error)
-        _end(taken.span, problem.code, problem.status)
+        problem = error if isinstance(error, Problem) else self.fault(error, taken)
+        spans.end(taken.span, problem.code, problem.status)
         return self.refuse(problem)
 
-    def fault(self, error: BaseException) -> Problem:
-        log.error("order.failed", exc_info=error)
+    def fault(self, error: BaseException, taken: Taken | None = None) -> Problem:
+        log.error("order.failed", exc_info=error, extra=taken.log_fields() if taken is not None else None)
         return Problem("internal")
 
     def refuse(self, problem: Problem) -> Answer:
@@ -154,16 +159,12 @@ class Orders:
             return self.fail(taken, error)
         return self.answer(taken, result)
 
-    def _traced(self, parent: bytes | None, request: OrderRequest, order: OrderId) -> tuple[Span, str]:
-        attributes = {
-            "http.request.method": "POST",
-            "url.path": PATH,
-            "http.route": PATH,
-            "flashsale.sale_id": request.productId,
-            "flashsale.order_id": order,
-        }
-        span = self._tracing.start(f"POST {PATH}", SpanKind.SERVER, parent.decode("latin-1") if parent else None, attributes)
-        return span, tracing.traceparent(span)
+    def _traced(self, parent: bytes | None, request: OrderRequest, order: OrderId) -> tuple[Span | None, str]:
+        context = parent.decode("latin-1") if parent else None
+        if not self._tracing.samples(context):
+            return None, ""
+        more = {"flashsale.sale_id": request.productId, "flashsale.order_id": f"{request.productId}.{order}"}
+        return spans.begin(self._tracing, _ASKED, context, more)
 
 
 async def reserve_batch(store: Store, demand: Demand, sale_id: str, orders: Sequence[Order]) -> list[Result]:
@@ -171,18 +172,6 @@ async def reserve_batch(store: Store, demand: Demand, sale_id: str, orders: Sequ
     results = await store.reserve(sale_id, orders)
     demand.count(sale_id, results, perf_counter())
     return results
-
-
-def _end(span: Span | None, outcome: str, status: int) -> None:
-    """As the semantic conventions for HTTP have it: a server's span fails with a 5xx, not with a refusal."""
-    if span is None:
-        return
-    span.set_attribute("flashsale.outcome", outcome)
-    span.set_attribute("http.response.status_code", status)
-    if status >= 500:
-        span.set_attribute("error.type", outcome)
-        span.set_status(Status(StatusCode.ERROR))
-    span.end()
 
 
 def _request_id(raw: bytes | None, request: OrderRequest) -> str:

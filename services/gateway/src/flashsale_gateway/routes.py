@@ -6,16 +6,15 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from opentelemetry.trace import SpanKind
 from standardwebhooks.webhooks import Webhook
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from flashsale_core import tracing
+from flashsale_core import semantics, tracing
 from flashsale_core.exposition import expose
 from flashsale_core.ids import OrderRef, is_sale_id, parse_order_ref
-from flashsale_gateway import bodies, metrics, openapi, payments, sales
+from flashsale_gateway import bodies, metrics, openapi, payments, sales, spans
 from flashsale_gateway.batching import Admission, Batcher
 from flashsale_gateway.moments import rfc3339
 from flashsale_gateway.problems import Problem
@@ -25,6 +24,7 @@ from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Payment, Result, Store
 
 PAGE_MAX = 1000
+_PAYMENT = semantics.request("POST", "/payments/webhook")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,18 @@ async def payment_webhook(request: Request) -> Response:
     body = await bodies.read_json(request.scope, request.receive, services.settings)
     payments.verify(services.webhook, body, request.headers)
     webhook = read_webhook(body)
-    attributes = {"http.request.method": "POST", "http.route": "/payments/webhook", "flashsale.order_id": webhook.data.orderId}
-    with services.tracing.span("POST /payments/webhook", SpanKind.SERVER, request.headers.get("traceparent"), attributes) as span:
-        sale_id, payment = payments.to_payment(webhook, tracing.traceparent(span) if span is not None else "")
+    parent, span, context = request.headers.get("traceparent"), None, ""
+    if services.tracing.samples(parent):
+        span, context = spans.begin(services.tracing, _PAYMENT, parent, {"flashsale.order_id": webhook.data.orderId})
+        request.state.trace_id = tracing.trace_id(context)
+    sale_id, payment = payments.to_payment(webhook, context)
+    try:
         result, _, reason = await services.settle.submit(sale_id, payment)
+    except Exception as error:
+        problem = error if isinstance(error, Problem) else Problem("internal")
+        spans.end(span, problem.code, problem.status)
+        raise
+    spans.end(span, result, 200)
     metrics.PAYMENTS.labels(result).inc()
     headers = {"idempotent-replayed": "true"} if result == "replayed" or reason == "replayed" else None
     return _json({"result": result, "reason": reason}, headers=headers)

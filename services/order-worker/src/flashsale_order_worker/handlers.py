@@ -5,69 +5,56 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from opentelemetry.trace import SpanKind
-
 from flashsale_consumer import Delivery, Poison, once_each
-from flashsale_core import topology
 from flashsale_core.errors import Rejected
-from flashsale_core.messages import Message, OrdersCancelled, OrdersExpired, OrdersReserved, PaymentsRecorded, read
+from flashsale_core.messages import Message, read
 from flashsale_core.tracing import Tracing
 from flashsale_order_worker import metrics
 from flashsale_order_worker.plan import Rows, plan
-from flashsale_order_worker.repository import Repository
+from flashsale_order_worker.repository import Repository, tables
+from flashsale_order_worker.spans import LedgerSpans
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
     index: int
-    message_id: str
+    delivery: Delivery
     message: Message
 
 
 class OrderEvents:
     """The handler of the `orders` queue."""
 
-    def __init__(self, repository: Repository, tracing: Tracing) -> None:
+    def __init__(self, repository: Repository, tracing: Tracing, amqp_url: str = "", database_url: str = "") -> None:
+        """The URLs are for spans: they tell where broker and ledger are."""
         self._repository = repository
-        self._tracing = tracing
+        self._spans = LedgerSpans(tracing, amqp_url, database_url)
 
     async def __call__(self, batch: Sequence[Delivery]) -> Sequence[Poison]:
         """Raises Retryable when Postgres is away: then nothing of the batch is written."""
         started_ns = time.time_ns()
         decoded, poisons = decode_all(batch)
-        poisons += await self._write(decoded)
-        if self._tracing.enabled:
-            self._trace(decoded, started_ns)
+        poisons += await self._write(decoded, started_ns)
         return once_each(poisons)
 
-    async def _write(self, decoded: Sequence[Decoded]) -> list[Poison]:
+    async def _write(self, decoded: Sequence[Decoded], started_ns: int) -> list[Poison]:
         """Write in one transaction; halve a batch that is rejected, until the message that cannot be written stands alone."""
         if not decoded:
             return []
-        rows = plan((one.message_id, one.message) for one in decoded)
+        rows = plan((one.delivery.message_id, one.message) for one in decoded)
+        told, writing_ns = [(one.delivery, one.message) for one in decoded], time.time_ns()
         try:
             with metrics.COMMIT_SECONDS.time():
                 await self._repository.write(rows)
         except Rejected as error:
             if len(decoded) == 1:
+                self._spans.rejected(told, started_ns)
                 return [Poison(decoded[0].index, "rejected", error.reason)]
             middle = len(decoded) // 2
-            return [*await self._write(decoded[:middle]), *await self._write(decoded[middle:])]
+            return [*await self._write(decoded[:middle], started_ns), *await self._write(decoded[middle:], started_ns)]
+        self._spans.written(told, tables(rows), started_ns, writing_ns)
         _measure(decoded, rows)
         return []
-
-    def _trace(self, decoded: Sequence[Decoded], started_ns: int) -> None:
-        """One CONSUMER span per sampled order, from the batch's start to now: after the commit."""
-        attributes = {
-            "messaging.system": "rabbitmq",
-            "messaging.operation.type": "process",
-            "messaging.destination.name": topology.ORDERS_QUEUE,
-            "db.system.name": "postgresql",
-        }
-        for one in decoded:
-            for order_id, traceparent in _traced(one.message):
-                own = {**attributes, "messaging.message.id": one.message_id, "flashsale.order_id": order_id}
-                self._tracing.start(f"process {topology.ORDERS_QUEUE}", SpanKind.CONSUMER, traceparent, own, started_ns).end()
 
 
 def decode_all(batch: Sequence[Delivery]) -> tuple[list[Decoded], list[Poison]]:
@@ -76,20 +63,10 @@ def decode_all(batch: Sequence[Delivery]) -> tuple[list[Decoded], list[Poison]]:
     poisons: list[Poison] = []
     for index, delivery in enumerate(batch):
         messages, errors = read(delivery.body)
-        decoded += [Decoded(index, delivery.message_id, message) for message in messages]
+        decoded += [Decoded(index, delivery, message) for message in messages]
         if errors:
             poisons.append(Poison(index, "undecodable", errors[0]))
     return decoded, poisons
-
-
-def _traced(message: Message) -> list[tuple[str, str]]:
-    match message:
-        case OrdersReserved() | OrdersExpired() | OrdersCancelled():
-            return [(line.order_id, line.traceparent) for line in message.orders if line.traceparent]
-        case PaymentsRecorded():
-            return [(line.order_id, line.traceparent) for line in message.payments if line.traceparent]
-        case _:
-            return []
 
 
 def _measure(decoded: Sequence[Decoded], rows: Rows) -> None:

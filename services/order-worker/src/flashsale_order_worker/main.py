@@ -38,7 +38,7 @@ async def run(settings: Settings) -> None:
     """Consume until SIGTERM or SIGINT."""
     tracing = configure_tracing("flashsale-order-worker")
     repository = Repository(settings.database_url, settings.statement_timeout_seconds, settings.retry_seconds)
-    consumer = Consumer(_consumer_settings(settings), OrderEvents(repository, tracing))
+    consumer = Consumer(_consumer_settings(settings), OrderEvents(repository, tracing, settings.amqp_url, settings.database_url))
 
     async def ready() -> None:
         await repository.check_schema()

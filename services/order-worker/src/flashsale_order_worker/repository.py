@@ -97,6 +97,13 @@ class Repository:
             return self._pool
 
 
+def tables(rows: Rows) -> tuple[str, ...]:
+    """The tables that get rows, in the order they are written."""
+    written = {"sales": rows.sales or rows.retired, "orders": rows.orders, "order_events": rows.events, "payments": rows.payments,
+               "refunds": rows.refunds}  # fmt: skip
+    return tuple(name for name, found in written.items() if found)
+
+
 def _prepared(rows: Rows) -> list[tuple[str, list[Sequence[Any]]]]:
     """The statements that have rows, with an array per column. Raises Rejected when a time is none."""
     try:

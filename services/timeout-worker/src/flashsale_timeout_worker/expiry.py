@@ -27,6 +27,7 @@ class Expired:
     order_id: str
     quantity: int
     lateness_ms: int
+    traceparent: str = ""
 
 
 class Expiry:
@@ -67,8 +68,8 @@ class Expiry:
         keys = (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.outbox)
         now_ms, results = await self._ask(call(self._redis, self._scripts.expire, keys, sale_id, pack(list(order_ids)), ""))
         return [
-            Expired(order_id, int(quantity), int(now_ms - deadline_ms))
-            for order_id, (result, quantity, deadline_ms) in zip(order_ids, results, strict=True)
+            Expired(order_id, int(quantity), int(now_ms - deadline_ms), *context)
+            for order_id, (result, quantity, deadline_ms, *context) in zip(order_ids, results, strict=True)
             if result == "expired"
         ]
 

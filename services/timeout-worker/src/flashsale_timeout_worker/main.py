@@ -42,8 +42,8 @@ async def run(settings: Settings) -> None:
     redis = open_redis(settings.redis_url, settings.redis_timeout_seconds)
     expiry = Expiry(redis, read_scripts(settings.lua_dir), settings.shards, settings.redis_timeout_seconds, settings.retry_seconds)
     waits = Waits(redis, settings)
-    consumer = Consumer(_consumer_settings(settings), OverdueWaits(expiry, waits, tracing))
-    sweeper = Sweeper(expiry, settings)
+    consumer = Consumer(_consumer_settings(settings), OverdueWaits(expiry, waits, tracing, settings.amqp_url, settings.redis_url))
+    sweeper = Sweeper(expiry, settings, tracing)
 
     async def ready() -> None:
         await expiry.ping()

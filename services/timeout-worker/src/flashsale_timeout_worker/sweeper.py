@@ -3,21 +3,25 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Sequence
 from time import perf_counter
 
 from flashsale_core.errors import Rejected
+from flashsale_core.tracing import Tracing
 from flashsale_timeout_worker import metrics
 from flashsale_timeout_worker.expiry import CHUNK, Expiry
 from flashsale_timeout_worker.settings import Settings
+from flashsale_timeout_worker.spans import ExpirySpans
 
 SOURCE = "sweep"
 log = logging.getLogger(__name__)
 
 
 class Sweeper:
-    def __init__(self, expiry: Expiry, settings: Settings) -> None:
+    def __init__(self, expiry: Expiry, settings: Settings, tracing: Tracing | None = None) -> None:
         self._expiry = expiry
+        self._spans = ExpirySpans(tracing or Tracing(None), settings.amqp_url, settings.redis_url)
         self._settings = settings
         self.fault: str | None = None
         """Why the last sweep was cut short; None when it was not."""
@@ -63,10 +67,12 @@ class Sweeper:
 
     async def _leave(self, sale_id: str, order_ids: Sequence[str]) -> bool:
         """Whether the orders left the set. Those of a broken sale stay, and must not hold up the other sales of its shard."""
+        started_ns = time.time_ns()
         try:
-            await self._expiry.expire(sale_id, order_ids, SOURCE)
+            expired = await self._expiry.expire(sale_id, order_ids, SOURCE)
         except Rejected as error:
             metrics.SWEEP_REFUSED.inc(len(order_ids))
             log.error("sweep.refused", extra={"sale_id": sale_id, "orders": len(order_ids), "reason": error.reason})
             return False
+        self._spans.swept(sale_id, expired, started_ns)
         return True

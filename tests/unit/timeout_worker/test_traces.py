@@ -1,0 +1,119 @@
+"""An order's trace tells of its wait and of what ended it: the queue or the sweeper."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
+
+from flashsale_consumer import Delivery
+from flashsale_core.messages import OrdersReserved, ReservedLine, encode
+from flashsale_core.settings import Environment
+from flashsale_core.tracing import SENT_AT_HEADER, SENT_HEADER, Tracing
+from flashsale_timeout_worker.expiry import Expired, Expiry
+from flashsale_timeout_worker.handlers import OverdueWaits
+from flashsale_timeout_worker.settings import read_settings
+from flashsale_timeout_worker.sweeper import Sweeper
+from flashsale_timeout_worker.waits import Waits
+
+TRACE, PARENT, SENDER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
+CONTEXT = f"00-{TRACE}-{PARENT}-01"
+ROOT = Path(__file__).parents[3]
+SENT_MS = 1_700_000_000_000
+
+
+class Due(Expiry):
+    """o1 and o2 are overdue holds of the sale `shoe`; only o1 is traced."""
+
+    def __init__(self) -> None:
+        self._left = {"shoe": ["o1", "o2"]}
+
+    async def expire(self, sale_id: str, order_ids: Sequence[str], source: str) -> list[Expired]:
+        return [Expired(one, 2, 30, CONTEXT if one == "o1" else "") for one in order_ids if one in ("o1", "o2")]
+
+    async def overdue(self, shard: int, grace_ms: int, limit: int, skip: int = 0) -> dict[str, list[str]]:
+        left, self._left = self._left, {}
+        return left
+
+
+class NoWaits(Waits):
+    def __init__(self) -> None:
+        pass
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self._exporter, provider = InMemorySpanExporter(), TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.tracing = Tracing(provider.get_tracer("test"))
+
+    def spans(self) -> dict[str, ReadableSpan]:
+        found = self._exporter.get_finished_spans()
+        assert len({span.name for span in found}) == len(found)
+        return {span.name: span for span in found}
+
+
+def waited(*lines: ReservedLine) -> dict[str, ReadableSpan]:
+    body = encode(OrdersReserved(v=1, sale="shoe", epoch=7, at=SENT_MS - 5, deadline=9, orders=list(lines)))
+    headers = {SENT_HEADER: {PARENT: SENDER}, SENT_AT_HEADER: SENT_MS}
+    delivery = Delivery(body, "1-0", False, "flashsale.timeouts", "order.reserved.60", 3, headers)
+    recorder = Recorder()
+
+    async def handle() -> None:
+        await OverdueWaits(Due(), NoWaits(), recorder.tracing, "amqp://broker", "redis://store/0")([delivery])
+
+    asyncio.run(handle())
+    return recorder.spans()
+
+
+def parent(span: ReadableSpan) -> str:
+    assert span.parent is not None
+    return f"{span.parent.trace_id:032x}-{span.parent.span_id:016x}"
+
+
+def test_a_wait_has_a_span_of_its_time_and_one_of_its_end_with_the_script() -> None:
+    found = waited(ReservedLine("o1", "ann", 2, CONTEXT), ReservedLine("o2", "bob", 2))
+    wait, process, call = (
+        found[name] for name in ("wait payment.wait.60", "process flashsale.timeouts:order.reserved.60:payment.timeout", "EVALSHA expire")
+    )
+    assert process.context is not None
+    assert (wait.kind, process.kind, call.kind) == (SpanKind.INTERNAL, SpanKind.CONSUMER, SpanKind.CLIENT)
+    assert (parent(wait), parent(process)) == (f"{TRACE}-{SENDER}", f"{TRACE}-{SENDER}")
+    assert parent(call) == f"{TRACE}-{process.context.span_id:016x}"
+    assert (wait.start_time, wait.end_time) == (SENT_MS * 1_000_000, process.start_time)
+    said = dict(process.attributes or {})
+    assert process.start_time is not None
+    assert said["flashsale.wait_ms"] == process.start_time // 1_000_000 - SENT_MS
+    assert (said["flashsale.order_id"], said["flashsale.expired"], said["flashsale.units_returned"]) == ("shoe.o1", True, 2)
+    assert said["messaging.destination.name"] == "flashsale.timeouts:order.reserved.60:payment.timeout"
+    assert dict(call.attributes or {})["db.stored_procedure.name"] == "expire"
+
+
+def test_a_wait_that_was_paid_gives_nothing_back() -> None:
+    found = waited(ReservedLine("paid", "ann", 2, CONTEXT))
+    said = dict(found["process flashsale.timeouts:order.reserved.60:payment.timeout"].attributes or {})
+    assert (said["flashsale.expired"], said["flashsale.units_returned"]) == (False, 0)
+
+
+def test_what_is_swept_is_in_the_trace_its_record_names() -> None:
+    recorder = Recorder()
+    variables = {"REDIS_URL": "redis://store/0", "AMQP_URL": "amqp://broker", "FLASHSALE_LUA_DIR": str(ROOT / "lua")}
+    settings = replace(read_settings(Environment(variables)), shards=1)
+
+    async def sweep() -> int:
+        return await Sweeper(Due(), settings, recorder.tracing).sweep()
+
+    assert asyncio.run(sweep()) == 2
+    swept, call = recorder.spans()["sweep"], recorder.spans()["EVALSHA expire"]
+    assert swept.context is not None
+    assert (parent(swept), parent(call)) == (f"{TRACE}-{PARENT}", f"{TRACE}-{swept.context.span_id:016x}")
+    assert dict(swept.attributes or {}) == {
+        "flashsale.order_id": "shoe.o1",
+        "flashsale.late_ms": 30,
+        "flashsale.expired": True,
+        "flashsale.units_returned": 2,
+    }
