@@ -13,6 +13,9 @@ FOLDER = Path(__file__).parent / "flashsale" / "files" / "dashboards"
 NS = 'namespace=~"$namespace"'
 SALE = f'{NS}, sale=~"$sale"'
 RATE = "$__rate_interval"
+# What All stands for where that is not the values there are: ".*" matches a missing label too, and without Kubernetes there is no namespace.
+# All jobs are those of ours, and not every process that Prometheus scrapes.
+ALL_VALUES = {"namespace": {"allValue": ".*"}, "sale": {"allValue": ".*"}}
 # Grafana's dashboard JSON, as its 10th release writes it.
 SCHEMA_VERSION = 38
 
@@ -43,6 +46,11 @@ class Dashboard:
 
 def stock(state: str) -> str:
     return f'sum(max by (sale) (flashsale_sale_stock_units{{{SALE}, state="{state}"}}))'
+
+
+def pace(state: str) -> str:
+    """Of units that come to a state, whatever happens to the stock meanwhile."""
+    return f'sum(max by (sale) (deriv(flashsale_sale_stock_units{{{SALE}, state="{state}"}}[2m])))'
 
 
 def rate(metric: str, selector: str = NS, by: str = "") -> str:
@@ -77,15 +85,14 @@ SALE_BOARD = Dashboard(
     "flashsale_sale_stock_units",
     {
         "Now": [
-            Panel("Available", "stat", "short", {"available": stock("available")}, "Units that can be ordered now", 4, 4),
-            Panel("Waiting for payment", "stat", "short", {"reserved": stock("reserved")},
+            Panel("Available", "stat", "locale", {"available": stock("available")}, "Units that can be ordered now", 4, 4),
+            Panel("Waiting for payment", "stat", "locale", {"reserved": stock("reserved")},
                   "Units held by orders that are neither paid nor expired", 4, 4),
-            Panel("Sold", "stat", "short", {"sold": stock("sold")}, "Units paid for", 4, 4),
+            Panel("Sold", "stat", "locale", {"sold": stock("sold")}, "Units paid for", 4, 4),
             Panel("Sold of all", "gauge", "percentunit", {"sold": f"{stock('sold')} / {stock('total')}"}, "", 4, 4),
-            Panel("Sold out in", "stat", "s",
-                  {"left": f'{stock("available")} / clamp_min(sum(max by (sale) (-deriv(flashsale_sale_stock_units{{{SALE}, state="available"}}[5m]))), 0.001)'},
-                  "At the pace of the last five minutes", 4, 4),
-            Panel("Refunds due", "stat", "short", {"refunds": most("flashsale_refunds_due")},
+            Panel("Sold out in", "stat", "s", {"left": f"{stock('available')} / clamp_min({pace('reserved')} + {pace('sold')}, 0.001)"},
+                  "At the pace at which units were taken in the last two minutes, those that came back taken off", 4, 4),
+            Panel("Refunds due", "stat", "locale", {"refunds": most("flashsale_refunds_due")},
                   "Money to be moved back, of all sales: paid too late, or twice", 4, 4),
         ],
         "Stock and demand": [
@@ -219,10 +226,9 @@ def _variables(dashboard: Dashboard) -> list[dict[str, Any]]:
     queries = {"namespace": f"label_values({dashboard.namespace_of}, namespace)", **dashboard.variables}
     found: list[dict[str, Any]] = [{"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Data source"}]
     for name, query in queries.items():
-        # ".*" matches a missing label too: without Kubernetes there is no namespace.
         found.append({"name": name, "label": name.capitalize(), "type": "query", "datasource": source, "definition": query,
                       "query": {"query": query, "refId": name}, "refresh": 2, "sort": 1, "includeAll": True, "multi": name != "namespace",
-                      "allValue": ".*", "current": {"text": "All", "value": "$__all"}})  # fmt: skip
+                      **ALL_VALUES.get(name, {}), "current": {"text": "All", "value": "$__all"}})  # fmt: skip
     return found
 
 

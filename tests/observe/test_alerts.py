@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tests.observe.prometheus import RULES, promtool
+from observe.prometheus import RULES, promtool
 
 Series = dict[str, str]
 """Series -> values in promtool's notation, one a minute."""

@@ -7,29 +7,21 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from scripts.metrics import registered
 
 from flashsale_cli.stack import Stack
+from observe.dashboards import BOARDS, FOLDER
+from observe.prometheus import ROOT, RULES, Prometheus, scraping, stack_targets
 from tests.integration.client import Client
-from tests.observe.panels import FOLDER, Prometheus, panels, scraping, unanswered
-from tests.observe.prometheus import ROOT, RULES
-
-BOARDS = ("sale", "engine", "operator")
+from tests.observe.panels import questions, unanswered
 
 
 @pytest.fixture(scope="module")
 def watched(stack: Stack, client: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A sale with buyers who pay, cancel, come too late or forget to pay, and a Prometheus that saw it."""
-    env = stack.env()
-    targets = {
-        "gateway": urlsplit(env["FLASHSALE_URL"]).netloc,
-        "order-worker": f"127.0.0.1:{env['FLASHSALE_ORDER_WORKER_PROBE_PORT']}",
-        "timeout-worker": f"127.0.0.1:{env['FLASHSALE_TIMEOUT_WORKER_PROBE_PORT']}",
-    }
-    with scraping(tmp_path_factory.mktemp("prometheus"), targets) as prometheus:
+    with scraping(tmp_path_factory.mktemp("prometheus"), stack_targets(stack.env())) as prometheus:
         sale = client.new_sale(10, paymentWindowSeconds=5)
         # Twice, with a scrape between: a counter's first value is no increase.
         for turn in range(2):
@@ -44,7 +36,7 @@ def watched(stack: Stack, client: Client, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_every_panel_has_something_to_show(watched: Prometheus) -> None:
-    assert unanswered(watched, panels("sale", "engine"), 10) == []
+    assert unanswered(watched, questions(watched, "sale", "engine"), 10) == []
 
 
 def test_no_alert_fires_in_a_healthy_sale(watched: Prometheus) -> None:
@@ -54,7 +46,7 @@ def test_no_alert_fires_in_a_healthy_sale(watched: Prometheus) -> None:
 
 
 def test_stock_of_the_dashboard_is_the_sales(watched: Prometheus, client: Client) -> None:
-    shown = {panel.title: panel.query for panel in panels("sale")}
+    shown = {one.title: one.query for one in questions(watched, "sale")}
     stock = [client.stock(sale["productId"]) for sale in client.get("/sales").body["sales"]]
     for title, index in (("Available", 1), ("Waiting for payment", 2), ("Sold", 3)):
         deadline = time.monotonic() + 10
