@@ -9,6 +9,9 @@ COMMIT_SECONDS = Histogram(
     "flashsale_ledger_commit_seconds", "One transaction, from its first statement to its commit",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )  # fmt: skip
+KNOWN_BATCHES = Counter(
+    "flashsale_ledger_known_batches_total", "Batches written a second time because the ledger knew one of their new orders"
+)
 REFUNDS_DUE = Gauge("flashsale_refunds_due", "Refunds that are due and not settled, of all sales")
 REFUNDS_OLDEST_SECONDS = Gauge("flashsale_refunds_oldest_seconds", "Age of the oldest refund that is due; 0 when none is")
 LEDGER_LAG_SECONDS = Gauge("flashsale_ledger_lag_seconds", "Age of the newest event of the last committed batch when it was committed")

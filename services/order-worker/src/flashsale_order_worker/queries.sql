@@ -27,6 +27,24 @@ on conflict (sale_id, epoch) do update set
     final_reserved = excluded.final_reserved, final_sold = excluded.final_sold
 where s.state <> 'removed';
 
+-- name: write_new
+-- Orders of which only `reserved` is heard so far, as nearly all are when they come: both rows of each in one statement, what the orders of
+-- a message share given once, and no search for what is there already. An order that is there fails the statement, and the batch is
+-- written by those below.
+with heads as (
+    select * from unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::text[]) with ordinality
+        as head (sale_id, epoch, deadline, at, message_id, number)
+), lines as materialized (
+    select * from unnest($6::bigint[], $7::text[], $8::text[], $9::bigint[]) with ordinality
+        as line (number, order_id, user_id, quantity, place)
+      join heads using (number) order by place
+), written as (
+    insert into orders (sale_id, epoch, order_id, state, user_id, quantity, deadline, reserved_at, updated_at)
+    select sale_id, epoch, order_id, 'reserved', user_id, quantity, deadline, at, at from lines
+)
+insert into order_events (sale_id, epoch, order_id, state, at, message_id)
+select sale_id, epoch, order_id, 'reserved', at, message_id from lines;
+
 -- name: write_orders
 -- The same merge as plan.merged: the highest state wins, and a late `reserved` fills in what only it knows.
 insert into orders as o (sale_id, epoch, order_id, state, user_id, quantity, deadline, reserved_at, payment_id, updated_at)

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -11,12 +11,15 @@ from typing import Any
 import asyncpg
 
 from flashsale_core.errors import Rejected, Retryable
+from flashsale_core.orders import State
 from flashsale_order_worker import metrics
-from flashsale_order_worker.plan import Rows
+from flashsale_order_worker.plan import OrderKey, OrderRow, Rows
 
 SCHEMA_VERSION = 2
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
+Statement = tuple[str, Sequence[Sequence[Any]]]
+"""A statement and the array of each of its columns."""
 # Errors that speak of the rows (SQLSTATE classes 22, 23 and 54; asyncpg says 22 too of what does not fit a column's type).
 _OF_THE_ROWS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 # Everything else speaks of the server, its configuration or the moment. A missing grant or database must never park a good message.
@@ -36,17 +39,27 @@ class Repository:
 
         Raises Retryable when Postgres is away, Rejected when it will never take these rows.
         """
-        statements = _prepared(rows)
+        new = new_orders(rows)
         try:
-            pool = await self._open()
-            async with pool.acquire(timeout=self._statement_timeout_seconds) as connection, connection.transaction():
-                for statement, columns in statements:
-                    await connection.execute(statement, *columns)
+            try:
+                await self._commit(_prepared(rows, new))
+            except asyncpg.UniqueViolationError:
+                if not new:
+                    raise
+                # Delivered before, or another message of the same order came first: the statements that look.
+                metrics.KNOWN_BATCHES.inc()
+                await self._commit(_prepared(rows, {}))
         except _OF_THE_ROWS as error:
             raise Rejected(f"{type(error).__name__}: {error}") from error
         except _OF_THE_SERVER as error:
             raise self._away(error) from error
         metrics.DATABASE_UP.set(1)
+
+    async def _commit(self, statements: "Sequence[Statement]") -> None:
+        pool = await self._open()
+        async with pool.acquire(timeout=self._statement_timeout_seconds) as connection, connection.transaction():
+            for statement, columns in statements:
+                await connection.execute(statement, *columns)
 
     async def check_schema(self) -> None:
         """Raises Retryable until the schema is as new as this release needs."""
@@ -104,16 +117,33 @@ def tables(rows: Rows) -> tuple[str, ...]:
     return tuple(name for name, found in written.items() if found)
 
 
-def _prepared(rows: Rows) -> list[tuple[str, list[Sequence[Any]]]]:
+def new_orders(rows: Rows) -> dict[OrderKey, OrderRow]:
+    """The orders of which nothing but `reserved` is heard."""
+    return {key: order for key, order in rows.orders.items() if order.state is State.RESERVED}
+
+
+def _prepared(rows: Rows, new: Mapping[OrderKey, OrderRow]) -> list[Statement]:
     """The statements that have rows, with an array per column. Raises Rejected when a time is none."""
     try:
-        return [(_QUERIES[name], list(zip(*found, strict=True))) for name, found in _statements(rows) if found]
+        many = [(_QUERIES[name], list(zip(*found, strict=True))) for name, found in _statements(rows, new) if found]
+        return [(_QUERIES["write_new"], _new_columns(rows, new)), *many] if new else many
     except (ValueError, OverflowError) as error:
         raise Rejected(f"{type(error).__name__}: {error}") from error
 
 
-def _statements(rows: Rows) -> Iterable[tuple[str, list[Sequence[Any]]]]:
-    """Each statement with its rows, in key order."""
+def _new_columns(rows: Rows, new: Mapping[OrderKey, OrderRow]) -> list[Sequence[Any]]:
+    """The arrays of write_new: what messages say of all their orders, then each order with the number of its message."""
+    numbers: dict[tuple[Any, ...], int] = {}
+    lines = []
+    for key, order in sorted(new.items(), key=_by_key):
+        head = (key.sale_id, key.epoch, order.deadline_ms, order.at_ms, rows.events[key, State.RESERVED].message_id)
+        lines.append((numbers.setdefault(head, len(numbers) + 1), key.order_id, order.user_id, order.quantity))
+    heads = [(sale, epoch, _at(deadline_ms), _at(at_ms), message_id) for sale, epoch, deadline_ms, at_ms, message_id in numbers]
+    return [*zip(*heads, strict=True), *zip(*lines, strict=True)]
+
+
+def _statements(rows: Rows, new: Mapping[OrderKey, OrderRow]) -> Iterable[tuple[str, list[Sequence[Any]]]]:
+    """Each statement that looks for what is there, with its rows in key order; without the orders of `new`."""
     yield "write_sales", [
         (sale, epoch, d.owner, d.generation, d.state, d.total, _moment(d.starts_ms), _moment(d.ends_ms), d.max_per_user, d.hold_seconds,
          d.rate_requests, d.rate_seconds, d.late_payment, _at(d.at))
@@ -131,9 +161,13 @@ def _statements(rows: Rows) -> Iterable[tuple[str, list[Sequence[Any]]]]:
         [
             (*key, o.state.value, o.user_id, o.quantity, _at(o.deadline_ms), _moment(o.reserved_at_ms or 0), o.payment_id, _at(o.at_ms))
             for key, o in sorted(rows.orders.items(), key=_by_key)
+            if key not in new
         ],
     )
-    yield "write_events", [(*key, state.value, _at(e.at_ms), e.message_id) for (key, state), e in sorted(rows.events.items(), key=_by_key)]
+    yield (
+        "write_events",
+        [(*key, state.value, _at(e.at_ms), e.message_id) for (key, state), e in sorted(rows.events.items(), key=_by_key) if key not in new],
+    )
     yield "write_payments", [
         (*key, p.epoch, "failed" if p.line.result == "failed" else "succeeded", p.line.result, p.line.reason, p.line.amount_minor,
          p.line.currency, _at(p.at_ms))
