@@ -59,7 +59,7 @@ DO = {
     "flashsale_ledger_orders": "For insight: states reaching the ledger.",
     "flashsale_ledger_messages": "For insight.",
     "flashsale_database_up": "0: the order-worker keeps messages in RabbitMQ until Postgres is back.",
-    "flashsale_ledger_known_batches_total": "A redelivery, or two workers: normal after a crash. Steady growth costs Postgres: messages come out of order.",
+    "flashsale_ledger_known_batches": "A redelivery, or two workers: normal after a crash. Steady growth costs Postgres: messages come out of order.",
     "flashsale_ledger_commit_seconds": "Postgres' disk.",
     "flashsale_ledger_lag_seconds": "FlashsaleLedgerLag. Add order-workers, or look at the commit time.",
     "flashsale_refunds_due": "Money to be moved back: `select * from refunds where state = 'due'`.",

@@ -125,8 +125,9 @@ def new_orders(rows: Rows) -> dict[OrderKey, OrderRow]:
 def _prepared(rows: Rows, new: Mapping[OrderKey, OrderRow]) -> list[Statement]:
     """The statements that have rows, with an array per column. Raises Rejected when a time is none."""
     try:
-        many = [(_QUERIES[name], list(zip(*found, strict=True))) for name, found in _statements(rows, new) if found]
-        return [(_QUERIES["write_new"], _new_columns(rows, new)), *many] if new else many
+        found = [("write_new", _new_columns(rows, new))] if new else []
+        found += [(name, list(zip(*those, strict=True))) for name, those in _statements(rows, new) if those]
+        return [(_QUERIES[name], columns) for name, columns in found]
     except (ValueError, OverflowError) as error:
         raise Rejected(f"{type(error).__name__}: {error}") from error
 
