@@ -4,7 +4,7 @@ import asyncio
 import base64
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from flashsale_cli import sales
 from flashsale_cli.environment import Surroundings
 from flashsale_cli.web import open_session
 from flashsale_core.errors import Retryable
+from flashsale_redis import open_redis
 
 STOCK = 100_000_000
 WINDOW_SECONDS = 1800
@@ -79,7 +80,7 @@ async def open_site(here: Surroundings) -> AsyncIterator[Site]:
     async with AsyncExitStack() as held:
         ledger = await asyncpg.connect(here.text("DATABASE_URL"))
         held.push_async_callback(ledger.close)
-        redis = Redis.from_url(here.text("REDIS_URL"), socket_timeout=TIMEOUT_SECONDS)
+        redis = open_redis(here.text("REDIS_URL"), TIMEOUT_SECONDS, 16)
         held.push_async_callback(redis.aclose)
         session = await held.enter_async_context(open_session(TIMEOUT_SECONDS))
         urls = [await held.enter_async_context(bare_server(session, name)) for name in ("starlette", "raw")]
@@ -89,11 +90,26 @@ async def open_site(here: Surroundings) -> AsyncIterator[Site]:
 @asynccontextmanager
 async def bare_server(session: aiohttp.ClientSession, name: str) -> AsyncIterator[str]:
     """An endpoint of bench/bare.py, in a process of its own as the gateway is."""
-    port = _free_port()
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.bare", name, str(port), cwd=Path(__file__).parents[1])
+    port = free_port()
+    async with serving(session, port, "/order", "bench.bare", name, str(port)) as served:
+        yield served.url
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    url: str
+    pid: int
+
+
+@asynccontextmanager
+async def serving(
+    session: aiohttp.ClientSession, port: int, path: str, module: str, *words: str, env: Mapping[str, str] | None = None
+) -> AsyncIterator[Served]:
+    """A Python module as a process that serves on `port`, up once `path` answers."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *words, cwd=Path(__file__).parents[1], env=env)
     try:
-        await _wait_for(session, f"http://127.0.0.1:{port}/order")
-        yield f"http://127.0.0.1:{port}"
+        await _wait_for(session, f"http://127.0.0.1:{port}{path}")
+        yield Served(f"http://127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
         await process.wait()
@@ -111,7 +127,7 @@ async def _wait_for(session: aiohttp.ClientSession, url: str) -> None:
             await asyncio.sleep(POLL_SECONDS)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

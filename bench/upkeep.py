@@ -24,9 +24,9 @@ async def idle(stack: Stack, screen: Console) -> Section:
     screen.print(Text(f"idle for {QUIET_SECONDS + IDLE_SECONDS:.0f} s", "dim"))
     await asyncio.sleep(QUIET_SECONDS)
     pids = {status.name: status.pid for status in stack.status() if status.name in SERVICES and status.pid}
-    before = {name: _cpu_seconds(pid) for name, pid in pids.items()}
+    before = {name: cpu_seconds(pid) for name, pid in pids.items()}
     await asyncio.sleep(IDLE_SECONDS)
-    shares = {name: (_cpu_seconds(pid) - before[name]) / IDLE_SECONDS * 100 for name, pid in pids.items()}
+    shares = {name: (cpu_seconds(pid) - before[name]) / IDLE_SECONDS * 100 for name, pid in pids.items()}
     sizes = {name: _resident_mb(pid) for name, pid in pids.items()}
     lines = [
         Line("idle services together, of a core", sum(shares.values()), "%", CPU_BAR, _each(shares, "%")),
@@ -46,7 +46,7 @@ async def cold_start(stack: Stack) -> Section:
     return Section("Cold start", lines)
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
