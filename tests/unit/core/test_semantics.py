@@ -106,3 +106,30 @@ def test_what_was_published_to_a_queue_is_named_once() -> None:
 @pytest.mark.parametrize("url", ["", "postgresql://a:5432,b:5432/ledger", "/no/url"])
 def test_a_server_that_is_not_one_is_left_out(url: str) -> None:
     assert not {"server.address", "server.port"} & set(semantics.ledger_write(("orders",), url).attributes)
+
+
+def test_the_page_about_tracing_names_every_attribute_of_ours() -> None:
+    files = [path for path in (ROOT / "services").rglob("src/**/*.py") if path.name in {"spans.py", "sends.py", "orders.py", "routes.py"}]
+    used = {name for path in files for name in re.findall(r'"(flashsale\.[a-z_]+)"', path.read_text())}
+    assert {"flashsale.order_id", "flashsale.wait_ms"} <= used
+    assert set(re.findall(r"^\| `(flashsale\.[a-z_]+)` \|", (ROOT / "docs" / "tracing.md").read_text(), re.MULTILINE)) == used
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        semantics.request("POST", "/order"),
+        semantics.request("POST", "/payments/webhook"),
+        semantics.script_call("reserve", ""),
+        semantics.script_call("settle", ""),
+        semantics.script_call("expire", ""),
+        semantics.ledger_write(("orders", "order_events"), ""),
+        semantics.send("flashsale.events", "order.reserved.300", ""),
+        semantics.process("flashsale.events", "order.reserved.300", "orders", ""),
+        semantics.process("flashsale.timeouts", "order.reserved.300", "payment.timeout", ""),
+        semantics.wait("payment.wait.300"),
+    ],
+    ids=lambda named: named.name,
+)
+def test_the_page_about_tracing_shows_the_span(named: semantics.Named) -> None:
+    assert re.search(rf"(^|─ ){re.escape(named.name)}( |$)", (ROOT / "docs" / "tracing.md").read_text(), re.MULTILINE)
