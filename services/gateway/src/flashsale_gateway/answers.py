@@ -1,16 +1,16 @@
 """An answer as data, and its two renderings: ASGI messages, and the very bytes of HTTP/1.1 (RFC 9112)."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 
+import msgspec
 from starlette.types import Message
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+# A Struct is made in a tenth of the time a frozen dataclass takes, and there is one an order.
+class Answer(msgspec.Struct, frozen=True, gc=False):
     status: int
     headers: Headers
     """All but content-length. Ours, never a client's bytes: nothing in them needs escaping."""

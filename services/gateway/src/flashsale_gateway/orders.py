@@ -6,9 +6,9 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 
+import msgspec
 from opentelemetry.trace import Span
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
@@ -48,8 +48,7 @@ log = logging.getLogger(__name__)
 _READY_MADE = {code: Problem(code) for code in ("out_of_stock", "user_limit", "ended", "paused", "closed", "overloaded")}
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(msgspec.Struct, frozen=True):
     """An order that waits for its decision."""
 
     order_id: OrderId

@@ -5,8 +5,10 @@ queries.sql do the same.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
+
+import msgspec
 
 from flashsale_core.messages import (
     Message,
@@ -33,8 +35,8 @@ class PaymentKey(NamedTuple):
     order_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderRow:
+# Structs: a batch makes thousands, each in a tenth of the time a frozen dataclass takes.
+class OrderRow(msgspec.Struct, frozen=True, gc=False):
     state: State
     user_id: str
     quantity: int
@@ -44,8 +46,7 @@ class OrderRow:
     payment_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class EventRow(msgspec.Struct, frozen=True, gc=False):
     at_ms: int
     message_id: str
 
@@ -116,7 +117,7 @@ def _enter(rows: Rows, key: OrderKey, row: OrderRow, message_id: str) -> None:
 
 def merged(known: OrderRow, new: OrderRow) -> OrderRow:
     """Two rows of one order as one, whichever was heard first."""
-    return replace(
+    return msgspec.structs.replace(
         known,
         state=new.state if supersedes(new.state, known.state) else known.state,
         deadline_ms=max(known.deadline_ms, new.deadline_ms),
