@@ -1,10 +1,15 @@
 #!lua
 --[[
 Purpose: Create a sale or change it, fenced by owner and generation. A changed total moves `available` by the difference; live holds are never touched.
+         A sale that is created begins with nothing: what a lost sale of its name left behind is deleted.
 KEYS:
   1 sale        hash    definition and counters
-  2 sales       set     the sales of this shard
-  3 outbox      stream  one entry when something changed
+  2 orders      hash    order id -> packed record
+  3 buyers      hash    user -> units held or bought
+  4 rate_even   hash    rate window
+  5 rate_odd    hash    rate window
+  6 sales       set     the sales of this shard
+  7 outbox      stream  one entry when something changed
 ARGV:
   1 sale_id     the sale's id
   2 definition  cmsgpack map: owner, generation (0: the next one), and any of total, starts_ms, ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds,
@@ -16,7 +21,7 @@ Returns: cmsgpack {now_ms, status, sale}; sale is the flat field/value list of t
 -- @include lib/clock.lua
 -- @include lib/stock.lua
 -- @include lib/outbox.lua
-local sale_key, sales_key, outbox_key = KEYS[1], KEYS[2], KEYS[3]
+local sale_key, sales_key, outbox_key = KEYS[1], KEYS[6], KEYS[7]
 local sale_id, wanted, now = ARGV[1], cmsgpack.unpack(ARGV[2]), now_ms(ARGV[3])
 
 local DEFAULTS = {
@@ -53,6 +58,8 @@ if not stock then
     args[#args + 1] = field
     args[#args + 1] = wanted[field] or default
   end
+  -- Records carry no epoch: an old hold that expired later would give its units to this sale. Without a record, `expire` drops its deadline.
+  redis.call('UNLINK', sale_key, KEYS[2], KEYS[3], KEYS[4], KEYS[5])
   redis.call('HSET', sale_key, unpack(args))
   redis.call('SADD', sales_key, sale_id)
   return announce('created')

@@ -71,7 +71,7 @@ class Sale:
 
     def define(self, **fields: Any) -> tuple[str, dict[str, str]]:
         wanted = {"owner": "admin", "generation": 0, **fields}
-        _, status, flat = self._call("define", (self.keys.sale, self.shard.sales, self.shard.outbox), self.name, pack(wanted))
+        _, status, flat = self._call("define", (*self._sale_keys, self.shard.sales, self.shard.outbox), self.name, pack(wanted))
         return status, dict(zip(flat[::2], flat[1::2], strict=True))
 
     def reserve(self, *orders: tuple[Any, ...]) -> list[list[Any]]:

@@ -120,3 +120,19 @@ def test_sale_of_the_same_name_begins_anew(sale: Sale) -> None:
     sale.now += 1
     assert sale.define(total=2)[1]["epoch"] == str(sale.now)
     assert sale.reserve(("o1", "ann", 1))[0][0] == "accepted"
+
+
+def test_sale_that_was_lost_begins_anew_without_its_old_orders(sale: Sale) -> None:
+    # The hash is gone, its orders and deadlines are not: given back later, their units would be sold a second time.
+    sale.define(total=10, rate_requests=5)
+    sale.reserve(*[(f"old{number}", f"u{number}", 1) for number in range(5)])
+    sale.redis.unlink(sale.keys.sale)
+    assert sale.retire("close") == ["unknown_sale", 0]
+    assert (sale.define(total=10)[0], sale.stock()) == ("created", (10, 10, 0, 0))
+    assert (sale.records(), sale.buyers(), sale.redis.exists(sale.keys.rate_even, sale.keys.rate_odd)) == ({}, {}, 0)
+    assert {result[0] for result in sale.reserve(*[(f"new{number}", f"v{number}", 1) for number in range(10)])} == {"accepted"}
+    sale.settle(*[(f"new{number}", f"p{number}") for number in range(10)])
+    sale.now += 300_000
+    assert sale.expire(*sale.deadlines()) == [["ignored", 0, 0]] * 5
+    assert (sale.stock(), sale.deadlines()) == ((10, 0, 0, 10), {})
+    assert [result[0] for result in sale.reserve(*[(f"more{number}", f"w{number}", 1) for number in range(5)])] == ["out_of_stock"] * 5

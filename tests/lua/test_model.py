@@ -44,6 +44,7 @@ class Life(RuleBasedStateMachine):
         self.client.flushall()
         self.sale = Sale(self.client)
         self.model = ModelSale()
+        self.leftovers: set[str] = set()
         self.define(total, changes)
 
     @rule(total=st.none() | st.integers(0, 14), changes=CHANGES)
@@ -92,6 +93,15 @@ class Life(RuleBasedStateMachine):
             if answer == "removed":
                 self.client.delete(self.sale.shard.outbox)
 
+    @precondition(lambda self: self.model.exists and self.sale.now > 1_000_000_300_000)
+    @rule(total=st.integers(0, 12))
+    def is_lost_and_created_anew(self, total: int) -> None:
+        """The hash alone is lost; a sale of the same name begins with nothing, and what is left of the old one gives no unit back."""
+        self.client.delete(self.sale.keys.sale, self.sale.shard.outbox)
+        self.leftovers = set(self.sale.deadlines())
+        self.model = ModelSale()
+        self.define(total, {})
+
     @invariant()
     def everything_agrees(self) -> None:
         model = self.model
@@ -100,7 +110,9 @@ class Life(RuleBasedStateMachine):
         assert min(model.available, reserved, sold) >= 0
         assert self.sale.records() == model.records()
         assert self.sale.buyers() == model.buyers()
-        assert self.sale.deadlines() == model.deadlines()
+        live = model.deadlines()
+        # A deadline of a lost sale stays until it is due, or an order of the same id takes its place.
+        assert {one: at for one, at in self.sale.deadlines().items() if one in live or one not in self.leftovers} == live
         assert self.client.smembers(self.sale.shard.sales) == ({b"iphone"} if model.exists else set())
 
     @invariant()

@@ -83,7 +83,8 @@ class Store:
         return list(results)
 
     async def define(self, sale_id: str, definition: Mapping[str, Any]) -> Definition:
-        keys = (sale_keys(sale_id, self._shards).sale, self._shard(sale_id).sales, self._shard(sale_id).outbox)
+        sale, shard = sale_keys(sale_id, self._shards), self._shard(sale_id)
+        keys = (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.sales, shard.outbox)
         _, status, flat = await self._run(self._scripts.define, keys, sale_id, pack(definition), "")
         return Definition(status, dict(zip(flat[::2], flat[1::2], strict=True)))
 

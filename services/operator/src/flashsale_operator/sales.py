@@ -55,20 +55,21 @@ class Sales:
         return [{"state": "broken"} if isinstance(answer, RedisError) else _text(answer) for answer in answers]
 
     async def define(self, resource: Resource, definition: Mapping[str, Any]) -> Defined:
-        sale_id = resource.product_id
-        shard = shard_keys(shard_of(sale_id, self._shards))
-        keys = (sale_keys(sale_id, self._shards).sale, shard.sales, shard.outbox)
+        sale_id, keys = resource.product_id, self._keys(resource)
         wanted = {"owner": resource.owner, "generation": resource.generation, **definition}
         _, status, flat = await self._ask(call(self._redis, self._scripts.define, keys, sale_id, pack(wanted), ""))
         return Defined(status, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     async def retire(self, resource: Resource, action: str) -> tuple[str, int]:
         """(status, units reserved), see lua/retire.lua."""
-        sale_id = resource.product_id
-        sale, shard = sale_keys(sale_id, self._shards), shard_keys(shard_of(sale_id, self._shards))
-        keys = (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.sales, shard.outbox)
+        sale_id, keys = resource.product_id, self._keys(resource)
         _, status, reserved = await self._ask(call(self._redis, self._scripts.retire, keys, sale_id, action, resource.owner, ""))
         return status, int(reserved)
+
+    def _keys(self, resource: Resource) -> tuple[str, ...]:
+        """Those of `define` and `retire`."""
+        sale, shard = sale_keys(resource.product_id, self._shards), shard_keys(shard_of(resource.product_id, self._shards))
+        return (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.sales, shard.outbox)
 
     async def _ask(self, awaitable: Awaitable[Any]) -> Any:
         try:
