@@ -11,6 +11,7 @@ from flashsale_cli.commands.demo import demo
 from flashsale_cli.commands.load import load
 from flashsale_cli.commands.migrate import migrate
 from flashsale_cli.commands.pay import pay
+from flashsale_cli.commands.top import top
 from flashsale_cli.commands.topology import topology
 from flashsale_cli.console import EXIT_UNREACHABLE, EXIT_USAGE
 from flashsale_core.errors import FlashsaleError, SettingsError
@@ -37,5 +38,5 @@ class Commands(TyperGroup):
 app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)
 app.add_typer(stack.app, name="stack")
 app.add_typer(sale.app, name="sale")
-for command in (migrate, load, pay, audit, demo, topology):
+for command in (migrate, load, pay, audit, top, demo, topology):
     app.command()(command)

@@ -29,8 +29,14 @@ async def list_sales(session: ClientSession, url: str) -> list[Sale]:
     """All sales, page by page."""
     found: list[Sale] = []
     while True:
-        after = f"&after={found[-1]['productId']}" if found else ""
-        page = expect(await ask(session, "GET", f"{url}/sales?limit={PAGE}{after}"), 200)["sales"]
+        page = await sales_page(session, url, found[-1]["productId"] if found else "")
         found += page
         if len(page) < PAGE:
             return found
+
+
+async def sales_page(session: ClientSession, url: str, after: str = "", limit: int = PAGE) -> list[Sale]:
+    """The first `limit` sales by name, past `after`."""
+    beyond = f"&after={after}" if after else ""
+    page: list[Sale] = expect(await ask(session, "GET", f"{url}/sales?limit={limit}{beyond}"), 200)["sales"]
+    return page

@@ -33,7 +33,7 @@ def flashsale(*arguments: str, **env: str) -> Result:
     return CliRunner().invoke(app, arguments, env=env)
 
 
-@pytest.mark.parametrize("command", ["", "stack", "migrate", "sale", "load", "pay", "audit", "demo", "topology"])
+@pytest.mark.parametrize("command", ["", "stack", "migrate", "sale", "load", "pay", "audit", "top", "demo", "topology"])
 def test_every_command_explains_itself(command: str) -> None:
     assert flashsale(*command.split(), "--help").exit_code == 0
 

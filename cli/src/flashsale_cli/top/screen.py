@@ -1,0 +1,110 @@
+"""A frame as a person sees it: the sales above, the pipeline below, what is wrong in between."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from flashsale_cli.console import table
+from flashsale_cli.top import tiles
+from flashsale_cli.top.frame import Frame
+from flashsale_cli.top.sale_now import SaleNow
+from flashsale_cli.top.words import amount, few, per_second, percent, span
+
+WIDE_CELLS = 110
+"""From here on outcomes stand beside their sale; below, under the sales."""
+NAME_CELLS_NARROW, NAME_CELLS_WIDE = 12, 28
+"""The first characters of a longer name."""
+_STATES = {"open": "green", "paused": "yellow", "closed": "red"}
+
+
+def render(frame: Frame, url: str, width: int, height: int | None = None) -> RenderableType:
+    """With a `height`, no taller: sales that find no room are counted, not shown."""
+    wide = width >= WIDE_CELLS
+    above, below = [_title(frame, url), *_wrong(frame)], tiles.lines(frame, width)
+    # Two blank lines, the heading of the sales, and the line that says how many are not shown.
+    room = None if height is None else height - len(above) - len(below) - 4
+    shown = frame.sales if room is None else frame.sales[: max(1, room if wide else _narrow_room(frame.sales, room))]
+    return Group(*above, Text(), *_sales(frame, shown, wide), Text(), *below)
+
+
+def _title(frame: Frame, url: str) -> Text:
+    title = Text("flashsale top", "bold", no_wrap=True, overflow="ellipsis")
+    moment = f"{frame.at.astimezone():%H:%M:%S}"
+    return title.append(f"  {url}  {moment}  {f'over {span(frame.seconds)}' if frame.seconds else 'rates follow'}", "not bold dim")
+
+
+def _wrong(frame: Frame) -> list[Text]:
+    silent = (f"{one.name} {one.address}".strip() + f" does not answer: {one.reason}" for one in frame.services if not one.answers)
+    return [Text(words, "red", no_wrap=True, overflow="ellipsis") for words in (*silent, *frame.faults)]
+
+
+def _narrow_room(sales: Sequence[SaleNow], lines: int) -> int:
+    """How many of the first sales fit into `lines`, with a line of outcomes for each that is ordered from."""
+    rows = 0
+    for sale in sales:
+        lines -= 2 if _outcomes(sale) else 1
+        if lines < 0:
+            break
+        rows += 1
+    return rows
+
+
+def _sales(frame: Frame, shown: Sequence[SaleNow], wide: bool) -> Iterator[RenderableType]:
+    if frame.sales_reason:
+        yield Text(f"the sales are not known: {frame.sales_reason}", "red", no_wrap=True, overflow="ellipsis")
+    elif not frame.sales:
+        yield Text("no sale", "dim")
+    else:
+        yield _table(shown, wide)
+        if not wide:
+            yield from (_outcome_line(sale) for sale in shown if _outcomes(sale))
+        yield from _not_shown(frame.sales_hidden + len(frame.sales) - len(shown), frame.more_sales)
+
+
+def _not_shown(hidden: int, more_sales: bool) -> Iterator[Text]:
+    less_busy = [f"and {hidden} more, less busy"] if hidden else []
+    not_read = ["and others that were not read"] if more_sales else []
+    if less_busy or not_read:
+        yield Text(", ".join([*less_busy, *not_read]), "dim")
+
+
+def _table(sales: Sequence[SaleNow], wide: bool) -> Table:
+    columns = ["sale", "stock", "available", "reserved", "sold", " state", "orders/s", "sold out", "out in"]
+    result = table("", [*columns, " by outcome"] if wide else columns, [_row(sale, wide) for sale in sales])
+    result.padding = (0, 2 if wide else 1, 0, 0)
+    for column in result.columns:
+        column.no_wrap = True
+    if wide:
+        # What is left of the line, and no more: else the others would make room for it.
+        result.expand, result.columns[-1].ratio = True, 1
+    return result
+
+
+def _row(sale: SaleNow, wide: bool) -> list[str | Text]:
+    units = [amount(units) for units in (sale.stock, sale.available, sale.reserved, sale.sold)]
+    asked = None if sale.demand_per_second is None else sum(sale.demand_per_second.values())
+    row: list[str | Text] = [
+        Text(_shortened(sale.product_id, NAME_CELLS_WIDE if wide else NAME_CELLS_NARROW), "bold"),
+        *units,
+        Text(sale.state, _STATES.get(sale.state, "")),
+        few(asked),
+        percent(sale.sold_out_share),
+        "gone" if sale.available == 0 and sale.stock else span(sale.sold_out_in_seconds),
+    ]
+    return [*row, Text(_outcomes(sale), "dim")] if wide else row
+
+
+def _outcome_line(sale: SaleNow) -> Text:
+    line = Text(f"{_shortened(sale.product_id, NAME_CELLS_NARROW)} ", no_wrap=True, overflow="ellipsis")
+    return line.append(_outcomes(sale), "dim")
+
+
+def _outcomes(sale: SaleNow) -> str:
+    """What the orders of the last interval became, a second."""
+    return ", ".join(f"{name} {per_second(rate)}" for name, rate in tiles.most(sale.demand_per_second, tiles.OUTCOMES_MAX))
+
+
+def _shortened(name: str, cells: int) -> str:
+    return name if len(name) <= cells else f"{name[: cells - 1]}…"
