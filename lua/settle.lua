@@ -7,6 +7,7 @@ KEYS:
   3 buyers      hash    user -> units held or bought
   4 deadlines   zset    <sale>|<order id> by deadline in ms
   5 outbox      stream  one entry for the batch; the caller says which outbox
+  6 strays      hash    payments for orders that nobody knew, which are going back
 ARGV:
   1 sale_id     the sale's id
   2 payments    cmsgpack array of {order_id, payment_id, kind, amount_minor, currency, traceparent}; kind: succeeded or failed; 1..256 of them
@@ -21,10 +22,14 @@ Returns: cmsgpack {now_ms, results, entry}; entry is {entry_id, routing_key, bod
 -- @include lib/records.lua
 -- @include lib/outbox.lua
 local sale_key, orders_key, buyers_key, deadlines_key, outbox_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local strays_key = KEYS[6]
 local sale_id, payments, now = ARGV[1], cmsgpack.unpack(ARGV[2]), now_ms(ARGV[3])
 
 -- An order remembers the payments it sent back, so that a replay of one cannot buy units later. Past this many it takes no payment at all.
 local REFUNDS_MAX = 16
+-- A payment whose order nobody knew is remembered by itself, for its order may be made afterwards: an id is a function of its request.
+-- So many and so long in a shard; past that the ledger alone keeps a payment from being both kept and sent back. Field '#' counts them.
+local STRAYS_MAX, STRAYS_MS = 100000, 7 * 24 * 3600 * 1000
 
 local stock = load_stock(sale_key)
 local late_payment = stock and redis.call('HGET', sale_key, 'late_payment')
@@ -35,6 +40,22 @@ end
 local records = stock and load_records(orders_key, ids) or {}
 
 local changed, settled, reacquired, lines = {}, {}, {}, {}
+local strays, new_strays, stray_count = {}, {}, tonumber(redis.call('HGET', strays_key, '#') or 0)
+
+local function stray_of(payment)
+  return sale_id .. '|' .. payment[1] .. '|' .. payment[2]
+end
+
+if stray_count > 0 then
+  local names = {}
+  for i = 1, #payments do
+    names[i] = stray_of(payments[i])
+  end
+  local found = redis.call('HMGET', strays_key, unpack(names))
+  for i = 1, #names do
+    strays[names[i]] = found[i]
+  end
+end
 
 local function was_refunded(record, payment_id)
   for i = FIRST_REFUND, #record do
@@ -100,11 +121,15 @@ for i = 1, #payments do
   if kind == 'failed' then
     result = 'noted'
     note(payments[i], record, 'failed', '')
+  elseif record and record[PAYMENT] == payment_id then
+    result = 'replayed'
+  elseif strays[stray_of(payments[i])] then
+    result, reason = 'refund_due', 'replayed'
   elseif not record then
     result, reason = 'refund_due', 'unknown_order'
     note(payments[i], nil, result, reason)
-  elseif record[PAYMENT] == payment_id then
-    result = 'replayed'
+    strays[stray_of(payments[i])] = true
+    new_strays[#new_strays + 1] = stray_of(payments[i])
   elseif was_refunded(record, payment_id) then
     result, reason = 'refund_due', 'replayed'
   else
@@ -119,6 +144,15 @@ if stock then
   if broken then
     return broken
   end
+end
+if #new_strays > 0 and stray_count < STRAYS_MAX then
+  local args = { '#', stray_count + #new_strays }
+  for i = 1, #new_strays do
+    args[#args + 1] = new_strays[i]
+    args[#args + 1] = now
+  end
+  redis.call('HSET', strays_key, unpack(args))
+  redis.call('PEXPIRE', strays_key, STRAYS_MS)
 end
 save_records(orders_key, changed)
 if #settled > 0 then

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import asyncpg
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -167,6 +168,19 @@ def test_order_of_arrival_batches_and_redelivery_do_not_matter(
     edges = [0, *sorted(cut for cut in cuts if cut < len(heard)), len(heard)]
     batches = [heard[start:end] for start, end in pairwise(edges)]
     assert asyncio.run(written(infra["DATABASE_URL"], batches)) == in_order
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("repeat_first", [True, False])
+def test_a_payment_that_bought_its_order_is_not_sent_back_for_a_repeat_after_the_sale(
+    infra: Mapping[str, str], together: bool, repeat_first: bool
+) -> None:
+    bought = ("1-0", payment("o1", "p1", "paid", 1_600))
+    # The sale is removed by then: the webhook's repeat is for an order nobody knows.
+    repeat = ("2-0", msgspec.structs.replace(payment("o1", "p1", "refund_due", 9_000, "unknown_order"), epoch=0))
+    heard = [repeat, bought] if repeat_first else [bought, repeat]
+    rows = asyncio.run(written(infra["DATABASE_URL"], [heard] if together else [[one] for one in heard]))
+    assert ([row["result"] for row in rows["payments"]], rows["refunds"]) == (["paid"], [])
 
 
 def test_workers_writing_the_same_rows_at_once_agree(infra: Mapping[str, str], in_order: Rows) -> None:

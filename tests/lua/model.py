@@ -31,6 +31,8 @@ class ModelSale:
     starts_ms: int = 0
     ends_ms: int = 0
     orders: dict[str, Order] = field(default_factory=dict)
+    strays: set[tuple[str, str]] = field(default_factory=set)
+    """Payments for orders that nobody knew. They outlive the sale."""
 
     def units(self, *states: State) -> int:
         return sum(order.quantity for order in self.orders.values() if order.state in states)
@@ -59,7 +61,7 @@ class ModelSale:
         if not self.exists:
             if total is None:
                 return "total_missing"
-            self.__init__(True, total)  # type: ignore[misc]
+            self.__init__(True, total, strays=self.strays)  # type: ignore[misc]
             self._change(changes)
             return "created"
         if self.state == "closed":
@@ -100,7 +102,10 @@ class ModelSale:
     def pay(self, order_id: str, payment_id: str) -> tuple[str, str]:
         """(result, reason)"""
         order = self.orders.get(order_id)
+        if (order_id, payment_id) in self.strays:
+            return "refund_due", "replayed"
         if order is None:
+            self.strays.add((order_id, payment_id))
             return "refund_due", "unknown_order"
         if order.paid_by == payment_id:
             return "replayed", ""
@@ -157,5 +162,5 @@ class ModelSale:
             return "not_closed"
         if self.units(State.RESERVED):
             return "holds_live"
-        self.__init__()  # type: ignore[misc]
+        self.__init__(strays=self.strays)  # type: ignore[misc]
         return "removed"

@@ -90,7 +90,7 @@ class Sale:
         """Payments as (order id, payment id) or with kind, amount, currency and traceparent."""
         defaults = ("succeeded", 100, "EUR", "")
         packed = pack([(*payment, *defaults[len(payment) - 2 :]) for payment in payments])
-        return list(self._call("settle", self._order_keys, self.name, packed)[1])
+        return list(self._call("settle", (*self._order_keys, self.shard.strays), self.name, packed)[1])
 
     def expire(self, *order_ids: str) -> list[list[Any]]:
         return list(self._call("expire", self._order_keys, self.name, pack(order_ids))[1])

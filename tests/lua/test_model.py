@@ -99,7 +99,7 @@ class Life(RuleBasedStateMachine):
         """The hash alone is lost; a sale of the same name begins with nothing, and what is left of the old one gives no unit back."""
         self.client.delete(self.sale.keys.sale, self.sale.shard.outbox)
         self.leftovers = set(self.sale.deadlines())
-        self.model = ModelSale()
+        self.model = ModelSale(strays=self.model.strays)
         self.define(total, {})
 
     @invariant()

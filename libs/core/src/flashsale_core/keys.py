@@ -28,6 +28,8 @@ class ShardKeys:
     """What any gateway publishes."""
     direct: str
     """What the gateway that made it publishes, from the script's answer."""
+    strays: str
+    """Payments for orders that nobody knew."""
     sales: str
 
 
@@ -50,7 +52,13 @@ def sale_keys(sale_id: str, shards: int = SHARDS_DEFAULT) -> SaleKeys:
 @lru_cache(maxsize=4096)
 def shard_keys(shard: int) -> ShardKeys:
     prefix = f"fs:{{{shard}}}"
-    return ShardKeys(deadlines=f"{prefix}:deadlines", outbox=f"{prefix}:outbox", direct=f"{prefix}:direct", sales=f"{prefix}:sales")
+    return ShardKeys(
+        deadlines=f"{prefix}:deadlines",
+        outbox=f"{prefix}:outbox",
+        direct=f"{prefix}:direct",
+        strays=f"{prefix}:strays",
+        sales=f"{prefix}:sales",
+    )
 
 
 def deadline_member(sale_id: str, order_id: str) -> str:

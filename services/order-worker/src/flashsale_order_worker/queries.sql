@@ -75,6 +75,16 @@ on conflict (payment_id, sale_id, order_id) do update set
 where (excluded.result <> 'failed', excluded.result = 'paid', p.at) > (p.result <> 'failed', p.result = 'paid', excluded.at);
 
 -- name: write_refunds
+-- Not of a payment that bought its order: after the sale is removed, a repeat of its webhook is for an order nobody knows.
 insert into refunds (payment_id, sale_id, order_id, epoch, reason, amount_minor, currency, created_at)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::timestamptz[])
+select r.* from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::timestamptz[])
+    as r (payment_id, sale_id, order_id, epoch, reason, amount_minor, currency, at)
+where not exists (select 1 from payments p where (p.payment_id, p.sale_id, p.order_id) = (r.payment_id, r.sale_id, r.order_id)
+                     and p.result = 'paid')
 on conflict (payment_id, sale_id, order_id) do nothing;
+
+-- name: void_refunds
+-- The same when the repeat was heard first: a refund that is not under way yet is none.
+delete from refunds r using unnest($1::text[], $2::text[], $3::text[]) as paid (payment_id, sale_id, order_id)
+where (r.payment_id, r.sale_id, r.order_id) = (paid.payment_id, paid.sale_id, paid.order_id)
+  and r.state = 'due' and r.reason = 'unknown_order';

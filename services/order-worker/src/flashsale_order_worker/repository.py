@@ -174,6 +174,7 @@ def _statements(rows: Rows, new: Mapping[OrderKey, OrderRow]) -> Iterable[tuple[
          p.line.currency, _at(p.at_ms))
         for key, p in sorted(rows.payments.items(), key=_by_key)
     ]  # fmt: skip
+    yield "void_refunds", [tuple(key) for key, p in sorted(rows.payments.items(), key=_by_key) if p.line.result == "paid"]
     yield (
         "write_refunds",
         [
