@@ -16,7 +16,7 @@ ARGV:
                 late_payment (refund, reacquire), state (open, paused); what is left out stays as it is, or takes its default in a new sale
   3 clock_ms    empty for Redis TIME
 Returns: cmsgpack {now_ms, status, sale}; sale is the flat field/value list of the hash after the call, empty when there is no such sale
-  status: created changed unchanged not_owner stale_generation below_committed closed total_missing
+  status: created changed unchanged not_owner stale_generation below_committed closed total_missing ends_before_start
 ]]
 -- @include lib/clock.lua
 -- @include lib/stock.lua
@@ -45,10 +45,21 @@ local function announce(status)
   return answer(status)
 end
 
+-- One of the two may come without the other: each call is sound by itself, and the second of them crosses what the first left.
+local function crossed(starts_ms, ends_ms)
+  if not (wanted.starts_ms or wanted.ends_ms) then
+    return false
+  end
+  local starts, ends = wanted.starts_ms or tonumber(starts_ms), wanted.ends_ms or tonumber(ends_ms)
+  return ends ~= 0 and ends <= starts
+end
+
 local stock = load_stock(sale_key)
 if not stock then
   if not wanted.total then
     return answer('total_missing')
+  elseif crossed(DEFAULTS.starts_ms, DEFAULTS.ends_ms) then
+    return answer('ends_before_start')
   end
   local args = {
     'owner', wanted.owner, 'generation', math.max(wanted.generation, 1), 'epoch', now,
@@ -65,7 +76,7 @@ if not stock then
   return announce('created')
 end
 
-local f = redis.call('HMGET', sale_key, 'owner', 'generation', 'state', 'base')
+local f = redis.call('HMGET', sale_key, 'owner', 'generation', 'state', 'base', 'starts_ms', 'ends_ms')
 local owner, generation, state = f[1], tonumber(f[2]), f[3]
 local released = owner == ''
 -- A new owner counts its generations from 1, the ledger wants them to rise: they are stored on top of what the owner before it reached.
@@ -77,6 +88,8 @@ elseif next_generation ~= 0 and next_generation < generation then
   return answer('stale_generation')
 elseif state == 'closed' then
   return answer('closed')
+elseif crossed(f[5], f[6]) then
+  return answer('ends_before_start')
 end
 
 local args = {}

@@ -203,6 +203,32 @@ def test_wrong_field_of_a_sale_is_named_and_changes_nothing(client: Client, unto
     assert (answer.status, answer.body["field"].split(".")[0]) == (400, field)
 
 
+@pytest.mark.parametrize(
+    ("field", "moment"),
+    [
+        ("startsAt", "0001-01-01T00:00:00+14:00"), ("endsAt", "9999-12-31T23:59:59-14:00"), ("endsAt", "9999-12-31T23:59:59Z"),
+        ("endsAt", "1970-01-01T00:00:00Z"), ("endsAt", "1969-12-31T23:59:59Z"), ("startsAt", "3000-01-01T00:00:00Z"),
+    ],
+)  # fmt: skip
+def test_extreme_time_is_refused_and_makes_no_sale(client: Client, untouched: str, field: str, moment: str) -> None:
+    new = f"{untouched}-new"
+    for sale in (untouched, new):
+        answer = client.admin({"productId": sale, "stock": 5, field: moment})
+        assert (answer.status, answer.body["field"]) == (400, field)
+    assert (client.get(f"/sales/{new}").status, client.get("/sales?limit=1000").status) == (404, 200)
+
+
+def test_times_set_one_by_one_do_not_cross(client: Client) -> None:
+    sale = client.new_sale(5, startsAt="2030-01-02T00:00:00Z")
+    early = client.admin({"productId": sale, "stock": 5, "endsAt": "2030-01-01T00:00:00Z"})
+    assert (early.status, early.body["field"], early.body["detail"]) == (400, "endsAt", "Must be after startsAt, 2030-01-02T00:00:00.000Z")
+    assert client.admin({"productId": sale, "stock": 5, "endsAt": "2999-12-31T23:59:59Z"}).status == 200
+    late = client.admin({"productId": sale, "stock": 5, "startsAt": "2999-12-31T23:59:59Z"})
+    assert (late.status, late.body["field"], late.body["detail"]) == (400, "startsAt", "Must be before endsAt, 2999-12-31T23:59:59.000Z")
+    shown = client.get(f"/sales/{sale}").body
+    assert (shown["startsAt"], shown["endsAt"]) == ("2030-01-02T00:00:00.000Z", "2999-12-31T23:59:59.000Z")
+
+
 def test_sale_changes_without_touching_holds(client: Client, document: Any, sale: str) -> None:
     client.order(sale, "ann", 3)
     grown = client.admin({"productId": sale, "stock": 20})

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from flashsale_core import times
 from flashsale_core.messages import SaleDefined, SaleRetired, decode
 from tests.lua.servers import Sale
 
@@ -52,6 +53,30 @@ def test_fields_left_out_stay_and_generation_counts_changes(sale: Sale) -> None:
     before = sale.snapshot()
     status, fields = sale.define(total=10, hold_seconds=60)
     assert (status, fields["generation"], sale.snapshot()) == ("unchanged", "2", before)
+
+
+def test_end_never_comes_before_the_start_whichever_is_set_last(sale: Sale) -> None:
+    assert sale.define(total=10, starts_ms=20, ends_ms=20) == ("ends_before_start", {})
+    assert sale.define(total=10, starts_ms=20)[0] == "created"
+    before = sale.snapshot()
+    assert [sale.define(total=11, ends_ms=ends)[0] for ends in (10, 20)] == ["ends_before_start"] * 2
+    assert sale.snapshot() == before
+    assert sale.define(ends_ms=30)[0] == "changed"
+    assert sale.define(starts_ms=30)[0] == "ends_before_start"
+    assert [sale.define(**changes)[0] for changes in ({"starts_ms": 29}, {"ends_ms": 0}, {"starts_ms": 40})] == ["changed"] * 3
+
+
+def test_sale_whose_times_crossed_already_can_still_be_changed(sale: Sale) -> None:
+    sale.define(total=10, starts_ms=20)
+    sale.redis.hset(sale.keys.sale, "ends_ms", 10)
+    assert (sale.define(total=11)[0], sale.define(starts_ms=5)[0]) == ("changed", "changed")
+
+
+def test_last_time_of_all_is_told_as_a_whole_number_and_found_unchanged(sale: Sale) -> None:
+    sale.define(total=10, ends_ms=times.END_MS - 1)
+    told = decode(sale.outbox()[-1][1])
+    assert isinstance(told, SaleDefined)
+    assert (told.ends_ms, sale.define(ends_ms=times.END_MS - 1)[0]) == (times.END_MS - 1, "unchanged")
 
 
 def test_owner_and_generation_fence(sale: Sale) -> None:

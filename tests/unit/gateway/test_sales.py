@@ -8,6 +8,11 @@ from flashsale_gateway.requests import read_stock
 from flashsale_gateway.sales import to_definition, to_json
 
 WINDOWS = (5, 300)
+STORED = {
+    "total": "10", "available": "7", "reserved": "2", "sold": "1", "state": "open", "starts_ms": "1767225600000", "ends_ms": "0",
+    "max_per_user": "2", "hold_seconds": "300", "rate_requests": "0", "rate_seconds": "1", "late_payment": "refund",
+    "owner": "admin", "generation": "3", "epoch": "1",
+}  # fmt: skip
 
 
 def definition(**fields: Any) -> dict[str, Any]:
@@ -52,13 +57,31 @@ def test_contradiction_names_the_field(field: str, fields: dict[str, Any]) -> No
     assert (caught.value.code, caught.value.document["field"]) == ("bad_request", field)
 
 
+@pytest.mark.parametrize("field", ["startsAt", "endsAt"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "1970-01-01T00:00:00Z", "1970-01-02T00:00:00+00:01",
+        "3000-01-01T00:00:00Z", "2999-12-31T23:59:59.999999Z", "5138-11-16T09:46:40Z", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00",
+    ],
+)  # fmt: skip
+def test_time_that_not_all_can_say_is_refused(field: str, moment: str) -> None:
+    with pytest.raises(Problem) as caught:
+        definition(**{field: moment})
+    assert caught.value.document["field"] == field
+    assert caught.value.document["detail"] == "Must be from 1970-01-02 to 2999-12-31, UTC"
+
+
+def test_first_and_last_time_are_taken_and_shown() -> None:
+    times = {"startsAt": "1970-01-02T00:00:00.000Z", "endsAt": "2999-12-31T23:59:59.999Z"}
+    defined = definition(**times)
+    assert (defined["starts_ms"], defined["ends_ms"]) == (86_400_000, 32_503_679_999_999)
+    shown = to_json("iphone", STORED | {name: str(defined[name]) for name in ("starts_ms", "ends_ms")})
+    assert {name: shown[name] for name in times} == times
+
+
 def test_stored_sale_is_shown_with_its_limits() -> None:
-    fields = {
-        "total": "10", "available": "7", "reserved": "2", "sold": "1", "state": "open", "starts_ms": "1767225600000", "ends_ms": "0",
-        "max_per_user": "2", "hold_seconds": "300", "rate_requests": "0", "rate_seconds": "1", "late_payment": "refund",
-        "owner": "admin", "generation": "3", "epoch": "1",
-    }  # fmt: skip
-    assert to_json("iphone", fields) == {
+    assert to_json("iphone", STORED) == {
         "productId": "iphone", "stock": 10, "available": 7, "reserved": 2, "sold": 1, "state": "open",
         "startsAt": "2026-01-01T00:00:00.000Z", "endsAt": None, "maxPerUser": 2, "paymentWindowSeconds": 300, "rateLimit": None,
         "latePayment": "refund", "owner": "admin", "generation": 3,

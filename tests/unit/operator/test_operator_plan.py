@@ -55,6 +55,23 @@ def test_a_sale_as_the_resource_says_is_left_alone() -> None:
     assert plan(replace(RESOURCE, epoch=7), SALE, WINDOWS) == Keep()
 
 
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"startsAt": "0001-01-01T00:00:00+14:00"}, "startsAt must be from 1970-01-02 to 2999-12-31"),
+        ({"endsAt": "1970-01-01T00:00:00Z"}, "endsAt must be from 1970-01-02"),
+        ({"endsAt": "9999-12-31T23:59:59-14:00"}, "endsAt must be from 1970-01-02"),
+        ({"startsAt": "2030-01-02T00:00:00Z", "endsAt": "2030-01-02T00:00:00Z"}, "endsAt must be after startsAt"),
+    ],
+)
+def test_times_that_cannot_be_are_a_person_s_matter(spec: dict[str, Any], words: str) -> None:
+    for sale in ({}, SALE):
+        step = plan(read_resource(body(**spec)), sale, WINDOWS)
+        assert trouble(step) is Trouble.TIMES_IMPOSSIBLE
+        assert isinstance(step, Stall)
+        assert step.message.startswith(words)
+
+
 def test_a_sale_that_never_was_is_created() -> None:
     assert plan(RESOURCE, {}, WINDOWS) == Define("the sale does not exist yet")
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from flashsale_core import ids
+from flashsale_core import ids, times
 from flashsale_gateway.problems import Problem
 
 STOCK_MAX = 1_000_000_000
@@ -21,6 +21,8 @@ RequestId = Annotated[str, Meta(pattern=ids.REQUEST_ID_PATTERN, max_length=128)]
 OrderRefText = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[!-~]+(?![\s\S])")]
 PaymentId = Annotated[str, Meta(pattern=ids.PAYMENT_ID_PATTERN, max_length=128)]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset")]
+SaleTime = Annotated[datetime, Meta(tz=True, description=f"RFC 3339 with an offset, {times.IN_WORDS}")]
+"""A schema cannot bound a time: `sales.to_definition` does."""
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
@@ -44,8 +46,8 @@ class StockRequest(Body, frozen=True):
 
     productId: ProductId
     stock: Annotated[int, Meta(ge=0, le=STOCK_MAX)]
-    startsAt: Moment | msgspec.UnsetType | None = msgspec.UNSET
-    endsAt: Moment | msgspec.UnsetType | None = msgspec.UNSET
+    startsAt: SaleTime | msgspec.UnsetType | None = msgspec.UNSET
+    endsAt: SaleTime | msgspec.UnsetType | None = msgspec.UNSET
     maxPerUser: Annotated[int, Meta(ge=1, le=1000000)] | msgspec.UnsetType | None = msgspec.UNSET
     paymentWindowSeconds: Annotated[int, Meta(ge=1, le=86_400)] | msgspec.UnsetType = msgspec.UNSET
     rateLimit: RateLimit | msgspec.UnsetType | None = msgspec.UNSET

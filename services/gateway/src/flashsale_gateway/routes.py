@@ -113,6 +113,8 @@ async def set_stock(request: Request) -> Response:
         case "below_committed":
             committed = int(defined.sale["reserved"]) + int(defined.sale["sold"])
             raise Problem("below_committed", f"{committed} units are reserved or sold; stock cannot be less", field="stock")
+        case "ends_before_start":
+            raise sales.crossed_times(stock, defined.sale)
         case "not_owner":
             raise Problem("not_owner", f"The sale belongs to {defined.sale['owner']}; change it there")
         case _:

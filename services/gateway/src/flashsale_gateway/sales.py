@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from flashsale_core import times
 from flashsale_gateway.moments import rfc3339, to_ms
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.requests import StockRequest
@@ -50,6 +51,13 @@ def to_definition(request: StockRequest, windows: Sequence[int]) -> dict[str, An
     return wanted
 
 
+def crossed_times(request: StockRequest, sale: Mapping[str, str]) -> Problem:
+    """`request` sets one of its two times and meets the other in `sale`."""
+    if isinstance(request.endsAt, datetime):
+        return Problem("bad_request", f"Must be after startsAt, {rfc3339(int(sale['starts_ms']))}", field="endsAt")
+    return Problem("bad_request", f"Must be before endsAt, {rfc3339(int(sale['ends_ms']))}", field="startsAt")
+
+
 def _put(wanted: dict[str, Any], name: str, value: Any, convert: Any) -> None:
     if value is not msgspec.UNSET:
         wanted[name] = 0 if value is None else convert(value)
@@ -60,5 +68,12 @@ def _check(request: StockRequest, windows: Sequence[int]) -> None:
     if window is not msgspec.UNSET and window not in windows:
         raise Problem("bad_request", f"Must be one of {', '.join(map(str, windows))}", field="paymentWindowSeconds")
     starts, ends = request.startsAt, request.endsAt
+    _require_sale_time("startsAt", starts)
+    _require_sale_time("endsAt", ends)
     if isinstance(starts, datetime) and isinstance(ends, datetime) and ends <= starts:
         raise Problem("bad_request", "Must be after startsAt", field="endsAt")
+
+
+def _require_sale_time(field: str, moment: datetime | msgspec.UnsetType | None) -> None:
+    if isinstance(moment, datetime) and not times.is_sale_time(to_ms(moment)):
+        raise Problem("bad_request", f"Must be {times.IN_WORDS}", field=field)

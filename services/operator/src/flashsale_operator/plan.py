@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from flashsale_core.times import IN_WORDS, is_sale_time
 from flashsale_operator.resource import Resource
 
 COUNTERS = ("total", "available", "reserved", "sold")
@@ -22,6 +23,7 @@ class Trouble(StrEnum):
     BELOW_COMMITTED = "BelowCommitted"
     CLOSED = "Closed"
     WINDOW_NOT_INSTALLED = "WindowNotInstalled"
+    TIMES_IMPOSSIBLE = "TimesImpossible"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,9 @@ def plan(resource: Resource, sale: Mapping[str, str], windows: Sequence[int]) ->
             f"paymentWindowSeconds {hold_seconds} is not installed; use one of {', '.join(map(str, windows))}, "
             "or add it to the chart's paymentWindows",
         )
+    impossible = _impossible_times(int(resource.definition["starts_ms"]), int(resource.definition["ends_ms"]))
+    if impossible:
+        return Stall(Trouble.TIMES_IMPOSSIBLE, impossible)
     if not sale:
         return _lost(resource) if resource.epoch else Define("the sale does not exist yet")
     if sale.get("owner", "") not in ("", resource.owner):
@@ -72,6 +77,14 @@ def plan(resource: Resource, sale: Mapping[str, str], windows: Sequence[int]) ->
     if sale["state"] == "closed":
         return Stall(Trouble.CLOSED, "the sale was closed in Redis and cannot be opened again; delete this resource and create it anew")
     return _difference(resource, sale)
+
+
+def _impossible_times(starts_ms: int, ends_ms: int) -> str | None:
+    """What is wrong with them. The schema refuses such times; it may be older than we are."""
+    for field, ms in (("startsAt", starts_ms), ("endsAt", ends_ms)):
+        if ms and not is_sale_time(ms):
+            return f"{field} must be {IN_WORDS}; correct it"
+    return "endsAt must be after startsAt; correct one of them" if ends_ms and ends_ms <= starts_ms else None
 
 
 def _difference(resource: Resource, sale: Mapping[str, str]) -> Step:

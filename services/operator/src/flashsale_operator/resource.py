@@ -65,4 +65,5 @@ def _definition(spec: Mapping[str, Any]) -> dict[str, int | str]:
 
 
 def _ms(moment: str | None) -> int:
-    return round(datetime.fromisoformat(moment).timestamp() * 1000) if moment else 0
+    """0 is none; the moment 0 itself is a time, and in no sale's range."""
+    return round(datetime.fromisoformat(moment).timestamp() * 1000) or 1 if moment else 0
