@@ -12,9 +12,10 @@ from flashsale_core.settings import Environment
 from flashsale_operator.memory import Memory
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.resource import DeletionPolicy, Resource, read_resource
-from flashsale_operator.sales import Sales, open_redis
+from flashsale_operator.sales import Sales
 from flashsale_operator.settings import read_settings
 from flashsale_operator.sweep import Sweep
+from flashsale_redis import open_redis
 
 WINDOWS = (60, 300)
 
@@ -35,7 +36,7 @@ class Cluster:
 
     def __init__(self, infra: Mapping[str, str]) -> None:
         self.scripts = read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
-        self.redis: Any = open_redis(infra["REDIS_URL"], 3)
+        self.redis: Any = open_redis(infra["REDIS_URL"], 3, 16)
         self.reconciler = Reconciler(Sales(self.redis, self.scripts, 16, 3), WINDOWS)
         self.settings = read_settings(Environment(infra))
 
@@ -121,7 +122,7 @@ def test_drain_waits_for_holds_and_retain_lets_go(infra: Mapping[str, str]) -> N
 
 def test_while_redis_is_away_it_is_said(infra: Mapping[str, str]) -> None:
     async def run() -> None:
-        redis = open_redis("redis://127.0.0.1:1/0", 1)
+        redis = open_redis("redis://127.0.0.1:1/0", 1, 16)
         reconciler = Reconciler(Sales(redis, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 16, 1), WINDOWS)
         assert ready(await reconciler.reconcile(resource(), {})) == ("False", "RedisUnavailable")
         waiting = await reconciler.retire(resource(), {})

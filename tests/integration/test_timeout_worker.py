@@ -19,7 +19,8 @@ from flashsale_core.scripts import Scripts, call, pack, read_scripts
 from flashsale_core.settings import Environment
 from flashsale_core.tasks import end
 from flashsale_core.tracing import Tracing
-from flashsale_timeout_worker.expiry import Expiry, open_redis
+from flashsale_redis import open_redis
+from flashsale_timeout_worker.expiry import Expiry
 from flashsale_timeout_worker.handlers import OverdueWaits
 from flashsale_timeout_worker.settings import Settings, read_settings
 from flashsale_timeout_worker.sweeper import Sweeper
@@ -83,7 +84,7 @@ class Shop:
 @asynccontextmanager
 async def open_shop(infra: Mapping[str, str]) -> AsyncIterator[Shop]:
     settings = replace(read_settings(Environment(infra)), sweep_interval_ms=20, sweep_grace_ms=0, retry_seconds=0.05)
-    redis = open_redis(settings.redis_url, timeout_seconds=3)
+    redis = open_redis(settings.redis_url, 3, 16)
     scripts = read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
     try:
         await redis.flushall()

@@ -10,7 +10,7 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 
 from flashsale_core.errors import FlashsaleError, Rejected, Retryable
 from flashsale_core.scripts import pack, read_scripts
-from flashsale_timeout_worker.expiry import Expired, Expiry, by_sale, open_redis
+from flashsale_timeout_worker.expiry import Expired, Expiry, by_sale
 
 SCRIPTS = read_scripts(Path(__file__).parents[3] / "lua")
 
@@ -64,11 +64,3 @@ def test_an_error_of_the_sale_is_told_from_one_of_the_server(error: Exception, e
 
 def test_members_are_grouped_by_sale() -> None:
     assert by_sale(["shoe|o1", "hat|o2", "shoe|o3"]) == {"shoe": ["o1", "o3"], "hat": ["o2"]}
-
-
-def test_the_client_repeats_nothing_by_itself() -> None:
-    async def retries() -> int:
-        connection: Any = open_redis("redis://nowhere/", timeout_seconds=1).connection_pool.connection_kwargs
-        return int(connection["retry"].get_retries())
-
-    assert asyncio.run(retries()) == 0

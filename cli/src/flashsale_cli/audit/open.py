@@ -1,7 +1,6 @@
 """Opens Redis and Postgres for an audit, and closes them again."""
 
 import asyncpg
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from flashsale_cli.audit.read_ledger import SESSION, LedgerReader
@@ -9,8 +8,10 @@ from flashsale_cli.audit.read_redis import RedisReader
 from flashsale_cli.audit.run import Options, Report, audit_settled
 from flashsale_cli.environment import Surroundings
 from flashsale_core.errors import Retryable
+from flashsale_redis import open_redis
 
 TIMEOUT_SECONDS = 60.0
+CONNECTIONS_MAX = 4
 
 
 async def audit_stores(here: Surroundings, options: Options, wait_seconds: float = 0.0) -> Report:
@@ -23,7 +24,7 @@ async def audit_stores(here: Surroundings, options: Options, wait_seconds: float
     try:
         # An audit reads only; the database holds us to it.
         await database.execute(SESSION)
-        async with Redis.from_url(redis_url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=10) as redis:
+        async with open_redis(redis_url, TIMEOUT_SECONDS, CONNECTIONS_MAX) as redis:
             return await audit_settled(RedisReader(redis, shards), LedgerReader(database), options, wait_seconds)
     except RedisError as error:
         raise Retryable(f"REDIS_URL: Redis does not answer: {error}") from error

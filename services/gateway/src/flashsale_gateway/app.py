@@ -32,8 +32,11 @@ from flashsale_gateway.readiness import Readiness
 from flashsale_gateway.routes import ROUTES, Services
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.spans import around
-from flashsale_gateway.store import Store, open_redis
+from flashsale_gateway.store import Store
+from flashsale_redis import open_redis
 
+# Besides one for each blocking read, of which there are as many as shards on a cluster.
+RELAY_CONNECTIONS = 3
 log = logging.getLogger(__name__)
 
 
@@ -98,7 +101,8 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, Or
 
 @asynccontextmanager
 async def _relaying(settings: Settings, publisher: Publisher) -> AsyncIterator[None]:
-    redis = open_redis(settings.redis_url, settings.redis_timeout_seconds + settings.relay_block_ms / 1000, 4)
+    timeout_seconds = settings.redis_timeout_seconds + settings.relay_block_ms / 1000
+    redis = open_redis(settings.redis_url, timeout_seconds, settings.shards + RELAY_CONNECTIONS)
     worker = relay.Relay(redis, settings, _instance(), publisher)
     task = asyncio.create_task(worker.run())
     try:

@@ -8,7 +8,8 @@ until it is old, and is then moved to the shared outbox.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
+from itertools import chain
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -18,6 +19,7 @@ from flashsale_core.scripts import Scripts, call
 from flashsale_gateway import metrics
 from flashsale_gateway.publisher import Entry, Publisher
 from flashsale_gateway.settings import Settings
+from flashsale_redis import one_slot_groups
 
 FAILED_MAX = 1000
 """Entries whose publish failed that are kept in memory for another try; beyond, they wait in the stream."""
@@ -116,15 +118,21 @@ class Handoff:
 
     async def _forget(self) -> None:
         entries = list(self._confirmed)
-        if not entries:
-            return
-        try:
-            await forget(self._redis, entries)
-        except (RedisError, OSError, TimeoutError):
-            # They stay in line; should they be moved meanwhile, they are published twice.
-            return
+        groups = one_slot_groups(self._redis, dict.fromkeys(entry.stream for entry in entries))
+        kept = await asyncio.gather(*[self._forget_in(set(streams), entries) for streams in groups if streams])
         for _ in entries:
             self._confirmed.popleft()
+        # Those whose Redis did not answer come first again; should they be moved meanwhile, they are published twice.
+        self._confirmed.extendleft(chain.from_iterable(kept))
+
+    async def _forget_in(self, streams: Container[str], entries: Sequence[Entry]) -> list[Entry]:
+        """Returns those that could not be deleted from `streams`."""
+        there = [entry for entry in entries if entry.stream in streams]
+        try:
+            await forget(self._redis, there)
+        except (RedisError, OSError, TimeoutError):
+            return there
+        return []
 
 
 def in_messages(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:

@@ -1,6 +1,7 @@
 """Whether this gateway may take orders: Redis answers, knows the scripts, and will not forget or evict what it acknowledged."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -8,6 +9,7 @@ from redis.exceptions import RedisError
 from flashsale_core.scripts import Scripts, load_scripts, scripts_loaded
 from flashsale_gateway import metrics
 from flashsale_gateway.problems import Problem
+from flashsale_redis import infos
 
 
 class Readiness:
@@ -28,22 +30,30 @@ class Readiness:
     async def _check(self) -> None:
         if not await scripts_loaded(self._redis, self._scripts):
             await load_scripts(self._redis, self._scripts)
-        info = await self._redis.info("everything")
-        forgets = durability_fault(info)
+        servers = await infos(self._redis)
+        forgets = _first_fault(servers, durability_fault)
         metrics.REDIS_DURABLE.set(forgets is None)
-        fault = version_fault(info) or (forgets if self._require_durable else None)
+        fault = _first_fault(servers, version_fault) or (forgets if self._require_durable else None)
         if fault is not None:
             raise Problem("not_ready", fault)
 
 
-def version_fault(info: dict[str, object]) -> str | None:
+def _first_fault(servers: Mapping[str, Mapping[str, object]], judge: Callable[[Mapping[str, object]], str | None]) -> str | None:
+    """Of the masters that answer. One that is away keeps its own sales from selling, and the others' not."""
+    for address, info in servers.items():
+        if (fault := judge(info)) is not None:
+            return f"{address}: {fault}" if address else fault
+    return None
+
+
+def version_fault(info: Mapping[str, object]) -> str | None:
     """None when the scripts can run on this server: Redis >= 7.0, or Valkey, which tells of a Redis version too."""
     version = str(info.get("redis_version", ""))
     major = version.split(".")[0]
     return f"Redis {version} is too old; use Redis >= 7.0 or Valkey >= 8" if major.isdigit() and int(major) < 7 else None
 
 
-def durability_fault(info: dict[str, object]) -> str | None:
+def durability_fault(info: Mapping[str, object]) -> str | None:
     """What in Redis' INFO breaks the promise that an acknowledged order is never forgotten; None when nothing does."""
     if not info.get("aof_enabled"):
         return "Redis keeps no append-only file; set `appendonly yes` and `appendfsync always`"

@@ -8,8 +8,9 @@ It also keeps the connection to the broker, for `handoff.py` too, and watches th
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from time import perf_counter
 from typing import Any
@@ -22,11 +23,13 @@ from redis.exceptions import RedisError, ResponseError
 
 from flashsale_core import topology
 from flashsale_core.keys import shard_keys
+from flashsale_core.tasks import end
 from flashsale_gateway import metrics
 from flashsale_gateway.handoff import Handoff, forget
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.publisher import Entry, Publisher
 from flashsale_gateway.settings import Settings
+from flashsale_redis import one_slot_groups
 
 GROUP = "relay"
 READ_COUNT = 64
@@ -36,6 +39,14 @@ LAG_EVERY_SECONDS = 1.0
 CONSUMER_IDLE_MS_MAX = 3_600_000
 PROBE_LIFE = timedelta(milliseconds=1)
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in one stream, and how old the oldest of it is."""
+
+    entries: int
+    age_ms: int
 
 
 class Lag:
@@ -59,6 +70,7 @@ class Relay:
         self._consumer = consumer
         self._publisher = publisher
         self._streams = [shard_keys(shard).outbox for shard in range(settings.shards)]
+        self._groups = one_slot_groups(redis, self._streams)
         self._stopping = False
 
     async def run(self) -> None:
@@ -98,50 +110,70 @@ class Relay:
         exchange = await channel.get_exchange(topology.EVENTS_EXCHANGE, ensure=True)
         await _declared(channel, self._settings.payment_windows)
         await _try_unrouted(exchange, self._settings.relay_publish_timeout_seconds)
-        await self._create_groups()
-        self._publisher.open(channel, exchange)
+        if len(self._groups) == 1:
+            await self._create_groups(self._streams)
+            self._publisher.open(channel, exchange)
+            await self._pump_streams(channel, self._streams)
+        else:
+            self._publisher.open(channel, exchange)
+            await _side_by_side([self._pump_apart(channel, streams) for streams in self._groups])
+
+    async def _pump_apart(self, channel: AbstractChannel, streams: Sequence[str]) -> None:
+        """As `_pump_streams`, over what fails at this master of a cluster alone: what the others hold goes on."""
+        failures = 0
+        while not self._stopping:
+            try:
+                await self._create_groups(streams)
+                failures = 0
+                await self._pump_streams(channel, streams)
+            except RedisError as error:
+                log.warning("relay.interrupted", extra={"streams": len(streams), "reason": type(error).__name__, "error": str(error)})
+                _refuse_closed(channel)
+                await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
+                failures += 1
+
+    async def _pump_streams(self, channel: AbstractChannel, streams: Sequence[str]) -> None:
         # What this consumer read before it lost the broker comes first.
-        await self._publish_all(await self._read("0"))
+        await self._publish_all(await self._read(streams, "0"))
         claim_at = 0.0
         while not self._stopping:
             if perf_counter() >= claim_at:
-                await self._publish_all(await self._claim())
+                await self._publish_all(await self._claim(streams))
                 claim_at = perf_counter() + CLAIM_EVERY_SECONDS
-            entries = await self._read(">")
+            entries = await self._read(streams, ">")
             await self._publish_all(entries)
             if entries:
                 # Reading and forgetting are writes to Redis, and each is an fsync that orders wait for too: fewer, larger rounds.
                 await asyncio.sleep(self._settings.relay_linger_ms / 1000)
-            if channel.is_closed:
-                raise ConnectionError("the broker closed the channel")
+            _refuse_closed(channel)
 
-    async def _create_groups(self) -> None:
-        for stream in self._streams:
+    async def _create_groups(self, streams: Sequence[str]) -> None:
+        for stream in streams:
             try:
                 await self._redis.xgroup_create(stream, GROUP, id="0", mkstream=True)
             except ResponseError as error:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
 
-    async def _read(self, start: str) -> list[Entry]:
+    async def _read(self, streams: Sequence[str], start: str) -> list[Entry]:
         block = self._settings.relay_block_ms if start == ">" else None
-        found = await self._redis.xreadgroup(GROUP, self._consumer, dict.fromkeys(self._streams, start), count=READ_COUNT, block=block)
+        found = await self._redis.xreadgroup(GROUP, self._consumer, dict.fromkeys(streams, start), count=READ_COUNT, block=block)
         return [entry for stream, entries in _pairs(found) for entry in _entries(_text(stream), entries)]
 
-    async def _claim(self) -> list[Entry]:
+    async def _claim(self, streams: Sequence[str]) -> list[Entry]:
         claimed: list[Entry] = []
-        for stream in self._streams:
+        for stream in streams:
             answer = await self._redis.xautoclaim(stream, GROUP, self._consumer, self._settings.relay_claim_idle_ms, count=READ_COUNT)
             claimed += _entries(stream, answer[1])
         metrics.CLAIMED.inc(len(claimed))
-        await self._forget_dead_consumers()
+        await self._forget_dead_consumers(streams[0])
         return claimed
 
-    async def _forget_dead_consumers(self) -> None:
+    async def _forget_dead_consumers(self, stream: str) -> None:
         """Gateways come and go under new names; one that holds nothing and has not asked for an hour is gone."""
-        for consumer in await self._redis.xinfo_consumers(self._streams[0], GROUP):
+        for consumer in await self._redis.xinfo_consumers(stream, GROUP):
             if consumer["idle"] > CONSUMER_IDLE_MS_MAX and consumer["pending"] == 0:
-                await self._redis.xgroup_delconsumer(self._streams[0], GROUP, consumer["name"])
+                await self._redis.xgroup_delconsumer(stream, GROUP, consumer["name"])
 
     async def _publish_all(self, entries: Sequence[Entry]) -> None:
         """Publish, then forget what the broker confirmed. Raises the first failure, after the confirmed ones are forgotten."""
@@ -158,37 +190,44 @@ class Relay:
 async def watch(redis: Redis, handoff: Handoff, settings: Settings, lag: Lag) -> None:
     """Measure the lag for ever, and rescue what lies too long in a direct outbox.
 
-    While Redis does not answer, the last value stands: orders fail on their own then.
+    While a Redis does not answer, its last values stand: its orders fail on their own then.
     """
     shards = [shard_keys(shard) for shard in range(settings.shards)]
+    groups = one_slot_groups(redis, [stream for shard in shards for stream in (shard.outbox, shard.direct)])
+    seen: dict[str, Backlog] = {}
     while True:
-        with suppress(RedisError, OSError, TimeoutError):
-            ages = await _ages_ms(redis, [stream for shard in shards for stream in (shard.outbox, shard.direct)])
-            lag.ms = max(0, *ages.values()) if ages else 0
-            metrics.OUTBOX_LAG_SECONDS.set(lag.ms / 1000)
-            for number, shard in enumerate(shards):
-                if ages.get(shard.direct, 0) > settings.relay_claim_idle_ms:
+        for found in await asyncio.gather(*[_backlogs(redis, group) for group in groups]):
+            seen |= found
+        lag.ms = max((backlog.age_ms for backlog in seen.values()), default=0)
+        metrics.OUTBOX_LAG_SECONDS.set(lag.ms / 1000)
+        metrics.OUTBOX_ENTRIES.set(sum(backlog.entries for backlog in seen.values()))
+        for number, shard in enumerate(shards):
+            if shard.direct in seen and seen[shard.direct].age_ms > settings.relay_claim_idle_ms:
+                with suppress(RedisError, OSError, TimeoutError):
                     await handoff.rescue(number)
         await asyncio.sleep(LAG_EVERY_SECONDS)
 
 
-async def _ages_ms(redis: Redis, streams: Sequence[str]) -> dict[str, int]:
-    """The age of the oldest entry of each stream that has one."""
-    async with redis.pipeline(transaction=False) as pipe:
-        pipe.time()
-        for stream in streams:
-            pipe.xlen(stream)
-        (seconds, micros), *lengths = await pipe.execute()
-    metrics.OUTBOX_ENTRIES.set(sum(lengths))
-    waiting = [stream for stream, length in zip(streams, lengths, strict=True) if length]
-    if not waiting:
+async def _backlogs(redis: Redis, streams: Sequence[str]) -> dict[str, Backlog]:
+    """What each stream holds, by the clock that wrote it; nothing while its server does not answer."""
+    try:
+        async with redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            for stream in streams:
+                pipe.xlen(stream)
+            (seconds, micros), *lengths = await pipe.execute()
+        waiting = [stream for stream, length in zip(streams, lengths, strict=True) if length]
+        async with redis.pipeline(transaction=False) as pipe:
+            for stream in waiting:
+                pipe.xrange(stream, count=1)
+            heads = dict(zip(waiting, await pipe.execute(), strict=True))
+    except (RedisError, OSError, TimeoutError):
         return {}
-    async with redis.pipeline(transaction=False) as pipe:
-        for stream in waiting:
-            pipe.xrange(stream, count=1)
-        heads = await pipe.execute()
     now_ms = seconds * 1000 + micros // 1000
-    return {stream: now_ms - int(_text(head[0][0]).split("-")[0]) for stream, head in zip(waiting, heads, strict=True) if head}
+    return {
+        stream: Backlog(length, max(0, now_ms - _written_ms(heads[stream][0])) if heads.get(stream) else 0)
+        for stream, length in zip(streams, lengths, strict=True)
+    }
 
 
 async def _declared(channel: AbstractChannel, windows: Sequence[int]) -> None:
@@ -209,6 +248,26 @@ async def _try_unrouted(exchange: AbstractExchange, timeout_seconds: float) -> N
         metrics.UNROUTED_KEPT.set(0)
         reason = f"RabbitMQ: the policy `events` (alternate-exchange {topology.UNROUTED_EXCHANGE}) is missing; {topology.CURE}"
         log.error("relay.policy_missing", extra={"reason": reason})
+
+
+async def _side_by_side(pumps: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Until all are done, or one fails: then the others are ended."""
+    tasks = [asyncio.create_task(pump) for pump in pumps]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        await end(*tasks)
+    for task in done:
+        task.result()
+
+
+def _refuse_closed(channel: AbstractChannel) -> None:
+    if channel.is_closed:
+        raise ConnectionError("the broker closed the channel")
+
+
+def _written_ms(entry: Any) -> int:
+    return int(_text(entry[0]).split("-")[0])
 
 
 def _pairs(found: Any) -> Iterable[tuple[Any, Any]]:

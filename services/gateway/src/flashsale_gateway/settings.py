@@ -7,6 +7,7 @@ from flashsale_core import topology
 from flashsale_core.errors import SettingsError
 from flashsale_core.keys import SHARDS_DEFAULT
 from flashsale_core.settings import Environment
+from flashsale_redis import checked_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Settings:
     redis_timeout_seconds: float
     """FLASHSALE_REDIS_TIMEOUT_SECONDS: how long one script call may take before its outcome counts as unknown."""
     redis_connections_max: int
-    """FLASHSALE_REDIS_CONNECTIONS_MAX: connections to Redis besides the relay's one."""
+    """FLASHSALE_REDIS_CONNECTIONS_MAX: connections to Redis, to each master of a cluster, besides the relay's."""
     require_durable_redis: bool
     """FLASHSALE_REQUIRE_DURABLE_REDIS: not ready while Redis has no append-only file or may evict keys."""
     outbox_lag_limit_ms: int
@@ -73,7 +74,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
     return Settings(
         host=env.text("FLASHSALE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
         port=env.integer("FLASHSALE_PORT", 8000, least=1, most=65535),
-        redis_url=env.text("REDIS_URL"),
+        redis_url=checked_url(env.text("REDIS_URL")),
         amqp_url=env.text("AMQP_URL"),
         lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
         shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -39,19 +37,6 @@ class Definition:
 
     status: str
     sale: Mapping[str, str]
-
-
-def open_redis(url: str, timeout_seconds: float, connections_max: int) -> Redis:
-    """A client that never repeats a command by itself: only the caller knows whether that is safe."""
-    pool = BlockingConnectionPool.from_url(
-        url,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        max_connections=connections_max,
-        timeout=timeout_seconds,
-    )
-    return Redis.from_pool(pool)
 
 
 class Store:

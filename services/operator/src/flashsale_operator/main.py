@@ -18,13 +18,15 @@ from flashsale_core.tasks import end
 from flashsale_operator.handlers import BACKOFF_SECONDS, Handlers
 from flashsale_operator.memory import Memory
 from flashsale_operator.reconcile import Reconciler
-from flashsale_operator.sales import Sales, open_redis
+from flashsale_operator.sales import Sales
 from flashsale_operator.settings import Settings, read_settings
 from flashsale_operator.sweep import Sweep
+from flashsale_redis import open_redis
 
 # Written into every resource: changing it would leave finalizers behind that nobody takes away.
 PREFIX = "operator.flashsale.dev"
 FINALIZER = f"{PREFIX}/finalizer"
+REDIS_CONNECTIONS_MAX = 16
 
 
 def main() -> int:
@@ -43,7 +45,7 @@ def main() -> int:
 
 async def run(settings: Settings) -> None:
     """Operate until SIGTERM or SIGINT."""
-    redis = open_redis(settings.redis_url, settings.redis_timeout_seconds)
+    redis = open_redis(settings.redis_url, settings.redis_timeout_seconds, REDIS_CONNECTIONS_MAX)
     sales = Sales(redis, read_scripts(settings.lua_dir), settings.shards, settings.redis_timeout_seconds)
     memory = Memory()
     registry = kopf.OperatorRegistry()

@@ -5,9 +5,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from flashsale_core.errors import Rejected, Retryable
@@ -15,7 +13,6 @@ from flashsale_core.keys import sale_keys, shard_keys, shard_of
 from flashsale_core.scripts import Scripts, call, load_scripts, pack
 from flashsale_operator.resource import Resource
 
-CONNECTIONS_MAX = 16
 # How an error begins that speaks of one sale's data or of the script, not of the server: asking again gives the same answer.
 _OF_THE_SALE = ("INVARIANT", "WRONGTYPE", "user_script")
 
@@ -83,19 +80,6 @@ class Sales:
 
 def _text(fields: Mapping[bytes, bytes]) -> dict[str, str]:
     return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}
-
-
-def open_redis(url: str, timeout_seconds: float) -> Redis:
-    """A client that never repeats a command by itself."""
-    pool = BlockingConnectionPool.from_url(
-        url,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        max_connections=CONNECTIONS_MAX,
-        timeout=timeout_seconds,
-    )
-    return Redis.from_pool(pool)
 
 
 def _words(error: Exception) -> str:

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.keys import sale_keys, shard_keys, shard_of, split_deadline_member
 from flashsale_core.scripts import Scripts, call, load_scripts, pack
+from flashsale_redis import now_ms
 from flashsale_timeout_worker import metrics
 
 CHUNK = 512
@@ -54,9 +53,9 @@ class Expiry:
 
         Raises Retryable.
         """
-        seconds, micros = await self._ask(self._redis.time())
-        latest = seconds * 1000 + micros // 1000 - grace_ms
-        members = await self._ask(self._redis.zrangebyscore(shard_keys(shard).deadlines, "-inf", latest, start=skip, num=limit))
+        deadlines = shard_keys(shard).deadlines
+        latest = await self._ask(now_ms(self._redis, deadlines)) - grace_ms
+        members = await self._ask(self._redis.zrangebyscore(deadlines, "-inf", latest, start=skip, num=limit))
         return by_sale(member.decode() for member in members)
 
     async def ping(self) -> None:
@@ -96,8 +95,3 @@ def measure(expired: Sequence[Expired], source: str) -> None:
     metrics.EXPIRED_UNITS.labels(source).inc(sum(one.quantity for one in expired))
     for one in expired:
         metrics.LATENESS_SECONDS.observe(max(0, one.lateness_ms) / 1000)
-
-
-def open_redis(url: str, timeout_seconds: float) -> Redis:
-    """A client that never repeats a command by itself."""
-    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds)

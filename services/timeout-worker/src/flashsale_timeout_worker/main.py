@@ -15,13 +15,15 @@ from flashsale_core.probes import serve_probes
 from flashsale_core.scripts import read_scripts
 from flashsale_core.tasks import end
 from flashsale_core.tracing import configure_tracing
-from flashsale_timeout_worker.expiry import Expiry, open_redis
+from flashsale_redis import open_redis
+from flashsale_timeout_worker.expiry import Expiry
 from flashsale_timeout_worker.handlers import OverdueWaits
 from flashsale_timeout_worker.settings import Settings, read_settings
 from flashsale_timeout_worker.sweeper import Sweeper
 from flashsale_timeout_worker.waits import Waits
 
 BATCH_BYTES_MAX = 1_000_000
+REDIS_CONNECTIONS_MAX = 16
 
 
 def main() -> int:
@@ -39,7 +41,7 @@ def main() -> int:
 async def run(settings: Settings) -> None:
     """Expire until SIGTERM or SIGINT."""
     tracing = configure_tracing("flashsale-timeout-worker")
-    redis = open_redis(settings.redis_url, settings.redis_timeout_seconds)
+    redis = open_redis(settings.redis_url, settings.redis_timeout_seconds, REDIS_CONNECTIONS_MAX)
     expiry = Expiry(redis, read_scripts(settings.lua_dir), settings.shards, settings.redis_timeout_seconds, settings.retry_seconds)
     waits = Waits(redis, settings)
     consumer = Consumer(_consumer_settings(settings), OverdueWaits(expiry, waits, tracing, settings.amqp_url, settings.redis_url))

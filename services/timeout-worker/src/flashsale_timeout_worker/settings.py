@@ -6,6 +6,7 @@ from pathlib import Path
 from flashsale_core import topology
 from flashsale_core.keys import SHARDS_DEFAULT
 from flashsale_core.settings import Environment
+from flashsale_redis import checked_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
     env = environment or Environment()
     return Settings(
         amqp_url=env.text("AMQP_URL"),
-        redis_url=env.text("REDIS_URL"),
+        redis_url=checked_url(env.text("REDIS_URL")),
         lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
         shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
         payment_windows=env.integers("FLASHSALE_PAYMENT_WINDOWS", topology.WINDOWS_DEFAULT),

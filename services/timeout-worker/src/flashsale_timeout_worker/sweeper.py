@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from time import perf_counter
 
-from flashsale_core.errors import Rejected
+from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.tracing import Tracing
 from flashsale_timeout_worker import metrics
 from flashsale_timeout_worker.expiry import CHUNK, Expiry
@@ -43,10 +43,16 @@ class Sweeper:
                 await asyncio.sleep(self._settings.retry_seconds)
 
     async def sweep(self) -> int:
-        """Expire what is overdue in all shards, page by page; returns how many were found. Raises Retryable."""
-        started, found = perf_counter(), 0
+        """Expire what is overdue in all shards, page by page; returns how many were found. Raises Retryable, after all were tried."""
+        started, found, away = perf_counter(), 0, None
         for shard in range(self._settings.shards):
-            found += await self._sweep_shard(shard)
+            try:
+                found += await self._sweep_shard(shard)
+            except Retryable as error:
+                # On a cluster the next shard may be another master's.
+                self.fault, away = str(error), error
+        if away is not None:
+            raise away
         metrics.OVERDUE_ORDERS.set(found)
         metrics.SWEEP_SECONDS.observe(perf_counter() - started)
         return found

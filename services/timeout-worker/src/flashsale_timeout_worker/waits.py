@@ -22,6 +22,7 @@ from flashsale_core import topology
 from flashsale_core.errors import Retryable
 from flashsale_core.keys import WAITS
 from flashsale_core.messages import WaitProbed, encode
+from flashsale_redis import now_ms
 from flashsale_timeout_worker import metrics
 from flashsale_timeout_worker.settings import Settings
 
@@ -137,8 +138,7 @@ class Waits:
             log.error("waits.lost", extra={"window_seconds": window, "reason": fault})
 
     async def _now_ms(self) -> int:
-        seconds, micros = await self._redis.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+        return await now_ms(self._redis, WAITS)
 
 
 def _lost(window: int) -> str:

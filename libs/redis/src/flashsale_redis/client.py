@@ -1,0 +1,43 @@
+"""`open_redis`: the client that a URL asks for."""
+
+from functools import partial
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from flashsale_core.errors import SettingsError
+from flashsale_redis.cluster import Cluster
+from flashsale_redis.urls import Address, ClusterUrl, cluster_url
+
+
+def open_redis(url: str, timeout_seconds: float, connections_max: int) -> Redis:
+    """A client that never repeats a command by itself: only the caller knows whether that is safe.
+
+    `connections_max` is of one server: a cluster's client has as many to each master. Nothing is connected yet; SettingsError when
+    the URL is none of ours.
+    """
+    connect = partial(_connect, timeout_seconds=timeout_seconds, connections_max=connections_max)
+    cluster = cluster_url(url)
+    if cluster is None:
+        return connect(url)
+    return Cluster(cluster.seeds, partial(_connect_node, connect, cluster))
+
+
+def _connect_node(connect: "partial[Redis]", cluster: ClusterUrl, address: Address) -> Redis:
+    return connect(cluster.node_url(address))
+
+
+def _connect(url: str, timeout_seconds: float, connections_max: int) -> Redis:
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            max_connections=connections_max,
+            timeout=timeout_seconds,
+        )
+    except ValueError as error:
+        raise SettingsError(f"REDIS_URL: {error}") from error
+    return Redis.from_pool(pool)

@@ -1,0 +1,242 @@
+"""redis-py's client over the masters of a Redis Cluster: to its caller a single Redis, as long as a command keeps to one slot.
+
+Not redis-py's own cluster client: see docs/decisions/0012. Each master has a client and a pool of its own, as a single server would,
+so one that is down or slow takes nothing from the others. Which master serves what is learnt from any of them, in the background once it
+is known at all: a command to a sound master never waits because another is not.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError, TryAgainError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from flashsale_core.tasks import end
+from flashsale_redis.slots import SLOTS, Masters, masters_of, slot_of, slot_of_command
+from flashsale_redis.urls import Address
+
+REDIRECTS_MAX = 16
+TRY_AGAIN_SECONDS = 0.05
+LEARN_EVERY_SECONDS = 0.25
+LEARN_TIMEOUT_SECONDS = 1.0
+# After these the master may be another by now. A caller's timeout cancels the command, and says so too.
+_DOUBTFUL = (RedisConnectionError, RedisTimeoutError, ClusterDownError, OSError, asyncio.CancelledError)
+Connect = Callable[[Address], Redis]
+Command = tuple[Sequence[Any], Mapping[str, Any]]
+
+
+class Cluster(Redis):
+    def __init__(self, seeds: Sequence[Address], connect: Connect) -> None:
+        self._seeds = tuple(seeds)
+        self._connect = connect
+        self._clients: dict[Address, Any] = {seed: connect(seed) for seed in seeds}
+        self._masters: Masters = [None] * SLOTS
+        self._known = False
+        self._fault: Exception | None = None
+        self._learning: asyncio.Task[None] | None = None
+        self._learnt_at = 0.0
+        self._closed = False
+        # What it inherits for encoding and parsing comes with a pool; nothing is ever sent through this one but by its own client.
+        super().__init__(connection_pool=self._clients[seeds[0]].connection_pool)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Of commands without a key, SCRIPT, CONFIG and FLUSH go to every master, others to any."""
+        slot = slot_of_command(args)
+        if slot is not None:
+            return await self._on_slot(slot, args, options)
+        if args[0].startswith(("SCRIPT", "CONFIG", "FLUSH")):
+            return _together(args, (await self.everywhere(*args, **options)).values())
+        return await self._anywhere(args, options)
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "ClusterPipeline":
+        if transaction:
+            raise ValueError("commands to several masters are no transaction; use pipeline(transaction=False)")
+        return ClusterPipeline(self)
+
+    async def at(self, key: str, *args: Any) -> Any:
+        """A command without a key, at the master of `key`."""
+        return await self._on_slot(slot_of(key), args, {})
+
+    async def everywhere(self, *args: Any, **options: Any) -> dict[Address, Any]:
+        """The answers of the masters that answer. Raises the first error when none does, or when one refuses."""
+        addresses = await self._addresses()
+        answers = await asyncio.gather(*[self._send(address, args, options) for address in addresses], return_exceptions=True)
+        given = dict(zip(addresses, answers, strict=True))
+        sound = {address: answer for address, answer in given.items() if not isinstance(answer, BaseException)}
+        for answer in answers:
+            if isinstance(answer, BaseException) and not (sound and isinstance(answer, _DOUBTFUL)):
+                raise answer
+        return sound
+
+    async def pipelined(self, commands: Sequence[Command]) -> list[Any]:
+        """An answer or an error for each, from all masters at once; what names no key goes where the first key lives."""
+        slots = [slot_of_command(args) for args, _ in commands]
+        near = next((slot for slot in slots if slot is not None), 0)
+        places: dict[Address, list[int]] = {}
+        for place, slot in enumerate(slots):
+            places.setdefault(await self._owner(near if slot is None else slot), []).append(place)
+        parts = await asyncio.gather(*[self._send_many(one, [commands[place] for place in at]) for one, at in places.items()])
+        found = {place: answer for at, part in zip(places.values(), parts, strict=True) for place, answer in zip(at, part, strict=True)}
+        for place, answer in found.items():
+            if isinstance(answer, AskError | TryAgainError):
+                args, options = commands[place]
+                slot = slots[place]
+                found[place] = await _or_error(self._on_slot(near if slot is None else slot, args, options))
+        return [found[place] for place in range(len(commands))]
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        self._closed = True
+        if self._learning is not None:
+            await end(self._learning)
+        await asyncio.gather(*[client.aclose() for client in self._clients.values()], return_exceptions=True)
+
+    async def _on_slot(self, slot: int, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
+        """Follow redirections: who redirects a command has not executed it."""
+        address, asking = await self._owner(slot), False
+        for _ in range(REDIRECTS_MAX):
+            try:
+                return await (self._ask if asking else self._send)(address, args, options)
+            except MovedError as moved:
+                address, asking = (moved.host or address[0], moved.port), False
+                self._masters[slot] = address
+                self._learn_soon()
+            except AskError as asked:
+                address, asking = (asked.host or address[0], asked.port), True
+            except TryAgainError:
+                await asyncio.sleep(TRY_AGAIN_SECONDS)
+        raise ClusterDownError(f"CLUSTERDOWN redirected {REDIRECTS_MAX} times")
+
+    async def _anywhere(self, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
+        *others, last = await self._addresses()
+        for address in others:
+            try:
+                return await self._send(address, args, options)
+            except (RedisConnectionError, RedisTimeoutError, OSError):
+                continue
+        return await self._send(last, args, options)
+
+    async def _send(self, address: Address, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
+        try:
+            return await self._client(address).execute_command(*args, **options)
+        except _DOUBTFUL:
+            self._learn_soon()
+            raise
+
+    async def _ask(self, address: Address, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
+        _, answer = await self._send_many(address, [(("ASKING",), {}), (args, options)])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def _send_many(self, address: Address, commands: Sequence[Command]) -> list[Any]:
+        """In one round trip; when the master does not answer, each has that error."""
+        try:
+            async with self._client(address).pipeline(transaction=False) as pipe:
+                for args, options in commands:
+                    pipe.execute_command(*args, **options)
+                answers: list[Any] = await pipe.execute(raise_on_error=False)
+                return answers
+        except _DOUBTFUL as error:
+            self._learn_soon()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            return [error] * len(commands)
+
+    def _client(self, address: Address) -> Any:
+        client = self._clients.get(address)
+        if client is None:
+            client = self._clients[address] = self._connect(address)
+        return client
+
+    async def _owner(self, slot: int) -> Address:
+        if not self._known:
+            await self._learnt()
+        address = self._masters[slot]
+        if address is None:
+            self._learn_soon()
+            raise ClusterDownError(f"CLUSTERDOWN no master of the Redis Cluster serves slot {slot}")
+        return address
+
+    async def _addresses(self) -> list[Address]:
+        if not self._known:
+            await self._learnt()
+        return sorted({address for address in self._masters if address is not None})
+
+    async def _learnt(self) -> None:
+        """Wait for the first knowledge of the masters. Raises what the last node asked said, when none knows."""
+        learning = self._learn_soon()
+        if learning is not None:
+            # One that gives up waiting must not end what others wait for.
+            await asyncio.shield(learning)
+        if not self._known:
+            raise self._fault or RedisConnectionError("the client is closed")
+
+    def _learn_soon(self) -> "asyncio.Task[None] | None":
+        if not self._closed and (self._learning is None or self._learning.done()):
+            self._learning = asyncio.create_task(self._learn())
+        return self._learning
+
+    async def _learn(self) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(max(0.0, self._learnt_at + LEARN_EVERY_SECONDS - loop.time()))
+        for address in self._informants():
+            answer = await _or_error(self._slots_by(address))
+            if isinstance(answer, Exception):
+                self._fault = answer
+                continue
+            gone = {one for one in self._masters if one is not None}
+            self._masters, self._known = masters_of(answer, address), True
+            await self._close(gone - {*self._masters, *self._seeds})
+            break
+        self._learnt_at = loop.time()
+
+    async def _slots_by(self, address: Address) -> Any:
+        async with asyncio.timeout(LEARN_TIMEOUT_SECONDS):
+            return await self._client(address).execute_command("CLUSTER SLOTS")
+
+    def _informants(self) -> list[Address]:
+        """Masters before seeds, each in any order: a seed may be a name that leads to a node that is gone."""
+        masters = list({address for address in self._masters if address is not None})
+        seeds = [seed for seed in self._seeds if seed not in masters]
+        return [*random.sample(masters, len(masters)), *random.sample(seeds, len(seeds))]
+
+    async def _close(self, gone: Iterable[Address]) -> None:
+        """Let go of those that serve nothing any more; a command that is there still gets a connection error, as if they had died."""
+        for address in gone:
+            client = self._clients.pop(address, None)
+            if client is not None:
+                await _or_error(client.aclose())
+
+
+class ClusterPipeline(Pipeline):
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster.connection_pool, cluster.response_callbacks, transaction=False, shard_hint=None)
+        self._cluster = cluster
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """The answers in the order of the commands. An error of one master is the error of its commands alone."""
+        commands, self.command_stack = self.command_stack, []
+        answers = await self._cluster.pipelined(commands) if commands else []
+        if raise_on_error:
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+        return answers
+
+
+def _together(args: Sequence[Any], answers: Iterable[Any]) -> Any:
+    """One answer for that of several masters: for SCRIPT EXISTS what holds at all of them."""
+    given = list(answers)
+    return [all(known) for known in zip(*given, strict=True)] if args[0] == "SCRIPT EXISTS" else given[0]
+
+
+async def _or_error(awaitable: Any) -> Any:
+    try:
+        return await awaitable
+    except (RedisError, OSError, TimeoutError) as error:
+        return error

@@ -1,0 +1,36 @@
+"""What differs between one server and many, so that callers need not know which they have."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from redis.asyncio import Redis
+
+from flashsale_redis.cluster import Cluster
+from flashsale_redis.slots import slot_of
+
+
+async def now_ms(redis: Redis, near: str) -> int:
+    """The clock of the server that holds the key `near`: what a script wrote there is by that clock."""
+    seconds, micros = await (redis.at(near, "TIME") if isinstance(redis, Cluster) else redis.time())
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
+async def infos(redis: Redis) -> Mapping[str, Mapping[str, Any]]:
+    """INFO of each server that answers, by address; of a single one under the empty name. Raises like a command when none answers."""
+    if isinstance(redis, Cluster):
+        return {f"{host}:{port}": info for (host, port), info in (await redis.everywhere("INFO", "everything")).items()}
+    return {"": await redis.info("everything")}
+
+
+def is_cluster(redis: Redis) -> bool:
+    return isinstance(redis, Cluster)
+
+
+def one_slot_groups(redis: Redis, keys: Iterable[str]) -> list[list[str]]:
+    """The keys, in groups of which one command may name all: on a single server that is all of them, on a cluster those of a slot."""
+    if not isinstance(redis, Cluster):
+        return [list(keys)]
+    groups: dict[int, list[str]] = {}
+    for key in keys:
+        groups.setdefault(slot_of(key), []).append(key)
+    return list(groups.values())

@@ -1,0 +1,58 @@
+"""REDIS_URL: what it may say. Pure; no error shows more of it than its scheme, for the rest may be a password."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from flashsale_core.errors import SettingsError
+
+PLAIN = ("redis", "rediss", "unix")
+CLUSTER = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
+"""Scheme of a cluster -> scheme of one of its nodes."""
+PORT_DEFAULT = 6379
+Address = tuple[str, int]
+_NODE = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^\[\]:,\s]+))(?::(?P<port>[0-9]{1,5}))?")
+_CURE = "use redis://USER:PASSWORD@HOST:PORT/0, or redis+cluster://USER:PASSWORD@HOST:PORT,HOST:PORT (rediss for TLS)"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterUrl:
+    scheme: str
+    """Of one node: redis or rediss."""
+    credentials: str
+    """As they stand in the URL, with the @; empty without."""
+    seeds: tuple[Address, ...]
+    """The nodes that are named: any of them tells of the others."""
+    query: str
+
+    def node_url(self, address: Address) -> str:
+        host, port = address
+        shown = f"[{host}]" if ":" in host else host
+        return f"{self.scheme}://{self.credentials}{shown}:{port}/0{'?' if self.query else ''}{self.query}"
+
+
+def checked_url(url: str) -> str:
+    """`url`, for settings to read. Raises SettingsError when it is none of ours."""
+    cluster_url(url)
+    return url
+
+
+def cluster_url(url: str) -> ClusterUrl | None:
+    """None when the URL is of a single server. Raises SettingsError when it is neither."""
+    parts = urlsplit(url)
+    if parts.scheme in PLAIN:
+        return None
+    if parts.scheme not in CLUSTER:
+        raise SettingsError(f"REDIS_URL begins with {url.partition('://')[0][:20]!r}; {_CURE}" if "://" in url else f"REDIS_URL: {_CURE}")
+    if parts.path not in ("", "/", "/0"):
+        raise SettingsError(f"REDIS_URL names database {parts.path[1:]!r}; a Redis Cluster has database 0 only")
+    credentials, at, nodes = parts.netloc.rpartition("@")
+    return ClusterUrl(CLUSTER[parts.scheme], credentials + at, tuple(_address(node) for node in nodes.split(",")), parts.query)
+
+
+def _address(node: str) -> Address:
+    found = _NODE.fullmatch(node)
+    port = int(found["port"] or PORT_DEFAULT) if found else 0
+    if found is None or not 0 < port <= 65535:
+        raise SettingsError(f"REDIS_URL names a node that is not HOST or HOST:PORT; {_CURE}")
+    return found["v6"] or found["name"], port

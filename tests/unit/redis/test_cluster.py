@@ -1,0 +1,287 @@
+"""The client of a cluster, over nodes in memory: where it sends, whom it follows, and what one that is away costs the others."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import AskError, ClusterDownError, MovedError, ResponseError, TryAgainError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from flashsale_redis import infos, now_ms
+from flashsale_redis.cluster import LEARN_EVERY_SECONDS, Cluster
+from flashsale_redis.slots import SLOTS, slot_of
+from flashsale_redis.urls import Address
+
+A, B, C = ("a", 1), ("b", 2), ("c", 3)
+LOW, HIGH = "b", "a"
+"""Keys of the lower and of the upper half of the slots."""
+
+
+class Nodes:
+    """Nodes that note what they were sent and answer their own name, or what a test tells them to."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[Address, tuple[Any, ...]]] = []
+        self.away: set[Address] = set()
+        self.say: dict[tuple[Address, str], list[Any]] = {}
+        self.halves: tuple[Address, Address] = (A, B)
+        self.closed: list[Address] = []
+
+    def connect(self, address: Address) -> Redis:
+        return cast("Redis", Node(self, address))
+
+    def answer(self, address: Address, args: tuple[Any, ...]) -> Any:
+        if address in self.away:
+            raise RedisConnectionError("refused")
+        if args[0] == "CLUSTER SLOTS":
+            (low, low_port), (high, high_port) = self.halves
+            half = SLOTS // 2
+            return [[0, half - 1, [low.encode(), low_port, b"id"]], [half, SLOTS - 1, [high.encode(), high_port, b"id"]]]
+        self.sent.append((address, args))
+        told = self.say.get((address, args[0]))
+        answer = told.pop(0) if told else address[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class Node:
+    def __init__(self, nodes: Nodes, address: Address) -> None:
+        self._nodes, self._address = nodes, address
+        self.connection_pool = Redis(host=address[0]).connection_pool
+
+    async def execute_command(self, *args: Any, **_: Any) -> Any:
+        await asyncio.sleep(0)
+        return self._nodes.answer(self._address, args)
+
+    def pipeline(self, *, transaction: bool) -> "Together":
+        assert not transaction
+        return Together(self._nodes, self._address)
+
+    async def aclose(self) -> None:
+        self._nodes.closed.append(self._address)
+
+
+class Together:
+    def __init__(self, nodes: Nodes, address: Address) -> None:
+        self._nodes, self._address = nodes, address
+        self._commands: list[tuple[Any, ...]] = []
+
+    async def __aenter__(self) -> "Together":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    def execute_command(self, *args: Any, **_: Any) -> None:
+        self._commands.append(args)
+
+    async def execute(self, raise_on_error: bool) -> list[Any]:
+        assert not raise_on_error
+        answers = []
+        for args in self._commands:
+            try:
+                answers.append(self._nodes.answer(self._address, args))
+            except ResponseError as error:
+                answers.append(error)
+        return answers
+
+
+def play(nodes: Nodes, scene: Callable[[Cluster], Awaitable[Any]], seeds: Sequence[Address] = (A, B)) -> Any:
+    async def run() -> Any:
+        cluster = Cluster(seeds, nodes.connect)
+        try:
+            return await scene(cluster)
+        finally:
+            await cluster.aclose()
+
+    return asyncio.run(run())
+
+
+def moved(key: str, to: Address) -> MovedError:
+    return MovedError(f"{slot_of(key)} {to[0]}:{to[1]}")
+
+
+def test_the_keys_of_these_tests_are_in_both_halves() -> None:
+    assert slot_of(LOW) < SLOTS // 2 <= slot_of(HIGH)
+
+
+def test_a_command_goes_to_the_master_of_its_key() -> None:
+    async def scene(cluster: Cluster) -> list[Any]:
+        return [await cluster.get(LOW), await cluster.execute_command("EVALSHA", "sha", 1, HIGH)]
+
+    assert play(Nodes(), scene) == ["a", "b"]
+
+
+def test_a_redirection_is_followed_and_remembered() -> None:
+    nodes = Nodes()
+    nodes.say[A, "GET"] = [moved(LOW, C)]
+    nodes.away = {B}
+
+    async def scene(cluster: Cluster) -> list[Any]:
+        return [await cluster.get(LOW), await cluster.get(LOW)]
+
+    assert play(nodes, scene, [A]) == ["c", "c"]
+    assert [address for address, _ in nodes.sent] == [A, C, C]
+
+
+def test_a_key_on_its_way_is_asked_for_where_it_went_and_there_only_this_once() -> None:
+    nodes = Nodes()
+    nodes.say[A, "GET"] = [TryAgainError("try"), AskError(f"{slot_of(LOW)} c:3")]
+
+    async def scene(cluster: Cluster) -> list[Any]:
+        return [await cluster.get(LOW), await cluster.get(LOW)]
+
+    assert play(nodes, scene) == ["c", "a"]
+    assert nodes.sent == [(A, ("GET", LOW)), (A, ("GET", LOW)), (C, ("ASKING",)), (C, ("GET", LOW)), (A, ("GET", LOW))]
+
+
+def test_a_lost_answer_is_not_asked_for_again() -> None:
+    nodes = Nodes()
+    nodes.say[A, "APPEND"] = [RedisConnectionError("gone")]
+
+    async def scene(cluster: Cluster) -> None:
+        with pytest.raises(RedisConnectionError):
+            await cluster.append(LOW, "x")
+
+    play(nodes, scene)
+    assert nodes.sent == [(A, ("APPEND", LOW, "x"))]
+
+
+def test_redirections_without_end_are_an_answer_and_no_loss() -> None:
+    nodes = Nodes()
+    nodes.say[A, "GET"] = [moved(LOW, B) for _ in range(99)]
+    nodes.say[B, "GET"] = [moved(LOW, A) for _ in range(99)]
+
+    async def scene(cluster: Cluster) -> None:
+        with pytest.raises(ClusterDownError):
+            await cluster.get(LOW)
+
+    play(nodes, scene)
+
+
+def test_a_failover_is_learnt_without_a_redirection() -> None:
+    nodes = Nodes()
+
+    async def scene(cluster: Cluster) -> list[Any]:
+        first = await cluster.get(LOW)
+        nodes.away, nodes.halves = {A}, (C, B)
+        with pytest.raises(RedisConnectionError):
+            await cluster.get(LOW)
+        await asyncio.sleep(LEARN_EVERY_SECONDS * 1.5)
+        return [first, await cluster.get(LOW), await cluster.get(HIGH)]
+
+    assert play(nodes, scene) == ["a", "c", "b"]
+
+
+def test_with_a_master_away_the_others_are_learnt_of_and_served() -> None:
+    nodes = Nodes()
+    nodes.away = {A}
+
+    async def scene(cluster: Cluster) -> Any:
+        with pytest.raises(RedisConnectionError):
+            await cluster.get(LOW)
+        return await cluster.get(HIGH)
+
+    assert play(nodes, scene) == "b"
+
+
+def test_without_any_node_the_error_is_one_of_redis() -> None:
+    nodes = Nodes()
+    nodes.away = {A, B}
+
+    async def scene(cluster: Cluster) -> None:
+        for _ in range(2):
+            with pytest.raises(RedisConnectionError):
+                await cluster.get(LOW)
+
+    play(nodes, scene)
+
+
+def test_a_pipeline_answers_in_its_order_from_all_masters() -> None:
+    nodes = Nodes()
+    nodes.say[B, "HGETALL"] = [moved(HIGH, C), moved(HIGH, C)]
+
+    async def scene(cluster: Cluster) -> list[Any]:
+        async with cluster.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.get(LOW)
+            pipe.execute_command("HGETALL", HIGH)
+            pipe.get(LOW)
+            return list(await pipe.execute())
+
+    assert play(nodes, scene) == ["a", "a", "c", "a"]
+
+
+def test_a_master_away_fails_only_its_own_commands_of_a_pipeline() -> None:
+    nodes = Nodes()
+    nodes.away = {A}
+
+    async def scene(cluster: Cluster) -> list[Any]:
+        async with cluster.pipeline(transaction=False) as pipe:
+            pipe.get(LOW)
+            pipe.get(HIGH)
+            answers = list(await pipe.execute(raise_on_error=False))
+            pipe.get(LOW)
+            with pytest.raises(RedisConnectionError):
+                await pipe.execute()
+            return answers
+
+    lost, found = play(nodes, scene)
+    assert (type(lost), found) == (RedisConnectionError, "b")
+
+
+def test_a_transaction_over_masters_is_refused() -> None:
+    async def scene(cluster: Cluster) -> None:
+        with pytest.raises(ValueError, match="transaction"):
+            cluster.pipeline()
+
+    play(Nodes(), scene)
+
+
+def test_scripts_are_loaded_into_every_master_that_is_there() -> None:
+    nodes = Nodes()
+    nodes.say = {(A, "SCRIPT EXISTS"): [[True, True]], (B, "SCRIPT EXISTS"): [[True, False]]}
+
+    async def scene(cluster: Cluster) -> Any:
+        known = await cluster.execute_command("SCRIPT EXISTS", "one", "two")
+        nodes.away = {A}
+        return known, await cluster.execute_command("SCRIPT LOAD", "return 1")
+
+    assert play(nodes, scene) == ([True, False], "b")
+
+
+def test_every_master_that_answers_tells_of_itself_and_its_own_clock() -> None:
+    nodes = Nodes()
+    nodes.say = {(A, "INFO"): [{"aof_enabled": 1}], (B, "INFO"): [{"aof_enabled": 0}, {"aof_enabled": 0}], (B, "TIME"): [(5, 6000)]}
+
+    async def scene(cluster: Cluster) -> tuple[Mapping[str, Any], int, Mapping[str, Any]]:
+        everybody, clock = await infos(cluster), await now_ms(cluster, HIGH)
+        nodes.away = {A}
+        return everybody, clock, await infos(cluster)
+
+    assert play(nodes, scene) == ({"a:1": {"aof_enabled": 1}, "b:2": {"aof_enabled": 0}}, 5006, {"b:2": {"aof_enabled": 0}})
+
+
+def test_a_master_that_refuses_is_not_passed_over() -> None:
+    nodes = Nodes()
+    nodes.say[A, "INFO"] = [ResponseError("NOPERM")]
+
+    async def scene(cluster: Cluster) -> None:
+        with pytest.raises(ResponseError, match="NOPERM"):
+            await infos(cluster)
+
+    play(nodes, scene)
+
+
+def test_every_client_is_closed_at_the_end() -> None:
+    nodes = Nodes()
+
+    async def scene(cluster: Cluster) -> None:
+        nodes.halves = (A, C)
+        await cluster.get(HIGH)
+
+    play(nodes, scene)
+    assert sorted(nodes.closed) == [A, B, C]
