@@ -93,7 +93,8 @@ def test_every_container_is_restricted(values: str) -> None:
 @pytest.mark.parametrize("values", MATRIX)
 def test_a_token_is_mounted_only_where_the_apiserver_is_asked(values: str) -> None:
     asking = {name for name, pod in pods(rendered(values)) if pod["automountServiceAccountToken"]}
-    assert asking == {"Deployment/shop-flashsale-operator", "Job/shop-flashsale-cleanup", "Pod/shop-flashsale-test"}
+    wanted = {"Deployment/shop-flashsale-operator", "Job/shop-flashsale-cleanup", "Pod/shop-flashsale-test"}
+    assert asking == (set() if values == "off.yaml" else wanted)
 
 
 @pytest.mark.parametrize("values", MATRIX)
@@ -136,6 +137,11 @@ REFUSED = [
     ("rabbitmqTopology.enabled=true,rabbitmqTopology.cluster.name=events", "one description of the broker, never two"),
     ("migrations.hook=true", "a hook runs before the bundled one exists"),
     ("gateway.autoscaling.enabled=true,gateway.keda.enabled=true", "keep one"),
+    ("gateway.keda.enabled=true", "KEDA needs at least one trigger"),
+    ("redis.maxmemory=2gb", "Redis would be killed before it could refuse an order"),
+    ("redis.resources.limits.memory=512Mi", "Redis would be killed before it could refuse an order"),
+    ("redis.maxmemory=lots", "does not match pattern"),
+    ("migrations.phase=later", "value must be one of 'pre'"),
 ]
 
 
@@ -176,6 +182,98 @@ def test_disruption_budgets_are_there_above_one_replica_only() -> None:
 
     assert budgets("") == {"shop-flashsale-gateway"}
     assert budgets("ha.yaml") == {f"shop-flashsale-{name}" for name in ("gateway", "order-worker", "timeout-worker", "rabbitmq")}
+
+
+def test_a_new_release_leaves_the_servers_pods_as_they_are(tmp_path: Path) -> None:
+    """They would restart otherwise, in the middle of a sale, for a label."""
+    chart = tmp_path / "flashsale"
+    shutil.copytree(CHART, chart)
+    file = chart / "Chart.yaml"
+    file.write_text(re.sub(r"(?m)^(version|appVersion): .*", r"\1: 9.9.9", file.read_text()))
+    command = ["helm", "template", "shop", str(chart), "--namespace", "shop", "--api-versions", "v1/Pod", "--set", "image.tag=9.9.9"]
+    text = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    def servers(documents: list[dict[str, Any]]) -> dict[str, Any]:
+        return {one["metadata"]["name"]: one["spec"] for one in documents if one["kind"] == "StatefulSet"}
+
+    assert len(servers(rendered(""))) == 3
+    assert servers([one for one in yaml.safe_load_all(text) if one]) == servers(rendered(""))
+
+
+def test_the_registry_of_our_images_is_not_that_of_the_servers() -> None:
+    images = {container["image"] for _, pod in pods(rendered("", "--set", "image.registry=mine.example")) for container in containers(pod)}
+    assert {image for image in images if image.startswith("mine.example/")} == {
+        f"mine.example/flashsale/{name}:0.1.0" for name in ("gateway", "order-worker", "timeout-worker", "operator", "cli")
+    }
+    assert {image.split(":")[0] for image in images if not image.startswith("mine.example/")} == {"postgres", "rabbitmq", "valkey/valkey"}
+
+
+@pytest.mark.parametrize("values", ["everything-on.yaml"])
+def test_every_pod_has_the_pull_secrets_and_is_put_where_it_is_told(values: str) -> None:
+    words = ["--set-json", 'cli.nodeSelector={"pool":"jobs"}', "--set-json", 'cli.tolerations=[{"operator":"Exists"}]']
+    for name, pod in pods(rendered(values, *words)):
+        assert pod["imagePullSecrets"] == [{"name": "global-pull"}, {"name": "pull"}], name
+        assert pod["priorityClassName"] == "high", name
+        if name.split("/")[0] in ("Job", "CronJob", "Pod"):
+            assert (pod["nodeSelector"], pod["tolerations"]) == ({"pool": "jobs"}, [{"operator": "Exists"}]), name
+
+
+def test_numbers_are_written_out() -> None:
+    """Helm reads numbers as floating point; 1.048576e+06 is none for a service, nor for Redis."""
+    words = ["--set", "gateway.settings.FLASHSALE_BODY_BYTES_MAX=1048576", "--set", "redis.extraConfig.tcp-backlog=2000000"]
+    words += ["--set", "postgresql.extraConfig.work_mem=4000000", "--set", "rabbitmq.extraConfig.channel_max=1000000"]
+    documents = rendered("", *words)
+    assert "e+06" not in json.dumps(documents)
+    container = find(documents, "Deployment", "shop-flashsale-gateway")["spec"]["template"]["spec"]["containers"][0]
+    assert {"name": "FLASHSALE_BODY_BYTES_MAX", "value": "1048576"} in container["env"]
+    assert "tcp-backlog 2000000\n" in find(documents, "ConfigMap", "shop-flashsale-redis")["data"]["valkey.conf"]
+
+
+@pytest.mark.parametrize(("maxmemory", "limit"), [("600mb", "1Gi"), ("1gb", "1Gi"), ("1g", "1G"), ("", "64Mi"), ("100000000", "100M")])
+def test_a_memory_limit_that_holds_the_data_is_taken(maxmemory: str, limit: str) -> None:
+    config = find(
+        rendered("", "--set-string", f"redis.maxmemory={maxmemory}", "--set", f"redis.resources.limits.memory={limit}"),
+        "ConfigMap", "shop-flashsale-redis",
+    )["data"]["valkey.conf"]  # fmt: skip
+    assert (f"maxmemory {maxmemory}\n" in config) == bool(maxmemory)
+
+
+def test_the_bundled_brokers_definitions_are_the_engines() -> None:
+    documents = rendered("", "--set", "paymentWindows={30,86400}")
+    data = find(documents, "ConfigMap", "shop-flashsale-rabbitmq")["data"]
+    found = json.loads(data["definitions.json"])
+    users = found.pop("users")
+    wanted = topology.definitions(topology.service_users({user["name"]: "" for user in users}), [30, 86400])
+    # The passwords are put in where the Secret is mounted; the broker hashes them.
+    assert users == [{"name": one["name"], "password": f"@{one['name']}@", "tags": ""} for one in wanted.pop("users")]
+
+    def ordered(document: dict[str, Any]) -> dict[str, list[str]]:
+        return {name: sorted(json.dumps(one, sort_keys=True) for one in ones) for name, ones in document.items()}
+
+    assert ordered(found) == ordered(wanted)
+    # `guest` keeps to the loopback device, as it does by itself.
+    assert "loopback_users" not in data["rabbitmq.conf"]
+
+
+def test_passwords_come_into_the_definitions_where_they_are_mounted(tmp_path: Path) -> None:
+    script = find(rendered(""), "ConfigMap", "shop-flashsale-rabbitmq")["data"]["prepare.sh"]
+    for folder in ("secrets", "definitions", "config", "home/rabbitmq"):
+        (tmp_path / folder).mkdir(parents=True)
+        script = script.replace(f" /{folder}/", f" {tmp_path}/{folder}/").replace(f'"/{folder}/', f'"{tmp_path}/{folder}/')
+        script = script.replace(f"=/{folder}/", f"={tmp_path}/{folder}/")
+    for name in ("erlang-cookie", "gateway", "order-worker", "timeout-worker"):
+        (tmp_path / "secrets" / name).write_text(f"of{name.replace('-', '')}\n")
+    definitions = find(rendered(""), "ConfigMap", "shop-flashsale-rabbitmq")["data"]["definitions.json"]
+    (tmp_path / "config" / "definitions.json").write_text(definitions)
+    subprocess.run(["sh", "-c", script], check=True, timeout=10)
+    users = json.loads((tmp_path / "definitions" / "definitions.json").read_text())["users"]
+    assert {user["name"]: user["password"] for user in users} == {
+        "gateway": "ofgateway", "order-worker": "oforderworker", "timeout-worker": "oftimeoutworker"
+    }  # fmt: skip
+    assert [path.name for path in (tmp_path / "definitions").iterdir()] == ["definitions.json"]
+    (tmp_path / "secrets" / "gateway").write_text("no/slash")
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, timeout=10)
+    assert (done.returncode, "its key gateway must be letters and digits" in done.stderr) == (1, True)
 
 
 def test_images_take_registry_and_digest_from_values() -> None:
@@ -245,9 +343,40 @@ def test_rendered_for_kubectl_there_are_no_hooks() -> None:
 
 
 def test_migrations_as_a_hook_need_nothing_of_the_release() -> None:
-    job = find(rendered("topology-operator.yaml"), "Job", "shop-flashsale-migrate-1")
+    # The same name each time, so that the next one takes its place.
+    job = find(rendered("topology-operator.yaml"), "Job", "shop-flashsale-migrate")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     assert job["spec"]["template"]["spec"]["serviceAccountName"] == "default"
+
+
+def test_a_job_that_runs_something_else_has_another_name() -> None:
+    """Applied by kubectl twice, a Job of the same name could not be changed."""
+
+    def job(*words: str) -> dict[str, Any]:
+        (found,) = [one for one in rendered("", *words) if one["kind"] == "Job" and "-migrate-" in one["metadata"]["name"]]
+        return found
+
+    assert job()["metadata"]["name"] != job("--set", "image.tag=next")["metadata"]["name"]
+    assert job()["spec"]["template"]["spec"]["containers"][0]["args"][:3] == ["migrate", "--phase", "pre"]
+
+
+@pytest.mark.parametrize(("endpoint", "port"), [("http://collector:4318", 4318), ("https://collector.example", 443), ("", None)])
+def test_the_network_policies_let_through_what_is_needed(endpoint: str, port: int | None) -> None:
+    words = ["--set", "networkPolicy.enabled=true,redis.enabled=false,externalRedis.existingSecret=mine,rabbitmq.management=true"]
+    words += ["--set", "networkPolicy.externalPorts.redis={6380,16380}", "--set", f"tracing.endpoint={endpoint}"]
+    documents = rendered("", *words)
+
+    def ports(name: str, way: str) -> set[Any]:
+        rules = find(documents, "NetworkPolicy", f"shop-flashsale-{name}")["spec"].get(way) or []
+        return {port["port"] for rule in rules for port in rule["ports"]}
+
+    traced = {port} if port else set()
+    assert ports("gateway", "egress") == {53, 6380, 16380, 5672} | traced
+    assert ports("operator", "egress") == {53, 6380, 16380, 443, 6443} | traced
+    assert ports("test", "egress") == {53, "http", 443, 6443}
+    assert ports("cleanup", "egress") == {53, 443, 6443}
+    assert ports("rabbitmq", "ingress") == {5672, 4369, 25672, 15692, 15672}
+    assert (ports("cleanup", "ingress"), ports("test", "ingress")) == (set(), set())
 
 
 def test_the_append_only_file_can_be_replayed() -> None:
@@ -261,6 +390,16 @@ def test_cluster_wide_names_tell_their_namespace() -> None:
     wide = [one["metadata"]["name"] for one in documents if one["kind"] in ("ClusterRole", "ClusterRoleBinding")]
     assert wide
     assert all(name.startswith("shop-") for name in wide)
+
+
+def test_what_is_switched_off_is_not_there() -> None:
+    kinds = {one["kind"] for one in rendered("off.yaml")}
+    assert not kinds & {"CustomResourceDefinition", "ClusterRole", "Role", "RoleBinding", "PodDisruptionBudget", "Pod"}
+    kinds = {one["kind"] for one in rendered("", "--set", "cleanup.enabled=false")}
+    assert {"CustomResourceDefinition", "ClusterRole"} <= kinds
+    assert not any(one["metadata"]["name"] == "shop-flashsale-cleanup" for one in rendered("", "--set", "cleanup.enabled=false"))
+    crd = find(rendered("", "--set", "crds.keep=false"), "CustomResourceDefinition", "flashsales.flashsale.dev")
+    assert "annotations" not in crd["metadata"]
 
 
 def test_the_plain_crd_is_the_one_that_is_rendered() -> None:

@@ -30,9 +30,33 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
-{{/* registry/repository:tag@digest. (dict "root" $ "image" .Values.gateway.image "own" true) */}}
+{{/*
+Labels of the bundled servers' pods. Nothing here tells a version: an upgrade of the engine leaves the servers, and the sales in them, running.
+*/}}
+{{- define "flashsale.serverLabels" -}}
+{{ include "flashsale.selector" . }}
+app.kubernetes.io/part-of: flashsale
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* A value as text: helm reads numbers as floating point, and would write a million as 1e+06. */}}
+{{- define "flashsale.text" -}}
+{{- if and (kindIs "float64" .) (eq . (floor .)) }}{{ printf "%.0f" . }}{{ else }}{{ toString . }}{{ end -}}
+{{- end -}}
+
+{{/* Bytes of a size as Redis (512mb, 1gb) and as Kubernetes (512Mi, 1Gi, 1G) write it. */}}
+{{- define "flashsale.bytes" -}}
+{{- $text := include "flashsale.text" . | lower -}}
+{{- $units := dict "" 1 "b" 1 "k" 1000 "m" 1000000 "g" 1000000000 "kb" 1024 "mb" 1048576 "gb" 1073741824 "ki" 1024 "mi" 1048576 "gi" 1073741824 "ti" 1099511627776 -}}
+{{- mulf (regexFind "^[0-9.]+" $text | float64) (get $units (regexFind "[a-z]*$" $text) | default 1 | float64) | printf "%.0f" -}}
+{{- end -}}
+
+{{/* registry/repository:tag@digest; image.registry is where the engine's own images are. (dict "root" $ "image" .Values.gateway.image "own" true) */}}
 {{- define "flashsale.image" -}}
-{{- $registry := .image.registry | default .root.Values.image.registry -}}
+{{- $registry := .image.registry -}}
+{{- if .own }}{{ $registry = $registry | default .root.Values.image.registry }}{{ end -}}
 {{- $registry = (.root.Values.global).imageRegistry | default $registry -}}
 {{- $tag := .image.tag -}}
 {{- if and .own (not $tag) -}}{{- $tag = .root.Values.image.tag | default .root.Chart.AppVersion -}}{{- end -}}
@@ -103,6 +127,25 @@ topologySpreadConstraints:
     labelSelector:
       matchLabels:
         {{- include "flashsale.selector" . | nindent 8 }}
+{{- end }}
+{{- end -}}
+
+{{/* Where the pods of jobs, hooks and tests go. */}}
+{{- define "flashsale.jobPlacement" -}}
+{{- with .Values.cli.priorityClassName | default .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.cli.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.cli.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.cli.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
@@ -213,7 +256,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- range $name, $value := .c.settings }}
 - name: {{ $name }}
-  value: {{ $value | toString | quote }}
+  value: {{ include "flashsale.text" $value | quote }}
 {{- end }}
 {{- with .c.extraEnv }}
 {{ toYaml . }}
@@ -384,6 +427,7 @@ spec:
 serviceAccountName: {{ .serviceAccount | default (include "flashsale.fullname" .root) }}
 automountServiceAccountToken: false
 enableServiceLinks: false
+{{- include "flashsale.jobPlacement" .root }}
 securityContext:
   {{- include "flashsale.podSecurity" .root.Values.cli | nindent 2 }}
 containers:

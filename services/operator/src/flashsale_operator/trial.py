@@ -1,15 +1,20 @@
-"""`python -m flashsale_operator.trial`: a tiny sale from FlashSale to order and back, what `helm test` runs.
+"""`python -m flashsale_operator.trial`: a tiny sale from FlashSale to payment, what `helm test` runs.
 
-Creates a FlashSale of one unit, waits until it is Ready, orders the unit, is refused a second one, gives the first back,
-and deletes the FlashSale.
+Asks the gateway how it is, creates a FlashSale of one unit, waits until it is Ready, orders the unit, is refused a second one, gives
+the first back, orders it again and pays it as the provider would, and deletes the FlashSale.
 """
 
 import asyncio
+import base64
+import hashlib
+import hmac
+import json
 import logging
 import secrets
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -40,6 +45,7 @@ def main() -> int:
 async def run(env: Environment) -> None:
     """Raises Rejected with what was not as it should be."""
     gateway, window = env.text("FLASHSALE_URL"), env.integer("FLASHSALE_TRIAL_WINDOW_SECONDS", 60, least=1)
+    webhook_secret = env.text("FLASHSALE_WEBHOOK_SECRET")
     name = f"trial-{secrets.token_hex(4)}"
     async with open_flash_sales(env, env.text("FLASHSALE_OPERATOR_NAMESPACE")) as flash_sales:
         spec = {"stock": 1, "paymentWindowSeconds": window}
@@ -47,10 +53,19 @@ async def run(env: Environment) -> None:
         try:
             await _until(lambda: _ready(flash_sales, name), f"FlashSale {name} is not Ready: look at the operator's log")
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS)) as session:
+                await _health(session, gateway)
                 await _order_and_give_back(session, gateway, name)
+                await _order_and_pay(session, gateway, name, webhook_secret)
         finally:
             await flash_sales.delete(name)
         await _until(lambda: _gone(flash_sales, name), f"FlashSale {name} was deleted and is not gone: look at the operator's log")
+
+
+async def _health(session: aiohttp.ClientSession, gateway: str) -> None:
+    for path in ("/healthz", "/readyz"):
+        async with session.get(f"{gateway}{path}") as answer:
+            if answer.status != 200:
+                raise Rejected(f"the gateway's {path} says {answer.status}: {await answer.text()}")
 
 
 async def _order_and_give_back(session: aiohttp.ClientSession, gateway: str, name: str) -> None:
@@ -64,6 +79,36 @@ async def _order_and_give_back(session: aiohttp.ClientSession, gateway: str, nam
     async with session.delete(f"{gateway}/orders/{first['orderId']}") as answer:
         if answer.status != 200:
             raise Rejected(f"the order was not given back: {answer.status} {await answer.text()}")
+
+
+async def _order_and_pay(session: aiohttp.ClientSession, gateway: str, name: str, webhook_secret: str) -> None:
+    order = await _order(session, gateway, name, "cem")
+    if order.get("status") != "success":
+        raise Rejected(f"the unit that was given back could not be ordered: {order}")
+    body, headers = signed(webhook_secret, f"trial-{secrets.token_hex(8)}", order["orderId"], datetime.now(UTC))
+    async with session.post(f"{gateway}/payments/webhook", data=body, headers=headers) as answer:
+        if answer.status != 200:
+            raise Rejected(f"a payment was refused: {answer.status} {await answer.text()}")
+    async with session.get(f"{gateway}/orders/{order['orderId']}") as answer:
+        found = dict(await answer.json(content_type=None))
+    if found.get("state") != "paid":
+        raise Rejected(f"a paid order is not paid: {found}")
+    log.info("trial.paid", extra={"order_id": order["orderId"]})
+
+
+def signed(webhook_secret: str, payment_id: str, order_id: str, now: datetime) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of the provider's message: Standard Webhooks, whose library this image does without."""
+    data = {"orderId": order_id, "paymentId": payment_id, "amountMinor": 100, "currency": "EUR"}
+    body = json.dumps({"type": "payment.succeeded", "timestamp": now.isoformat(), "data": data})
+    seconds = str(int(now.timestamp()))
+    key = base64.b64decode(webhook_secret.removeprefix("whsec_"))
+    signature = hmac.digest(key, f"{payment_id}.{seconds}.{body}".encode(), hashlib.sha256)
+    return body.encode(), {
+        "Content-Type": "application/json",
+        "webhook-id": payment_id,
+        "webhook-timestamp": seconds,
+        "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
+    }
 
 
 async def _order(session: aiohttp.ClientSession, gateway: str, name: str, user: str) -> dict[str, Any]:

@@ -1,0 +1,101 @@
+"""The chart's Redis users: scripts run as who calls them, connections are set up as services do it, and nobody can stop the server."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from flashsale_core.scripts import load_scripts
+from flashsale_redis.client import open_redis
+from tests.lua.servers import SCRIPTS, Sale
+
+TEMPLATE = Path(__file__).parents[2] / "deploy/helm/flashsale/templates/redis.yaml"
+PASSWORD = "0123456789"
+CALLERS = {
+    "gateway": ("reserve", "settle", "cancel", "define", "rescue"),
+    "timeout-worker": ("expire",),
+    "operator": ("define", "retire"),
+}
+
+
+def rules() -> dict[str, list[str]]:
+    """The ACL rules of each user, as the chart gives them."""
+    (block,) = re.findall(r"^acl-rules: \|\n((?:  .*\n)+)", TEMPLATE.read_text(), re.MULTILINE)
+    return {line.split()[0]: line.split()[1:] for line in block.splitlines()}
+
+
+USERS = sorted(rules())
+
+
+def connected(server: Any, user: str) -> Any:
+    """A client of the server as `user` of the chart."""
+    words = rules()[user]
+    if server.info()["redis_version"].startswith("7.0") and "valkey_version" not in server.info():
+        # It has no such command and would refuse the rule. The chart brings Valkey.
+        words = [word for word in words if word != "+client|setinfo"]
+    server.execute_command("ACL", "SETUSER", user, "reset", "on", f">{PASSWORD}", *words)
+    return redis.Redis(port=server.connection_pool.connection_kwargs["port"], username=user, password=PASSWORD)
+
+
+def test_each_script_runs_as_who_calls_it(server: Any, sale: Sale) -> None:
+    gateway, worker, operator = (Sale(connected(server, user)) for user in CALLERS)
+    assert operator.define(total=5, owner="shop")[0] == "created"
+    assert gateway.define(total=6)[0] == "not_owner"
+    assert [one[0] for one in gateway.reserve(("o1", "ann", 1), ("o2", "bob", 1), ("o3", "cem", 1))] == ["accepted"] * 3
+    assert gateway.settle(("o1", "p1"))[0][0] == "paid"
+    assert gateway.cancel("o2")[0][0] == "cancelled"
+    worker.now += 10_000_000
+    assert worker.expire("o3")[0][0] == "expired"
+    assert operator.retire("close", "shop")[0] == "closed"
+    assert operator.retire("remove", "shop")[0] == "removed"
+    assert server.hgetall(sale.keys.sale) == {}
+    assert gateway.define(total=1)[0] == "created"
+    keys = (sale.shard.direct, sale.shard.outbox)
+    gateway.redis.eval(SCRIPTS.rescue.source, len(keys), *keys, "0", "10", str(sale.now))
+    for one in (gateway, worker, operator):
+        one.redis.close()
+
+
+@pytest.mark.parametrize(("user", "script"), [(user, script) for user, scripts in CALLERS.items() for script in scripts])
+def test_a_caller_may_run_every_command_of_its_script(user: str, script: str) -> None:
+    commands = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", getattr(SCRIPTS, script).source)}
+    assert commands <= {word.removeprefix("+") for word in rules()[user]}
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_service_connects_without_a_refusal(server: Any, user: str) -> None:
+    connected(server, user).close()
+    server.execute_command("ACL", "LOG", "RESET")
+
+    async def connect() -> None:
+        port = server.connection_pool.connection_kwargs["port"]
+        async with open_redis(f"redis://{user}:{PASSWORD}@127.0.0.1:{port}/0", timeout_seconds=5, connections_max=2) as client:
+            assert await client.ping()
+            if user in CALLERS:
+                await load_scripts(client, SCRIPTS)
+
+    asyncio.run(connect())
+    # The probe is valkey-cli in the server's own pod: it says nothing of itself, and needs nothing but PING.
+    assert [entry["object"] for entry in server.acl_log() if user != "probe"] == []
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_nobody_pauses_the_server_or_ends_the_connections_of_others(server: Any, user: str) -> None:
+    client = connected(server, user)
+    for words in (
+        ("CLIENT", "PAUSE", "1"),
+        ("CLIENT", "KILL", "TYPE", "normal"),
+        ("CLIENT", "LIST"),
+        ("CLIENT", "UNBLOCK", "1"),
+        ("CLIENT", "NO-EVICT", "on"),
+        ("CONFIG", "GET", "save"),
+        ("SHUTDOWN", "NOSAVE"),
+        ("FLUSHALL",),
+        ("GET", "other"),
+    ):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.execute_command(*words)
+    client.close()

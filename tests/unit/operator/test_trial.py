@@ -1,0 +1,19 @@
+"""What `helm test` sends as the payment provider."""
+
+from datetime import UTC, datetime
+
+import msgspec
+from standardwebhooks.webhooks import Webhook
+
+from flashsale_gateway.payments import verify
+from flashsale_gateway.requests import PaymentWebhook
+from flashsale_operator.trial import signed
+
+SECRET = "whsec_" + "c2VjcmV0" * 4
+
+
+def test_the_trials_payment_is_one_the_gateway_takes() -> None:
+    body, headers = signed(SECRET, "trial-1", "lastcall.abc", datetime.now(UTC))
+    verify(Webhook(SECRET), body, headers)
+    payment = msgspec.json.decode(body, type=PaymentWebhook)
+    assert (payment.type, payment.data.orderId, payment.data.paymentId) == ("payment.succeeded", "lastcall.abc", "trial-1")
