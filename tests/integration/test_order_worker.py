@@ -40,7 +40,7 @@ from flashsale_core.tracing import Tracing
 from flashsale_order_worker.handlers import OrderEvents
 from flashsale_order_worker.plan import plan
 from flashsale_order_worker.repository import Repository
-from tests.integration.broker import Broker, consuming, headers, open_broker, until
+from tests.integration.broker import Broker, consuming, control, headers, open_broker, until
 from tests.integration.ledger import Ledger, Rows, open_ledger
 
 QUEUE = topology.ORDERS_QUEUE
@@ -331,6 +331,26 @@ def test_a_broker_that_was_away_is_consumed_again(infra_stack: Stack, infra: Map
                 async with open_broker(infra["AMQP_URL"]) as broker:
                     await broker.publish(QUEUE, encode(reserved("after")))
                 await until(lambda: _is(ledger.count(), 2))
+
+    asyncio.run(run())
+
+
+def test_a_queue_deleted_under_its_consumer_is_said_and_consumed_again_once_it_is_back(
+    infra_stack: Stack, infra: Mapping[str, str]
+) -> None:
+    async def run() -> None:
+        async with at_work(infra) as (broker, ledger, handle):
+            working = consumer(infra, handle)
+            async with consuming(working):
+                await broker.publish(QUEUE, encode(reserved("before")))
+                await until(lambda: _is(ledger.count(), 1))
+                await asyncio.to_thread(control, infra_stack, "delete_queue", QUEUE)
+                await until(lambda: _true("NOT_FOUND" in (working.fault or "")))
+                definitions = infra_stack.home / "rabbitmq" / "definitions.json"
+                await asyncio.to_thread(control, infra_stack, "import_definitions", str(definitions))
+                await broker.publish(QUEUE, encode(reserved("after")))
+                await until(lambda: _is(ledger.count(), 2))
+            assert working.fault is None
 
     asyncio.run(run())
 

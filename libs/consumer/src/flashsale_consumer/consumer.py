@@ -82,6 +82,8 @@ class Consumer:
         queue = await consuming.declare_queue(settings.queue, passive=True, timeout=settings.amqp_timeout_seconds)
         parking = await publishing.get_exchange(topology.PARKING_EXCHANGE, ensure=True)
         consuming.close_callbacks.add(self._wake)
+        # A queue that is deleted takes its consumer along and leaves the channel open; aio_pika's own channel does not pass that on.
+        (await consuming.get_underlay_channel()).on_consumer_cancel_callbacks.add(self._wake)
         tag = await queue.consume(self._incoming.put, timeout=settings.amqp_timeout_seconds)
         self.fault = None
         self._up.set(1)
@@ -104,7 +106,7 @@ class Consumer:
         if first is None:
             if self._stopping:
                 return []
-            raise _SessionLostError("the broker closed the channel")
+            raise _SessionLostError("the broker closed the channel or cancelled the consumer")
         batch, size = [first], len(first.body)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.gather_ms / 1000):
