@@ -120,6 +120,30 @@ def test_drain_waits_for_holds_and_retain_lets_go(infra: Mapping[str, str]) -> N
     asyncio.run(run())
 
 
+def test_an_orphaned_sale_is_taken_over_by_the_next_resource_of_its_name(infra: Mapping[str, str]) -> None:
+    async def run() -> None:
+        async with Cluster(infra) as cluster:
+            await cluster.reconciler.reconcile(resource(generation=5), {})
+            await cluster.reserve(4)
+            # Its finalizer was taken away by hand, and it was created anew.
+            again = await cluster.reconciler.reconcile(resource(uid="u2", stock=12), {})
+            assert (ready(again), again["stock"]) == (("True", "Reconciled"), {"total": 12, "available": 8, "reserved": 4, "sold": 0})
+            assert (await cluster.sale())["owner"] == "shop/shoe/u2"
+            # It does not go back and forth.
+            old = await cluster.reconciler.reconcile(resource(generation=5, epoch=again["epoch"]), {})
+            assert (ready(old), (await cluster.sale())["owner"]) == (("False", "NotOwner"), "shop/shoe/u2")
+            # Closed for good when its owner went while it drained: the next one of its name can end it.
+            await cluster.reconciler.retire(resource(uid="u2"), {})
+            closed = await cluster.reconciler.reconcile(resource(uid="u3"), {})
+            assert ready(closed) == ("False", "Closed")
+            assert await cluster.reconciler.retire(resource(uid="u3"), {}) is not None
+            await cluster.redis.hset(sale_keys("shoe").sale, mapping={"available": 12, "reserved": 0})
+            assert await cluster.reconciler.retire(resource(uid="u3"), {}) is None
+            assert await cluster.sale() == {}
+
+    asyncio.run(run())
+
+
 def test_while_redis_is_away_it_is_said(infra: Mapping[str, str]) -> None:
     async def run() -> None:
         redis = open_redis("redis://127.0.0.1:1/0", 1, 16)
@@ -151,5 +175,29 @@ def test_the_sweep_wakes_what_drifted_and_nothing_else(infra: Mapping[str, str])
             await cluster.redis.hset(sale_keys("p599").sale, mapping={"available": 9, "reserved": 1})
             await sweep.sweep()
             assert [one.resource.name for one in memory.all() if one.wake.is_set()] == ["p7", "p8", "p9", "p599"]
+
+    asyncio.run(run())
+
+
+def test_one_sale_that_cannot_be_judged_does_not_hide_the_others(infra: Mapping[str, str]) -> None:
+    class Blind(Reconciler):
+        def judge(self, resource: Resource, sale: Mapping[str, str], previous: Mapping[str, Any]) -> dict[str, Any] | None:
+            if resource.name == "p0":
+                raise ValueError("something nobody foresaw")
+            return super().judge(resource, sale, previous)
+
+    async def run() -> None:
+        async with Cluster(infra) as cluster:
+            memory, reconciler = Memory(), Blind(Sales(cluster.redis, cluster.scripts, 16, 3), WINDOWS)
+            for name in ("p0", "p1", "p2"):
+                one = resource(name, uid=name, productId=name)
+                status = await reconciler.reconcile(one, {})
+                memory.of(replace(one, epoch=status["epoch"]), status)
+            await cluster.redis.hset(sale_keys("p1").sale, "base", "x")
+            await cluster.redis.unlink(sale_keys("p2").sale)
+            await Sweep(reconciler, memory, cluster.settings).sweep()
+            assert [one.resource.name for one in memory.all() if one.wake.is_set()] == ["p1", "p2"]
+            broken = await reconciler.reconcile(resource("p1", uid="p1", productId="p1"), {})
+            assert ready(broken) == ("False", "Inconsistent")
 
     asyncio.run(run())

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flashsale_operator.plan import Define, Keep, Stall, Step, Trouble, define_answer, owner_in_words, plan
+from flashsale_operator.plan import Adopt, Define, Keep, Stall, Step, Trouble, acting_owner, define_answer, owner_in_words, plan
 from flashsale_operator.resource import DeletionPolicy, read_resource
 
 WINDOWS = (60, 300)
@@ -114,11 +114,51 @@ def test_an_old_view_does_not_undo_a_newer_one() -> None:
         ({"available": "-1", "reserved": "10"}, Trouble.INCONSISTENT),
         ({"sold": "many"}, Trouble.INCONSISTENT),
         ({"epoch": "x"}, Trouble.INCONSISTENT),
+        ({"base": "x"}, Trouble.INCONSISTENT),
         ({"state": "closed"}, Trouble.CLOSED),
     ],
 )
 def test_what_cannot_be_helped_is_said(change: dict[str, str], expected: Trouble) -> None:
     assert trouble(plan(RESOURCE, SALE | change, WINDOWS)) is expected
+
+
+@pytest.mark.parametrize("field", ["owner", "state", "generation", "sold"])
+def test_a_sale_that_lacks_a_field_only_the_scripts_write_is_broken(field: str) -> None:
+    step = plan(RESOURCE, {name: value for name, value in SALE.items() if name != field}, WINDOWS)
+    assert trouble(step) is Trouble.INCONSISTENT
+    assert f"'{field}'" in str(step)
+
+
+def test_a_sale_of_a_dead_resource_of_the_same_name_is_taken_over_once() -> None:
+    # Its finalizer was taken away by hand, so nobody let go of the sale; a name has one resource at a time.
+    orphan = SALE | {"owner": "shop/sneaker/u0"}
+    assert plan(RESOURCE, orphan, WINDOWS) == Adopt("shop/sneaker/u0")
+    # One that was loaded already does not take: two clusters on one Redis would take the sale from each other for ever.
+    stall = plan(replace(RESOURCE, epoch=7), orphan, WINDOWS)
+    assert stall == Stall(
+        Trouble.NOT_OWNER,
+        "product sneaker belongs to another FlashSale shop/sneaker (uid u0), of this cluster or of another one on the same Redis; "
+        "to take it over, delete this resource and create it anew",
+    )
+
+
+@pytest.mark.parametrize("owner", ["shop/sneaker2/u0", "other/sneaker/u0", "sneaker/u0", "admin"])
+def test_a_sale_of_another_name_is_not_taken_over(owner: str) -> None:
+    assert trouble(plan(RESOURCE, SALE | {"owner": owner}, WINDOWS)) is Trouble.NOT_OWNER
+
+
+@pytest.mark.parametrize(
+    ("change", "acting"),
+    [
+        ({}, "shop/sneaker/u1"),
+        ({"owner": "shop/sneaker/u0"}, "shop/sneaker/u0"),
+        ({"owner": "shop/other/u0"}, "shop/sneaker/u1"),
+        ({"owner": ""}, "shop/sneaker/u1"),
+        ({"owner": "", "state": "closed"}, ""),
+    ],
+)
+def test_a_deletion_ends_what_nobody_else_can_end(change: dict[str, str], acting: str) -> None:
+    assert acting_owner(RESOURCE, SALE | change) == acting
 
 
 def test_a_window_that_is_not_installed_is_named_with_those_that_are() -> None:

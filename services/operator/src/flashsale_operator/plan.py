@@ -34,6 +34,13 @@ class Define:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopt:
+    """Let go of the sale in the name of its dead owner, then define it."""
+
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
 class Keep:
     """Nothing to do."""
 
@@ -46,7 +53,7 @@ class Stall:
     message: str
 
 
-Step = Define | Keep | Stall
+Step = Define | Adopt | Keep | Stall
 
 
 def plan(resource: Resource, sale: Mapping[str, str], windows: Sequence[int]) -> Step:
@@ -64,7 +71,7 @@ def plan(resource: Resource, sale: Mapping[str, str], windows: Sequence[int]) ->
     if not sale:
         return _lost(resource) if resource.epoch else Define("the sale does not exist yet")
     if sale.get("owner", "") not in ("", resource.owner):
-        return Stall(Trouble.NOT_OWNER, f"product {resource.product_id} belongs to {owner_in_words(sale['owner'])}")
+        return _of_another(resource, sale["owner"])
     fault = inconsistency(sale)
     if fault:
         return Stall(
@@ -87,6 +94,32 @@ def _impossible_times(starts_ms: int, ends_ms: int) -> str | None:
     return "endsAt must be after startsAt; correct one of them" if ends_ms and ends_ms <= starts_ms else None
 
 
+def _of_another(resource: Resource, owner: str) -> Step:
+    if not _same_name(resource, owner):
+        return Stall(Trouble.NOT_OWNER, f"product {resource.product_id} belongs to {owner_in_words(owner)}")
+    if not resource.epoch:
+        return Adopt(owner)
+    uid = owner.rpartition("/")[2]
+    return Stall(
+        Trouble.NOT_OWNER,
+        f"product {resource.product_id} belongs to another {owner_in_words(owner)} (uid {uid}), of this cluster or of another one on the "
+        "same Redis; to take it over, delete this resource and create it anew",
+    )
+
+
+def acting_owner(resource: Resource, sale: Mapping[str, str]) -> str:
+    """In whose name a deletion ends the sale: the resource's own, that of a dead one of its name, or nobody's when it is closed and let go of."""
+    owner = sale.get("owner", "")
+    orphaned = _same_name(resource, owner) and not resource.epoch
+    ended = not owner and sale.get("state") == "closed"
+    return owner if orphaned or ended else resource.owner
+
+
+def _same_name(resource: Resource, owner: str) -> bool:
+    """Whether the owner is, or was, a resource of this name. A name has one resource at a time: the other one is dead, gone without us."""
+    return owner.rpartition("/")[0] == f"{resource.namespace}/{resource.name}"
+
+
 def _difference(resource: Resource, sale: Mapping[str, str]) -> Step:
     if sale["owner"] != resource.owner:
         return Define("the sale was released by its owner")
@@ -106,9 +139,12 @@ def inconsistency(sale: Mapping[str, str]) -> str | None:
         total, available, reserved, sold = (int(sale[name]) for name in COUNTERS)
         for name in ("epoch", "generation"):
             int(sale[name])
+        int(sale.get("base", 0))
+        for name in ("owner", "state"):
+            sale[name]
     except (KeyError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
-    if "state" not in sale or min(available, reserved, sold) < 0 or available + reserved + sold != total:
+    if min(available, reserved, sold) < 0 or available + reserved + sold != total:
         return f"total {total}, available {available}, reserved {reserved}, sold {sold}"
     return None
 

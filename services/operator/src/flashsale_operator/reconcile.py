@@ -7,7 +7,7 @@ from typing import Any
 
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_operator.conditions import Verdict, status_of
-from flashsale_operator.plan import Define, Stall, Trouble, define_answer, plan
+from flashsale_operator.plan import Adopt, Define, Stall, Trouble, acting_owner, define_answer, plan
 from flashsale_operator.resource import DeletionPolicy, Resource
 from flashsale_operator.sales import Sales
 
@@ -28,7 +28,7 @@ class Reconciler:
     def judge(self, resource: Resource, sale: Mapping[str, str], previous: Mapping[str, Any]) -> dict[str, Any] | None:
         """The status that goes with a sale's hash; None when something must be done first."""
         match plan(resource, sale, self._windows):
-            case Define():
+            case Define() | Adopt():
                 return None
             case Stall() as stall:
                 verdict = Verdict(_ours(resource, sale), stall=stall)
@@ -56,6 +56,9 @@ class Reconciler:
             match step:
                 case Define():
                     return await self._define(resource)
+                case Adopt(owner):
+                    await self._sales.retire(resource, "release", owner)
+                    return await self._define(resource)
                 case Stall():
                     return Verdict(_ours(resource, sale), stall=step)
                 case _:
@@ -77,12 +80,13 @@ class Reconciler:
 
     async def _retired(self, resource: Resource) -> str | None:
         """What the deletion waits for; None when it is done."""
+        owner = acting_owner(resource, await self._sales.read(resource.product_id))
         if resource.deletion_policy is DeletionPolicy.RETAIN:
-            await self._sales.retire(resource, "release")
+            await self._sales.retire(resource, "release", owner)
             return None
-        status, reserved = await self._sales.retire(resource, "close")
+        status, reserved = await self._sales.retire(resource, "close", owner)
         if status == "closed" and not reserved:
-            status, reserved = await self._sales.retire(resource, "remove")
+            status, reserved = await self._sales.retire(resource, "remove", owner)
         return f"{reserved} units are reserved; each is paid, cancelled or expired first" if status in ("closed", "holds_live") else None
 
     async def _read(self, resource: Resource) -> dict[str, str]:

@@ -57,10 +57,10 @@ class Sales:
         _, status, flat = await self._ask(call(self._redis, self._scripts.define, keys, sale_id, pack(wanted), ""))
         return Defined(status, dict(zip(flat[::2], flat[1::2], strict=True)))
 
-    async def retire(self, resource: Resource, action: str) -> tuple[str, int]:
-        """(status, units reserved), see lua/retire.lua."""
-        sale_id, keys = resource.product_id, self._keys(resource)
-        _, status, reserved = await self._ask(call(self._redis, self._scripts.retire, keys, sale_id, action, resource.owner, ""))
+    async def retire(self, resource: Resource, action: str, owner: str | None = None) -> tuple[str, int]:
+        """(status, units reserved), see lua/retire.lua. In the resource's own name, unless another owner is given."""
+        sale_id, keys, acting = resource.product_id, self._keys(resource), resource.owner if owner is None else owner
+        _, status, reserved = await self._ask(call(self._redis, self._scripts.retire, keys, sale_id, action, acting, ""))
         return status, int(reserved)
 
     def _keys(self, resource: Resource) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ It only wakes up the resources that need it. A thousand kopf timers that read Re
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 from flashsale_core.errors import Retryable
 from flashsale_operator import metrics
@@ -50,16 +51,26 @@ class Sweep:
             sales = await self._reconciler.read([one.resource.product_id for one in chunk])
             now = asyncio.get_running_loop().time()
             for one, sale in zip(chunk, sales, strict=True):
-                one.believe(now)
-                status = self._reconciler.judge(one.resource, sale, one.status)
-                if status is None or one.worth_writing(status, now, float("inf")):
-                    one.wake.set()
-                elif one.worth_writing(status, now, self._settings.status_seconds):
-                    numbers_only.append(one)
+                try:
+                    if self._look(one, sale, now):
+                        numbers_only.append(one)
+                except Exception:
+                    # One sale we did not foresee must not hide all the others.
+                    metrics.RECONCILE_ERRORS.inc()
+                    log.exception("sweep.skipped", extra={"flashsale": f"{one.resource.namespace}/{one.resource.name}"})
         for one in sorted(numbers_only, key=lambda one: one.stock_written)[:WRITES_MAX]:
             one.wake.set()
         self._memory.reconciled()
         self._memory.count()
+
+    def _look(self, one: Remembered, sale: Mapping[str, str], now: float) -> bool:
+        """Wake the resource if something must be done or said; returns whether only its numbers are new."""
+        one.believe(now)
+        status = self._reconciler.judge(one.resource, sale, one.status)
+        if status is None or one.worth_writing(status, now, float("inf")):
+            one.wake.set()
+            return False
+        return one.worth_writing(status, now, self._settings.status_seconds)
 
     def _wake_all(self) -> None:
         for one in self._memory.all():
