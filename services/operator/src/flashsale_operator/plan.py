@@ -108,7 +108,7 @@ def _of_another(resource: Resource, owner: str) -> Step:
 
 
 def acting_owner(resource: Resource, sale: Mapping[str, str]) -> str:
-    """In whose name a deletion ends the sale: the resource's own, that of a dead one of its name, or nobody's when it is closed and let go of."""
+    """In whose name a deletion ends the sale: its own, that of a dead one of its name, or nobody's if it is closed and let go of."""
     owner = sale.get("owner", "")
     orphaned = _same_name(resource, owner) and not resource.epoch
     ended = not owner and sale.get("state") == "closed"
