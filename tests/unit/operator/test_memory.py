@@ -24,13 +24,13 @@ def test_what_was_written_and_never_shown_is_written_again() -> None:
     assert one.status == PAUSED
     one.believe(101.0 + SHOWN_SECONDS)
     assert one.worth_writing(PAUSED, 101.0, float("inf"))
-    memory.show(RESOURCE.uid, PAUSED)
+    memory.show(RESOURCE.uid, 3, PAUSED)
     one.believe(102.0 + SHOWN_SECONDS)
     assert not one.worth_writing(PAUSED, 102.0, 0)
 
 
 def test_a_resource_that_is_unknown_is_not_remembered_by_being_shown() -> None:
     memory = Memory()
-    memory.show("other", OLD)
+    memory.show("other", 1, OLD)
     memory.forget("other")
     assert memory.all() == []

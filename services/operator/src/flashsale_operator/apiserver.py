@@ -1,4 +1,4 @@
-"""The apiserver, as a job in the cluster reaches it: with the pod's token, one namespace's FlashSales."""
+"""The apiserver, as a job in the cluster reaches it: with the pod's token, one namespace's FlashSales or all."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -13,6 +13,8 @@ from flashsale_operator.resource import GROUP, PLURAL, VERSION
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 REQUEST_TIMEOUT_SECONDS = 15.0
+# Names and generations of ten thousand sales, not their specs and statuses.
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, application/json"
 
 
 class FlashSales:
@@ -30,6 +32,15 @@ class FlashSales:
             answer.raise_for_status()
             found: dict[str, Any] = await answer.json()
         return [item["metadata"]["name"] for item in found["items"]]
+
+    async def generations(self) -> dict[str, int]:
+        """The generation of each, by uid."""
+        async with self._session.get(self._url, headers={"Accept": METADATA_ONLY}) as answer:
+            if answer.status == 404:
+                return {}
+            answer.raise_for_status()
+            found: dict[str, Any] = await answer.json(content_type=None)
+        return {item["metadata"]["uid"]: item["metadata"]["generation"] for item in found["items"]}
 
     async def get(self, name: str) -> dict[str, Any] | None:
         async with self._session.get(f"{self._url}/{name}") as answer:
@@ -52,10 +63,11 @@ class FlashSales:
 
 @asynccontextmanager
 async def open_flash_sales(env: Environment, namespace: str) -> AsyncIterator[FlashSales]:
-    """Raises SettingsError outside of a cluster, OSError without a token."""
+    """Those of one namespace; of all, when it is empty. Raises SettingsError outside of a cluster, OSError without a token."""
     server = f"https://{env.text('KUBERNETES_SERVICE_HOST')}:{env.text('KUBERNETES_SERVICE_PORT')}"
     context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
     headers = {"Authorization": f"Bearer {(ACCOUNT / 'token').read_text()}"}
     timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS)
     async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=aiohttp.TCPConnector(ssl=context)) as session:
-        yield FlashSales(session, f"{server}/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}")
+        within = f"namespaces/{namespace}/" if namespace else ""
+        yield FlashSales(session, f"{server}/apis/{GROUP}/{VERSION}/{within}{PLURAL}")

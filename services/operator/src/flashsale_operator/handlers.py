@@ -46,7 +46,7 @@ class Handlers:
         if type == "DELETED":
             self._memory.forget(body.metadata.uid or "")
         else:
-            self._memory.show(body.metadata.uid or "", _ours(body.status))
+            self._memory.show(body.metadata.uid or "", body.metadata.get("generation", 0), _ours(body.status))
 
     async def changed(self, body: kopf.Body, patch: kopf.Patch, reason: str, **_: Any) -> None:
         await self._reconcile(body, patch, str(reason))

@@ -5,6 +5,8 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import kopf
@@ -14,10 +16,13 @@ from flashsale_core.errors import Retryable, SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_core.probes import serve_probes
 from flashsale_core.scripts import read_scripts
+from flashsale_core.settings import Environment
 from flashsale_core.tasks import end
+from flashsale_operator.apiserver import open_flash_sales
 from flashsale_operator.handlers import BACKOFF_SECONDS, Handlers
 from flashsale_operator.memory import Memory
 from flashsale_operator.reconcile import Reconciler
+from flashsale_operator.roll_call import RollCall
 from flashsale_operator.sales import Sales
 from flashsale_operator.settings import Settings, read_settings
 from flashsale_operator.sweep import Sweep
@@ -59,17 +64,25 @@ async def run(settings: Settings) -> None:
             raise Retryable("kopf has not started yet")
         await sales.ping()
 
+    sweep = Sweep(reconciler, memory, settings)
+
     async def alive() -> None:
-        silent_seconds = memory.silent_seconds()
+        silent_seconds = sweep.silent_seconds()
         if silent_seconds > settings.silence_seconds:
-            raise Retryable(f"no FlashSale was reconciled for {silent_seconds:.0f} s")
+            raise Retryable(f"the sweep has not turned for {silent_seconds:.0f} s")
+        if memory.missed:
+            raise Retryable(f"the watch is dead: it did not show {len(memory.missed)} FlashSales as the apiserver has them")
 
     # Else kopf would ask for the user's name, which a pod with a user id of its own has not.
     identity: Any = socket.gethostname()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    sweeping = asyncio.create_task(Sweep(reconciler, memory, settings).run())
+    tasks = [asyncio.create_task(sweep.run())]
+    environment = Environment()
+    if environment.optional("KUBERNETES_SERVICE_HOST"):
+        # Elsewhere there is no token to ask with: with a kubeconfig, on a developer's machine.
+        tasks.append(asyncio.create_task(RollCall(memory, partial(_generations, environment, settings.namespace)).run()))
     try:
         with serve_probes(settings.probe_host, settings.probe_port, ready, alive):
             await kopf.operator(
@@ -83,8 +96,14 @@ async def run(settings: Settings) -> None:
                 ready_flag=watching,
             )
     finally:
-        await end(sweeping)
+        await end(*tasks)
         await redis.aclose()
+
+
+async def _generations(environment: Environment, namespace: str) -> Mapping[str, int]:
+    """With a session of its own: the pod's token is another one every hour."""
+    async with open_flash_sales(environment, namespace) as flash_sales:
+        return await flash_sales.generations()
 
 
 def kopf_settings(settings: Settings) -> kopf.OperatorSettings:

@@ -45,31 +45,34 @@ class Remembered:
 class Memory:
     def __init__(self) -> None:
         self._known: dict[str, Remembered] = {}
-        self.reconciled_at: float | None = None
-        """When all was last held against Redis, or anything was reconciled, by the event loop's clock in seconds."""
+        self._seen: dict[str, int] = {}
+        self.missed: frozenset[str] = frozenset()
+        """Resources whose changes the watch does not show us, by uid: while there are any, it counts as dead."""
 
     def of(self, resource: Resource, status: Mapping[str, Any]) -> Remembered:
         return self._known.setdefault(resource.uid, Remembered(resource, status, status))
 
-    def show(self, uid: str, status: Mapping[str, Any]) -> None:
+    def show(self, uid: str, generation: int, status: Mapping[str, Any]) -> None:
+        """What the watch shows of a resource."""
+        self._seen[uid] = max(generation, self._seen.get(uid, 0))
         if uid in self._known:
             self._known[uid].shown = status
+
+    def seen(self) -> dict[str, int]:
+        """The newest generation the watch has shown of each resource, by uid."""
+        return dict(self._seen)
 
     def all(self) -> list[Remembered]:
         return list(self._known.values())
 
     def forget(self, uid: str) -> None:
         self._known.pop(uid, None)
+        self._seen.pop(uid, None)
 
     def reconciled(self) -> None:
-        self.reconciled_at = asyncio.get_running_loop().time()
-        metrics.LAST_RECONCILE.set_to_current_time()
-
-    def silent_seconds(self) -> float:
-        """For how long nothing was reconciled though there is something to reconcile; 0 when there is nothing."""
-        if not self._known or self.reconciled_at is None:
-            return 0.0
-        return asyncio.get_running_loop().time() - self.reconciled_at
+        """All was held against Redis, or something was reconciled. It counts for little while changes do not reach us."""
+        if not self.missed:
+            metrics.LAST_RECONCILE.set_to_current_time()
 
     def count(self) -> None:
         counts = Counter(one.status.get("phase", Phase.PENDING.value) for one in self._known.values())

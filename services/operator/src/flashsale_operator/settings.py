@@ -26,7 +26,7 @@ class Settings:
     status_seconds: float
     """FLASHSALE_OPERATOR_STATUS_SECONDS: least pause between two writes of a resource's stock numbers."""
     silence_seconds: float
-    """FLASHSALE_OPERATOR_SILENCE_SECONDS: not alive when resources exist and none was reconciled for this long."""
+    """FLASHSALE_OPERATOR_SILENCE_SECONDS: not alive when the sweep has not turned for this long."""
     workers_max: int
     """FLASHSALE_OPERATOR_WORKERS_MAX: most resources worked on at once."""
     request_timeout_seconds: float

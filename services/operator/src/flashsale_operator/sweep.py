@@ -25,10 +25,16 @@ class Sweep:
         self._reconciler = reconciler
         self._memory = memory
         self._settings = settings
+        self._turned_at: float | None = None
+
+    def silent_seconds(self) -> float:
+        """For how long the loop has not turned. A turn that failed is one: without Redis we are not ready, and a restart brings nothing."""
+        return 0.0 if self._turned_at is None else asyncio.get_running_loop().time() - self._turned_at
 
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
+            self._turned_at = asyncio.get_running_loop().time()
             await asyncio.sleep(self._settings.reconcile_seconds)
             try:
                 await self.sweep()
@@ -38,7 +44,7 @@ class Sweep:
                 log.warning("sweep.interrupted", extra={"reason": str(error)})
                 self._wake_all()
             except Exception:
-                # The broad catch is the edge: one thing we did not foresee must not end the watch over all sales. Liveness sees it too.
+                # The broad catch is the edge: one thing we did not foresee must not end the watch over all sales. An alert tells of it.
                 metrics.RECONCILE_ERRORS.inc()
                 log.exception("sweep.failed")
 

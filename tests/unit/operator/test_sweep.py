@@ -1,0 +1,67 @@
+"""The sweep's own life: what liveness sees of it."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+from flashsale_core.errors import Retryable
+from flashsale_core.settings import Environment
+from flashsale_core.tasks import end
+from flashsale_operator.memory import Memory
+from flashsale_operator.reconcile import Reconciler
+from flashsale_operator.settings import Settings, read_settings
+from flashsale_operator.sweep import Sweep
+from tests.unit.operator.test_operator_plan import RESOURCE
+
+
+class Redis:
+    """Away, or silent for ever; the little of a Reconciler that the sweep asks first."""
+
+    def __init__(self, *, silent: bool) -> None:
+        self.asked = 0
+        self._silent = silent
+
+    async def read(self, _: Sequence[str]) -> list[dict[str, str]]:
+        self.asked += 1
+        if self._silent:
+            await asyncio.Event().wait()
+        raise Retryable("Redis: refused")
+
+
+def settings(folder: Path) -> Settings:
+    return replace(read_settings(Environment({"REDIS_URL": "redis://r", "FLASHSALE_LUA_DIR": str(folder)})), reconcile_seconds=0.01)
+
+
+def sweep_of(redis: Redis, folder: Path) -> Sweep:
+    memory = Memory()
+    memory.of(RESOURCE, {})
+    return Sweep(cast("Reconciler", redis), memory, settings(folder))
+
+
+def test_a_sweep_without_redis_is_alive(tmp_path: Path) -> None:
+    async def run() -> None:
+        redis = Redis(silent=False)
+        sweep = sweep_of(redis, tmp_path)
+        sweeping, started = asyncio.create_task(sweep.run()), asyncio.get_running_loop().time()
+        async with asyncio.timeout(5):
+            while redis.asked < 20:  # noqa: ASYNC110 - what is waited for is a number that grows
+                await asyncio.sleep(0.005)
+        assert sweep.silent_seconds() < asyncio.get_running_loop().time() - started - 0.1
+        await end(sweeping)
+
+    asyncio.run(run())
+
+
+def test_a_sweep_that_hangs_is_not(tmp_path: Path) -> None:
+    async def run() -> None:
+        redis = Redis(silent=True)
+        sweep = sweep_of(redis, tmp_path)
+        assert sweep.silent_seconds() == 0
+        sweeping = asyncio.create_task(sweep.run())
+        await asyncio.sleep(0.2)
+        assert (redis.asked, sweep.silent_seconds() >= 0.15) == (1, True)
+        await end(sweeping)
+
+    asyncio.run(run())
