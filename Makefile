@@ -24,6 +24,7 @@ static: bootstrap
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@scripts/actionlint.sh
 
 up: bootstrap servers ## start the local stack: http://127.0.0.1:8000, settings in .flashsale/env
 	@$(BIN)/flashsale stack up

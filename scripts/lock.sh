@@ -20,4 +20,9 @@ export_lock requirements.lock --all-packages
 for folder in services/* cli; do
   export_lock "$folder/requirements.lock" --no-dev --package "flashsale-${folder##*/}"
 done
+# What the images are built with, and leave behind: the same uv as everywhere, and the packages' build backend.
+printf '%s\n' "uv==$UV_VERSION" hatchling | "$uv" pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+  --exclude-newer "$(date -u -d '7 days ago' +%Y-%m-%d)" - >.requirements.new
+! grep -nE '://|^-' .requirements.new || fail "the build's lock names addresses or options; a lock must not"
+mv .requirements.new requirements-build.lock
 say "requirements.lock has $(grep -c '==' requirements.lock) distributions"

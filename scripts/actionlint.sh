@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Lint the GitHub workflows: with the actionlint on PATH, else with one that Go builds into .bootstrap. Where neither is, it says so; the workflow lints itself too.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+VERSION=v1.7.12
+own=$PWD/.bootstrap/bin/actionlint
+if command -v actionlint >/dev/null; then
+  own=actionlint
+elif [ ! -x "$own" ]; then
+  if ! command -v go >/dev/null || ! GOBIN=$PWD/.bootstrap/bin go install "github.com/rhysd/actionlint/cmd/actionlint@$VERSION" >/dev/null 2>&1; then
+    say "SKIPPED: the workflows are not linted; there is no actionlint, and no Go to build it"
+    exit 0
+  fi
+fi
+"$own" .github/workflows/*.yaml
