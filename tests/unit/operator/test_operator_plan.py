@@ -45,6 +45,11 @@ def test_a_resource_is_read_with_all_its_fields() -> None:
     }  # fmt: skip
 
 
+def test_a_time_may_be_written_in_small_letters() -> None:
+    small, large = (read_resource(body(startsAt=moment)) for moment in ("2026-11-27t08:00:00.5z", "2026-11-27T08:00:00.5Z"))
+    assert small.definition["starts_ms"] == large.definition["starts_ms"] == 1795766400500
+
+
 def test_a_resource_with_little_has_defaults() -> None:
     assert RESOURCE.product_id == "sneaker"
     assert {name: SALE[name] for name in RESOURCE.definition} == {name: str(value) for name, value in RESOURCE.definition.items()}
@@ -59,6 +64,8 @@ def test_a_sale_as_the_resource_says_is_left_alone() -> None:
     ("spec", "words"),
     [
         ({"startsAt": "0001-01-01T00:00:00+14:00"}, "startsAt must be from 1970-01-02 to 2999-12-31"),
+        ({"startsAt": "0000-01-01T00:00:00Z"}, "startsAt must be from 1970-01-02 to 2999-12-31"),
+        ({"endsAt": "2026-11-27T23:59:60Z"}, "endsAt must be from 1970-01-02"),
         ({"endsAt": "1970-01-01T00:00:00Z"}, "endsAt must be from 1970-01-02"),
         ({"endsAt": "9999-12-31T23:59:59-14:00"}, "endsAt must be from 1970-01-02"),
         ({"startsAt": "2030-01-02T00:00:00Z", "endsAt": "2030-01-02T00:00:00Z"}, "endsAt must be after startsAt"),

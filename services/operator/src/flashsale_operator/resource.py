@@ -65,5 +65,10 @@ def _definition(spec: Mapping[str, Any]) -> dict[str, int | str]:
 
 
 def _ms(moment: str | None) -> int:
-    """0 is none; the moment 0 itself is a time, and in no sale's range."""
-    return round(datetime.fromisoformat(moment).timestamp() * 1000) or 1 if moment else 0
+    """0 is none; the moment 0 itself is a time, and in no sale's range. So is -1, for what the apiserver calls a time and Python does not."""
+    if not moment:
+        return 0
+    try:
+        return round(datetime.fromisoformat(moment.upper()).timestamp() * 1000) or 1
+    except (ValueError, OverflowError):
+        return -1
