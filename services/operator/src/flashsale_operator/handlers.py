@@ -2,9 +2,12 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping
+import functools
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
-from typing import Any
+from typing import Any, ParamSpec
 
 import kopf
 
@@ -16,12 +19,43 @@ from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.resource import GROUP, PLURAL, VERSION, read_resource
 from flashsale_operator.settings import Settings
 
-DRAIN_SECONDS = 2.0
+DRAIN_SECONDS = (2.0, 30.0)
+"""Least and most pause between two looks at a sale that drains. Each look is a write to its resource."""
 BACKOFF_SECONDS = 5.0
 AGAIN_SECONDS = 0.2
 """Least pause between two reconciliations of one resource that the sweep asks for."""
 _OURS = ("observedGeneration", "productId", "phase", "conditions", "epoch", "stock")
 _NOTABLE = ("Ready", "Stalled", "SoldOut")
+P = ParamSpec("P")
+log = logging.getLogger(__name__)
+
+
+def drain_seconds(hold_seconds: int) -> float:
+    """How long to wait for the holds of a sale that drains: a tenth of its payment window, within bounds."""
+    least, most = DRAIN_SECONDS
+    return min(max(hold_seconds / 10, least), most)
+
+
+def spread(pause_seconds: float) -> float:
+    """A pause near `pause_seconds`: what failed together shall not come back together."""
+    return pause_seconds * random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, keeps no secret
+
+
+def _again_later(handler: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+    """kopf has no jitter: what we did not foresee is tried again at a time of its own."""
+
+    @functools.wraps(handler)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            await handler(*args, **kwargs)
+        except kopf.TemporaryError:
+            raise
+        except Exception as error:
+            log.exception("reconcile.failed")
+            metrics.RECONCILE_ERRORS.inc()
+            raise kopf.TemporaryError(f"{type(error).__name__}: {error}", delay=spread(BACKOFF_SECONDS)) from error
+
+    return run
 
 
 class Handlers:
@@ -48,9 +82,11 @@ class Handlers:
         else:
             self._memory.show(body.metadata.uid or "", body.metadata.get("generation", 0), _ours(body.status))
 
+    @_again_later
     async def changed(self, body: kopf.Body, patch: kopf.Patch, reason: str, **_: Any) -> None:
         await self._reconcile(body, patch, str(reason))
 
+    @_again_later
     async def woken(self, body: kopf.Body, patch: kopf.Patch, stopped: Any = None, **_: Any) -> None:
         """A kopf timer that waits for the sweep, or its own end, instead of for the clock. `stopped` is a kopf.DaemonStopped."""
         remembered = self._remember(body)
@@ -58,6 +94,7 @@ class Handlers:
             remembered.wake.clear()
             await self._reconcile(body, patch, "sweep")
 
+    @_again_later
     async def deleted(self, body: kopf.Body, patch: kopf.Patch, **_: Any) -> None:
         remembered, resource = self._remember(body), read_resource(body)
         remembered.leaving = True
@@ -68,7 +105,8 @@ class Handlers:
             return
         remembered.status = status
         _write(patch, body.status, status)
-        raise kopf.TemporaryError(status["conditions"][0]["message"], delay=DRAIN_SECONDS)
+        pause_seconds = drain_seconds(int(resource.definition["hold_seconds"]))
+        raise kopf.TemporaryError(status["conditions"][0]["message"], delay=spread(pause_seconds))
 
     def _remember(self, body: kopf.Body) -> Remembered:
         resource = read_resource(body)

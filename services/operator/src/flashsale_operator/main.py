@@ -5,7 +5,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from flashsale_core.scripts import read_scripts
 from flashsale_core.settings import Environment
 from flashsale_core.tasks import end
 from flashsale_operator.apiserver import open_flash_sales
-from flashsale_operator.handlers import BACKOFF_SECONDS, Handlers
+from flashsale_operator.handlers import BACKOFF_SECONDS, Handlers, spread
 from flashsale_operator.memory import Memory
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.roll_call import RollCall
@@ -129,9 +129,20 @@ def kopf_settings(settings: Settings) -> kopf.OperatorSettings:
     own.watching.server_timeout = settings.watch_timeout_seconds
     own.watching.client_timeout = settings.watch_timeout_seconds + settings.request_timeout_seconds
     own.watching.connect_timeout = settings.request_timeout_seconds
+    own.networking.error_backoffs = _Spread(own.networking.error_backoffs)
     own.execution.default_backoff = BACKOFF_SECONDS
     own.process.ultimate_exiting_timeout = settings.shutdown_timeout_seconds
     return own
+
+
+class _Spread:
+    """Backoffs, each time near those given and never the same."""
+
+    def __init__(self, backoffs: float | Iterable[float]) -> None:
+        self._backoffs = tuple(backoffs) if isinstance(backoffs, Iterable) else (backoffs,)
+
+    def __iter__(self) -> Iterator[float]:
+        return (spread(seconds) for seconds in self._backoffs)
 
 
 def _login(**kwargs: Any) -> Any:
