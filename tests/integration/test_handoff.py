@@ -1,5 +1,6 @@
 """From the gateway to the ledger by the short way, and what becomes of an entry whose gateway died before it published it."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 from redis import Redis
 
 from flashsale_cli.stack import Stack
+from flashsale_core import topology
 from flashsale_core.keys import sale_keys, shard_keys, shard_of
 from flashsale_core.scripts import pack, read_scripts
+from tests.integration.broker import control
 from tests.integration.client import Client
 
 
@@ -74,3 +77,28 @@ def test_an_entry_whose_gateway_died_is_moved_and_published(stack: Stack, client
     redis.xadd(shard.direct, fields, id=f"{int(time.time() - 60) * 1000}-0")
     wait_for(lambda: metric(client, "flashsale_outbox_rescued_total") == rescued + 1, 10, "nobody takes what a dead gateway left")
     wait_for(lambda: redis.xlen(shard.direct) + redis.xlen(shard.outbox) == 0, 10, "what was taken is not handed on")
+
+
+def test_an_entry_the_broker_refuses_holds_up_nobody(stack: Stack, client: Client, redis: Any) -> None:
+    sale = client.new_sale(50)
+    shard = shard_keys(shard_of(sale))
+    orders = [client.order(sale, f"u{number}").body["orderId"] for number in range(20)]
+    wait_for(lambda: redis.xlen(shard.direct) + redis.xlen(shard.outbox) == 0, 10, "the orders are not handed on")
+    control(stack, "clear_policy", "events")
+    try:
+        # No queue has this window, and without the policy the broker hands back what it cannot route.
+        refused = redis.xadd(shard.outbox, {"k": "order.reserved.7", "b": "{}"})
+        wait_for(lambda: metric_of_failures(client) > 0, 10, "the entry was not tried")
+        for order in orders:
+            assert client.send("DELETE", f"/orders/{order}").status == 200
+        wait_for(lambda: [entry for entry, _ in redis.xrange(shard.outbox)] == [refused], 10, "what is behind the entry waits for it")
+        assert metric(client, "flashsale_broker_up") == 1
+    finally:
+        policy = next(one for one in topology.definitions([], topology.WINDOWS_DEFAULT)["policies"] if one["name"] == "events")
+        control(stack, "set_policy", "--apply-to", "exchanges", "events", policy["pattern"], json.dumps(policy["definition"]))
+    wait_for(lambda: redis.xlen(shard.outbox) == 0, 15, "the entry is not tried again")
+
+
+def metric_of_failures(client: Client) -> float:
+    lines = client.get("/metrics").raw.decode().splitlines()
+    return sum(float(line.split()[1]) for line in lines if line.startswith("flashsale_publish_failures_total{"))

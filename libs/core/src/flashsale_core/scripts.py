@@ -14,7 +14,7 @@ import msgspec
 
 from flashsale_core.errors import SettingsError
 
-NAMES = ("reserve", "settle", "expire", "cancel", "define", "retire", "rescue")
+NAMES = ("reserve", "settle", "expire", "cancel", "define", "retire", "rescue", "dismiss")
 _INCLUDE = re.compile(r"^-- @include (\S+)$", re.MULTILINE)
 
 
@@ -38,6 +38,7 @@ class Scripts:
     define: Script
     retire: Script
     rescue: Script
+    dismiss: Script
 
     def __iter__(self) -> Any:
         return iter([getattr(self, name) for name in NAMES])

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from flashsale_core.scripts import load_scripts, read_scripts
+from flashsale_core.scripts import Scripts, load_scripts, read_scripts
 from flashsale_core.semantics import script_call
 from flashsale_core.tasks import end
 from flashsale_core.tracing import configure_tracing
@@ -36,6 +36,7 @@ from flashsale_gateway.store import Store
 from flashsale_redis import open_redis
 
 # Besides one for each blocking read, of which there are as many as shards on a cluster.
+RESTART_SECONDS = 1.0
 RELAY_CONNECTIONS = 3
 log = logging.getLogger(__name__)
 
@@ -81,9 +82,9 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, Or
     lag = relay.Lag(settings.outbox_lag_limit_ms)
     publisher = Publisher(settings, tracing)
     handoff = Handoff(redis, scripts, publisher, settings)
-    await stack.enter_async_context(_background(relay.watch(redis, handoff, settings, lag)))
-    await stack.enter_async_context(_relaying(settings, publisher))
-    await stack.enter_async_context(_background(handoff.run()))
+    await stack.enter_async_context(_background(lambda: relay.watch(redis, handoff, settings, lag)))
+    await stack.enter_async_context(_relaying(scripts, settings, publisher))
+    await stack.enter_async_context(_background(handoff.run))
     stack.push_async_callback(handoff.finish)
 
     store = Store(redis, scripts, handoff, settings)
@@ -100,10 +101,10 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, Or
 
 
 @asynccontextmanager
-async def _relaying(settings: Settings, publisher: Publisher) -> AsyncIterator[None]:
+async def _relaying(scripts: Scripts, settings: Settings, publisher: Publisher) -> AsyncIterator[None]:
     timeout_seconds = settings.redis_timeout_seconds + settings.relay_block_ms / 1000
     redis = open_redis(settings.redis_url, timeout_seconds, settings.shards + RELAY_CONNECTIONS)
-    worker = relay.Relay(redis, settings, _instance(), publisher)
+    worker = relay.Relay(redis, scripts, settings, _instance(), publisher)
     task = asyncio.create_task(worker.run())
     try:
         yield
@@ -116,12 +117,22 @@ async def _relaying(settings: Settings, publisher: Publisher) -> AsyncIterator[N
 
 
 @asynccontextmanager
-async def _background(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(coroutine)
+async def _background(start: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    task = asyncio.create_task(_kept_up(start))
     try:
         yield
     finally:
         await end(task)
+
+
+async def _kept_up(start: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Nobody would notice the end of a background task: a fault of ours is logged, and it starts again."""
+    while True:
+        try:
+            await start()
+        except Exception as error:
+            log.error("background.failed", exc_info=error)
+        await asyncio.sleep(RESTART_SECONDS)
 
 
 def _instance() -> str:

@@ -117,11 +117,11 @@ class Handoff:
                 self.send(self._failed.popleft())
 
     async def _forget(self) -> None:
+        # Taken out first: `finish` may forget while `run` still does.
         entries = list(self._confirmed)
+        self._confirmed.clear()
         groups = one_slot_groups(self._redis, dict.fromkeys(entry.stream for entry in entries))
         kept = await asyncio.gather(*[self._forget_in(set(streams), entries) for streams in groups if streams])
-        for _ in entries:
-            self._confirmed.popleft()
         # Those whose Redis did not answer come first again; should they be moved meanwhile, they are published twice.
         self._confirmed.extendleft(chain.from_iterable(kept))
 

@@ -8,7 +8,7 @@ It also keeps the connection to the broker, for `handoff.py` too, and watches th
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +23,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from flashsale_core import topology
 from flashsale_core.keys import shard_keys
+from flashsale_core.scripts import Scripts, call
 from flashsale_core.tasks import end
 from flashsale_gateway import metrics
 from flashsale_gateway.handoff import Handoff, forget
@@ -34,6 +35,10 @@ from flashsale_redis import one_slot_groups
 GROUP = "relay"
 READ_COUNT = 64
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0)
+SOUND_SECONDS = 5.0
+"""A session that lasted so long was one."""
+HELD_PAGES_MAX = 64
+REFUSED_PAUSE_SECONDS = 1.0
 CLAIM_EVERY_SECONDS = 5.0
 LAG_EVERY_SECONDS = 1.0
 CONSUMER_IDLE_MS_MAX = 3_600_000
@@ -63,9 +68,10 @@ class Lag:
 
 
 class Relay:
-    def __init__(self, redis: Redis, settings: Settings, consumer: str, publisher: Publisher) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, settings: Settings, consumer: str, publisher: Publisher) -> None:
         """`redis` is the relay's own: its reads block, and its socket timeout must be longer than they do."""
         self._redis = redis
+        self._scripts = scripts
         self._settings = settings
         self._consumer = consumer
         self._publisher = publisher
@@ -77,18 +83,20 @@ class Relay:
         """Relay until `stop`; every failure ends in another try, after a pause that grows to BACKOFF_SECONDS[-1]."""
         failures = 0
         while not self._stopping:
+            started = perf_counter()
             try:
                 async with asyncio.timeout(self._settings.relay_publish_timeout_seconds):
                     connection = await aio_pika.connect(self._settings.amqp_url, heartbeat=10)
                 async with connection:
                     channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-                    failures = 0
                     metrics.BROKER_UP.set(1)
                     log.info("relay.connected", extra={"consumer": self._consumer})
                     await self._pump(channel)
             except Exception as error:
                 # The broad catch is the edge: whatever the broker or Redis did, the entries are still in the outbox.
                 log.warning("relay.interrupted", extra={"reason": type(error).__name__, "error": str(error)})
+                # A session that connects and fails at once is no better than none.
+                failures = 0 if perf_counter() - started > SOUND_SECONDS else failures
                 await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
                 failures += 1
             finally:
@@ -133,19 +141,34 @@ class Relay:
                 failures += 1
 
     async def _pump_streams(self, channel: AbstractChannel, streams: Sequence[str]) -> None:
-        # What this consumer read before it lost the broker comes first.
-        await self._publish_all(await self._read(streams, "0"))
-        claim_at = 0.0
+        new, held, claim_at = dict.fromkeys(streams, ">"), dict.fromkeys(streams, "0"), 0.0
         while not self._stopping:
             if perf_counter() >= claim_at:
+                held = await self._publish_held(held)
                 await self._publish_all(await self._claim(streams))
                 claim_at = perf_counter() + CLAIM_EVERY_SECONDS
-            entries = await self._read(streams, ">")
-            await self._publish_all(entries)
+            entries = await self._read(new)
+            confirmed = await self._publish_all(entries)
+            _refuse_closed(channel)
             if entries:
                 # Reading and forgetting are writes to Redis, and each is an fsync that orders wait for too: fewer, larger rounds.
-                await asyncio.sleep(self._settings.relay_linger_ms / 1000)
-            _refuse_closed(channel)
+                await asyncio.sleep(self._settings.relay_linger_ms / 1000 if confirmed else REFUSED_PAUSE_SECONDS)
+
+    async def _publish_held(self, after: Mapping[str, str]) -> dict[str, str]:
+        """Publish what this consumer has read already: before it lost the broker, or refused by the broker since. Returns where to go on.
+
+        Page by page, so that what is refused for long hides nothing that is behind it.
+        """
+        for _ in range(HELD_PAGES_MAX):
+            entries = await self._read(after)
+            latest = {entry.stream: entry.entry_id for entry in entries}
+            after = {stream: latest.get(stream, "0") for stream in after}
+            confirmed = await self._publish_all(entries)
+            if len(entries) > confirmed:
+                log.warning("relay.refused", extra={"entries": len(entries) - confirmed})
+            if not confirmed:
+                break
+        return dict(after)
 
     async def _create_groups(self, streams: Sequence[str]) -> None:
         for stream in streams:
@@ -155,9 +178,11 @@ class Relay:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
 
-    async def _read(self, streams: Sequence[str], start: str) -> list[Entry]:
-        block = self._settings.relay_block_ms if start == ">" else None
-        found = await self._redis.xreadgroup(GROUP, self._consumer, dict.fromkeys(streams, start), count=READ_COUNT, block=block)
+    async def _read(self, after: Mapping[str, str]) -> list[Entry]:
+        """Entries of each stream after an id, of those this consumer holds; or new ones, after `>`."""
+        block = self._settings.relay_block_ms if ">" in after.values() else None
+        streams: dict[Any, Any] = dict(after)
+        found = await self._redis.xreadgroup(GROUP, self._consumer, streams, count=READ_COUNT, block=block)
         return [entry for stream, entries in _pairs(found) for entry in _entries(_text(stream), entries)]
 
     async def _claim(self, streams: Sequence[str]) -> list[Entry]:
@@ -166,25 +191,19 @@ class Relay:
             answer = await self._redis.xautoclaim(stream, GROUP, self._consumer, self._settings.relay_claim_idle_ms, count=READ_COUNT)
             claimed += _entries(stream, answer[1])
         metrics.CLAIMED.inc(len(claimed))
-        await self._forget_dead_consumers(streams[0])
+        for stream in streams:
+            # Gateways come and go under new names.
+            await call(self._redis, self._scripts.dismiss, (stream,), GROUP, str(CONSUMER_IDLE_MS_MAX), "")
         return claimed
 
-    async def _forget_dead_consumers(self, stream: str) -> None:
-        """Gateways come and go under new names; one that holds nothing and has not asked for an hour is gone."""
-        for consumer in await self._redis.xinfo_consumers(stream, GROUP):
-            if consumer["idle"] > CONSUMER_IDLE_MS_MAX and consumer["pending"] == 0:
-                await self._redis.xgroup_delconsumer(stream, GROUP, consumer["name"])
-
-    async def _publish_all(self, entries: Sequence[Entry]) -> None:
-        """Publish, then forget what the broker confirmed. Raises the first failure, after the confirmed ones are forgotten."""
+    async def _publish_all(self, entries: Sequence[Entry]) -> int:
+        """Publish, and forget what the broker confirmed; returns how many. The others stay with this consumer."""
         if not entries:
-            return
+            return 0
         outcomes = await asyncio.gather(*[self._publisher.publish([entry]) for entry in entries], return_exceptions=True)
         if confirmed := [entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome is None]:
             await forget(self._redis, confirmed, GROUP)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
+        return len(confirmed)
 
 
 async def watch(redis: Redis, handoff: Handoff, settings: Settings, lag: Lag) -> None:

@@ -58,7 +58,7 @@ class Store:
     async def settle(self, sale_id: str, payments: Sequence[Payment]) -> list[Result]:
         """One result per payment: [result, state, reason], see lua/settle.lua."""
         outbox = self._outbox(sale_id)
-        keys = self._order_keys(sale_id, outbox)
+        keys = (*self._order_keys(sale_id, outbox), self._shard(sale_id).strays)
         return self._handed_on(sale_id, outbox, await self._run(self._scripts.settle, keys, sale_id, pack(payments), ""))
 
     async def cancel(self, sale_id: str, order_ids: Sequence[str]) -> list[Result]:
