@@ -6,6 +6,10 @@ SOUND = {"aof_enabled": 1, "aof_last_write_status": "ok", "maxmemory_policy": "n
 
 
 def test_durable_store_has_no_fault() -> None:
+    assert durability_fault(SOUND | {"appendfsync": "always"}) is None
+
+
+def test_server_that_does_not_tell_its_appendfsync_has_no_fault() -> None:
     assert durability_fault(SOUND) is None
 
 
@@ -15,6 +19,8 @@ def test_durable_store_has_no_fault() -> None:
         ({"aof_enabled": 0}, "appendonly yes"),
         ({"aof_last_write_status": "err"}, "disk"),
         ({"maxmemory_policy": "allkeys-lru"}, "noeviction"),
+        ({"appendfsync": "everysec"}, "appendfsync always"),
+        ({"appendfsync": "no"}, "appendfsync always"),
     ],
 )
 def test_fault_names_the_cure(change: dict[str, object], words: str) -> None:

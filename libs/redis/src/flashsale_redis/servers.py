@@ -22,6 +22,13 @@ async def infos(redis: Redis) -> Mapping[str, Mapping[str, Any]]:
     return {"": await redis.info("everything")}
 
 
+async def fsync_policies(redis: Redis) -> Mapping[str, Mapping[Any, Any]]:
+    """`appendfsync` of each server, by the addresses of `infos`. Raises ResponseError where one may not be asked."""
+    if isinstance(redis, Cluster):
+        return {f"{host}:{port}": told for (host, port), told in (await redis.everywhere("CONFIG GET", "appendfsync")).items()}
+    return {"": await redis.config_get("appendfsync")}
+
+
 def is_cluster(redis: Redis) -> bool:
     return isinstance(redis, Cluster)
 

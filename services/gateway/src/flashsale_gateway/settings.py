@@ -47,7 +47,7 @@ class Settings:
     redis_connections_max: int
     """FLASHSALE_REDIS_CONNECTIONS_MAX: connections to Redis, to each master of a cluster, besides the relay's."""
     require_durable_redis: bool
-    """FLASHSALE_REQUIRE_DURABLE_REDIS: not ready while Redis has no append-only file or may evict keys."""
+    """FLASHSALE_REQUIRE_DURABLE_REDIS: not ready while Redis has no append-only file, answers before it is on disk, or may evict keys."""
     outbox_lag_limit_ms: int
     """FLASHSALE_OUTBOX_LAG_LIMIT_MS: past this age of the oldest unpublished entry, orders get 503."""
     relay_in_flight_max: int

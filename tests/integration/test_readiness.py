@@ -1,0 +1,65 @@
+"""What the gateway makes of a real Redis that would forget, or that does not tell."""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from flashsale_core.scripts import read_scripts
+from flashsale_gateway import metrics
+from flashsale_gateway.problems import Problem
+from flashsale_gateway.readiness import Readiness
+from flashsale_redis import open_redis
+
+
+@pytest.fixture
+def server(infra: Mapping[str, str]) -> Iterator[Any]:
+    with redis.Redis.from_url(infra["REDIS_URL"]) as client:
+        yield client
+        client.config_set("appendfsync", "always")
+        client.acl_deluser("managed")
+
+
+def checked(infra: Mapping[str, str], require_durable: bool = True, times: int = 1, login: str = "") -> str:
+    """What readiness says in the end: the detail of its problem, or nothing."""
+
+    async def check() -> str:
+        url = urlsplit(infra["REDIS_URL"])
+        address = url.netloc.rpartition("@")[2]
+        async with open_redis(url._replace(netloc=f"{login}@{address}" if login else url.netloc).geturl(), 5, 4) as client:
+            readiness = Readiness(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 5, require_durable)
+            try:
+                for _ in range(times):
+                    await readiness.check()
+            except Problem as problem:
+                return str(problem.document["detail"])
+            return ""
+
+    return asyncio.run(check())
+
+
+def durable() -> float:
+    ((sample,),) = [metric.samples for metric in metrics.REDIS_DURABLE.collect()]
+    return float(sample.value)
+
+
+def test_redis_that_answers_before_its_disk_has_it_is_not_ready_unless_that_is_wanted(infra: Mapping[str, str], server: Any) -> None:
+    assert (checked(infra), durable()) == ("", 1)
+    server.config_set("appendfsync", "everysec")
+    said = checked(infra)
+    assert ("appendfsync everysec" in said, "set `appendfsync always`" in said) == (True, True)
+    assert (checked(infra, require_durable=False), durable()) == ("", 0)
+
+
+def test_redis_that_does_not_tell_is_taken_and_said_so_once(
+    infra: Mapping[str, str], server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.acl_setuser("managed", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], commands=["-config"])
+    with caplog.at_level(logging.WARNING):
+        assert checked(infra, times=3, login="managed:secret") == ""
+    assert ([record.message for record in caplog.records], durable()) == (["redis.appendfsync_unknown"], 1)
