@@ -65,7 +65,7 @@ def _definition(spec: Mapping[str, Any]) -> dict[str, int | str]:
 
 
 def _ms(moment: str | None) -> int:
-    """0 is none; the moment 0 itself is a time, and in no sale's range. So is -1, which stands for a time that only the apiserver can read."""
+    """0 is none; the moment 0 itself is a time, and in no sale's range. So is -1: a time that only the apiserver can read."""
     if not moment:
         return 0
     try:
