@@ -1,9 +1,10 @@
 """The dashboards as Grafana reads them: panels, variables, and what it makes of a query and a legend. Pure."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from observe.prometheus import ROOT
@@ -39,6 +40,13 @@ class Panel:
     place: Place
     unit: str = ""
     stacked: bool = False
+    colors: tuple[tuple[float, str], ...] = ()
+    """From which value on a big number has which color."""
+    mapped: Mapping[str, str] = field(default_factory=dict)
+    """What is said instead of a number."""
+    sparkline: bool = False
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    """Colors of lines by name; the others have the palette's."""
     targets: tuple[Target, ...] = ()
 
 
@@ -94,12 +102,23 @@ def _escaped(value: str) -> str:
     return re.sub(r"[\\^$.*+?()|{}\[\]]", r"\\\\\g<0>", value)
 
 
+def color_of(panel: Panel, value: float) -> str:
+    """Of a big number; empty when the panel does not say."""
+    return next((color for least, color in reversed(panel.colors) if value >= least), "")
+
+
 def _panel(one: Mapping[str, Any]) -> Panel:
-    grid, defaults = one["gridPos"], one.get("fieldConfig", {}).get("defaults", {})
+    grid, config = one["gridPos"], one.get("fieldConfig", {})
+    defaults = config.get("defaults", {})
     place = Place(grid["x"], grid["y"], grid["w"], grid["h"])
     stacked = defaults.get("custom", {}).get("stacking", {}).get("mode") == "normal"
+    steps = defaults.get("thresholds", {}).get("steps", ())
+    colors = tuple((-math.inf if step["value"] is None else step["value"], step["color"]) for step in steps)
     targets = tuple(Target(target["expr"], target["legendFormat"]) for target in one.get("targets", ()))
-    return Panel(one["title"], one["type"], place, defaults.get("unit", ""), stacked, targets)
+    mapped = {value: said["text"] for mapping in defaults.get("mappings", ()) for value, said in mapping["options"].items()}
+    sparkline = one.get("options", {}).get("graphMode") == "area"
+    fixed = {override["matcher"]["options"]: override["properties"][0]["value"]["fixedColor"] for override in config.get("overrides", ())}
+    return Panel(one["title"], one["type"], place, defaults.get("unit", ""), stacked, colors, mapped, sparkline, fixed, targets)
 
 
 def _variable(one: Mapping[str, Any]) -> Variable:

@@ -4,6 +4,7 @@ A panel is a question, its queries and a unit. `$NS` stands for the namespace's 
 """
 
 import json
+import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,18 @@ RATE = "$__rate_interval"
 # What All stands for where that is not the values there are: ".*" matches a missing label too, and without Kubernetes there is no namespace.
 # All jobs are those of ours, and not every process that Prometheus scrapes.
 ALL_VALUES = {"namespace": {"allValue": ".*"}, "sale": {"allValue": ".*"}}
+# Without any, Grafana takes its own: red from 80 on.
+PLAIN = {-math.inf: "blue"}
+ALL_UP = {-math.inf: "red", 1: "green"}
+NONE_WANTED = {-math.inf: "green", 1: "red"}
+YES_NO = {0: "no", 1: "yes"}
+# Of lines, by what their legend names: good news is green, and a line has not one color today and another tomorrow.
+LINES = {
+    "{{state}}": {"available": "green", "reserved": "yellow", "sold": "blue"},
+    "{{outcome}}": {"accepted": "green", "replayed": "blue", "out_of_stock": "orange", "rate_limited": "purple"},
+    "{{result}}": {"paid": "green", "replayed": "blue", "noted": "yellow", "refund_due": "red"},
+    "{{phase}}": {"Live": "green", "Scheduled": "blue", "SoldOut": "orange", "Paused": "yellow", "Ended": "purple", "Stalled": "red"},
+}
 # Grafana's dashboard JSON, as its 10th release writes it.
 SCHEMA_VERSION = 38
 
@@ -31,6 +44,10 @@ class Panel:
     width: int = 8
     height: int = 7
     options: dict[str, Any] = field(default_factory=dict)
+    colors: dict[float, str] = field(default_factory=dict)
+    """Of a big number that is well or not: from which value on it has which color."""
+    words: dict[int, str] = field(default_factory=dict)
+    """Of a big number: what is said instead of it."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +72,11 @@ def pace(state: str) -> str:
 
 def rate(metric: str, selector: str = NS, by: str = "") -> str:
     return f"sum{f' by ({by})' if by else ''} (rate({metric}{{{selector}}}[{RATE}]))"
+
+
+def rate_of_those_seen(metric: str, by: str) -> str:
+    """Without the values of the label that never were: a legend of fifteen zeros says less than one of five lines."""
+    return f"{rate(metric, by=by)} and sum by ({by}) ({metric}{{{NS}}}) > 0"
 
 
 def quantile(which: float, metric: str, by: str = "") -> str:
@@ -120,10 +142,10 @@ ENGINE_BOARD = Dashboard(
     "flashsale_broker_up",
     {
         "Admission": [
-            Panel("Orders a second", "timeseries", "ops", {"{{outcome}}": rate("flashsale_orders_total", by="outcome")}),
-            Panel("Time to an answer", "timeseries", "s", percentiles("flashsale_order_seconds"), "From the last byte of the order"),
+            Panel("Orders a second", "timeseries", "ops", {"{{outcome}}": rate_of_those_seen("flashsale_orders_total", "outcome")}, height=9),
+            Panel("Time to an answer", "timeseries", "s", percentiles("flashsale_order_seconds"), "From the last byte of the order", height=9),
             Panel("Waiting for Redis", "timeseries", "short", {"{{instance}}": most("flashsale_waiting_requests", by="instance")},
-                  "At FLASHSALE_WAITING_MAX orders get 503"),
+                  "At FLASHSALE_WAITING_MAX orders get 503", height=9),
         ],
         "Batch and script": [
             Panel("Orders in one call", "timeseries", "short", {"mean": mean("flashsale_batch_orders"), "p99": quantile(0.99, "flashsale_batch_orders")}),
@@ -137,10 +159,10 @@ ENGINE_BOARD = Dashboard(
             Panel("Published a second", "timeseries", "ops",
                   {"confirmed": rate("flashsale_published_total"), "failed": f"{rate('flashsale_publish_failures_total')} or vector(0)"}),
             Panel("Time to a confirm", "timeseries", "s", percentiles("flashsale_publish_seconds")),
-            Panel("Gateways with a channel", "stat", "short", {"up": f"sum(flashsale_broker_up{{{NS}}})"}, "", 4),
-            Panel("Wait queues that give back", "stat", "short", {"up": f"sum({most('flashsale_wait_up', by='window')})"}, "", 4),
-            Panel("Unroutable kept", "stat", "short", {"kept": f"min(flashsale_unrouted_kept{{{NS}}})"}, "1 while the policy `events` is there", 4),
-            Panel("Redis durable", "stat", "short", {"durable": f"min(flashsale_redis_durable{{{NS}}})"}, "", 4),
+            Panel("Gateways with a channel", "stat", "short", {"up": f"sum(flashsale_broker_up{{{NS}}})"}, "", 4, colors=ALL_UP),
+            Panel("Wait queues that give back", "stat", "short", {"up": f"sum({most('flashsale_wait_up', by='window')})"}, "", 4, colors=ALL_UP),
+            Panel("Unroutable kept", "stat", "short", {"kept": f"min(flashsale_unrouted_kept{{{NS}}})"}, "While the policy `events` is there", 4, colors=ALL_UP, words=YES_NO),
+            Panel("Redis durable", "stat", "short", {"durable": f"min(flashsale_redis_durable{{{NS}}})"}, "", 4, colors=ALL_UP, words=YES_NO),
         ],
         "Ledger": [
             Panel("Messages a second", "timeseries", "ops", {"{{queue}}": rate("flashsale_consumed_total", by="queue")}),
@@ -153,10 +175,10 @@ ENGINE_BOARD = Dashboard(
                    for name, metric in (("redelivered", "redelivered"), ("retried", "batch_retries"), ("parked", "parked"))}),
         ],
         "Expiry": [
-            Panel("Lateness", "timeseries", "s", percentiles("flashsale_expiry_lateness_seconds"), "From an order's deadline to its expiry"),
-            Panel("Orders expired a second", "timeseries", "ops", {"{{source}}": rate("flashsale_expired_orders_total", by="source")}),
-            Panel("Overdue", "timeseries", "short", {"orders": most("flashsale_overdue_orders")}, "Found by the last sweep"),
-            Panel("One sweep", "timeseries", "s", percentiles("flashsale_sweep_seconds")),
+            Panel("Lateness", "timeseries", "s", percentiles("flashsale_expiry_lateness_seconds"), "From an order's deadline to its expiry", 6),
+            Panel("Orders expired a second", "timeseries", "ops", {"{{source}}": rate("flashsale_expired_orders_total", by="source")}, "", 6),
+            Panel("Overdue", "timeseries", "short", {"orders": most("flashsale_overdue_orders")}, "Found by the last sweep", 6),
+            Panel("One sweep", "timeseries", "s", percentiles("flashsale_sweep_seconds"), "", 6),
         ],
         "Saturation": [
             Panel("CPU", "timeseries", "short", {"{{job}} {{instance}}": f"rate({ours('process_cpu_seconds_total')}[{RATE}])"}, "Cores; one process uses one", 12),
@@ -173,11 +195,11 @@ OPERATOR_BOARD = Dashboard(
     "flashsale_operator_last_reconcile_timestamp_seconds",
     {
         "FlashSales": [
-            Panel("By phase", "timeseries", "short", {"{{phase}}": most("flashsale_operator_objects", by="phase")}, "", 12, 8, {"stack": True}),
+            Panel("By phase", "timeseries", "short", {"{{phase}}": f"{most('flashsale_operator_objects', by='phase')} > 0"}, "", 12, 8, {"stack": True}),
             Panel("Stalled", "stat", "short", {"stalled": f'sum(flashsale_operator_objects{{{NS}, phase="Stalled"}}) or vector(0)'},
-                  "A person is needed: kubectl get fs -o wide", 6, 8),
+                  "A person is needed: kubectl get fs -o wide", 6, 8, colors=NONE_WANTED),
             Panel("Since the last reconciliation", "stat", "s",
-                  {"age": f"time() - {most('flashsale_operator_last_reconcile_timestamp_seconds')}"}, "", 6, 8),
+                  {"age": f"time() - max(flashsale_operator_last_reconcile_timestamp_seconds{{{NS}}} > 0)"}, "", 6, 8),
         ],
         "Reconciliation": [
             Panel("A second, by outcome", "timeseries", "ops", {"{{cause}} {{outcome}}": rate("flashsale_operator_reconciles_total", by="cause, outcome")}),
@@ -255,8 +277,18 @@ def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
     if panel.kind == "timeseries":
         stacking = {"mode": "normal" if panel.options.get("stack") else "none"}
         defaults["custom"] = {"fillOpacity": 20 if panel.options.get("stack") else 5, "showPoints": "never", "stacking": stacking}
+    else:
+        steps = [{"color": color, "value": None if value == -math.inf else value} for value, color in (panel.colors or PLAIN).items()]
+        said = {str(value): {"text": text} for value, text in panel.words.items()}
+        defaults |= {"color": {"mode": "thresholds"}, "thresholds": {"mode": "absolute", "steps": steps}}
+        defaults |= {"mappings": [{"type": "value", "options": said}] if said else []}
     if panel.unit == "percentunit":
         defaults["max"] = 1
+    fixed = {name: color for legend in panel.queries for name, color in LINES.get(legend, {}).items()}
+    overrides = [
+        {"matcher": {"id": "byName", "options": name}, "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": color}}]}
+        for name, color in fixed.items()
+    ]
     return {
         "id": number,
         "type": panel.kind,
@@ -264,10 +296,10 @@ def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
         "description": panel.about,
         "gridPos": place,
         "datasource": source,
-        "fieldConfig": {"defaults": defaults, "overrides": []},
+        "fieldConfig": {"defaults": defaults, "overrides": overrides},
         "options": {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}}
         if panel.kind == "timeseries"
-        else {"reduceOptions": {"calcs": ["lastNotNull"]}},
+        else {"reduceOptions": {"calcs": ["lastNotNull"]}, "graphMode": "none" if panel.colors else "area"},
         "targets": [
             {"refId": chr(ord("A") + index), "datasource": source, "expr": query, "legendFormat": legend, "exemplar": exemplars}
             for index, (legend, query) in enumerate(panel.queries.items())

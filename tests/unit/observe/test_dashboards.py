@@ -1,9 +1,10 @@
-from observe.dashboards import Variable, chosen_all, legend, read_dashboard, substituted
+from observe.dashboards import Variable, chosen_all, color_of, legend, read_dashboard, substituted
 
 
 def test_a_dashboard_is_read_as_grafana_reads_it() -> None:
     board = read_dashboard("sale")
     stock = next(panel for panel in board.panels if panel.title == "Stock")
+    assert stock.fixed["available"] == "green"
     assert (board.title, stock.kind, stock.stacked, stock.targets[0].legend) == ("Flashsale / Sale", "timeseries", True, "{{state}}")
     assert [variable.name for variable in board.variables] == ["namespace", "sale"]
     assert board.height == max(panel.place.y + panel.place.height for panel in board.panels)
@@ -27,3 +28,9 @@ def test_a_name_that_begins_another_is_left_alone() -> None:
 
 def test_a_legend_names_labels() -> None:
     assert legend("{{job}} {{ instance }}{{none}}", {"job": "gateway", "instance": "x:1"}) == "gateway x:1"
+
+
+def test_a_big_number_is_red_when_something_is_down() -> None:
+    panel = next(panel for panel in read_dashboard("engine").panels if panel.title == "Redis durable")
+    assert [color_of(panel, value) for value in (0, 1, 2)] == ["red", "green", "green"]
+    assert (panel.mapped, panel.sparkline) == ({"0": "no", "1": "yes"}, False)
