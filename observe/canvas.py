@@ -1,0 +1,30 @@
+"""A figure in pixels, and how its file is kept small; for the pictures of the dashboards and of the benches. Needs matplotlib."""
+
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+DPI = 100
+SCALE = 1.25
+"""Dots to a pixel: letters stay sharp where a page is zoomed."""
+COLORS = 128
+
+
+def new_figure(width: float, height: float, color: str) -> Figure:
+    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI * SCALE, facecolor=color)
+
+
+def points(pixels: float) -> float:
+    """matplotlib sizes letters and lines in points, 72 to an inch."""
+    return pixels * 72 / DPI
+
+
+def save(figure: Figure, path: Path) -> None:
+    """As PNG of a few colors: a third of the bytes, and nobody sees it."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)

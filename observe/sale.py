@@ -1,0 +1,128 @@
+"""A sale worth looking at: a rush at the doors, buyers who pay, cancel, forget or come too late, and more stock when all seems over."""
+
+import asyncio
+import math
+import random
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from uuid import uuid4
+
+import aiohttp
+
+from flashsale_cli import sales
+from flashsale_cli.demo.cast import Part, part_of
+from flashsale_cli.load.plan import Crowd, plan
+from flashsale_cli.load.run import Target, run
+from flashsale_cli.load.tally import Accepted, Tally
+from flashsale_cli.payments import Payment, Provider, new_payment_id
+from flashsale_cli.web import ask, open_session
+from flashsale_core.errors import Retryable
+
+SECONDS = 110
+DOORS_SECOND = 8
+MORE_SECOND = 62
+STOCK, MORE_STOCK = 2_500, 4_000
+WINDOW_SECONDS = 15
+PAY_SECONDS = 4.0
+"""How long a buyer looks for the card, on average."""
+MAX_PER_USER = 2
+RATE_LIMIT = {"requests": 2, "seconds": 10}
+REPLAYS, OVER_LIMIT, RUBBISH = 0.05, 0.05, 0.02
+CONNECTIONS = 200
+REQUEST_TIMEOUT_SECONDS = 30.0
+SEED = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    url: str
+    admin_token: str
+    provider: Provider
+
+
+def buyers_at(second: int) -> int:
+    """Who comes in that second of the sale: a few before the doors open, a rush that dies away, and a second one when there is more."""
+    rushes = ((DOORS_SECOND, 450, 12.0), (MORE_SECOND, 140, 25.0))
+    return 20 + sum(round(most * math.exp((start - second) / fades)) for start, most, fades in rushes if second >= start)
+
+
+async def sell(shop: Shop, product_id: str) -> None:
+    """SECONDS of a sale, from the moment that it is announced."""
+    async with open_session(REQUEST_TIMEOUT_SECONDS) as session:
+        await _Sale(shop, product_id, session).run()
+
+
+class _Sale:
+    def __init__(self, shop: Shop, product_id: str, session: aiohttp.ClientSession) -> None:
+        self._shop = shop
+        self._product_id = product_id
+        self._session = session
+        self._winners: asyncio.TaskGroup
+        self._numbers = count()
+        self._chance = random.Random(SEED)  # noqa: S311 - a repeatable crowd, no secret
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        await self._set(STOCK)
+        started = loop.time()
+        async with asyncio.TaskGroup() as self._winners, asyncio.TaskGroup() as crowds:
+            for second in range(SECONDS):
+                crowds.create_task(self._come(buyers_at(second)))
+                if second == MORE_SECOND:
+                    crowds.create_task(self._set(STOCK + MORE_STOCK))
+                await asyncio.sleep(max(0.0, started + second + 1 - loop.time()))
+
+    async def _set(self, stock: int) -> None:
+        wanted = {
+            "productId": self._product_id,
+            "stock": stock,
+            "maxPerUser": MAX_PER_USER,
+            "paymentWindowSeconds": WINDOW_SECONDS,
+            "rateLimit": RATE_LIMIT,
+            "latePayment": "refund",
+        }
+        if stock == STOCK:
+            wanted["startsAt"] = (datetime.now(UTC) + timedelta(seconds=DOORS_SECOND)).isoformat()
+        await sales.set_sale(self._session, self._shop.url, self._shop.admin_token, wanted)
+
+    async def _come(self, buyers: int) -> None:
+        crowd = Crowd(
+            product_id=self._product_id,
+            buyers=buyers,
+            prefix=uuid4().hex[:12],
+            replays=REPLAYS,
+            over_limit=OVER_LIMIT,
+            rubbish=RUBBISH,
+            seed=SEED,
+        )
+        clicks = plan(crowd)
+        await run(clicks, Target(self._shop.url, CONNECTIONS), Tally(len(clicks)), self._win)
+
+    def _win(self, order: Accepted) -> None:
+        self._winners.create_task(self._play(order, part_of(next(self._numbers), SEED)))
+
+    async def _play(self, order: Accepted, part: Part) -> None:
+        look_seconds = min(self._chance.expovariate(1 / PAY_SECONDS), WINDOW_SECONDS - 2)
+        await asyncio.sleep(WINDOW_SECONDS + 1 if part is Part.LATE else look_seconds)
+        with suppress(Retryable):
+            match part:
+                case Part.PAY | Part.LATE:
+                    await self._pay(order)
+                case Part.PAY_REPLAYED:
+                    await self._pay(order, times=3)
+                case Part.PAY_TWICE:
+                    await self._pay(order)
+                    await self._pay(order)
+                case Part.CANCEL:
+                    await ask(self._session, "DELETE", f"{self._shop.url}/orders/{order.order_id}")
+                case Part.DECLINED:
+                    await self._shop.provider.send(self._session, Payment(order.order_id, new_payment_id(), "failed"))
+                case Part.NEVER:
+                    pass
+
+    async def _pay(self, order: Accepted, times: int = 1) -> None:
+        payment = Payment(order.order_id, new_payment_id())
+        for _ in range(times):
+            await self._shop.provider.send(self._session, payment)
