@@ -1,5 +1,9 @@
-"""The real stack for integration tests: Redis, RabbitMQ, Postgres and the services, once per session, in a folder of their own."""
+"""The real stack for integration tests: Redis, RabbitMQ, Postgres and the services, once per session, in a folder of their own.
 
+With FLASHSALE_TEST_REDIS_MASTERS=3 Redis is a cluster of three masters, for all of the suite.
+"""
+
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,12 +13,14 @@ import pytest
 from flashsale_cli.stack import Stack
 from tests.integration.client import Client
 
+REDIS_MASTERS = int(os.environ.get("FLASHSALE_TEST_REDIS_MASTERS", "1"))
+
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     with tempfile.TemporaryDirectory(prefix="flashsale-test-", ignore_cleanup_errors=True) as folder:
         stack = Stack(Path(folder) / "home")
-        stack.up(gateway_port=0)
+        stack.up(gateway_port=0, redis_masters=REDIS_MASTERS)
         try:
             yield stack
         finally:
@@ -26,7 +32,7 @@ def infra_stack() -> Iterator[Stack]:
     """Redis, RabbitMQ and Postgres without services: for tests that are the service themselves."""
     with tempfile.TemporaryDirectory(prefix="flashsale-infra-", ignore_cleanup_errors=True) as folder:
         stack = Stack(Path(folder) / "home")
-        stack.up(services=False)
+        stack.up(services=False, redis_masters=REDIS_MASTERS)
         try:
             yield stack
         finally:

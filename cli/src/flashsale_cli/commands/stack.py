@@ -30,11 +30,14 @@ def up(
     ] = None,
     services: Annotated[bool, typer.Option(help="Start the services too, not only the servers.")] = True,
     redis_server: Annotated[str, typer.Option(help="redis-server, valkey-server or a path; default: what is installed.")] = "",
+    redis_masters: Annotated[
+        int | None, typer.Option(min=1, max=16, help="More than one are a Redis Cluster. Default: as many as it had, at first 1.")
+    ] = None,
 ) -> None:
     """Start what is not running, wait until all is ready, write <home>/env. Exit 1 with the reason when it cannot."""
     stack = Stack(home, say=_say)
     try:
-        started = stack.up(services=services, gateway_port=gateway_port, redis_server=redis_server)
+        started = stack.up(services=services, gateway_port=gateway_port, redis_server=redis_server, redis_masters=redis_masters)
     except StackError as error:
         _fail(error)
     _out.print("stack is up" if started else "stack is already up", f"· settings in {home / 'env'}", style="green", highlight=False)

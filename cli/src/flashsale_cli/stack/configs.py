@@ -1,13 +1,13 @@
 """The servers' configuration files, as text. Pure."""
 
-from flashsale_cli.stack.state import HOST, State
+from flashsale_cli.stack.state import HOST, RedisNode, State
 
 LOOPBACK_TUPLE = "{" + HOST.replace(".", ",") + "}"
 
 
-def redis_conf(state: State, data: str) -> str:
+def redis_conf(state: State, data: str, node: RedisNode | None = None) -> str:
     return f"""bind {HOST}
-port {state.ports.redis}
+port {node.port if node else state.ports.redis}
 requirepass {state.secrets.redis}
 dir {_redis_quoted(data)}
 daemonize no
@@ -17,6 +17,16 @@ appendonly yes
 appendfsync always
 save ""
 maxmemory-policy noeviction
+{_cluster_conf(node) if node else ""}"""
+
+
+def _cluster_conf(node: RedisNode) -> str:
+    # Full coverage would stop every master when one is away; the sales of the others have nothing to do with it.
+    return f"""cluster-enabled yes
+cluster-port {node.bus_port}
+cluster-config-file nodes.conf
+cluster-node-timeout 2000
+cluster-require-full-coverage no
 """
 
 
@@ -80,10 +90,16 @@ log_min_messages = warning
 def connection_urls(state: State) -> dict[str, str]:
     ports, secrets = state.ports, state.secrets
     return {
-        "REDIS_URL": f"redis://:{secrets.redis}@{HOST}:{ports.redis}/0",
+        "REDIS_URL": _redis_url(state),
         "AMQP_URL": f"amqp://flashsale:{secrets.amqp}@{HOST}:{ports.amqp}/",
         "DATABASE_URL": f"postgresql://flashsale:{secrets.postgres}@{HOST}:{ports.postgres}/flashsale",
     }
+
+
+def _redis_url(state: State) -> str:
+    if state.redis_nodes:
+        return f"redis+cluster://:{state.secrets.redis}@{','.join(f'{HOST}:{node.port}' for node in state.redis_nodes)}"
+    return f"redis://:{state.secrets.redis}@{HOST}:{state.ports.redis}/0"
 
 
 def public_env(state: State, root: str) -> dict[str, str]:

@@ -96,7 +96,7 @@ def end(process: ProcessId, timeout_seconds: float, first: signal.Signals = sign
         _reap(process.pid)
         return
     # Looked up while it lives: afterwards nobody knows whose they were. Postgres' backends are in sessions of their own.
-    family = _descendants(process.pid)
+    family = descendants(process.pid)
     if first is signal.SIGKILL:
         _send([process, *family], signal.SIGKILL)
     else:
@@ -130,7 +130,7 @@ def _send(processes: Sequence[ProcessId], number: signal.Signals) -> None:
                 os.kill(process.pid, number)
 
 
-def _descendants(pid: int) -> list[ProcessId]:
+def descendants(pid: int) -> list[ProcessId]:
     """All children of `pid`, and theirs."""
     children: dict[int, list[int]] = {}
     for child, parent in _parents():

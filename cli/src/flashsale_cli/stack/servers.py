@@ -25,25 +25,27 @@ WINDOWS = (5, *topology.WINDOWS_DEFAULT)
 
 
 class RedisServer:
-    name = "redis"
+    """The one server, `redis`, or a master of the cluster, `redis-1` and so on."""
 
-    def __init__(self, home: Path, state: State) -> None:
-        self._home, self._state = home / "redis", state
+    def __init__(self, home: Path, state: State, name: str = "redis") -> None:
+        self._home, self._state = home / name, state
+        self._node = state.redis_nodes[int(name.partition("-")[2]) - 1] if state.redis_nodes else None
+        self._port = self._node.port if self._node else state.ports.redis
 
     def start(self, log: Path) -> ProcessId:
         data = self._home / "data"
         data.mkdir(parents=True, exist_ok=True)
-        conf = _private(self._home / "redis.conf", configs.redis_conf(self._state, str(data)))
+        conf = _private(self._home / "redis.conf", configs.redis_conf(self._state, str(data), self._node))
         return spawn([binaries.redis_server(self._state.redis_server or None), str(conf)], os.environ, log, self._home)
 
     def ready(self) -> bool:
         password = self._state.secrets.redis.encode()
-        answer = _ask(self._state.ports.redis, b"AUTH %s\r\nPING\r\n" % password, 12)
+        answer = _ask(self._port, b"AUTH %s\r\nPING\r\n" % password, 12)
         # Until the append-only file is read back the answer is -LOADING.
         return answer.startswith(b"+OK\r\n+PONG")
 
     def address(self) -> str:
-        return f"{HOST}:{self._state.ports.redis}"
+        return f"{HOST}:{self._port}"
 
     def leftovers(self, log: Path) -> list[ProcessId]:
         return leftovers.marked(log)

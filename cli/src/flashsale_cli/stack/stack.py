@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
-from flashsale_cli.stack import configs
+from flashsale_cli.stack import configs, redis_cluster
 from flashsale_cli.stack.errors import StackError
 from flashsale_cli.stack.processes import end, end_all, reap_ended, run, wait_until
 from flashsale_cli.stack.servers import PostgresServer, RabbitServer, RedisServer, end_epmd
@@ -24,6 +24,7 @@ STOP_TIMEOUT_SECONDS = 30.0
 # Postgres: SIGTERM would wait for every session to leave, SIGINT ends them (its manual, "Shutting Down the Server").
 STOP_SIGNALS = {"postgres": SIGINT}
 MIGRATE_TIMEOUT_SECONDS = 120
+REJOIN_TIMEOUT_SECONDS = 10.0
 Say = Callable[[str], None]
 
 
@@ -59,18 +60,22 @@ class Stack:
         services: bool = True,
         gateway_port: int | None = None,
         redis_server: str = "",
+        redis_masters: int | None = None,
         extra_env: Mapping[str, str] | None = None,
     ) -> bool:
         """Start what is not running and wait until all of it is ready. False when everything was.
 
         `gateway_port` None keeps the one it had, at first 8000; 0 takes a free one.
+        `redis_masters` None keeps what it had, at first one server; more than one are a Redis Cluster.
 
         If anything fails or is interrupted, what this call started is ended again.
         """
         with locked(self.home):
-            state = load(self.home) or new_state(GATEWAY_PORT if gateway_port is None else gateway_port)
+            state = load(self.home) or new_state(GATEWAY_PORT if gateway_port is None else gateway_port, redis_masters or 1)
+            _refuse_other_masters(state, redis_masters)
             self._choose(state, gateway_port, redis_server, extra_env)
-            names = (*INFRASTRUCTURE, *SERVICES) if services else INFRASTRUCTURE
+            servers = _servers(state)
+            names = (*servers, *SERVICES) if services else servers
             started: list[str] = []
             try:
                 self._refuse_taken_port(state, names)
@@ -78,7 +83,7 @@ class Stack:
                     if not self._answers(state, name):
                         started.append(name)
                         self._start(state, name)
-                    if name == INFRASTRUCTURE[-1]:
+                    if name == servers[-1]:
                         self._prepare(state, started)
             except BaseException:
                 # One that never answered has nothing to finish, and a broker that is starting does not listen to SIGTERM.
@@ -98,7 +103,7 @@ class Stack:
             state = load(self.home)
             if state is None:
                 return False
-            names = (*INFRASTRUCTURE, *SERVICES)
+            names = _components(state)
             running = [name for name in names if _alive(state, name)]
             for name in reversed(names):
                 if name in running:
@@ -113,23 +118,27 @@ class Stack:
             return bool(running)
 
     def start(self, name: str) -> None:
-        """Start one component again, on its ports and data."""
+        """Start one component again, on its ports and data. `redis` is all masters of a cluster, here and below."""
         with locked(self.home):
             state = self._state()
-            if not self._answers(state, name):
-                self._start(state, name)
+            for one in _named(state, name):
+                if not self._answers(state, one):
+                    self._start(state, one)
+            self._wait_in_cluster(state, _named(state, name))
 
     def stop(self, name: str) -> None:
         with locked(self.home):
             state = self._state()
-            self._end(state, name)
+            for one in _named(state, name):
+                self._end(state, one)
             save(self.home, state)
 
     def kill(self, name: str) -> None:
         """End one component as a crash would: SIGKILL, no chance to say goodbye."""
         with locked(self.home):
             state = self._state()
-            self._end(state, name, SIGKILL)
+            for one in _named(state, name):
+                self._end(state, one, SIGKILL)
             save(self.home, state)
 
     def restart(self, name: str) -> None:
@@ -144,7 +153,7 @@ class Stack:
         state = load(self.home)
         if state is None:
             return []
-        return [self._status(state, name) for name in (*INFRASTRUCTURE, *SERVICES)]
+        return [self._status(state, name) for name in _components(state)]
 
     @property
     def running(self) -> bool:
@@ -155,7 +164,7 @@ class Stack:
     def _choose(self, state: State, wanted_port: int | None, redis_server: str, extra_env: Mapping[str, str] | None) -> None:
         if not _alive(state, "gateway"):
             state.ports.gateway = gateway_port_of(state.ports.gateway, wanted_port)
-        if not _alive(state, "redis") and redis_server:
+        if redis_server and not any(_alive(state, name) for name in _named(state, "redis")):
             state.redis_server = redis_server
         if extra_env is not None:
             state.extra_env = dict(extra_env)
@@ -189,7 +198,9 @@ class Stack:
         raise StackError(f"{name} {why}; its log {log} ends:\n{_tail(log)}")
 
     def _prepare(self, state: State, started: Sequence[str]) -> None:
-        """The database and its schema. Topology is loaded by the broker itself."""
+        """The Redis Cluster, the database and its schema. Topology is loaded by the broker itself."""
+        if state.redis_nodes:
+            redis_cluster.join(state.redis_nodes, state.secrets.redis)
         PostgresServer(self.home, state).create_database()
         env = Service("gateway", self._root, state).env()
         done = run([sys.executable, "-m", "flashsale_cli", "migrate"], env, self._root, MIGRATE_TIMEOUT_SECONDS)
@@ -197,6 +208,13 @@ class Stack:
             raise StackError(f"flashsale migrate failed:\n{(done.stdout + done.stderr).strip()}")
         if "postgres" in started:
             self._say("ledger schema is up to date")
+
+    def _wait_in_cluster(self, state: State, names: Sequence[str]) -> None:
+        """Until the masters among `names` take orders; not for ever, for they cannot while most of the others are away."""
+        password = state.secrets.redis
+        for name, node in zip(_named(state, "redis"), state.redis_nodes, strict=False):
+            if name in names:
+                wait_until(lambda node=node: redis_cluster.takes_orders(node, password), REJOIN_TIMEOUT_SECONDS)  # type: ignore[misc]
 
     def _end(self, state: State, name: str, first: Signals | None = None) -> None:
         process = state.processes.pop(name, None)
@@ -207,12 +225,12 @@ class Stack:
 
     def _component(self, state: State, name: str) -> "Component":
         match name:
-            case "redis":
-                return RedisServer(self.home, state)
             case "rabbitmq":
                 return RabbitServer(self.home, state)
             case "postgres":
                 return PostgresServer(self.home, state)
+            case _ if name in _named(state, "redis"):
+                return RedisServer(self.home, state, name)
             case _:
                 return Service(name, self._root, state)
 
@@ -243,6 +261,27 @@ class Stack:
 
 
 Component = RedisServer | RabbitServer | PostgresServer | Service
+
+
+def _servers(state: State) -> tuple[str, ...]:
+    return (*_named(state, "redis"), *INFRASTRUCTURE[1:])
+
+
+def _components(state: State) -> tuple[str, ...]:
+    return (*_servers(state), *SERVICES)
+
+
+def _named(state: State, name: str) -> tuple[str, ...]:
+    """The components that a name stands for: `redis` for every master of a cluster, else itself."""
+    if name == "redis" and state.redis_nodes:
+        return tuple(f"redis-{number}" for number in range(1, len(state.redis_nodes) + 1))
+    return (name,)
+
+
+def _refuse_other_masters(state: State, wanted: int | None) -> None:
+    masters = len(state.redis_nodes) or 1
+    if wanted not in (None, masters):
+        raise StackError(f"this stack has {masters} Redis master(s), and its data with them; run `flashsale stack down` first")
 
 
 def end_epmd_if_alone(state: State) -> None:

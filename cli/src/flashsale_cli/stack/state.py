@@ -35,6 +35,11 @@ class Ports(msgspec.Struct):
     timeout_worker: int
 
 
+class RedisNode(msgspec.Struct):
+    port: int
+    bus_port: int
+
+
 class Secrets(msgspec.Struct):
     redis: str
     amqp: str
@@ -49,15 +54,18 @@ class State(msgspec.Struct):
     ports: Ports
     secrets: Secrets
     redis_server: str = ""
+    redis_nodes: list[RedisNode] = msgspec.field(default_factory=list)
+    """The masters of a Redis Cluster; empty for one server, which is at `ports.redis`."""
     postgres_data: str = ""
     processes: dict[str, ProcessId] = msgspec.field(default_factory=dict)
     extra_env: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-def new_state(gateway_port: int) -> State:
-    redis, amqp, epmd, dist, postgres, free, order_worker, timeout_worker = free_ports(8)
+def new_state(gateway_port: int, redis_masters: int = 1) -> State:
+    more = 2 * redis_masters if redis_masters > 1 else 0
+    redis, amqp, epmd, dist, postgres, free, order_worker, timeout_worker, *nodes = free_ports(8 + more)
     ports = Ports(redis, amqp, epmd, dist, postgres, gateway_port or free, order_worker, timeout_worker)
-    return State(ports, new_secrets())
+    return State(ports, new_secrets(), redis_nodes=[RedisNode(*pair) for pair in zip(nodes[::2], nodes[1::2], strict=True)])
 
 
 def gateway_port_of(kept: int, wanted: int | None) -> int:

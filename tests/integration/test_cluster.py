@@ -1,0 +1,211 @@
+"""A real Redis Cluster of three masters, and one, two and four gateways on it: no promise depends on how many there are of either."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import aiohttp
+import pytest
+from redis import Redis
+
+from flashsale_cli.stack import Stack
+from flashsale_cli.stack.state import load
+from flashsale_core.keys import SHARDS_DEFAULT, shard_keys, shard_of
+from flashsale_redis.slots import SLOTS, slot_of
+from tests.integration.client import Client
+from tests.integration.gateways import further_gateways
+from tests.integration.storm import Storm, storm
+from tests.integration.test_chaos import UNITS, pay, prove, wait_for_stock
+
+MASTERS = 3
+WINDOW_SECONDS = 5
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Stack]:
+    with tempfile.TemporaryDirectory(prefix="flashsale-cluster-", ignore_cleanup_errors=True) as folder:
+        stack = Stack(Path(folder) / "home")
+        stack.up(gateway_port=0, redis_masters=MASTERS)
+        try:
+            yield stack
+        finally:
+            stack.down()
+
+
+@pytest.fixture(scope="module")
+def shop(cluster: Stack) -> Client:
+    return Client(cluster.env())
+
+
+@pytest.fixture(scope="module")
+def promised() -> list[str]:
+    """Orders that a client was given, for the audit at the end."""
+    return []
+
+
+def master_of(sale: str) -> int:
+    """1, 2 or 3: the slots are shared out in equal parts."""
+    return 1 + slot_of(shard_keys(shard_of(sale)).outbox) * MASTERS // SLOTS
+
+
+def new_sale_on(shop: Client, masters: Sequence[int], stock: int = UNITS) -> str:
+    while True:
+        sale = f"t-{uuid.uuid4().hex[:12]}"
+        if master_of(sale) in masters:
+            answer = shop.admin({"productId": sale, "stock": stock, "paymentWindowSeconds": WINDOW_SECONDS})
+            assert answer.status == 201, answer
+            return sale
+
+
+def test_the_stack_is_a_cluster_and_says_so(cluster: Stack) -> None:
+    assert cluster.running
+    assert [status.name for status in cluster.status()][:4] == ["redis-1", "redis-2", "redis-3", "rabbitmq"]
+    assert cluster.env()["REDIS_URL"].startswith("redis+cluster://")
+
+
+def test_sales_of_all_shards_sell_are_paid_are_given_back_and_expire(shop: Client, promised: list[str]) -> None:
+    sales: dict[int, str] = {}
+    while len(sales) < SHARDS_DEFAULT:
+        name = f"t-{uuid.uuid4().hex[:12]}"
+        sales.setdefault(shard_of(name), name)
+    for sale in sales.values():
+        assert shop.admin({"productId": sale, "stock": 3, "paymentWindowSeconds": WINDOW_SECONDS}).status == 201
+        sold, cancelled, unpaid, late = [shop.order(sale, f"u{number}", request=f"r{number}") for number in range(4)]
+        assert [one.status for one in (sold, cancelled, unpaid, late)] == [200, 200, 200, 409]
+        promised += [one.body["orderId"] for one in (sold, cancelled, unpaid)]
+        assert shop.order(sale, "u0", request="r0").body["orderId"] == sold.body["orderId"]
+        assert pay(shop, sold.body["orderId"]) == "paid"
+        assert shop.send("DELETE", f"/orders/{cancelled.body['orderId']}").status == 200
+    shown = {one["productId"] for one in shop.get("/sales?limit=100").body["sales"]}
+    assert set(sales.values()) <= shown
+    for sale in sales.values():
+        wait_for_stock(shop, sale, (3, 2, 0, 1))
+    spread = Counter(master_of(sale) for sale in sales.values())
+    assert min(spread[number] for number in (1, 2, 3)) >= 3, spread
+
+
+@pytest.mark.parametrize("clock", ["CONSUME", "SWEEP"])
+def test_either_clock_alone_gives_units_back_on_every_master(cluster: Stack, shop: Client, clock: str) -> None:
+    other = {"CONSUME": "SWEEP", "SWEEP": "CONSUME"}[clock]
+    cluster.stop("timeout-worker")
+    cluster.up(extra_env={f"FLASHSALE_TIMEOUT_WORKER_{other}": "false"})
+    try:
+        sales = [new_sale_on(shop, [master], 5) for master in (1, 2, 3)]
+        for sale in sales:
+            assert shop.order(sale, "ann", 5).status == 200
+        for sale in sales:
+            wait_for_stock(shop, sale, (5, 5, 0, 0))
+    finally:
+        cluster.stop("timeout-worker")
+        cluster.up(extra_env={})
+
+
+def test_a_master_killed_under_load_forgets_nothing_and_stops_nobody_else(cluster: Stack, shop: Client, tmp_path: Path) -> None:
+    url = shop.env["FLASHSALE_URL"]
+    struck, spared = new_sale_on(shop, [1]), new_sale_on(shop, [2, 3])
+    with storm(url, struck, 12) as on_struck, storm(url, spared, 12) as on_spared:
+        time.sleep(2)
+        cluster.kill("redis-1")
+        time.sleep(1)
+        before = len(on_spared.accepted)
+        time.sleep(WINDOW_SECONDS)
+        during = len(on_spared.accepted) - before
+        # The sale on the other masters goes on: orders, and units that come back.
+        assert during > 100, during
+        assert shop.get("/readyz").status == 200
+        assert sum(shop.stock(spared)[2:]) < len(on_spared.accepted)
+        assert shop.order(struck, "late", request="late").status == 503
+        cluster.start("redis-1")
+        time.sleep(1.5)
+    assert on_struck.outcomes["503"] > 0
+    assert on_spared.outcomes["503"] == 0, on_spared.outcomes
+    prove(cluster, shop, struck, on_struck, tmp_path)
+    prove(cluster, shop, spared, on_spared, tmp_path)
+
+
+def test_every_master_must_be_durable(cluster: Stack, shop: Client) -> None:
+    state = load(cluster.home)
+    assert state is not None
+    node = state.redis_nodes[-1]
+    with Redis(port=node.port, password=state.secrets.redis) as redis:
+        redis.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            refused = shop.get("/readyz")
+            assert refused.status == 503
+            assert f"127.0.0.1:{node.port}: Redis may evict" in refused.raw.decode()
+        finally:
+            redis.config_set("maxmemory-policy", "noeviction")
+    assert shop.get("/readyz").status == 200
+
+
+def test_one_two_and_four_gateways_sell_a_contended_sale_to_its_last_unit_and_no_further(
+    cluster: Stack, shop: Client, promised: list[str], tmp_path: Path
+) -> None:
+    busy: list[tuple[str, Storm]] = []
+    for gateways in (1, 2, 4):
+        with further_gateways(cluster, gateways - 1, tmp_path) as urls:
+            promised += sell_out(cluster, shop, urls, stock=300)
+            busy.append(keep_buying(urls, new_sale_on(shop, [1, 2, 3])))
+    for sale, crowd in busy:
+        prove(cluster, shop, sale, crowd, tmp_path)
+
+
+def sell_out(cluster: Stack, shop: Client, urls: Sequence[str], stock: int) -> list[str]:
+    """Four buyers for each unit, all at once; returns the orders."""
+    sale, buyers = new_sale_on(shop, [len(urls) % MASTERS + 1], stock), 4 * stock
+    answers = asyncio.run(rush(urls, sale, buyers))
+    orders = [order_id for status, order_id in answers if status == 200]
+    assert Counter(status for status, _ in answers) == {200: stock, 409: buyers - stock}
+    assert len(set(orders)) == stock
+    # Whichever gateway is asked says the same.
+    assert [Client(cluster.env() | {"FLASHSALE_URL": url}).stock(sale) for url in urls] == [(stock, 0, stock, 0)] * len(urls)
+    return orders
+
+
+def keep_buying(urls: Sequence[str], sale: str) -> tuple[str, Storm]:
+    """Orders of one sale through all gateways at the same time, as one crowd saw them."""
+    with ExitStack() as storms:
+        crowds = [storms.enter_context(storm(url, sale, 24 // len(urls))) for url in urls]
+        time.sleep(2)
+    first, *others = crowds
+    for crowd in others:
+        first.accepted |= crowd.accepted
+        first.outcomes += crowd.outcomes
+        first.contradictions += crowd.contradictions
+    return sale, first
+
+
+def test_nothing_is_lost_or_oversold_in_all_of_it(cluster: Stack, promised: list[str], tmp_path: Path) -> None:
+    """The audit of everything that the tests above have done."""
+    accepted = tmp_path / "accepted"
+    accepted.write_text("\n".join(promised) + "\n")
+    command = [sys.executable, "-m", "flashsale_cli", "audit", "--wait-seconds", "30", "--expect-accepted", str(accepted)]
+    done = subprocess.run(command, env={**os.environ, **cluster.env()}, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+async def rush(urls: Sequence[str], sale: str, buyers: int) -> list[tuple[int, str]]:
+    """(status, order id) of one order per buyer, spread over the gateways, all at once; every other buyer asks twice, at two of them."""
+    timeout = aiohttp.ClientTimeout(total=30)
+    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def buy(buyer: int, at: int) -> tuple[int, str]:
+            body = {"userId": f"u{buyer}", "productId": sale, "quantity": 1, "requestId": f"r{buyer}"}
+            async with session.post(f"{urls[at % len(urls)]}/order", json=body) as answer:
+                return answer.status, (await answer.json()).get("orderId", "")
+
+        first, again = await asyncio.gather(
+            asyncio.gather(*[buy(buyer, buyer) for buyer in range(buyers)]),
+            asyncio.gather(*[buy(buyer, buyer + 1) for buyer in range(0, buyers, 2)]),
+        )
+        # The same click at another gateway is the same order, or the same answer.
+        assert [first[2 * number] for number in range(len(again))] == list(again)
+        return list(first)
