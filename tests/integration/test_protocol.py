@@ -173,6 +173,96 @@ def test_other_methods_and_media_types(wire: Wire, sale: str) -> None:
     assert wire.answer().status == 200
 
 
+def fat_head(size: int) -> bytes:
+    return b"GET /healthz HTTP/1.1\r\nHost: shop\r\n" + b"X-Fat: " + b"x" * size
+
+
+HEADS_TOO_LARGE: dict[str, tuple[bytes, ...]] = {
+    "whole": (fat_head(33_000) + b"\r\n\r\n",),
+    "an order's": (head(2, b"X-Fat: " + b"x" * 33_000) + b"{}",),
+    "one header without an end": (fat_head(33_000),),
+    "in pieces": tuple(fat_head(33_000)[start : start + 7_000] for start in range(0, 33_000, 7_000)),
+    "in pieces, with its end": (fat_head(20_000), b"x" * 20_000 + b"\r\n\r\n"),
+    "many headers": (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 8_000,),
+    "a path": (b"GET /" + b"x" * 33_000,),
+}
+
+
+@pytest.mark.parametrize("name", HEADS_TOO_LARGE)
+def test_head_past_its_limit_is_431_and_the_last(wire: Wire, name: str) -> None:
+    wire.send(*HEADS_TOO_LARGE[name])
+    answer = wire.answer()
+    assert (answer.status, answer.headers["content-type"], answer.headers["connection"]) == (431, "application/problem+json", "close")
+    assert json.loads(answer.body)["code"] == "head_too_large"
+    assert wire.closed()
+
+
+def test_head_within_its_limit_is_read_however_it_comes(wire: Wire, sale: str) -> None:
+    fat = b"X-Fat: " + b"x" * 30_000
+    body = order(sale)
+    wire.send(whole(body, fat))
+    first = wire.answer()
+    message = whole(body, fat)
+    wire.send(*[message[start : start + 9_000] for start in range(0, len(message), 9_000)])
+    again = wire.answer()
+    assert (first.status, again.status, again.body) == (200, 200, first.body)
+    # Many orders at once are no long head, and neither is the beginning of one behind them.
+    orders = [whole(order(sale), b"X-Some: " + b"x" * 2_000) for _ in range(40)]
+    wire.send(b"".join(orders)[:-500], b"".join(orders)[-500:])
+    assert [wire.answer().status for _ in orders] == [200] * 40
+
+
+def test_trailers_do_not_become_headers_and_are_not_kept(wire: Wire, sale: str) -> None:
+    body = order(sale, requestId=None)
+    trailers = b"%x\r\n%b\r\n0\r\nIdempotency-Key: k\r\n%b\r\n" % (len(body), body, b"A: b\r\n" * 20_000)
+    wire.send(head(None, b"Transfer-Encoding: chunked"), trailers)
+    refused = wire.answer()
+    wire.send(whole(order(sale)))
+    assert (refused.status, json.loads(refused.body)["field"], wire.answer().status) == (400, "requestId", 200)
+
+
+def test_silent_and_slow_heads_are_closed_and_busy_connections_are_not(stack: Stack, sale: str) -> None:
+    with (
+        gateway(stack, FLASHSALE_HEAD_TIMEOUT_SECONDS="1") as (_, client),
+        wire_to(client) as silent,
+        wire_to(client) as blank,
+        wire_to(client) as slow,
+        wire_to(client) as busy,
+    ):
+        slow.send(whole(order(sale)))
+        assert slow.answer().status == 200
+        slow.send(b"POST /order HTTP/1.1\r\nX-Slow: ")
+        for tick in range(15):
+            busy.send(whole(order(sale)))
+            assert busy.answer().status == 200
+            if tick < 8:
+                blank.send(b"\r\n")
+                slow.send(b"x")
+            time.sleep(0.1)
+        for wire in (silent, blank, slow):
+            wire.connection.settimeout(1)
+        answer = slow.answer()
+        assert (answer.status, json.loads(answer.body)["code"], answer.headers["connection"]) == (408, "request_timeout", "close")
+        assert [wire.closed() for wire in (slow, silent, blank)] == [True] * 3
+
+
+def test_an_upgrade_is_ignored_and_the_order_answered(wire: Wire, sale: str) -> None:
+    """As Java's HttpClient offers HTTP/2 with its first request."""
+    offer = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk")
+    body = order(sale)
+    wire.send(whole(body, *offer))
+    first = wire.answer()
+    wire.send(whole(body, *offer), whole(body))
+    wire.send(head(len(body), *offer), body)
+    wire.send(head(None, *offer, b"Transfer-Encoding: chunked") + chunked(body))
+    wire.send(b"GET /sales/" + sale.encode() + b" HTTP/1.1\r\nHost: shop\r\n" + b"\r\n".join(offer) + b"\r\n\r\n")
+    wire.send(whole(body, *offer) * 3)
+    again = [wire.answer() for _ in range(8)]
+    assert first.status == 200
+    assert [answer.status for answer in again] == [200] * 8
+    assert [answer.body == first.body for answer in again] == [True] * 4 + [False] + [True] * 3
+
+
 def test_garbage_is_refused_and_hurts_nobody_else(client: Client, sale: str) -> None:
     with wire_to(client) as good, wire_to(client) as bad:
         bad.send(b"\x16\x03\x01 hello\r\n\r\n")
@@ -231,12 +321,12 @@ def test_an_order_under_way_is_answered_before_the_gateway_stops(stack: Stack, c
 
 
 @contextmanager
-def gateway(stack: Stack) -> Iterator[tuple["subprocess.Popen[bytes]", Client]]:
+def gateway(stack: Stack, **settings: str) -> Iterator[tuple["subprocess.Popen[bytes]", Client]]:
     """Another gateway of the stack, ready."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    env = {**os.environ, **stack.env(), "FLASHSALE_PORT": str(port)}
+    env = {**os.environ, **stack.env(), "FLASHSALE_PORT": str(port), **settings}
     second = Client({**stack.env(), "FLASHSALE_URL": f"http://127.0.0.1:{port}"})
     process = subprocess.Popen([sys.executable, "-m", "flashsale_gateway"], env=env, stderr=subprocess.DEVNULL)
     try:

@@ -50,6 +50,10 @@ class Gateway:
         self._starlette = Starlette(routes=ROUTES, lifespan=self._lifespan, exception_handlers=_HANDLERS)
 
     @property
+    def settings(self) -> Settings:
+        return self._settings
+
+    @property
     def orders(self) -> Orders:
         """Open as long as the lifespan lasts, and no connection is taken before."""
         assert self._orders is not None  # noqa: S101

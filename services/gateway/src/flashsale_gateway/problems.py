@@ -25,7 +25,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "bad_request": Kind(400, "The request is malformed"),
         "stale_webhook": Kind(400, "The webhook's timestamp is outside the tolerance"),
-        "request_timeout": Kind(408, "The request body did not arrive in time"),
+        "request_timeout": Kind(408, "The request did not arrive in time"),
         "unauthorized": Kind(401, "The bearer token is missing or wrong"),
         "bad_signature": Kind(401, "The webhook's signature is missing or wrong"),
         "unknown_sale": Kind(404, "There is no such sale"),
@@ -45,6 +45,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "body_too_large": Kind(413, "The request body is too large"),
         "unsupported_media_type": Kind(415, "The request body must be application/json"),
         "request_conflict": Kind(422, "This request id was used for another order"),
+        "head_too_large": Kind(431, "The request's head is too large"),
         "rate_limited": Kind(429, "Too many requests of this buyer", 1),
         "internal": Kind(500, "The gateway failed; the request may be repeated"),
         "overloaded": Kind(503, "Too many requests are waiting", 1),

@@ -7,8 +7,10 @@ pipelining, keep-alive and graceful shutdown are uvicorn's own.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flashsale_gateway.answers import Answer, lines
@@ -37,7 +39,18 @@ class OrderProtocol(HttpToolsProtocol):
         self.orders: Orders = config.app.orders  # type: ignore[union-attr] # uvicorn's type allows an import string; __main__ gives the object
         self._body: bytes | None = None
         """Of an order that is being read on the short way."""
-        self._idle_since: float | None = None
+        settings = config.app.settings  # type: ignore[union-attr]
+        self._head_bytes_max: int = settings.head_bytes_max
+        self._head_timeout_seconds: float = settings.head_timeout_seconds
+        self._in_head = False
+        self._head_bytes = 0
+        """Of a head that did not come in one piece: how much of it is here."""
+        self._much_at_once = False
+        """A whole head past its limit is in here, if anywhere: the others need not be measured."""
+        self._upgrade_ignored = False
+        self._closes_at: float | None = None
+        """When the connection is closed if nothing happens; None while a request is read or answered."""
+        self._looked_at = inf
 
     # What the parser calls.
 
@@ -45,10 +58,17 @@ class OrderProtocol(HttpToolsProtocol):
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
+        self._in_head = True
+        self._closes_at = None
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
+        if self._much_at_once or self._head_bytes:
+            self._measure_head()
         if self._may_be_short():
             self._body = b""
+        elif self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._upgrade_ignored = True
         else:
             self._go_the_long_way()
 
@@ -60,19 +80,50 @@ class OrderProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         if self._body is None:
-            super().on_message_complete()
+            if not self._upgrade_ignored:
+                super().on_message_complete()
             return
         body, self._body = self._body, None
         self._take(body)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._body is not None and not self.transport.is_closing():
+        self._much_at_once = len(data) > self._head_bytes_max
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, _HeadTooLargeError):
+                self._refuse_head()
+            else:
+                self.send_400_response("Invalid HTTP request received.")
+            return
+        if self._in_head:
+            self._await_head(data)
+        elif self._body is not None and not self.transport.is_closing():
             # The rest is yet to come: ASGI has the patience, its limits and its back-pressure.
             body, self._body = self._body, None
             self._go_the_long_way()
             if body:
                 super().on_body(body)
+
+    def _feed(self, data: bytes) -> None:
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if not self._upgrade_ignored:
+                    return
+                data = self._without_upgrade() + data[upgrade.args[0] :]
+            else:
+                return
+
+    def _without_upgrade(self) -> bytes:
+        """The head once more, for a parser that was not told to stop behind it: a server may ignore an Upgrade (RFC 9110, 7.8)."""
+        self._upgrade_ignored = False
+        start = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        kept = lines(tuple(header for header in self.headers if header[0] != b"upgrade"))
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return start + kept + b"\r\n"
 
     def _may_be_short(self) -> bool:
         cycle = self.cycle
@@ -92,6 +143,38 @@ class OrderProtocol(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)
         super().on_headers_complete()
+        # The parser calls trailers headers, too: the request's are complete, and what comes later is nobody's.
+        self.headers = _Dropped()
+
+    # Heads are bounded: what is whole and short, as orders are, is not even measured.
+
+    def _await_head(self, data: bytes) -> None:
+        """The head goes on after `data`, which began it or is a further piece of it."""
+        if self._head_bytes:
+            self._head_bytes += len(data)
+        else:
+            self._head_bytes = max(1, len(data) - data.rfind(self.url)) if self.url else 1
+            self._close_after(self._head_timeout_seconds)
+        if self._head_bytes > self._head_bytes_max:
+            self._refuse_head()
+
+    def _measure_head(self) -> None:
+        self._head_bytes = 0
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > self._head_bytes_max:
+            raise _HeadTooLargeError
+
+    def _refuse_head(self) -> None:
+        self._refuse(Problem("head_too_large", f"At most {self._head_bytes_max} bytes"))
+
+    def _refuse(self, problem: Problem) -> None:
+        """Close, and say why unless an answer before this one is still to come: that one is lost, and may be asked for again."""
+        if not self.transport.is_closing():
+            if not self._is_answering():
+                self.transport.write(problem.answer.wire(_default_lines(self.server_state) + _CLOSE))
+            self.transport.close()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     # The short way.
 
@@ -115,7 +198,11 @@ class OrderProtocol(HttpToolsProtocol):
                 self.transport.close()
         self.on_response_complete()
 
-    # Keep-alive with one timer a connection, not two timer calls a request.
+    # One timer a connection, for silence, slow heads and keep-alive, instead of two timer calls a request.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._close_after(self._head_timeout_seconds)
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -125,26 +212,42 @@ class OrderProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
-        self._idle_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._close_after(self.timeout_keep_alive)
+
+    def _close_after(self, seconds: float) -> None:
+        self._closes_at = closes_at = self.loop.time() + seconds
+        if closes_at < self._looked_at:
+            self._look_at(closes_at)
+
+    def _look_at(self, moment: float) -> None:
+        self._unset_keepalive_if_required()
+        self._looked_at = moment
+        self.timeout_keep_alive_task = self.loop.call_at(moment, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
-        self.timeout_keep_alive_task = None
-        if self._idle_since is None:
+        self.timeout_keep_alive_task, self._looked_at = None, inf
+        if self._closes_at is None or self._is_answering():
+            # The end of the answer sets the next moment.
             return
-        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
-        if left <= 0:
-            super().timeout_keep_alive_handler()
+        if self._closes_at > self.loop.time():
+            self._look_at(self._closes_at)
+        elif self._in_head:
+            self._refuse(Problem("request_timeout", f"Send its head within {self._head_timeout_seconds:g} s"))
         else:
-            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+            super().timeout_keep_alive_handler()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        super()._unset_keepalive_if_required()
+        self._unset_keepalive_if_required()
 
-    def _unset_keepalive_if_required(self) -> None:
-        self._idle_since = None
+
+class _HeadTooLargeError(Exception):
+    pass
+
+
+class _Dropped(list[tuple[bytes, bytes]]):
+    def append(self, _: tuple[bytes, bytes]) -> None:
+        pass
 
 
 class _InProgress:

@@ -34,6 +34,10 @@ class Settings:
     """FLASHSALE_WEBHOOK_SECRET: the Standard Webhooks secret shared with the payment provider (whsec_...)."""
     quantity_max: int
     """FLASHSALE_QUANTITY_MAX: most units in one order."""
+    head_bytes_max: int
+    """FLASHSALE_HEAD_BYTES_MAX: longest request head, which is path and headers."""
+    head_timeout_seconds: float
+    """FLASHSALE_HEAD_TIMEOUT_SECONDS: how long a request head may take to arrive, and the first of a connection to begin."""
     body_bytes_max: int
     """FLASHSALE_BODY_BYTES_MAX: largest request body."""
     body_timeout_seconds: float
@@ -83,6 +87,8 @@ def read_settings(environment: Environment | None = None) -> Settings:
         admin_token=_secret(env.text("FLASHSALE_ADMIN_TOKEN")),
         webhook_secret=env.text("FLASHSALE_WEBHOOK_SECRET"),
         quantity_max=env.integer("FLASHSALE_QUANTITY_MAX", 100, least=1, most=1_000_000),
+        head_bytes_max=env.integer("FLASHSALE_HEAD_BYTES_MAX", 32_768, least=1024, most=1_048_576),
+        head_timeout_seconds=env.number("FLASHSALE_HEAD_TIMEOUT_SECONDS", 10, least=0.1, most=300),
         body_bytes_max=env.integer("FLASHSALE_BODY_BYTES_MAX", 16_384, least=256, most=1_048_576),
         body_timeout_seconds=env.number("FLASHSALE_BODY_TIMEOUT_SECONDS", 10, least=0.1, most=300),
         batch_max=env.integer("FLASHSALE_BATCH_MAX", 256, least=1, most=256),
