@@ -11,7 +11,7 @@ import uvloop
 from rich.console import Console
 from rich.text import Text
 
-from bench import checkout, holds, rates, spread, tracing, upkeep
+from bench import checkout, holds, rates, scale, spread, tracing, upkeep
 from bench.arrivals import arrive
 from bench.figures import ACCEPTED, Line, Round, Section, to_json
 from bench.run import RESULTS, end, require_wrk, write
@@ -28,7 +28,7 @@ CONNECTIONS = (1, 64, 512, 2048)
 BUSY_CONNECTIONS = (64, 512)
 SHARES = (0.25, 0.5, 0.75)
 OPEN_SECONDS = 10
-SECTIONS = ("idle", "open-loop", "checkout", "steady", "storm", "spread", "tracing", "live", "cold-start")
+SECTIONS = ("idle", "open-loop", "checkout", "steady", "storm", "spread", "tracing", "scale", "live", "cold-start")
 SETTLE_SECONDS = 120.0
 
 
@@ -74,6 +74,7 @@ async def measure(here: Surroundings, stack: Stack, only: set[str], seconds: int
             "storm": lambda: holds.storm(site, accepted, screen),
             "spread": lambda: spread.measure(site, seconds, rounds, screen),
             "tracing": lambda: tracing.measure(site, stack.env(), BUSY_CONNECTIONS, seconds, rounds, screen),
+            "scale": lambda: scale.measure(site, stack, seconds, rounds, screen),
             "live": lambda: holds.live(site, seconds, rounds, screen),
         }
         done = [await start() for name, start in sections.items() if not only or name in only]
