@@ -13,7 +13,8 @@ KEYS:
 ARGV:
   1 sale_id     the sale's id
   2 definition  cmsgpack map: owner, generation (0: the next one), and any of total, starts_ms, ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds,
-                late_payment (refund, reacquire), state (open, paused); what is left out stays as it is, or takes its default in a new sale
+                late_payment (refund, reacquire), state (open, paused); what is left out stays as it is, or takes its default in a new sale;
+                and default_hold_seconds, for a caller whose installation may have no window of 300 s
   3 clock_ms    empty for Redis TIME
 Returns: cmsgpack {now_ms, status, sale}; sale is the flat field/value list of the hash after the call, empty when there is no such sale
   status: created changed unchanged not_owner stale_generation below_committed closed total_missing ends_before_start
@@ -65,6 +66,7 @@ if not stock then
     'owner', wanted.owner, 'generation', math.max(wanted.generation, 1), 'epoch', now,
     'total', wanted.total, 'available', wanted.total, 'reserved', 0, 'sold', 0,
   }
+  DEFAULTS.hold_seconds = wanted.default_hold_seconds or DEFAULTS.hold_seconds
   for field, default in pairs(DEFAULTS) do
     args[#args + 1] = field
     args[#args + 1] = wanted[field] or default

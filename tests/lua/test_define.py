@@ -24,6 +24,12 @@ def test_new_sale_takes_its_defaults(sale: Sale) -> None:
     assert sale.redis.smembers(sale.shard.sales) == {b"iphone"}
 
 
+def test_hold_of_a_new_sale_may_have_another_default_and_one_that_is_there_keeps_its_own(sale: Sale) -> None:
+    assert sale.define(total=10, default_hold_seconds=120)[1]["hold_seconds"] == "120"
+    before = sale.snapshot()
+    assert (sale.define(total=10, default_hold_seconds=60)[0], sale.snapshot()) == ("unchanged", before)
+
+
 def test_definition_is_told_whole(sale: Sale) -> None:
     sale.define(total=10, owner="7", max_per_user=2, state="paused")
     assert decode(sale.outbox()[-1][1]) == SaleDefined(

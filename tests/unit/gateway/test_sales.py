@@ -20,7 +20,15 @@ def definition(**fields: Any) -> dict[str, Any]:
 
 
 def test_fields_left_out_stay_as_they_are() -> None:
-    assert definition() == {"owner": "admin", "generation": 0, "total": 5}
+    assert definition() == {"owner": "admin", "generation": 0, "total": 5, "default_hold_seconds": 300}
+
+
+@pytest.mark.parametrize(
+    ("windows", "default"), [((15, 60, 300, 600), 300), ((60, 120), 120), ((600, 900), 600), ((15,), 15), ((200, 400), 200)]
+)
+def test_hold_of_a_new_sale_is_of_an_installed_window(windows: tuple[int, ...], default: int) -> None:
+    defined = to_definition(read_stock(b'{"productId":"iphone","stock":5}'), windows)
+    assert (defined["default_hold_seconds"], "hold_seconds" in defined) == (default, False)
 
 
 def test_null_takes_a_limit_away() -> None:
@@ -28,6 +36,7 @@ def test_null_takes_a_limit_away() -> None:
         "owner": "admin",
         "generation": 0,
         "total": 5,
+        "default_hold_seconds": 300,
         "max_per_user": 0,
         "starts_ms": 0,
         "rate_requests": 0,
@@ -39,8 +48,9 @@ def test_every_field_reaches_the_definition() -> None:
         startsAt="2026-01-01T00:00:00Z", endsAt="2026-01-01T02:00:00+01:00", maxPerUser=2, paymentWindowSeconds=5,
         rateLimit={"requests": 3, "seconds": 10}, latePayment="reacquire", paused=True,
     ) == {
-        "owner": "admin", "generation": 0, "total": 5, "starts_ms": 1767225600000, "ends_ms": 1767229200000, "max_per_user": 2,
-        "hold_seconds": 5, "rate_requests": 3, "rate_seconds": 10, "late_payment": "reacquire", "state": "paused",
+        "owner": "admin", "generation": 0, "total": 5, "default_hold_seconds": 300, "starts_ms": 1767225600000,
+        "ends_ms": 1767229200000, "max_per_user": 2, "hold_seconds": 5,
+        "rate_requests": 3, "rate_seconds": 10, "late_payment": "reacquire", "state": "paused",
     }  # fmt: skip
 
 

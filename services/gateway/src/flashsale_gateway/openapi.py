@@ -11,6 +11,7 @@ from msgspec import Meta
 from flashsale_core import ids
 from flashsale_gateway.problems import KINDS, MEDIA_TYPE
 from flashsale_gateway.requests import OrderRequest, PaymentWebhook, RateLimit, StockRequest
+from flashsale_gateway.sales import default_hold_seconds
 
 VERSION = "1.0.0"
 Text = Annotated[str, Meta(min_length=1)]
@@ -172,7 +173,11 @@ _STRUCTS = (OrderRequest, StockRequest, RateLimit, PaymentWebhook, OrderAccepted
 def document(quantity_max: int, windows: Sequence[int]) -> dict[str, Any]:
     _, components = msgspec.json.schema_components(_STRUCTS, ref_template="#/components/schemas/{name}")
     components["OrderRequest"]["properties"]["quantity"]["maximum"] = quantity_max
-    components["StockRequest"]["properties"]["paymentWindowSeconds"] = {"type": "integer", "enum": list(windows)}
+    components["StockRequest"]["properties"]["paymentWindowSeconds"] = {
+        "type": "integer",
+        "enum": list(windows),
+        "description": f"Left out in a new sale: {default_hold_seconds(windows)}",
+    }
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _operation(operation)

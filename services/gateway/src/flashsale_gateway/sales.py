@@ -13,6 +13,7 @@ from flashsale_gateway.requests import StockRequest
 
 ADMIN = "admin"
 """The owner of sales set through /admin."""
+HOLD_SECONDS = 300
 
 
 def to_json(sale_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def to_definition(request: StockRequest, windows: Sequence[int]) -> dict[str, An
     """What `define` is told; fields left out stay as they are. Raises Problem when fields contradict each other or the installation."""
     _check(request, windows)
     wanted: dict[str, Any] = {"owner": ADMIN, "generation": 0, "total": request.stock}
+    wanted["default_hold_seconds"] = default_hold_seconds(windows)
     _put(wanted, "starts_ms", request.startsAt, to_ms)
     _put(wanted, "ends_ms", request.endsAt, to_ms)
     _put(wanted, "max_per_user", request.maxPerUser, int)
@@ -49,6 +51,11 @@ def to_definition(request: StockRequest, windows: Sequence[int]) -> dict[str, An
         wanted["rate_seconds"] = request.rateLimit.seconds
     _put(wanted, "state", request.paused, lambda paused: "paused" if paused else "open")
     return wanted
+
+
+def default_hold_seconds(windows: Sequence[int]) -> int:
+    """The payment window of a new sale that names none: of those installed, for no other has a queue, 300 s or the nearest to it."""
+    return min(windows, key=lambda window: (abs(window - HOLD_SECONDS), window))
 
 
 def crossed_times(request: StockRequest, sale: Mapping[str, str]) -> Problem:
