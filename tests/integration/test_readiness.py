@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,6 +55,21 @@ def test_redis_that_answers_before_its_disk_has_it_is_not_ready_unless_that_is_w
     said = checked(infra)
     assert ("appendfsync everysec" in said, "set `appendfsync always`" in said) == (True, True)
     assert (checked(infra, require_durable=False), durable()) == ("", 0)
+
+
+def test_why_it_is_not_ready_is_logged_when_it_changes(infra: Mapping[str, str], server: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def check() -> None:
+        async with open_redis(infra["REDIS_URL"], 5, 4) as client:
+            readiness = Readiness(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 5, True)
+            for policy in ("always", "everysec", "everysec", "no", "always"):
+                server.config_set("appendfsync", policy)
+                with suppress(Problem):
+                    await readiness.check()
+
+    with caplog.at_level(logging.INFO, "flashsale_gateway"):
+        asyncio.run(check())
+    assert [record.message for record in caplog.records] == ["readiness.not_ready", "readiness.not_ready", "readiness.ready"]
+    assert ["everysec" in caplog.text, "appendfsync no" in str(vars(caplog.records[1])["reason"])] == [False, True]
 
 
 def test_redis_that_does_not_tell_is_taken_and_said_so_once(

@@ -232,7 +232,7 @@ def test_a_wait_queue_without_its_policy_is_named(infra_stack: Stack, infra: Map
                 await asyncio.to_thread(control, infra_stack, "clear_policy", f"wait-{HOLD_SECONDS}")
                 await until(lambda: _says(asked, "RabbitMQ: nothing comes back from payment.wait.5: its policy wait-5 "))
                 await asyncio.to_thread(infra_stack.kill, "rabbitmq")
-                await until(lambda: _says(asked, "RabbitMQ: the wait queues cannot be tried: "))
+                await until(lambda: _says(asked, "the wait queues cannot be tried: RabbitMQ: "))
                 # A start loads the definitions again.
                 await asyncio.to_thread(infra_stack.start, "rabbitmq")
                 await until(lambda: _says(asked, None))

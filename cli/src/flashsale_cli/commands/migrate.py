@@ -3,7 +3,7 @@
 import asyncio
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import asyncpg
 import msgspec
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flashsale_cli import migrations
+from flashsale_core.faults import Server, in_words
 
 
 class Phase(StrEnum):
@@ -30,14 +31,20 @@ def migrate(
     """Apply the migrations that are missing, in order, under an advisory lock. Exit 1 with the reason when one cannot be."""
     try:
         applied = asyncio.run(migrations.migrate(database_url, db_dir, phase.value, wait_seconds))
-    except (migrations.MigrationError, asyncpg.PostgresError, OSError) as error:
-        Console(stderr=True).print(f"flashsale migrate: {error}", style="red", markup=False, highlight=False)
-        raise typer.Exit(1) from None
+    except migrations.MigrationError as error:
+        _refuse(str(error))
+    except (asyncpg.PostgresError, OSError) as error:
+        _refuse(in_words(Server.POSTGRES, error))
     if as_json:
         found = [{"version": one.version, "phase": one.phase, "name": one.name} for one in applied]
         print(msgspec.json.encode(found).decode())  # noqa: T201 - exact bytes, no wrapping
     else:
         Console().print(_table(applied) if applied else "the schema is up to date")
+
+
+def _refuse(reason: str) -> NoReturn:
+    Console(stderr=True).print(f"flashsale migrate: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(1)
 
 
 def _table(applied: list[migrations.Migration]) -> Table:

@@ -14,6 +14,7 @@ from flashsale_consumer import metrics
 from flashsale_consumer.deliveries import Delivery, Handle, Poison
 from flashsale_core import topology
 from flashsale_core.errors import Retryable
+from flashsale_core.faults import Server, in_words
 from flashsale_core.tracing import log_fields
 
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0)
@@ -63,7 +64,7 @@ class Consumer:
             except Exception as error:
                 # The broad catch is the edge: nothing of the lost session was acknowledged, the broker delivers it again.
                 failures = 0 if connected and self.fault is None else failures
-                self.fault = f"RabbitMQ: {type(error).__name__}: {error}"
+                self.fault = in_words(Server.RABBITMQ, error)
                 log.warning("consumer.interrupted", extra={"queue": self._settings.queue, "reason": self.fault})
                 await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
                 failures += 1

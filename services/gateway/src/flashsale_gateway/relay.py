@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from flashsale_core import topology
+from flashsale_core.faults import Server, in_words
 from flashsale_core.keys import shard_keys
 from flashsale_core.scripts import Scripts, call
 from flashsale_core.tasks import end
@@ -94,7 +95,7 @@ class Relay:
                     await self._pump(channel)
             except Exception as error:
                 # The broad catch is the edge: whatever the broker or Redis did, the entries are still in the outbox.
-                log.warning("relay.interrupted", extra={"reason": type(error).__name__, "error": str(error)})
+                log.warning("relay.interrupted", extra={"reason": in_words(_server_of(error), error)})
                 # A session that connects and fails at once is no better than none.
                 failures = 0 if perf_counter() - started > SOUND_SECONDS else failures
                 await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
@@ -135,7 +136,7 @@ class Relay:
                 failures = 0
                 await self._pump_streams(channel, streams)
             except RedisError as error:
-                log.warning("relay.interrupted", extra={"streams": len(streams), "reason": type(error).__name__, "error": str(error)})
+                log.warning("relay.interrupted", extra={"streams": len(streams), "reason": in_words(Server.REDIS, error)})
                 _refuse_closed(channel)
                 await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
                 failures += 1
@@ -278,6 +279,10 @@ async def _side_by_side(pumps: Sequence[Coroutine[Any, Any, None]]) -> None:
         await end(*tasks)
     for task in done:
         task.result()
+
+
+def _server_of(error: Exception) -> Server:
+    return Server.REDIS if isinstance(error, RedisError) else Server.RABBITMQ
 
 
 def _refuse_closed(channel: AbstractChannel) -> None:

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from flashsale_core.errors import Rejected, Retryable
+from flashsale_core.faults import Server, in_words
 from flashsale_core.keys import sale_keys, shard_keys, shard_of
 from flashsale_core.scripts import Scripts, call, load_scripts, pack
 from flashsale_operator.resource import Resource
@@ -48,7 +49,7 @@ class Sales:
             answers = await self._ask(pipe.execute(raise_on_error=False))
         for answer in answers:
             if isinstance(answer, RedisError) and not str(answer).startswith(_OF_THE_SALE):
-                raise Retryable(f"Redis: {_words(answer)}")
+                raise Retryable(in_words(Server.REDIS, answer))
         return [{"state": "broken"} if isinstance(answer, RedisError) else _text(answer) for answer in answers]
 
     async def define(self, resource: Resource, definition: Mapping[str, Any]) -> Defined:
@@ -75,15 +76,8 @@ class Sales:
         except (RedisError, OSError, TimeoutError) as error:
             if isinstance(error, ResponseError) and str(error).startswith(_OF_THE_SALE):
                 raise Rejected(str(error)) from error
-            raise Retryable(f"Redis: {_words(error)}") from error
+            raise Retryable(in_words(Server.REDIS, error)) from error
 
 
 def _text(fields: Mapping[bytes, bytes]) -> dict[str, str]:
     return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}
-
-
-def _words(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    if "WRONGPASS" in text or "NOAUTH" in text or "invalid username-password" in text:
-        return f"{text} (the operator's user or password is wrong: look at REDIS_URL and the Secret it comes from)"
-    return text

@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 
 from flashsale_core.errors import Rejected, Retryable
+from flashsale_core.faults import Server, in_words
 from flashsale_core.orders import State
 from flashsale_order_worker import metrics
 from flashsale_order_worker.plan import OrderKey, OrderRow, Rows
@@ -95,7 +96,7 @@ class Repository:
 
     def _away(self, error: BaseException) -> Retryable:
         metrics.DATABASE_UP.set(0)
-        return Retryable(f"Postgres: {type(error).__name__}: {error}", self._retry_seconds)
+        return Retryable(in_words(Server.POSTGRES, error), self._retry_seconds)
 
     async def _open(self) -> asyncpg.Pool:
         async with self._opening:

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from flashsale_core.errors import Rejected, Retryable
+from flashsale_core.faults import Server, in_words
 from flashsale_core.keys import sale_keys, shard_keys, shard_of, split_deadline_member
 from flashsale_core.scripts import Scripts, call, load_scripts, pack
 from flashsale_redis import now_ms
@@ -79,7 +80,7 @@ class Expiry:
         except (RedisError, OSError, TimeoutError) as error:
             if isinstance(error, ResponseError) and str(error).startswith(_OF_THE_SALE):
                 raise Rejected(f"Redis: {error}") from error
-            raise Retryable(f"Redis: {type(error).__name__}: {error}", self._retry_seconds) from error
+            raise Retryable(in_words(Server.REDIS, error), self._retry_seconds) from error
 
 
 def by_sale(members: Iterable[str]) -> dict[str, list[str]]:

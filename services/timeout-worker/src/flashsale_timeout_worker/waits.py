@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from flashsale_core import topology
 from flashsale_core.errors import Retryable
+from flashsale_core.faults import Server, in_words
 from flashsale_core.keys import WAITS
 from flashsale_core.messages import WaitProbed, encode
 from flashsale_redis import now_ms
@@ -73,7 +74,7 @@ class Waits:
                 await asyncio.sleep(RETRY_SECONDS if self._faults else self._settings.probe_interval_seconds)
             except Exception as error:
                 # The broad catch is the edge: whatever broker or Redis did, the next round asks anew.
-                self._broken = f"RabbitMQ: the wait queues cannot be tried: {type(error).__name__}: {error}"
+                self._broken = f"the wait queues cannot be tried: {in_words(_server_of(error), error)}"
                 self._questions.clear()
                 log.warning("waits.interrupted", extra={"reason": self._broken})
                 await asyncio.sleep(RETRY_SECONDS)
@@ -85,7 +86,7 @@ class Waits:
                 now_ms = await self._now_ms()
                 await self._redis.hset(WAITS, mapping=dict.fromkeys(map(str, windows), now_ms))
         except (RedisError, OSError, TimeoutError) as error:
-            raise Retryable(f"Redis: {type(error).__name__}: {error}", self._settings.retry_seconds) from error
+            raise Retryable(in_words(Server.REDIS, error), self._settings.retry_seconds) from error
 
     async def _round(self) -> None:
         timeout_seconds = self._settings.amqp_timeout_seconds
@@ -139,6 +140,10 @@ class Waits:
 
     async def _now_ms(self) -> int:
         return await now_ms(self._redis, WAITS)
+
+
+def _server_of(error: Exception) -> Server:
+    return Server.REDIS if isinstance(error, RedisError) else Server.RABBITMQ
 
 
 def _lost(window: int) -> str:

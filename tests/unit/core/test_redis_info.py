@@ -1,6 +1,6 @@
 import pytest
 
-from flashsale_gateway.readiness import durability_fault, version_fault
+from flashsale_core.redis_info import durability_fault, version_fault
 
 SOUND = {"aof_enabled": 1, "aof_last_write_status": "ok", "maxmemory_policy": "noeviction"}
 

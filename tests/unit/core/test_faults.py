@@ -1,0 +1,48 @@
+import pytest
+
+from flashsale_core.faults import Server, in_words
+
+
+class AuthenticationError(Exception):
+    pass
+
+
+class InvalidPasswordError(Exception):
+    pass
+
+
+class InvalidCatalogNameError(Exception):
+    pass
+
+
+class InsufficientPrivilegeError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("server", "error", "cure"),
+    [
+        (Server.REDIS, Exception("WRONGPASS invalid username-password pair or user is disabled."), "look at REDIS_URL and"),
+        (Server.REDIS, Exception("NOAUTH Authentication required."), "look at REDIS_URL and the Secret it comes from"),
+        (Server.REDIS, Exception("NOPERM User gateway has no permissions"), "the user of REDIS_URL lacks a right"),
+        (Server.RABBITMQ, AuthenticationError("ACCESS_REFUSED - Login was refused using"), "look at AMQP_URL and"),
+        (Server.RABBITMQ, Exception("ACCESS_REFUSED - read access to queue 'orders' refused"), "the user of AMQP_URL lacks a right"),
+        (Server.RABBITMQ, Exception("NOT_ALLOWED - vhost nope not found"), "no such vhost, or its user may not enter: look at AMQP"),
+        (Server.POSTGRES, InvalidPasswordError('password authentication failed for user "worker"'), "look at DATABASE_URL and the Secret"),
+        (Server.POSTGRES, InvalidCatalogNameError('database "nope" does not exist'), "no such database, or its user"),
+        (Server.POSTGRES, InsufficientPrivilegeError("permission denied for table orders"), "the user of DATABASE_URL lacks a right"),
+    ],
+)  # fmt: skip
+def test_a_refusal_names_the_variable_to_look_at(server: Server, error: Exception, cure: str) -> None:
+    words = in_words(server, error)
+    assert words.startswith(f"{server}: ")
+    assert str(error) in words
+    assert cure in words
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(TimeoutError(), "Redis: TimeoutError"), (OSError("refused"), "Redis: OSError: refused")],
+)
+def test_a_server_that_is_away_is_only_named(error: Exception, words: str) -> None:
+    assert in_words(Server.REDIS, error) == words
