@@ -9,7 +9,7 @@ from PIL import Image
 DPI = 100
 SCALE = 1.25
 """Dots to a pixel: letters stay sharp where a page is zoomed."""
-COLORS = 128
+COLORS = 256
 
 
 def new_figure(width: float, height: float, color: str) -> Figure:
@@ -22,9 +22,9 @@ def points(pixels: float) -> float:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """As PNG of a few colors: a third of the bytes, and nobody sees it."""
+    """As PNG of so many colors: a third of the bytes, and nobody sees it."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     picture = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.quantize(COLORS, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -13,12 +13,12 @@ from observe.answers import Series, Span, clock, floors, largest, stacked
 from observe.canvas import new_figure, points, save
 from observe.dashboards import Dashboard, Panel, color_of
 from observe.grid import HEAD_PX, MARGIN_PX, WIDTH_PX, Box, box, height_px, legend_rows
-from observe.theme import BORDER, FAINT, FONT, GRID, LABEL_PX, LEGEND_PX, NAMED, PAGE, PANEL, TEXT, TITLE_PX, series_color
+from observe.theme import BORDER, FAINT, FONT, GRID, LABEL_PX, LEGEND_PX, NAMED, PAGE, PANEL, TEXT, TITLE_PX, line_colors
 from observe.units import axis_step, words
 
 AXIS_STEPS = 4
 TITLE_ROOM_PX, AXIS_ROOM_PX, TIMES_ROOM_PX, LEGEND_ROW_PX = 34, 66, 28, 17
-PX_OF_A_TIME = 80
+PX_OF_A_TIME, HALF_A_TIME_PX = 80, 18
 NO_DATA = "No data"
 
 
@@ -108,7 +108,7 @@ def draw_gauge(page: Page, panel: Panel, place: Box, series: Sequence[Series]) -
 
 def draw_lines(page: Page, panel: Panel, place: Box, series: Sequence[Series]) -> None:
     page.card(place, panel.title)
-    colors = [NAMED[panel.fixed[one.name]] if one.name in panel.fixed else series_color(index) for index, one in enumerate(series)]
+    colors = line_colors([one.name for one in series], panel.fixed)
     legend_px = _legend(page, place, series, colors)
     plot = place.inside(AXIS_ROOM_PX, TITLE_ROOM_PX, 14, TIMES_ROOM_PX + legend_px)
     tops = stacked(series) if panel.stacked else series
@@ -140,7 +140,9 @@ def _scale(axes: Axes, panel: Panel, most: float, span: Span, width: float) -> N
     step = axis_step(1.0 if panel.unit == "percentunit" else most, panel.unit, AXIS_STEPS)
     top = step * max(1, math.ceil(most / step - 1e-9))
     levels = [step * number for number in range(round((1.0 if panel.unit == "percentunit" else top) / step) + 1)]
-    times = span.clock_ticks(int(width / PX_OF_A_TIME))
+    # The last time must not stand out over the panel's edge.
+    latest = span.end - (span.end - span.start) * HALF_A_TIME_PX / width
+    times = [at for at in span.clock_ticks(int(width / PX_OF_A_TIME)) if at <= latest]
     axes.set_xlim(span.start, span.end)
     axes.set_ylim(0, levels[-1] * 1.04)
     axes.set_yticks(levels, [words(level, panel.unit) for level in levels])

@@ -1,15 +1,22 @@
 """Colors and letters of the pictures: Grafana's light ones, a shade darker where white would drown them."""
 
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
 PAGE, PANEL, BORDER = "#f4f5f5", "#ffffff", "#dcdde0"
 TEXT, FAINT, GRID = "#24292e", "#6c7280", "#e6e7ea"
 GREEN, YELLOW, BLUE, ORANGE, RED, PURPLE = "#56a64b", "#e0b400", "#3274d9", "#ff780a", "#e02f44", "#a352cc"
 MORE = ("#37a2b4", "#b0527c", "#6b7a3a", "#8f8f8f", "#8ab8ff", "#c4a26b", "#7eb26d", "#d683ce", "#2f4b7c")
 SERIES = (GREEN, YELLOW, BLUE, ORANGE, RED, PURPLE, *MORE)
-NAMED = {"green": GREEN, "yellow": YELLOW, "blue": BLUE, "orange": ORANGE, "red": RED, "purple": PURPLE, "": TEXT}
+DARK = {"dark-orange": "#b35400", "dark-red": "#8f0d1c", "dark-purple": "#5f2b7a"}
+NAMED = {"green": GREEN, "yellow": YELLOW, "blue": BLUE, "orange": ORANGE, "red": RED, "purple": PURPLE, **DARK, "": TEXT}
 """As the dashboards name them."""
 FONT = "DejaVu Sans"
 TITLE_PX, LABEL_PX, LEGEND_PX = 13.0, 10.5, 11.0
 
 
-def series_color(index: int) -> str:
-    return SERIES[index % len(SERIES)]
+def line_colors(names: Sequence[str], fixed: Mapping[str, str]) -> list[str]:
+    """Each line's own where the dashboard says one, else the next that no other line of the panel has."""
+    taken = {NAMED[fixed[name]] for name in names if name in fixed}
+    free = cycle([color for color in SERIES if color not in taken])
+    return [NAMED[fixed[name]] if name in fixed else next(free) for name in names]

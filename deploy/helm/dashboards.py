@@ -25,10 +25,14 @@ YES_NO = {0: "no", 1: "yes"}
 # Of lines, by what their legend names: good news is green, and a line has not one color today and another tomorrow.
 LINES = {
     "{{state}}": {"available": "green", "reserved": "yellow", "sold": "blue"},
-    "{{outcome}}": {"accepted": "green", "replayed": "blue", "out_of_stock": "orange", "rate_limited": "purple"},
+    "{{outcome}}": {
+        "accepted": "green", "replayed": "blue", "out_of_stock": "orange", "not_started": "yellow",
+        "rate_limited": "purple", "user_limit": "dark-purple", "bad_request": "dark-orange",
+        "internal": "red", "not_ready": "dark-red", "outcome_unknown": "dark-red", "overloaded": "red", "outbox_lag": "red",
+    },
     "{{result}}": {"paid": "green", "replayed": "blue", "noted": "yellow", "refund_due": "red"},
     "{{phase}}": {"Live": "green", "Scheduled": "blue", "SoldOut": "orange", "Paused": "yellow", "Ended": "purple", "Stalled": "red"},
-}
+}  # fmt: skip
 # Grafana's dashboard JSON, as its 10th release writes it.
 SCHEMA_VERSION = 38
 
@@ -113,7 +117,7 @@ SALE_BOARD = Dashboard(
             Panel("Sold", "stat", "locale", {"sold": stock("sold")}, "Units paid for", 4, 4),
             Panel("Sold of all", "gauge", "percentunit", {"sold": f"{stock('sold')} / {stock('total')}"}, "", 4, 4),
             Panel("Sold out in", "stat", "s", {"left": f"{stock('available')} / clamp_min({pace('reserved')} + {pace('sold')}, 0.001)"},
-                  "At the pace at which units were taken in the last two minutes, those that came back taken off", 4, 4),
+                  "At the pace at which units were taken in the last two minutes, those that came back taken off", 4, 4, {"sparkline": False}),
             Panel("Refunds due", "stat", "locale", {"refunds": most("flashsale_refunds_due")},
                   "Money to be moved back, of all sales: paid too late, or twice", 4, 4),
         ],
@@ -273,22 +277,6 @@ def _panels(dashboard: Dashboard) -> list[dict[str, Any]]:
 def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
     source = {"type": "prometheus", "uid": "${datasource}"}
     exemplars = panel.kind == "timeseries" and "histogram_quantile" in "".join(panel.queries.values())
-    defaults: dict[str, Any] = {"unit": panel.unit, "min": 0}
-    if panel.kind == "timeseries":
-        stacking = {"mode": "normal" if panel.options.get("stack") else "none"}
-        defaults["custom"] = {"fillOpacity": 20 if panel.options.get("stack") else 5, "showPoints": "never", "stacking": stacking}
-    else:
-        steps = [{"color": color, "value": None if value == -math.inf else value} for value, color in (panel.colors or PLAIN).items()]
-        said = {str(value): {"text": text} for value, text in panel.words.items()}
-        defaults |= {"color": {"mode": "thresholds"}, "thresholds": {"mode": "absolute", "steps": steps}}
-        defaults |= {"mappings": [{"type": "value", "options": said}] if said else []}
-    if panel.unit == "percentunit":
-        defaults["max"] = 1
-    fixed = {name: color for legend in panel.queries for name, color in LINES.get(legend, {}).items()}
-    overrides = [
-        {"matcher": {"id": "byName", "options": name}, "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": color}}]}
-        for name, color in fixed.items()
-    ]
     return {
         "id": number,
         "type": panel.kind,
@@ -296,15 +284,52 @@ def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
         "description": panel.about,
         "gridPos": place,
         "datasource": source,
-        "fieldConfig": {"defaults": defaults, "overrides": overrides},
-        "options": {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}}
-        if panel.kind == "timeseries"
-        else {"reduceOptions": {"calcs": ["lastNotNull"]}, "graphMode": "none" if panel.colors else "area"},
+        "fieldConfig": {
+            "defaults": _line_style(panel) if panel.kind == "timeseries" else _number_style(panel),
+            "overrides": _colors(panel),
+        },
+        "options": _options(panel),
         "targets": [
             {"refId": chr(ord("A") + index), "datasource": source, "expr": query, "legendFormat": legend, "exemplar": exemplars}
             for index, (legend, query) in enumerate(panel.queries.items())
         ],
     }
+
+
+def _range(panel: Panel) -> dict[str, Any]:
+    return {"unit": panel.unit, "min": 0, **({"max": 1} if panel.unit == "percentunit" else {})}
+
+
+def _line_style(panel: Panel) -> dict[str, Any]:
+    stack = bool(panel.options.get("stack"))
+    custom = {"fillOpacity": 20 if stack else 5, "showPoints": "never", "stacking": {"mode": "normal" if stack else "none"}}
+    return {**_range(panel), "custom": custom}
+
+
+def _number_style(panel: Panel) -> dict[str, Any]:
+    steps = [{"color": color, "value": None if value == -math.inf else value} for value, color in (panel.colors or PLAIN).items()]
+    said = {str(value): {"text": text} for value, text in panel.words.items()}
+    return {
+        **_range(panel),
+        "color": {"mode": "thresholds"},
+        "thresholds": {"mode": "absolute", "steps": steps},
+        "mappings": [{"type": "value", "options": said}] if said else [],
+    }
+
+
+def _colors(panel: Panel) -> list[dict[str, Any]]:
+    fixed = {name: color for legend in panel.queries for name, color in LINES.get(legend, {}).items()}
+    return [
+        {"matcher": {"id": "byName", "options": name}, "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": color}}]}
+        for name, color in fixed.items()
+    ]
+
+
+def _options(panel: Panel) -> dict[str, Any]:
+    if panel.kind == "timeseries":
+        return {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}}
+    sparkline = panel.options.get("sparkline", not panel.colors)
+    return {"reduceOptions": {"calcs": ["lastNotNull"]}, "graphMode": "area" if sparkline else "none"}
 
 
 if __name__ == "__main__":
