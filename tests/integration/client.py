@@ -1,5 +1,7 @@
 """A small blocking client of the gateway, for tests: it says exactly what went over the wire."""
 
+import base64
+import hmac
 import http.client
 import json
 import uuid
@@ -8,8 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
-
-from standardwebhooks.webhooks import Webhook
 
 JSON = {"content-type": "application/json"}
 
@@ -77,6 +77,9 @@ class Client:
     def webhook(self, body: bytes, age_seconds: int = 0, secret: str | None = None, headers: Mapping[str, str] | None = None) -> Answer:
         moment = datetime.now(UTC) - timedelta(seconds=age_seconds)
         message_id = f"msg_{uuid.uuid4().hex}"
-        signature = Webhook(secret or self.env["FLASHSALE_WEBHOOK_SECRET"]).sign(message_id, moment, body.decode("utf-8", "replace"))
+        key = base64.b64decode((secret or self.env["FLASHSALE_WEBHOOK_SECRET"]).removeprefix("whsec_"))
+        # Of the bytes as they are: the library's `sign` takes text, and what is no text is signed here, too.
+        mac = hmac.digest(key, f"{message_id}.{int(moment.timestamp())}.".encode() + body, "sha256")
+        signature = f"v1,{base64.b64encode(mac).decode()}"
         signed = {"webhook-id": message_id, "webhook-timestamp": str(int(moment.timestamp())), "webhook-signature": signature}
         return self.send("POST", "/payments/webhook", body, {**JSON, **signed, **(headers or {})})

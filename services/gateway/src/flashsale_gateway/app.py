@@ -149,11 +149,13 @@ def _on_problem(_: Request, error: Exception) -> Response:
     return error.response()
 
 
-def _on_http(_: Request, error: Exception) -> Response:
+def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    response = Problem("method_not_allowed" if error.status_code == 405 else "not_found").response()
-    response.headers.update(error.headers or {})
-    return response
+    if error.status_code != 405:
+        return Problem("not_found").response()
+    # Starlette names the methods of the first route at this path; there may be one a method.
+    methods = {method for route in ROUTES if route.path_regex.match(request.url.path) for method in route.methods or ()}
+    return Problem("method_not_allowed", allow=", ".join(sorted(methods))).response()
 
 
 def _on_gone(_: Request, __: Exception) -> Response:

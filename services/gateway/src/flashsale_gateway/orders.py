@@ -147,7 +147,7 @@ class Orders:
 
     async def _asgi(self, scope: Scope, receive: Receive) -> Answer:
         if scope["method"] != "POST":
-            raise Problem("method_not_allowed", "POST an order")
+            raise Problem("method_not_allowed", "POST an order", allow="POST")
         bodies.require_json(bodies.header(scope, b"content-type"))
         body = await bodies.read(receive, self._settings)
         decided: asyncio.Future[Result] = asyncio.get_running_loop().create_future()

@@ -6,7 +6,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from flashsale_core.ids import parse_order_ref
 from flashsale_gateway.problems import Problem
-from flashsale_gateway.requests import PaymentWebhook
+from flashsale_gateway.requests import PaymentWebhook, field_of_bad_utf8
 from flashsale_gateway.store import Payment
 
 HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
@@ -27,7 +27,7 @@ def verify(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> None:
             raise Problem("stale_webhook", str(error), field="webhook-timestamp") from None
         raise Problem("bad_signature", "No signature of this body by the shared secret", field="webhook-signature") from None
     except UnicodeDecodeError:
-        raise Problem("bad_request", "The body must be valid UTF-8") from None
+        raise Problem("bad_request", "The body must be valid UTF-8", field=field_of_bad_utf8(body)) from None
     except ValueError:
         raise Problem("bad_signature", "The header is no list of v1 signatures", field="webhook-signature") from None
 

@@ -59,12 +59,15 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 class Problem(Exception):  # noqa: N818 - it is the name of the thing (RFC 9457), not of an error class
     """Raised anywhere under a route; the edge renders it."""
 
-    def __init__(self, code: str, detail: str = "", *, field: str = "", retry_after_seconds: int | None = None, **more: Any) -> None:
+    def __init__(
+        self, code: str, detail: str = "", *, field: str = "", retry_after_seconds: int | None = None, allow: str = "", **more: Any
+    ) -> None:
         super().__init__(code)
         kind = KINDS[code]
         self.code = code
         self.status = kind.status
         self.retry_after_seconds = kind.retry_after_seconds if retry_after_seconds is None else retry_after_seconds
+        self.allow = allow
         self.document: dict[str, Any] = {
             "type": "about:blank",
             "title": kind.title,
@@ -83,7 +86,8 @@ class Problem(Exception):  # noqa: N818 - it is the name of the thing (RFC 9457)
     def headers(self) -> dict[str, str]:
         """The headers besides content type and length."""
         headers = {"retry-after": str(self.retry_after_seconds)} if self.retry_after_seconds is not None else {}
-        return headers | ({"www-authenticate": "Bearer"} if self.code == "unauthorized" else {})
+        headers |= {"www-authenticate": "Bearer"} if self.code == "unauthorized" else {}
+        return headers | ({"allow": self.allow} if self.allow else {})
 
     @cached_property
     def answer(self) -> Answer:

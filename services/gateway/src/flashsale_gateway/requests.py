@@ -79,7 +79,7 @@ def decode(decoder: msgspec.json.Decoder[B], body: bytes) -> B:
     try:
         return decoder.decode(body)
     except UnicodeDecodeError:
-        raise Problem("bad_request", "The body must be valid UTF-8", field=_field_of_bad_utf8(body)) from None
+        raise Problem("bad_request", "The body must be valid UTF-8", field=field_of_bad_utf8(body)) from None
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise Problem("bad_request", _words(error), field=field_of(str(error))) from None
 
@@ -95,7 +95,8 @@ def _words(error: Exception) -> str:
     return text.replace(r"(?![\s\S])", "$").replace("`object`", "a JSON object")
 
 
-def _field_of_bad_utf8(body: bytes) -> str:
+def field_of_bad_utf8(body: bytes) -> str:
+    """The field whose text is broken; empty when there is none, or it cannot be told."""
     try:
         body.decode()
     except UnicodeDecodeError as error:
