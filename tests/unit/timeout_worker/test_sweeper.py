@@ -21,9 +21,10 @@ class Shards(Expiry):
     def __init__(self, shards: Mapping[int, Sequence[tuple[str, str]]]) -> None:
         self.left = {shard: list(orders) for shard, orders in shards.items()}
         self.away = False
+        self.shards_away: set[int] = set()
 
     async def overdue(self, shard: int, grace_ms: int, limit: int, skip: int = 0) -> dict[str, list[str]]:
-        if self.away:
+        if self.away or shard in self.shards_away:
             raise Retryable("away")
         found: dict[str, list[str]] = {}
         for sale_id, order_id in self.left.get(shard, [])[skip : skip + limit]:
@@ -63,6 +64,15 @@ def test_a_broken_sale_does_not_hold_up_its_shard(settings: Settings) -> None:
     shards = Shards({3: [*broken, *orders("shoe", 600)], 4: orders("hat", 1)})
     asyncio.run(Sweeper(shards, settings).sweep())
     assert shards.left == {3: broken, 4: []}
+
+
+def test_a_shard_whose_master_is_away_holds_up_no_other(settings: Settings) -> None:
+    shards = Shards({0: orders("shoe", 2), 15: orders("hat", 3)})
+    shards.shards_away = {0}
+    sweeper = Sweeper(shards, settings)
+    with pytest.raises(Retryable, match="away"):
+        asyncio.run(sweeper.sweep())
+    assert (shards.left, sweeper.fault) == ({0: orders("shoe", 2), 15: []}, "away")
 
 
 def test_a_sweep_cut_short_is_told_and_the_next_one_forgets_it(settings: Settings) -> None:

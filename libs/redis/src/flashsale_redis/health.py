@@ -19,11 +19,11 @@ class Health:
         self._fsync_is_told = True
 
     async def faults(self) -> tuple[str | None, str | None]:
-        """(why a server is too old, why one may forget what it acknowledged); None for what is as it should be. Raises like a command."""
+        """(why a server cannot be used, why one may forget what it acknowledged); None for what is as it should be. Raises like a command."""
         servers = await infos(self._redis)
         policies = await self._fsync_policies()
         told = {address: {**info, **policies.get(address, {})} for address, info in servers.items()}
-        return first_fault(servers, version_fault), first_fault(told, durability_fault)
+        return node_fault(servers) or first_fault(servers, version_fault), first_fault(told, durability_fault)
 
     async def _fsync_policies(self) -> Mapping[str, Mapping[Any, Any]]:
         """INFO does not have it. Where CONFIG GET is forbidden (a managed Redis, an ACL) it stays unknown: no fault, said once."""
@@ -35,3 +35,10 @@ class Health:
             self._fsync_is_told = False
             log.warning("redis.appendfsync_unknown", extra={"reason": str(error)})
             return {}
+
+
+def node_fault(servers: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """A node of a cluster that is taken for a single server sends away most of what it is asked."""
+    if servers.get("", {}).get("cluster_enabled"):
+        return "Redis is a node of a Redis Cluster; write REDIS_URL as redis+cluster://"
+    return None

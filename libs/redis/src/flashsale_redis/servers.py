@@ -29,10 +29,6 @@ async def fsync_policies(redis: Redis) -> Mapping[str, Mapping[Any, Any]]:
     return {"": await redis.config_get("appendfsync")}
 
 
-def is_cluster(redis: Redis) -> bool:
-    return isinstance(redis, Cluster)
-
-
 def one_slot_groups(redis: Redis, keys: Iterable[str]) -> list[list[str]]:
     """The keys, in groups of which one command may name all: on a single server that is all of them, on a cluster those of a slot."""
     if not isinstance(redis, Cluster):
