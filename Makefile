@@ -1,6 +1,6 @@
 # The commands people type. Each brings what it needs: uv, Python packages, servers.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static up down stress bench bench-full pictures images kind-up kind-load kind-test kind-down chart e2e clean lock bootstrap servers
+.PHONY: help demo test check static up down stress bench bench-full pictures plots images kind-up kind-load kind-test kind-down chart e2e clean lock bootstrap servers
 CLUSTER := flashsale
 KIND_CONFIG := deploy/kind/cluster.yaml
 BIN := .venv/bin
@@ -47,6 +47,10 @@ pictures: bootstrap ## the dashboards as pictures of a real sale, in docs/pictur
 	@scripts/servers.sh test
 	@scripts/pictures.sh
 	@$(BIN)/python -m observe.pictures
+
+plots: bootstrap ## the newest results of the full bench as pictures, in docs/pictures
+	@scripts/pictures.sh
+	@$(BIN)/python -m bench.plots
 
 images: ## build the images of the services and of the flashsale command with docker, tagged TAG (dev)
 	@scripts/images.sh

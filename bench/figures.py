@@ -45,6 +45,8 @@ class Line:
     unit: str
     bar: Bar | None = None
     words: str = ""
+    also: Mapping[str, float] = field(default_factory=dict)
+    """Further numbers, for the plots."""
 
     @property
     def reached(self) -> bool:
@@ -138,6 +140,10 @@ def _figure(kind: str, connections: int, shots: Sequence[Shot], bare: float) -> 
     p50_ms, p99_ms = median(shot.p50_ms for shot in shots), median(shot.p99_ms for shot in shots)
     at = (kind, connections)
     return Figure(kind, connections, rate, rate / bare, RATIO_BARS.get(at), p50_ms, p99_ms, P99_BARS.get(at))
+
+
+def section_to_json(section: Section) -> dict[str, Any]:
+    return {"title": section.title, "lines": [asdict(line) | {"reached": line.reached} for line in section.lines]}
 
 
 def to_json(rounds: Sequence[Round]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`python -m bench.full`: every figure the engine is held to, with its bar, in one run with one audit at the end."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bench import checkout, holds, rates, scale, spread, tracing, upkeep
 from bench.arrivals import arrive
-from bench.figures import ACCEPTED, Line, Round, Section, to_json
+from bench.figures import ACCEPTED, Line, Round, Section, section_to_json, to_json
 from bench.run import RESULTS, end, require_wrk, write
 from bench.site import Site, open_site
 from flashsale_cli.audit import report as audit_report
@@ -53,7 +53,8 @@ async def open_loop(site: Site, capacity: float, screen: Console) -> Section:
         p50, p99, p999 = (found.percentile(at) for at in (0.5, 0.99, 0.999))
         words = f"p50 {p50:.1f} ms, p99.9 {p999:.1f} ms, largest {found.percentile(1.0):.1f} ms"
         screen.print(Text(f"open loop, {number(rate)}/s: p99 {p99:.1f} ms, {words}", "dim"))
-        lines.append(Line(f"p99 at a constant {number(rate)} orders/s ({share:.0%})", p99, "ms", None, words))
+        also = {"per_second": rate, "p50": p50, "p99": p99, "p99.9": p999}
+        lines.append(Line(f"p99 at a constant {number(rate)} orders/s ({share:.0%})", p99, "ms", None, words, also))
         if found.refused or found.answered < found.asked:
             problems.append(f"{number(rate)}/s: of {found.asked} orders {found.answered} were accepted, {found.refused} refused")
     return Section("Open loop: constant arrival rate", lines, problems, [sale_id])
@@ -100,7 +101,7 @@ def main(
     with running_stack(home, 0, lambda words: screen.print(Text(words, "dim"))) as here:
         found = uvloop.run(measure(here, Stack(home), set(only or ()), seconds, rounds, screen))
     problems = found.problems()
-    figures = {"problems": problems, **to_json(found.rounds), "sections": [_document(section) for section in found.sections]}
+    figures = {"problems": problems, **to_json(found.rounds), "sections": [section_to_json(section) for section in found.sections]}
     path = write(results, "bench-full", {**figures, "audit": audit_report.to_json(found.audit)})
     screen.print()
     rates.show(found.rounds, screen)
@@ -120,10 +121,6 @@ def _row(line: Line) -> Sequence[str | Text]:
     value = f"{line.value:.2f}" if line.value < 100 else number(line.value)
     bar = "" if line.bar is None else str(line.bar)
     return line.name, f"{value} {line.unit}".strip(), Text(bar, "green" if line.reached else "yellow"), line.words
-
-
-def _document(section: Section) -> dict[str, object]:
-    return {"title": section.title, "lines": [asdict(line) | {"reached": line.reached} for line in section.lines]}
 
 
 if __name__ == "__main__":
