@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
 
 from flashsale_core.keys import sale_keys, shard_keys, shard_of
 from flashsale_core.scripts import call, pack, read_scripts
@@ -177,6 +180,54 @@ def test_the_sweep_wakes_what_drifted_and_nothing_else(infra: Mapping[str, str])
             assert [one.resource.name for one in memory.all() if one.wake.is_set()] == ["p7", "p8", "p9", "p599"]
 
     asyncio.run(run())
+
+
+def test_a_redis_that_may_forget_is_told_by_every_condition(infra: Mapping[str, str]) -> None:
+    async def run() -> None:
+        async with Cluster(infra) as cluster:
+            memory = Memory()
+            first = await cluster.reconciler.reconcile(resource(), {})
+            one = memory.of(resource(epoch=first["epoch"]), first)
+            sweep = Sweep(cluster.reconciler, memory, cluster.settings)
+            try:
+                await cluster.redis.config_set("maxmemory-policy", "allkeys-lru")
+                await sweep.sweep()
+                assert one.wake.is_set()
+                status = await cluster.reconciler.reconcile(resource(epoch=first["epoch"]), first)
+                assert (ready(status), status["phase"]) == (("False", "RedisNotDurable"), "Stalled")
+                assert "set `maxmemory-policy noeviction`" in status["conditions"][0]["message"]
+                assert status["stock"]["available"] == 10
+                # What ails the sale itself comes first, and a fresh operator knows before it says Ready.
+                anew = Reconciler(Sales(cluster.redis, cluster.scripts, 16, 3), WINDOWS)
+                assert ready(await anew.reconcile(resource("other", uid="u2"), {})) == ("False", "NotOwner")
+                assert ready(await anew.reconcile(resource(), {})) == ("False", "RedisNotDurable")
+                lax = Reconciler(Sales(cluster.redis, cluster.scripts, 16, 3), WINDOWS, require_durable=False)
+                assert ready(await lax.reconcile(resource(), {})) == ("True", "Reconciled")
+            finally:
+                await cluster.redis.config_set("maxmemory-policy", "noeviction")
+            await sweep.sweep()
+            assert ready(await cluster.reconciler.reconcile(resource(epoch=first["epoch"]), status)) == ("True", "Reconciled")
+
+    asyncio.run(run())
+
+
+def test_a_redis_that_may_not_be_asked_is_taken_for_durable(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        async with Cluster(infra) as cluster:
+            await cluster.redis.acl_setuser(
+                "managed", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], commands=["-info"]
+            )
+            url = urlsplit(infra["REDIS_URL"])
+            login = url._replace(netloc=f"managed:secret@{url.netloc.rpartition('@')[2]}").geturl()
+            async with open_redis(login, 3, 4) as redis:
+                reconciler = Reconciler(Sales(redis, cluster.scripts, 16, 3), WINDOWS)
+                for _ in range(2):
+                    await reconciler.ask_redis()
+                assert ready(await reconciler.reconcile(resource(), {})) == ("True", "Reconciled")
+            await cluster.redis.acl_deluser("managed")
+
+    asyncio.run(run())
+    assert [record.message for record in caplog.records] == ["redis.durability_unknown"]
 
 
 def test_one_sale_that_cannot_be_judged_does_not_hide_the_others(infra: Mapping[str, str]) -> None:

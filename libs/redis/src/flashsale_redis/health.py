@@ -19,7 +19,7 @@ class Health:
         self._fsync_is_told = True
 
     async def faults(self) -> tuple[str | None, str | None]:
-        """(why a server cannot be used, why one may forget what it acknowledged); None for what is as it should be. Raises like a command."""
+        """(why a server cannot be used, why one may forget what it acknowledged); None for what is right. Raises like a command."""
         servers = await infos(self._redis)
         policies = await self._fsync_policies()
         told = {address: {**info, **policies.get(address, {})} for address, info in servers.items()}

@@ -54,7 +54,7 @@ async def run(settings: Settings) -> None:
     sales = Sales(redis, read_scripts(settings.lua_dir), settings.shards, settings.redis_timeout_seconds)
     memory = Memory()
     registry = kopf.OperatorRegistry()
-    reconciler = Reconciler(sales, settings.payment_windows)
+    reconciler = Reconciler(sales, settings.payment_windows, require_durable=settings.require_durable_redis)
     Handlers(reconciler, memory, settings).register(registry)
     kopf.on.login(registry=registry)(_login)
     watching, stop = asyncio.Event(), asyncio.Event()

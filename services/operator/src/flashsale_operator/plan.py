@@ -24,6 +24,7 @@ class Trouble(StrEnum):
     CLOSED = "Closed"
     WINDOW_NOT_INSTALLED = "WindowNotInstalled"
     TIMES_IMPOSSIBLE = "TimesImpossible"
+    REDIS_NOT_DURABLE = "RedisNotDurable"
 
 
 @dataclass(frozen=True, slots=True)

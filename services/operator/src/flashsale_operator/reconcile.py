@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,13 +14,22 @@ from flashsale_operator.sales import Sales
 
 
 class Reconciler:
-    def __init__(self, sales: Sales, windows: Sequence[int]) -> None:
+    def __init__(self, sales: Sales, windows: Sequence[int], *, require_durable: bool = True) -> None:
         self._sales = sales
         self._windows = windows
+        self._require_durable = require_durable
+        self._asked = False
+        self._forgets: str | None = None
 
     async def reconcile(self, resource: Resource, previous: Mapping[str, Any]) -> dict[str, Any]:
         """Bring the sale to what the resource says; returns the resource's new status."""
-        return _status(resource, await self._verdict(resource), previous)
+        return _status(resource, self._with_redis(await self._verdict(resource)), previous)
+
+    async def ask_redis(self) -> None:
+        """Learn whether Redis keeps what it acknowledged: gateways take no orders while it may not. Raises Retryable when it is away."""
+        if self._require_durable:
+            self._forgets = await self._sales.forgets()
+        self._asked = True
 
     async def read(self, product_ids: Sequence[str]) -> list[dict[str, str]]:
         """Their sales' hashes. Raises Retryable when Redis is away."""
@@ -34,7 +44,7 @@ class Reconciler:
                 verdict = Verdict(_ours(resource, sale), stall=stall)
             case _:
                 verdict = Verdict(sale)
-        return _status(resource, verdict, previous)
+        return _status(resource, self._with_redis(verdict), previous)
 
     async def retire(self, resource: Resource, previous: Mapping[str, Any]) -> dict[str, Any] | None:
         """Take the sale back as the deletion policy says; returns None when that is done, else the status while it is not."""
@@ -51,6 +61,8 @@ class Reconciler:
 
     async def _verdict(self, resource: Resource) -> Verdict:
         try:
+            if not self._asked:
+                await self.ask_redis()
             sale = await self._sales.read(resource.product_id)
             step = plan(resource, sale, self._windows)
             match step:
@@ -68,6 +80,12 @@ class Reconciler:
         except Rejected as error:
             stall = Stall(Trouble.INCONSISTENT, f"the sale's data in Redis is broken, so it takes no orders: {error.reason}")
             return Verdict({}, stall=stall)
+
+    def _with_redis(self, verdict: Verdict) -> Verdict:
+        """A sale that is as it should be is not Ready in a Redis that may forget it."""
+        if self._forgets is None or verdict.stall is not None or verdict.waiting is not None:
+            return verdict
+        return replace(verdict, stall=Stall(Trouble.REDIS_NOT_DURABLE, f"no orders are taken: {self._forgets}"))
 
     async def _define(self, resource: Resource) -> Verdict:
         defined = await self._sales.define(resource, resource.definition)

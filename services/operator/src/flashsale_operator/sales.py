@@ -1,21 +1,24 @@
 """The sales in Redis as the operator sees them: it reads a sale's hash, and changes it by script only."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, in_words
 from flashsale_core.keys import sale_keys, shard_keys, shard_of
 from flashsale_core.scripts import Scripts, call, load_scripts, pack
 from flashsale_operator.resource import Resource
+from flashsale_redis import Health
 
 # How an error begins that speaks of one sale's data or of the script, not of the server: asking again gives the same answer.
 _OF_THE_SALE = ("INVARIANT", "WRONGTYPE", "user_script")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,15 @@ class Sales:
         self._scripts = scripts
         self._shards = shards
         self._timeout_seconds = timeout_seconds
+        self._health = Health(redis)
+        self._may_ask = True
 
     async def ping(self) -> None:
         await self._ask(load_scripts(self._redis, self._scripts))
+
+    async def forgets(self) -> str | None:
+        """Why Redis may forget what it acknowledged; None when it does not, or may not be asked: said once."""
+        return await self._ask(self._told()) if self._may_ask else None
 
     async def read(self, sale_id: str) -> dict[str, str]:
         """The sale's hash; empty when there is none."""
@@ -63,6 +72,15 @@ class Sales:
         sale_id, keys, acting = resource.product_id, self._keys(resource), resource.owner if owner is None else owner
         _, status, reserved = await self._ask(call(self._redis, self._scripts.retire, keys, sale_id, action, acting, ""))
         return status, int(reserved)
+
+    async def _told(self) -> str | None:
+        try:
+            _, forgets = await self._health.faults()
+        except NoPermissionError as error:
+            self._may_ask = False
+            log.warning("redis.durability_unknown", extra={"reason": in_words(Server.REDIS, error)})
+            return None
+        return forgets
 
     def _keys(self, resource: Resource) -> tuple[str, ...]:
         """Those of `define` and `retire`."""

@@ -19,6 +19,8 @@ class Settings:
     """FLASHSALE_SHARDS: number of shards; fixed while data exists."""
     payment_windows: tuple[int, ...]
     """FLASHSALE_PAYMENT_WINDOWS: the payment windows the broker has wait queues for, in seconds."""
+    require_durable_redis: bool
+    """FLASHSALE_REQUIRE_DURABLE_REDIS: no FlashSale is Ready while Redis may forget what it acknowledged; as the gateways."""
     namespace: str
     """FLASHSALE_OPERATOR_NAMESPACE: the namespace to watch; empty for all of them."""
     reconcile_seconds: float
@@ -53,6 +55,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
         shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
         payment_windows=env.integers("FLASHSALE_PAYMENT_WINDOWS", topology.WINDOWS_DEFAULT),
+        require_durable_redis=env.flag("FLASHSALE_REQUIRE_DURABLE_REDIS", default=True),
         namespace=env.optional("FLASHSALE_OPERATOR_NAMESPACE"),
         reconcile_seconds=env.number("FLASHSALE_OPERATOR_RECONCILE_SECONDS", 5, least=0.5, most=3600),
         status_seconds=env.number("FLASHSALE_OPERATOR_STATUS_SECONDS", 10, least=0, most=3600),

@@ -51,6 +51,7 @@ class Sweep:
     async def sweep(self) -> None:
         """Raises Retryable when Redis is away."""
         numbers_only: list[Remembered] = []
+        await self._reconciler.ask_redis()
         known = self._memory.all()
         for start in range(0, len(known), CHUNK):
             chunk = known[start : start + CHUNK]
