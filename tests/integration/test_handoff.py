@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from redis import Redis
 
 from flashsale_cli.stack import Stack
 from flashsale_core import topology
@@ -16,11 +15,12 @@ from flashsale_core.keys import sale_keys, shard_keys, shard_of
 from flashsale_core.scripts import pack, read_scripts
 from tests.integration.broker import control
 from tests.integration.client import Client
+from tests.integration.stores import look_into
 
 
 @pytest.fixture
 def redis(stack: Stack) -> Iterator[Any]:
-    with Redis.from_url(stack.env()["REDIS_URL"]) as redis:
+    with look_into(stack.env()["REDIS_URL"]) as redis:
         yield redis
 
 

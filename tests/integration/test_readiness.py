@@ -9,21 +9,21 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import redis
 
 from flashsale_core.scripts import read_scripts
 from flashsale_gateway import metrics
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.readiness import Readiness
 from flashsale_redis import open_redis
+from tests.integration.stores import at_all, look_into
 
 
 @pytest.fixture
 def server(infra: Mapping[str, str]) -> Iterator[Any]:
-    with redis.Redis.from_url(infra["REDIS_URL"]) as client:
+    with look_into(infra["REDIS_URL"]) as client:
         yield client
         client.config_set("appendfsync", "always")
-        client.acl_deluser("managed")
+        client.acl_deluser("managed", **at_all(client))
 
 
 def checked(infra: Mapping[str, str], require_durable: bool = True, times: int = 1, login: str = "") -> str:
@@ -75,7 +75,9 @@ def test_why_it_is_not_ready_is_logged_when_it_changes(infra: Mapping[str, str],
 def test_redis_that_does_not_tell_is_taken_and_said_so_once(
     infra: Mapping[str, str], server: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.acl_setuser("managed", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], commands=["-config"])
+    server.acl_setuser(
+        "managed", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], commands=["-config"], **at_all(server)
+    )
     with caplog.at_level(logging.WARNING):
         assert checked(infra, times=3, login="managed:secret") == ""
     assert ([record.message for record in caplog.records], durable()) == (["redis.appendfsync_unknown"], 1)
