@@ -40,10 +40,12 @@ with heads as (
       join heads using (number) order by place
 ), written as (
     insert into orders (sale_id, epoch, order_id, state, user_id, quantity, deadline, reserved_at, updated_at)
-    select sale_id, epoch, order_id, 'reserved', user_id, quantity, deadline, at, at from lines
+    select sale_id, epoch, order_id, 'reserved', user_id, quantity, deadline, at, at from lines returning 1
 )
 insert into order_events (sale_id, epoch, order_id, state, at, message_id)
-select sale_id, epoch, order_id, 'reserved', at, message_id from lines;
+select sale_id, epoch, order_id, 'reserved', at, message_id from lines
+-- All of the one table before the other, as the statements below have it: two workers must not wait for each other in a circle.
+where (select count(*) from written) > 0;
 
 -- name: write_orders
 -- The same merge as plan.merged: the highest state wins, and a late `reserved` fills in what only it knows.

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -14,12 +14,13 @@ from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, in_words
 from flashsale_core.orders import State
 from flashsale_order_worker import metrics
-from flashsale_order_worker.plan import OrderKey, OrderRow, Rows
+from flashsale_order_worker.plan import Rows
 
 SCHEMA_VERSION = 2
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
-Statement = tuple[str, Sequence[Sequence[Any]]]
+Columns = Sequence[Sequence[Any]]
+Statement = tuple[str, Columns]
 """A statement and the array of each of its columns."""
 # Errors that speak of the rows (SQLSTATE classes 22, 23 and 54; asyncpg says 22 too of what does not fit a column's type).
 _OF_THE_ROWS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
@@ -40,16 +41,16 @@ class Repository:
 
         Raises Retryable when Postgres is away, Rejected when it will never take these rows.
         """
-        new = new_orders(rows)
+        new = only_new(rows)
         try:
             try:
-                await self._commit(_prepared(rows, new))
+                await self._commit(_prepared(rows, new=new))
             except asyncpg.UniqueViolationError:
                 if not new:
                     raise
                 # Delivered before, or another message of the same order came first: the statements that look.
                 metrics.KNOWN_BATCHES.inc()
-                await self._commit(_prepared(rows, {}))
+                await self._commit(_prepared(rows, new=False))
         except _OF_THE_ROWS as error:
             raise Rejected(f"{type(error).__name__}: {error}") from error
         except _OF_THE_SERVER as error:
@@ -118,71 +119,79 @@ def tables(rows: Rows) -> tuple[str, ...]:
     return tuple(name for name, found in written.items() if found)
 
 
-def new_orders(rows: Rows) -> dict[OrderKey, OrderRow]:
-    """The orders of which nothing but `reserved` is heard."""
-    return {key: order for key, order in rows.orders.items() if order.state is State.RESERVED}
+def only_new(rows: Rows) -> bool:
+    """Whether nothing but `reserved` is heard of every order.
+
+    One order of another kind, and the batch takes the statements that look: two workers write the rows of one table in the order of
+    their keys, which two statements for one table would break, and wait for each other in a circle.
+    """
+    return bool(rows.orders) and all(order.state is State.RESERVED for order in rows.orders.values())
 
 
-def _prepared(rows: Rows, new: Mapping[OrderKey, OrderRow]) -> list[Statement]:
+def _prepared(rows: Rows, *, new: bool) -> list[Statement]:
     """The statements that have rows, with an array per column. Raises Rejected when a time is none."""
     try:
-        found = [("write_new", _new_columns(rows, new))] if new else []
-        found += [(name, list(zip(*those, strict=True))) for name, those in _statements(rows, new) if those]
-        return [(_QUERIES[name], columns) for name, columns in found]
+        return [(_QUERIES[name], columns) for name, columns in _statements(rows, new=new) if columns]
     except (ValueError, OverflowError) as error:
         raise Rejected(f"{type(error).__name__}: {error}") from error
 
 
-def _new_columns(rows: Rows, new: Mapping[OrderKey, OrderRow]) -> list[Sequence[Any]]:
-    """The arrays of write_new: what messages say of all their orders, then each order with the number of its message."""
-    numbers: dict[tuple[Any, ...], int] = {}
-    lines = []
-    for key, order in sorted(new.items(), key=_by_key):
-        head = (key.sale_id, key.epoch, order.deadline_ms, order.at_ms, rows.events[key, State.RESERVED].message_id)
-        lines.append((numbers.setdefault(head, len(numbers) + 1), key.order_id, order.user_id, order.quantity))
-    heads = [(sale, epoch, _at(deadline_ms), _at(at_ms), message_id) for sale, epoch, deadline_ms, at_ms, message_id in numbers]
-    return [*zip(*heads, strict=True), *zip(*lines, strict=True)]
-
-
-def _statements(rows: Rows, new: Mapping[OrderKey, OrderRow]) -> Iterable[tuple[str, list[Sequence[Any]]]]:
-    """Each statement that looks for what is there, with its rows in key order; without the orders of `new`."""
-    yield "write_sales", [
+def _statements(rows: Rows, *, new: bool) -> Iterator[tuple[str, Columns]]:
+    """Each statement with an array per column, in the order of the tables and of the rows' keys; no column where there is no row."""
+    yield "write_sales", _columns(
         (sale, epoch, d.owner, d.generation, d.state, d.total, _moment(d.starts_ms), _moment(d.ends_ms), d.max_per_user, d.hold_seconds,
          d.rate_requests, d.rate_seconds, d.late_payment, _at(d.at))
         for (sale, epoch), d in sorted(rows.sales.items(), key=_by_key)
-    ]  # fmt: skip
+    )  # fmt: skip
     yield (
         "write_retired",
-        [
+        _columns(
             (sale, epoch, r.state, r.total, r.available, r.reserved, r.sold, _at(r.at))
             for (sale, epoch), r in sorted(rows.retired.items(), key=_by_key)
-        ],
+        ),
     )
-    yield (
-        "write_orders",
-        [
-            (*key, o.state.value, o.user_id, o.quantity, _at(o.deadline_ms), _moment(o.reserved_at_ms or 0), o.payment_id, _at(o.at_ms))
-            for key, o in sorted(rows.orders.items(), key=_by_key)
-            if key not in new
-        ],
-    )
-    yield (
-        "write_events",
-        [(*key, state.value, _at(e.at_ms), e.message_id) for (key, state), e in sorted(rows.events.items(), key=_by_key) if key not in new],
-    )
-    yield "write_payments", [
+    if new:
+        yield "write_new", _new_columns(rows)
+    else:
+        yield (
+            "write_orders",
+            _columns(
+                (*key, o.state.value, o.user_id, o.quantity, _at(o.deadline_ms), _moment(o.reserved_at_ms or 0), o.payment_id, _at(o.at_ms))
+                for key, o in sorted(rows.orders.items(), key=_by_key)
+            ),
+        )
+        yield (
+            "write_events",
+            _columns((*key, state.value, _at(e.at_ms), e.message_id) for (key, state), e in sorted(rows.events.items(), key=_by_key)),
+        )
+    yield "write_payments", _columns(
         (*key, p.epoch, "failed" if p.line.result == "failed" else "succeeded", p.line.result, p.line.reason, p.line.amount_minor,
          p.line.currency, _at(p.at_ms))
         for key, p in sorted(rows.payments.items(), key=_by_key)
-    ]  # fmt: skip
-    yield "void_refunds", [tuple(key) for key, p in sorted(rows.payments.items(), key=_by_key) if p.line.result == "paid"]
+    )  # fmt: skip
+    yield "void_refunds", _columns(tuple(key) for key, p in sorted(rows.payments.items(), key=_by_key) if p.line.result == "paid")
     yield (
         "write_refunds",
-        [
+        _columns(
             (*key, p.epoch, p.line.reason, p.line.amount_minor, p.line.currency, _at(p.at_ms))
             for key, p in sorted(rows.refunds.items(), key=_by_key)
-        ],
+        ),
     )
+
+
+def _new_columns(rows: Rows) -> Columns:
+    """Of write_new: what messages say of all their orders, then each order with the number of its message."""
+    numbers: dict[tuple[Any, ...], int] = {}
+    lines = []
+    for key, order in sorted(rows.orders.items(), key=_by_key):
+        head = (key.sale_id, key.epoch, order.deadline_ms, order.at_ms, rows.events[key, State.RESERVED].message_id)
+        lines.append((numbers.setdefault(head, len(numbers) + 1), key.order_id, order.user_id, order.quantity))
+    heads = ((sale, epoch, _at(deadline_ms), _at(at_ms), message_id) for sale, epoch, deadline_ms, at_ms, message_id in numbers)
+    return [*_columns(heads), *_columns(lines)]
+
+
+def _columns(found: Iterable[Sequence[Any]]) -> Columns:
+    return list(zip(*found, strict=True))
 
 
 def _by_key(item: tuple[Any, Any]) -> Any:
