@@ -15,7 +15,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from flashsale_cli.commands.migrate import migrate as command
-from flashsale_cli.migrations import MigrationError, migrate, read_migrations
+from flashsale_cli.migrations import Migrated, MigrationError, migrate, read_migrations
 
 DB = Path(__file__).parents[2] / "db"
 PAID_BEFORE = """
@@ -70,14 +70,14 @@ def add(folder: Path, name: str, sql: str) -> None:
 
 def test_a_second_run_finds_nothing_to_do(database: str) -> None:
     first, second = (asyncio.run(migrate(database, DB)) for _ in range(2))
-    assert ([one.version for one in first], second) == (VERSIONS, [])
+    assert ([one.version for one in first.applied], second) == (VERSIONS, Migrated([], None))
     assert history(database) == [(one.version, one.phase, one.name, one.sha256) for one in read_migrations(DB)]
 
 
 def test_at_once_from_several_places_each_is_applied_once(database: str) -> None:
     async def run() -> list[int]:
         runs = await asyncio.gather(*(migrate(database, DB) for _ in range(6)))
-        return sorted(one.version for applied in runs for one in applied)
+        return sorted(one.version for run in runs for one in run.applied)
 
     assert (asyncio.run(run()), len(history(database))) == (VERSIONS, len(VERSIONS))
 
@@ -101,7 +101,7 @@ def test_a_migration_that_fails_changes_nothing_and_those_before_it_stay(databas
 def test_phases_are_applied_when_asked_for(database: str, folder: Path) -> None:
     after = VERSIONS[-1] + 1
     add(folder, f"{after:04}_post_tidy.sql", "create table tidy (a int)")
-    applied = [[one.version for one in asyncio.run(migrate(database, folder, phase))] for phase in ("pre", "pre", "post", "post")]
+    applied = [[one.version for one in asyncio.run(migrate(database, folder, phase)).applied] for phase in ("pre", "pre", "post", "post")]
     assert applied == [VERSIONS, [], [after], []]
 
 
@@ -126,6 +126,21 @@ def test_the_command_tells_what_it_applied(database: str) -> None:
     assert (first.exit_code, [one["version"] for one in json.loads(first.stdout)]) == (0, VERSIONS)
     assert (second.exit_code, json.loads(second.stdout)) == (0, [])
     assert "up to date" in CliRunner().invoke(app, [], env=variables).stdout
+
+
+def test_an_older_release_finds_nothing_to_do_and_says_so(database: str, folder: Path) -> None:
+    after = VERSIONS[-1] + 1
+    add(folder, f"{after:04}_pre_more.sql", "create table more (a int)")
+    asyncio.run(migrate(database, folder))
+    app = Typer()
+    app.command()(command)
+    for words in ([], ["--phase", "pre"]):
+        result = CliRunner().invoke(app, words, env={"DATABASE_URL": database, "FLASHSALE_DB_DIR": str(DB)})
+        said = f"nothing to do: the schema is at migration {after}, of a newer release; this one knows {VERSIONS[-1]}"
+        assert (result.exit_code, said in " ".join(result.stdout.split())) == (0, True)
+    result = CliRunner().invoke(app, ["--json"], env={"DATABASE_URL": database, "FLASHSALE_DB_DIR": str(DB)})
+    assert (result.exit_code, json.loads(result.stdout)) == (0, [])
+    assert history(database)[-1][0] == after
 
 
 def test_a_server_that_does_not_answer_is_waited_for_a_bounded_time() -> None:

@@ -43,6 +43,13 @@ class Applied:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    applied: list[Migration]
+    newer: int | None
+    """The newest migration of the database, when only a newer release knows it."""
+
+
 def read_migrations(db_dir: Path) -> list[Migration]:
     """All migrations of `db_dir`, in order. Raises MigrationError when a name is wrong, a number doubled or missing."""
     files = sorted((db_dir / "migrations").glob("*.sql"))
@@ -56,7 +63,10 @@ def read_migrations(db_dir: Path) -> list[Migration]:
 
 
 def plan(migrations: Sequence[Migration], applied: Iterable[Applied], phase: Phase) -> list[Migration]:
-    """What is still to be applied. Raises MigrationError when history was rewritten or one phase would overtake the other."""
+    """What is still to be applied: nothing, when a newer release was here already.
+
+    Raises MigrationError when history was rewritten or has a gap, or one phase would overtake the other.
+    """
     done = {one.version: one for one in applied}
     for migration in migrations:
         one = done.get(migration.version)
@@ -65,14 +75,22 @@ def plan(migrations: Sequence[Migration], applied: Iterable[Applied], phase: Pha
                 f"migration {migration.version} ({migration.name}) was changed after it was applied; add a new one instead"
             )
     missing = [migration for migration in migrations if migration.version not in done]
-    unknown = sorted(set(done) - {migration.version for migration in migrations})
-    if unknown:
-        raise MigrationError(f"the database has migration {unknown[-1]}, which this release does not know; use the newer release")
+    unknown = newer(migrations, done.values())
+    if unknown and missing:
+        lacks = ", ".join(str(migration.version) for migration in missing)
+        raise MigrationError(
+            f"the database has migration {unknown}, which this release does not know, and lacks {lacks}; use the newer release"
+        )
     if phase == "all":
         return missing
     wanted = [migration for migration in missing if migration.phase == phase]
     _refuse_overtaking(missing, wanted)
     return wanted
+
+
+def newer(migrations: Sequence[Migration], applied: Iterable[Applied]) -> int | None:
+    """The newest migration that is applied and not among these. So it is after a rollback: old code works with the new schema."""
+    return max({one.version for one in applied} - {migration.version for migration in migrations}, default=None)
 
 
 def _refuse_overtaking(missing: Sequence[Migration], wanted: Sequence[Migration]) -> None:
@@ -87,18 +105,19 @@ def _refuse_overtaking(missing: Sequence[Migration], wanted: Sequence[Migration]
         )
 
 
-async def migrate(database_url: str, db_dir: Path, phase: Phase = "all", wait_seconds: float = 30) -> list[Migration]:
-    """Apply what is missing and return it. Safe to run from several places at once: one works, the others wait."""
+async def migrate(database_url: str, db_dir: Path, phase: Phase = "all", wait_seconds: float = 30) -> Migrated:
+    """Apply what is missing and tell. Safe to run from several places at once: one works, the others wait."""
     migrations = read_migrations(db_dir)
     connection = await _connect(database_url, wait_seconds)
     try:
         await connection.execute(f"set lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
         await connection.execute("select pg_advisory_lock($1)", LOCK)
         await connection.execute(_HISTORY)
-        wanted = plan(migrations, await _applied(connection), phase)
+        applied = await _applied(connection)
+        wanted = plan(migrations, applied, phase)
         for migration in wanted:
             await _apply(connection, migration)
-        return wanted
+        return Migrated(wanted, newer(migrations, applied))
     finally:
         # Ends the session, and with it the lock.
         await connection.close()

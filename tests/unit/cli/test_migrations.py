@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flashsale_cli.migrations import Applied, Migration, MigrationError, Phase, plan, read_migrations
+from flashsale_cli.migrations import Applied, Migration, MigrationError, Phase, newer, plan, read_migrations
 from flashsale_order_worker.repository import SCHEMA_VERSION
 
 DB = Path(__file__).parents[3] / "db"
@@ -75,6 +75,13 @@ def test_a_changed_file_is_refused() -> None:
         plan([changed, TWO], applied(ONE), "all")
 
 
-def test_a_database_of_a_newer_release_is_refused() -> None:
-    with pytest.raises(MigrationError, match="migration 3, which this release does not know"):
-        plan([ONE, TWO], applied(ONE, TWO, THREE), "all")
+@pytest.mark.parametrize("phase", ["pre", "post", "all"])
+def test_a_database_of_a_newer_release_needs_nothing(phase: Phase) -> None:
+    # A rollback: what newer releases add, older code can work with.
+    done = applied(ONE, TWO, THREE)
+    assert (plan([ONE, TWO], done, phase), newer([ONE, TWO], done), newer([ONE, TWO, THREE], done)) == ([], 3, None)
+
+
+def test_a_newer_release_that_left_a_gap_is_refused() -> None:
+    with pytest.raises(MigrationError, match="has migration 3, which this release does not know, and lacks 2"):
+        plan([ONE, TWO], applied(ONE, THREE), "all")

@@ -30,21 +30,28 @@ def migrate(
 ) -> None:
     """Apply the migrations that are missing, in order, under an advisory lock. Exit 1 with the reason when one cannot be."""
     try:
-        applied = asyncio.run(migrations.migrate(database_url, db_dir, phase.value, wait_seconds))
+        outcome = asyncio.run(migrations.migrate(database_url, db_dir, phase.value, wait_seconds))
     except migrations.MigrationError as error:
         _refuse(str(error))
     except (asyncpg.PostgresError, OSError) as error:
         _refuse(in_words(Server.POSTGRES, error))
     if as_json:
-        found = [{"version": one.version, "phase": one.phase, "name": one.name} for one in applied]
+        found = [{"version": one.version, "phase": one.phase, "name": one.name} for one in outcome.applied]
         print(msgspec.json.encode(found).decode())  # noqa: T201 - exact bytes, no wrapping
     else:
-        Console().print(_table(applied) if applied else "the schema is up to date")
+        Console().print(_table(outcome.applied) if outcome.applied else _nothing(outcome.newer, db_dir))
 
 
 def _refuse(reason: str) -> NoReturn:
     Console(stderr=True).print(f"flashsale migrate: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(1)
+
+
+def _nothing(newer: int | None, db_dir: Path) -> str:
+    if newer is None:
+        return "the schema is up to date"
+    known = migrations.read_migrations(db_dir)[-1].version
+    return f"nothing to do: the schema is at migration {newer}, of a newer release; this one knows {known}"
 
 
 def _table(applied: list[migrations.Migration]) -> Table:
