@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError
 
 from flashsale_core.keys import shard_keys
 from flashsale_core.scripts import Scripts
@@ -25,6 +26,7 @@ class Broker(Publisher):
     def __init__(self) -> None:
         self.messages: list[list[str]] = []
         self.away = False
+        self.silent = False
 
     @property
     def ready(self) -> bool:
@@ -34,6 +36,8 @@ class Broker(Publisher):
         await asyncio.sleep(0)
         if self.away:
             raise ConnectionError
+        if self.silent:
+            await asyncio.sleep(3600)
         self.messages.append([entry.entry_id for entry in entries])
 
 
@@ -42,12 +46,15 @@ class Streams:
 
     def __init__(self) -> None:
         self.deleted: list[str] = []
+        self.added: list[str] = []
         self.away = False
+        self.full = False
         self._asked: list[str] = []
+        self._added: list[str] = []
 
     def pipeline(self, *, transaction: bool) -> "Streams":
         assert not transaction
-        self._asked = []
+        self._asked, self._added = [], []
         return self
 
     async def __aenter__(self) -> "Streams":
@@ -59,10 +66,16 @@ class Streams:
     def xdel(self, stream: str, *ids: str) -> None:
         self._asked += [f"{stream} {entry_id}" for entry_id in ids]
 
+    def xadd(self, stream: str, fields: dict[str, bytes]) -> None:
+        self._added += [f"{stream} {fields['k']!r} {fields['b']!r}"]
+
     async def execute(self) -> None:
         if self.away:
             raise RedisConnectionError
+        if self.full and self._added:
+            raise OutOfMemoryError
         self.deleted += self._asked
+        self.added += self._added
 
 
 class Site:
@@ -141,6 +154,40 @@ def test_the_end_waits_for_what_is_under_way(tmp_path: Path) -> None:
 
     site = play(tmp_path, scene)
     assert (site.broker.messages, site.streams.deleted) == ([["1"]], [f"{STREAM} 1"])
+
+
+def test_what_could_not_be_published_by_the_end_is_left_where_every_gateway_looks(tmp_path: Path) -> None:
+    async def scene(site: Site) -> None:
+        site.handoff.send(entry("1"))
+        await until(lambda: site.streams.deleted)
+        site.broker.away = True
+        site.handoff.send(entry("2", b"two"))
+        await site.handoff.finish()
+
+    site = play(tmp_path, scene)
+    assert site.streams.added == [f"{shard_keys(3).outbox} 'order.reserved.60' b'two'"]
+    assert site.streams.deleted == [f"{STREAM} 1", f"{STREAM} 2"]
+
+
+def test_what_the_broker_has_not_answered_by_the_end_is_left_too(tmp_path: Path) -> None:
+    async def scene(site: Site) -> None:
+        site.broker.silent = True
+        site.handoff.send(entry("1", b"one"))
+        await site.handoff.finish()
+
+    assert play(tmp_path, scene).streams.added == [f"{shard_keys(3).outbox} 'order.reserved.60' b'one'"]
+
+
+@pytest.mark.parametrize("fault", ["away", "full"])
+def test_what_redis_does_not_take_at_the_end_stays_in_its_stream(tmp_path: Path, fault: str) -> None:
+    async def scene(site: Site) -> None:
+        site.broker.away = True
+        setattr(site.streams, fault, True)
+        site.handoff.send(entry("1"))
+        await site.handoff.finish()
+
+    site = play(tmp_path, scene)
+    assert (site.streams.added, site.streams.deleted) == ([], [])
 
 
 def test_without_a_broker_the_next_entry_goes_where_every_gateway_looks(tmp_path: Path) -> None:

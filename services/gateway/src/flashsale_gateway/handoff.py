@@ -14,6 +14,7 @@ from itertools import chain
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from flashsale_core.faults import Server, in_words
 from flashsale_core.keys import shard_keys
 from flashsale_core.scripts import Scripts, call
 from flashsale_gateway import metrics
@@ -41,7 +42,7 @@ class Handoff:
         self._waiting: dict[str, list[Entry]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._sent_at = 0.0
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], Sequence[Entry]] = {}
         self._failed: deque[Entry] = deque(maxlen=FAILED_MAX)
         self._confirmed: deque[Entry] = deque(maxlen=CONFIRMED_MAX)
 
@@ -68,11 +69,15 @@ class Handoff:
             await self._tidy()
 
     async def finish(self) -> None:
-        """Wait for what is under way, within its timeout, and forget what is confirmed."""
+        """Wait for what is under way, within its timeout; forget what is confirmed, and leave the rest to the other gateways' relays."""
         self._send_waiting()
         if self._under_way:
-            await asyncio.wait(self._under_way, timeout=self._settings.relay_publish_timeout_seconds)
+            await asyncio.wait(list(self._under_way), timeout=self._settings.relay_publish_timeout_seconds)
         await self._forget()
+        left = [*self._failed, *chain.from_iterable(self._waiting.values()), *chain.from_iterable(self._under_way.values())]
+        self._failed.clear()
+        self._waiting.clear()
+        await asyncio.gather(*[self._leave(shard, left) for shard in range(self._settings.shards)])
 
     async def rescue(self, shard: int) -> int:
         """Move what is old to the shared outbox; returns how many. Raises RedisError, OSError and TimeoutError."""
@@ -88,6 +93,25 @@ class Handoff:
             log.warning("handoff.rescued", extra={"shard": shard, "entries": moved})
         return moved
 
+    async def _leave(self, shard: int, left: Sequence[Entry]) -> None:
+        """Move entries of one shard to the shared outbox at once; by age alone they would wait there for a rescue."""
+        keys = shard_keys(shard)
+        entries = [entry for entry in left if entry.stream == keys.direct]
+        if not entries:
+            return
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for entry in entries:
+                    pipe.xadd(keys.outbox, {"k": entry.routing_key, "b": entry.body})
+                await pipe.execute()
+            # Only now: what is in both streams is published twice, which is harmless; what is in neither would be lost.
+            await forget(self._redis, entries)
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("handoff.left", extra={"shard": shard, "entries": len(entries), "reason": in_words(Server.REDIS, error)})
+            return
+        metrics.RESCUED.inc(len(entries))
+        log.warning("handoff.rescued", extra={"shard": shard, "entries": len(entries)})
+
     def _send_waiting(self) -> None:
         loop = asyncio.get_running_loop()
         if self._timer is not None:
@@ -97,8 +121,8 @@ class Handoff:
         for entries in waiting.values():
             for message in in_messages(entries):
                 task = loop.create_task(self._send(message))
-                self._under_way.add(task)
-                task.add_done_callback(self._under_way.discard)
+                self._under_way[task] = message
+                task.add_done_callback(self._under_way.pop)
 
     async def _send(self, entries: Sequence[Entry]) -> None:
         try:

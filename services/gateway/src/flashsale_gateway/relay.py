@@ -8,8 +8,8 @@ It also keeps the connection to the broker, for `handoff.py` too, and watches th
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from time import perf_counter
@@ -210,44 +210,61 @@ class Relay:
 async def watch(redis: Redis, handoff: Handoff, settings: Settings, lag: Lag) -> None:
     """Measure the lag for ever, and rescue what lies too long in a direct outbox.
 
-    While a Redis does not answer, its last values stand: its orders fail on their own then.
+    While a Redis does not answer, or refuses, its last values stand, and the log says so once: its orders fail on their own then.
     """
     shards = [shard_keys(shard) for shard in range(settings.shards)]
     groups = one_slot_groups(redis, [stream for shard in shards for stream in (shard.outbox, shard.direct)])
     seen: dict[str, Backlog] = {}
+    failing: dict[str, str] = {}
+
+    async def measure(group: Sequence[str]) -> None:
+        with _told(failing, group[0]):
+            seen.update(await _backlogs(redis, group))
+
     while True:
-        for found in await asyncio.gather(*[_backlogs(redis, group) for group in groups]):
-            seen |= found
+        await asyncio.gather(*[measure(group) for group in groups])
         lag.ms = max((backlog.age_ms for backlog in seen.values()), default=0)
         metrics.OUTBOX_LAG_SECONDS.set(lag.ms / 1000)
         metrics.OUTBOX_ENTRIES.set(sum(backlog.entries for backlog in seen.values()))
         for number, shard in enumerate(shards):
             if shard.direct in seen and seen[shard.direct].age_ms > settings.relay_claim_idle_ms:
-                with suppress(RedisError, OSError, TimeoutError):
+                with _told(failing, f"rescue {number}"):
                     await handoff.rescue(number)
         await asyncio.sleep(LAG_EVERY_SECONDS)
 
 
 async def _backlogs(redis: Redis, streams: Sequence[str]) -> dict[str, Backlog]:
-    """What each stream holds, by the clock that wrote it; nothing while its server does not answer."""
-    try:
-        async with redis.pipeline(transaction=False) as pipe:
-            pipe.time()
-            for stream in streams:
-                pipe.xlen(stream)
-            (seconds, micros), *lengths = await pipe.execute()
-        waiting = [stream for stream, length in zip(streams, lengths, strict=True) if length]
-        async with redis.pipeline(transaction=False) as pipe:
-            for stream in waiting:
-                pipe.xrange(stream, count=1)
-            heads = dict(zip(waiting, await pipe.execute(), strict=True))
-    except (RedisError, OSError, TimeoutError):
-        return {}
+    """What each stream holds, by the clock that wrote it."""
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.time()
+        for stream in streams:
+            pipe.xlen(stream)
+        (seconds, micros), *lengths = await pipe.execute()
+    waiting = [stream for stream, length in zip(streams, lengths, strict=True) if length]
+    async with redis.pipeline(transaction=False) as pipe:
+        for stream in waiting:
+            pipe.xrange(stream, count=1)
+        heads = dict(zip(waiting, await pipe.execute(), strict=True))
     now_ms = seconds * 1000 + micros // 1000
     return {
         stream: Backlog(length, max(0, now_ms - _written_ms(heads[stream][0])) if heads.get(stream) else 0)
         for stream, length in zip(streams, lengths, strict=True)
     }
+
+
+@contextmanager
+def _told(failing: dict[str, str], what: str) -> Iterator[None]:
+    """Pass over what Redis does not answer or refuses, and log it when the reason is another one than before: a right may be lacking."""
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        reason = in_words(Server.REDIS, error)
+        if failing.get(what) != reason:
+            log.warning("watch.failed", extra={"what": what, "reason": reason})
+        failing[what] = reason
+    else:
+        if failing.pop(what, None) is not None:
+            log.info("watch.recovered", extra={"what": what})
 
 
 async def _declared(channel: AbstractChannel, windows: Sequence[int]) -> None:

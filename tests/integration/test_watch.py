@@ -1,0 +1,90 @@
+"""The watch over the outboxes when its Redis user lacks a right, and what a gateway leaves there."""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from flashsale_core.keys import shard_keys
+from flashsale_core.scripts import Scripts
+from flashsale_core.settings import Environment
+from flashsale_core.tasks import end
+from flashsale_gateway import relay
+from flashsale_gateway.handoff import Handoff
+from flashsale_gateway.publisher import Entry, Publisher
+from flashsale_gateway.settings import Settings, read_settings
+from flashsale_redis import open_redis
+
+
+@pytest.fixture
+def server(infra: Mapping[str, str]) -> Iterator[Any]:
+    with redis.Redis.from_url(infra["REDIS_URL"]) as client:
+        client.flushall()
+        yield client
+        client.acl_deluser("narrow")
+
+
+def test_what_the_watch_may_not_do_is_logged_once_and_when_it_may_again(
+    infra: Mapping[str, str], server: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "LAG_EVERY_SECONDS", 0.01)
+    server.acl_setuser("narrow", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], commands=["-xlen"])
+    settings = settings_of(infra)
+    url = urlsplit(infra["REDIS_URL"])
+    login = url._replace(netloc=f"narrow:secret@{url.netloc.rpartition('@')[2]}").geturl()
+
+    async def run() -> None:
+        async with open_redis(login, 5, 4) as client:
+            watching = asyncio.create_task(relay.watch(client, cast("Handoff", None), settings, relay.Lag(1000)))
+            await _until(lambda: caplog.records)
+            await asyncio.sleep(0.1)
+            server.acl_setuser("narrow", enabled=True, commands=["+xlen"])
+            await _until(lambda: len(caplog.records) > 1)
+            await end(watching)
+
+    with caplog.at_level(logging.INFO, "flashsale_gateway.relay"):
+        asyncio.run(run())
+    assert [record.message for record in caplog.records] == ["watch.failed", "watch.recovered"]
+    assert "(the user of REDIS_URL lacks a right)" in vars(caplog.records[0])["reason"]
+
+
+class NoBroker(Publisher):
+    def __init__(self) -> None:
+        pass
+
+    @property
+    def ready(self) -> bool:
+        return False
+
+    async def publish(self, _: Sequence[Entry]) -> None:
+        raise ConnectionError
+
+
+def test_what_an_ending_gateway_leaves_reads_as_the_script_wrote_it(infra: Mapping[str, str], server: Any) -> None:
+    shard = shard_keys(3)
+    written = {b"k": b"order.reserved.60", b"b": b'{"v":1}'}
+    entry_id = server.xadd(shard.direct, written).decode()
+
+    async def run() -> None:
+        async with open_redis(infra["REDIS_URL"], 5, 4) as client:
+            handoff = Handoff(client, cast("Scripts", None), NoBroker(), settings_of(infra))
+            handoff.send(Entry(shard.direct, entry_id, "order.reserved.60", b'{"v":1}'))
+            await handoff.finish()
+
+    asyncio.run(run())
+    assert ([fields for _, fields in server.xrange(shard.outbox)], server.xlen(shard.direct)) == ([written], 0)
+
+
+def settings_of(infra: Mapping[str, str]) -> Settings:
+    secrets = {"FLASHSALE_ORDER_ID_KEY": "k" * 32, "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_WEBHOOK_SECRET": "whsec_AAAA"}
+    return read_settings(Environment(dict(infra) | secrets))
+
+
+async def _until(condition: Any) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for is a log that grows
+            await asyncio.sleep(0.01)
