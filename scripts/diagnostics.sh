@@ -17,6 +17,10 @@ for namespace in $(kubectl get namespaces -o name | sed -n 's|^namespace/\(flash
   done
   kubectl -n "$namespace" exec flashsale-rabbitmq-0 -c rabbitmq -- rabbitmqctl list_queues name messages consumers >"$into/queues.txt" 2>&1
   kubectl -n "$namespace" exec flashsale-redis-0 -c redis -- sh -c 'ls -laR /data' >"$into/redis-data.txt" 2>&1
+  # Of the users the gateway's may ask for INFO.
+  password=$(kubectl -n "$namespace" get secret flashsale-redis -o 'jsonpath={.data.gateway}' | base64 -d)
+  kubectl -n "$namespace" exec flashsale-redis-0 -c redis -- env REDISCLI_AUTH="$password" valkey-cli --user gateway --no-auth-warning INFO everything >"$into/redis-info.txt" 2>&1
+  helm -n "$namespace" history flashsale >"$into/helm.txt" 2>&1
 done
 find "$folder" -type f -empty -delete
 echo "diagnostics are in $folder" >&2

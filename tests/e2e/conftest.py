@@ -2,19 +2,35 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.kube import Namespace, report, run
 
 NAMESPACE = "flashsale-e2e"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Each file is a chapter; the one that uninstalls comes last. A test may take longer here than elsewhere."""
     for item in items:
         item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Look around at the first failure, before any fixture takes away what failed: .e2e has it then."""
+    report = yield
+    if report.failed and not item.session.stash.get(LOOKED, False):
+        item.session.stash[LOOKED] = True
+        subprocess.run([str(ROOT / "scripts" / "diagnostics.sh"), str(ROOT / ".e2e")], check=False, timeout=300)
+    return report
+
+
+LOOKED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session", autouse=True)

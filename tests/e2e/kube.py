@@ -89,10 +89,13 @@ class Namespace:
     def helm(self, command: str, *words: object, check: bool = True) -> str:
         return run("helm", command, "flashsale", *words, "--namespace", self.name, check=check)
 
-    def install(self, *words: object, release_command: str = "install") -> float:
+    def helm_get(self, what: str) -> str:
+        return run("helm", "get", what, "flashsale", "--namespace", self.name)
+
+    def install(self, *words: object, release_command: str = "install", chart: Path = CHART) -> float:
         """Install and wait until all is Ready; returns the seconds it took."""
         started = time.monotonic()
-        self.helm(release_command, CHART, "--values", VALUES, "--set", f"image.tag={image_tag()}", "--wait", "--timeout", "180s", *words)
+        self.helm(release_command, chart, "--values", VALUES, "--set", f"image.tag={image_tag()}", "--wait", "--timeout", "180s", *words)
         return time.monotonic() - started
 
     def get(self, *words: object) -> Any:
@@ -136,7 +139,11 @@ class Namespace:
 
     def start_cli(self, name: str, script: str) -> None:
         """A Job that runs a shell script with the flashsale command, and everything it needs to reach the release."""
-        self.apply(_cli_job(name, script))
+        self.apply(_cli_job(name, script, self._cli_pod()))
+
+    def _cli_pod(self) -> dict[str, Any]:
+        """The pod of the release's audit: its image and where that comes from are the chart's affair, not the suite's."""
+        return dict(self.get("cronjob", "flashsale-audit")["spec"]["jobTemplate"]["spec"]["template"]["spec"])
 
     def finish_cli(self, name: str, timeout_seconds: float = JOB_TIMEOUT_SECONDS) -> Job:
         def ended() -> str | None:
@@ -189,13 +196,14 @@ def _is_ready(pod: Mapping[str, Any]) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", ()))
 
 
-def _cli_job(name: str, script: str) -> dict[str, Any]:
+def _cli_job(name: str, script: str, like: Mapping[str, Any]) -> dict[str, Any]:
     def secret(variable: str, secret: str, key: str) -> dict[str, Any]:
         return {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
     container = {
         "name": "cli",
-        "image": f"flashsale/cli:{image_tag()}",
+        "image": like["containers"][0]["image"],
+        "imagePullPolicy": like["containers"][0]["imagePullPolicy"],
         "command": ["sh", "-c", script],
         "env": [
             {"name": "FLASHSALE_URL", "value": "http://flashsale-gateway"},
@@ -218,6 +226,7 @@ def _cli_job(name: str, script: str) -> dict[str, Any]:
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "securityContext": {"runAsNonRoot": True},
+        "imagePullSecrets": like.get("imagePullSecrets", []),
         "containers": [container],
         "volumes": [{"name": "tmp", "emptyDir": {}}],
     }

@@ -1,90 +1,121 @@
 """Pods of every kind are lost while a sale goes on: no acknowledged order is, nothing is oversold, and all of it comes back."""
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.e2e.kube import Namespace, flash_sale, last_json, numbers, report, run, until
+from tests.e2e.crowd import Crowd, sold_out
+from tests.e2e.kube import Namespace, flash_sale, report, run, until
 
-# The crowd keeps on asking for about as long as the slowest part needs to come back, in waves, each with requests of its own.
-WAVES = 12
+STOCK = 8000
 PLANNED = ("rollout", "drain")
 """What an administrator does on purpose costs nobody an answer: refusals are clean 503s."""
-BUYERS = 250
+SERVICES = ("gateway", "order-worker", "timeout-worker", "operator")
+SERVERS = ("redis", "rabbitmq", "postgresql")
 
 
-def selling(name: str) -> str:
-    wave = f"flashsale load --product {name} --connections 40 --request-prefix w$i --orders-out /tmp/orders.$i --json --buyers"
-    return (
-        f"i=0; while [ $i -lt {WAVES} ]; do {wave} {BUYERS} | tr -d '\\n'; echo; i=$((i+1)); sleep 1.5; done;"
-        # However many the fault turned away, the units that are left find their buyers.
-        f" {wave} 2500 | tr -d '\\n'; echo;"
-        f" cat /tmp/orders.* > /tmp/orders; flashsale audit {name} --wait-seconds 90 --expect-accepted /tmp/orders"
-    )
+@dataclass
+class Scene:
+    """A sale with a crowd at it, which sees what a test does."""
 
+    crowd: Crowd
+    fault_at: float = 0.0
 
-def waves(logs: str) -> list[dict[str, Any]]:
-    return [last_json(line) for line in logs.splitlines() if line.startswith("{")]
+    def fault(self) -> None:
+        """It happens now."""
+        self.crowd.goes_on()
+        self.fault_at = self.crowd.now()
 
 
 @pytest.fixture
-def crowd(shop: Namespace, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A sale with a crowd at it; the test breaks something meanwhile, and the sale is judged afterwards."""
-    name = f"chaos-{request.node.callspec.id}"
-    shop.apply(flash_sale(name, 2000, paymentWindowSeconds=300))
+def scene(shop: Namespace, request: pytest.FixtureRequest) -> Iterator[Scene]:
+    what = request.node.callspec.id
+    name = f"chaos-{what}"
+    shop.apply(flash_sale(name, STOCK, paymentWindowSeconds=900))
     until(lambda: shop.ready(name), 20, "Ready")
-    shop.start_cli(name, selling(name))
-    until(lambda: shop.get("job", name).get("status", {}).get("ready") == 1, 60, "the crowd is there")
-    yield name
-    job = shop.finish_cli(name)
-    assert job.succeeded, job.logs
-    found = waves(job.logs)
-    assert len(found) == WAVES + 1
-    orders = sum(wave["orders"] for wave in found)
-    groups: dict[str, int] = {}
-    for wave in found:
-        for group, count in wave["groups"].items():
-            groups[group] = groups.get(group, 0) + count
-    report(f"crowd during {name}", orders=orders, **{group: count for group, count in groups.items() if count})
-    # An order whose answer was lost is held too, though no client can name it.
-    assert orders <= 2000, job.logs
-    until(lambda: numbers(shop.sale(name)) == (2000, 0, 2000, 0), 40, f"{name} is sold out, and no unit more", every_seconds=1)
-    if request.node.callspec.id in PLANNED:
-        assert not groups.get("error"), f"requests failed: {groups}"
-    # What was forbidden was not answered, and the rest of the crowd got a clean refusal.
-    assert not any(wave["broken"] for wave in found), job.logs
+    scene = Scene(Crowd(shop, name).start(buyers_at_the_end=STOCK + 2000))
+    yield scene
+    # The sale goes on, whatever was broken.
+    scene.crowd.goes_on()
+    over = scene.crowd.now()
+    told = scene.crowd.stop()
+    report(f"crowd during {what}", **told.recovery(scene.fault_at), **told.outcomes)
+    assert told.accepted_between(scene.fault_at, over) > 0
+    assert told.bare_503 == 0, "a 503 came without Retry-After"
+    if what in PLANNED:
+        assert not told.errors, f"requests failed: {told.errors}"
+    sold_out(shop, name, STOCK)
 
 
-@pytest.mark.parametrize("component", ["gateway", "order-worker", "timeout-worker", "operator", "redis", "rabbitmq", "postgresql"])
-def test_a_pod_is_lost_while_it_sells(shop: Namespace, crowd: str, component: str) -> None:
-    count = len(shop.pods(component))
-    victim = shop.pods(component)[0]
-    shop.delete_pod(victim["metadata"]["name"])
+def state_of(shop: Namespace, *components: str) -> Mapping[str, set[str]]:
+    """The pods that are there and Ready, by component: their uids."""
+
+    def ready(pod: Mapping[str, Any]) -> bool:
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", ()))
+
+    return {name: {pod["metadata"]["uid"] for pod in shop.pods(name) if ready(pod)} for name in components}
+
+
+def all_back(shop: Namespace, before: Mapping[str, set[str]]) -> Callable[[], bool]:
+    """Whether as many pods of each component are Ready as there were."""
+    return lambda: all(len(now) >= len(before[name]) for name, now in state_of(shop, *before).items())
+
+
+@pytest.mark.parametrize("component", [*SERVICES, *SERVERS])
+def test_a_pod_is_lost_while_it_sells(shop: Namespace, scene: Scene, component: str) -> None:
+    before = state_of(shop, component)
+    victim = shop.pods(component)[0]["metadata"]
+    scene.fault()
+    shop.delete_pod(victim["name"])
 
     def back() -> bool:
-        pods = shop.pods(component)
-        return all(pod["metadata"]["uid"] != victim["metadata"]["uid"] for pod in pods) and shop.pods_ready(component, count)
+        return victim["uid"] not in state_of(shop, component)[component] and all_back(shop, before)()
 
     report(f"{component} killed", ready_again_seconds=f"{until(back, 180, f'{component} is back'):.1f}")
 
 
 @pytest.mark.parametrize("what", ["rollout"])
-def test_all_services_are_rolled_while_it_sells(shop: Namespace, crowd: str, what: str) -> None:
-    names = [f"deployment/flashsale-{name}" for name in ("gateway", "order-worker", "timeout-worker", "operator")]
-    threading.Event().wait(2)
+def test_all_services_are_rolled_while_it_sells(shop: Namespace, scene: Scene, what: str) -> None:
+    before = state_of(shop, *SERVICES)
+    names = [f"deployment/flashsale-{name}" for name in SERVICES]
+    scene.fault()
     shop.kubectl("rollout", "restart", *names)
     for name in names:
         shop.kubectl("rollout", "status", name, "--timeout=180s")
+    assert not any(before[name] & pods for name, pods in state_of(shop, *SERVICES).items()), "an old pod is left"
+
+
+def drained(shop: Namespace, scene: Scene, node: str, *components: str) -> None:
+    """Drain a node of the pods of these components, and say which they were."""
+    pods = [pod["metadata"]["name"] for name in components for pod in shop.pods(name) if pod["spec"]["nodeName"] == node]
+    scene.fault()
+    started_before = scene.fault_at
+    run("kubectl", "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s",
+        f"--pod-selector=app.kubernetes.io/name=flashsale,app.kubernetes.io/component in ({','.join(components)})")  # fmt: skip
+    report("node drained", seconds=f"{scene.crowd.now() - started_before:.1f}", pods=" ".join(pods))
 
 
 @pytest.mark.parametrize("what", ["drain"])
-def test_a_node_is_drained_while_it_sells(shop: Namespace, crowd: str, what: str) -> None:
+def test_a_node_is_drained_of_the_engine_while_it_sells(shop: Namespace, scene: Scene, what: str) -> None:
+    """The servers stay: their volumes are on the node, as everywhere with local disks."""
+    before = state_of(shop, *SERVICES)
     node = shop.pods("gateway")[0]["spec"]["nodeName"]
     try:
-        run("kubectl", "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s",
-            "--pod-selector=app.kubernetes.io/component in (gateway,order-worker,timeout-worker,operator)")  # fmt: skip
-        until(lambda: shop.pods_ready("gateway", 2), 120, "two gateways on the nodes that are left")
+        drained(shop, scene, node, *SERVICES)
+        until(all_back(shop, before), 120, "the engine is on the nodes that are left")
     finally:
         run("kubectl", "uncordon", node)
+
+
+@pytest.mark.parametrize("what", ["drain-servers"])
+def test_a_node_is_drained_of_everything_while_it_sells(shop: Namespace, scene: Scene, what: str) -> None:
+    """With Redis on it nothing is sold until it is back; what was answered is kept."""
+    before = state_of(shop, *SERVICES, *SERVERS)
+    node = shop.pods("redis")[0]["spec"]["nodeName"]
+    try:
+        drained(shop, scene, node, *SERVICES, *SERVERS)
+    finally:
+        run("kubectl", "uncordon", node)
+    until(all_back(shop, before), 180, "everything is back")

@@ -1,21 +1,30 @@
 """Each part can do what it needs and nothing else."""
 
+from collections.abc import Iterator
+
 import pytest
+import yaml
 
 from tests.e2e.kube import Namespace, run
 
-OPERATOR = {
-    "flashsales.flashsale.dev": {"get", "list", "watch", "patch"},
-    "flashsales.flashsale.dev/status": {"patch"},
-    "events": {"create"},
+RIGHTS: dict[str, dict[str, set[str]]] = {
+    "flashsale": {},
+    "flashsale-operator": {
+        "flashsales.flashsale.dev": {"get", "list", "watch", "patch"},
+        "flashsales.flashsale.dev/status": {"patch"},
+        "events": {"create"},
+    },
+    "flashsale-cleanup": {"flashsales.flashsale.dev": {"list", "delete"}},
+    "flashsale-test": {"flashsales.flashsale.dev": {"create", "get", "delete"}},
 }
+"""Every account of the chart, and all it may do in its namespace. Elsewhere none may do anything."""
 
 
-def granted(shop: Namespace, account: str) -> dict[str, set[str]]:
-    """What a service account may do in the namespace beyond what every account may."""
+def granted(shop: Namespace, account: str, namespace: str) -> dict[str, set[str]]:
+    """What a service account may do in a namespace beyond what every account may."""
 
     def table(name: str) -> dict[str, set[str]]:
-        text = run("kubectl", "auth", "can-i", "--list", "-n", shop.name, f"--as=system:serviceaccount:{shop.name}:{name}")
+        text = run("kubectl", "auth", "can-i", "--list", "-n", namespace, f"--as=system:serviceaccount:{shop.name}:{name}")
         rows = [line for line in text.splitlines()[1:] if line.strip() and not line.startswith(" ")]
         return {row.split()[0]: set(row[row.rindex("[") + 1 : row.rindex("]")].split()) for row in rows}
 
@@ -24,12 +33,24 @@ def granted(shop: Namespace, account: str) -> dict[str, set[str]]:
     return {resource: verbs for resource, verbs in found.items() if verbs}
 
 
-def test_the_operator_may_do_this_and_no_more(shop: Namespace) -> None:
-    assert granted(shop, "flashsale-operator") == OPERATOR
+@pytest.fixture(scope="module")
+def accounts(shop: Namespace) -> Iterator[set[str]]:
+    """All accounts of the release, those of hooks too, which are there only while a hook runs."""
+    kinds = ("ServiceAccount", "Role", "RoleBinding")
+    hooks = [one for one in yaml.safe_load_all(shop.helm_get("hooks")) if one and one["kind"] in kinds]
+    shop.apply(*hooks)
+    found = shop.kubectl("get", "serviceaccounts", "-o", "name").split()
+    yield {name.removeprefix("serviceaccount/") for name in found} - {"default"}
+    for one in hooks:
+        shop.kubectl("delete", one["kind"], one["metadata"]["name"])
 
 
-def test_the_services_may_do_nothing_in_the_cluster(shop: Namespace) -> None:
-    assert granted(shop, "flashsale") == {}
+def test_each_account_may_do_this_and_no_more(shop: Namespace, accounts: set[str]) -> None:
+    assert {account: granted(shop, account, shop.name) for account in accounts} == RIGHTS
+    assert {account: granted(shop, account, "default") for account in accounts} == {account: {} for account in RIGHTS}
+
+
+def test_the_services_have_no_token(shop: Namespace) -> None:
     for component in ("gateway", "order-worker", "timeout-worker", "redis", "rabbitmq", "postgresql"):
         assert all(pod["spec"]["automountServiceAccountToken"] is False for pod in shop.pods(component))
 
@@ -43,6 +64,11 @@ def test_a_redis_user_has_its_commands_and_keys_only(shop: Namespace, user: str)
         ("KEYS", "*"),
         ("ACL", "LIST"),
         ("SHUTDOWN",),
+        ("CLIENT", "PAUSE", "1000"),
+        ("CLIENT", "KILL", "TYPE", "normal"),
+        ("CLIENT", "LIST"),
+        ("CLIENT", "UNBLOCK", "1"),
+        ("CLIENT", "NO-EVICT", "on"),
         ("HGETALL", "other"),
         ("EVAL", "return redis.call('get', 'other')", "0"),
     ):
@@ -87,3 +113,22 @@ def test_a_broker_user_declares_and_deletes_nothing(shop: Namespace, component: 
     lines = shop.kubectl("exec", pod, "--", "python", "-c", DECLARE).splitlines()
     assert [line.split()[0] for line in lines] == ["declare", "delete", "exchange", "consume"]
     assert all("ACCESS_REFUSED" in line or "AccessRefused" in line for line in lines), lines
+
+
+GUEST = """
+import asyncio, os, aio_pika
+from urllib.parse import urlsplit
+async def main():
+    try:
+        await aio_pika.connect(f"amqp://guest:guest@{urlsplit(os.environ['AMQP_URL']).hostname}:5672/")
+    except Exception as error:
+        print(type(error).__name__)
+asyncio.run(main())
+"""
+
+
+def test_the_broker_has_no_guest(shop: Namespace) -> None:
+    pod = shop.pods("gateway")[0]["metadata"]["name"]
+    assert shop.kubectl("exec", pod, "--", "python", "-c", GUEST).strip() in ("AuthenticationError", "ProbableAuthenticationError")
+    users = shop.kubectl("exec", "flashsale-rabbitmq-0", "-c", "rabbitmq", "--", "rabbitmqctl", "--silent", "list_users").split()
+    assert {word for word in users if word.isalpha() or "-" in word} - {"user", "tags"} == {"gateway", "order-worker", "timeout-worker"}

@@ -1,0 +1,96 @@
+"""Buyers who keep coming at a steady pace, each on a connection of his own, until /tmp/stop is there: `buyers.py PRODUCT PER_SECOND`.
+
+Runs in a pod of the flashsale command's image; tests.e2e.crowd sends it there and reads what it prints: one line of JSON.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+LANES = 40
+GAP_SECONDS = 1.0
+LONGEST_SECONDS = 400
+STOP, NEWS, ORDERS = Path("/tmp/stop"), Path("/tmp/news"), Path("/tmp/orders.buyers")
+
+
+class Buyers:
+    def __init__(self, product: str, per_second: float) -> None:
+        self.product = product
+        self.cycle_seconds = LANES / per_second
+        self.outcomes: Counter[str] = Counter()
+        self.bare_503 = 0
+        """503s without a Retry-After."""
+        self.accepted_at: list[float] = []
+        self.orders: list[str] = []
+
+    async def come(self) -> None:
+        self.started = time.time()
+        timeout = aiohttp.ClientTimeout(total=10)
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0), timeout=timeout) as session:
+            news = asyncio.create_task(self._tell())
+            await asyncio.gather(*(self._lane(session, lane) for lane in range(LANES)))
+            news.cancel()
+        self._finish()
+
+    async def _lane(self, session: aiohttp.ClientSession, lane: int) -> None:
+        await asyncio.sleep(self.cycle_seconds * lane / LANES)
+        number = 0
+        while not self._over():
+            began = time.monotonic()
+            user = f"b{lane}-{number}"
+            number += 1
+            await self._order(session, {"userId": user, "productId": self.product, "quantity": 1, "requestId": user})
+            await asyncio.sleep(max(0.0, self.cycle_seconds - (time.monotonic() - began)))
+
+    async def _order(self, session: aiohttp.ClientSession, body: dict[str, Any]) -> None:
+        try:
+            async with session.post(os.environ["FLASHSALE_URL"] + "/order", json=body) as answer:
+                document = await answer.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            self.outcomes[f"error {type(error).__name__}"] += 1
+            return
+        if answer.status == 200:
+            self.outcomes["accepted"] += 1
+            self.accepted_at.append(time.time())
+            self.orders.append(document["orderId"])
+            return
+        self.outcomes[f"{answer.status} {document.get('code')}"] += 1
+        if answer.status == 503 and not answer.headers.get("Retry-After", "").isdigit():
+            self.bare_503 += 1
+
+    async def _tell(self) -> None:
+        """How it goes, for who looks into the pod: orders so far, and when the last one was accepted."""
+        while True:
+            self._write_news()
+            await asyncio.sleep(0.2)
+
+    def _over(self) -> bool:
+        return STOP.exists() or time.time() > self.started + LONGEST_SECONDS
+
+    def _write_news(self) -> None:
+        NEWS.write_text(f"{len(self.accepted_at)} {max(self.accepted_at[-LANES:], default=0)}")
+
+    def _finish(self) -> None:
+        ORDERS.write_text("".join(f"{order}\n" for order in self.orders))
+        print(json.dumps(self._report()), flush=True)
+
+    def _report(self) -> dict[str, Any]:
+        times = [self.started, *sorted(self.accepted_at), time.time()]
+        return {
+            "outcomes": self.outcomes,
+            "bare_503": self.bare_503,
+            "gaps": [[before, after] for before, after in pairwise(times) if after - before > GAP_SECONDS],
+            "accepted_in_second": Counter(int(at) for at in self.accepted_at),
+        }
+
+
+if __name__ == "__main__":
+    asyncio.run(Buyers(sys.argv[1], float(sys.argv[2])).come())

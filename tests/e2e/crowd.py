@@ -1,0 +1,105 @@
+"""A crowd at a sale, in the cluster, for as long as a test does something to it; then the rest is sold, and all of it is audited."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.e2e.kube import Namespace, numbers, until
+
+BUYERS = Path(__file__).with_name("buyers.py")
+PER_SECOND = 60
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the buyers saw. Times are the pod's."""
+
+    outcomes: Mapping[str, int]
+    bare_503: int
+    gaps: list[tuple[float, float]]
+    accepted_in_second: Mapping[int, int]
+
+    @property
+    def accepted(self) -> int:
+        return self.outcomes.get("accepted", 0)
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """Requests without a proper answer."""
+        return {outcome: count for outcome, count in self.outcomes.items() if outcome.startswith(("error", "5")) and outcome[:3] != "503"}
+
+    def accepted_between(self, begin: float, end: float) -> int:
+        return sum(count for second, count in self.accepted_in_second.items() if begin <= second <= end)
+
+    def recovery(self, fault_at: float) -> dict[str, str]:
+        """From the fault to the first order accepted after the longest gap that followed, and how long that gap was."""
+        gaps = [(end - begin, end) for begin, end in self.gaps if end > fault_at]
+        if not gaps:
+            return {"first_order_after_seconds": "below 1"}
+        longest, end = max(gaps)
+        return {"first_order_after_seconds": f"{end - fault_at:.1f}", "without_orders_seconds": f"{longest:.1f}"}
+
+
+class Crowd:
+    """Comes with `start`; `stop` sends it home. Meanwhile orders are accepted all the time, unless something is in the way."""
+
+    def __init__(self, shop: Namespace, product: str) -> None:
+        self.shop = shop
+        self.product = product
+
+    def start(self, buyers_at_the_end: int = 0) -> "Crowd":
+        """`buyers_at_the_end` come all at once when it was stopped, so that what is left is sold."""
+        rest = (
+            f"flashsale load --product {self.product} --buyers {buyers_at_the_end} --connections 200 --orders-out /tmp/orders.rest --json"
+        )
+        script = (
+            f"cat > /tmp/buyers.py <<'END'\n{BUYERS.read_text()}\nEND\n"
+            f"python /tmp/buyers.py {self.product} {PER_SECOND}\n"
+            + (f"{rest} | tr -d '\\n'; echo\n" if buyers_at_the_end else "")
+            + f"cat /tmp/orders.* > /tmp/orders; flashsale audit {self.product} --wait-seconds 90 --expect-accepted /tmp/orders"
+        )
+        self.shop.start_cli(self.product, script)
+        until(lambda: self.news()[0] > 0, 60, f"the crowd at {self.product} is there and gets orders")
+        return self
+
+    def news(self) -> tuple[int, float]:
+        """(orders so far, when the last was accepted)"""
+        count, _, last = self._in_pod("cat /tmp/news").partition(" ")
+        return (int(count), float(last)) if last else (0, 0.0)
+
+    def now(self) -> float:
+        """By the pod's clock."""
+        return float(self._in_pod("date +%s.%N").strip())
+
+    def goes_on(self, timeout_seconds: float = 60) -> float:
+        """Wait until an order is accepted from now on; returns the seconds it took."""
+        since = self.now()
+        return until(lambda: self.news()[1] > since, timeout_seconds, f"orders of {self.product} are accepted")
+
+    def stop(self) -> Told:
+        self._in_pod("touch /tmp/stop")
+        job = self.shop.finish_cli(self.product)
+        assert job.succeeded, job.logs
+        told = json.loads(next(line for line in job.logs.splitlines() if line.startswith('{"outcomes"')))
+        return Told(
+            told["outcomes"],
+            told["bare_503"],
+            [(begin, end) for begin, end in told["gaps"]],
+            {int(second): count for second, count in told["accepted_in_second"].items()},
+        )
+
+    def _in_pod(self, command: str) -> str:
+        """Run a command in the crowd's pod. An apiserver that is busy may say no for a moment."""
+        for _ in range(5):
+            answer = self.shop.kubectl("exec", f"job/{self.product}", "--", "sh", "-c", f"{command} || true", check=False)
+            if "rror" not in answer:
+                return answer
+            time.sleep(0.5)
+        return ""
+
+
+def sold_out(shop: Namespace, name: str, stock: int) -> None:
+    # An order whose answer was lost is held too, though no client can name it.
+    until(lambda: numbers(shop.sale(name)) == (stock, 0, stock, 0), 60, f"{name} is sold out, and no unit more", every_seconds=1)
