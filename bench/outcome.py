@@ -78,7 +78,7 @@ def from_json(document: Mapping[str, Any]) -> Outcome:
 def measured(outcome: Outcome) -> list[Measured]:
     """All that has a bar: rates and latencies first, then the sections' lines."""
     found = []
-    for one in outcome.figures:
+    for one in sorted(outcome.figures, key=lambda one: (_order(one.name), one.connections)):
         where = f"{one.name}, {one.connections} connections"
         found += [Measured(f"{where}, beside bare", one.ratio, "", one.bar)] if one.bar else []
         found += [Measured(f"{where}, p99", one.p99_ms, "ms", one.p99_bar)] if one.p99_bar else []
@@ -90,6 +90,10 @@ def by_rate(outcome: Outcome) -> list[Mapping[str, float]]:
     """Of the open loop: what each constant rate came to, the lowest first."""
     found = [line.also for section in outcome.sections for line in section.lines if "per_second" in line.also]
     return sorted(found, key=lambda also: also["per_second"])
+
+
+def _order(kind: str) -> int:
+    return KINDS.index(kind) if kind in KINDS else len(KINDS)
 
 
 def _figure(one: Mapping[str, Any]) -> Figure:

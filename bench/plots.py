@@ -21,7 +21,8 @@ WIDTH_PX, HEIGHT_PX, ROW_PX = 1100, 480, 26
 TITLE_PX, LABEL_PX, SMALL_PX = 16, 12, 10.5
 COLORS = {BARE: "#6c7280", RAW: "#b6bac2", ACCEPTED: GREEN, SOLD_OUT: ORANGE, REPLAYED: BLUE, RATE_LIMITED: PURPLE}
 MARKERS = {BARE: "o", ACCEPTED: "s", SOLD_OUT: "^"}
-QUANTILES = {"p50": (GREEN, "o"), "p99": (YELLOW, "s"), "p99.9": (BLUE, "^")}
+HIGHEST = "p99.9"
+QUANTILES = {"p50": (GREEN, "o"), "p99": (YELLOW, "s"), HIGHEST: (BLUE, "^")}
 LABEL_ROOM = 0.08
 MET, MISSED = "#37a2b4", "#d9480f"
 
@@ -114,8 +115,11 @@ def draw_open_loop(outcome: Outcome) -> Figure | None:
         found = [(also["per_second"], also[name]) for also in rates if name in also]
         axes.plot([rate for rate, _ in found], [value for _, value in found], color=color, marker=marker, linewidth=points(2), label=name)
         for rate, value in found:
-            _say(axes, rate, value * 1.06, f"{value:.1f}", ha="center", va="bottom")
+            # Above the highest line, below the others: they come near each other where the server is at its limit.
+            highest = name == HIGHEST
+            _say(axes, rate, value * (1.1 if highest else 0.9), _short(value), ha="center", va="bottom" if highest else "top")
     axes.set_xlim(0, rates[-1]["per_second"] * 1.1)
+    axes.margins(y=0.12)
     axes.set_xlabel("orders per second", fontsize=points(LABEL_PX), color=FAINT, family=FONT)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     _milliseconds(axes)
@@ -140,6 +144,10 @@ def draw_bars(outcome: Outcome) -> Figure | None:
     axes.set_xlim(0, SHARE_MAX * 1.3)
     axes.grid(axis="y", visible=False)
     return figure
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}" if value < 100 else number(value)
 
 
 def _say(axes: Axes, x: float, y: float, words: str, **where: str) -> None:
@@ -175,7 +183,7 @@ def _plot(outcome: Outcome, title: str, height: float, left_px: float = 80) -> t
 
 def _milliseconds(axes: Axes) -> None:
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} ms"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g} ms"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(which="minor", length=0)
     axes.grid(which="minor", color=GRID, linewidth=points(0.5))
