@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 DPI = 100
-SCALE = 1.25
+SCALE = 1.1
 """Dots to a pixel: letters stay sharp where a page is zoomed."""
 COLORS = 256
 
