@@ -43,7 +43,7 @@ class Admission:
         self.waiting -= count
 
 
-OVERLAP_ITEMS = 48
+OVERLAP_ITEMS = 24
 """So many must wait before a second call overlaps the first: below, one larger batch is cheaper than two small ones."""
 CALLS_MAX = 2
 
