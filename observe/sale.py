@@ -13,11 +13,12 @@ import aiohttp
 
 from flashsale_cli import sales
 from flashsale_cli.demo.cast import Part, part_of
+from flashsale_cli.demo.play import act
 from flashsale_cli.load.plan import Crowd, plan
 from flashsale_cli.load.run import Target, run
 from flashsale_cli.load.tally import Accepted, Tally
-from flashsale_cli.payments import Payment, Provider, new_payment_id
-from flashsale_cli.web import ask, open_session
+from flashsale_cli.payments import Provider
+from flashsale_cli.web import open_session
 from flashsale_core.errors import Retryable
 
 SECONDS = 110
@@ -107,22 +108,4 @@ class _Sale:
         look_seconds = min(self._chance.expovariate(1 / PAY_SECONDS), WINDOW_SECONDS - 2)
         await asyncio.sleep(WINDOW_SECONDS + 1 if part is Part.LATE else look_seconds)
         with suppress(Retryable):
-            match part:
-                case Part.PAY | Part.LATE:
-                    await self._pay(order)
-                case Part.PAY_REPLAYED:
-                    await self._pay(order, times=3)
-                case Part.PAY_TWICE:
-                    await self._pay(order)
-                    await self._pay(order)
-                case Part.CANCEL:
-                    await ask(self._session, "DELETE", f"{self._shop.url}/orders/{order.order_id}")
-                case Part.DECLINED:
-                    await self._shop.provider.send(self._session, Payment(order.order_id, new_payment_id(), "failed"))
-                case Part.NEVER:
-                    pass
-
-    async def _pay(self, order: Accepted, times: int = 1) -> None:
-        payment = Payment(order.order_id, new_payment_id())
-        for _ in range(times):
-            await self._shop.provider.send(self._session, payment)
+            await act(part, order, self._session, self._shop.provider)

@@ -180,30 +180,16 @@ class Play:
     async def _play_part(self, order: Accepted) -> None:
         part = part_of(self._parts.total(), self._setting.seed)
         self._parts[part.value] += 1
-        match part:
-            case Part.PAY:
-                await self._pay(order)
-            case Part.PAY_REPLAYED:
-                await self._pay(order, times=3)
-            case Part.PAY_TWICE:
-                await self._pay(order)
-                await self._pay(order)
-            case Part.CANCEL:
-                await ask(self._session, "DELETE", f"{self._setting.url}/orders/{order.order_id}")
-            case Part.DECLINED:
-                await self._send(Payment(order.order_id, new_payment_id(), "failed"))
-            case Part.LATE:
-                self._late.append(order)
-            case Part.NEVER:
-                pass
+        if part is Part.LATE:
+            self._late.append(order)
+        else:
+            await self._act(part, order)
 
-    async def _pay(self, order: Accepted, times: int = 1) -> None:
-        payment = Payment(order.order_id, new_payment_id())
-        for _ in range(times):
-            await self._send(payment)
+    async def _pay(self, order: Accepted) -> None:
+        await self._act(Part.PAY, order)
 
-    async def _send(self, payment: Payment) -> None:
-        self._payments[await self._setting.provider.send(self._session, payment)] += 1
+    async def _act(self, part: Part, order: Accepted) -> None:
+        self._payments.update(await act(part, order, self._session, self._setting.provider))
 
     async def _follow_sale(self) -> None:
         while True:
@@ -219,6 +205,26 @@ class Play:
 async def play(setting: Setting, screen: Screen) -> Outcome:
     async with open_session(timeout_seconds=30.0) as session:
         return await Play(setting, screen, session).run()
+
+
+async def act(part: Part, order: Accepted, session: ClientSession, provider: Provider) -> list[str]:
+    """Do what a winner of that part does, now; returns what the gateway made of each payment. Raises Retryable."""
+    if part is Part.CANCEL:
+        await ask(session, "DELETE", f"{provider.url}/orders/{order.order_id}")
+    return [await provider.send(session, payment) for payment in _payments(part, order.order_id)]
+
+
+def _payments(part: Part, order_id: str) -> list[Payment]:
+    payment = Payment(order_id, new_payment_id(), "failed" if part is Part.DECLINED else "succeeded")
+    match part:
+        case Part.PAY | Part.LATE | Part.DECLINED:
+            return [payment]
+        case Part.PAY_REPLAYED:
+            return [payment] * 3
+        case Part.PAY_TWICE:
+            return [payment, Payment(order_id, new_payment_id())]
+        case Part.CANCEL | Part.NEVER:
+            return []
 
 
 async def _each(winners: "asyncio.Queue[Accepted]", then: Callable[[Accepted], Any]) -> None:
