@@ -72,7 +72,8 @@ async def measure(
                         screen.print(Text(f"{count} connections, tracing {gateway.name}: {number(shot.per_second)}/s", "dim"))
         # A gateway that ends sends what it still has.
         received = await _received(site, receiver)
-    lines = [line for count in connections for line in (*_rate_lines(gateways, count), *_cpu_lines(gateways, count))]
+    off, *traced = gateways
+    lines = [line for count in connections for one in traced for line in _lines(off, one, count)]
     return Section("Tracing: the gateway beside itself without", [*lines, _span_line(gateways[-1], received)],
                    _problems(gateways, received), [sale_id])  # fmt: skip
 
@@ -126,33 +127,15 @@ async def _received(site: Site, receiver: str) -> dict[str, int]:
         return found
 
 
-def _rate_lines(gateways: Sequence[Traced], connections: int) -> list[Line]:
-    off, *traced = gateways
+def _lines(off: Traced, one: Traced, connections: int) -> list[Line]:
+    """CPU tells what the rate hides where cores are shared: the receiver, the broker and Redis want theirs."""
+    where = f"{connections} connections, {one.name} sampled, beside off"
+    rate, rate_off = one.per_second(connections), off.per_second(connections)
+    cpu_us, cpu_us_off = one.cpu_us_each(connections), off.cpu_us_each(connections)
+    latency = f"p99 {one.p99_ms(connections):.1f} beside {off.p99_ms(connections):.1f} ms"
     return [
-        Line(
-            f"accepted, {connections} connections, {one.name} sampled, beside off",
-            one.per_second(connections) / off.per_second(connections),
-            "x",
-            None,
-            f"{number(one.per_second(connections))} beside {number(off.per_second(connections))} orders/s, "
-            f"p99 {one.p99_ms(connections):.1f} beside {off.p99_ms(connections):.1f} ms",
-        )
-        for one in traced
-    ]
-
-
-def _cpu_lines(gateways: Sequence[Traced], connections: int) -> list[Line]:
-    """What the rates hide where cores are shared: the receiver, the broker and Redis want theirs."""
-    off, *traced = gateways
-    return [
-        Line(
-            f"CPU of an order, {connections} connections, {one.name} sampled, beside off",
-            one.cpu_us_each(connections) / off.cpu_us_each(connections),
-            "x",
-            None,
-            f"{one.cpu_us_each(connections):.0f} beside {off.cpu_us_each(connections):.0f} us of the gateway",
-        )
-        for one in traced
+        Line(f"accepted, {where}", rate / rate_off, "x", None, f"{number(rate)} beside {number(rate_off)} orders/s, {latency}"),
+        Line(f"CPU of an order, {where}", cpu_us / cpu_us_off, "x", None, f"{cpu_us:.0f} beside {cpu_us_off:.0f} us of the gateway"),
     ]
 
 
