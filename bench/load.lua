@@ -8,6 +8,7 @@
 -- The last line of the output is JSON with the counts, for bench/wrk.py.
 local ffi = require('ffi')
 local threads = 0
+local shape = '{"userId":"%s%08d","productId":"%s","quantity":1,"requestId":"%s%08d"}'
 
 function setup(thread)
   thread:set('number', threads)
@@ -49,11 +50,17 @@ function init(args)
     sign = signer(args[6])
     response = take_order_id
   end
-  if products == 1 and not args[6] then
-    -- Ids of a fixed length make the head of the request the same every time.
-    shape = '{"userId":"%s%08d","productId":"' .. product .. '","quantity":1,"requestId":"%s%08d"}'
-    head = post('/order', '', string.format(shape, user, 0, user, 0)):match('^(.-\r\n\r\n)')
+  heads = {}
+end
+
+-- The head of an order depends on nothing but the length of its body.
+local function order(body)
+  local head = heads[#body]
+  if not head then
+    head = post('/order', '', body):match('^(.-\r\n\r\n)')
+    heads[#body] = head
   end
+  return head .. body
 end
 
 function request()
@@ -64,12 +71,8 @@ function request()
   end
   count = count + 1
   local buyer, asked = count % users, count % requests
-  if head then
-    return head .. string.format(shape, user, buyer, user, asked)
-  end
-  local name = products == 1 and product or string.format('%s-%d', product, count % products)
-  return post('/order', '', string.format(
-    '{"userId":"%s%08d","productId":"%s","quantity":1,"requestId":"%s%08d"}', user, buyer, name, user, asked))
+  local name = products == 1 and product or product .. '-' .. count % products
+  return order(string.format(shape, user, buyer, name, user, asked))
 end
 
 function payment(order_id)

@@ -6,7 +6,7 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 
 from bench.site import Site
-from flashsale_core.keys import SHARDS_DEFAULT, sale_keys, shard_keys, shard_of
+from flashsale_core.keys import reserve_keys
 from flashsale_core.scripts import call, pack, read_scripts
 
 BATCH = 256
@@ -19,13 +19,12 @@ async def seed(site: Site, sale_id: str, count: int, clock_ms: int | None = None
     Returns the last deadline in ms.
     """
     scripts = read_scripts(Path(site.here.text("FLASHSALE_LUA_DIR")))
-    sale, shard = sale_keys(sale_id, SHARDS_DEFAULT), shard_keys(shard_of(sale_id, SHARDS_DEFAULT))
-    keys = (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.deadlines, shard.outbox)
+    keys = reserve_keys(sale_id)
     clock, latest = "" if clock_ms is None else str(clock_ms), 0
 
     async def batch(first: int) -> int:
         orders = [(_order_id(), f"user-{number:08d}", 1, "") for number in range(first, min(first + BATCH, count))]
-        _, results, *_ = await call(site.redis, scripts.reserve, keys, sale_id, pack(orders), clock)
+        _, (results,), _ = await call(site.redis, scripts.reserve, keys, pack([(sale_id, orders)]), clock)
         if any(result[0] != "accepted" for result in results):
             raise RuntimeError(f"{sale_id}: a hold was not accepted: {results[0]}")
         return int(results[-1][2])

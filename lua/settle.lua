@@ -1,18 +1,17 @@
 #!lua
 --[[
-Purpose: Apply a batch of payments of one sale: a hold becomes paid, a late payment follows the sale's policy, anything else becomes a refund that is due.
-KEYS:
-  1 sale        hash    definition and counters (may be missing: then every order is unknown)
-  2 orders      hash    order id -> packed record
-  3 buyers      hash    user -> units held or bought
-  4 deadlines   zset    <sale>|<order id> by deadline in ms
-  5 outbox      stream  one entry for the batch; the caller says which outbox
-  6 strays      hash    payments for orders that nobody knew, which are going back
+Purpose: Apply payments of several sales, each sale in one atomic step: a hold becomes paid, a late payment follows the sale's policy, anything else becomes a refund that is due.
+KEYS: for each sale of ARGV[1], in its order
+  +1 sale        hash    definition and counters (may be missing: then every order is unknown)
+  +2 orders      hash    order id -> packed record
+  +3 buyers      hash    user -> units held or bought
+  +4 deadlines   zset    <sale>|<order id> by deadline in ms
+  +5 outbox      stream  one entry for all payments of the call that have this outbox; the caller says which outbox
+  +6 strays      hash    payments for orders that nobody knew, which are going back
 ARGV:
-  1 sale_id     the sale's id
-  2 payments    cmsgpack array of {order_id, payment_id, kind, amount_minor, currency, traceparent}; kind: succeeded or failed; 1..256 of them
-  3 clock_ms    empty for Redis TIME
-Returns: cmsgpack {now_ms, results, entry}; entry is {entry_id, routing_key, body} of the outbox, missing when none was added; a result is {result, state, reason}
+  1 sales       cmsgpack array of {sale_id, payments}, no sale twice; payments is an array of {order_id, payment_id, kind, amount_minor, currency, traceparent}; kind: succeeded or failed; 1..256 payments in all
+  2 clock_ms    empty for Redis TIME
+Returns: cmsgpack {now_ms, answers, entries}; an answer is an array of results, or why this sale's data is broken: then nothing of it has changed; an entry is {outbox, entry_id, routing_key, body}; a result is {result, state, reason}
   result: paid replayed refund_due noted
   state: R P X C, or empty for an unknown order
   reason: empty, or why a refund is due: late sold_out duplicate cancelled unknown_order
@@ -20,10 +19,9 @@ Returns: cmsgpack {now_ms, results, entry}; entry is {entry_id, routing_key, bod
 -- @include lib/clock.lua
 -- @include lib/stock.lua
 -- @include lib/records.lua
--- @include lib/outbox.lua
-local sale_key, orders_key, buyers_key, deadlines_key, outbox_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local strays_key = KEYS[6]
-local sale_id, payments, now = ARGV[1], cmsgpack.unpack(ARGV[2]), now_ms(ARGV[3])
+-- @include lib/sales.lua
+local KEYS_EACH = 6
+local sales, now = cmsgpack.unpack(ARGV[1]), now_ms(ARGV[2])
 
 -- An order remembers the payments it sent back, so that a replay of one cannot buy units later. Past this many it takes no payment at all.
 local REFUNDS_MAX = 16
@@ -31,30 +29,24 @@ local REFUNDS_MAX = 16
 -- So many and so long in a shard; past that the ledger alone keeps a payment from being both kept and sent back. Field '#' counts them.
 local STRAYS_MAX, STRAYS_MS = 100000, 7 * 24 * 3600 * 1000
 
-local stock = load_stock(sale_key)
-local late_payment = stock and redis.call('HGET', sale_key, 'late_payment')
-local ids = {}
-for i = 1, #payments do
-  ids[i] = payments[i][1]
-end
-local records = stock and load_records(orders_key, ids) or {}
-
-local changed, settled, reacquired, lines = {}, {}, {}, {}
-local strays, new_strays, stray_count = {}, {}, tonumber(redis.call('HGET', strays_key, '#') or 0)
-
-local function stray_of(payment)
-  return sale_id .. '|' .. payment[1] .. '|' .. payment[2]
+local stray_counts = {}
+local function count_strays(strays_key)
+  if not stray_counts[strays_key] then
+    stray_counts[strays_key] = tonumber(redis.call('HGET', strays_key, '#') or 0)
+  end
+  return stray_counts[strays_key]
 end
 
-if stray_count > 0 then
-  local names = {}
-  for i = 1, #payments do
-    names[i] = stray_of(payments[i])
+-- Which of the payments are remembered as strays, by their names.
+local function load_strays(strays_key, names)
+  local strays = {}
+  if count_strays(strays_key) > 0 then
+    local found = redis.call('HMGET', strays_key, unpack(names))
+    for i = 1, #names do
+      strays[names[i]] = found[i]
+    end
   end
-  local found = redis.call('HMGET', strays_key, unpack(names))
-  for i = 1, #names do
-    strays[names[i]] = found[i]
-  end
+  return strays
 end
 
 local function was_refunded(record, payment_id)
@@ -66,108 +58,142 @@ local function was_refunded(record, payment_id)
   return false
 end
 
-local function mark(record, id, position, value)
-  record[TRACE] = record[TRACE] or ''
-  record[PAYMENT] = record[PAYMENT] or ''
-  record[position] = value
-  changed[id] = record
-end
-
-local function refund(record, id, payment_id, reason)
-  if #record < FIRST_REFUND - 1 + REFUNDS_MAX then
-    mark(record, id, math.max(#record + 1, FIRST_REFUND), payment_id)
-  end
-  return 'refund_due', reason
-end
-
 local function full(record)
   return #record >= FIRST_REFUND - 1 + REFUNDS_MAX
 end
 
+local function mark(change, record, id, position, value)
+  record[TRACE] = record[TRACE] or ''
+  record[PAYMENT] = record[PAYMENT] or ''
+  record[position] = value
+  change.records[id] = record
+end
+
+local function refund(change, record, id, payment_id, reason)
+  if not full(record) then
+    mark(change, record, id, math.max(#record + 1, FIRST_REFUND), payment_id)
+  end
+  return 'refund_due', reason
+end
+
 -- Returns result and reason; moves the counters in memory.
-local function apply(record, id, payment_id)
-  local quantity = record[QUANTITY]
+local function apply(change, record, id, payment_id)
+  local stock, quantity = change.stock, record[QUANTITY]
   if record[STATE] == 'P' then
-    return refund(record, id, payment_id, 'duplicate')
+    return refund(change, record, id, payment_id, 'duplicate')
   elseif record[STATE] == 'C' then
-    return refund(record, id, payment_id, 'cancelled')
+    return refund(change, record, id, payment_id, 'cancelled')
   elseif record[STATE] == 'R' then
     stock.reserved, stock.sold = stock.reserved - quantity, stock.sold + quantity
-    settled[#settled + 1] = sale_id .. '|' .. id
-  elseif late_payment ~= 'reacquire' or full(record) then
-    return refund(record, id, payment_id, 'late')
+    change.settled[#change.settled + 1] = change.sale_id .. '|' .. id
+  elseif change.late_payment ~= 'reacquire' or full(record) then
+    return refund(change, record, id, payment_id, 'late')
   elseif quantity > stock.available then
-    return refund(record, id, payment_id, 'sold_out')
+    return refund(change, record, id, payment_id, 'sold_out')
   else
     stock.available, stock.sold = stock.available - quantity, stock.sold + quantity
-    reacquired[#reacquired + 1] = record
+    change.reacquired[#change.reacquired + 1] = record
   end
   record[STATE] = 'P'
-  mark(record, id, PAYMENT, payment_id)
+  mark(change, record, id, PAYMENT, payment_id)
   return 'paid', ''
 end
 
-local function note(payment, record, result, reason)
-  lines[#lines + 1] = {
+local function note(change, payment, record, result, reason)
+  change.lines[#change.lines + 1] = {
     payment[1], payment[2], result, reason, payment[4], payment[5],
     record and record[USER] or '', record and record[QUANTITY] or 0, record and record[DEADLINE] or 0, payment[6],
   }
 end
 
-local results = {}
-for i = 1, #payments do
-  local id, payment_id, kind = payments[i][1], payments[i][2], payments[i][3]
-  local record, result, reason = records[id], nil, ''
-  if kind == 'failed' then
-    result = 'noted'
-    note(payments[i], record, 'failed', '')
-  elseif record and record[PAYMENT] == payment_id then
-    result = 'replayed'
-  elseif strays[stray_of(payments[i])] then
-    result, reason = 'refund_due', 'replayed'
-  elseif not record then
-    result, reason = 'refund_due', 'unknown_order'
-    note(payments[i], nil, result, reason)
-    strays[stray_of(payments[i])] = true
-    new_strays[#new_strays + 1] = stray_of(payments[i])
-  elseif was_refunded(record, payment_id) then
-    result, reason = 'refund_due', 'replayed'
-  else
-    result, reason = apply(record, id, payment_id)
-    note(payments[i], record, result, reason)
+-- Reads and decides, and writes nothing: returns the results, and what is to be written of the sale.
+local function decide(keys_at, sale_id, payments)
+  local stock, f = load_stock(KEYS[keys_at + 1], 'late_payment')
+  local ids, names = {}, {}
+  for i = 1, #payments do
+    ids[i] = payments[i][1]
+    names[i] = sale_id .. '|' .. payments[i][1] .. '|' .. payments[i][2]
   end
-  results[i] = { result, record and record[STATE] or '', reason }
+  local records = stock and load_records(KEYS[keys_at + 2], ids) or {}
+  local strays = load_strays(KEYS[keys_at + 6], names)
+  local change = {
+    sale_id = sale_id, stock = stock, late_payment = stock and f[6], records = {}, settled = {}, reacquired = {}, lines = {}, strays = {},
+  }
+
+  local results = {}
+  for i = 1, #payments do
+    local id, payment_id, kind = payments[i][1], payments[i][2], payments[i][3]
+    local record, result, reason = records[id], nil, ''
+    if kind == 'failed' then
+      result = 'noted'
+      note(change, payments[i], record, 'failed', '')
+    elseif record and record[PAYMENT] == payment_id then
+      result = 'replayed'
+    elseif strays[names[i]] then
+      result, reason = 'refund_due', 'replayed'
+    elseif not record then
+      result, reason = 'refund_due', 'unknown_order'
+      note(change, payments[i], nil, result, reason)
+      strays[names[i]] = true
+      change.strays[#change.strays + 1] = names[i]
+    elseif was_refunded(record, payment_id) then
+      result, reason = 'refund_due', 'replayed'
+    else
+      result, reason = apply(change, record, id, payment_id)
+      note(change, payments[i], record, result, reason)
+    end
+    results[i] = { result, record and record[STATE] or '', reason }
+  end
+  local broken = stock and broken_stock(stock)
+  if broken then
+    error(broken)
+  end
+  return results, change
 end
 
-if stock then
-  local broken = broken_stock(stock)
-  if broken then
-    return broken
+local function save_strays(strays_key, names)
+  local count = count_strays(strays_key)
+  if #names == 0 or count >= STRAYS_MAX then
+    return
   end
-end
-if #new_strays > 0 and stray_count < STRAYS_MAX then
-  local args = { '#', stray_count + #new_strays }
-  for i = 1, #new_strays do
-    args[#args + 1] = new_strays[i]
+  stray_counts[strays_key] = count + #names
+  local args = { '#', count + #names }
+  for i = 1, #names do
+    args[#args + 1] = names[i]
     args[#args + 1] = now
   end
   redis.call('HSET', strays_key, unpack(args))
   redis.call('PEXPIRE', strays_key, STRAYS_MS)
 end
-save_records(orders_key, changed)
-if #settled > 0 then
-  redis.call('ZREM', deadlines_key, unpack(settled))
+
+-- What the sales of a shard share is written once for all of them: deadlines by key, messages by outbox.
+local over, notes = {}, new_notes()
+local function save(keys_at, change)
+  save_strays(KEYS[keys_at + 6], change.strays)
+  save_records(KEYS[keys_at + 2], change.records)
+  local deadlines_key = KEYS[keys_at + 4]
+  over[deadlines_key] = over[deadlines_key] or {}
+  for i = 1, #change.settled do
+    over[deadlines_key][#over[deadlines_key] + 1] = change.settled[i]
+  end
+  for i = 1, #change.reacquired do
+    redis.call('HINCRBY', KEYS[keys_at + 3], change.reacquired[i][USER], change.reacquired[i][QUANTITY])
+  end
+  if #change.settled > 0 or #change.reacquired > 0 then
+    save_stock(KEYS[keys_at + 1], change.stock)
+  end
+  if #change.lines > 0 then
+    add_note(notes, KEYS[keys_at + 5], 'payment.recorded', {
+      v = 1, type = 'payment.recorded', sale = change.sale_id, epoch = change.stock and change.stock.epoch or 0, at = now,
+      payments = change.lines,
+    })
+  end
 end
-for i = 1, #reacquired do
-  redis.call('HINCRBY', buyers_key, reacquired[i][USER], reacquired[i][QUANTITY])
+
+local answers = for_each_sale(sales, KEYS_EACH, decide, save)
+for key, members in pairs(over) do
+  if #members > 0 then
+    redis.call('ZREM', key, unpack(members))
+  end
 end
-if #settled > 0 or #reacquired > 0 then
-  save_stock(sale_key, stock)
-end
-local entry
-if #lines > 0 then
-  entry = add_to_outbox(outbox_key, 'payment.recorded', {
-    v = 1, type = 'payment.recorded', sale = sale_id, epoch = stock and stock.epoch or 0, at = now, payments = lines,
-  })
-end
-return cmsgpack.pack({ now, results, entry })
+return cmsgpack.pack({ now, answers, publish_notes(notes) })

@@ -1,5 +1,4 @@
--- One outbox entry: the routing key and the JSON body that is published as it is. Returns {entry id, routing key, body}.
+-- One outbox entry: the routing key and the body that is published as it is, a message in JSON or several, a line each.
 local function add_to_outbox(outbox_key, routing_key, message)
-  local body = cjson.encode(message)
-  return { redis.call('XADD', outbox_key, '*', 'k', routing_key, 'b', body), routing_key, body }
+  redis.call('XADD', outbox_key, '*', 'k', routing_key, 'b', cjson.encode(message))
 end

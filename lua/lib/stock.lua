@@ -1,13 +1,14 @@
 -- The three counters of a sale. They are read once, moved in memory, checked, and written once, so a script that fails a check has changed nothing.
-local function load_stock(sale_key)
-  local f = redis.call('HMGET', sale_key, 'total', 'available', 'reserved', 'sold', 'epoch')
+-- Returns nil when there is no such sale; else the counters, and the values of the fields in `...` from the sixth on.
+local function load_stock(sale_key, ...)
+  local f = redis.call('HMGET', sale_key, 'total', 'available', 'reserved', 'sold', 'epoch', ...)
   if not f[1] then
     return nil
   end
   return {
     total = tonumber(f[1]), available = tonumber(f[2]), reserved = tonumber(f[3]), sold = tonumber(f[4]),
     epoch = tonumber(f[5]),
-  }
+  }, f
 end
 
 -- Returns an error reply when the numbers cannot be true, else nil. Call before the first write.

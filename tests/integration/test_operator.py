@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from flashsale_core.keys import sale_keys, shard_keys, shard_of
+from flashsale_core.keys import reserve_keys, sale_keys
 from flashsale_core.scripts import call, pack, read_scripts
 from flashsale_core.settings import Environment
 from flashsale_operator.memory import Memory
@@ -51,9 +51,8 @@ class Cluster:
         await self.redis.aclose()
 
     async def reserve(self, units: int) -> None:
-        sale, shard = sale_keys("shoe"), shard_keys(shard_of("shoe"))
-        keys = (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.deadlines, shard.outbox)
-        _, ((status, *_),), *_ = await call(self.redis, self.scripts.reserve, keys, "shoe", pack([["o1", "ann", units, ""]]), "")
+        orders = [("shoe", [("o1", "ann", units, "")])]
+        _, (((status, *_),),), _ = await call(self.redis, self.scripts.reserve, reserve_keys("shoe"), pack(orders), "")
         assert status == "accepted"
 
     async def sale(self) -> dict[str, str]:

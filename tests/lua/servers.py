@@ -76,21 +76,11 @@ class Sale:
 
     def reserve(self, *orders: tuple[Any, ...]) -> list[list[Any]]:
         """Orders as (id, user, quantity) or (id, user, quantity, traceparent)."""
-        keys = (*self._sale_keys, self.shard.deadlines, self.shard.outbox)
-        packed = pack([(*order, "")[:4] for order in orders])
-        return list(self._call("reserve", keys, self.name, packed)[1])
-
-    def entry_of_reserve(self, *orders: tuple[Any, ...]) -> Any:
-        """(entry id, routing key, body) as `reserve` answers it, or None."""
-        keys = (*self._sale_keys, self.shard.deadlines, self.shard.outbox)
-        answer = self._call("reserve", keys, self.name, pack([(*order, "") for order in orders]))
-        return answer[2] if len(answer) == 3 else None
+        return list(reserve_many((self, orders))[0][0])
 
     def settle(self, *payments: tuple[Any, ...]) -> list[list[Any]]:
         """Payments as (order id, payment id) or with kind, amount, currency and traceparent."""
-        defaults = ("succeeded", 100, "EUR", "")
-        packed = pack([(*payment, *defaults[len(payment) - 2 :]) for payment in payments])
-        return list(self._call("settle", (*self._order_keys, self.shard.strays), self.name, packed)[1])
+        return list(settle_many((self, payments))[0][0])
 
     def expire(self, *order_ids: str) -> list[list[Any]]:
         return list(self._call("expire", self._order_keys, self.name, pack(order_ids))[1])
@@ -137,3 +127,24 @@ class Sale:
     def _call(self, script: str, keys: Sequence[str], *args: Any) -> Any:
         source = getattr(SCRIPTS, script).source
         return msgspec.msgpack.decode(self.redis.eval(source, len(keys), *keys, *args, str(self.now)))
+
+
+Some = tuple[Sale, Sequence[tuple[Any, ...]]]
+"""A sale and its orders or payments."""
+
+
+def reserve_many(*asked: Some) -> tuple[list[Any], list[Any]]:
+    """One call for several sales: (an answer of each, the entries). The first sale's clock counts."""
+    keys = [key for sale, _ in asked for key in (*sale._sale_keys, sale.shard.deadlines, sale.shard.outbox)]
+    packed = pack([(sale.name, [(*order, "")[:4] for order in orders]) for sale, orders in asked])
+    _, answers, entries = asked[0][0]._call("reserve", keys, packed)
+    return answers, entries
+
+
+def settle_many(*asked: Some) -> tuple[list[Any], list[Any]]:
+    """As `reserve_many`."""
+    defaults = ("succeeded", 100, "EUR", "")
+    keys = [key for sale, _ in asked for key in (*sale._order_keys, sale.shard.strays)]
+    packed = pack([(sale.name, [(*payment, *defaults[len(payment) - 2 :]) for payment in payments]) for sale, payments in asked])
+    _, answers, entries = asked[0][0]._call("settle", keys, packed)
+    return answers, entries

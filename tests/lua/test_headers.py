@@ -22,10 +22,11 @@ def parts(path: Path) -> tuple[str, str]:
     return match[1], match[2]
 
 
-def numbered(header: str, section: str) -> dict[int, str]:
-    text = re.search(rf"^{section}:\n((?:  .*\n)+)", header, re.MULTILINE)
+def numbered(header: str, section: str) -> dict[str, str]:
+    """`+1` is the first of each sale's, in a script that is called for several."""
+    text = re.search(rf"^{section}:.*\n((?:  .*\n)+)", header, re.MULTILINE)
     assert text, f"no {section} section"
-    return {int(number): name for number, name in re.findall(r"^  (\d+) (\w+)", text[1], re.MULTILINE)}
+    return dict(re.findall(r"^  (\+?\d+) (\w+)", text[1], re.MULTILINE))
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
@@ -38,8 +39,17 @@ def test_header_has_its_parts_in_order(path: Path) -> None:
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_documented_and_used_are_the_same(path: Path, section: str) -> None:
     header, code = parts(path)
-    used = {int(number) for number in re.findall(rf"{section}\[(\d+)\]", code)}
-    assert set(numbered(header, section)) == used == set(range(1, len(used) + 1))
+    once, of_each = re.findall(rf"{section}\[(\d+)\]", code), re.findall(rf"{section}\[keys_at \+ (\d+)\]", code)
+    used = {*once, *(f"+{number}" for number in of_each)}
+    sign = "+" if of_each else ""
+    assert set(numbered(header, section)) == used == {f"{sign}{number}" for number in range(1, len(used) + 1)}
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_each_sale_has_as_many_keys_as_are_documented(path: Path) -> None:
+    header, code = parts(path)
+    count = len(numbered(header, "KEYS"))
+    assert re.findall(r"KEYS_EACH = (\d+)", code) == ([str(count)] if "KEYS: for each sale" in header else [])
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

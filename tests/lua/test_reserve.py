@@ -6,7 +6,7 @@ import redis
 from flashsale_core.messages import OrdersReserved, ReservedLine, decode
 from flashsale_core.orders import State
 from flashsale_core.records import OrderRecord
-from tests.lua.servers import Sale
+from tests.lua.servers import Sale, reserve_many
 
 HOLD_MS = 300_000
 
@@ -178,9 +178,9 @@ def test_broken_counters_are_refused_and_left_as_they_are(sale: Sale) -> None:
     sale.define(total=10)
     sale.redis.hset(sale.keys.sale, "reserved", 1)
     before = sale.snapshot()
-    with pytest.raises(redis.ResponseError, match="INVARIANT"):
-        sale.reserve(("o1", "ann", 1))
-    assert sale.snapshot() == before
+    answers, entries = reserve_many((sale, [("o1", "ann", 1)]))
+    assert answers[0].startswith("INVARIANT total 10 is not available 9 + reserved 2")
+    assert (entries, sale.snapshot()) == ([], before)
 
 
 def test_server_without_memory_refuses_and_changes_nothing(sale: Sale) -> None:
@@ -197,7 +197,7 @@ def test_server_without_memory_refuses_and_changes_nothing(sale: Sale) -> None:
 
 def test_the_answer_brings_the_outbox_entry(sale: Sale) -> None:
     sale.define(total=1)
-    entry_id, key, body = sale.entry_of_reserve(("o1", "ann", 1))
-    assert (key, body.encode()) == sale.outbox()[-1]
+    _, [(outbox, entry_id, key, body)] = reserve_many((sale, [("o1", "ann", 1)]))
+    assert (outbox, (key, body.encode())) == (sale.shard.outbox, sale.outbox()[-1])
     assert entry_id.encode() == sale.redis.xrevrange(sale.shard.outbox, count=1)[0][0]
-    assert sale.entry_of_reserve(("o1", "ann", 1), ("o2", "bob", 1)) is None
+    assert reserve_many((sale, [("o1", "ann", 1), ("o2", "bob", 1)]))[1] == []

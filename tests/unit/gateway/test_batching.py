@@ -1,9 +1,10 @@
 import asyncio
-from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from flashsale_gateway.batching import OVERLAP_ITEMS, Admission, Batcher
+from flashsale_gateway.batching import OVERLAP_ITEMS, Admission, Answers, Batch, Batcher, Lane
 from flashsale_gateway.problems import Problem
 
 
@@ -11,41 +12,50 @@ class Calls:
     """A call that answers each item with its double when `gate` opens, and remembers the batches it got."""
 
     def __init__(self) -> None:
-        self.batches: list[tuple[str, list[int]]] = []
+        self.batches: list[dict[str, list[int]]] = []
         self.gate = asyncio.Event()
 
-    async def __call__(self, sale_id: str, items: Sequence[int]) -> list[int]:
-        self.batches.append((sale_id, list(items)))
+    async def __call__(self, sales: Batch[int]) -> Answers[int]:
+        self.batches.append({sale_id: list(items) for sale_id, items in sales})
         await self.gate.wait()
-        if -1 in items:
+        if any(-1 in items for _, items in sales):
             raise ValueError("bad batch")
-        return [2 * item for item in items]
+        return [KeyError("bad sale") if -2 in items else [2 * item for item in items] for _, items in sales]
+
+    @property
+    def sizes(self) -> list[int]:
+        return [sum(map(len, batch.values())) for batch in self.batches]
+
+
+def batcher_of(calls: Calls, batch_max: int = 256, admission: Admission | None = None) -> Batcher[int, int]:
+    """Sales whose names begin alike share a lane."""
+    return Batcher(calls, batch_max, admission or Admission(100_000), lambda sale_id: ord(sale_id[0]))
 
 
 def test_items_read_in_one_turn_share_a_call_and_those_that_come_meanwhile_the_next() -> None:
     async def run() -> None:
         calls = Calls()
-        batcher = Batcher(calls, 256, Admission(100))
+        batcher = batcher_of(calls, 256)
         first = [batcher.submit("a", item) for item in (1, 2)]
         await asyncio.sleep(0.01)
         second = [batcher.submit("a", item) for item in (3, 4, 5)]
         calls.gate.set()
         assert await asyncio.gather(*first, *second) == [2, 4, 6, 8, 10]
-        assert calls.batches == [("a", [1, 2]), ("a", [3, 4, 5])]
+        assert calls.batches == [{"a": [1, 2]}, {"a": [3, 4, 5]}]
 
     asyncio.run(run())
 
 
-def test_batches_are_bounded_and_sales_do_not_wait_for_each_other() -> None:
+def test_batches_are_bounded_and_lanes_do_not_wait_for_each_other() -> None:
     async def run() -> None:
         calls = Calls()
-        batcher = Batcher(calls, 2, Admission(100))
+        batcher = batcher_of(calls, 2)
         futures = [batcher.submit("a", item) for item in (1, 2, 3)] + [batcher.submit("b", 9)]
         await asyncio.sleep(0.01)
-        assert calls.batches == [("a", [1, 2]), ("b", [9])]
+        assert calls.batches == [{"a": [1, 2]}, {"b": [9]}]
         calls.gate.set()
         assert await asyncio.gather(*futures) == [2, 4, 6, 18]
-        assert calls.batches[2:] == [("a", [3])]
+        assert calls.batches[2:] == [{"a": [3]}]
 
     asyncio.run(run())
 
@@ -54,7 +64,7 @@ def test_failure_reaches_every_item_of_the_batch_and_no_other() -> None:
     async def run() -> None:
         calls = Calls()
         calls.gate.set()
-        batcher = Batcher(calls, 2, Admission(100))
+        batcher = batcher_of(calls, 2)
         answers = await asyncio.gather(*[batcher.submit("a", item) for item in (-1, 1, 2)], return_exceptions=True)
         assert [type(answer) for answer in answers] == [ValueError, ValueError, int]
 
@@ -65,7 +75,7 @@ def test_admission_refuses_past_its_bound_and_recovers() -> None:
     async def run() -> None:
         calls = Calls()
         admission = Admission(2)
-        batcher = Batcher(calls, 256, admission)
+        batcher = batcher_of(calls, 256, admission)
         futures = [batcher.submit("a", 1), batcher.submit("a", 2)]
         with pytest.raises(Problem, match="overloaded"):
             batcher.submit("a", 3)
@@ -80,7 +90,7 @@ def test_buyer_that_went_away_does_not_disturb_the_others() -> None:
     async def run() -> None:
         calls = Calls()
         admission = Admission(10)
-        batcher = Batcher(calls, 256, admission)
+        batcher = batcher_of(calls, 256, admission)
         gone, stays = batcher.submit("a", 1), batcher.submit("a", 2)
         await asyncio.sleep(0)
         gone.cancel()
@@ -93,7 +103,7 @@ def test_buyer_that_went_away_does_not_disturb_the_others() -> None:
 def test_finish_waits_for_what_was_submitted() -> None:
     async def run() -> None:
         calls = Calls()
-        batcher = Batcher(calls, 1, Admission(10))
+        batcher = batcher_of(calls, 1)
         futures = [batcher.submit("a", item) for item in (1, 2, 3)]
         await asyncio.sleep(0)
         calls.gate.set()
@@ -106,18 +116,79 @@ def test_finish_waits_for_what_was_submitted() -> None:
 def test_second_call_overlaps_the_first_only_under_load() -> None:
     async def run() -> None:
         calls = Calls()
-        batcher = Batcher(calls, 256, Admission(1000))
+        batcher = batcher_of(calls, 256)
         futures = [batcher.submit("a", 0)]
         await asyncio.sleep(0.01)
         futures += [batcher.submit("a", item) for item in range(OVERLAP_ITEMS - 1)]
         await asyncio.sleep(0.01)
-        assert [len(items) for _, items in calls.batches] == [1]
+        assert calls.sizes == [1]
         futures += [batcher.submit("a", item) for item in range(500)]
         await asyncio.sleep(0.01)
-        assert [len(items) for _, items in calls.batches] == [1, 256]
+        assert calls.sizes == [1, 256]
         calls.gate.set()
         await asyncio.gather(*futures)
-        assert sum(len(items) for _, items in calls.batches) == len(futures)
+        assert sum(calls.sizes) == len(futures)
         assert await batcher.submit("a", 4) == 8
 
     asyncio.run(run())
+
+
+def test_sales_of_one_lane_share_a_call_and_a_broken_one_fails_alone() -> None:
+    async def run() -> None:
+        calls = Calls()
+        calls.gate.set()
+        batcher = batcher_of(calls)
+        futures = [batcher.submit(sale_id, item) for sale_id, item in (("a1", 1), ("a2", -2), ("a1", 2), ("a3", 3), ("a2", 4))]
+        answers = await asyncio.gather(*futures, return_exceptions=True)
+        assert calls.batches == [{"a1": [1, 2], "a2": [-2, 4], "a3": [3]}]
+        assert [answer if isinstance(answer, int) else type(answer) for answer in answers] == [2, KeyError, 4, 6, KeyError]
+
+    asyncio.run(run())
+
+
+def test_a_stampede_for_one_sale_leaves_the_others_their_share() -> None:
+    lane = lane_of({"hot": 1000, "warm": 100, "cold": 1})
+    assert taken(lane, 256) == {"cold": 1, "warm": 100, "hot": 155}
+    assert (taken(lane, 256), lane.waiting) == ({"hot": 256}, 589)
+
+
+def test_more_sales_than_a_batch_holds_take_turns() -> None:
+    lane = lane_of({"a": 3, "b": 1, "c": 1, "d": 2})
+    assert [taken(lane, 2) for _ in range(4)] == [{"a": 1, "b": 1}, {"c": 1, "d": 1}, {"a": 1, "d": 1}, {"a": 1}]
+    assert taken(lane, 2) == {}
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), st.integers(1, 40), max_size=12), st.integers(1, 50))
+def test_a_lane_gives_every_item_once_in_the_order_of_its_sale(waiting: dict[str, int], most: int) -> None:
+    lane = lane_of(waiting)
+    got: dict[str, list[int]] = {}
+    for _ in range(sum(waiting.values())):
+        before, batch = lane.waiting, lane.take(most)
+        count = sum(len(queue.items) for queue in batch.values())
+        # Full unless that is all: fairness wastes nothing.
+        assert (count, lane.waiting) == (min(before, most), before - count)
+        for sale_id, queue in batch.items():
+            assert len(queue.waiters) == len(queue.items)
+            got.setdefault(sale_id, []).extend(queue.items)
+    assert got == {sale_id: list(range(count)) for sale_id, count in waiting.items()}
+
+
+class Nobody:
+    def done(self) -> bool:
+        return True
+
+    def set_result(self, result: int) -> None: ...
+
+    def set_exception(self, error: BaseException) -> None: ...
+
+
+def lane_of(waiting: dict[str, int]) -> Lane[int, int]:
+    lane: Lane[int, int] = Lane()
+    for sale_id, count in waiting.items():
+        for item in range(count):
+            lane.add(sale_id, item, Nobody())
+    return lane
+
+
+def taken(lane: Lane[int, int], most: int) -> dict[str, int]:
+    return {sale_id: len(queue.items) for sale_id, queue in lane.take(most).items()}

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from flashsale_core.messages import OrderLine, OrdersExpired, OrdersReserved, Re
 from flashsale_core.semantics import script_call
 from flashsale_core.settings import Environment
 from flashsale_core.tracing import SENT_AT_HEADER, SENT_HEADER, Tracing
-from flashsale_gateway.batching import Admission, Batcher
+from flashsale_gateway.batching import Admission, Answers, Batch, Batcher, Call
 from flashsale_gateway.orders import Orders
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.relay import Lag
@@ -57,11 +57,11 @@ class Script:
         self.orders: list[Order] = []
         self._error = error
 
-    async def __call__(self, sale_id: str, orders: Sequence[Order]) -> list[Result]:
-        self.orders += orders
+    async def __call__(self, sales: Batch[Order]) -> Answers[Result]:
+        self.orders += [order for _, orders in sales for order in orders]
         if self._error is not None:
             raise self._error
-        return [ACCEPTED for _ in orders]
+        return [Problem("not_ready") if sale_id == "broken" else [ACCEPTED for _ in orders] for sale_id, orders in sales]
 
 
 def order(tmp_path: Path, tracing: Tracing, script: Script, headers: Mapping[bytes, bytes] | None = None) -> int:
@@ -74,7 +74,7 @@ def order(tmp_path: Path, tracing: Tracing, script: Script, headers: Mapping[byt
     body = json.dumps({"userId": "ann", "productId": "shoe", "quantity": 1, "requestId": "r1"}).encode()
 
     async def send() -> int:
-        batcher = Batcher(around(tracing, script_call("reserve", "redis://r"), script), 256, Admission(10))
+        batcher = Batcher(around(tracing, script_call("reserve", "redis://r"), script), 256, Admission(10), lambda _: 0)
         orders = Orders(batcher, Lag(1000), settings, tracing)
         decided: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         taken = orders.take([(b"content-type", b"application/json"), *(headers or {}).items()], body, decided)
@@ -122,6 +122,7 @@ def test_a_click_and_its_script_call_are_spans_of_the_callers_trace(tmp_path: Pa
         "server.address": "r",
         "flashsale.sale_id": "shoe",
         "flashsale.batch_items": 1,
+        "flashsale.batch_sales": 1,
     }
 
 
@@ -144,8 +145,22 @@ def test_an_order_that_is_not_sampled_touches_no_tracer_and_carries_nothing(
     assert script.orders[0][3] == ""
 
 
+def test_of_the_sales_in_a_call_only_the_broken_one_has_failed_spans() -> None:
+    recorder = Recorder()
+    called = around(recorder.tracing, script_call("reserve", "redis://r"), Script())
+    sales = [(sale_id, [("o1", "ann", 1, CONTEXT), ("o2", "bob", 1, "")]) for sale_id in ("shoe", "broken")]
+
+    async def call() -> Answers[Result]:
+        return await called(sales)
+
+    shoe, broken = asyncio.run(call())
+    assert (shoe, type(broken)) == ([ACCEPTED] * 2, Problem)
+    told = {dict(span.attributes or {})["flashsale.sale_id"]: span.status.status_code for span in recorder.spans}
+    assert told == {"shoe": StatusCode.UNSET, "broken": StatusCode.ERROR}
+
+
 def test_without_tracing_a_call_is_left_as_it_is() -> None:
-    script = Script()
+    script: Call[Order, Result] = Script()
     assert around(Tracing(None), script_call("reserve", ""), script) is script
 
 

@@ -61,6 +61,23 @@ def shard_keys(shard: int) -> ShardKeys:
     )
 
 
+# A sale's keys are named with every call that it has a part in: as many sales as this are not reckoned anew each time.
+@lru_cache(maxsize=16_384)
+def reserve_keys(sale_id: str, shards: int = SHARDS_DEFAULT, *, direct: bool = False) -> tuple[str, ...]:
+    """What `reserve` is given for each sale, with one or the other outbox."""
+    sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
+    outbox = shard.direct if direct else shard.outbox
+    return (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.deadlines, outbox)
+
+
+@lru_cache(maxsize=16_384)
+def settle_keys(sale_id: str, shards: int = SHARDS_DEFAULT, *, direct: bool = False) -> tuple[str, ...]:
+    """What `settle` is given for each sale, with one or the other outbox."""
+    sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
+    outbox = shard.direct if direct else shard.outbox
+    return (sale.sale, sale.orders, sale.buyers, shard.deadlines, outbox, shard.strays)
+
+
 def deadline_member(sale_id: str, order_id: str) -> str:
     return f"{sale_id}|{order_id}"
 

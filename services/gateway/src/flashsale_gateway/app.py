@@ -94,9 +94,10 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, Or
     store = Store(redis, scripts, handoff, settings)
     admission = Admission(settings.waiting_max)
     reserving = partial(reserve_batch, store, Demand(metrics.SALE_ORDERS, metrics.SALES_MAX))
-    reserve = Batcher(around(tracing, script_call("reserve", settings.redis_url), reserving), settings.batch_max, admission)
-    settle = Batcher(around(tracing, script_call("settle", settings.redis_url), store.settle), settings.batch_max, admission)
-    cancel = Batcher(store.cancel, settings.batch_max, admission)
+    settling = around(tracing, script_call("settle", settings.redis_url), store.settle)
+    reserve = Batcher(around(tracing, script_call("reserve", settings.redis_url), reserving), settings.batch_max, admission, store.lane)
+    settle = Batcher(settling, settings.batch_max, admission, store.lane)
+    cancel = Batcher(store.cancel, settings.batch_max, admission, store.lane)
     for batcher in (reserve, settle, cancel):
         stack.push_async_callback(batcher.finish)
     readiness = Readiness(redis, scripts, settings.redis_timeout_seconds, settings.require_durable_redis)

@@ -1,4 +1,4 @@
-"""Coalescing: items for one sale that arrive while a call for it is under way form the next batch.
+"""Coalescing: items that arrive while a call is under way form the next batch, whatever sales they are for.
 
 No timer: an idle lane calls as soon as the event loop has read what is already there, a busy one as soon as its call is back. Under load a
 second call overlaps the first, so that Redis decides one batch while we read and answer the next. Admission counts all that wait, over all
@@ -7,6 +7,7 @@ lanes and kinds of call.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from flashsale_gateway.problems import Problem
@@ -46,32 +47,84 @@ class Admission:
 OVERLAP_ITEMS = 24
 """So many must wait before a second call overlaps the first: below, one larger batch is cheaper than two small ones."""
 CALLS_MAX = 2
+Batch = Sequence[tuple[str, Sequence[Item]]]
+"""Items by sale; each sale once."""
+Answers = Sequence[Sequence[Answer] | Exception]
+"""For each sale of a batch an answer to each of its items, or why there is none."""
+Call = Callable[[Batch[Item]], Awaitable[Answers[Answer]]]
 
 
-class _Lane(Generic[Item, Answer]):
-    __slots__ = ("calls", "items", "waiters")
+class _Queue(Generic[Item, Answer]):
+    """What waits of one sale."""
+
+    __slots__ = ("items", "waiters")
 
     def __init__(self) -> None:
         self.items: list[Item] = []
         self.waiters: list[Waiter[Answer]] = []
+
+    def split(self, count: int) -> "_Queue[Item, Answer]":
+        """The first `count`, which leave."""
+        first: _Queue[Item, Answer] = _Queue()
+        first.items, self.items = self.items[:count], self.items[count:]
+        first.waiters, self.waiters = self.waiters[:count], self.waiters[count:]
+        return first
+
+
+class Lane(Generic[Item, Answer]):
+    """What waits of the sales that may share a call; the sale whose turn is next stands first."""
+
+    def __init__(self) -> None:
         self.calls = 0
+        self.waiting = 0
+        self._sales: dict[str, _Queue[Item, Answer]] = {}
 
     @property
     def wants_call(self) -> bool:
-        return self.calls == 0 or (self.calls < CALLS_MAX and len(self.items) >= OVERLAP_ITEMS)
+        return self.calls == 0 or (self.calls < CALLS_MAX and self.waiting >= OVERLAP_ITEMS)
+
+    def add(self, sale_id: str, item: Item, waiter: Waiter[Answer]) -> None:
+        queue = self._sales.get(sale_id)
+        if queue is None:
+            queue = self._sales[sale_id] = _Queue()
+        queue.items.append(item)
+        queue.waiters.append(waiter)
+        self.waiting += 1
+
+    def take(self, most: int) -> dict[str, _Queue[Item, Answer]]:
+        """At most `most` items: all, or of each sale its fair share, so that a stampede for one does not keep the others waiting.
+
+        Fair is max-min fair: a sale that wants less than an equal share gets what it wants, the others share what that leaves.
+        """
+        if self.waiting <= most:
+            taken, self._sales, self.waiting = self._sales, {}, 0
+            return taken
+        names = list(islice(self._sales, most))
+        taken, left = {}, most
+        for place, name in enumerate(sorted(names, key=lambda name: len(self._sales[name].items))):
+            share = left // (len(names) - place)
+            queue = self._sales.pop(name)
+            if len(queue.items) <= share:
+                taken[name] = queue
+            else:
+                taken[name] = queue.split(share)
+                # Behind those that got nothing this time.
+                self._sales[name] = queue
+            left -= len(taken[name].items)
+        self.waiting -= most - left
+        return taken
 
 
 class Batcher(Generic[Item, Answer]):
-    """Gathers items per sale and hands them to `call(sale_id, items)`, at most `batch_max` at once and CALLS_MAX calls per sale at a time.
+    """Gathers items and hands them to `call` by sale: at most `batch_max` items at once, and CALLS_MAX calls per lane at a time."""
 
-    `call` answers in the order of the items; what it raises is raised to every one of them.
-    """
-
-    def __init__(self, call: Callable[[str, Sequence[Item]], Awaitable[Sequence[Answer]]], batch_max: int, admission: Admission) -> None:
+    def __init__(self, call: Call[Item, Answer], batch_max: int, admission: Admission, lane_of: Callable[[str], int]) -> None:
+        """`lane_of` says which sales may share a call: those with the same number."""
         self._call = call
         self._batch_max = batch_max
         self._admission = admission
-        self._lanes: dict[str, _Lane[Item, Answer]] = {}
+        self._lane_of = lane_of
+        self._lanes: dict[int, Lane[Item, Answer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, sale_id: str, item: Item) -> asyncio.Future[Answer]:
@@ -83,39 +136,40 @@ class Batcher(Generic[Item, Answer]):
     def join(self, sale_id: str, item: Item, waiter: Waiter[Answer]) -> None:
         """The answer goes to `waiter`, never before this returns. Raises Problem(overloaded) when too many wait already."""
         self._admission.enter()
-        lane = self._lanes.get(sale_id)
+        number = self._lane_of(sale_id)
+        lane = self._lanes.get(number)
         if lane is None:
-            lane = self._lanes[sale_id] = _Lane()
-        lane.items.append(item)
-        lane.waiters.append(waiter)
+            lane = self._lanes[number] = Lane()
+        lane.add(sale_id, item, waiter)
         if lane.wants_call:
             lane.calls += 1
             # Not at once: requests that the loop has already read from their sockets join this batch.
-            asyncio.get_running_loop().call_soon(self._start, sale_id, lane)
+            asyncio.get_running_loop().call_soon(self._start, lane)
 
-    def _start(self, sale_id: str, lane: _Lane[Item, Answer]) -> None:
-        task = asyncio.get_running_loop().create_task(self._drain(sale_id, lane))
+    def _start(self, lane: Lane[Item, Answer]) -> None:
+        task = asyncio.get_running_loop().create_task(self._drain(lane))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _drain(self, sale_id: str, lane: _Lane[Item, Answer]) -> None:
+    async def _drain(self, lane: Lane[Item, Answer]) -> None:
         """Batch after batch while there is work for this call of the lane."""
-        while lane.items:
-            items, lane.items = lane.items[: self._batch_max], lane.items[self._batch_max :]
-            waiters, lane.waiters = lane.waiters[: self._batch_max], lane.waiters[self._batch_max :]
+        while lane.waiting:
+            sales = lane.take(self._batch_max)
+            queues = list(sales.values())
             try:
-                _deliver(waiters, await self._call(sale_id, items))
+                answers = await self._call([(sale_id, queue.items) for sale_id, queue in sales.items()])
+                for queue, answer in zip(queues, answers, strict=True):
+                    _deliver(queue.waiters, answer)
             except Exception as error:
-                _fail(waiters, error)
+                for queue in queues:
+                    _fail(queue.waiters, error)
             finally:
-                self._admission.leave(len(items))
-            if lane.calls > 1 and len(lane.items) < OVERLAP_ITEMS:
+                self._admission.leave(sum(len(queue.items) for queue in queues))
+            if lane.calls > 1 and lane.waiting < OVERLAP_ITEMS:
                 # The other call takes what is left.
                 break
         # Nothing can have been added since the last check: there is no await between.
         lane.calls -= 1
-        if lane.calls == 0:
-            del self._lanes[sale_id]
 
     async def finish(self) -> None:
         """Wait until all that was submitted is answered."""
@@ -123,7 +177,10 @@ class Batcher(Generic[Item, Answer]):
             await asyncio.wait(self._tasks)
 
 
-def _deliver(waiters: Sequence[Waiter[Answer]], answers: Sequence[Answer]) -> None:
+def _deliver(waiters: Sequence[Waiter[Answer]], answers: Sequence[Answer] | Exception) -> None:
+    if isinstance(answers, Exception):
+        _fail(waiters, answers)
+        return
     for waiter, answer in zip(waiters, answers, strict=True):
         if not waiter.done():
             waiter.set_result(answer)

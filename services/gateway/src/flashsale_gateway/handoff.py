@@ -46,10 +46,10 @@ class Handoff:
         self._failed: deque[Entry] = deque(maxlen=FAILED_MAX)
         self._confirmed: deque[Entry] = deque(maxlen=CONFIRMED_MAX)
 
-    def outbox(self, shard: int) -> str:
-        """The stream for the next entry: the direct one while it can be published at once, else the shared one."""
-        keys = shard_keys(shard)
-        return keys.direct if self._publisher.ready else keys.outbox
+    @property
+    def ready(self) -> bool:
+        """Whether the next entry can be published at once: then it belongs into the direct outbox, else into the shared one."""
+        return self._publisher.ready
 
     def send(self, entry: Entry) -> None:
         """Publish an entry of the direct outbox, and forget it once it is confirmed.

@@ -5,7 +5,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from time import perf_counter
 
 import msgspec
@@ -17,7 +17,7 @@ from flashsale_core import semantics, tracing
 from flashsale_core.ids import OrderId, OrderRef, SaleId, order_id
 from flashsale_gateway import bodies, metrics, spans
 from flashsale_gateway.answers import Answer
-from flashsale_gateway.batching import Batcher, Waiter
+from flashsale_gateway.batching import Answers, Batch, Batcher, Waiter
 from flashsale_gateway.demand import Demand
 from flashsale_gateway.moments import rfc3339
 from flashsale_gateway.problems import Problem
@@ -166,11 +166,14 @@ class Orders:
         return spans.begin(self._tracing, _ASKED, context, more)
 
 
-async def reserve_batch(store: Store, demand: Demand, sale_id: str, orders: Sequence[Order]) -> list[Result]:
-    metrics.BATCH_ORDERS.observe(len(orders))
-    results = await store.reserve(sale_id, orders)
-    demand.count(sale_id, results, perf_counter())
-    return results
+async def reserve_batch(store: Store, demand: Demand, sales: Batch[Order]) -> Answers[Result]:
+    metrics.BATCH_ORDERS.observe(sum(len(orders) for _, orders in sales))
+    answers = await store.reserve(sales)
+    now = perf_counter()
+    for (sale_id, _), results in zip(sales, answers, strict=True):
+        if not isinstance(results, Exception):
+            demand.count(sale_id, results, now)
+    return answers
 
 
 def _request_id(raw: bytes | None, request: OrderRequest) -> str:

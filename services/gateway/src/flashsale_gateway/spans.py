@@ -1,12 +1,13 @@
 """Spans of requests and of the script calls they wait for."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TypeVar
 
 from opentelemetry.trace import Span, SpanKind
 
 from flashsale_core import semantics
 from flashsale_core.tracing import Tracing, ended, fail, traceparent
+from flashsale_gateway.batching import Answers, Batch, Call
 from flashsale_gateway.store import Order, Payment, Result
 
 Item = TypeVar("Item", Order, Payment)
@@ -30,19 +31,25 @@ def end(span: Span | None, outcome: str, status: int) -> None:
     span.end()
 
 
-def around(
-    tracing: Tracing, called: semantics.Named, call: Callable[[str, Sequence[Item]], Awaitable[list[Result]]]
-) -> Callable[[str, Sequence[Item]], Awaitable[list[Result]]]:
+def around(tracing: Tracing, called: semantics.Named, call: Call[Item, Result]) -> Call[Item, Result]:
     """`call`, with a span in the trace of each of its items that has one: they share the call, so their spans begin and end together."""
     if not tracing.enabled:
         return call
 
-    async def traced(sale_id: str, items: Sequence[Item]) -> list[Result]:
-        parents = [item[-1] for item in items if item[-1]]
+    async def traced(sales: Batch[Item]) -> Answers[Result]:
+        parents = [(sale_id, item[-1]) for sale_id, items in sales for item in items if item[-1]]
         if not parents:
-            return await call(sale_id, items)
-        attributes = {**called.attributes, "flashsale.sale_id": sale_id, "flashsale.batch_items": len(items)}
-        with ended([tracing.start(called.name, SpanKind.CLIENT, parent, attributes) for parent in parents]):
-            return await call(sale_id, items)
+            return await call(sales)
+        shared = {**called.attributes, "flashsale.batch_items": sum(len(items) for _, items in sales), "flashsale.batch_sales": len(sales)}
+        spans = [
+            tracing.start(called.name, SpanKind.CLIENT, parent, {**shared, "flashsale.sale_id": sale_id}) for sale_id, parent in parents
+        ]
+        with ended(spans):
+            answers = await call(sales)
+            faults = {sale_id: answer for (sale_id, _), answer in zip(sales, answers, strict=True) if isinstance(answer, Exception)}
+            for span, (sale_id, _) in zip(spans, parents, strict=True):
+                if sale_id in faults:
+                    fail(span, type(faults[sale_id]).__name__)
+            return answers
 
     return traced

@@ -4,22 +4,24 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from flashsale_core.keys import ShardKeys, sale_keys, shard_keys, shard_of
+from flashsale_core.keys import reserve_keys, sale_keys, settle_keys, shard_keys, shard_of
 from flashsale_core.records import OrderRecord, unpack_record
 from flashsale_core.scripts import Redis as ScriptRedis
 from flashsale_core.scripts import Script, Scripts, call, pack
 from flashsale_gateway import metrics
+from flashsale_gateway.batching import Answers, Batch
 from flashsale_gateway.handoff import Handoff
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.publisher import Entry
 from flashsale_gateway.settings import Settings
+from flashsale_redis import one_slot_groups
 
 T = TypeVar("T")
 Result = list[Any]
@@ -46,29 +48,42 @@ class Store:
         self._runner: ScriptRedis = redis
         self._scripts = scripts
         self._shards = settings.shards
+        # On a single server one call may name all keys, on a cluster those of a shard.
+        self._lanes = len(one_slot_groups(redis, [shard_keys(shard).outbox for shard in range(settings.shards)]))
         self._timeout_seconds = settings.redis_timeout_seconds
 
-    async def reserve(self, sale_id: str, orders: Sequence[Order]) -> list[Result]:
-        """One result per order: [status, state, deadline_ms, retry_after_ms], see lua/reserve.lua."""
-        sale, shard = sale_keys(sale_id, self._shards), self._shard(sale_id)
-        outbox = self._outbox(sale_id)
-        keys = (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.deadlines, outbox)
-        return self._handed_on(sale_id, outbox, await self._run(self._scripts.reserve, keys, sale_id, pack(orders), ""))
+    def lane(self, sale_id: str) -> int:
+        """Sales of one lane may share a call."""
+        return shard_of(sale_id, self._shards) if self._lanes > 1 else 0
 
-    async def settle(self, sale_id: str, payments: Sequence[Payment]) -> list[Result]:
-        """One result per payment: [result, state, reason], see lua/settle.lua."""
-        outbox = self._outbox(sale_id)
-        keys = (*self._order_keys(sale_id, outbox), self._shard(sale_id).strays)
-        return self._handed_on(sale_id, outbox, await self._run(self._scripts.settle, keys, sale_id, pack(payments), ""))
+    async def reserve(self, sales: Batch[Order]) -> Answers[Result]:
+        """One result per order: [status, state, deadline_ms, retry_after_ms], see lua/reserve.lua. The sales are of one lane."""
+        direct = self._handoff.ready
+        keys = [key for sale_id, _ in sales for key in reserve_keys(sale_id, self._shards, direct=direct)]
+        return self._handed_on(direct, await self._run(self._scripts.reserve, keys, pack(sales), ""))
 
-    async def cancel(self, sale_id: str, order_ids: Sequence[str]) -> list[Result]:
-        """One result per order: [result, quantity, deadline_ms], see lua/cancel.lua."""
-        keys = self._order_keys(sale_id, self._shard(sale_id).outbox)
+    async def settle(self, sales: Batch[Payment]) -> Answers[Result]:
+        """One result per payment: [result, state, reason], see lua/settle.lua. The sales are of one lane."""
+        direct = self._handoff.ready
+        keys = [key for sale_id, _ in sales for key in settle_keys(sale_id, self._shards, direct=direct)]
+        return self._handed_on(direct, await self._run(self._scripts.settle, keys, pack(sales), ""))
+
+    async def cancel(self, sales: Batch[str]) -> Answers[Result]:
+        """One result per order: [result, quantity, deadline_ms], see lua/cancel.lua. A call for each sale: few cancel."""
+        answers = await asyncio.gather(*[self._cancel(sale_id, order_ids) for sale_id, order_ids in sales], return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, Exception):
+                raise answer
+        return cast("Answers[Result]", answers)
+
+    async def _cancel(self, sale_id: str, order_ids: Sequence[str]) -> list[Result]:
+        sale, shard = sale_keys(sale_id, self._shards), shard_keys(shard_of(sale_id, self._shards))
+        keys = (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.outbox)
         _, results = await self._run(self._scripts.cancel, keys, sale_id, pack(order_ids), "")
         return list(results)
 
     async def define(self, sale_id: str, definition: Mapping[str, Any]) -> Definition:
-        sale, shard = sale_keys(sale_id, self._shards), self._shard(sale_id)
+        sale, shard = sale_keys(sale_id, self._shards), shard_keys(shard_of(sale_id, self._shards))
         keys = (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.sales, shard.outbox)
         _, status, flat = await self._run(self._scripts.define, keys, sale_id, pack(definition), "")
         return Definition(status, dict(zip(flat[::2], flat[1::2], strict=True)))
@@ -89,23 +104,14 @@ class Store:
         packed = await self._read(lambda: self._redis.hget(sale_keys(sale_id, self._shards).orders, order_id))
         return unpack_record(packed) if packed else None
 
-    def _shard(self, sale_id: str) -> ShardKeys:
-        return shard_keys(shard_of(sale_id, self._shards))
-
-    def _outbox(self, sale_id: str) -> str:
-        return self._handoff.outbox(shard_of(sale_id, self._shards))
-
-    def _handed_on(self, sale_id: str, outbox: str, answer: Sequence[Any]) -> list[Result]:
-        """The results of an answer whose outbox entry, if it has one, is on its way."""
-        _, results, *entries = answer
-        if outbox != self._shard(sale_id).outbox:
-            for entry_id, routing_key, body in entries:
+    def _handed_on(self, direct: bool, answer: Sequence[Any]) -> Answers[Result]:
+        """What the sales got; the entries of their direct outboxes are on their way."""
+        _, answers, entries = answer
+        if direct:
+            for outbox, entry_id, routing_key, body in entries:
                 self._handoff.send(Entry(outbox, entry_id, routing_key, body.encode()))
-        return list(results)
-
-    def _order_keys(self, sale_id: str, outbox: str) -> tuple[str, ...]:
-        sale = sale_keys(sale_id, self._shards)
-        return (sale.sale, sale.orders, sale.buyers, self._shard(sale_id).deadlines, outbox)
+        # Words instead of results: this sale's data is broken, and nothing of it has changed.
+        return [Problem("not_ready", results) if isinstance(results, str) else results for results in answers]
 
     async def _run(self, script: Script, keys: Sequence[str], *args: Any) -> Any:
         """Call a script; once more when the answer was lost, which is safe because every script gives a repeated item its first answer."""
