@@ -1,66 +1,200 @@
-"""Asking Redis to expire: chunks, what the answers mean, and which errors are the sale's own."""
+"""Asking Redis: what travels together, what the answers mean, and whose an error is."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
 from flashsale_core.errors import FlashsaleError, Rejected, Retryable
+from flashsale_core.keys import shard_of
 from flashsale_core.scripts import pack, read_scripts
-from flashsale_timeout_worker.expiry import Expired, Expiry, by_sale
+from flashsale_redis.cluster import Cluster
+from flashsale_timeout_worker.calls import ROUND_CALLS_MAX
+from flashsale_timeout_worker.expiry import Expired, Expiry, Overdue, is_overdue
 
 SCRIPTS = read_scripts(Path(__file__).parents[3] / "lua")
+INVARIANT = ResponseError("INVARIANT total 3 is not available 1 + reserved 1 + sold 0")
 
 
 class Server:
-    """Answers each call of `expire` with the results that follow, or the error."""
+    """Expires what it is asked for, a second late; with an error of its own for some sales, in each round trip while `away`."""
 
-    def __init__(self, answers: Sequence[Any]) -> None:
-        self._answers = list(answers)
-        self.sizes: list[int] = []
+    def __init__(self, errors: Mapping[str, Exception] | None = None) -> None:
+        self.errors = errors or {}
+        self.rounds: list[list[str]] = []
+        """The names of the commands of each round trip."""
+        self.known = True
+        self.away: Exception | None = None
+        self.heads: dict[str, Any] = {}
 
-    async def execute_command(self, *args: Any, **_: Any) -> bytes:
-        self.sizes.append(args[-2].count(b"\xa2"))
-        answer = self._answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return pack(answer)
+    def pipeline(self, *, transaction: bool) -> "Pipeline":
+        assert not transaction
+        return Pipeline(self)
+
+    def answer(self, name: str, *args: Any) -> Any:
+        if name == "TIME":
+            return (10, 500_000)
+        if name == "ZRANGEBYSCORE":
+            return self.heads.get(args[0], [])
+        if name == "EVALSHA" and not self.known:
+            return NoScriptError("No matching script")
+        self.known = True
+        sale_id, packed = args[-3:-1]
+        results = [["expired", 2, 1000] if order_id != "paid" else ["ignored", 0, 0] for order_id in msgspec.msgpack.decode(packed)]
+        return self.errors.get(sale_id) or pack([2000, results])
 
 
-def expiry(server: Any) -> Expiry:
-    return Expiry(server, SCRIPTS, 16, timeout_seconds=1, retry_seconds=0.5)
+class Pipeline:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._commands: list[tuple[Any, ...]] = []
+
+    async def __aenter__(self) -> "Pipeline":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    def time(self) -> None:
+        self._commands.append(("TIME",))
+
+    def zrangebyscore(self, key: str, *_: Any, **__: Any) -> None:
+        self._commands.append(("ZRANGEBYSCORE", key))
+
+    def execute_command(self, *args: Any) -> None:
+        self._commands.append(args)
+
+    async def execute(self, raise_on_error: bool) -> list[Any]:
+        assert not raise_on_error
+        self._server.rounds.append([str(args[0]) for args in self._commands])
+        if self._server.away is not None:
+            raise self._server.away
+        return [self._server.answer(*args) for args in self._commands]
 
 
-def test_only_what_expired_is_returned() -> None:
-    server = Server([[1500, [["expired", 2, 1000], ["not_due", 1, 9000], ["ignored", 0, 0]]]])
-    assert asyncio.run(expiry(server).expire("shoe", ["o1", "o2", "o3"], "queue")) == [Expired("o1", 2, 500)]
+def expiry(server: Any, timeout_seconds: float = 1) -> Expiry:
+    return Expiry(server, SCRIPTS, 16, timeout_seconds, retry_seconds=0.5)
 
 
-def test_more_orders_than_one_call_takes_are_cut() -> None:
-    ids = [f"{number:02x}"[-2:] for number in range(600)]
-    server = Server([[0, [["ignored", 0, 0]] * 512], [0, [["ignored", 0, 0]] * 88]])
-    assert (asyncio.run(expiry(server).expire("shoe", ids, "queue")), server.sizes) == ([], [512, 88])
+def expired(*order_ids: str) -> list[Expired]:
+    return [Expired(order_id, 2, 1000) for order_id in order_ids]
+
+
+def test_the_sales_of_a_batch_are_one_round_trip_and_only_what_expired_is_told() -> None:
+    server = Server()
+    outcomes = asyncio.run(expiry(server).expire({"shoe": ["o1", "paid"], "hat": ["o2"]}, "queue"))
+    assert {sale_id: (one.expired, one.fault) for sale_id, one in outcomes.items()} == {
+        "shoe": (expired("o1"), None),
+        "hat": (expired("o2"), None),
+    }
+    assert server.rounds == [["EVALSHA", "EVALSHA"]]
+
+
+def test_a_server_that_forgot_the_script_is_given_it_once_by_the_calls_that_missed_it() -> None:
+    server = Server()
+    server.known = False
+    outcomes = asyncio.run(expiry(server).expire({"shoe": ["o1"], "hat": ["o2"]}, "queue"))
+    assert [one.expired for one in outcomes.values()] == [expired("o1"), expired("o2")]
+    assert server.rounds == [["EVALSHA", "EVALSHA"], ["EVAL", "EVALSHA"]]
 
 
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (ResponseError("INVARIANT total 3 is not available 1 + reserved 1 + sold 0"), Rejected),
+        (INVARIANT, Rejected),
         (ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value script: f00"), Rejected),
         (ResponseError("user_script:12: attempt to index a nil value script: f00"), Rejected),
         (ResponseError("MISCONF Redis is configured to save RDB snapshots script: f00, on @user_script:9."), Retryable),
         (OutOfMemoryError("command not allowed when used memory > 'maxmemory'. script: f00, on @user_script:9."), Retryable),
-        (ConnectionResetError("gone"), Retryable),
-        (TimeoutError(), Retryable),
     ],
 )
-def test_an_error_of_the_sale_is_told_from_one_of_the_server(error: Exception, expected: type[FlashsaleError]) -> None:
-    with pytest.raises(expected):
-        asyncio.run(expiry(Server([error])).expire("shoe", ["o1"], "queue"))
+def test_an_error_of_one_sale_is_no_other_sales_and_is_told_from_one_of_the_server(
+    error: Exception, expected: type[FlashsaleError]
+) -> None:
+    outcomes = asyncio.run(expiry(Server({"shoe": error})).expire({"shoe": ["o1"], "hat": ["o2"]}, "queue"))
+    assert (type(outcomes["shoe"].fault), outcomes["shoe"].expired) == (expected, [])
+    assert (outcomes["hat"].fault, outcomes["hat"].expired) == (None, expired("o2"))
 
 
-def test_members_are_grouped_by_sale() -> None:
-    assert by_sale(["shoe|o1", "hat|o2", "shoe|o3"]) == {"shoe": ["o1", "o3"], "hat": ["o2"]}
+@pytest.mark.parametrize("error", [RedisConnectionError("gone"), ConnectionResetError("gone"), TimeoutError()])
+def test_a_server_that_does_not_answer_is_asked_once_however_much_there_is(error: Exception) -> None:
+    server = Server()
+    server.away = error
+    orders = {f"s{number}": ["o1"] for number in range(3 * ROUND_CALLS_MAX)}
+    outcomes = asyncio.run(expiry(server).expire(orders, "queue"))
+    assert {type(one.fault) for one in outcomes.values()} == {Retryable}
+    assert (len(outcomes), len(server.rounds)) == (len(orders), 1)
+
+
+def test_a_look_at_all_shards_is_one_round_trip_and_names_those_with_something_overdue() -> None:
+    server = Server()
+    server.heads = {"fs:{3}:deadlines": [(b"shoe|o1", 10_250.0)], "fs:{4}:deadlines": [(b"hat|o1", 10_251.0)]}
+    assert asyncio.run(expiry(server).overdue(range(16), 250)) == Overdue([3], 10_250)
+    assert [len(one) for one in server.rounds] == [17]
+
+
+def test_a_shard_that_refuses_to_tell_its_lowest_deadline_is_looked_into() -> None:
+    heads: Sequence[Any] = ([], [(b"m", 5.0)], [(b"m", 6.0)], ResponseError("WRONGTYPE"))
+    assert [is_overdue(head, 5) for head in heads] == [False, True, False, True]
+
+
+def test_pages_are_one_round_trip_and_a_shard_that_refuses_is_named_alone() -> None:
+    server = Server()
+    server.heads = {"fs:{3}:deadlines": [b"shoe|o1", b"hat|o2", b"shoe|o3"], "fs:{4}:deadlines": ResponseError("WRONGTYPE no set")}
+    pages = asyncio.run(expiry(server).pages({3: 0, 4: 0}, 10_250, 512))
+    assert pages[3] == {"shoe": ["o1", "o3"], "hat": ["o2"]}
+    assert (type(pages[4]), len(server.rounds)) == (Rejected, 1)
+
+
+def test_a_look_at_a_server_that_is_away_may_succeed_later() -> None:
+    server = Server()
+    server.away = RedisConnectionError("gone")
+    with pytest.raises(Retryable, match="Redis: ConnectionError: gone"):
+        asyncio.run(expiry(server).overdue(range(16), 0))
+
+
+class Masters(Cluster):
+    """A cluster whose master of some slots hangs: it takes a pipeline and never answers."""
+
+    def __init__(self, server: Server, hanging: Callable[[tuple[Any, ...]], bool]) -> None:
+        super().__init__([("a", 1)], lambda _: Redis())
+        self._server, self._hanging = server, hanging
+
+    async def pipelined(self, commands: Sequence[tuple[Sequence[Any], Mapping[str, Any]]]) -> list[Any]:
+        if any(self._hanging(tuple(args)) for args, _ in commands):
+            await asyncio.Event().wait()
+        self._server.rounds.append([str(args[0]) for args, _ in commands])
+        return [self._server.answer(*args) for args, _ in commands]
+
+
+def on_a_cluster(server: Server, struck: int, scene: Callable[[Expiry], Awaitable[Any]]) -> Any:
+    """With the master of the shard `struck` hanging."""
+
+    async def run() -> Any:
+        cluster = Masters(server, lambda args: any(f"fs:{{{struck}}}" in str(one) for one in args))
+        try:
+            return await scene(expiry(cluster, timeout_seconds=0.05))
+        finally:
+            await cluster.aclose()
+
+    return asyncio.run(run())
+
+
+def test_a_master_that_hangs_costs_the_sales_of_the_others_nothing() -> None:
+    shoe, hat = "shoe", next(name for name in ("hat", "coat", "sock") if shard_of(name) != shard_of("shoe"))
+    outcomes = on_a_cluster(Server(), shard_of(shoe), lambda one: one.expire({shoe: ["o1"], hat: ["o2"]}, "queue"))
+    assert (type(outcomes[shoe].fault), outcomes[hat].fault, outcomes[hat].expired) == (Retryable, None, expired("o2"))
+
+
+def test_on_a_cluster_each_slot_is_a_group_of_its_own() -> None:
+    async def scene(one: Expiry) -> list[list[int]]:
+        return one.groups
+
+    assert on_a_cluster(Server(), 0, scene) == [[shard] for shard in range(16)]
+    assert expiry(Server()).groups == [list(range(16))]

@@ -8,35 +8,46 @@ import pytest
 
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.settings import Environment
-from flashsale_timeout_worker.expiry import Expired, Expiry
+from flashsale_timeout_worker.calls import CHUNK, by_sale
+from flashsale_timeout_worker.expiry import Expired, Expiry, Fault, Outcome, Overdue, Page
 from flashsale_timeout_worker.settings import Settings, read_settings
-from flashsale_timeout_worker.sweeper import Sweeper
+from flashsale_timeout_worker.sweeper import SHARDS_MAX, Sweeper, go_on
 
 BROKEN = "broken"
 
 
 class Shards(Expiry):
-    """Overdue orders by shard, in memory; those of the sale `broken` cannot be expired."""
+    """Overdue orders by shard, in memory, each shard a group; those of the sale `broken` cannot be expired."""
 
     def __init__(self, shards: Mapping[int, Sequence[tuple[str, str]]]) -> None:
         self.left = {shard: list(orders) for shard, orders in shards.items()}
+        self.groups = [[shard] for shard in range(16)]
         self.away = False
         self.shards_away: set[int] = set()
+        self.refusing: set[int] = set()
+        self.looks = self.pages_read = 0
 
-    async def overdue(self, shard: int, grace_ms: int, limit: int, skip: int = 0) -> dict[str, list[str]]:
-        if self.away or shard in self.shards_away:
+    async def overdue(self, shards: Sequence[int], grace_ms: int) -> Overdue:
+        self.looks += 1
+        if self.away or self.shards_away & set(shards):
             raise Retryable("away")
-        found: dict[str, list[str]] = {}
-        for sale_id, order_id in self.left.get(shard, [])[skip : skip + limit]:
-            found.setdefault(sale_id, []).append(order_id)
-        return found
+        return Overdue([shard for shard in shards if self.left.get(shard) or shard in self.refusing], 0)
 
-    async def expire(self, sale_id: str, order_ids: Sequence[str], source: str) -> list[Expired]:
-        if sale_id == BROKEN:
-            raise Rejected("INVARIANT")
-        gone = {(sale_id, order_id) for order_id in order_ids}
-        self.left = {shard: [order for order in orders if order not in gone] for shard, orders in self.left.items()}
-        return [Expired(order_id, 1, 0) for order_id in order_ids]
+    async def pages(self, skips: Mapping[int, int], latest_ms: int, limit: int) -> dict[int, Page | Fault]:
+        self.pages_read += 1
+        members = {shard: self.left.get(shard, [])[skip : skip + limit] for shard, skip in skips.items()}
+        return {
+            shard: Rejected("WRONGTYPE") if shard in self.refusing else by_sale("|".join(order) for order in orders)
+            for shard, orders in members.items()
+        }
+
+    async def expire(self, orders: Mapping[str, Sequence[str]], source: str) -> dict[str, Outcome]:
+        gone = {(sale_id, order_id) for sale_id, order_ids in orders.items() if sale_id != BROKEN for order_id in order_ids}
+        self.left = {shard: [order for order in held if order not in gone] for shard, held in self.left.items()}
+        return {
+            sale_id: Outcome([], Rejected("INVARIANT")) if sale_id == BROKEN else Outcome([Expired(one, 1, 0) for one in order_ids])
+            for sale_id, order_ids in orders.items()
+        }
 
 
 @pytest.fixture
@@ -51,6 +62,13 @@ def orders(sale_id: str, count: int) -> list[tuple[str, str]]:
 def test_all_shards_are_swept_to_the_last_page(settings: Settings) -> None:
     shards = Shards({0: orders("shoe", 1100), 15: orders("hat", 512)})
     assert (asyncio.run(Sweeper(shards, settings).sweep()), shards.left) == (1612, {0: [], 15: []})
+
+
+def test_shards_of_one_group_are_read_together_and_a_sweep_at_rest_reads_none(settings: Settings) -> None:
+    shards = Shards({shard: orders(f"s{shard}", 3) for shard in range(SHARDS_MAX + 1)})
+    shards.groups = [list(range(SHARDS_MAX + 1))]
+    found = [asyncio.run(Sweeper(shards, settings).sweep()) for _ in range(2)]
+    assert (found, shards.looks, shards.pages_read) == ([3 * (SHARDS_MAX + 1), 0], 2, 2)
 
 
 def test_one_sweep_is_bounded(settings: Settings) -> None:
@@ -73,6 +91,22 @@ def test_a_shard_whose_master_is_away_holds_up_no_other(settings: Settings) -> N
     with pytest.raises(Retryable, match="away"):
         asyncio.run(sweeper.sweep())
     assert (shards.left, sweeper.fault) == ({0: orders("shoe", 2), 15: []}, "away")
+
+
+def test_a_shard_that_cannot_be_read_holds_up_no_other_of_its_group(settings: Settings) -> None:
+    shards = Shards({1: orders("hat", 3)})
+    shards.groups, shards.refusing = [[0, 1]], {0}
+    with pytest.raises(Rejected, match="WRONGTYPE"):
+        asyncio.run(Sweeper(shards, settings).sweep())
+    assert shards.left == {1: []}
+
+
+def test_a_full_page_has_another_one_behind_what_stays_unless_redis_is_away() -> None:
+    full = [f"o{number}" for number in range(CHUNK)]
+    pages = {0: {"shoe": full[:500], BROKEN: full[500:]}, 1: {"hat": full[1:]}, 2: {"coat": full[9:], "away": full[:9]}, 3: {}}
+    faults: Mapping[str, Fault] = {BROKEN: Rejected("INVARIANT"), "away": Retryable("away")}
+    outcomes = {sale_id: Outcome([], faults.get(sale_id)) for page in pages.values() for sale_id in page}
+    assert go_on(dict.fromkeys(pages, 100), pages, outcomes) == {0: 112}
 
 
 def test_a_sweep_cut_short_is_told_and_the_next_one_forgets_it(settings: Settings) -> None:

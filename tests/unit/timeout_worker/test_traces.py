@@ -1,7 +1,8 @@
 """An order's trace tells of its wait and of what ended it: the queue or the sweeper."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from flashsale_consumer import Delivery
-from flashsale_core.messages import OrdersReserved, ReservedLine, encode
+from flashsale_core.errors import Retryable
+from flashsale_core.messages import OrdersReserved, ReservedLine, encode, join
 from flashsale_core.settings import Environment
 from flashsale_core.tracing import SENT_AT_HEADER, SENT_HEADER, Tracing
-from flashsale_timeout_worker.expiry import Expired, Expiry
+from flashsale_timeout_worker.expiry import Expired, Expiry, Fault, Outcome, Overdue, Page
 from flashsale_timeout_worker.handlers import OverdueWaits
 from flashsale_timeout_worker.settings import read_settings
 from flashsale_timeout_worker.sweeper import Sweeper
@@ -30,14 +32,18 @@ class Due(Expiry):
     """o1 and o2 are overdue holds of the sale `shoe`; only o1 is traced."""
 
     def __init__(self) -> None:
-        self._left = {"shoe": ["o1", "o2"]}
+        self.groups = [[0]]
 
-    async def expire(self, sale_id: str, order_ids: Sequence[str], source: str) -> list[Expired]:
-        return [Expired(one, 2, 30, CONTEXT if one == "o1" else "") for one in order_ids if one in ("o1", "o2")]
+    async def expire(self, orders: Mapping[str, Sequence[str]], source: str) -> dict[str, Outcome]:
+        due = [Expired(one, 2, 30, CONTEXT if one == "o1" else "") for one in orders["shoe"] if one in ("o1", "o2")]
+        fault = {"away": Retryable("away")}
+        return {sale_id: Outcome(due if sale_id == "shoe" else [], fault.get(sale_id)) for sale_id in orders}
 
-    async def overdue(self, shard: int, grace_ms: int, limit: int, skip: int = 0) -> dict[str, list[str]]:
-        left, self._left = self._left, {}
-        return left
+    async def overdue(self, shards: Sequence[int], grace_ms: int) -> Overdue:
+        return Overdue([0], 0)
+
+    async def pages(self, skips: Mapping[int, int], latest_ms: int, limit: int) -> dict[int, Page | Fault]:
+        return {0: {"shoe": ["o1", "o2"]}}
 
 
 class NoWaits(Waits):
@@ -57,8 +63,9 @@ class Recorder:
         return {span.name: span for span in found}
 
 
-def waited(*lines: ReservedLine) -> dict[str, ReadableSpan]:
-    body = encode(OrdersReserved(v=1, sale="shoe", epoch=7, at=SENT_MS - 5, deadline=9, orders=list(lines)))
+def waited(*lines: ReservedLine, more: Sequence[OrdersReserved] = ()) -> dict[str, ReadableSpan]:
+    """The spans of one delivery; `more` are further lines of its body."""
+    body = join(encode(message) for message in (reserved("shoe", *lines), *more))
     headers = {SENT_HEADER: {PARENT: SENDER}, SENT_AT_HEADER: SENT_MS}
     delivery = Delivery(body, "1-0", False, "flashsale.timeouts", "order.reserved.60", 3, headers)
     recorder = Recorder()
@@ -66,8 +73,13 @@ def waited(*lines: ReservedLine) -> dict[str, ReadableSpan]:
     async def handle() -> None:
         await OverdueWaits(Due(), NoWaits(), recorder.tracing, "amqp://broker", "redis://store/0")([delivery])
 
-    asyncio.run(handle())
+    with suppress(Retryable):
+        asyncio.run(handle())
     return recorder.spans()
+
+
+def reserved(sale: str, *lines: ReservedLine) -> OrdersReserved:
+    return OrdersReserved(v=1, sale=sale, epoch=7, at=SENT_MS - 5, deadline=9, orders=list(lines))
 
 
 def parent(span: ReadableSpan) -> str:
@@ -97,6 +109,13 @@ def test_a_wait_that_was_paid_gives_nothing_back() -> None:
     found = waited(ReservedLine("paid", "ann", 2, CONTEXT))
     said = dict(found["process flashsale.timeouts:order.reserved.60:payment.timeout"].attributes or {})
     assert (said["flashsale.expired"], said["flashsale.units_returned"]) == (False, 0)
+
+
+def test_of_a_batch_that_comes_again_only_what_expired_is_told_for_it_cannot_be_told_again() -> None:
+    away = reserved("away", ReservedLine("o9", "bob", 1, CONTEXT.replace(PARENT, SENDER)))
+    found = waited(ReservedLine("o1", "ann", 2, CONTEXT), more=[away, reserved("shoe", ReservedLine("paid", "cem", 2, CONTEXT))])
+    assert {dict(span.attributes or {}).get("flashsale.order_id", "shoe.o1") for span in found.values()} == {"shoe.o1"}
+    assert len(found) == 3
 
 
 def test_what_is_swept_is_in_the_trace_its_record_names() -> None:

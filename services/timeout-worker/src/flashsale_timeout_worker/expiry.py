@@ -1,25 +1,32 @@
-"""Asking Redis to expire orders. The script decides; a hold that is not due, or no hold any more, stays as it is."""
+"""Asking Redis to expire orders. The script decides; a hold that is not due, or no hold any more, stays as it is.
+
+Many sales are asked for at once: their calls travel together, in one round trip to each server.
+"""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, in_words
-from flashsale_core.keys import sale_keys, shard_keys, shard_of, split_deadline_member
-from flashsale_core.scripts import Scripts, call, load_scripts, pack
-from flashsale_redis import now_ms
+from flashsale_core.keys import sale_keys, shard_keys, shard_of
+from flashsale_core.scripts import Scripts, load_scripts, pack
+from flashsale_redis import one_slot_groups
 from flashsale_timeout_worker import metrics
+from flashsale_timeout_worker.calls import Call, by_sale, calls, rounds
 
-CHUNK = 512
-"""Most orders in one script call."""
+ROUND_TRIPS_MAX = 16
+"""Most that are under way at once: on a cluster each slot has its own, and those to a master that hangs must leave room for the others'."""
 # How an error begins that speaks of one sale's data or of the script, not of the server: asking again gives the same answer.
 # A full or read-only server begins with another word, inside a script too.
 _OF_THE_SALE = ("INVARIANT", "WRONGTYPE", "user_script")
+Fault = Rejected | Retryable
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,26 @@ class Expired:
     traceparent: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a sale's orders."""
+
+    expired: Sequence[Expired]
+    fault: Fault | None = None
+    """Why not all of them were asked for: Retryable when Redis is away, Rejected when this sale's data is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    shards: Sequence[int]
+    latest_ms: int
+    """A deadline up to here is overdue, by the clock that set it."""
+
+
+Page = Mapping[str, Sequence[str]]
+"""Orders by sale."""
+
+
 class Expiry:
     def __init__(self, redis: Redis, scripts: Scripts, shards: int, timeout_seconds: float, retry_seconds: float) -> None:
         self._redis = redis
@@ -37,58 +64,121 @@ class Expiry:
         self._shards = shards
         self._timeout_seconds = timeout_seconds
         self._retry_seconds = retry_seconds
+        self._turns = asyncio.Semaphore(ROUND_TRIPS_MAX)
+        numbers = {shard_keys(shard).deadlines: shard for shard in range(shards)}
+        self.groups: list[list[int]] = [[numbers[key] for key in keys] for keys in one_slot_groups(redis, numbers)]
+        """All shards, in groups of one server and clock: what goes wrong in one takes nothing from the others."""
+        self._group_of = {shard: number for number, group in enumerate(self.groups) for shard in group}
 
-    async def expire(self, sale_id: str, order_ids: Sequence[str], source: str) -> list[Expired]:
-        """Expire what is due among `order_ids` and return it; repeating it is harmless.
+    async def expire(self, orders: Mapping[str, Sequence[str]], source: str) -> dict[str, Outcome]:
+        """Expire what is due among `orders`, ids by sale; repeating it is harmless. A fault is its sale's alone: nothing is raised."""
+        groups: dict[int, dict[str, Sequence[str]]] = {}
+        for sale_id, order_ids in orders.items():
+            groups.setdefault(self._group_of[shard_of(sale_id, self._shards)], {})[sale_id] = order_ids
+        parts = await asyncio.gather(*[self._expire_group(group, source) for group in groups.values()])
+        return {sale_id: outcome for part in parts for sale_id, outcome in part.items()}
 
-        Raises Retryable when Redis is away, Rejected when this sale's data is broken.
-        """
-        expired: list[Expired] = []
-        for start in range(0, len(order_ids), CHUNK):
-            expired += await self._expire_chunk(sale_id, order_ids[start : start + CHUNK])
-        measure(expired, source)
-        return expired
+    async def overdue(self, shards: Sequence[int], grace_ms: int) -> Overdue:
+        """Those of a group's shards that have a deadline more than `grace_ms` ago by Redis' clock, in one round trip. Raises Retryable."""
 
-    async def overdue(self, shard: int, grace_ms: int, limit: int, skip: int = 0) -> dict[str, list[str]]:
-        """Up to `limit` orders of a shard, after the first `skip`, whose deadline is more than `grace_ms` ago by Redis' clock, by sale.
+        def ask(pipe: Any) -> None:
+            pipe.time()
+            for shard in shards:
+                # Not ZRANGE, though it says the same: a user that may run what pages need may run this.
+                pipe.zrangebyscore(shard_keys(shard).deadlines, "-inf", "+inf", start=0, num=1, withscores=True)
 
-        Raises Retryable.
-        """
-        deadlines = shard_keys(shard).deadlines
-        latest = await self._ask(now_ms(self._redis, deadlines)) - grace_ms
-        members = await self._ask(self._redis.zrangebyscore(deadlines, "-inf", latest, start=skip, num=limit))
-        return by_sale(member.decode() for member in members)
+        clock, *heads = await self._together(ask, 1 + len(shards))
+        if isinstance(clock, Exception):
+            raise Retryable(in_words(Server.REDIS, clock), self._retry_seconds) from clock
+        seconds, micros = clock
+        latest_ms = int(seconds) * 1000 + int(micros) // 1000 - grace_ms
+        return Overdue([shard for shard, head in zip(shards, heads, strict=True) if is_overdue(head, latest_ms)], latest_ms)
+
+    async def pages(self, skips: Mapping[int, int], latest_ms: int, limit: int) -> dict[int, Page | Fault]:
+        """Up to `limit` overdue orders of each shard, after as many as `skips` says, or why there is no telling; in one round trip."""
+
+        def ask(pipe: Any) -> None:
+            for shard, skip in skips.items():
+                pipe.zrangebyscore(shard_keys(shard).deadlines, "-inf", latest_ms, start=skip, num=limit)
+
+        answers = await self._together(ask, len(skips))
+        return {
+            shard: self._fault(answer) if isinstance(answer, Exception) else by_sale(member.decode() for member in answer)
+            for shard, answer in zip(skips, answers, strict=True)
+        }
 
     async def ping(self) -> None:
         """Raises Retryable unless Redis answers; makes it know the scripts."""
-        await self._ask(load_scripts(self._redis, self._scripts))
-
-    async def _expire_chunk(self, sale_id: str, order_ids: Sequence[str]) -> list[Expired]:
-        sale, shard = sale_keys(sale_id, self._shards), shard_keys(shard_of(sale_id, self._shards))
-        keys = (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.outbox)
-        now_ms, results = await self._ask(call(self._redis, self._scripts.expire, keys, sale_id, pack(list(order_ids)), ""))
-        return [
-            Expired(order_id, int(quantity), int(now_ms - deadline_ms), *context)
-            for order_id, (result, quantity, deadline_ms, *context) in zip(order_ids, results, strict=True)
-            if result == "expired"
-        ]
-
-    async def _ask(self, awaitable: Any) -> Any:
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return await awaitable
+                await load_scripts(self._redis, self._scripts)
         except (RedisError, OSError, TimeoutError) as error:
-            if isinstance(error, ResponseError) and str(error).startswith(_OF_THE_SALE):
-                raise Rejected(f"Redis: {error}") from error
             raise Retryable(in_words(Server.REDIS, error), self._retry_seconds) from error
 
+    async def _expire_group(self, orders: Mapping[str, Sequence[str]], source: str) -> dict[str, Outcome]:
+        expired: dict[str, list[Expired]] = {sale_id: [] for sale_id in orders}
+        faults: dict[str, Fault] = {}
+        silence: Exception | None = None
+        for together in rounds(calls(orders)):
+            # A server that did not answer is not asked for the rest: each further round would wait for its timeout.
+            answers = await self._run(together) if silence is None else [silence] * len(together)
+            for call, answer in zip(together, answers, strict=True):
+                if isinstance(answer, Exception):
+                    faults.setdefault(call.sale_id, self._fault(answer))
+                    silence = silence if isinstance(answer, ResponseError) else answer
+                else:
+                    found = read(call, answer)
+                    measure(found, source)
+                    expired[call.sale_id] += found
+        return {sale_id: Outcome(found, faults.get(sale_id)) for sale_id, found in expired.items()}
 
-def by_sale(members: Iterable[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for member in members:
-        sale_id, order_id = split_deadline_member(member)
-        found.setdefault(sale_id, []).append(order_id)
-    return found
+    async def _run(self, together: Sequence[Call]) -> list[Any]:
+        """The answer to each call, or its error. Calls that find the server without the script have done nothing, and are made again."""
+        answers = await self._together(partial(self._put, together), len(together))
+        unknown = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:
+            ask = partial(self._put, [together[place] for place in unknown], with_source=True)
+            for place, answer in zip(unknown, await self._together(ask, len(unknown)), strict=True):
+                answers[place] = answer
+        return answers
+
+    def _put(self, together: Sequence[Call], pipe: Any, *, with_source: bool = False) -> None:
+        """`with_source`: the first call brings the script; those behind it go to the same server and find it there."""
+        script = self._scripts.expire
+        for place, call in enumerate(together):
+            sale, shard = sale_keys(call.sale_id, self._shards), shard_keys(shard_of(call.sale_id, self._shards))
+            keys = (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.outbox)
+            named = ("EVAL", script.source) if with_source and place == 0 else ("EVALSHA", script.sha)
+            pipe.execute_command(*named, len(keys), *keys, call.sale_id, pack(call.order_ids), "")
+
+    async def _together(self, ask: Callable[[Any], object], commands: int) -> list[Any]:
+        """An answer or an error for each of the `commands` that `ask` puts into a pipeline, all of one group: one round trip."""
+        try:
+            async with self._turns, asyncio.timeout(self._timeout_seconds), self._redis.pipeline(transaction=False) as pipe:
+                ask(pipe)
+                return list(await pipe.execute(raise_on_error=False))
+        except (RedisError, OSError, TimeoutError) as error:
+            return [error] * commands
+
+    def _fault(self, error: Exception) -> Fault:
+        if isinstance(error, ResponseError) and str(error).startswith(_OF_THE_SALE):
+            return Rejected(f"Redis: {error}")
+        return Retryable(in_words(Server.REDIS, error), self._retry_seconds)
+
+
+def is_overdue(head: Any, latest_ms: int) -> bool:
+    """By the lowest deadline of a shard. One that refuses to tell is looked into: its page says why, and holds up no other shard."""
+    return isinstance(head, Exception) or any(deadline_ms <= latest_ms for _, deadline_ms in head)
+
+
+def read(call: Call, packed: bytes) -> list[Expired]:
+    """What expired, of the script's answer."""
+    now_ms, results = msgspec.msgpack.decode(packed)
+    return [
+        Expired(order_id, int(quantity), int(now_ms - deadline_ms), *context)
+        for order_id, (result, quantity, deadline_ms, *context) in zip(call.order_ids, results, strict=True)
+        if result == "expired"
+    ]
 
 
 def measure(expired: Sequence[Expired], source: str) -> None:
