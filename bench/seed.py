@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.site import Site
 from flashsale_core.keys import reserve_keys
-from flashsale_core.scripts import call, pack, read_scripts
+from flashsale_core.scripts import call, pack_orders, read_scripts
 
 BATCH = 256
 AT_ONCE = 4
@@ -24,7 +24,7 @@ async def seed(site: Site, sale_id: str, count: int, clock_ms: int | None = None
 
     async def batch(first: int) -> int:
         orders = [(_order_id(), f"user-{number:08d}", 1, "") for number in range(first, min(first + BATCH, count))]
-        _, (results,), _ = await call(site.redis, scripts.reserve, keys, pack([(sale_id, orders)]), clock)
+        _, (results,), _ = await call(site.redis, scripts.reserve, keys, pack_orders([(sale_id, orders)]), clock)
         if any(result[0] != "accepted" for result in results):
             raise RuntimeError(f"{sale_id}: a hold was not accepted: {results[0]}")
         return int(results[-1][2])

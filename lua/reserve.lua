@@ -10,7 +10,8 @@ KEYS: for each sale of ARGV[1], in its order
   +6 deadlines   zset    <sale>|<order id> by deadline in ms
   +7 outbox      stream  one entry for all accepted orders of the call that have this outbox and the same hold; the caller says which outbox
 ARGV:
-  1 sales       cmsgpack array of {sale_id, orders}, no sale twice; orders is an array of {order_id, user_id, quantity, traceparent}; 1..256 orders in all
+  1 sales       cmsgpack array of {sale_id, order_ids, user_ids, quantities, traceparents}, no sale twice; each but the first an array with a place for each order,
+                the last left out when no order is traced; 1..256 orders in all
   2 clock_ms    empty for Redis TIME
 Returns: cmsgpack {now_ms, answers, entries}; an answer is an array of results, or why this sale's data is broken: then nothing of it has changed; an entry is {outbox, entry_id, routing_key, body}; a result is {status, state, deadline_ms, retry_after_ms}, trailing fields left out where they say nothing.
   status: accepted replayed gone conflict unknown_sale not_started ended paused closed rate_limited user_limit out_of_stock
@@ -21,8 +22,9 @@ Returns: cmsgpack {now_ms, answers, entries}; an answer is an array of results, 
 -- @include lib/sales.lua
 local KEYS_EACH = 7
 local sales, now = cmsgpack.unpack(ARGV[1]), now_ms(ARGV[2])
+local now_text = whole(now)
 
-local function known(record, quantity)
+local function replay(record, quantity)
   if record[QUANTITY] ~= quantity then
     return { 'conflict' }
   end
@@ -44,32 +46,31 @@ local function refusal(state, starts_ms, ends_ms)
   return nil
 end
 
-local function numbers(key, users)
-  local found, counts = redis.call('HMGET', key, unpack(users)), {}
+local function counts(key, users)
+  local found, by_user = redis.call('HMGET', key, unpack(users)), {}
   for i = 1, #users do
-    counts[users[i]] = tonumber(found[i] or 0)
+    by_user[users[i]] = tonumber(found[i] or 0)
   end
-  return counts
+  return by_user
 end
 
 -- Two neighbouring windows make a sliding count (the estimate of the "sliding window counter": the previous window weighs as
 -- much as of it still lies within the last rate_ms). The window's number lives in the hash, so a stale hash counts as empty.
-local function rates(keys_at, requests, rate_ms, users)
+local function load_rate(keys_at, requests, rate_ms, users)
   local window = math.floor(now / rate_ms)
-  local even, odd = KEYS[keys_at + 4], KEYS[keys_at + 5]
-  local current, previous = even, odd
+  local current, previous = KEYS[keys_at + 4], KEYS[keys_at + 5]
   if window % 2 == 1 then
-    current, previous = odd, even
+    current, previous = previous, current
   end
   local rate = {
     requests = requests, ms = rate_ms, window = window, key = current, seen = {}, before = {}, counted = {},
     weight = 1 - (now % rate_ms) / rate_ms, stale = tonumber(redis.call('HGET', current, '#') or -1) ~= window,
   }
   if not rate.stale then
-    rate.seen = numbers(current, users)
+    rate.seen = counts(current, users)
   end
   if tonumber(redis.call('HGET', previous, '#') or -1) == window - 1 then
-    rate.before = numbers(previous, users)
+    rate.before = counts(previous, users)
   end
   return rate
 end
@@ -83,61 +84,62 @@ local function over_rate(rate, user)
   return false
 end
 
+-- Ids are of alphabets that JSON escapes nothing of (libs/core ids.py), and traceparents are our own.
+local function line_of(id, user, quantity, trace)
+  if trace then
+    return string.format('["%s","%s",%d,"%s"]', id, user, quantity, trace)
+  end
+  return string.format('["%s","%s",%d]', id, user, quantity)
+end
+
 -- Reads and decides, and writes nothing: returns the results, and what is to be written of the sale.
-local function decide(keys_at, sale_id, orders)
+-- Most sales of a call bring one order or few, so it is the tables and fields of a sale that cost, and only what a decision can need is read.
+local function decide(keys_at, sale)
+  local ids, users, quantities, traces = sale[2], sale[3], sale[4], sale[5]
   local results = {}
   local stock, f = load_stock(KEYS[keys_at + 1], 'state', 'starts_ms', 'ends_ms', 'max_per_user', 'hold_seconds', 'rate_requests',
     'rate_seconds')
   if not stock then
-    for i = 1, #orders do
+    for i = 1, #ids do
       results[i] = { 'unknown_sale' }
     end
     return results, nil
   end
   local closed = refusal(f[6], tonumber(f[7]), tonumber(f[8]))
-  local max_per_user, hold_seconds, rate_requests = tonumber(f[9]), tonumber(f[10]), tonumber(f[11])
+  local max_per_user, hold_seconds, rate_requests = tonumber(f[9]), f[10], tonumber(f[11])
   local deadline = now + hold_seconds * 1000
-
-  local ids, users = {}, {}
-  for i = 1, #orders do
-    ids[i], users[i] = orders[i][1], orders[i][2]
-  end
-  local records = load_records(KEYS[keys_at + 2], ids)
-
-  -- Read only what a decision can need: a sold-out sale without limits costs two HMGET.
-  local held, rate = {}, nil
+  local known = redis.call('HMGET', KEYS[keys_at + 2], unpack(ids))
+  local held_before = {}
   if not closed and (max_per_user > 0 or stock.available > 0) then
-    held = numbers(KEYS[keys_at + 3], users)
+    held_before = redis.call('HMGET', KEYS[keys_at + 3], unpack(users))
   end
-  if not closed and rate_requests > 0 then
-    rate = rates(keys_at, rate_requests, tonumber(f[12]) * 1000, users)
-  end
+  local rate = not closed and rate_requests > 0 and load_rate(keys_at, rate_requests, f[12] * 1000, users)
 
-  local fresh, lines, bought, accepted = {}, {}, {}, { 'accepted', 'R', deadline }
-  for i = 1, #orders do
-    local id, user, quantity, trace = orders[i][1], orders[i][2], orders[i][3], orders[i][4]
-    local record = records[id]
-    if record then
-      results[i] = known(record, quantity)
+  -- Of this call: quantities by order id, and the units of each buyer who got some.
+  local fresh, held = {}, {}
+  local records, lines, accepted = {}, {}, { 'accepted', 'R', deadline }
+  for i = 1, #ids do
+    local id, user, quantity = ids[i], users[i], quantities[i]
+    local units = held[user] or tonumber(held_before[i] or 0)
+    if known[i] then
+      results[i] = replay(cmsgpack.unpack(known[i]), quantity)
+    elseif fresh[id] then
+      results[i] = fresh[id] == quantity and { 'replayed', 'R', deadline } or { 'conflict' }
     elseif closed then
       results[i] = closed
     elseif rate and over_rate(rate, user) then
       results[i] = { 'rate_limited', '', 0, rate.ms - now % rate.ms }
-    elseif max_per_user > 0 and (held[user] or 0) + quantity > max_per_user then
+    elseif max_per_user > 0 and units + quantity > max_per_user then
       results[i] = { 'user_limit' }
     elseif quantity > stock.available then
       results[i] = { 'out_of_stock' }
     else
       stock.available, stock.reserved = stock.available - quantity, stock.reserved + quantity
-      held[user] = (held[user] or 0) + quantity
-      bought[user] = held[user]
-      record = { 'R', user, quantity, deadline }
-      local line = { id, user, quantity }
-      if trace ~= '' then
-        record[TRACE], line[4] = trace, trace
-      end
-      records[id], fresh[id] = record, record
-      lines[#lines + 1] = line
+      fresh[id], held[user] = quantity, units + quantity
+      local trace = traces and traces[i] ~= '' and traces[i] or nil
+      records[#records + 1] = id
+      records[#records + 1] = cmsgpack.pack({ 'R', user, quantity, deadline, trace })
+      lines[#lines + 1] = line_of(id, user, quantity, trace)
       results[i] = accepted
     end
   end
@@ -146,8 +148,8 @@ local function decide(keys_at, sale_id, orders)
     error(broken)
   end
   return results, {
-    sale_id = sale_id, stock = stock, rate = rate, hold_seconds = hold_seconds, deadline = deadline, fresh = fresh, lines = lines,
-    bought = bought,
+    id = sale[1], stock = stock, rate = rate, hold_seconds = hold_seconds, deadline = whole(deadline), fresh = fresh, held = held,
+    records = records, lines = lines,
   }
 end
 
@@ -158,10 +160,10 @@ local function save_rate(rate)
   if rate.stale then
     redis.call('UNLINK', rate.key)
   end
-  local args = { '#', rate.window }
+  local args = { '#', whole(rate.window) }
   for user, count in pairs(rate.counted) do
     args[#args + 1] = user
-    args[#args + 1] = count
+    args[#args + 1] = whole(count)
   end
   redis.call('HSET', rate.key, unpack(args))
   redis.call('PEXPIRE', rate.key, rate.ms * 2)
@@ -176,23 +178,23 @@ local function save(keys_at, sale)
   if #sale.lines == 0 then
     return
   end
-  local buyer_args, deadlines_key = {}, KEYS[keys_at + 6]
-  for user, count in pairs(sale.bought) do
-    buyer_args[#buyer_args + 1] = user
-    buyer_args[#buyer_args + 1] = count
+  local buyers, deadlines_key = {}, KEYS[keys_at + 6]
+  for user, units in pairs(sale.held) do
+    buyers[#buyers + 1] = user
+    buyers[#buyers + 1] = whole(units)
   end
-  local deadline_args = due[deadlines_key] or {}
-  for i = 1, #sale.lines do
-    deadline_args[#deadline_args + 1] = sale.deadline
-    deadline_args[#deadline_args + 1] = sale.sale_id .. '|' .. sale.lines[i][1]
+  local deadlines = due[deadlines_key] or {}
+  for id in pairs(sale.fresh) do
+    deadlines[#deadlines + 1] = sale.deadline
+    deadlines[#deadlines + 1] = sale.id .. '|' .. id
   end
-  due[deadlines_key] = deadline_args
-  save_records(KEYS[keys_at + 2], sale.fresh)
-  redis.call('HSET', KEYS[keys_at + 3], unpack(buyer_args))
-  save_stock(KEYS[keys_at + 1], sale.stock)
-  add_note(notes, KEYS[keys_at + 7], 'order.reserved.' .. sale.hold_seconds, {
-    v = 1, type = 'order.reserved', sale = sale.sale_id, epoch = sale.stock.epoch, at = now, deadline = sale.deadline, orders = sale.lines,
-  })
+  due[deadlines_key] = deadlines
+  redis.call('HSET', KEYS[keys_at + 2], unpack(sale.records))
+  redis.call('HSET', KEYS[keys_at + 3], unpack(buyers))
+  redis.call('HSET', KEYS[keys_at + 1], 'available', whole(sale.stock.available), 'reserved', whole(sale.stock.reserved))
+  add_note(notes, KEYS[keys_at + 7], 'order.reserved.' .. sale.hold_seconds, string.format(
+    '{"v":1,"type":"order.reserved","sale":"%s","epoch":%s,"at":%s,"deadline":%s,"orders":[%s]}',
+    sale.id, whole(sale.stock.epoch), now_text, sale.deadline, table.concat(sale.lines, ',')))
 end
 
 local answers = for_each_sale(sales, KEYS_EACH, decide, save)

@@ -107,7 +107,8 @@ local function note(change, payment, record, result, reason)
 end
 
 -- Reads and decides, and writes nothing: returns the results, and what is to be written of the sale.
-local function decide(keys_at, sale_id, payments)
+local function decide(keys_at, sale)
+  local sale_id, payments = sale[1], sale[2]
   local stock, f = load_stock(KEYS[keys_at + 1], 'late_payment')
   local ids, names = {}, {}
   for i = 1, #payments do
@@ -183,10 +184,10 @@ local function save(keys_at, change)
     save_stock(KEYS[keys_at + 1], change.stock)
   end
   if #change.lines > 0 then
-    add_note(notes, KEYS[keys_at + 5], 'payment.recorded', {
+    add_note(notes, KEYS[keys_at + 5], 'payment.recorded', cjson.encode({
       v = 1, type = 'payment.recorded', sale = change.sale_id, epoch = change.stock and change.stock.epoch or 0, at = now,
       payments = change.lines,
-    })
+    }))
   end
 end
 

@@ -5,8 +5,8 @@ local function reason_of(fault)
   return (tostring(words):gsub('^%-', ''))
 end
 
--- `sales` is an array of {sale_id, items}; each sale has `keys_each` keys, in their order. `decide(keys_at, sale_id, items)` returns the
--- sale's answer and what is to be written; `save(keys_at, change)` writes that. Returns an answer of each sale, or in words why it has none.
+-- `sales` is an array of arrays that begin with the sale's id; each sale has `keys_each` keys, in their order. `decide(keys_at, sale)` returns
+-- the sale's answer and what is to be written; `save(keys_at, change)` writes that. Returns an answer of each sale, or in words why it has none.
 local function for_each_sale(sales, keys_each, decide, save)
   local answers, changes, seen = {}, {}, {}
   for i = 1, #sales do
@@ -16,7 +16,7 @@ local function for_each_sale(sales, keys_each, decide, save)
       error({ err = 'TWICE the sale ' .. sale_id .. ' is named twice in one call' })
     end
     seen[sale_id] = true
-    local ok, answer, change = pcall(decide, (i - 1) * keys_each, sale_id, sales[i][2])
+    local ok, answer, change = pcall(decide, (i - 1) * keys_each, sales[i])
     answers[i], changes[i] = ok and answer or reason_of(answer), ok and change
   end
   for i = 1, #sales do
@@ -32,14 +32,14 @@ local function new_notes()
   return {}
 end
 
-local function add_note(notes, outbox_key, routing_key, message)
+local function add_note(notes, outbox_key, routing_key, line)
   local name = outbox_key .. ' ' .. routing_key
   local note = notes[name]
   if not note then
     note = { outbox = outbox_key, routing_key = routing_key, lines = {} }
     notes[name], notes[#notes + 1] = note, note
   end
-  note.lines[#note.lines + 1] = cjson.encode(message)
+  note.lines[#note.lines + 1] = line
 end
 
 -- Returns the entries as {outbox, entry id, routing key, body}.

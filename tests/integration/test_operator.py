@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from flashsale_core.keys import reserve_keys, sale_keys
-from flashsale_core.scripts import call, pack, read_scripts
+from flashsale_core.scripts import call, pack_orders, read_scripts
 from flashsale_core.settings import Environment
 from flashsale_operator.memory import Memory
 from flashsale_operator.reconcile import Reconciler
@@ -52,7 +52,7 @@ class Cluster:
 
     async def reserve(self, units: int) -> None:
         orders = [("shoe", [("o1", "ann", units, "")])]
-        _, (((status, *_),),), _ = await call(self.redis, self.scripts.reserve, reserve_keys("shoe"), pack(orders), "")
+        _, (((status, *_),),), _ = await call(self.redis, self.scripts.reserve, reserve_keys("shoe"), pack_orders(orders), "")
         assert status == "accepted"
 
     async def sale(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ import redis
 from flashsale_cli.stack.state import free_ports
 from flashsale_core.keys import SaleKeys, ShardKeys, sale_keys, shard_keys, shard_of
 from flashsale_core.records import OrderRecord, unpack_record
-from flashsale_core.scripts import pack, read_scripts
+from flashsale_core.scripts import pack, pack_orders, read_scripts
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = read_scripts(ROOT / "lua")
@@ -136,7 +136,7 @@ Some = tuple[Sale, Sequence[tuple[Any, ...]]]
 def reserve_many(*asked: Some) -> tuple[list[Any], list[Any]]:
     """One call for several sales: (an answer of each, the entries). The first sale's clock counts."""
     keys = [key for sale, _ in asked for key in (*sale._sale_keys, sale.shard.deadlines, sale.shard.outbox)]
-    packed = pack([(sale.name, [(*order, "")[:4] for order in orders]) for sale, orders in asked])
+    packed = pack_orders([(sale.name, [(*order, "")[:4] for order in orders]) for sale, orders in asked])
     _, answers, entries = asked[0][0]._call("reserve", keys, packed)
     return answers, entries
 

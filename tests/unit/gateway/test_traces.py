@@ -15,6 +15,7 @@ from opentelemetry.trace import NoOpTracer, Span, SpanKind, StatusCode
 from pamqp.encode import field_table as encode_table
 
 from flashsale_core.messages import OrderLine, OrdersExpired, OrdersReserved, ReservedLine, encode
+from flashsale_core.scripts import Order
 from flashsale_core.semantics import script_call
 from flashsale_core.settings import Environment
 from flashsale_core.tracing import SENT_AT_HEADER, SENT_HEADER, Tracing
@@ -25,7 +26,7 @@ from flashsale_gateway.relay import Lag
 from flashsale_gateway.sends import NAMED_MAX, Sends
 from flashsale_gateway.settings import read_settings
 from flashsale_gateway.spans import around
-from flashsale_gateway.store import Order, Result
+from flashsale_gateway.store import Result
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 CONTEXT = f"00-{TRACE}-{PARENT}-01"

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from flashsale_core import semantics, tracing
 from flashsale_core.ids import OrderId, OrderRef, SaleId, order_id
+from flashsale_core.scripts import Order
 from flashsale_gateway import bodies, metrics, spans
 from flashsale_gateway.answers import Answer
 from flashsale_gateway.batching import Answers, Batch, Batcher, Waiter
@@ -24,7 +25,7 @@ from flashsale_gateway.problems import Problem
 from flashsale_gateway.relay import Lag
 from flashsale_gateway.requests import OrderRequest, read_order
 from flashsale_gateway.settings import Settings
-from flashsale_gateway.store import Order, Result, Store
+from flashsale_gateway.store import Result, Store
 
 PATH = "/order"
 _ASKED = semantics.request("POST", PATH)

@@ -6,9 +6,10 @@ from typing import TypeVar
 from opentelemetry.trace import Span, SpanKind
 
 from flashsale_core import semantics
+from flashsale_core.scripts import Order
 from flashsale_core.tracing import Tracing, ended, fail, traceparent
 from flashsale_gateway.batching import Answers, Batch, Call
-from flashsale_gateway.store import Order, Payment, Result
+from flashsale_gateway.store import Payment, Result
 
 Item = TypeVar("Item", Order, Payment)
 """Its last field is its traceparent; empty for one that is not traced."""

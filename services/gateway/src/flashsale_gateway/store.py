@@ -13,8 +13,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from flashsale_core.keys import reserve_keys, sale_keys, settle_keys, shard_keys, shard_of
 from flashsale_core.records import OrderRecord, unpack_record
+from flashsale_core.scripts import Order, Script, Scripts, call, pack, pack_orders
 from flashsale_core.scripts import Redis as ScriptRedis
-from flashsale_core.scripts import Script, Scripts, call, pack
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Answers, Batch
 from flashsale_gateway.handoff import Handoff
@@ -26,8 +26,6 @@ from flashsale_redis import one_slot_groups
 T = TypeVar("T")
 Result = list[Any]
 """One item's answer, as its script's header says."""
-Order = tuple[str, str, int, str]
-"""(order id, user id, quantity, traceparent)"""
 Payment = tuple[str, str, str, int, str, str]
 """(order id, payment id, succeeded or failed, amount in minor units, currency, traceparent)"""
 _LOST = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
@@ -60,7 +58,7 @@ class Store:
         """One result per order: [status, state, deadline_ms, retry_after_ms], see lua/reserve.lua. The sales are of one lane."""
         direct = self._handoff.ready
         keys = [key for sale_id, _ in sales for key in reserve_keys(sale_id, self._shards, direct=direct)]
-        return self._handed_on(direct, await self._run(self._scripts.reserve, keys, pack(sales), ""))
+        return self._handed_on(direct, await self._run(self._scripts.reserve, keys, pack_orders(sales), ""))
 
     async def settle(self, sales: Batch[Payment]) -> Answers[Result]:
         """One result per payment: [result, state, reason], see lua/settle.lua. The sales are of one lane."""
