@@ -1,6 +1,6 @@
 # The commands people type. Each brings what it needs: uv, Python packages, servers.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static up down stress bench bench-full pictures plots images kind-up kind-load kind-test kind-down chart e2e clean lock bootstrap servers
+.PHONY: help demo test check static up down stress bench bench-full pictures plots flame images kind-up kind-load kind-test kind-down chart e2e clean lock bootstrap servers
 CLUSTER := flashsale
 KIND_CONFIG := deploy/kind/cluster.yaml
 BIN := .venv/bin
@@ -51,6 +51,10 @@ pictures: bootstrap ## the dashboards as pictures of a real sale, in docs/pictur
 plots: bootstrap ## the newest results of the full bench as pictures, in docs/pictures
 	@scripts/pictures.sh
 	@$(BIN)/python -m bench.plots
+
+flame: bootstrap ## flame graphs of gateway and order-worker under load, in docs/pictures; needs the right to trace processes (root has it)
+	@scripts/servers.sh bench
+	@$(BIN)/python -m bench.flame
 
 images: ## build the images of the services and of the flashsale command with docker, tagged TAG (dev)
 	@scripts/images.sh
