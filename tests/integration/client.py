@@ -75,11 +75,14 @@ class Client:
         return self.webhook(json.dumps(document).encode(), **more)
 
     def webhook(self, body: bytes, age_seconds: int = 0, secret: str | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+        return self.send("POST", "/payments/webhook", body, {**JSON, **self.signed(body, age_seconds, secret), **(headers or {})})
+
+    def signed(self, body: bytes, age_seconds: int = 0, secret: str | None = None) -> dict[str, str]:
+        """The headers of a signed webhook."""
         moment = datetime.now(UTC) - timedelta(seconds=age_seconds)
         message_id = f"msg_{uuid.uuid4().hex}"
         key = base64.b64decode((secret or self.env["FLASHSALE_WEBHOOK_SECRET"]).removeprefix("whsec_"))
         # Of the bytes as they are: the library's `sign` takes text, and what is no text is signed here, too.
         mac = hmac.digest(key, f"{message_id}.{int(moment.timestamp())}.".encode() + body, "sha256")
         signature = f"v1,{base64.b64encode(mac).decode()}"
-        signed = {"webhook-id": message_id, "webhook-timestamp": str(int(moment.timestamp())), "webhook-signature": signature}
-        return self.send("POST", "/payments/webhook", body, {**JSON, **signed, **(headers or {})})
+        return {"webhook-id": message_id, "webhook-timestamp": str(int(moment.timestamp())), "webhook-signature": signature}

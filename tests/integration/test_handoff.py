@@ -11,8 +11,8 @@ import pytest
 
 from flashsale_cli.stack import Stack
 from flashsale_core import topology
-from flashsale_core.keys import sale_keys, shard_keys, shard_of
-from flashsale_core.scripts import pack, read_scripts
+from flashsale_core.keys import reserve_keys, shard_keys, shard_of
+from flashsale_core.scripts import pack_orders, read_scripts
 from tests.integration.broker import control
 from tests.integration.client import Client
 from tests.integration.stores import look_into
@@ -65,13 +65,13 @@ def test_without_a_broker_orders_wait_where_every_gateway_looks(stack: Stack, cl
 
 def test_an_entry_whose_gateway_died_is_moved_and_published(stack: Stack, client: Client, redis: Any) -> None:
     sale = client.new_sale(20)
-    keys, shard = sale_keys(sale), shard_keys(shard_of(sale))
+    shard = shard_keys(shard_of(sale))
     rescued = metric(client, "flashsale_outbox_rescued_total")
     # What a gateway does before it can die: the script, with its entry in the direct outbox. It did so a minute ago.
-    names = (keys.sale, keys.orders, keys.buyers, keys.rate_even, keys.rate_odd, shard.deadlines, shard.direct)
+    names = reserve_keys(sale, direct=True)
     script = read_scripts(Path(stack.env()["FLASHSALE_LUA_DIR"])).reserve
-    answer = msgspec.msgpack.decode(redis.eval(script.source, len(names), *names, sale, pack([("o1", "ann", 1, "")]), ""))
-    assert answer[1][0][0] == "accepted"
+    answer = msgspec.msgpack.decode(redis.eval(script.source, len(names), *names, pack_orders([(sale, [("o1", "ann", 1, "")])]), ""))
+    assert answer[1][0][0][0] == "accepted"
     ((_, fields),) = redis.xrange(shard.direct)
     redis.delete(shard.direct)
     redis.xadd(shard.direct, fields, id=f"{int(time.time() - 60) * 1000}-0")

@@ -1,4 +1,4 @@
-"""Orders on the wire, byte by byte: however an order arrives, whole or in pieces, alone or behind others, its answer is the same."""
+"""Orders and payments on the wire, byte by byte: whole or in pieces, alone or behind others, each gets the same answer."""
 
 import json
 import os
@@ -77,8 +77,10 @@ def order(sale: str, **changes: Any) -> bytes:
     return json.dumps(document).encode()
 
 
-def head(length: int | None, *more: bytes, media_type: bytes = b"application/json", version: bytes = b"1.1") -> bytes:
-    lines = [b"POST /order HTTP/" + version, b"Host: shop", b"Content-Type: " + media_type, *more]
+def head(
+    length: int | None, *more: bytes, media_type: bytes = b"application/json", version: bytes = b"1.1", path: bytes = b"/order"
+) -> bytes:
+    lines = [b"POST " + path + b" HTTP/" + version, b"Host: shop", b"Content-Type: " + media_type, *more]
     if length is not None:
         lines.append(b"Content-Length: %d" % length)
     return b"\r\n".join(lines) + b"\r\n\r\n"
@@ -122,6 +124,64 @@ def test_answer_is_the_same_whole_in_pieces_chunked_and_expected(wire: Wire, sal
         assert again.headers.keys() - differing == first.headers.keys() - differing, how
         assert again.headers["content-type"] == first.headers["content-type"], how
         assert ("idempotent-replayed" in again.headers) == (name == "accepted"), how
+
+
+PAYMENTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "paid": ({}, {}),
+    "for an order that nobody knows": ({"orderId": "no-such-sale.ABCDEFGHIJ0123456789"}, {}),
+    "for no order at all": ({"orderId": "whatever/?"}, {}),
+    "without an amount": ({"amountMinor": None}, {}),
+    "badly signed": ({}, {"webhook-signature": "v1,AAAA"}),
+    "not signed": ({}, {"webhook-id": ""}),
+    "stale": ({}, {"webhook-timestamp": "1700000000"}),
+}
+
+
+@pytest.mark.parametrize("name", PAYMENTS)
+def test_answer_to_a_payment_is_the_same_whole_in_pieces_and_chunked(client: Client, wire: Wire, sale: str, name: str) -> None:
+    changes, headers = PAYMENTS[name]
+    data = {"paymentId": uuid.uuid4().hex, "amountMinor": 999, "currency": "EUR", "orderId": paid_order(client, sale), **changes}
+    body = json.dumps({"type": "payment.succeeded", "timestamp": "2026-01-01T00:00:00Z", "data": data}).encode()
+    lines = [f"{name}: {value}".encode() for name, value in (client.signed(body) | headers).items()]
+    path = b"/payments/webhook"
+    wire.send(head(len(body), *lines, path=path) + body)
+    first = wire.answer()
+    deliveries = {
+        "head, then body": (head(len(body), *lines, path=path), body),
+        "chunked": (head(None, *lines, b"Transfer-Encoding: chunked", path=path) + chunked(body),),
+    }
+    for how, pieces in deliveries.items():
+        wire.send(*pieces)
+        again = wire.answer()
+        known = first.status == 200
+        assert again.status == first.status, how
+        assert ("idempotent-replayed" in again.headers) == known, how
+        assert again.headers.keys() - {"idempotent-replayed"} == first.headers.keys() - {"idempotent-replayed"}, how
+        if not known:
+            assert again.body == first.body, how
+    assert (first.status, name) in {(200, "paid"), (200, "for an order that nobody knows"), (200, "for no order at all"),
+                                    (400, "without an amount"), (400, "stale"), (401, "badly signed"), (401, "not signed")}  # fmt: skip
+
+
+def paid_order(client: Client, sale: str) -> str:
+    answer = client.order(sale, "ann", request=uuid.uuid4().hex)
+    assert answer.status == 200
+    return str(answer.body["orderId"])
+
+
+def test_an_order_and_its_payment_in_one_pipeline_keep_their_places(client: Client, wire: Wire, sale: str) -> None:
+    order_id = paid_order(client, sale)
+    data = {"paymentId": uuid.uuid4().hex, "amountMinor": 999, "currency": "EUR", "orderId": order_id}
+    body = json.dumps({"type": "payment.succeeded", "timestamp": "2026-01-01T00:00:00Z", "data": data}).encode()
+    lines = [f"{name}: {value}".encode() for name, value in client.signed(body).items()]
+    payment = head(len(body), *lines, path=b"/payments/webhook") + body
+    wire.send(payment + whole(order(sale)) + payment + b"GET /payments/webhook HTTP/1.1\r\nHost: shop\r\n\r\n" + whole(order(sale)))
+    answers = [wire.answer() for _ in range(5)]
+    assert [answer.status for answer in answers] == [200, 200, 200, 405, 200]
+    assert [json.loads(answers[place].body)["result"] for place in (0, 2)] == ["paid", "replayed"]
+    assert answers[3].headers["allow"] == "POST"
+    shown = client.get(f"/orders/{order_id}")
+    assert shown.body["state"] == "paid"
 
 
 def test_expect_100_continue(wire: Wire, sale: str) -> None:

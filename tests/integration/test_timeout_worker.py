@@ -13,9 +13,9 @@ import pytest
 from flashsale_cli.stack import Stack
 from flashsale_consumer import Consumer, ConsumerSettings
 from flashsale_core import topology
-from flashsale_core.keys import sale_keys, shard_keys, shard_of
+from flashsale_core.keys import reserve_keys, sale_keys, shard_keys, shard_of
 from flashsale_core.messages import OrdersExpired, OrdersReserved, ReservedLine, decode, encode
-from flashsale_core.scripts import Scripts, call, pack, read_scripts
+from flashsale_core.scripts import Scripts, call, pack, pack_orders, read_scripts
 from flashsale_core.settings import Environment
 from flashsale_core.tasks import end
 from flashsale_core.tracing import Tracing
@@ -50,12 +50,10 @@ class Shop:
 
     async def reserve(self, sale: str, order_ids: Sequence[str], seconds_ago: float = 0, quantity: int = 1) -> bytes:
         """Hold units, as of some seconds ago; returns the message that the relay would publish."""
-        keys, shard = sale_keys(sale), shard_keys(shard_of(sale))
-        names = (keys.sale, keys.orders, keys.buyers, keys.rate_even, keys.rate_odd, shard.deadlines, shard.outbox)
         clock = int((time.time() - seconds_ago) * 1000)
         for start in range(0, len(order_ids), 256):
-            orders = [[order_id, f"u{order_id}", quantity, ""] for order_id in order_ids[start : start + 256]]
-            await call(self.redis, self.scripts.reserve, names, sale, pack(orders), str(clock))
+            orders = [(order_id, f"u{order_id}", quantity, "") for order_id in order_ids[start : start + 256]]
+            await call(self.redis, self.scripts.reserve, reserve_keys(sale), pack_orders([(sale, orders)]), str(clock))
         lines = [ReservedLine(order_id, f"u{order_id}", quantity) for order_id in order_ids]
         return encode(OrdersReserved(v=1, sale=sale, epoch=1, at=clock, deadline=clock + HOLD_SECONDS * 1000, orders=lines))
 

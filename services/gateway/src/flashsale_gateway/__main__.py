@@ -8,10 +8,10 @@ import uvicorn
 from flashsale_core.errors import SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_gateway.app import Gateway
-from flashsale_gateway.protocol import OrderProtocol
+from flashsale_gateway.protocol import ShortWayProtocol
 from flashsale_gateway.settings import Settings, read_settings
 
-# How we run uvicorn; the bench runs its bare endpoint in the same way, but for the short way of orders.
+# How we run uvicorn; the bench runs its bare endpoint in the same way, but for the short way.
 UVICORN: dict[str, Any] = {
     "loop": "uvloop",
     "http": "httptools",
@@ -37,7 +37,7 @@ def main() -> int:
 
 def server_config(settings: Settings) -> uvicorn.Config:
     shutdown = settings.shutdown_timeout_seconds
-    options = UVICORN | {"http": OrderProtocol, "timeout_graceful_shutdown": shutdown}
+    options = UVICORN | {"http": ShortWayProtocol, "timeout_graceful_shutdown": shutdown}
     return uvicorn.Config(Gateway(settings), host=settings.host, port=settings.port, **options)
 
 

@@ -24,8 +24,12 @@ from flashsale_core.tracing import configure_tracing
 from flashsale_gateway import metrics, relay
 from flashsale_gateway.batching import Admission, Batcher
 from flashsale_gateway.demand import Demand
+from flashsale_gateway.endpoints import Endpoints
 from flashsale_gateway.handoff import Handoff
-from flashsale_gateway.orders import PATH, Orders, reserve_batch
+from flashsale_gateway.orders import PATH as ORDER_PATH
+from flashsale_gateway.orders import Orders, reserve_batch
+from flashsale_gateway.payments import PATH as WEBHOOK_PATH
+from flashsale_gateway.payments import Payments
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.publisher import Publisher
 from flashsale_gateway.readiness import Readiness
@@ -42,11 +46,11 @@ log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """The ASGI application: /order goes straight to its endpoint, all else through Starlette."""
+    """The ASGI application: orders and payments go straight to their endpoints, all else through Starlette."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._orders: Orders | None = None
+        self._endpoints: Endpoints = {}
         self._starlette = Starlette(routes=ROUTES, lifespan=self._lifespan, exception_handlers=_HANDLERS)
 
     @property
@@ -54,25 +58,22 @@ class Gateway:
         return self._settings
 
     @property
-    def orders(self) -> Orders:
-        """Open as long as the lifespan lasts, and no connection is taken before."""
-        assert self._orders is not None  # noqa: S101
-        return self._orders
+    def endpoints(self) -> Endpoints:
+        """By path. Open as long as the lifespan lasts, and no connection is taken before."""
+        return self._endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == PATH and self._orders is not None:
-            await self._orders(scope, receive, send)
-        else:
-            await self._starlette(scope, receive, send)
+        endpoint = self._endpoints.get(scope["path"]) if scope["type"] == "http" else None
+        await (endpoint or self._starlette)(scope, receive, send)
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.services, self._orders = await _open(self._settings, stack)
+            app.state.services, self._endpoints = await _open(self._settings, stack)
             yield
 
 
-async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, Orders]:
+async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, Endpoints]:
     """Open everything; the stack closes it in reverse: first what serves requests, last what they need."""
     scripts = read_scripts(settings.lua_dir)
     webhook = Webhook(settings.webhook_secret)
@@ -101,8 +102,8 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, Or
     for batcher in (reserve, settle, cancel):
         stack.push_async_callback(batcher.finish)
     readiness = Readiness(redis, scripts, settings.redis_timeout_seconds, settings.require_durable_redis)
-    services = Services(store, settle, cancel, admission, readiness, webhook, settings, tracing)
-    return services, Orders(reserve, lag, settings, tracing)
+    orders, paid = Orders(reserve, lag, settings, tracing), Payments(settle, webhook, settings, tracing)
+    return Services(store, cancel, admission, readiness, settings), {ORDER_PATH: orders, WEBHOOK_PATH: paid}
 
 
 @asynccontextmanager

@@ -1,17 +1,9 @@
-"""POST /order, the hot path: read and check an order, decide it in Redis with everyone else who is waiting, answer.
+"""POST /order, the hot path: read and check an order, decide it in Redis with everyone else who is waiting, answer."""
 
-`Orders` knows no socket. `protocol.py` calls it straight from the HTTP parser; its own ASGI endpoint takes what comes slowly or oddly.
-"""
-
-import asyncio
-import logging
-from collections.abc import Iterable
 from time import perf_counter
 
 import msgspec
 from opentelemetry.trace import Span
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
 
 from flashsale_core import semantics, tracing
 from flashsale_core.ids import OrderId, OrderRef, SaleId, order_id
@@ -20,6 +12,7 @@ from flashsale_gateway import bodies, metrics, spans
 from flashsale_gateway.answers import Answer
 from flashsale_gateway.batching import Answers, Batch, Batcher, Waiter
 from flashsale_gateway.demand import Demand
+from flashsale_gateway.endpoints import Endpoint, Headers
 from flashsale_gateway.moments import rfc3339
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.relay import Lag
@@ -44,7 +37,6 @@ _REFUSALS = {
 _JSON = (b"content-type", b"application/json")
 _HEADERS = {"accepted": (_JSON,), "replayed": (_JSON, (b"idempotent-replayed", b"true"))}
 _STATES = {"R": "reserved", "P": "paid"}
-log = logging.getLogger(__name__)
 # The refusals of a stampede are always the same bytes; they are answers here, never raised.
 _READY_MADE = {code: Problem(code) for code in ("out_of_stock", "user_limit", "ended", "paused", "closed", "overloaded")}
 
@@ -64,18 +56,15 @@ class Taken(msgspec.Struct, frozen=True):
         return fields | ({"trace_id": self.trace_id} if self.trace_id else {})
 
 
-class Orders:
-    """Orders of one sale that wait together share one call."""
-
+class Orders(Endpoint[Taken]):
     def __init__(self, batcher: Batcher[Order, Result], lag: Lag, settings: Settings, trace: tracing.Tracing) -> None:
+        super().__init__(settings, "order")
         self._batcher = batcher
         self._lag = lag
-        self._settings = settings
         self._tracing = trace
         self._counters = {code: metrics.ORDERS.labels(code) for code in (*_REFUSALS.values(), "accepted", "replayed")}
 
-    def take(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, waiter: Waiter[Result]) -> Taken:
-        """Read and check an order and hand it over; `waiter` gets the decision, never before this returns. Raises Problem."""
+    def take(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> Taken:
         media_type = key = parent = None
         for name, value in headers:
             if name == b"content-type":
@@ -102,7 +91,6 @@ class Orders:
         return Taken(order, request, started, span, tracing.trace_id(context))
 
     def answer(self, taken: Taken, result: Result) -> Answer:
-        """The answer to a decided order, counted."""
         status = result[0]
         if status in _HEADERS:
             self._counters[status].inc()
@@ -115,49 +103,12 @@ class Orders:
         spans.end(taken.span, status, answer.status)
         return answer
 
-    def fail(self, taken: Taken, error: BaseException) -> Answer:
-        """The answer to an order whose decision failed; what is no Problem is ours, and logged."""
-        problem = error if isinstance(error, Problem) else self.fault(error, taken)
-        spans.end(taken.span, problem.code, problem.status)
-        return self.refuse(problem)
-
-    def fault(self, error: BaseException, taken: Taken | None = None) -> Problem:
-        log.error("order.failed", exc_info=error, extra=taken.log_fields() if taken is not None else None)
-        return Problem("internal")
-
     def refuse(self, problem: Problem) -> Answer:
         counter = self._counters.get(problem.code)
         if counter is None:
             counter = self._counters[problem.code] = metrics.ORDERS.labels(problem.code)
         counter.inc()
         return problem.answer
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The same as an ASGI endpoint."""
-        try:
-            answer = await self._asgi(scope, receive)
-        except Problem as problem:
-            answer = self.refuse(problem)
-        except ClientDisconnect:
-            # Nobody is left to answer, and nothing was decided.
-            return
-        except Exception as error:
-            answer = self.refuse(self.fault(error))
-        for message in answer.messages():
-            await send(message)
-
-    async def _asgi(self, scope: Scope, receive: Receive) -> Answer:
-        if scope["method"] != "POST":
-            raise Problem("method_not_allowed", "POST an order", allow="POST")
-        bodies.require_json(bodies.header(scope, b"content-type"))
-        body = await bodies.read(receive, self._settings)
-        decided: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        taken = self.take(scope["headers"], body, decided)
-        try:
-            result = await decided
-        except Exception as error:
-            return self.fail(taken, error)
-        return self.answer(taken, result)
 
     def _traced(self, parent: bytes | None, request: OrderRequest, order: OrderId) -> tuple[Span | None, str]:
         context = parent.decode("latin-1") if parent else None

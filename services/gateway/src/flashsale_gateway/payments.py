@@ -1,15 +1,93 @@
-"""Payment webhooks: signature, body, and the payment they bring to a sale."""
+"""POST /payments/webhook: signature, body, and the payment that it brings to a sale."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
+import msgspec
+from opentelemetry.trace import Span
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from flashsale_core import semantics, tracing
 from flashsale_core.ids import parse_order_ref
+from flashsale_gateway import bodies, metrics, spans
+from flashsale_gateway.answers import Answer
+from flashsale_gateway.batching import Batcher, Waiter
+from flashsale_gateway.endpoints import Endpoint, Headers
 from flashsale_gateway.problems import Problem
-from flashsale_gateway.requests import PaymentWebhook, field_of_bad_utf8
-from flashsale_gateway.store import Payment
+from flashsale_gateway.requests import PaymentWebhook, field_of_bad_utf8, read_webhook
+from flashsale_gateway.settings import Settings
+from flashsale_gateway.store import Payment, Result
 
-HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
+PATH = "/payments/webhook"
+SIGNED = ("webhook-id", "webhook-timestamp", "webhook-signature")
+_ASKED = semantics.request("POST", PATH)
+_SIGNED = {name.encode(): name for name in SIGNED}
+_JSON = (b"content-type", b"application/json")
+_REPLAYED = (b"idempotent-replayed", b"true")
+
+
+class TakenPayment(msgspec.Struct, frozen=True):
+    """A payment that waits for its decision."""
+
+    order_ref: str
+    payment_id: str
+    span: Span | None
+    trace_id: str
+    """Empty when the payment is not sampled."""
+
+    def log_fields(self) -> dict[str, str]:
+        fields = {"order_id": self.order_ref, "payment_id": self.payment_id}
+        return fields | ({"trace_id": self.trace_id} if self.trace_id else {})
+
+
+class Payments(Endpoint[TakenPayment]):
+    def __init__(self, batcher: Batcher[Payment, Result], webhook: Webhook, settings: Settings, trace: tracing.Tracing) -> None:
+        super().__init__(settings, "payment")
+        self._batcher = batcher
+        self._webhook = webhook
+        self._tracing = trace
+
+    def take(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> TakenPayment:
+        media_type = parent = None
+        signed: dict[str, str] = {}
+        for name, value in headers:
+            if name == b"content-type":
+                media_type = value
+            elif name == b"traceparent":
+                parent = value.decode("latin-1")
+            elif name in _SIGNED:
+                signed[_SIGNED[name]] = value.decode("latin-1")
+        bodies.require_json(media_type)
+        bodies.require_size(body, self._settings.body_bytes_max)
+        verify(self._webhook, body, signed)
+        webhook = read_webhook(body)
+        span, context = self._traced(parent, webhook) if self._tracing.enabled else (None, "")
+        sale_id, payment = to_payment(webhook, context)
+        try:
+            self._batcher.join(sale_id, payment, waiter)
+        except Problem as problem:
+            spans.end(span, problem.code, problem.status)
+            raise
+        return TakenPayment(webhook.data.orderId, webhook.data.paymentId, span, tracing.trace_id(context))
+
+    def answer(self, taken: TakenPayment, result: Result) -> Answer:
+        outcome, _, reason = result
+        metrics.PAYMENTS.labels(outcome).inc()
+        spans.end(taken.span, outcome, 200)
+        return _answer(outcome, reason)
+
+    def _traced(self, parent: str | None, webhook: PaymentWebhook) -> tuple[Span | None, str]:
+        if not self._tracing.samples(parent):
+            return None, ""
+        return spans.begin(self._tracing, _ASKED, parent, {"flashsale.order_id": webhook.data.orderId})
+
+
+# There are as many as there are pairs of a result and a reason.
+@lru_cache(maxsize=64)
+def _answer(outcome: str, reason: str) -> Answer:
+    replayed = outcome == "replayed" or reason == "replayed"
+    body = msgspec.json.encode({"result": outcome, "reason": reason})
+    return Answer(200, (_JSON, _REPLAYED) if replayed else (_JSON,), body)
 
 
 def verify(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> None:
@@ -17,7 +95,7 @@ def verify(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> None:
 
     https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md; the library compares in constant time.
     """
-    for name in HEADERS:
+    for name in SIGNED:
         if not headers.get(name):
             raise Problem("bad_signature", f"The header {name} is missing", field=name)
     try:

@@ -1,20 +1,20 @@
-"""uvicorn's HTTP/1.1 protocol with a short way for orders: an order that arrives whole is decided without a task, a scope or a message.
+"""uvicorn's HTTP/1.1 protocol with a short way for orders and payments: one that arrives whole needs no task, no scope and no message.
 
-Everything else goes the way uvicorn sends it: other paths and methods, HTTP/1.0, an order whose body is still on its way, comes in chunks
-or behind another request of its connection. To uvicorn an order on the short way looks like a request cycle in progress, so that
+Everything else goes the way uvicorn sends it: other paths and methods, HTTP/1.0, a request whose body is still on its way, comes in chunks
+or behind another request of its connection. To uvicorn a request on the short way looks like a request cycle in progress, so that
 pipelining, keep-alive and graceful shutdown are uvicorn's own.
 """
 
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flashsale_gateway.answers import Answer, lines
-from flashsale_gateway.orders import PATH, Orders, Taken
+from flashsale_gateway.endpoints import Endpoint
 from flashsale_gateway.problems import Problem
 
 if TYPE_CHECKING:
@@ -23,23 +23,33 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
+    from flashsale_gateway.endpoints import Endpoints
+    from flashsale_gateway.settings import Settings
     from flashsale_gateway.store import Result
 
-_URL = PATH.encode()
+    class Gateway(Protocol):
+        @property
+        def endpoints(self) -> Endpoints: ...
+
+        @property
+        def settings(self) -> Settings: ...
+
+
 _CLOSE = b"connection: close\r\n"
 
 
-class OrderProtocol(HttpToolsProtocol):
-    """One connection. `config.app` is the Gateway; its `orders` are there once its lifespan has begun."""
+class ShortWayProtocol(HttpToolsProtocol):
+    """One connection. `config.app` is the Gateway; its endpoints are there once its lifespan has begun."""
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.orders: Orders = config.app.orders  # type: ignore[union-attr] # uvicorn's type allows an import string; __main__ gives the object
+        gateway: Gateway = config.app  # type: ignore[assignment] # uvicorn's type allows an import string; __main__ gives the object
+        self._endpoints = {path.encode(): endpoint for path, endpoint in gateway.endpoints.items()}
         self._body: bytes | None = None
-        """Of an order that is being read on the short way."""
-        settings = config.app.settings  # type: ignore[union-attr]
+        """Of a request that is being read on the short way."""
+        settings = gateway.settings
         self._head_bytes_max: int = settings.head_bytes_max
         self._head_timeout_seconds: float = settings.head_timeout_seconds
         self._in_head = False
@@ -128,7 +138,7 @@ class OrderProtocol(HttpToolsProtocol):
     def _may_be_short(self) -> bool:
         cycle = self.cycle
         return (
-            self.url == _URL
+            self.url in self._endpoints
             and (cycle is None or cycle.response_complete)
             and not self.expect_100_continue
             and not self.flow.write_paused
@@ -146,7 +156,7 @@ class OrderProtocol(HttpToolsProtocol):
         # The parser calls trailers headers, too: the request's are complete, and what comes later is nobody's.
         self.headers = _Dropped()
 
-    # Heads are bounded: what is whole and short, as orders are, is not even measured.
+    # Heads are bounded: what is whole and short, as most are, is not even measured.
 
     def _await_head(self, data: bytes) -> None:
         """The head goes on after `data`, which began it or is a further piece of it."""
@@ -179,22 +189,23 @@ class OrderProtocol(HttpToolsProtocol):
     # The short way.
 
     def _take(self, body: bytes) -> None:
-        order = _InProgress(self, self.parser.should_keep_alive())
-        self.cycle = order  # type: ignore[assignment] # it has what uvicorn asks of a cycle
+        endpoint = self._endpoints[self.url]
+        request = _InProgress(self, endpoint, self.parser.should_keep_alive())
+        self.cycle = request  # type: ignore[assignment] # it has what uvicorn asks of a cycle
         try:
-            order.taken = self.orders.take(self.headers, body, order)
+            request.taken = endpoint.take(self.headers, body, request)
         except Problem as problem:
-            self.answer(order, self.orders.refuse(problem))
+            self.answer(request, endpoint.refuse(problem))
         except Exception as error:
-            # The edge: a fault of ours is one order's, not the connection's.
-            self.answer(order, self.orders.refuse(self.orders.fault(error)))
+            # The edge: a fault of ours is one request's, not the connection's.
+            self.answer(request, endpoint.refuse(endpoint.fault(error)))
 
-    def answer(self, order: _InProgress, answer: Answer) -> None:
-        order.response_complete = True
-        if not order.disconnected:
+    def answer(self, request: _InProgress, answer: Answer) -> None:
+        request.response_complete = True
+        if not request.disconnected:
             defaults = _default_lines(self.server_state)
-            self.transport.write(answer.wire(defaults if order.keep_alive else defaults + _CLOSE))
-            if not order.keep_alive:
+            self.transport.write(answer.wire(defaults if request.keep_alive else defaults + _CLOSE))
+            if not request.keep_alive:
                 self.transport.close()
         self.on_response_complete()
 
@@ -251,16 +262,17 @@ class _Dropped(list[tuple[bytes, bytes]]):
 
 
 class _InProgress:
-    """An order on the short way: the waiter of its decision, and in uvicorn's eyes the cycle of its connection."""
+    """A request on the short way: the waiter of its decision, and in uvicorn's eyes the cycle of its connection."""
 
-    __slots__ = ("_protocol", "disconnected", "keep_alive", "response_complete", "taken")
+    __slots__ = ("_endpoint", "_protocol", "disconnected", "keep_alive", "response_complete", "taken")
 
-    def __init__(self, protocol: OrderProtocol, keep_alive: bool) -> None:
+    def __init__(self, protocol: ShortWayProtocol, endpoint: Endpoint[Any], keep_alive: bool) -> None:
         self._protocol = protocol
+        self._endpoint = endpoint
         self.keep_alive = keep_alive
         self.disconnected = False
         self.response_complete = False
-        self.taken: Taken
+        self.taken: Any
 
     @property
     def message_event(self) -> _InProgress:
@@ -274,15 +286,14 @@ class _InProgress:
         return self.response_complete
 
     def set_result(self, result: Result) -> None:
-        orders = self._protocol.orders
         try:
-            answer = orders.answer(self.taken, result)
+            answer = self._endpoint.answer(self.taken, result)
         except Exception as error:
-            answer = orders.fail(self.taken, error)
+            answer = self._endpoint.fail(self.taken, error)
         self._protocol.answer(self, answer)
 
     def set_exception(self, error: BaseException) -> None:
-        self._protocol.answer(self, self._protocol.orders.fail(self.taken, error))
+        self._protocol.answer(self, self._endpoint.fail(self.taken, error))
 
 
 class _Rendered:

@@ -1,4 +1,4 @@
-"""Everything but POST /order: parse, call, map the result."""
+"""Everything but orders and payments: parse, call, map the result."""
 
 import hmac
 from dataclasses import dataclass
@@ -6,25 +6,22 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from standardwebhooks.webhooks import Webhook
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from flashsale_core import semantics, tracing
 from flashsale_core.exposition import expose
 from flashsale_core.ids import OrderRef, is_sale_id, parse_order_ref
-from flashsale_gateway import bodies, metrics, openapi, payments, sales, spans
+from flashsale_gateway import bodies, metrics, openapi, sales
 from flashsale_gateway.batching import Admission, Batcher
 from flashsale_gateway.moments import rfc3339
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.readiness import Readiness
-from flashsale_gateway.requests import read_stock, read_webhook
+from flashsale_gateway.requests import read_stock
 from flashsale_gateway.settings import Settings
-from flashsale_gateway.store import Payment, Result, Store
+from flashsale_gateway.store import Result, Store
 
 PAGE_MAX = 1000
-_PAYMENT = semantics.request("POST", "/payments/webhook")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +29,10 @@ class Services:
     """What the routes call."""
 
     store: Store
-    settle: Batcher[Payment, Result]
     cancel: Batcher[str, Result]
     admission: Admission
     readiness: Readiness
-    webhook: Webhook
     settings: Settings
-    tracing: tracing.Tracing
 
 
 async def show_order(request: Request) -> Response:
@@ -64,28 +58,6 @@ async def cancel_order(request: Request) -> Response:
             raise Problem("order_gone", "The order has expired; its units are already back")
         case _:
             raise Problem("unknown_order", f"No order {order}")
-
-
-async def payment_webhook(request: Request) -> Response:
-    services = _services(request)
-    body = await bodies.read_json(request.scope, request.receive, services.settings)
-    payments.verify(services.webhook, body, request.headers)
-    webhook = read_webhook(body)
-    parent, span, context = request.headers.get("traceparent"), None, ""
-    if services.tracing.samples(parent):
-        span, context = spans.begin(services.tracing, _PAYMENT, parent, {"flashsale.order_id": webhook.data.orderId})
-        request.state.trace_id = tracing.trace_id(context)
-    sale_id, payment = payments.to_payment(webhook, context)
-    try:
-        result, _, reason = await services.settle.submit(sale_id, payment)
-    except Exception as error:
-        problem = error if isinstance(error, Problem) else Problem("internal")
-        spans.end(span, problem.code, problem.status)
-        raise
-    spans.end(span, result, 200)
-    metrics.PAYMENTS.labels(result).inc()
-    headers = {"idempotent-replayed": "true"} if result == "replayed" or reason == "replayed" else None
-    return _json({"result": result, "reason": reason}, headers=headers)
 
 
 async def list_sales(request: Request) -> Response:
@@ -154,7 +126,6 @@ async def docs(_: Request) -> Response:
 ROUTES = [
     Route("/orders/{order_id}", show_order, methods=["GET"]),
     Route("/orders/{order_id}", cancel_order, methods=["DELETE"]),
-    Route("/payments/webhook", payment_webhook, methods=["POST"]),
     Route("/sales", list_sales, methods=["GET"]),
     Route("/sales/{sale_id}", show_sale, methods=["GET"]),
     Route("/admin/stock", set_stock, methods=["POST"]),
