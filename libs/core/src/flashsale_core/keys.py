@@ -63,7 +63,7 @@ def shard_keys(shard: int) -> ShardKeys:
 
 # A sale's keys are named with every call that it has a part in: as many sales as this are not reckoned anew each time.
 @lru_cache(maxsize=16_384)
-def reserve_keys(sale_id: str, shards: int = SHARDS_DEFAULT, *, direct: bool = False) -> tuple[str, ...]:
+def reserve_keys(sale_id: str, shards: int = SHARDS_DEFAULT, direct: bool = False) -> tuple[str, ...]:
     """What `reserve` is given for each sale, with one or the other outbox."""
     sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
     outbox = shard.direct if direct else shard.outbox
@@ -71,7 +71,7 @@ def reserve_keys(sale_id: str, shards: int = SHARDS_DEFAULT, *, direct: bool = F
 
 
 @lru_cache(maxsize=16_384)
-def settle_keys(sale_id: str, shards: int = SHARDS_DEFAULT, *, direct: bool = False) -> tuple[str, ...]:
+def settle_keys(sale_id: str, shards: int = SHARDS_DEFAULT, direct: bool = False) -> tuple[str, ...]:
     """What `settle` is given for each sale, with one or the other outbox."""
     sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
     outbox = shard.direct if direct else shard.outbox

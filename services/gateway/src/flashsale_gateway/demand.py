@@ -6,7 +6,7 @@ most `sales_max` new ones an hour, whatever the number of sales.
 """
 
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from prometheus_client import Counter
@@ -25,11 +25,17 @@ class Demand:
         self._ordered_at: dict[str, float] = {}
         """Sales with a label of their own, the one that was idle longest first."""
 
-    def count(self, sale_id: str, results: Sequence[Sequence[Any]], now: float) -> None:
-        """Count one batch; `results` begin with their outcome, `now` is in seconds of any steady clock."""
-        tally = Tally(result[0] for result in results)
-        label = OTHER if "unknown_sale" in tally else self._label(sale_id, now)
-        for outcome, orders in tally.items():
+    def count(self, decided: Iterable[tuple[str, Sequence[Sequence[Any]]]], now: float) -> None:
+        """Count one batch: for each sale its results, which begin with their outcome; `now` is in seconds of any steady clock."""
+        tally: Tally[tuple[str, str]] = Tally()
+        for sale_id, results in decided:
+            # Of a sale that is unknown every order is.
+            label = OTHER if results[0][0] == "unknown_sale" else self._label(sale_id, now)
+            if len(results) == 1:
+                tally[label, results[0][0]] += 1
+            else:
+                tally.update([(label, result[0]) for result in results])
+        for (label, outcome), orders in tally.items():
             self._counter.labels(label, outcome).inc(orders)
 
     def _label(self, sale_id: str, now: float) -> str:

@@ -45,6 +45,7 @@ class Handoff:
         self._under_way: dict[asyncio.Task[None], Sequence[Entry]] = {}
         self._failed: deque[Entry] = deque(maxlen=FAILED_MAX)
         self._confirmed: deque[Entry] = deque(maxlen=CONFIRMED_MAX)
+        self._untidy = asyncio.Event()
 
     @property
     def ready(self) -> bool:
@@ -63,10 +64,13 @@ class Handoff:
             self._timer = loop.call_later(max(0.0, self._sent_at + pause_seconds - loop.time()), self._send_waiting)
 
     async def run(self) -> None:
-        """Forget what is confirmed, and try again what failed, until cancelled."""
+        """Forget what is confirmed, and try again what failed, until cancelled. At rest nothing wakes."""
         while True:
+            await self._untidy.wait()
             await asyncio.sleep(self._settings.relay_forget_ms / 1000)
             await self._tidy()
+            if not self._failed and not self._confirmed:
+                self._untidy.clear()
 
     async def finish(self) -> None:
         """Wait for what is under way, within its timeout; forget what is confirmed, and leave the rest to the other gateways' relays."""
@@ -133,6 +137,7 @@ class Handoff:
             self._failed.extend(entries)
         else:
             self._confirmed.extend(entries)
+        self._untidy.set()
 
     async def _tidy(self) -> None:
         await self._forget()

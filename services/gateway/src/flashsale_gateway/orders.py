@@ -121,10 +121,8 @@ class Orders(Endpoint[Taken]):
 async def reserve_batch(store: Store, demand: Demand, sales: Batch[Order]) -> Answers[Result]:
     metrics.BATCH_ORDERS.observe(sum(len(orders) for _, orders in sales))
     answers = await store.reserve(sales)
-    now = perf_counter()
-    for (sale_id, _), results in zip(sales, answers, strict=True):
-        if not isinstance(results, Exception):
-            demand.count(sale_id, results, now)
+    named = zip(sales, answers, strict=True)
+    demand.count([(sale_id, results) for (sale_id, _), results in named if not isinstance(results, Exception)], perf_counter())
     return answers
 
 

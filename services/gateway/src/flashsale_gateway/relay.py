@@ -41,6 +41,7 @@ SOUND_SECONDS = 5.0
 HELD_PAGES_MAX = 64
 REFUSED_PAUSE_SECONDS = 1.0
 CLAIM_EVERY_SECONDS = 5.0
+DISMISS_EVERY_SECONDS = 300.0
 LAG_EVERY_SECONDS = 1.0
 CONSUMER_IDLE_MS_MAX = 3_600_000
 PROBE_LIFE = timedelta(milliseconds=1)
@@ -142,8 +143,11 @@ class Relay:
                 failures += 1
 
     async def _pump_streams(self, channel: AbstractChannel, streams: Sequence[str]) -> None:
-        new, held, claim_at = dict.fromkeys(streams, ">"), dict.fromkeys(streams, "0"), 0.0
+        new, held, claim_at, dismiss_at = dict.fromkeys(streams, ">"), dict.fromkeys(streams, "0"), 0.0, 0.0
         while not self._stopping:
+            if perf_counter() >= dismiss_at:
+                await self._dismiss(streams)
+                dismiss_at = perf_counter() + DISMISS_EVERY_SECONDS
             if perf_counter() >= claim_at:
                 held = await self._publish_held(held)
                 await self._publish_all(await self._claim(streams))
@@ -187,15 +191,18 @@ class Relay:
         return [entry for stream, entries in _pairs(found) for entry in _entries(_text(stream), entries)]
 
     async def _claim(self, streams: Sequence[str]) -> list[Entry]:
-        claimed: list[Entry] = []
-        for stream in streams:
-            answer = await self._redis.xautoclaim(stream, GROUP, self._consumer, self._settings.relay_claim_idle_ms, count=READ_COUNT)
-            claimed += _entries(stream, answer[1])
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for stream in streams:
+                pipe.xautoclaim(stream, GROUP, self._consumer, self._settings.relay_claim_idle_ms, count=READ_COUNT)
+            answers = await pipe.execute()
+        claimed = [entry for stream, answer in zip(streams, answers, strict=True) for entry in _entries(stream, answer[1])]
         metrics.CLAIMED.inc(len(claimed))
-        for stream in streams:
-            # Gateways come and go under new names.
-            await call(self._redis, self._scripts.dismiss, (stream,), GROUP, str(CONSUMER_IDLE_MS_MAX), "")
         return claimed
+
+    async def _dismiss(self, streams: Sequence[str]) -> None:
+        """Forget the consumers that are gone: gateways come and go under new names."""
+        for stream in streams:
+            await call(self._redis, self._scripts.dismiss, (stream,), GROUP, str(CONSUMER_IDLE_MS_MAX), "")
 
     async def _publish_all(self, entries: Sequence[Entry]) -> int:
         """Publish, and forget what the broker confirmed; returns how many. The others stay with this consumer."""

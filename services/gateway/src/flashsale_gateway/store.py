@@ -57,13 +57,13 @@ class Store:
     async def reserve(self, sales: Batch[Order]) -> Answers[Result]:
         """One result per order: [status, state, deadline_ms, retry_after_ms], see lua/reserve.lua. The sales are of one lane."""
         direct = self._handoff.ready
-        keys = [key for sale_id, _ in sales for key in reserve_keys(sale_id, self._shards, direct=direct)]
+        keys = [key for sale_id, _ in sales for key in reserve_keys(sale_id, self._shards, direct)]
         return self._handed_on(direct, await self._run(self._scripts.reserve, keys, pack_orders(sales), ""))
 
     async def settle(self, sales: Batch[Payment]) -> Answers[Result]:
         """One result per payment: [result, state, reason], see lua/settle.lua. The sales are of one lane."""
         direct = self._handoff.ready
-        keys = [key for sale_id, _ in sales for key in settle_keys(sale_id, self._shards, direct=direct)]
+        keys = [key for sale_id, _ in sales for key in settle_keys(sale_id, self._shards, direct)]
         return self._handed_on(direct, await self._run(self._scripts.settle, keys, pack(sales), ""))
 
     async def cancel(self, sales: Batch[str]) -> Answers[Result]:
