@@ -27,9 +27,12 @@ class Broker(Publisher):
         self.messages: list[list[str]] = []
         self.away = False
         self.silent = False
+        self.looks = 0
+        """How often somebody asked whether it is there, as every round of tidying does."""
 
     @property
     def ready(self) -> bool:
+        self.looks += 1
         return not self.away
 
     async def publish(self, entries: Sequence[Entry]) -> None:
@@ -120,6 +123,20 @@ def test_entries_of_one_moment_and_one_key_travel_together_and_are_forgotten(tmp
     site = play(tmp_path, scene)
     assert site.broker.messages == [["1", "3"], ["2"]]
     assert sorted(site.streams.deleted) == [f"{STREAM} {number}" for number in "123"]
+
+
+def test_at_rest_nothing_wakes_and_what_comes_then_is_forgotten_too(tmp_path: Path) -> None:
+    async def scene(site: Site) -> None:
+        site.handoff.send(entry("1"))
+        await until(lambda: site.streams.deleted)
+        await asyncio.sleep(0.02)
+        before = site.broker.looks
+        await asyncio.sleep(0.05)
+        assert site.broker.looks == before
+        site.handoff.send(entry("2"))
+        await until(lambda: len(site.streams.deleted) == 2)
+
+    assert play(tmp_path, scene).broker.messages == [["1"], ["2"]]
 
 
 def test_what_the_broker_refused_is_published_once_it_is_back(tmp_path: Path) -> None:
