@@ -24,7 +24,7 @@ async def seed(site: Site, sale_id: str, count: int, clock_ms: int | None = None
 
     async def batch(first: int) -> int:
         orders = [(_order_id(), f"user-{number:08d}", 1, "") for number in range(first, min(first + BATCH, count))]
-        _, (results,), _ = await call(site.redis, scripts.reserve, keys, pack_orders([(sale_id, orders)]), clock)
+        _, results, _ = await call(site.redis, scripts.reserve, keys, pack_orders([(sale_id, orders)]), clock)
         if any(result[0] != "accepted" for result in results):
             raise RuntimeError(f"{sale_id}: a hold was not accepted: {results[0]}")
         return int(results[-1][2])

@@ -1,7 +1,7 @@
 #!lua
 --[[
 Purpose: Decide orders of several sales, each sale in one atomic step: replay, window, rate, buyer limit, stock; hold units, set deadlines, note them in the outbox.
-KEYS: for each sale of ARGV[1], in its order
+KEYS: for each sale of ARGV[1], in their order
   +1 sale        hash    definition and counters
   +2 orders      hash    order id -> packed record
   +3 buyers      hash    user -> units held or bought
@@ -10,10 +10,10 @@ KEYS: for each sale of ARGV[1], in its order
   +6 deadlines   zset    <sale>|<order id> by deadline in ms
   +7 outbox      stream  one entry for all accepted orders of the call that have this outbox and the same hold; the caller says which outbox
 ARGV:
-  1 sales       cmsgpack array of {sale_id, order_ids, user_ids, quantities, traceparents}, no sale twice; each but the first an array with a place for each order,
-                the last left out when no order is traced; 1..256 orders in all
+  1 orders      cmsgpack array of {sale_ids, counts, order_ids, user_ids, quantities, traceparents}: which sales, none twice, how many orders each has, and then
+                the orders of all sales, one sale after the other; traceparents are left out when no order is traced; 1..256 orders
   2 clock_ms    empty for Redis TIME
-Returns: cmsgpack {now_ms, answers, entries}; an answer is an array of results, or why this sale's data is broken: then nothing of it has changed; an entry is {outbox, entry_id, routing_key, body}; a result is {status, state, deadline_ms, retry_after_ms}, trailing fields left out where they say nothing.
+Returns: cmsgpack {now_ms, results, entries}; an entry is {outbox, entry_id, routing_key, body}; a result is {status, state, deadline_ms, retry_after_ms}, trailing fields left out where they say nothing; or a text, why this sale's data is broken: then nothing of it has changed.
   status: accepted replayed gone conflict unknown_sale not_started ended paused closed rate_limited user_limit out_of_stock
 ]]
 -- @include lib/clock.lua
@@ -21,7 +21,8 @@ Returns: cmsgpack {now_ms, answers, entries}; an answer is an array of results, 
 -- @include lib/records.lua
 -- @include lib/sales.lua
 local KEYS_EACH = 7
-local sales, now = cmsgpack.unpack(ARGV[1]), now_ms(ARGV[2])
+local sale_ids, counts, ids, users, quantities, traces = unpack(cmsgpack.unpack(ARGV[1]))
+local now = now_ms(ARGV[2])
 local now_text = whole(now)
 
 local function replay(record, quantity)
@@ -46,17 +47,17 @@ local function refusal(state, starts_ms, ends_ms)
   return nil
 end
 
-local function counts(key, users)
-  local found, by_user = redis.call('HMGET', key, unpack(users)), {}
-  for i = 1, #users do
-    by_user[users[i]] = tonumber(found[i] or 0)
+local function counts_of(key, first, last)
+  local found, by_user = redis.call('HMGET', key, unpack(users, first, last)), {}
+  for i = first, last do
+    by_user[users[i]] = tonumber(found[i - first + 1] or 0)
   end
   return by_user
 end
 
 -- Two neighbouring windows make a sliding count (the estimate of the "sliding window counter": the previous window weighs as
 -- much as of it still lies within the last rate_ms). The window's number lives in the hash, so a stale hash counts as empty.
-local function load_rate(keys_at, requests, rate_ms, users)
+local function load_rate(keys_at, requests, rate_ms, first, last)
   local window = math.floor(now / rate_ms)
   local current, previous = KEYS[keys_at + 4], KEYS[keys_at + 5]
   if window % 2 == 1 then
@@ -67,10 +68,10 @@ local function load_rate(keys_at, requests, rate_ms, users)
     weight = 1 - (now % rate_ms) / rate_ms, stale = tonumber(redis.call('HGET', current, '#') or -1) ~= window,
   }
   if not rate.stale then
-    rate.seen = counts(current, users)
+    rate.seen = counts_of(current, first, last)
   end
   if tonumber(redis.call('HGET', previous, '#') or -1) == window - 1 then
-    rate.before = counts(previous, users)
+    rate.before = counts_of(previous, first, last)
   end
   return rate
 end
@@ -92,47 +93,65 @@ local function line_of(id, user, quantity, trace)
   return string.format('["%s","%s",%d]', id, user, quantity)
 end
 
--- Reads and decides, and writes nothing: returns the results, and what is to be written of the sale.
--- Most sales of a call bring one order or few, so it is the tables and fields of a sale that cost, and only what a decision can need is read.
-local function decide(keys_at, sale)
-  local ids, users, quantities, traces = sale[2], sale[3], sale[4], sale[5]
-  local results = {}
+-- What is decided and not yet written: one list for the orders of all sales, for most sales of a call bring one order or few, and it is the
+-- tables of a sale that cost.
+local results, records, buyers, lines = {}, {}, {}, {}
+local UNKNOWN, LIMITED, OUT, CONFLICT = { 'unknown_sale' }, { 'user_limit' }, { 'out_of_stock' }, { 'conflict' }
+local accepted_by_hold = {}
+
+local function accepted_for(hold_seconds)
+  local accepted = accepted_by_hold[hold_seconds]
+  if not accepted then
+    accepted = { 'accepted', 'R', now + hold_seconds * 1000 }
+    accepted_by_hold[hold_seconds] = accepted
+  end
+  return accepted
+end
+
+-- Reads and decides the orders from first to last, and writes nothing: returns what is to be written of the sale.
+local function decide(keys_at, _, first, last)
   local stock, f = load_stock(KEYS[keys_at + 1], 'state', 'starts_ms', 'ends_ms', 'max_per_user', 'hold_seconds', 'rate_requests',
     'rate_seconds')
   if not stock then
-    for i = 1, #ids do
-      results[i] = { 'unknown_sale' }
+    for i = first, last do
+      results[i] = UNKNOWN
     end
-    return results, nil
+    return nil
   end
   local closed = refusal(f[6], tonumber(f[7]), tonumber(f[8]))
   local max_per_user, hold_seconds, rate_requests = tonumber(f[9]), f[10], tonumber(f[11])
-  local deadline = now + hold_seconds * 1000
-  local known = redis.call('HMGET', KEYS[keys_at + 2], unpack(ids))
-  local held_before = {}
+  local accepted = accepted_for(hold_seconds)
+  local deadline = accepted[3]
+
+  -- Only what a decision can need is read: a sold-out sale without limits costs two HMGET.
+  local known = redis.call('HMGET', KEYS[keys_at + 2], unpack(ids, first, last))
+  local held_before, rate
   if not closed and (max_per_user > 0 or stock.available > 0) then
-    held_before = redis.call('HMGET', KEYS[keys_at + 3], unpack(users))
+    held_before = redis.call('HMGET', KEYS[keys_at + 3], unpack(users, first, last))
   end
-  local rate = not closed and rate_requests > 0 and load_rate(keys_at, rate_requests, f[12] * 1000, users)
+  if not closed and rate_requests > 0 then
+    rate = load_rate(keys_at, rate_requests, f[12] * 1000, first, last)
+  end
 
   -- Of this call: quantities by order id, and the units of each buyer who got some.
   local fresh, held = {}, {}
-  local records, lines, accepted = {}, {}, { 'accepted', 'R', deadline }
-  for i = 1, #ids do
+  local records_before, buyers_before, lines_before = #records, #buyers, #lines
+  for i = first, last do
     local id, user, quantity = ids[i], users[i], quantities[i]
-    local units = held[user] or tonumber(held_before[i] or 0)
-    if known[i] then
-      results[i] = replay(cmsgpack.unpack(known[i]), quantity)
+    local place = i - first + 1
+    local units = held[user] or tonumber(held_before and held_before[place] or 0)
+    if known[place] then
+      results[i] = replay(cmsgpack.unpack(known[place]), quantity)
     elseif fresh[id] then
-      results[i] = fresh[id] == quantity and { 'replayed', 'R', deadline } or { 'conflict' }
+      results[i] = fresh[id] == quantity and { 'replayed', 'R', deadline } or CONFLICT
     elseif closed then
       results[i] = closed
     elseif rate and over_rate(rate, user) then
       results[i] = { 'rate_limited', '', 0, rate.ms - now % rate.ms }
     elseif max_per_user > 0 and units + quantity > max_per_user then
-      results[i] = { 'user_limit' }
+      results[i] = LIMITED
     elseif quantity > stock.available then
-      results[i] = { 'out_of_stock' }
+      results[i] = OUT
     else
       stock.available, stock.reserved = stock.available - quantity, stock.reserved + quantity
       fresh[id], held[user] = quantity, units + quantity
@@ -147,9 +166,14 @@ local function decide(keys_at, sale)
   if broken then
     error(broken)
   end
-  return results, {
-    id = sale[1], stock = stock, rate = rate, hold_seconds = hold_seconds, deadline = whole(deadline), fresh = fresh, held = held,
-    records = records, lines = lines,
+  for user, units in pairs(held) do
+    buyers[#buyers + 1] = user
+    buyers[#buyers + 1] = whole(units)
+  end
+  return {
+    stock = stock, rate = rate, hold_seconds = hold_seconds, deadline = deadline,
+    first_record = records_before + 1, last_record = #records, first_buyer = buyers_before + 1, last_buyer = #buyers,
+    first_line = lines_before + 1, last_line = #lines,
   }
 end
 
@@ -171,34 +195,30 @@ end
 
 -- What the sales of a shard share is written once for all of them: deadlines by key, messages by outbox and routing key.
 local due, notes = {}, new_notes()
-local function save(keys_at, sale)
+local function save(keys_at, sale_id, sale)
   if sale.rate then
     save_rate(sale.rate)
   end
-  if #sale.lines == 0 then
+  if sale.last_line < sale.first_line then
     return
   end
-  local buyers, deadlines_key = {}, KEYS[keys_at + 6]
-  for user, units in pairs(sale.held) do
-    buyers[#buyers + 1] = user
-    buyers[#buyers + 1] = whole(units)
-  end
+  local deadline, deadlines_key = whole(sale.deadline), KEYS[keys_at + 6]
   local deadlines = due[deadlines_key] or {}
-  for id in pairs(sale.fresh) do
-    deadlines[#deadlines + 1] = sale.deadline
-    deadlines[#deadlines + 1] = sale.id .. '|' .. id
-  end
   due[deadlines_key] = deadlines
-  redis.call('HSET', KEYS[keys_at + 2], unpack(sale.records))
-  redis.call('HSET', KEYS[keys_at + 3], unpack(buyers))
+  for i = sale.first_record, sale.last_record, 2 do
+    deadlines[#deadlines + 1] = deadline
+    deadlines[#deadlines + 1] = sale_id .. '|' .. records[i]
+  end
+  redis.call('HSET', KEYS[keys_at + 2], unpack(records, sale.first_record, sale.last_record))
+  redis.call('HSET', KEYS[keys_at + 3], unpack(buyers, sale.first_buyer, sale.last_buyer))
   redis.call('HSET', KEYS[keys_at + 1], 'available', whole(sale.stock.available), 'reserved', whole(sale.stock.reserved))
   add_note(notes, KEYS[keys_at + 7], 'order.reserved.' .. sale.hold_seconds, string.format(
-    '{"v":1,"type":"order.reserved","sale":"%s","epoch":%s,"at":%s,"deadline":%s,"orders":[%s]}',
-    sale.id, whole(sale.stock.epoch), now_text, sale.deadline, table.concat(sale.lines, ',')))
+    '{"v":1,"type":"order.reserved","sale":"%s","epoch":%d,"at":%s,"deadline":%s,"orders":[%s]}',
+    sale_id, sale.stock.epoch, now_text, deadline, table.concat(lines, ',', sale.first_line, sale.last_line)))
 end
 
-local answers = for_each_sale(sales, KEYS_EACH, decide, save)
+for_each_sale(sale_ids, counts, KEYS_EACH, results, decide, save)
 for key, args in pairs(due) do
   redis.call('ZADD', key, unpack(args))
 end
-return cmsgpack.pack({ now, answers, publish_notes(notes) })
+return cmsgpack.pack({ now, results, publish_notes(notes) })

@@ -1,7 +1,7 @@
 #!lua
 --[[
 Purpose: Apply payments of several sales, each sale in one atomic step: a hold becomes paid, a late payment follows the sale's policy, anything else becomes a refund that is due.
-KEYS: for each sale of ARGV[1], in its order
+KEYS: for each sale of ARGV[1], in their order
   +1 sale        hash    definition and counters (may be missing: then every order is unknown)
   +2 orders      hash    order id -> packed record
   +3 buyers      hash    user -> units held or bought
@@ -9,9 +9,10 @@ KEYS: for each sale of ARGV[1], in its order
   +5 outbox      stream  one entry for all payments of the call that have this outbox; the caller says which outbox
   +6 strays      hash    payments for orders that nobody knew, which are going back
 ARGV:
-  1 sales       cmsgpack array of {sale_id, payments}, no sale twice; payments is an array of {order_id, payment_id, kind, amount_minor, currency, traceparent}; kind: succeeded or failed; 1..256 payments in all
+  1 payments    cmsgpack array of {sale_ids, counts, payments}: which sales, none twice, how many payments each has, and then the payments of all sales, one sale
+                after the other, each {order_id, payment_id, kind, amount_minor, currency, traceparent}; kind: succeeded or failed; 1..256 payments
   2 clock_ms    empty for Redis TIME
-Returns: cmsgpack {now_ms, answers, entries}; an answer is an array of results, or why this sale's data is broken: then nothing of it has changed; an entry is {outbox, entry_id, routing_key, body}; a result is {result, state, reason}
+Returns: cmsgpack {now_ms, results, entries}; an entry is {outbox, entry_id, routing_key, body}; a result is {result, state, reason}; or a text, why this sale's data is broken: then nothing of it has changed.
   result: paid replayed refund_due noted
   state: R P X C, or empty for an unknown order
   reason: empty, or why a refund is due: late sold_out duplicate cancelled unknown_order
@@ -21,7 +22,8 @@ Returns: cmsgpack {now_ms, answers, entries}; an answer is an array of results, 
 -- @include lib/records.lua
 -- @include lib/sales.lua
 local KEYS_EACH = 6
-local sales, now = cmsgpack.unpack(ARGV[1]), now_ms(ARGV[2])
+local sale_ids, counts, payments = unpack(cmsgpack.unpack(ARGV[1]))
+local results, now = {}, now_ms(ARGV[2])
 
 -- An order remembers the payments it sent back, so that a replay of one cannot buy units later. Past this many it takes no payment at all.
 local REFUNDS_MAX = 16
@@ -106,14 +108,13 @@ local function note(change, payment, record, result, reason)
   }
 end
 
--- Reads and decides, and writes nothing: returns the results, and what is to be written of the sale.
-local function decide(keys_at, sale)
-  local sale_id, payments = sale[1], sale[2]
+-- Reads and decides the payments from first to last, and writes nothing: returns what is to be written of the sale.
+local function decide(keys_at, sale_id, first, last)
   local stock, f = load_stock(KEYS[keys_at + 1], 'late_payment')
   local ids, names = {}, {}
-  for i = 1, #payments do
-    ids[i] = payments[i][1]
-    names[i] = sale_id .. '|' .. payments[i][1] .. '|' .. payments[i][2]
+  for i = first, last do
+    ids[#ids + 1] = payments[i][1]
+    names[#names + 1] = sale_id .. '|' .. payments[i][1] .. '|' .. payments[i][2]
   end
   local records = stock and load_records(KEYS[keys_at + 2], ids) or {}
   local strays = load_strays(KEYS[keys_at + 6], names)
@@ -121,22 +122,21 @@ local function decide(keys_at, sale)
     sale_id = sale_id, stock = stock, late_payment = stock and f[6], records = {}, settled = {}, reacquired = {}, lines = {}, strays = {},
   }
 
-  local results = {}
-  for i = 1, #payments do
+  for i = first, last do
     local id, payment_id, kind = payments[i][1], payments[i][2], payments[i][3]
-    local record, result, reason = records[id], nil, ''
+    local record, name, result, reason = records[id], names[i - first + 1], nil, ''
     if kind == 'failed' then
       result = 'noted'
       note(change, payments[i], record, 'failed', '')
     elseif record and record[PAYMENT] == payment_id then
       result = 'replayed'
-    elseif strays[names[i]] then
+    elseif strays[name] then
       result, reason = 'refund_due', 'replayed'
     elseif not record then
       result, reason = 'refund_due', 'unknown_order'
       note(change, payments[i], nil, result, reason)
-      strays[names[i]] = true
-      change.strays[#change.strays + 1] = names[i]
+      strays[name] = true
+      change.strays[#change.strays + 1] = name
     elseif was_refunded(record, payment_id) then
       result, reason = 'refund_due', 'replayed'
     else
@@ -149,7 +149,7 @@ local function decide(keys_at, sale)
   if broken then
     error(broken)
   end
-  return results, change
+  return change
 end
 
 local function save_strays(strays_key, names)
@@ -169,7 +169,7 @@ end
 
 -- What the sales of a shard share is written once for all of them: deadlines by key, messages by outbox.
 local over, notes = {}, new_notes()
-local function save(keys_at, change)
+local function save(keys_at, sale_id, change)
   save_strays(KEYS[keys_at + 6], change.strays)
   save_records(KEYS[keys_at + 2], change.records)
   local deadlines_key = KEYS[keys_at + 4]
@@ -185,16 +185,16 @@ local function save(keys_at, change)
   end
   if #change.lines > 0 then
     add_note(notes, KEYS[keys_at + 5], 'payment.recorded', cjson.encode({
-      v = 1, type = 'payment.recorded', sale = change.sale_id, epoch = change.stock and change.stock.epoch or 0, at = now,
+      v = 1, type = 'payment.recorded', sale = sale_id, epoch = change.stock and change.stock.epoch or 0, at = now,
       payments = change.lines,
     }))
   end
 end
 
-local answers = for_each_sale(sales, KEYS_EACH, decide, save)
+for_each_sale(sale_ids, counts, KEYS_EACH, results, decide, save)
 for key, members in pairs(over) do
   if #members > 0 then
     redis.call('ZREM', key, unpack(members))
   end
 end
-return cmsgpack.pack({ now, answers, publish_notes(notes) })
+return cmsgpack.pack({ now, results, publish_notes(notes) })

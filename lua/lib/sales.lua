@@ -5,26 +5,33 @@ local function reason_of(fault)
   return (tostring(words):gsub('^%-', ''))
 end
 
--- `sales` is an array of arrays that begin with the sale's id; each sale has `keys_each` keys, in their order. `decide(keys_at, sale)` returns
--- the sale's answer and what is to be written; `save(keys_at, change)` writes that. Returns an answer of each sale, or in words why it has none.
-local function for_each_sale(sales, keys_each, decide, save)
-  local answers, changes, seen = {}, {}, {}
-  for i = 1, #sales do
-    local sale_id = sales[i][1]
-    if seen[sale_id] then
+-- Each sale has `keys_each` keys, in their order, and `counts` says how many items. `decide(keys_at, sale_id, first, last)` puts the results of
+-- its items into `results` and returns what is to be written, or nil; `save(keys_at, sale_id, change)` writes it. The results of a sale that
+-- could not be decided are the reason, in words.
+local function for_each_sale(sale_ids, counts, keys_each, results, decide, save)
+  local changes, seen, last = {}, {}, 0
+  for n = 1, #sale_ids do
+    if seen[sale_ids[n]] then
       -- Decided twice from the same reading, its units would be sold twice.
-      error({ err = 'TWICE the sale ' .. sale_id .. ' is named twice in one call' })
+      error({ err = 'TWICE the sale ' .. sale_ids[n] .. ' is named twice in one call' })
     end
-    seen[sale_id] = true
-    local ok, answer, change = pcall(decide, (i - 1) * keys_each, sales[i])
-    answers[i], changes[i] = ok and answer or reason_of(answer), ok and change
-  end
-  for i = 1, #sales do
-    if changes[i] then
-      save((i - 1) * keys_each, changes[i])
+    seen[sale_ids[n]] = true
+    local first = last + 1
+    last = last + counts[n]
+    local ok, change = pcall(decide, (n - 1) * keys_each, sale_ids[n], first, last)
+    changes[n] = ok and change
+    if not ok then
+      local reason = reason_of(change)
+      for i = first, last do
+        results[i] = reason
+      end
     end
   end
-  return answers
+  for n = 1, #sale_ids do
+    if changes[n] then
+      save((n - 1) * keys_each, sale_ids[n], changes[n])
+    end
+  end
 end
 
 -- Messages that leave together: those of one outbox and one routing key are one entry.

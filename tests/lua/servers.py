@@ -15,7 +15,7 @@ import redis
 from flashsale_cli.stack.state import free_ports
 from flashsale_core.keys import SaleKeys, ShardKeys, sale_keys, shard_keys, shard_of
 from flashsale_core.records import OrderRecord, unpack_record
-from flashsale_core.scripts import pack, pack_orders, read_scripts
+from flashsale_core.scripts import pack, pack_orders, pack_payments, read_scripts
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = read_scripts(ROOT / "lua")
@@ -134,17 +134,28 @@ Some = tuple[Sale, Sequence[tuple[Any, ...]]]
 
 
 def reserve_many(*asked: Some) -> tuple[list[Any], list[Any]]:
-    """One call for several sales: (an answer of each, the entries). The first sale's clock counts."""
+    """One call for several sales: (the results of each, the entries). The first sale's clock counts."""
     keys = [key for sale, _ in asked for key in (*sale._sale_keys, sale.shard.deadlines, sale.shard.outbox)]
     packed = pack_orders([(sale.name, [(*order, "")[:4] for order in orders]) for sale, orders in asked])
-    _, answers, entries = asked[0][0]._call("reserve", keys, packed)
-    return answers, entries
+    _, results, entries = asked[0][0]._call("reserve", keys, packed)
+    return _by_sale(asked, results), entries
 
 
 def settle_many(*asked: Some) -> tuple[list[Any], list[Any]]:
     """As `reserve_many`."""
     defaults = ("succeeded", 100, "EUR", "")
     keys = [key for sale, _ in asked for key in (*sale._order_keys, sale.shard.strays)]
-    packed = pack([(sale.name, [(*payment, *defaults[len(payment) - 2 :]) for payment in payments]) for sale, payments in asked])
-    _, answers, entries = asked[0][0]._call("settle", keys, packed)
-    return answers, entries
+    packed = pack_payments([(sale.name, [(*payment, *defaults[len(payment) - 2 :]) for payment in payments]) for sale, payments in asked])
+    _, results, entries = asked[0][0]._call("settle", keys, packed)
+    return _by_sale(asked, results), entries
+
+
+def _by_sale(asked: Sequence[Some], results: list[Any]) -> list[Any]:
+    """Of a sale that could not be decided, the reason once."""
+    found: list[Any] = []
+    for _, items in asked:
+        own, results = results[: len(items)], results[len(items) :]
+        reasons = {result for result in own if isinstance(result, str)}
+        assert len(reasons) + all(isinstance(result, list) for result in own) == 1
+        found.append(reasons.pop() if reasons else own)
+    return found

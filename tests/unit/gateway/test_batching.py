@@ -20,7 +20,7 @@ class Calls:
         await self.gate.wait()
         if any(-1 in items for _, items in sales):
             raise ValueError("bad batch")
-        return [KeyError("bad sale") if -2 in items else [2 * item for item in items] for _, items in sales]
+        return [KeyError("bad sale") if -2 in items else 2 * item for _, items in sales for item in items]
 
     @property
     def sizes(self) -> list[int]:

@@ -5,8 +5,9 @@ The module is given a client and imports none. `Redis` below is the little it ne
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,8 @@ _INCLUDE = re.compile(r"^-- @include (\S+)$", re.MULTILINE)
 
 Order = tuple[str, str, int, str]
 """(order id, user id, quantity, traceparent)"""
+Payment = tuple[str, str, str, int, str, str]
+"""(order id, payment id, succeeded or failed, amount in minor units, currency, traceparent)"""
 
 
 class Redis(Protocol):
@@ -88,14 +91,20 @@ async def call(redis: Redis, script: Script, keys: Sequence[str], *args: Any) ->
     return msgspec.msgpack.decode(packed)
 
 
-def pack_orders(sales: Iterable[tuple[str, Sequence[Order]]]) -> bytes:
-    """The sales of a `reserve` call: columns instead of rows, which the script would have to turn."""
-    return pack([_columns(sale_id, orders) for sale_id, orders in sales])
+def pack_orders(sales: Sequence[tuple[str, Sequence[Order]]]) -> bytes:
+    """What `reserve` is given: columns, for the script would have to turn rows. One order at least."""
+    ids, users, quantities, traces = zip(*chain.from_iterable([orders for _, orders in sales]), strict=True)
+    columns = (*_sales(sales), ids, users, quantities)
+    return pack((*columns, traces) if any(traces) else columns)
 
 
-def _columns(sale_id: str, orders: Sequence[Order]) -> tuple[Any, ...]:
-    ids, users, quantities, traces = zip(*orders, strict=True)
-    return (sale_id, ids, users, quantities, traces) if any(traces) else (sale_id, ids, users, quantities)
+def pack_payments(sales: Sequence[tuple[str, Sequence[Payment]]]) -> bytes:
+    """What `settle` is given."""
+    return pack((*_sales(sales), list(chain.from_iterable([payments for _, payments in sales]))))
+
+
+def _sales(sales: Sequence[tuple[str, Sequence[Any]]]) -> tuple[list[str], list[int]]:
+    return [sale_id for sale_id, _ in sales], [len(items) for _, items in sales]
 
 
 def _is_noscript(error: Exception) -> bool:

@@ -7,7 +7,7 @@ lanes and kinds of call.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Generic, Protocol, TypeVar
 
 from flashsale_gateway.problems import Problem
@@ -49,8 +49,8 @@ OVERLAP_ITEMS = 24
 CALLS_MAX = 2
 Batch = Sequence[tuple[str, Sequence[Item]]]
 """Items by sale; each sale once."""
-Answers = Sequence[Sequence[Answer] | Exception]
-"""For each sale of a batch an answer to each of its items, or why there is none."""
+Answers = Sequence[Answer | Exception]
+"""One for each item of a batch, in its order, whatever its sale; or why there is none."""
 Call = Callable[[Batch[Item]], Awaitable[Answers[Answer]]]
 
 
@@ -155,16 +155,13 @@ class Batcher(Generic[Item, Answer]):
         """Batch after batch while there is work for this call of the lane."""
         while lane.waiting:
             sales = lane.take(self._batch_max)
-            queues = list(sales.values())
+            waiters = list(chain.from_iterable([queue.waiters for queue in sales.values()]))
             try:
-                answers = await self._call([(sale_id, queue.items) for sale_id, queue in sales.items()])
-                for queue, answer in zip(queues, answers, strict=True):
-                    _deliver(queue.waiters, answer)
+                _deliver(waiters, await self._call([(sale_id, queue.items) for sale_id, queue in sales.items()]))
             except Exception as error:
-                for queue in queues:
-                    _fail(queue.waiters, error)
+                _fail(waiters, error)
             finally:
-                self._admission.leave(sum(len(queue.items) for queue in queues))
+                self._admission.leave(len(waiters))
             if lane.calls > 1 and lane.waiting < OVERLAP_ITEMS:
                 # The other call takes what is left.
                 break
@@ -177,12 +174,13 @@ class Batcher(Generic[Item, Answer]):
             await asyncio.wait(self._tasks)
 
 
-def _deliver(waiters: Sequence[Waiter[Answer]], answers: Sequence[Answer] | Exception) -> None:
-    if isinstance(answers, Exception):
-        _fail(waiters, answers)
-        return
+def _deliver(waiters: Sequence[Waiter[Answer]], answers: Answers[Answer]) -> None:
     for waiter, answer in zip(waiters, answers, strict=True):
-        if not waiter.done():
+        if waiter.done():
+            continue
+        if isinstance(answer, Exception):
+            waiter.set_exception(answer)
+        else:
             waiter.set_result(answer)
 
 

@@ -9,6 +9,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from flashsale_core import semantics, tracing
 from flashsale_core.ids import parse_order_ref
+from flashsale_core.scripts import Payment
 from flashsale_gateway import bodies, metrics, spans
 from flashsale_gateway.answers import Answer
 from flashsale_gateway.batching import Batcher, Waiter
@@ -16,7 +17,7 @@ from flashsale_gateway.endpoints import Endpoint, Headers
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.requests import PaymentWebhook, field_of_bad_utf8, read_webhook
 from flashsale_gateway.settings import Settings
-from flashsale_gateway.store import Payment, Result
+from flashsale_gateway.store import Result
 
 PATH = "/payments/webhook"
 SIGNED = ("webhook-id", "webhook-timestamp", "webhook-signature")

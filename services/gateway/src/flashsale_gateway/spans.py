@@ -6,10 +6,10 @@ from typing import TypeVar
 from opentelemetry.trace import Span, SpanKind
 
 from flashsale_core import semantics
-from flashsale_core.scripts import Order
+from flashsale_core.scripts import Order, Payment
 from flashsale_core.tracing import Tracing, ended, fail, traceparent
 from flashsale_gateway.batching import Answers, Batch, Call
-from flashsale_gateway.store import Payment, Result
+from flashsale_gateway.store import Result
 
 Item = TypeVar("Item", Order, Payment)
 """Its last field is its traceparent; empty for one that is not traced."""
@@ -38,19 +38,20 @@ def around(tracing: Tracing, called: semantics.Named, call: Call[Item, Result]) 
         return call
 
     async def traced(sales: Batch[Item]) -> Answers[Result]:
-        parents = [(sale_id, item[-1]) for sale_id, items in sales for item in items if item[-1]]
-        if not parents:
+        contexts = [item[-1] for _, items in sales for item in items]
+        if not any(contexts):
             return await call(sales)
-        shared = {**called.attributes, "flashsale.batch_items": sum(len(items) for _, items in sales), "flashsale.batch_sales": len(sales)}
+        parents = [(sale_id, item[-1]) for sale_id, items in sales for item in items if item[-1]]
+        shared = {**called.attributes, "flashsale.batch_items": len(contexts), "flashsale.batch_sales": len(sales)}
         spans = [
             tracing.start(called.name, SpanKind.CLIENT, parent, {**shared, "flashsale.sale_id": sale_id}) for sale_id, parent in parents
         ]
         with ended(spans):
             answers = await call(sales)
-            faults = {sale_id: answer for (sale_id, _), answer in zip(sales, answers, strict=True) if isinstance(answer, Exception)}
-            for span, (sale_id, _) in zip(spans, parents, strict=True):
-                if sale_id in faults:
-                    fail(span, type(faults[sale_id]).__name__)
+            of_items = (answer for answer, parent in zip(answers, contexts, strict=True) if parent)
+            for span, answer in zip(spans, of_items, strict=True):
+                if isinstance(answer, Exception):
+                    fail(span, type(answer).__name__)
             return answers
 
     return traced

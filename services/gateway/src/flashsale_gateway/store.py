@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from time import perf_counter
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -13,7 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from flashsale_core.keys import reserve_keys, sale_keys, settle_keys, shard_keys, shard_of
 from flashsale_core.records import OrderRecord, unpack_record
-from flashsale_core.scripts import Order, Script, Scripts, call, pack, pack_orders
+from flashsale_core.scripts import Order, Payment, Script, Scripts, call, pack, pack_orders, pack_payments
 from flashsale_core.scripts import Redis as ScriptRedis
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Answers, Batch
@@ -26,8 +27,6 @@ from flashsale_redis import one_slot_groups
 T = TypeVar("T")
 Result = list[Any]
 """One item's answer, as its script's header says."""
-Payment = tuple[str, str, str, int, str, str]
-"""(order id, payment id, succeeded or failed, amount in minor units, currency, traceparent)"""
 _LOST = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
 
 
@@ -57,27 +56,27 @@ class Store:
     async def reserve(self, sales: Batch[Order]) -> Answers[Result]:
         """One result per order: [status, state, deadline_ms, retry_after_ms], see lua/reserve.lua. The sales are of one lane."""
         direct = self._handoff.ready
-        keys = [key for sale_id, _ in sales for key in reserve_keys(sale_id, self._shards, direct)]
+        keys = list(chain.from_iterable([reserve_keys(sale_id, self._shards, direct) for sale_id, _ in sales]))
         return self._handed_on(direct, await self._run(self._scripts.reserve, keys, pack_orders(sales), ""))
 
     async def settle(self, sales: Batch[Payment]) -> Answers[Result]:
         """One result per payment: [result, state, reason], see lua/settle.lua. The sales are of one lane."""
         direct = self._handoff.ready
-        keys = [key for sale_id, _ in sales for key in settle_keys(sale_id, self._shards, direct)]
-        return self._handed_on(direct, await self._run(self._scripts.settle, keys, pack(sales), ""))
+        keys = list(chain.from_iterable([settle_keys(sale_id, self._shards, direct) for sale_id, _ in sales]))
+        return self._handed_on(direct, await self._run(self._scripts.settle, keys, pack_payments(sales), ""))
 
     async def cancel(self, sales: Batch[str]) -> Answers[Result]:
         """One result per order: [result, quantity, deadline_ms], see lua/cancel.lua. A call for each sale: few cancel."""
-        answers = await asyncio.gather(*[self._cancel(sale_id, order_ids) for sale_id, order_ids in sales], return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException) and not isinstance(answer, Exception):
-                raise answer
-        return cast("Answers[Result]", answers)
+        answers = await asyncio.gather(*[self._cancel(sale_id, order_ids) for sale_id, order_ids in sales])
+        return list(chain.from_iterable(answers))
 
-    async def _cancel(self, sale_id: str, order_ids: Sequence[str]) -> list[Result]:
+    async def _cancel(self, sale_id: str, order_ids: Sequence[str]) -> Answers[Result]:
         sale, shard = sale_keys(sale_id, self._shards), shard_keys(shard_of(sale_id, self._shards))
         keys = (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.outbox)
-        _, results = await self._run(self._scripts.cancel, keys, sale_id, pack(order_ids), "")
+        try:
+            _, results = await self._run(self._scripts.cancel, keys, sale_id, pack(order_ids), "")
+        except Problem as problem:
+            return [problem] * len(order_ids)
         return list(results)
 
     async def define(self, sale_id: str, definition: Mapping[str, Any]) -> Definition:
@@ -103,13 +102,13 @@ class Store:
         return unpack_record(packed) if packed else None
 
     def _handed_on(self, direct: bool, answer: Sequence[Any]) -> Answers[Result]:
-        """What the sales got; the entries of their direct outboxes are on their way."""
-        _, answers, entries = answer
+        """What the items got; the entries of the direct outboxes are on their way."""
+        _, results, entries = answer
         if direct:
             for outbox, entry_id, routing_key, body in entries:
                 self._handoff.send(Entry(outbox, entry_id, routing_key, body.encode()))
-        # Words instead of results: this sale's data is broken, and nothing of it has changed.
-        return [Problem("not_ready", results) if isinstance(results, str) else results for results in answers]
+        # Words instead of a result: its sale's data is broken, and nothing of it has changed.
+        return [Problem("not_ready", result) if isinstance(result, str) else result for result in results]
 
     async def _run(self, script: Script, keys: Sequence[str], *args: Any) -> Any:
         """Call a script; once more when the answer was lost, which is safe because every script gives a repeated item its first answer."""
