@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from observe.prometheus import binary
 from tests.e2e.kube import Namespace, report, run
 
 NAMESPACE = "flashsale-e2e"
+UNPACK_TIMEOUT_SECONDS = 900
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -42,6 +44,15 @@ def _cluster() -> None:
     allowed = os.environ.get("FLASHSALE_E2E_CONTEXT", "kind-flashsale")
     if context != allowed:
         pytest.fail(f"the current context is {context!r}, not {allowed!r}; set FLASHSALE_E2E_CONTEXT to it if this cluster is for tests")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _prometheus() -> None:
+    """As `make test` has it. Here and not where it is used: what cannot be had is said at the start, not after the first chapters."""
+    try:
+        binary("prometheus")
+    except RuntimeError:
+        run(ROOT / "scripts" / "servers.sh", "test", timeout_seconds=UNPACK_TIMEOUT_SECONDS)
 
 
 @pytest.fixture(scope="session")

@@ -6,16 +6,20 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from flashsale_cli.stack.state import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy" / "helm" / "flashsale"
 VALUES = Path(os.environ.get("FLASHSALE_E2E_VALUES", ROOT / "deploy" / "kind" / "values.yaml"))
 COMMAND_TIMEOUT_SECONDS = 240
 JOB_TIMEOUT_SECONDS = 300
+STOP_TIMEOUT_SECONDS = 10
 
 
 class CommandError(AssertionError):
@@ -110,6 +114,11 @@ class Namespace:
     def sale(self, name: str) -> dict[str, Any]:
         return dict(self.get("flashsale", name))
 
+    def phases(self) -> dict[str, str]:
+        """FlashSale -> phase, of all that have one."""
+        listed = {sale["metadata"]["name"]: sale.get("status", {}).get("phase", "") for sale in self.get("flashsales")["items"]}
+        return {name: phase for name, phase in listed.items() if phase}
+
     def ready(self, name: str) -> bool:
         """Whether the resource is Ready as it is now, not as it was before its last change."""
         sale = self.sale(name)
@@ -124,6 +133,18 @@ class Namespace:
     def pods(self, component: str) -> list[dict[str, Any]]:
         found = self.get("pods", "-l", f"app.kubernetes.io/component={component}")["items"]
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    @contextmanager
+    def forwarded(self, pod: str, port: int) -> Iterator[str]:
+        """An address of this machine that leads to a pod's port; a moment passes until it does."""
+        (own,) = free_ports(1)
+        # It tells of every connection; what goes wrong is on stderr.
+        process = subprocess.Popen(["kubectl", "-n", self.name, "port-forward", f"pod/{pod}", f"{own}:{port}"], stdout=subprocess.DEVNULL)
+        try:
+            yield f"127.0.0.1:{own}"
+        finally:
+            process.terminate()
+            process.wait(STOP_TIMEOUT_SECONDS)
 
     def pods_ready(self, component: str, count: int) -> bool:
         return sum(map(_is_ready, self.pods(component))) >= count

@@ -2,6 +2,7 @@
 
 import time
 from typing import NamedTuple
+from urllib.error import HTTPError
 
 from observe.dashboards import RATE_INTERVAL, chosen_all, read_dashboard, substituted
 from observe.prometheus import Prometheus
@@ -25,11 +26,20 @@ def questions(prometheus: Prometheus, *names: str) -> list[Question]:
     return found
 
 
-def unanswered(prometheus: Prometheus, asked: list[Question], seconds: float) -> list[Question]:
-    """Those that have nothing to show, for as long as that."""
+def assert_answered(prometheus: Prometheus, asked: list[Question], seconds: float) -> None:
+    """Each has something to show within that time."""
+    assert asked
     deadline = time.monotonic() + seconds
     left = asked
     while left and time.monotonic() < deadline:
-        left = [one for one in left if not prometheus.values(one.query)]
+        left = [one for one in left if not _answered(prometheus, one.query)]
         time.sleep(0.5)
-    return left
+    assert not left, "nothing to show:\n" + "\n".join(f"{one.dashboard}, panel {one.title}: {one.query}" for one in left)
+
+
+def _answered(prometheus: Prometheus, query: str) -> bool:
+    try:
+        return prometheus.values(query) != []
+    except HTTPError:
+        # It is malformed: named with those that are empty.
+        return False
