@@ -26,7 +26,8 @@ def test_a_single_unit_is_still_seen_in_the_bar() -> None:
 
 
 def outcome(**changed: object) -> Outcome:
-    values: dict[str, object] = {"product_id": "demo", "sale": {}, "tallies": [Tally(1)], "late": Counter({"refund_due (late)": 4})}
+    sale = {"stock": 5, "sold": 4}
+    values: dict[str, object] = {"product_id": "demo", "sale": sale, "tallies": [Tally(1)], "late": Counter({"refund_due (late)": 4})}
     return Outcome(**(values | changed))  # type: ignore[arg-type]
 
 
@@ -43,5 +44,6 @@ def test_what_the_buyers_saw_counts_too() -> None:
     unanswered.unanswered(failed("timeout"))
     assert failures(outcome(tallies=[unanswered])) == ["every request got an answer"]
     assert failures(outcome(tallies=[contradicted])) == ["the same click gives the same order; rubbish gives none"]
+    assert failures(outcome(sale={"stock": 5, "sold": 0})) == ["the crowd could buy"]
     assert failures(outcome(released_in_time=False)) == ["unpaid units were back on time"]
     assert failures(outcome(late=Counter({"paid": 1}))) == ["late payments go back"]

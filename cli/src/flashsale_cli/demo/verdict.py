@@ -22,8 +22,11 @@ def judge(outcome: Outcome, report: Report) -> list[Line]:
     """What the demo promised, from the audit and from the answers its buyers got."""
     audited = [_audited(report, promise) for promise in Promise]
     rejected = sum(count for name, count in outcome.late.items() if not name.startswith("refund_due"))
+    sold = int(outcome.sale.get("sold", 0))
     return [
         *audited,
+        # Nothing is never oversold: a sale that refuses everybody keeps all other promises.
+        Line("the crowd could buy", sold > 0, f"{number(sold)} of {number(int(outcome.sale.get('stock', 0)))} units sold"),
         Line("the same click gives the same order; rubbish gives none", not outcome.broken, "; ".join(outcome.broken) or "no exception"),
         Line("every request got an answer", not outcome.unanswered, f"{number(outcome.unanswered)} without"),
         Line(
