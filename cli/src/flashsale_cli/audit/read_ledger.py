@@ -66,8 +66,8 @@ _KEPT = "select currency, sum(amount_minor)::bigint from payments where sale_id 
 _REFUNDS = "select currency, sum(amount_minor)::bigint from refunds where sale_id = $1 group by currency"
 
 _SUMS = "select state, count(*), sum(quantity)::bigint from orders where sale_id = $1 and epoch = $2 group by state"
-# A look for each order, said so that the planner has no choice: with `= any` and statistics that know many small sales and none of a million
-# orders yet, it went through all of the sale for every batch, for hours.
+# A look for each order, said so that the planner has no choice: with `= any`, and statistics that know many small sales and not yet the
+# million orders of one, it went through the whole sale for every batch, for hours.
 _ORDERS = """
     select o.* from unnest($3::text[]) as wanted (order_id), lateral (
         select order_id, state, user_id, quantity, payment_id from orders
