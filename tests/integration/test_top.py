@@ -49,7 +49,7 @@ def test_orders_between_two_frames_are_in_the_second(stack: Stack, client: Clien
     (row,) = before["sales"]
     assert (row["available"], row["reserved"], row["sold"], row["demand_per_second"]) == (3, 0, 0, {})
     (row,) = after["sales"]
-    assert (row["available"], row["reserved"], row["sold"], row["sold_out_share"]) == (0, 2, 1, 0.4)
+    assert (row["available"], row["reserved"], row["sold"], row["sold_out_share"]) == (0, 2, 1, pytest.approx(0.4))
     # A rate is of the time between two scrapes, the frame's seconds are those between two readings: nearly the same.
     assert counted(row["demand_per_second"], after["seconds"]) == {"accepted": 3, "out_of_stock": 2}
     admission, outbox = after["pipeline"]["admission"], after["pipeline"]["outbox"]
