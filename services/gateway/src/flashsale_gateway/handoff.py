@@ -14,6 +14,7 @@ from itertools import chain
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from flashsale_core.cuts import cut
 from flashsale_core.faults import Server, in_words
 from flashsale_core.keys import shard_keys
 from flashsale_core.scripts import Scripts, call
@@ -166,16 +167,7 @@ class Handoff:
 
 def in_messages(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
     """Cut what waits into messages of at most MESSAGE_ENTRIES_MAX entries and MESSAGE_BYTES_MAX bytes; a larger entry goes alone."""
-    message: list[Entry] = []
-    size = 0
-    for entry in entries:
-        if message and (len(message) == MESSAGE_ENTRIES_MAX or size + len(entry.body) > MESSAGE_BYTES_MAX):
-            yield message
-            message, size = [], 0
-        message.append(entry)
-        size += len(entry.body)
-    if message:
-        yield message
+    return cut(entries, MESSAGE_ENTRIES_MAX, MESSAGE_BYTES_MAX, lambda entry: len(entry.body))
 
 
 async def forget(redis: Redis, entries: Sequence[Entry], group: str = "") -> None:

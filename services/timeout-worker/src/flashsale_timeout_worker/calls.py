@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from flashsale_core.cuts import cut
 from flashsale_core.keys import split_deadline_member
 
 CHUNK = 512
@@ -27,16 +28,7 @@ def calls(orders: Mapping[str, Sequence[str]]) -> Iterator[Call]:
 
 def rounds(asked: Iterable[Call]) -> Iterator[list[Call]]:
     """The calls in their order, cut into round trips."""
-    together: list[Call] = []
-    size = 0
-    for call in asked:
-        if together and (len(together) == ROUND_CALLS_MAX or size + len(call.order_ids) > ROUND_ORDERS_MAX):
-            yield together
-            together, size = [], 0
-        together.append(call)
-        size += len(call.order_ids)
-    if together:
-        yield together
+    return cut(asked, ROUND_CALLS_MAX, ROUND_ORDERS_MAX, lambda call: len(call.order_ids))
 
 
 def by_sale(members: Iterable[str]) -> dict[str, list[str]]:
