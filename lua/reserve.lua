@@ -19,15 +19,17 @@ Returns: cmsgpack {now_ms, results, entries}; an entry is {outbox, entry_id, rou
 -- @include lib/clock.lua
 -- @include lib/stock.lua
 -- @include lib/records.lua
+-- @include lib/outbox.lua
 -- @include lib/sales.lua
 local KEYS_EACH = 7
 local sale_ids, counts, ids, users, quantities, traces = unpack(cmsgpack.unpack(ARGV[1]))
 local now = now_ms(ARGV[2])
 local now_text = whole(now)
+local UNKNOWN, LIMITED, OUT, CONFLICT = { 'unknown_sale' }, { 'user_limit' }, { 'out_of_stock' }, { 'conflict' }
 
 local function replay(record, quantity)
   if record[QUANTITY] ~= quantity then
-    return { 'conflict' }
+    return CONFLICT
   end
   if record[STATE] == 'R' or record[STATE] == 'P' then
     return { 'replayed', record[STATE], record[DEADLINE] }
@@ -96,7 +98,6 @@ end
 -- What is decided and not yet written: one list for the orders of all sales, for most sales of a call bring one order or few, and it is the
 -- tables of a sale that cost.
 local results, records, buyers, lines = {}, {}, {}, {}
-local UNKNOWN, LIMITED, OUT, CONFLICT = { 'unknown_sale' }, { 'user_limit' }, { 'out_of_stock' }, { 'conflict' }
 local accepted_by_hold = {}
 
 local function accepted_for(hold_seconds)
@@ -194,7 +195,7 @@ local function save_rate(rate)
 end
 
 -- What the sales of a shard share is written once for all of them: deadlines by key, messages by outbox and routing key.
-local due, notes = {}, new_notes()
+local due, notes = {}, {}
 local function save(keys_at, sale_id, sale)
   if sale.rate then
     save_rate(sale.rate)
@@ -211,7 +212,7 @@ local function save(keys_at, sale_id, sale)
   end
   redis.call('HSET', KEYS[keys_at + 2], unpack(records, sale.first_record, sale.last_record))
   redis.call('HSET', KEYS[keys_at + 3], unpack(buyers, sale.first_buyer, sale.last_buyer))
-  redis.call('HSET', KEYS[keys_at + 1], 'available', whole(sale.stock.available), 'reserved', whole(sale.stock.reserved))
+  save_stock(KEYS[keys_at + 1], sale.stock)
   add_note(notes, KEYS[keys_at + 7], 'order.reserved.' .. sale.hold_seconds, string.format(
     '{"v":1,"type":"order.reserved","sale":"%s","epoch":%d,"at":%s,"deadline":%s,"orders":[%s]}',
     sale_id, sale.stock.epoch, now_text, deadline, table.concat(lines, ',', sale.first_line, sale.last_line)))

@@ -20,6 +20,7 @@ Returns: cmsgpack {now_ms, results, entries}; an entry is {outbox, entry_id, rou
 -- @include lib/clock.lua
 -- @include lib/stock.lua
 -- @include lib/records.lua
+-- @include lib/outbox.lua
 -- @include lib/sales.lua
 local KEYS_EACH = 6
 local sale_ids, counts, payments = unpack(cmsgpack.unpack(ARGV[1]))
@@ -87,7 +88,7 @@ local function apply(change, record, id, payment_id)
     return refund(change, record, id, payment_id, 'cancelled')
   elseif record[STATE] == 'R' then
     stock.reserved, stock.sold = stock.reserved - quantity, stock.sold + quantity
-    change.settled[#change.settled + 1] = change.sale_id .. '|' .. id
+    change.settled[#change.settled + 1] = id
   elseif change.late_payment ~= 'reacquire' or full(record) then
     return refund(change, record, id, payment_id, 'late')
   elseif quantity > stock.available then
@@ -119,7 +120,7 @@ local function decide(keys_at, sale_id, first, last)
   local records = stock and load_records(KEYS[keys_at + 2], ids) or {}
   local strays = load_strays(KEYS[keys_at + 6], names)
   local change = {
-    sale_id = sale_id, stock = stock, late_payment = stock and f[6], records = {}, settled = {}, reacquired = {}, lines = {}, strays = {},
+    stock = stock, late_payment = stock and f[6], records = {}, settled = {}, reacquired = {}, lines = {}, strays = {},
   }
 
   for i = first, last do
@@ -168,14 +169,16 @@ local function save_strays(strays_key, names)
 end
 
 -- What the sales of a shard share is written once for all of them: deadlines by key, messages by outbox.
-local over, notes = {}, new_notes()
+local over, notes = {}, {}
 local function save(keys_at, sale_id, change)
   save_strays(KEYS[keys_at + 6], change.strays)
   save_records(KEYS[keys_at + 2], change.records)
-  local deadlines_key = KEYS[keys_at + 4]
-  over[deadlines_key] = over[deadlines_key] or {}
-  for i = 1, #change.settled do
-    over[deadlines_key][#over[deadlines_key] + 1] = change.settled[i]
+  if #change.settled > 0 then
+    local members = over[KEYS[keys_at + 4]] or {}
+    over[KEYS[keys_at + 4]] = members
+    for i = 1, #change.settled do
+      members[#members + 1] = sale_id .. '|' .. change.settled[i]
+    end
   end
   for i = 1, #change.reacquired do
     redis.call('HINCRBY', KEYS[keys_at + 3], change.reacquired[i][USER], change.reacquired[i][QUANTITY])
@@ -193,8 +196,6 @@ end
 
 for_each_sale(sale_ids, counts, KEYS_EACH, results, decide, save)
 for key, members in pairs(over) do
-  if #members > 0 then
-    redis.call('ZREM', key, unpack(members))
-  end
+  redis.call('ZREM', key, unpack(members))
 end
 return cmsgpack.pack({ now, results, publish_notes(notes) })

@@ -34,11 +34,7 @@ local function for_each_sale(sale_ids, counts, keys_each, results, decide, save)
   end
 end
 
--- Messages that leave together: those of one outbox and one routing key are one entry.
-local function new_notes()
-  return {}
-end
-
+-- Messages that leave together: those of one outbox and one routing key are one entry, a line each. `notes` begins as an empty table.
 local function add_note(notes, outbox_key, routing_key, line)
   local name = outbox_key .. ' ' .. routing_key
   local note = notes[name]
@@ -55,8 +51,7 @@ local function publish_notes(notes)
   for i = 1, #notes do
     local note = notes[i]
     local body = table.concat(note.lines, '\n')
-    local id = redis.call('XADD', note.outbox, '*', 'k', note.routing_key, 'b', body)
-    entries[i] = { note.outbox, id, note.routing_key, body }
+    entries[i] = { note.outbox, add_body(note.outbox, note.routing_key, body), note.routing_key, body }
   end
   return entries
 end
