@@ -61,6 +61,18 @@ def shard_keys(shard: int) -> ShardKeys:
     )
 
 
+def define_keys(sale_id: str, shards: int = SHARDS_DEFAULT) -> tuple[str, ...]:
+    """What `define` and `retire` are given."""
+    sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
+    return (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.sales, shard.outbox)
+
+
+def order_keys(sale_id: str, shards: int = SHARDS_DEFAULT, direct: bool = False) -> tuple[str, ...]:
+    """What `cancel` and `expire` are given, with one or the other outbox."""
+    sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
+    return (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.direct if direct else shard.outbox)
+
+
 # A sale's keys are named with every call that it has a part in: as many sales as this are not reckoned anew each time.
 @lru_cache(maxsize=16_384)
 def reserve_keys(sale_id: str, shards: int = SHARDS_DEFAULT, direct: bool = False) -> tuple[str, ...]:
@@ -73,9 +85,7 @@ def reserve_keys(sale_id: str, shards: int = SHARDS_DEFAULT, direct: bool = Fals
 @lru_cache(maxsize=16_384)
 def settle_keys(sale_id: str, shards: int = SHARDS_DEFAULT, direct: bool = False) -> tuple[str, ...]:
     """What `settle` is given for each sale, with one or the other outbox."""
-    sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
-    outbox = shard.direct if direct else shard.outbox
-    return (sale.sale, sale.orders, sale.buyers, shard.deadlines, outbox, shard.strays)
+    return (*order_keys(sale_id, shards, direct), shard_keys(shard_of(sale_id, shards)).strays)
 
 
 def deadline_member(sale_id: str, order_id: str) -> str:

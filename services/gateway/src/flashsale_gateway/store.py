@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from flashsale_core.keys import reserve_keys, sale_keys, settle_keys, shard_keys, shard_of
+from flashsale_core.keys import define_keys, order_keys, reserve_keys, sale_keys, settle_keys, shard_keys, shard_of
 from flashsale_core.records import OrderRecord, unpack_record
 from flashsale_core.scripts import Order, Payment, Script, Scripts, call, pack, pack_orders, pack_payments
 from flashsale_core.scripts import Redis as ScriptRedis
@@ -46,12 +46,12 @@ class Store:
         self._scripts = scripts
         self._shards = settings.shards
         # On a single server one call may name all keys, on a cluster those of a shard.
-        self._lanes = len(one_slot_groups(redis, [shard_keys(shard).outbox for shard in range(settings.shards)]))
+        self._lane_of_shard = len(one_slot_groups(redis, [shard_keys(shard).outbox for shard in range(settings.shards)])) > 1
         self._timeout_seconds = settings.redis_timeout_seconds
 
     def lane(self, sale_id: str) -> int:
         """Sales of one lane may share a call."""
-        return shard_of(sale_id, self._shards) if self._lanes > 1 else 0
+        return shard_of(sale_id, self._shards) if self._lane_of_shard else 0
 
     async def reserve(self, sales: Batch[Order]) -> Answers[Result]:
         """One result per order: [status, state, deadline_ms, retry_after_ms], see lua/reserve.lua. The sales are of one lane."""
@@ -71,18 +71,14 @@ class Store:
         return list(chain.from_iterable(answers))
 
     async def _cancel(self, sale_id: str, order_ids: Sequence[str]) -> Answers[Result]:
-        sale, shard = sale_keys(sale_id, self._shards), shard_keys(shard_of(sale_id, self._shards))
-        keys = (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.outbox)
         try:
-            _, results = await self._run(self._scripts.cancel, keys, sale_id, pack(order_ids), "")
+            _, results = await self._run(self._scripts.cancel, order_keys(sale_id, self._shards), sale_id, pack(order_ids), "")
         except Problem as problem:
             return [problem] * len(order_ids)
         return list(results)
 
     async def define(self, sale_id: str, definition: Mapping[str, Any]) -> Definition:
-        sale, shard = sale_keys(sale_id, self._shards), shard_keys(shard_of(sale_id, self._shards))
-        keys = (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.sales, shard.outbox)
-        _, status, flat = await self._run(self._scripts.define, keys, sale_id, pack(definition), "")
+        _, status, flat = await self._run(self._scripts.define, define_keys(sale_id, self._shards), sale_id, pack(definition), "")
         return Definition(status, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     async def sale(self, sale_id: str) -> Mapping[str, str]:

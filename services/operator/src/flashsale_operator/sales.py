@@ -11,7 +11,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, in_words
-from flashsale_core.keys import sale_keys, shard_keys, shard_of
+from flashsale_core.keys import define_keys, sale_keys
 from flashsale_core.scripts import Scripts, call, load_scripts, pack
 from flashsale_operator.resource import Resource
 from flashsale_redis import Health
@@ -62,14 +62,15 @@ class Sales:
         return [{"state": "broken"} if isinstance(answer, RedisError) else _text(answer) for answer in answers]
 
     async def define(self, resource: Resource, definition: Mapping[str, Any]) -> Defined:
-        sale_id, keys = resource.product_id, self._keys(resource)
+        sale_id, keys = resource.product_id, define_keys(resource.product_id, self._shards)
         wanted = {"owner": resource.owner, "generation": resource.generation, **definition}
         _, status, flat = await self._ask(call(self._redis, self._scripts.define, keys, sale_id, pack(wanted), ""))
         return Defined(status, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     async def retire(self, resource: Resource, action: str, owner: str | None = None) -> tuple[str, int]:
         """(status, units reserved), see lua/retire.lua. In the resource's own name, unless another owner is given."""
-        sale_id, keys, acting = resource.product_id, self._keys(resource), resource.owner if owner is None else owner
+        sale_id, acting = resource.product_id, resource.owner if owner is None else owner
+        keys = define_keys(sale_id, self._shards)
         _, status, reserved = await self._ask(call(self._redis, self._scripts.retire, keys, sale_id, action, acting, ""))
         return status, int(reserved)
 
@@ -81,11 +82,6 @@ class Sales:
             log.warning("redis.durability_unknown", extra={"reason": in_words(Server.REDIS, error)})
             return None
         return forgets
-
-    def _keys(self, resource: Resource) -> tuple[str, ...]:
-        """Those of `define` and `retire`."""
-        sale, shard = sale_keys(resource.product_id, self._shards), shard_keys(shard_of(resource.product_id, self._shards))
-        return (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.sales, shard.outbox)
 
     async def _ask(self, awaitable: Awaitable[Any]) -> Any:
         try:

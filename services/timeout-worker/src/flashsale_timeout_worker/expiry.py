@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, in_words
-from flashsale_core.keys import sale_keys, shard_keys, shard_of
+from flashsale_core.keys import order_keys, shard_keys, shard_of
 from flashsale_core.scripts import Scripts, load_scripts, pack
 from flashsale_redis import one_slot_groups
 from flashsale_timeout_worker import metrics
@@ -146,8 +146,7 @@ class Expiry:
         """`with_source`: the first call brings the script; those behind it go to the same server and find it there."""
         script = self._scripts.expire
         for place, call in enumerate(together):
-            sale, shard = sale_keys(call.sale_id, self._shards), shard_keys(shard_of(call.sale_id, self._shards))
-            keys = (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.outbox)
+            keys = order_keys(call.sale_id, self._shards)
             named = ("EVAL", script.source) if with_source and place == 0 else ("EVALSHA", script.sha)
             pipe.execute_command(*named, len(keys), *keys, call.sale_id, pack(call.order_ids), "")
 
