@@ -13,9 +13,11 @@ from opentelemetry.trace import Span
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from flashsale_core.scripts import Order, Payment
+from flashsale_core.tracing import Tracing
 from flashsale_gateway import bodies, spans
 from flashsale_gateway.answers import Answer
-from flashsale_gateway.batching import Waiter
+from flashsale_gateway.batching import Batcher, Waiter
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Result
@@ -34,14 +36,17 @@ class Taken(Protocol):
 
 
 T = TypeVar("T", bound=Taken)
+Item = TypeVar("Item", Order, Payment)
 
 
-class Endpoint(ABC, Generic[T]):
+class Endpoint(ABC, Generic[T, Item]):
     """POST of a JSON document at one path."""
 
-    def __init__(self, settings: Settings, noun: str) -> None:
+    def __init__(self, batcher: Batcher[Item, Result], settings: Settings, trace: Tracing, noun: str) -> None:
         """`noun` says in the log and to who does not POST what this endpoint takes."""
+        self._batcher: Batcher[Item, Result] = batcher
         self._settings = settings
+        self._tracing = trace
         self._noun = noun
 
     @abstractmethod
@@ -51,6 +56,14 @@ class Endpoint(ABC, Generic[T]):
     @abstractmethod
     def answer(self, taken: T, result: Result) -> Answer:
         """The answer to what is decided, counted."""
+
+    def _join(self, sale_id: str, item: Item, waiter: Waiter[Result], span: Span | None) -> None:
+        """Hand it over. Raises Problem(overloaded) when too many wait already; then its span has ended."""
+        try:
+            self._batcher.join(sale_id, item, waiter)
+        except Problem as problem:
+            spans.end(span, problem.code, problem.status)
+            raise
 
     def refuse(self, problem: Problem) -> Answer:
         """The answer to what is not taken, or could not be decided."""
@@ -94,5 +107,5 @@ class Endpoint(ABC, Generic[T]):
         return self.answer(taken, result)
 
 
-Endpoints = Mapping[str, Endpoint[Any]]
+Endpoints = Mapping[str, Endpoint[Any, Any]]
 """By path."""

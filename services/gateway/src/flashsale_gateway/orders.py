@@ -42,7 +42,7 @@ _STATES = {"R": "reserved", "P": "paid"}
 _READY_MADE = {code: Problem(code) for code in ("out_of_stock", "user_limit", "ended", "paused", "closed", "overloaded")}
 
 
-class Taken(msgspec.Struct, frozen=True):
+class TakenOrder(msgspec.Struct, frozen=True):
     """An order that waits for its decision."""
 
     order_id: OrderId
@@ -57,15 +57,13 @@ class Taken(msgspec.Struct, frozen=True):
         return fields | ({"trace_id": self.trace_id} if self.trace_id else {})
 
 
-class Orders(Endpoint[Taken]):
+class Orders(Endpoint[TakenOrder, Order]):
     def __init__(self, batcher: Batcher[Order, Result], lag: Lag, settings: Settings, trace: tracing.Tracing) -> None:
-        super().__init__(settings, "order")
-        self._batcher = batcher
+        super().__init__(batcher, settings, trace, "order")
         self._lag = lag
-        self._tracing = trace
         self._counters = {code: metrics.ORDERS.labels(code) for code in (*_REFUSALS.values(), "accepted", "replayed")}
 
-    def take(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> Taken:
+    def take(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> TakenOrder:
         media_type = key = parent = None
         for name, value in headers:
             if name == b"content-type":
@@ -84,14 +82,10 @@ class Orders(Endpoint[Taken]):
         self._lag.check()
         order = order_id(self._settings.order_id_key, request.productId, request.userId, request_id)
         span, context = self._traced(parent, request, order) if self._tracing.enabled else (None, "")
-        try:
-            self._batcher.join(request.productId, (order, request.userId, request.quantity, context), waiter)
-        except Problem as problem:
-            spans.end(span, problem.code, problem.status)
-            raise
-        return Taken(order, request, started, span, tracing.trace_id(context))
+        self._join(request.productId, (order, request.userId, request.quantity, context), waiter, span)
+        return TakenOrder(order, request, started, span, tracing.trace_id(context))
 
-    def answer(self, taken: Taken, result: Result) -> Answer:
+    def answer(self, taken: TakenOrder, result: Result) -> Answer:
         status = result[0]
         if status in _HEADERS:
             self._counters[status].inc()

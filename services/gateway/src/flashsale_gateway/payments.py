@@ -41,12 +41,10 @@ class TakenPayment(msgspec.Struct, frozen=True):
         return fields | ({"trace_id": self.trace_id} if self.trace_id else {})
 
 
-class Payments(Endpoint[TakenPayment]):
+class Payments(Endpoint[TakenPayment, Payment]):
     def __init__(self, batcher: Batcher[Payment, Result], webhook: Webhook, settings: Settings, trace: tracing.Tracing) -> None:
-        super().__init__(settings, "payment")
-        self._batcher = batcher
+        super().__init__(batcher, settings, trace, "payment")
         self._webhook = webhook
-        self._tracing = trace
 
     def take(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> TakenPayment:
         media_type = parent = None
@@ -64,11 +62,7 @@ class Payments(Endpoint[TakenPayment]):
         webhook = read_webhook(body)
         span, context = self._traced(parent, webhook) if self._tracing.enabled else (None, "")
         sale_id, payment = to_payment(webhook, context)
-        try:
-            self._batcher.join(sale_id, payment, waiter)
-        except Problem as problem:
-            spans.end(span, problem.code, problem.status)
-            raise
+        self._join(sale_id, payment, waiter, span)
         return TakenPayment(webhook.data.orderId, webhook.data.paymentId, span, tracing.trace_id(context))
 
     def answer(self, taken: TakenPayment, result: Result) -> Answer:

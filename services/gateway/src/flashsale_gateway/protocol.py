@@ -266,7 +266,7 @@ class _InProgress:
 
     __slots__ = ("_endpoint", "_protocol", "disconnected", "keep_alive", "response_complete", "taken")
 
-    def __init__(self, protocol: ShortWayProtocol, endpoint: Endpoint[Any], keep_alive: bool) -> None:
+    def __init__(self, protocol: ShortWayProtocol, endpoint: Endpoint[Any, Any], keep_alive: bool) -> None:
         self._protocol = protocol
         self._endpoint = endpoint
         self.keep_alive = keep_alive

@@ -38,18 +38,19 @@ def around(tracing: Tracing, called: semantics.Named, call: Call[Item, Result]) 
         return call
 
     async def traced(sales: Batch[Item]) -> Answers[Result]:
-        contexts = [item[-1] for _, items in sales for item in items]
-        if not any(contexts):
+        if not any(item[-1] for _, items in sales for item in items):
             return await call(sales)
-        parents = [(sale_id, item[-1]) for sale_id, items in sales for item in items if item[-1]]
-        shared = {**called.attributes, "flashsale.batch_items": len(contexts), "flashsale.batch_sales": len(sales)}
-        spans = [
-            tracing.start(called.name, SpanKind.CLIENT, parent, {**shared, "flashsale.sale_id": sale_id}) for sale_id, parent in parents
-        ]
-        with ended(spans):
+        parents = [(sale_id, item[-1]) for sale_id, items in sales for item in items]
+        shared = {**called.attributes, "flashsale.batch_items": len(parents), "flashsale.batch_sales": len(sales)}
+        spans = {
+            place: tracing.start(called.name, SpanKind.CLIENT, parent, {**shared, "flashsale.sale_id": sale_id})
+            for place, (sale_id, parent) in enumerate(parents)
+            if parent
+        }
+        with ended(list(spans.values())):
             answers = await call(sales)
-            of_items = (answer for answer, parent in zip(answers, contexts, strict=True) if parent)
-            for span, answer in zip(spans, of_items, strict=True):
+            for place, span in spans.items():
+                answer = answers[place]
                 if isinstance(answer, Exception):
                     fail(span, type(answer).__name__)
             return answers
