@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import asyncpg
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from flashsale_cli.stack import Stack
 from flashsale_consumer import Consumer, ConsumerSettings, Delivery, Handle, Poison
 from flashsale_core import topology
-from flashsale_core.errors import Retryable
+from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.messages import (
     Message,
     OrderLine,
@@ -204,6 +205,23 @@ def test_workers_with_the_same_orders_in_opposite_order_do_not_wait_for_each_oth
             return await ledger.count()
 
     assert asyncio.run(run()) == 5000
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_times_are_kept_to_the_millisecond_and_one_past_all_calendars_is_refused(infra: Mapping[str, str], known: bool) -> None:
+    last_ms = 253_402_300_799_999
+    messages: list[tuple[str, Message]] = [("1-0", msgspec.structs.replace(reserved("o1", at=1_790_000_000_123), deadline=last_ms))]
+    # A cancelled one among them, and the batch takes the statements that look.
+    batch = [*messages, ("2-0", cancelled("o2"))] if known else messages
+    row = next(row for row in asyncio.run(written(infra["DATABASE_URL"], [batch]))["orders"] if row["order_id"] == "o1")
+    begin = datetime.fromtimestamp(0, UTC)
+    assert (row["reserved_at"], row["deadline"]) == (
+        begin + timedelta(milliseconds=1_790_000_000_123),
+        begin + timedelta(milliseconds=last_ms),
+    )
+    for late in ("at", "deadline"):
+        with pytest.raises(Rejected):
+            asyncio.run(written(infra["DATABASE_URL"], [[*batch, ("3-0", msgspec.structs.replace(reserved("o3"), **{late: last_ms + 1}))]]))
 
 
 def test_ranks_in_the_schema_are_those_in_the_code(infra: Mapping[str, str]) -> None:

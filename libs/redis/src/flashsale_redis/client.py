@@ -8,6 +8,7 @@ from redis.backoff import NoBackoff
 
 from flashsale_core.errors import SettingsError
 from flashsale_redis.cluster import Cluster
+from flashsale_redis.packing import packing
 from flashsale_redis.urls import Address, ClusterUrl, cluster_url
 
 
@@ -40,4 +41,6 @@ def _connect(url: str, timeout_seconds: float, connections_max: int) -> Redis:
         )
     except ValueError as error:
         raise SettingsError(f"REDIS_URL: {error}") from error
+    # Which class it is, the URL says: plain, TLS or a socket of this machine.
+    pool.connection_class = packing(pool.connection_class)
     return Redis.from_pool(pool)

@@ -32,8 +32,11 @@ where s.state <> 'removed';
 -- a message share given once, and no search for what is there already. An order that is there fails the statement, and the batch is
 -- written by those below.
 with heads as (
-    select * from unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::text[]) with ordinality
-        as head (sale_id, epoch, deadline, at, message_id, number)
+    -- In whole seconds and a rest, for both are exact: a double of the whole is some microseconds off in a far year.
+    select sale_id, epoch, to_timestamp(deadline_ms / 1000) + deadline_ms % 1000 * interval '1 ms' as deadline,
+           to_timestamp(at_ms / 1000) + at_ms % 1000 * interval '1 ms' as at, message_id, number
+      from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[]) with ordinality
+        as head (sale_id, epoch, deadline_ms, at_ms, message_id, number)
 ), lines as materialized (
     select * from unnest($6::bigint[], $7::text[], $8::text[], $9::bigint[]) with ordinality
         as line (number, order_id, user_id, quantity, place)
