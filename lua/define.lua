@@ -16,11 +16,12 @@ ARGV:
                 late_payment (refund, reacquire), state (open, paused); what is left out stays as it is, or takes its default in a new sale;
                 and default_hold_seconds, for a caller whose installation may have no window of 300 s
   3 clock_ms    empty for Redis TIME
-Returns: cmsgpack {now_ms, status, sale}; sale is the flat field/value list of the hash after the call, empty when there is no such sale
+Returns: cmsgpack {now_ms, status, sale}; sale is the flat field/value list of the hash after the call, without the packed terms; empty when there is no such sale
   status: created changed unchanged not_owner stale_generation below_committed closed total_missing ends_before_start
 ]]
 -- @include lib/clock.lua
 -- @include lib/stock.lua
+-- @include lib/terms.lua
 -- @include lib/outbox.lua
 local sale_key, sales_key, outbox_key = KEYS[1], KEYS[6], KEYS[7]
 local sale_id, wanted, now = ARGV[1], cmsgpack.unpack(ARGV[2]), now_ms(ARGV[3])
@@ -30,13 +31,25 @@ local DEFAULTS = {
   late_payment = 'refund', state = 'open',
 }
 
+-- The hash as people read it: the packed terms say nothing that is not there in words.
+local function in_words()
+  local flat, words = redis.call('HGETALL', sale_key), {}
+  for i = 1, #flat, 2 do
+    if flat[i] ~= 'terms' then
+      words[#words + 1] = flat[i]
+      words[#words + 1] = flat[i + 1]
+    end
+  end
+  return words
+end
+
 local function answer(status)
-  return cmsgpack.pack({ now, status, redis.call('HGETALL', sale_key) })
+  return cmsgpack.pack({ now, status, in_words() })
 end
 
 local function announce(status)
   local message = { v = 1, type = 'sale.defined', sale = sale_id, at = now }
-  local flat = redis.call('HGETALL', sale_key)
+  local flat = in_words()
   for i = 1, #flat, 2 do
     message[flat[i]] = tonumber(flat[i + 1]) or flat[i + 1]
   end
@@ -74,6 +87,7 @@ if not stock then
   -- Records carry no epoch: an old hold that expired later would give its units to this sale. Without a record, `expire` drops its deadline.
   redis.call('UNLINK', sale_key, KEYS[2], KEYS[3], KEYS[4], KEYS[5])
   redis.call('HSET', sale_key, unpack(args))
+  save_terms(sale_key)
   redis.call('SADD', sales_key, sale_id)
   return announce('created')
 end
@@ -126,4 +140,5 @@ end
 args[#args + 1] = 'generation'
 args[#args + 1] = next_generation
 redis.call('HSET', sale_key, unpack(args))
+save_terms(sale_key)
 return announce('changed')

@@ -1,31 +1,34 @@
 #!lua
 --[[
 Purpose: Decide orders of several sales, each sale in one atomic step: replay, window, rate, buyer limit, stock; hold units, set deadlines, note them in the outbox.
-KEYS: for each sale of ARGV[1], in their order
+KEYS:
+  1 outbox       stream  one entry for all accepted orders of the call that have the same hold; the caller says which outbox
+  and then for each sale of ARGV[1], in their order
   +1 sale        hash    definition and counters
   +2 orders      hash    order id -> packed record
   +3 buyers      hash    user -> units held or bought
   +4 rate_even   hash    user -> requests in the even rate window; field '#' names the window
   +5 rate_odd    hash    the same for odd windows
   +6 deadlines   zset    <sale>|<order id> by deadline in ms
-  +7 outbox      stream  one entry for all accepted orders of the call that have this outbox and the same hold; the caller says which outbox
 ARGV:
   1 orders      cmsgpack array of {sale_ids, counts, order_ids, user_ids, quantities, traceparents}: which sales, none twice, how many orders each has, and then
                 the orders of all sales, one sale after the other; traceparents are left out when no order is traced; 1..256 orders
   2 clock_ms    empty for Redis TIME
-Returns: cmsgpack {now_ms, results, entries}; an entry is {outbox, entry_id, routing_key, body}; a result is {status, state, deadline_ms, retry_after_ms}, trailing fields left out where they say nothing; or a text, why this sale's data is broken: then nothing of it has changed.
+Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key, body}; a result is {status, state, deadline_ms, retry_after_ms}, trailing fields left out where they say nothing; or a text, why this sale's data is broken: then nothing of it has changed.
   status: accepted replayed gone conflict unknown_sale not_started ended paused closed rate_limited user_limit out_of_stock
 ]]
 -- @include lib/clock.lua
 -- @include lib/stock.lua
+-- @include lib/terms.lua
 -- @include lib/records.lua
 -- @include lib/outbox.lua
 -- @include lib/sales.lua
-local KEYS_EACH = 7
+local KEYS_BEFORE, KEYS_EACH = 1, 6
 local sale_ids, counts, ids, users, quantities, traces = unpack(cmsgpack.unpack(ARGV[1]))
 local now = now_ms(ARGV[2])
 local now_text = whole(now)
 local UNKNOWN, LIMITED, OUT, CONFLICT = { 'unknown_sale' }, { 'user_limit' }, { 'out_of_stock' }, { 'conflict' }
+local NOTHING = {}
 
 local function replay(record, quantity)
   if record[QUANTITY] ~= quantity then
@@ -96,7 +99,7 @@ local function line_of(id, user, quantity, trace)
 end
 
 -- What is decided and not yet written: one list for the orders of all sales, for most sales of a call bring one order or few, and it is the
--- tables of a sale that cost.
+-- tables of a sale that cost. `records` and `buyers` have two values of each order, `lines` has one.
 local results, records, buyers, lines = {}, {}, {}, {}
 local accepted_by_hold = {}
 
@@ -111,32 +114,35 @@ end
 
 -- Reads and decides the orders from first to last, and writes nothing: returns what is to be written of the sale.
 local function decide(keys_at, _, first, last)
-  local stock, f = load_stock(KEYS[keys_at + 1], 'state', 'starts_ms', 'ends_ms', 'max_per_user', 'hold_seconds', 'rate_requests',
-    'rate_seconds')
-  if not stock then
+  local sale, f = load_stock(KEYS[keys_at + 1], 'terms')
+  if not sale then
     for i = first, last do
       results[i] = UNKNOWN
     end
     return nil
   end
-  local closed = refusal(f[6], tonumber(f[7]), tonumber(f[8]))
-  local max_per_user, hold_seconds, rate_requests = tonumber(f[9]), f[10], tonumber(f[11])
+  local state, starts_ms, ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds =
+    cmsgpack.unpack(f[6] or save_terms(KEYS[keys_at + 1]))
+  local closed = refusal(state, starts_ms, ends_ms)
   local accepted = accepted_for(hold_seconds)
   local deadline = accepted[3]
 
   -- Only what a decision can need is read: a sold-out sale without limits costs two HMGET.
   local known = redis.call('HMGET', KEYS[keys_at + 2], unpack(ids, first, last))
   local held_before, rate
-  if not closed and (max_per_user > 0 or stock.available > 0) then
+  if not closed and (max_per_user > 0 or sale.available > 0) then
     held_before = redis.call('HMGET', KEYS[keys_at + 3], unpack(users, first, last))
   end
   if not closed and rate_requests > 0 then
-    rate = load_rate(keys_at, rate_requests, f[12] * 1000, first, last)
+    rate = load_rate(keys_at, rate_requests, rate_seconds * 1000, first, last)
   end
 
-  -- Of this call: quantities by order id, and the units of each buyer who got some.
-  local fresh, held = {}, {}
-  local records_before, buyers_before, lines_before = #records, #buyers, #lines
+  -- Of this call: quantities by order id, and the units of each buyer who got some. A single order has none before it.
+  local fresh, held = NOTHING, NOTHING
+  if last > first then
+    fresh, held = {}, {}
+  end
+  sale.first, sale.hold_seconds, sale.rate = #records + 1, hold_seconds, rate
   for i = first, last do
     local id, user, quantity = ids[i], users[i], quantities[i]
     local place = i - first + 1
@@ -151,31 +157,31 @@ local function decide(keys_at, _, first, last)
       results[i] = { 'rate_limited', '', 0, rate.ms - now % rate.ms }
     elseif max_per_user > 0 and units + quantity > max_per_user then
       results[i] = LIMITED
-    elseif quantity > stock.available then
+    elseif quantity > sale.available then
       results[i] = OUT
     else
-      stock.available, stock.reserved = stock.available - quantity, stock.reserved + quantity
-      fresh[id], held[user] = quantity, units + quantity
+      sale.available, sale.reserved = sale.available - quantity, sale.reserved + quantity
+      units = units + quantity
+      if last > first then
+        fresh[id], held[user] = quantity, units
+      end
       local trace = traces and traces[i] ~= '' and traces[i] or nil
-      records[#records + 1] = id
-      records[#records + 1] = cmsgpack.pack({ 'R', user, quantity, deadline, trace })
+      local at = #records + 1
+      records[at] = id
+      records[at + 1] = cmsgpack.pack({ 'R', user, quantity, deadline, trace })
+      -- Of a buyer with several orders the last one counts.
+      buyers[at] = user
+      buyers[at + 1] = whole(units)
       lines[#lines + 1] = line_of(id, user, quantity, trace)
       results[i] = accepted
     end
   end
-  local broken = broken_stock(stock)
+  local broken = broken_stock(sale)
   if broken then
     error(broken)
   end
-  for user, units in pairs(held) do
-    buyers[#buyers + 1] = user
-    buyers[#buyers + 1] = whole(units)
-  end
-  return {
-    stock = stock, rate = rate, hold_seconds = hold_seconds, deadline = deadline,
-    first_record = records_before + 1, last_record = #records, first_buyer = buyers_before + 1, last_buyer = #buyers,
-    first_line = lines_before + 1, last_line = #lines,
-  }
+  sale.last = #records
+  return sale
 end
 
 local function save_rate(rate)
@@ -194,32 +200,33 @@ local function save_rate(rate)
   redis.call('PEXPIRE', rate.key, rate.ms * 2)
 end
 
--- What the sales of a shard share is written once for all of them: deadlines by key, messages by outbox and routing key.
+-- What sales share is written once for all of them: deadlines by key, messages by routing key.
 local due, notes = {}, {}
 local function save(keys_at, sale_id, sale)
   if sale.rate then
     save_rate(sale.rate)
   end
-  if sale.last_line < sale.first_line then
+  local first, last = sale.first, sale.last
+  if last < first then
     return
   end
-  local deadline, deadlines_key = whole(sale.deadline), KEYS[keys_at + 6]
+  local deadline, deadlines_key = whole(accepted_for(sale.hold_seconds)[3]), KEYS[keys_at + 6]
   local deadlines = due[deadlines_key] or {}
   due[deadlines_key] = deadlines
-  for i = sale.first_record, sale.last_record, 2 do
+  for i = first, last, 2 do
     deadlines[#deadlines + 1] = deadline
     deadlines[#deadlines + 1] = sale_id .. '|' .. records[i]
   end
-  redis.call('HSET', KEYS[keys_at + 2], unpack(records, sale.first_record, sale.last_record))
-  redis.call('HSET', KEYS[keys_at + 3], unpack(buyers, sale.first_buyer, sale.last_buyer))
-  save_stock(KEYS[keys_at + 1], sale.stock)
-  add_note(notes, KEYS[keys_at + 7], 'order.reserved.' .. sale.hold_seconds, string.format(
+  redis.call('HSET', KEYS[keys_at + 2], unpack(records, first, last))
+  redis.call('HSET', KEYS[keys_at + 3], unpack(buyers, first, last))
+  save_stock(KEYS[keys_at + 1], sale)
+  add_note(notes, 'order.reserved.' .. sale.hold_seconds, string.format(
     '{"v":1,"type":"order.reserved","sale":"%s","epoch":%d,"at":%s,"deadline":%s,"orders":[%s]}',
-    sale_id, sale.stock.epoch, now_text, deadline, table.concat(lines, ',', sale.first_line, sale.last_line)))
+    sale_id, sale.epoch, now_text, deadline, table.concat(lines, ',', (first + 1) / 2, last / 2)))
 end
 
-for_each_sale(sale_ids, counts, KEYS_EACH, results, decide, save)
+for_each_sale(sale_ids, counts, KEYS_BEFORE, KEYS_EACH, results, decide, save)
 for key, args in pairs(due) do
   redis.call('ZADD', key, unpack(args))
 end
-return cmsgpack.pack({ now, results, publish_notes(notes) })
+return cmsgpack.pack({ now, results, publish_notes(KEYS[1], notes) })

@@ -20,6 +20,7 @@ Returns: cmsgpack {now_ms, status, reserved}
 ]]
 -- @include lib/clock.lua
 -- @include lib/stock.lua
+-- @include lib/terms.lua
 -- @include lib/outbox.lua
 local sale_key, sales_key, outbox_key = KEYS[1], KEYS[6], KEYS[7]
 local sale_id, action, owner, now = ARGV[1], ARGV[2], ARGV[3], now_ms(ARGV[4])
@@ -47,6 +48,7 @@ if action == 'release' then
 elseif action == 'close' then
   if f[2] ~= 'closed' then
     redis.call('HSET', sale_key, 'state', 'closed')
+    save_terms(sale_key)
     announce('closed')
   end
   return cmsgpack.pack({ now, 'closed', stock.reserved })

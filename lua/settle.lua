@@ -1,18 +1,19 @@
 #!lua
 --[[
 Purpose: Apply payments of several sales, each sale in one atomic step: a hold becomes paid, a late payment follows the sale's policy, anything else becomes a refund that is due.
-KEYS: for each sale of ARGV[1], in their order
+KEYS:
+  1 outbox       stream  one entry for all payments of the call; the caller says which outbox
+  and then for each sale of ARGV[1], in their order
   +1 sale        hash    definition and counters (may be missing: then every order is unknown)
   +2 orders      hash    order id -> packed record
   +3 buyers      hash    user -> units held or bought
   +4 deadlines   zset    <sale>|<order id> by deadline in ms
-  +5 outbox      stream  one entry for all payments of the call that have this outbox; the caller says which outbox
-  +6 strays      hash    payments for orders that nobody knew, which are going back
+  +5 strays      hash    payments for orders that nobody knew, which are going back
 ARGV:
   1 payments    cmsgpack array of {sale_ids, counts, payments}: which sales, none twice, how many payments each has, and then the payments of all sales, one sale
                 after the other, each {order_id, payment_id, kind, amount_minor, currency, traceparent}; kind: succeeded or failed; 1..256 payments
   2 clock_ms    empty for Redis TIME
-Returns: cmsgpack {now_ms, results, entries}; an entry is {outbox, entry_id, routing_key, body}; a result is {result, state, reason}; or a text, why this sale's data is broken: then nothing of it has changed.
+Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key, body}; a result is {result, state, reason}; or a text, why this sale's data is broken: then nothing of it has changed.
   result: paid replayed refund_due noted
   state: R P X C, or empty for an unknown order
   reason: empty, or why a refund is due: late sold_out duplicate cancelled unknown_order
@@ -22,7 +23,7 @@ Returns: cmsgpack {now_ms, results, entries}; an entry is {outbox, entry_id, rou
 -- @include lib/records.lua
 -- @include lib/outbox.lua
 -- @include lib/sales.lua
-local KEYS_EACH = 6
+local KEYS_BEFORE, KEYS_EACH = 1, 5
 local sale_ids, counts, payments = unpack(cmsgpack.unpack(ARGV[1]))
 local results, now = {}, now_ms(ARGV[2])
 
@@ -118,7 +119,7 @@ local function decide(keys_at, sale_id, first, last)
     names[#names + 1] = sale_id .. '|' .. payments[i][1] .. '|' .. payments[i][2]
   end
   local records = stock and load_records(KEYS[keys_at + 2], ids) or {}
-  local strays = load_strays(KEYS[keys_at + 6], names)
+  local strays = load_strays(KEYS[keys_at + 5], names)
   local change = {
     stock = stock, late_payment = stock and f[6], records = {}, settled = {}, reacquired = {}, lines = {}, strays = {},
   }
@@ -168,10 +169,10 @@ local function save_strays(strays_key, names)
   redis.call('PEXPIRE', strays_key, STRAYS_MS)
 end
 
--- What the sales of a shard share is written once for all of them: deadlines by key, messages by outbox.
+-- What sales share is written once for all of them: deadlines by key, messages by routing key.
 local over, notes = {}, {}
 local function save(keys_at, sale_id, change)
-  save_strays(KEYS[keys_at + 6], change.strays)
+  save_strays(KEYS[keys_at + 5], change.strays)
   save_records(KEYS[keys_at + 2], change.records)
   if #change.settled > 0 then
     local members = over[KEYS[keys_at + 4]] or {}
@@ -187,15 +188,15 @@ local function save(keys_at, sale_id, change)
     save_stock(KEYS[keys_at + 1], change.stock)
   end
   if #change.lines > 0 then
-    add_note(notes, KEYS[keys_at + 5], 'payment.recorded', cjson.encode({
+    add_note(notes, 'payment.recorded', cjson.encode({
       v = 1, type = 'payment.recorded', sale = sale_id, epoch = change.stock and change.stock.epoch or 0, at = now,
       payments = change.lines,
     }))
   end
 end
 
-for_each_sale(sale_ids, counts, KEYS_EACH, results, decide, save)
+for_each_sale(sale_ids, counts, KEYS_BEFORE, KEYS_EACH, results, decide, save)
 for key, members in pairs(over) do
   redis.call('ZREM', key, unpack(members))
 end
-return cmsgpack.pack({ now, results, publish_notes(notes) })
+return cmsgpack.pack({ now, results, publish_notes(KEYS[1], notes) })

@@ -5,10 +5,10 @@ local function reason_of(fault)
   return (tostring(words):gsub('^%-', ''))
 end
 
--- Each sale has `keys_each` keys, in their order, and `counts` says how many items. `decide(keys_at, sale_id, first, last)` puts the results of
+-- Behind `keys_before` keys of the call each sale has `keys_each`, in their order, and `counts` says how many items. `decide(keys_at, sale_id, first, last)` puts the results of
 -- its items into `results` and returns what is to be written, or nil; `save(keys_at, sale_id, change)` writes it. The results of a sale that
 -- could not be decided are the reason, in words.
-local function for_each_sale(sale_ids, counts, keys_each, results, decide, save)
+local function for_each_sale(sale_ids, counts, keys_before, keys_each, results, decide, save)
   local changes, seen, last = {}, {}, 0
   for n = 1, #sale_ids do
     if seen[sale_ids[n]] then
@@ -18,7 +18,7 @@ local function for_each_sale(sale_ids, counts, keys_each, results, decide, save)
     seen[sale_ids[n]] = true
     local first = last + 1
     last = last + counts[n]
-    local ok, change = pcall(decide, (n - 1) * keys_each, sale_ids[n], first, last)
+    local ok, change = pcall(decide, keys_before + (n - 1) * keys_each, sale_ids[n], first, last)
     changes[n] = ok and change
     if not ok then
       local reason = reason_of(change)
@@ -29,29 +29,27 @@ local function for_each_sale(sale_ids, counts, keys_each, results, decide, save)
   end
   for n = 1, #sale_ids do
     if changes[n] then
-      save((n - 1) * keys_each, sale_ids[n], changes[n])
+      save(keys_before + (n - 1) * keys_each, sale_ids[n], changes[n])
     end
   end
 end
 
--- Messages that leave together: those of one outbox and one routing key are one entry, a line each. `notes` begins as an empty table.
-local function add_note(notes, outbox_key, routing_key, line)
-  local name = outbox_key .. ' ' .. routing_key
-  local note = notes[name]
-  if not note then
-    note = { outbox = outbox_key, routing_key = routing_key, lines = {} }
-    notes[name], notes[#notes + 1] = note, note
+-- Messages that leave together: those of one routing key are one entry, a line each. `notes` begins as an empty table.
+local function add_note(notes, routing_key, line)
+  local lines = notes[routing_key]
+  if not lines then
+    lines = {}
+    notes[routing_key] = lines
   end
-  note.lines[#note.lines + 1] = line
+  lines[#lines + 1] = line
 end
 
--- Returns the entries as {outbox, entry id, routing key, body}.
-local function publish_notes(notes)
+-- Returns the entries as {entry id, routing key, body}.
+local function publish_notes(outbox_key, notes)
   local entries = {}
-  for i = 1, #notes do
-    local note = notes[i]
-    local body = table.concat(note.lines, '\n')
-    entries[i] = { note.outbox, add_body(note.outbox, note.routing_key, body), note.routing_key, body }
+  for routing_key, lines in pairs(notes) do
+    local body = table.concat(lines, '\n')
+    entries[#entries + 1] = { add_body(outbox_key, routing_key, body), routing_key, body }
   end
   return entries
 end

@@ -68,7 +68,7 @@ def test_an_entry_whose_gateway_died_is_moved_and_published(stack: Stack, client
     shard = shard_keys(shard_of(sale))
     rescued = metric(client, "flashsale_outbox_rescued_total")
     # What a gateway does before it can die: the script, with its entry in the direct outbox. It did so a minute ago.
-    names = reserve_keys(sale, direct=True)
+    names = reserve_keys([sale], direct=True)
     script = read_scripts(Path(stack.env()["FLASHSALE_LUA_DIR"])).reserve
     answer = msgspec.msgpack.decode(redis.eval(script.source, len(names), *names, pack_orders([(sale, [("o1", "ann", 1, "")])]), ""))
     assert answer[1][0][0] == "accepted"

@@ -52,7 +52,7 @@ class Cluster:
 
     async def reserve(self, units: int) -> None:
         orders = [("shoe", [("o1", "ann", units, "")])]
-        _, ((status, *_),), _ = await call(self.redis, self.scripts.reserve, reserve_keys("shoe"), pack_orders(orders), "")
+        _, ((status, *_),), _ = await call(self.redis, self.scripts.reserve, reserve_keys(["shoe"]), pack_orders(orders), "")
         assert status == "accepted"
 
     async def sale(self) -> dict[str, str]:

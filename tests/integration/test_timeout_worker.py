@@ -53,7 +53,7 @@ class Shop:
         clock = int((time.time() - seconds_ago) * 1000)
         for start in range(0, len(order_ids), 256):
             orders = [(order_id, f"u{order_id}", quantity, "") for order_id in order_ids[start : start + 256]]
-            await call(self.redis, self.scripts.reserve, reserve_keys(sale), pack_orders([(sale, orders)]), str(clock))
+            await call(self.redis, self.scripts.reserve, reserve_keys([sale]), pack_orders([(sale, orders)]), str(clock))
         lines = [ReservedLine(order_id, f"u{order_id}", quantity) for order_id in order_ids]
         return encode(OrdersReserved(v=1, sale=sale, epoch=1, at=clock, deadline=clock + HOLD_SECONDS * 1000, orders=lines))
 

@@ -1,5 +1,6 @@
 """Real, private Redis and Valkey servers for the script tests, and the scripts on them with a clock in the test's hand."""
 
+import json
 import shutil
 import subprocess
 import tempfile
@@ -13,13 +14,15 @@ import msgspec
 import redis
 
 from flashsale_cli.stack.state import free_ports
-from flashsale_core.keys import SaleKeys, ShardKeys, sale_keys, shard_keys, shard_of
+from flashsale_core.keys import SaleKeys, ShardKeys, reserve_keys, sale_keys, settle_keys, shard_keys, shard_of
 from flashsale_core.records import OrderRecord, unpack_record
 from flashsale_core.scripts import pack, pack_orders, pack_payments, read_scripts
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = read_scripts(ROOT / "lua")
 START_TIMEOUT_SECONDS = 10
+TERMS = ("state", "starts_ms", "ends_ms", "max_per_user", "hold_seconds", "rate_requests", "rate_seconds")
+"""The fields that a sale's packed terms repeat."""
 
 
 def found_servers() -> list[str]:
@@ -110,6 +113,11 @@ class Sale:
         """(routing key, body) of every entry, oldest first."""
         return [(fields[b"k"].decode(), fields[b"b"]) for _, fields in self.redis.xrange(self.shard.outbox)]
 
+    def terms(self) -> list[Any]:
+        """What the packed terms say of TERMS."""
+        script = "return cjson.encode({cmsgpack.unpack(redis.call('HGET', KEYS[1], 'terms'))})"
+        return list(json.loads(self.redis.eval(script, 1, self.keys.sale)))
+
     def snapshot(self) -> dict[bytes, Any]:
         """Everything in the server, comparable."""
         return {key: self.redis.dump(key) for key in sorted(self.redis.keys())}
@@ -135,7 +143,7 @@ Some = tuple[Sale, Sequence[tuple[Any, ...]]]
 
 def reserve_many(*asked: Some) -> tuple[list[Any], list[Any]]:
     """One call for several sales: (the results of each, the entries). The first sale's clock counts."""
-    keys = [key for sale, _ in asked for key in (*sale._sale_keys, sale.shard.deadlines, sale.shard.outbox)]
+    keys = reserve_keys([sale.name for sale, _ in asked])
     packed = pack_orders([(sale.name, [(*order, "")[:4] for order in orders]) for sale, orders in asked])
     _, results, entries = asked[0][0]._call("reserve", keys, packed)
     return _by_sale(asked, results), entries
@@ -144,7 +152,7 @@ def reserve_many(*asked: Some) -> tuple[list[Any], list[Any]]:
 def settle_many(*asked: Some) -> tuple[list[Any], list[Any]]:
     """As `reserve_many`."""
     defaults = ("succeeded", 100, "EUR", "")
-    keys = [key for sale, _ in asked for key in (*sale._order_keys, sale.shard.strays)]
+    keys = settle_keys([sale.name for sale, _ in asked])
     packed = pack_payments([(sale.name, [(*payment, *defaults[len(payment) - 2 :]) for payment in payments]) for sale, payments in asked])
     _, results, entries = asked[0][0]._call("settle", keys, packed)
     return _by_sale(asked, results), entries

@@ -39,17 +39,17 @@ def test_header_has_its_parts_in_order(path: Path) -> None:
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_documented_and_used_are_the_same(path: Path, section: str) -> None:
     header, code = parts(path)
-    once, of_each = re.findall(rf"{section}\[(\d+)\]", code), re.findall(rf"{section}\[keys_at \+ (\d+)\]", code)
-    used = {*once, *(f"+{number}" for number in of_each)}
-    sign = "+" if of_each else ""
-    assert set(numbered(header, section)) == used == {f"{sign}{number}" for number in range(1, len(used) + 1)}
+    once, of_each = set(re.findall(rf"{section}\[(\d+)\]", code)), set(re.findall(rf"{section}\[keys_at \+ (\d+)\]", code))
+    used = [str(number + 1) for number in range(len(once))] + [f"+{number + 1}" for number in range(len(of_each))]
+    assert set(numbered(header, section)) == {*once, *(f"+{number}" for number in of_each)} == set(used)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_each_sale_has_as_many_keys_as_are_documented(path: Path) -> None:
     header, code = parts(path)
-    count = len(numbered(header, "KEYS"))
-    assert re.findall(r"KEYS_EACH = (\d+)", code) == ([str(count)] if "KEYS: for each sale" in header else [])
+    keys = numbered(header, "KEYS")
+    of_each = sum(key.startswith("+") for key in keys)
+    assert re.findall(r"KEYS_BEFORE, KEYS_EACH = (\d+), (\d+)", code) == ([(str(len(keys) - of_each), str(of_each))] if of_each else [])
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

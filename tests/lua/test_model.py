@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from flashsale_core.messages import OrdersCancelled, OrdersExpired, OrdersReserved, PaymentsRecorded, decode
 from flashsale_core.orders import State, supersedes
 from tests.lua.model import ModelSale
-from tests.lua.servers import Sale, found_servers, running
+from tests.lua.servers import TERMS, Sale, found_servers, running
 
 ORDERS = st.sampled_from([f"o{number}" for number in range(8)])
 USERS = st.sampled_from(["ann", "bob", "cid"])
@@ -114,6 +114,8 @@ class Life(RuleBasedStateMachine):
         # A deadline of a lost sale stays until it is due, or an order of the same id takes its place.
         assert {one: at for one, at in self.sale.deadlines().items() if one in live or one not in self.leftovers} == live
         assert self.client.smembers(self.sale.shard.sales) == ({b"iphone"} if model.exists else set())
+        if model.exists:
+            assert [str(term) for term in self.sale.terms()] == [value.decode() for value in self.client.hmget(self.sale.keys.sale, TERMS)]
 
     @invariant()
     def outbox_in_any_order_tells_the_state_of_every_order(self) -> None:

@@ -183,6 +183,14 @@ def test_broken_counters_are_refused_and_left_as_they_are(sale: Sale) -> None:
     assert (entries, sale.snapshot()) == ([], before)
 
 
+def test_a_sale_without_packed_terms_gets_them_with_its_first_order(sale: Sale) -> None:
+    sale.define(total=10, max_per_user=2, rate_requests=5)
+    terms = sale.terms()
+    sale.redis.hdel(sale.keys.sale, "terms")
+    assert statuses(sale.reserve(("o1", "ann", 2), ("o2", "ann", 1))) == ["accepted", "user_limit"]
+    assert sale.terms() == terms == ["open", 0, 0, 2, 300, 5, 1]
+
+
 def test_server_without_memory_refuses_and_changes_nothing(sale: Sale) -> None:
     sale.define(total=10)
     before = sale.snapshot()
@@ -197,7 +205,7 @@ def test_server_without_memory_refuses_and_changes_nothing(sale: Sale) -> None:
 
 def test_the_answer_brings_the_outbox_entry(sale: Sale) -> None:
     sale.define(total=1)
-    _, [(outbox, entry_id, key, body)] = reserve_many((sale, [("o1", "ann", 1)]))
-    assert (outbox, (key, body.encode())) == (sale.shard.outbox, sale.outbox()[-1])
+    _, [(entry_id, key, body)] = reserve_many((sale, [("o1", "ann", 1)]))
+    assert (key, body.encode()) == sale.outbox()[-1]
     assert entry_id.encode() == sale.redis.xrevrange(sale.shard.outbox, count=1)[0][0]
     assert reserve_many((sale, [("o1", "ann", 1), ("o2", "bob", 1)]))[1] == []

@@ -4,8 +4,10 @@ The shard tag in braces keeps all keys of one script call in one cluster slot (R
 """
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 SHARDS_DEFAULT = 16
 WAITS = "fs:waits"
@@ -67,25 +69,38 @@ def define_keys(sale_id: str, shards: int = SHARDS_DEFAULT) -> tuple[str, ...]:
     return (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.sales, shard.outbox)
 
 
-def order_keys(sale_id: str, shards: int = SHARDS_DEFAULT, direct: bool = False) -> tuple[str, ...]:
-    """What `cancel` and `expire` are given, with one or the other outbox."""
+def order_keys(sale_id: str, shards: int = SHARDS_DEFAULT) -> tuple[str, ...]:
+    """What `cancel` and `expire` are given."""
     sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
-    return (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.direct if direct else shard.outbox)
+    return (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.outbox)
+
+
+def reserve_keys(sale_ids: Sequence[str], shards: int = SHARDS_DEFAULT, direct: bool = False) -> list[str]:
+    """What `reserve` is given for these sales, of one slot on a cluster, with one or the other outbox."""
+    return [_outbox_key(sale_ids[0], shards, direct), *chain.from_iterable([_reserved(sale_id, shards) for sale_id in sale_ids])]
+
+
+def settle_keys(sale_ids: Sequence[str], shards: int = SHARDS_DEFAULT, direct: bool = False) -> list[str]:
+    """What `settle` is given for these sales, of one slot on a cluster, with one or the other outbox."""
+    return [_outbox_key(sale_ids[0], shards, direct), *chain.from_iterable([_settled(sale_id, shards) for sale_id in sale_ids])]
+
+
+def _outbox_key(sale_id: str, shards: int, direct: bool) -> str:
+    shard = shard_keys(shard_of(sale_id, shards))
+    return shard.direct if direct else shard.outbox
 
 
 # A sale's keys are named with every call that it has a part in: as many sales as this are not reckoned anew each time.
 @lru_cache(maxsize=16_384)
-def reserve_keys(sale_id: str, shards: int = SHARDS_DEFAULT, direct: bool = False) -> tuple[str, ...]:
-    """What `reserve` is given for each sale, with one or the other outbox."""
-    sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
-    outbox = shard.direct if direct else shard.outbox
-    return (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.deadlines, outbox)
+def _reserved(sale_id: str, shards: int) -> tuple[str, ...]:
+    sale = sale_keys(sale_id, shards)
+    return (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard_keys(shard_of(sale_id, shards)).deadlines)
 
 
 @lru_cache(maxsize=16_384)
-def settle_keys(sale_id: str, shards: int = SHARDS_DEFAULT, direct: bool = False) -> tuple[str, ...]:
-    """What `settle` is given for each sale, with one or the other outbox."""
-    return (*order_keys(sale_id, shards, direct), shard_keys(shard_of(sale_id, shards)).strays)
+def _settled(sale_id: str, shards: int) -> tuple[str, ...]:
+    sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
+    return (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.strays)
 
 
 def deadline_member(sale_id: str, order_id: str) -> str:

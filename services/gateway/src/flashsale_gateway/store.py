@@ -13,7 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from flashsale_core.keys import define_keys, order_keys, reserve_keys, sale_keys, settle_keys, shard_keys, shard_of
-from flashsale_core.records import OrderRecord, unpack_record
+from flashsale_core.records import OrderRecord, sale_in_words, unpack_record
 from flashsale_core.scripts import Order, Payment, Script, Scripts, call, pack, pack_orders, pack_payments
 from flashsale_core.scripts import Redis as ScriptRedis
 from flashsale_gateway import metrics
@@ -56,14 +56,14 @@ class Store:
     async def reserve(self, sales: Batch[Order]) -> Answers[Result]:
         """One result per order: [status, state, deadline_ms, retry_after_ms], see lua/reserve.lua. The sales are of one lane."""
         direct = self._handoff.ready
-        keys = list(chain.from_iterable([reserve_keys(sale_id, self._shards, direct) for sale_id, _ in sales]))
-        return self._handed_on(direct, await self._run(self._scripts.reserve, keys, pack_orders(sales), ""))
+        keys = reserve_keys([sale_id for sale_id, _ in sales], self._shards, direct)
+        return self._handed_on(keys[0] if direct else None, await self._run(self._scripts.reserve, keys, pack_orders(sales), ""))
 
     async def settle(self, sales: Batch[Payment]) -> Answers[Result]:
         """One result per payment: [result, state, reason], see lua/settle.lua. The sales are of one lane."""
         direct = self._handoff.ready
-        keys = list(chain.from_iterable([settle_keys(sale_id, self._shards, direct) for sale_id, _ in sales]))
-        return self._handed_on(direct, await self._run(self._scripts.settle, keys, pack_payments(sales), ""))
+        keys = settle_keys([sale_id for sale_id, _ in sales], self._shards, direct)
+        return self._handed_on(keys[0] if direct else None, await self._run(self._scripts.settle, keys, pack_payments(sales), ""))
 
     async def cancel(self, sales: Batch[str]) -> Answers[Result]:
         """One result per order: [result, quantity, deadline_ms], see lua/cancel.lua. A call for each sale: few cancel."""
@@ -83,7 +83,7 @@ class Store:
 
     async def sale(self, sale_id: str) -> Mapping[str, str]:
         """The sale's hash; empty when there is no such sale."""
-        return _text(await self._read(lambda: self._redis.hgetall(sale_keys(sale_id, self._shards).sale)))
+        return sale_in_words(await self._read(lambda: self._redis.hgetall(sale_keys(sale_id, self._shards).sale)))
 
     async def sales(self, after: str, limit: int) -> list[tuple[str, Mapping[str, str]]]:
         """The first `limit` sales whose id sorts after `after`."""
@@ -91,18 +91,18 @@ class Store:
         names = sorted(name.decode() for members in found for name in members if name.decode() > after)[:limit]
         keys = [sale_keys(name, self._shards).sale for name in names]
         hashes = await self._read(lambda: self._pipelined("HGETALL", keys)) if keys else []
-        return [(name, _text(fields)) for name, fields in zip(names, hashes, strict=True) if fields]
+        return [(name, sale_in_words(fields)) for name, fields in zip(names, hashes, strict=True) if fields]
 
     async def order(self, sale_id: str, order_id: str) -> OrderRecord | None:
         packed = await self._read(lambda: self._redis.hget(sale_keys(sale_id, self._shards).orders, order_id))
         return unpack_record(packed) if packed else None
 
-    def _handed_on(self, direct: bool, answer: Sequence[Any]) -> Answers[Result]:
-        """What the items got; the entries of the direct outboxes are on their way."""
+    def _handed_on(self, direct: str | None, answer: Sequence[Any]) -> Answers[Result]:
+        """What the items got; the entries of the outbox `direct` are on their way."""
         _, results, entries = answer
-        if direct:
-            for outbox, entry_id, routing_key, body in entries:
-                self._handoff.send(Entry(outbox, entry_id, routing_key, body.encode()))
+        if direct is not None:
+            for entry_id, routing_key, body in entries:
+                self._handoff.send(Entry(direct, entry_id, routing_key, body.encode()))
         # Words instead of a result: its sale's data is broken, and nothing of it has changed.
         return [Problem("not_ready", result) if isinstance(result, str) else result for result in results]
 
@@ -145,7 +145,3 @@ class Store:
             return await self._once(start)
         except (*_LOST, RedisError) as error:
             raise Problem("not_ready", "Redis does not answer") from error
-
-
-def _text(fields: Mapping[bytes, bytes]) -> dict[str, str]:
-    return {name.decode(): value.decode() for name, value in fields.items()}

@@ -12,6 +12,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, in_words
 from flashsale_core.keys import define_keys, sale_keys
+from flashsale_core.records import sale_in_words
 from flashsale_core.scripts import Scripts, call, load_scripts, pack
 from flashsale_operator.resource import Resource
 from flashsale_redis import Health
@@ -48,7 +49,7 @@ class Sales:
     async def read(self, sale_id: str) -> dict[str, str]:
         """The sale's hash; empty when there is none."""
         fields = await self._ask(self._redis.hgetall(sale_keys(sale_id, self._shards).sale))
-        return _text(fields)
+        return sale_in_words(fields)
 
     async def read_many(self, sale_ids: Sequence[str]) -> list[dict[str, str]]:
         """The hashes of many sales in one round trip. One that is no hash at all reads as a sale without numbers."""
@@ -59,7 +60,7 @@ class Sales:
         for answer in answers:
             if isinstance(answer, RedisError) and not str(answer).startswith(_OF_THE_SALE):
                 raise Retryable(in_words(Server.REDIS, answer))
-        return [{"state": "broken"} if isinstance(answer, RedisError) else _text(answer) for answer in answers]
+        return [{"state": "broken"} if isinstance(answer, RedisError) else sale_in_words(answer) for answer in answers]
 
     async def define(self, resource: Resource, definition: Mapping[str, Any]) -> Defined:
         sale_id, keys = resource.product_id, define_keys(resource.product_id, self._shards)
@@ -91,7 +92,3 @@ class Sales:
             if isinstance(error, ResponseError) and str(error).startswith(_OF_THE_SALE):
                 raise Rejected(str(error)) from error
             raise Retryable(in_words(Server.REDIS, error)) from error
-
-
-def _text(fields: Mapping[bytes, bytes]) -> dict[str, str]:
-    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}
