@@ -23,7 +23,7 @@ SOLD_OUT_STOCK = 10
 REPLAYED_ORDERS = 1000
 PERSIST_SECONDS = 5.0
 REQUESTS_EACH = 200
-"""Of a connection in a shot whose p99 has a bar: its first request waits until all connections are there, and must be less than a hundredth."""
+"""Of a connection whose p99 has a bar: its first request waits until all connections are there, and must be less than a hundredth."""
 LONGEST_SECONDS = 12
 
 

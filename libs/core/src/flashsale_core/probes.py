@@ -4,9 +4,10 @@ Health asks the loop itself, from outside: a blocked loop does not answer, and t
 """
 
 import asyncio
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -17,6 +18,8 @@ Check = Callable[[], Awaitable[None]]
 """Raises when the service is not ready; the exception's text becomes the answer."""
 
 PROBE_TIMEOUT_SECONDS = 3.0
+POLL_SECONDS = 1.0
+"""How often the server looks whether it is to end."""
 
 
 async def _answers() -> None:
@@ -42,13 +45,22 @@ def serve_probes(host: str, port: int, ready: Check, alive: Check = _answers) ->
         server_class=_Server,
         handler_class=_Quiet,
     )
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": POLL_SECONDS}, daemon=True)
     thread.start()
     try:
         yield server.server_port
     finally:
-        server.shutdown()
+        _shut_down(server)
         server.server_close()
+
+
+def _shut_down(server: WSGIServer) -> None:
+    """At once, although the server looks rarely whether it is to end: a connection wakes it."""
+    ending = threading.Thread(target=server.shutdown)
+    ending.start()
+    with suppress(OSError):
+        socket.create_connection((str(server.server_address[0]), server.server_port), timeout=POLL_SECONDS).close()
+    ending.join()
 
 
 def _application(loop: asyncio.AbstractEventLoop, ready: Check, alive: Check) -> Any:

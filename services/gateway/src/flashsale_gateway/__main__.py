@@ -9,6 +9,7 @@ from flashsale_core.errors import SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_gateway.app import Gateway
 from flashsale_gateway.protocol import ShortWayProtocol
+from flashsale_gateway.server import Server
 from flashsale_gateway.settings import Settings, read_settings
 
 # How we run uvicorn; the bench runs its bare endpoint in the same way, but for the short way.
@@ -31,7 +32,7 @@ def main() -> int:
         print(f"flashsale-gateway: {error}", file=sys.stderr)  # noqa: T201 - logging is not configured without settings
         return 2
     configure_logging(settings.log_level)
-    uvicorn.Server(server_config(settings)).run()
+    Server(server_config(settings)).run()
     return 0
 
 
