@@ -130,7 +130,9 @@ local function decide(keys_at, _, first, last)
   -- Only what a decision can need is read: a sold-out sale without limits costs two HMGET.
   local known = redis.call('HMGET', KEYS[keys_at + 2], unpack(ids, first, last))
   local held_before, rate
-  if not closed and (max_per_user > 0 or sale.available > 0) then
+  -- What the buyer of a single order holds is only counted up where nothing limits it: that needs no reading, and is one command less.
+  sale.counts_up = max_per_user == 0 and last == first
+  if not closed and not sale.counts_up and (max_per_user > 0 or sale.available > 0) then
     held_before = redis.call('HMGET', KEYS[keys_at + 3], unpack(users, first, last))
   end
   if not closed and rate_requests > 0 then
@@ -218,8 +220,12 @@ local function save(keys_at, sale_id, sale)
     deadlines[#deadlines + 1] = sale_id .. '|' .. records[i]
   end
   redis.call('HSET', KEYS[keys_at + 2], unpack(records, first, last))
-  redis.call('HSET', KEYS[keys_at + 3], unpack(buyers, first, last))
-  save_stock(KEYS[keys_at + 1], sale)
+  if sale.counts_up then
+    redis.call('HINCRBY', KEYS[keys_at + 3], buyers[first], buyers[last])
+  else
+    redis.call('HSET', KEYS[keys_at + 3], unpack(buyers, first, last))
+  end
+  redis.call('HSET', KEYS[keys_at + 1], 'available', whole(sale.available), 'reserved', whole(sale.reserved))
   add_note(notes, 'order.reserved.' .. sale.hold_seconds, string.format(
     '{"v":1,"type":"order.reserved","sale":"%s","epoch":%d,"at":%s,"deadline":%s,"orders":[%s]}',
     sale_id, sale.epoch, now_text, deadline, table.concat(lines, ',', (first + 1) / 2, last / 2)))
