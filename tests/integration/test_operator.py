@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from flashsale_core.keys import reserve_keys, sale_keys
+from flashsale_core.records import sale_in_words
 from flashsale_core.scripts import call, pack_orders, read_scripts
 from flashsale_core.settings import Environment
 from flashsale_operator.memory import Memory
@@ -57,7 +58,7 @@ class Cluster:
 
     async def sale(self) -> dict[str, str]:
         fields = await self.redis.hgetall(sale_keys("shoe").sale)
-        return {name.decode(): value.decode() for name, value in fields.items()}
+        return sale_in_words(fields)
 
 
 def test_a_resource_is_loaded_changed_and_fenced(infra: Mapping[str, str]) -> None:
