@@ -1,7 +1,6 @@
 """Requests per second by kind and number of connections, beside a bare endpoint in the same round."""
 
 import asyncio
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -22,9 +21,6 @@ ALL_KINDS = (BARE, RAW, SOLD_OUT, RATE_LIMITED, REPLAYED, ACCEPTED)
 SOLD_OUT_STOCK = 10
 REPLAYED_ORDERS = 1000
 PERSIST_SECONDS = 5.0
-REQUESTS_EACH = 200
-"""Of a connection whose p99 has a bar: its first request waits until all connections are there, and must be less than a hundredth."""
-LONGEST_SECONDS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +41,7 @@ class Rates:
         before, shots = 0, {}
         for kind in kinds:
             before = await self._reserved()
-            warm = math.ceil(connections * REQUESTS_EACH / shots[BARE].per_second) if kind == ACCEPTED else 0
-            shots[kind] = await self._shoot(kind, connections, max(seconds, min(warm, LONGEST_SECONDS)))
+            shots[kind] = await self._shoot(kind, connections, seconds)
         return Round(connections, shots, await self._persisted(before, shots[ACCEPTED].accepted))
 
     async def _shoot(self, kind: str, connections: int, seconds: int) -> Shot:

@@ -25,7 +25,7 @@ def test_they_are_what_redis_py_packs(name: str | bytes, arguments: list[Any]) -
 
 def test_what_is_no_argument_is_told_as_redis_py_tells_it() -> None:
     with pytest.raises(DataError):
-        packing(Connection)().pack_command("SET", "a", None)
+        packing(Connection)().pack_command("SET", "a", None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,6 @@ def test_what_is_no_argument_is_told_as_redis_py_tells_it() -> None:
     ],
 )
 def test_every_way_to_a_server_packs_so(url: str, transport: type[Connection]) -> None:
-    connection = open_redis(url, 1, 1).connection_pool.make_connection()
+    connection = open_redis(url, 1, 1).connection_pool.make_connection()  # type: ignore[no-untyped-call]
     assert isinstance(connection, PacksByHiredis)
     assert isinstance(connection, transport)

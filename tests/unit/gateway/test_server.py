@@ -1,0 +1,81 @@
+"""The server around the gateway: a stampede of connections is taken in few turns of the loop, a signal ends it at once."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
+from signal import SIGTERM
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from flashsale_gateway.server import Server, listeners
+
+CONNECTIONS = 300
+TURNS_MAX = 60
+"""A connection a turn would take 300 of them, 64 a turn five and some around."""
+WAIT_SECONDS = 10
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("nothing is asked")
+
+
+async def until(true: Callable[[], bool]) -> int:
+    """How many turns of the loop it took."""
+    turns = 0
+    while not true():
+        await asyncio.sleep(0)
+        turns += 1
+    return turns
+
+
+def with_server(play: Callable[[Server, int], Coroutine[Any, Any, None]]) -> None:
+    async def run() -> None:
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None)
+        server, bound = Server(config), config.bind_socket()
+        serving = asyncio.create_task(server._serve(listeners([bound])))
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await until(lambda: server.started)
+                await play(server, bound.getsockname()[1])
+        finally:
+            server.handle_exit(SIGTERM, None)
+            await serving
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+
+
+def test_connections_that_come_at_once_are_taken_in_few_turns() -> None:
+    async def play(server: Server, port: int) -> None:
+        with ExitStack() as clients:
+            # Nothing turns the loop meanwhile: all of them wait in the backlog.
+            for _ in range(CONNECTIONS):
+                clients.enter_context(socket.create_connection(("127.0.0.1", port)))
+            assert await until(lambda: len(server.server_state.connections) == CONNECTIONS) <= TURNS_MAX
+
+    with_server(play)
+
+
+def test_a_connection_that_comes_alone_is_taken_too_and_none_is_taken_twice() -> None:
+    async def play(server: Server, port: int) -> None:
+        for expected in (1, 2):
+            with socket.create_connection(("127.0.0.1", port)):
+                for _ in range(50):
+                    await asyncio.sleep(0)
+                assert len(server.server_state.connections) == 1, expected
+            await until(lambda: not server.server_state.connections)
+
+    with_server(play)
+
+
+def test_a_signal_before_the_loop_is_seen_by_its_first_tick() -> None:
+    async def run() -> None:
+        server = Server(uvicorn.Config(app, lifespan="off", log_config=None))
+        server.handle_exit(SIGTERM, None)
+        async with asyncio.timeout(WAIT_SECONDS):
+            await server.main_loop()
+
+    asyncio.run(run())
