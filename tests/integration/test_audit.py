@@ -170,6 +170,21 @@ def test_damage_in_the_ledger_is_named(env: Env, change: str, undo: str, kinds: 
     assert audit(env) == (0, set())
 
 
+@pytest.mark.parametrize("named", [[SALE], []])
+def test_a_sale_that_lost_all_its_payments_is_named(env: Env, named: list[str]) -> None:
+    execute(
+        env,
+        "create table paid as select * from payments; create table due as select * from refunds; delete from refunds; delete from payments",
+    )
+    try:
+        told = json.loads(flashsale(env, "audit", *named, "--json").stdout)
+        assert {difference["kind"]: difference["count"] for difference in told["differences"]} == {"paid_without_payment": 5}
+    finally:
+        execute(env, "insert into payments select * from paid; insert into refunds overriding system value select * from due")
+        execute(env, "drop table paid; drop table due")
+    assert audit(env) == (0, set())
+
+
 def test_an_order_that_only_a_client_knows_is_named(env: Env, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     seen.write_text(f"{SALE}.aaaaaaaaaaaaaaaaaaaa\nnonsense\n")

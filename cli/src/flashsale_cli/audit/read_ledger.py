@@ -61,6 +61,9 @@ _NO_REASON_TO_REFUND = _NAMED.format("""
     select r.payment_id from refunds r left join payments p using (payment_id, sale_id, order_id)
      where r.sale_id = $1 and p.result is distinct from 'refund_due'
 """)
+_PAID_SALES = """
+    select sale_id from payments union select sale_id from refunds union select sale_id from orders where state = 'paid' order by sale_id
+"""
 _RECEIVED = "select currency, sum(amount_minor)::bigint from payments where sale_id = $1 and status = 'succeeded' group by currency"
 _KEPT = "select currency, sum(amount_minor)::bigint from payments where sale_id = $1 and result = 'paid' group by currency"
 _REFUNDS = "select currency, sum(amount_minor)::bigint from refunds where sale_id = $1 group by currency"
@@ -96,9 +99,9 @@ class LedgerReader:
         """The sales that Redis must have."""
         return [row[0] for row in await self._database.fetch(_LIVE_SALES)]
 
-    async def paying_sale_ids(self) -> list[str]:
-        """The sales that payments name; the empty one is that of payments for no sale."""
-        return [row[0] for row in await self._database.fetch("select distinct sale_id from payments order by sale_id")]
+    async def paid_sale_ids(self) -> list[str]:
+        """The sales with a payment, a refund or a paid order: of others `money` finds nothing. The empty one has payments for no sale."""
+        return [row[0] for row in await self._database.fetch(_PAID_SALES)]
 
     async def sale(self, sale_id: str, epoch: int) -> LedgerSale:
         row = await self._database.fetchrow("select total, state, generation from sales where sale_id = $1 and epoch = $2", sale_id, epoch)
