@@ -5,9 +5,9 @@ local function reason_of(fault)
   return (tostring(words):gsub('^%-', ''))
 end
 
--- Behind `keys_before` keys of the call each sale has `keys_each`, in their order, and `counts` says how many items. `decide(keys_at, sale_id, first, last)` puts the results of
--- its items into `results` and returns what is to be written, or nil; `save(keys_at, sale_id, change)` writes it. The results of a sale that
--- could not be decided are the reason, in words.
+-- Behind `keys_before` keys of the call each sale has `keys_each`, in their order, and `counts` says how many items.
+-- `decide(keys_at, sale_id, first, last)` puts the results of its items into `results` and returns what is to be written, or nil;
+-- `save(keys_at, sale_id, change)` writes it. The results of a sale that could not be decided are the reason, in words.
 local function for_each_sale(sale_ids, counts, keys_before, keys_each, results, decide, save)
   local changes, seen, last = {}, {}, 0
   for n = 1, #sale_ids do
