@@ -155,6 +155,10 @@ class Namespace:
         client = ["env", f"REDISCLI_AUTH={password}", "valkey-cli", "--user", user, "--no-auth-warning"]
         return self.kubectl("exec", "flashsale-redis-0", "-c", "redis", "--", *client, *words, check=False).strip()
 
+    def hash(self, key: str) -> str:
+        """A hash as redis-cli shows it on a terminal: a sale's packed terms are no text."""
+        return self.redis("--no-raw", "HGETALL", key)
+
     def secret(self, name: str, key: str) -> str:
         return base64.b64decode(self.get("secret", name)["data"][key]).decode()
 

@@ -82,7 +82,7 @@ def as_it_is(shop: Namespace) -> dict[str, object]:
     """What an upgrade must leave alone: Secrets, a sale nobody buys at now, and the servers' pods with their restarts."""
     return {
         "secrets": secrets(shop),
-        "sale": shop.redis("HGETALL", sale_keys("untouched").sale),
+        "sale": shop.hash(sale_keys("untouched").sale),
         "numbers": numbers(shop.sale("untouched")),
         "servers": {
             name: [(pod["metadata"]["uid"], [one["restartCount"] for one in pod["status"]["containerStatuses"]]) for pod in shop.pods(name)]
@@ -95,11 +95,11 @@ def test_a_change_of_values_and_back_leaves_a_live_sale_alone(shop: Namespace) -
     shop.apply(flash_sale("changed", 100, paymentWindowSeconds=300))
     until(lambda: shop.ready("changed"), 10, "Ready")
     assert shop.cli("changed", "flashsale load --product changed --buyers 30").succeeded
-    before, sale = secrets(shop), shop.redis("HGETALL", sale_keys("changed").sale)
+    before, sale = secrets(shop), shop.hash(sale_keys("changed").sale)
     shop.install("--set", "logLevel=DEBUG", release_command="upgrade")
-    assert (secrets(shop), shop.redis("HGETALL", sale_keys("changed").sale)) == (before, sale)
+    assert (secrets(shop), shop.hash(sale_keys("changed").sale)) == (before, sale)
     shop.helm("rollback", "--wait", "--timeout", "180s")
-    assert (secrets(shop), shop.redis("HGETALL", sale_keys("changed").sale)) == (before, sale)
+    assert (secrets(shop), shop.hash(sale_keys("changed").sale)) == (before, sale)
     assert shop.cli("changed-on", "flashsale load --product changed --buyers 100 && flashsale audit changed --wait-seconds 60").succeeded
     until(lambda: numbers(shop.sale("changed")) == (100, 0, 100, 0), 40, "sold on")
 
