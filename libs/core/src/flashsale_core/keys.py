@@ -4,7 +4,7 @@ The shard tag in braces keeps all keys of one script call in one cluster slot (R
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -77,17 +77,17 @@ def order_keys(sale_id: str, shards: int = SHARDS_DEFAULT) -> tuple[str, ...]:
 
 def reserve_keys(sale_ids: Sequence[str], shards: int = SHARDS_DEFAULT, direct: bool = False) -> list[str]:
     """What `reserve` is given for these sales, of one slot on a cluster, with one or the other outbox."""
-    return [_outbox_key(sale_ids[0], shards, direct), *chain.from_iterable([_reserved(sale_id, shards) for sale_id in sale_ids])]
+    return _call_keys(_reserved, sale_ids, shards, direct)
 
 
 def settle_keys(sale_ids: Sequence[str], shards: int = SHARDS_DEFAULT, direct: bool = False) -> list[str]:
     """What `settle` is given for these sales, of one slot on a cluster, with one or the other outbox."""
-    return [_outbox_key(sale_ids[0], shards, direct), *chain.from_iterable([_settled(sale_id, shards) for sale_id in sale_ids])]
+    return _call_keys(_settled, sale_ids, shards, direct)
 
 
-def _outbox_key(sale_id: str, shards: int, direct: bool) -> str:
-    shard = shard_keys(shard_of(sale_id, shards))
-    return shard.direct if direct else shard.outbox
+def _call_keys(keys_of: Callable[[str, int], Sequence[str]], sale_ids: Sequence[str], shards: int, direct: bool) -> list[str]:
+    shard = shard_keys(shard_of(sale_ids[0], shards))
+    return [shard.direct if direct else shard.outbox, *chain.from_iterable([keys_of(sale_id, shards) for sale_id in sale_ids])]
 
 
 # A sale's keys are named with every call that it has a part in: as many sales as this are not reckoned anew each time.

@@ -208,6 +208,7 @@ def _at(ms: int) -> datetime:
 
 def _ms(ms: int) -> int:
     """For a statement that makes the time itself: asyncpg writes a number in a fifth of the time that it takes for a datetime."""
+    # Raises for a time that is none, which Postgres would take and no reader could show.
     _at(ms)
     return ms
 
