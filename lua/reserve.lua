@@ -127,16 +127,18 @@ local function decide(keys_at, _, first, last)
   local accepted = accepted_for(hold_seconds)
   local deadline = accepted[3]
 
-  -- Only what a decision can need is read: a sold-out sale without limits costs two HMGET.
-  local known = redis.call('HMGET', KEYS[keys_at + 2], unpack(ids, first, last))
-  local held_before, rate
-  -- What the buyer of a single order holds is only counted up where nothing limits it: that needs no reading, and is one command less.
-  sale.counts_up = max_per_user == 0 and last == first
-  if not closed and not sale.counts_up and (max_per_user > 0 or sale.available > 0) then
-    held_before = redis.call('HMGET', KEYS[keys_at + 3], unpack(users, first, last))
-  end
-  if not closed and rate_requests > 0 then
-    rate = load_rate(keys_at, rate_requests, rate_seconds * 1000, first, last)
+  -- Only what a decision can need is read: a sold-out sale without limits costs two HMGET. A single order that its sale has the units for and
+  -- no limit can refuse needs neither: `save_single` writes it as it looks whether it is new.
+  local known, held_before, rate = NOTHING, nil, nil
+  local single = last == first and not closed and max_per_user == 0 and rate_requests == 0 and quantities[first] <= sale.available
+  if not single then
+    known = redis.call('HMGET', KEYS[keys_at + 2], unpack(ids, first, last))
+    if not closed and (max_per_user > 0 or sale.available > 0) then
+      held_before = redis.call('HMGET', KEYS[keys_at + 3], unpack(users, first, last))
+    end
+    if not closed and rate_requests > 0 then
+      rate = load_rate(keys_at, rate_requests, rate_seconds * 1000, first, last)
+    end
   end
 
   -- Of this call: quantities by order id, and the units of each buyer who got some. A single order has none before it.
@@ -144,7 +146,7 @@ local function decide(keys_at, _, first, last)
   if last > first then
     fresh, held = {}, {}
   end
-  sale.first, sale.hold_seconds, sale.rate = #records + 1, hold_seconds, rate
+  sale.first, sale.hold_seconds, sale.rate, sale.single = #records + 1, hold_seconds, rate, single and first
   for i = first, last do
     local id, user, quantity = ids[i], users[i], quantities[i]
     local place = i - first + 1
@@ -202,6 +204,30 @@ local function save_rate(rate)
   redis.call('PEXPIRE', rate.key, rate.ms * 2)
 end
 
+-- Writes the order of item `i` and counts its buyer's units up, unless the order is there already or one of the two hashes is broken: then the
+-- item gets that for its result, and nothing of the sale changes. Returns whether it was written.
+local function save_single(keys_at, i, at)
+  local orders_key, id = KEYS[keys_at + 2], records[at]
+  local written = redis.pcall('HSETNX', orders_key, id, records[at + 1])
+  if written == 0 then
+    results[i] = replay(cmsgpack.unpack(redis.call('HGET', orders_key, id)), quantities[i])
+    return false
+  end
+  local fault = written
+  if written == 1 then
+    fault = redis.pcall('HINCRBY', KEYS[keys_at + 3], buyers[at], buyers[at + 1])
+    if type(fault) == 'number' then
+      return true
+    end
+    redis.call('HDEL', orders_key, id)
+  elseif not reason_of(fault):find('^WRONGTYPE') then
+    -- Not this sale's data: the server takes no writes, so none was made before.
+    error(fault)
+  end
+  results[i] = reason_of(fault)
+  return false
+end
+
 -- What sales share is written once for all of them: deadlines by key, messages by routing key.
 local due, notes = {}, {}
 local function save(keys_at, sale_id, sale)
@@ -209,7 +235,7 @@ local function save(keys_at, sale_id, sale)
     save_rate(sale.rate)
   end
   local first, last = sale.first, sale.last
-  if last < first then
+  if last < first or sale.single and not save_single(keys_at, sale.single, first) then
     return
   end
   local deadline, deadlines_key = whole(accepted_for(sale.hold_seconds)[3]), KEYS[keys_at + 6]
@@ -219,10 +245,8 @@ local function save(keys_at, sale_id, sale)
     deadlines[#deadlines + 1] = deadline
     deadlines[#deadlines + 1] = sale_id .. '|' .. records[i]
   end
-  redis.call('HSET', KEYS[keys_at + 2], unpack(records, first, last))
-  if sale.counts_up then
-    redis.call('HINCRBY', KEYS[keys_at + 3], buyers[first], buyers[last])
-  else
+  if not sale.single then
+    redis.call('HSET', KEYS[keys_at + 2], unpack(records, first, last))
     redis.call('HSET', KEYS[keys_at + 3], unpack(buyers, first, last))
   end
   redis.call('HSET', KEYS[keys_at + 1], 'available', whole(sale.available), 'reserved', whole(sale.reserved))

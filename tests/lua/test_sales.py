@@ -89,6 +89,34 @@ def test_a_sale_whose_data_is_broken_costs_the_others_nothing(pair: tuple[Sale, 
     assert first.redis.hgetall(first.keys.sale) == before
 
 
+def test_orders_that_cannot_be_counted_for_their_buyers_cost_the_others_nothing(pair: tuple[Sale, Sale]) -> None:
+    """A single order is written without reading first, so the reason shows only then; those of a larger batch are read."""
+    first, second = pair
+    first.redis.set(first.keys.buyers, "no hash")
+    before = first.redis.hgetall(first.keys.sale)
+    for orders in ([("o1", "ann", 1)], [("o1", "ann", 1), ("o2", "ann", 1)]):
+        answers, entries = reserve_many((first, orders), (second, [(f"o{len(orders)}", "ann", 1)]))
+        assert answers[0].startswith("WRONGTYPE")
+        assert ([result[0] for result in answers[1]], len(entries)) == (["accepted"], 1)
+        assert (first.redis.hgetall(first.keys.sale), first.records(), first.deadlines().keys() & {"o1", "o2"}) == (before, {}, set())
+    assert second.stock() == (5, 3, 2, 0)
+
+
+def test_a_single_order_that_is_known_gets_its_first_answer(pair: tuple[Sale, Sale]) -> None:
+    first, second = pair
+    asked = (first, [("o1", "ann", 2)]), (second, [("o1", "bob", 1)])
+    (given, _), _ = reserve_many(*asked)
+    before = first.snapshot()
+    answers, entries = reserve_many(*asked)
+    assert answers[0] == [["replayed", *given[0][1:]]]
+    assert reserve_many((first, [("o1", "ann", 1)]))[0] == [[["conflict"]]]
+    first.cancel("o1")
+    assert (entries, first.buyers(), reserve_many(*asked)[0][0][0][:2]) == ([], {}, ["gone", "C"])
+    second.define(total=1)
+    assert [result[0] for result in second.reserve(("o1", "bob", 1))] == ["replayed"]
+    assert before != first.snapshot()
+
+
 def test_a_sale_named_twice_is_refused_and_nothing_changes(pair: tuple[Sale, Sale]) -> None:
     first, second = pair
     before = first.snapshot()
