@@ -135,6 +135,8 @@ if next_generation == 0 then
   next_generation = #args > 0 and generation + 1 or generation
 end
 if #args == 0 and next_generation == generation then
+  -- A definition that somebody wrote by hand, or a release that knew no terms, is what orders go by from now on.
+  save_terms(sale_key)
   return answer('unchanged')
 end
 args[#args + 1] = 'generation'

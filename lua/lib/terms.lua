@@ -1,8 +1,10 @@
 -- What every order asks of its sale's definition, packed in the field `terms`: as one field it is read in a third of the time that seven take.
 -- Whoever changes one of them saves the terms in the same call.
 local function save_terms(sale_key)
-  local f = redis.call('HMGET', sale_key, 'state', 'starts_ms', 'ends_ms', 'max_per_user', 'hold_seconds', 'rate_requests', 'rate_seconds')
+  local f = redis.call('HMGET', sale_key, 'state', 'starts_ms', 'ends_ms', 'max_per_user', 'hold_seconds', 'rate_requests', 'rate_seconds', 'terms')
   local terms = cmsgpack.pack(f[1], tonumber(f[2]), tonumber(f[3]), tonumber(f[4]), tonumber(f[5]), tonumber(f[6]), tonumber(f[7]))
-  redis.call('HSET', sale_key, 'terms', terms)
+  if terms ~= f[8] then
+    redis.call('HSET', sale_key, 'terms', terms)
+  end
   return terms
 end

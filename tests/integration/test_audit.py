@@ -76,6 +76,18 @@ def damage_buyer(redis: Any) -> Callable[[], object]:
     return lambda: redis.hincrby(KEYS.buyers, user, -1)
 
 
+def change_a_term(redis: Any) -> Callable[[], object]:
+    limit = redis.hget(KEYS.sale, "max_per_user")
+    redis.hincrby(KEYS.sale, "max_per_user", 1)
+    return lambda: redis.hset(KEYS.sale, "max_per_user", limit)
+
+
+def spoil_terms(redis: Any) -> Callable[[], object]:
+    terms = redis.hget(KEYS.sale, "terms")
+    redis.hset(KEYS.sale, "terms", b"rubbish")
+    return lambda: redis.hset(KEYS.sale, "terms", terms)
+
+
 def lose_order(redis: Any) -> Callable[[], object]:
     order = first_order(redis, b"P")
     packed = redis.hget(KEYS.orders, order)
@@ -109,6 +121,8 @@ def invent_deadline(redis: Any) -> Callable[[], object]:
         (damage_counter, {"counters_unbalanced"}),
         (damage_sold, {"sold_units"}),
         (damage_buyer, {"buyer_units"}),
+        (change_a_term, {"terms_stale"}),
+        (spoil_terms, {"terms_stale"}),
         (lose_order, {"sold_units", "order_missing_in_redis", "buyer_units", "ledger_sums"}),
         (lose_deadline, {"deadline_missing"}),
         (spoil_record, {"record_unreadable", "sold_units", "buyer_units", "ledger_sums"}),

@@ -21,7 +21,6 @@ from flashsale_core.scripts import pack, pack_orders, pack_payments, read_script
 ROOT = Path(__file__).parents[2]
 SCRIPTS = read_scripts(ROOT / "lua")
 START_TIMEOUT_SECONDS = 10
-TERMS = ("state", "starts_ms", "ends_ms", "max_per_user", "hold_seconds", "rate_requests", "rate_seconds")
 """The fields that a sale's packed terms repeat."""
 
 
@@ -114,7 +113,7 @@ class Sale:
         return [(fields[b"k"].decode(), fields[b"b"]) for _, fields in self.redis.xrange(self.shard.outbox)]
 
     def terms(self) -> list[Any]:
-        """What the packed terms say of TERMS."""
+        """What the packed terms say of records.TERMS."""
         script = "return cjson.encode({cmsgpack.unpack(redis.call('HGET', KEYS[1], 'terms'))})"
         return list(json.loads(self.redis.eval(script, 1, self.keys.sale)))
 

@@ -4,6 +4,7 @@ import pytest
 
 from flashsale_core import times
 from flashsale_core.messages import SaleDefined, SaleRetired, decode
+from flashsale_core.records import stale_terms
 from tests.lua.servers import Sale
 
 DEFAULTS = {
@@ -28,6 +29,15 @@ def test_hold_of_a_new_sale_may_have_another_default_and_one_that_is_there_keeps
     assert sale.define(total=10, default_hold_seconds=120)[1]["hold_seconds"] == "120"
     before = sale.snapshot()
     assert (sale.define(total=10, default_hold_seconds=60)[0], sale.snapshot()) == ("unchanged", before)
+
+
+def test_terms_that_a_hand_left_behind_follow_with_the_next_definition_changed_or_not(sale: Sale) -> None:
+    sale.define(total=10, max_per_user=2)
+    sale.redis.hset(sale.keys.sale, "max_per_user", 5)
+    assert stale_terms(sale.redis.hgetall(sale.keys.sale)) == ("max_per_user",)
+    before = len(sale.outbox())
+    assert sale.define(total=10, max_per_user=5)[0] == "unchanged"
+    assert (stale_terms(sale.redis.hgetall(sale.keys.sale)), sale.terms()[3], len(sale.outbox())) == ((), 5, before)
 
 
 def test_definition_is_told_whole(sale: Sale) -> None:

@@ -77,7 +77,7 @@ def test_at_once_means_all_of_them() -> None:
 
 def test_slow_answers_are_timeouts_and_late_clicks_are_not_sent() -> None:
     async def never(_: web.Request) -> web.Response:
-        await asyncio.sleep(5)
+        await asyncio.sleep(2)
         return web.Response()
 
     tally = uvloop.run(serve_and_run(never, Target("", connections=20, timeout_seconds=0.1, stop_after_seconds=0.05), []))

@@ -13,7 +13,7 @@ HOLDING = frozenset({State.RESERVED, State.PAID})
 
 
 def compare_counters(counters: Counters, redis: Sums) -> Iterator[Difference]:
-    """The sale's counters with each other, and with the sums of its orders."""
+    """The sale's counters with each other, and with the sums of its orders; and what its orders are decided by with its definition."""
     sale, known = counters.sale_id, counters.available + counters.reserved + counters.sold
     if counters.total != known:
         parts = f"available {counters.available} + reserved {counters.reserved} + sold {counters.sold} = {known}"
@@ -28,6 +28,9 @@ def compare_counters(counters: Counters, redis: Sums) -> Iterator[Difference]:
         yield Difference(Kind.SOLD_UNITS, sale, f"the sale says {counters.sold} sold, its paid orders have {paid}")
     if reserved + paid > counters.total:
         yield Difference(Kind.OVERSOLD, sale, f"orders have {reserved + paid} units, the sale has {counters.total}")
+    if counters.stale_terms:
+        fields = ", ".join(counters.stale_terms)
+        yield Difference(Kind.TERMS_STALE, sale, f"orders are decided by other values of {fields}; define it again to have them follow")
 
 
 def compare_orders(

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     SALE_MISSING_IN_REDIS = "sale_missing_in_redis"
     RECORD_UNREADABLE = "record_unreadable"
     BUYER_UNITS = "buyer_units"
+    TERMS_STALE = "terms_stale"
     DEADLINE_MISSING = "deadline_missing"
     DEADLINE_DIFFERS = "deadline_differs"
     DEADLINE_WITHOUT_HOLD = "deadline_without_hold"
@@ -65,6 +66,7 @@ PROMISES: Mapping[Kind, Promise] = MappingProxyType(
         Kind.SALE_MISSING_IN_REDIS: Promise.NOT_FORGOTTEN,
         Kind.RECORD_UNREADABLE: Promise.NOT_FORGOTTEN,
         Kind.BUYER_UNITS: Promise.ONE_ORDER,
+        Kind.TERMS_STALE: Promise.ONE_ORDER,
         Kind.DEADLINE_MISSING: Promise.GIVEN_BACK,
         Kind.DEADLINE_DIFFERS: Promise.GIVEN_BACK,
         Kind.DEADLINE_WITHOUT_HOLD: Promise.GIVEN_BACK,

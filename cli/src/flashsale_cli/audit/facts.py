@@ -30,6 +30,8 @@ class Counters:
     reserved: int
     sold: int
     state: str = "open"
+    stale_terms: tuple[str, ...] = ()
+    """Fields of the definition that orders are decided by another value of."""
 
 
 @dataclass(frozen=True, slots=True)

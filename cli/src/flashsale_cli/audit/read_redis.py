@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from flashsale_cli.audit.facts import Counters
 from flashsale_core.keys import deadline_member, sale_keys, shard_keys, shard_of, split_deadline_member
-from flashsale_core.records import OrderRecord, unpack_record
+from flashsale_core.records import OrderRecord, stale_terms, unpack_record
 
 PAGE = 2000
 
@@ -50,7 +50,7 @@ class RedisReader:
         if not fields:
             return None
         numbers = {name: int(fields[name.encode()]) for name in ("epoch", "total", "available", "reserved", "sold")}
-        return Counters(sale_id=sale_id, state=fields[b"state"].decode(), **numbers)
+        return Counters(sale_id=sale_id, state=fields[b"state"].decode(), stale_terms=stale_terms(fields), **numbers)
 
     async def order_count(self, sale_id: str) -> int:
         return int(await self._redis.hlen(sale_keys(sale_id, self._shards).orders))

@@ -20,7 +20,11 @@ class OrderRecord:
     refunded_payment_ids: tuple[str, ...] = ()
 
 
+TERMS = ("state", "starts_ms", "ends_ms", "max_per_user", "hold_seconds", "rate_requests", "rate_seconds")
+"""The fields of a sale that `reserve` goes by, in the order in which lua/lib/terms.lua packs them."""
 _TERMS = b"terms"
+_ARRAY_OF_TERMS = bytes([0x90 | len(TERMS)])
+"""The head of a MessagePack array of so many: the script packs its values one after the other, without one."""
 _decoder = msgspec.msgpack.Decoder(list[Any])
 
 
@@ -32,6 +36,20 @@ def _from_fields(fields: Sequence[Any]) -> OrderRecord:
     letter, user_id, quantity, deadline_ms, *rest = fields
     traceparent, payment_id, *refunded = [*rest, "", ""][: max(len(rest), 2)]
     return OrderRecord(LETTERS[letter], user_id, int(quantity), int(deadline_ms), traceparent, payment_id, tuple(refunded))
+
+
+def stale_terms(fields: Mapping[bytes, bytes]) -> tuple[str, ...]:
+    """Of a sale's hash the fields whose packed copy says something else: all of them when it cannot be read, none when there is no copy."""
+    packed = fields.get(_TERMS)
+    if packed is None:
+        return ()
+    try:
+        copies = _decoder.decode(_ARRAY_OF_TERMS + packed)
+    except msgspec.DecodeError:
+        return TERMS
+    return tuple(
+        name for name, copy in zip(TERMS, copies, strict=True) if str(copy) != fields.get(name.encode(), b"").decode(errors="replace")
+    )
 
 
 def sale_in_words(fields: Mapping[bytes, bytes]) -> dict[str, str]:
