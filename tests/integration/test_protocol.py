@@ -382,6 +382,26 @@ def test_an_order_under_way_is_answered_before_the_gateway_stops(stack: Stack, c
         assert process.wait(30) == -signal.SIGTERM
 
 
+def test_a_connection_too_many_is_told_so_and_the_next_has_the_place_of_one_that_left(stack: Stack, sale: str) -> None:
+    with gateway(stack, FLASHSALE_CONNECTIONS_MAX="2") as (_, small):
+
+        def asked() -> Answer:
+            with wire_to(small) as wire:
+                wire.send(whole(order(sale)))
+                return wire.answer()
+
+        with wire_to(small) as first:
+            with wire_to(small) as second:
+                for wire in (first, second):
+                    wire.send(whole(order(sale)))
+                    assert wire.answer().status == 200
+                refusal = asked()
+                assert (refusal.status, json.loads(refusal.body)["code"], refusal.headers["connection"]) == (503, "overloaded", "close")
+                first.send(whole(order(sale)))
+                assert first.answer().status == 200
+            wait_for(lambda: asked().status == 200)
+
+
 @contextmanager
 def gateway(stack: Stack, **settings: str) -> Iterator[tuple["subprocess.Popen[bytes]", Client]]:
     """Another gateway of the stack, ready."""

@@ -8,7 +8,7 @@ import uvicorn
 from flashsale_core.errors import SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_gateway.app import Gateway
-from flashsale_gateway.protocol import ShortWayProtocol
+from flashsale_gateway.entrance import Entrance, affordable
 from flashsale_gateway.server import Server
 from flashsale_gateway.settings import Settings, read_settings
 
@@ -38,7 +38,7 @@ def main() -> int:
 
 def server_config(settings: Settings) -> uvicorn.Config:
     shutdown = settings.shutdown_timeout_seconds
-    options = UVICORN | {"http": ShortWayProtocol, "timeout_graceful_shutdown": shutdown}
+    options = UVICORN | {"http": Entrance(affordable(settings.connections_max)), "timeout_graceful_shutdown": shutdown}
     return uvicorn.Config(Gateway(settings), host=settings.host, port=settings.port, **options)
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         def settings(self) -> Settings: ...
 
 
-_CLOSE = b"connection: close\r\n"
+CLOSE = b"connection: close\r\n"
 
 
 class ShortWayProtocol(HttpToolsProtocol):
@@ -180,7 +180,7 @@ class ShortWayProtocol(HttpToolsProtocol):
         """Close, and say why unless an answer before this one is still to come: that one is lost, and may be asked for again."""
         if not self.transport.is_closing():
             if not self._is_answering():
-                self.transport.write(problem.answer.wire(_default_lines(self.server_state) + _CLOSE))
+                self.transport.write(problem.answer.wire(default_lines(self.server_state) + CLOSE))
             self.transport.close()
 
     def _is_answering(self) -> bool:
@@ -203,8 +203,8 @@ class ShortWayProtocol(HttpToolsProtocol):
     def answer(self, request: _InProgress, answer: Answer) -> None:
         request.response_complete = True
         if not request.disconnected:
-            defaults = _default_lines(self.server_state)
-            self.transport.write(answer.wire(defaults if request.keep_alive else defaults + _CLOSE))
+            defaults = default_lines(self.server_state)
+            self.transport.write(answer.wire(defaults if request.keep_alive else defaults + CLOSE))
             if not request.keep_alive:
                 self.transport.close()
         self.on_response_complete()
@@ -303,7 +303,7 @@ class _Rendered:
     text = b""
 
 
-def _default_lines(state: ServerState) -> bytes:
+def default_lines(state: ServerState) -> bytes:
     if _Rendered.source is not state.default_headers:
         _Rendered.source, _Rendered.text = state.default_headers, lines(tuple(state.default_headers))
     return _Rendered.text

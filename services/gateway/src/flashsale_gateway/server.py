@@ -13,6 +13,8 @@ from types import FrameType
 
 import uvicorn
 
+from flashsale_gateway import metrics
+
 TICK_SECONDS = 1.0
 """How often the Date header is renewed; it has whole seconds."""
 ACCEPTS = 64
@@ -24,6 +26,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signalled = asyncio.Event()
+        metrics.CONNECTIONS.set_function(lambda: len(self.server_state.connections))
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         super().run(listeners(sockets or [self.config.bind_socket()]))

@@ -34,6 +34,8 @@ class Settings:
     """FLASHSALE_WEBHOOK_SECRET: the Standard Webhooks secret shared with the payment provider (whsec_...)."""
     quantity_max: int
     """FLASHSALE_QUANTITY_MAX: most units in one order."""
+    connections_max: int
+    """FLASHSALE_CONNECTIONS_MAX: most connections of clients at once; past it 503."""
     head_bytes_max: int
     """FLASHSALE_HEAD_BYTES_MAX: longest request head, which is path and headers."""
     head_timeout_seconds: float
@@ -87,6 +89,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         admin_token=_secret(env.text("FLASHSALE_ADMIN_TOKEN")),
         webhook_secret=env.text("FLASHSALE_WEBHOOK_SECRET"),
         quantity_max=env.integer("FLASHSALE_QUANTITY_MAX", 100, least=1, most=1_000_000),
+        connections_max=env.integer("FLASHSALE_CONNECTIONS_MAX", 20_000, least=1),
         head_bytes_max=env.integer("FLASHSALE_HEAD_BYTES_MAX", 32_768, least=1024, most=1_048_576),
         head_timeout_seconds=env.number("FLASHSALE_HEAD_TIMEOUT_SECONDS", 10, least=0.1, most=300),
         body_bytes_max=env.integer("FLASHSALE_BODY_BYTES_MAX", 16_384, least=256, most=1_048_576),

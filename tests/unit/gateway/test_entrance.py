@@ -1,0 +1,103 @@
+"""Connections past the bound are told so, and cannot become many themselves."""
+
+import asyncio
+import resource
+import socket
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import uvicorn
+import uvloop
+
+from flashsale_gateway import entrance, metrics
+from flashsale_gateway.entrance import REFUSALS_MAX, RESERVED_DESCRIPTORS, Entrance, affordable
+from flashsale_gateway.server import Server
+from tests.unit.gateway.test_server import until
+
+WAIT_SECONDS = 10
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("nothing is let in")
+
+
+def refuse_all(connections: int, ask: bytes = b"", ended: int = 0) -> list[bytes]:
+    """What the first `ended` of so many connections get that come at once, when none may; all of them unless given."""
+
+    async def play() -> list[bytes]:
+        http: Any = Entrance(0)
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, http=http, lifespan="off", log_config=None)
+        server, bound = Server(config), config.bind_socket()
+        serving = asyncio.create_task(server._serve([bound]))
+        with ExitStack() as clients:
+            try:
+                async with asyncio.timeout(WAIT_SECONDS):
+                    await until(lambda: server.started)
+                    address = bound.getsockname()
+                    opened = [clients.enter_context(socket.create_connection(address)) for _ in range(connections)]
+                    for one in opened:
+                        one.setblocking(False)
+                        one.send(ask)
+                    done, pending = set[asyncio.Task[bytes]](), {asyncio.create_task(read_all(one)) for one in opened}
+                    while len(done) < (ended or connections):
+                        just_done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                        done |= just_done
+                    for reading in pending:
+                        reading.cancel()
+                    return [reading.result() for reading in done]
+            finally:
+                server.should_exit = True
+                server._signalled.set()
+                await serving
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(play())
+
+
+async def read_all(connection: socket.socket) -> bytes:
+    received = b""
+    try:
+        while piece := await asyncio.get_running_loop().sock_recv(connection, 4096):
+            received += piece
+    except ConnectionResetError:
+        return b"reset"
+    return received
+
+
+def refused() -> float:
+    return sum(
+        sample.value for family in metrics.CONNECTIONS_REFUSED.collect() for sample in family.samples if sample.name.endswith("_total")
+    )
+
+
+def test_what_it_asks_is_answered_and_that_is_the_end() -> None:
+    before = refused()
+    (answer,) = refuse_all(1, b"POST /order HTTP/1.1\r\n")
+    assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert all(line in answer.lower() for line in (b"\r\nretry-after: 1\r\n", b"\r\nconnection: close\r\n", b'"code":"overloaded"'))
+    assert refused() == before + 1
+
+
+def test_the_silent_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entrance, "REFUSAL_SECONDS", 0.2)
+    assert refuse_all(3) == [b""] * 3
+
+
+def test_those_on_top_are_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entrance, "REFUSAL_SECONDS", 600)
+    assert set(refuse_all(REFUSALS_MAX + 5, ended=5)) <= {b"", b"reset"}
+
+
+@pytest.mark.parametrize(
+    ("hard", "expected"),
+    [(resource.RLIM_INFINITY, 20_000), (20_000 + RESERVED_DESCRIPTORS, 20_000), (4096, 4096 - RESERVED_DESCRIPTORS), (100, 1)],
+)
+def test_no_more_than_there_are_descriptors_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, hard: int, expected: int
+) -> None:
+    limits = [(50, hard)]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limit: limits.append(limit))
+    assert (affordable(20_000), limits[-1]) == (expected, (hard, hard))
+    assert (f"the limit of open files is {hard}" in caplog.text) == (expected < 20_000)
