@@ -74,6 +74,26 @@ class Site:
             await asyncio.sleep(POLL_SECONDS)
         return monotonic() - started
 
+    async def tidied(self) -> None:
+        """What many new rows make the stores do at some moment is done now: the rewrite of Redis' file, the vacuum of the ledger.
+
+        Each takes a core for seconds, and would slow down whatever is measured then. Raises Retryable after CATCH_UP_SECONDS.
+        """
+        give_up_at = monotonic() + CATCH_UP_SECONDS
+        await self.ledger.execute("vacuum (analyze) orders, order_events")
+        await self._rewritten(give_up_at)
+        await self.redis.bgrewriteaof()
+        await self._rewritten(give_up_at)
+
+    async def _rewritten(self, give_up_at: float) -> None:
+        while True:
+            now = await self.redis.info("persistence")
+            if not now["aof_rewrite_in_progress"] and not now["aof_rewrite_scheduled"]:
+                return
+            if monotonic() > give_up_at:
+                raise Retryable("Redis still rewrites its append-only file")
+            await asyncio.sleep(POLL_SECONDS)
+
 
 @asynccontextmanager
 async def open_site(here: Surroundings) -> AsyncIterator[Site]:
