@@ -150,8 +150,6 @@ ENGINE_BOARD = Dashboard(
             Panel("Time to an answer", "timeseries", "s", percentiles("flashsale_order_seconds"), "From the last byte of the order", height=9),
             Panel("Waiting for Redis", "timeseries", "short", {"{{instance}}": most("flashsale_waiting_requests", by="instance")},
                   "At FLASHSALE_WAITING_MAX orders get 503", height=9),
-            Panel("Connections", "timeseries", "short", {"{{instance}}": most("flashsale_connections", by="instance")},
-                  "At FLASHSALE_CONNECTIONS_MAX new ones get 503", height=9),
         ],
         "Batch and script": [
             Panel("Orders in one call", "timeseries", "short", {"mean": mean("flashsale_batch_orders"), "p99": quantile(0.99, "flashsale_batch_orders")}),
@@ -187,8 +185,10 @@ ENGINE_BOARD = Dashboard(
             Panel("One sweep", "timeseries", "s", percentiles("flashsale_sweep_seconds"), "", 6),
         ],
         "Saturation": [
-            Panel("CPU", "timeseries", "short", {"{{job}} {{instance}}": f"rate({ours('process_cpu_seconds_total')}[{RATE}])"}, "Cores; one process uses one", 12),
-            Panel("Memory", "timeseries", "bytes", {"{{job}} {{instance}}": ours("process_resident_memory_bytes")}, "", 12),
+            Panel("CPU", "timeseries", "short", {"{{job}} {{instance}}": f"rate({ours('process_cpu_seconds_total')}[{RATE}])"}, "Cores; one process uses one"),
+            Panel("Memory", "timeseries", "bytes", {"{{job}} {{instance}}": ours("process_resident_memory_bytes")}),
+            Panel("Connections", "timeseries", "short", {"{{instance}}": most("flashsale_connections", by="instance")},
+                  "At FLASHSALE_CONNECTIONS_MAX new ones get 503"),
         ],
     },
 )  # fmt: skip
