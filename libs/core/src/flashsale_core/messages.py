@@ -5,6 +5,7 @@ one message or several, a line each: what a gateway has to say within a few mill
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -145,6 +146,11 @@ def read_wait(body: bytes) -> Read[Message | WaitProbed]:
 
 
 def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> Read[T]:
+    # All lines at once, which takes half as long, and is given up for the careful way when one of them is not in order.
+    with suppress(msgspec.MsgspecError, ValueError):
+        messages = decoder.decode_lines(body)
+        if len(messages) == body.count(b"\n") + 1:
+            return Read(messages, [])
     messages, errors = [], []
     for line in body.split(b"\n"):
         try:

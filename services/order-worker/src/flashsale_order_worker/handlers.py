@@ -3,7 +3,8 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from flashsale_consumer import Delivery, Poison, once_each
 from flashsale_core.errors import Rejected
@@ -15,8 +16,7 @@ from flashsale_order_worker.repository import Repository, tables
 from flashsale_order_worker.spans import LedgerSpans
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True, gc=False):
     index: int
     delivery: Delivery
     message: Message
