@@ -89,15 +89,27 @@ def test_those_on_top_are_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert set(refuse_all(REFUSALS_MAX + 5, ended=5)) <= {b"", b"reset"}
 
 
+UNLIMITED = resource.RLIM_INFINITY
+ENOUGH = 20_000 + RESERVED_DESCRIPTORS
+
+
 @pytest.mark.parametrize(
-    ("hard", "expected"),
-    [(resource.RLIM_INFINITY, 20_000), (20_000 + RESERVED_DESCRIPTORS, 20_000), (4096, 4096 - RESERVED_DESCRIPTORS), (100, 1)],
+    ("soft", "hard", "raised_to", "expected"),
+    [
+        (UNLIMITED, UNLIMITED, UNLIMITED, 20_000),
+        (1024, UNLIMITED, ENOUGH, 20_000),
+        (1024, 1_000_000, ENOUGH, 20_000),
+        (30_000, 30_000, 30_000, 20_000),
+        (1024, ENOUGH, ENOUGH, 20_000),
+        (1024, 4096, 4096, 4096 - RESERVED_DESCRIPTORS),
+        (100, 100, 100, 1),
+    ],
 )
 def test_no_more_than_there_are_descriptors_for(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, hard: int, expected: int
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, soft: int, hard: int, raised_to: int, expected: int
 ) -> None:
-    limits = [(50, hard)]
+    limits = [(soft, hard)]
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _, limit: limits.append(limit))
-    assert (affordable(20_000), limits[-1]) == (expected, (hard, hard))
+    assert (affordable(20_000), limits[-1]) == (expected, (raised_to, hard))
     assert (f"the limit of open files is {hard}" in caplog.text) == (expected < 20_000)

@@ -73,12 +73,15 @@ class _Refused(asyncio.Protocol):
 
 
 def affordable(connections_max: int) -> int:
-    """As many of these connections as the system has descriptors for; raises the process's own limit to what it may have, as Go does."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard == resource.RLIM_INFINITY or connections_max <= hard - RESERVED_DESCRIPTORS:
+    """As many of these connections as the system has descriptors for. Raises the process's own limit as far as that takes and may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections_max + RESERVED_DESCRIPTORS
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    if limit == wanted:
         return connections_max
-    possible = max(1, hard - RESERVED_DESCRIPTORS)
+    possible = max(1, limit - RESERVED_DESCRIPTORS)
     log.warning(
         "%d connections at most instead of FLASHSALE_CONNECTIONS_MAX=%d: the limit of open files is %d", possible, connections_max, hard
     )
