@@ -7,7 +7,6 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
-import redis
 
 from flashsale_core.keys import shard_keys
 from flashsale_core.scripts import Scripts
@@ -18,21 +17,24 @@ from flashsale_gateway.handoff import Handoff
 from flashsale_gateway.publisher import Entry, Publisher
 from flashsale_gateway.settings import Settings, read_settings
 from flashsale_redis import open_redis
+from tests.integration.stores import at_all, look_into
 
 
 @pytest.fixture
 def server(infra: Mapping[str, str]) -> Iterator[Any]:
-    with redis.Redis.from_url(infra["REDIS_URL"]) as client:
+    with look_into(infra["REDIS_URL"]) as client:
         client.flushall()
         yield client
-        client.acl_deluser("narrow")
+        client.acl_deluser("narrow", **at_all(client))
 
 
 def test_what_the_watch_may_not_do_is_logged_once_and_when_it_may_again(
     infra: Mapping[str, str], server: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay, "LAG_EVERY_SECONDS", 0.01)
-    server.acl_setuser("narrow", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], commands=["-xlen"])
+    server.acl_setuser(
+        "narrow", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], commands=["-xlen"], **at_all(server)
+    )
     settings = settings_of(infra)
     url = urlsplit(infra["REDIS_URL"])
     login = url._replace(netloc=f"narrow:secret@{url.netloc.rpartition('@')[2]}").geturl()
@@ -42,7 +44,7 @@ def test_what_the_watch_may_not_do_is_logged_once_and_when_it_may_again(
             watching = asyncio.create_task(relay.watch(client, cast("Handoff", None), settings, relay.Lag(1000)))
             await _until(lambda: caplog.records)
             await asyncio.sleep(0.1)
-            server.acl_setuser("narrow", enabled=True, commands=["+xlen"])
+            server.acl_setuser("narrow", enabled=True, commands=["+xlen"], **at_all(server))
             await _until(lambda: len(caplog.records) > 1)
             await end(watching)
 

@@ -261,17 +261,17 @@ async def _backlogs(redis: Redis, streams: Sequence[str]) -> dict[str, Backlog]:
 
 @contextmanager
 def _told(failing: dict[str, str], what: str) -> Iterator[None]:
-    """Pass over what Redis does not answer or refuses, and log it when the reason is another one than before: a right may be lacking."""
+    """Pass over what Redis does not answer or refuses, and log each reason once, however many shards have it: a right may be lacking."""
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
         reason = in_words(Server.REDIS, error)
-        if failing.get(what) != reason:
+        if reason not in failing.values():
             log.warning("watch.failed", extra={"what": what, "reason": reason})
         failing[what] = reason
     else:
-        if failing.pop(what, None) is not None:
-            log.info("watch.recovered", extra={"what": what})
+        if failing.pop(what, None) is not None and not failing:
+            log.info("watch.recovered")
 
 
 async def _declared(channel: AbstractChannel, windows: Sequence[int]) -> None:
