@@ -82,7 +82,6 @@ def affordable(connections_max: int) -> int:
     if limit == wanted:
         return connections_max
     possible = max(1, limit - RESERVED_DESCRIPTORS)
-    log.warning(
-        "%d connections at most instead of FLASHSALE_CONNECTIONS_MAX=%d: the limit of open files is %d", possible, connections_max, hard
-    )
+    reason = f"FLASHSALE_CONNECTIONS_MAX is {connections_max}, and the limit of open files {hard}: raise the one or lower the other"
+    log.warning("connections.limited", extra={"connections_max": possible, "reason": reason})
     return possible
