@@ -48,15 +48,14 @@ async def live(site: Site, seconds: int, rounds: int, screen: Console) -> Sectio
     rates: dict[str, list[float]] = {few_id: [], many_id: []}
     problems = []
     # The first round does not count: after the fork of the rewrite a page's first write is a fault, and the pages are the million's.
-    for number_of_round in range(rounds + 1):
+    for _ in range(rounds + 1):
         for sale_id, found in rates.items():
             shot = await shoot(site.url, Load(sale_id), CONNECTIONS, seconds)
-            if number_of_round > 0:
-                found.append(shot.per_second)
+            found.append(shot.per_second)
             screen.print(Text(f"{sale_id}: {number(shot.per_second)}/s, p99 {shot.p99_ms:.0f} ms", "dim"))
             if shot.refused or shot.broken:
                 problems.append(f"{sale_id}: {shot.refused} requests refused, {shot.broken} connections broke")
-    few, many = median(rates[few_id]), median(rates[many_id])
+    few, many = median(rates[few_id][1:]), median(rates[many_id][1:])
     words = f"{number(few)} orders/s among {number(FEW)} at first, {number(many)} among {number(MANY)}"
     lines = [
         Line("Redis memory of a live order, all keys", each, "bytes", BYTES_BAR, f"of {number(MANY)}, ids of 13 and 34 characters"),

@@ -107,10 +107,11 @@ local holds = {}
 local function hold_of(seconds)
   local hold = holds[seconds]
   if not hold then
-    local deadline = now + seconds * 1000
+    local deadline_ms = now + seconds * 1000
+    local deadline = whole(deadline_ms)
     hold = {
-      accepted = { 'accepted', 'R', deadline }, deadline = whole(deadline), routing_key = 'order.reserved.' .. seconds,
-      times = ',"at":' .. now_text .. ',"deadline":' .. whole(deadline) .. ',"orders":[',
+      accepted = { 'accepted', 'R', deadline_ms }, deadline = deadline, routing_key = 'order.reserved.' .. seconds,
+      times = ',"at":' .. now_text .. ',"deadline":' .. deadline .. ',"orders":[',
     }
     holds[seconds] = hold
   end

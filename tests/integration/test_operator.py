@@ -20,6 +20,7 @@ from flashsale_operator.sales import Sales
 from flashsale_operator.settings import read_settings
 from flashsale_operator.sweep import Sweep
 from flashsale_redis import open_redis
+from tests.integration.stores import at_all, look_into
 
 WINDOWS = (60, 300)
 
@@ -214,9 +215,9 @@ def test_a_redis_that_may_forget_is_told_by_every_condition(infra: Mapping[str, 
 def test_a_redis_that_may_not_be_asked_is_taken_for_durable(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         async with Cluster(infra) as cluster:
-            # Each master of a cluster has its own users.
-            everywhere = getattr(cluster.redis, "everywhere", cluster.redis.execute_command)
-            await everywhere("ACL SETUSER", "managed", "on", ">secret", "~*", "&*", "+@all", "-info")
+            servers.acl_setuser(
+                "managed", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], commands=["-info"], **at_all(servers)
+            )
             url = urlsplit(infra["REDIS_URL"])
             login = url._replace(netloc=f"managed:secret@{url.netloc.rpartition('@')[2]}").geturl()
             async with open_redis(login, 3, 4) as redis:
@@ -224,9 +225,10 @@ def test_a_redis_that_may_not_be_asked_is_taken_for_durable(infra: Mapping[str, 
                 for _ in range(2):
                     await reconciler.ask_redis()
                 assert ready(await reconciler.reconcile(resource(), {})) == ("True", "Reconciled")
-            await everywhere("ACL DELUSER", "managed")
+            servers.acl_deluser("managed", **at_all(servers))
 
-    asyncio.run(run())
+    with look_into(infra["REDIS_URL"]) as servers:
+        asyncio.run(run())
     assert [record.message for record in caplog.records] == ["redis.durability_unknown"]
 
 

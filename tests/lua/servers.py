@@ -21,7 +21,6 @@ from flashsale_core.scripts import pack, pack_orders, pack_payments, read_script
 ROOT = Path(__file__).parents[2]
 SCRIPTS = read_scripts(ROOT / "lua")
 START_TIMEOUT_SECONDS = 10
-"""The fields that a sale's packed terms repeat."""
 
 
 def found_servers() -> list[str]:

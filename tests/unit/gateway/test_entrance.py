@@ -4,55 +4,34 @@ import asyncio
 import resource
 import socket
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
-import uvicorn
-import uvloop
+from prometheus_client import REGISTRY
 
-from flashsale_gateway import entrance, metrics
+from flashsale_gateway import entrance
 from flashsale_gateway.entrance import REFUSALS_MAX, RESERVED_DESCRIPTORS, Entrance, affordable
 from flashsale_gateway.server import Server
-from tests.unit.gateway.test_server import until
-
-WAIT_SECONDS = 10
-
-
-async def app(scope: Any, receive: Any, send: Any) -> None:
-    raise AssertionError("nothing is let in")
+from tests.unit.gateway.test_server import with_server
 
 
 def refuse_all(connections: int, ask: bytes = b"", ended: int = 0) -> list[bytes]:
     """What the first `ended` of so many connections get that come at once, when none may; all of them unless given."""
 
-    async def play() -> list[bytes]:
-        http: Any = Entrance(0)
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, http=http, lifespan="off", log_config=None)
-        server, bound = Server(config), config.bind_socket()
-        serving = asyncio.create_task(server._serve([bound]))
+    async def play(_: Server, port: int) -> list[bytes]:
         with ExitStack() as clients:
-            try:
-                async with asyncio.timeout(WAIT_SECONDS):
-                    await until(lambda: server.started)
-                    address = bound.getsockname()
-                    opened = [clients.enter_context(socket.create_connection(address)) for _ in range(connections)]
-                    for one in opened:
-                        one.setblocking(False)
-                        one.send(ask)
-                    done, pending = set[asyncio.Task[bytes]](), {asyncio.create_task(read_all(one)) for one in opened}
-                    while len(done) < (ended or connections):
-                        just_done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                        done |= just_done
-                    for reading in pending:
-                        reading.cancel()
-                    return [reading.result() for reading in done]
-            finally:
-                server.should_exit = True
-                server._signalled.set()
-                await serving
+            opened = [clients.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(connections)]
+            for one in opened:
+                one.setblocking(False)
+                one.send(ask)
+            done, pending = set[asyncio.Task[bytes]](), {asyncio.create_task(read_all(one)) for one in opened}
+            while len(done) < (ended or connections):
+                just_done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                done |= just_done
+            for reading in pending:
+                reading.cancel()
+            return [reading.result() for reading in done]
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(play())
+    return with_server(play, http=Entrance(0))
 
 
 async def read_all(connection: socket.socket) -> bytes:
@@ -66,9 +45,7 @@ async def read_all(connection: socket.socket) -> bytes:
 
 
 def refused() -> float:
-    return sum(
-        sample.value for family in metrics.CONNECTIONS_REFUSED.collect() for sample in family.samples if sample.name.endswith("_total")
-    )
+    return REGISTRY.get_sample_value("flashsale_connections_refused_total") or 0.0
 
 
 def test_what_it_asks_is_answered_and_that_is_the_end() -> None:

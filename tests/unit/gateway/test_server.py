@@ -5,13 +5,14 @@ import socket
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from signal import SIGTERM
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 import uvloop
 
 from flashsale_gateway.server import Server, listeners
 
+T = TypeVar("T")
 CONNECTIONS = 300
 TURNS_MAX = 60
 """A connection a turn would take 300 of them, 64 a turn five and some around."""
@@ -31,21 +32,23 @@ async def until(true: Callable[[], bool]) -> int:
     return turns
 
 
-def with_server(play: Callable[[Server, int], Coroutine[Any, Any, None]]) -> None:
-    async def run() -> None:
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None)
+def with_server(play: Callable[[Server, int], Coroutine[Any, Any, T]], **options: Any) -> T:
+    """`options` are uvicorn's."""
+
+    async def run() -> T:
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None, **options)
         server, bound = Server(config), config.bind_socket()
         serving = asyncio.create_task(server._serve(listeners([bound])))
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await until(lambda: server.started)
-                await play(server, bound.getsockname()[1])
+                return await play(server, bound.getsockname()[1])
         finally:
             server.handle_exit(SIGTERM, None)
             await serving
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run())
+        return runner.run(run())
 
 
 def test_connections_that_come_at_once_are_taken_in_few_turns() -> None:

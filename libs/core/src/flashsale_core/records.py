@@ -22,7 +22,7 @@ class OrderRecord:
 
 TERMS = ("state", "starts_ms", "ends_ms", "max_per_user", "hold_seconds", "rate_requests", "rate_seconds")
 """The fields of a sale that `reserve` goes by, in the order in which lua/lib/terms.lua packs them."""
-_TERMS = b"terms"
+_PACKED_TERMS = b"terms"
 _ARRAY_OF_TERMS = bytes([0x90 | len(TERMS)])
 """The head of a MessagePack array of so many: the script packs its values one after the other, without one."""
 _decoder = msgspec.msgpack.Decoder(list[Any])
@@ -40,7 +40,7 @@ def _from_fields(fields: Sequence[Any]) -> OrderRecord:
 
 def stale_terms(fields: Mapping[bytes, bytes]) -> tuple[str, ...]:
     """Of a sale's hash the fields whose packed copy says something else: all of them when it cannot be read, none when there is no copy."""
-    packed = fields.get(_TERMS)
+    packed = fields.get(_PACKED_TERMS)
     if packed is None:
         return ()
     try:
@@ -57,4 +57,4 @@ def sale_in_words(fields: Mapping[bytes, bytes]) -> dict[str, str]:
 
     Never raises: one hash that holds no text must not keep a reader from the others.
     """
-    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items() if name != _TERMS}
+    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items() if name != _PACKED_TERMS}

@@ -22,6 +22,7 @@ REFUSALS_MAX = 128
 """Connections that wait for their refusal at once. What comes on top is closed without a word."""
 REFUSAL_SECONDS = 1.0
 """How long a connection that is one too many may be silent."""
+_TOO_MANY = Problem("overloaded", "Too many connections")
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +63,7 @@ class _Refused(asyncio.Protocol):
 
     def data_received(self, _: bytes) -> None:
         if not self._transport.is_closing():
-            answer = Problem("overloaded", "Too many connections").answer
-            self._transport.write(answer.wire(default_lines(self._server_state) + CLOSE))
+            self._transport.write(_TOO_MANY.answer.wire(default_lines(self._server_state) + CLOSE))
             self._transport.close()
 
     def connection_lost(self, _: Exception | None) -> None:
