@@ -19,6 +19,7 @@ WHERE = {
     "order-worker": "flashsale_order_worker.metrics",
     "timeout-worker": "flashsale_timeout_worker.metrics",
     "Both workers": "flashsale_consumer.metrics",
+    "Every service": "flashsale_core.supervise",
     "Operator": "flashsale_operator.metrics",
 }
 HEAD = """# Metrics
@@ -82,6 +83,7 @@ DO = {
     "flashsale_batch_retries": "A store was away; the batch was kept.",
     "flashsale_parked": "FlashsaleParkedMessages.",
     "flashsale_consumer_up": "FlashsaleConsumerDown.",
+    "flashsale_task_restarts": "Not 0: a fault of ours, which `task.ended` in the log explains. Not ready while the task is down.",
     "flashsale_operator_reconciles": "For insight; outcome `error` repeats until it is mended.",
     "flashsale_operator_reconcile_seconds": "Redis, as the operator sees it.",
     "flashsale_operator_reconcile_errors": "Redis was away; orders may be hurt too.",

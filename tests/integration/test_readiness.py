@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from flashsale_core.scripts import read_scripts
+from flashsale_core.supervise import Supervisor
 from flashsale_gateway import metrics
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.readiness import Readiness
@@ -33,7 +34,7 @@ def checked(infra: Mapping[str, str], require_durable: bool = True, times: int =
         url = urlsplit(infra["REDIS_URL"])
         address = url.netloc.rpartition("@")[2]
         async with open_redis(url._replace(netloc=f"{login}@{address}" if login else url.netloc).geturl(), 5, 4) as client:
-            readiness = Readiness(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 5, require_durable)
+            readiness = Readiness(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 5, require_durable, Supervisor())
             try:
                 for _ in range(times):
                     await readiness.check()
@@ -60,7 +61,7 @@ def test_redis_that_answers_before_its_disk_has_it_is_not_ready_unless_that_is_w
 def test_why_it_is_not_ready_is_logged_when_it_changes(infra: Mapping[str, str], server: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def check() -> None:
         async with open_redis(infra["REDIS_URL"], 5, 4) as client:
-            readiness = Readiness(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 5, True)
+            readiness = Readiness(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 5, True, Supervisor())
             for policy in ("always", "everysec", "everysec", "no", "always"):
                 server.config_set("appendfsync", policy)
                 with suppress(Problem):

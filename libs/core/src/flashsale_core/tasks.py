@@ -1,10 +1,14 @@
-"""Ending background tasks for certain."""
+"""Ending background tasks for certain, and telling their own end from that of what they wait for."""
 
 import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 AGAIN_SECONDS = 0.1
 TRIES = 100
+_left: "set[asyncio.Task[Any]]" = set()
+"""Ends that take longer than anybody waits for them: the loop itself keeps no reference to its tasks."""
 
 
 async def end(*tasks: "asyncio.Task[Any]") -> None:
@@ -21,3 +25,38 @@ async def end(*tasks: "asyncio.Task[Any]") -> None:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=AGAIN_SECONDS)
     await asyncio.gather(*(task for task in tasks if task.done()), return_exceptions=True)
+
+
+def cancelled_here() -> bool:
+    """Whether somebody cancelled the running task. If not, a CancelledError in it is that of something it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+@contextmanager
+def only_own_cancellation() -> Iterator[None]:
+    """Raise ConnectionAbortedError for a CancelledError of something else: aiormq ends so what waits for a connection it gives up."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        if cancelled_here():
+            raise
+        raise ConnectionAbortedError("the connection was lost") from error
+
+
+async def wait_briefly(ending: Coroutine[Any, Any, Any], timeout_seconds: float) -> None:
+    """Wait for `ending` to be done; past `timeout_seconds` it goes on in the background. What it raises is dropped.
+
+    For what must not hold up its caller and ignores a cancellation, as the closing of a connection to a frozen server may.
+    """
+    task = asyncio.create_task(ending)
+    _left.add(task)
+    task.add_done_callback(_drop)
+    await asyncio.wait([task], timeout=timeout_seconds)
+
+
+def _drop(task: "asyncio.Task[Any]") -> None:
+    _left.discard(task)
+    if not task.cancelled():
+        # Asked for, so that asyncio does not log it as never retrieved.
+        task.exception()

@@ -4,10 +4,9 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from typing import Any
 
 from redis.exceptions import RedisError
 from standardwebhooks.webhooks import Webhook
@@ -19,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from flashsale_core.scripts import Scripts, load_scripts, read_scripts
 from flashsale_core.semantics import script_call
-from flashsale_core.tasks import end
+from flashsale_core.supervise import Supervisor
 from flashsale_core.tracing import configure_tracing
 from flashsale_gateway import metrics, relay
 from flashsale_gateway.batching import Admission, Batcher
@@ -40,7 +39,6 @@ from flashsale_gateway.store import Store
 from flashsale_redis import open_redis
 
 # Besides one for each blocking read, of which there are as many as shards on a cluster.
-RESTART_SECONDS = 1.0
 RELAY_CONNECTIONS = 3
 log = logging.getLogger(__name__)
 
@@ -87,9 +85,10 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     lag = relay.Lag(settings.outbox_lag_limit_ms)
     publisher = Publisher(settings, tracing)
     handoff = Handoff(redis, scripts, publisher, settings)
-    await stack.enter_async_context(_background(lambda: relay.watch(redis, handoff, settings, lag)))
-    await stack.enter_async_context(_relaying(scripts, settings, publisher))
-    await stack.enter_async_context(_background(handoff.run))
+    supervisor = Supervisor()
+    stack.push_async_callback(supervisor.start("watch", lambda: relay.watch(redis, handoff, settings, lag)).end)
+    await stack.enter_async_context(_relaying(scripts, settings, publisher, supervisor))
+    stack.push_async_callback(supervisor.start("handoff", handoff.run).end)
     stack.push_async_callback(handoff.finish)
 
     store = Store(redis, scripts, handoff, settings)
@@ -101,44 +100,26 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     cancel = Batcher(store.cancel, settings.batch_max, admission, store.lane)
     for batcher in (reserve, settle, cancel):
         stack.push_async_callback(batcher.finish)
-    readiness = Readiness(redis, scripts, settings.redis_timeout_seconds, settings.require_durable_redis)
+    readiness = Readiness(redis, scripts, settings.redis_timeout_seconds, settings.require_durable_redis, supervisor)
     orders, paid = Orders(reserve, lag, settings, tracing), Payments(settle, webhook, settings, tracing)
     return Services(store, cancel, admission, readiness, settings), {ORDER_PATH: orders, WEBHOOK_PATH: paid}
 
 
 @asynccontextmanager
-async def _relaying(scripts: Scripts, settings: Settings, publisher: Publisher) -> AsyncIterator[None]:
+async def _relaying(scripts: Scripts, settings: Settings, publisher: Publisher, supervisor: Supervisor) -> AsyncIterator[None]:
     timeout_seconds = settings.redis_timeout_seconds + settings.relay_block_ms / 1000
     redis = open_redis(settings.redis_url, timeout_seconds, settings.shards + RELAY_CONNECTIONS)
     worker = relay.Relay(redis, scripts, settings, _instance(), publisher)
-    task = asyncio.create_task(worker.run())
+    relaying = supervisor.start("relay", worker.run)
     try:
         yield
     finally:
         worker.stop()
+        await relaying.finish(settings.relay_block_ms / 1000 + settings.relay_publish_timeout_seconds)
         with suppress(TimeoutError):
-            await asyncio.wait_for(task, settings.relay_block_ms / 1000 + settings.relay_publish_timeout_seconds)
-        await worker.leave()
+            async with asyncio.timeout(timeout_seconds):
+                await worker.leave()
         await redis.aclose()
-
-
-@asynccontextmanager
-async def _background(start: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    task = asyncio.create_task(_kept_up(start))
-    try:
-        yield
-    finally:
-        await end(task)
-
-
-async def _kept_up(start: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Nobody would notice the end of a background task: a fault of ours is logged, and it starts again."""
-    while True:
-        try:
-            await start()
-        except Exception as error:
-            log.error("background.failed", exc_info=error)
-        await asyncio.sleep(RESTART_SECONDS)
 
 
 def _instance() -> str:

@@ -17,7 +17,7 @@ from flashsale_core.logs import configure_logging
 from flashsale_core.probes import serve_probes
 from flashsale_core.scripts import read_scripts
 from flashsale_core.settings import Environment
-from flashsale_core.tasks import end
+from flashsale_core.supervise import Supervisor
 from flashsale_operator.apiserver import open_flash_sales
 from flashsale_operator.handlers import BACKOFF_SECONDS, Handlers, spread
 from flashsale_operator.memory import Memory
@@ -58,10 +58,13 @@ async def run(settings: Settings) -> None:
     Handlers(reconciler, memory, settings).register(registry)
     kopf.on.login(registry=registry)(_login)
     watching, stop = asyncio.Event(), asyncio.Event()
+    supervisor = Supervisor()
 
     async def ready() -> None:
         if not watching.is_set():
             raise Retryable("kopf has not started yet")
+        if supervisor.fault is not None:
+            raise Retryable(supervisor.fault)
         await sales.ping()
 
     sweep = Sweep(reconciler, memory, settings)
@@ -78,11 +81,11 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    tasks = [asyncio.create_task(sweep.run())]
+    supervisor.start("sweep", sweep.run)
     environment = Environment()
     if environment.optional("KUBERNETES_SERVICE_HOST"):
         # Elsewhere there is no token to ask with: with a kubeconfig, on a developer's machine.
-        tasks.append(asyncio.create_task(RollCall(memory, partial(_generations, environment, settings.namespace)).run()))
+        supervisor.start("rollcall", RollCall(memory, partial(_generations, environment, settings.namespace)).run)
     try:
         with serve_probes(settings.probe_host, settings.probe_port, ready, alive):
             await kopf.operator(
@@ -96,7 +99,7 @@ async def run(settings: Settings) -> None:
                 ready_flag=watching,
             )
     finally:
-        await end(*tasks)
+        await supervisor.end()
         await redis.aclose()
 
 

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import signal
 import sys
+from functools import partial
 
 import uvloop
 
@@ -13,7 +14,7 @@ from flashsale_core import topology
 from flashsale_core.errors import Retryable, SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_core.probes import serve_probes
-from flashsale_core.tasks import end
+from flashsale_core.supervise import Supervisor
 from flashsale_core.tracing import configure_tracing
 from flashsale_order_worker.handlers import OrderEvents
 from flashsale_order_worker.refunds import watch_refunds
@@ -39,11 +40,12 @@ async def run(settings: Settings) -> None:
     tracing = configure_tracing("flashsale-order-worker")
     repository = Repository(settings.database_url, settings.statement_timeout_seconds, settings.retry_seconds)
     consumer = Consumer(_consumer_settings(settings), OrderEvents(repository, tracing, settings.amqp_url, settings.database_url))
+    supervisor = Supervisor()
 
     async def ready() -> None:
         await repository.check_schema()
-        if consumer.fault is not None:
-            raise Retryable(consumer.fault)
+        if (fault := supervisor.fault or consumer.fault) is not None:
+            raise Retryable(fault)
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -52,12 +54,14 @@ async def run(settings: Settings) -> None:
     try:
         with serve_probes(settings.probe_host, settings.probe_port, ready):
             if await _schema_is_there(repository, stop):
-                watching = asyncio.create_task(watch_refunds(repository, settings.refunds_interval_seconds))
-                try:
-                    await _consume(consumer, stop, settings.shutdown_timeout_seconds)
-                finally:
-                    await end(watching)
+                supervisor.start("refunds", partial(watch_refunds, repository, settings.refunds_interval_seconds))
+                consuming = supervisor.start("consumer", consumer.run)
+                await stop.wait()
+                consumer.stop()
+                # What is not finished by then was not acknowledged either: the broker delivers it again.
+                await consuming.finish(settings.shutdown_timeout_seconds)
     finally:
+        await supervisor.end()
         await repository.close()
         tracing.shutdown()
 
@@ -74,15 +78,6 @@ async def _schema_is_there(repository: Repository, stop: asyncio.Event) -> bool:
         else:
             return True
     return False
-
-
-async def _consume(consumer: Consumer, stop: asyncio.Event, shutdown_timeout_seconds: float) -> None:
-    consuming = asyncio.create_task(consumer.run())
-    await stop.wait()
-    consumer.stop()
-    # What is not finished by then was not acknowledged either: the broker delivers it again.
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(consuming, shutdown_timeout_seconds)
 
 
 def _consumer_settings(settings: Settings) -> ConsumerSettings:

@@ -1,7 +1,6 @@
 """The timeout-worker's composition root: what it opens, how it runs, how it stops."""
 
 import asyncio
-import contextlib
 import signal
 import sys
 
@@ -13,7 +12,7 @@ from flashsale_core.errors import Retryable, SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_core.probes import serve_probes
 from flashsale_core.scripts import read_scripts
-from flashsale_core.tasks import end
+from flashsale_core.supervise import Supervisor
 from flashsale_core.tracing import configure_tracing
 from flashsale_redis import open_redis
 from flashsale_timeout_worker.expiry import Expiry
@@ -46,10 +45,11 @@ async def run(settings: Settings) -> None:
     waits = Waits(redis, settings)
     consumer = Consumer(_consumer_settings(settings), OverdueWaits(expiry, waits, tracing, settings.amqp_url, settings.redis_url))
     sweeper = Sweeper(expiry, settings, tracing)
+    supervisor = Supervisor()
 
     async def ready() -> None:
         await expiry.ping()
-        for fault in (*((consumer.fault, waits.fault) if settings.consume else ()), sweeper.fault):
+        for fault in (supervisor.fault, *((consumer.fault, waits.fault) if settings.consume else ()), sweeper.fault):
             if fault is not None:
                 raise Retryable(fault)
 
@@ -57,19 +57,20 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    tasks = [asyncio.create_task(sweeper.run())] if settings.sweep else []
-    consuming = [asyncio.create_task(consumer.run())] if settings.consume else []
+    if settings.sweep:
+        supervisor.start("sweeper", sweeper.run)
+    consuming = supervisor.start("consumer", consumer.run) if settings.consume else None
     if settings.consume:
-        tasks.append(asyncio.create_task(waits.run()))
+        supervisor.start("waits", waits.run)
     try:
         with serve_probes(settings.probe_host, settings.probe_port, ready):
             await stop.wait()
-            consumer.stop()
-            # What is not finished by then was not acknowledged either: the broker delivers it again.
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.gather(*consuming), settings.shutdown_timeout_seconds)
+            if consuming is not None:
+                consumer.stop()
+                # What is not finished by then was not acknowledged either: the broker delivers it again.
+                await consuming.finish(settings.shutdown_timeout_seconds)
     finally:
-        await end(*tasks)
+        await supervisor.end()
         await redis.aclose()
         tracing.shutdown()
 

@@ -1,0 +1,103 @@
+"""Tasks that live as long as their service. An end that nobody asked for is logged, counted, and followed by a new start.
+
+A client library may end a task with CancelledError, which no `except Exception` sees: aiormq does so to whatever waits for a connection
+that it gives up. Only a cancellation of the task itself, or `finish` and `end`, count as asked for.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from time import perf_counter
+
+from prometheus_client import Counter
+
+from flashsale_core import tasks
+
+PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0)
+"""Between an end and the next start; the longer, the more often it ended in a row."""
+SOUND_SECONDS = 30.0
+"""What ran for so long has not ended in a row with what was before it."""
+RESTARTS = Counter("flashsale_task_restarts_total", "Ends of a long-lived task that nobody asked for, each followed by a restart", ["task"])
+Run = Callable[[], Awaitable[None]]
+log = logging.getLogger(__name__)
+
+
+class Supervised:
+    """One such task, which runs from now on."""
+
+    def __init__(self, name: str, run: Run) -> None:
+        self.name = name
+        self.fault: str | None = None
+        """Why it is down, in words; None while it runs."""
+        self._run = run
+        self._asked = asyncio.Event()
+        RESTARTS.labels(name)
+        self._task = asyncio.create_task(self._keep(), name=name)
+
+    async def finish(self, timeout_seconds: float) -> None:
+        """Wait until it returns, as whoever calls this has told it to do; after `timeout_seconds` it is cancelled."""
+        self._asked.set()
+        await asyncio.wait([self._task], timeout=timeout_seconds)
+        await tasks.end(self._task)
+
+    async def end(self) -> None:
+        """Cancel it, and wait until it is done."""
+        self._asked.set()
+        await tasks.end(self._task)
+
+    async def _keep(self) -> None:
+        failures = 0
+        while True:
+            started = perf_counter()
+            error = await self._once()
+            if self._asked.is_set():
+                return
+            failures = 0 if perf_counter() - started > SOUND_SECONDS else failures
+            await self._pause(error, PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS) - 1)])
+            if self._asked.is_set():
+                return
+            failures += 1
+
+    async def _once(self) -> BaseException | None:
+        try:
+            await self._run()
+        except asyncio.CancelledError as error:
+            if tasks.cancelled_here():
+                raise
+            return error
+        except Exception as error:
+            return error
+        return None
+
+    async def _pause(self, error: BaseException | None, seconds: float) -> None:
+        reason = "it returned" if error is None else f"{type(error).__name__}: {error}".removesuffix(": ")
+        self.fault = f"{self.name} ended and is being restarted: {reason}"
+        RESTARTS.labels(self.name).inc()
+        log.error("task.ended", extra={"task": self.name, "reason": reason, "pause_seconds": seconds}, exc_info=error)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._asked.wait()
+        self.fault = None
+
+
+class Supervisor:
+    """The long-lived tasks of a service."""
+
+    def __init__(self) -> None:
+        self._supervised: list[Supervised] = []
+
+    def start(self, name: str, run: Run) -> Supervised:
+        """`run` is to live until it is cancelled, or told to return by whoever then calls `finish`. The name is a metric's label."""
+        supervised = Supervised(name, run)
+        self._supervised.append(supervised)
+        return supervised
+
+    @property
+    def fault(self) -> str | None:
+        """Why one of them is down, in words for readiness; None while all run."""
+        return next((one.fault for one in self._supervised if one.fault is not None), None)
+
+    async def end(self) -> None:
+        """Cancel all of them."""
+        await asyncio.gather(*[one.end() for one in self._supervised])
