@@ -15,6 +15,7 @@ from flashsale_consumer.deliveries import Delivery, Handle, Poison
 from flashsale_core import topology
 from flashsale_core.errors import Retryable
 from flashsale_core.faults import Server, in_words
+from flashsale_core.tasks import only_own_cancellation, wait_briefly, within
 from flashsale_core.tracing import log_fields
 
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0)
@@ -33,7 +34,7 @@ class ConsumerSettings:
     gather_ms: int
     """How long a batch waits for more messages after its first."""
     amqp_timeout_seconds: float
-    """How long connecting, declaring, parking and acknowledging may take."""
+    """How long opening or closing a session, parking and acknowledging may take."""
 
 
 class _SessionLostError(Exception):
@@ -58,9 +59,10 @@ class Consumer:
         while not self._stopping:
             connected = False
             try:
-                async with _connection(self._settings) as consuming, _connection(self._settings) as publishing:
-                    connected = True
-                    await self._session(consuming, publishing)
+                with only_own_cancellation():
+                    async with _channel(self._settings) as consuming, _channel(self._settings) as publishing:
+                        connected = True
+                        await self._session(consuming, publishing)
             except Exception as error:
                 # The broad catch is the edge: nothing of the lost session was acknowledged, the broker delivers it again.
                 failures = 0 if connected and self.fault is None else failures
@@ -68,8 +70,6 @@ class Consumer:
                 log.warning("consumer.interrupted", extra={"queue": self._settings.queue, "reason": self.fault})
                 await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
                 failures += 1
-            finally:
-                self._up.set(0)
 
     def stop(self) -> None:
         """Take no further batch; the one under way is finished and acknowledged."""
@@ -79,16 +79,24 @@ class Consumer:
     async def _session(self, consuming: AbstractChannel, publishing: AbstractChannel) -> None:
         self._incoming = asyncio.Queue()
         settings = self._settings
-        await consuming.set_qos(prefetch_count=2 * settings.batch_messages, timeout=settings.amqp_timeout_seconds)
-        queue = await consuming.declare_queue(settings.queue, passive=True, timeout=settings.amqp_timeout_seconds)
-        parking = await publishing.get_exchange(topology.PARKING_EXCHANGE, ensure=True)
-        consuming.close_callbacks.add(self._wake)
-        # A queue that is deleted takes its consumer along and leaves the channel open; aio_pika's own channel does not pass that on.
-        (await consuming.get_underlay_channel()).on_consumer_cancel_callbacks.add(self._wake)
-        tag = await queue.consume(self._incoming.put, timeout=settings.amqp_timeout_seconds)
+        async with within(settings.amqp_timeout_seconds, "starting to consume"):
+            await consuming.set_qos(prefetch_count=2 * settings.batch_messages)
+            queue = await consuming.declare_queue(settings.queue, passive=True)
+            parking = await publishing.get_exchange(topology.PARKING_EXCHANGE, ensure=True)
+            consuming.close_callbacks.add(self._wake)
+            # A queue that is deleted takes its consumer along and leaves the channel open; aio_pika's own channel does not pass that on.
+            (await consuming.get_underlay_channel()).on_consumer_cancel_callbacks.add(self._wake)
+            tag = await queue.consume(self._incoming.put)
         self.fault = None
         self._up.set(1)
         log.info("consumer.started", extra={"queue": settings.queue})
+        try:
+            await self._consume(consuming, parking)
+        finally:
+            self._up.set(0)
+        await queue.cancel(tag, timeout=settings.amqp_timeout_seconds)
+
+    async def _consume(self, consuming: AbstractChannel, parking: AbstractExchange) -> None:
         acknowledged = 0
         while not self._stopping:
             batch = await self._gather()
@@ -96,7 +104,6 @@ class Consumer:
                 _refuse_gap(acknowledged, [message.delivery_tag for message in batch])
                 await self._work_off(batch, parking, consuming)
                 acknowledged += len(batch)
-        await queue.cancel(tag, timeout=settings.amqp_timeout_seconds)
 
     def _wake(self, *_: object) -> None:
         self._incoming.put_nowait(None)
@@ -186,9 +193,14 @@ def _refuse_gap(acknowledged: int, tags: Sequence[int | None]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _connection(settings: ConsumerSettings) -> AsyncIterator[AbstractChannel]:
+async def _channel(settings: ConsumerSettings) -> AsyncIterator[AbstractChannel]:
     """A channel on a connection of its own: a consumer that is throttled must not hold up what is published."""
-    async with asyncio.timeout(settings.amqp_timeout_seconds):
+    timeout_seconds = settings.amqp_timeout_seconds
+    async with within(timeout_seconds, "connecting"):
         connection = await aio_pika.connect(settings.amqp_url, heartbeat=HEARTBEAT_SECONDS)
-    async with connection:
-        yield await connection.channel(publisher_confirms=True, on_return_raises=True)
+    try:
+        async with within(timeout_seconds, "opening a channel"):
+            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        yield channel
+    finally:
+        await wait_briefly(connection.close(), timeout_seconds)

@@ -1,8 +1,8 @@
 """Ending background tasks for certain, and telling their own end from that of what they wait for."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 AGAIN_SECONDS = 0.1
@@ -42,6 +42,16 @@ def only_own_cancellation() -> Iterator[None]:
         if cancelled_here():
             raise
         raise ConnectionAbortedError("the connection was lost") from error
+
+
+@asynccontextmanager
+async def within(timeout_seconds: float, what: str) -> AsyncIterator[None]:
+    """Raise TimeoutError, which names `what`, when the block takes longer."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            yield
+    except TimeoutError as error:
+        raise TimeoutError(f"{what} took longer than {timeout_seconds:g} s") from error
 
 
 async def wait_briefly(ending: Coroutine[Any, Any, Any], timeout_seconds: float) -> None:

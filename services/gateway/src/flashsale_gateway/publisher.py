@@ -10,6 +10,7 @@ from aio_pika.abc import AbstractChannel, AbstractExchange
 
 from flashsale_core import tracing
 from flashsale_core.messages import join
+from flashsale_core.tasks import only_own_cancellation
 from flashsale_gateway import metrics
 from flashsale_gateway.sends import Sends
 from flashsale_gateway.settings import Settings
@@ -49,7 +50,8 @@ class Publisher:
         self._in_flight += 1
         try:
             async with self._slots:
-                await self._publish(entries)
+                with only_own_cancellation():
+                    await self._publish(entries)
         except Exception as error:
             metrics.PUBLISH_FAILURES.labels(type(error).__name__).inc()
             raise

@@ -25,7 +25,7 @@ from flashsale_core import topology
 from flashsale_core.faults import Server, in_words
 from flashsale_core.keys import shard_keys
 from flashsale_core.scripts import Scripts, call
-from flashsale_core.tasks import end
+from flashsale_core.tasks import end, only_own_cancellation, wait_briefly, within
 from flashsale_gateway import metrics
 from flashsale_gateway.handoff import Handoff, forget
 from flashsale_gateway.problems import Problem
@@ -36,6 +36,7 @@ from flashsale_redis import one_slot_groups
 GROUP = "relay"
 READ_COUNT = 64
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0)
+HEARTBEAT_SECONDS = 10
 SOUND_SECONDS = 5.0
 """A session that lasted so long was one."""
 HELD_PAGES_MAX = 64
@@ -87,23 +88,15 @@ class Relay:
         while not self._stopping:
             started = perf_counter()
             try:
-                async with asyncio.timeout(self._settings.relay_publish_timeout_seconds):
-                    connection = await aio_pika.connect(self._settings.amqp_url, heartbeat=10)
-                async with connection:
-                    channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-                    metrics.BROKER_UP.set(1)
-                    log.info("relay.connected", extra={"consumer": self._consumer})
-                    await self._pump(channel)
+                with only_own_cancellation():
+                    await self._session()
             except Exception as error:
                 # The broad catch is the edge: whatever the broker or Redis did, the entries are still in the outbox.
-                log.warning("relay.interrupted", extra={"reason": in_words(_server_of(error), error)})
+                log.warning("relay.interrupted", extra={"consumer": self._consumer, "reason": in_words(_server_of(error), error)})
                 # A session that connects and fails at once is no better than none.
                 failures = 0 if perf_counter() - started > SOUND_SECONDS else failures
                 await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
                 failures += 1
-            finally:
-                self._publisher.close()
-                metrics.BROKER_UP.set(0)
 
     def stop(self) -> None:
         self._stopping = True
@@ -116,16 +109,30 @@ class Relay:
                 if not held:
                     await self._redis.xgroup_delconsumer(stream, GROUP, self._consumer)
 
+    async def _session(self) -> None:
+        timeout_seconds = self._settings.relay_publish_timeout_seconds
+        async with within(timeout_seconds, "connecting"):
+            connection = await aio_pika.connect(self._settings.amqp_url, heartbeat=HEARTBEAT_SECONDS)
+        try:
+            async with within(timeout_seconds, "opening the session"):
+                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+                exchange = await channel.get_exchange(topology.EVENTS_EXCHANGE, ensure=True)
+                await _declared(channel, self._settings.payment_windows)
+                await _try_unrouted(exchange, timeout_seconds)
+            self._publisher.open(channel, exchange)
+            metrics.BROKER_UP.set(1)
+            log.info("relay.connected", extra={"consumer": self._consumer})
+            await self._pump(channel)
+        finally:
+            self._publisher.close()
+            metrics.BROKER_UP.set(0)
+            await wait_briefly(connection.close(), timeout_seconds)
+
     async def _pump(self, channel: AbstractChannel) -> None:
-        exchange = await channel.get_exchange(topology.EVENTS_EXCHANGE, ensure=True)
-        await _declared(channel, self._settings.payment_windows)
-        await _try_unrouted(exchange, self._settings.relay_publish_timeout_seconds)
         if len(self._groups) == 1:
             await self._create_groups(self._streams)
-            self._publisher.open(channel, exchange)
             await self._pump_streams(channel, self._streams)
         else:
-            self._publisher.open(channel, exchange)
             await _side_by_side([self._pump_apart(channel, streams) for streams in self._groups])
 
     async def _pump_apart(self, channel: AbstractChannel, streams: Sequence[str]) -> None:

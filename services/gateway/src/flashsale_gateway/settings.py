@@ -59,7 +59,7 @@ class Settings:
     relay_in_flight_max: int
     """FLASHSALE_RELAY_IN_FLIGHT_MAX: most unconfirmed publishes at once."""
     relay_publish_timeout_seconds: float
-    """FLASHSALE_RELAY_PUBLISH_TIMEOUT_SECONDS: how long a publish may wait for its confirm."""
+    """FLASHSALE_RELAY_PUBLISH_TIMEOUT_SECONDS: how long a confirm, and opening or closing a session, may take."""
     relay_block_ms: int
     """FLASHSALE_RELAY_BLOCK_MS: how long one blocking read of the outbox waits."""
     relay_linger_ms: int

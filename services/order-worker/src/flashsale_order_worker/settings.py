@@ -22,7 +22,7 @@ class Settings:
     gather_ms: int
     """FLASHSALE_ORDER_WORKER_GATHER_MS: how long a batch waits for more messages after its first."""
     amqp_timeout_seconds: float
-    """FLASHSALE_ORDER_WORKER_AMQP_TIMEOUT_SECONDS: how long connecting, declaring, parking and acknowledging may take."""
+    """FLASHSALE_ORDER_WORKER_AMQP_TIMEOUT_SECONDS: how long opening or closing a session, parking and acknowledging may take."""
     statement_timeout_seconds: float
     """FLASHSALE_ORDER_WORKER_STATEMENT_TIMEOUT_SECONDS: how long one statement may take before the batch is tried again."""
     retry_seconds: float

@@ -40,7 +40,7 @@ class Settings:
     gather_ms: int
     """FLASHSALE_TIMEOUT_WORKER_GATHER_MS: how long a batch waits for more messages after its first."""
     amqp_timeout_seconds: float
-    """FLASHSALE_TIMEOUT_WORKER_AMQP_TIMEOUT_SECONDS: how long connecting, declaring, parking and acknowledging may take."""
+    """FLASHSALE_TIMEOUT_WORKER_AMQP_TIMEOUT_SECONDS: how long opening or closing a session, parking and acknowledging may take."""
     probe_interval_seconds: float
     """FLASHSALE_TIMEOUT_WORKER_PROBE_INTERVAL_SECONDS: pause between two probes through the wait queues."""
     probe_timeout_seconds: float

@@ -23,6 +23,7 @@ from flashsale_core.errors import Retryable
 from flashsale_core.faults import Server, in_words
 from flashsale_core.keys import WAITS
 from flashsale_core.messages import WaitProbed, encode
+from flashsale_core.tasks import only_own_cancellation, wait_briefly, within
 from flashsale_redis import now_ms
 from flashsale_timeout_worker import metrics
 from flashsale_timeout_worker.settings import Settings
@@ -69,7 +70,8 @@ class Waits:
         """Ask again and again until cancelled."""
         while True:
             try:
-                await self._round()
+                with only_own_cancellation():
+                    await self._round()
                 self._broken = None
                 await asyncio.sleep(RETRY_SECONDS if self._faults else self._settings.probe_interval_seconds)
             except Exception as error:
@@ -90,11 +92,14 @@ class Waits:
 
     async def _round(self) -> None:
         timeout_seconds = self._settings.amqp_timeout_seconds
-        async with asyncio.timeout(timeout_seconds):
+        async with within(timeout_seconds, "connecting"):
             connection = await aio_pika.connect(self._settings.amqp_url, heartbeat=HEARTBEAT_SECONDS)
-        async with connection, asyncio.timeout(timeout_seconds):
-            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-            await self._ask(channel)
+        try:
+            async with within(timeout_seconds, "sending the probes"):
+                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+                await self._ask(channel)
+        finally:
+            await wait_briefly(connection.close(), timeout_seconds)
         for _ in range(int(self._settings.probe_timeout_seconds / POLL_SECONDS) + 2):
             await asyncio.sleep(POLL_SECONDS)
             if not await self._listen():

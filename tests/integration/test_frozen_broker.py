@@ -1,0 +1,231 @@
+"""A broker that freezes at whatever step of a session: relay, consumers and probes say so, and come back with it.
+
+All steps of a subject are played at the same time, each with a broker of its own: the waits are the same.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiormq.connection
+import pytest
+
+from flashsale_consumer import Consumer, ConsumerSettings, Delivery, Poison
+from flashsale_consumer import consumer as consuming
+from flashsale_consumer import metrics as consumer_metrics
+from flashsale_core import topology
+from flashsale_core.scripts import read_scripts
+from flashsale_core.settings import Environment
+from flashsale_core.supervise import RESTARTS, Supervised
+from flashsale_core.tracing import Tracing
+from flashsale_gateway import metrics as gateway_metrics
+from flashsale_gateway import relay
+from flashsale_gateway.publisher import Entry, Publisher
+from flashsale_gateway.relay import Relay
+from flashsale_gateway.settings import read_settings as read_gateway_settings
+from flashsale_redis import open_redis
+from flashsale_timeout_worker import waits
+from flashsale_timeout_worker.settings import read_settings as read_worker_settings
+from flashsale_timeout_worker.waits import Waits
+from tests.integration.broker import Broker, open_broker
+from tests.integration.frozen import HEADER, FreezingBroker, freezing
+
+TIMEOUT_SECONDS = 0.5
+"""What the services are told to wait for the broker."""
+DEADLINE_SECONDS = 20.0
+Step = tuple[str, int]
+OPENING = [HEADER, "Connection.StartOk", "Connection.TuneOk", "Connection.Open", "Channel.Open", "Confirm.Select"]
+RELAY: Sequence[Step] = [
+    *((step, 1) for step in (*OPENING, "Exchange.Declare", "Queue.Declare", "Basic.Publish")), ("Queue.Declare", 7), ("Basic.Publish", 2),
+]  # fmt: skip
+CONSUMER: Sequence[Step] = [
+    *((step, nth) for step in OPENING for nth in (1, 2)),
+    *((step, 1) for step in ("Exchange.Declare", "Basic.Qos", "Queue.Declare", "Basic.Consume", "Basic.Ack")),
+]
+WAITS: Sequence[Step] = [
+    *((step, 1) for step in (*OPENING, "Exchange.Declare", "Queue.Declare", "Basic.Publish")), ("Queue.Declare", 3), ("Basic.Publish", 2),
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is up notices by its heartbeats alone that the broker is frozen: after 2 s instead of 33."""
+    monkeypatch.setattr(aiormq.connection.Connection, "HEARTBEAT_GRACE_MULTIPLIER", 1)
+    for module in (relay, consuming, waits):
+        monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(waits, "RETRY_SECONDS", 0.2)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not condition():  # noqa: ASYNC110 - what is waited for is in a broker
+            await asyncio.sleep(0.02)
+
+
+async def each(scenes: Mapping[Step, Coroutine[Any, Any, None]]) -> None:
+    """All scenes at once; what becomes of each is said by its step."""
+    ends = await asyncio.gather(*scenes.values(), return_exceptions=True)
+    assert {step: repr(end) for step, end in zip(scenes, ends, strict=True) if end is not None} == {}
+
+
+class Stage:
+    """Where the scenes meet: when all brokers are frozen and all subjects have said so, nothing is up; then all thaw."""
+
+    def __init__(self, scenes: int, up: Callable[[], float]) -> None:
+        self._meet = asyncio.Barrier(scenes)
+        self._up = up
+
+    async def freeze(self, broker: FreezingBroker, told: Callable[[], object]) -> None:
+        try:
+            await until(broker.frozen.is_set)
+            await until(told)
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await self._meet.wait()
+            assert self._up() == 0
+        except BaseException:
+            # The other scenes need not wait for this one.
+            await self._meet.abort()
+            raise
+        broker.thaw()
+
+
+def value(gauge: Any) -> float:
+    return max((sample.value for metric in gauge.collect() for sample in metric.samples), default=0.0)
+
+
+def restarts(supervised: Supervised) -> float:
+    """How often it ended without a word of its own."""
+    samples = [sample for metric in RESTARTS.collect() for sample in metric.samples if sample.name.endswith("_total")]
+    return next(sample.value for sample in samples if sample.labels == {"task": supervised.name})
+
+
+def interrupted(caplog: pytest.LogCaptureFixture, **fields: str) -> Callable[[], bool]:
+    """Whether the log tells of an interruption with these fields."""
+    return lambda: any(
+        record.levelno >= logging.WARNING and all(vars(record).get(name) == wanted for name, wanted in fields.items())
+        for record in caplog.records
+    )
+
+
+@asynccontextmanager
+async def relaying(infra: Mapping[str, str], amqp_url: str, name: str) -> AsyncIterator[tuple[Publisher, Supervised]]:
+    settings = replace(read_gateway_settings(Environment(infra)), amqp_url=amqp_url, relay_block_ms=50,
+                       relay_publish_timeout_seconds=TIMEOUT_SECONDS)  # fmt: skip
+    publisher, redis = Publisher(settings, Tracing(None)), open_redis(settings.redis_url, 5, 8)
+    worker = Relay(redis, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), settings, name, publisher)
+    supervised = Supervised(f"relay {name}", worker.run)
+    try:
+        yield publisher, supervised
+    finally:
+        worker.stop()
+        await supervised.finish(DEADLINE_SECONDS)
+        await worker.leave()
+        await redis.aclose()
+
+
+def test_the_relay_comes_back_whatever_step_the_broker_freezes_at(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    probe = Entry("", "1-0", "sale.defined", b"{}")
+
+    async def play(stage: Stage, step: Step) -> None:
+        name = f"{step[0]} {step[1]}"
+        async with freezing(infra["AMQP_URL"], *step) as (broker, url), relaying(infra, url, name) as (publisher, supervised):
+            if step == ("Basic.Publish", 2):
+                await until(lambda: publisher.ready)
+                with suppress(TimeoutError, OSError):
+                    await publisher.publish([probe])
+            await stage.freeze(broker, interrupted(caplog, message="relay.interrupted", consumer=name))
+            await until(lambda: publisher.ready)
+            await publisher.publish([probe])
+            assert restarts(supervised) == 0
+
+    async def scene() -> None:
+        stage = Stage(len(RELAY), lambda: value(gateway_metrics.BROKER_UP))
+        await each({step: play(stage, step) for step in RELAY})
+
+    asyncio.run(scene())
+
+
+def test_a_consumer_comes_back_whatever_step_the_broker_freezes_at(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    async def play(stage: Stage, step: Step, broker: Broker) -> None:
+        consumed: list[Delivery] = []
+        # What is there for the others must not go to the one that needs a message to get to its step.
+        queue = topology.PARKED_ORDERS_QUEUE if step == ("Basic.Ack", 1) else topology.ORDERS_QUEUE
+
+        async def handle(batch: Sequence[Delivery]) -> Sequence[Poison]:
+            consumed.extend(batch)
+            return []
+
+        async with freezing(infra["AMQP_URL"], *step) as (frozen, url):
+            consumer = Consumer(ConsumerSettings(url, queue, 16, 1_000_000, 10, TIMEOUT_SECONDS), handle)
+            at_first = consumer.fault
+            supervised = Supervised(f"{queue} {step}", consumer.run)
+            try:
+                if step == ("Basic.Ack", 1):
+                    await broker.publish(queue, b"one")
+                await stage.freeze(frozen, lambda: consumer.fault not in (at_first, None))
+                consumed.clear()
+                async with asyncio.timeout(DEADLINE_SECONDS):
+                    while not consumed:
+                        # One for somebody: all consumers of the queue take turns.
+                        await broker.publish(queue, b"two")
+                assert (consumer.fault, restarts(supervised)) == (None, 0)
+            finally:
+                consumer.stop()
+                await supervised.finish(DEADLINE_SECONDS)
+
+    async def scene() -> None:
+        stage = Stage(len(CONSUMER), lambda: value(consumer_metrics.CONSUMER_UP))
+        async with open_broker(infra["AMQP_URL"]) as broker:
+            await each({step: play(stage, step, broker) for step in CONSUMER})
+            await broker.purge()
+
+    asyncio.run(scene())
+    assert sum(record.message == "consumer.interrupted" for record in caplog.records) >= len(CONSUMER)
+
+
+def test_the_probes_of_wait_queues_come_back_whatever_step_the_broker_freezes_at(
+    infra: Mapping[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def play(stage: Stage, step: Step) -> None:
+        async with freezing(infra["AMQP_URL"], *step) as (broker, url):
+            settings = replace(read_worker_settings(Environment(infra)), amqp_url=url, amqp_timeout_seconds=TIMEOUT_SECONDS)
+            redis = open_redis(settings.redis_url, 5, 4)
+            tried = Waits(redis, settings)
+            supervised = Supervised(f"waits {step}", tried.run)
+            try:
+                await stage.freeze(broker, lambda: "cannot be tried" in str(tried.fault))
+                # No worker is there to note that a probe came home: the question is whether they are sent again.
+                await until(lambda: "cannot be tried" not in str(tried.fault))
+                assert restarts(supervised) == 0
+            finally:
+                await supervised.end()
+                await redis.aclose()
+
+    async def scene() -> None:
+        stage = Stage(len(WAITS), lambda: 0.0)
+        await each({step: play(stage, step) for step in WAITS})
+
+    asyncio.run(scene())
+    assert interrupted(caplog, message="waits.interrupted")()
+
+
+@pytest.mark.parametrize("step", ["Basic.Cancel", "Connection.Close"])
+def test_a_worker_ends_in_time_although_the_broker_is_frozen(infra: Mapping[str, str], step: str) -> None:
+    async def handle(_: Sequence[Delivery]) -> Sequence[Poison]:
+        return []
+
+    async def scene() -> None:
+        async with freezing(infra["AMQP_URL"], step) as (broker, url):
+            consumer = Consumer(ConsumerSettings(url, topology.ORDERS_QUEUE, 16, 1_000_000, 10, TIMEOUT_SECONDS), handle)
+            consumes = asyncio.create_task(consumer.run())
+            await until(lambda: consumer.fault is None)
+            consumer.stop()
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await consumes
+            assert broker.frozen.is_set()
+
+    asyncio.run(scene())
