@@ -168,6 +168,14 @@ def test_every_setting_of_the_chart_is_one_the_service_reads() -> None:
         assert required <= given
 
 
+def test_services_and_probes_listen_where_they_are_told() -> None:
+    documents = rendered("", "--set", "listenHost=::")
+    for name in ("gateway", "order-worker", "timeout-worker", "operator"):
+        pod = find(documents, "Deployment", f"shop-flashsale-{name}")["spec"]["template"]["spec"]
+        given = {variable["name"]: variable.get("value") for variable in pod["containers"][0]["env"]}
+        assert given["FLASHSALE_HOST" if name == "gateway" else "FLASHSALE_PROBE_HOST"] == "::"
+
+
 def test_replicas_are_the_autoscalers_when_there_is_one() -> None:
     documents = rendered("everything-on.yaml")
     assert "replicas" not in find(documents, "Deployment", "shop-flashsale-gateway")["spec"]

@@ -113,6 +113,15 @@ def test_targets_are_those_of_the_settings() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("fd00::7", "[fd00::7]"), ("worker", "worker")],  # noqa: S104 - where workers listen
+)
+def test_workers_are_reached_at_the_host_they_listen_on(host: str, reached: str) -> None:
+    here = Surroundings({"FLASHSALE_PROBE_HOST": host, "FLASHSALE_ORDER_WORKER_PROBE_PORT": "1"})
+    assert targets(here, GATEWAY)[1].url == f"http://{reached}:1/metrics"
+
+
 def test_targets_that_are_named_replace_the_workers_of_the_settings_and_count_once() -> None:
     named = ["http://127.0.0.1:9101", "http://127.0.0.1:9201/pod/metrics", GATEWAY]
     assert targets(Surroundings({"FLASHSALE_ORDER_WORKER_PROBE_PORT": "1"}), GATEWAY, named) == [

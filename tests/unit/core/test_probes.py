@@ -1,4 +1,5 @@
 import asyncio
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -12,9 +13,9 @@ from flashsale_core.errors import Retryable
 from flashsale_core.probes import serve_probes
 
 
-def get(port: int, path: str) -> tuple[int, str]:
+def get(port: int, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=10) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -58,3 +59,36 @@ def test_blocked_loop_is_not_alive(monkeypatch: pytest.MonkeyPatch) -> None:
             return asked.result()
 
     assert asyncio.run(run())[0] == 503
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("host", "family"),
+    [
+        ("0.0.0.0", socket.AF_INET),  # noqa: S104 - a pod listens on all its addresses
+        ("127.0.0.1", socket.AF_INET),
+        ("", socket.AF_INET),
+        ("::", socket.AF_INET6),
+        ("::1", socket.AF_INET6),
+        ("fd00::7", socket.AF_INET6),
+    ],
+)
+def test_a_host_is_listened_on_in_its_own_address_family(host: str, family: socket.AddressFamily) -> None:
+    assert probes.family(host) == family
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize(("host", "reached"), [("::", ("127.0.0.1", "[::1]")), ("::1", ("[::1]",))])
+def test_probes_on_ipv6_answer_and_end(host: str, reached: tuple[str, ...]) -> None:
+    async def run() -> list[tuple[int, str]]:
+        with serve_probes(host, 0, fine) as port:
+            return [await asyncio.to_thread(get, port, "/readyz", address) for address in reached]
+
+    assert asyncio.run(run()) == [(200, "ok\n")] * len(reached)

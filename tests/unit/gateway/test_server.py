@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from signal import SIGTERM
 from typing import Any, TypeVar
 
+import pytest
 import uvicorn
 import uvloop
 
@@ -82,3 +83,13 @@ def test_a_signal_before_the_loop_is_seen_by_its_first_tick() -> None:
             await server.main_loop()
 
     asyncio.run(run())
+
+
+def test_a_gateway_on_every_ipv6_address_is_reached_by_ipv4_as_well() -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    with uvicorn.Config(app, host="::", port=0, log_config=None).bind_socket() as bound:
+        bound.listen()
+        port = bound.getsockname()[1]
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, port), timeout=WAIT_SECONDS).close()

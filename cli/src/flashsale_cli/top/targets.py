@@ -29,4 +29,10 @@ def _complete(url: str) -> str:
 
 def _of_settings(here: Surroundings, variable: str) -> str:
     host, port = here.text("FLASHSALE_PROBE_HOST", default=HOST_DEFAULT), here.text(variable, default="")
-    return f"http://{host}:{port}/metrics" if port else ""
+    return f"http://{_reached_at(host)}:{port}/metrics" if port else ""
+
+
+def _reached_at(host: str) -> str:
+    """A host to listen on as one to connect to: every address becomes the loopback address, and IPv6 is bracketed."""
+    loopback = {"0.0.0.0": HOST_DEFAULT, "::": "::1"}.get(host, host)  # noqa: S104 - looked up, not listened on
+    return f"[{loopback}]" if ":" in loopback else loopback

@@ -250,6 +250,10 @@ affinity:
   value: {{ .root.Values.shards | quote }}
 - name: FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS
   value: "20"
+{{- with .root.Values.listenHost }}
+- name: {{ eq $.component "gateway" | ternary "FLASHSALE_HOST" "FLASHSALE_PROBE_HOST" }}
+  value: {{ . | quote }}
+{{- end }}
 {{- with .root.Values.tracing.endpoint }}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
   value: {{ . | quote }}

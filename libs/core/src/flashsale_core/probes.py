@@ -30,6 +30,15 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+    def server_bind(self) -> None:
+        # `::` stands for both families, whatever the machine's default is.
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
         pass
@@ -42,7 +51,7 @@ def serve_probes(host: str, port: int, ready: Check, alive: Check = _answers) ->
         host,
         port,
         _application(asyncio.get_running_loop(), ready, alive),
-        server_class=_Server,
+        server_class=_Server6 if family(host) == socket.AF_INET6 else _Server,
         handler_class=_Quiet,
     )
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": POLL_SECONDS}, daemon=True)
@@ -52,6 +61,15 @@ def serve_probes(host: str, port: int, ready: Check, alive: Check = _answers) ->
     finally:
         _shut_down(server)
         server.server_close()
+
+
+def family(host: str) -> socket.AddressFamily:
+    """The address family to listen on `host` with: IPv6 for `::` and other IPv6 addresses, and for names that have no IPv4 address.
+
+    Raises OSError when `host` is a name that cannot be resolved.
+    """
+    families = {found[0] for found in socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)}
+    return socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
 
 
 def _shut_down(server: WSGIServer) -> None:
