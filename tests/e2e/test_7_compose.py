@@ -23,7 +23,7 @@ SETTINGS = {
     "POSTGRES_PASSWORD": "postgres0123456789",
     "ORDER_ID_KEY": "0123456789abcdef0123456789abcdef",
     "ADMIN_TOKEN": "admin0123456789",
-    "WEBHOOK_SECRET": "whsec_Y2hhbmdlLW1lLWNoYW5nZS1tZS1jaGFuZ2UtbWU=",
+    "WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 }
 
 pytestmark = pytest.mark.skipif(shutil.which("docker") is None, reason="docker is not on PATH")

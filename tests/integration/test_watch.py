@@ -82,7 +82,7 @@ def test_what_an_ending_gateway_leaves_reads_as_the_script_wrote_it(infra: Mappi
 
 
 def settings_of(infra: Mapping[str, str]) -> Settings:
-    secrets = {"FLASHSALE_ORDER_ID_KEY": "k" * 32, "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_WEBHOOK_SECRET": "whsec_AAAA"}
+    secrets = {"FLASHSALE_ORDER_ID_KEY": "k" * 32, "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_WEBHOOK_SECRET": "whsec_" + "QUFB" * 8}
     return read_settings(Environment(dict(infra) | secrets))
 
 

@@ -10,7 +10,7 @@ from flashsale_gateway.settings import read_settings
 def variables(tmp_path: Path) -> dict[str, str]:
     return {
         "REDIS_URL": "redis://r", "AMQP_URL": "amqp://a", "FLASHSALE_LUA_DIR": str(tmp_path), "FLASHSALE_ORDER_ID_KEY": "k" * 32,
-        "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_WEBHOOK_SECRET": "whsec_AAAA",
+        "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_WEBHOOK_SECRET": "whsec_" + "QUFB" * 8,
     }  # fmt: skip
 
 
@@ -30,7 +30,8 @@ def test_missing_variable_is_named(tmp_path: Path, name: str) -> None:
     [
         ("FLASHSALE_PORT", "http"), ("FLASHSALE_PORT", "70000"), ("FLASHSALE_BATCH_MAX", "0"), ("FLASHSALE_REDIS_TIMEOUT_SECONDS", "-1"),
         ("FLASHSALE_PAYMENT_WINDOWS", "5,x"), ("FLASHSALE_ORDER_ID_KEY", "short"), ("FLASHSALE_ADMIN_TOKEN", "short"),
-        ("FLASHSALE_LUA_DIR", "/nowhere"),
+        ("FLASHSALE_LUA_DIR", "/nowhere"), ("FLASHSALE_WEBHOOK_SECRET", "v1,whsec_" + "QUFB" * 8), ("FLASHSALE_WEBHOOK_SECRET", "changeme"),
+        ("FLASHSALE_ADMIN_TOKEN", "change-me"), ("FLASHSALE_ORDER_ID_KEY", f"'{'k' * 32}'"), ("AMQP_URL", "amqp://"), ("REDIS_URL", "redis://"),
     ],
 )  # fmt: skip
 def test_wrong_value_names_the_variable(tmp_path: Path, name: str, value: str) -> None:

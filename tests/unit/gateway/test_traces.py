@@ -69,7 +69,7 @@ def order(tmp_path: Path, tracing: Tracing, script: Script, headers: Mapping[byt
     """Sends one order; the answer's status."""
     variables = {
         "REDIS_URL": "redis://r", "AMQP_URL": "amqp://a", "FLASHSALE_LUA_DIR": str(tmp_path), "FLASHSALE_ORDER_ID_KEY": "k" * 32,
-        "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_WEBHOOK_SECRET": "whsec_AAAA",
+        "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_WEBHOOK_SECRET": "whsec_" + "QUFB" * 8,
     }  # fmt: skip
     settings = read_settings(Environment(variables))
     body = json.dumps({"userId": "ann", "productId": "shoe", "quantity": 1, "requestId": "r1"}).encode()

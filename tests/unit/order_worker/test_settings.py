@@ -31,6 +31,8 @@ def test_defaults() -> None:
     ("name", "value"),
     [
         ("DATABASE_URL", ""),
+        ("DATABASE_URL", "ledger:5432"),
+        ("AMQP_URL", "amqp://user:password@:5672/"),
         ("FLASHSALE_ORDER_WORKER_BATCH_MESSAGES", "0"),
         ("FLASHSALE_ORDER_WORKER_STATEMENT_TIMEOUT_SECONDS", "soon"),
     ],

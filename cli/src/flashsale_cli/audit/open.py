@@ -7,8 +7,9 @@ from flashsale_cli.audit.read_ledger import SESSION, LedgerReader
 from flashsale_cli.audit.read_redis import RedisReader
 from flashsale_cli.audit.run import Options, Report, audit_settled
 from flashsale_cli.environment import Surroundings
+from flashsale_core.credentials import database_url as checked_database_url
 from flashsale_core.errors import Retryable
-from flashsale_redis import open_redis
+from flashsale_redis import checked_url, open_redis
 
 TIMEOUT_SECONDS = 60.0
 CONNECTIONS_MAX = 4
@@ -16,7 +17,7 @@ CONNECTIONS_MAX = 4
 
 async def audit_stores(here: Surroundings, options: Options, wait_seconds: float = 0.0) -> Report:
     """Raises SettingsError without REDIS_URL or DATABASE_URL, Retryable when one of them does not answer."""
-    redis_url, database_url, shards = here.text("REDIS_URL"), here.text("DATABASE_URL"), here.shards()
+    redis_url, database_url, shards = checked_url(here.text("REDIS_URL")), checked_database_url(here.text("DATABASE_URL")), here.shards()
     try:
         database = await asyncpg.connect(database_url, timeout=10, command_timeout=TIMEOUT_SECONDS)
     except (OSError, asyncpg.PostgresError, TimeoutError) as error:

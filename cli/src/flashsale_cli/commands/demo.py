@@ -21,6 +21,7 @@ from flashsale_cli.demo.verdict import judge, render
 from flashsale_cli.load import report as load_report
 from flashsale_cli.own_stack import running_stack
 from flashsale_cli.payments import Provider
+from flashsale_core.credentials import webhook_secret
 
 SETTLE_SECONDS = 30.0
 
@@ -48,7 +49,7 @@ def demo(
         setting = Setting(
             url=here.url(),
             admin_token=here.text("FLASHSALE_ADMIN_TOKEN"),
-            provider=Provider(here.url(), Webhook(here.text("FLASHSALE_WEBHOOK_SECRET"))),
+            provider=Provider(here.url(), Webhook(webhook_secret(here.text("FLASHSALE_WEBHOOK_SECRET")))),
             buyers=buyers,
             units=units,
             window_seconds=window,

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flashsale_cli import migrations
+from flashsale_core.credentials import database_url as checked_database_url
 from flashsale_core.faults import Server, in_words
 
 
@@ -30,7 +31,7 @@ def migrate(
 ) -> None:
     """Apply the migrations that are missing, in order, under an advisory lock. Exit 1 with the reason when one cannot be."""
     try:
-        outcome = asyncio.run(migrations.migrate(database_url, db_dir, phase.value, wait_seconds))
+        outcome = asyncio.run(migrations.migrate(checked_database_url(database_url), db_dir, phase.value, wait_seconds))
     except migrations.MigrationError as error:
         _refuse(str(error))
     except (asyncpg.PostgresError, OSError) as error:

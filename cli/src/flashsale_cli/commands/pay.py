@@ -13,7 +13,7 @@ from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, number, tab
 from flashsale_cli.environment import Surroundings
 from flashsale_cli.payments import AMOUNT_MINOR_DEFAULT, CURRENCY_DEFAULT, Payment, Provider, new_payment_id
 from flashsale_cli.web import open_session
-from flashsale_core.errors import SettingsError
+from flashsale_core.credentials import webhook_secret
 
 SENT_WELL = ("paid", "replayed", "refund_due", "noted")
 
@@ -39,7 +39,7 @@ def pay(
     if payment_id is not None and len(ids) > 1:
         raise typer.BadParameter("one payment id pays one order", param_hint="--payment-id")
     here = Surroundings()
-    provider = Provider(here.url(url), _webhook(here.text("FLASHSALE_WEBHOOK_SECRET", secret)))
+    provider = Provider(here.url(url), Webhook(webhook_secret(here.text("FLASHSALE_WEBHOOK_SECRET", secret))))
     payments = [Payment(order, payment_id or new_payment_id(), result, amount_minor, currency) for order in ids]
     outcomes = asyncio.run(_send(provider, payments, concurrency, 1 + replays, timeout_seconds))
     if as_json:
@@ -57,11 +57,3 @@ async def _send(provider: Provider, payments: Sequence[Payment], concurrency: in
 
 def _read(path: Path | None) -> list[str]:
     return path.read_text().split() if path is not None else []
-
-
-def _webhook(secret: str) -> Webhook:
-    try:
-        return Webhook(secret)
-    except Exception as error:
-        # The library lets through whatever base64 says of a wrong secret.
-        raise SettingsError("FLASHSALE_WEBHOOK_SECRET must be whsec_ and base64") from error

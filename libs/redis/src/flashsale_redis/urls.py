@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from flashsale_core.credentials import refuse_wrapping
 from flashsale_core.errors import SettingsError
 
 PLAIN = ("redis", "rediss", "unix")
@@ -33,14 +34,20 @@ class ClusterUrl:
 
 def checked_url(url: str) -> str:
     """`url`, for settings to read. Raises SettingsError when it is none of ours."""
+    refuse_wrapping(url, "REDIS_URL", _CURE)
     cluster_url(url)
     return url
 
 
 def cluster_url(url: str) -> ClusterUrl | None:
     """None when the URL is of a single server. Raises SettingsError when it is neither."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise SettingsError(f"REDIS_URL is no URL; {_CURE}") from None
     if parts.scheme in PLAIN:
+        if parts.scheme != "unix":
+            _address(parts.netloc.rpartition("@")[2])
         return None
     if parts.scheme not in CLUSTER:
         raise SettingsError(f"REDIS_URL begins with {url.partition('://')[0][:20]!r}; {_CURE}" if "://" in url else f"REDIS_URL: {_CURE}")

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from flashsale_core import topology
-from flashsale_core.errors import SettingsError
+from flashsale_core import credentials, topology
 from flashsale_core.keys import SHARDS_DEFAULT
 from flashsale_core.settings import Environment
 from flashsale_redis import checked_url
@@ -31,7 +30,7 @@ class Settings:
     admin_token: str
     """FLASHSALE_ADMIN_TOKEN: the bearer token of /admin."""
     webhook_secret: str
-    """FLASHSALE_WEBHOOK_SECRET: the Standard Webhooks secret shared with the payment provider (whsec_...)."""
+    """FLASHSALE_WEBHOOK_SECRET: the Standard Webhooks secret shared with the payment provider: whsec_ and base64 of 24 to 64 bytes."""
     quantity_max: int
     """FLASHSALE_QUANTITY_MAX: most units in one order."""
     connections_max: int
@@ -81,13 +80,13 @@ def read_settings(environment: Environment | None = None) -> Settings:
         host=env.text("FLASHSALE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
         port=env.integer("FLASHSALE_PORT", 8000, least=1, most=65535),
         redis_url=checked_url(env.text("REDIS_URL")),
-        amqp_url=env.text("AMQP_URL"),
+        amqp_url=credentials.amqp_url(env.text("AMQP_URL")),
         lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
         shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
         payment_windows=env.integers("FLASHSALE_PAYMENT_WINDOWS", topology.WINDOWS_DEFAULT),
-        order_id_key=_key(env.text("FLASHSALE_ORDER_ID_KEY")),
-        admin_token=_secret(env.text("FLASHSALE_ADMIN_TOKEN")),
-        webhook_secret=env.text("FLASHSALE_WEBHOOK_SECRET"),
+        order_id_key=credentials.token(env.text("FLASHSALE_ORDER_ID_KEY"), "FLASHSALE_ORDER_ID_KEY", 16, "openssl rand -hex 32").encode(),
+        admin_token=credentials.token(env.text("FLASHSALE_ADMIN_TOKEN"), "FLASHSALE_ADMIN_TOKEN", 8, "openssl rand -hex 24"),
+        webhook_secret=credentials.webhook_secret(env.text("FLASHSALE_WEBHOOK_SECRET")),
         quantity_max=env.integer("FLASHSALE_QUANTITY_MAX", 100, least=1, most=1_000_000),
         connections_max=env.integer("FLASHSALE_CONNECTIONS_MAX", 20_000, least=1),
         head_bytes_max=env.integer("FLASHSALE_HEAD_BYTES_MAX", 32_768, least=1024, most=1_048_576),
@@ -109,15 +108,3 @@ def read_settings(environment: Environment | None = None) -> Settings:
         shutdown_timeout_seconds=env.integer("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
         log_level=env.text("FLASHSALE_LOG_LEVEL", "INFO"),
     )
-
-
-def _key(text: str) -> bytes:
-    if len(text) < 16:
-        raise SettingsError("FLASHSALE_ORDER_ID_KEY must have at least 16 characters; try `openssl rand -hex 32`")
-    return text.encode()
-
-
-def _secret(text: str) -> str:
-    if len(text) < 8:
-        raise SettingsError("FLASHSALE_ADMIN_TOKEN must have at least 8 characters; try `openssl rand -hex 24`")
-    return text

@@ -19,6 +19,7 @@ from typing import Any
 
 import aiohttp
 
+from flashsale_core import credentials
 from flashsale_core.errors import FlashsaleError, Rejected
 from flashsale_core.logs import configure_logging
 from flashsale_core.settings import Environment
@@ -45,7 +46,7 @@ def main() -> int:
 async def run(env: Environment) -> None:
     """Raises Rejected with what was not as it should be."""
     gateway, window = env.text("FLASHSALE_URL"), env.integer("FLASHSALE_TRIAL_WINDOW_SECONDS", 60, least=1)
-    webhook_secret = env.text("FLASHSALE_WEBHOOK_SECRET")
+    webhook_secret = credentials.webhook_secret(env.text("FLASHSALE_WEBHOOK_SECRET"))
     name = f"trial-{secrets.token_hex(4)}"
     async with open_flash_sales(env, env.text("FLASHSALE_OPERATOR_NAMESPACE")) as flash_sales:
         spec = {"stock": 1, "paymentWindowSeconds": window}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from flashsale_core import credentials
 from flashsale_core.settings import Environment
 
 
@@ -39,8 +40,8 @@ def read_settings(environment: Environment | None = None) -> Settings:
     """Raises SettingsError naming the variable that is missing or wrong."""
     env = environment or Environment()
     return Settings(
-        amqp_url=env.text("AMQP_URL"),
-        database_url=env.text("DATABASE_URL"),
+        amqp_url=credentials.amqp_url(env.text("AMQP_URL")),
+        database_url=credentials.database_url(env.text("DATABASE_URL")),
         probe_host=env.text("FLASHSALE_PROBE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
         probe_port=env.integer("FLASHSALE_PROBE_PORT", 9101, most=65535),
         batch_messages=env.integer("FLASHSALE_ORDER_WORKER_BATCH_MESSAGES", 128, least=1, most=10_000),

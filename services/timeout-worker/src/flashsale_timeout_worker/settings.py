@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from flashsale_core import topology
+from flashsale_core import credentials, topology
 from flashsale_core.keys import SHARDS_DEFAULT
 from flashsale_core.settings import Environment
 from flashsale_redis import checked_url
@@ -59,7 +59,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
     """Raises SettingsError naming the variable that is missing or wrong."""
     env = environment or Environment()
     return Settings(
-        amqp_url=env.text("AMQP_URL"),
+        amqp_url=credentials.amqp_url(env.text("AMQP_URL")),
         redis_url=checked_url(env.text("REDIS_URL")),
         lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
         shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
