@@ -69,8 +69,11 @@ def webhook(order_id: str) -> bytes:
 
 def test_payment_goes_to_its_sale() -> None:
     request = read_webhook(webhook("iphone.15.ABCDEFGHIJ0123456789"))
+    assert request is not None
     assert to_payment(request, "") == ("iphone.15", ("ABCDEFGHIJ0123456789", "p1", "failed", 5, "EUR", ""))
 
 
 def test_payment_for_no_sale_is_kept_under_the_empty_one() -> None:
-    assert to_payment(read_webhook(webhook("whatever/?")), "") == ("", ("whatever/?", "p1", "failed", 5, "EUR", ""))
+    request = read_webhook(webhook("whatever/?"))
+    assert request is not None
+    assert to_payment(request, "") == ("", ("whatever/?", "p1", "failed", 5, "EUR", ""))

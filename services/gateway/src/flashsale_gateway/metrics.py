@@ -8,7 +8,9 @@ SALES_MAX = 50
 
 ORDERS = Counter("flashsale_orders_total", "Orders answered, by outcome", ["outcome"])
 ORDER_SECONDS = Histogram("flashsale_order_seconds", "From the order's last body byte to its answer", buckets=_LATENCY_SECONDS)
-PAYMENTS = Counter("flashsale_payments_total", "Payment webhooks applied, by result", ["result"])
+PAYMENTS = Counter(
+    "flashsale_payments_total", "Payment webhooks applied, by result; other_type counts signed events that are not acted on", ["result"]
+)
 CANCELS = Counter("flashsale_cancels_total", "Cancellations answered, by result", ["result"])
 BATCH_ORDERS = Histogram("flashsale_batch_orders", "Orders in one reserve call", buckets=_SIZES)
 SCRIPT_SECONDS = Histogram("flashsale_script_seconds", "One script call, as the gateway sees it", ["script"], buckets=_LATENCY_SECONDS)

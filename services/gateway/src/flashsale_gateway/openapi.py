@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from types import UnionType
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -10,7 +11,7 @@ from msgspec import Meta
 
 from flashsale_core import ids
 from flashsale_gateway.problems import KINDS, MEDIA_TYPE
-from flashsale_gateway.requests import OrderRequest, PaymentWebhook, RateLimit, StockRequest
+from flashsale_gateway.requests import OrderRequest, OtherEvent, PaymentWebhook, RateLimit, StockRequest
 from flashsale_gateway.sales import default_hold_seconds
 
 VERSION = "1.0.0"
@@ -82,7 +83,7 @@ class Operation:
     summary: str
     answers: Mapping[int, type | str]
     problems: Sequence[str] = ()
-    body: type | None = None
+    body: type | UnionType | None = None
     parameters: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     security: str | None = None
 
@@ -140,10 +141,10 @@ OPERATIONS = (
     Operation(
         "post",
         "/payments/webhook",
-        "What the payment provider says of an order, signed by Standard Webhooks",
+        "What the payment provider says of an order, signed by Standard Webhooks. Events of other types are noted and have no effect",
         {200: PaymentOutcome},
         (*_BODY_PROBLEMS, "stale_webhook", "bad_signature", *_WRITE_PROBLEMS),
-        PaymentWebhook,
+        PaymentWebhook | OtherEvent,
         (),
         "webhook",
     ),
@@ -167,7 +168,19 @@ OPERATIONS = (
     Operation("get", "/openapi.json", "This document", {200: "application/json"}),
     Operation("get", "/docs", "This document for people", {200: "text/html"}),
 )
-_STRUCTS = (OrderRequest, StockRequest, RateLimit, PaymentWebhook, OrderAccepted, Order, Sale, Sales, PaymentOutcome, ProblemDocument)
+_STRUCTS = (
+    OrderRequest,
+    StockRequest,
+    RateLimit,
+    PaymentWebhook,
+    OtherEvent,
+    OrderAccepted,
+    Order,
+    Sale,
+    Sales,
+    PaymentOutcome,
+    ProblemDocument,
+)
 
 
 def document(quantity_max: int, windows: Sequence[int]) -> dict[str, Any]:
@@ -222,7 +235,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.parameters:
         described["parameters"] = [dict(parameter) for parameter in operation.parameters]
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(operation.body)}}}
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": _any_of(operation.body)}}}
     if operation.security:
         described["security"] = [{operation.security: []}]
     return described
@@ -243,6 +256,10 @@ def _success(answer: type | str) -> dict[str, Any]:
     if isinstance(answer, str):
         return {"description": "OK", "content": {answer: {}}}
     return {"description": "OK", "content": {"application/json": {"schema": _ref(answer)}}}
+
+
+def _any_of(kinds: type | UnionType) -> dict[str, Any]:
+    return {"anyOf": [_ref(kind) for kind in kinds.__args__]} if isinstance(kinds, UnionType) else _ref(kinds)
 
 
 def _ref(kind: type) -> dict[str, str]:

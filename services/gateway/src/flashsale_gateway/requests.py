@@ -1,9 +1,12 @@
-"""The bodies the gateway takes, and the strict reading of them: every refusal names the field and the fix."""
+"""The bodies the gateway takes, and the strict reading of them: every refusal names the field and the fix.
+
+Webhooks are read with patience where their sender decides: events of other types and further fields are no errors.
+"""
 
 import re
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -55,17 +58,25 @@ class StockRequest(Body, frozen=True):
     paused: bool | msgspec.UnsetType = msgspec.UNSET
 
 
-class PaymentData(Body, frozen=True):
+class PaymentData(Body, frozen=True, forbid_unknown_fields=False):
     orderId: OrderRefText
     paymentId: PaymentId
     amountMinor: Annotated[int, Meta(ge=0, le=AMOUNT_MAX)]
     currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}(?![\s\S])", max_length=3)]
 
 
-class PaymentWebhook(Body, frozen=True):
+class PaymentWebhook(Body, frozen=True, forbid_unknown_fields=False):
+    """A payment's end. The provider may send further fields, which are ignored."""
+
     type: Literal["payment.succeeded", "payment.failed"]
     timestamp: Moment
     data: PaymentData
+
+
+class OtherEvent(Body, frozen=True, forbid_unknown_fields=False):
+    """An event of any other type, with whatever fields: it is noted and has no effect."""
+
+    type: Annotated[str, Meta(min_length=1)]
 
 
 B = TypeVar("B", bound=Body)
@@ -112,4 +123,24 @@ def reader(kind: type[B]) -> Callable[[bytes], B]:
 
 read_order = reader(OrderRequest)
 read_stock = reader(StockRequest)
-read_webhook = reader(PaymentWebhook)
+_read_payment = reader(PaymentWebhook)
+_read_other = reader(OtherEvent)
+_PAYMENT_TYPES = get_args(get_type_hints(PaymentWebhook)["type"])
+
+
+def read_webhook(body: bytes) -> PaymentWebhook | None:
+    """The payment; None when the event is of a type that is not acted on. Raises Problem(bad_request) naming the field."""
+    try:
+        return _read_payment(body)
+    except Problem:
+        # The type is looked at only now: payments, which are nearly all events, are decoded once.
+        if _is_of_another_type(body):
+            return None
+        raise
+
+
+def _is_of_another_type(body: bytes) -> bool:
+    try:
+        return _read_other(body).type not in _PAYMENT_TYPES
+    except Problem:
+        return False
