@@ -53,6 +53,7 @@ DO = {
     "flashsale_publish_seconds": "Confirm of a quorum queue: disk and network of RabbitMQ.",
     "flashsale_outbox_rescued": "A gateway died, or an answer of Redis was lost: normal after a crash. Steady growth: gateways that cannot publish.",
     "flashsale_outbox_claimed": "A gateway stopped without handing on: normal after a crash.",
+    "flashsale_refused_routes": "Not 0: a queue is full or without its leader, `route.refused` in the log names the route. It rests for up to 10 s between two tries; other routes go on.",
     "flashsale_broker_up": "FlashsaleBrokerDown.",
     "flashsale_unrouted_kept": "FlashsaleUnroutedLost.",
     "flashsale_redis_durable": "FlashsaleRedisNotDurable. The reason is in the gateway's /readyz.",

@@ -15,6 +15,7 @@ from flashsale_core.tasks import end
 from flashsale_gateway import relay
 from flashsale_gateway.handoff import Handoff
 from flashsale_gateway.publisher import Entry, Publisher
+from flashsale_gateway.refusals import Refusals
 from flashsale_gateway.settings import Settings, read_settings
 from flashsale_redis import open_redis
 from tests.integration.stores import at_all, look_into
@@ -56,13 +57,13 @@ def test_what_the_watch_may_not_do_is_logged_once_and_when_it_may_again(
 
 class NoBroker(Publisher):
     def __init__(self) -> None:
-        pass
+        self.refusals = Refusals()
 
     @property
     def ready(self) -> bool:
         return False
 
-    async def publish(self, _: Sequence[Entry]) -> None:
+    async def publish(self, _: Sequence[Entry]) -> bool:
         raise ConnectionError
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, cast
 
 import pytest
@@ -15,6 +17,7 @@ from flashsale_core.scripts import Scripts
 from flashsale_core.settings import Environment
 from flashsale_gateway.handoff import MESSAGE_BYTES_MAX, MESSAGE_ENTRIES_MAX, Handoff, in_messages
 from flashsale_gateway.publisher import Entry, Publisher
+from flashsale_gateway.refusals import PAUSES_SECONDS, Refusals
 from flashsale_gateway.settings import read_settings
 
 STREAM = shard_keys(3).direct
@@ -27,6 +30,9 @@ class Broker(Publisher):
         self.messages: list[list[str]] = []
         self.away = False
         self.silent = False
+        self.full: set[str] = set()
+        """Routing keys that it refuses; a copy of what it refuses is in `messages` all the same, as in the queues that are not full."""
+        self.refusals = Refusals()
         self.looks = 0
         """How often somebody asked whether it is there, as every round of tidying does."""
 
@@ -35,13 +41,18 @@ class Broker(Publisher):
         self.looks += 1
         return not self.away
 
-    async def publish(self, entries: Sequence[Entry]) -> None:
+    async def publish(self, entries: Sequence[Entry]) -> bool:
         await asyncio.sleep(0)
         if self.away:
             raise ConnectionError
         if self.silent:
             await asyncio.sleep(3600)
         self.messages.append([entry.entry_id for entry in entries])
+        routing_key = entries[0].routing_key
+        if routing_key in self.full:
+            self.refusals.refuse(routing_key, len(entries), perf_counter())
+            raise ConnectionError
+        return self.refusals.confirm(routing_key, len(entries))
 
 
 class Streams:
@@ -97,6 +108,10 @@ def entry(entry_id: str, body: bytes = b"{}", key: str = "order.reserved.60") ->
     return Entry(STREAM, entry_id, key, body)
 
 
+def forgotten(site: Site, entry_id: str) -> bool:
+    return f"{STREAM} {entry_id}" in site.streams.deleted
+
+
 def play(tmp_path: Path, scene: Callable[[Site], Awaitable[Any]]) -> Site:
     async def run() -> Site:
         site = Site(tmp_path)
@@ -149,6 +164,26 @@ def test_what_the_broker_refused_is_published_once_it_is_back(tmp_path: Path) ->
         await until(lambda: site.streams.deleted)
 
     assert play(tmp_path, scene).broker.messages == [["1"]]
+
+
+def test_a_route_that_is_refused_gets_one_entry_at_a_time_and_holds_up_no_other(tmp_path: Path) -> None:
+    bad, good = [f"bad {number}" for number in range(300)], [f"good {number}" for number in range(50)]
+
+    async def scene(site: Site) -> None:
+        site.broker.full.add("order.reserved.60")
+        for name in bad:
+            site.handoff.send(entry(name))
+        for number, name in enumerate(good):
+            site.handoff.send(entry(name, key="payment.recorded"))
+            site.handoff.send(entry(f"later {number}"))
+            await until(partial(forgotten, site, name))
+        copies = [name for message in site.broker.messages for name in message if name not in good]
+        assert copies[: len(bad)] == bad
+        assert len(copies) <= len(bad) + len(PAUSES_SECONDS) + 10
+        site.broker.full.clear()
+        await until(lambda: len(site.streams.deleted) == len(bad) + 2 * len(good))
+
+    play(tmp_path, scene)
 
 
 def test_what_is_confirmed_while_redis_is_away_is_forgotten_later_and_not_published_again(tmp_path: Path) -> None:

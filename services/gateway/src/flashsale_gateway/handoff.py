@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Container, Iterator, Sequence
 from itertools import chain
+from time import perf_counter
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -24,7 +25,7 @@ from flashsale_gateway.settings import Settings
 from flashsale_redis import one_slot_groups
 
 FAILED_MAX = 1000
-"""Entries whose publish failed that are kept in memory for another try; beyond, they wait in the stream."""
+"""Entries of one routing key, not published yet, that are kept in memory for another try; beyond, they wait in the stream."""
 CONFIRMED_MAX = 100_000
 """Entries that wait to be forgotten while Redis is away; beyond, they are published twice, which is harmless."""
 MESSAGE_ENTRIES_MAX = 256
@@ -44,7 +45,7 @@ class Handoff:
         self._timer: asyncio.TimerHandle | None = None
         self._sent_at = 0.0
         self._under_way: dict[asyncio.Task[None], Sequence[Entry]] = {}
-        self._failed: deque[Entry] = deque(maxlen=FAILED_MAX)
+        self._failed: dict[str, deque[Entry]] = {}
         self._confirmed: deque[Entry] = deque(maxlen=CONFIRMED_MAX)
         self._untidy = asyncio.Event()
 
@@ -79,7 +80,11 @@ class Handoff:
         if self._under_way:
             await asyncio.wait(list(self._under_way), timeout=self._settings.relay_publish_timeout_seconds)
         await self._forget()
-        left = [*self._failed, *chain.from_iterable(self._waiting.values()), *chain.from_iterable(self._under_way.values())]
+        left = [
+            *chain.from_iterable(self._failed.values()),
+            *chain.from_iterable(self._waiting.values()),
+            *chain.from_iterable(self._under_way.values()),
+        ]
         self._failed.clear()
         self._waiting.clear()
         await asyncio.gather(*[self._leave(shard, left) for shard in range(self._settings.shards)])
@@ -123,11 +128,17 @@ class Handoff:
             self._timer.cancel()
         self._timer, self._sent_at = None, loop.time()
         waiting, self._waiting = self._waiting, {}
-        for entries in waiting.values():
-            for message in in_messages(entries):
-                task = loop.create_task(self._send(message))
-                self._under_way[task] = message
-                task.add_done_callback(self._under_way.pop)
+        for routing_key, entries in waiting.items():
+            if routing_key in self._publisher.refusals:
+                self._keep(entries)
+            else:
+                for message in in_messages(entries):
+                    self._start(message)
+
+    def _start(self, message: Sequence[Entry]) -> None:
+        task = asyncio.get_running_loop().create_task(self._send(message))
+        self._under_way[task] = message
+        task.add_done_callback(self._under_way.pop)
 
     async def _send(self, entries: Sequence[Entry]) -> None:
         try:
@@ -135,16 +146,29 @@ class Handoff:
         except Exception as error:
             # The edge: whatever the broker did, the entries are still in their streams.
             log.debug("handoff.failed", extra={"entries": len(entries), "reason": type(error).__name__})
-            self._failed.extend(entries)
+            self._keep(entries)
         else:
             self._confirmed.extend(entries)
+        self._untidy.set()
+
+    def _keep(self, entries: Sequence[Entry]) -> None:
+        self._failed.setdefault(entries[0].routing_key, deque(maxlen=FAILED_MAX)).extend(entries)
         self._untidy.set()
 
     async def _tidy(self) -> None:
         await self._forget()
         if self._publisher.ready:
-            while self._failed:
-                self.send(self._failed.popleft())
+            for routing_key in list(self._failed):
+                self._try_again(routing_key)
+
+    def _try_again(self, routing_key: str) -> None:
+        """All that failed, or as many as may try a route that is refused: each of them also goes to the queues that are not full."""
+        failed = self._failed[routing_key]
+        count = self._publisher.refusals.take(routing_key, len(failed), perf_counter())
+        for message in in_messages([failed.popleft() for _ in range(count)]):
+            self._start(message)
+        if not failed:
+            del self._failed[routing_key]
 
     async def _forget(self) -> None:
         # Taken out first: `finish` may forget while `run` still does.

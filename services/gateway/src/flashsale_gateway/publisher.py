@@ -7,13 +7,18 @@ from time import perf_counter
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractExchange
+from aio_pika.exceptions import DeliveryError
 
 from flashsale_core import tracing
 from flashsale_core.messages import join
 from flashsale_core.tasks import only_own_cancellation
 from flashsale_gateway import metrics
+from flashsale_gateway.refusals import Refusals
 from flashsale_gateway.sends import Sends
 from flashsale_gateway.settings import Settings
+
+# What speaks of the route; any other error speaks of the connection, and says nothing about it.
+_REFUSED = (DeliveryError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class Publisher:
         self._slots = asyncio.Semaphore(settings.relay_in_flight_max)
         self._in_flight = 0
         self._sends = Sends(trace, settings.amqp_url)
+        self.refusals = Refusals()
         self._channel: AbstractChannel | None = None
         self._exchange: AbstractExchange | None = None
 
@@ -45,18 +51,27 @@ class Publisher:
         """Whether a publish can begin now and has a chance."""
         return self._channel is not None and not self._channel.is_closed and self._in_flight < self._in_flight_max
 
-    async def publish(self, entries: Sequence[Entry]) -> None:
-        """Publish entries of one routing key as one message; return once it is confirmed. Every failure is raised, and counted."""
+    async def publish(self, entries: Sequence[Entry]) -> bool:
+        """Publish entries of one routing key as one message; return once it is confirmed. Every failure is raised, and counted.
+
+        Those of a route that is in `refusals` as many as `refusals.take` says. Returns whether more of these may be taken now.
+        """
         self._in_flight += 1
+        routing_key = entries[0].routing_key
         try:
             async with self._slots:
                 with only_own_cancellation():
                     await self._publish(entries)
         except Exception as error:
             metrics.PUBLISH_FAILURES.labels(type(error).__name__).inc()
+            if isinstance(error, _REFUSED):
+                self.refusals.refuse(routing_key, len(entries), perf_counter())
+            else:
+                self.refusals.drop(routing_key, len(entries))
             raise
         finally:
             self._in_flight -= 1
+        return self.refusals.confirm(routing_key, len(entries))
 
     async def _publish(self, entries: Sequence[Entry]) -> None:
         if self._exchange is None:

@@ -40,6 +40,8 @@ HEARTBEAT_SECONDS = 10
 SOUND_SECONDS = 5.0
 """A session that lasted so long was one."""
 HELD_PAGES_MAX = 64
+WAITING_PAGES_MAX = 8
+"""Pages in a row with nothing but entries of refused routes: reading on for ever would hold up what is new."""
 REFUSED_PAUSE_SECONDS = 1.0
 CLAIM_EVERY_SECONDS = 5.0
 DISMISS_EVERY_SECONDS = 300.0
@@ -55,6 +57,19 @@ class Backlog:
 
     entries: int
     age_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of entries: published to routes that are not refused, and confirmed among these."""
+
+    tried: int
+    confirmed: int
+
+    @property
+    def failed(self) -> bool:
+        """Whether the broker confirmed none of them: it may be the broker as a whole."""
+        return self.tried > 0 and self.confirmed == 0
 
 
 class Lag:
@@ -81,6 +96,9 @@ class Relay:
         self._streams = [shard_keys(shard).outbox for shard in range(settings.shards)]
         self._groups = one_slot_groups(redis, self._streams)
         self._stopping = False
+        self._tries: set[asyncio.Task[None]] = set()
+        self._try_again = False
+        """Whether a route that is refused takes more: what is held of it need not wait for its turn."""
 
     async def run(self) -> None:
         """Relay until `stop`; every failure ends in another try, after a pause that grows to BACKOFF_SECONDS[-1]."""
@@ -155,32 +173,37 @@ class Relay:
             if perf_counter() >= dismiss_at:
                 await self._dismiss(streams)
                 dismiss_at = perf_counter() + DISMISS_EVERY_SECONDS
-            if perf_counter() >= claim_at:
+            if perf_counter() >= claim_at or self._try_again:
+                self._try_again = False
                 held = await self._publish_held(held)
                 await self._publish_all(await self._claim(streams))
                 claim_at = perf_counter() + CLAIM_EVERY_SECONDS
             entries = await self._read(new)
-            confirmed = await self._publish_all(entries)
+            sent = await self._publish_all(entries)
             _refuse_closed(channel)
             if entries:
                 # Reading and forgetting are writes to Redis, and each is an fsync that orders wait for too: fewer, larger rounds.
-                await asyncio.sleep(self._settings.relay_linger_ms / 1000 if confirmed else REFUSED_PAUSE_SECONDS)
+                await asyncio.sleep(REFUSED_PAUSE_SECONDS if sent.failed else self._settings.relay_linger_ms / 1000)
 
     async def _publish_held(self, after: Mapping[str, str]) -> dict[str, str]:
         """Publish what this consumer has read already: before it lost the broker, or refused by the broker since. Returns where to go on.
 
         Page by page, so that what is refused for long hides nothing that is behind it.
         """
+        further, latest, refused, waiting = dict(after), dict(after), 0, 0
         for _ in range(HELD_PAGES_MAX):
-            entries = await self._read(after)
-            latest = {entry.stream: entry.entry_id for entry in entries}
-            after = {stream: latest.get(stream, "0") for stream in after}
-            confirmed = await self._publish_all(entries)
-            if len(entries) > confirmed:
-                log.warning("relay.refused", extra={"entries": len(entries) - confirmed})
-            if not confirmed:
+            entries = await self._read(further)
+            latest |= dict.fromkeys(further, "0")
+            further = {entry.stream: entry.entry_id for entry in entries}
+            latest |= further
+            sent = await self._publish_all(entries)
+            refused += len(entries) - sent.confirmed
+            waiting = 0 if sent.tried else waiting + 1
+            if sent.failed or not further or waiting == WAITING_PAGES_MAX:
                 break
-        return dict(after)
+        if refused:
+            log.warning("relay.refused", extra={"entries": refused})
+        return latest
 
     async def _create_groups(self, streams: Sequence[str]) -> None:
         for stream in streams:
@@ -211,14 +234,30 @@ class Relay:
         for stream in streams:
             await call(self._redis, self._scripts.dismiss, (stream,), GROUP, str(CONSUMER_IDLE_MS_MAX), "")
 
-    async def _publish_all(self, entries: Sequence[Entry]) -> int:
-        """Publish, and forget what the broker confirmed; returns how many. The others stay with this consumer."""
-        if not entries:
-            return 0
-        outcomes = await asyncio.gather(*[self._publisher.publish([entry]) for entry in entries], return_exceptions=True)
-        if confirmed := [entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome is None]:
+    async def _publish_all(self, entries: Sequence[Entry]) -> Sent:
+        """Publish, and forget what the broker confirmed. The others stay with this consumer, those of a refused route untried."""
+        refusals = self._publisher.refusals
+        sound = [entry for entry in entries if entry.routing_key not in refusals]
+        for routing_key in {entry.routing_key for entry in entries if entry.routing_key in refusals}:
+            self._try_apart(routing_key, [entry for entry in entries if entry.routing_key == routing_key])
+        outcomes = await asyncio.gather(*[self._publisher.publish([entry]) for entry in sound], return_exceptions=True)
+        if confirmed := [entry for entry, outcome in zip(sound, outcomes, strict=True) if not isinstance(outcome, BaseException)]:
             await forget(self._redis, confirmed, GROUP)
-        return len(confirmed)
+        return Sent(len(sound), len(confirmed))
+
+    def _try_apart(self, routing_key: str, entries: Sequence[Entry]) -> None:
+        """Try a route that is refused. Its confirm may take as long as a publish may take: what goes other ways does not wait for it."""
+        for entry in entries[: self._publisher.refusals.take(routing_key, len(entries), perf_counter())]:
+            task = asyncio.create_task(self._try(entry))
+            self._tries.add(task)
+            task.add_done_callback(self._tries.discard)
+
+    async def _try(self, entry: Entry) -> None:
+        # Whatever broker or Redis did, the entry is still held, and the publisher has counted the failure.
+        with suppress(Exception):
+            if await self._publisher.publish([entry]):
+                self._try_again = True
+            await forget(self._redis, [entry], GROUP)
 
 
 async def watch(redis: Redis, handoff: Handoff, settings: Settings, lag: Lag) -> None:
