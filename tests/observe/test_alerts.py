@@ -61,10 +61,17 @@ CASES = {
         {"queue": "orders"},
     ),
     "FlashsaleParkedMessages": Case(
-        {'flashsale_parked_total{queue="orders", reason="rejected"}': "0 0 1x8"},
+        # Two workers look at the same queue. It stays until somebody empties it, however long ago the worker parked.
+        {
+            'flashsale_parked_messages{queue="orders.parked", pod="a"}': "7x10",
+            'flashsale_parked_messages{queue="orders.parked", pod="b"}': "7x10",
+        },
         "5m",
-        {'flashsale_parked_total{queue="orders", reason="rejected"}': "7x10"},
-        {"queue": "orders", "reason": "rejected"},
+        {
+            'flashsale_parked_messages{queue="orders.parked"}': "7 7 0x8",
+            'flashsale_parked_total{queue="orders", reason="rejected"}': "7x10",
+        },
+        {"queue": "orders.parked"},
     ),
     "FlashsaleLedgerLag": Case(
         {"flashsale_ledger_lag_seconds": "61x9", 'flashsale_batches_total{queue="orders"}': "0+10x9"},

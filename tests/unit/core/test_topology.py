@@ -28,11 +28,20 @@ def test_wait_queue_dead_letters_after_its_window_at_least_once() -> None:
         assert (policy["dead-letter-strategy"], policy["overflow"]) == ("at-least-once", "reject-publish")
 
 
-def test_work_queue_gives_up_into_its_parking_queue() -> None:
-    for queue in (topology.ORDERS_QUEUE, topology.TIMEOUT_QUEUE):
-        policy = policy_of(queue)
-        assert (policy["delivery-limit"], policy["dead-letter-routing-key"]) == (topology.DELIVERY_LIMIT, queue)
-    assert policy_of(topology.PARKED_ORDERS_QUEUE) == policy_of(topology.UNROUTED_QUEUE) == {}
+def test_no_queue_gives_up_a_message_for_being_delivered_often() -> None:
+    for queue, parked in topology.PARKED_QUEUES.items():
+        assert policy_of(queue)["dead-letter-routing-key"] == queue
+        for name in (queue, parked, topology.UNROUTED_QUEUE):
+            limit = policy_of(name)["delivery-limit"]
+            # RabbitMQ 3 takes no number below 0, and each version one that is never reached.
+            assert isinstance(limit, int)
+            assert limit >= 2**31 - 1
+
+
+def test_parked_messages_go_back_to_the_queue_they_came_from() -> None:
+    bound = {(one["routing_key"], one["destination"]) for one in DOCUMENT["bindings"] if one["source"] == topology.PARKING_EXCHANGE}
+    parking = set(topology.PARKED_QUEUES.items())
+    assert bound == parking | {(topology.replay_routing_key(queue), queue) for queue in topology.PARKED_QUEUES}
 
 
 def test_reserved_orders_reach_the_ledger_and_their_window() -> None:
@@ -63,6 +72,6 @@ def test_each_service_has_a_user_that_declares_nothing_and_touches_its_own() -> 
     rights = {one["user"]: (one["vhost"], one["configure"], one["write"], one["read"]) for one in document["permissions"]}
     assert rights == {
         "gateway": ("shop", "^$", r"^flashsale\.events$", "^$"),
-        "order-worker": ("shop", "^$", r"^flashsale\.parking$", "^orders$"),
-        "timeout-worker": ("shop", "^$", r"^(flashsale\.parking|flashsale\.probes)$", r"^payment\.timeout$"),
+        "order-worker": ("shop", "^$", r"^flashsale\.parking$", r"^(orders|orders\.parked)$"),
+        "timeout-worker": ("shop", "^$", r"^(flashsale\.parking|flashsale\.probes)$", r"^(payment\.timeout|payment\.timeout\.parked)$"),
     }

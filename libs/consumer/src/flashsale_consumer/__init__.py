@@ -2,5 +2,6 @@
 
 from flashsale_consumer.consumer import Consumer, ConsumerSettings
 from flashsale_consumer.deliveries import Delivery, Handle, Poison, once_each
+from flashsale_consumer.parked import Watch, watch_parked
 
-__all__ = ["Consumer", "ConsumerSettings", "Delivery", "Handle", "Poison", "once_each"]
+__all__ = ["Consumer", "ConsumerSettings", "Delivery", "Handle", "Poison", "Watch", "once_each", "watch_parked"]

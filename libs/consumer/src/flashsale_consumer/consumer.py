@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 import logging
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from time import perf_counter
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage
 
-from flashsale_consumer import metrics
+from flashsale_consumer import metrics, trials
 from flashsale_consumer.deliveries import Delivery, Handle, Poison
 from flashsale_core import topology
 from flashsale_core.errors import Retryable
@@ -20,6 +23,7 @@ from flashsale_core.tracing import log_fields
 
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0)
 HEARTBEAT_SECONDS = 10
+NOTES_DIR = Path(tempfile.gettempdir())
 log = logging.getLogger(__name__)
 
 
@@ -35,6 +39,8 @@ class ConsumerSettings:
     """How long a batch waits for more messages after its first."""
     amqp_timeout_seconds: float
     """How long opening or closing a session, parking and acknowledging may take."""
+    notes_dir: Path = NOTES_DIR
+    """Where a note about a suspicious message outlives the process."""
 
 
 class _SessionLostError(Exception):
@@ -50,6 +56,7 @@ class Consumer:
         self._incoming: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
         self._stopping = False
         self._up = metrics.CONSUMER_UP.labels(settings.queue)
+        self._trials = trials.Trials(settings.notes_dir / f"flashsale-{settings.queue}.trials")
         self.fault: str | None = "not connected to RabbitMQ yet"
         """Why nothing is consumed now, in words; None while all is well."""
 
@@ -75,6 +82,8 @@ class Consumer:
         """Take no further batch; the one under way is finished and acknowledged."""
         self._stopping = True
         self._incoming.put_nowait(None)
+        # Whoever stops us may kill us next, and the message under way would not be why.
+        self._trials.end()
 
     async def _session(self, consuming: AbstractChannel, publishing: AbstractChannel) -> None:
         self._incoming = asyncio.Queue()
@@ -102,7 +111,8 @@ class Consumer:
             batch = await self._gather()
             if batch:
                 _refuse_gap(acknowledged, [message.delivery_tag for message in batch])
-                await self._work_off(batch, parking, consuming)
+                for part in trials.parts([(message, trials.is_suspicious(message.headers)) for message in batch]):
+                    await self._work_off(part, parking, consuming)
                 acknowledged += len(batch)
 
     def _wake(self, *_: object) -> None:
@@ -144,7 +154,7 @@ class Consumer:
     async def _handle_until_durable(self, deliveries: Sequence[Delivery], channel: AbstractChannel) -> Sequence[Poison]:
         while True:
             try:
-                poisons = await self._handle(deliveries)
+                poisons = await self._handle_or_try(deliveries)
             except Retryable as error:
                 self.fault = str(error)
                 metrics.RETRIES.labels(self._settings.queue).inc()
@@ -156,6 +166,27 @@ class Consumer:
                 self.fault = None
                 return poisons
 
+    async def _handle_or_try(self, deliveries: Sequence[Delivery]) -> Sequence[Poison]:
+        """Raises Retryable, and whatever else a handler may raise of a batch that is not suspicious."""
+        first = deliveries[0]
+        if not trials.is_suspicious(first.headers):
+            return await self._handle(deliveries)
+        if (deaths := self._trials.deaths(first)) >= trials.DEATHS_MAX:
+            self._trials.forget(first)
+            return [Poison(0, "crashed", f"the worker ended {deaths} times while it handled this message alone")]
+        self._trials.begin(first)
+        try:
+            poisons = await self._handle(deliveries)
+        except Retryable:
+            raise
+        except Exception as error:
+            # Alone, and no store is away: the failure is the message's own.
+            poisons = [Poison(0, "failed", f"{type(error).__name__}: {error}")]
+        finally:
+            self._trials.end()
+        self._trials.forget(first)
+        return poisons
+
     async def _park(self, parking: AbstractExchange, message: AbstractIncomingMessage, poison: Poison) -> None:
         """Put a message aside, confirmed by the broker, before it is acknowledged."""
         log.error("message.parked", extra={"queue": self._settings.queue, "message_id": message.message_id, "reason": poison.reason,
@@ -165,6 +196,7 @@ class Consumer:
             message_id=message.message_id,
             content_type=message.content_type,
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            timestamp=datetime.now(UTC),
             headers={**message.headers, "x-reason": poison.reason, "x-error": poison.error[:500], "x-queue": self._settings.queue},
         )
         await parking.publish(parked, self._settings.queue, mandatory=True, timeout=self._settings.amqp_timeout_seconds)

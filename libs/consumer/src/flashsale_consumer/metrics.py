@@ -12,4 +12,5 @@ BATCH_SECONDS = Histogram(
 )  # fmt: skip
 RETRIES = Counter("flashsale_batch_retries_total", "Batches handed over again because a store was away", ["queue"])
 PARKED = Counter("flashsale_parked_total", "Messages parked, by reason", ["queue", "reason"])
+PARKED_MESSAGES = Gauge("flashsale_parked_messages", "Messages that are parked now and wait for a person", ["queue"])
 CONSUMER_UP = Gauge("flashsale_consumer_up", "1 while there is a consumer on the queue", ["queue"])

@@ -8,6 +8,7 @@ queues (https://www.rabbitmq.com/docs/policies).
 import base64
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,10 +26,13 @@ PARKED_ORDERS_QUEUE = "orders.parked"
 PARKED_TIMEOUT_QUEUE = "payment.timeout.parked"
 
 WINDOWS_DEFAULT = (15, 60, 120, 300, 600, 900, 1800)
-DELIVERY_LIMIT = 20
+NO_DELIVERY_LIMIT = 2_147_483_647
+"""What stands for no limit: RabbitMQ 4 takes -1 and has 20 by default, RabbitMQ 3 has none by default and refuses -1."""
 WAIT_LENGTH_MAX = 1_000_000
 CURE = "load the definitions that `flashsale topology` prints"
 RESERVED_ROUTING_KEY = "order.reserved"
+PARKED_QUEUES = {ORDERS_QUEUE: PARKED_ORDERS_QUEUE, TIMEOUT_QUEUE: PARKED_TIMEOUT_QUEUE}
+"""Work queue -> where its messages are parked."""
 
 
 def wait_queue(window_seconds: int) -> str:
@@ -37,6 +41,11 @@ def wait_queue(window_seconds: int) -> str:
 
 def reserved_routing_key(window_seconds: int) -> str:
     return f"{RESERVED_ROUTING_KEY}.{window_seconds}"
+
+
+def replay_routing_key(queue: str) -> str:
+    """The key by which the parking exchange gives a message back to the work queue it came from."""
+    return f"replay.{queue}"
 
 
 def queues(windows: Sequence[int]) -> list[str]:
@@ -62,10 +71,10 @@ def service_users(hashed_passwords: Mapping[str, str]) -> list[User]:
     rights = {
         # The relay publishes events, and looks whether every queue is there.
         "gateway": (_exactly(EVENTS_EXCHANGE), "^$"),
-        # A worker consumes its queue, and parks what it cannot use.
-        "order-worker": (_exactly(PARKING_EXCHANGE), _exactly(ORDERS_QUEUE)),
+        # A worker consumes its queue, and parks what it cannot use. `flashsale parked` reads that, and replays it, as the same user.
+        "order-worker": (_exactly(PARKING_EXCHANGE), _exactly(ORDERS_QUEUE, PARKED_ORDERS_QUEUE)),
         # This one also tries whether the wait queues give back what they get.
-        "timeout-worker": (_exactly(PARKING_EXCHANGE, PROBES_EXCHANGE), _exactly(TIMEOUT_QUEUE)),
+        "timeout-worker": (_exactly(PARKING_EXCHANGE, PROBES_EXCHANGE), _exactly(TIMEOUT_QUEUE, PARKED_TIMEOUT_QUEUE)),
     }
     return [User(name, hashed_passwords[name], write, read) for name, (write, read) in rights.items()]
 
@@ -124,8 +133,8 @@ def _bindings(windows: Sequence[int]) -> list[tuple[str, str, str]]:
         (EVENTS_EXCHANGE, ORDERS_QUEUE, "sale.*"),
         (TIMEOUTS_EXCHANGE, TIMEOUT_QUEUE, "#"),
         (UNROUTED_EXCHANGE, UNROUTED_QUEUE, ""),
-        (PARKING_EXCHANGE, PARKED_ORDERS_QUEUE, ORDERS_QUEUE),
-        (PARKING_EXCHANGE, PARKED_TIMEOUT_QUEUE, TIMEOUT_QUEUE),
+        *[(PARKING_EXCHANGE, parked, queue) for queue, parked in PARKED_QUEUES.items()],
+        *[(PARKING_EXCHANGE, queue, replay_routing_key(queue)) for queue in PARKED_QUEUES],
     ]
 
 
@@ -145,29 +154,36 @@ def _policies(windows: Sequence[int]) -> list[tuple[str, str, str, dict[str, Any
         )
         for window in windows
     ]
-    # A message the broker gave up on (delivery-limit) goes where poison goes: parked, never dropped.
+    # Deliveries say nothing of a message: a store that is away for long causes as many. Workers park, and know why (decision 0017).
     works = [
         (
             f"work-{queue.replace('.', '-')}",
             f"^{queue.replace('.', chr(92) + '.')}$",
             "queues",
             {
-                "delivery-limit": DELIVERY_LIMIT,
+                "delivery-limit": NO_DELIVERY_LIMIT,
                 "dead-letter-exchange": PARKING_EXCHANGE,
                 "dead-letter-routing-key": queue,
                 "dead-letter-strategy": "at-least-once",
                 "overflow": "reject-publish",
             },
         )
-        for queue in (ORDERS_QUEUE, TIMEOUT_QUEUE)
+        for queue in PARKED_QUEUES
     ]
+    # Each look at a queue counts as a delivery: RabbitMQ 4 would drop what was looked at 20 times.
+    kept = (
+        "kept",
+        f"^({'|'.join(map(re.escape, (*PARKED_QUEUES.values(), UNROUTED_QUEUE)))})$",
+        "queues",
+        {"delivery-limit": NO_DELIVERY_LIMIT},
+    )
     events = (
         "events",
         rf"^{EVENTS_EXCHANGE.replace('.', chr(92) + '.')}$",
         "exchanges",
         {"alternate-exchange": UNROUTED_EXCHANGE},
     )
-    return [*waits, *works, events]
+    return [*waits, *works, kept, events]
 
 
 def _exactly(*names: str) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 
 import uvloop
 
-from flashsale_consumer import Consumer, ConsumerSettings
+from flashsale_consumer import Consumer, ConsumerSettings, Watch, watch_parked
 from flashsale_core import topology
 from flashsale_core.errors import Retryable, SettingsError
 from flashsale_core.logs import configure_logging
@@ -55,6 +55,7 @@ async def run(settings: Settings) -> None:
         with serve_probes(settings.probe_host, settings.probe_port, ready):
             if await _schema_is_there(repository, stop):
                 supervisor.start("refunds", partial(watch_refunds, repository, settings.refunds_interval_seconds))
+                supervisor.start("parked", partial(watch_parked, _parked(settings)))
                 consuming = supervisor.start("consumer", consumer.run)
                 await stop.wait()
                 consumer.stop()
@@ -89,3 +90,7 @@ def _consumer_settings(settings: Settings) -> ConsumerSettings:
         gather_ms=settings.gather_ms,
         amqp_timeout_seconds=settings.amqp_timeout_seconds,
     )
+
+
+def _parked(settings: Settings) -> Watch:
+    return Watch(settings.amqp_url, topology.PARKED_ORDERS_QUEUE, settings.amqp_timeout_seconds)

@@ -3,10 +3,11 @@
 import asyncio
 import signal
 import sys
+from functools import partial
 
 import uvloop
 
-from flashsale_consumer import Consumer, ConsumerSettings
+from flashsale_consumer import Consumer, ConsumerSettings, Watch, watch_parked
 from flashsale_core import topology
 from flashsale_core.errors import Retryable, SettingsError
 from flashsale_core.logs import configure_logging
@@ -62,6 +63,7 @@ async def run(settings: Settings) -> None:
     consuming = supervisor.start("consumer", consumer.run) if settings.consume else None
     if settings.consume:
         supervisor.start("waits", waits.run)
+        supervisor.start("parked", partial(watch_parked, _parked(settings)))
     try:
         with serve_probes(settings.probe_host, settings.probe_port, ready):
             await stop.wait()
@@ -84,3 +86,7 @@ def _consumer_settings(settings: Settings) -> ConsumerSettings:
         gather_ms=settings.gather_ms,
         amqp_timeout_seconds=settings.amqp_timeout_seconds,
     )
+
+
+def _parked(settings: Settings) -> Watch:
+    return Watch(settings.amqp_url, topology.PARKED_TIMEOUT_QUEUE, settings.amqp_timeout_seconds)

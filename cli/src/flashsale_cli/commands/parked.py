@@ -1,0 +1,159 @@
+"""`flashsale parked list|show|replay|drop`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.text import Text
+
+from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, number, table, write_json
+from flashsale_cli.environment import Surroundings
+from flashsale_cli.parked import Depth, Message, Parking, open_parking, selecting
+from flashsale_core.credentials import amqp_url
+from flashsale_core.topology import PARKED_ORDERS_QUEUE, PARKED_TIMEOUT_QUEUE
+
+T = TypeVar("T")
+LOOKS = 1000
+LOOKS_MAX = 100_000
+SHOWN_CHARACTERS = 4000
+app = typer.Typer(no_args_is_help=True, help="Look at messages that workers parked, give them back to their queue, or drop them.")
+
+
+class Queue(StrEnum):
+    ORDERS = PARKED_ORDERS_QUEUE
+    TIMEOUT = PARKED_TIMEOUT_QUEUE
+
+
+Queues = Annotated[list[Queue] | None, typer.Option("--queue", help="A parked queue; both when none is named.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="[MESSAGE_ID]...")]
+All = Annotated[bool, typer.Option("--all", help="Every message instead of those named.")]
+Limit = Annotated[int, typer.Option("--limit", help="Most messages to look at in each queue, oldest first.", min=1, max=LOOKS_MAX)]
+Url = Annotated[str | None, typer.Option("--amqp-url", help="The broker; else AMQP_URL.")]
+Json = Annotated[bool, JSON_OPTION]
+
+
+@app.command("list")
+def list_(queue: Queues = None, limit: Limit = LOOKS, url: Url = None, as_json: Json = False) -> None:
+    """How many messages are parked, since when, and why. Takes none."""
+
+    async def look(parking: Parking, names: Sequence[str]) -> list[Depth]:
+        return [await parking.depth(name, limit) for name in names]
+
+    depths = _with_parking(url, queue, look)
+    if as_json:
+        write_json({"queues": [_depth_document(depth) for depth in depths]})
+    else:
+        console().print(table("", ("queue", "messages", " oldest", " parked at", " reasons"), map(_depth_row, depths)))
+
+
+@app.command()
+def show(ids: Ids = None, queue: Queues = None, limit: Limit = LOOKS, url: Url = None, as_json: Json = False) -> None:
+    """Messages in full; all when none is named. Takes none. Exit status 1 when one that is named is not there."""
+
+    async def look(parking: Parking, names: Sequence[str]) -> list[Message]:
+        return [found for name in names for found in await parking.look(name, selecting(ids or ()), limit)]
+
+    found = _with_parking(url, queue, look)
+    if as_json:
+        write_json({"messages": [_document(message) for message in found]})
+    else:
+        for message in found:
+            console().print(table("", ("field", " value"), [(name, Text(str(value))) for name, value in _document(message).items()]))
+    _require(ids or (), found)
+
+
+@app.command()
+def replay(ids: Ids = None, all_: All = False, queue: Queues = None, limit: Limit = LOOKS, url: Url = None, as_json: Json = False) -> None:
+    """Give messages back to the queue they came from, once what parked them is repaired. Twice changes nothing.
+
+    Exit status 1 when one that is named is not there.
+    """
+    selects = selecting(_chosen(ids, all_))
+
+    async def give_back(parking: Parking, names: Sequence[str]) -> list[Message]:
+        return [found for name in names for found in await parking.replay(name, selects, limit)]
+
+    _done("replayed", ids, _with_parking(url, queue, give_back), as_json)
+
+
+@app.command()
+def drop(
+    ids: Ids = None,
+    all_: All = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --all: nobody needs these messages.")] = False,
+    queue: Queues = None,
+    limit: Limit = LOOKS,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Delete messages for good. What they say does not reach the ledger. Exit status 1 when one that is named is not there."""
+    selects = selecting(_chosen(ids, all_))
+    if all_ and not yes:
+        raise typer.BadParameter("this deletes every parked message; add --yes to go on", param_hint="--all")
+
+    async def delete(parking: Parking, names: Sequence[str]) -> list[Message]:
+        return [found for name in names for found in await parking.drop(name, selects, limit)]
+
+    _done("dropped", ids, _with_parking(url, queue, delete), as_json)
+
+
+def _chosen(ids: Sequence[str] | None, every: bool) -> Sequence[str]:
+    """The ids that are named; none stands for every message. Raises BadParameter unless it is one or the other."""
+    if bool(ids) == every:
+        raise typer.BadParameter("name messages, or take all of them with --all")
+    return ids or ()
+
+
+def _with_parking(url: str | None, queues: Sequence[Queue] | None, call: Callable[[Parking, Sequence[str]], Awaitable[T]]) -> T:
+    broker = amqp_url(Surroundings().text("AMQP_URL", url))
+
+    async def run() -> T:
+        async with open_parking(broker) as parking:
+            return await call(parking, [name.value for name in queues or Queue])
+
+    return asyncio.run(run())
+
+
+def _done(what: str, ids: Sequence[str] | None, found: Sequence[Message], as_json: bool) -> None:
+    if as_json:
+        write_json({what: [_short(message) for message in found]})
+    else:
+        console().print(table("", ("message", " queue", " reason"), [(one.id, one.queue, one.reason) for one in found]))
+        console().print(f"{number(len(found))} {what}")
+    _require(ids or (), found)
+
+
+def _require(ids: Sequence[str], found: Sequence[Message]) -> None:
+    missing = sorted(set(ids) - {message.id for message in found})
+    if missing:
+        typer.secho(f"flashsale: not parked, or beyond --limit: {', '.join(missing)}", err=True, fg="red")
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _depth_row(depth: Depth) -> tuple[str, ...]:
+    reasons = ", ".join(f"{reason} {number(count)}" for reason, count in sorted(depth.reasons.items()))
+    more = f" (of the first {number(depth.looked_at)})" if depth.looked_at < depth.messages else ""
+    oldest = depth.oldest
+    return (depth.queue, number(depth.messages), oldest.id if oldest else "", _at(oldest.parked_at) if oldest else "", reasons + more)
+
+
+def _depth_document(depth: Depth) -> dict[str, Any]:
+    oldest = _short(depth.oldest) if depth.oldest else None
+    return {"queue": depth.queue, "messages": depth.messages, "lookedAt": depth.looked_at, "oldest": oldest, "reasons": depth.reasons}
+
+
+def _short(message: Message) -> dict[str, Any]:
+    return {"id": message.id, "queue": message.queue, "reason": message.reason, "parkedAt": _at(message.parked_at)}
+
+
+def _document(message: Message) -> dict[str, Any]:
+    body = message.body.decode("utf-8", "backslashreplace")
+    cut = f"{body[:SHOWN_CHARACTERS]}... ({len(message.body):,} bytes)" if len(body) > SHOWN_CHARACTERS else body
+    return {**_short(message), "origin": message.origin, "error": message.error, "body": cut}
+
+
+def _at(moment: datetime | None) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z") if moment else ""

@@ -1,0 +1,60 @@
+"""How many messages are parked, as a metric: each worker asks the broker for the depth of the queue it parks into."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+
+from flashsale_consumer import metrics
+from flashsale_core.faults import Server, in_words
+from flashsale_core.tasks import only_own_cancellation, wait_briefly, within
+
+INTERVAL_SECONDS = 15.0
+HEARTBEAT_SECONDS = 10
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    amqp_url: str
+    queue: str
+    """The parked queue."""
+    timeout_seconds: float
+    """How long connecting, and one look, may take."""
+    interval_seconds: float = INTERVAL_SECONDS
+
+
+async def watch_parked(watch: Watch) -> None:
+    """Look until cancelled. While the broker is away the metric keeps its last value, and the consumer says what is wrong."""
+    told: str | None = None
+    while True:
+        try:
+            with only_own_cancellation():
+                await _look_again_and_again(watch)
+        except Exception as error:
+            reason = in_words(Server.RABBITMQ, error)
+            if reason != told:
+                log.warning("parked.unknown", extra={"queue": watch.queue, "reason": reason})
+            told = reason
+            await asyncio.sleep(watch.interval_seconds)
+
+
+async def _look_again_and_again(watch: Watch) -> None:
+    """Until the broker is away or the queue is gone, which raises."""
+    async with within(watch.timeout_seconds, "connecting"):
+        connection = await aio_pika.connect(watch.amqp_url, heartbeat=HEARTBEAT_SECONDS)
+    try:
+        while True:
+            async with within(watch.timeout_seconds, f"looking at {watch.queue}"):
+                metrics.PARKED_MESSAGES.labels(watch.queue).set(await _depth(connection, watch.queue))
+            await asyncio.sleep(watch.interval_seconds)
+    finally:
+        await wait_briefly(connection.close(), watch.timeout_seconds)
+
+
+async def _depth(connection: AbstractConnection, queue: str) -> int:
+    # A queue that is missing costs the channel, so each look has its own.
+    async with connection.channel() as channel:
+        return (await channel.declare_queue(queue, passive=True)).declaration_result.message_count or 0
