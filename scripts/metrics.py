@@ -44,6 +44,8 @@ DO = {
     "flashsale_script_seconds": "Includes the fsync of Redis' append-only file: a slow disk shows here.",
     "flashsale_script_repeats": "Answers were lost: look at the network to Redis, or a restart of it.",
     "flashsale_waiting_requests": "At FLASHSALE_WAITING_MAX orders get 503 `overloaded`: add gateways.",
+    "flashsale_waiting_seconds": "More than three times FLASHSALE_REDIS_TIMEOUT_SECONDS: requests are stuck, `/healthz` says 503, and Kubernetes restarts the pod.",
+    "flashsale_connections_ended": "Rising: somebody sends garbage, floods a connection or reads no answers. SECURITY.md lists what each client can cost; limit its address at the load balancer.",
     "flashsale_connections": "At FLASHSALE_CONNECTIONS_MAX, or near the limit of open files, new ones get 503: add gateways, or raise both.",
     "flashsale_connections_refused": "Not 0: the bound of flashsale_connections was met. Buyers that repeat get through as others leave.",
     "flashsale_outbox_lag_seconds": "FlashsaleOutboxLag. Past the configured limit orders get 503.",

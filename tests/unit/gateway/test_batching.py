@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from flashsale_gateway.batching import OVERLAP_ITEMS, Admission, Answers, Batch, Batcher, Lane
 from flashsale_gateway.problems import Problem
+from flashsale_gateway.readiness import Progress
 
 
 class Calls:
@@ -14,10 +15,20 @@ class Calls:
     def __init__(self) -> None:
         self.batches: list[dict[str, list[int]]] = []
         self.gate = asyncio.Event()
+        self._opening: asyncio.Task[bool] | None = None
+
+    def cancel(self) -> None:
+        """End the call under way as some client libraries do: what it waits for is cancelled, not its own task."""
+        assert self._opening is not None
+        self._opening.cancel()
+
+    async def cancelled_or_open(self) -> None:
+        self._opening = asyncio.create_task(self.gate.wait())
+        await self._opening
 
     async def __call__(self, sales: Batch[int]) -> Answers[int]:
         self.batches.append({sale_id: list(items) for sale_id, items in sales})
-        await self.gate.wait()
+        await self.cancelled_or_open()
         if any(-1 in items for _, items in sales):
             raise ValueError("bad batch")
         return [KeyError("bad sale") if -2 in items else 2 * item for _, items in sales for item in items]
@@ -96,6 +107,70 @@ def test_buyer_that_went_away_does_not_disturb_the_others() -> None:
         gone.cancel()
         calls.gate.set()
         assert (await stays, admission.waiting) == (4, 0)
+
+    asyncio.run(run())
+
+
+class Broken:
+    """A waiter that fails as it is answered."""
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: int) -> None:
+        raise RuntimeError("its connection is gone")
+
+    def set_exception(self, error: BaseException) -> None:
+        raise RuntimeError("its connection is gone")
+
+
+@pytest.mark.parametrize("bad", [1, -1], ids=["answered", "failed"])
+def test_fault_of_a_waiter_reaches_no_other_and_leaves_the_lane_at_work(bad: int, caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        calls = Calls()
+        calls.gate.set()
+        admission = Admission(10)
+        batcher = batcher_of(calls, 2, admission)
+        for _ in range(3):
+            batcher.join("a", bad, Broken())
+            good = batcher.submit("a", 2)
+            (answer,) = await asyncio.gather(good, return_exceptions=True)
+            assert answer == 4 if bad == 1 else isinstance(answer, ValueError)
+        assert (await batcher.submit("a", 3), admission.waiting, batcher.age_seconds()) == (6, 0, 0)
+
+    asyncio.run(run())
+    assert [record.message for record in caplog.records] == ["waiter.failed"] * 3
+
+
+def test_call_that_a_library_cancels_has_an_unknown_outcome_and_the_lane_goes_on() -> None:
+    async def run() -> None:
+        calls, admission = Calls(), Admission(10)
+        batcher = Batcher(calls, 1, admission, lambda _: 0)
+        first, second = batcher.submit("a", 1), batcher.submit("a", 2)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        calls.cancel()
+        (outcome,) = await asyncio.gather(first, return_exceptions=True)
+        assert (isinstance(outcome, Problem) and outcome.code) == "outcome_unknown"
+        calls.gate.set()
+        assert (await second, admission.waiting) == (4, 0)
+
+    asyncio.run(run())
+
+
+def test_lane_without_progress_shows_its_age_and_the_process_says_so() -> None:
+    async def run() -> None:
+        calls = Calls()
+        batcher = batcher_of(calls, 1)
+        progress = Progress([lambda: 0, batcher.age_seconds], redis_timeout_seconds=0.01)
+        progress.check()
+        futures = [batcher.submit("a", item) for item in (1, 2)]
+        await asyncio.sleep(0.05)
+        with pytest.raises(Problem, match="not_ready"):
+            progress.check()
+        calls.gate.set()
+        assert await asyncio.gather(*futures) == [2, 4]
+        progress.check()
 
     asyncio.run(run())
 

@@ -23,6 +23,7 @@ from flashsale_core.tracing import configure_tracing
 from flashsale_gateway import metrics, relay
 from flashsale_gateway.batching import Admission, Batcher
 from flashsale_gateway.demand import Demand
+from flashsale_gateway.edge import Edge
 from flashsale_gateway.endpoints import Endpoints
 from flashsale_gateway.handoff import Handoff
 from flashsale_gateway.orders import PATH as ORDER_PATH
@@ -31,7 +32,7 @@ from flashsale_gateway.payments import PATH as WEBHOOK_PATH
 from flashsale_gateway.payments import Payments
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.publisher import Publisher
-from flashsale_gateway.readiness import Readiness
+from flashsale_gateway.readiness import Progress, Readiness
 from flashsale_gateway.routes import ROUTES, Services
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.spans import around
@@ -49,6 +50,7 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._endpoints: Endpoints = {}
+        self.edge = Edge()
         self._starlette = Starlette(routes=ROUTES, lifespan=self._lifespan, exception_handlers=_HANDLERS)
 
     @property
@@ -92,17 +94,20 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     stack.push_async_callback(handoff.finish)
 
     store = Store(redis, scripts, handoff, settings)
-    admission = Admission(settings.waiting_max)
+    # Orders have a bound of their own: a stampede that fills it must not refuse the payments and cancels that end holds.
+    ordering, ending = Admission(settings.waiting_max), Admission(settings.waiting_max)
     reserving = partial(reserve_batch, store, Demand(metrics.SALE_ORDERS, metrics.SALES_MAX))
     settling = around(tracing, script_call("settle", settings.redis_url), store.settle)
-    reserve = Batcher(around(tracing, script_call("reserve", settings.redis_url), reserving), settings.batch_max, admission, store.lane)
-    settle = Batcher(settling, settings.batch_max, admission, store.lane)
-    cancel = Batcher(store.cancel, settings.batch_max, admission, store.lane)
+    reserve = Batcher(around(tracing, script_call("reserve", settings.redis_url), reserving), settings.batch_max, ordering, store.lane)
+    settle = Batcher(settling, settings.batch_max, ending, store.lane)
+    cancel = Batcher(store.cancel, settings.batch_max, ending, store.lane)
+    metrics.WAITING.set_function(lambda: ordering.waiting + ending.waiting)
     for batcher in (reserve, settle, cancel):
         stack.push_async_callback(batcher.finish)
     readiness = Readiness(redis, scripts, settings.redis_timeout_seconds, settings.require_durable_redis, supervisor)
+    progress = Progress([batcher.age_seconds for batcher in (reserve, settle, cancel)], settings.redis_timeout_seconds)
     orders, paid = Orders(reserve, lag, settings, tracing), Payments(settle, webhook, settings, tracing)
-    return Services(store, cancel, admission, readiness, settings), {ORDER_PATH: orders, WEBHOOK_PATH: paid}
+    return Services(store, cancel, progress, readiness, settings), {ORDER_PATH: orders, WEBHOOK_PATH: paid}
 
 
 @asynccontextmanager

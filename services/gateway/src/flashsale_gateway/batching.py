@@ -2,23 +2,29 @@
 
 No timer: an idle lane calls as soon as the event loop has read what is already there, a busy one as soon as its call is back. Under load a
 second call overlaps the first, so that Redis decides one batch while we read and answer the next. Admission counts all that wait, over all
-lanes and kinds of call.
+lanes.
+
+A waiter's fault, and a call that ends in whatever way, reach nobody else: every waiter of a batch is answered, and the lane goes on.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import chain, islice
+from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
+from flashsale_core.tasks import cancelled_here
 from flashsale_gateway.problems import Problem
 
+log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 Received = TypeVar("Received", contravariant=True)
 
 
 class Waiter(Protocol[Received]):
-    """Whom an answer is for: an asyncio.Future, or less. Neither method may raise: others wait in the same batch."""
+    """Whom an answer is for: an asyncio.Future, or less. What its methods raise is logged; the others of the batch get their answers."""
 
     def done(self) -> bool: ...
 
@@ -77,6 +83,10 @@ class Lane(Generic[Item, Answer]):
     def __init__(self) -> None:
         self.calls = 0
         self.waiting = 0
+        self.taken_at = 0.0
+        """When a batch last left, or the first item came to an empty lane: the age of what waits counts from here."""
+        self.called_at: dict[object, float] = {}
+        """When each call under way began, by its task."""
         self._sales: dict[str, _Queue[Item, Answer]] = {}
 
     @property
@@ -90,6 +100,11 @@ class Lane(Generic[Item, Answer]):
         queue.items.append(item)
         queue.waiters.append(waiter)
         self.waiting += 1
+
+    def age_seconds(self, now: float) -> float:
+        """How long the lane has been without progress: no batch left although items wait, or a call is under way."""
+        since = [*self.called_at.values(), *([self.taken_at] if self.waiting else [])]
+        return now - min(since) if since else 0.0
 
     def take(self, most: int) -> dict[str, _Queue[Item, Answer]]:
         """At most `most` items: all, or of each sale its fair share, so that a stampede for one does not keep the others waiting.
@@ -140,11 +155,18 @@ class Batcher(Generic[Item, Answer]):
         lane = self._lanes.get(number)
         if lane is None:
             lane = self._lanes[number] = Lane()
+        if not lane.waiting:
+            lane.taken_at = monotonic()
         lane.add(sale_id, item, waiter)
         if lane.wants_call:
             lane.calls += 1
             # Not at once: requests that the loop has already read from their sockets join this batch.
             asyncio.get_running_loop().call_soon(self._start, lane)
+
+    def age_seconds(self) -> float:
+        """How long the slowest lane has been without progress. Beyond what its call's own timeouts allow, the lane is stuck."""
+        now = monotonic()
+        return max((lane.age_seconds(now) for lane in self._lanes.values()), default=0.0)
 
     def _start(self, lane: Lane[Item, Answer]) -> None:
         task = asyncio.get_running_loop().create_task(self._drain(lane))
@@ -153,20 +175,33 @@ class Batcher(Generic[Item, Answer]):
 
     async def _drain(self, lane: Lane[Item, Answer]) -> None:
         """Batch after batch while there is work for this call of the lane."""
-        while lane.waiting:
-            sales = lane.take(self._batch_max)
-            waiters = list(chain.from_iterable([queue.waiters for queue in sales.values()]))
-            try:
-                _deliver(waiters, await self._call([(sale_id, queue.items) for sale_id, queue in sales.items()]))
-            except Exception as error:
-                _fail(waiters, error)
-            finally:
-                self._admission.leave(len(waiters))
-            if lane.calls > 1 and lane.waiting < OVERLAP_ITEMS:
-                # The other call takes what is left.
-                break
-        # Nothing can have been added since the last check: there is no await between.
-        lane.calls -= 1
+        task = asyncio.current_task()
+        try:
+            while lane.waiting:
+                lane.taken_at = lane.called_at[task] = monotonic()
+                await self._decide(lane.take(self._batch_max))
+                if lane.calls > 1 and lane.waiting < OVERLAP_ITEMS:
+                    # The other call takes what is left.
+                    break
+        finally:
+            # No item can have come since the last check: there is no await between.
+            lane.calls -= 1
+            lane.called_at.pop(task, None)
+
+    async def _decide(self, sales: Mapping[str, _Queue[Item, Answer]]) -> None:
+        """Call, and answer every waiter whatever becomes of the call. Raises CancelledError only when this task itself is cancelled."""
+        waiters = list(chain.from_iterable([queue.waiters for queue in sales.values()]))
+        try:
+            _deliver(waiters, await self._call([(sale_id, queue.items) for sale_id, queue in sales.items()]))
+        except asyncio.CancelledError:
+            # A client library may end a call so, and nobody knows then what the server did.
+            _fail(waiters, Problem("outcome_unknown"))
+            if cancelled_here():
+                raise
+        except Exception as error:
+            _fail(waiters, error)
+        finally:
+            self._admission.leave(len(waiters))
 
     async def finish(self) -> None:
         """Wait until all that was submitted is answered."""
@@ -175,16 +210,18 @@ class Batcher(Generic[Item, Answer]):
 
 
 def _deliver(waiters: Sequence[Waiter[Answer]], answers: Answers[Answer]) -> None:
+    """Raises ValueError when there are not as many answers as waiters."""
     for waiter, answer in zip(waiters, answers, strict=True):
-        if waiter.done():
-            continue
-        if isinstance(answer, Exception):
-            waiter.set_exception(answer)
-        else:
-            waiter.set_result(answer)
+        try:
+            if waiter.done():
+                continue
+            if isinstance(answer, Exception):
+                waiter.set_exception(answer)
+            else:
+                waiter.set_result(answer)
+        except Exception as error:
+            log.error("waiter.failed", exc_info=error)
 
 
 def _fail(waiters: Sequence[Waiter[Answer]], error: Exception) -> None:
-    for waiter in waiters:
-        if not waiter.done():
-            waiter.set_exception(error)
+    _deliver(waiters, [error] * len(waiters))

@@ -16,9 +16,17 @@ BATCH_ORDERS = Histogram("flashsale_batch_orders", "Orders in one reserve call",
 SCRIPT_SECONDS = Histogram("flashsale_script_seconds", "One script call, as the gateway sees it", ["script"], buckets=_LATENCY_SECONDS)
 SCRIPT_REPEATS = Counter("flashsale_script_repeats_total", "Script calls repeated because the answer was lost", ["script"])
 WAITING = Gauge("flashsale_waiting_requests", "Requests waiting for Redis now")
+WAITING_SECONDS = Gauge(
+    "flashsale_waiting_seconds", "How long requests have waited for Redis without progress; past three times its timeout they are stuck"
+)
 CONNECTIONS = Gauge("flashsale_connections", "Connections of clients now")
 CONNECTIONS_REFUSED = Counter(
     "flashsale_connections_refused_total", "Connections past FLASHSALE_CONNECTIONS_MAX: 503, or closed without a word"
+)
+CONNECTIONS_ENDED = Counter(
+    "flashsale_connections_ended_total",
+    "Connections the gateway ended because of what their client sent, or did not read, by reason",
+    ["reason"],
 )
 OUTBOX_LAG_SECONDS = Gauge("flashsale_outbox_lag_seconds", "Age of the oldest entry not yet confirmed by the broker")
 OUTBOX_ENTRIES = Gauge("flashsale_outbox_entries", "Entries in the outboxes of all shards, confirmed ones not yet forgotten among them")

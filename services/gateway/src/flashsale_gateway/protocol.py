@@ -3,6 +3,9 @@
 Everything else goes the way uvicorn sends it: other paths and methods, HTTP/1.0, a request whose body is still on its way, comes in chunks
 or behind another request of its connection. To uvicorn a request on the short way looks like a request cycle in progress, so that
 pipelining, keep-alive and graceful shutdown are uvicorn's own.
+
+A client may send anything. Answers go out in the order of the requests, or the connection closes without one; what a connection makes
+the process keep is bounded, per connection and in all (edge.py).
 """
 
 from __future__ import annotations
@@ -14,20 +17,27 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flashsale_gateway.answers import Answer, lines
+from flashsale_gateway.edge import UNREAD_BYTES_MAX, count_end
 from flashsale_gateway.endpoints import Endpoint
 from flashsale_gateway.problems import Problem
 
 if TYPE_CHECKING:
     import asyncio
 
+    from uvicorn._types import ASGI3Application
     from uvicorn.config import Config
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
+    from flashsale_gateway.edge import Edge
     from flashsale_gateway.endpoints import Endpoints
     from flashsale_gateway.settings import Settings
     from flashsale_gateway.store import Result
 
     class Gateway(Protocol):
+        @property
+        def edge(self) -> Edge: ...
+
         @property
         def endpoints(self) -> Endpoints: ...
 
@@ -36,6 +46,8 @@ if TYPE_CHECKING:
 
 
 CLOSE = b"connection: close\r\n"
+WIRE_BYTES_PER_BODY_BYTE = 8
+"""A body in chunks of one byte each takes six bytes of the wire for one of its own."""
 
 
 class ShortWayProtocol(HttpToolsProtocol):
@@ -47,29 +59,57 @@ class ShortWayProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         gateway: Gateway = config.app  # type: ignore[assignment] # uvicorn's type allows an import string; __main__ gives the object
         self._endpoints = {path.encode(): endpoint for path, endpoint in gateway.endpoints.items()}
-        self._body: bytes | None = None
-        """Of a request that is being read on the short way."""
-        settings = gateway.settings
+        self._edge = gateway.edge
+        self._settings = settings = gateway.settings
         self._head_bytes_max: int = settings.head_bytes_max
         self._head_timeout_seconds: float = settings.head_timeout_seconds
+
+        self._answering: RequestResponseCycle | _InProgress | None = None
+        """The request whose turn it is to be answered; those in `pipeline` wait behind it, and `cycle` is the last of all."""
+        self._body: bytes | None = None
+        """Of a request that is being read on the short way."""
         self._in_head = False
+        self._in_body = False
+        """A request that goes the long way has its head here, and not yet its end."""
+        self._message_bytes = 0
+        """Bytes received while its body was."""
         self._head_bytes = 0
         """Of a head that did not come in one piece: how much of it is here."""
         self._much_at_once = False
         """A whole head past its limit is in here, if anywhere: the others need not be measured."""
         self._upgrade_ignored = False
+
+        self._ended = False
+        """Nothing more is read: the connection closes behind the answers that are still to come."""
+        self._last_words: Problem | None = None
+        """What is said behind them, before it closes."""
         self._closes_at: float | None = None
         """When the connection is closed if nothing happens; None while a request is read or answered."""
         self._looked_at = inf
+        self._unread_bytes = 0
+        """What the client had not read of its answers when this was last looked at."""
 
-    # What the parser calls.
+    # What the parser calls. It ends when one of these raises, and data_received sees why.
 
     def on_message_begin(self) -> None:
+        if self._ended:
+            raise _NothingMoreIsReadError
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete and not (cycle.keep_alive and self._edge.has_room(len(self.pipeline))):
+            raise _NothingMoreIsReadError
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
         self._in_head = True
         self._closes_at = None
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # The parser calls trailers headers, too. Those of a request end with its head, and what comes later is nobody's.
+        if self._in_head:
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -91,20 +131,20 @@ class ShortWayProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self._body is None:
             if not self._upgrade_ignored:
+                self._in_body = False
                 super().on_message_complete()
             return
         body, self._body = self._body, None
         self._take(body)
 
     def data_received(self, data: bytes) -> None:
+        if self._ended:
+            return
         self._much_at_once = len(data) > self._head_bytes_max
         try:
             self._feed(data)
         except httptools.HttpParserError as error:
-            if isinstance(error.__context__, _HeadTooLargeError):
-                self._refuse_head()
-            else:
-                self.send_400_response("Invalid HTTP request received.")
+            self._end_for(error.__context__)
             return
         if self._in_head:
             self._await_head(data)
@@ -114,6 +154,8 @@ class ShortWayProtocol(HttpToolsProtocol):
             self._go_the_long_way()
             if body:
                 super().on_body(body)
+        elif self._in_body:
+            self._await_body(data)
 
     def _feed(self, data: bytes) -> None:
         while True:
@@ -152,11 +194,12 @@ class ShortWayProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)
+        waiting = len(self.pipeline)
         super().on_headers_complete()
-        # The parser calls trailers headers, too: the request's are complete, and what comes later is nobody's.
-        self.headers = _Dropped()
+        self._edge.pipelined += len(self.pipeline) - waiting
+        self._in_body, self._message_bytes = True, 0
 
-    # Heads are bounded: what is whole and short, as most are, is not even measured.
+    # Heads are bounded: what is whole and short, as most are, is not even measured. Bodies are, whatever they are wrapped in.
 
     def _await_head(self, data: bytes) -> None:
         """The head goes on after `data`, which began it or is a further piece of it."""
@@ -166,22 +209,74 @@ class ShortWayProtocol(HttpToolsProtocol):
             self._head_bytes = max(1, len(data) - data.rfind(self.url)) if self.url else 1
             self._close_after(self._head_timeout_seconds)
         if self._head_bytes > self._head_bytes_max:
-            self._refuse_head()
+            self._end("head_too_large", self._head_too_large())
 
     def _measure_head(self) -> None:
         self._head_bytes = 0
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > self._head_bytes_max:
             raise _HeadTooLargeError
 
-    def _refuse_head(self) -> None:
-        self._refuse(Problem("head_too_large", f"At most {self._head_bytes_max} bytes"))
+    def _head_too_large(self) -> Problem:
+        return Problem("head_too_large", f"At most {self._head_bytes_max} bytes")
 
-    def _refuse(self, problem: Problem) -> None:
-        """Close, and say why unless an answer before this one is still to come: that one is lost, and may be asked for again."""
-        if not self.transport.is_closing():
-            if not self._is_answering():
-                self.transport.write(problem.answer.wire(default_lines(self.server_state) + CLOSE))
-            self.transport.close()
+    def _await_body(self, data: bytes) -> None:
+        """An endpoint reads as much of a body as it allows, but what comes behind that, trailers included, would have no end."""
+        self._message_bytes += len(data)
+        bytes_max = self._settings.body_bytes_max
+        if self._message_bytes > WIRE_BYTES_PER_BODY_BYTE * bytes_max + self._head_bytes_max:
+            self._end("body_too_large", Problem("body_too_large", f"At most {bytes_max} bytes"))
+
+    # The end of a connection whose client sends what cannot be read. Answers on their way go out before it.
+
+    def _end_for(self, cause: BaseException | None) -> None:
+        """`cause` is what a method above raised into the parser, or None when the parser itself did not understand."""
+        if isinstance(cause, _NothingMoreIsReadError):
+            self._end("pipeline_too_long" if self.cycle.keep_alive else "closing", None)
+        elif isinstance(cause, _HeadTooLargeError):
+            self._end("head_too_large", self._head_too_large())
+        else:
+            self._end("malformed", Problem("bad_request", "This is no request of HTTP/1.1, or its end is missing"))
+
+    def _end(self, reason: str, last_words: Problem | None) -> None:
+        """Read nothing more. Once the requests before this one are answered, say why, and close."""
+        if self._ended or self.transport.is_closing():
+            return
+        count_end(reason)
+        self._ended, self._last_words = True, last_words
+        self.flow.pause_reading()
+        if self._in_body:
+            self._forget_unread()
+        if not self._is_answering():
+            self._say_and_close()
+        elif last_words is None:
+            # uvicorn closes behind an answer that is the last.
+            self.cycle.keep_alive = False
+
+    def _forget_unread(self) -> None:
+        """The request whose body was being read is not answered by its endpoint any more."""
+        self._in_body = False
+        if self.cycle.response_complete:
+            self._last_words = None
+        elif self.pipeline:
+            self.pipeline.popleft()
+            self._edge.pipelined -= 1
+            self.cycle = self.pipeline[0][0] if self.pipeline else self._answering  # type: ignore[assignment]
+        else:
+            self._tell_disconnected()
+            if self.cycle.response_started:
+                self._last_words = None
+            self.cycle = None  # type: ignore[assignment]
+
+    def _say_and_close(self) -> None:
+        if self._last_words is not None and not self.transport.is_closing():
+            self.transport.write(self._last_words.answer.wire(default_lines(self.server_state) + CLOSE))
+        self._close()
+
+    def _close(self) -> None:
+        """Close when what is written has gone out, or at the write timeout."""
+        self._ended = True
+        self.transport.close()
+        self._watch_unread()
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -191,7 +286,7 @@ class ShortWayProtocol(HttpToolsProtocol):
     def _take(self, body: bytes) -> None:
         endpoint = self._endpoints[self.url]
         request = _InProgress(self, endpoint, self.parser.should_keep_alive())
-        self.cycle = request  # type: ignore[assignment] # it has what uvicorn asks of a cycle
+        self.cycle = self._answering = request  # type: ignore[assignment] # it has what uvicorn asks of a cycle
         try:
             request.taken = endpoint.take(self.headers, body, request)
         except Problem as problem:
@@ -202,28 +297,40 @@ class ShortWayProtocol(HttpToolsProtocol):
 
     def answer(self, request: _InProgress, answer: Answer) -> None:
         request.response_complete = True
-        if not request.disconnected:
+        if not request.disconnected and not self.transport.is_closing():
             defaults = default_lines(self.server_state)
             self.transport.write(answer.wire(defaults if request.keep_alive else defaults + CLOSE))
             if not request.keep_alive:
-                self.transport.close()
+                self._close()
         self.on_response_complete()
 
-    # One timer a connection, for silence, slow heads and keep-alive, instead of two timer calls a request.
+    # Answers in their order.
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._close_after(self._head_timeout_seconds)
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
+            self._watch_unread()
+        elif self.pipeline:
+            # Nothing is read before all that was read is answered: else a client that only sends would fill the pipeline for ever.
+            self._edge.pipelined -= 1
             self._start_asgi_task(*self.pipeline.pop())
-            return
-        self._close_after(self.timeout_keep_alive)
+        elif self._ended:
+            self._say_and_close()
+        else:
+            self.flow.resume_reading()
+            # A head that has begun, or the rest of a body that is answered already, has less time than a client that is silent.
+            self._close_after(self._head_timeout_seconds if self._in_head or self._in_body else self.timeout_keep_alive)
+
+    # One timer a connection, for silence, slow heads, keep-alive and unread answers, instead of two timer calls a request.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=UNREAD_BYTES_MAX)
+        self._close_after(self._head_timeout_seconds)
 
     def _close_after(self, seconds: float) -> None:
         self._closes_at = closes_at = self.loop.time() + seconds
@@ -237,28 +344,70 @@ class ShortWayProtocol(HttpToolsProtocol):
 
     def timeout_keep_alive_handler(self) -> None:
         self.timeout_keep_alive_task, self._looked_at = None, inf
-        if self._closes_at is None or self._is_answering():
+        if self._unread_bytes:
+            self._look_at_unread()
+        elif self._closes_at is None or self._is_answering():
             # The end of the answer sets the next moment.
             return
-        if self._closes_at > self.loop.time():
+        elif self._closes_at > self.loop.time():
             self._look_at(self._closes_at)
         elif self._in_head:
-            self._refuse(Problem("request_timeout", f"Send its head within {self._head_timeout_seconds:g} s"))
+            self._end("slow_head", Problem("request_timeout", f"Send its head within {self._head_timeout_seconds:g} s"))
         else:
-            super().timeout_keep_alive_handler()
+            self._close()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_unread()
+        self._edge.stall(self, self._abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._edge.unstall(self)
+        self._unread_bytes = 0
+        if self._closes_at is not None:
+            self._close_after(max(0.0, self._closes_at - self.loop.time()))
+
+    def _watch_unread(self) -> None:
+        """Give a client that leaves answers unread the write timeout, again and again while it reads some."""
+        self._unread_bytes = self.transport.get_write_buffer_size()
+        if self._unread_bytes:
+            self._look_at(self.loop.time() + self._settings.write_timeout_seconds)
+
+    def _look_at_unread(self) -> None:
+        if self.transport.get_write_buffer_size() < self._unread_bytes:
+            self._watch_unread()
+        else:
+            self._abort()
+
+    def _abort(self) -> None:
+        """End a connection whose client does not read: what it is owed is lost, and may be asked for again."""
+        count_end("unread_answers")
+        self._ended = True
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._ended = True
+        self._tell_disconnected()
+        self._edge.unstall(self)
+        self._edge.pipelined -= len(self.pipeline)
+        self.pipeline.clear()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
+
+    def _tell_disconnected(self) -> None:
+        """uvicorn tells the last request of a connection; the one that is being answered may be another."""
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
 
 
 class _HeadTooLargeError(Exception):
     pass
 
 
-class _Dropped(list[tuple[bytes, bytes]]):
-    def append(self, _: tuple[bytes, bytes]) -> None:
-        pass
+class _NothingMoreIsReadError(Exception):
+    """A request that is not taken any more: the connection is to close behind an answer before it, or too many are in its pipeline."""
 
 
 class _InProgress:

@@ -5,6 +5,7 @@ And none of the gateway's own tasks is down.
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -16,7 +17,29 @@ from flashsale_gateway import metrics
 from flashsale_gateway.problems import Problem
 from flashsale_redis import Health
 
+LOST_TIMEOUTS = 3
+"""A script call takes two timeouts at most, for it is repeated once; what waits for longer than three waits for nothing."""
 log = logging.getLogger(__name__)
+
+
+class Progress:
+    """Whether requests that wait for Redis get their decisions: a fault of ours in between would leave them waiting, with Redis well."""
+
+    def __init__(self, ages: Sequence[Callable[[], float]], redis_timeout_seconds: float) -> None:
+        """`ages` return for how many seconds something has waited without progress."""
+        self._ages = ages
+        self._limit_seconds = LOST_TIMEOUTS * redis_timeout_seconds
+        metrics.WAITING_SECONDS.set_function(self.age_seconds)
+
+    def age_seconds(self) -> float:
+        return max(age() for age in self._ages)
+
+    def check(self) -> None:
+        """Raises Problem(not_ready) when requests wait for longer than any script call may take: only a restart helps."""
+        age_seconds = self.age_seconds()
+        if age_seconds > self._limit_seconds:
+            log.error("lane.stuck", extra={"age_seconds": round(age_seconds, 1)})
+            raise Problem("not_ready", f"Requests have waited for {age_seconds:.0f} s without being decided")
 
 
 class Readiness:

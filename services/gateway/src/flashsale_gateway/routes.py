@@ -13,10 +13,10 @@ from starlette.routing import Route
 from flashsale_core.exposition import expose
 from flashsale_core.ids import OrderRef, is_sale_id, parse_order_ref
 from flashsale_gateway import bodies, metrics, openapi, sales
-from flashsale_gateway.batching import Admission, Batcher
+from flashsale_gateway.batching import Batcher
 from flashsale_gateway.moments import rfc3339
 from flashsale_gateway.problems import Problem
-from flashsale_gateway.readiness import Readiness
+from flashsale_gateway.readiness import Progress, Readiness
 from flashsale_gateway.requests import read_stock
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Result, Store
@@ -30,7 +30,7 @@ class Services:
 
     store: Store
     cancel: Batcher[str, Result]
-    admission: Admission
+    progress: Progress
     readiness: Readiness
     settings: Settings
 
@@ -93,18 +93,19 @@ async def set_stock(request: Request) -> Response:
             raise Problem("closed", "The sale is closed and cannot be changed")
 
 
-async def healthz(_: Request) -> Response:
+async def healthz(request: Request) -> Response:
+    _services(request).progress.check()
     return Response(b"ok\n", media_type="text/plain")
 
 
 async def readyz(request: Request) -> Response:
+    _services(request).progress.check()
     await _services(request).readiness.check()
     return Response(b"ok\n", media_type="text/plain")
 
 
 async def show_metrics(request: Request) -> Response:
     services = _services(request)
-    metrics.WAITING.set(services.admission.waiting)
     try:
         await services.readiness.check()
         await _measure_sales(services.store)

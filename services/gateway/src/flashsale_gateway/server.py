@@ -14,6 +14,7 @@ from types import FrameType
 import uvicorn
 
 from flashsale_gateway import metrics
+from flashsale_gateway.edge import UNSENT_BYTES_MAX
 
 TICK_SECONDS = 1.0
 """How often the Date header is renewed; it has whole seconds."""
@@ -47,4 +48,7 @@ class Server(uvicorn.Server):
 
 
 def listeners(bound: list[socket.socket]) -> list[socket.socket]:
+    for one in bound:
+        # Connections inherit it. Without it the kernel keeps megabytes for a client that reads nothing, and that memory is everybody's.
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
     return [*bound, *(one.dup() for one in bound for _ in range(ACCEPTS - 1))]

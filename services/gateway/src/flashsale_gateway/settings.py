@@ -43,6 +43,8 @@ class Settings:
     """FLASHSALE_BODY_BYTES_MAX: largest request body."""
     body_timeout_seconds: float
     """FLASHSALE_BODY_TIMEOUT_SECONDS: how long a request body may take to arrive."""
+    write_timeout_seconds: float
+    """FLASHSALE_WRITE_TIMEOUT_SECONDS: how long a client may read nothing of the answers it is owed before its connection ends."""
     batch_max: int
     """FLASHSALE_BATCH_MAX: most orders in one script call."""
     waiting_max: int
@@ -93,6 +95,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         head_timeout_seconds=env.number("FLASHSALE_HEAD_TIMEOUT_SECONDS", 10, least=0.1, most=300),
         body_bytes_max=env.integer("FLASHSALE_BODY_BYTES_MAX", 16_384, least=256, most=1_048_576),
         body_timeout_seconds=env.number("FLASHSALE_BODY_TIMEOUT_SECONDS", 10, least=0.1, most=300),
+        write_timeout_seconds=env.number("FLASHSALE_WRITE_TIMEOUT_SECONDS", 10, least=0.1, most=300),
         batch_max=env.integer("FLASHSALE_BATCH_MAX", 256, least=1, most=256),
         waiting_max=env.integer("FLASHSALE_WAITING_MAX", 20_000, least=1),
         redis_timeout_seconds=env.number("FLASHSALE_REDIS_TIMEOUT_SECONDS", 3.0, least=0.05, most=60),
