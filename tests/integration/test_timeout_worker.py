@@ -199,6 +199,23 @@ def test_a_broken_sale_is_parked_by_the_queue_and_passed_over_by_the_sweeper(inf
     asyncio.run(run())
 
 
+def test_a_broken_sale_longer_than_a_sweep_does_not_starve_its_shard(infra: Mapping[str, str]) -> None:
+    async def run() -> None:
+        async with open_shop(infra) as shop:
+            shoe, broken = _of_one_shard()
+            await shop.open(shoe, 100)
+            await shop.open(broken, 600)
+            await shop.reserve(broken, ids(600), seconds_ago=9)
+            await shop.redis.hincrby(sale_keys(broken).sale, "sold", 1)
+            await shop.reserve(shoe, ids(100), seconds_ago=8)
+            sweeper = Sweeper(shop.expiry, replace(shop.settings, sweep_pages_max=1))
+            # The second sweep goes on behind the 512 of the first.
+            assert [await sweeper.sweep(), await sweeper.sweep()] == [512, 188]
+            assert (await shop.stock(shoe), await shop.stock(broken)) == ((100, 0, 0), (0, 600, 1))
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("clock", ["queue", "sweep"])
 def test_a_redis_that_was_away_is_asked_again(infra_stack: Stack, infra: Mapping[str, str], clock: str) -> None:
     async def run() -> None:

@@ -84,6 +84,16 @@ def test_a_broken_sale_does_not_hold_up_its_shard(settings: Settings) -> None:
     assert shards.left == {3: broken, 4: []}
 
 
+def test_a_broken_sale_longer_than_a_sweep_does_not_starve_its_shard(settings: Settings) -> None:
+    broken = orders(BROKEN, 3 * CHUNK)
+    shards = Shards({3: [*broken, *orders("shoe", 600)]})
+    sweeper = Sweeper(shards, replace(settings, sweep_pages_max=2))
+    found = [asyncio.run(sweeper.sweep()) for _ in range(3)]
+    assert (found, shards.left) == ([2 * CHUNK, 2 * CHUNK, 600 - CHUNK], {3: broken})
+    # Having reached the end, it begins at the front again: what is repaired there is found.
+    assert asyncio.run(sweeper.sweep()) == 2 * CHUNK
+
+
 def test_a_shard_whose_master_is_away_holds_up_no_other(settings: Settings) -> None:
     shards = Shards({0: orders("shoe", 2), 15: orders("hat", 3)})
     shards.shards_away = {0}

@@ -44,6 +44,8 @@ class Sweeper:
         self.fault: str | None = None
         """Why the last sweep was cut short; None when it was not."""
         self._turns = asyncio.Semaphore(GROUPS_MAX)
+        self._cut: dict[int, int] = {}
+        """The shards whose last sweep ended at its most pages, and how many orders of broken sales the next one passes over."""
 
     async def run(self) -> None:
         """Sweep until cancelled. Starts at a random moment of its interval, so that several workers do not sweep as one."""
@@ -87,11 +89,13 @@ class Sweeper:
         return swept
 
     async def _sweep_shards(self, shards: Sequence[int], latest_ms: int, swept: Swept) -> None:
-        skips = dict.fromkeys(shards, 0)
+        # A sweep that was cut short goes on where it stopped: from the front, a broken sale as long as a sweep would hide all behind it.
+        skips = {shard: self._cut.pop(shard, 0) for shard in shards}
         for _ in range(self._settings.sweep_pages_max):
             if not skips:
                 break
             skips = await self._sweep_pages(skips, latest_ms, swept)
+        self._cut.update(skips)
 
     async def _sweep_pages(self, skips: Mapping[int, int], latest_ms: int, swept: Swept) -> dict[int, int]:
         """A page of each shard; returns how much to pass over in those that have another one."""
