@@ -21,6 +21,7 @@ WHERE = {
     "Both workers": "flashsale_consumer.metrics",
     "Every service": "flashsale_core.supervise",
     "Operator": "flashsale_operator.metrics",
+    "Gateway, timeout-worker and operator": "flashsale_redis.metrics",
 }
 HEAD = """# Metrics
 
@@ -58,6 +59,7 @@ DO = {
     "flashsale_refused_routes": "Not 0: a queue is full or without its leader, `route.refused` in the log names the route. It rests for up to 10 s between two tries; other routes go on.",
     "flashsale_broker_up": "FlashsaleBrokerDown.",
     "flashsale_unrouted_kept": "FlashsaleUnroutedLost.",
+    "flashsale_redis_wrong_server": "A failover: normal for its seconds. Steady growth: REDIS_URL leads to a replica, or to a master cut off from its replicas.",
     "flashsale_redis_durable": "FlashsaleRedisNotDurable. The reason is in the gateway's /readyz.",
     "flashsale_sale_orders": "Demand for a sale, and what became of it.",
     "flashsale_sale_imbalance_units": "Never anything but 0. FlashsaleOversold: stop the sale, run `flashsale audit`.",

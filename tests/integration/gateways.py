@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -20,20 +20,21 @@ END_SECONDS = 30.0
 def further_gateways(stack: Stack, count: int, folder: Path) -> Iterator[list[str]]:
     """The URLs of the stack's gateway and of `count` more."""
     with ExitStack() as running:
-        ports = free_ports(count)
-        for port in ports:
-            running.enter_context(_gateway(stack, port, folder / f"gateway-{port}.log"))
-        yield [stack.env()["FLASHSALE_URL"], *[f"http://127.0.0.1:{port}" for port in ports]]
+        urls = [running.enter_context(gateway_on(stack.env(), folder / f"gateway-{number}.log")) for number in range(count)]
+        yield [stack.env()["FLASHSALE_URL"], *urls]
 
 
 @contextmanager
-def _gateway(stack: Stack, port: int, log: Path) -> Iterator[None]:
-    env = os.environ | stack.env() | {"FLASHSALE_PORT": str(port)}
+def gateway_on(env: Mapping[str, str], log: Path) -> Iterator[str]:
+    """The URL of a gateway with these variables."""
+    (port,) = free_ports(1)
     with log.open("wb") as out:
-        process = subprocess.Popen([sys.executable, "-m", "flashsale_gateway"], env=env, stdout=out, stderr=out)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flashsale_gateway"], env=os.environ | env | {"FLASHSALE_PORT": str(port)}, stdout=out, stderr=out
+        )
         try:
             assert wait_until(lambda: _ready(port), READY_SECONDS), log.read_text()
-            yield
+            yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
             process.wait(END_SECONDS)

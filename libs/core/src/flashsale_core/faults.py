@@ -22,6 +22,7 @@ _LOGIN = (
 )  # fmt: skip
 # A broker that lets one into none of its vhosts closes the connection while aiormq expects it to open; its words are lost then.
 _PLACE = ("vhost", "Connection.OpenOk", "InvalidCatalogNameError")
+_REPLICA = ("ReadOnlyError", "ReadOnlySQLTransactionError")
 _RIGHT = ("NOPERM", "NoPermissionError", "ACCESS_REFUSED", "InsufficientPrivilegeError")
 
 
@@ -40,6 +41,8 @@ def _cure(server: Server, said: str) -> str | None:
     if server is not Server.REDIS and any(word in said for word in _PLACE):
         what = "vhost" if server is Server.RABBITMQ else "database"
         return f"there is no such {what}, or its user may not enter: look at {variable}"
+    if any(word in said for word in _REPLICA):
+        return f"this server is a replica, or takes no writes: look at where {variable} leads"
     if any(word in said for word in _RIGHT):
         return f"the user of {variable} lacks a right"
     return None

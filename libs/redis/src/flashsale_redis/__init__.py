@@ -3,6 +3,7 @@
 from flashsale_redis.client import open_redis
 from flashsale_redis.health import Health
 from flashsale_redis.servers import infos, now_ms, one_slot_groups
+from flashsale_redis.single import is_wrong_server, refuse_replica
 from flashsale_redis.urls import checked_url
 
-__all__ = ["Health", "checked_url", "infos", "now_ms", "one_slot_groups", "open_redis"]
+__all__ = ["Health", "checked_url", "infos", "is_wrong_server", "now_ms", "one_slot_groups", "open_redis", "refuse_replica"]

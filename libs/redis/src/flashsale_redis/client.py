@@ -2,18 +2,19 @@
 
 from functools import partial
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from flashsale_core.errors import SettingsError
 from flashsale_redis.cluster import Cluster
 from flashsale_redis.packing import packing
+from flashsale_redis.single import Pool, Single
 from flashsale_redis.urls import Address, ClusterUrl, cluster_url
 
 
 def open_redis(url: str, timeout_seconds: float, connections_max: int) -> Redis:
-    """A client that never repeats a command by itself: only the caller knows whether that is safe.
+    """A client that repeats no command whose answer was lost: only the caller knows whether that is safe.
 
     `connections_max` is of one server: a cluster's client has as many to each master. Nothing is connected yet; SettingsError when
     the URL is none of ours.
@@ -31,7 +32,7 @@ def _connect_node(connect: "partial[Redis]", cluster: ClusterUrl, address: Addre
 
 def _connect(url: str, timeout_seconds: float, connections_max: int) -> Redis:
     try:
-        pool = BlockingConnectionPool.from_url(
+        pool = Pool.from_url(
             url,
             retry=Retry(NoBackoff(), 0),
             socket_timeout=timeout_seconds,
@@ -43,4 +44,4 @@ def _connect(url: str, timeout_seconds: float, connections_max: int) -> Redis:
         raise SettingsError(f"REDIS_URL: {error}") from error
     # Which class it is, the URL says: plain, TLS or a socket of this machine.
     pool.connection_class = packing(pool.connection_class)
-    return Redis.from_pool(pool)
+    return Single.from_pool(pool)

@@ -15,7 +15,7 @@ from flashsale_core.scripts import Scripts, load_scripts, scripts_loaded
 from flashsale_core.supervise import Supervisor
 from flashsale_gateway import metrics
 from flashsale_gateway.problems import Problem
-from flashsale_redis import Health
+from flashsale_redis import Health, refuse_replica
 
 LOST_TIMEOUTS = 3
 """A script call takes two timeouts at most, for it is repeated once; what waits for longer than three waits for nothing."""
@@ -62,6 +62,7 @@ class Readiness:
     async def _fault(self) -> str | None:
         try:
             async with asyncio.timeout(self._timeout_seconds):
+                await refuse_replica(self._redis)
                 if not await scripts_loaded(self._redis, self._scripts):
                     await load_scripts(self._redis, self._scripts)
                 too_old, forgets = await self._health.faults()

@@ -8,8 +8,8 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from flashsale_core.keys import define_keys, order_keys, reserve_keys, sale_keys, settle_keys, shard_keys, shard_of
@@ -111,11 +111,11 @@ class Store:
         started = perf_counter()
         try:
             return await self._once(lambda: call(self._runner, script, keys, *args))
-        except _LOST:
-            metrics.SCRIPT_REPEATS.labels(script.name).inc()
-        except ResponseError as error:
+        except (ResponseError, BusyLoadingError) as error:
             # Redis answered: out of memory, read only, a broken invariant. The script has changed nothing.
             raise Problem("not_ready", str(error)) from error
+        except _LOST:
+            metrics.SCRIPT_REPEATS.labels(script.name).inc()
         finally:
             metrics.SCRIPT_SECONDS.labels(script.name).observe(perf_counter() - started)
         try:

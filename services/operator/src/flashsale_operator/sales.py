@@ -15,7 +15,7 @@ from flashsale_core.keys import define_keys, sale_keys
 from flashsale_core.records import sale_in_words
 from flashsale_core.scripts import Scripts, call, load_scripts, pack
 from flashsale_operator.resource import Resource
-from flashsale_redis import Health
+from flashsale_redis import Health, refuse_replica
 
 # How an error begins that speaks of one sale's data or of the script, not of the server: asking again gives the same answer.
 _OF_THE_SALE = ("INVARIANT", "WRONGTYPE", "user_script")
@@ -40,6 +40,7 @@ class Sales:
         self._may_ask = True
 
     async def ping(self) -> None:
+        await self._ask(refuse_replica(self._redis))
         await self._ask(load_scripts(self._redis, self._scripts))
 
     async def forgets(self) -> str | None:

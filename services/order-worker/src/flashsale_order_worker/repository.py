@@ -19,6 +19,7 @@ from flashsale_order_worker.plan import Rows
 SCHEMA_VERSION = 2
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
+_SCHEMA = "select max(version), current_setting('transaction_read_only')::bool from schema_migrations"
 Columns = Sequence[Sequence[Any]]
 Statement = tuple[str, Columns]
 """A statement and the array of each of its columns."""
@@ -55,7 +56,7 @@ class Repository:
         except _OF_THE_ROWS as error:
             raise Rejected(f"{type(error).__name__}: {error}") from error
         except _OF_THE_SERVER as error:
-            raise self._away(error) from error
+            raise await self._away(error) from error
         metrics.DATABASE_UP.set(1)
 
     async def _commit(self, statements: "Sequence[Statement]") -> None:
@@ -65,14 +66,18 @@ class Repository:
                 await connection.execute(statement, *columns)
 
     async def check_schema(self) -> None:
-        """Raises Retryable until the schema is as new as this release needs."""
+        """Raises Retryable until the schema is as new as this release needs, and takes writes."""
         try:
             pool = await self._open()
-            version = await pool.fetchval("select max(version) from schema_migrations", timeout=self._statement_timeout_seconds)
+            row = await pool.fetchrow(_SCHEMA, timeout=self._statement_timeout_seconds)
+            assert row is not None  # noqa: S101 - an aggregate always has a row
+            version, read_only = row
+            if read_only:
+                raise asyncpg.ReadOnlySQLTransactionError("the ledger's transactions are read-only")
         except asyncpg.UndefinedTableError as error:
             raise Retryable("the ledger has no schema yet; run `flashsale migrate`", self._retry_seconds) from error
         except _OF_THE_SERVER as error:
-            raise self._away(error) from error
+            raise await self._away(error) from error
         metrics.DATABASE_UP.set(1)
         if (version or 0) < SCHEMA_VERSION:
             raise Retryable(
@@ -88,7 +93,7 @@ class Repository:
                 timeout=self._statement_timeout_seconds,
             )
         except _OF_THE_SERVER as error:
-            raise self._away(error) from error
+            raise await self._away(error) from error
         assert row is not None  # noqa: S101 - an aggregate always has a row
         return int(row[0]), float(row[1])
 
@@ -96,8 +101,11 @@ class Repository:
         if self._pool is not None:
             self._pool.terminate()
 
-    def _away(self, error: BaseException) -> Retryable:
+    async def _away(self, error: BaseException) -> Retryable:
         metrics.DATABASE_UP.set(0)
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError) and self._pool is not None:
+            # A primary that became a standby lives on, and so do its connections: the next ones resolve the name again.
+            await self._pool.expire_connections()
         return Retryable(in_words(Server.POSTGRES, error), self._retry_seconds)
 
     async def _open(self) -> asyncpg.Pool:

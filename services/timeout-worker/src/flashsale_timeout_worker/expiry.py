@@ -17,7 +17,7 @@ from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, in_words
 from flashsale_core.keys import order_keys, shard_keys, shard_of
 from flashsale_core.scripts import Scripts, load_scripts, pack
-from flashsale_redis import one_slot_groups
+from flashsale_redis import one_slot_groups, refuse_replica
 from flashsale_timeout_worker import metrics
 from flashsale_timeout_worker.calls import Call, by_sale, calls, rounds
 
@@ -108,9 +108,10 @@ class Expiry:
         }
 
     async def ping(self) -> None:
-        """Raises Retryable unless Redis answers; makes it know the scripts."""
+        """Raises Retryable unless a Redis that takes writes answers; makes it know the scripts."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
+                await refuse_replica(self._redis)
                 await load_scripts(self._redis, self._scripts)
         except (RedisError, OSError, TimeoutError) as error:
             raise Retryable(in_words(Server.REDIS, error), self._retry_seconds) from error

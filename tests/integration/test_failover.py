@@ -1,0 +1,178 @@
+"""A server's address moves while the old server lives on and takes no writes: connections to it are left, at once and by themselves."""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flashsale_cli.stack import Stack
+from flashsale_cli.stack.processes import wait_until
+from flashsale_core.errors import Retryable
+from flashsale_core.keys import define_keys
+from flashsale_core.scripts import call, pack
+from flashsale_order_worker.plan import plan
+from flashsale_order_worker.repository import Repository
+from flashsale_redis import open_redis
+from flashsale_redis.single import LEAVE_EVERY_SECONDS
+from flashsale_timeout_worker.expiry import Expiry
+from tests.integration.client import Client
+from tests.integration.forwarder import Forwarder, forwarding
+from tests.integration.gateways import gateway_on
+from tests.integration.ledger import open_ledger
+from tests.integration.test_order_worker import reserved
+from tests.lua.servers import SCRIPTS, found_servers, running
+
+WAIT_SECONDS = 30.0
+BUYERS = 8
+
+
+def port_of(server: Any) -> int:
+    return int(server.connection_pool.connection_kwargs["port"])
+
+
+class Pair:
+    """Two Redis servers, and an address that leads to the first."""
+
+    def __init__(self, old: Any, new: Any, address: Forwarder) -> None:
+        self.old, self.new, self.address = old, new, address
+        self.url = f"redis://127.0.0.1:{address.port}/0"
+
+    def demote(self) -> None:
+        """The new one is the master from here on, and has all that the old one had."""
+        assert wait_until(lambda: self.old.execute_command("WAIT", 1, 1000) == 1, WAIT_SECONDS)
+        self.new.replicaof("NO", "ONE")
+        self.old.replicaof("127.0.0.1", port_of(self.new))
+
+    def move(self) -> None:
+        self.address.target = port_of(self.new)
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[Any, Any]]:
+    with running(found_servers()[0]) as old, running(found_servers()[0]) as new:
+        for server in (old, new):
+            server.config_set("repl-diskless-sync-delay", 0)
+        yield old, new
+
+
+@pytest.fixture
+def pair(servers: tuple[Any, Any]) -> Iterator[Pair]:
+    old, new = servers
+    old.replicaof("NO", "ONE")
+    old.flushall()
+    new.replicaof("127.0.0.1", port_of(old))
+    assert wait_until(lambda: new.info("replication")["master_link_status"] == "up", WAIT_SECONDS)
+    with forwarding(port_of(old)) as address:
+        yield Pair(old, new, address)
+
+
+def test_no_command_is_refused_once_the_address_leads_to_the_new_master(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> list[Any]:
+        async with open_redis(pair.url, WAIT_SECONDS, 2 * BUYERS) as redis:
+
+            async def define(number: int) -> Any:
+                asked = pack({"owner": "shop", "generation": 0, "total": 5})
+                return (await call(redis, SCRIPTS.define, define_keys(f"s{number}"), f"s{number}", asked, ""))[1]
+
+            async def written(number: int) -> Any:
+                async with redis.pipeline(transaction=False) as pipe:
+                    pipe.set(f"k{number}", number)
+                    pipe.get(f"k{number}")
+                    return await pipe.execute()
+
+            async def read() -> Any:
+                return await redis.xread({"s": "0"}, block=20_000)
+
+            blocked = asyncio.create_task(read())
+            before = await asyncio.gather(*[define(number) for number in range(BUYERS)])
+            pair.move()
+            await asyncio.to_thread(pair.demote)
+            after = await asyncio.gather(*[define(number) for number in range(BUYERS, 2 * BUYERS)], *[written(n) for n in range(BUYERS)])
+            await asyncio.to_thread(pair.new.xadd, "s", {"k": "v"})
+            return [before, after, await blocked]
+
+    with caplog.at_level(logging.INFO, "flashsale_redis"):
+        before, after, read = asyncio.run(run())
+    assert (before, after[:BUYERS]) == (["created"] * BUYERS, ["created"] * BUYERS)
+    assert after[BUYERS:] == [[True, str(number).encode()] for number in range(BUYERS)]
+    assert len(read) == 1
+    assert [record.message for record in caplog.records] == ["redis.wrong_server"]
+
+
+def test_a_worker_is_not_ready_while_its_redis_is_a_replica(pair: Pair) -> None:
+    async def run() -> None:
+        async with open_redis(pair.url, 5, 4) as redis:
+            expiry = Expiry(redis, SCRIPTS, 16, 5, 1)
+            await expiry.ping()
+            await asyncio.to_thread(pair.demote)
+            with pytest.raises(Retryable, match="takes no writes: look at where REDIS_URL leads"):
+                await expiry.ping()
+            pair.move()
+            # Where it leads is looked at ten times a second at most.
+            await asyncio.sleep(2 * LEAVE_EVERY_SECONDS)
+            await expiry.ping()
+
+    asyncio.run(run())
+
+
+def test_a_gateway_goes_on_when_its_redis_was_demoted(pair: Pair, infra_stack: Stack, tmp_path: Path) -> None:
+    log = tmp_path / "gateway.log"
+    env = infra_stack.env() | {"REDIS_URL": pair.url, "FLASHSALE_REQUIRE_DURABLE_REDIS": "false"}
+    with gateway_on(env, log) as url, ThreadPoolExecutor(BUYERS) as buyers:
+        client = Client(env | {"FLASHSALE_URL": url})
+        sale = client.new_sale(1000)
+
+        def orders(name: str) -> list[int]:
+            return list(buyers.map(lambda number: client.order(sale, f"{name}{number}").status, range(100)))
+
+        assert orders("a") == [200] * 100
+        pair.demote()
+        refused, ready = client.order(sale, "b"), client.get("/readyz")
+        assert (refused.status, refused.code, ready.status) == (503, "not_ready", 503)
+        assert "look at where REDIS_URL leads" in ready.body["detail"]
+        pair.move()
+        assert wait_until(lambda: client.order(sale, "c").status == 200, WAIT_SECONDS)
+        assert orders("d") == [200] * 100
+        assert wait_until(lambda: client.get("/readyz").status == 200, WAIT_SECONDS)
+        assert client.stock(sale) == (1000, 1000 - 201, 201, 0)
+    told = [line for line in log.read_text().splitlines() if '"redis.wrong_server"' in line]
+    # One of the connections for orders, one of the relay's own.
+    assert 1 <= len(told) <= 2, log.read_text()
+
+
+def test_the_ledger_leaves_a_server_that_takes_no_writes(infra: Mapping[str, str]) -> None:
+    """Connections from before the change see it, and those from after it do not: as at a primary that became a standby."""
+
+    async def run() -> list[str]:
+        url, faults = infra["DATABASE_URL"], []
+        async with open_ledger(url) as ledger:
+            repository = Repository(url, WAIT_SECONDS, 0.01)
+            try:
+                await repository.write(plan([("1-0", reserved("o1"))]))
+                await ledger.connection.execute("alter role current_user set default_transaction_read_only = off")
+                await ledger.connection.execute("alter system set default_transaction_read_only = on")
+                await ledger.connection.execute("select pg_reload_conf()")
+                for number in range(200):
+                    try:
+                        await repository.check_schema()
+                        await repository.write(plan([("2-0", reserved(f"o{number + 2}"))]))
+                    except Retryable as error:
+                        faults.append(str(error))
+                        break
+                    await asyncio.sleep(0.05)
+                await repository.check_schema()
+                await repository.write(plan([("3-0", reserved("last"))]))
+            finally:
+                await repository.close()
+                await ledger.connection.execute("set default_transaction_read_only = off")
+                await ledger.connection.execute("alter system reset default_transaction_read_only")
+                await ledger.connection.execute("alter role current_user reset default_transaction_read_only")
+                await ledger.connection.execute("select pg_reload_conf()")
+        return faults
+
+    (fault,) = asyncio.run(run())
+    assert "takes no writes: look at where DATABASE_URL leads" in fault
