@@ -18,6 +18,7 @@ def test_problem_says_status_code_field_and_retry_after() -> None:
     assert dict(start["headers"]) == {
         b"content-type": MEDIA_TYPE.encode(),
         b"content-length": str(len(body["body"])).encode(),
+        b"cache-control": b"no-store",
         b"retry-after": b"7",
     }
 

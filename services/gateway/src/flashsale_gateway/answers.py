@@ -7,6 +7,14 @@ import msgspec
 from starlette.types import Message
 
 Headers = tuple[tuple[bytes, bytes], ...]
+CACHE_CONTROL = "cache-control"
+NO_STORE = "no-store"
+"""Of whatever is somebody's own, changes, or is a refusal: from a cache it would be phantom stock, or another buyer's order."""
+SHARED = "public, max-age=1"
+"""Of what a sale shows to everybody. Caches answer a crowd that reloads, and are a second behind at most."""
+STATIC = "public, max-age=60"
+"""Of what changes with a release only."""
+UNCACHED = (CACHE_CONTROL.encode(), NO_STORE.encode())
 
 
 # A Struct is made in a tenth of the time a frozen dataclass takes, and there is one an order.

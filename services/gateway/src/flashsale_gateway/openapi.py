@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from flashsale_core import ids
+from flashsale_gateway.answers import CACHE_CONTROL, NO_STORE, SHARED, STATIC
 from flashsale_gateway.problems import KINDS, MEDIA_TYPE
 from flashsale_gateway.requests import OrderRequest, OtherEvent, PaymentWebhook, RateLimit, StockRequest
 from flashsale_gateway.sales import default_hold_seconds
@@ -86,6 +87,8 @@ class Operation:
     body: type | UnionType | None = None
     parameters: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     security: str | None = None
+    cached: str = NO_STORE
+    """What a cache may do with a success: its Cache-Control."""
 
 
 _BODY_PROBLEMS = ("bad_request", "request_timeout", "body_too_large", "unsupported_media_type")
@@ -148,9 +151,25 @@ OPERATIONS = (
         (),
         "webhook",
     ),
-    Operation("get", "/sales", "Sales by name, a page at a time", {200: Sales}, ("bad_request", "not_ready"), None, (_AFTER, _LIMIT)),
     Operation(
-        "get", "/sales/{productId}", "A sale's definition and numbers", {200: Sale}, ("unknown_sale", "not_ready"), None, (_SALE_ID,)
+        "get",
+        "/sales",
+        "Sales by name, a page at a time",
+        {200: Sales},
+        ("bad_request", "not_ready"),
+        None,
+        (_AFTER, _LIMIT),
+        cached=SHARED,
+    ),
+    Operation(
+        "get",
+        "/sales/{productId}",
+        "A sale's definition and numbers",
+        {200: Sale},
+        ("unknown_sale", "not_ready"),
+        None,
+        (_SALE_ID,),
+        cached=SHARED,
     ),
     Operation(
         "post",
@@ -165,8 +184,8 @@ OPERATIONS = (
     Operation("get", "/healthz", "The event loop runs", {200: "text/plain"}),
     Operation("get", "/readyz", "Redis answers, knows the scripts and is durable", {200: "text/plain"}, ("not_ready",)),
     Operation("get", "/metrics", "Prometheus metrics", {200: "text/plain"}),
-    Operation("get", "/openapi.json", "This document", {200: "application/json"}),
-    Operation("get", "/docs", "This document for people", {200: "text/html"}),
+    Operation("get", "/openapi.json", "This document", {200: "application/json"}, cached=STATIC),
+    Operation("get", "/docs", "This document for people", {200: "text/html"}, cached=STATIC),
 )
 _STRUCTS = (
     OrderRequest,
@@ -242,7 +261,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
-    responses: dict[str, Any] = {str(status): _success(answer) for status, answer in operation.answers.items()}
+    responses: dict[str, Any] = {str(status): _success(answer, operation.cached) for status, answer in operation.answers.items()}
     for code in operation.problems:
         status = str(KINDS[code].status)
         response = responses.setdefault(status, {"description": "", "content": {MEDIA_TYPE: {"schema": _ref(ProblemDocument)}}})
@@ -252,10 +271,9 @@ def _responses(operation: Operation) -> dict[str, Any]:
     return responses
 
 
-def _success(answer: type | str) -> dict[str, Any]:
-    if isinstance(answer, str):
-        return {"description": "OK", "content": {answer: {}}}
-    return {"description": "OK", "content": {"application/json": {"schema": _ref(answer)}}}
+def _success(answer: type | str, cached: str) -> dict[str, Any]:
+    content = {answer: {}} if isinstance(answer, str) else {"application/json": {"schema": _ref(answer)}}
+    return {"description": "OK", "content": content, "headers": {CACHE_CONTROL.title(): {"schema": {"type": "string", "const": cached}}}}
 
 
 def _any_of(kinds: type | UnionType) -> dict[str, Any]:

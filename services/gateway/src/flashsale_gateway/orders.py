@@ -10,7 +10,7 @@ from flashsale_core import semantics, tracing
 from flashsale_core.ids import OrderId, OrderRef, SaleId, order_id
 from flashsale_core.scripts import Order
 from flashsale_gateway import bodies, metrics, spans
-from flashsale_gateway.answers import Answer
+from flashsale_gateway.answers import UNCACHED, Answer
 from flashsale_gateway.batching import Answers, Batch, Batcher, Waiter
 from flashsale_gateway.demand import Demand
 from flashsale_gateway.endpoints import Endpoint, Headers
@@ -36,7 +36,7 @@ _REFUSALS = {
     "rate_limited": "rate_limited",
 }
 _JSON = (b"content-type", b"application/json")
-_HEADERS = {"accepted": (_JSON,), "replayed": (_JSON, (b"idempotent-replayed", b"true"))}
+_HEADERS = {"accepted": (_JSON, UNCACHED), "replayed": (_JSON, UNCACHED, (b"idempotent-replayed", b"true"))}
 _STATES = {"R": "reserved", "P": "paid"}
 # The refusals of a stampede are always the same bytes; they are answers here, never raised.
 _READY_MADE = {code: Problem(code) for code in ("out_of_stock", "user_limit", "ended", "paused", "closed", "overloaded")}

@@ -12,7 +12,7 @@ from flashsale_core import semantics, tracing
 from flashsale_core.ids import parse_order_ref
 from flashsale_core.scripts import Payment
 from flashsale_gateway import bodies, metrics, spans
-from flashsale_gateway.answers import Answer
+from flashsale_gateway.answers import UNCACHED, Answer
 from flashsale_gateway.batching import Batcher, Waiter
 from flashsale_gateway.endpoints import Endpoint, Headers
 from flashsale_gateway.problems import Problem
@@ -98,7 +98,7 @@ def _tell(waiter: Waiter[Result]) -> None:
 def _answer(outcome: str, reason: str) -> Answer:
     replayed = outcome == "replayed" or reason == "replayed"
     body = msgspec.json.encode({"result": outcome, "reason": reason})
-    return Answer(200, (_JSON, _REPLAYED) if replayed else (_JSON,), body)
+    return Answer(200, (_JSON, UNCACHED, _REPLAYED) if replayed else (_JSON, UNCACHED), body)
 
 
 def verify(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> None:

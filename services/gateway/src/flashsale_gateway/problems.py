@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from flashsale_gateway.answers import Answer
+from flashsale_gateway.answers import CACHE_CONTROL, NO_STORE, Answer
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -85,7 +85,8 @@ class Problem(Exception):  # noqa: N818 - it is the name of the thing (RFC 9457)
     @cached_property
     def headers(self) -> dict[str, str]:
         """The headers besides content type and length."""
-        headers = {"retry-after": str(self.retry_after_seconds)} if self.retry_after_seconds is not None else {}
+        headers = {CACHE_CONTROL: NO_STORE}
+        headers |= {"retry-after": str(self.retry_after_seconds)} if self.retry_after_seconds is not None else {}
         headers |= {"www-authenticate": "Bearer"} if self.code == "unauthorized" else {}
         return headers | ({"allow": self.allow} if self.allow else {})
 

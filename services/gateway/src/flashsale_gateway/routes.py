@@ -13,6 +13,7 @@ from starlette.routing import Route
 from flashsale_core.exposition import expose
 from flashsale_core.ids import OrderRef, is_sale_id, parse_order_ref
 from flashsale_gateway import bodies, metrics, openapi, sales
+from flashsale_gateway.answers import CACHE_CONTROL, NO_STORE, SHARED, STATIC
 from flashsale_gateway.batching import Batcher
 from flashsale_gateway.moments import rfc3339
 from flashsale_gateway.problems import Problem
@@ -63,7 +64,7 @@ async def cancel_order(request: Request) -> Response:
 async def list_sales(request: Request) -> Response:
     after, limit = request.query_params.get("after", ""), _limit(request)
     found = await _services(request).store.sales(after, limit)
-    return _json({"sales": [sales.to_json(sale_id, fields) for sale_id, fields in found]})
+    return _json({"sales": [sales.to_json(sale_id, fields) for sale_id, fields in found]}, cached=SHARED)
 
 
 async def show_sale(request: Request) -> Response:
@@ -71,7 +72,7 @@ async def show_sale(request: Request) -> Response:
     fields = await _services(request).store.sale(sale_id) if is_sale_id(sale_id) else None
     if not fields:
         raise Problem("unknown_sale")
-    return _json(sales.to_json(sale_id, fields))
+    return _json(sales.to_json(sale_id, fields), cached=SHARED)
 
 
 async def set_stock(request: Request) -> Response:
@@ -95,13 +96,13 @@ async def set_stock(request: Request) -> Response:
 
 async def healthz(request: Request) -> Response:
     _services(request).progress.check()
-    return Response(b"ok\n", media_type="text/plain")
+    return _ok()
 
 
 async def readyz(request: Request) -> Response:
     _services(request).progress.check()
     await _services(request).readiness.check()
-    return Response(b"ok\n", media_type="text/plain")
+    return _ok()
 
 
 async def show_metrics(request: Request) -> Response:
@@ -113,15 +114,15 @@ async def show_metrics(request: Request) -> Response:
         # Redis is down: what this process knows is still worth scraping.
         metrics.SALE_STOCK.clear()
     body, content_type = expose(request.headers.get("accept", ""))
-    return Response(body, headers={"content-type": content_type})
+    return Response(body, headers={"content-type": content_type, CACHE_CONTROL: NO_STORE})
 
 
 async def openapi_document(request: Request) -> Response:
-    return Response(_openapi(_services(request).settings), media_type="application/json")
+    return Response(_openapi(_services(request).settings), headers={CACHE_CONTROL: STATIC}, media_type="application/json")
 
 
 async def docs(_: Request) -> Response:
-    return HTMLResponse(openapi.page())
+    return HTMLResponse(_page(), headers={CACHE_CONTROL: STATIC})
 
 
 ROUTES = [
@@ -146,6 +147,11 @@ def _services(request: Request) -> Services:
 @lru_cache(maxsize=1)
 def _openapi(settings: Settings) -> bytes:
     return msgspec.json.encode(openapi.document(settings.quantity_max, settings.payment_windows))
+
+
+@lru_cache(maxsize=1)
+def _page() -> str:
+    return openapi.page()
 
 
 async def _measure_sales(store: Store) -> None:
@@ -184,5 +190,9 @@ def _order(order: OrderRef, state: str, quantity: int, deadline_ms: int) -> dict
     return document | {"expiresAt": rfc3339(deadline_ms)}
 
 
-def _json(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(document), status, headers, "application/json")
+def _json(document: Any, status: int = 200, headers: dict[str, str] | None = None, cached: str = NO_STORE) -> Response:
+    return Response(msgspec.json.encode(document), status, {CACHE_CONTROL: cached, **(headers or {})}, "application/json")
+
+
+def _ok() -> Response:
+    return Response(b"ok\n", headers={CACHE_CONTROL: NO_STORE}, media_type="text/plain")
