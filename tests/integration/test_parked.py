@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flashsale_cli.main import app
+from flashsale_cli.stack import Stack
 from flashsale_consumer import Consumer, ConsumerSettings, Delivery, Poison, Watch, trials, watch_parked
 from flashsale_consumer.metrics import PARKED_MESSAGES
 from flashsale_core import topology
@@ -20,7 +21,7 @@ from flashsale_core.errors import Retryable
 from flashsale_core.messages import encode
 from flashsale_core.tracing import Tracing
 from flashsale_order_worker.handlers import OrderEvents
-from tests.integration.broker import consuming, headers, open_broker, until
+from tests.integration.broker import consuming, control, headers, open_broker, until
 from tests.integration.ledger import open_ledger
 from tests.integration.test_order_worker import consumer, open_repository, reserved
 
@@ -55,6 +56,38 @@ def test_good_orders_are_not_parked_however_long_the_ledger_is_away(infra: Mappi
             await broker.publish(QUEUE, *[encode(reserved(f"o{number}")) for number in range(5)])
             await redeliver(amqp_url, QUEUE, 5)
             async with consuming(consumer(infra, away_at_first)):
+                await until(lambda: _is(ledger.count(), 5))
+            assert [await broker.take_all(queue) for queue in (QUEUE, PARKED)] == [[], []]
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def short_consumer_timeout(infra_stack: Stack) -> Iterator[None]:
+    """The broker takes a channel away whose deliveries are not acknowledged within 0.3 s; the default is 30 minutes."""
+    setting = "application:set_env(rabbit, consumer_timeout, {}), application:set_env(rabbit, channel_tick_interval, {})."
+    control(infra_stack, "eval", setting.format(300, 200))
+    yield
+    control(infra_stack, "eval", setting.format(1_800_000, 60_000))
+
+
+@pytest.mark.usefixtures("short_consumer_timeout")
+def test_good_orders_outlast_channels_that_the_broker_takes_away(infra: Mapping[str, str]) -> None:
+    async def run() -> None:
+        async with (
+            open_broker(infra["AMQP_URL"]) as broker,
+            open_ledger(infra["DATABASE_URL"]) as ledger,
+            open_repository(infra["DATABASE_URL"]) as repository,
+        ):
+            events = OrderEvents(repository, Tracing(None))
+
+            async def away_until_redelivered(batch: Sequence[Delivery]) -> Sequence[Poison]:
+                if any(delivery.headers.get("x-delivery-count", 0) < 2 for delivery in batch):
+                    raise Retryable("Postgres is away", 0.1)
+                return await events(batch)
+
+            await broker.publish(QUEUE, *[encode(reserved(f"o{number}")) for number in range(5)])
+            async with consuming(consumer(infra, away_until_redelivered)):
                 await until(lambda: _is(ledger.count(), 5))
             assert [await broker.take_all(queue) for queue in (QUEUE, PARKED)] == [[], []]
 
@@ -185,7 +218,7 @@ def test_parked_messages_are_listed_and_shown_and_stay(infra: Mapping[str, str],
     (message,) = found["messages"]
     assert (status, message["origin"], message["error"], message["body"]) == (0, QUEUE, "no such day", encode(reserved("b")).decode())
     (foreign,) = [one for one in run(infra, "show")[1]["messages"] if one["id"] not in parked]
-    assert (foreign["reason"], foreign["body"]) == ("unknown", "\\xff?")
+    assert (foreign["reason"], foreign["body"], foreign["bodyBase64"]) == ("unknown", "\\xff?", "/z8=")
     assert run(infra, "show", "9-0")[0] == 1
     assert [run(infra, "list", "--limit", "1")[1]["queues"][0][name] for name in ("messages", "lookedAt")] == [4, 1]
     assert "rejected 3" in CliRunner().invoke(app, ["parked", "list"], env={"AMQP_URL": infra["AMQP_URL"]}).stdout

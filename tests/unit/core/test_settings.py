@@ -35,3 +35,12 @@ def test_set_variables_are_read_and_empty_ones_fall_back(tmp_path: Path) -> None
 def test_error_names_the_variable(read: object, value: str) -> None:
     with pytest.raises(SettingsError, match="V "):
         read(Environment({"V": value}))  # type: ignore[operator]
+
+
+def test_log_level_is_one_that_there_is() -> None:
+    assert (
+        Environment({}).log_level("FLASHSALE_LOG_LEVEL"),
+        Environment({"FLASHSALE_LOG_LEVEL": "debug"}).log_level("FLASHSALE_LOG_LEVEL"),
+    ) == ("INFO", "DEBUG")
+    with pytest.raises(SettingsError, match="FLASHSALE_LOG_LEVEL"):
+        Environment({"FLASHSALE_LOG_LEVEL": "chatty"}).log_level("FLASHSALE_LOG_LEVEL")

@@ -1,6 +1,7 @@
 """`flashsale parked list|show|replay|drop`."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -61,7 +62,7 @@ def show(ids: Ids = None, queue: Queues = None, limit: Limit = LOOKS, url: Url =
         write_json({"messages": [_document(message) for message in found]})
     else:
         for message in found:
-            console().print(table("", ("field", " value"), [(name, Text(str(value))) for name, value in _document(message).items()]))
+            console().print(table("", ("field", " value"), [(name, Text(_cut(str(value)))) for name, value in _document(message).items()]))
     _require(ids or (), found)
 
 
@@ -150,9 +151,22 @@ def _short(message: Message) -> dict[str, Any]:
 
 
 def _document(message: Message) -> dict[str, Any]:
-    body = message.body.decode("utf-8", "backslashreplace")
-    cut = f"{body[:SHOWN_CHARACTERS]}... ({len(message.body):,} bytes)" if len(body) > SHOWN_CHARACTERS else body
-    return {**_short(message), "origin": message.origin, "error": message.error, "body": cut}
+    """All of it: a body that is not UTF-8 as text with escapes, and exactly in base64."""
+    document = {
+        **_short(message),
+        "origin": message.origin,
+        "error": message.error,
+        "body": message.body.decode("utf-8", "backslashreplace"),
+    }
+    try:
+        message.body.decode()
+    except UnicodeDecodeError:
+        document["bodyBase64"] = b64encode(message.body).decode()
+    return document
+
+
+def _cut(text: str) -> str:
+    return f"{text[:SHOWN_CHARACTERS]}... ({len(text):,} characters; --json shows all)" if len(text) > SHOWN_CHARACTERS else text
 
 
 def _at(moment: datetime | None) -> str:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from flashsale_core.errors import SettingsError
 
 T = TypeVar("T")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class Environment:
@@ -49,6 +50,13 @@ class Environment:
         if any(value <= 0 for value in values):
             raise SettingsError(f"{name} must be whole numbers above 0, not {raw!r}")
         return values
+
+    def log_level(self, name: str) -> str:
+        """In capitals; INFO when it is not set."""
+        level = self.text(name, "INFO").upper()
+        if level not in LOG_LEVELS:
+            raise SettingsError(f"{name} must be one of {', '.join(LOG_LEVELS)}, not {level!r}")
+        return level
 
     def directory(self, name: str, default: str) -> Path:
         path = Path(self.text(name, default))

@@ -109,5 +109,5 @@ def read_settings(environment: Environment | None = None) -> Settings:
         relay_forget_ms=env.integer("FLASHSALE_RELAY_FORGET_MS", 100, least=1, most=10_000),
         relay_claim_idle_ms=env.integer("FLASHSALE_RELAY_CLAIM_IDLE_MS", 15_000, least=100),
         shutdown_timeout_seconds=env.integer("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
-        log_level=env.text("FLASHSALE_LOG_LEVEL", "INFO"),
+        log_level=env.log_level("FLASHSALE_LOG_LEVEL"),
     )

@@ -67,5 +67,5 @@ def read_settings(environment: Environment | None = None) -> Settings:
         probe_host=env.text("FLASHSALE_PROBE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
         probe_port=env.integer("FLASHSALE_PROBE_PORT", 9103, most=65535),
         shutdown_timeout_seconds=env.number("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
-        log_level=env.text("FLASHSALE_LOG_LEVEL", "INFO"),
+        log_level=env.log_level("FLASHSALE_LOG_LEVEL"),
     )

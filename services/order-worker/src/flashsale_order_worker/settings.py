@@ -52,5 +52,5 @@ def read_settings(environment: Environment | None = None) -> Settings:
         retry_seconds=env.number("FLASHSALE_ORDER_WORKER_RETRY_SECONDS", 1, least=0.01, most=60),
         refunds_interval_seconds=env.number("FLASHSALE_ORDER_WORKER_REFUNDS_INTERVAL_SECONDS", 15, least=0.1, most=3600),
         shutdown_timeout_seconds=env.number("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
-        log_level=env.text("FLASHSALE_LOG_LEVEL", "INFO"),
+        log_level=env.log_level("FLASHSALE_LOG_LEVEL"),
     )

@@ -79,5 +79,5 @@ def read_settings(environment: Environment | None = None) -> Settings:
         redis_timeout_seconds=env.number("FLASHSALE_REDIS_TIMEOUT_SECONDS", 3, least=0.05, most=60),
         retry_seconds=env.number("FLASHSALE_TIMEOUT_WORKER_RETRY_SECONDS", 0.5, least=0.01, most=60),
         shutdown_timeout_seconds=env.number("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
-        log_level=env.text("FLASHSALE_LOG_LEVEL", "INFO"),
+        log_level=env.log_level("FLASHSALE_LOG_LEVEL"),
     )
