@@ -4,6 +4,7 @@ import pytest
 
 from flashsale_core.errors import SettingsError
 from flashsale_core.settings import Environment
+from flashsale_gateway.__main__ import server_config
 from flashsale_gateway.settings import read_settings
 
 
@@ -17,6 +18,12 @@ def variables(tmp_path: Path) -> dict[str, str]:
 def test_defaults_are_complete(tmp_path: Path) -> None:
     settings = read_settings(Environment(variables(tmp_path)))
     assert (settings.port, settings.batch_max, settings.payment_windows) == (8000, 256, (15, 60, 120, 300, 600, 900, 1800))
+
+
+def test_a_connection_rests_longer_than_a_load_balancer_keeps_it(tmp_path: Path) -> None:
+    """ALB and nginx keep theirs for 60 s: where ours ends first, a request that is on its way meets a closed connection, a 502."""
+    settings = read_settings(Environment(variables(tmp_path)))
+    assert server_config(settings).timeout_keep_alive == settings.keep_alive_seconds == 75
 
 
 @pytest.mark.parametrize("name", ["REDIS_URL", "AMQP_URL", "FLASHSALE_ORDER_ID_KEY", "FLASHSALE_ADMIN_TOKEN", "FLASHSALE_WEBHOOK_SECRET"])

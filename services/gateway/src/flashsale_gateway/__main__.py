@@ -37,8 +37,11 @@ def main() -> int:
 
 
 def server_config(settings: Settings) -> uvicorn.Config:
-    shutdown = settings.shutdown_timeout_seconds
-    options = UVICORN | {"http": Entrance(affordable(settings.connections_max)), "timeout_graceful_shutdown": shutdown}
+    options = UVICORN | {
+        "http": Entrance(affordable(settings.connections_max)),
+        "timeout_keep_alive": settings.keep_alive_seconds,
+        "timeout_graceful_shutdown": settings.shutdown_timeout_seconds,
+    }
     return uvicorn.Config(Gateway(settings), host=settings.host, port=settings.port, **options)
 
 

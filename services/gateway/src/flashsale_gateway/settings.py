@@ -39,6 +39,8 @@ class Settings:
     """FLASHSALE_HEAD_BYTES_MAX: longest request head, which is path and headers."""
     head_timeout_seconds: float
     """FLASHSALE_HEAD_TIMEOUT_SECONDS: how long a request head may take to arrive, and the first of a connection to begin."""
+    keep_alive_seconds: float
+    """FLASHSALE_KEEP_ALIVE_SECONDS: how long a connection may rest between two requests; longer than a load balancer in front keeps it."""
     body_bytes_max: int
     """FLASHSALE_BODY_BYTES_MAX: largest request body."""
     body_timeout_seconds: float
@@ -93,6 +95,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         connections_max=env.integer("FLASHSALE_CONNECTIONS_MAX", 20_000, least=1),
         head_bytes_max=env.integer("FLASHSALE_HEAD_BYTES_MAX", 32_768, least=1024, most=1_048_576),
         head_timeout_seconds=env.number("FLASHSALE_HEAD_TIMEOUT_SECONDS", 10, least=0.1, most=300),
+        keep_alive_seconds=env.number("FLASHSALE_KEEP_ALIVE_SECONDS", 75, least=0.1, most=3600),
         body_bytes_max=env.integer("FLASHSALE_BODY_BYTES_MAX", 16_384, least=256, most=1_048_576),
         body_timeout_seconds=env.number("FLASHSALE_BODY_TIMEOUT_SECONDS", 10, least=0.1, most=300),
         write_timeout_seconds=env.number("FLASHSALE_WRITE_TIMEOUT_SECONDS", 10, least=0.1, most=300),
