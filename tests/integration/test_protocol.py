@@ -280,15 +280,16 @@ def test_who_leaves_before_the_answer_disturbs_nobody(client: Client, sale: str)
 def test_an_idle_connection_is_closed_and_a_busy_one_is_not(stack: Stack, sale: str) -> None:
     """The keep-alive counts from the last answer, and is a setting."""
     with gateway(stack, FLASHSALE_KEEP_ALIVE_SECONDS="1.5") as (_, client), wire_to(client) as busy, wire_to(client) as idle:
-        idle.send(whole(order(sale)))
+        repeated = whole(order(sale))
+        idle.send(repeated)
         assert idle.answer().status == 200
         give_up_at = time.monotonic() + 30
         while not select([idle.connection], [], [], 0)[0]:
-            busy.send(whole(order(sale)))
+            busy.send(repeated)
             assert busy.answer().status == 200
             assert time.monotonic() < give_up_at
         assert idle.closed()
-        busy.send(whole(order(sale)))
+        busy.send(repeated)
         assert busy.answer().status == 200
 
 
