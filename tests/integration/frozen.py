@@ -1,4 +1,4 @@
-"""A broker that freezes: the real one behind a proxy that reads what clients say, and falls silent at a step of choice."""
+"""Servers that freeze: the real one behind a proxy that reads what clients say, and falls silent at a step of choice."""
 
 import asyncio
 from collections import Counter
@@ -8,33 +8,40 @@ from urllib.parse import urlsplit
 
 import pamqp.commands
 
+ACCEPT = "accept"
+"""Frozen from the beginning: connections are accepted, and that is all."""
 HEADER = "protocol header"
+Read = Callable[[asyncio.StreamReader], AsyncIterator[tuple[str, bytes]]]
+"""Cuts what a client sends, and tells which step each piece is."""
 _METHODS: dict[int, str] = {number: getattr(method, "name", "") for number, method in pamqp.commands.INDEX_MAPPING.items()}
 _METHOD_FRAME = 1
 
 
-class FreezingBroker:
+class FreezingServer:
     """Freezes as a process that is stopped does: connections stay open, and not a byte moves any more, whoever connects."""
 
-    def __init__(self, host: str, port: int, step: str, nth: int) -> None:
-        self._upstream = host, port
+    def __init__(self, address: tuple[str, int], read: Read, step: str, nth: int) -> None:
+        self._address = address
+        self._read = read
         self._step, self._nth = step, nth
         self._seen: Counter[str] = Counter()
         self._writers: list[asyncio.StreamWriter] = []
+        self._thawed = False
         self.frozen = asyncio.Event()
-        self._thawed = asyncio.Event()
+        if step == ACCEPT:
+            self.frozen.set()
 
     def thaw(self) -> None:
         """From now on new connections are served. Those that were there stay as they are."""
-        self._thawed.set()
+        self._thawed = True
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
-        if self.frozen.is_set() and not self._thawed.is_set():
-            return
-        upstream_reader, upstream_writer = await asyncio.open_connection(*self._upstream)
-        self._writers.append(upstream_writer)
         may_freeze = not self.frozen.is_set()
+        if not may_freeze and not self._thawed:
+            return
+        upstream_reader, upstream_writer = await asyncio.open_connection(*self._address)
+        self._writers.append(upstream_writer)
 
         def stopped() -> bool:
             return may_freeze and self.frozen.is_set()
@@ -46,24 +53,14 @@ class FreezingBroker:
             upstream_writer.close()
 
     async def _up(self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter, stopped: Callable[[], bool]) -> None:
-        """From the client, frame by frame, until the step comes."""
-        upstream.write(self._said(HEADER, await reader.readexactly(8)))
-        while not stopped():
-            head = await reader.readexactly(7)
-            payload = await reader.readexactly(int.from_bytes(head[3:7], "big") + 1)
+        async for step, piece in self._read(reader):
+            self._seen[step] += 1
+            if not self._thawed and step == self._step and self._seen[step] == self._nth:
+                self.frozen.set()
             if stopped():
-                break
-            is_method = head[0] == _METHOD_FRAME
-            name = _METHODS[int.from_bytes(payload[:4], "big")] if is_method else ""
-            upstream.write(self._said(name, head + payload))
-
-    def _said(self, name: str, frame: bytes) -> bytes:
-        """The frame, or nothing when it is the one at which the broker freezes."""
-        self._seen[name] += 1
-        if name == self._step and self._seen[name] == self._nth:
-            self.frozen.set()
-            return b""
-        return frame
+                return
+            upstream.write(piece)
+        upstream.close()
 
     def close(self) -> None:
         for writer in self._writers:
@@ -78,15 +75,45 @@ async def _down(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stop
     writer.close()
 
 
+async def _read_amqp(reader: asyncio.StreamReader) -> AsyncIterator[tuple[str, bytes]]:
+    yield HEADER, await reader.readexactly(8)
+    while True:
+        head = await reader.readexactly(7)
+        payload = await reader.readexactly(int.from_bytes(head[3:7], "big") + 1)
+        yield _METHODS[int.from_bytes(payload[:4], "big")] if head[0] == _METHOD_FRAME else "", head + payload
+
+
+def _read_for(word: str) -> Read:
+    async def read(reader: asyncio.StreamReader) -> AsyncIterator[tuple[str, bytes]]:
+        while data := await reader.read(65536):
+            yield word if word.encode() in data else "", data
+
+    return read
+
+
 @asynccontextmanager
-async def freezing(amqp_url: str, step: str, nth: int = 1) -> AsyncIterator[tuple[FreezingBroker, str]]:
-    """A broker that freezes at the `nth` method of this name that it gets, such as `Basic.Consume`; and its URL."""
-    url = urlsplit(amqp_url)
-    broker = FreezingBroker(url.hostname or "", url.port or 5672, step, nth)
-    server = await asyncio.start_server(broker.serve, "127.0.0.1")
+async def _freezing(server_url: str, read: Read, step: str, nth: int) -> AsyncIterator[tuple[FreezingServer, str]]:
+    url = urlsplit(server_url)
+    assert url.port is not None
+    freezing = FreezingServer((url.hostname or "", url.port), read, step, nth)
+    server = await asyncio.start_server(freezing.serve, "127.0.0.1")
     port = server.sockets[0].getsockname()[1]
     try:
-        yield broker, url._replace(netloc=f"{url.netloc.rpartition('@')[0]}@127.0.0.1:{port}").geturl()
+        yield freezing, url._replace(netloc=f"{url.netloc.rpartition('@')[0]}@127.0.0.1:{port}").geturl()
     finally:
         server.close()
-        broker.close()
+        freezing.close()
+
+
+@asynccontextmanager
+async def freezing_broker(amqp_url: str, step: str, nth: int = 1) -> AsyncIterator[tuple[FreezingServer, str]]:
+    """A broker that freezes at the `nth` method of this name that it gets, such as `Basic.Consume`; and its URL."""
+    async with _freezing(amqp_url, _read_amqp, step, nth) as served:
+        yield served
+
+
+@asynccontextmanager
+async def freezing_store(url: str, word: str) -> AsyncIterator[tuple[FreezingServer, str]]:
+    """A Redis or Postgres that freezes when a client says `word`, or at ACCEPT; and its URL."""
+    async with _freezing(url, _read_for(word), word, 1) as served:
+        yield served

@@ -32,7 +32,7 @@ from flashsale_timeout_worker import waits
 from flashsale_timeout_worker.settings import read_settings as read_worker_settings
 from flashsale_timeout_worker.waits import Waits
 from tests.integration.broker import Broker, open_broker
-from tests.integration.frozen import HEADER, FreezingBroker, freezing
+from tests.integration.frozen import HEADER, FreezingServer, freezing_broker
 
 TIMEOUT_SECONDS = 0.5
 """What the services are told to wait for the broker."""
@@ -79,7 +79,7 @@ class Stage:
         self._meet = asyncio.Barrier(scenes)
         self._up = up
 
-    async def freeze(self, broker: FreezingBroker, told: Callable[[], object]) -> None:
+    async def freeze(self, broker: FreezingServer, told: Callable[[], object]) -> None:
         try:
             await until(broker.frozen.is_set)
             await until(told)
@@ -132,7 +132,7 @@ def test_the_relay_comes_back_whatever_step_the_broker_freezes_at(infra: Mapping
 
     async def play(stage: Stage, step: Step) -> None:
         name = f"{step[0]} {step[1]}"
-        async with freezing(infra["AMQP_URL"], *step) as (broker, url), relaying(infra, url, name) as (publisher, supervised):
+        async with freezing_broker(infra["AMQP_URL"], *step) as (broker, url), relaying(infra, url, name) as (publisher, supervised):
             if step == ("Basic.Publish", 2):
                 await until(lambda: publisher.ready)
                 with suppress(TimeoutError, OSError):
@@ -159,7 +159,7 @@ def test_a_consumer_comes_back_whatever_step_the_broker_freezes_at(infra: Mappin
             consumed.extend(batch)
             return []
 
-        async with freezing(infra["AMQP_URL"], *step) as (frozen, url):
+        async with freezing_broker(infra["AMQP_URL"], *step) as (frozen, url):
             consumer = Consumer(ConsumerSettings(url, queue, 16, 1_000_000, 10, TIMEOUT_SECONDS), handle)
             at_first = consumer.fault
             supervised = Supervised(f"{queue} {step}", consumer.run)
@@ -191,7 +191,7 @@ def test_the_probes_of_wait_queues_come_back_whatever_step_the_broker_freezes_at
     infra: Mapping[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def play(stage: Stage, step: Step) -> None:
-        async with freezing(infra["AMQP_URL"], *step) as (broker, url):
+        async with freezing_broker(infra["AMQP_URL"], *step) as (broker, url):
             settings = replace(read_worker_settings(Environment(infra)), amqp_url=url, amqp_timeout_seconds=TIMEOUT_SECONDS)
             redis = open_redis(settings.redis_url, 5, 4)
             tried = Waits(redis, settings)
@@ -219,7 +219,7 @@ def test_a_worker_ends_in_time_although_the_broker_is_frozen(infra: Mapping[str,
         return []
 
     async def scene() -> None:
-        async with freezing(infra["AMQP_URL"], step) as (broker, url):
+        async with freezing_broker(infra["AMQP_URL"], step) as (broker, url):
             consumer = Consumer(ConsumerSettings(url, topology.ORDERS_QUEUE, 16, 1_000_000, 10, TIMEOUT_SECONDS), handle)
             consumes = asyncio.create_task(consumer.run())
             await until(lambda: consumer.fault is None)

@@ -22,6 +22,8 @@ from flashsale_core.tasks import only_own_cancellation, wait_briefly, within
 from flashsale_core.tracing import log_fields
 
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0)
+SOUND_SECONDS = 5.0
+"""A session that lasted so long was one."""
 HEARTBEAT_SECONDS = 10
 NOTES_DIR = Path(tempfile.gettempdir())
 log = logging.getLogger(__name__)
@@ -64,15 +66,15 @@ class Consumer:
         """Consume until `stop`. A failure of broker or channel starts a new session after a pause of at most BACKOFF_SECONDS[-1]."""
         failures = 0
         while not self._stopping:
-            connected = False
+            started = perf_counter()
             try:
                 with only_own_cancellation():
                     async with _channel(self._settings) as consuming, _channel(self._settings) as publishing:
-                        connected = True
                         await self._session(consuming, publishing)
             except Exception as error:
                 # The broad catch is the edge: nothing of the lost session was acknowledged, the broker delivers it again.
-                failures = 0 if connected and self.fault is None else failures
+                # One that connects and fails at once is no better than none: each takes its batch again, and parks again what it parked.
+                failures = 0 if perf_counter() - started > SOUND_SECONDS else failures
                 self.fault = in_words(Server.RABBITMQ, error)
                 log.warning("consumer.interrupted", extra={"queue": self._settings.queue, "reason": self.fault})
                 await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])

@@ -62,6 +62,8 @@ class Repository:
     async def _commit(self, statements: "Sequence[Statement]") -> None:
         pool = await self._open()
         async with pool.acquire(timeout=self._statement_timeout_seconds) as connection, connection.transaction():
+            # A worker whose machine is gone leaves no trace to Postgres, and its rows locked: for two hours, by the kernel's defaults.
+            await connection.execute(f"set local idle_in_transaction_session_timeout = {int(self._statement_timeout_seconds * 1000)}")
             for statement, columns in statements:
                 await connection.execute(statement, *columns)
 

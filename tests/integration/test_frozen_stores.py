@@ -1,0 +1,118 @@
+"""A Postgres or a Redis that falls silent at whatever step: no call outlasts its timeout, and all succeed again once it is back.
+
+All steps are played at the same time, each with a server of its own.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flashsale_core.errors import Retryable
+from flashsale_core.messages import OrdersReserved, ReservedLine
+from flashsale_core.scripts import read_scripts
+from flashsale_core.settings import Environment
+from flashsale_core.supervise import Supervisor
+from flashsale_core.tracing import Tracing
+from flashsale_gateway.handoff import Handoff
+from flashsale_gateway.problems import Problem
+from flashsale_gateway.publisher import Publisher
+from flashsale_gateway.readiness import Readiness
+from flashsale_gateway.settings import read_settings as read_gateway_settings
+from flashsale_gateway.store import Store
+from flashsale_operator.sales import Sales
+from flashsale_order_worker.plan import plan
+from flashsale_order_worker.repository import Repository
+from flashsale_redis import open_redis
+from flashsale_redis.urls import cluster_url
+from flashsale_timeout_worker.expiry import Expiry
+from flashsale_timeout_worker.settings import read_settings as read_worker_settings
+from flashsale_timeout_worker.sweeper import Sweeper
+from flashsale_timeout_worker.waits import Waits
+from tests.integration.frozen import ACCEPT, FreezingServer, freezing_store
+
+TIMEOUT_SECONDS = 0.3
+DEADLINE_SECONDS = 10.0
+Calls = Mapping[str, Callable[[], Awaitable[object]]]
+
+
+async def each(scenes: Mapping[str, Coroutine[Any, Any, None]]) -> None:
+    ends = await asyncio.gather(*scenes.values(), return_exceptions=True)
+    assert {step: repr(end) for step, end in zip(scenes, ends, strict=True) if end is not None} == {}
+
+
+async def play(server: FreezingServer, calls: Calls) -> None:
+    """Every call ends while the server is frozen, and succeeds soon after it thaws."""
+    for _ in range(2):
+        for call in calls.values():
+            await _ends(call)
+    assert server.frozen.is_set()
+    server.thaw()
+    for call in calls.values():
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not await _ends(call):  # noqa: ASYNC110 - what is waited for is a server
+                await asyncio.sleep(0.02)
+
+
+async def _ends(call: Callable[[], Awaitable[object]]) -> bool:
+    """Whether it succeeded; if not, with an error that says so."""
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await call()
+    except (Retryable, Problem):
+        return False
+    return True
+
+
+def test_no_call_to_a_frozen_postgres_outlasts_its_timeout(infra: Mapping[str, str]) -> None:
+    words = [ACCEPT, "user", "schema_migrations", "BEGIN;", "insert into orders", "COMMIT;", "from refunds"]
+
+    async def scene(word: str) -> None:
+        # Repeated after the thaw, when the transaction that froze may still hold its rows.
+        message = OrdersReserved(
+            v=1, sale=f"frozen-{words.index(word)}", epoch=1, at=1_000, deadline=5_000, orders=[ReservedLine("o1", "ann", 1)]
+        )
+        async with freezing_store(infra["DATABASE_URL"], word) as (server, url):
+            repository = Repository(url, TIMEOUT_SECONDS, 0.05)
+            try:
+                await play(server, {
+                    "schema": repository.check_schema,
+                    "write": lambda: repository.write(plan([("1-0", message)])),
+                    "refunds": repository.refunds_due,
+                })  # fmt: skip
+            finally:
+                await repository.close()
+
+    asyncio.run(each({word: scene(word) for word in words}))
+
+
+def test_no_call_to_a_frozen_redis_outlasts_its_timeout(infra: Mapping[str, str]) -> None:
+    if cluster_url(infra["REDIS_URL"]) is not None:
+        pytest.skip("a cluster names its masters itself, past any proxy")
+
+    async def scene(word: str) -> None:
+        async with freezing_store(infra["REDIS_URL"], word) as (server, url):
+            worker = replace(read_worker_settings(Environment(infra)), redis_timeout_seconds=TIMEOUT_SECONDS)
+            gateway = replace(read_gateway_settings(Environment(infra)), redis_timeout_seconds=TIMEOUT_SECONDS)
+            redis, scripts = open_redis(url, TIMEOUT_SECONDS, 4), read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
+            expiry = Expiry(redis, scripts, worker.shards, TIMEOUT_SECONDS, 0.05)
+            handoff = Handoff(redis, scripts, Publisher(gateway, Tracing(None)), gateway)
+            store = Store(redis, scripts, handoff, gateway)
+            sales = Sales(redis, scripts, gateway.shards, TIMEOUT_SECONDS)
+            try:
+                await play(server, {
+                    "ping": expiry.ping,
+                    "sweep": Sweeper(expiry, worker).sweep,
+                    "home": lambda: Waits(redis, worker).came_home([60]),
+                    "ready": Readiness(redis, scripts, TIMEOUT_SECONDS, True, Supervisor()).check,
+                    "reserve": lambda: store.reserve([("frozen", [("o1", "ann", 1, "")])]),
+                    "operator": lambda: sales.read_many(["frozen", "other"]),
+                })  # fmt: skip
+            finally:
+                await redis.aclose()
+
+    words = [ACCEPT, "HELLO", "SCRIPT", "TIME", "EVALSHA", "ZRANGEBYSCORE", "HSET", "INFO", "HGETALL"]
+    asyncio.run(each({word: scene(word) for word in words}))
