@@ -78,6 +78,7 @@ DO = {
     "flashsale_sweep_seconds": "Past the sweep interval (0.5 s) the sweeper cannot keep up.",
     "flashsale_sweep_failures": "Redis was away.",
     "flashsale_sweep_refused_orders": "A sale's data is broken: `flashsale audit`.",
+    "flashsale_early_orders": "rising: a clock was set back, Redis' or the broker's; the holds wait again, and end by Redis' clock",
     "flashsale_wait_up": "FlashsaleWaitLost.",
     "flashsale_overdue_orders": "FlashsaleOverdueOrders.",
     "flashsale_consumed": "For insight.",

@@ -72,7 +72,8 @@ class Shop:
 
     def waits(self) -> Consumer:
         return Consumer(
-            ConsumerSettings(self.settings.amqp_url, QUEUE, 16, 1_000_000, 10, 10), OverdueWaits(self.expiry, self.tried, Tracing(None))
+            ConsumerSettings(self.settings.amqp_url, QUEUE, 16, 1_000_000, 10, 10),
+            OverdueWaits(self.expiry, self.tried, Tracing(None), self.settings.payment_windows),
         )
 
     def sweeper(self) -> Sweeper:
@@ -114,6 +115,23 @@ def test_the_queue_alone_gives_units_back_and_redelivery_changes_nothing(infra: 
             async with consuming(shop.waits()):
                 await until(lambda: shop.has("shoe", 99, 1, 0))
             assert (await shop.expired_orders("shoe"), await shop.stock("shoe")) == (ids(30), (99, 1, 0))
+            assert [await broker.take_all(queue) for queue in (QUEUE, topology.PARKED_TIMEOUT_QUEUE)] == [[], []]
+
+    asyncio.run(run())
+
+
+def test_a_wait_that_ends_before_its_hold_is_due_waits_again(infra: Mapping[str, str]) -> None:
+    async def run() -> None:
+        async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]) as broker:
+            await shop.open("shoe", 10)
+            due = await shop.reserve("shoe", ["due"], seconds_ago=6)
+            # As if Redis' clock had been set back by 4 s while these waited.
+            early = await shop.reserve("shoe", ["e1", "e2"], seconds_ago=-4 + HOLD_SECONDS)
+            await broker.publish(QUEUE, early, due, early)
+            async with consuming(shop.waits()):
+                await until(lambda: shop.has("shoe", 8, 2, 0))
+                await until(lambda: shop.has("shoe", 10, 0, 0))
+            assert await shop.expired_orders("shoe") == ["due", "e1", "e2"]
             assert [await broker.take_all(queue) for queue in (QUEUE, topology.PARKED_TIMEOUT_QUEUE)] == [[], []]
 
     asyncio.run(run())

@@ -71,7 +71,7 @@ def waited(*lines: ReservedLine, more: Sequence[OrdersReserved] = ()) -> dict[st
     recorder = Recorder()
 
     async def handle() -> None:
-        await OverdueWaits(Due(), NoWaits(), recorder.tracing, "amqp://broker", "redis://store/0")([delivery])
+        await OverdueWaits(Due(), NoWaits(), recorder.tracing, amqp_url="amqp://broker", redis_url="redis://store/0")([delivery])
 
     with suppress(Retryable):
         asyncio.run(handle())

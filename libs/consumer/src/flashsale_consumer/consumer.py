@@ -6,7 +6,7 @@ import logging
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 
@@ -14,7 +14,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage
 
 from flashsale_consumer import metrics, trials
-from flashsale_consumer.deliveries import Delivery, Handle, Poison
+from flashsale_consumer.deliveries import Delivery, Handle, Poison, Publication
 from flashsale_core import topology
 from flashsale_core.errors import Retryable
 from flashsale_core.faults import Server, in_words
@@ -102,19 +102,19 @@ class Consumer:
         self._up.set(1)
         log.info("consumer.started", extra={"queue": settings.queue})
         try:
-            await self._consume(consuming, parking)
+            await self._consume(consuming, publishing, parking)
         finally:
             self._up.set(0)
         await queue.cancel(tag, timeout=settings.amqp_timeout_seconds)
 
-    async def _consume(self, consuming: AbstractChannel, parking: AbstractExchange) -> None:
+    async def _consume(self, consuming: AbstractChannel, publishing: AbstractChannel, parking: AbstractExchange) -> None:
         acknowledged = 0
         while not self._stopping:
             batch = await self._gather()
             if batch:
                 _refuse_gap(acknowledged, [message.delivery_tag for message in batch])
                 for part in trials.parts([(message, trials.is_suspicious(message.headers)) for message in batch]):
-                    await self._work_off(part, parking, consuming)
+                    await self._work_off(part, consuming, publishing, parking)
                 acknowledged += len(batch)
 
     def _wake(self, *_: object) -> None:
@@ -140,11 +140,17 @@ class Consumer:
                     size += len(message.body)
         return batch
 
-    async def _work_off(self, batch: Sequence[AbstractIncomingMessage], parking: AbstractExchange, channel: AbstractChannel) -> None:
+    async def _work_off(
+        self, batch: Sequence[AbstractIncomingMessage], consuming: AbstractChannel, publishing: AbstractChannel, parking: AbstractExchange
+    ) -> None:
         started, name = perf_counter(), self._settings.queue
         metrics.CONSUMED.labels(name).inc(len(batch))
         metrics.REDELIVERED.labels(name).inc(sum(bool(message.redelivered) for message in batch))
-        for poison in await self._handle_until_durable([_delivery(message) for message in batch], channel):
+        results = await self._handle_until_durable([_delivery(message) for message in batch], consuming)
+        # Before anything is parked: where the broker refuses it, the batch comes again and would be parked twice.
+        for publication in [result for result in results if isinstance(result, Publication)]:
+            await self._publish(publishing, publication)
+        for poison in [result for result in results if isinstance(result, Poison)]:
             await self._park(parking, batch[poison.index], poison)
         # Last, and for the whole batch at once. A crash before this line redelivers, and the work is idempotent.
         async with asyncio.timeout(self._settings.amqp_timeout_seconds):
@@ -153,10 +159,10 @@ class Consumer:
         metrics.BATCH_MESSAGES.labels(name).observe(len(batch))
         metrics.BATCH_SECONDS.labels(name).observe(perf_counter() - started)
 
-    async def _handle_until_durable(self, deliveries: Sequence[Delivery], channel: AbstractChannel) -> Sequence[Poison]:
+    async def _handle_until_durable(self, deliveries: Sequence[Delivery], channel: AbstractChannel) -> Sequence[Poison | Publication]:
         while True:
             try:
-                poisons = await self._handle_or_try(deliveries)
+                results = await self._handle_or_try(deliveries)
             except Retryable as error:
                 self.fault = str(error)
                 metrics.RETRIES.labels(self._settings.queue).inc()
@@ -166,9 +172,9 @@ class Consumer:
                     raise _SessionLostError("the batch goes back to the broker") from error
             else:
                 self.fault = None
-                return poisons
+                return results
 
-    async def _handle_or_try(self, deliveries: Sequence[Delivery]) -> Sequence[Poison]:
+    async def _handle_or_try(self, deliveries: Sequence[Delivery]) -> Sequence[Poison | Publication]:
         """Raises Retryable, and whatever else a handler may raise of a batch that is not suspicious."""
         first = deliveries[0]
         if not trials.is_suspicious(first.headers):
@@ -178,16 +184,26 @@ class Consumer:
             return [Poison(0, "crashed", f"the worker ended {deaths} times while it handled this message alone")]
         self._trials.begin(first)
         try:
-            poisons = await self._handle(deliveries)
+            results = await self._handle(deliveries)
         except Retryable:
             raise
         except Exception as error:
             # Alone, and no store is away: the failure is the message's own.
-            poisons = [Poison(0, "failed", f"{type(error).__name__}: {error}")]
+            results = [Poison(0, "failed", f"{type(error).__name__}: {error}")]
         finally:
             self._trials.end()
         self._trials.forget(first)
-        return poisons
+        return results
+
+    async def _publish(self, channel: AbstractChannel, publication: Publication) -> None:
+        """Raises what ends the session when the broker does not take it: the batch is then delivered again."""
+        message = aio_pika.Message(
+            publication.body,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            expiration=timedelta(seconds=publication.life_seconds),
+        )
+        exchange = await channel.get_exchange(publication.exchange, ensure=False)
+        await exchange.publish(message, publication.routing_key, mandatory=True, timeout=self._settings.amqp_timeout_seconds)
 
     async def _park(self, parking: AbstractExchange, message: AbstractIncomingMessage, poison: Poison) -> None:
         """Put a message aside, confirmed by the broker, before it is acknowledged."""

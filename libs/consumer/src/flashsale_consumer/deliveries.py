@@ -25,6 +25,17 @@ class Poison:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A message that the broker must have taken before the batch that led to it is acknowledged."""
+
+    exchange: str
+    routing_key: str
+    body: bytes
+    life_seconds: float
+    """How long it may stay in its queue."""
+
+
 def once_each(poisons: Iterable[Poison]) -> list[Poison]:
     """One per delivery, the first that is wrong with it: a delivery is parked whole, and once."""
     found: dict[int, Poison] = {}
@@ -33,8 +44,8 @@ def once_each(poisons: Iterable[Poison]) -> list[Poison]:
     return list(found.values())
 
 
-Handle = Callable[[Sequence[Delivery]], Awaitable[Sequence[Poison]]]
-"""Works off a batch and returns when that is durable, naming the poison in it.
+Handle = Callable[[Sequence[Delivery]], Awaitable[Sequence[Poison | Publication]]]
+"""Works off a batch and returns when that is durable, naming the poison in it and what is to be published before it is acknowledged.
 
 Raises flashsale_core.errors.Retryable when the same batch may succeed later: it is handed over again after a pause.
 """

@@ -5,7 +5,7 @@ Many sales are asked for at once: their calls travel together, in one round trip
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -44,6 +44,8 @@ class Outcome:
     expired: Sequence[Expired]
     fault: Fault | None = None
     """Why not all of them were asked for: Retryable when Redis is away, Rejected when this sale's data is broken."""
+    not_due: Mapping[str, int] = field(default_factory=dict)
+    """Holds whose deadline lies ahead, and how far, in ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class Expiry:
 
     async def _expire_group(self, orders: Mapping[str, Sequence[str]], source: str) -> dict[str, Outcome]:
         expired: dict[str, list[Expired]] = {sale_id: [] for sale_id in orders}
+        not_due: dict[str, dict[str, int]] = {sale_id: {} for sale_id in orders}
         faults: dict[str, Fault] = {}
         silence: Exception | None = None
         for together in rounds(calls(orders)):
@@ -131,7 +134,8 @@ class Expiry:
                     found = read(call, answer)
                     measure(found, source)
                     expired[call.sale_id] += found
-        return {sale_id: Outcome(found, faults.get(sale_id)) for sale_id, found in expired.items()}
+                    not_due[call.sale_id] |= read_not_due(call, answer)
+        return {sale_id: Outcome(found, faults.get(sale_id), not_due[sale_id]) for sale_id, found in expired.items()}
 
     async def _run(self, together: Sequence[Call]) -> list[Any]:
         """The answer to each call, or its error. Calls that find the server without the script have done nothing, and are made again."""
@@ -179,6 +183,16 @@ def read(call: Call, packed: bytes) -> list[Expired]:
         for order_id, (result, quantity, deadline_ms, *context) in zip(call.order_ids, results, strict=True)
         if result == "expired"
     ]
+
+
+def read_not_due(call: Call, packed: bytes) -> dict[str, int]:
+    """The holds that are not due, of the script's answer, with the time that is left in ms."""
+    now_ms, results = msgspec.msgpack.decode(packed)
+    return {
+        order_id: int(deadline_ms - now_ms)
+        for order_id, (result, _, deadline_ms, *_) in zip(call.order_ids, results, strict=True)
+        if result == "not_due"
+    }
 
 
 def measure(expired: Sequence[Expired], source: str) -> None:

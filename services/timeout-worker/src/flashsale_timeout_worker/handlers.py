@@ -3,31 +3,46 @@
 A batch may name thousands of sales: they are asked for together.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from flashsale_consumer import Delivery, Poison, once_each
+from flashsale_consumer import Delivery, Poison, Publication, once_each
+from flashsale_core import topology
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.messages import OrdersReserved, WaitProbed, read_wait
 from flashsale_core.tracing import Tracing
+from flashsale_timeout_worker import metrics
+from flashsale_timeout_worker.early import wait_again
 from flashsale_timeout_worker.expiry import Expired, Expiry, Outcome
 from flashsale_timeout_worker.spans import ExpirySpans
 from flashsale_timeout_worker.waits import Waits
 
 SOURCE = "queue"
+log = logging.getLogger(__name__)
 
 
 class OverdueWaits:
     """The handler of the `payment.timeout` queue."""
 
-    def __init__(self, expiry: Expiry, waits: Waits, tracing: Tracing, amqp_url: str = "", redis_url: str = "") -> None:
-        """The URLs are for spans: they tell where broker and Redis are."""
+    def __init__(
+        self,
+        expiry: Expiry,
+        waits: Waits,
+        tracing: Tracing,
+        windows: Sequence[int] = topology.WINDOWS_DEFAULT,
+        *,
+        amqp_url: str = "",
+        redis_url: str = "",
+    ) -> None:
+        """`windows` have wait queues, in seconds. The URLs are for spans: they tell where broker and Redis are."""
         self._expiry = expiry
+        self._windows = windows
         self._waits = waits
         self._spans = ExpirySpans(tracing, amqp_url, redis_url)
 
-    async def __call__(self, batch: Sequence[Delivery]) -> Sequence[Poison]:
+    async def __call__(self, batch: Sequence[Delivery]) -> Sequence[Poison | Publication]:
         """Raises Retryable when Redis, or one master of a cluster, is away: what the others gave back until then stays given back."""
         started_ns = time.time_ns()
         found = sort(batch)
@@ -41,7 +56,20 @@ class OverdueWaits:
             raise away
         if found.windows:
             await self._waits.came_home(sorted(found.windows))
-        return once_each(sorted([*found.poisons, *rejected(found.waits, outcomes)], key=lambda poison: poison.index))
+        poisons = once_each(sorted([*found.poisons, *rejected(found.waits, outcomes)], key=lambda poison: poison.index))
+        return [*poisons, *self._early(found.waits, outcomes)]
+
+    def _early(self, waits: "Sequence[Wait]", outcomes: Mapping[str, Outcome]) -> list[Publication]:
+        """A hold that is not due yet must not lose its wait: without the sweeper nothing else would release it."""
+        # A sale whose data is broken is parked with all its holds.
+        not_due = {sale_id: outcome.not_due for sale_id, outcome in outcomes.items() if outcome.fault is None and outcome.not_due}
+        publication = wait_again([wait.message for wait in waits], not_due, self._windows)
+        if publication is None:
+            return []
+        orders = sum(map(len, not_due.values()))
+        metrics.EARLY_ORDERS.inc(orders)
+        log.warning("waits.early", extra={"orders": orders, "window_seconds": publication.routing_key})
+        return [publication]
 
 
 @dataclass(frozen=True, slots=True)

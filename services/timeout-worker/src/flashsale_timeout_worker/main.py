@@ -44,7 +44,8 @@ async def run(settings: Settings) -> None:
     redis = open_redis(settings.redis_url, settings.redis_timeout_seconds, REDIS_CONNECTIONS_MAX)
     expiry = Expiry(redis, read_scripts(settings.lua_dir), settings.shards, settings.redis_timeout_seconds, settings.retry_seconds)
     waits = Waits(redis, settings)
-    consumer = Consumer(_consumer_settings(settings), OverdueWaits(expiry, waits, tracing, settings.amqp_url, settings.redis_url))
+    overdue = OverdueWaits(expiry, waits, tracing, settings.payment_windows, amqp_url=settings.amqp_url, redis_url=settings.redis_url)
+    consumer = Consumer(_consumer_settings(settings), overdue)
     sweeper = Sweeper(expiry, settings, tracing)
     supervisor = Supervisor()
 

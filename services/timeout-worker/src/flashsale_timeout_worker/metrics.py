@@ -13,5 +13,8 @@ SWEEP_FAILURES = Counter("flashsale_sweep_failures_total", "Sweeps that Redis cu
 SWEEP_REFUSED = Counter(
     "flashsale_sweep_refused_orders_total", "Overdue orders of sales whose data is broken, counted again by every sweep"
 )
+EARLY_ORDERS = Counter(
+    "flashsale_early_orders_total", "Holds whose wait ended before their deadline, as when Redis' clock was set back; they wait again"
+)
 WAIT_UP = Gauge("flashsale_wait_up", "1 when the wait queue of this window gave back its last probe, 0 when not", ["window"])
 OVERDUE_ORDERS = Gauge("flashsale_overdue_orders", "Deadlines found overdue by the last sweep")
