@@ -19,7 +19,7 @@ from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, DeliveryError
 from flashsale_core import topology
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, in_words
-from flashsale_core.tasks import only_own_cancellation, wait_briefly
+from flashsale_core.tasks import only_own_cancellation, wait_briefly, within
 
 TIMEOUT_SECONDS = 30.0
 """For connecting, and for each step after it."""
@@ -107,7 +107,8 @@ class Parking:
             await exchange.publish(_copy(raw), topology.replay_routing_key(found.origin), mandatory=True, timeout=TIMEOUT_SECONDS)
 
         async with self._channel() as publishing:
-            exchange = await publishing.get_exchange(topology.PARKING_EXCHANGE, ensure=True)
+            async with within(TIMEOUT_SECONDS, "looking at the parking exchange"):
+                exchange = await publishing.get_exchange(topology.PARKING_EXCHANGE, ensure=True)
             return await self._take(queue, selects, looks_max, give_back)
 
     async def drop(self, queue: str, selects: Selects, looks_max: int) -> list[Message]:
@@ -130,7 +131,8 @@ class Parking:
     @asynccontextmanager
     async def _channel(self) -> AsyncIterator[AbstractChannel]:
         """What was taken from it and is not acknowledged goes back when it closes."""
-        channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+        async with within(TIMEOUT_SECONDS, "opening a channel"):
+            channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
         try:
             yield channel
         finally:
