@@ -1,0 +1,160 @@
+"""What a service lives by comes back when something it waited for is cancelled under it: every task of every service, as it is composed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from flashsale_consumer import Consumer
+from flashsale_consumer import metrics as consumer_metrics
+from flashsale_core import supervise, topology
+from flashsale_core.messages import OrdersReserved, ReservedLine, encode
+from flashsale_core.settings import Environment
+from flashsale_core.supervise import RESTARTS
+from flashsale_core.tasks import end
+from flashsale_gateway import app, relay
+from flashsale_gateway.handoff import Handoff
+from flashsale_gateway.metrics import BROKER_UP
+from flashsale_gateway.problems import Problem
+from flashsale_gateway.relay import Relay
+from flashsale_gateway.settings import read_settings as read_gateway_settings
+from flashsale_order_worker import main as order_worker
+from flashsale_order_worker.settings import read_settings as read_order_settings
+from flashsale_timeout_worker import main as timeout_worker
+from flashsale_timeout_worker.settings import read_settings as read_timeout_settings
+from flashsale_timeout_worker.sweeper import Sweeper
+from flashsale_timeout_worker.waits import Waits
+from tests.integration.broker import open_broker, until
+
+Run = Callable[..., Coroutine[Any, Any, None]]
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "PAUSES_SECONDS", (0.1,))
+
+
+def cut_off_once(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+    """The first run ends as aiormq ends what waits for a connection that it gives up; the next ones are as they were."""
+    run: Run = getattr(owner, name)
+    ended: list[bool] = []
+
+    async def cut_off(*args: Any) -> None:
+        if ended:
+            await run(*args)
+            return
+        ended.append(True)
+        waited_for = asyncio.get_running_loop().create_future()
+        waited_for.set_exception(asyncio.CancelledError())
+        await waited_for
+
+    monkeypatch.setattr(owner, name, cut_off)
+
+
+def restarts() -> dict[str, float]:
+    samples = [sample for metric in RESTARTS.collect() for sample in metric.samples if sample.name.endswith("_total")]
+    return {sample.labels["task"]: sample.value for sample in samples}
+
+
+async def restarted(before: Mapping[str, float], *tasks: str) -> None:
+    async def all_once() -> bool:
+        return all(restarts().get(task, 0) == before.get(task, 0) + 1 for task in tasks)
+
+    await until(all_once)
+
+
+async def works_off(queue: str) -> None:
+    """A message that is there is consumed and acknowledged."""
+    batches = consumer_metrics.BATCHES.labels(queue)
+    before = batches._value.get()
+
+    async def is_acknowledged() -> bool:
+        return bool(batches._value.get() > before)
+
+    await until(is_acknowledged)
+
+
+MESSAGE = encode(OrdersReserved(v=1, sale="supervised", epoch=1, at=1_000, deadline=5_000, orders=[ReservedLine("o1", "ann", 1)]))
+
+
+def test_the_order_worker_outlives_the_end_of_its_tasks(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_off_once(monkeypatch, Consumer, "run")
+    cut_off_once(monkeypatch, order_worker, "watch_refunds")
+
+    async def scene() -> None:
+        before = restarts()
+        async with open_broker(infra["AMQP_URL"]) as broker:
+            await broker.publish(topology.ORDERS_QUEUE, MESSAGE)
+            settings = read_order_settings(Environment({**infra, "FLASHSALE_PROBE_PORT": "0"}))
+            async with running(order_worker.run(settings)):
+                await asyncio.gather(restarted(before, "consumer", "refunds"), works_off(topology.ORDERS_QUEUE))
+
+    asyncio.run(scene())
+
+
+def test_the_timeout_worker_outlives_the_end_of_its_tasks(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for owner in (Consumer, Waits, Sweeper):
+        cut_off_once(monkeypatch, owner, "run")
+
+    async def scene() -> None:
+        before = restarts()
+        async with open_broker(infra["AMQP_URL"]) as broker:
+            await broker.publish(topology.TIMEOUT_QUEUE, MESSAGE)
+            settings = read_timeout_settings(Environment({**infra, "FLASHSALE_PROBE_PORT": "0"}))
+            async with running(timeout_worker.run(settings)):
+                await asyncio.gather(restarted(before, "consumer", "waits", "sweeper"), works_off(topology.TIMEOUT_QUEUE))
+
+    asyncio.run(scene())
+
+
+def test_the_gateway_outlives_the_end_of_its_tasks_and_is_not_ready_meanwhile(
+    infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The pause ends when the test has seen it.
+    monkeypatch.setattr(supervise, "PAUSES_SECONDS", (3600.0,))
+    cut_off_once(monkeypatch, Relay, "run")
+
+    async def scene() -> None:
+        before = restarts()
+        async with AsyncExitStack() as stack:
+            services, _ = await app._open(read_gateway_settings(Environment(infra)), stack)
+            await restarted(before, "relay")
+            with pytest.raises(Problem) as raised:
+                await services.readiness.check()
+            assert "relay ended and is being restarted: CancelledError" in str(raised.value.document["detail"])
+
+    asyncio.run(scene())
+    monkeypatch.setattr(supervise, "PAUSES_SECONDS", (0.1,))
+    for owner, name in ((Relay, "run"), (Handoff, "run"), (relay, "watch")):
+        cut_off_once(monkeypatch, owner, name)
+
+    async def scene_of_all() -> None:
+        before = restarts()
+        async with AsyncExitStack() as stack:
+            services, _ = await app._open(read_gateway_settings(Environment(infra)), stack)
+            await restarted(before, "relay", "handoff", "watch")
+
+            async def is_ready() -> bool:
+                with suppress(Problem):
+                    await services.readiness.check()
+                    return value(BROKER_UP) == 1
+                return False
+
+            await until(is_ready)
+
+    asyncio.run(scene_of_all())
+
+
+def value(gauge: Any) -> float:
+    return float(gauge._value.get())
+
+
+@asynccontextmanager
+async def running(service: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(service)
+    try:
+        yield
+    finally:
+        await end(task)
