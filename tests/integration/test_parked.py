@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -263,6 +264,28 @@ def test_a_broker_without_the_way_back_loses_nothing(infra: Mapping[str, str], p
     finally:
         asyncio.run(bind(True))
     assert (status, topology.CURE in text, count(infra, PARKED)) == (3, True, 4), text
+
+
+def test_an_installation_is_upgraded_in_place_and_a_worker_may_replay_its_own(
+    infra: Mapping[str, str], infra_stack: Stack, parked: list[str], tmp_path: Path
+) -> None:
+    # As before decision 0017, and then the definitions of now with a user for each service, into the broker that runs.
+    old = {"delivery-limit": 20, "dead-letter-exchange": topology.PARKING_EXCHANGE, "dead-letter-routing-key": QUEUE}
+    control(infra_stack, "set_policy", "work-orders", "^orders$", json.dumps(old), "--apply-to", "queues")
+    users = topology.service_users(dict.fromkeys(("gateway", "order-worker", "timeout-worker"), topology.password_hash("word")))
+    file = tmp_path / "definitions.json"
+    file.write_text(json.dumps(topology.definitions(users, [5])))
+    control(infra_stack, "import_definitions", str(file))
+    try:
+        own = {"AMQP_URL": re.sub("//.*@", "//order-worker:word@", infra["AMQP_URL"])}
+        assert run(own, "replay", "--all", "--queue", PARKED)[0] == 0
+        asyncio.run(redeliver(infra["AMQP_URL"], QUEUE, 4))
+        assert (count(infra, QUEUE), run(own, "list", "--queue", PARKED)[1]["queues"][0]["messages"]) == (4, 0)
+        status, text = run(own, "show", "--queue", topology.PARKED_TIMEOUT_QUEUE)
+        assert (status, text) == (0, {"messages": []})
+    finally:
+        for user in users:
+            control(infra_stack, "delete_user", user.name)
 
 
 def test_a_broker_that_is_away_is_named(infra: Mapping[str, str]) -> None:
