@@ -7,7 +7,7 @@ KEYS:
   +1 sale        hash    definition and counters
   +2 orders      hash    order id -> packed record
   +3 buyers      hash    user -> units held or bought
-  +4 rate_even   hash    user -> requests in the even rate window; field '#' names the window
+  +4 rate_even   hash    user -> requests in the even rate window; field '#' names the window: no user id begins with it
   +5 rate_odd    hash    the same for odd windows
   +6 deadlines   zset    <sale>|<order id> by deadline in ms
 ARGV:

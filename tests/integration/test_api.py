@@ -1,18 +1,24 @@
 """The HTTP API as a client meets it, on the real stack: every answer documented, every bad request refused by field, no stock moved."""
 
+import asyncio
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import asyncpg
 import jsonschema
 import pytest
 
 from flashsale_cli.stack import Stack
+from flashsale_cli.stack.processes import wait_until
 from tests.integration.client import JSON, Answer, Client
 
 PROBLEM = "application/problem+json"
@@ -81,6 +87,28 @@ def test_idempotency_key_header_stands_for_the_request_id(client: Client, sale: 
     assert (neither.status, neither.body["field"]) == (400, "requestId")
     wrong = client.json("POST", "/order", order, {"idempotency-key": "a b"})
     assert (wrong.status, wrong.body["field"]) == (400, "Idempotency-Key")
+
+
+def test_ids_as_identity_and_payment_providers_have_them_reach_the_ledger(client: Client, sale: str) -> None:
+    users = ["auth0|65a1f3", "eu-central-1:7c9e66", "o'brien+shop@example.com", "cn=Ann,ou={[x]}/" + "y" * 239]
+    request, payment = "~/+=" + "k" * 251, f"pi_3N/+=#{uuid.uuid4().hex}"
+    orders = [client.json("POST", "/order", {"userId": user, "productId": sale, "quantity": 1, "requestId": request}) for user in users]
+    assert [answer.status for answer in orders] == [200] * len(users)
+    paid = client.pay(orders[0].body["orderId"], payment, currency="eur")
+    assert (paid.body["result"], client.pay(orders[0].body["orderId"], payment).body["result"]) == ("paid", "replayed")
+
+    async def ledger() -> tuple[list[str], list[tuple[str, str]]]:
+        connection = await asyncpg.connect(client.env["DATABASE_URL"])
+        try:
+            bought = await connection.fetch("select user_id from orders where sale_id = $1", sale)
+            payments = await connection.fetch("select payment_id, currency from payments where sale_id = $1", sale)
+        finally:
+            await connection.close()
+        return sorted(row[0] for row in bought), [tuple(row) for row in payments]
+
+    assert wait_until(lambda: asyncio.run(ledger()) == (sorted(users), [(payment, "EUR")]), 30)
+    audit = [sys.executable, "-m", "flashsale_cli", "audit", sale, "--wait-seconds", "30"]
+    assert subprocess.run(audit, env=os.environ | client.env, check=False).returncode == 0
 
 
 def test_every_refusal_has_its_code(client: Client, document: Any, sale: str) -> None:
@@ -355,7 +383,7 @@ WRONG_WEBHOOKS: list[tuple[str, Any]] = [
     ("type", MISSING), ("type", 1), ("timestamp", MISSING), ("timestamp", "now"), ("timestamp", 1),
     ("timestamp", "2026-01-01T00:00:00"), ("data", MISSING), ("data", []), ("data", None),
     ("data.orderId", MISSING), ("data.orderId", ""), ("data.orderId", "a b"), ("data.orderId", 1), ("data.orderId", "x" * 129),
-    ("data.paymentId", MISSING), ("data.paymentId", ""), ("data.paymentId", None), ("data.paymentId", "x" * 129),
+    ("data.paymentId", MISSING), ("data.paymentId", ""), ("data.paymentId", None), ("data.paymentId", "x" * 256),
     ("data.amountMinor", MISSING), ("data.amountMinor", -1), ("data.amountMinor", 10**13), ("data.amountMinor", 1.5),
     ("data.amountMinor", "1"), ("data.amountMinor", True), ("data.currency", MISSING), ("data.currency", "euro"),
     ("data.currency", "EURO"), ("data.currency", 5),

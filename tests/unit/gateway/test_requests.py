@@ -3,20 +3,22 @@ from typing import Any
 import msgspec
 import pytest
 
+from flashsale_gateway.payments import to_payment
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.requests import OrderRequest, read_order, read_stock, read_webhook
 
 ORDER = {"userId": "bob", "productId": "iphone", "quantity": 2, "requestId": "r-1"}
 STOCK = {"productId": "iphone", "stock": 10}
-PAYMENT = {
+PAYMENT: dict[str, Any] = {
     "type": "payment.succeeded",
     "timestamp": "2026-01-01T00:00:00Z",
     "data": {"orderId": "iphone.x", "paymentId": "p1", "amountMinor": 100, "currency": "EUR"},
 }
-LONG = "x" * 200
+LONG = "x" * 256
 WRONG_ORDERS: list[tuple[str, Any]] = [
     ("userId", 7), ("userId", ""), ("userId", LONG), ("userId", "a b"), ("userId", "bob\n"), ("userId", None), ("userId", ["bob"]),
-    ("userId", "-bob"), ("productId", {}), ("productId", ""), ("productId", LONG), ("productId", "a:b"), ("productId", "a|b"),
+    ("userId", "#bob"), ("userId", 'b"ob'), ("userId", "b\\ob"), ("userId", "b\x7fob"), ("userId", "böb"), ("productId", {}),
+    ("productId", ""), ("productId", LONG), ("productId", "a:b"), ("productId", "a|b"),
     ("productId", "a{b}"), ("quantity", 0), ("quantity", -1), ("quantity", 1.5), ("quantity", 1.0), ("quantity", "1"), ("quantity", True),
     ("quantity", 10**30), ("quantity", None), ("requestId", 1), ("requestId", ""), ("requestId", LONG), ("requestId", "r\n"),
     ("extra", 1), ("deep", {"a": {"b": {}}}),
@@ -30,7 +32,8 @@ WRONG_STOCKS: list[tuple[str, Any]] = [
 ]  # fmt: skip
 WRONG_DATA: list[tuple[str, Any]] = [
     ("orderId", 1), ("orderId", ""), ("orderId", LONG), ("orderId", "a b"), ("paymentId", ""), ("paymentId", None), ("paymentId", LONG),
-    ("amountMinor", -1), ("amountMinor", 10**13), ("amountMinor", 1.5), ("currency", "euro"), ("currency", 5),
+    ("amountMinor", -1), ("amountMinor", 10**13), ("amountMinor", 1.5), ("paymentId", "a|b"),
+    ("paymentId", "a b"), ("currency", "euro"), ("currency", "Eur"), ("currency", 5),
 ]  # fmt: skip
 
 
@@ -46,6 +49,30 @@ def refusal(read: Any, raw: bytes) -> tuple[str, str]:
 
 def test_order_is_read_whole() -> None:
     assert read_order(body(ORDER)) == OrderRequest(userId="bob", productId="iphone", quantity=2, requestId="r-1")
+
+
+@pytest.mark.parametrize(
+    "user", ["auth0|65a1f3", "eu-west-1:7c9e", "o'brien@example.com", "-bob", "x" * 255, "!$%&'()*+,/:;<=>?@[]^_`{|}~", "b#"]
+)
+def test_ids_of_identity_providers_are_taken(user: str) -> None:
+    assert read_order(body(ORDER | {"userId": user, "requestId": user})) == OrderRequest(
+        userId=user, productId="iphone", quantity=2, requestId=user
+    )
+
+
+def test_a_refused_id_is_refused_in_words() -> None:
+    with pytest.raises(Problem) as caught:
+        read_order(body(ORDER | {"userId": "a b"}))
+    assert caught.value.document["detail"] == (
+        "Expected 1 to 255 printable ASCII characters without spaces, '\"' and '\\', the first not '#'"
+    )
+
+
+@pytest.mark.parametrize("payment", ["pi_3N", "ch_1/2+3=", "x" * 255, "PAY-[1]'~"])
+def test_payment_ids_of_providers_are_taken(payment: str) -> None:
+    webhook = read_webhook(body(PAYMENT | {"data": {**PAYMENT["data"], "paymentId": payment, "currency": "eur"}}))
+    assert webhook is not None
+    assert (webhook.data.paymentId, to_payment(webhook, "")[1][4]) == (payment, "EUR")
 
 
 @pytest.mark.parametrize(("field", "value"), WRONG_ORDERS)
@@ -67,12 +94,12 @@ def test_wrong_stock_field_is_named(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize(("field", "value"), WRONG_DATA)
 def test_wrong_payment_field_is_named(field: str, value: Any) -> None:
-    assert refusal(read_webhook, body(PAYMENT | {"data": {**PAYMENT["data"], field: value}})) == ("bad_request", f"data.{field}")  # type: ignore[dict-item]
+    assert refusal(read_webhook, body(PAYMENT | {"data": {**PAYMENT["data"], field: value}})) == ("bad_request", f"data.{field}")
 
 
 @pytest.mark.parametrize("field", ["orderId", "paymentId", "amountMinor", "currency"])
 def test_missing_payment_field_is_named(field: str) -> None:
-    data = {name: value for name, value in PAYMENT["data"].items() if name != field}  # type: ignore[attr-defined]
+    data = {name: value for name, value in PAYMENT["data"].items() if name != field}
     assert refusal(read_webhook, body(PAYMENT | {"data": data})) == ("bad_request", f"data.{field}")
 
 
@@ -83,7 +110,7 @@ def test_wrong_webhook_field_is_named(field: str, value: Any) -> None:
 
 def test_fields_that_a_provider_adds_are_ignored() -> None:
     known = read_webhook(body(PAYMENT))
-    data = {**PAYMENT["data"], "method": {"card": "visa"}}  # type: ignore[dict-item]
+    data = {**PAYMENT["data"], "method": {"card": "visa"}}
     assert read_webhook(body(PAYMENT | {"id": "evt_1", "livemode": True, "data": data})) == known
     assert known is not None
 

@@ -15,9 +15,20 @@ PaymentId = NewType("PaymentId", str)
 # The end is a lookahead, not '$': Python's '$' also matches before a final newline, and \\Z is not known to JSON Schema's dialect.
 _END = r"(?![\s\S])"
 SALE_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}{_END}"
-USER_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._@+-]{{0,63}}{_END}"
-REQUEST_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._:-]{{0,127}}{_END}"
-PAYMENT_ID_PATTERN = REQUEST_ID_PATTERN
+# Ids of others are printable ASCII, such as `auth0|65a1` and `o'brien@example.com`, but for '"' and '\\': scripts write users into JSON.
+# A field '#' is the scripts' own among users, and '|' separates the parts of the names of stray payments.
+USER_ID_PATTERN = rf"^[!$-\[\]-~][!#-\[\]-~]{{0,254}}{_END}"
+REQUEST_ID_PATTERN = rf"^[!#-\[\]-~]{{1,255}}{_END}"
+PAYMENT_ID_PATTERN = rf"^[!#-\[\]-z~]{{1,255}}{_END}"
+ID_LENGTH_MAX = 255
+_PRINTABLE = "1 to 255 printable ASCII characters without spaces, '\"' and '\\'"
+IN_WORDS = {
+    SALE_ID_PATTERN: "1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit",
+    USER_ID_PATTERN: f"{_PRINTABLE}, the first not '#'",
+    REQUEST_ID_PATTERN: _PRINTABLE,
+    PAYMENT_ID_PATTERN: "1 to 255 printable ASCII characters without spaces, '\"', '\\', '{', '|' and '}'",
+}
+"""What each pattern takes, for who sent something else."""
 ORDER_ID_LENGTH = 20
 
 _SALE = re.compile(SALE_ID_PATTERN)

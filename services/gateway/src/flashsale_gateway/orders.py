@@ -7,7 +7,7 @@ import msgspec
 from opentelemetry.trace import Span
 
 from flashsale_core import semantics, tracing
-from flashsale_core.ids import OrderId, OrderRef, SaleId, order_id
+from flashsale_core.ids import IN_WORDS, REQUEST_ID_PATTERN, OrderId, OrderRef, SaleId, order_id
 from flashsale_core.scripts import Order
 from flashsale_gateway import bodies, metrics, spans
 from flashsale_gateway.answers import UNCACHED, Answer
@@ -138,7 +138,7 @@ def _request_id(raw: bytes | None, request: OrderRequest) -> str:
     # A Structured Fields string in quotes, as the Idempotency-Key draft has it, or bare, as most clients send it.
     key = raw.decode("latin-1").strip().strip('"')
     if not bodies.is_request_id(key):
-        raise Problem("bad_request", "Idempotency-Key must be 1..128 letters, digits, '.', '_', ':' or '-'", field="Idempotency-Key")
+        raise Problem("bad_request", f"Idempotency-Key must be {IN_WORDS[REQUEST_ID_PATTERN]}", field="Idempotency-Key")
     if request.requestId is not None and request.requestId != key:
         raise Problem("bad_request", "requestId and Idempotency-Key differ; send one, or the same", field="requestId")
     return key

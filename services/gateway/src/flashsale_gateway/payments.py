@@ -127,4 +127,4 @@ def to_payment(request: PaymentWebhook, traceparent: str) -> tuple[str, Payment]
     sale_id, order_id = order if order is not None else ("", request.data.orderId)
     kind = request.type.removeprefix("payment.")
     data = request.data
-    return sale_id, (order_id, data.paymentId, kind, data.amountMinor, data.currency, traceparent)
+    return sale_id, (order_id, data.paymentId, kind, data.amountMinor, data.currency.upper(), traceparent)

@@ -19,10 +19,10 @@ AMOUNT_MAX = 10**12
 """Lua's JSON writes 14 digits: amounts stay below."""
 
 ProductId = Annotated[str, Meta(pattern=ids.SALE_ID_PATTERN, max_length=64, description="Letters, digits, '.', '_' and '-'")]
-UserId = Annotated[str, Meta(pattern=ids.USER_ID_PATTERN, max_length=64)]
-RequestId = Annotated[str, Meta(pattern=ids.REQUEST_ID_PATTERN, max_length=128)]
+UserId = Annotated[str, Meta(pattern=ids.USER_ID_PATTERN, max_length=ids.ID_LENGTH_MAX, description=ids.IN_WORDS[ids.USER_ID_PATTERN])]
+RequestId = Annotated[str, Meta(pattern=ids.REQUEST_ID_PATTERN, max_length=ids.ID_LENGTH_MAX)]
 OrderRefText = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[!-~]+(?![\s\S])")]
-PaymentId = Annotated[str, Meta(pattern=ids.PAYMENT_ID_PATTERN, max_length=128)]
+PaymentId = Annotated[str, Meta(pattern=ids.PAYMENT_ID_PATTERN, max_length=ids.ID_LENGTH_MAX)]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset")]
 SaleTime = Annotated[datetime, Meta(tz=True, description=f"RFC 3339 with an offset, {times.IN_WORDS}")]
 """A schema cannot bound a time: `sales.to_definition` does."""
@@ -62,7 +62,9 @@ class PaymentData(Body, frozen=True, forbid_unknown_fields=False):
     orderId: OrderRefText
     paymentId: PaymentId
     amountMinor: Annotated[int, Meta(ge=0, le=AMOUNT_MAX)]
-    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}(?![\s\S])", max_length=3)]
+    currency: Annotated[
+        str, Meta(pattern=r"^([A-Z]{3}|[a-z]{3})(?![\s\S])", max_length=3, description="ISO 4217; some providers send it in lower case")
+    ]
 
 
 class PaymentWebhook(Body, frozen=True, forbid_unknown_fields=False):
@@ -82,6 +84,7 @@ class OtherEvent(Body, frozen=True, forbid_unknown_fields=False):
 B = TypeVar("B", bound=Body)
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 _NAMED = re.compile(r"field `([^`]*)`")
+_EXPECTED = {f"`str` matching regex {pattern!r}": words for pattern, words in ids.IN_WORDS.items()}
 _KEY_BEFORE = re.compile(rb'"(\w{1,64})"\s*:\s*"?[^"]*$')
 
 
@@ -103,6 +106,8 @@ def field_of(message: str) -> str:
 
 def _words(error: Exception) -> str:
     text = _PATH.sub("", str(error)) or "The body cannot be read"
+    for expected, words in _EXPECTED.items():
+        text = text.replace(expected, words)
     return text.replace(r"(?![\s\S])", "$").replace("`object`", "a JSON object")
 
 
