@@ -47,8 +47,9 @@ local function answer(status)
   return cmsgpack.pack({ now, status, in_words() })
 end
 
-local function announce(status)
-  local message = { v = 1, type = 'sale.defined', sale = sale_id, at = now }
+-- `changed_ms` is the clock, but never goes back with it: of two definitions of one generation the ledger keeps the one with the later `at`.
+local function announce(status, changed_ms)
+  local message = { v = 1, type = 'sale.defined', sale = sale_id, at = changed_ms }
   local flat = in_words()
   for i = 1, #flat, 2 do
     message[flat[i]] = tonumber(flat[i + 1]) or flat[i + 1]
@@ -76,7 +77,7 @@ if not stock then
     return answer('ends_before_start')
   end
   local args = {
-    'owner', wanted.owner, 'generation', math.max(wanted.generation, 1), 'epoch', now,
+    'owner', wanted.owner, 'generation', math.max(wanted.generation, 1), 'epoch', now, 'changed_ms', now,
     'total', wanted.total, 'available', wanted.total, 'reserved', 0, 'sold', 0,
   }
   DEFAULTS.hold_seconds = wanted.default_hold_seconds or DEFAULTS.hold_seconds
@@ -89,10 +90,10 @@ if not stock then
   redis.call('HSET', sale_key, unpack(args))
   save_terms(sale_key)
   redis.call('SADD', sales_key, sale_id)
-  return announce('created')
+  return announce('created', now)
 end
 
-local f = redis.call('HMGET', sale_key, 'owner', 'generation', 'state', 'base', 'starts_ms', 'ends_ms')
+local f = redis.call('HMGET', sale_key, 'owner', 'generation', 'state', 'base', 'starts_ms', 'ends_ms', 'changed_ms')
 local owner, generation, state = f[1], tonumber(f[2]), f[3]
 local released = owner == ''
 -- A new owner counts its generations from 1, the ledger wants them to rise: they are stored on top of what the owner before it reached.
@@ -139,8 +140,11 @@ if #args == 0 and next_generation == generation then
   save_terms(sale_key)
   return answer('unchanged')
 end
-args[#args + 1] = 'generation'
-args[#args + 1] = next_generation
+-- A sale from before this field has none.
+local changed_ms = math.max(now, tonumber(f[7] or 0) + 1)
+for _, word in ipairs({ 'generation', next_generation, 'changed_ms', whole(changed_ms) }) do
+  args[#args + 1] = word
+end
 redis.call('HSET', sale_key, unpack(args))
 save_terms(sale_key)
-return announce('changed')
+return announce('changed', changed_ms)

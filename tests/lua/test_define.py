@@ -18,8 +18,8 @@ def test_new_sale_takes_its_defaults(sale: Sale) -> None:
     assert (status, fields) == (
         "created",
         {
-            **DEFAULTS, "owner": "admin", "generation": "1", "epoch": str(sale.now), "total": "10", "available": "10", "reserved": "0",
-            "sold": "0",
+            **DEFAULTS, "owner": "admin", "generation": "1", "epoch": str(sale.now), "changed_ms": str(sale.now), "total": "10",
+            "available": "10", "reserved": "0", "sold": "0",
         },
     )  # fmt: skip
     assert sale.redis.smembers(sale.shard.sales) == {b"iphone"}
@@ -46,6 +46,27 @@ def test_definition_is_told_whole(sale: Sale) -> None:
         v=1, sale="iphone", epoch=sale.now, at=sale.now, owner="7", generation=1, total=10, available=10, reserved=0, sold=0,
         starts_ms=0, ends_ms=0, max_per_user=2, hold_seconds=300, rate_requests=0, rate_seconds=1, late_payment="refund", state="paused",
     )  # fmt: skip
+
+
+def test_definition_after_the_clock_was_set_back_is_told_as_the_later_one(sale: Sale) -> None:
+    sale.define(total=10, owner="k8s/a", generation=5)
+    epoch = sale.now
+    for total, clock_ms in ((11, epoch + 50), (12, epoch - 60_000), (13, epoch - 50_000), (14, epoch + 90_000)):
+        sale.now = clock_ms
+        assert sale.define(total=total, owner="k8s/a", generation=5)[0] == "changed"
+    told = [message for _, body in sale.outbox() if isinstance(message := decode(body), SaleDefined)]
+    assert [(one.total, one.generation, one.at - epoch) for one in told] == [
+        (10, 5, 0), (11, 5, 50), (12, 5, 51), (13, 5, 52), (14, 5, 90_000),
+    ]  # fmt: skip
+
+
+def test_sale_that_was_defined_by_an_older_release_takes_the_clock(sale: Sale) -> None:
+    sale.define(total=10)
+    sale.redis.hdel(sale.keys.sale, "changed_ms")
+    sale.now += 7
+    sale.define(total=11)
+    last = decode(sale.outbox()[-1][1])
+    assert (last.at, sale.redis.hget(sale.keys.sale, "changed_ms")) == (sale.now, str(sale.now).encode())
 
 
 def test_new_sale_needs_a_total(sale: Sale) -> None:

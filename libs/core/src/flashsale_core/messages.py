@@ -75,6 +75,8 @@ class PaymentsRecorded(_Message, frozen=True, tag="payment.recorded"):
 
 
 class SaleDefined(_Message, frozen=True, tag="sale.defined"):
+    """`at` rises with every definition of a sale, whatever Redis' clock does."""
+
     owner: str
     generation: int
     total: int
