@@ -31,9 +31,12 @@ local DEFAULTS = {
   late_payment = 'refund', state = 'open',
 }
 
--- The hash as people read it: the packed terms say nothing that is not there in words.
+-- The hash as people read it: the packed terms say nothing that is not there in words, and a tombstone is no sale.
 local function in_words()
   local flat, words = redis.call('HGETALL', sale_key), {}
+  if not redis.call('HGET', sale_key, 'total') then
+    return words
+  end
   for i = 1, #flat, 2 do
     if flat[i] ~= 'terms' then
       words[#words + 1] = flat[i]

@@ -15,11 +15,12 @@ ARGV:
                 the orders of all sales, one sale after the other; traceparents are left out when no order is traced; 1..256 orders
   2 clock_ms    empty for Redis TIME
 Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key, body}; a result is {status, state, deadline_ms, retry_after_ms}, trailing fields left out where they say nothing; or a text, why this sale's data is broken: then nothing of it has changed.
-  status: accepted replayed gone conflict unknown_sale not_started ended paused closed rate_limited user_limit out_of_stock
+  status: accepted replayed gone conflict unknown_sale sale_removed not_started ended paused closed rate_limited user_limit out_of_stock
 ]]
 -- @include lib/clock.lua
 -- @include lib/stock.lua
 -- @include lib/terms.lua
+-- @include lib/tombstone.lua
 -- @include lib/records.lua
 -- @include lib/outbox.lua
 -- @include lib/sales.lua
@@ -27,7 +28,7 @@ local KEYS_BEFORE, KEYS_EACH = 1, 6
 local sale_ids, counts, ids, users, quantities, traces = unpack(cmsgpack.unpack(ARGV[1]))
 local now = now_ms(ARGV[2])
 local now_text = whole(now)
-local UNKNOWN, LIMITED, OUT, CONFLICT = { 'unknown_sale' }, { 'user_limit' }, { 'out_of_stock' }, { 'conflict' }
+local UNKNOWN, REMOVED, LIMITED, OUT, CONFLICT = { 'unknown_sale' }, { 'sale_removed' }, { 'user_limit' }, { 'out_of_stock' }, { 'conflict' }
 local NOTHING = {}
 
 local function replay(record, quantity)
@@ -122,8 +123,9 @@ end
 local function decide(keys_at, _, first, last)
   local sale, f = load_stock(KEYS[keys_at + 1], 'terms')
   if not sale then
+    local missing = load_tombstone(KEYS[keys_at + 1]) and REMOVED or UNKNOWN
     for i = first, last do
-      results[i] = UNKNOWN
+      results[i] = missing
     end
     return nil
   end

@@ -1,6 +1,7 @@
 #!lua
 --[[
 Purpose: End a sale in two steps: `close` takes no new order while holds settle or expire; `remove` deletes its keys once none is left.
+         A tombstone of a removed sale stays in its hash for 30 days: a repeated `close` or `remove` of its owner is answered `removed`.
          Or let go of it: `release` leaves it as it is, and whoever defines it next owns it.
 KEYS:
   1 sale        hash    definition and counters
@@ -21,13 +22,15 @@ Returns: cmsgpack {now_ms, status, reserved}
 -- @include lib/clock.lua
 -- @include lib/stock.lua
 -- @include lib/terms.lua
+-- @include lib/tombstone.lua
 -- @include lib/outbox.lua
 local sale_key, sales_key, outbox_key = KEYS[1], KEYS[6], KEYS[7]
 local sale_id, action, owner, now = ARGV[1], ARGV[2], ARGV[3], now_ms(ARGV[4])
 
 local stock = load_stock(sale_key)
 if not stock then
-  return cmsgpack.pack({ now, 'unknown_sale', 0 })
+  local removed = action ~= 'release' and load_tombstone(sale_key) == owner
+  return cmsgpack.pack({ now, removed and 'removed' or 'unknown_sale', 0 })
 end
 local f = redis.call('HMGET', sale_key, 'owner', 'state')
 if f[1] ~= owner then
@@ -59,5 +62,6 @@ elseif stock.reserved > 0 then
 end
 announce('removed')
 redis.call('UNLINK', sale_key, KEYS[2], KEYS[3], KEYS[4], KEYS[5])
+save_tombstone(sale_key, owner, now)
 redis.call('SREM', sales_key, sale_id)
 return cmsgpack.pack({ now, 'removed', 0 })

@@ -56,6 +56,10 @@ class Client:
         bearer = token if token is not None else self.env["FLASHSALE_ADMIN_TOKEN"]
         return self.json("POST", "/admin/stock", document, {"authorization": f"Bearer {bearer}"})
 
+    def end_sale(self, sale: str, query: str = "", token: str | None = None) -> Answer:
+        bearer = token if token is not None else self.env["FLASHSALE_ADMIN_TOKEN"]
+        return self.send("DELETE", f"/admin/sales/{sale}{query}", None, {"authorization": f"Bearer {bearer}"})
+
     def new_sale(self, stock: int, **fields: Any) -> str:
         sale = f"t-{uuid.uuid4().hex[:12]}"
         answer = self.admin({"productId": sale, "stock": stock, **fields})

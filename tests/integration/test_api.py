@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 import asyncpg
 import jsonschema
 import pytest
+from typer.testing import CliRunner
 
+from flashsale_cli.main import app
 from flashsale_cli.stack import Stack
 from flashsale_cli.stack.processes import wait_until
 from tests.integration.client import JSON, Answer, Client
@@ -294,6 +296,55 @@ def test_sale_changes_without_touching_holds(client: Client, document: Any, sale
     assert (refused.status, refused.code, refused.body["field"], client.stock(sale)) == (409, "below_committed", "stock", (20, 17, 3, 0))
     client.admin({"productId": sale, "stock": 3, "paused": True})
     assert (client.stock(sale), client.order(sale, "new").code) == ((3, 0, 3, 0), "paused")
+
+
+def test_sale_is_closed_drained_and_removed(client: Client, document: Any, sale: str) -> None:
+    kept, given_back = (client.order(sale, user).body["orderId"] for user in ("ann", "bob"))
+    assert client.pay(kept, "p1").body["result"] == "paid"
+    closed, waiting = client.end_sale(sale, "?mode=close"), client.end_sale(sale)
+    assert (closed.status, closed.body) == (200, {"productId": sale, "state": "closed", "reserved": 1})
+    assert (waiting.status, waiting.body) == (202, closed.body)
+    assert client.order(sale, "cid").code == "closed"
+    client.send("DELETE", f"/orders/{given_back}")
+    removed, again = client.end_sale(sale), client.end_sale(sale)
+    assert (removed.status, removed.body, again.raw) == (200, {"productId": sale, "state": "removed", "reserved": 0}, removed.raw)
+    for answer in (closed, waiting, removed):
+        conforms(document, "DELETE", "/admin/sales/{productId}", answer)
+    gone = {
+        ("POST", "/order"): client.order(sale, "ann"),
+        ("GET", "/orders/{orderId}"): client.get(f"/orders/{kept}"),
+        ("DELETE", "/orders/{orderId}"): client.send("DELETE", f"/orders/{kept}"),
+        ("GET", "/sales/{productId}"): client.get(f"/sales/{sale}"),
+    }
+    for (method, path), answer in gone.items():
+        assert (answer.status, answer.code) == (410, "sale_removed")
+        conforms(document, method, path, answer)
+    assert client.admin({"productId": sale, "stock": 1}).status == 201
+    assert client.order(sale, "ann").status == 200
+
+
+def test_end_of_a_sale_is_refused_in_words(client: Client, document: Any, untouched: str) -> None:
+    answers = {
+        "unauthorized": client.end_sale(untouched, token="wrong"),
+        "bad_request": client.end_sale(untouched, "?mode=drop"),
+        "unknown_sale": client.end_sale("no-such-sale"),
+    }
+    assert {answer.code for answer in answers.values()} == set(answers)
+    for answer in answers.values():
+        conforms(document, "DELETE", "/admin/sales/{productId}", answer)
+
+
+def test_command_line_closes_and_removes_a_sale(client: Client, sale: str) -> None:
+    order = client.order(sale, "ann").body["orderId"]
+
+    def ended(action: str) -> tuple[int, Any]:
+        done = CliRunner().invoke(app, ["sale", action, sale, "--json"], env=dict(client.env))
+        return done.exit_code, json.loads(done.stdout)
+
+    assert ended("close") == (0, {"productId": sale, "state": "closed", "reserved": 1})
+    assert ended("remove") == (1, {"productId": sale, "state": "closed", "reserved": 1})
+    client.send("DELETE", f"/orders/{order}")
+    assert ended("remove") == (0, {"productId": sale, "state": "removed", "reserved": 0})
 
 
 def test_sales_are_listed_in_pages(client: Client, document: Any) -> None:

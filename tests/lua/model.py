@@ -23,6 +23,8 @@ class ModelSale:
     """A sale; None of it exists before `define`."""
 
     exists: bool = False
+    removed: bool = False
+    """Whether it was removed, and no other took its name since."""
     total: int = 0
     max_per_user: int = 0
     hold_seconds: int = 300
@@ -61,7 +63,7 @@ class ModelSale:
         if not self.exists:
             if total is None:
                 return "total_missing"
-            self.__init__(True, total, strays=self.strays)  # type: ignore[misc]
+            self.__init__(exists=True, total=total, strays=self.strays)  # type: ignore[misc]
             self._change(changes)
             return "created"
         if self.state == "closed":
@@ -80,7 +82,7 @@ class ModelSale:
 
     def reserve(self, now: int, order_id: str, user: str, quantity: int) -> str:
         if not self.exists:
-            return "unknown_sale"
+            return self._missing("sale_removed")
         known = self.orders.get(order_id)
         if known:
             if known.quantity != quantity:
@@ -151,16 +153,19 @@ class ModelSale:
 
     def close(self) -> str:
         if not self.exists:
-            return "unknown_sale"
+            return self._missing("removed")
         self.state = "closed"
         return "closed"
 
     def remove(self) -> str:
         if not self.exists:
-            return "unknown_sale"
+            return self._missing("removed")
         if self.state != "closed":
             return "not_closed"
         if self.units(State.RESERVED):
             return "holds_live"
-        self.__init__(strays=self.strays)  # type: ignore[misc]
+        self.__init__(removed=True, strays=self.strays)  # type: ignore[misc]
         return "removed"
+
+    def _missing(self, when_removed: str) -> str:
+        return when_removed if self.removed else "unknown_sale"

@@ -4,7 +4,7 @@ import pytest
 
 from flashsale_core import times
 from flashsale_core.messages import SaleDefined, SaleRetired, decode
-from flashsale_core.records import stale_terms
+from flashsale_core.records import sale_in_words, stale_terms
 from tests.lua.servers import Sale
 
 DEFAULTS = {
@@ -146,12 +146,30 @@ def test_sale_closes_drains_and_is_removed(sale: Sale) -> None:
     assert sale.retire("remove") == ["holds_live", 3]
     sale.settle(("o1", "p1"))
     assert sale.retire("remove") == ["removed", 0]
-    assert sale.redis.keys() == [sale.shard.outbox.encode()]
+    assert sorted(sale.redis.keys()) == sorted([sale.shard.outbox.encode(), sale.keys.sale.encode()])
     told = [message for _, body in sale.outbox() if isinstance(message := decode(body), SaleRetired)]
     assert told == [
         SaleRetired(v=1, sale="iphone", epoch=sale.now, at=sale.now, state="closed", total=10, available=7, reserved=3, sold=0),
         SaleRetired(v=1, sale="iphone", epoch=sale.now, at=sale.now, state="removed", total=10, available=7, reserved=0, sold=3),
     ]
+
+
+def test_removed_sale_is_told_from_an_unknown_one_for_thirty_days(sale: Sale) -> None:
+    sale.define(total=1)
+    sale.reserve(("o1", "ann", 1))
+    sale.settle(("o1", "p1"))
+    sale.retire("close")
+    sale.retire("remove")
+    before = sale.snapshot()
+    assert (sale.reserve(("o1", "ann", 1), ("o2", "bob", 1)), sale.cancel("o1")[0][0]) == ([["sale_removed"]] * 2, "unknown_order")
+    assert (sale.retire("remove"), sale.retire("close")) == (["removed", 0], ["removed", 0])
+    assert (sale.retire("release"), sale.retire("close", owner="k8s/a")) == (["unknown_sale", 0], ["unknown_sale", 0])
+    assert (sale.define(), sale.snapshot()) == (("total_missing", {}), before)
+    days = 30 * 24 * 3600 * 1000
+    assert days - 60_000 < sale.redis.pttl(sale.keys.sale) <= days
+    assert sale.redis.memory_usage(sale.keys.sale) < 200
+    assert (sale.define(total=1)[0], sale.redis.pttl(sale.keys.sale)) == ("created", -1)
+    assert sale_in_words(sale.redis.hgetall(sale.keys.sale)).keys().isdisjoint({"removed_ms", "removed_owner"})
 
 
 def test_only_the_owner_retires_and_only_a_sale_that_is_there(sale: Sale) -> None:

@@ -20,6 +20,13 @@ async def set_sale(session: ClientSession, url: str, token: str, wanted: Mapping
     return sale
 
 
+async def end_sale(session: ClientSession, url: str, token: str, product_id: str, mode: str) -> Mapping[str, Any]:
+    """Close or remove a sale; `state` says what it is now, `reserved` how many units removal waits for. Raises Rejected."""
+    answer = await ask(session, "DELETE", f"{url}/admin/sales/{product_id}?mode={mode}", None, {"Authorization": f"Bearer {token}"})
+    ended: Mapping[str, Any] = expect(answer, 200, 202)
+    return ended
+
+
 async def get_sale(session: ClientSession, url: str, product_id: str) -> Sale:
     sale: Sale = expect(await ask(session, "GET", f"{url}/sales/{product_id}"), 200)
     return sale

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from flashsale_cli.audit.facts import Counters
 from flashsale_core.keys import deadline_member, sale_keys, shard_keys, shard_of, split_deadline_member
-from flashsale_core.records import OrderRecord, stale_terms, unpack_record
+from flashsale_core.records import OrderRecord, is_tombstone, stale_terms, unpack_record
 
 PAGE = 2000
 
@@ -47,7 +47,7 @@ class RedisReader:
 
     async def counters(self, sale_id: str) -> Counters | None:
         fields = await self._redis.hgetall(sale_keys(sale_id, self._shards).sale)
-        if not fields:
+        if not fields or is_tombstone(fields):
             return None
         numbers = {name: int(fields[name.encode()]) for name in ("epoch", "total", "available", "reserved", "sold")}
         return Counters(sale_id=sale_id, state=fields[b"state"].decode(), stale_terms=stale_terms(fields), **numbers)

@@ -1,4 +1,4 @@
-"""`flashsale sale set|list|show`."""
+"""`flashsale sale set|list|show|close|remove`."""
 
 import asyncio
 import re
@@ -16,9 +16,10 @@ from flashsale_cli.sales import Sale
 from flashsale_cli.web import open_session
 
 T = TypeVar("T")
-app = typer.Typer(no_args_is_help=True, help="Create, change and look at sales.")
+app = typer.Typer(no_args_is_help=True, help="Create, change, look at and end sales.")
 TIMEOUT_SECONDS = 10.0
 Url = Annotated[str | None, typer.Option("--url", help="The gateway; else FLASHSALE_URL.")]
+Token = Annotated[str | None, typer.Option(help="The admin token; else FLASHSALE_ADMIN_TOKEN.")]
 Json = Annotated[bool, JSON_OPTION]
 
 
@@ -33,7 +34,7 @@ def set_(
     rate: Annotated[str | None, typer.Option(help="Requests per buyer, such as 5/10s, or `none`.")] = None,
     late: Annotated[Literal["refund", "reacquire"] | None, typer.Option(help="What a payment after the window leads to.")] = None,
     pause: Annotated[bool | None, typer.Option("--pause/--resume", help="Take no orders, or take them again.")] = None,
-    token: Annotated[str | None, typer.Option(help="The admin token; else FLASHSALE_ADMIN_TOKEN.")] = None,
+    token: Token = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -66,6 +67,24 @@ def show(product: str, url: Url = None, as_json: Json = False) -> None:
         write_json(sale)
     else:
         console().print(table("", ("field", " value"), [(name, _words(value)) for name, value in sale.items()]))
+
+
+@app.command()
+def close(product: str, token: Token = None, url: Url = None, as_json: Json = False) -> None:
+    """Take no more orders, for good. Holds that are live are paid, cancelled or expire as before."""
+    ended = _end(product, "close", token, url)
+    _show_end(ended, f"{product} is closed; {ended['reserved']:,} units are reserved", as_json)
+
+
+@app.command()
+def remove(product: str, token: Token = None, url: Url = None, as_json: Json = False) -> None:
+    """Close a sale and delete it from Redis; the ledger keeps its orders. Exits with 1 while holds are live: repeat it then."""
+    ended = _end(product, "remove", token, url)
+    done = ended["state"] == "removed"
+    waits = f"{product} is closed, not yet removed: {ended['reserved']:,} units are reserved; repeat this when they are paid or expired"
+    _show_end(ended, f"{product} is removed" if done else waits, as_json)
+    if not done:
+        raise typer.Exit(1)
 
 
 def parse_rate(text: str) -> dict[str, int] | None:
@@ -109,6 +128,19 @@ def _show(found: Sequence[Sale], document: Any, as_json: bool) -> None:
         write_json(document)
     else:
         console().print(sales_table(found))
+
+
+def _end(product: str, mode: str, token: str | None, url: str | None) -> dict[str, Any]:
+    here = Surroundings()
+    secret = here.text("FLASHSALE_ADMIN_TOKEN", token)
+    return dict(_with_session(lambda session: sales.end_sale(session, here.url(url), secret, product, mode)))
+
+
+def _show_end(ended: dict[str, Any], words: str, as_json: bool) -> None:
+    if as_json:
+        write_json(ended)
+    else:
+        console().print(words)
 
 
 def _with_session(call: Callable[[ClientSession], Awaitable[T]]) -> T:

@@ -52,9 +52,16 @@ def stale_terms(fields: Mapping[bytes, bytes]) -> tuple[str, ...]:
     )
 
 
+def is_tombstone(fields: Mapping[bytes, bytes]) -> bool:
+    """Whether a sale's hash is what stays of a removed sale (lua/lib/tombstone.lua)."""
+    return b"removed_ms" in fields and b"total" not in fields
+
+
 def sale_in_words(fields: Mapping[bytes, bytes]) -> dict[str, str]:
-    """A sale's hash without its packed terms, which repeat some of the fields for `reserve` (lua/lib/terms.lua).
+    """A sale's hash without its packed terms, which repeat some of the fields for `reserve` (lua/lib/terms.lua); empty for a tombstone.
 
     Never raises: one hash that holds no text must not keep a reader from the others.
     """
+    if is_tombstone(fields):
+        return {}
     return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items() if name != _PACKED_TERMS}

@@ -63,6 +63,12 @@ class Sales(_Answer):
     sales: list[Sale]
 
 
+class SaleEnded(_Answer):
+    productId: Text
+    state: Literal["closed", "removed"]
+    reserved: int
+
+
 class PaymentOutcome(_Answer):
     result: Literal["paid", "replayed", "refund_due", "noted"]
     reason: str
@@ -105,6 +111,8 @@ _KEY = {
 _AFTER = {"name": "after", "in": "query", "required": False, "schema": {"type": "string"}}
 _LIMIT = {"name": "limit", "in": "query", "required": False, "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}}
 
+_MODE = {"name": "mode", "in": "query", "required": False, "schema": {"type": "string", "enum": ["close", "remove"], "default": "remove"}}
+
 OPERATIONS = (
     Operation(
         "post",
@@ -114,6 +122,7 @@ OPERATIONS = (
         (
             *_BODY_PROBLEMS,
             "unknown_sale",
+            "sale_removed",
             "out_of_stock",
             "not_started",
             "ended",
@@ -130,14 +139,20 @@ OPERATIONS = (
         (_KEY,),
     ),
     Operation(
-        "get", "/orders/{orderId}", "An order's state and deadline", {200: Order}, ("unknown_order", "not_ready"), None, (_ORDER_ID,)
+        "get",
+        "/orders/{orderId}",
+        "An order's state and deadline",
+        {200: Order},
+        ("unknown_order", "sale_removed", "not_ready"),
+        None,
+        (_ORDER_ID,),
     ),
     Operation(
         "delete",
         "/orders/{orderId}",
         "Give a hold back",
         {200: Order},
-        ("unknown_order", "already_paid", "order_gone", *_WRITE_PROBLEMS),
+        ("unknown_order", "sale_removed", "already_paid", "order_gone", *_WRITE_PROBLEMS),
         None,
         (_ORDER_ID,),
     ),
@@ -166,7 +181,7 @@ OPERATIONS = (
         "/sales/{productId}",
         "A sale's definition and numbers",
         {200: Sale},
-        ("unknown_sale", "not_ready"),
+        ("unknown_sale", "sale_removed", "not_ready"),
         None,
         (_SALE_ID,),
         cached=SHARED,
@@ -179,6 +194,16 @@ OPERATIONS = (
         (*_BODY_PROBLEMS, "unauthorized", "not_owner", "below_committed", "closed", *_WRITE_PROBLEMS),
         StockRequest,
         (),
+        "admin",
+    ),
+    Operation(
+        "delete",
+        "/admin/sales/{productId}",
+        "Close a sale; remove it, unless mode is close. 202: closed, holds are live; repeat it when they are paid or expired",
+        {200: SaleEnded, 202: SaleEnded},
+        ("bad_request", "unauthorized", "unknown_sale", "not_owner", *_WRITE_PROBLEMS),
+        None,
+        (_SALE_ID, _MODE),
         "admin",
     ),
     Operation("get", "/healthz", "The event loop runs", {200: "text/plain"}),
@@ -197,6 +222,7 @@ _STRUCTS = (
     Order,
     Sale,
     Sales,
+    SaleEnded,
     PaymentOutcome,
     ProblemDocument,
 )

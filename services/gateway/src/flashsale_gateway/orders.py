@@ -27,6 +27,7 @@ _REFUSALS = {
     "conflict": "request_conflict",
     "gone": "order_gone",
     "unknown_sale": "unknown_sale",
+    "sale_removed": "sale_removed",
     "not_started": "not_started",
     "ended": "ended",
     "paused": "paused",

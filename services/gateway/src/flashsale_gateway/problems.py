@@ -41,6 +41,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "already_paid": Kind(409, "The order is paid and cannot be cancelled"),
         "not_owner": Kind(409, "The sale belongs to another owner"),
         "below_committed": Kind(409, "The stock would fall below what is reserved and sold"),
+        "sale_removed": Kind(410, "The sale was removed"),
         "order_gone": Kind(410, "The order has expired or was cancelled"),
         "body_too_large": Kind(413, "The request body is too large"),
         "unsupported_media_type": Kind(415, "The request body must be application/json"),

@@ -40,7 +40,7 @@ async def show_order(request: Request) -> Response:
     services, order = _services(request), _order_ref(request)
     record = await services.store.order(*order)
     if record is None:
-        raise Problem("unknown_order", f"No order {order}")
+        raise await _missing_order(services.store, order)
     document = _order(order, record.state, record.quantity, record.deadline_ms)
     return _json(document)
 
@@ -58,7 +58,7 @@ async def cancel_order(request: Request) -> Response:
         case "gone":
             raise Problem("order_gone", "The order has expired; its units are already back")
         case _:
-            raise Problem("unknown_order", f"No order {order}")
+            raise await _missing_order(services.store, order)
 
 
 async def list_sales(request: Request) -> Response:
@@ -71,7 +71,7 @@ async def show_sale(request: Request) -> Response:
     sale_id = request.path_params["sale_id"]
     fields = await _services(request).store.sale(sale_id) if is_sale_id(sale_id) else None
     if not fields:
-        raise Problem("unknown_sale")
+        raise await _missing_sale(_services(request).store, sale_id)
     return _json(sales.to_json(sale_id, fields), cached=SHARED)
 
 
@@ -92,6 +92,23 @@ async def set_stock(request: Request) -> Response:
             raise Problem("not_owner", f"The sale belongs to {defined.sale['owner']}; change it there")
         case _:
             raise Problem("closed", "The sale is closed and cannot be changed")
+
+
+async def end_sale(request: Request) -> Response:
+    """Close a sale at once; unless `mode=close`, remove it as soon as no hold is live."""
+    services, sale_id = _services(request), request.path_params["sale_id"]
+    _authorize(request, services.settings.admin_token)
+    mode = _end_mode(request)
+    if not is_sale_id(sale_id):
+        raise Problem("unknown_sale")
+    ended = await sales.end(services.store, sale_id, remove=mode == "remove")
+    match ended.status:
+        case "closed" | "removed" | "holds_live":
+            return _json(sales.ended_json(sale_id, ended), 202 if ended.status == "holds_live" else 200)
+        case "not_owner":
+            raise Problem("not_owner", sales.other_owner(await services.store.sale(sale_id)))
+        case _:
+            raise Problem("unknown_sale")
 
 
 async def healthz(request: Request) -> Response:
@@ -131,6 +148,7 @@ ROUTES = [
     Route("/sales", list_sales, methods=["GET"]),
     Route("/sales/{sale_id}", show_sale, methods=["GET"]),
     Route("/admin/stock", set_stock, methods=["POST"]),
+    Route("/admin/sales/{sale_id}", end_sale, methods=["DELETE"]),
     Route("/healthz", healthz, methods=["GET"]),
     Route("/readyz", readyz, methods=["GET"]),
     Route("/metrics", show_metrics, methods=["GET"]),
@@ -176,6 +194,24 @@ def _order_ref(request: Request) -> OrderRef:
     if order is None:
         raise Problem("unknown_order", "An order id is <product id>.<20 characters>")
     return order
+
+
+async def _missing_order(store: Store, order: OrderRef) -> Problem:
+    if await store.is_removed(order.sale_id):
+        return Problem("sale_removed", f"Its orders are in the ledger only, {order} among them if it was made")
+    return Problem("unknown_order", f"No order {order}")
+
+
+async def _missing_sale(store: Store, sale_id: str) -> Problem:
+    removed = is_sale_id(sale_id) and await store.is_removed(sale_id)
+    return Problem("sale_removed" if removed else "unknown_sale")
+
+
+def _end_mode(request: Request) -> str:
+    mode = request.query_params.get("mode", "remove")
+    if mode not in ("close", "remove"):
+        raise Problem("bad_request", "Must be close or remove", field="mode")
+    return mode
 
 
 def _limit(request: Request) -> int:

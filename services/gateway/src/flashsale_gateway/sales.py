@@ -1,8 +1,9 @@
 """Sales on the wire: a stored sale as JSON, and a stock request as a definition."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -51,6 +52,36 @@ def to_definition(request: StockRequest, windows: Sequence[int]) -> dict[str, An
         wanted["rate_seconds"] = request.rateLimit.seconds
     _put(wanted, "state", request.paused, lambda paused: "paused" if paused else "open")
     return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of a sale that was to end: the status of lua/retire.lua, and the units still reserved."""
+
+    status: str
+    reserved: int
+
+
+class Retire(Protocol):
+    async def retire(self, sale_id: str, action: str, owner: str) -> tuple[str, int]: ...
+
+
+async def end(store: Retire, sale_id: str, *, remove: bool) -> Ended:
+    """Close the sale, and remove it if no hold is live. Repeating it is harmless. Raises Problem when Redis is away."""
+    ended = Ended(*await store.retire(sale_id, "close", ADMIN))
+    return Ended(*await store.retire(sale_id, "remove", ADMIN)) if remove and ended.status == "closed" else ended
+
+
+def ended_json(sale_id: str, ended: Ended) -> dict[str, Any]:
+    return {"productId": sale_id, "state": "removed" if ended.status == "removed" else "closed", "reserved": ended.reserved}
+
+
+def other_owner(sale: Mapping[str, str]) -> str:
+    """Who may end a sale that is not /admin's, in words."""
+    owner = sale.get("owner")
+    return (
+        f"The sale belongs to {owner}; end it there" if owner else "The sale belongs to nobody; take it over with POST /admin/stock first"
+    )
 
 
 def default_hold_seconds(windows: Sequence[int]) -> int:

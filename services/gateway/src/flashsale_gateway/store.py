@@ -81,6 +81,15 @@ class Store:
         _, status, flat = await self._run(self._scripts.define, define_keys(sale_id, self._shards), sale_id, pack(definition), "")
         return Definition(status, dict(zip(flat[::2], flat[1::2], strict=True)))
 
+    async def retire(self, sale_id: str, action: str, owner: str) -> tuple[str, int]:
+        """(status, units reserved) of closing or removing a sale, see lua/retire.lua."""
+        _, status, reserved = await self._run(self._scripts.retire, define_keys(sale_id, self._shards), sale_id, action, owner, "")
+        return status, int(reserved)
+
+    async def is_removed(self, sale_id: str) -> bool:
+        """Whether the sale was removed in the last 30 days."""
+        return await self._read(lambda: self._redis.hget(sale_keys(sale_id, self._shards).sale, "removed_ms")) is not None
+
     async def sale(self, sale_id: str) -> Mapping[str, str]:
         """The sale's hash; empty when there is no such sale."""
         return sale_in_words(await self._read(lambda: self._redis.hgetall(sale_keys(sale_id, self._shards).sale)))
