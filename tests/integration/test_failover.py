@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +14,9 @@ from flashsale_cli.stack.processes import wait_until
 from flashsale_core.errors import Retryable
 from flashsale_core.keys import define_keys
 from flashsale_core.scripts import call, pack
+from flashsale_core.tasks import end
+from flashsale_gateway import relay
+from flashsale_gateway.handoff import Handoff
 from flashsale_order_worker.plan import plan
 from flashsale_order_worker.repository import Repository
 from flashsale_redis import open_redis
@@ -24,6 +27,7 @@ from tests.integration.forwarder import Forwarder, forwarding
 from tests.integration.gateways import gateway_on
 from tests.integration.ledger import open_ledger
 from tests.integration.test_order_worker import reserved
+from tests.integration.test_watch import settings_of
 from tests.lua.servers import SCRIPTS, found_servers, running
 
 WAIT_SECONDS = 30.0
@@ -115,6 +119,30 @@ def test_a_worker_is_not_ready_while_its_redis_is_a_replica(pair: Pair) -> None:
             # Where it leads is looked at ten times a second at most.
             await asyncio.sleep(2 * LEAVE_EVERY_SECONDS)
             await expiry.ping()
+
+    asyncio.run(run())
+
+
+def test_a_gateway_that_only_reads_leaves_a_demoted_redis_too(
+    pair: Pair, infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "LAG_EVERY_SECONDS", 0.01)
+
+    async def run() -> None:
+        async with open_redis(pair.url, 5, 4) as redis:
+            watching = asyncio.create_task(relay.watch(redis, cast("Handoff", None), settings_of(infra), relay.Lag(1000)))
+            try:
+                assert await redis.get("k") is None
+                await asyncio.to_thread(pair.demote)
+                # Cut off from its master: what it says stays as it was.
+                await asyncio.to_thread(pair.old.replicaof, "127.0.0.1", 1)
+                await asyncio.to_thread(pair.new.set, "k", "new")
+                pair.move()
+                async with asyncio.timeout(WAIT_SECONDS):
+                    while await redis.get("k") != b"new":  # noqa: ASYNC110 - a server that changes
+                        await asyncio.sleep(0.01)
+            finally:
+                await end(watching)
 
     asyncio.run(run())
 

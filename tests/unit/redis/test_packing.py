@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import DataError
@@ -15,6 +15,7 @@ ARGUMENTS = st.text(max_size=20) | st.binary(max_size=20) | st.integers() | st.f
 NAMES = st.sampled_from(["GET", "CONFIG GET", "SCRIPT LOAD", b"XADD", b"CONFIG SET", "évalsha"])
 
 
+@settings(deadline=None)
 @given(NAMES, st.lists(ARGUMENTS, max_size=6))
 def test_they_are_what_redis_py_packs(name: str | bytes, arguments: list[Any]) -> None:
     ours, theirs = packing(Connection)(), Connection()

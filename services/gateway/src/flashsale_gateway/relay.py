@@ -31,7 +31,7 @@ from flashsale_gateway.handoff import Handoff, forget
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.publisher import Entry, Publisher
 from flashsale_gateway.settings import Settings
-from flashsale_redis import one_slot_groups
+from flashsale_redis import one_slot_groups, refuse_replica
 
 GROUP = "relay"
 READ_COUNT = 64
@@ -275,6 +275,9 @@ async def watch(redis: Redis, handoff: Handoff, settings: Settings, lag: Lag) ->
             seen.update(await _backlogs(redis, group))
 
     while True:
+        with _told(failing, "role"):
+            # A sold-out sale is only read, and a demoted master would answer that for as long as it lives.
+            await refuse_replica(redis)
         await asyncio.gather(*[measure(group) for group in groups])
         lag.ms = max((backlog.age_ms for backlog in seen.values()), default=0)
         metrics.OUTBOX_LAG_SECONDS.set(lag.ms / 1000)
