@@ -22,7 +22,7 @@ from flashsale_gateway.handoff import Handoff
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.publisher import Entry
 from flashsale_gateway.settings import Settings
-from flashsale_redis import one_slot_groups
+from flashsale_redis import is_wrong_server, one_slot_groups
 
 T = TypeVar("T")
 Result = list[Any]
@@ -122,7 +122,7 @@ class Store:
             return await self._once(lambda: call(self._runner, script, keys, *args))
         except (ResponseError, BusyLoadingError) as error:
             # Redis answered: out of memory, read only, a broken invariant. The script has changed nothing.
-            raise Problem("not_ready", str(error)) from error
+            raise Problem("not_ready", "" if is_wrong_server(error) else str(error)) from error
         except _LOST:
             metrics.SCRIPT_REPEATS.labels(script.name).inc()
         finally:
