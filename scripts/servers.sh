@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Make sure the servers are installed: Redis (or Valkey), RabbitMQ, Postgres. `servers.sh bench` adds wrk; `servers.sh test` tries to add Valkey,
-# unpacked under .bootstrap, so that the scripts are tested on both, and unpacks Prometheus there, which runs the rules and the dashboards' queries.
+# unpacked under .bootstrap, so that the scripts are tested on both, and PgBouncer, and unpacks Prometheus there, which runs the rules and the
+# dashboards' queries.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
 VALKEY=.bootstrap/valkey
 PROMETHEUS=.bootstrap/prometheus
+PGBOUNCER=.bootstrap/pgbouncer
 
 missing=()
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || missing+=(redis-server)
@@ -92,4 +94,29 @@ if [ "${1:-}" = test ] && ! command -v promtool >/dev/null && ! "$PROMETHEUS/usr
     fail "apt-get cannot download the package prometheus; install prometheus and promtool (>= 2.40) and run this again"
   fi
   say "Prometheus unpacked for the tests: $("$PROMETHEUS/usr/bin/promtool" --version 2>&1 | sed -n 's/^promtool, version \([^ ]*\).*/\1/p')"
+fi
+
+# Unpacked with the libraries it names, for the same reason; the C library is the machine's own.
+fetch_pgbouncer() {
+  command -v apt-get >/dev/null && command -v dpkg >/dev/null || return 1
+  local work names
+  work=$(mktemp -d)
+  # shellcheck disable=SC2064  # the folder of now
+  trap "rm -rf '$work'" EXIT
+  names=$(apt-cache depends pgbouncer | sed -n 's/^ *Depends: \(lib[^ ]*\)$/\1/p' | grep -v '^libc6')
+  # shellcheck disable=SC2086  # several names
+  (cd "$work" && apt-get -qq download pgbouncer $names) || return 1
+  mkdir -p "$PGBOUNCER"
+  for package in "$work"/*.deb; do dpkg -x "$package" "$PGBOUNCER"; done
+  chmod -R a+rX "$PGBOUNCER"
+}
+
+if [ "${1:-}" = test ] && ! command -v pgbouncer >/dev/null && ! [ -x "$PGBOUNCER/usr/sbin/pgbouncer" ]; then
+  rm -rf "$PGBOUNCER"
+  if (fetch_pgbouncer) >.bootstrap/pgbouncer.log 2>&1; then
+    say "PgBouncer unpacked for the tests"
+  else
+    rm -rf "$PGBOUNCER"
+    say "no PgBouncer to be had for this machine: its tests are left out"
+  fi
 fi

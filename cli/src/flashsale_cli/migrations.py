@@ -109,25 +109,42 @@ async def migrate(database_url: str, db_dir: Path, phase: Phase = "all", wait_se
     """Apply what is missing and tell. Safe to run from several places at once: one works, the others wait."""
     migrations = read_migrations(db_dir)
     connection = await _connect(database_url, wait_seconds)
+    done: list[Migration] = []
     try:
-        await connection.execute(f"set lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
-        await connection.execute("select pg_advisory_lock($1)", LOCK)
+        # One more turn than there are migrations: the last one finds nothing to do.
+        for _ in range(len(migrations) + 1):
+            applied, migration = await _apply_next(connection, migrations, phase)
+            if migration is None:
+                return Migrated(done, newer(migrations, applied))
+            done.append(migration)
+        raise MigrationError("migrations that were applied are gone again: somebody else changes schema_migrations")
+    finally:
+        await connection.close()
+
+
+async def _apply_next(
+    connection: asyncpg.Connection, migrations: Sequence[Migration], phase: Phase
+) -> tuple[list[Applied], Migration | None]:
+    """The history as it was, and the migration that was applied now; None when nothing is missing.
+
+    Lock and timeout end with the transaction: a session's would outlive us in a pooler, and lock out everybody.
+    """
+    async with connection.transaction():
+        await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
+        await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
         await connection.execute(_HISTORY)
         applied = await _applied(connection)
-        wanted = plan(migrations, applied, phase)
-        for migration in wanted:
+        migration = next(iter(plan(migrations, applied, phase)), None)
+        if migration is not None:
             await _apply(connection, migration)
-        return Migrated(wanted, newer(migrations, applied))
-    finally:
-        # Ends the session, and with it the lock.
-        await connection.close()
+    return applied, migration
 
 
 async def _connect(database_url: str, wait_seconds: float) -> asyncpg.Connection:
     deadline = asyncio.get_running_loop().time() + wait_seconds
     while True:
         try:
-            return await asyncpg.connect(database_url, timeout=10)
+            return await asyncpg.connect(database_url, timeout=10, statement_cache_size=0)
         except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise MigrationError(f"the database does not answer within {wait_seconds:.0f} s: {error}") from error
@@ -141,9 +158,8 @@ async def _applied(connection: asyncpg.Connection) -> list[Applied]:
 
 async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
     try:
-        async with connection.transaction():
-            await connection.execute(migration.sql)
-            await connection.execute(_RECORD, migration.version, migration.phase, migration.name, migration.sha256)
+        await connection.execute(migration.sql)
+        await connection.execute(_RECORD, migration.version, migration.phase, migration.name, migration.sha256)
     except asyncpg.PostgresError as error:
         raise MigrationError(f"migration {migration.version} ({migration.name}) failed and changed nothing: {error}") from error
 

@@ -15,6 +15,10 @@ class InvalidCatalogNameError(Exception):
     pass
 
 
+class DuplicatePreparedStatementError(Exception):
+    pass
+
+
 class InsufficientPrivilegeError(Exception):
     pass
 
@@ -30,6 +34,7 @@ class InsufficientPrivilegeError(Exception):
         (Server.RABBITMQ, Exception("NOT_ALLOWED - vhost nope not found"), "no such vhost, or its user may not enter: look at AMQP"),
         (Server.POSTGRES, InvalidPasswordError('password authentication failed for user "worker"'), "look at DATABASE_URL and the Secret"),
         (Server.POSTGRES, InvalidCatalogNameError('database "nope" does not exist'), "no such database, or its user"),
+        (Server.POSTGRES, DuplicatePreparedStatementError('prepared statement "s" already exists'), "FLASHSALE_DATABASE_STATEMENT_CACHE=0"),
         (Server.POSTGRES, InsufficientPrivilegeError("permission denied for table orders"), "the user of DATABASE_URL lacks a right"),
     ],
 )  # fmt: skip

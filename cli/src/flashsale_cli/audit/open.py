@@ -19,13 +19,16 @@ async def audit_stores(here: Surroundings, options: Options, wait_seconds: float
     """Raises SettingsError without REDIS_URL or DATABASE_URL, Retryable when one of them does not answer."""
     redis_url, database_url, shards = checked_url(here.text("REDIS_URL")), checked_database_url(here.text("DATABASE_URL")), here.shards()
     try:
-        database = await asyncpg.connect(database_url, timeout=10, command_timeout=TIMEOUT_SECONDS)
+        database = await asyncpg.connect(database_url, timeout=10, command_timeout=TIMEOUT_SECONDS, statement_cache_size=0)
     except (OSError, asyncpg.PostgresError, TimeoutError) as error:
         raise Retryable(f"DATABASE_URL: Postgres does not answer: {error}") from error
     try:
-        # An audit reads only; the database holds us to it.
-        await database.execute(SESSION)
-        async with open_redis(redis_url, TIMEOUT_SECONDS, CONNECTIONS_MAX) as redis:
+        # An audit reads only; the database holds us to it. One transaction, in which each statement sees what was committed before it.
+        async with (
+            database.transaction(isolation="read_committed", readonly=True),
+            open_redis(redis_url, TIMEOUT_SECONDS, CONNECTIONS_MAX) as redis,
+        ):
+            await database.execute(SESSION)
             return await audit_settled(RedisReader(redis, shards), LedgerReader(database), options, wait_seconds)
     except RedisError as error:
         raise Retryable(f"REDIS_URL: Redis does not answer: {error}") from error

@@ -281,6 +281,10 @@ affinity:
 {{- define "flashsale.env.order-worker" -}}
 {{ include "flashsale.env.amqp" (dict "root" . "user" "order-worker" "urlKey" "orderWorker") }}
 {{ include "flashsale.env.database" . }}
+{{- if not .Values.postgresql.enabled }}
+- name: FLASHSALE_DATABASE_STATEMENT_CACHE
+  value: {{ .Values.externalPostgresql.statementCache | quote }}
+{{- end }}
 - name: FLASHSALE_PROBE_PORT
   value: "9101"
 {{- end -}}

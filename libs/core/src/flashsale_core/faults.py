@@ -23,12 +23,15 @@ _LOGIN = (
 # A broker that lets one into none of its vhosts closes the connection while aiormq expects it to open; its words are lost then.
 _PLACE = ("vhost", "Connection.OpenOk", "InvalidCatalogNameError")
 _REPLICA = ("ReadOnlyError", "ReadOnlySQLTransactionError")
+# A pooler gave the next transaction another connection of Postgres', which knows other prepared statements.
+_POOLER = ("DuplicatePreparedStatementError", "InvalidSQLStatementNameError")
 _RIGHT = ("NOPERM", "NoPermissionError", "ACCESS_REFUSED", "InsufficientPrivilegeError")
 
 
 def in_words(server: Server, error: BaseException) -> str:
     """`Redis: WRONGPASS ... (the user or the password is wrong: ...)`. The text is the server's own, which repeats no password."""
-    name, text = type(error).__name__, str(error)
+    # asyncpg appends a dozen lines of advice about its own options.
+    name, text = type(error).__name__, str(error).partition("\nHINT:  \nNOTE: pgbouncer")[0]
     said = f"{name}: {text}" if text else name
     cure = _cure(server, said)
     return f"{server}: {said} ({cure})" if cure else f"{server}: {said}"
@@ -43,6 +46,8 @@ def _cure(server: Server, said: str) -> str | None:
         return f"there is no such {what}, or its user may not enter: look at {variable}"
     if any(word in said for word in _REPLICA):
         return f"this server is a replica, or takes no writes: look at where {variable} leads"
+    if any(word in said for word in _POOLER):
+        return f"{variable} leads through a pooler in transaction mode: set FLASHSALE_DATABASE_STATEMENT_CACHE=0"
     if any(word in said for word in _RIGHT):
         return f"the user of {variable} lacks a right"
     return None

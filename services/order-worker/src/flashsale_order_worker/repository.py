@@ -15,11 +15,13 @@ from flashsale_core.faults import Server, in_words
 from flashsale_core.orders import State
 from flashsale_order_worker import metrics
 from flashsale_order_worker.plan import Rows
+from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 
 SCHEMA_VERSION = 2
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
 _SCHEMA = "select max(version), current_setting('transaction_read_only')::bool from schema_migrations"
+_REFUNDS_DUE = "select count(*), coalesce(extract(epoch from now() - min(created_at)), 0) from refunds where state = 'due'"
 Columns = Sequence[Sequence[Any]]
 Statement = tuple[str, Columns]
 """A statement and the array of each of its columns."""
@@ -31,10 +33,18 @@ _OF_THE_SERVER = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, Timeou
 
 
 class Repository:
-    def __init__(self, database_url: str, statement_timeout_seconds: float, retry_seconds: float) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        statement_timeout_seconds: float,
+        retry_seconds: float,
+        statement_cache: int = STATEMENT_CACHE_DEFAULT,
+    ) -> None:
+        """`statement_cache` 0: no statement outlives its transaction, as a pooler in transaction mode asks."""
         self._database_url = database_url
         self._statement_timeout_seconds = statement_timeout_seconds
         self._retry_seconds = retry_seconds
+        self._statement_cache = statement_cache
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 
@@ -70,10 +80,7 @@ class Repository:
     async def check_schema(self) -> None:
         """Raises Retryable until the schema is as new as this release needs, and takes writes."""
         try:
-            pool = await self._open()
-            row = await pool.fetchrow(_SCHEMA, timeout=self._statement_timeout_seconds)
-            assert row is not None  # noqa: S101 - an aggregate always has a row
-            version, read_only = row
+            version, read_only = await self._one_row(_SCHEMA)
             if read_only:
                 raise asyncpg.ReadOnlySQLTransactionError("the ledger's transactions are read-only")
         except asyncpg.UndefinedTableError as error:
@@ -89,15 +96,19 @@ class Repository:
     async def refunds_due(self) -> tuple[int, float]:
         """(how many are due, age of the oldest in seconds). Raises Retryable when Postgres is away."""
         try:
-            pool = await self._open()
-            row = await pool.fetchrow(
-                "select count(*), coalesce(extract(epoch from now() - min(created_at)), 0) from refunds where state = 'due'",
-                timeout=self._statement_timeout_seconds,
-            )
+            due, age_seconds = await self._one_row(_REFUNDS_DUE)
         except _OF_THE_SERVER as error:
             raise await self._away(error) from error
+        return int(due), float(age_seconds)
+
+    async def _one_row(self, query: str) -> asyncpg.Record:
+        """The row of an aggregate."""
+        pool = await self._open()
+        # In a transaction, although it only reads: between the steps of a statement a pooler may change the connection behind ours.
+        async with pool.acquire(timeout=self._statement_timeout_seconds) as connection, connection.transaction():
+            row = await connection.fetchrow(query)
         assert row is not None  # noqa: S101 - an aggregate always has a row
-        return int(row[0]), float(row[1])
+        return row
 
     async def close(self) -> None:
         if self._pool is not None:
@@ -119,6 +130,7 @@ class Repository:
                     max_size=CONNECTIONS_MAX,
                     timeout=self._statement_timeout_seconds,
                     command_timeout=self._statement_timeout_seconds,
+                    statement_cache_size=self._statement_cache,
                 )
             return self._pool
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from flashsale_core import credentials
 from flashsale_core.settings import Environment
 
+STATEMENT_CACHE_DEFAULT = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -12,6 +14,8 @@ class Settings:
     """AMQP_URL: the RabbitMQ to consume from."""
     database_url: str
     """DATABASE_URL: the Postgres that holds the ledger."""
+    statement_cache: int
+    """FLASHSALE_DATABASE_STATEMENT_CACHE: most prepared statements a connection keeps; 0 behind a pooler in transaction mode."""
     probe_host: str
     """FLASHSALE_PROBE_HOST: the address of /metrics, /healthz and /readyz."""
     probe_port: int
@@ -42,6 +46,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
     return Settings(
         amqp_url=credentials.amqp_url(env.text("AMQP_URL")),
         database_url=credentials.database_url(env.text("DATABASE_URL")),
+        statement_cache=env.integer("FLASHSALE_DATABASE_STATEMENT_CACHE", STATEMENT_CACHE_DEFAULT, most=10_000),
         probe_host=env.text("FLASHSALE_PROBE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
         probe_port=env.integer("FLASHSALE_PROBE_PORT", 9101, most=65535),
         batch_messages=env.integer("FLASHSALE_ORDER_WORKER_BATCH_MESSAGES", 128, least=1, most=10_000),
