@@ -13,7 +13,7 @@ KEYS:
 ARGV:
   1 sale_id     the sale's id
   2 definition  cmsgpack map: owner, generation (0: the next one), and any of total, starts_ms, ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds,
-                late_payment (refund, reacquire), state (open, paused); what is left out stays as it is, or takes its default in a new sale;
+                max_released, late_payment (refund, reacquire), state (open, paused); what is left out stays as it is, or takes its default in a new sale;
                 and default_hold_seconds, for a caller whose installation may have no window of 300 s
   3 clock_ms    empty for Redis TIME
 Returns: cmsgpack {now_ms, status, sale}; sale is the flat field/value list of the hash after the call, without the packed terms; empty when there is no such sale
@@ -27,7 +27,7 @@ local sale_key, sales_key, outbox_key = KEYS[1], KEYS[6], KEYS[7]
 local sale_id, wanted, now = ARGV[1], cmsgpack.unpack(ARGV[2]), now_ms(ARGV[3])
 
 local DEFAULTS = {
-  starts_ms = 0, ends_ms = 0, max_per_user = 0, hold_seconds = 300, rate_requests = 0, rate_seconds = 1,
+  starts_ms = 0, ends_ms = 0, max_per_user = 0, hold_seconds = 300, rate_requests = 0, rate_seconds = 1, max_released = MAX_RELEASED,
   late_payment = 'refund', state = 'open',
 }
 
@@ -128,6 +128,14 @@ for field in pairs(DEFAULTS) do
   if wanted[field] and tostring(wanted[field]) ~= redis.call('HGET', sale_key, field) then
     args[#args + 1] = field
     args[#args + 1] = wanted[field]
+  end
+end
+if wanted.max_released then
+  -- Some buyer may be past a limit that was lowered: nobody has counted how many.
+  local before = redis.call('HGET', sale_key, 'max_released')
+  if before ~= tostring(wanted.max_released) then
+    args[#args + 1] = 'limits_released'
+    args[#args + 1] = 1
   end
 end
 if released then

@@ -4,7 +4,7 @@ Purpose: Expire the due holds among the given orders of one sale and give their 
 KEYS:
   1 sale        hash    definition and counters
   2 orders      hash    order id -> packed record
-  3 buyers      hash    user -> units held or bought
+  3 buyers      hash    user -> units held or bought; '#<user>' -> his orders that were released
   4 deadlines   zset    <sale>|<order id> by deadline in ms
   5 outbox      stream  one entry for the batch
 ARGV:
@@ -16,7 +16,9 @@ Returns: cmsgpack {now_ms, results}; a result is {result, quantity, deadline_ms,
 ]]
 -- @include lib/clock.lua
 -- @include lib/stock.lua
+-- @include lib/terms.lua
 -- @include lib/records.lua
+-- @include lib/released.lua
 -- @include lib/outbox.lua
 -- @include lib/release.lua
 local keys = { sale = KEYS[1], orders = KEYS[2], buyers = KEYS[3], deadlines = KEYS[4], outbox = KEYS[5] }

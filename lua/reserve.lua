@@ -6,7 +6,7 @@ KEYS:
   and then for each sale of ARGV[1], in their order
   +1 sale        hash    definition and counters
   +2 orders      hash    order id -> packed record
-  +3 buyers      hash    user -> units held or bought
+  +3 buyers      hash    user -> units held or bought; '#<user>' -> his orders that were released
   +4 rate_even   hash    user -> requests in the even rate window; field '#' names the window: no user id begins with it
   +5 rate_odd    hash    the same for odd windows
   +6 deadlines   zset    <sale>|<order id> by deadline in ms
@@ -15,12 +15,11 @@ ARGV:
                 the orders of all sales, one sale after the other; traceparents are left out when no order is traced; 1..256 orders
   2 clock_ms    empty for Redis TIME
 Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key, body}; a result is {status, state, deadline_ms, retry_after_ms}, trailing fields left out where they say nothing; or a text, why this sale's data is broken: then nothing of it has changed.
-  status: accepted replayed gone conflict unknown_sale sale_removed not_started ended paused closed rate_limited user_limit out_of_stock
+  status: accepted replayed gone conflict unknown_sale sale_removed not_started ended paused closed rate_limited order_limit user_limit out_of_stock
 ]]
 -- @include lib/clock.lua
 -- @include lib/stock.lua
 -- @include lib/terms.lua
--- @include lib/tombstone.lua
 -- @include lib/records.lua
 -- @include lib/outbox.lua
 -- @include lib/sales.lua
@@ -28,7 +27,7 @@ local KEYS_BEFORE, KEYS_EACH = 1, 6
 local sale_ids, counts, ids, users, quantities, traces = unpack(cmsgpack.unpack(ARGV[1]))
 local now = now_ms(ARGV[2])
 local now_text = whole(now)
-local UNKNOWN, REMOVED, LIMITED, OUT, CONFLICT = { 'unknown_sale' }, { 'sale_removed' }, { 'user_limit' }, { 'out_of_stock' }, { 'conflict' }
+local LIMITED, OUT, CONFLICT = { 'user_limit' }, { 'out_of_stock' }, { 'conflict' }
 local NOTHING = {}
 
 local function replay(record, quantity)
@@ -123,13 +122,14 @@ end
 local function decide(keys_at, _, first, last)
   local sale, f = load_stock(KEYS[keys_at + 1], 'terms')
   if not sale then
-    local missing = load_tombstone(KEYS[keys_at + 1]) and REMOVED or UNKNOWN
+    -- A function or a table more costs each call, so what is rare is written out: this is load_tombstone.
+    local missing = { redis.call('HGET', KEYS[keys_at + 1], 'removed_owner') and 'sale_removed' or 'unknown_sale' }
     for i = first, last do
       results[i] = missing
     end
     return nil
   end
-  local state, starts_ms, ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds =
+  local state, starts_ms, ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds, max_released =
     cmsgpack.unpack(f[6] or save_terms(KEYS[keys_at + 1]))
   local closed = refusal(state, starts_ms, ends_ms)
   local hold = hold_of(hold_seconds)
@@ -138,12 +138,19 @@ local function decide(keys_at, _, first, last)
 
   -- Only what a decision can need is read: a sold-out sale without limits costs two HMGET. A single order that its sale has the units for and
   -- no limit can refuse needs neither: `save_single` writes it as it looks whether it is new.
-  local known, held_before, rate = NOTHING, nil, nil
-  local single = last == first and not closed and max_per_user == 0 and rate_requests == 0 and quantities[first] <= sale.available
+  local known, held_before, released, rate = NOTHING, nil, nil, nil
+  local single = last == first and not closed and max_per_user == 0 and rate_requests == 0 and (max_released or 0) == 0 and quantities[first] <= sale.available
   if not single then
     known = redis.call('HMGET', KEYS[keys_at + 2], unpack(ids, first, last))
     if not closed and (max_per_user > 0 or sale.available > 0) then
       held_before = redis.call('HMGET', KEYS[keys_at + 3], unpack(users, first, last))
+    end
+    if not closed and (max_released or 0) > 0 then
+      local fields = {}
+      for i = first, last do
+        fields[#fields + 1] = '#' .. users[i]
+      end
+      released = redis.call('HMGET', KEYS[keys_at + 3], unpack(fields))
     end
     if not closed and rate_requests > 0 then
       rate = load_rate(keys_at, rate_requests, rate_seconds * 1000, first, last)
@@ -168,6 +175,8 @@ local function decide(keys_at, _, first, last)
       results[i] = closed
     elseif rate and over_rate(rate, user) then
       results[i] = { 'rate_limited', '', 0, rate.ms - now % rate.ms }
+    elseif released and tonumber(released[place] or 0) >= max_released then
+      results[i] = { 'order_limit' }
     elseif max_per_user > 0 and units + quantity > max_per_user then
       results[i] = LIMITED
     elseif quantity > sale.available then

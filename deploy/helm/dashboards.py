@@ -27,7 +27,7 @@ LINES = {
     "{{state}}": {"available": "green", "reserved": "yellow", "sold": "blue"},
     "{{outcome}}": {
         "accepted": "green", "replayed": "blue", "out_of_stock": "orange", "not_started": "yellow",
-        "rate_limited": "purple", "user_limit": "dark-purple", "bad_request": "dark-orange",
+        "rate_limited": "purple", "user_limit": "dark-purple", "order_limit": "light-purple", "bad_request": "dark-orange",
         "internal": "red", "not_ready": "dark-red", "outcome_unknown": "dark-red", "overloaded": "red", "outbox_lag": "red",
     },
     "{{result}}": {"paid": "green", "replayed": "blue", "noted": "yellow", "refund_due": "red"},

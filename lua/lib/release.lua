@@ -13,7 +13,9 @@ local function release(keys, sale_id, stock, records, released, state, message_t
   if broken then
     return broken
   end
+  local counts = load_released(keys.buyers, records, released)
   save_records(keys.orders, changed)
+  save_released(keys.sale, keys.buyers, counts)
   for i = 1, #released do
     forget_units(keys.buyers, records[released[i]][USER], records[released[i]][QUANTITY])
   end

@@ -1,9 +1,12 @@
 -- What every order asks of its sale's definition, packed in the field `terms`: as one field it is read in a third of the time that seven take.
 -- Whoever changes one of them saves the terms in the same call.
+-- The last is the limit of a buyer's released orders once some buyer may have reached it, else 0; a sale from before that limit has the default.
+local MAX_RELEASED = 20
 local function save_terms(sale_key)
-  local f = redis.call('HMGET', sale_key, 'state', 'starts_ms', 'ends_ms', 'max_per_user', 'hold_seconds', 'rate_requests', 'rate_seconds', 'terms')
-  local terms = cmsgpack.pack(f[1], tonumber(f[2]), tonumber(f[3]), tonumber(f[4]), tonumber(f[5]), tonumber(f[6]), tonumber(f[7]))
-  if terms ~= f[8] then
+  local f = redis.call('HMGET', sale_key, 'state', 'starts_ms', 'ends_ms', 'max_per_user', 'hold_seconds', 'rate_requests', 'rate_seconds', 'max_released', 'limits_released', 'terms')
+  local released = f[9] == '1' and tonumber(f[8] or MAX_RELEASED) or 0
+  local terms = cmsgpack.pack(f[1], tonumber(f[2]), tonumber(f[3]), tonumber(f[4]), tonumber(f[5]), tonumber(f[6]), tonumber(f[7]), released)
+  if terms ~= f[10] then
     redis.call('HSET', sale_key, 'terms', terms)
   end
   return terms

@@ -127,6 +127,9 @@ def test_every_refusal_has_its_code(client: Client, document: Any, sale: str) ->
     limited = client.new_sale(5, rateLimit={"requests": 1, "seconds": 3600})
     client.order(limited, "bob")
     answers["rate_limited"] = client.order(limited, "bob", 1, "r2")
+    churned = client.new_sale(5, maxReleasedPerUser=1)
+    client.send("DELETE", f"/orders/{client.order(churned, 'bob').body['orderId']}")
+    answers["order_limit"] = client.order(churned, "bob", 1, "r2")
     assert {code: answer.code for code, answer in answers.items()} == {code: code for code in answers}
     assert int(answers["rate_limited"].headers["retry-after"]) > 0
     for answer in answers.values():
@@ -239,6 +242,7 @@ def test_missing_admin_token_is_401(client: Client, untouched: str) -> None:
     ("field", "value"),
     [
         ("stock", -1), ("stock", "5"), ("stock", None), ("stock", 10**12), ("startsAt", "x"), ("endsAt", 1), ("maxPerUser", 0),
+        ("maxReleasedPerUser", 0),
         ("paymentWindowSeconds", 7), ("rateLimit", {}), ("latePayment", "x"), ("paused", 1), ("unknown", 1), ("productId", "a:b"),
     ],
 )  # fmt: skip

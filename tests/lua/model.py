@@ -27,12 +27,15 @@ class ModelSale:
     """Whether it was removed, and no other took its name since."""
     total: int = 0
     max_per_user: int = 0
+    max_released: int = 20
     hold_seconds: int = 300
     late_payment: str = "refund"
     state: str = "open"
     starts_ms: int = 0
     ends_ms: int = 0
     orders: dict[str, Order] = field(default_factory=dict)
+    released: dict[str, int] = field(default_factory=dict)
+    """Orders that expired or were cancelled, by user, those that were bought again later among them."""
     strays: set[tuple[str, str]] = field(default_factory=set)
     """Payments for orders that nobody knew. They outlive the sale."""
 
@@ -94,6 +97,8 @@ class ModelSale:
             return "not_started"
         if self.ends_ms and now >= self.ends_ms:
             return "ended"
+        if self.max_released and self.released.get(user, 0) >= self.max_released:
+            return "order_limit"
         if self.max_per_user and self.buyers().get(user, 0) + quantity > self.max_per_user:
             return "user_limit"
         if quantity > self.available:
@@ -139,7 +144,7 @@ class ModelSale:
             return "ignored"
         if now < order.deadline:
             return "not_due"
-        order.state = State.EXPIRED
+        self._release(order, State.EXPIRED)
         return "expired"
 
     def cancel(self, order_id: str) -> str:
@@ -148,8 +153,12 @@ class ModelSale:
             return "unknown_order"
         answer = {State.RESERVED: "cancelled", State.CANCELLED: "replayed", State.PAID: "refused", State.EXPIRED: "gone"}[order.state]
         if answer == "cancelled":
-            order.state = State.CANCELLED
+            self._release(order, State.CANCELLED)
         return answer
+
+    def _release(self, order: Order, state: State) -> None:
+        order.state = state
+        self.released[order.user] = self.released.get(order.user, 0) + 1
 
     def close(self) -> str:
         if not self.exists:

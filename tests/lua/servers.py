@@ -101,7 +101,14 @@ class Sale:
         return {order_id.decode(): unpack_record(packed) for order_id, packed in self.redis.hgetall(self.keys.orders).items()}
 
     def buyers(self) -> dict[str, int]:
-        return {user.decode(): int(units) for user, units in self.redis.hgetall(self.keys.buyers).items()}
+        return {user: units for user, units in self._counts().items() if not user.startswith("#")}
+
+    def released(self) -> dict[str, int]:
+        """Orders that expired or were cancelled, by user."""
+        return {user[1:]: orders for user, orders in self._counts().items() if user.startswith("#")}
+
+    def _counts(self) -> dict[str, int]:
+        return {user.decode(): int(count) for user, count in self.redis.hgetall(self.keys.buyers).items()}
 
     def deadlines(self) -> dict[str, int]:
         members = self.redis.zrange(self.shard.deadlines, 0, -1, withscores=True)

@@ -8,7 +8,8 @@ from flashsale_core.records import sale_in_words, stale_terms
 from tests.lua.servers import Sale
 
 DEFAULTS = {
-    "starts_ms": "0", "ends_ms": "0", "max_per_user": "0", "hold_seconds": "300", "rate_requests": "0", "rate_seconds": "1",
+    "starts_ms": "0", "ends_ms": "0", "max_per_user": "0", "max_released": "20",
+    "hold_seconds": "300", "rate_requests": "0", "rate_seconds": "1",
     "late_payment": "refund", "state": "open",
 }  # fmt: skip
 

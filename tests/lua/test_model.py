@@ -26,6 +26,7 @@ CHANGES = st.fixed_dictionaries(
     {},
     optional={
         "max_per_user": st.sampled_from([0, 3, 6]),
+        "max_released": st.sampled_from([0, 1, 2, 20]),
         "hold_seconds": st.sampled_from([5, 300]),
         "late_payment": st.sampled_from(["refund", "reacquire"]),
         "state": st.sampled_from(["open", "open", "open", "paused"]),
@@ -111,6 +112,7 @@ class Life(RuleBasedStateMachine):
         assert min(model.available, reserved, sold) >= 0
         assert self.sale.records() == model.records()
         assert self.sale.buyers() == model.buyers()
+        assert self.sale.released() == model.released
         live = model.deadlines()
         # A deadline of a lost sale stays until it is due, or an order of the same id takes its place.
         assert {one: at for one, at in self.sale.deadlines().items() if one in live or one not in self.leftovers} == live

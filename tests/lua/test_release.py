@@ -4,7 +4,7 @@ import pytest
 
 from flashsale_core.messages import OrderLine, OrdersCancelled, OrdersExpired, decode
 from flashsale_core.orders import State
-from flashsale_core.records import OrderRecord
+from flashsale_core.records import OrderRecord, stale_terms
 from tests.lua.servers import Sale
 
 
@@ -101,3 +101,55 @@ def test_trace_of_an_order_travels_with_its_expiry(sale: Sale) -> None:
     message = decode(sale.outbox()[-1][1])
     assert isinstance(message, OrdersExpired)
     assert message.orders[0].traceparent == "00-aa-bb-01"
+
+
+def churn(sale: Sale, user: str, first: int, orders: int) -> list[str]:
+    """The answers to so many orders of `user`, each cancelled at once."""
+    answers = []
+    for number in range(first, first + orders):
+        answers.append(sale.reserve((f"{user}{number}", user, 1))[0][0])
+        sale.cancel(f"{user}{number}")
+    return answers
+
+
+def test_orders_of_a_buyer_that_come_to_nothing_are_bounded(sale: Sale) -> None:
+    sale.define(total=5, max_per_user=1)
+    assert churn(sale, "ann", 0, 30) == ["accepted"] * 20 + ["order_limit"] * 10
+    assert (len(sale.records()), sale.released(), sale.stock()) == (20, {"ann": 20}, (5, 5, 0, 0))
+    assert sale.reserve(("ann0", "ann", 1), ("new", "ann", 1), ("b", "bob", 1)) == [
+        ["gone", "C", sale.now + 300_000], ["order_limit"], ["accepted", "R", sale.now + 300_000],
+    ]  # fmt: skip
+
+
+def test_expired_orders_count_and_bought_ones_do_not(sale: Sale) -> None:
+    sale.define(total=100, max_released=2)
+    orders = [(f"o{number}", "ann", 1) for number in range(10)]
+    assert {answer[0] for answer in sale.reserve(*orders)} == {"accepted"}
+    sale.settle(*[(order_id, f"p-{order_id}") for order_id, _, _ in orders[:8]])
+    assert sale.reserve(("o10", "ann", 1))[0][0] == "accepted"
+    sale.now += 300_000
+    sale.expire("o8", "o9")
+    assert (sale.released(), sale.reserve(("o11", "ann", 1))) == ({"ann": 2}, [["order_limit"]])
+
+
+def test_limit_of_released_orders_is_raised_lowered_and_taken_away(sale: Sale) -> None:
+    sale.define(total=100, max_released=0)
+    assert churn(sale, "ann", 0, 25) == ["accepted"] * 25
+    sale.define(max_released=26)
+    assert churn(sale, "ann", 25, 2) == ["accepted", "order_limit"]
+    sale.define(max_released=30)
+    assert churn(sale, "ann", 30, 1) == ["accepted"]
+    sale.define(max_released=3)
+    assert sale.reserve(("x", "ann", 1), ("y", "bob", 1))[0] == ["order_limit"]
+    sale.define(max_released=0)
+    assert sale.reserve(("z", "ann", 1))[0][0] == "accepted"
+
+
+def test_sale_from_before_the_limit_has_the_default(sale: Sale) -> None:
+    sale.define(total=5)
+    old = sale.redis.eval("return cmsgpack.pack('open', 0, 0, 0, 300, 0, 1)", 0)
+    sale.redis.hdel(sale.keys.sale, "max_released")
+    sale.redis.hset(sale.keys.sale, "terms", old)
+    assert stale_terms(sale.redis.hgetall(sale.keys.sale)) == ()
+    assert churn(sale, "ann", 0, 21) == ["accepted"] * 20 + ["order_limit"]
+    assert stale_terms(sale.redis.hgetall(sale.keys.sale)) == ()

@@ -10,7 +10,7 @@ from flashsale_gateway.sales import to_definition, to_json
 WINDOWS = (5, 300)
 STORED = {
     "total": "10", "available": "7", "reserved": "2", "sold": "1", "state": "open", "starts_ms": "1767225600000", "ends_ms": "0",
-    "max_per_user": "2", "hold_seconds": "300", "rate_requests": "0", "rate_seconds": "1", "late_payment": "refund",
+    "max_per_user": "2", "max_released": "5", "hold_seconds": "300", "rate_requests": "0", "rate_seconds": "1", "late_payment": "refund",
     "owner": "admin", "generation": "3", "epoch": "1",
 }  # fmt: skip
 
@@ -32,12 +32,13 @@ def test_hold_of_a_new_sale_is_of_an_installed_window(windows: tuple[int, ...], 
 
 
 def test_null_takes_a_limit_away() -> None:
-    assert definition(maxPerUser=None, startsAt=None, rateLimit=None) == {
+    assert definition(maxPerUser=None, maxReleasedPerUser=None, startsAt=None, rateLimit=None) == {
         "owner": "admin",
         "generation": 0,
         "total": 5,
         "default_hold_seconds": 300,
         "max_per_user": 0,
+        "max_released": 0,
         "starts_ms": 0,
         "rate_requests": 0,
     }
@@ -45,11 +46,11 @@ def test_null_takes_a_limit_away() -> None:
 
 def test_every_field_reaches_the_definition() -> None:
     assert definition(
-        startsAt="2026-01-01T00:00:00Z", endsAt="2026-01-01T02:00:00+01:00", maxPerUser=2, paymentWindowSeconds=5,
+        startsAt="2026-01-01T00:00:00Z", endsAt="2026-01-01T02:00:00+01:00", maxPerUser=2, maxReleasedPerUser=5, paymentWindowSeconds=5,
         rateLimit={"requests": 3, "seconds": 10}, latePayment="reacquire", paused=True,
     ) == {
         "owner": "admin", "generation": 0, "total": 5, "default_hold_seconds": 300, "starts_ms": 1767225600000,
-        "ends_ms": 1767229200000, "max_per_user": 2, "hold_seconds": 5,
+        "ends_ms": 1767229200000, "max_per_user": 2, "max_released": 5, "hold_seconds": 5,
         "rate_requests": 3, "rate_seconds": 10, "late_payment": "reacquire", "state": "paused",
     }  # fmt: skip
 
@@ -93,6 +94,7 @@ def test_first_and_last_time_are_taken_and_shown() -> None:
 def test_stored_sale_is_shown_with_its_limits() -> None:
     assert to_json("iphone", STORED) == {
         "productId": "iphone", "stock": 10, "available": 7, "reserved": 2, "sold": 1, "state": "open",
-        "startsAt": "2026-01-01T00:00:00.000Z", "endsAt": None, "maxPerUser": 2, "paymentWindowSeconds": 300, "rateLimit": None,
+        "startsAt": "2026-01-01T00:00:00.000Z", "endsAt": None, "maxPerUser": 2, "maxReleasedPerUser": 5,
+        "paymentWindowSeconds": 300, "rateLimit": None,
         "latePayment": "refund", "owner": "admin", "generation": 3,
     }  # fmt: skip

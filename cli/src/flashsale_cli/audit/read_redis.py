@@ -97,7 +97,8 @@ class RedisReader:
 
     async def buyer_pages(self, sale_id: str) -> AsyncIterator[dict[str, int]]:
         async for fields in self._scan_hash(sale_keys(sale_id, self._shards).buyers):
-            yield {user.decode(): int(units) for user, units in fields.items()}
+            # '#<user>' counts his released orders.
+            yield {user.decode(): int(units) for user, units in fields.items() if not user.startswith(b"#")}
 
     def _deadlines(self, sale_id: str) -> str:
         return shard_keys(shard_of(sale_id, self._shards)).deadlines

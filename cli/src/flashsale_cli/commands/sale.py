@@ -28,6 +28,9 @@ def set_(
     product: str,
     stock: Annotated[int, typer.Option(help="All units of the sale, those reserved and sold included.", min=0)],
     max_per_user: Annotated[int | None, typer.Option(help="Most units one buyer may have; 0 for no limit.", min=0)] = None,
+    max_released: Annotated[
+        int | None, typer.Option(help="Orders of one buyer that may expire or be cancelled before more are refused; 0 for no limit.", min=0)
+    ] = None,
     window: Annotated[int | None, typer.Option(help="Seconds a buyer has to pay; one of the installation's windows.", min=1)] = None,
     starts_at: Annotated[str | None, typer.Option(help="RFC 3339, or `none`.")] = None,
     ends_at: Annotated[str | None, typer.Option(help="RFC 3339, or `none`.")] = None,
@@ -43,6 +46,8 @@ def set_(
     wanted: dict[str, Any] = {"productId": product, "stock": stock}
     if max_per_user is not None:
         wanted["maxPerUser"] = max_per_user or None
+    if max_released is not None:
+        wanted["maxReleasedPerUser"] = max_released or None
     optional = {"paymentWindowSeconds": window, "startsAt": starts_at, "endsAt": ends_at, "latePayment": late, "paused": pause}
     wanted |= {name: None if value == "none" else value for name, value in optional.items() if value is not None}
     if rate is not None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 HTTP_OK = 200
-LIMITS = frozenset({"rate_limited", "user_limit"})
+LIMITS = frozenset({"rate_limited", "user_limit", "order_limit"})
 REFUSED_STATUSES = frozenset({400, 404, 405, 409, 410, 413, 415, 422, 503})
 
 

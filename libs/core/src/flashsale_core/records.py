@@ -23,8 +23,8 @@ class OrderRecord:
 TERMS = ("state", "starts_ms", "ends_ms", "max_per_user", "hold_seconds", "rate_requests", "rate_seconds")
 """The fields of a sale that `reserve` goes by, in the order in which lua/lib/terms.lua packs them."""
 _PACKED_TERMS = b"terms"
-_ARRAY_OF_TERMS = bytes([0x90 | len(TERMS)])
-"""The head of a MessagePack array of so many: the script packs its values one after the other, without one."""
+MAX_RELEASED = 20
+"""Orders of one buyer that may expire or be cancelled, in a sale that says nothing of it (lua/lib/terms.lua)."""
 _decoder = msgspec.msgpack.Decoder(list[Any])
 
 
@@ -43,13 +43,28 @@ def stale_terms(fields: Mapping[bytes, bytes]) -> tuple[str, ...]:
     packed = fields.get(_PACKED_TERMS)
     if packed is None:
         return ()
-    try:
-        copies = _decoder.decode(_ARRAY_OF_TERMS + packed)
-    except msgspec.DecodeError:
+    # Terms from before the limit of released orders end with the others.
+    copies = _unpack_terms(packed, len(TERMS) + 1) or _unpack_terms(packed, len(TERMS))
+    if copies is None:
         return TERMS
-    return tuple(
-        name for name, copy in zip(TERMS, copies, strict=True) if str(copy) != fields.get(name.encode(), b"").decode(errors="replace")
-    )
+    *copies, released = copies if len(copies) > len(TERMS) else (*copies, None)
+    stale = [name for name, copy in zip(TERMS, copies, strict=True) if str(copy) != fields.get(name.encode(), b"").decode(errors="replace")]
+    return (*stale, "max_released") if released not in (None, _released_limit(fields)) else tuple(stale)
+
+
+def _unpack_terms(packed: bytes, values: int) -> list[Any] | None:
+    """The script packs its values one after the other, without the head of an array."""
+    try:
+        return _decoder.decode(bytes([0x90 | values]) + packed)
+    except msgspec.DecodeError:
+        return None
+
+
+def _released_limit(fields: Mapping[bytes, bytes]) -> int:
+    if fields.get(b"limits_released") != b"1":
+        return 0
+    limit = fields.get(b"max_released", b"%d" % MAX_RELEASED)
+    return int(limit) if limit.isdigit() else -1
 
 
 def is_tombstone(fields: Mapping[bytes, bytes]) -> bool:

@@ -52,6 +52,7 @@ class Sale(_Answer):
     startsAt: Time | None
     endsAt: Time | None
     maxPerUser: int | None
+    maxReleasedPerUser: int | None
     paymentWindowSeconds: int
     rateLimit: RateLimit | None
     latePayment: Literal["refund", "reacquire"]
@@ -129,6 +130,7 @@ OPERATIONS = (
             "paused",
             "closed",
             "user_limit",
+            "order_limit",
             "order_gone",
             "request_conflict",
             "rate_limited",

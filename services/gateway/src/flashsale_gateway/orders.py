@@ -33,6 +33,7 @@ _REFUSALS = {
     "paused": "paused",
     "closed": "closed",
     "user_limit": "user_limit",
+    "order_limit": "order_limit",
     "out_of_stock": "out_of_stock",
     "rate_limited": "rate_limited",
 }
@@ -40,7 +41,7 @@ _JSON = (b"content-type", b"application/json")
 _HEADERS = {"accepted": (_JSON, UNCACHED), "replayed": (_JSON, UNCACHED, (b"idempotent-replayed", b"true"))}
 _STATES = {"R": "reserved", "P": "paid"}
 # The refusals of a stampede are always the same bytes; they are answers here, never raised.
-_READY_MADE = {code: Problem(code) for code in ("out_of_stock", "user_limit", "ended", "paused", "closed", "overloaded")}
+_READY_MADE = {code: Problem(code) for code in ("out_of_stock", "user_limit", "order_limit", "ended", "paused", "closed", "overloaded")}
 
 
 class TakenOrder(msgspec.Struct, frozen=True):

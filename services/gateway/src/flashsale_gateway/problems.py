@@ -38,6 +38,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "paused": Kind(409, "The sale is paused"),
         "closed": Kind(409, "The sale is closed"),
         "user_limit": Kind(409, "The buyer already has the most units one buyer may have"),
+        "order_limit": Kind(409, "Too many orders of this buyer expired or were cancelled"),
         "already_paid": Kind(409, "The order is paid and cannot be cancelled"),
         "not_owner": Kind(409, "The sale belongs to another owner"),
         "below_committed": Kind(409, "The stock would fall below what is reserved and sold"),

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from flashsale_core import ids, times
+from flashsale_core.records import MAX_RELEASED
 from flashsale_gateway.problems import Problem
 
 STOCK_MAX = 1_000_000_000
@@ -44,6 +45,9 @@ class RateLimit(Body, frozen=True):
     seconds: Annotated[int, Meta(ge=1, le=3600)]
 
 
+RELEASED_IN_WORDS = f"Orders of one buyer that may expire or be cancelled before more are refused. Left out in a new sale: {MAX_RELEASED}"
+
+
 class StockRequest(Body, frozen=True):
     """`null` takes a limit away; a field left out stays as it is."""
 
@@ -52,6 +56,7 @@ class StockRequest(Body, frozen=True):
     startsAt: SaleTime | msgspec.UnsetType | None = msgspec.UNSET
     endsAt: SaleTime | msgspec.UnsetType | None = msgspec.UNSET
     maxPerUser: Annotated[int, Meta(ge=1, le=1000000)] | msgspec.UnsetType | None = msgspec.UNSET
+    maxReleasedPerUser: Annotated[int, Meta(ge=1, le=1000000, description=RELEASED_IN_WORDS)] | msgspec.UnsetType | None = msgspec.UNSET
     paymentWindowSeconds: Annotated[int, Meta(ge=1, le=86_400)] | msgspec.UnsetType = msgspec.UNSET
     rateLimit: RateLimit | msgspec.UnsetType | None = msgspec.UNSET
     latePayment: Literal["refund", "reacquire"] | msgspec.UnsetType = msgspec.UNSET

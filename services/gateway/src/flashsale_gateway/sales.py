@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from flashsale_core import times
+from flashsale_core.records import MAX_RELEASED
 from flashsale_gateway.moments import rfc3339, to_ms
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.requests import StockRequest
@@ -29,6 +30,7 @@ def to_json(sale_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
         "startsAt": rfc3339(starts_ms) if starts_ms else None,
         "endsAt": rfc3339(ends_ms) if ends_ms else None,
         "maxPerUser": int(fields["max_per_user"]) or None,
+        "maxReleasedPerUser": int(fields.get("max_released", MAX_RELEASED)) or None,
         "paymentWindowSeconds": int(fields["hold_seconds"]),
         "rateLimit": {"requests": requests, "seconds": int(fields["rate_seconds"])} if requests else None,
         "latePayment": fields["late_payment"],
@@ -45,6 +47,7 @@ def to_definition(request: StockRequest, windows: Sequence[int]) -> dict[str, An
     _put(wanted, "starts_ms", request.startsAt, to_ms)
     _put(wanted, "ends_ms", request.endsAt, to_ms)
     _put(wanted, "max_per_user", request.maxPerUser, int)
+    _put(wanted, "max_released", request.maxReleasedPerUser, int)
     _put(wanted, "hold_seconds", request.paymentWindowSeconds, int)
     _put(wanted, "late_payment", request.latePayment, str)
     _put(wanted, "rate_requests", request.rateLimit, lambda rate: rate.requests)

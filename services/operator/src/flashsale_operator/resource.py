@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from flashsale_core.records import MAX_RELEASED
+
 GROUP = "flashsale.dev"
 VERSION = "v1alpha1"
 PLURAL = "flashsales"
@@ -56,6 +58,7 @@ def _definition(spec: Mapping[str, Any]) -> dict[str, int | str]:
         "starts_ms": _ms(spec.get("startsAt")),
         "ends_ms": _ms(spec.get("endsAt")),
         "max_per_user": spec.get("maxPerUser") or 0,
+        "max_released": spec.get("maxReleasedPerUser", MAX_RELEASED),
         "hold_seconds": spec.get("paymentWindowSeconds", 300),
         "rate_requests": rate.get("requests") or 0,
         "rate_seconds": rate.get("seconds") or 1,
