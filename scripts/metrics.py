@@ -48,6 +48,7 @@ DO = {
     "flashsale_waiting_seconds": "More than three times FLASHSALE_REDIS_TIMEOUT_SECONDS: requests are stuck, `/healthz` says 503, and Kubernetes restarts the pod.",
     "flashsale_connections_ended": "Rising: somebody sends garbage, floods a connection or reads no answers. SECURITY.md lists what each client can cost; limit its address at the load balancer.",
     "flashsale_connections": "At FLASHSALE_CONNECTIONS_MAX, or near the limit of open files, new ones get 503: add gateways, or raise both.",
+    "flashsale_reads_refused": "Rising: a crowd reads more than one gateway shows; orders go on. Put a cache in front of /sales (its Cache-Control allows a second), or add gateways.",
     "flashsale_connections_refused": "Not 0: the bound of flashsale_connections was met. Buyers that repeat get through as others leave.",
     "flashsale_outbox_lag_seconds": "FlashsaleOutboxLag. Past the configured limit orders get 503.",
     "flashsale_outbox_entries": "Grows while RabbitMQ is away; falls when the relay catches up.",

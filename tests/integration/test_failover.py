@@ -129,17 +129,17 @@ def test_a_gateway_that_only_reads_leaves_a_demoted_redis_too(
     monkeypatch.setattr(relay, "LAG_EVERY_SECONDS", 0.01)
 
     async def run() -> None:
-        async with open_redis(pair.url, 5, 4) as redis:
-            watching = asyncio.create_task(relay.watch(redis, cast("Handoff", None), settings_of(infra), relay.Lag(1000)))
+        async with open_redis(pair.url, 5, 4) as redis, open_redis(pair.url, 5, 4) as reading:
+            watching = asyncio.create_task(relay.watch(redis, cast("Handoff", None), settings_of(infra), relay.Lag(1000), reading))
             try:
-                assert await redis.get("k") is None
+                assert [await client.get("k") for client in (redis, reading)] == [None, None]
                 await asyncio.to_thread(pair.demote)
                 # Cut off from its master: what it says stays as it was.
                 await asyncio.to_thread(pair.old.replicaof, "127.0.0.1", 1)
                 await asyncio.to_thread(pair.new.set, "k", "new")
                 pair.move()
                 async with asyncio.timeout(WAIT_SECONDS):
-                    while await redis.get("k") != b"new":  # noqa: ASYNC110 - a server that changes
+                    while [await client.get("k") for client in (redis, reading)] != [b"new"] * 2:  # noqa: ASYNC110 - a server that changes
                         await asyncio.sleep(0.01)
             finally:
                 await end(watching)

@@ -100,7 +100,7 @@ def test_no_call_to_a_frozen_redis_outlasts_its_timeout(infra: Mapping[str, str]
             redis, scripts = open_redis(url, TIMEOUT_SECONDS, 4), read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
             expiry = Expiry(redis, scripts, worker.shards, TIMEOUT_SECONDS, 0.05)
             handoff = Handoff(redis, scripts, Publisher(gateway, Tracing(None)), gateway)
-            store = Store(redis, scripts, handoff, gateway)
+            store = Store(redis, redis, scripts, handoff, gateway)
             sales = Sales(redis, scripts, gateway.shards, TIMEOUT_SECONDS)
             try:
                 await play(server, {

@@ -7,7 +7,15 @@ from prometheus_client.exposition import choose_encoder
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-def expose(accept: str) -> tuple[bytes, str]:
-    """(body, content type) for the Accept header of a scraper."""
-    encode, content_type = choose_encoder(accept)
+OPEN_METRICS = "application/openmetrics-text"
+
+
+def is_open_metrics(accept: str) -> bool:
+    """Whether the Accept header of a scraper asks for OpenMetrics. No more of it counts: it may say what it likes."""
+    return OPEN_METRICS in accept
+
+
+def expose(open_metrics: bool) -> tuple[bytes, str]:
+    """(body, content type)"""
+    encode, content_type = choose_encoder(OPEN_METRICS if open_metrics else "")
     return encode(REGISTRY), content_type

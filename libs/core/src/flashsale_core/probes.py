@@ -12,7 +12,7 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from flashsale_core.exposition import expose
+from flashsale_core.exposition import expose, is_open_metrics
 
 Check = Callable[[], Awaitable[None]]
 """Raises when the service is not ready; the exception's text becomes the answer."""
@@ -85,7 +85,7 @@ def _application(loop: asyncio.AbstractEventLoop, ready: Check, alive: Check) ->
     def application(environ: dict[str, Any], start_response: Any) -> Any:
         match environ["PATH_INFO"]:
             case "/metrics":
-                body, content_type = expose(environ.get("HTTP_ACCEPT", ""))
+                body, content_type = expose(is_open_metrics(environ.get("HTTP_ACCEPT", "")))
                 start_response("200 OK", [("Content-Type", content_type)])
                 return [body]
             case "/healthz":

@@ -22,6 +22,7 @@ from flashsale_core.supervise import Supervisor
 from flashsale_core.tracing import configure_tracing
 from flashsale_gateway import metrics, relay
 from flashsale_gateway.batching import Admission, Batcher
+from flashsale_gateway.catalogue import Catalogue
 from flashsale_gateway.demand import Demand
 from flashsale_gateway.edge import Edge
 from flashsale_gateway.endpoints import Endpoints
@@ -33,7 +34,9 @@ from flashsale_gateway.payments import Payments
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.publisher import Publisher
 from flashsale_gateway.readiness import Progress, Readiness
+from flashsale_gateway.reads import Pace, Slots
 from flashsale_gateway.routes import ROUTES, Services
+from flashsale_gateway.scrapes import Scrapes
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.spans import around
 from flashsale_gateway.store import Store
@@ -41,6 +44,10 @@ from flashsale_redis import open_redis
 
 # Besides one for each blocking read, of which there are as many as shards on a cluster.
 RELAY_CONNECTIONS = 3
+SHARED_READS = 3
+"""Besides FLASHSALE_READS_MAX: one for the names of the sales, one for the sales, one for the watch."""
+HOUSE = ("/healthz", "/readyz", "/metrics", "/admin")
+"""Paths that are for inside: each has a pace of its own, and no crowd is in front of it."""
 log = logging.getLogger(__name__)
 
 
@@ -51,6 +58,7 @@ class Gateway:
         self._settings = settings
         self._endpoints: Endpoints = {}
         self.edge = Edge()
+        self._public, self._house = Pace(), {path: Pace() for path in HOUSE}
         self._starlette = Starlette(routes=ROUTES, lifespan=self._lifespan, exception_handlers=_HANDLERS)
 
     @property
@@ -63,8 +71,25 @@ class Gateway:
         return self._endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self._endpoints.get(scope["path"]) if scope["type"] == "http" else None
-        await (endpoint or self._starlette)(scope, receive, send)
+        if scope["type"] != "http":
+            await self._starlette(scope, receive, send)
+        elif endpoint := self._endpoints.get(scope["path"]):
+            await endpoint(scope, receive, send)
+        else:
+            await self._paced(scope, receive, send)
+
+    async def _paced(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        pace = self._house.get("/admin" if path.startswith("/admin/") else path, self._public)
+        try:
+            async with pace.turn():
+                await self._starlette(scope, receive, send)
+        except Problem as problem:
+            # Closed, for a new connection has to be taken first, and few are in a turn: a crowd cannot spend the loop on refusals.
+            start, body = problem.answer.messages()
+            start["headers"].append((b"connection", b"close"))
+            await send(start)
+            await send(body)
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -81,6 +106,8 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     stack.callback(tracing.shutdown)
     redis = open_redis(settings.redis_url, settings.redis_timeout_seconds, settings.redis_connections_max)
     stack.push_async_callback(redis.aclose)
+    reading = open_redis(settings.redis_url, settings.redis_timeout_seconds, settings.reads_max + SHARED_READS)
+    stack.push_async_callback(reading.aclose)
     with suppress(RedisError, OSError):
         # Redis may come later than we do: readiness loads the scripts then.
         await load_scripts(redis, scripts)
@@ -88,12 +115,13 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     publisher = Publisher(settings, tracing)
     handoff = Handoff(redis, scripts, publisher, settings)
     supervisor = Supervisor()
-    stack.push_async_callback(supervisor.start("watch", lambda: relay.watch(redis, handoff, settings, lag)).end)
+    stack.push_async_callback(supervisor.start("watch", lambda: relay.watch(redis, handoff, settings, lag, reading)).end)
     await stack.enter_async_context(_relaying(scripts, settings, publisher, supervisor))
     stack.push_async_callback(supervisor.start("handoff", handoff.run).end)
     stack.push_async_callback(handoff.finish)
 
-    store = Store(redis, scripts, handoff, settings)
+    store = Store(redis, reading, scripts, handoff, settings)
+    catalogue = Catalogue(store.sale_names, store.sales, settings.sales_refresh_ms / 1000)
     # Orders have a bound of their own: a stampede that fills it must not refuse the payments and cancels that end holds.
     ordering, ending = Admission(settings.waiting_max), Admission(settings.waiting_max)
     reserving = partial(reserve_batch, store, Demand(metrics.SALE_ORDERS, metrics.SALES_MAX))
@@ -107,7 +135,8 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     readiness = Readiness(redis, scripts, settings.redis_timeout_seconds, settings.require_durable_redis, supervisor)
     progress = Progress([batcher.age_seconds for batcher in (reserve, settle, cancel)], settings.redis_timeout_seconds)
     orders, paid = Orders(reserve, lag, settings, tracing), Payments(settle, webhook, settings, tracing)
-    return Services(store, cancel, progress, readiness, settings), {ORDER_PATH: orders, WEBHOOK_PATH: paid}
+    slots, scrapes = Slots(settings.reads_max, settings.redis_timeout_seconds), Scrapes(readiness, catalogue)
+    return Services(store, catalogue, slots, scrapes, cancel, progress, readiness, settings), {ORDER_PATH: orders, WEBHOOK_PATH: paid}
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ WAITING_SECONDS = Gauge(
     "flashsale_waiting_seconds", "How long requests have waited for Redis without progress; past three times its timeout they are stuck"
 )
 CONNECTIONS = Gauge("flashsale_connections", "Connections of clients now")
+READS_REFUSED = Counter("flashsale_reads_refused_total", "Requests other than orders and payments past the bounds of reads: 503")
 CONNECTIONS_REFUSED = Counter(
     "flashsale_connections_refused_total", "Connections past FLASHSALE_CONNECTIONS_MAX: 503, or closed without a word"
 )

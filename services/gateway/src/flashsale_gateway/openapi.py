@@ -100,6 +100,7 @@ class Operation:
 
 _BODY_PROBLEMS = ("bad_request", "request_timeout", "body_too_large", "unsupported_media_type")
 _WRITE_PROBLEMS = ("overloaded", "outcome_unknown", "not_ready")
+_READ_PROBLEMS = ("overloaded", "not_ready")
 _ORDER_ID = {"name": "orderId", "in": "path", "required": True, "schema": {"type": "string"}}
 _SALE_ID = {"name": "productId", "in": "path", "required": True, "schema": {"type": "string"}}
 _KEY = {
@@ -145,7 +146,7 @@ OPERATIONS = (
         "/orders/{orderId}",
         "An order's state and deadline",
         {200: Order},
-        ("unknown_order", "sale_removed", "not_ready"),
+        ("unknown_order", "sale_removed", *_READ_PROBLEMS),
         None,
         (_ORDER_ID,),
     ),
@@ -173,7 +174,7 @@ OPERATIONS = (
         "/sales",
         "Sales by name, a page at a time",
         {200: Sales},
-        ("bad_request", "not_ready"),
+        ("bad_request", *_READ_PROBLEMS),
         None,
         (_AFTER, _LIMIT),
         cached=SHARED,
@@ -183,7 +184,7 @@ OPERATIONS = (
         "/sales/{productId}",
         "A sale's definition and numbers",
         {200: Sale},
-        ("unknown_sale", "sale_removed", "not_ready"),
+        ("unknown_sale", "sale_removed", *_READ_PROBLEMS),
         None,
         (_SALE_ID,),
         cached=SHARED,
@@ -209,10 +210,10 @@ OPERATIONS = (
         "admin",
     ),
     Operation("get", "/healthz", "The event loop runs", {200: "text/plain"}),
-    Operation("get", "/readyz", "Redis answers, knows the scripts and is durable", {200: "text/plain"}, ("not_ready",)),
-    Operation("get", "/metrics", "Prometheus metrics", {200: "text/plain"}),
-    Operation("get", "/openapi.json", "This document", {200: "application/json"}, cached=STATIC),
-    Operation("get", "/docs", "This document for people", {200: "text/html"}, cached=STATIC),
+    Operation("get", "/readyz", "Redis answers, knows the scripts and is durable", {200: "text/plain"}, _READ_PROBLEMS),
+    Operation("get", "/metrics", "Prometheus metrics", {200: "text/plain"}, ("overloaded",)),
+    Operation("get", "/openapi.json", "This document", {200: "application/json"}, ("overloaded",), cached=STATIC),
+    Operation("get", "/docs", "This document for people", {200: "text/html"}, ("overloaded",), cached=STATIC),
 )
 _STRUCTS = (
     OrderRequest,

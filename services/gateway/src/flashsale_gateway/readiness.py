@@ -15,10 +15,13 @@ from flashsale_core.scripts import Scripts, load_scripts, scripts_loaded
 from flashsale_core.supervise import Supervisor
 from flashsale_gateway import metrics
 from flashsale_gateway.problems import Problem
+from flashsale_gateway.sharing import Shared
 from flashsale_redis import Health, refuse_replica
 
 LOST_TIMEOUTS = 3
 """A script call takes two timeouts at most, for it is repeated once; what waits for longer than three waits for nothing."""
+CHECK_PAUSE_SECONDS = 0.1
+"""Between the beginnings of two checks, however many ask."""
 log = logging.getLogger(__name__)
 
 
@@ -51,9 +54,13 @@ class Readiness:
         self._supervisor = supervisor
         self._health = Health(redis)
         self._reason: str | None = None
+        self._checked = Shared(self._check, CHECK_PAUSE_SECONDS)
 
     async def check(self) -> None:
-        """Raises Problem(not_ready) with the reason, which is logged when it is another one than before."""
+        """Raises Problem(not_ready) with the reason, which is logged when it changes. All who ask at once share a check."""
+        await self._checked.get()
+
+    async def _check(self) -> None:
         reason = await self._fault()
         self._tell(reason)
         if reason is not None:

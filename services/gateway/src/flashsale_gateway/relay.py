@@ -260,8 +260,8 @@ class Relay:
             await forget(self._redis, [entry], GROUP)
 
 
-async def watch(redis: Redis, handoff: Handoff, settings: Settings, lag: Lag) -> None:
-    """Measure the lag for ever, and rescue what lies too long in a direct outbox.
+async def watch(redis: Redis, handoff: Handoff, settings: Settings, lag: Lag, reading: Redis | None = None) -> None:
+    """Measure the lag for ever, rescue what lies too long in a direct outbox, and have both clients leave a server that was demoted.
 
     While a Redis does not answer, or refuses, its last values stand, and the log says so once: its orders fail on their own then.
     """
@@ -270,14 +270,19 @@ async def watch(redis: Redis, handoff: Handoff, settings: Settings, lag: Lag) ->
     seen: dict[str, Backlog] = {}
     failing: dict[str, str] = {}
 
+    clients = [redis] if reading is None else [redis, reading]
+
+    async def refuse(client: Redis) -> None:
+        with _told(failing, f"role {clients.index(client)}"):
+            await refuse_replica(client)
+
     async def measure(group: Sequence[str]) -> None:
         with _told(failing, group[0]):
             seen.update(await _backlogs(redis, group))
 
     while True:
-        with _told(failing, "role"):
-            # A sold-out sale is only read, and a demoted master would answer that for as long as it lives.
-            await refuse_replica(redis)
+        # A sold-out sale is only read, and a demoted master would answer that for as long as it lives.
+        await asyncio.gather(*[refuse(client) for client in clients])
         await asyncio.gather(*[measure(group) for group in groups])
         lag.ms = max((backlog.age_ms for backlog in seen.values()), default=0)
         metrics.OUTBOX_LAG_SECONDS.set(lag.ms / 1000)

@@ -10,19 +10,22 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from flashsale_core.exposition import expose
 from flashsale_core.ids import OrderRef, is_sale_id, parse_order_ref
 from flashsale_gateway import bodies, metrics, openapi, sales
 from flashsale_gateway.answers import CACHE_CONTROL, NO_STORE, SHARED, STATIC
 from flashsale_gateway.batching import Batcher
+from flashsale_gateway.catalogue import Catalogue
 from flashsale_gateway.moments import rfc3339
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.readiness import Progress, Readiness
+from flashsale_gateway.reads import Slots
 from flashsale_gateway.requests import read_stock
+from flashsale_gateway.scrapes import Scrapes
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Result, Store
 
 PAGE_MAX = 1000
+QUERY_BYTES_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,9 @@ class Services:
     """What the routes call."""
 
     store: Store
+    catalogue: Catalogue
+    slots: Slots
+    scrapes: Scrapes
     cancel: Batcher[str, Result]
     progress: Progress
     readiness: Readiness
@@ -38,16 +44,18 @@ class Services:
 
 async def show_order(request: Request) -> Response:
     services, order = _services(request), _order_ref(request)
-    record = await services.store.order(*order)
-    if record is None:
-        raise await _missing_order(services.store, order)
+    async with services.slots.slot():
+        record = await services.store.order(*order)
+        if record is None:
+            raise await _missing_order(services.store, order)
     document = _order(order, record.state, record.quantity, record.deadline_ms)
     return _json(document)
 
 
 async def cancel_order(request: Request) -> Response:
     services, order = _services(request), _order_ref(request)
-    result, quantity, deadline_ms = await services.cancel.submit(order.sale_id, order.order_id)
+    async with services.slots.slot():
+        result, quantity, deadline_ms = await services.cancel.submit(order.sale_id, order.order_id)
     metrics.CANCELS.labels(result).inc()
     match result:
         case "cancelled" | "replayed":
@@ -58,20 +66,27 @@ async def cancel_order(request: Request) -> Response:
         case "gone":
             raise Problem("order_gone", "The order has expired; its units are already back")
         case _:
-            raise await _missing_order(services.store, order)
+            async with services.slots.slot():
+                raise await _missing_order(services.store, order)
 
 
 async def list_sales(request: Request) -> Response:
+    if len(request.scope["query_string"]) > QUERY_BYTES_MAX:
+        raise Problem("bad_request", f"A query has at most {QUERY_BYTES_MAX} bytes")
     after, limit = request.query_params.get("after", ""), _limit(request)
-    found = await _services(request).store.sales(after, limit)
-    return _json({"sales": [sales.to_json(sale_id, fields) for sale_id, fields in found]}, cached=SHARED)
+    documents = [shown.document for _, shown in await _services(request).catalogue.page(after, limit)]
+    return _raw_json(b'{"sales":[%b]}' % b",".join(documents), cached=SHARED)
 
 
 async def show_sale(request: Request) -> Response:
     sale_id = request.path_params["sale_id"]
-    fields = await _services(request).store.sale(sale_id) if is_sale_id(sale_id) else None
-    if not fields:
-        raise await _missing_sale(_services(request).store, sale_id)
+    if not is_sale_id(sale_id):
+        raise Problem("unknown_sale")
+    services = _services(request)
+    async with services.slots.slot():
+        fields = await services.store.sale(sale_id)
+        if not fields:
+            raise await _missing_sale(services.store, sale_id)
     return _json(sales.to_json(sale_id, fields), cached=SHARED)
 
 
@@ -123,14 +138,7 @@ async def readyz(request: Request) -> Response:
 
 
 async def show_metrics(request: Request) -> Response:
-    services = _services(request)
-    try:
-        await services.readiness.check()
-        await _measure_sales(services.store)
-    except Problem:
-        # Redis is down: what this process knows is still worth scraping.
-        metrics.SALE_STOCK.clear()
-    body, content_type = expose(request.headers.get("accept", ""))
+    body, content_type = await _services(request).scrapes.get(request.headers.get("accept", ""))
     return Response(body, headers={"content-type": content_type, CACHE_CONTROL: NO_STORE})
 
 
@@ -170,17 +178,6 @@ def _openapi(settings: Settings) -> bytes:
 @lru_cache(maxsize=1)
 def _page() -> str:
     return openapi.page()
-
-
-async def _measure_sales(store: Store) -> None:
-    metrics.SALE_STOCK.clear()
-    metrics.SALE_IMBALANCE.clear()
-    for sale_id, fields in await store.sales("", metrics.SALES_MAX):
-        for state in ("total", "available", "reserved", "sold"):
-            metrics.SALE_STOCK.labels(sale_id, state).set(int(fields[state]))
-        # From one reading: numbers of two readings, or of two gateways, may differ while orders run.
-        held = sum(int(fields[state]) for state in ("available", "reserved", "sold"))
-        metrics.SALE_IMBALANCE.labels(sale_id).set(int(fields["total"]) - held)
 
 
 def _authorize(request: Request, token: str) -> None:
@@ -227,7 +224,11 @@ def _order(order: OrderRef, state: str, quantity: int, deadline_ms: int) -> dict
 
 
 def _json(document: Any, status: int = 200, headers: dict[str, str] | None = None, cached: str = NO_STORE) -> Response:
-    return Response(msgspec.json.encode(document), status, {CACHE_CONTROL: cached, **(headers or {})}, "application/json")
+    return _raw_json(msgspec.json.encode(document), status, headers, cached)
+
+
+def _raw_json(body: bytes, status: int = 200, headers: dict[str, str] | None = None, cached: str = NO_STORE) -> Response:
+    return Response(body, status, {CACHE_CONTROL: cached, **(headers or {})}, "application/json")
 
 
 def _ok() -> Response:

@@ -54,7 +54,11 @@ class Settings:
     redis_timeout_seconds: float
     """FLASHSALE_REDIS_TIMEOUT_SECONDS: how long one script call may take before its outcome counts as unknown."""
     redis_connections_max: int
-    """FLASHSALE_REDIS_CONNECTIONS_MAX: connections to Redis, to each master of a cluster, besides the relay's."""
+    """FLASHSALE_REDIS_CONNECTIONS_MAX: connections to Redis, to each master of a cluster, besides those of relay and reads."""
+    reads_max: int
+    """FLASHSALE_READS_MAX: most reads and cancellations that ask Redis at once; past it a few wait, and the others get 503."""
+    sales_refresh_ms: int
+    """FLASHSALE_SALES_REFRESH_MS: how old what GET /sales and /metrics show of a sale may be; each is read at most once in that time."""
     require_durable_redis: bool
     """FLASHSALE_REQUIRE_DURABLE_REDIS: not ready while Redis has no append-only file, answers before it is on disk, or may evict keys."""
     outbox_lag_limit_ms: int
@@ -103,6 +107,8 @@ def read_settings(environment: Environment | None = None) -> Settings:
         waiting_max=env.integer("FLASHSALE_WAITING_MAX", 20_000, least=1),
         redis_timeout_seconds=env.number("FLASHSALE_REDIS_TIMEOUT_SECONDS", 3.0, least=0.05, most=60),
         redis_connections_max=env.integer("FLASHSALE_REDIS_CONNECTIONS_MAX", 64, least=4, most=10_000),
+        reads_max=env.integer("FLASHSALE_READS_MAX", 32, least=1, most=10_000),
+        sales_refresh_ms=env.integer("FLASHSALE_SALES_REFRESH_MS", 1000, least=10, most=60_000),
         require_durable_redis=env.flag("FLASHSALE_REQUIRE_DURABLE_REDIS", default=True),
         outbox_lag_limit_ms=env.integer("FLASHSALE_OUTBOX_LAG_LIMIT_MS", 300_000, least=100),
         relay_in_flight_max=env.integer("FLASHSALE_RELAY_IN_FLIGHT_MAX", 256, least=1, most=1000),

@@ -39,8 +39,10 @@ class Definition:
 
 
 class Store:
-    def __init__(self, redis: Redis, scripts: Scripts, handoff: Handoff, settings: Settings) -> None:
-        self._redis: Redis = redis
+    def __init__(self, redis: Redis, reading: Redis, scripts: Scripts, handoff: Handoff, settings: Settings) -> None:
+        """`reading` has connections of its own, for reads and cancellations: they never take one from orders and payments."""
+        self._reading: Redis = reading
+        self._reading_runner: ScriptRedis = reading
         self._handoff = handoff
         self._runner: ScriptRedis = redis
         self._scripts = scripts
@@ -72,7 +74,9 @@ class Store:
 
     async def _cancel(self, sale_id: str, order_ids: Sequence[str]) -> Answers[Result]:
         try:
-            _, results = await self._run(self._scripts.cancel, order_keys(sale_id, self._shards), sale_id, pack(order_ids), "")
+            _, results = await self._run_on(
+                self._reading_runner, self._scripts.cancel, order_keys(sale_id, self._shards), sale_id, pack(order_ids), ""
+            )
         except Problem as problem:
             return [problem] * len(order_ids)
         return list(results)
@@ -88,22 +92,24 @@ class Store:
 
     async def is_removed(self, sale_id: str) -> bool:
         """Whether the sale was removed in the last 30 days."""
-        return await self._read(lambda: self._redis.hget(sale_keys(sale_id, self._shards).sale, "removed_ms")) is not None
+        return await self._read(lambda: self._reading.hget(sale_keys(sale_id, self._shards).sale, "removed_ms")) is not None
 
     async def sale(self, sale_id: str) -> Mapping[str, str]:
         """The sale's hash; empty when there is no such sale."""
-        return sale_in_words(await self._read(lambda: self._redis.hgetall(sale_keys(sale_id, self._shards).sale)))
+        return sale_in_words(await self._read(lambda: self._reading.hgetall(sale_keys(sale_id, self._shards).sale)))
 
-    async def sales(self, after: str, limit: int) -> list[tuple[str, Mapping[str, str]]]:
-        """The first `limit` sales whose id sorts after `after`."""
+    async def sale_names(self) -> list[str]:
+        """All sales, sorted."""
         found = await self._read(lambda: self._pipelined("SMEMBERS", [shard_keys(shard).sales for shard in range(self._shards)]))
-        names = sorted(name.decode() for members in found for name in members if name.decode() > after)[:limit]
+        return sorted(name.decode() for members in found for name in members)
+
+    async def sales(self, names: Sequence[str]) -> list[Mapping[str, str]]:
+        """The hash of each sale; empty when there is no such sale."""
         keys = [sale_keys(name, self._shards).sale for name in names]
-        hashes = await self._read(lambda: self._pipelined("HGETALL", keys)) if keys else []
-        return [(name, sale_in_words(fields)) for name, fields in zip(names, hashes, strict=True) if fields]
+        return [sale_in_words(fields) for fields in await self._read(lambda: self._pipelined("HGETALL", keys))]
 
     async def order(self, sale_id: str, order_id: str) -> OrderRecord | None:
-        packed = await self._read(lambda: self._redis.hget(sale_keys(sale_id, self._shards).orders, order_id))
+        packed = await self._read(lambda: self._reading.hget(sale_keys(sale_id, self._shards).orders, order_id))
         return unpack_record(packed) if packed else None
 
     def _handed_on(self, direct: str | None, answer: Sequence[Any]) -> Answers[Result]:
@@ -116,10 +122,13 @@ class Store:
         return [Problem("not_ready", result) if isinstance(result, str) else result for result in results]
 
     async def _run(self, script: Script, keys: Sequence[str], *args: Any) -> Any:
+        return await self._run_on(self._runner, script, keys, *args)
+
+    async def _run_on(self, runner: ScriptRedis, script: Script, keys: Sequence[str], *args: Any) -> Any:
         """Call a script; once more when the answer was lost, which is safe because every script gives a repeated item its first answer."""
         started = perf_counter()
         try:
-            return await self._once(lambda: call(self._runner, script, keys, *args))
+            return await self._once(lambda: call(runner, script, keys, *args))
         except (ResponseError, BusyLoadingError) as error:
             # Redis answered: out of memory, read only, a broken invariant. The script has changed nothing.
             raise Problem("not_ready", "" if is_wrong_server(error) else str(error)) from error
@@ -128,7 +137,7 @@ class Store:
         finally:
             metrics.SCRIPT_SECONDS.labels(script.name).observe(perf_counter() - started)
         try:
-            return await self._once(lambda: call(self._runner, script, keys, *args))
+            return await self._once(lambda: call(runner, script, keys, *args))
         except (*_LOST, RedisError) as error:
             raise Problem("outcome_unknown") from error
 
@@ -137,7 +146,7 @@ class Store:
             return await start()
 
     async def _pipelined(self, command: str, keys: Sequence[str]) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipe:
+        async with self._reading.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.execute_command(command, key)
             return await pipe.execute()
