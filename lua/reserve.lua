@@ -60,6 +60,10 @@ local function counts_of(key, first, last)
   return by_user
 end
 
+-- Most users counted in one window, so that ids which somebody invents do not fill the memory. Past it new users go uncounted: refusing
+-- them would let the inventor lock out honest buyers, and the rate of an invented id limits nobody.
+local RATE_USERS_MAX = 100000
+
 -- Two neighbouring windows make a sliding count (the estimate of the "sliding window counter": the previous window weighs as
 -- much as of it still lies within the last rate_ms). The window's number lives in the hash, so a stale hash counts as empty.
 local function load_rate(keys_at, requests, rate_ms, first, last)
@@ -69,11 +73,13 @@ local function load_rate(keys_at, requests, rate_ms, first, last)
     current, previous = previous, current
   end
   local rate = {
-    requests = requests, ms = rate_ms, window = window, key = current, seen = {}, before = {}, counted = {},
+    requests = requests, ms = rate_ms, window = window, key = current, seen = {}, before = {}, counted = {}, room = RATE_USERS_MAX,
     weight = 1 - (now % rate_ms) / rate_ms, stale = tonumber(redis.call('HGET', current, '#') or -1) ~= window,
   }
   if not rate.stale then
     rate.seen = counts_of(current, first, last)
+    -- The window's number is a field among the users.
+    rate.room = RATE_USERS_MAX + 1 - redis.call('HLEN', current)
   end
   if tonumber(redis.call('HGET', previous, '#') or -1) == window - 1 then
     rate.before = counts_of(previous, first, last)
@@ -85,6 +91,12 @@ local function over_rate(rate, user)
   local count = rate.seen[user] or 0
   if (rate.before[user] or 0) * rate.weight + count + 1 > rate.requests then
     return true
+  end
+  if count == 0 then
+    if rate.room <= 0 then
+      return false
+    end
+    rate.room = rate.room - 1
   end
   rate.seen[user], rate.counted[user] = count + 1, count + 1
   return false
@@ -152,7 +164,7 @@ local function decide(keys_at, _, first, last)
       end
       released = redis.call('HMGET', KEYS[keys_at + 3], unpack(fields))
     end
-    if not closed and rate_requests > 0 then
+    if not closed and rate_requests > 0 and sale.available > 0 then
       rate = load_rate(keys_at, rate_requests, rate_seconds * 1000, first, last)
     end
   end
@@ -173,7 +185,7 @@ local function decide(keys_at, _, first, last)
       results[i] = fresh[id] == quantity and { 'replayed', 'R', deadline } or CONFLICT
     elseif closed then
       results[i] = closed
-    elseif rate and over_rate(rate, user) then
+    elseif rate and sale.available > 0 and over_rate(rate, user) then
       results[i] = { 'rate_limited', '', 0, rate.ms - now % rate.ms }
     elseif released and tonumber(released[place] or 0) >= max_released then
       results[i] = { 'order_limit' }
@@ -249,8 +261,11 @@ end
 -- What sales share is written once for all of them: deadlines by key, messages by routing key.
 local due, notes = {}, {}
 local function save(keys_at, sale_id, sale)
-  if sale.rate then
+  if sale.rate and sale.available > 0 then
     save_rate(sale.rate)
+  elseif sale.rate then
+    -- Sold out: every answer is the same and costs little, so nobody is counted until units come back.
+    redis.call('UNLINK', KEYS[keys_at + 4], KEYS[keys_at + 5])
   end
   local first, last = sale.first, sale.last
   if last < first or sale.single and not save_single(keys_at, sale.single, first) then

@@ -9,6 +9,7 @@ from flashsale_core.records import OrderRecord
 from tests.lua.servers import Sale, reserve_many
 
 HOLD_MS = 300_000
+RATE_USERS_MAX = 100_000
 
 
 def statuses(results: list[list[Any]]) -> list[str]:
@@ -209,3 +210,31 @@ def test_the_answer_brings_the_outbox_entry(sale: Sale) -> None:
     assert (key, body.encode()) == sale.outbox()[-1]
     assert entry_id.encode() == sale.redis.xrevrange(sale.shard.outbox, count=1)[0][0]
     assert reserve_many((sale, [("o1", "ann", 1), ("o2", "bob", 1)]))[1] == []
+
+
+def test_full_rate_window_counts_no_new_user_and_locks_nobody_out(sale: Sale) -> None:
+    sale.define(total=1000, rate_requests=2, rate_seconds=60)
+    sale.now -= sale.now % 120_000
+    sale.reserve(("o1", "ann", 1), ("o2", "ann", 1))
+    strangers = {f"stranger{number}": 1 for number in range(RATE_USERS_MAX - 2)}
+    sale.redis.hset(sale.keys.rate_even, mapping=strangers)
+    # Bob takes the last place; cid and dora find none.
+    assert statuses(sale.reserve(("o3", "bob", 1), ("o4", "cid", 1), ("o5", "ann", 1))) == ["accepted", "accepted", "rate_limited"]
+    assert statuses(sale.reserve(*[(f"d{number}", "dora", 1) for number in range(5)])) == ["accepted"] * 5
+    assert statuses(sale.reserve(("o6", "bob", 1), ("o7", "bob", 1))) == ["accepted", "rate_limited"]
+    assert sale.redis.hlen(sale.keys.rate_even) == RATE_USERS_MAX + 1
+    sale.now += 120_000
+    assert statuses(sale.reserve(*[(f"e{number}", "dora", 1) for number in range(3)])) == ["accepted", "accepted", "rate_limited"]
+
+
+def test_sold_out_sale_counts_nobody(sale: Sale) -> None:
+    sale.define(total=2, rate_requests=2, rate_seconds=60)
+    sale.reserve(("o1", "ann", 1))
+    sale.now += 60_000
+    assert sale.redis.exists(sale.keys.rate_even, sale.keys.rate_odd) == 1
+    asked = [(f"a{number}", "ann", 1) for number in range(5)]
+    assert statuses(sale.reserve(("o2", "bob", 1), *asked)) == ["accepted"] + ["out_of_stock"] * 5
+    assert statuses(sale.reserve(*asked, ("c", "cid", 1))) == ["out_of_stock"] * 6
+    assert sale.redis.exists(sale.keys.rate_even, sale.keys.rate_odd) == 0
+    sale.cancel("o2")
+    assert statuses(sale.reserve(("b2", "ann", 2), ("b3", "ann", 2), ("b4", "ann", 1))) == ["out_of_stock", "out_of_stock", "rate_limited"]
