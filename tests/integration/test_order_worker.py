@@ -38,6 +38,7 @@ from flashsale_core.messages import (
 )
 from flashsale_core.orders import RANK
 from flashsale_core.tracing import Tracing
+from flashsale_order_worker import repository as repository_module
 from flashsale_order_worker.handlers import OrderEvents
 from flashsale_order_worker.plan import plan
 from flashsale_order_worker.repository import Repository
@@ -222,6 +223,22 @@ def test_times_are_kept_to_the_millisecond_and_one_past_all_calendars_is_refused
     for late in ("at", "deadline"):
         with pytest.raises(Rejected):
             asyncio.run(written(infra["DATABASE_URL"], [[*batch, ("3-0", msgspec.structs.replace(reserved("o3"), **{late: last_ms + 1}))]]))
+
+
+def test_a_connection_that_rests_is_closed_before_the_network_forgets_it(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repository_module, "IDLE_SECONDS", 0.1)
+    url = infra["DATABASE_URL"]
+    named = f"{url}{'&' if '?' in url else '?'}application_name=resting"
+
+    async def run() -> None:
+        async with open_ledger(url) as ledger, open_repository(named) as repository:
+            await repository.refunds_due()
+            async with asyncio.timeout(30):
+                while await ledger.connection.fetchval("select count(*) from pg_stat_activity where application_name = 'resting'"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            await repository.refunds_due()
+
+    asyncio.run(run())
 
 
 def test_ranks_in_the_schema_are_those_in_the_code(infra: Mapping[str, str]) -> None:

@@ -61,6 +61,21 @@ def test_blocked_loop_is_not_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asyncio.run(run())[0] == 503
 
 
+def test_a_silent_client_keeps_no_thread(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(probes._Quiet, "timeout", 0.1)
+
+    def closed(port: int) -> bool:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(b"GET /rea")
+            return connection.recv(1) == b""
+
+    async def run() -> bool:
+        with serve_probes("127.0.0.1", 0, fine) as port:
+            return await asyncio.to_thread(closed, port)
+
+    assert (asyncio.run(run()), capsys.readouterr().err) == (True, "")
+
+
 def has_ipv6() -> bool:
     try:
         with socket.create_server(("::1", 0), family=socket.AF_INET6):

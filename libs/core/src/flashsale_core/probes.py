@@ -18,6 +18,8 @@ Check = Callable[[], Awaitable[None]]
 """Raises when the service is not ready; the exception's text becomes the answer."""
 
 PROBE_TIMEOUT_SECONDS = 3.0
+REQUEST_TIMEOUT_SECONDS = 5.0
+"""How long a client may be silent: each keeps a thread."""
 POLL_SECONDS = 1.0
 """How often the server looks whether it is to end."""
 
@@ -40,6 +42,13 @@ class _Server6(_Server):
 
 
 class _Quiet(WSGIRequestHandler):
+    timeout = REQUEST_TIMEOUT_SECONDS
+
+    def handle(self) -> None:
+        # A client that is silent or gone keeps no thread, and is no fault of ours to be told on stderr.
+        with suppress(TimeoutError, ConnectionError):
+            super().handle()
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
         pass
 

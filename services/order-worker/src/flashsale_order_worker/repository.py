@@ -20,6 +20,8 @@ from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 SCHEMA_VERSION = 2
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
+IDLE_SECONDS = 60.0
+"""A connection that rests longer is closed: load balancers and NAT forget one after 240 s or more, without a word to either end."""
 _SCHEMA = "select max(version), current_setting('transaction_read_only')::bool from schema_migrations"
 _REFUNDS_DUE = "select count(*), coalesce(extract(epoch from now() - min(created_at)), 0) from refunds where state = 'due'"
 Columns = Sequence[Sequence[Any]]
@@ -128,6 +130,7 @@ class Repository:
                     self._database_url,
                     min_size=0,
                     max_size=CONNECTIONS_MAX,
+                    max_inactive_connection_lifetime=IDLE_SECONDS,
                     timeout=self._statement_timeout_seconds,
                     command_timeout=self._statement_timeout_seconds,
                     statement_cache_size=self._statement_cache,
