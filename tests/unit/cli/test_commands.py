@@ -33,7 +33,15 @@ def flashsale(*arguments: str, **env: str) -> Result:
     return CliRunner().invoke(app, arguments, env=env)
 
 
-@pytest.mark.parametrize("command", ["", "stack", "migrate", "sale", "load", "pay", "audit", "top", "demo", "topology"])
+@pytest.mark.parametrize("age", ["29d", "400", "1y", "-40d", "", "999999d"])
+def test_an_age_that_is_too_short_or_not_in_days_is_refused(age: str) -> None:
+    result = flashsale("ledger", "prune", "--older-than", age, DATABASE_URL="postgresql://ledger/x")
+    assert (result.exit_code, "--older-than" in result.stderr) == (EXIT_USAGE, True)
+
+
+@pytest.mark.parametrize(
+    "command", ["", "stack", "migrate", "sale", "load", "pay", "audit", "top", "demo", "topology", "ledger", "ledger prune"]
+)
 def test_every_command_explains_itself(command: str) -> None:
     assert flashsale(*command.split(), "--help").exit_code == 0
 

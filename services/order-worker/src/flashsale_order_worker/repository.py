@@ -17,7 +17,7 @@ from flashsale_order_worker import metrics
 from flashsale_order_worker.plan import Rows
 from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
 IDLE_SECONDS = 60.0

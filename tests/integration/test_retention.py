@@ -1,0 +1,200 @@
+# ruff: noqa: S608 - the tests' own names
+"""`flashsale ledger prune` on a real Postgres: whole old sales go, everything else stays, and nobody else may delete history."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from typer.testing import CliRunner
+
+from flashsale_cli import retention
+from flashsale_cli.audit.read_ledger import LedgerReader
+from flashsale_cli.main import app
+from flashsale_cli.migrations import migrate
+from flashsale_core.messages import OrdersReserved, ReservedLine
+from flashsale_order_worker.plan import plan
+from flashsale_order_worker.repository import Repository
+
+DB = Path(__file__).parents[2] / "db"
+YEARS = timedelta(days=400)
+TABLES = ("sales", "orders", "order_events", "payments", "refunds")
+
+
+@pytest.fixture
+def database(infra: Mapping[str, str]) -> Iterator[str]:
+    """A ledger of its own."""
+    name = f"r{uuid.uuid4().hex[:12]}"
+    url = f"{infra['DATABASE_URL'].rpartition('/')[0]}/{name}"
+    asyncio.run(execute(infra["DATABASE_URL"], f"create database {name}"))
+    asyncio.run(migrate(url, DB))
+    yield url
+    asyncio.run(execute(infra["DATABASE_URL"], f"drop database {name} with (force)"))
+
+
+async def execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def counts(url: str, sale: str = "%") -> dict[str, int]:
+    connection = await asyncpg.connect(url)
+    try:
+        query = "select count(*) from {} where sale_id like $1"
+        return {table: int(await connection.fetchval(query.format(table), sale)) for table in TABLES}
+    finally:
+        await connection.close()
+
+
+def sale(name: str, epoch: int = 1, *, state: str = "removed", days_ago: int = 500, refund: str = "sent") -> str:
+    """A sale with one order paid, one expired, one payment that failed and one whose money went back."""
+    at = f"now() - interval '{days_ago} days'"
+    retired = at if state in ("closed", "removed") else "null"
+    return f"""
+        insert into sales (sale_id, epoch, owner, generation, state, total, max_per_user, hold_seconds, rate_requests, rate_seconds,
+                           late_payment, defined_at, retired_at)
+            values ('{name}', {epoch}, 'admin', 1, '{state}', 9, 0, 5, 0, 1, 'refund', {at}, {retired});
+        insert into orders (sale_id, epoch, order_id, user_id, quantity, state, deadline, payment_id, updated_at) values
+            ('{name}', {epoch}, 'o1', 'ann', 1, 'paid', {at}, '{name}{epoch}p1', {at}),
+            ('{name}', {epoch}, 'o2', 'bob', 1, 'expired', {at}, null, {at});
+        insert into order_events values
+            ('{name}', {epoch}, 'o1', 'reserved', {at}, '1-0'), ('{name}', {epoch}, 'o1', 'paid', {at}, '2-0'),
+            ('{name}', {epoch}, 'o2', 'reserved', {at}, '1-0'), ('{name}', {epoch}, 'o2', 'expired', {at}, '3-0');
+        insert into payments (payment_id, sale_id, epoch, order_id, status, result, reason, amount_minor, currency, at) values
+            ('{name}{epoch}p0', '{name}', {epoch}, 'o1', 'failed', 'failed', 'declined', 5, 'EUR', {at}),
+            ('{name}{epoch}p1', '{name}', {epoch}, 'o1', 'succeeded', 'paid', '', 5, 'EUR', {at}),
+            ('{name}{epoch}p2', '{name}', {epoch}, 'o2', 'succeeded', 'refund_due', 'expired', 5, 'EUR', {at});
+        insert into refunds (payment_id, sale_id, epoch, order_id, reason, amount_minor, currency, state, created_at)
+            values ('{name}{epoch}p2', '{name}', {epoch}, 'o2', 'expired', 5, 'EUR', '{refund}', {at});
+    """
+
+
+ALL = {"sales": 1, "orders": 2, "order_events": 4, "payments": 3, "refunds": 1}
+NONE = dict.fromkeys(TABLES, 0)
+
+
+async def pruned(url: str, *, dry_run: bool = False) -> list[tuple[Any, ...]]:
+    found = [one async for one in retention.prune(url, YEARS, 100, dry_run=dry_run)]
+    return [(one.sale.sale_id, one.sale.epoch, one.orders, one.events, one.payments, one.refunds) for one in found]
+
+
+def test_whole_old_sales_go_and_every_other_stays(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "ORDERS_BATCH", 1)
+    kept = {
+        "open": sale("open", state="open"),
+        "closed": sale("closed", state="closed"),
+        "young": sale("young", days_ago=399),
+        "due": sale("due", refund="due"),
+        "failed": sale("failed", refund="failed"),
+        "held": sale("held") + "update orders set deadline = now() where (sale_id, order_id) = ('held', 'o2');",
+        "late": sale("late") + "update payments set at = now() where payment_id = 'late1p2';",
+        # The younger of one name waits for the older.
+        "twice": sale("twice", 1, refund="due") + sale("twice", 2),
+    }
+    # Lost in Redis, it was never removed; but it was created again, and that sale was.
+    old = [sale("shoe"), sale("lost", 1, state="open"), sale("lost", 2), sale("again", 1), sale("again", 2, state="open", days_ago=0)]
+
+    async def run() -> None:
+        await execute(database, *kept.values(), *old)
+        before = await counts(database)
+        gone = [("again", 1, 2, 4, 3, 1), ("lost", 1, 2, 4, 3, 1), ("lost", 2, 2, 4, 3, 1), ("shoe", 1, 2, 4, 3, 1)]
+        assert (await pruned(database, dry_run=True), await counts(database)) == (gone, before)
+        assert (await pruned(database), await pruned(database)) == (gone, [])
+        assert [await counts(database, name) for name in ("shoe", "lost", "again")] == [NONE, NONE, ALL]
+        assert [await counts(database, name) for name in list(kept)[:-1]] == [ALL] * 7
+        assert await counts(database, "twice") == {table: 2 * rows for table, rows in ALL.items()}
+        await _audit_is_clean(database, ["again", "closed", "open"])
+
+    asyncio.run(run())
+
+
+async def _audit_is_clean(url: str, live: list[str]) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        ledger = LedgerReader(connection)
+        assert await ledger.live_sale_ids() == live
+        for name in await ledger.paid_sale_ids():
+            money = await ledger.money(name)
+            wrong = (money.paid_orders_without_payment, money.payments_without_paid_order, money.due_without_refund,
+                     money.refunds_without_payment)  # fmt: skip
+            assert [found.count for found in wrong] == [0] * 4
+    finally:
+        await connection.close()
+
+
+def test_a_prune_that_was_cut_short_leaves_a_clean_audit_and_goes_on(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "ORDERS_BATCH", 1)
+    monkeypatch.setattr(retention, "_REST", "select 1 / 0 where $1::text is not null and $2::bigint > 0")
+
+    async def run() -> None:
+        await execute(database, sale("shoe"))
+        with pytest.raises(Exception, match="division by zero"):
+            await pruned(database)
+        assert await counts(database) == {**ALL, "orders": 0, "order_events": 0, "payments": 2}
+        await _audit_is_clean(database, [])
+        monkeypatch.undo()
+        assert (await pruned(database), await counts(database)) == ([("shoe", 1, 0, 0, 2, 1)], NONE)
+
+    asyncio.run(run())
+
+
+def test_history_is_append_only_for_everybody_but_the_owner_who_says_so(database: str) -> None:
+    role = f"w{uuid.uuid4().hex[:12]}"
+    writer = f"postgresql://{role}:{role}@{database.rpartition('@')[2]}"
+    says_so = "set flashsale.prune = 'on'"
+
+    async def run() -> None:
+        await execute(
+            database,
+            sale("shoe"),
+            f"create role {role} login password '{role}'",
+            (DB / "writer.sql").read_text().replace("flashsale_writer", role),
+        )
+        try:
+            await _writes_as(writer)
+            for url, statements, error in [
+                (database, ("delete from order_events",), asyncpg.RestrictViolationError),
+                (database, (says_so, "update order_events set at = now()"), asyncpg.RestrictViolationError),
+                (writer, (says_so, "delete from order_events"), asyncpg.InsufficientPrivilegeError),
+                (writer, (says_so, "truncate order_events"), asyncpg.InsufficientPrivilegeError),
+            ]:
+                with pytest.raises(error):
+                    await execute(url, *statements)
+            # Not even with the right to delete.
+            await execute(database, f"grant delete on order_events to {role}")
+            with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+                await execute(writer, says_so, "delete from order_events")
+        finally:
+            await execute(database, f"drop owned by {role}", f"drop role {role}")
+
+    asyncio.run(run())
+
+
+async def _writes_as(writer: str) -> None:
+    worker = Repository(writer, 10, 0.1)
+    try:
+        await worker.check_schema()
+        lines = [ReservedLine("o9", "ann", 1)]
+        await worker.write(plan([("1-0", OrdersReserved(v=1, sale="hat", epoch=7, at=1_000, deadline=5_000, orders=lines))]))
+        await worker.refunds_due()
+    finally:
+        await worker.close()
+
+
+def test_the_command_says_what_it_did(database: str) -> None:
+    asyncio.run(execute(database, sale("shoe")))
+
+    def run(*words: str) -> tuple[int, Any]:
+        result = CliRunner().invoke(app, ["ledger", "prune", "--older-than", "400d", "--json", *words], env={"DATABASE_URL": database})
+        return result.exit_code, [(one["productId"], one["orders"], one["payments"]) for one in json.loads(result.stdout)["sales"]]
+
+    assert [run("--dry-run"), run(), run()] == [(0, [("shoe", 2, 3)]), (0, [("shoe", 2, 3)]), (0, [])]
