@@ -8,8 +8,8 @@ TEXT, FAINT, GRID = "#24292e", "#6c7280", "#e6e7ea"
 GREEN, YELLOW, BLUE, ORANGE, RED, PURPLE = "#56a64b", "#e0b400", "#3274d9", "#ff780a", "#e02f44", "#a352cc"
 MORE = ("#37a2b4", "#b0527c", "#6b7a3a", "#8f8f8f", "#8ab8ff", "#c4a26b", "#7eb26d", "#d683ce", "#2f4b7c")
 SERIES = (GREEN, YELLOW, BLUE, ORANGE, RED, PURPLE, *MORE)
-DARK = {"dark-orange": "#b35400", "dark-red": "#8f0d1c", "dark-purple": "#5f2b7a"}
-NAMED = {"green": GREEN, "yellow": YELLOW, "blue": BLUE, "orange": ORANGE, "red": RED, "purple": PURPLE, **DARK, "": TEXT}
+SHADES = {"dark-orange": "#b35400", "dark-red": "#8f0d1c", "dark-purple": "#5f2b7a", "light-purple": "#c07fe0"}
+NAMED = {"green": GREEN, "yellow": YELLOW, "blue": BLUE, "orange": ORANGE, "red": RED, "purple": PURPLE, **SHADES, "": TEXT}
 """As the dashboards name them."""
 FONT = "DejaVu Sans"
 TITLE_PX, LABEL_PX, LEGEND_PX = 13.0, 10.5, 11.0
