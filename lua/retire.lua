@@ -2,6 +2,7 @@
 --[[
 Purpose: End a sale in two steps: `close` takes no new order while holds settle or expire; `remove` deletes its keys once none is left.
          A tombstone of a removed sale stays in its hash for 30 days: a repeated `close` or `remove` of its owner is answered `removed`.
+         `prune` removes a sale that finished long ago: it was closed or ended, no hold is live, and nobody else owns it.
          Or let go of it: `release` leaves it as it is, and whoever defines it next owns it.
 KEYS:
   1 sale        hash    definition and counters
@@ -13,11 +14,12 @@ KEYS:
   7 outbox      stream  one entry when the sale is closed or removed
 ARGV:
   1 sale_id     the sale's id
-  2 action      close, remove or release
-  3 owner       who asks; must own the sale
+  2 action      close, remove, prune or release
+  3 owner       who asks; must own the sale; `prune` also takes a sale that was let go of
   4 clock_ms    empty for Redis TIME
+  5 retention   ms from a sale's end until `prune` removes it; only `prune` reads it
 Returns: cmsgpack {now_ms, status, reserved}
-  status: closed removed released unknown_sale not_owner not_closed holds_live
+  status: closed removed released unknown_sale not_owner not_closed holds_live kept
 ]]
 -- @include lib/clock.lua
 -- @include lib/stock.lua
@@ -32,8 +34,8 @@ if not stock then
   local removed = action ~= 'release' and load_tombstone(sale_key) == owner
   return cmsgpack.pack({ now, removed and 'removed' or 'unknown_sale', 0 })
 end
-local f = redis.call('HMGET', sale_key, 'owner', 'state')
-if f[1] ~= owner then
+local f = redis.call('HMGET', sale_key, 'owner', 'state', 'closed_ms', 'ends_ms')
+if f[1] ~= owner and not (action == 'prune' and f[1] == '') then
   return cmsgpack.pack({ now, 'not_owner', stock.reserved })
 end
 
@@ -44,24 +46,42 @@ local function announce(state)
   })
 end
 
+-- When the sale took its last order, or nil while it may take more. One that was closed before this was noted has its time from now on.
+local function finished_ms()
+  local closed, ends = tonumber(f[3] or nil), tonumber(f[4])
+  if f[2] == 'closed' and not closed then
+    redis.call('HSET', sale_key, 'closed_ms', now)
+    closed = now
+  end
+  return closed or ends > 0 and ends or nil
+end
+
+local function remove()
+  announce('removed')
+  redis.call('UNLINK', sale_key, KEYS[2], KEYS[3], KEYS[4], KEYS[5])
+  save_tombstone(sale_key, owner, now)
+  redis.call('SREM', sales_key, sale_id)
+  return cmsgpack.pack({ now, 'removed', 0 })
+end
+
 if action == 'release' then
   -- Not announced: nothing that is sold changes, and the next definition tells of its owner.
   redis.call('HSET', sale_key, 'owner', '')
   return cmsgpack.pack({ now, 'released', stock.reserved })
 elseif action == 'close' then
   if f[2] ~= 'closed' then
-    redis.call('HSET', sale_key, 'state', 'closed')
+    redis.call('HSET', sale_key, 'state', 'closed', 'closed_ms', now)
     save_terms(sale_key)
     announce('closed')
   end
   return cmsgpack.pack({ now, 'closed', stock.reserved })
+elseif action == 'prune' then
+  local finished = finished_ms()
+  local due = finished and now - finished > tonumber(ARGV[5]) and stock.reserved == 0
+  return due and remove() or cmsgpack.pack({ now, 'kept', stock.reserved })
 elseif f[2] ~= 'closed' then
   return cmsgpack.pack({ now, 'not_closed', stock.reserved })
 elseif stock.reserved > 0 then
   return cmsgpack.pack({ now, 'holds_live', stock.reserved })
 end
-announce('removed')
-redis.call('UNLINK', sale_key, KEYS[2], KEYS[3], KEYS[4], KEYS[5])
-save_tombstone(sale_key, owner, now)
-redis.call('SREM', sales_key, sale_id)
-return cmsgpack.pack({ now, 'removed', 0 })
+return remove()

@@ -73,6 +73,7 @@ DO = {
     "flashsale_ledger_lag_seconds": "FlashsaleLedgerLag. Add order-workers, or look at the commit time.",
     "flashsale_refunds_due": "Money to be moved back: `select * from refunds where state = 'due'`.",
     "flashsale_refunds_oldest_seconds": "FlashsaleRefundsStuck.",
+    "flashsale_removed_sales": "For insight; rises as closed and ended sales pass FLASHSALE_SALE_RETENTION_SECONDS.",
     "flashsale_expired_orders": "`sweep` far above `queue`: the wait queues do not give back, see FlashsaleWaitLost.",
     "flashsale_expired_units": "Units back on sale.",
     "flashsale_expiry_lateness_seconds": "FlashsaleExpiryLate. Add timeout-workers.",

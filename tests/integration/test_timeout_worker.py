@@ -13,7 +13,7 @@ import pytest
 from flashsale_cli.stack import Stack
 from flashsale_consumer import Consumer, ConsumerSettings
 from flashsale_core import topology
-from flashsale_core.keys import reserve_keys, sale_keys, shard_keys, shard_of
+from flashsale_core.keys import define_keys, reserve_keys, sale_keys, shard_keys, shard_of
 from flashsale_core.messages import OrdersExpired, OrdersReserved, ReservedLine, decode, encode
 from flashsale_core.scripts import Scripts, call, pack, pack_orders, read_scripts
 from flashsale_core.settings import Environment
@@ -22,6 +22,7 @@ from flashsale_core.tracing import Tracing
 from flashsale_redis import open_redis
 from flashsale_timeout_worker.expiry import Expiry
 from flashsale_timeout_worker.handlers import OverdueWaits
+from flashsale_timeout_worker.retention import PAGE, Retention
 from flashsale_timeout_worker.settings import Settings, read_settings
 from flashsale_timeout_worker.sweeper import Sweeper
 from flashsale_timeout_worker.waits import Waits
@@ -289,3 +290,26 @@ async def _says(asked: Consumer | Sweeper | Waits, fault: str | None) -> bool:
 def _of_one_shard() -> tuple[str, str]:
     names = [f"sale{number}" for number in range(100)]
     return names[0], next(name for name in names[1:] if shard_of(name) == shard_of(names[0]))
+
+
+def test_finished_sales_are_removed_pass_by_pass(infra: Mapping[str, str]) -> None:
+    pages = 3
+    names = [name for number in range(20_000) if shard_of(name := f"old-{number}") == 0][: pages * PAGE]
+    ended = {"owner": "admin", "generation": 0, "total": 1, "ends_ms": int(time.time() * 1000) - 10_000}
+
+    async def run() -> None:
+        async with open_shop(infra) as shop:
+            for name in names:
+                await call(shop.redis, shop.scripts.define, define_keys(name), name, pack(ended), "")
+            await shop.open("stays", 1)
+            retention = Retention(shop.redis, shop.scripts.retire, shop.settings.shards, 5, 10)
+            removed: list[str] = []
+            for _ in range(10 * pages):
+                passed = await retention.remove_finished()
+                assert len(passed) < len(names)
+                removed += passed
+            assert sorted(removed) == sorted(names)
+            assert await shop.redis.smembers(shard_keys(0).sales) <= {b"stays"}
+            assert await shop.has("stays", 1, 0, 0)
+
+    asyncio.run(run())

@@ -89,6 +89,10 @@ class Sale:
     def cancel(self, *order_ids: str) -> list[list[Any]]:
         return list(self._call("cancel", self._order_keys, self.name, pack(order_ids))[1])
 
+    def prune(self, retention_ms: int) -> str:
+        keys = (*self._sale_keys, self.shard.sales, self.shard.outbox)
+        return str(self._call("retire", keys, self.name, "prune", "admin", clock_and=(str(retention_ms),))[1])
+
     def retire(self, action: str, owner: str = "admin") -> list[Any]:
         keys = (*self._sale_keys, self.shard.sales, self.shard.outbox)
         return list(self._call("retire", keys, self.name, action, owner)[1:])
@@ -137,9 +141,9 @@ class Sale:
         keys = self.keys
         return (keys.sale, keys.orders, keys.buyers, self.shard.deadlines, self.shard.outbox)
 
-    def _call(self, script: str, keys: Sequence[str], *args: Any) -> Any:
+    def _call(self, script: str, keys: Sequence[str], *args: Any, clock_and: Sequence[str] = ()) -> Any:
         source = getattr(SCRIPTS, script).source
-        return msgspec.msgpack.decode(self.redis.eval(source, len(keys), *keys, *args, str(self.now)))
+        return msgspec.msgpack.decode(self.redis.eval(source, len(keys), *keys, *args, str(self.now), *clock_and))
 
 
 Some = tuple[Sale, Sequence[tuple[Any, ...]]]

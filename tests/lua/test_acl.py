@@ -16,7 +16,7 @@ TEMPLATE = Path(__file__).parents[2] / "deploy/helm/flashsale/templates/redis.ya
 PASSWORD = "0123456789"
 CALLERS = {
     "gateway": ("reserve", "settle", "cancel", "define", "retire", "rescue", "dismiss"),
-    "timeout-worker": ("expire",),
+    "timeout-worker": ("expire", "retire"),
     "operator": ("define", "retire"),
 }
 
@@ -52,6 +52,8 @@ def test_each_script_runs_as_who_calls_it(server: Any, sale: Sale) -> None:
     assert operator.retire("close", "shop")[0] == "closed"
     assert operator.retire("remove", "shop")[0] == "removed"
     assert b"total" not in server.hgetall(sale.keys.sale)
+    assert gateway.define(total=1, ends_ms=gateway.now + 1)[0] == "created"
+    assert (worker.redis.sscan(worker.shard.sales), worker.prune(0)) == ((0, [b"iphone"]), "removed")
     assert gateway.define(total=1)[0] == "created"
     keys = (sale.shard.direct, sale.shard.outbox)
     gateway.redis.eval(SCRIPTS.rescue.source, len(keys), *keys, "0", "10", str(sale.now))

@@ -173,6 +173,50 @@ def test_removed_sale_is_told_from_an_unknown_one_for_thirty_days(sale: Sale) ->
     assert sale_in_words(sale.redis.hgetall(sale.keys.sale)).keys().isdisjoint({"removed_ms", "removed_owner"})
 
 
+DAY_MS = 24 * 3600 * 1000
+
+
+def test_sale_is_pruned_when_it_ended_long_ago_and_no_hold_is_live(sale: Sale) -> None:
+    sale.define(total=5, ends_ms=sale.now + 1000)
+    sale.reserve(("o1", "ann", 1))
+    sale.now += 1000 + DAY_MS
+    assert sale.prune(DAY_MS) == "kept"
+    sale.now += 1
+    assert sale.prune(DAY_MS) == "kept"
+    sale.expire("o1")
+    assert (sale.prune(DAY_MS), sale.prune(DAY_MS)) == ("removed", "removed")
+    assert sale.reserve(("o1", "ann", 1)) == [["sale_removed"]]
+    assert decode(sale.outbox()[-1][1]) == SaleRetired(
+        v=1, sale="iphone", epoch=sale.now - DAY_MS - 1001, at=sale.now, state="removed", total=5, available=5, reserved=0, sold=0
+    )
+
+
+def test_closed_sale_is_pruned_by_the_time_of_its_close(sale: Sale) -> None:
+    sale.define(total=5, ends_ms=sale.now + 90 * DAY_MS)
+    sale.retire("close")
+    sale.now += DAY_MS
+    sale.retire("close")
+    assert sale.prune(DAY_MS) == "kept"
+    # Closed by a release that noted no time.
+    sale.redis.hdel(sale.keys.sale, "closed_ms")
+    sale.now += 1
+    assert sale.prune(DAY_MS) == "kept"
+    sale.now += DAY_MS + 1
+    assert sale.prune(DAY_MS) == "removed"
+
+
+def test_open_and_owned_sales_are_never_pruned(sale: Sale) -> None:
+    sale.define(total=0)
+    sale.now += 100 * DAY_MS
+    assert sale.prune(0) == "kept"
+    owned = Sale(sale.redis, "owned")
+    owned.define(total=5, owner="k8s/a", ends_ms=owned.now + 1000)
+    owned.now += DAY_MS
+    assert owned.prune(0) == "not_owner"
+    owned.retire("release", owner="k8s/a")
+    assert owned.prune(0) == "removed"
+
+
 def test_only_the_owner_retires_and_only_a_sale_that_is_there(sale: Sale) -> None:
     assert sale.retire("close") == ["unknown_sale", 0]
     sale.define(total=1)

@@ -6,6 +6,7 @@ import sys
 from functools import partial
 
 import uvloop
+from redis.asyncio import Redis
 
 from flashsale_consumer import Consumer, ConsumerSettings, Watch, watch_parked
 from flashsale_core import topology
@@ -18,6 +19,7 @@ from flashsale_core.tracing import configure_tracing
 from flashsale_redis import open_redis
 from flashsale_timeout_worker.expiry import Expiry
 from flashsale_timeout_worker.handlers import OverdueWaits
+from flashsale_timeout_worker.retention import Retention
 from flashsale_timeout_worker.settings import Settings, read_settings
 from flashsale_timeout_worker.sweeper import Sweeper
 from flashsale_timeout_worker.waits import Waits
@@ -61,6 +63,8 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     if settings.sweep:
         supervisor.start("sweeper", sweeper.run)
+    if settings.sale_retention_seconds:
+        supervisor.start("retention", _retention(redis, settings).run)
     consuming = supervisor.start("consumer", consumer.run) if settings.consume else None
     if settings.consume:
         supervisor.start("waits", waits.run)
@@ -87,6 +91,11 @@ def _consumer_settings(settings: Settings) -> ConsumerSettings:
         gather_ms=settings.gather_ms,
         amqp_timeout_seconds=settings.amqp_timeout_seconds,
     )
+
+
+def _retention(redis: Redis, settings: Settings) -> Retention:
+    retire = read_scripts(settings.lua_dir).retire
+    return Retention(redis, retire, settings.shards, settings.sale_retention_seconds, settings.redis_timeout_seconds)
 
 
 def _parked(settings: Settings) -> Watch:

@@ -16,5 +16,6 @@ SWEEP_REFUSED = Counter(
 EARLY_ORDERS = Counter(
     "flashsale_early_orders_total", "Holds whose wait ended before their deadline, as when Redis' clock was set back; they wait again"
 )
+REMOVED_SALES = Counter("flashsale_removed_sales_total", "Finished sales removed from Redis after their retention time")
 WAIT_UP = Gauge("flashsale_wait_up", "1 when the wait queue of this window gave back its last probe, 0 when not", ["window"])
 OVERDUE_ORDERS = Gauge("flashsale_overdue_orders", "Deadlines found overdue by the last sweep")

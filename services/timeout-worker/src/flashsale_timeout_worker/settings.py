@@ -35,6 +35,8 @@ class Settings:
     """FLASHSALE_TIMEOUT_WORKER_SWEEP_GRACE_MS: how long a deadline is left to the queue before the sweeper takes it."""
     sweep_pages_max: int
     """FLASHSALE_TIMEOUT_WORKER_SWEEP_PAGES_MAX: most pages of 512 deadlines per shard and sweep."""
+    sale_retention_seconds: int
+    """FLASHSALE_SALE_RETENTION_SECONDS: how long a closed or ended sale of /admin stays in Redis once no hold is live; 0 for ever."""
     batch_messages: int
     """FLASHSALE_TIMEOUT_WORKER_BATCH_MESSAGES: most messages gathered before their orders are expired."""
     gather_ms: int
@@ -71,6 +73,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         sweep_interval_ms=env.integer("FLASHSALE_TIMEOUT_WORKER_SWEEP_INTERVAL_MS", 500, least=10, most=60_000),
         sweep_grace_ms=env.integer("FLASHSALE_TIMEOUT_WORKER_SWEEP_GRACE_MS", 250, most=60_000),
         sweep_pages_max=env.integer("FLASHSALE_TIMEOUT_WORKER_SWEEP_PAGES_MAX", 200, least=1, most=10_000),
+        sale_retention_seconds=env.integer("FLASHSALE_SALE_RETENTION_SECONDS", 7 * 24 * 3600, most=10 * 366 * 24 * 3600),
         batch_messages=env.integer("FLASHSALE_TIMEOUT_WORKER_BATCH_MESSAGES", 64, least=1, most=10_000),
         gather_ms=env.integer("FLASHSALE_TIMEOUT_WORKER_GATHER_MS", 10, most=10_000),
         amqp_timeout_seconds=env.number("FLASHSALE_TIMEOUT_WORKER_AMQP_TIMEOUT_SECONDS", 10, least=0.1, most=300),
