@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
 Purpose: Give holds back early, because their buyers said so.
 KEYS:
@@ -15,6 +15,7 @@ Returns: cmsgpack {now_ms, results}; a result is {result, quantity, deadline_ms}
   result: cancelled replayed refused gone unknown_order
 ]]
 -- @include lib/clock.lua
+-- @include lib/types.lua
 -- @include lib/stock.lua
 -- @include lib/terms.lua
 -- @include lib/records.lua

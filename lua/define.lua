@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
 Purpose: Create a sale or change it, fenced by owner and generation. A changed total moves `available` by the difference; live holds are never touched.
          A sale that is created begins with nothing: what a lost sale of its name left behind is deleted.
@@ -20,6 +20,8 @@ Returns: cmsgpack {now_ms, status, sale}; sale is the flat field/value list of t
   status: created changed unchanged not_owner stale_generation below_committed closed total_missing ends_before_start
 ]]
 -- @include lib/clock.lua
+-- @include lib/memory.lua
+-- @include lib/types.lua
 -- @include lib/stock.lua
 -- @include lib/terms.lua
 -- @include lib/outbox.lua
@@ -72,12 +74,17 @@ local function crossed(starts_ms, ends_ms)
   return ends ~= 0 and ends <= starts
 end
 
+must_be('stream', outbox_key)
+must_be('set', sales_key)
 local stock = load_stock(sale_key)
 if not stock then
   if not wanted.total then
     return answer('total_missing')
   elseif crossed(DEFAULTS.starts_ms, DEFAULTS.ends_ms) then
     return answer('ends_before_start')
+  elseif memory_is_full() then
+    -- A change must get through, to pause a sale for one; what is new can wait, as orders do.
+    return redis.error_reply("OOM the server is past its 'maxmemory': no sale is created until memory is free")
   end
   local args = {
     'owner', wanted.owner, 'generation', math.max(wanted.generation, 1), 'epoch', now, 'changed_ms', now,

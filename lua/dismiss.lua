@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
 Purpose: Take consumers out of a group that hold nothing and have not read for long; in one step, so that none can read in between.
 KEYS:

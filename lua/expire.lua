@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
 Purpose: Expire the due holds among the given orders of one sale and give their units back. Not due or not held: nothing, however often it is asked.
 KEYS:
@@ -15,6 +15,7 @@ Returns: cmsgpack {now_ms, results}; a result is {result, quantity, deadline_ms,
   result: expired not_due ignored
 ]]
 -- @include lib/clock.lua
+-- @include lib/types.lua
 -- @include lib/stock.lua
 -- @include lib/terms.lua
 -- @include lib/records.lua

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
 Purpose: Move what lies long in the direct outbox, because the gateway that was to publish it has not, to the shared one, where any gateway takes it.
 KEYS:

@@ -18,6 +18,7 @@ Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key
   status: accepted replayed gone conflict unknown_sale sale_removed not_started ended paused closed rate_limited order_limit user_limit out_of_stock
 ]]
 -- @include lib/clock.lua
+-- @include lib/types.lua
 -- @include lib/stock.lua
 -- @include lib/terms.lua
 -- @include lib/records.lua
@@ -215,6 +216,10 @@ local function decide(keys_at, _, first, last)
     error(broken)
   end
   sale.last = #records
+  if sale.last >= sale.first then
+    must_be('stream', KEYS[1])
+    must_be('zset', KEYS[keys_at + 6])
+  end
   return sale
 end
 
@@ -236,11 +241,13 @@ end
 
 -- Writes the order of item `i` and counts its buyer's units up, unless the order is there already or one of the two hashes is broken: then the
 -- item gets that for its result, and nothing of the sale changes. Returns whether it was written.
-local function save_single(keys_at, i, at)
+local function save_single(keys_at, sale_id, i, at)
   local orders_key, id = KEYS[keys_at + 2], records[at]
   local written = redis.pcall('HSETNX', orders_key, id, records[at + 1])
-  if written == 0 then
-    results[i] = replay(cmsgpack.unpack(redis.call('HGET', orders_key, id)), quantities[i])
+  -- A server without memory refuses to write, also what is there already: a replay gets its answer all the same.
+  local known = written ~= 1 and redis.pcall('HGET', orders_key, id)
+  if type(known) == 'string' then
+    results[i] = replay(cmsgpack.unpack(known), quantities[i])
     return false
   end
   local fault = written
@@ -250,11 +257,11 @@ local function save_single(keys_at, i, at)
       return true
     end
     redis.call('HDEL', orders_key, id)
-  elseif not reason_of(fault):find('^WRONGTYPE') then
+  elseif not reason_of(fault, sale_id):find('^WRONGTYPE') then
     -- Not this sale's data: the server takes no writes, so none was made before.
     error(fault)
   end
-  results[i] = reason_of(fault)
+  results[i] = reason_of(fault, sale_id)
   return false
 end
 
@@ -268,7 +275,7 @@ local function save(keys_at, sale_id, sale)
     redis.call('UNLINK', KEYS[keys_at + 4], KEYS[keys_at + 5])
   end
   local first, last = sale.first, sale.last
-  if last < first or sale.single and not save_single(keys_at, sale.single, first) then
+  if last < first or sale.single and not save_single(keys_at, sale_id, sale.single, first) then
     return
   end
   local hold, deadlines_key = sale.hold, KEYS[keys_at + 6]

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
 Purpose: End a sale in two steps: `close` takes no new order while holds settle or expire; `remove` deletes its keys once none is left.
          A tombstone of a removed sale stays in its hash for 30 days: a repeated `close` or `remove` of its owner is answered `removed`.
@@ -22,6 +22,7 @@ Returns: cmsgpack {now_ms, status, reserved}
   status: closed removed released unknown_sale not_owner not_closed holds_live kept
 ]]
 -- @include lib/clock.lua
+-- @include lib/types.lua
 -- @include lib/stock.lua
 -- @include lib/terms.lua
 -- @include lib/tombstone.lua
@@ -38,6 +39,9 @@ local f = redis.call('HMGET', sale_key, 'owner', 'state', 'closed_ms', 'ends_ms'
 if f[1] ~= owner and not (action == 'prune' and f[1] == '') then
   return cmsgpack.pack({ now, 'not_owner', stock.reserved })
 end
+
+must_be('stream', outbox_key)
+must_be('set', sales_key)
 
 local function announce(state)
   add_to_outbox(outbox_key, 'sale.retired', {

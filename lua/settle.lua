@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
 Purpose: Apply payments of several sales, each sale in one atomic step: a hold becomes paid, a late payment follows the sale's policy, anything else becomes a refund that is due.
 KEYS:
@@ -19,6 +19,7 @@ Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key
   reason: empty, or why a refund is due: late sold_out duplicate cancelled unknown_order
 ]]
 -- @include lib/clock.lua
+-- @include lib/types.lua
 -- @include lib/stock.lua
 -- @include lib/records.lua
 -- @include lib/outbox.lua
@@ -95,6 +96,8 @@ local function apply(change, record, id, payment_id)
   elseif quantity > stock.available then
     return refund(change, record, id, payment_id, 'sold_out')
   else
+    -- Read to raise before anything is written, should it be no number or no hash.
+    assert(tonumber(redis.call('HGET', change.buyers_key, record[USER]) or 0), 'the units of a buyer are no number')
     stock.available, stock.sold = stock.available - quantity, stock.sold + quantity
     change.reacquired[#change.reacquired + 1] = record
   end
@@ -121,7 +124,7 @@ local function decide(keys_at, sale_id, first, last)
   local records = stock and load_records(KEYS[keys_at + 2], ids) or {}
   local strays = load_strays(KEYS[keys_at + 5], names)
   local change = {
-    stock = stock, late_payment = stock and f[6], records = {}, settled = {}, reacquired = {}, lines = {}, strays = {},
+    stock = stock, late_payment = stock and f[6], buyers_key = KEYS[keys_at + 3], records = {}, settled = {}, reacquired = {}, lines = {}, strays = {},
   }
 
   for i = first, last do
@@ -150,6 +153,12 @@ local function decide(keys_at, sale_id, first, last)
   local broken = stock and broken_stock(stock)
   if broken then
     error(broken)
+  end
+  if #change.lines > 0 then
+    must_be('stream', KEYS[1])
+  end
+  if #change.settled > 0 then
+    must_be('zset', KEYS[keys_at + 4])
   end
   return change
 end
@@ -182,7 +191,7 @@ local function save(keys_at, sale_id, change)
     end
   end
   for i = 1, #change.reacquired do
-    redis.call('HINCRBY', KEYS[keys_at + 3], change.reacquired[i][USER], change.reacquired[i][QUANTITY])
+    redis.call('HINCRBY', change.buyers_key, change.reacquired[i][USER], change.reacquired[i][QUANTITY])
   end
   if #change.settled > 0 or #change.reacquired > 0 then
     save_stock(KEYS[keys_at + 1], change.stock)

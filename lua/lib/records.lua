@@ -23,9 +23,34 @@ local function save_records(orders_key, records)
   end
 end
 
--- Units a buyer no longer holds; a buyer with none left leaves the hash.
-local function forget_units(buyers_key, user, quantity)
-  if redis.call('HINCRBY', buyers_key, user, -quantity) <= 0 then
-    redis.call('HDEL', buyers_key, user)
+-- What the buyers of these orders hold, by user.
+local function load_units(buyers_key, records, ids)
+  local users, units = {}, {}
+  for i = 1, #ids do
+    users[i] = records[ids[i]][USER]
+  end
+  local found = redis.call('HMGET', buyers_key, unpack(users))
+  for i = 1, #users do
+    units[users[i]] = tonumber(found[i] or 0)
+  end
+  return units
+end
+
+-- A buyer with none left leaves the hash.
+local function save_units(buyers_key, units)
+  local left, gone = {}, {}
+  for user, count in pairs(units) do
+    if count > 0 then
+      left[#left + 1] = user
+      left[#left + 1] = whole(count)
+    else
+      gone[#gone + 1] = user
+    end
+  end
+  if #left > 0 then
+    redis.call('HSET', buyers_key, unpack(left))
+  end
+  if #gone > 0 then
+    redis.call('HDEL', buyers_key, unpack(gone))
   end
 end

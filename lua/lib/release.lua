@@ -1,9 +1,13 @@
 -- Give the units of held orders back: the one way from reserved to expired or cancelled. `released` is a list of order ids whose records are held.
 local function release(keys, sale_id, stock, records, released, state, message_type, now)
+  must_be('stream', keys.outbox)
+  must_be('zset', keys.deadlines)
+  local units = load_units(keys.buyers, records, released)
   local members, lines, changed = {}, {}, {}
   for i = 1, #released do
     local id, record = released[i], records[released[i]]
     stock.available, stock.reserved = stock.available + record[QUANTITY], stock.reserved - record[QUANTITY]
+    units[record[USER]] = units[record[USER]] - record[QUANTITY]
     record[STATE] = state
     changed[id] = record
     members[i] = sale_id .. '|' .. id
@@ -16,9 +20,7 @@ local function release(keys, sale_id, stock, records, released, state, message_t
   local counts = load_released(keys.buyers, records, released)
   save_records(keys.orders, changed)
   save_released(keys.sale, keys.buyers, counts)
-  for i = 1, #released do
-    forget_units(keys.buyers, records[released[i]][USER], records[released[i]][QUANTITY])
-  end
+  save_units(keys.buyers, units)
   redis.call('ZREM', keys.deadlines, unpack(members))
   save_stock(keys.sale, stock)
   add_to_outbox(keys.outbox, message_type, {

@@ -1,8 +1,8 @@
 -- A call for several sales. All are decided before anything is written, so that one whose data is broken costs the others nothing.
 
-local function reason_of(fault)
+local function reason_of(fault, sale_id)
   local words = type(fault) == 'table' and fault.err or fault
-  return (tostring(words):gsub('^%-', ''))
+  return (tostring(words):gsub('^%-', '')) .. ' (sale ' .. sale_id .. ')'
 end
 
 -- Behind `keys_before` keys of the call each sale has `keys_each`, in their order, and `counts` says how many items.
@@ -21,7 +21,7 @@ local function for_each_sale(sale_ids, counts, keys_before, keys_each, results, 
     local ok, change = pcall(decide, keys_before + (n - 1) * keys_each, sale_ids[n], first, last)
     changes[n] = ok and change
     if not ok then
-      local reason = reason_of(change)
+      local reason = reason_of(change, sale_ids[n])
       for i = first, last do
         results[i] = reason
       end

@@ -11,13 +11,13 @@ LIBRARIES = sorted((LUA / "lib").glob("*.lua"))
 # Every one is in Redis 7.0 and in Valkey 8 (https://redis.io/docs/latest/commands/, "Available since").
 COMMANDS = {
     "TIME", "HGET", "HMGET", "HSET", "HGETALL", "HINCRBY", "HLEN", "HDEL", "PEXPIRE", "UNLINK", "ZADD", "ZREM", "XADD", "XDEL", "XRANGE",
-    "XINFO", "XGROUP", "SADD", "SREM",
+    "XINFO", "XGROUP", "SADD", "SREM", "TYPE",
 }  # fmt: skip
 
 
 def parts(path: Path) -> tuple[str, str]:
     """(header, code)"""
-    match = re.match(r"#!lua\n--\[\[\n(.*?)\]\]\n(.*)", path.read_text(), re.DOTALL)
+    match = re.match(r"#!lua(?: flags=allow-oom)?\n--\[\[\n(.*?)\]\]\n(.*)", path.read_text(), re.DOTALL)
     assert match, f"{path.name} has no header"
     return match[1], match[2]
 

@@ -59,7 +59,7 @@ def read_scripts(lua_dir: Path) -> Scripts:
 def _read(lua_dir: Path, name: str) -> Script:
     path = lua_dir / f"{name}.lua"
     try:
-        # The shebang is for editors; EVAL takes `#!lua` only from Redis 7 on and gains nothing by it.
+        # A shebang without flags is for editors: with one, the server refuses the whole script where it is full, replays included.
         text = path.read_text().removeprefix("#!lua\n")
         source = _INCLUDE.sub(lambda match: (lua_dir / match[1]).read_text().rstrip(), text)
     except FileNotFoundError as error:

@@ -48,6 +48,8 @@ DISMISS_EVERY_SECONDS = 300.0
 LAG_EVERY_SECONDS = 1.0
 CONSUMER_IDLE_MS_MAX = 3_600_000
 PROBE_LIFE = timedelta(milliseconds=1)
+# As a script, because a full server refuses the command, and a relay that cannot begin leaves it full.
+_CREATE_GROUP = "#!lua flags=allow-oom\nreturn redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')"
 log = logging.getLogger(__name__)
 
 
@@ -208,7 +210,7 @@ class Relay:
     async def _create_groups(self, streams: Sequence[str]) -> None:
         for stream in streams:
             try:
-                await self._redis.xgroup_create(stream, GROUP, id="0", mkstream=True)
+                await self._redis.eval(_CREATE_GROUP, 1, stream, GROUP)
             except ResponseError as error:
                 if not str(error).startswith("BUSYGROUP"):
                     raise

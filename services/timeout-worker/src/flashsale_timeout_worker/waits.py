@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 import aio_pika
@@ -32,6 +33,8 @@ PROBE_LIFE = timedelta(milliseconds=1)
 POLL_SECONDS = 0.05
 RETRY_SECONDS = 5.0
 HEARTBEAT_SECONDS = 10
+# As a script, because a full server refuses the command, and a probe that cannot be noted would come back for ever.
+_NOTE = "#!lua flags=allow-oom\nreturn redis.call('HSET', KEYS[1], unpack(ARGV))"
 log = logging.getLogger(__name__)
 
 
@@ -86,7 +89,8 @@ class Waits:
         try:
             async with asyncio.timeout(self._settings.redis_timeout_seconds):
                 now_ms = await self._now_ms()
-                await self._redis.hset(WAITS, mapping=dict.fromkeys(map(str, windows), now_ms))
+                homes = chain.from_iterable((str(window), str(now_ms)) for window in windows)
+                await self._redis.eval(_NOTE, 1, WAITS, *homes)
         except (RedisError, OSError, TimeoutError) as error:
             raise Retryable(in_words(Server.REDIS, error), self._settings.retry_seconds) from error
 

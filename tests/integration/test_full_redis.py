@@ -1,0 +1,53 @@
+"""A Redis without memory, as buyers and merchants meet it: orders wait, and what frees it goes on."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from flashsale_cli.stack import Stack
+from flashsale_cli.stack.processes import wait_until
+from flashsale_core.keys import shard_keys, shard_of
+from flashsale_gateway.relay import _CREATE_GROUP, GROUP
+from flashsale_timeout_worker.waits import _NOTE
+from tests.integration.client import Client
+from tests.integration.gateways import READY_SECONDS
+from tests.integration.stores import look_into
+
+
+@pytest.fixture
+def full(stack: Stack) -> Iterator[Any]:
+    """A context: within it every write that may be refused is refused."""
+    with look_into(stack.env()["REDIS_URL"]) as server:
+        yield server
+        server.config_set("maxmemory", 0)
+
+
+def test_full_redis_takes_payments_cancels_and_changes_but_no_order(client: Client, full: Any) -> None:
+    sale = client.new_sale(5)
+    paid, cancelled = (client.order(sale, user).body["orderId"] for user in ("ann", "bob"))
+    full.config_set("maxmemory", 1)
+    refused = client.order(sale, "cem")
+    assert (refused.status, refused.code, int(refused.headers["retry-after"]) > 0) == (503, "not_ready", True)
+    assert client.order(sale, "ann").status == 200
+    assert client.admin({"productId": "never-made", "stock": 1}).status == 503
+    assert client.admin({"productId": sale, "stock": 5, "paused": True}).status == 200
+    assert client.pay(paid, f"p-{paid}").status == 200
+    assert client.send("DELETE", f"/orders/{cancelled}").status == 200
+    assert client.stock(sale) == (5, 4, 0, 1)
+    # What these noted is published and forgotten, which needs writes as well.
+    shard = shard_keys(shard_of(sale))
+    assert wait_until(lambda: full.xlen(shard.direct) + full.xlen(shard.outbox) == 0, READY_SECONDS)
+
+
+def test_full_redis_lets_a_relay_begin_and_a_probe_come_home(infra: Mapping[str, str]) -> None:
+    with look_into(infra["REDIS_URL"]) as server:
+        server.flushall()
+        server.config_set("maxmemory", 1)
+        try:
+            assert server.eval(_CREATE_GROUP, 1, "fs:{0}:outbox", GROUP) == b"OK"
+            with pytest.raises(Exception, match="BUSYGROUP"):
+                server.eval(_CREATE_GROUP, 1, "fs:{0}:outbox", GROUP)
+            assert server.eval(_NOTE, 1, "fs:waits", "60", 1) == 1
+        finally:
+            server.config_set("maxmemory", 0)

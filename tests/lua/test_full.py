@@ -1,0 +1,84 @@
+"""A server without memory, which must not evict: nothing new is taken, and everything that ends what there is goes on."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from flashsale_core.keys import shard_of
+from tests.lua.servers import SCRIPTS, Sale
+
+NEIGHBOUR = next(name for number in range(1000) if shard_of(name := f"old-{number}") == shard_of("iphone"))
+BALLAST_BYTES, SPARE_BYTES = 4_000_000, 1_000_000
+WAIT_SECONDS = 10
+
+
+@pytest.fixture
+def old(sale: Sale) -> Iterator[Sale]:
+    """A sold-out sale whose orders leave no memory to the sale of the test, which has o1 and o2 held for ann and o3 for bob."""
+    old = Sale(sale.redis, NEIGHBOUR)
+    old.define(total=5)
+    sale.define(total=10, late_payment="reacquire")
+    sale.reserve(("o1", "ann", 1), ("o2", "ann", 1), ("o3", "bob", 1))
+    sale.redis.xgroup_create(sale.shard.outbox, "relay", id="0")
+    used = sale.redis.info("memory")["used_memory"]
+    sale.redis.hset(old.keys.orders, "ballast", b"x" * BALLAST_BYTES)
+    sale.redis.config_set("maxmemory", used + SPARE_BYTES)
+    yield old
+    sale.redis.config_set("maxmemory", 0)
+
+
+def test_full_server_takes_no_order_and_no_new_sale(sale: Sale, old: Sale) -> None:
+    before = sale.snapshot()
+    new = Sale(sale.redis, "new")
+    for call in (lambda: sale.reserve(("o4", "cem", 1)), lambda: new.define(total=1)):
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            call()
+    assert sale.snapshot() == before
+    assert [result[0] for result in sale.reserve(("o1", "ann", 1))] == ["replayed"]
+
+
+def test_full_server_settles_releases_and_is_freed_by_a_sale_that_is_removed(sale: Sale, old: Sale) -> None:
+    assert sale.settle(("o1", "p1"), ("nobody", "p2")) == [["paid", "P", ""], ["refund_due", "", "unknown_order"]]
+    assert [result[0] for result in sale.cancel("o2")] == ["cancelled"]
+    sale.now += 300_000
+    assert [result[0] for result in sale.expire("o3")] == ["expired"]
+    assert sale.settle(("o3", "p3")) == [["paid", "P", ""]]
+    assert sale.define(state="paused")[0] == "changed"
+    assert sale.define(state="open")[0] == "changed"
+    assert [old.retire(action)[0] for action in ("close", "remove")] == ["closed", "removed"]
+    # The server frees what was unlinked in a thread of its own.
+    assert until(lambda: accepted(sale))
+
+
+def test_full_server_lets_the_relay_empty_its_outboxes(sale: Sale, old: Sale) -> None:
+    client, stream = sale.redis, sale.shard.outbox
+    for script in SCRIPTS:
+        client.script_load(script.source)
+    client.config_set("maxmemory", 0)
+    client.xadd(sale.shard.direct, {"k": "order.expired", "b": "{}"}, id="1-*")
+    client.config_set("maxmemory", 1)
+    assert sale._call("rescue", (sale.shard.direct, stream), "1000", "64")[1:] == ["moved", 1]
+    ((_, entries),) = client.xreadgroup("relay", "one", {stream: ">"})
+    assert len(client.xautoclaim(stream, "relay", "two", 0)[1]) == len(entries) > 1
+    assert sale._call("dismiss", (stream,), "relay", "0")[1:] == ["dismissed", 1]
+    ids = [entry_id for entry_id, _ in entries]
+    assert (client.xack(stream, "relay", *ids), client.xdel(stream, *ids), client.xlen(stream)) == (len(ids), len(ids), 0)
+
+
+def accepted(sale: Sale) -> bool:
+    try:
+        return [result[0] for result in sale.reserve(("o5", "dea", 1))] == ["accepted"]
+    except redis.exceptions.OutOfMemoryError:
+        return False
+
+
+def until(condition: Callable[[], Any]) -> bool:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
