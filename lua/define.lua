@@ -86,8 +86,10 @@ if not stock then
     -- A change must get through, to pause a sale for one; what is new can wait, as orders do.
     return redis.error_reply("OOM the server is past its 'maxmemory': no sale is created until memory is free")
   end
+  -- The clock, unless it was set back since the sale of this name before: the ledger takes the highest epoch of a name for the present one.
+  local epoch = math.max(now, tonumber(redis.call('HGET', sale_key, 'removed_epoch') or -1) + 1)
   local args = {
-    'owner', wanted.owner, 'generation', math.max(wanted.generation, 1), 'epoch', now, 'changed_ms', now,
+    'owner', wanted.owner, 'generation', math.max(wanted.generation, 1), 'epoch', whole(epoch), 'changed_ms', now,
     'total', wanted.total, 'available', wanted.total, 'reserved', 0, 'sold', 0,
   }
   DEFAULTS.hold_seconds = wanted.default_hold_seconds or DEFAULTS.hold_seconds

@@ -63,7 +63,7 @@ end
 local function remove()
   announce('removed')
   redis.call('UNLINK', sale_key, KEYS[2], KEYS[3], KEYS[4], KEYS[5])
-  save_tombstone(sale_key, owner, now)
+  save_tombstone(sale_key, owner, now, stock.epoch)
   redis.call('SREM', sales_key, sale_id)
   return cmsgpack.pack({ now, 'removed', 0 })
 end

@@ -1,8 +1,8 @@
--- What stays of a removed sale, in its own key: who owned it and when it was removed. Without a `total` it is no sale to any script.
+-- What stays of a removed sale, in its own key: who owned it, its epoch and when it was removed. Without a `total` it is no sale to any script.
 local TOMBSTONE_MS = 30 * 24 * 3600 * 1000
 
-local function save_tombstone(sale_key, owner, removed_ms)
-  redis.call('HSET', sale_key, 'removed_ms', removed_ms, 'removed_owner', owner)
+local function save_tombstone(sale_key, owner, removed_ms, epoch)
+  redis.call('HSET', sale_key, 'removed_ms', removed_ms, 'removed_owner', owner, 'removed_epoch', whole(epoch))
   redis.call('PEXPIRE', sale_key, TOMBSTONE_MS)
 end
 

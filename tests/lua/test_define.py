@@ -155,6 +155,15 @@ def test_sale_closes_drains_and_is_removed(sale: Sale) -> None:
     ]
 
 
+def test_sale_of_a_removed_ones_name_has_a_higher_epoch_whatever_the_clock(sale: Sale) -> None:
+    epochs = []
+    for clock_ms in (1_000_000, 1_000_000, 940_000, 2_000_000):
+        sale.now = clock_ms
+        epochs.append(int(sale.define(total=1)[1]["epoch"]))
+        assert [sale.retire(action)[0] for action in ("close", "remove")] == ["closed", "removed"]
+    assert epochs == [1_000_000, 1_000_001, 1_000_002, 2_000_000]
+
+
 def test_removed_sale_is_told_from_an_unknown_one_for_thirty_days(sale: Sale) -> None:
     sale.define(total=1)
     sale.reserve(("o1", "ann", 1))
@@ -170,7 +179,7 @@ def test_removed_sale_is_told_from_an_unknown_one_for_thirty_days(sale: Sale) ->
     assert days - 60_000 < sale.redis.pttl(sale.keys.sale) <= days
     assert sale.redis.memory_usage(sale.keys.sale) < 200
     assert (sale.define(total=1)[0], sale.redis.pttl(sale.keys.sale)) == ("created", -1)
-    assert sale_in_words(sale.redis.hgetall(sale.keys.sale)).keys().isdisjoint({"removed_ms", "removed_owner"})
+    assert sale_in_words(sale.redis.hgetall(sale.keys.sale)).keys().isdisjoint({"removed_ms", "removed_owner", "removed_epoch"})
 
 
 DAY_MS = 24 * 3600 * 1000
