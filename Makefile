@@ -1,6 +1,6 @@
 # The commands people type. Each brings what it needs: uv, Python packages, servers.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static up down stress bench bench-full pictures plots flame images kind-up kind-load kind-test kind-down chart e2e clean lock bootstrap servers
+.PHONY: help demo test check static up down stress bench bench-full pictures plots flame conversations images kind-up kind-load kind-test kind-down chart e2e clean lock bootstrap servers
 CLUSTER := flashsale
 KIND_CONFIG := deploy/kind/cluster.yaml
 BIN := .venv/bin
@@ -55,6 +55,10 @@ plots: bootstrap ## the newest results of the full bench as pictures, in docs/pi
 flame: bootstrap ## flame graphs of gateway and order-worker under load, in docs/pictures; needs the right to trace processes (root has it)
 	@scripts/servers.sh bench
 	@$(BIN)/python -m bench.flame
+
+conversations: bootstrap ## 100,000 random conversations, honest and hostile, with a gateway: a quarter of an hour
+	@scripts/servers.sh test
+	@$(BIN)/python -m tests.integration.conversations
 
 images: ## build the images of the services and of the flashsale command with docker, tagged TAG (dev)
 	@scripts/images.sh

@@ -6,6 +6,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from flashsale_cli.stack import Stack
@@ -16,25 +17,33 @@ READY_SECONDS = 30.0
 END_SECONDS = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway that runs."""
+
+    url: str
+    pid: int
+    log: Path
+
+
 @contextmanager
 def further_gateways(stack: Stack, count: int, folder: Path) -> Iterator[list[str]]:
     """The URLs of the stack's gateway and of `count` more."""
     with ExitStack() as running:
-        urls = [running.enter_context(gateway_on(stack.env(), folder / f"gateway-{number}.log")) for number in range(count)]
+        urls = [running.enter_context(gateway_on(stack.env(), folder / f"gateway-{number}.log")).url for number in range(count)]
         yield [stack.env()["FLASHSALE_URL"], *urls]
 
 
 @contextmanager
-def gateway_on(env: Mapping[str, str], log: Path) -> Iterator[str]:
-    """The URL of a gateway with these variables."""
+def gateway_on(env: Mapping[str, str], log: Path, module: str = "flashsale_gateway") -> Iterator[Gateway]:
+    """One with these variables, ready, and ended when the block ends."""
     (port,) = free_ports(1)
+    settings = os.environ | env | {"FLASHSALE_PORT": str(port)}
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flashsale_gateway"], env=os.environ | env | {"FLASHSALE_PORT": str(port)}, stdout=out, stderr=out
-        )
+        process = subprocess.Popen([sys.executable, "-m", module], env=settings, stdout=out, stderr=out)
         try:
             assert wait_until(lambda: _ready(port), READY_SECONDS), log.read_text()
-            yield f"http://127.0.0.1:{port}"
+            yield Gateway(f"http://127.0.0.1:{port}", process.pid, log)
         finally:
             process.terminate()
             process.wait(END_SECONDS)

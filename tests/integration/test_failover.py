@@ -150,8 +150,8 @@ def test_a_gateway_that_only_reads_leaves_a_demoted_redis_too(
 def test_a_gateway_goes_on_when_its_redis_was_demoted(pair: Pair, infra_stack: Stack, tmp_path: Path) -> None:
     log = tmp_path / "gateway.log"
     env = infra_stack.env() | {"REDIS_URL": pair.url, "FLASHSALE_REQUIRE_DURABLE_REDIS": "false"}
-    with gateway_on(env, log) as url, ThreadPoolExecutor(BUYERS) as buyers:
-        client = Client(env | {"FLASHSALE_URL": url})
+    with gateway_on(env, log) as running, ThreadPoolExecutor(BUYERS) as buyers:
+        client = Client(env | {"FLASHSALE_URL": running.url})
         sale = client.new_sale(1000)
 
         def orders(name: str) -> list[int]:

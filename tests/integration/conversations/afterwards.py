@@ -1,0 +1,95 @@
+"""The look around when all clients are gone: what a gateway owes to everybody else."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Set
+from http.client import HTTPException
+from pathlib import Path
+
+from flashsale_cli.stack.processes import wait_until
+from flashsale_core.keys import sale_keys
+from flashsale_core.orders import State
+from flashsale_core.records import OrderRecord, unpack_record
+from tests.integration.client import Client
+from tests.integration.conversations.buyer import World
+from tests.integration.gateways import Gateway
+from tests.integration.stores import look_into
+
+GROWTH_BYTES_MAX = 48 * 1_000_000
+REST_SECONDS = 30.0
+"""How long a gateway may take to come to rest."""
+ORDERS = 5
+LINES_MAX = 3
+HELD = {State.RESERVED, State.PAID}
+
+
+def faults(env: Mapping[str, str], client: Client, gateway: Gateway, world: World, accepted: Mapping[str, Set[str]]) -> Iterator[str]:
+    """In words. `accepted` are orders that clients had an answer for, by sale."""
+    yield from _new_orders(client, world)
+    yield from _rest(client)
+    for sale in (world.sale, world.scarce_sale):
+        yield from _units(env, client, sale, accepted.get(sale, set()))
+    yield from _errors(gateway.log)
+
+
+def resident_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert found, status
+    return int(found[1]) * 1024
+
+
+def _new_orders(client: Client, world: World) -> Iterator[str]:
+    for number in range(ORDERS):
+        try:
+            answer = client.order(world.sale, f"afterwards-{number}")
+        except (OSError, HTTPException) as error:
+            yield f"an order is not answered: {error!r}"
+            return
+        if answer.status != 200:
+            yield f"an order is refused: {answer}"
+
+
+def _rest(client: Client) -> Iterator[str]:
+    """Nobody waits, and nobody is connected but who asks."""
+    for name, most in (("flashsale_waiting_requests", 0), ("flashsale_connections", 1)):
+        if not wait_until(lambda name=name, most=most: _metric(client, name) <= most, REST_SECONDS):  # type: ignore[misc]
+            yield f"{name} is {_metric(client, name):g} after {REST_SECONDS:g} s"
+
+
+def _metric(client: Client, name: str) -> float:
+    found = re.search(rf"^{name} (\S+)$", client.get("/metrics").raw.decode(), re.MULTILINE)
+    assert found, name
+    return float(found[1])
+
+
+def _units(env: Mapping[str, str], client: Client, sale: str, accepted: Set[str]) -> Iterator[str]:
+    """The counters of a sale, its orders, and what clients were told say the same."""
+    stock, available, reserved, sold = client.stock(sale)
+    records = _records(env, sale)
+    held = sum(record.quantity for record in records.values() if record.state in HELD)
+    if stock != available + reserved + sold or available < 0 or held != reserved + sold:
+        yield f"{sale}: {stock=}, {available=}, {reserved=}, {sold=}, and its orders hold {held}"
+    lost = accepted - records.keys()
+    if lost:
+        yield f"{sale}: {len(lost)} accepted orders do not exist, {min(lost)} among them"
+
+
+def _records(env: Mapping[str, str], sale: str) -> dict[str, OrderRecord]:
+    with look_into(env["REDIS_URL"]) as redis:
+        packed = redis.hscan_iter(sale_keys(sale).orders, count=1_000)
+        return {order_id.decode(): unpack_record(record) for order_id, record in packed}
+
+
+def _errors(log: Path) -> Iterator[str]:
+    """Whatever clients do is no error of the gateway's."""
+    found = [line for line in log.read_text(errors="replace").splitlines() if _is_error(line)]
+    for line in found[:LINES_MAX]:
+        yield f"one of {len(found)} errors in its log: {line[:2_000]}"
+
+
+def _is_error(line: str) -> bool:
+    try:
+        return json.loads(line)["level"] in {"error", "critical"}
+    except (ValueError, TypeError, KeyError):
+        return "Traceback" in line

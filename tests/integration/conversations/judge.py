@@ -1,0 +1,130 @@
+"""What is wrong with the answers of a conversation, in words."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tests.integration.conversations.conversation import Conversation, Ending, Expected, Request, Tail
+from tests.integration.conversations.wire import Answer
+
+REFUSALS = {"overloaded", "outcome_unknown"}
+"""503s that may be any request's answer. What is decided about later requests of the same connection may differ then."""
+
+
+class End(StrEnum):
+    """How the connection ended, as the client saw it."""
+
+    CLIENT = "the client closed"
+    SERVER = "the server closed"
+    RESET = "the server reset"
+    DEADLINE = "nothing more came"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a client saw of its conversation."""
+
+    answers: tuple[Answer, ...]
+    end: End
+    malformed: str = ""
+    """What came that is no answer, or is part of one that the server did not finish."""
+
+    @property
+    def finals(self) -> list[Answer]:
+        return [answer for answer in self.answers if answer.status >= 200]
+
+    @property
+    def refused(self) -> bool:
+        """The server could not decide one of the requests and said so."""
+        return any(answer.code in REFUSALS for answer in self.answers)
+
+
+def fault_of(conversation: Conversation, seen: Seen) -> str:
+    """Empty when all is as it should be."""
+    return seen.malformed or _wrong_answer(conversation, seen) or _wrong_end(conversation, seen)
+
+
+def fits(answer: Answer, expected: Expected) -> bool:
+    document = answer.document if isinstance(answer.document, dict) else {}
+    return (
+        answer.status == expected.status
+        and all(document.get(name) == value for name, value in expected.fields)
+        and (expected.text is None or answer.raw == expected.text)
+        and ("idempotent-replayed" in answer.headers) == expected.replayed
+        and "date" in answer.headers
+    )
+
+
+def difference(ours: Seen, theirs: Seen, names: Sequence[tuple[str, str]]) -> str:
+    """What an honest client sees otherwise on the other way; `names` are pairs of names that mean the same. Empty when nothing is."""
+    for place, (one, other) in enumerate(zip(ours.finals, theirs.finals, strict=False)):
+        shown = [_shown(one, [name for name, _ in names]), _shown(other, [name for _, name in names])]
+        if shown[0] != shown[1]:
+            return f"answer {place} is {shown[0]}, and {shown[1]} on uvicorn's own way"
+    if len(ours.finals) != len(theirs.finals):
+        return f"{len(ours.finals)} answers ({ours.end}), and {len(theirs.finals)} ({theirs.end}) on uvicorn's own way"
+    return ""
+
+
+def _wrong_answer(conversation: Conversation, seen: Seen) -> str:
+    place, loose = 0, False
+    for answer in seen.answers:
+        if answer.status == 100:
+            if not _may_continue(conversation, place):
+                return f"100 in the place of answer {place}"
+            continue
+        fault = _fault_at(conversation, place, answer, loose)
+        if fault:
+            return f"answer {place} of {len(conversation.requests)}: {fault}: {answer}"
+        loose = loose or answer.code in REFUSALS
+        place += 1
+    if conversation.honest and place < len(conversation.requests):
+        return f"{place} answers to {len(conversation.requests)} requests, then {seen.end}"
+    return ""
+
+
+def _may_continue(conversation: Conversation, place: int) -> bool:
+    if place < len(conversation.requests):
+        return conversation.requests[place].expects
+    return conversation.tail is Tail.ANYTHING
+
+
+def _fault_at(conversation: Conversation, place: int, answer: Answer, loose: bool) -> str:
+    if place < len(conversation.requests):
+        return _fault(conversation.requests[place], answer, loose)
+    if conversation.tail is Tail.ANYTHING:
+        return "a fault of the server's" if answer.status >= 500 and answer.code not in REFUSALS else ""
+    if conversation.tail is Tail.REFUSAL and place == len(conversation.requests):
+        return "" if 400 <= answer.status < 500 and answer.closes else "no refusal that closes"
+    return "nobody asked for it"
+
+
+def _fault(request: Request, answer: Answer, loose: bool) -> str:
+    if answer.code in REFUSALS:
+        return ""
+    if loose:
+        return "a fault of the server's" if answer.status >= 500 else ""
+    if not any(fits(answer, expected) for expected in request.expected):
+        return f"not {' or '.join(map(str, request.expected))}"
+    return "" if answer.closes == request.closes else f"connection: close is {answer.closes}"
+
+
+def _wrong_end(conversation: Conversation, seen: Seen) -> str:
+    must_end = conversation.ending is Ending.SERVER
+    return "the server does not close" if must_end and seen.end is End.DEADLINE else ""
+
+
+_ORDER = re.compile(r"SALE\.[A-Za-z0-9_-]{20}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.0-9]*Z")
+_COUNT = re.compile(r'"(available|reserved|sold)":\d+')
+_APART = {"date", "content-length"}
+"""The clock, and the length of numbers."""
+
+
+def _shown(answer: Answer, names: Sequence[str]) -> tuple[int, dict[str, str], str]:
+    text = answer.raw.decode("latin-1")
+    for name in names:
+        text = text.replace(name, "SALE")
+    text = _COUNT.sub(r'"\1":N', _TIME.sub("TIME", _ORDER.sub("ORDER", text)))
+    return answer.status, {name: value for name, value in sorted(answer.headers.items()) if name not in _APART}, text
