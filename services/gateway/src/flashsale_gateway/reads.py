@@ -15,7 +15,7 @@ PER_TURN = 8
 """Requests that begin in one turn of the event loop. Each is a fraction of a millisecond of work, and orders wait for three turns."""
 IN_PROGRESS_MAX = 4096
 """Requests that wait for their turn or are being answered: a few KB each."""
-WAITING_PER_READ = 8
+WAITING_PER_READ = 16
 """Reads that may wait for each one that Redis is answering."""
 
 

@@ -107,7 +107,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         waiting_max=env.integer("FLASHSALE_WAITING_MAX", 20_000, least=1),
         redis_timeout_seconds=env.number("FLASHSALE_REDIS_TIMEOUT_SECONDS", 3.0, least=0.05, most=60),
         redis_connections_max=env.integer("FLASHSALE_REDIS_CONNECTIONS_MAX", 64, least=4, most=10_000),
-        reads_max=env.integer("FLASHSALE_READS_MAX", 32, least=1, most=10_000),
+        reads_max=env.integer("FLASHSALE_READS_MAX", 16, least=1, most=10_000),
         sales_refresh_ms=env.integer("FLASHSALE_SALES_REFRESH_MS", 1000, least=10, most=60_000),
         require_durable_redis=env.flag("FLASHSALE_REQUIRE_DURABLE_REDIS", default=True),
         outbox_lag_limit_ms=env.integer("FLASHSALE_OUTBOX_LAG_LIMIT_MS", 300_000, least=100),
