@@ -20,6 +20,7 @@ READS = {
     "/openapi.json": (200, STATIC),
     "/docs": (200, STATIC),
     "/nothing": (404, NO_STORE),
+    "/sales/": (404, NO_STORE),
     "/order": (405, NO_STORE),
 }
 

@@ -60,6 +60,8 @@ class Gateway:
         self.edge = Edge()
         self._public, self._house = Pace(), {path: Pace() for path in HOUSE}
         self._starlette = Starlette(routes=ROUTES, lifespan=self._lifespan, exception_handlers=_HANDLERS)
+        # It would send a client where its own Host header says, past TLS and into caches.
+        self._starlette.router.redirect_slashes = False
 
     @property
     def settings(self) -> Settings:
