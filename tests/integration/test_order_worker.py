@@ -41,7 +41,7 @@ from flashsale_core.tracing import Tracing
 from flashsale_order_worker import repository as repository_module
 from flashsale_order_worker.handlers import OrderEvents
 from flashsale_order_worker.plan import plan
-from flashsale_order_worker.repository import Repository
+from flashsale_order_worker.repository import SCHEMA_VERSION, Repository
 from tests.integration.broker import Broker, consuming, control, headers, open_broker, until
 from tests.integration.ledger import Ledger, Rows, open_ledger
 
@@ -413,7 +413,7 @@ def test_a_schema_that_is_missing_or_old_is_said_so(infra: Mapping[str, str]) ->
                 old = await asyncpg.connect(bare)
                 await old.execute("create table schema_migrations (version int); insert into schema_migrations values (1)")
                 await old.close()
-                with pytest.raises(Retryable, match="schema is 1, this release needs 2"):
+                with pytest.raises(Retryable, match=f"schema is 1, this release needs {SCHEMA_VERSION}"):
                     await repository.check_schema()
         finally:
             await admin.execute("drop database bare with (force)")
