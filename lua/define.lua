@@ -61,7 +61,7 @@ local function announce(status, changed_ms)
   end
   -- Owners are names, even when they look like numbers.
   message.owner = redis.call('HGET', sale_key, 'owner')
-  add_to_outbox(outbox_key, 'sale.defined', message)
+  add_to_outbox(outbox_key, 'sale.defined', message, now)
   return answer(status)
 end
 

@@ -298,4 +298,4 @@ for_each_sale(sale_ids, counts, KEYS_BEFORE, KEYS_EACH, results, decide, save)
 for key, args in pairs(due) do
   redis.call('ZADD', key, unpack(args))
 end
-return cmsgpack.pack({ now, results, publish_notes(KEYS[1], notes) })
+return cmsgpack.pack({ now, results, publish_notes(KEYS[1], notes, now) })

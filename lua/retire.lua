@@ -47,7 +47,7 @@ local function announce(state)
   add_to_outbox(outbox_key, 'sale.retired', {
     v = 1, type = 'sale.retired', sale = sale_id, epoch = stock.epoch, at = now, state = state,
     total = stock.total, available = stock.available, reserved = stock.reserved, sold = stock.sold,
-  })
+  }, now)
 end
 
 -- When the sale took its last order, or nil while it may take more. One that was closed before this was noted has its time from now on.

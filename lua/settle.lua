@@ -208,4 +208,4 @@ for_each_sale(sale_ids, counts, KEYS_BEFORE, KEYS_EACH, results, decide, save)
 for key, members in pairs(over) do
   redis.call('ZREM', key, unpack(members))
 end
-return cmsgpack.pack({ now, results, publish_notes(KEYS[1], notes) })
+return cmsgpack.pack({ now, results, publish_notes(KEYS[1], notes, now) })

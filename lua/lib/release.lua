@@ -25,6 +25,6 @@ local function release(keys, sale_id, stock, records, released, state, message_t
   save_stock(keys.sale, stock)
   add_to_outbox(keys.outbox, message_type, {
     v = 1, type = message_type, sale = sale_id, epoch = stock.epoch, at = now, orders = lines,
-  })
+  }, now)
   return nil
 end

@@ -45,11 +45,11 @@ local function add_note(notes, routing_key, line)
 end
 
 -- Returns the entries as {entry id, routing key, body}.
-local function publish_notes(outbox_key, notes)
+local function publish_notes(outbox_key, notes, now)
   local entries = {}
   for routing_key, lines in pairs(notes) do
     local body = table.concat(lines, '\n')
-    entries[#entries + 1] = { add_body(outbox_key, routing_key, body), routing_key, body }
+    entries[#entries + 1] = { add_body(outbox_key, routing_key, body, now), routing_key, body }
   end
   return entries
 end

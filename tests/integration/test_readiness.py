@@ -24,6 +24,7 @@ def server(infra: Mapping[str, str]) -> Iterator[Any]:
     with look_into(infra["REDIS_URL"]) as client:
         yield client
         client.config_set("appendfsync", "always")
+        client.config_set("no-appendfsync-on-rewrite", "no")
         client.acl_deluser("managed", **at_all(client))
 
 
@@ -56,6 +57,11 @@ def test_redis_that_answers_before_its_disk_has_it_is_not_ready_unless_that_is_w
     said = checked(infra)
     assert ("appendfsync everysec" in said, "set `appendfsync always`" in said) == (True, True)
     assert (checked(infra, require_durable=False), durable()) == ("", 0)
+
+
+def test_redis_that_skips_its_disk_while_it_rewrites_its_file_is_not_ready(infra: Mapping[str, str], server: Any) -> None:
+    server.config_set("no-appendfsync-on-rewrite", "yes")
+    assert ("set `no-appendfsync-on-rewrite no`" in checked(infra), durable()) == (True, 0)
 
 
 def test_why_it_is_not_ready_is_logged_when_it_changes(infra: Mapping[str, str], server: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
 
 from flashsale_core.keys import shard_keys
-from flashsale_core.scripts import Scripts
+from flashsale_core.scripts import Scripts, read_scripts
 from flashsale_core.settings import Environment
 from flashsale_core.tasks import end
 from flashsale_gateway import relay
@@ -80,6 +83,25 @@ def test_what_an_ending_gateway_leaves_reads_as_the_script_wrote_it(infra: Mappi
 
     asyncio.run(run())
     assert ([fields for _, fields in server.xrange(shard.outbox)], server.xlen(shard.direct)) == ([written], 0)
+
+
+def test_an_entry_from_a_clock_that_was_ahead_is_rescued(infra: Mapping[str, str], server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "LAG_EVERY_SECONDS", 0.01)
+    shard = shard_keys(3)
+    ahead_ms = int(time.time() * 1000) + 3_600_000
+    written = {b"k": b"order.reserved.60", b"b": b'{"v":1}', b"t": b"%d" % ahead_ms}
+    server.xadd(shard.direct, written, id=f"{ahead_ms}-0")
+
+    async def run() -> None:
+        async with open_redis(infra["REDIS_URL"], 5, 4) as client:
+            settings = replace(settings_of(infra), relay_claim_idle_ms=20)
+            handoff = Handoff(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), NoBroker(), settings)
+            watching = asyncio.create_task(relay.watch(client, handoff, settings, relay.Lag(0)))
+            await _until(lambda: server.xlen(shard.direct) == 0)
+            await end(watching)
+
+    asyncio.run(run())
+    assert [fields for _, fields in server.xrange(shard.outbox)] == [written]
 
 
 def settings_of(infra: Mapping[str, str]) -> Settings:

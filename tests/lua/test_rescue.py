@@ -51,3 +51,26 @@ def test_a_moved_entry_reads_as_it_was_written(sale: Sale) -> None:
     sale.redis.rename(sale.shard.outbox, sale.shard.direct)
     assert rescue(sale, -(10**15)) == ["moved", 1]
     assert sale.outbox() == [written]
+
+
+def test_entries_whose_ids_are_ahead_of_the_clock_move_by_the_time_in_them(sale: Sale) -> None:
+    """The clock was an hour ahead and is back: an id never goes back, so all that is written from then on has an id to come."""
+    sale.define(total=5)
+    sale.redis.delete(sale.shard.outbox)
+    for age_ms, body in ((-3_600_000, b"ahead"), (2000, b"old"), (500, b"young")):
+        sale.redis.xadd(sale.shard.direct, {"k": "order.expired", "b": body, "t": sale.now - age_ms}, id=f"{sale.now + 3_600_000}-*")
+    assert rescue(sale, 1000) == ["moved", 2]
+    assert (bodies(sale, sale.shard.outbox), bodies(sale, sale.shard.direct)) == ([b"ahead", b"old"], [b"young"])
+
+
+def test_an_entry_without_a_time_that_is_ahead_of_the_clock_moves(sale: Sale) -> None:
+    add(sale, sale.shard.direct, sale.now + 3_600_000, b"of the release before")
+    assert rescue(sale, 1000) == ["moved", 1]
+
+
+def test_scripts_note_the_time_of_the_call(sale: Sale) -> None:
+    sale.define(total=5)
+    sale.reserve(("o1", "ann", 1))
+    sale.settle(("o1", "p1"))
+    sale.retire("close")
+    assert [fields[b"t"] for _, fields in sale.redis.xrange(sale.shard.outbox)] == [b"%d" % sale.now] * 4

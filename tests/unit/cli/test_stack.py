@@ -99,7 +99,7 @@ def test_servers_listen_on_loopback_only(state: State) -> None:
 
 def test_accepted_is_on_disk_whatever_else_redis_is_told(state: State) -> None:
     lines = configs.redis_conf(state, "/data").splitlines()
-    assert {"appendonly yes", "appendfsync always", "maxmemory-policy noeviction"} <= set(lines)
+    assert {"appendonly yes", "appendfsync always", "no-appendfsync-on-rewrite no", "maxmemory-policy noeviction"} <= set(lines)
 
 
 def test_broker_is_told_nothing_of_another_broker(state: State) -> None:

@@ -21,6 +21,7 @@ def test_server_that_does_not_tell_its_appendfsync_has_no_fault() -> None:
         ({"maxmemory_policy": "allkeys-lru"}, "noeviction"),
         ({"appendfsync": "everysec"}, "appendfsync always"),
         ({"appendfsync": "no"}, "appendfsync always"),
+        ({"appendfsync": "always", "no-appendfsync-on-rewrite": "yes"}, "no-appendfsync-on-rewrite no"),
     ],
 )
 def test_fault_names_the_cure(change: dict[str, object], words: str) -> None:

@@ -17,6 +17,7 @@ tcp-backlog 4096
 maxclients 10000
 appendonly yes
 appendfsync always
+no-appendfsync-on-rewrite no
 save ""
 maxmemory-policy noeviction
 hash-max-listpack-entries {LISTPACK_ENTRIES_MAX}

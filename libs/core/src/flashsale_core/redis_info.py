@@ -1,8 +1,10 @@
-"""What a Redis' INFO, with its `appendfsync` where it tells, says against it. Pure: libs/redis asks, for gateway and operator."""
+"""What a Redis' INFO, with FSYNC_SETTINGS where it tells them, says against it. Pure: libs/redis asks, for gateway and operator."""
 
 from collections.abc import Callable, Mapping
 
 Info = Mapping[str, object]
+FSYNC_SETTINGS = ("appendfsync", "no-appendfsync-on-rewrite")
+"""What INFO does not say of how a server writes to its disk."""
 
 
 def first_fault(servers: Mapping[str, Info], judge: Callable[[Info], str | None]) -> str | None:
@@ -26,6 +28,8 @@ def durability_fault(info: Info) -> str | None:
         return "Redis keeps no append-only file; set `appendonly yes` and `appendfsync always`"
     if info.get("appendfsync", "always") != "always":
         return f"Redis answers before its disk has it (appendfsync {info['appendfsync']}); set `appendfsync always`"
+    if info.get("no-appendfsync-on-rewrite", "no") != "no":
+        return "Redis does not wait for its disk while it rewrites its append-only file; set `no-appendfsync-on-rewrite no`"
     if info.get("aof_last_write_status") == "err":
         return "Redis cannot write its append-only file; look at its disk"
     if info.get("maxmemory_policy") != "noeviction":

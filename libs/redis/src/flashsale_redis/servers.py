@@ -5,6 +5,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from flashsale_core.redis_info import FSYNC_SETTINGS
 from flashsale_redis.cluster import Cluster
 from flashsale_redis.slots import slot_of
 
@@ -23,10 +24,10 @@ async def infos(redis: Redis) -> Mapping[str, Mapping[str, Any]]:
 
 
 async def fsync_policies(redis: Redis) -> Mapping[str, Mapping[Any, Any]]:
-    """`appendfsync` of each server, by the addresses of `infos`. Raises ResponseError where one may not be asked."""
+    """FSYNC_SETTINGS of each server, by the addresses of `infos`. Raises ResponseError where one may not be asked."""
     if isinstance(redis, Cluster):
-        return {f"{host}:{port}": told for (host, port), told in (await redis.everywhere("CONFIG GET", "appendfsync")).items()}
-    return {"": await redis.config_get("appendfsync")}
+        return {f"{host}:{port}": told for (host, port), told in (await redis.everywhere("CONFIG GET", *FSYNC_SETTINGS)).items()}
+    return {"": await redis.config_get(*FSYNC_SETTINGS)}
 
 
 def one_slot_groups(redis: Redis, keys: Iterable[str]) -> list[list[str]]:

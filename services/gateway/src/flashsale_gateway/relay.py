@@ -27,6 +27,7 @@ from flashsale_core.keys import shard_keys
 from flashsale_core.scripts import Scripts, call
 from flashsale_core.tasks import end, only_own_cancellation, wait_briefly, within
 from flashsale_gateway import metrics
+from flashsale_gateway.ages import Ages, Head
 from flashsale_gateway.handoff import Handoff, forget
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.publisher import Entry, Publisher
@@ -270,6 +271,7 @@ async def watch(redis: Redis, handoff: Handoff, settings: Settings, lag: Lag, re
     shards = [shard_keys(shard) for shard in range(settings.shards)]
     groups = one_slot_groups(redis, [stream for shard in shards for stream in (shard.outbox, shard.direct)])
     seen: dict[str, Backlog] = {}
+    ages = Ages()
     failing: dict[str, str] = {}
 
     clients = [redis] if reading is None else [redis, reading]
@@ -280,7 +282,7 @@ async def watch(redis: Redis, handoff: Handoff, settings: Settings, lag: Lag, re
 
     async def measure(group: Sequence[str]) -> None:
         with _told(failing, group[0]):
-            seen.update(await _backlogs(redis, group))
+            seen.update(await _backlogs(redis, group, ages))
 
     while True:
         # A sold-out sale is only read, and a demoted master would answer that for as long as it lives.
@@ -296,8 +298,8 @@ async def watch(redis: Redis, handoff: Handoff, settings: Settings, lag: Lag, re
         await asyncio.sleep(LAG_EVERY_SECONDS)
 
 
-async def _backlogs(redis: Redis, streams: Sequence[str]) -> dict[str, Backlog]:
-    """What each stream holds, by the clock that wrote it."""
+async def _backlogs(redis: Redis, streams: Sequence[str], ages: Ages) -> dict[str, Backlog]:
+    """What each stream holds, by the clock that wrote it, or by ours where that one has been moved."""
     async with redis.pipeline(transaction=False) as pipe:
         pipe.time()
         for stream in streams:
@@ -310,7 +312,7 @@ async def _backlogs(redis: Redis, streams: Sequence[str]) -> dict[str, Backlog]:
         heads = dict(zip(waiting, await pipe.execute(), strict=True))
     now_ms = seconds * 1000 + micros // 1000
     return {
-        stream: Backlog(length, max(0, now_ms - _written_ms(heads[stream][0])) if heads.get(stream) else 0)
+        stream: Backlog(length, ages.age_ms(stream, _head(heads.get(stream)), now_ms, perf_counter()))
         for stream, length in zip(streams, lengths, strict=True)
     }
 
@@ -370,8 +372,11 @@ def _refuse_closed(channel: AbstractChannel) -> None:
         raise ConnectionError("the broker closed the channel")
 
 
-def _written_ms(entry: Any) -> int:
-    return int(_text(entry[0]).split("-")[0])
+def _head(found: Any) -> Head | None:
+    if not found:
+        return None
+    entry_id, fields = found[0]
+    return Head(_text(entry_id), int(fields.get(b"t") or _text(entry_id).split("-")[0]))
 
 
 def _pairs(found: Any) -> Iterable[tuple[Any, Any]]:

@@ -1,0 +1,24 @@
+"""Ages of outboxes while Redis' clock goes forward, ahead and back."""
+
+from flashsale_gateway.ages import Ages, Head
+
+NOW = 1_000_000_000_000
+HOUR = 3_600_000
+
+
+def test_age_is_told_by_the_clock_that_wrote_the_entry() -> None:
+    assert Ages().age_ms("s", Head("1-0", NOW - 7000), NOW, 5.0) == 7000
+
+
+def test_entry_from_the_future_ages_by_our_own_clock() -> None:
+    ages, head = Ages(), Head(f"{NOW + HOUR}-0", NOW + HOUR)
+    assert [ages.age_ms("s", head, NOW, seconds) for seconds in (5.0, 6.5, 65.0)] == [0, 1500, 60_000]
+
+
+def test_another_oldest_entry_and_an_empty_stream_begin_at_nothing() -> None:
+    ages = Ages()
+    ages.age_ms("s", Head("9-0", NOW + HOUR), NOW, 5.0)
+    assert ages.age_ms("s", Head("9-1", NOW + HOUR), NOW, 10.0) == 0
+    assert ages.age_ms("s", None, NOW, 20.0) == 0
+    assert ages.age_ms("s", Head("9-1", NOW + HOUR), NOW, 30.0) == 0
+    assert ages.age_ms("t", Head("9-1", NOW + HOUR), NOW, 30.0) == 0
