@@ -21,6 +21,8 @@ from typer.testing import CliRunner
 from flashsale_cli.main import app
 from flashsale_cli.stack import Stack
 from flashsale_cli.stack.processes import wait_until
+from flashsale_core.keys import sale_keys
+from flashsale_redis import open_redis
 from tests.integration.client import JSON, Answer, Client
 
 PROBLEM = "application/problem+json"
@@ -336,6 +338,28 @@ def test_end_of_a_sale_is_refused_in_words(client: Client, document: Any, untouc
     assert {answer.code for answer in answers.values()} == set(answers)
     for answer in answers.values():
         conforms(document, "DELETE", "/admin/sales/{productId}", answer)
+
+
+def test_end_is_for_sales_of_admin_and_of_nobody(client: Client, document: Any, sale: str) -> None:
+    _set_owner(client, sale, "shop/shoe/u1")
+    refused = client.end_sale(sale)
+    assert (refused.code, "shop/shoe/u1" in refused.body["detail"], client.get(f"/sales/{sale}").body["state"]) == (
+        "not_owner",
+        True,
+        "open",
+    )
+    conforms(document, "DELETE", "/admin/sales/{productId}", refused)
+    _set_owner(client, sale, "")
+    removed, again = client.end_sale(sale), client.end_sale(sale)
+    assert (removed.body["state"], again.raw) == ("removed", removed.raw)
+
+
+def _set_owner(client: Client, sale: str, owner: str) -> None:
+    async def run() -> None:
+        async with open_redis(client.env["REDIS_URL"], timeout_seconds=10, connections_max=2) as redis:
+            await redis.hset(sale_keys(sale).sale, "owner", owner)
+
+    asyncio.run(run())
 
 
 def test_command_line_closes_and_removes_a_sale(client: Client, sale: str) -> None:

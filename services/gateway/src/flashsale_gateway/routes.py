@@ -121,7 +121,8 @@ async def end_sale(request: Request) -> Response:
         case "closed" | "removed" | "holds_live":
             return _json(sales.ended_json(sale_id, ended), 202 if ended.status == "holds_live" else 200)
         case "not_owner":
-            raise Problem("not_owner", sales.other_owner(await services.store.sale(sale_id)))
+            owner = (await services.store.sale(sale_id)).get("owner", "another owner")
+            raise Problem("not_owner", f"The sale belongs to {owner}; end it there")
         case _:
             raise Problem("unknown_sale")
 

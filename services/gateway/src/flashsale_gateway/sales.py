@@ -15,6 +15,8 @@ from flashsale_gateway.requests import StockRequest
 
 ADMIN = "admin"
 """The owner of sales set through /admin."""
+NOBODY = ""
+"""The owner of sales that a FlashSale let go of."""
 HOLD_SECONDS = 300
 
 
@@ -70,21 +72,18 @@ class Retire(Protocol):
 
 
 async def end(store: Retire, sale_id: str, *, remove: bool) -> Ended:
-    """Close the sale, and remove it if no hold is live. Repeating it is harmless. Raises Problem when Redis is away."""
-    ended = Ended(*await store.retire(sale_id, "close", ADMIN))
-    return Ended(*await store.retire(sale_id, "remove", ADMIN)) if remove and ended.status == "closed" else ended
+    """Close a sale of /admin or of nobody, and remove it if no hold is live. May be repeated. Raises Problem when Redis is away."""
+    ended = await _end_as(ADMIN, store, sale_id, remove=remove)
+    return await _end_as(NOBODY, store, sale_id, remove=remove) if ended.status in ("not_owner", "unknown_sale") else ended
+
+
+async def _end_as(owner: str, store: Retire, sale_id: str, *, remove: bool) -> Ended:
+    ended = Ended(*await store.retire(sale_id, "close", owner))
+    return Ended(*await store.retire(sale_id, "remove", owner)) if remove and ended.status == "closed" else ended
 
 
 def ended_json(sale_id: str, ended: Ended) -> dict[str, Any]:
     return {"productId": sale_id, "state": "removed" if ended.status == "removed" else "closed", "reserved": ended.reserved}
-
-
-def other_owner(sale: Mapping[str, str]) -> str:
-    """Who may end a sale that is not /admin's, in words."""
-    owner = sale.get("owner")
-    return (
-        f"The sale belongs to {owner}; end it there" if owner else "The sale belongs to nobody; take it over with POST /admin/stock first"
-    )
 
 
 def default_hold_seconds(windows: Sequence[int]) -> int:
