@@ -228,6 +228,8 @@ local function save_rate(rate)
     return
   end
   if rate.stale then
+    -- A full server refuses the first of a script's writes or none, and never one that deletes: that cannot be the first.
+    redis.call('HSET', rate.key, '#', whole(rate.window))
     redis.call('UNLINK', rate.key)
   end
   local args = { '#', whole(rate.window) }
@@ -266,13 +268,14 @@ local function save_single(keys_at, sale_id, i, at)
 end
 
 -- What sales share is written once for all of them: deadlines by key, messages by routing key.
-local due, notes = {}, {}
+local due, notes, emptied = {}, {}, {}
 local function save(keys_at, sale_id, sale)
   if sale.rate and sale.available > 0 then
     save_rate(sale.rate)
   elseif sale.rate then
     -- Sold out: every answer is the same and costs little, so nobody is counted until units come back.
-    redis.call('UNLINK', KEYS[keys_at + 4], KEYS[keys_at + 5])
+    emptied[#emptied + 1] = KEYS[keys_at + 4]
+    emptied[#emptied + 1] = KEYS[keys_at + 5]
   end
   local first, last = sale.first, sale.last
   if last < first or sale.single and not save_single(keys_at, sale_id, sale.single, first) then
@@ -297,5 +300,9 @@ end
 for_each_sale(sale_ids, counts, KEYS_BEFORE, KEYS_EACH, results, decide, save)
 for key, args in pairs(due) do
   redis.call('ZADD', key, unpack(args))
+end
+if #emptied > 0 then
+  -- Last: behind a write that deletes, a full server refuses nothing.
+  redis.call('UNLINK', unpack(emptied))
 end
 return cmsgpack.pack({ now, results, publish_notes(KEYS[1], notes, now) })

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from flashsale_core.keys import shard_of
-from tests.lua.servers import SCRIPTS, Sale
+from tests.lua.servers import SCRIPTS, Sale, reserve_many
 
 NEIGHBOUR = next(name for number in range(1000) if shard_of(name := f"old-{number}") == shard_of("iphone"))
 BALLAST_BYTES, SPARE_BYTES = 4_000_000, 1_000_000
@@ -38,6 +38,29 @@ def test_full_server_takes_no_order_and_no_new_sale(sale: Sale, old: Sale) -> No
             call()
     assert sale.snapshot() == before
     assert [result[0] for result in sale.reserve(("o1", "ann", 1))] == ["replayed"]
+
+
+def test_full_server_takes_no_order_when_rate_counts_are_deleted(sale: Sale, old: Sale) -> None:
+    """Both delete counts, and Redis refuses nothing that a script writes behind its first write."""
+    sale.redis.config_set("maxmemory", 0)
+    sale.define(total=4, rate_requests=5, rate_seconds=1)
+    sale.redis.config_set("maxmemory", 1)
+    last = Sale(sale.redis, NEIGHBOUR)
+    with pytest.raises(redis.exceptions.OutOfMemoryError):
+        sale.reserve(("o4", "cem", 1))
+    assert sale.stock() == (4, 1, 3, 0)
+    sale.redis.config_set("maxmemory", 0)
+    sale.define(total=5)
+    sale.redis.config_set("maxmemory", 1)
+    with pytest.raises(redis.exceptions.OutOfMemoryError):
+        sale.reserve(("o4", "cem", 1))
+    sale.redis.config_set("maxmemory", 0)
+    sale.define(total=4)
+    sale.reserve(("o4", "cem", 1))
+    sale.redis.config_set("maxmemory", 1)
+    with pytest.raises(redis.exceptions.OutOfMemoryError):
+        reserve_many((sale, [("o5", "cem", 1)]), (last, [("o1", "ann", 1)]))
+    assert last.stock() == (5, 5, 0, 0)
 
 
 def test_full_server_settles_releases_and_is_freed_by_a_sale_that_is_removed(sale: Sale, old: Sale) -> None:
