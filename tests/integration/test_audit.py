@@ -15,6 +15,7 @@ from redis import Redis
 
 from flashsale_cli.stack import Stack
 from flashsale_core.keys import deadline_member, sale_keys, shard_keys, shard_of
+from tests.integration.client import Client
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -215,3 +216,12 @@ def execute(env: Env, statements: str) -> None:
             await connection.close()
 
     asyncio.run(run())
+
+
+def test_released_orders_of_a_buyer_are_no_units_of_his(env: Env) -> None:
+    client = Client(env)
+    sale = client.new_sale(5)
+    cancelled, _ = (client.order(sale, "ann", 2, request).body["orderId"] for request in ("r1", "r2"))
+    assert client.send("DELETE", f"/orders/{cancelled}").status == 200
+    done = flashsale(env, "audit", sale, "--wait-seconds", "60")
+    assert done.returncode == 0, done.stdout + done.stderr
