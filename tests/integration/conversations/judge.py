@@ -74,7 +74,9 @@ def _wrong_answer(conversation: Conversation, seen: Seen) -> str:
             if not _may_continue(conversation, place):
                 return f"100 in the place of answer {place}"
             continue
-        fault = _fault_at(conversation, place, answer, loose)
+        # A hostile client may be told that this answer is the last, whatever it asked for.
+        may_close = not conversation.honest and answer is seen.answers[-1]
+        fault = _fault_at(conversation, place, answer, loose, may_close)
         if fault:
             return f"answer {place} of {len(conversation.requests)}: {fault}: {answer}"
         loose = loose or answer.code in REFUSALS
@@ -90,9 +92,9 @@ def _may_continue(conversation: Conversation, place: int) -> bool:
     return conversation.tail is Tail.ANYTHING
 
 
-def _fault_at(conversation: Conversation, place: int, answer: Answer, loose: bool) -> str:
+def _fault_at(conversation: Conversation, place: int, answer: Answer, loose: bool, may_close: bool) -> str:
     if place < len(conversation.requests):
-        return _fault(conversation.requests[place], answer, loose)
+        return _fault(conversation.requests[place], answer, loose, may_close)
     if conversation.tail is Tail.ANYTHING:
         return "a fault of the server's" if answer.status >= 500 and answer.code not in REFUSALS else ""
     if conversation.tail is Tail.REFUSAL and place == len(conversation.requests):
@@ -100,14 +102,14 @@ def _fault_at(conversation: Conversation, place: int, answer: Answer, loose: boo
     return "nobody asked for it"
 
 
-def _fault(request: Request, answer: Answer, loose: bool) -> str:
+def _fault(request: Request, answer: Answer, loose: bool, may_close: bool) -> str:
     if answer.code in REFUSALS:
         return ""
     if loose:
         return "a fault of the server's" if answer.status >= 500 else ""
     if not any(fits(answer, expected) for expected in request.expected):
         return f"not {' or '.join(map(str, request.expected))}"
-    return "" if answer.closes == request.closes else f"connection: close is {answer.closes}"
+    return "" if answer.closes == request.closes or (may_close and answer.closes) else f"connection: close is {answer.closes}"
 
 
 def _wrong_end(conversation: Conversation, seen: Seen) -> str:
