@@ -74,7 +74,8 @@ def test_an_entry_whose_gateway_died_is_moved_and_published(stack: Stack, client
     assert answer[1][0][0] == "accepted"
     ((_, fields),) = redis.xrange(shard.direct)
     redis.delete(shard.direct)
-    redis.xadd(shard.direct, fields, id=f"{int(time.time() - 60) * 1000}-0")
+    written_ms = int(time.time() - 60) * 1000
+    redis.xadd(shard.direct, fields | {b"t": written_ms}, id=f"{written_ms}-0")
     wait_for(lambda: metric(client, "flashsale_outbox_rescued_total") == rescued + 1, 10, "nobody takes what a dead gateway left")
     wait_for(lambda: redis.xlen(shard.direct) + redis.xlen(shard.outbox) == 0, 10, "what was taken is not handed on")
 
