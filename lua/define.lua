@@ -74,8 +74,8 @@ local function crossed(starts_ms, ends_ms)
   return ends ~= 0 and ends <= starts
 end
 
-must_be('stream', outbox_key)
-must_be('set', sales_key)
+must_be_stream(outbox_key)
+must_be_set(sales_key)
 local stock = load_stock(sale_key)
 if not stock then
   if not wanted.total then

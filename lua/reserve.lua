@@ -217,8 +217,8 @@ local function decide(keys_at, _, first, last)
   end
   sale.last = #records
   if sale.last >= sale.first then
-    must_be('stream', KEYS[1])
-    must_be('zset', KEYS[keys_at + 6])
+    must_be_stream(KEYS[1])
+    must_be_sorted_set(KEYS[keys_at + 6])
   end
   return sale
 end

@@ -40,8 +40,8 @@ if f[1] ~= owner and not (action == 'prune' and f[1] == '') then
   return cmsgpack.pack({ now, 'not_owner', stock.reserved })
 end
 
-must_be('stream', outbox_key)
-must_be('set', sales_key)
+must_be_stream(outbox_key)
+must_be_set(sales_key)
 
 local function announce(state)
   add_to_outbox(outbox_key, 'sale.retired', {

@@ -155,10 +155,10 @@ local function decide(keys_at, sale_id, first, last)
     error(broken)
   end
   if #change.lines > 0 then
-    must_be('stream', KEYS[1])
+    must_be_stream(KEYS[1])
   end
   if #change.settled > 0 then
-    must_be('zset', KEYS[keys_at + 4])
+    must_be_sorted_set(KEYS[keys_at + 4])
   end
   return change
 end

@@ -1,7 +1,7 @@
 -- Give the units of held orders back: the one way from reserved to expired or cancelled. `released` is a list of order ids whose records are held.
 local function release(keys, sale_id, stock, records, released, state, message_type, now)
-  must_be('stream', keys.outbox)
-  must_be('zset', keys.deadlines)
+  must_be_stream(keys.outbox)
+  must_be_sorted_set(keys.deadlines)
   local units = load_units(keys.buyers, records, released)
   local members, lines, changed = {}, {}, {}
   for i = 1, #released do

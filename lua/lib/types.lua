@@ -1,12 +1,28 @@
--- For a key that is written without having been read: raises, naming it, unless it is missing or of this type. Each key is looked at once a call.
+-- For keys that are written without having been read: each raises, naming the key, unless the key is missing or of its type. Each key is looked
+-- at once a call, and by its size: TYPE takes twice as long.
 local looked_at = {}
-local function must_be(kind, key)
-  if looked_at[key] then
-    return
-  end
-  local found = redis.call('TYPE', key).ok
-  if found ~= kind and found ~= 'none' then
-    error({ err = 'WRONGTYPE ' .. key .. ' is a ' .. found .. ', not a ' .. kind })
+local function look_at(kind, key, answer)
+  if type(answer) == 'table' then
+    local reason = answer.err:gsub('^%-', '')
+    error({ err = reason:find('^WRONGTYPE') and 'WRONGTYPE ' .. key .. ' is no ' .. kind or reason })
   end
   looked_at[key] = true
+end
+
+local function must_be_stream(key)
+  if not looked_at[key] then
+    look_at('stream', key, redis.pcall('XLEN', key))
+  end
+end
+
+local function must_be_sorted_set(key)
+  if not looked_at[key] then
+    look_at('sorted set', key, redis.pcall('ZCARD', key))
+  end
+end
+
+local function must_be_set(key)
+  if not looked_at[key] then
+    look_at('set', key, redis.pcall('SCARD', key))
+  end
 end
