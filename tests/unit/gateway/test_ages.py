@@ -1,6 +1,6 @@
 """Ages of outboxes while Redis' clock goes forward, ahead and back."""
 
-from flashsale_gateway.ages import Ages, Head
+from flashsale_gateway.ages import Ages, Head, Held
 
 NOW = 1_000_000_000_000
 HOUR = 3_600_000
@@ -22,3 +22,16 @@ def test_another_oldest_entry_and_an_empty_stream_begin_at_nothing() -> None:
     assert ages.age_ms("s", None, NOW, 20.0) == 0
     assert ages.age_ms("s", Head("9-1", NOW + HOUR), NOW, 30.0) == 0
     assert ages.age_ms("t", Head("9-1", NOW + HOUR), NOW, 30.0) == 0
+
+
+def test_what_others_hold_is_claimed_by_our_own_clock_if_redis_never_calls_it_idle() -> None:
+    held = Held(idle_ms=1000)
+    held.note("s", "1-0 gone 1", 10)
+    held.note("s", "1-0 gone 1", 13)
+    assert held.claim_idle_ms("s") == 1000
+    held.note("s", "1-0 gone 1", 13.1)
+    assert (held.claim_idle_ms("s"), held.claim_idle_ms("another")) == (0, 1000)
+    held.note("s", "1-0 other 2", 14)
+    assert held.claim_idle_ms("s") == 1000
+    held.note("s", None, 99)
+    assert held.claim_idle_ms("s") == 1000

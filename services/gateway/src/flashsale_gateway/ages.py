@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+HELD_TIMES = 3
+"""As many times the idle time we wait by our own clock: where Redis' clock is right, the entry has long been claimed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -28,3 +31,25 @@ class Ages:
             since = seconds
         self._since[stream] = (head.entry_id, since)
         return max(now_ms - head.written_ms, int((seconds - since) * 1000), 0)
+
+
+class Held:
+    """Remembers since when the oldest entry that a consumer of the group holds has been the same, and how long a claim may go by Redis' idle times.
+
+    Redis counts them from the time of delivery by its clock: set back, it lets nobody claim what a dead gateway held before that time is over.
+    """
+
+    def __init__(self, idle_ms: int) -> None:
+        """Entries that are idle for `idle_ms` are to be claimed."""
+        self._idle_ms = idle_ms
+        self._ages = Ages()
+        self._held_ms: dict[str, int] = {}
+
+    def note(self, stream: str, delivery: str | None, seconds: float) -> None:
+        """`delivery` names the entry, its holder, and which delivery it was; None if nobody else holds one. `seconds` as in Ages."""
+        head = None if delivery is None else Head(delivery, 0)
+        self._held_ms[stream] = self._ages.age_ms(stream, head, 0, seconds)
+
+    def claim_idle_ms(self, stream: str) -> int:
+        """How long Redis must say that an entry is idle for it to be claimed: 0 once our own clock has seen it for much longer."""
+        return 0 if self._held_ms.get(stream, 0) > HELD_TIMES * self._idle_ms else self._idle_ms

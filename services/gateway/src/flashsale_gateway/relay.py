@@ -27,7 +27,7 @@ from flashsale_core.keys import shard_keys
 from flashsale_core.scripts import Scripts, call
 from flashsale_core.tasks import end, only_own_cancellation, wait_briefly, within
 from flashsale_gateway import metrics
-from flashsale_gateway.ages import Ages, Head
+from flashsale_gateway.ages import Ages, Head, Held
 from flashsale_gateway.handoff import Handoff, forget
 from flashsale_gateway.problems import Problem
 from flashsale_gateway.publisher import Entry, Publisher
@@ -98,6 +98,7 @@ class Relay:
         self._publisher = publisher
         self._streams = [shard_keys(shard).outbox for shard in range(settings.shards)]
         self._groups = one_slot_groups(redis, self._streams)
+        self._held = Held(settings.relay_claim_idle_ms)
         self._stopping = False
         self._tries: set[asyncio.Task[None]] = set()
         self._try_again = False
@@ -226,9 +227,12 @@ class Relay:
     async def _claim(self, streams: Sequence[str]) -> list[Entry]:
         async with self._redis.pipeline(transaction=False) as pipe:
             for stream in streams:
-                pipe.xautoclaim(stream, GROUP, self._consumer, self._settings.relay_claim_idle_ms, count=READ_COUNT)
+                pipe.xautoclaim(stream, GROUP, self._consumer, self._held.claim_idle_ms(stream), count=READ_COUNT)
+                pipe.xpending_range(stream, GROUP, "-", "+", 1)
             answers = await pipe.execute()
-        claimed = [entry for stream, answer in zip(streams, answers, strict=True) for entry in _entries(stream, answer[1])]
+        for stream, oldest in zip(streams, answers[1::2], strict=True):
+            self._held.note(stream, _delivery(oldest, self._consumer), perf_counter())
+        claimed = [entry for stream, answer in zip(streams, answers[::2], strict=True) for entry in _entries(stream, answer[1])]
         metrics.CLAIMED.inc(len(claimed))
         return claimed
 
@@ -377,6 +381,13 @@ def _head(found: Any) -> Head | None:
         return None
     entry_id, fields = found[0]
     return Head(_text(entry_id), int(fields.get(b"t") or _text(entry_id).split("-")[0]))
+
+
+def _delivery(oldest: Sequence[Mapping[str, Any]], own: str) -> str | None:
+    """A name for the delivery of the oldest entry that a consumer other than `own` holds."""
+    if not oldest or _text(oldest[0]["consumer"]) == own:
+        return None
+    return " ".join(_text(oldest[0][part]) for part in ("message_id", "consumer")) + f" {oldest[0]['times_delivered']}"
 
 
 def _pairs(found: Any) -> Iterable[tuple[Any, Any]]:
