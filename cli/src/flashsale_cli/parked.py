@@ -46,7 +46,7 @@ class Depth:
     queue: str
     messages: int
     looked_at: int
-    """Of these, what `oldest` and `reasons` speak of."""
+    """How many of these `oldest` and `reasons` describe."""
     oldest: Message | None
     reasons: dict[str, int]
 

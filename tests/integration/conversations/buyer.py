@@ -53,7 +53,7 @@ class Buyer:
     world: World
     random: Random
     number: int
-    """Of the conversation: users and requests are named after it."""
+    """The conversation's number: users and requests are named after it."""
     _own: list[_Own] = field(default_factory=list)
     _named: int = 0
 

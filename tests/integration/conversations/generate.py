@@ -15,7 +15,7 @@ LINGERS_SECONDS = (0.0, 0.0, 0.005, 0.05, 0.3)
 FLOOD_REQUESTS_MAX = 1_500
 UNREAD_REQUESTS_MAX = 300
 HEAD_BYTES = 40_000
-"""Of a head that is too large for every gateway here."""
+"""Bytes of a head that is too large for every gateway here."""
 
 GARBAGE = (
     b"\0garbage",

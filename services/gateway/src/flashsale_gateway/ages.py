@@ -34,9 +34,10 @@ class Ages:
 
 
 class Held:
-    """Remembers since when the oldest entry that a consumer of the group holds has been the same, and how long a claim may go by Redis' idle times.
+    """Decides how long an entry that another gateway holds must be idle before it is claimed.
 
-    Redis counts them from the time of delivery by its clock: set back, it lets nobody claim what a dead gateway held before that time is over.
+    Redis counts idle times from the delivery, by its clock. Set back, that clock lets nobody claim what a dead gateway held until it has
+    caught up, so this remembers by our own clock since when the oldest of these entries has been the same.
     """
 
     def __init__(self, idle_ms: int) -> None:

@@ -9,11 +9,11 @@ from starlette.types import Message
 Headers = tuple[tuple[bytes, bytes], ...]
 CACHE_CONTROL = "cache-control"
 NO_STORE = "no-store"
-"""Of whatever is somebody's own, changes, or is a refusal: from a cache it would be phantom stock, or another buyer's order."""
+"""For what belongs to somebody, changes, or refuses: from a cache it would be phantom stock, or another buyer's order."""
 SHARED = "public, max-age=1"
-"""Of what a sale shows to everybody. Caches answer a crowd that reloads, and are a second behind at most."""
+"""For what a sale shows to everybody. Caches answer a crowd that reloads, and are at most a second behind."""
 STATIC = "public, max-age=60"
-"""Of what changes with a release only."""
+"""For what changes only with a release."""
 UNCACHED = (CACHE_CONTROL.encode(), NO_STORE.encode())
 
 

@@ -67,14 +67,14 @@ class ShortWayProtocol(HttpToolsProtocol):
         self._answering: RequestResponseCycle | _InProgress | None = None
         """The request whose turn it is to be answered; those in `pipeline` wait behind it, and `cycle` is the last of all."""
         self._body: bytes | None = None
-        """Of a request that is being read on the short way."""
+        """What is here of the body of a request that is being read on the short way."""
         self._in_head = False
         self._in_body = False
         """A request that goes the long way has its head here, and not yet its end."""
         self._message_bytes = 0
-        """Bytes received while its body was."""
+        """Bytes received since that head was complete."""
         self._head_bytes = 0
-        """Of a head that did not come in one piece: how much of it is here."""
+        """How much is here of a head that did not come in one piece."""
         self._much_at_once = False
         """A whole head past its limit is in here, if anywhere: the others need not be measured."""
         self._upgrade_ignored = False
@@ -104,7 +104,7 @@ class ShortWayProtocol(HttpToolsProtocol):
         self._closes_at = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # The parser calls trailers headers, too. Those of a request end with its head, and what comes later is nobody's.
+        # The parser reports trailers as headers as well. A request's headers end with its head, and what comes later is dropped.
         if self._in_head:
             name = name.lower()
             if name == b"expect" and value.lower() == b"100-continue":

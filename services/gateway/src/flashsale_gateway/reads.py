@@ -33,7 +33,7 @@ class Pace:
         self._in_progress_max = in_progress_max
         self._in_progress = 0
         self._begun = 0
-        """Of this turn."""
+        """Requests that began in this turn."""
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
