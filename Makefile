@@ -56,7 +56,7 @@ flame: bootstrap ## flame graphs of gateway and order-worker under load, in docs
 	@scripts/servers.sh bench
 	@$(BIN)/python -m bench.flame
 
-conversations: bootstrap ## 100,000 random conversations, honest and hostile, with a gateway: a quarter of an hour
+conversations: bootstrap ## 100,000 random conversations, honest and hostile, with a gateway: some minutes
 	@scripts/servers.sh test
 	@$(BIN)/python -m tests.integration.conversations
 

@@ -1,6 +1,6 @@
 """Bounds over all connections."""
 
-from flashsale_gateway.edge import PIPELINED_MAX, PIPELINED_PER_CONNECTION_MAX, STALLED_MAX, Edge
+from flashsale_gateway.edge import PIPELINED_MAX, PIPELINED_PER_CONNECTION_MAX, STALLED_BYTES_MAX, Edge
 
 
 def test_pipelines_are_bounded_for_a_connection_and_over_all() -> None:
@@ -14,12 +14,13 @@ def test_pipelines_are_bounded_for_a_connection_and_over_all() -> None:
     assert not edge.has_room(0)
 
 
-def test_connection_that_has_stalled_the_longest_makes_room_for_another() -> None:
-    edge, ended = Edge(), list[int]()
-    for number in range(STALLED_MAX):
-        edge.stall(number, lambda number=number: ended.append(number))  # type: ignore[misc]
-    edge.unstall(0)
-    edge.stall("a", lambda: None)
+def test_connections_that_have_stalled_the_longest_make_room_for_another() -> None:
+    edge, ended = Edge(), list[str]()
+    for name in ("a", "b", "c", "d"):
+        edge.stall(name, STALLED_BYTES_MAX // 4, lambda name=name: ended.append(name))  # type: ignore[misc]
+    edge.unstall("a")
+    edge.unstall("a")
+    edge.stall("e", STALLED_BYTES_MAX // 4, lambda: None)
     assert ended == []
-    edge.stall("b", lambda: None)
-    assert ended == [1]
+    edge.stall("f", STALLED_BYTES_MAX // 4 + 1, lambda: None)
+    assert ended == ["b", "c"]

@@ -359,7 +359,7 @@ class ShortWayProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._watch_unread()
-        self._edge.stall(self, self._abort)
+        self._edge.stall(self, self._unread_bytes, self._abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
