@@ -42,7 +42,7 @@ class Plan:
     findings_max: int = 20
     """No new conversation begins after these."""
     deadline_seconds: float = 30.0
-    """Of one conversation."""
+    """How long one conversation may take."""
 
     @property
     def numbers(self) -> range:
@@ -53,7 +53,7 @@ class Plan:
 class Finding:
     what: str
     number: int | None = None
-    """Of the conversation; None for what was found afterwards."""
+    """The conversation's; None for what was found afterwards."""
     beside: tuple[int, ...] = ()
     """Conversations that were going on when it was found: the cause may be any of them."""
 
