@@ -33,28 +33,28 @@ down: bootstrap ## end it
 	@$(BIN)/flashsale stack down
 
 stress: bootstrap servers ## 1,000 and 10,000 requests at once, plentiful and contended
-	@$(BIN)/python -m bench.stress
+	@$(BIN)/python -m tools.bench.stress
 
 bench: bootstrap ## orders per second beside a bare Starlette endpoint, with a verdict
 	@scripts/servers.sh bench
-	@$(BIN)/python -m bench.run
+	@$(BIN)/python -m tools.bench.run
 
 bench-full: bootstrap ## every figure the engine is held to, with its bar: half an hour
 	@scripts/servers.sh bench
-	@$(BIN)/python -m bench.full
+	@$(BIN)/python -m tools.bench.full
 
 pictures: bootstrap ## the dashboards as pictures of a real sale, in docs/pictures; the operator's too with FLASHSALE_PICTURES_CONTEXT, a cluster for tests
 	@scripts/servers.sh test
 	@scripts/pictures.sh
-	@$(BIN)/python -m observe.pictures
+	@$(BIN)/python -m tools.dashboards.pictures
 
 plots: bootstrap ## the newest results of the full bench as pictures, in docs/pictures
 	@scripts/pictures.sh
-	@$(BIN)/python -m bench.plots
+	@$(BIN)/python -m tools.bench.plots
 
 flame: bootstrap ## flame graphs of gateway and order-worker under load, in docs/pictures; needs the right to trace processes (root has it)
 	@scripts/servers.sh bench
-	@$(BIN)/python -m bench.flame
+	@$(BIN)/python -m tools.bench.flame
 
 conversations: bootstrap ## 100,000 random conversations, honest and hostile, with a gateway: some minutes
 	@scripts/servers.sh test

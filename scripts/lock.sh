@@ -20,7 +20,7 @@ export_lock requirements.lock --all-packages
 for folder in services/* cli; do
   export_lock "$folder/requirements.lock" --no-dev --package "flashsale-${folder##*/}"
 done
-export_lock docs/requirements-pictures.lock --only-group pictures
+export_lock tools/requirements-pictures.lock --only-group pictures
 # What the images are built with, and leave behind: the same uv as everywhere, and the packages' build backend.
 printf '%s\n' "uv==$UV_VERSION" hatchling | "$uv" pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
   --exclude-newer "$(date -u -d '7 days ago' +%Y-%m-%d)" - >.requirements.new

@@ -7,8 +7,8 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from tools.dashboards.prometheus import binary
 
-from observe.prometheus import binary
 from tests.e2e.kube import Namespace, report, run
 
 NAMESPACE = "flashsale-e2e"

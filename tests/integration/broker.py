@@ -10,10 +10,10 @@ from pathlib import Path
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from flashsale_cli.stack import Stack, binaries, configs
-from flashsale_cli.stack.state import load
 from flashsale_consumer import Consumer
 from flashsale_core import topology
+from flashsale_local_stack import Stack, binaries, configs
+from flashsale_local_stack.state import load
 
 TIMEOUT_SECONDS = 30
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flashsale_cli.stack import Stack
+from flashsale_local_stack import Stack
 from tests.integration.client import Client
 
 REDIS_MASTERS = int(os.environ.get("FLASHSALE_TEST_REDIS_MASTERS", "1"))

@@ -5,7 +5,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
-from flashsale_core.tasks import end
+from flashsale_core.tasks import cancel_and_wait
 
 
 class Forwarder:
@@ -22,7 +22,7 @@ class Forwarder:
         return server
 
     async def close(self) -> None:
-        await end(*self._busy)
+        await cancel_and_wait(*self._busy)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)

@@ -13,8 +13,8 @@ import asyncpg
 import pytest
 from redis import Redis
 
-from flashsale_cli.stack import Stack
 from flashsale_core.keys import deadline_member, sale_keys, shard_keys, shard_of
+from flashsale_local_stack import Stack
 from tests.integration.client import Client
 
 pytestmark = pytest.mark.timeout(300)

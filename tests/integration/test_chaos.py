@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flashsale_cli.stack import Stack
+from flashsale_local_stack import Stack
 from tests.integration.client import Client
 from tests.integration.storm import Storm, storm
 

@@ -16,9 +16,9 @@ import aiohttp
 import pytest
 from redis import Redis
 
-from flashsale_cli.stack import Stack
-from flashsale_cli.stack.state import load
 from flashsale_core.keys import SHARDS_DEFAULT, shard_keys, shard_of
+from flashsale_local_stack import Stack
+from flashsale_local_stack.state import load
 from flashsale_redis.slots import SLOTS, slot_of
 from tests.integration.client import Client
 from tests.integration.gateways import further_gateways

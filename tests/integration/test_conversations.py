@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flashsale_cli.stack import Stack
+from flashsale_local_stack import Stack
 from tests.integration.conversations.run import Plan, run, stages
 
 SEED = 13

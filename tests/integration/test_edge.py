@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flashsale_cli.stack import Stack
+from flashsale_local_stack import Stack
 from tests.integration.client import Client
 from tests.integration.stores import at_all, look_into
 from tests.integration.wire import Wire, chunked, gateway, head, order, wait_for, whole, wire_to

@@ -9,14 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from flashsale_cli.stack import Stack
-from flashsale_cli.stack.processes import wait_until
 from flashsale_core.errors import Retryable
 from flashsale_core.keys import define_keys
 from flashsale_core.scripts import call, pack
-from flashsale_core.tasks import end
-from flashsale_gateway import relay
-from flashsale_gateway.handoff import Handoff
+from flashsale_core.tasks import cancel_and_wait
+from flashsale_gateway.outbox import relay
+from flashsale_gateway.outbox.direct import Handoff
+from flashsale_local_stack import Stack
+from flashsale_local_stack.processes import wait_until
 from flashsale_order_worker.plan import plan
 from flashsale_order_worker.repository import Repository
 from flashsale_redis import open_redis
@@ -142,7 +142,7 @@ def test_a_gateway_that_only_reads_leaves_a_demoted_redis_too(
                     while [await client.get("k") for client in (redis, reading)] != [b"new"] * 2:  # noqa: ASYNC110 - a server that changes
                         await asyncio.sleep(0.01)
             finally:
-                await end(watching)
+                await cancel_and_wait(watching)
 
     asyncio.run(run())
 

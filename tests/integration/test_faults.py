@@ -11,7 +11,7 @@ from flashsale_consumer import Consumer, ConsumerSettings
 from flashsale_core import topology
 from flashsale_core.errors import Retryable
 from flashsale_core.scripts import read_scripts
-from flashsale_core.tasks import end
+from flashsale_core.tasks import cancel_and_wait
 from flashsale_operator.sales import Sales
 from flashsale_order_worker.repository import Repository
 from flashsale_redis import open_redis
@@ -42,7 +42,7 @@ def test_a_consumer_names_the_cure(infra: Mapping[str, str], login: str, path: s
         async with asyncio.timeout(20):
             while consumer.fault is None or not consumer.fault.startswith("RabbitMQ: "):  # noqa: ASYNC110 - a word that changes
                 await asyncio.sleep(0.02)
-        await end(consuming)
+        await cancel_and_wait(consuming)
         return consumer.fault
 
     assert cure in asyncio.run(run())

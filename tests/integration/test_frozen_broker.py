@@ -24,9 +24,9 @@ from flashsale_core.settings import Environment
 from flashsale_core.supervise import RESTARTS, Supervised
 from flashsale_core.tracing import Tracing
 from flashsale_gateway import metrics as gateway_metrics
-from flashsale_gateway import relay
-from flashsale_gateway.publisher import Entry, Publisher
-from flashsale_gateway.relay import Relay
+from flashsale_gateway.outbox import relay
+from flashsale_gateway.outbox.publisher import Entry, Publisher
+from flashsale_gateway.outbox.relay import Relay
 from flashsale_gateway.settings import read_settings as read_gateway_settings
 from flashsale_redis import open_redis
 from flashsale_timeout_worker import waits

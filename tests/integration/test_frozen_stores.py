@@ -17,9 +17,9 @@ from flashsale_core.scripts import read_scripts
 from flashsale_core.settings import Environment
 from flashsale_core.supervise import Supervisor
 from flashsale_core.tracing import Tracing
-from flashsale_gateway.handoff import Handoff
-from flashsale_gateway.problems import Problem
-from flashsale_gateway.publisher import Publisher
+from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.outbox.direct import Handoff
+from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.readiness import Readiness
 from flashsale_gateway.settings import read_settings as read_gateway_settings
 from flashsale_gateway.store import Store

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from flashsale_cli.stack import Stack
-from flashsale_cli.stack.processes import wait_until
 from flashsale_core.keys import shard_keys, shard_of
-from flashsale_gateway.relay import _CREATE_GROUP, GROUP
+from flashsale_gateway.outbox.relay import _CREATE_GROUP, GROUP
+from flashsale_local_stack import Stack
+from flashsale_local_stack.processes import wait_until
 from flashsale_timeout_worker.waits import _NOTE
 from tests.integration.client import Client
 from tests.integration.gateways import READY_SECONDS

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from flashsale_cli.stack import Stack
 from flashsale_core import topology
 from flashsale_core.keys import reserve_keys, shard_keys, shard_of
 from flashsale_core.scripts import pack_orders, read_scripts
+from flashsale_local_stack import Stack
 from tests.integration.broker import control
 from tests.integration.client import Client
 from tests.integration.stores import look_into

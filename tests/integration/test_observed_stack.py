@@ -15,12 +15,12 @@ from typing import Any
 import aio_pika
 import pytest
 
-from flashsale_cli.stack import Stack
-from flashsale_cli.stack.stack import SERVICES
 from flashsale_core import topology
-from tests.conventions import CONVENTIONS
+from flashsale_local_stack import Stack
+from flashsale_local_stack.stack import SERVICES
 from tests.integration.client import Answer, Client
 from tests.integration.collector import Collector, Span, collecting
+from tests.semconv import CONVENTIONS
 
 CLIENT_SPAN = "b7ad6b7169203331"
 LAG_LIMIT_MS = 1_500
@@ -272,7 +272,7 @@ def test_logs_are_json_lines_with_trace_ids_and_none_for_an_accepted_order(obser
         assert any(line["level"] == "info" for line in found), f"{name} logs at its default level"
         text = log_of(observed, name).read_text()
         assert [one for one in (*orders, "quiet-") if one in text] == []
-    assert {"uvicorn.error", "flashsale_gateway.relay"} <= {line["logger"] for line in lines["gateway"]}
+    assert {"uvicorn.error", "flashsale_gateway.outbox.relay"} <= {line["logger"] for line in lines["gateway"]}
     (parked,) = [line for line in lines["order-worker"] if line["event"] == "message.parked"]
     assert (parked["message_id"], parked["trace_id"], parked["span_id"]) == ("poison-1", trace_id, CLIENT_SPAN)
 

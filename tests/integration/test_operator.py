@@ -13,7 +13,7 @@ from flashsale_core.keys import reserve_keys, sale_keys
 from flashsale_core.records import sale_in_words
 from flashsale_core.scripts import call, pack_orders, read_scripts
 from flashsale_core.settings import Environment
-from flashsale_operator.memory import Memory
+from flashsale_operator.cache import Memory
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.resource import DeletionPolicy, Resource, read_resource
 from flashsale_operator.sales import Sales

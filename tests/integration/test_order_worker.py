@@ -18,7 +18,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flashsale_cli.stack import Stack
 from flashsale_consumer import Consumer, ConsumerSettings, Delivery, Handle, Poison
 from flashsale_core import topology
 from flashsale_core.errors import Rejected, Retryable
@@ -38,6 +37,7 @@ from flashsale_core.messages import (
 )
 from flashsale_core.orders import RANK
 from flashsale_core.tracing import Tracing
+from flashsale_local_stack import Stack
 from flashsale_order_worker import repository as repository_module
 from flashsale_order_worker.handlers import OrderEvents
 from flashsale_order_worker.plan import plan

@@ -14,13 +14,13 @@ import pytest
 from typer.testing import CliRunner
 
 from flashsale_cli.main import app
-from flashsale_cli.stack import Stack
 from flashsale_consumer import Consumer, ConsumerSettings, Delivery, Poison, Watch, trials, watch_parked
 from flashsale_consumer.metrics import PARKED_MESSAGES
 from flashsale_core import topology
 from flashsale_core.errors import Retryable
 from flashsale_core.messages import encode
 from flashsale_core.tracing import Tracing
+from flashsale_local_stack import Stack
 from flashsale_order_worker.handlers import OrderEvents
 from tests.integration.broker import consuming, control, headers, open_broker, until
 from tests.integration.ledger import open_ledger

@@ -16,10 +16,10 @@ from flashsale_cli.audit.open import audit_stores
 from flashsale_cli.audit.run import Options
 from flashsale_cli.environment import Surroundings
 from flashsale_cli.migrations import migrate
-from flashsale_cli.stack.servers import _as_user
-from flashsale_cli.stack.state import free_ports
 from flashsale_core.errors import Retryable
 from flashsale_core.messages import OrdersReserved, ReservedLine
+from flashsale_local_stack.servers import _as_user
+from flashsale_local_stack.state import free_ports
 from flashsale_order_worker.plan import Rows, plan
 from flashsale_order_worker.repository import Repository
 from tests.integration.broker import until

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flashsale_cli.stack import Stack
+from flashsale_local_stack import Stack
 from tests.integration.client import Client
 from tests.integration.wire import Answer, Wire, chunked, gateway, head, order, wait_for, whole, wire_to
 

@@ -13,7 +13,7 @@ import pytest
 from flashsale_core.scripts import read_scripts
 from flashsale_core.supervise import Supervisor
 from flashsale_gateway import metrics
-from flashsale_gateway.problems import Problem
+from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.readiness import Readiness
 from flashsale_redis import open_redis
 from tests.integration.stores import at_all, look_into

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from flashsale_cli.stack import Stack
-from flashsale_gateway.reads import WAITING_PER_READ
-from flashsale_gateway.scrapes import PAUSE_SECONDS
+from flashsale_gateway.http.read_limits import WAITING_PER_READ
+from flashsale_gateway.http.scrapes import PAUSE_SECONDS
+from flashsale_local_stack import Stack
 from tests.integration.client import Client
 from tests.integration.stores import at_all, look_into
 from tests.integration.wire import gateway, order, wait_for, whole, wire_to

@@ -14,18 +14,18 @@ import aio_pika
 import pytest
 from aio_pika.exceptions import DeliveryError
 
-from flashsale_cli.stack import Stack
 from flashsale_core import topology
 from flashsale_core.keys import shard_keys
 from flashsale_core.scripts import read_scripts
 from flashsale_core.settings import Environment
 from flashsale_core.supervise import Supervisor
 from flashsale_core.tracing import Tracing
-from flashsale_gateway import refusals, relay
-from flashsale_gateway.handoff import Handoff
-from flashsale_gateway.publisher import Entry, Publisher
-from flashsale_gateway.relay import Relay
+from flashsale_gateway.outbox import refused_routes, relay
+from flashsale_gateway.outbox.direct import Handoff
+from flashsale_gateway.outbox.publisher import Entry, Publisher
+from flashsale_gateway.outbox.relay import Relay
 from flashsale_gateway.settings import read_settings
+from flashsale_local_stack import Stack
 from flashsale_redis import open_redis
 from tests.integration.broker import control, open_broker, until
 
@@ -103,7 +103,7 @@ async def empty(amqp_url: str, queue: str) -> None:
 def test_a_full_wait_queue_floods_orders_with_no_copies_and_delays_no_other_route(
     infra: Mapping[str, str], infra_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refusals, "PAUSES_SECONDS", PAUSES_SECONDS)
+    monkeypatch.setattr(refused_routes, "PAUSES_SECONDS", PAUSES_SECONDS)
     monkeypatch.setattr(relay, "CLAIM_EVERY_SECONDS", 0.02)
     queue, url = topology.wait_queue(WINDOW), infra["AMQP_URL"]
 

@@ -18,11 +18,11 @@ import pytest
 import redis
 import redis.asyncio
 
-from flashsale_cli.stack import INFRASTRUCTURE, Stack, StackError, binaries, processes
-from flashsale_cli.stack import stack as stack_module
-from flashsale_cli.stack.processes import ProcessId, wait_until
-from flashsale_cli.stack.state import load, save
 from flashsale_core import topology
+from flashsale_local_stack import INFRASTRUCTURE, Stack, StackError, binaries, processes
+from flashsale_local_stack import stack as stack_module
+from flashsale_local_stack.processes import ProcessId, wait_until
+from flashsale_local_stack.state import load, save
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +258,7 @@ def test_broker_that_does_not_get_ready_is_told_and_all_is_ended(tmp_path: Path,
 
 
 def test_broker_that_ends_while_it_starts_is_told_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flashsale_cli.stack.servers.configs.rabbitmq_conf", lambda *_: "listeners.tcp.1 = nonsense\n")
+    monkeypatch.setattr("flashsale_local_stack.servers.configs.rabbitmq_conf", lambda *_: "listeners.tcp.1 = nonsense\n")
     stack = Stack(tmp_path / "home")
     with pytest.raises(
         StackError, match=r"(?s)rabbitmq ended while it started; its log .*/log/rabbitmq\.log ends:.*failed_to_prepare_configuration"

@@ -13,12 +13,13 @@ from flashsale_core import supervise, topology
 from flashsale_core.messages import OrdersReserved, ReservedLine, encode
 from flashsale_core.settings import Environment
 from flashsale_core.supervise import RESTARTS
-from flashsale_core.tasks import end
-from flashsale_gateway import app, relay
-from flashsale_gateway.handoff import Handoff
+from flashsale_core.tasks import cancel_and_wait
+from flashsale_gateway import app
+from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.metrics import BROKER_UP
-from flashsale_gateway.problems import Problem
-from flashsale_gateway.relay import Relay
+from flashsale_gateway.outbox import relay
+from flashsale_gateway.outbox.direct import Handoff
+from flashsale_gateway.outbox.relay import Relay
 from flashsale_gateway.settings import read_settings as read_gateway_settings
 from flashsale_order_worker import main as order_worker
 from flashsale_order_worker.settings import read_settings as read_order_settings
@@ -157,4 +158,4 @@ async def running(service: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await end(task)
+        await cancel_and_wait(task)

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from flashsale_cli.stack import Stack
 from flashsale_consumer import Consumer, ConsumerSettings
 from flashsale_core import topology
 from flashsale_core.keys import define_keys, reserve_keys, sale_keys, shard_keys, shard_of
 from flashsale_core.messages import OrdersExpired, OrdersReserved, ReservedLine, decode, encode
 from flashsale_core.scripts import Scripts, call, pack, pack_orders, read_scripts
 from flashsale_core.settings import Environment
-from flashsale_core.tasks import end
+from flashsale_core.tasks import cancel_and_wait
 from flashsale_core.tracing import Tracing
+from flashsale_local_stack import Stack
 from flashsale_redis import open_redis
 from flashsale_timeout_worker.expiry import Expiry
 from flashsale_timeout_worker.handlers import OverdueWaits
@@ -99,7 +99,7 @@ async def sweeping(*sweepers: Sweeper) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await end(*tasks)
+        await cancel_and_wait(*tasks)
 
 
 def ids(count: int) -> list[str]:
@@ -280,7 +280,7 @@ async def trying(asked: Waits) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await end(task)
+        await cancel_and_wait(task)
 
 
 async def _says(asked: Consumer | Sweeper | Waits, fault: str | None) -> bool:

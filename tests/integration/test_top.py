@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flashsale_cli.stack import Stack
+from flashsale_local_stack import Stack
 from tests.integration.client import Client
 
 WAIT_SECONDS = 30

@@ -14,11 +14,11 @@ import pytest
 from flashsale_core.keys import shard_keys
 from flashsale_core.scripts import Scripts, read_scripts
 from flashsale_core.settings import Environment
-from flashsale_core.tasks import end
-from flashsale_gateway import relay
-from flashsale_gateway.handoff import Handoff
-from flashsale_gateway.publisher import Entry, Publisher
-from flashsale_gateway.refusals import Refusals
+from flashsale_core.tasks import cancel_and_wait
+from flashsale_gateway.outbox import relay
+from flashsale_gateway.outbox.direct import Handoff
+from flashsale_gateway.outbox.publisher import Entry, Publisher
+from flashsale_gateway.outbox.refused_routes import Refusals
 from flashsale_gateway.settings import Settings, read_settings
 from flashsale_redis import open_redis
 from tests.integration.stores import at_all, look_into
@@ -50,9 +50,9 @@ def test_what_the_watch_may_not_do_is_logged_once_and_when_it_may_again(
             await asyncio.sleep(0.1)
             server.acl_setuser("narrow", enabled=True, commands=["+xlen"], **at_all(server))
             await _until(lambda: len(caplog.records) > 1)
-            await end(watching)
+            await cancel_and_wait(watching)
 
-    with caplog.at_level(logging.INFO, "flashsale_gateway.relay"):
+    with caplog.at_level(logging.INFO, "flashsale_gateway.outbox.relay"):
         asyncio.run(run())
     assert [record.message for record in caplog.records] == ["watch.failed", "watch.recovered"]
     assert "(the user of REDIS_URL lacks a right)" in vars(caplog.records[0])["reason"]
@@ -98,7 +98,7 @@ def test_an_entry_from_a_clock_that_was_ahead_is_rescued(infra: Mapping[str, str
             handoff = Handoff(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), NoBroker(), settings)
             watching = asyncio.create_task(relay.watch(client, handoff, settings, relay.Lag(0)))
             await _until(lambda: server.xlen(shard.direct) == 0)
-            await end(watching)
+            await cancel_and_wait(watching)
 
     asyncio.run(run())
     assert [fields for _, fields in server.xrange(shard.outbox)] == [written]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from flashsale_cli.stack import Stack
+from flashsale_local_stack import Stack
 from tests.integration.client import Client
 
 

@@ -18,7 +18,7 @@ from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, DeliveryError
 
 from flashsale_core import topology
 from flashsale_core.errors import Rejected, Retryable
-from flashsale_core.faults import Server, in_words
+from flashsale_core.faults import Server, describe_error
 from flashsale_core.tasks import only_own_cancellation, wait_briefly, within
 
 TIMEOUT_SECONDS = 30.0
@@ -154,7 +154,7 @@ async def open_parking(amqp_url: str) -> AsyncIterator[Parking]:
     except DeliveryError as error:
         raise Rejected(f"RabbitMQ routes no replay, and nothing was taken for it; {topology.CURE}") from error
     except (AMQPError, OSError, TimeoutError) as error:
-        raise Retryable(in_words(Server.RABBITMQ, error)) from error
+        raise Retryable(describe_error(Server.RABBITMQ, error)) from error
 
 
 async def _close(channel: AbstractChannel) -> None:

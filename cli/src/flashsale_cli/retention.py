@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from flashsale_core.errors import Retryable
-from flashsale_core.faults import Server, in_words
+from flashsale_core.faults import Server, describe_error
 
 AGE_MIN = timedelta(days=30)
 """A payment that the ledger no longer knows would be refunded if its webhook came again."""
@@ -90,7 +90,7 @@ async def prune(database_url: str, older_than: timedelta, sales_max: int, *, dry
         finally:
             await connection.close()
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Retryable(in_words(Server.POSTGRES, error)) from error
+        raise Retryable(describe_error(Server.POSTGRES, error)) from error
 
 
 async def _prune(connection: asyncpg.Connection, older_than: timedelta, sales_max: int, *, dry_run: bool) -> AsyncIterator[Pruned]:

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from flashsale_cli.console import EXIT_FAILED, console, number, table, verdict
-from flashsale_cli.stack import Stack
+from flashsale_local_stack import Stack
 from tests.integration.conversations.conversation import Conversation
 from tests.integration.conversations.run import Finding, Plan, Report, Stage, run, stages
 

@@ -7,7 +7,7 @@ import uvicorn
 from flashsale_core.logs import configure_logging
 from flashsale_gateway.__main__ import UVICORN
 from flashsale_gateway.app import Gateway
-from flashsale_gateway.server import Server
+from flashsale_gateway.http.server import Server
 from flashsale_gateway.settings import read_settings
 
 

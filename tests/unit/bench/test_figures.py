@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-from bench.figures import ACCEPTED, BARE, SOLD_OUT, Bar, Persisted, Round, figures
-from bench.wrk import Shot, read
+from tools.bench.figures import ACCEPTED, BARE, SOLD_OUT, Bar, Persisted, Round, figures
+from tools.bench.wrk import Shot, read
 
 SHOT = Shot(requests=1000, seconds=1.0, refused=0, broken=0, p50_ms=1.0, p99_ms=2.0, max_ms=3.0)
 SHOTS = {BARE: SHOT, ACCEPTED: replace(SHOT, requests=700), SOLD_OUT: replace(SHOT, requests=1100, refused=1100)}

@@ -1,8 +1,8 @@
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from bench.flame import ATTACH, refusal
-from bench.stacks import GARBAGE, SOCKETS, Frame, Seen, draw, grow, read, shares
+from tools.bench.flame import ATTACH, refusal
+from tools.bench.stacks import GARBAGE, SOCKETS, Frame, Seen, draw, grow, read, shares
 
 MAIN = "<module> (/x/src/flashsale_gateway/__main__.py:45)"
 LOOP = "Runner.run (/usr/lib/python3.11/asyncio/runners.py:118)"

@@ -3,10 +3,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from bench.figures import ACCEPTED, BARE, SOLD_OUT, Bar, Line, Persisted, Round, Section, section_to_json, to_json
-from bench.outcome import SHARE_MAX, Measured, by_rate, from_json, measured, newest, read_outcome
-from bench.wrk import Shot
+from tools.bench.figures import ACCEPTED, BARE, SOLD_OUT, Bar, Line, Persisted, Round, Section, section_to_json, to_json
+from tools.bench.outcome import SHARE_MAX, Measured, by_rate, from_json, measured, newest, read_outcome
+from tools.bench.wrk import Shot
 
 SHOT = Shot(requests=1000, seconds=1.0, refused=0, broken=0, p50_ms=1.0, p99_ms=2.0, max_ms=3.0)
 SHOTS = {BARE: SHOT, ACCEPTED: replace(SHOT, requests=700, p99_ms=80.0), SOLD_OUT: replace(SHOT, requests=1200, refused=1200)}

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from flashsale_cli.environment import read_env_file
-from flashsale_cli.stack import Stack, StackError, configs
-from flashsale_cli.stack.processes import ProcessId, end, start_mark
-from flashsale_cli.stack.servers import RabbitServer, RedisServer
-from flashsale_cli.stack.state import PORTS, Ports, Secrets, State, free_ports, load, new_secrets, new_state, save
+from flashsale_local_stack import Stack, StackError, configs
+from flashsale_local_stack.processes import ProcessId, end, start_mark
+from flashsale_local_stack.servers import RabbitServer, RedisServer
+from flashsale_local_stack.state import PORTS, Ports, Secrets, State, free_ports, load, new_secrets, new_state, save
 
 SECRETS = Secrets("redis-word", "amqp-word", "postgres-word", "order-id-word", "admin-word", "webhook-word", "cookie-word")
 WORDS = ("redis-word", "amqp-word", "postgres-word", "order-id-word", "admin-word", "webhook-word", "cookie-word")
@@ -54,11 +54,11 @@ def test_ending_a_reused_pid_harms_nobody() -> None:
 
 
 def test_files_with_secrets_are_private_whatever_the_umask(state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flashsale_cli.stack.servers.spawn", lambda *_: ProcessId(0, "none"))
-    monkeypatch.setattr("flashsale_cli.stack.servers.wait_until", lambda *_: True)
-    monkeypatch.setattr("flashsale_cli.stack.servers.binaries.redis_server", lambda _: "redis-server")
-    monkeypatch.setattr("flashsale_cli.stack.servers.binaries.rabbitmq_server", lambda: "rabbitmq-server")
-    monkeypatch.setattr("flashsale_cli.stack.servers.binaries.epmd", lambda: "epmd")
+    monkeypatch.setattr("flashsale_local_stack.servers.spawn", lambda *_: ProcessId(0, "none"))
+    monkeypatch.setattr("flashsale_local_stack.servers.wait_until", lambda *_: True)
+    monkeypatch.setattr("flashsale_local_stack.servers.binaries.redis_server", lambda _: "redis-server")
+    monkeypatch.setattr("flashsale_local_stack.servers.binaries.rabbitmq_server", lambda: "rabbitmq-server")
+    monkeypatch.setattr("flashsale_local_stack.servers.binaries.epmd", lambda: "epmd")
     before = os.umask(0)
     try:
         RedisServer(tmp_path, state).start(tmp_path / "log")

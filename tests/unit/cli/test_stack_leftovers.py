@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from flashsale_cli.stack.leftovers import marked, postgres_of
-from flashsale_cli.stack.processes import ProcessId, end_all, run, spawn, start_mark_in, wait_until
-from flashsale_cli.stack.state import gateway_port_of, locked
+from flashsale_local_stack.leftovers import marked, postgres_of
+from flashsale_local_stack.processes import ProcessId, end_all, run, spawn, start_mark_in, wait_until
+from flashsale_local_stack.state import gateway_port_of, locked
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="leftovers are told by /proc")
 SLEEP = shutil.which("sleep") or "sleep"
@@ -76,6 +76,6 @@ def test_lock_of_a_removed_home_does_not_count(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("wanted", "taken", "chosen"), [(None, True, 8000), (9000, False, 9000), (0, False, 8000), (0, True, 20001)])
 def test_gateway_port_stays_unless_asked_to_move(monkeypatch: pytest.MonkeyPatch, wanted: int | None, taken: bool, chosen: int) -> None:
-    monkeypatch.setattr("flashsale_cli.stack.state.port_taken", lambda _: taken)
-    monkeypatch.setattr("flashsale_cli.stack.state.free_ports", lambda _: [20001])
+    monkeypatch.setattr("flashsale_local_stack.state.port_taken", lambda _: taken)
+    monkeypatch.setattr("flashsale_local_stack.state.free_ports", lambda _: [20001])
     assert gateway_port_of(8000, wanted) == chosen

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flashsale_consumer import Consumer, ConsumerSettings, Delivery, Poison, consumer
-from flashsale_core.tasks import end
+from flashsale_core.tasks import cancel_and_wait
 
 
 class Refused(Consumer):
@@ -40,7 +40,7 @@ def test_sessions_that_fail_with_their_first_batch_pause_longer_and_longer(monke
         consuming = asyncio.create_task(refused.run())
         for _ in range(100):
             await asyncio.sleep(0)
-        await end(consuming)
+        await cancel_and_wait(consuming)
         return refused.sessions
 
     assert asyncio.run(scene()) == 3

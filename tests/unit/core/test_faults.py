@@ -1,6 +1,6 @@
 import pytest
 
-from flashsale_core.faults import Server, in_words
+from flashsale_core.faults import Server, describe_error
 
 
 class AuthenticationError(Exception):
@@ -39,7 +39,7 @@ class InsufficientPrivilegeError(Exception):
     ],
 )  # fmt: skip
 def test_a_refusal_names_the_variable_to_look_at(server: Server, error: Exception, cure: str) -> None:
-    words = in_words(server, error)
+    words = describe_error(server, error)
     assert words.startswith(f"{server}: ")
     assert str(error) in words
     assert cure in words
@@ -50,4 +50,4 @@ def test_a_refusal_names_the_variable_to_look_at(server: Server, error: Exceptio
     [(TimeoutError(), "Redis: TimeoutError"), (OSError("refused"), "Redis: OSError: refused")],
 )
 def test_a_server_that_is_away_is_only_named(error: Exception, words: str) -> None:
-    assert in_words(Server.REDIS, error) == words
+    assert describe_error(Server.REDIS, error) == words

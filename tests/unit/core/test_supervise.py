@@ -99,7 +99,7 @@ def test_an_end_that_is_asked_for_is_no_fault(end: str) -> None:
                 await supervised.end()
             case _:
                 # As asyncio.run does with all that is left.
-                await tasks.end(supervised._task)
+                await tasks.cancel_and_wait(supervised._task)
         return supervised._task.done()
 
     assert asyncio.run(scene())
@@ -137,7 +137,7 @@ def test_its_own_cancellation_ends_a_task() -> None:
     async def scene() -> bool:
         task = asyncio.create_task(live())
         await asyncio.sleep(0)
-        await tasks.end(task)
+        await tasks.cancel_and_wait(task)
         return task.cancelled()
 
     assert asyncio.run(scene())

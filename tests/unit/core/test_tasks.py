@@ -25,7 +25,7 @@ def test_a_lost_cancellation_is_repeated() -> None:
         ended = [asyncio.create_task(_for_ever(deaf_to)) for deaf_to in (0, 1, 2)]
         await asyncio.sleep(0)
         async with asyncio.timeout(5):
-            await tasks.end(*ended)
+            await tasks.cancel_and_wait(*ended)
         return [task.cancelled() for task in ended]
 
     assert asyncio.run(run()) == [True, True, True]
@@ -35,7 +35,7 @@ def test_what_ended_by_itself_is_no_trouble() -> None:
     async def run() -> None:
         ended = asyncio.create_task(_broken())
         await asyncio.sleep(0)
-        await tasks.end(ended)
-        await tasks.end()
+        await tasks.cancel_and_wait(ended)
+        await tasks.cancel_and_wait()
 
     asyncio.run(run())

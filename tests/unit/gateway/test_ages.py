@@ -1,6 +1,6 @@
 """Ages of outboxes while Redis' clock goes forward, ahead and back."""
 
-from flashsale_gateway.ages import Ages, Head, Held
+from flashsale_gateway.outbox.ages import Ages, Head, Held
 
 NOW = 1_000_000_000_000
 HOUR = 3_600_000

@@ -1,4 +1,4 @@
-from flashsale_gateway.answers import Answer
+from flashsale_gateway.http.answers import Answer
 
 ANSWER = Answer(409, ((b"content-type", b"application/problem+json"), (b"retry-after", b"2")), b'{"code":"ended"}')
 

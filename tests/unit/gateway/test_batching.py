@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashsale_gateway.batching import OVERLAP_ITEMS, Admission, Answers, Batch, Batcher, Lane
-from flashsale_gateway.problems import Problem
+from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.readiness import Progress
 
 

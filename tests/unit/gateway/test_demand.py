@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter
 
-from flashsale_gateway.demand import OTHER, Demand
+from flashsale_gateway.sale_counters import OTHER, Demand
 
 
 def counted(sales_max: int = 2) -> tuple[Demand, CollectorRegistry]:

@@ -1,6 +1,6 @@
 """Bounds over all connections."""
 
-from flashsale_gateway.edge import PIPELINED_MAX, PIPELINED_PER_CONNECTION_MAX, STALLED_BYTES_MAX, Edge
+from flashsale_gateway.http.client_buffers import PIPELINED_MAX, PIPELINED_PER_CONNECTION_MAX, STALLED_BYTES_MAX, Edge
 
 
 def test_pipelines_are_bounded_for_a_connection_and_over_all() -> None:

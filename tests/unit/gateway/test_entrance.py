@@ -8,9 +8,9 @@ from contextlib import ExitStack
 import pytest
 from prometheus_client import REGISTRY
 
-from flashsale_gateway import entrance
-from flashsale_gateway.entrance import REFUSALS_MAX, RESERVED_DESCRIPTORS, Entrance, affordable
-from flashsale_gateway.server import Server
+from flashsale_gateway.http import connection_limit
+from flashsale_gateway.http.connection_limit import REFUSALS_MAX, RESERVED_DESCRIPTORS, Entrance, affordable
+from flashsale_gateway.http.server import Server
 from tests.unit.gateway.test_server import with_server
 
 
@@ -57,12 +57,12 @@ def test_what_it_asks_is_answered_and_that_is_the_end() -> None:
 
 
 def test_the_silent_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entrance, "REFUSAL_SECONDS", 0.2)
+    monkeypatch.setattr(connection_limit, "REFUSAL_SECONDS", 0.2)
     assert refuse_all(3) == [b""] * 3
 
 
 def test_those_on_top_are_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entrance, "REFUSAL_SECONDS", 600)
+    monkeypatch.setattr(connection_limit, "REFUSAL_SECONDS", 600)
     assert set(refuse_all(REFUSALS_MAX + 5, ended=5)) <= {b"", b"reset"}
 
 

@@ -15,9 +15,9 @@ from redis.exceptions import OutOfMemoryError
 from flashsale_core.keys import shard_keys
 from flashsale_core.scripts import Scripts
 from flashsale_core.settings import Environment
-from flashsale_gateway.handoff import MESSAGE_BYTES_MAX, MESSAGE_ENTRIES_MAX, Handoff, in_messages
-from flashsale_gateway.publisher import Entry, Publisher
-from flashsale_gateway.refusals import PAUSES_SECONDS, Refusals
+from flashsale_gateway.outbox.direct import MESSAGE_BYTES_MAX, MESSAGE_ENTRIES_MAX, Handoff, in_messages
+from flashsale_gateway.outbox.publisher import Entry, Publisher
+from flashsale_gateway.outbox.refused_routes import PAUSES_SECONDS, Refusals
 from flashsale_gateway.settings import read_settings
 
 STREAM = shard_keys(3).direct

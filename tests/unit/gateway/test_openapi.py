@@ -1,6 +1,7 @@
-from flashsale_gateway import openapi, orders, payments
-from flashsale_gateway.problems import KINDS
-from flashsale_gateway.routes import ROUTES
+from flashsale_gateway import orders, payments
+from flashsale_gateway.http import openapi
+from flashsale_gateway.http.problems import KINDS
+from flashsale_gateway.http.routes import ROUTES
 
 DOCUMENT = openapi.document(100, (5, 300))
 

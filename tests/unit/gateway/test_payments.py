@@ -5,9 +5,9 @@ import msgspec
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.http.requests import read_webhook
 from flashsale_gateway.payments import to_payment, verify
-from flashsale_gateway.problems import Problem
-from flashsale_gateway.requests import read_webhook
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"type":"payment.succeeded"}'

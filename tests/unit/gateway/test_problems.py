@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from flashsale_gateway.problems import KINDS, MEDIA_TYPE, Problem
+from flashsale_gateway.http.problems import KINDS, MEDIA_TYPE, Problem
 
 
 def test_problem_says_status_code_field_and_retry_after() -> None:

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from flashsale_gateway.catalogue import CHUNK, Catalogue
-from flashsale_gateway.problems import Problem
-from flashsale_gateway.reads import WAITING_PER_READ, Pace, Slots
-from flashsale_gateway.sharing import Shared
+from flashsale_gateway.http.catalogue import CHUNK, Catalogue
+from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.http.read_limits import WAITING_PER_READ, Pace, Slots
+from flashsale_gateway.http.single_flight import Shared
 
 FIELDS = {
     "total": "9", "available": "5", "reserved": "3", "sold": "1", "state": "open", "starts_ms": "0", "ends_ms": "0", "max_per_user": "0",
@@ -206,7 +206,7 @@ def test_many_pages_cost_no_more_than_so_many_sales_a_second(monkeypatch: pytest
 
         sales = Sales(1500)
         catalogue = Catalogue(sales.names, sales.sales, 60)
-        monkeypatch.setattr("flashsale_gateway.catalogue.asyncio.sleep", note)
+        monkeypatch.setattr("flashsale_gateway.http.catalogue.asyncio.sleep", note)
         await catalogue.page("", 1000)
         at_once = slept
         await catalogue.page("s0999", 500)

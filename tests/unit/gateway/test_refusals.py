@@ -1,6 +1,6 @@
 """A route that is refused rests and is tried, first by one entry, for pauses that grow to a bound; other routes know nothing of it."""
 
-from flashsale_gateway.refusals import PAUSES_SECONDS, SOUND_ENTRIES, Refusals
+from flashsale_gateway.outbox.refused_routes import PAUSES_SECONDS, SOUND_ENTRIES, Refusals
 
 BAD, GOOD = "order.reserved.60", "payment.recorded"
 LATER = 1000.0

@@ -3,9 +3,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.http.requests import OrderRequest, read_order, read_stock, read_webhook
 from flashsale_gateway.payments import to_payment
-from flashsale_gateway.problems import Problem
-from flashsale_gateway.requests import OrderRequest, read_order, read_stock, read_webhook
 
 ORDER = {"userId": "bob", "productId": "iphone", "quantity": 2, "requestId": "r-1"}
 STOCK = {"productId": "iphone", "stock": 10}

@@ -3,9 +3,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from flashsale_gateway.problems import Problem
-from flashsale_gateway.requests import read_stock
-from flashsale_gateway.sales import to_definition, to_json
+from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.http.requests import read_stock
+from flashsale_gateway.http.sale_documents import to_definition, to_json
 
 WINDOWS = (5, 300)
 STORED = {

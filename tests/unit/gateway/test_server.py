@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 import uvloop
 
-from flashsale_gateway.server import Server, listeners
+from flashsale_gateway.http.server import Server, listeners
 
 T = TypeVar("T")
 CONNECTIONS = 300

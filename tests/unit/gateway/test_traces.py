@@ -16,14 +16,14 @@ from pamqp.encode import field_table as encode_table
 
 from flashsale_core.messages import OrderLine, OrdersExpired, OrdersReserved, ReservedLine, encode
 from flashsale_core.scripts import Order
-from flashsale_core.semantics import script_call
+from flashsale_core.semconv import script_call
 from flashsale_core.settings import Environment
 from flashsale_core.tracing import SENT_AT_HEADER, SENT_HEADER, Tracing
 from flashsale_gateway.batching import Admission, Answers, Batch, Batcher, Call
+from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.orders import Orders
-from flashsale_gateway.problems import Problem
-from flashsale_gateway.relay import Lag
-from flashsale_gateway.sends import NAMED_MAX, Sends
+from flashsale_gateway.outbox.relay import Lag
+from flashsale_gateway.outbox.spans import NAMED_MAX, Sends
 from flashsale_gateway.settings import read_settings
 from flashsale_gateway.spans import around
 from flashsale_gateway.store import Result

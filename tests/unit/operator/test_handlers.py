@@ -9,9 +9,9 @@ import kopf
 import pytest
 
 from flashsale_core.settings import Environment
+from flashsale_operator.cache import Memory
 from flashsale_operator.handlers import BACKOFF_SECONDS, Handlers, drain_seconds, spread
 from flashsale_operator.main import kopf_settings
-from flashsale_operator.memory import Memory
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.resource import Resource
 from flashsale_operator.settings import Settings, read_settings

@@ -1,6 +1,6 @@
 """What the operator remembers of a resource between two looks at it."""
 
-from flashsale_operator.memory import SHOWN_SECONDS, Memory
+from flashsale_operator.cache import SHOWN_SECONDS, Memory
 from tests.unit.operator.test_operator_plan import RESOURCE
 
 OLD = {"phase": "Live", "stock": {"sold": 1}}

@@ -8,8 +8,8 @@ from aiohttp import ClientSession, web
 
 from flashsale_operator import metrics
 from flashsale_operator.apiserver import FlashSales
-from flashsale_operator.memory import Memory
-from flashsale_operator.roll_call import RollCall, unseen
+from flashsale_operator.cache import Memory
+from flashsale_operator.watch_check import RollCall, unseen
 from tests.unit.operator.test_operator_plan import RESOURCE
 
 

@@ -8,8 +8,8 @@ from typing import cast
 
 from flashsale_core.errors import Retryable
 from flashsale_core.settings import Environment
-from flashsale_core.tasks import end
-from flashsale_operator.memory import Memory
+from flashsale_core.tasks import cancel_and_wait
+from flashsale_operator.cache import Memory
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.settings import Settings, read_settings
 from flashsale_operator.sweep import Sweep
@@ -52,7 +52,7 @@ def test_a_sweep_without_redis_is_alive(tmp_path: Path) -> None:
             while redis.asked < 20:  # noqa: ASYNC110 - what is waited for is a number that grows
                 await asyncio.sleep(0.005)
         assert sweep.silent_seconds() < asyncio.get_running_loop().time() - started - 0.1
-        await end(sweeping)
+        await cancel_and_wait(sweeping)
 
     asyncio.run(run())
 
@@ -65,6 +65,6 @@ def test_a_sweep_that_hangs_is_not(tmp_path: Path) -> None:
         sweeping = asyncio.create_task(sweep.run())
         await asyncio.sleep(0.2)
         assert (redis.asked, sweep.silent_seconds() >= 0.15) == (1, True)
-        await end(sweeping)
+        await cancel_and_wait(sweeping)
 
     asyncio.run(run())

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import msgspec
 from standardwebhooks.webhooks import Webhook
 
+from flashsale_gateway.http.requests import PaymentWebhook
 from flashsale_gateway.payments import verify
-from flashsale_gateway.requests import PaymentWebhook
-from flashsale_operator.trial import signed
+from flashsale_operator.smoke_test import signed
 
 SECRET = "whsec_" + "c2VjcmV0" * 4
 

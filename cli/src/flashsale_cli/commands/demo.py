@@ -19,8 +19,8 @@ from flashsale_cli.demo.play import Outcome, Setting, play
 from flashsale_cli.demo.screen import Screen
 from flashsale_cli.demo.verdict import judge, render
 from flashsale_cli.load import report as load_report
-from flashsale_cli.own_stack import running_stack
 from flashsale_cli.payments import Provider
+from flashsale_cli.temporary_stack import running_stack
 from flashsale_core.credentials import webhook_secret
 
 SETTLE_SECONDS = 30.0

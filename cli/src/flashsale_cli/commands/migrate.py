@@ -13,7 +13,7 @@ from rich.table import Table
 
 from flashsale_cli import migrations
 from flashsale_core.credentials import database_url as checked_database_url
-from flashsale_core.faults import Server, in_words
+from flashsale_core.faults import Server, describe_error
 
 
 class Phase(StrEnum):
@@ -35,7 +35,7 @@ def migrate(
     except migrations.MigrationError as error:
         _refuse(str(error))
     except (asyncpg.PostgresError, OSError) as error:
-        _refuse(in_words(Server.POSTGRES, error))
+        _refuse(describe_error(Server.POSTGRES, error))
     if as_json:
         found = [{"version": one.version, "phase": one.phase, "name": one.name} for one in outcome.applied]
         print(msgspec.json.encode(found).decode())  # noqa: T201 - exact bytes, no wrapping

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from flashsale_cli.stack import Stack, StackError
-from flashsale_cli.stack.stack import Status
+from flashsale_local_stack import Stack, StackError
+from flashsale_local_stack.stack import Status
 
 app = typer.Typer(no_args_is_help=True, help="Private Redis, RabbitMQ and Postgres, and the services, on this machine.")
 Home = Annotated[Path, typer.Option(help="Folder of the stack: data, logs, state and the env file.")]

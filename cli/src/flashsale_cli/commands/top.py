@@ -12,7 +12,7 @@ from flashsale_cli.top.read import Wanted
 from flashsale_cli.top.targets import targets
 from flashsale_cli.top.views import view
 from flashsale_cli.top.watch import watch
-from flashsale_core.tasks import end
+from flashsale_core.tasks import cancel_and_wait
 
 
 def top(
@@ -53,4 +53,4 @@ async def _until_ended(wanted: Wanted, every_seconds: float, screens: int, as_js
         if watching.done():
             watching.result()
     finally:
-        await end(watching, waiting)
+        await cancel_and_wait(watching, waiting)

@@ -25,7 +25,7 @@ from flashsale_cli.payments import Payment, Provider, new_payment_id
 from flashsale_cli.sales import Sale
 from flashsale_cli.web import ask, open_session
 from flashsale_core.errors import Retryable
-from flashsale_core.tasks import end
+from flashsale_core.tasks import cancel_and_wait
 
 MAX_PER_USER = 2
 REPLAYS, OVER_LIMIT, RUBBISH = 0.05, 0.05, 0.02
@@ -163,7 +163,7 @@ class Play:
                 await run(clicks, target, tally, winners.put_nowait)
                 await winners.join()
         finally:
-            await end(*helpers)
+            await cancel_and_wait(*helpers)
         return tally
 
     def _crowd(self, wave: str, buyers: int, *, replays: float = 0.0, over_limit: float = 0.0, rubbish: float = 0.0) -> Crowd:

@@ -17,7 +17,7 @@ from flashsale_consumer import metrics, trials
 from flashsale_consumer.deliveries import Delivery, Handle, Poison, Publication
 from flashsale_core import topology
 from flashsale_core.errors import Retryable
-from flashsale_core.faults import Server, in_words
+from flashsale_core.faults import Server, describe_error
 from flashsale_core.tasks import only_own_cancellation, wait_briefly, within
 from flashsale_core.tracing import log_fields
 
@@ -75,7 +75,7 @@ class Consumer:
                 # The broad catch is the edge: nothing of the lost session was acknowledged, the broker delivers it again.
                 # One that connects and fails at once is no better than none: each takes its batch again, and parks again what it parked.
                 failures = 0 if perf_counter() - started > SOUND_SECONDS else failures
-                self.fault = in_words(Server.RABBITMQ, error)
+                self.fault = describe_error(Server.RABBITMQ, error)
                 log.warning("consumer.interrupted", extra={"queue": self._settings.queue, "reason": self.fault})
                 await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
                 failures += 1

@@ -8,7 +8,7 @@ import aio_pika
 from aio_pika.abc import AbstractConnection
 
 from flashsale_consumer import metrics
-from flashsale_core.faults import Server, in_words
+from flashsale_core.faults import Server, describe_error
 from flashsale_core.tasks import only_own_cancellation, wait_briefly, within
 
 INTERVAL_SECONDS = 15.0
@@ -34,7 +34,7 @@ async def watch_parked(watch: Watch) -> None:
             with only_own_cancellation():
                 await _look_again_and_again(watch)
         except Exception as error:
-            reason = in_words(Server.RABBITMQ, error)
+            reason = describe_error(Server.RABBITMQ, error)
             if reason != told:
                 log.warning("parked.unknown", extra={"queue": watch.queue, "reason": reason})
             told = reason

@@ -28,7 +28,7 @@ _POOLER = ("DuplicatePreparedStatementError", "InvalidSQLStatementNameError")
 _RIGHT = ("NOPERM", "NoPermissionError", "ACCESS_REFUSED", "InsufficientPrivilegeError")
 
 
-def in_words(server: Server, error: BaseException) -> str:
+def describe_error(server: Server, error: BaseException) -> str:
     """`Redis: WRONGPASS ... (the user or the password is wrong: ...)`. The text is the server's own, which repeats no password."""
     # asyncpg appends a dozen lines of advice about its own options.
     name, text = type(error).__name__, str(error).partition("\nHINT:  \nNOTE: pgbouncer")[0]

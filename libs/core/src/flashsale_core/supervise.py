@@ -39,12 +39,12 @@ class Supervised:
         """Wait until it returns, as whoever calls this has told it to do; after `timeout_seconds` it is cancelled."""
         self._asked.set()
         await asyncio.wait([self._task], timeout=timeout_seconds)
-        await tasks.end(self._task)
+        await tasks.cancel_and_wait(self._task)
 
     async def end(self) -> None:
         """Cancel it, and wait until it is done."""
         self._asked.set()
-        await tasks.end(self._task)
+        await tasks.cancel_and_wait(self._task)
 
     async def _keep(self) -> None:
         failures = 0

@@ -11,7 +11,7 @@ _left: "set[asyncio.Task[Any]]" = set()
 """Ends that take longer than anybody waits for them: the loop itself keeps no reference to its tasks."""
 
 
-async def end(*tasks: "asyncio.Task[Any]") -> None:
+async def cancel_and_wait(*tasks: "asyncio.Task[Any]") -> None:
     """Cancel `tasks` and wait until they are done, for at most TRIES * AGAIN_SECONDS; what they raised is dropped.
 
     One cancellation can get lost: before Python 3.12 `asyncio.wait_for` returns the result instead of raising when it is cancelled

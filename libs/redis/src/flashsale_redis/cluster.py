@@ -16,7 +16,7 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError,
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from flashsale_core.tasks import end
+from flashsale_core.tasks import cancel_and_wait
 from flashsale_redis.slots import SLOTS, Masters, masters_of, slot_of, slot_of_command
 from flashsale_redis.urls import Address
 
@@ -92,7 +92,7 @@ class Cluster(Redis):
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         self._closed = True
         if self._learning is not None:
-            await end(self._learning)
+            await cancel_and_wait(self._learning)
         await asyncio.gather(*[client.aclose() for client in self._clients.values()], return_exceptions=True)
 
     async def _on_slot(self, slot: int, args: Sequence[Any], options: Mapping[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError, ResponseError
 
-from flashsale_core.faults import Server, in_words
+from flashsale_core.faults import Server, describe_error
 from flashsale_redis import metrics
 
 LEAVE_EVERY_SECONDS = 0.1
@@ -72,7 +72,7 @@ class Single(Redis):
         now = monotonic()
         metrics.WRONG_SERVER.inc()
         if now - self._refused_at > QUIET_SECONDS:
-            log.warning("redis.wrong_server", extra={"reason": in_words(Server.REDIS, error)})
+            log.warning("redis.wrong_server", extra={"reason": describe_error(Server.REDIS, error)})
         self._refused_at = now
         if now - self._left_at > LEAVE_EVERY_SECONDS:
             self._left_at = now

@@ -8,8 +8,8 @@ import uvicorn
 from flashsale_core.errors import SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_gateway.app import Gateway
-from flashsale_gateway.entrance import Entrance, affordable
-from flashsale_gateway.server import Server
+from flashsale_gateway.http.connection_limit import Entrance, affordable
+from flashsale_gateway.http.server import Server
 from flashsale_gateway.settings import Settings, read_settings
 
 # How we run uvicorn; the bench runs its bare endpoint in the same way, but for the short way.

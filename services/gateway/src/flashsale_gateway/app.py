@@ -17,26 +17,27 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from flashsale_core.scripts import Scripts, load_scripts, read_scripts
-from flashsale_core.semantics import script_call
+from flashsale_core.semconv import script_call
 from flashsale_core.supervise import Supervisor
 from flashsale_core.tracing import configure_tracing
-from flashsale_gateway import metrics, relay
+from flashsale_gateway import metrics
 from flashsale_gateway.batching import Admission, Batcher
-from flashsale_gateway.catalogue import Catalogue
-from flashsale_gateway.demand import Demand
-from flashsale_gateway.edge import Edge
-from flashsale_gateway.endpoints import Endpoints
-from flashsale_gateway.handoff import Handoff
+from flashsale_gateway.http.catalogue import Catalogue
+from flashsale_gateway.http.client_buffers import Edge
+from flashsale_gateway.http.endpoints import Endpoints
+from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.http.read_limits import Pace, Slots
+from flashsale_gateway.http.routes import ROUTES, Services
+from flashsale_gateway.http.scrapes import Scrapes
 from flashsale_gateway.orders import PATH as ORDER_PATH
 from flashsale_gateway.orders import Orders, reserve_batch
+from flashsale_gateway.outbox import relay
+from flashsale_gateway.outbox.direct import Handoff
+from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.payments import PATH as WEBHOOK_PATH
 from flashsale_gateway.payments import Payments
-from flashsale_gateway.problems import Problem
-from flashsale_gateway.publisher import Publisher
 from flashsale_gateway.readiness import Progress, Readiness
-from flashsale_gateway.reads import Pace, Slots
-from flashsale_gateway.routes import ROUTES, Services
-from flashsale_gateway.scrapes import Scrapes
+from flashsale_gateway.sale_counters import Demand
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.spans import around
 from flashsale_gateway.store import Store

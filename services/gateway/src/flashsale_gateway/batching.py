@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 from flashsale_core.tasks import cancelled_here
-from flashsale_gateway.problems import Problem
+from flashsale_gateway.http.problems import Problem
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")

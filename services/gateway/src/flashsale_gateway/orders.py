@@ -6,23 +6,24 @@ from time import perf_counter
 import msgspec
 from opentelemetry.trace import Span
 
-from flashsale_core import semantics, tracing
+from flashsale_core import semconv, tracing
 from flashsale_core.ids import IN_WORDS, REQUEST_ID_PATTERN, OrderId, OrderRef, SaleId, order_id
 from flashsale_core.scripts import Order
-from flashsale_gateway import bodies, metrics, spans
-from flashsale_gateway.answers import UNCACHED, Answer
+from flashsale_gateway import metrics, spans
 from flashsale_gateway.batching import Answers, Batch, Batcher, Waiter
-from flashsale_gateway.demand import Demand
-from flashsale_gateway.endpoints import Endpoint, Headers
-from flashsale_gateway.moments import rfc3339
-from flashsale_gateway.problems import Problem
-from flashsale_gateway.relay import Lag
-from flashsale_gateway.requests import OrderRequest, read_order
+from flashsale_gateway.http import bodies
+from flashsale_gateway.http.answers import UNCACHED, Answer
+from flashsale_gateway.http.endpoints import Endpoint, Headers
+from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.http.requests import OrderRequest, read_order
+from flashsale_gateway.outbox.relay import Lag
+from flashsale_gateway.sale_counters import Demand
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Result, Store
+from flashsale_gateway.timestamps import rfc3339
 
 PATH = "/order"
-_ASKED = semantics.request("POST", PATH)
+_ASKED = semconv.request("POST", PATH)
 _REFUSALS = {
     "conflict": "request_conflict",
     "gone": "order_gone",

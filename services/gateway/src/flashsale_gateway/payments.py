@@ -8,15 +8,16 @@ import msgspec
 from opentelemetry.trace import Span
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from flashsale_core import semantics, tracing
+from flashsale_core import semconv, tracing
 from flashsale_core.ids import parse_order_ref
 from flashsale_core.scripts import Payment
-from flashsale_gateway import bodies, metrics, spans
-from flashsale_gateway.answers import UNCACHED, Answer
+from flashsale_gateway import metrics, spans
 from flashsale_gateway.batching import Batcher, Waiter
-from flashsale_gateway.endpoints import Endpoint, Headers
-from flashsale_gateway.problems import Problem
-from flashsale_gateway.requests import PaymentWebhook, field_of_bad_utf8, read_webhook
+from flashsale_gateway.http import bodies
+from flashsale_gateway.http.answers import UNCACHED, Answer
+from flashsale_gateway.http.endpoints import Endpoint, Headers
+from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.http.requests import PaymentWebhook, field_of_bad_utf8, read_webhook
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Result
 
@@ -24,7 +25,7 @@ PATH = "/payments/webhook"
 SIGNED = ("webhook-id", "webhook-timestamp", "webhook-signature")
 OTHER_TYPE = "other_type"
 """Reason, and label in the metrics, of a signed event whose type is not acted on."""
-_ASKED = semantics.request("POST", PATH)
+_ASKED = semconv.request("POST", PATH)
 _SIGNED = {name.encode(): name for name in SIGNED}
 _JSON = (b"content-type", b"application/json")
 _REPLAYED = (b"idempotent-replayed", b"true")

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from flashsale_core.faults import Server, in_words
+from flashsale_core.faults import Server, describe_error
 from flashsale_core.scripts import Scripts, load_scripts, scripts_loaded
 from flashsale_core.supervise import Supervisor
 from flashsale_gateway import metrics
-from flashsale_gateway.problems import Problem
-from flashsale_gateway.sharing import Shared
+from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.http.single_flight import Shared
 from flashsale_redis import Health, refuse_replica
 
 LOST_TIMEOUTS = 3
@@ -74,7 +74,7 @@ class Readiness:
                     await load_scripts(self._redis, self._scripts)
                 too_old, forgets = await self._health.faults()
         except (RedisError, OSError, TimeoutError) as error:
-            return in_words(Server.REDIS, error)
+            return describe_error(Server.REDIS, error)
         metrics.REDIS_DURABLE.set(forgets is None)
         return too_old or (forgets if self._require_durable else None) or self._supervisor.fault
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from opentelemetry.trace import Span, SpanKind
 
-from flashsale_core import semantics
+from flashsale_core import semconv
 from flashsale_core.scripts import Order, Payment
 from flashsale_core.tracing import Tracing, ended, fail, traceparent
 from flashsale_gateway.batching import Answers, Batch, Call
@@ -15,7 +15,7 @@ Item = TypeVar("Item", Order, Payment)
 """Its last field is its traceparent; empty for one that is not traced."""
 
 
-def begin(tracing: Tracing, asked: semantics.Named, parent: str | None, more: Mapping[str, str]) -> tuple[Span, str]:
+def begin(tracing: Tracing, asked: semconv.SpanTemplate, parent: str | None, more: Mapping[str, str]) -> tuple[Span, str]:
     """The span of a request that is sampled, and its traceparent."""
     span = tracing.start(asked.name, SpanKind.SERVER, parent, {**asked.attributes, **more})
     return span, traceparent(span)
@@ -32,7 +32,7 @@ def end(span: Span | None, outcome: str, status: int) -> None:
     span.end()
 
 
-def around(tracing: Tracing, called: semantics.Named, call: Call[Item, Result]) -> Call[Item, Result]:
+def around(tracing: Tracing, called: semconv.SpanTemplate, call: Call[Item, Result]) -> Call[Item, Result]:
     """`call`, with a span in the trace of each of its items that has one: they share the call, so their spans begin and end together."""
     if not tracing.enabled:
         return call

@@ -18,9 +18,9 @@ from flashsale_core.scripts import Order, Payment, Script, Scripts, call, pack, 
 from flashsale_core.scripts import Redis as ScriptRedis
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Answers, Batch
-from flashsale_gateway.handoff import Handoff
-from flashsale_gateway.problems import Problem
-from flashsale_gateway.publisher import Entry
+from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.outbox.direct import Handoff
+from flashsale_gateway.outbox.publisher import Entry
 from flashsale_gateway.settings import Settings
 from flashsale_redis import is_wrong_server, one_slot_groups
 

@@ -11,10 +11,10 @@ from typing import Any, ParamSpec
 
 import kopf
 
-from flashsale_core.tasks import end
+from flashsale_core.tasks import cancel_and_wait
 from flashsale_operator import metrics
+from flashsale_operator.cache import Memory, Remembered
 from flashsale_operator.conditions import transitions
-from flashsale_operator.memory import Memory, Remembered
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.resource import GROUP, PLURAL, VERSION, read_resource
 from flashsale_operator.settings import Settings
@@ -145,7 +145,7 @@ async def _either(wake: asyncio.Event, stopped: kopf.DaemonStopped) -> bool:
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await end(*waits)
+        await cancel_and_wait(*waits)
     return wake.is_set()
 
 

@@ -19,13 +19,13 @@ from flashsale_core.scripts import read_scripts
 from flashsale_core.settings import Environment
 from flashsale_core.supervise import Supervisor
 from flashsale_operator.apiserver import open_flash_sales
+from flashsale_operator.cache import Memory
 from flashsale_operator.handlers import BACKOFF_SECONDS, Handlers, spread
-from flashsale_operator.memory import Memory
 from flashsale_operator.reconcile import Reconciler
-from flashsale_operator.roll_call import RollCall
 from flashsale_operator.sales import Sales
 from flashsale_operator.settings import Settings, read_settings
 from flashsale_operator.sweep import Sweep
+from flashsale_operator.watch_check import RollCall
 from flashsale_redis import open_redis
 
 # Written into every resource: changing it would leave finalizers behind that nobody takes away.

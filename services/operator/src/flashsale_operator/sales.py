@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from flashsale_core.errors import Rejected, Retryable
-from flashsale_core.faults import Server, in_words
+from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import define_keys, sale_keys
 from flashsale_core.records import sale_in_words
 from flashsale_core.scripts import Scripts, call, load_scripts, pack
@@ -60,7 +60,7 @@ class Sales:
             answers = await self._ask(pipe.execute(raise_on_error=False))
         for answer in answers:
             if isinstance(answer, RedisError) and not str(answer).startswith(_OF_THE_SALE):
-                raise Retryable(in_words(Server.REDIS, answer))
+                raise Retryable(describe_error(Server.REDIS, answer))
         return [{"state": "broken"} if isinstance(answer, RedisError) else sale_in_words(answer) for answer in answers]
 
     async def define(self, resource: Resource, definition: Mapping[str, Any]) -> Defined:
@@ -81,7 +81,7 @@ class Sales:
             _, forgets = await self._health.faults()
         except NoPermissionError as error:
             self._may_ask = False
-            log.warning("redis.durability_unknown", extra={"reason": in_words(Server.REDIS, error)})
+            log.warning("redis.durability_unknown", extra={"reason": describe_error(Server.REDIS, error)})
             return None
         return forgets
 
@@ -92,4 +92,4 @@ class Sales:
         except (RedisError, OSError, TimeoutError) as error:
             if isinstance(error, ResponseError) and str(error).startswith(_OF_THE_SALE):
                 raise Rejected(str(error)) from error
-            raise Retryable(in_words(Server.REDIS, error)) from error
+            raise Retryable(describe_error(Server.REDIS, error)) from error

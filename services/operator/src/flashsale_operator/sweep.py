@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from flashsale_core.errors import Retryable
 from flashsale_operator import metrics
-from flashsale_operator.memory import Memory, Remembered
+from flashsale_operator.cache import Memory, Remembered
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.settings import Settings
 

@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 
 from flashsale_core.errors import Rejected, Retryable
-from flashsale_core.faults import Server, in_words
+from flashsale_core.faults import Server, describe_error
 from flashsale_core.orders import State
 from flashsale_order_worker import metrics
 from flashsale_order_worker.plan import Rows
@@ -121,7 +121,7 @@ class Repository:
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError) and self._pool is not None:
             # A primary that became a standby lives on, and so do its connections: the next ones resolve the name again.
             await self._pool.expire_connections()
-        return Retryable(in_words(Server.POSTGRES, error), self._retry_seconds)
+        return Retryable(describe_error(Server.POSTGRES, error), self._retry_seconds)
 
     async def _open(self) -> asyncpg.Pool:
         async with self._opening:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from opentelemetry.trace import Span, SpanKind
 
 from flashsale_consumer import Delivery
-from flashsale_core import semantics
+from flashsale_core import semconv
 from flashsale_core.messages import Message, traced
 from flashsale_core.topology import ORDERS_QUEUE
 from flashsale_core.tracing import Tracing, fail, sent_context, traceparent
@@ -28,7 +28,7 @@ class LedgerSpans:
         if not self._tracing.enabled:
             return
         ended_ns = time.time_ns()
-        write = semantics.ledger_write(tables, self._database_url)
+        write = semconv.ledger_write(tables, self._database_url)
         for span in self._processed(told, started_ns):
             self._tracing.start(write.name, SpanKind.CLIENT, traceparent(span), write.attributes, writing_ns).end(ended_ns)
             span.end(ended_ns)
@@ -42,7 +42,7 @@ class LedgerSpans:
 
     def _processed(self, told: Told, started_ns: int) -> Iterable[Span]:
         for delivery, message in told:
-            done = semantics.process(delivery.exchange, delivery.routing_key, ORDERS_QUEUE, self._amqp_url)
+            done = semconv.process(delivery.exchange, delivery.routing_key, ORDERS_QUEUE, self._amqp_url)
             of_message = {"messaging.message.id": delivery.message_id, "messaging.rabbitmq.message.delivery_tag": delivery.tag}
             for order_id, context in traced(message):
                 attributes = {**done.attributes, **of_message, "flashsale.order_id": order_id}

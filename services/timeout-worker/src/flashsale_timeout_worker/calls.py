@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from flashsale_core.cuts import cut
+from flashsale_core.chunks import chunked
 from flashsale_core.keys import split_deadline_member
 
 CHUNK = 512
@@ -28,7 +28,7 @@ def calls(orders: Mapping[str, Sequence[str]]) -> Iterator[Call]:
 
 def rounds(asked: Iterable[Call]) -> Iterator[list[Call]]:
     """The calls in their order, cut into round trips."""
-    return cut(asked, ROUND_CALLS_MAX, ROUND_ORDERS_MAX, lambda call: len(call.order_ids))
+    return chunked(asked, ROUND_CALLS_MAX, ROUND_ORDERS_MAX, lambda call: len(call.order_ids))
 
 
 def by_sale(members: Iterable[str]) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from flashsale_core.errors import Rejected, Retryable
-from flashsale_core.faults import Server, in_words
+from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import order_keys, shard_keys, shard_of
 from flashsale_core.scripts import Scripts, load_scripts, pack
 from flashsale_redis import one_slot_groups, refuse_replica
@@ -91,7 +91,7 @@ class Expiry:
 
         clock, *heads = await self._together(ask, 1 + len(shards))
         if isinstance(clock, Exception):
-            raise Retryable(in_words(Server.REDIS, clock), self._retry_seconds) from clock
+            raise Retryable(describe_error(Server.REDIS, clock), self._retry_seconds) from clock
         seconds, micros = clock
         latest_ms = int(seconds) * 1000 + int(micros) // 1000 - grace_ms
         return Overdue([shard for shard, head in zip(shards, heads, strict=True) if is_overdue(head, latest_ms)], latest_ms)
@@ -116,7 +116,7 @@ class Expiry:
                 await refuse_replica(self._redis)
                 await load_scripts(self._redis, self._scripts)
         except (RedisError, OSError, TimeoutError) as error:
-            raise Retryable(in_words(Server.REDIS, error), self._retry_seconds) from error
+            raise Retryable(describe_error(Server.REDIS, error), self._retry_seconds) from error
 
     async def _expire_group(self, orders: Mapping[str, Sequence[str]], source: str) -> dict[str, Outcome]:
         expired: dict[str, list[Expired]] = {sale_id: [] for sale_id in orders}
@@ -167,7 +167,7 @@ class Expiry:
     def _fault(self, error: Exception) -> Fault:
         if isinstance(error, ResponseError) and str(error).startswith(_OF_THE_SALE):
             return Rejected(f"Redis: {error}")
-        return Retryable(in_words(Server.REDIS, error), self._retry_seconds)
+        return Retryable(describe_error(Server.REDIS, error), self._retry_seconds)
 
 
 def is_overdue(head: Any, latest_ms: int) -> bool:

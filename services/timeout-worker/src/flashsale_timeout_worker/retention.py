@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from flashsale_core.faults import Server, in_words
+from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import define_keys, shard_keys
 from flashsale_core.scripts import Script, call
 from flashsale_timeout_worker import metrics
@@ -50,7 +50,7 @@ class Retention:
                 removed += await self._remove_of_shard(shard)
             except (RedisError, OSError, TimeoutError) as error:
                 # On a cluster the next shard may be another master's.
-                log.warning("retention.interrupted", extra={"shard": shard, "reason": in_words(Server.REDIS, error)})
+                log.warning("retention.interrupted", extra={"shard": shard, "reason": describe_error(Server.REDIS, error)})
         return removed
 
     async def _remove_of_shard(self, shard: int) -> list[str]:

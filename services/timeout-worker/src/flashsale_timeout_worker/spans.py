@@ -10,7 +10,7 @@ from typing import Any
 from opentelemetry.trace import SpanKind
 
 from flashsale_consumer import Delivery
-from flashsale_core import semantics
+from flashsale_core import semconv
 from flashsale_core.messages import OrdersReserved, traced
 from flashsale_core.topology import RESERVED_ROUTING_KEY, TIMEOUT_QUEUE, wait_queue
 from flashsale_core.tracing import SENT_AT_HEADER, Tracing, sent_context, traceparent
@@ -21,14 +21,14 @@ class ExpirySpans:
     def __init__(self, tracing: Tracing, amqp_url: str, redis_url: str) -> None:
         self._tracing = tracing
         self._amqp_url = amqp_url
-        self._call = semantics.script_call("expire", redis_url)
+        self._call = semconv.script_call("expire", redis_url)
 
     def waited(self, delivery: Delivery, message: OrdersReserved, expired: Sequence[Expired], started_ns: int) -> None:
         """Waits that the broker gave back at `started_ns`, and what became of them just now."""
         if not self._tracing.enabled:
             return
-        done = semantics.process(delivery.exchange, delivery.routing_key, TIMEOUT_QUEUE, self._amqp_url)
-        wait = semantics.wait(_wait_queue(delivery.routing_key))
+        done = semconv.process(delivery.exchange, delivery.routing_key, TIMEOUT_QUEUE, self._amqp_url)
+        wait = semconv.wait(_wait_queue(delivery.routing_key))
         of_message = {"messaging.message.id": delivery.message_id, "messaging.rabbitmq.message.delivery_tag": delivery.tag}
         sent_ns = min(started_ns, _milliseconds(delivery.headers.get(SENT_AT_HEADER), message.at) * 1_000_000)
         given_back = {f"{message.sale}.{one.order_id}": one.quantity for one in expired}

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from flashsale_core import topology
 from flashsale_core.errors import Retryable
-from flashsale_core.faults import Server, in_words
+from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import WAITS
 from flashsale_core.messages import WaitProbed, encode
 from flashsale_core.tasks import only_own_cancellation, wait_briefly, within
@@ -79,7 +79,7 @@ class Waits:
                 await asyncio.sleep(RETRY_SECONDS if self._faults else self._settings.probe_interval_seconds)
             except Exception as error:
                 # The broad catch is the edge: whatever broker or Redis did, the next round asks anew.
-                self._broken = f"the wait queues cannot be tried: {in_words(_server_of(error), error)}"
+                self._broken = f"the wait queues cannot be tried: {describe_error(_server_of(error), error)}"
                 self._questions.clear()
                 log.warning("waits.interrupted", extra={"reason": self._broken})
                 await asyncio.sleep(RETRY_SECONDS)
@@ -92,7 +92,7 @@ class Waits:
                 homes = chain.from_iterable((str(window), str(now_ms)) for window in windows)
                 await self._redis.eval(_NOTE, 1, WAITS, *homes)
         except (RedisError, OSError, TimeoutError) as error:
-            raise Retryable(in_words(Server.REDIS, error), self._settings.retry_seconds) from error
+            raise Retryable(describe_error(Server.REDIS, error), self._settings.retry_seconds) from error
 
     async def _round(self) -> None:
         timeout_seconds = self._settings.amqp_timeout_seconds

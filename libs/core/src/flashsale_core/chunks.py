@@ -1,0 +1,20 @@
+"""Cutting what waits into pieces that are bounded in count and in size. Pure."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def chunked(items: Iterable[T], count_max: int, size_max: int, size_of: Callable[[T], int]) -> Iterator[list[T]]:
+    """The items in their order, in pieces of at most `count_max` items and `size_max` in all; a larger item goes alone."""
+    piece: list[T] = []
+    size = 0
+    for item in items:
+        if piece and (len(piece) == count_max or size + size_of(item) > size_max):
+            yield piece
+            piece, size = [], 0
+        piece.append(item)
+        size += size_of(item)
+    if piece:
+        yield piece

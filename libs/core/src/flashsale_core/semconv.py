@@ -1,0 +1,88 @@
+"""How spans are named and what they say, in the words of OpenTelemetry's semantic conventions. Pure.
+
+https://opentelemetry.io/docs/specs/semconv/, 1.44: HTTP and databases are stable there, messaging and Redis are not yet. A test holds the
+names against the conventions' own package. What the conventions have no word for is under `flashsale.`.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+Attributes = Mapping[str, str | int | bool]
+
+
+class SpanTemplate(NamedTuple):
+    """A span's name and the attributes that all spans of this name share. Not to be changed: it is made once."""
+
+    name: str
+    attributes: Attributes
+
+
+def request(method: str, route: str) -> SpanTemplate:
+    """An HTTP request as its server sees it; the route has no variable part."""
+    said = {"http.request.method": method, "http.route": route, "url.path": route, "url.scheme": "http"}
+    return SpanTemplate(f"{method} {route}", said)
+
+
+def script_call(script: str, redis_url: str) -> SpanTemplate:
+    said = {
+        "db.system.name": "redis",
+        "db.operation.name": "EVALSHA",
+        "db.stored_procedure.name": script,
+        "db.namespace": _database(redis_url) or "0",
+    }
+    return SpanTemplate(f"EVALSHA {script}", {**said, **_server(redis_url)})
+
+
+@lru_cache(maxsize=64)
+def ledger_write(tables: tuple[str, ...], database_url: str) -> SpanTemplate:
+    """One transaction; the summary of its statements is its name."""
+    summary = " ".join(f"INSERT {table}" for table in tables)
+    said = {"db.system.name": "postgresql", "db.query.summary": summary, "db.namespace": _database(database_url)}
+    return SpanTemplate(summary, {**said, **_server(database_url)})
+
+
+@lru_cache(maxsize=64)
+def send(exchange: str, routing_key: str, amqp_url: str) -> SpanTemplate:
+    return _message("send", _destination((exchange, routing_key)), routing_key, amqp_url)
+
+
+@lru_cache(maxsize=64)
+def process(exchange: str, routing_key: str, queue: str, amqp_url: str) -> SpanTemplate:
+    parts = (exchange, routing_key) if queue == routing_key else (exchange, routing_key, queue)
+    return _message("process", _destination(parts), routing_key, amqp_url)
+
+
+def wait(queue: str) -> SpanTemplate:
+    """The time in a wait queue: no operation of any client, so the conventions have no kind of span for it."""
+    return SpanTemplate(f"wait {queue}", {"messaging.system": "rabbitmq", "messaging.destination.name": queue})
+
+
+def _message(operation: str, destination: str, routing_key: str, amqp_url: str) -> SpanTemplate:
+    said = {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.name": operation,
+        "messaging.operation.type": operation,
+        "messaging.destination.name": destination,
+    }
+    key = {"messaging.rabbitmq.destination.routing_key": routing_key} if routing_key else {}
+    return SpanTemplate(f"{operation} {destination}", {**said, **key, **_server(amqp_url)})
+
+
+def _destination(parts: Iterable[str]) -> str:
+    return ":".join(part for part in parts if part)
+
+
+def _database(url: str) -> str:
+    return urlsplit(url).path.strip("/")
+
+
+def _server(url: str) -> Attributes:
+    """Where the server is; nothing when the URL names several."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        return {}
+    return ({"server.address": parts.hostname} if parts.hostname else {}) | ({"server.port": port} if port else {})

@@ -1,0 +1,127 @@
+"""The servers' configuration files, as text. Pure."""
+
+from flashsale_local_stack.state import HOST, RedisNode, State
+
+# A longer hash is a table, not a list that every look goes through: sales of some hundred orders cost a sixth less of Redis.
+LISTPACK_ENTRIES_MAX = 32
+LOOPBACK_TUPLE = "{" + HOST.replace(".", ",") + "}"
+
+
+def redis_conf(state: State, data: str, node: RedisNode | None = None) -> str:
+    return f"""bind {HOST}
+port {node.port if node else state.ports.redis}
+requirepass {state.secrets.redis}
+dir {_redis_quoted(data)}
+daemonize no
+tcp-backlog 4096
+maxclients 10000
+appendonly yes
+appendfsync always
+no-appendfsync-on-rewrite no
+save ""
+maxmemory-policy noeviction
+hash-max-listpack-entries {LISTPACK_ENTRIES_MAX}
+{_cluster_conf(node) if node else ""}"""
+
+
+def _cluster_conf(node: RedisNode) -> str:
+    # Full coverage would stop every master when one is away; the sales of the others have nothing to do with it.
+    return f"""cluster-enabled yes
+cluster-port {node.bus_port}
+cluster-config-file nodes.conf
+cluster-node-timeout 2000
+cluster-require-full-coverage no
+"""
+
+
+def _redis_quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def rabbitmq_conf(state: State, definitions: str) -> str:
+    # The watermark is absolute: a share of the machine would differ from laptop to laptop.
+    return f"""listeners.tcp.1 = {HOST}:{state.ports.amqp}
+load_definitions = {definitions}
+loopback_users = none
+default_vhost = /
+vm_memory_high_watermark.absolute = 1GiB
+disk_free_limit.absolute = 200MB
+heartbeat = 10
+log.file.level = warning
+"""
+
+
+def rabbitmq_env(state: State, home: str, base: dict[str, str]) -> dict[str, str]:
+    folder = f"{home}/rabbitmq"
+    return base | {
+        "HOME": folder,
+        "RABBITMQ_NODENAME": f"flashsale{state.ports.amqp}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": HOST,
+        "RABBITMQ_NODE_PORT": str(state.ports.amqp),
+        "RABBITMQ_DIST_PORT": str(state.ports.dist),
+        "RABBITMQ_MNESIA_BASE": f"{folder}/data",
+        "RABBITMQ_LOG_BASE": f"{folder}/log",
+        "RABBITMQ_LOGS": f"{folder}/log/rabbit.log",
+        "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq.conf",
+        "RABBITMQ_CONF_ENV_FILE": f"{folder}/none.conf",
+        "RABBITMQ_ADVANCED_CONFIG_FILE": f"{folder}/none.config",
+        "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/enabled_plugins",
+        "RABBITMQ_PID_FILE": f"{folder}/rabbit.pid",
+        "RABBITMQ_ERLANG_COOKIE": state.secrets.cookie,
+        "ERL_EPMD_PORT": str(state.ports.epmd),
+        "ERL_EPMD_ADDRESS": HOST,
+        # An idle broker must not spin on the cores the sale needs; no dump of gigabytes when it is killed.
+        # Erlang's own port would else listen on every interface of the machine: its address is told as an Erlang tuple.
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {LOOPBACK_TUPLE}",
+        "ERL_CRASH_DUMP_SECONDS": "0",
+        "LANG": "C.UTF-8",
+    }
+
+
+def postgres_conf(state: State) -> str:
+    return f"""
+listen_addresses = '{HOST}'
+port = {state.ports.postgres}
+unix_socket_directories = ''
+max_connections = 60
+shared_buffers = 128MB
+max_wal_size = 2GB
+log_min_messages = warning
+"""
+
+
+def connection_urls(state: State) -> dict[str, str]:
+    ports, secrets = state.ports, state.secrets
+    return {
+        "REDIS_URL": _redis_url(state),
+        "AMQP_URL": f"amqp://flashsale:{secrets.amqp}@{HOST}:{ports.amqp}/",
+        "DATABASE_URL": f"postgresql://flashsale:{secrets.postgres}@{HOST}:{ports.postgres}/flashsale",
+    }
+
+
+def _redis_url(state: State) -> str:
+    if state.redis_nodes:
+        return f"redis+cluster://:{state.secrets.redis}@{','.join(f'{HOST}:{node.port}' for node in state.redis_nodes)}"
+    return f"redis://:{state.secrets.redis}@{HOST}:{state.ports.redis}/0"
+
+
+def public_env(state: State, root: str) -> dict[str, str]:
+    """What `.flashsale/env` holds: everything a person, a tool or a service needs to reach and be the stack."""
+    ports, secrets = state.ports, state.secrets
+    return {
+        "FLASHSALE_URL": f"http://{HOST}:{ports.gateway}",
+        "FLASHSALE_ADMIN_TOKEN": secrets.admin_token,
+        "FLASHSALE_WEBHOOK_SECRET": secrets.webhook,
+        **connection_urls(state),
+        "FLASHSALE_ORDER_ID_KEY": secrets.order_id_key,
+        "FLASHSALE_LUA_DIR": f"{root}/lua",
+        "FLASHSALE_DB_DIR": f"{root}/db",
+        "FLASHSALE_PAYMENT_WINDOWS": "5,15,60,120,300,600,900,1800",
+        "FLASHSALE_HOST": HOST,
+        "FLASHSALE_PORT": str(ports.gateway),
+        "FLASHSALE_PROBE_HOST": HOST,
+        "FLASHSALE_ORDER_WORKER_PROBE_PORT": str(ports.order_worker),
+        "FLASHSALE_TIMEOUT_WORKER_PROBE_PORT": str(ports.timeout_worker),
+        **state.extra_env,
+    }

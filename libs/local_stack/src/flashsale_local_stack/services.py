@@ -1,0 +1,50 @@
+"""The services as processes of this machine, with the interpreter that runs us."""
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from flashsale_local_stack import configs, leftovers
+from flashsale_local_stack.errors import StackError
+from flashsale_local_stack.processes import ProcessId, spawn, wait_until
+from flashsale_local_stack.state import HOST, State, port_taken
+
+PROBE_TIMEOUT_SECONDS = 2.0
+PORT_TIMEOUT_SECONDS = 3.0
+MODULES = {"gateway": "flashsale_gateway", "order-worker": "flashsale_order_worker", "timeout-worker": "flashsale_timeout_worker"}
+
+
+class Service:
+    def __init__(self, name: str, root: Path, state: State) -> None:
+        self.name = name
+        self._root, self._state = root, state
+        ports = state.ports
+        self._port = {"gateway": ports.gateway, "order-worker": ports.order_worker, "timeout-worker": ports.timeout_worker}[name]
+
+    def start(self, log: Path) -> ProcessId:
+        # A process that was killed holds its port until its last thread is gone, a moment after its first.
+        if not wait_until(lambda: not port_taken(self._port), PORT_TIMEOUT_SECONDS):
+            hint = "; choose another with --gateway-port" if self.name == "gateway" else "; run `flashsale stack down` and try again"
+            raise StackError(f"{self.name} cannot listen on {HOST}:{self._port}: something else does{hint}")
+        return spawn([sys.executable, "-m", MODULES[self.name]], self.env(), log, self._root)
+
+    def env(self) -> dict[str, str]:
+        own = configs.public_env(self._state, str(self._root)) | {"FLASHSALE_PROBE_PORT": str(self._port)}
+        # What the caller's shell says of a sale's services must not reach ours, but for telemetry.
+        base = {name: value for name, value in os.environ.items() if not name.startswith("FLASHSALE_")}
+        return base | own
+
+    def ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{self.address()}/readyz", timeout=PROBE_TIMEOUT_SECONDS) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def leftovers(self, log: Path) -> list[ProcessId]:
+        return leftovers.marked(log)
+
+    def address(self) -> str:
+        return f"{HOST}:{self._port}"

@@ -1,0 +1,302 @@
+"""The stack: what is up, and the order in which it comes and goes."""
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGINT, SIGKILL, SIGTERM, Signals
+
+from flashsale_local_stack import configs, redis_cluster
+from flashsale_local_stack.errors import StackError
+from flashsale_local_stack.processes import end, end_all, reap_ended, run, wait_until
+from flashsale_local_stack.servers import PostgresServer, RabbitServer, RedisServer, end_epmd
+from flashsale_local_stack.services import MODULES, Service
+from flashsale_local_stack.state import GATEWAY_PORT, HOST, State, gateway_port_of, load, locked, new_state, port_taken, save
+
+INFRASTRUCTURE = ("redis", "rabbitmq", "postgres")
+SERVICES = tuple(MODULES)
+START_TIMEOUT_SECONDS = {"rabbitmq": 120.0}
+START_TIMEOUT_SECONDS_DEFAULT = 60.0
+STOP_TIMEOUT_SECONDS = 30.0
+# Postgres: SIGTERM would wait for every session to leave, SIGINT ends them (its manual, "Shutting Down the Server").
+STOP_SIGNALS = {"postgres": SIGINT}
+MIGRATE_TIMEOUT_SECONDS = 120
+REJOIN_TIMEOUT_SECONDS = 10.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    name: str
+    running: bool
+    pid: int | None
+    address: str
+    log: Path
+
+
+def repository_root() -> Path:
+    """The folder with lua/ and db/: FLASHSALE_ROOT, or the checkout this package was installed from."""
+    named = os.environ.get("FLASHSALE_ROOT")
+    root = Path(named) if named else Path(__file__).resolve().parents[4]
+    if not (root / "lua" / "reserve.lua").is_file():
+        raise StackError(f"{root} has no lua/ folder; set FLASHSALE_ROOT to a checkout of flashsale")
+    return root
+
+
+class Stack:
+    """The stack of one home folder. Every method raises StackError with the reason and the way out."""
+
+    def __init__(self, home: Path, say: Say = lambda _: None) -> None:
+        self.home = home.resolve()
+        self._say = say
+        self._root = repository_root()
+
+    def up(
+        self,
+        *,
+        services: bool = True,
+        gateway_port: int | None = None,
+        redis_server: str = "",
+        redis_masters: int | None = None,
+        extra_env: Mapping[str, str] | None = None,
+    ) -> bool:
+        """Start what is not running and wait until all of it is ready. False when everything was.
+
+        `gateway_port` None keeps the one it had, at first 8000; 0 takes a free one.
+        `redis_masters` None keeps what it had, at first one server; more than one are a Redis Cluster.
+
+        If anything fails or is interrupted, what this call started is ended again.
+        """
+        with locked(self.home):
+            state = load(self.home) or new_state(GATEWAY_PORT if gateway_port is None else gateway_port, redis_masters or 1)
+            _refuse_other_masters(state, redis_masters)
+            self._choose(state, gateway_port, redis_server, extra_env)
+            servers = _servers(state)
+            names = (*servers, *SERVICES) if services else servers
+            started: list[str] = []
+            try:
+                self._refuse_taken_port(state, names)
+                for name in names:
+                    if not self._answers(state, name):
+                        started.append(name)
+                        self._start(state, name)
+                    if name == servers[-1]:
+                        self._prepare(state, started)
+            except BaseException:
+                # One that never answered has nothing to finish, and a broker that is starting does not listen to SIGTERM.
+                for name in reversed(started):
+                    self._end(state, name, None if self._answers(state, name) else SIGKILL)
+                end_epmd_if_alone(state)
+                save(self.home, state)
+                raise
+            self._write_env(state)
+            return bool(started)
+
+    def down(self, *, keep_data: bool = False) -> bool:
+        """End what was started, in reverse order, and nothing else. False when nothing was running."""
+        if not self.home.exists():
+            return False
+        with locked(self.home):
+            state = load(self.home)
+            if state is None:
+                return False
+            names = _components(state)
+            running = [name for name in names if _alive(state, name)]
+            for name in reversed(names):
+                if name in running:
+                    self._say(f"stopping {name}")
+                self._end(state, name)
+            end_epmd(state)
+            reap_ended()
+            if keep_data:
+                save(self.home, state)
+            else:
+                self._remove(state)
+            return bool(running)
+
+    def start(self, name: str) -> None:
+        """Start one component again, on its ports and data. `redis` is all masters of a cluster, here and below."""
+        with locked(self.home):
+            state = self._state()
+            for one in _named(state, name):
+                if not self._answers(state, one):
+                    self._start(state, one)
+            self._wait_in_cluster(state, _named(state, name))
+
+    def stop(self, name: str) -> None:
+        with locked(self.home):
+            state = self._state()
+            for one in _named(state, name):
+                self._end(state, one)
+            save(self.home, state)
+
+    def kill(self, name: str) -> None:
+        """End one component as a crash would: SIGKILL, no chance to say goodbye."""
+        with locked(self.home):
+            state = self._state()
+            for one in _named(state, name):
+                self._end(state, one, SIGKILL)
+            save(self.home, state)
+
+    def restart(self, name: str) -> None:
+        self.stop(name)
+        self.start(name)
+
+    def env(self) -> dict[str, str]:
+        """The variables of `<home>/env`."""
+        return configs.public_env(self._state(), str(self._root))
+
+    def status(self) -> list[Status]:
+        state = load(self.home)
+        if state is None:
+            return []
+        return [self._status(state, name) for name in _components(state)]
+
+    @property
+    def running(self) -> bool:
+        """Whether all of it is up."""
+        states = self.status()
+        return bool(states) and all(status.running for status in states)
+
+    def _choose(self, state: State, wanted_port: int | None, redis_server: str, extra_env: Mapping[str, str] | None) -> None:
+        if not _alive(state, "gateway"):
+            state.ports.gateway = gateway_port_of(state.ports.gateway, wanted_port)
+        if redis_server and not any(_alive(state, name) for name in _named(state, "redis")):
+            state.redis_server = redis_server
+        if extra_env is not None:
+            state.extra_env = dict(extra_env)
+
+    def _refuse_taken_port(self, state: State, names: Sequence[str]) -> None:
+        """Said before anything is started: a port in use costs a second, not half a minute of servers."""
+        if "gateway" in names and not _alive(state, "gateway") and port_taken(state.ports.gateway):
+            port = state.ports.gateway
+            raise StackError(f"{HOST}:{port} is taken: end what listens there, or choose another port with --gateway-port (0: a free one)")
+
+    def _answers(self, state: State, name: str) -> bool:
+        return _alive(state, name) and self._component(state, name).ready()
+
+    def _start(self, state: State, name: str) -> None:
+        component, log = self._component(state, name), self._log(name)
+        if _alive(state, name):
+            self._say(f"{name} runs but does not answer: starting it again")
+        self._end(state, name)
+        self._say(f"starting {name} on {component.address()}")
+        state.processes[name] = component.start(log)
+        save(self.home, state)
+        self._wait_ready(state, name, component, log)
+
+    def _wait_ready(self, state: State, name: str, component: "Component", log: Path) -> None:
+        timeout_seconds = START_TIMEOUT_SECONDS.get(name, START_TIMEOUT_SECONDS_DEFAULT)
+        if wait_until(lambda: component.ready() or not _alive(state, name), timeout_seconds) and _alive(state, name):
+            return
+        why = f"is not ready after {timeout_seconds:.0f} s" if _alive(state, name) else "ended while it started"
+        self._end(state, name, SIGKILL)
+        save(self.home, state)
+        raise StackError(f"{name} {why}; its log {log} ends:\n{_tail(log)}")
+
+    def _prepare(self, state: State, started: Sequence[str]) -> None:
+        """The Redis Cluster, the database and its schema. Topology is loaded by the broker itself."""
+        if state.redis_nodes:
+            redis_cluster.join(state.redis_nodes, state.secrets.redis)
+        PostgresServer(self.home, state).create_database()
+        env = Service("gateway", self._root, state).env()
+        done = run([sys.executable, "-m", "flashsale_cli", "migrate"], env, self._root, MIGRATE_TIMEOUT_SECONDS)
+        if done.returncode != 0:
+            raise StackError(f"flashsale migrate failed:\n{(done.stdout + done.stderr).strip()}")
+        if "postgres" in started:
+            self._say("ledger schema is up to date")
+
+    def _wait_in_cluster(self, state: State, names: Sequence[str]) -> None:
+        """Until the masters among `names` take orders; not for ever, for they cannot while most of the others are away."""
+        password = state.secrets.redis
+        for name, node in zip(_named(state, "redis"), state.redis_nodes, strict=False):
+            if name in names:
+                wait_until(lambda node=node: redis_cluster.takes_orders(node, password), REJOIN_TIMEOUT_SECONDS)  # type: ignore[misc]
+
+    def _end(self, state: State, name: str, first: Signals | None = None) -> None:
+        process = state.processes.pop(name, None)
+        if process is not None:
+            end(process, STOP_TIMEOUT_SECONDS, first or STOP_SIGNALS.get(name, SIGTERM))
+        # Its first process may have been ended by somebody else, and what that had started lives on.
+        end_all(self._component(state, name).leftovers(self._log(name)), STOP_TIMEOUT_SECONDS)
+
+    def _component(self, state: State, name: str) -> "Component":
+        match name:
+            case "rabbitmq":
+                return RabbitServer(self.home, state)
+            case "postgres":
+                return PostgresServer(self.home, state)
+            case _ if name in _named(state, "redis"):
+                return RedisServer(self.home, state, name)
+            case _:
+                return Service(name, self._root, state)
+
+    def _status(self, state: State, name: str) -> Status:
+        process = state.processes.get(name)
+        alive = process is not None and process.alive
+        return Status(name, alive, process.pid if process and alive else None, self._component(state, name).address(), self._log(name))
+
+    def _state(self) -> State:
+        state = load(self.home)
+        if state is None:
+            raise StackError(f"there is no stack in {self.home}; run `flashsale stack up`")
+        return state
+
+    def _log(self, name: str) -> Path:
+        return self.home / "log" / f"{name}.log"
+
+    def _write_env(self, state: State) -> None:
+        path = self.home / "env"
+        path.touch(mode=0o600)
+        lines = [f"{name}={shlex.quote(value)}" for name, value in configs.public_env(state, str(self._root)).items()]
+        path.write_text("\n".join(lines) + "\n")
+        save(self.home, state)
+
+    def _remove(self, state: State) -> None:
+        PostgresServer(self.home, state).remove()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+Component = RedisServer | RabbitServer | PostgresServer | Service
+
+
+def _servers(state: State) -> tuple[str, ...]:
+    return (*_named(state, "redis"), *INFRASTRUCTURE[1:])
+
+
+def _components(state: State) -> tuple[str, ...]:
+    return (*_servers(state), *SERVICES)
+
+
+def _named(state: State, name: str) -> tuple[str, ...]:
+    """The components that a name stands for: `redis` for every master of a cluster, else itself."""
+    if name == "redis" and state.redis_nodes:
+        return tuple(f"redis-{number}" for number in range(1, len(state.redis_nodes) + 1))
+    return (name,)
+
+
+def _refuse_other_masters(state: State, wanted: int | None) -> None:
+    masters = len(state.redis_nodes) or 1
+    if wanted not in (None, masters):
+        raise StackError(f"this stack has {masters} Redis master(s), and its data with them; run `flashsale stack down` first")
+
+
+def end_epmd_if_alone(state: State) -> None:
+    """The port mapper stays as long as a broker does."""
+    if not _alive(state, "rabbitmq"):
+        end_epmd(state)
+
+
+def _alive(state: State, name: str) -> bool:
+    process = state.processes.get(name)
+    return process is not None and process.alive
+
+
+def _tail(log: Path, lines: int = 15) -> str:
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "(no log)"

@@ -1,0 +1,148 @@
+"""What the stack remembers between commands: ports, secrets, and the processes it started. One JSON file in the home."""
+
+import base64
+import os
+import random
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
+from itertools import islice
+from os.path import samestat
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from flashsale_local_stack.errors import StackError
+from flashsale_local_stack.processes import ProcessId, wait_until
+
+LOCK_TIMEOUT_SECONDS = 180.0
+HOST = "127.0.0.1"
+PORTS = (20_000, 32_000)
+GATEWAY_PORT = 8000
+
+
+class Ports(msgspec.Struct):
+    redis: int
+    amqp: int
+    epmd: int
+    dist: int
+    postgres: int
+    gateway: int
+    order_worker: int
+    timeout_worker: int
+
+
+class RedisNode(msgspec.Struct):
+    port: int
+    bus_port: int
+
+
+class Secrets(msgspec.Struct):
+    redis: str
+    amqp: str
+    postgres: str
+    order_id_key: str
+    admin_token: str
+    webhook: str
+    cookie: str
+
+
+class State(msgspec.Struct):
+    ports: Ports
+    secrets: Secrets
+    redis_server: str = ""
+    redis_nodes: list[RedisNode] = msgspec.field(default_factory=list)
+    """The masters of a Redis Cluster; empty for one server, which is at `ports.redis`."""
+    postgres_data: str = ""
+    processes: dict[str, ProcessId] = msgspec.field(default_factory=dict)
+    extra_env: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+def new_state(gateway_port: int, redis_masters: int = 1) -> State:
+    more = 2 * redis_masters if redis_masters > 1 else 0
+    redis, amqp, epmd, dist, postgres, free, order_worker, timeout_worker, *nodes = free_ports(8 + more)
+    ports = Ports(redis, amqp, epmd, dist, postgres, gateway_port or free, order_worker, timeout_worker)
+    return State(ports, new_secrets(), redis_nodes=[RedisNode(*pair) for pair in zip(nodes[::2], nodes[1::2], strict=True)])
+
+
+def gateway_port_of(kept: int, wanted: int | None) -> int:
+    """`wanted`, or the one it had when that is None; 0 moves off a port only when it is taken."""
+    if wanted is None:
+        return kept
+    if wanted == 0:
+        return kept if not port_taken(kept) else free_ports(1)[0]
+    return wanted
+
+
+def new_secrets() -> Secrets:
+    token = secrets.token_hex
+    webhook = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    return Secrets(token(16), token(16), token(16), token(32), token(24), webhook, token(16))
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on now, below the range the kernel takes client ports from.
+
+    Above, a client that keeps trying a server that is down may be given the server's own port as its source and end up connected to itself.
+    """
+    return list(islice((port for port in random.sample(range(*PORTS), PORTS[1] - PORTS[0]) if not port_taken(port)), count))
+
+
+def port_taken(port: int) -> bool:
+    """Whether somebody listens there. Sockets of connections that ended do not count."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return True
+        return False
+
+
+def load(home: Path) -> State | None:
+    try:
+        return msgspec.json.decode((home / "state.json").read_bytes(), type=State)
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise StackError(f"{home / 'state.json'} cannot be read ({error}); end what runs from it and delete the folder") from error
+
+
+def save(home: Path, state: State) -> None:
+    draft = home / "state.json.new"
+    draft.touch(mode=0o600)
+    draft.write_bytes(msgspec.json.format(msgspec.json.encode(state)))
+    draft.replace(home / "state.json")
+
+
+@contextmanager
+def locked(home: Path) -> Iterator[None]:
+    """One command at a time per home. Raises StackError when another holds it too long."""
+    with ExitStack() as held:
+
+        def try_lock() -> bool:
+            handle = _try_lock(home)
+            if handle is not None:
+                held.enter_context(handle)
+            return handle is not None
+
+        if not wait_until(try_lock, LOCK_TIMEOUT_SECONDS):
+            raise StackError(f"another flashsale stack command has held {home / 'lock'} for {LOCK_TIMEOUT_SECONDS:.0f} s")
+        yield
+
+
+def _try_lock(home: Path) -> TextIO | None:
+    home.mkdir(parents=True, exist_ok=True)
+    handle = (home / "lock").open("w")
+    try:
+        flock(handle, LOCK_EX | LOCK_NB)
+        # A `down` that held it may have removed the folder meanwhile: a lock nobody else can see is none.
+        if samestat(os.fstat(handle.fileno()), (home / "lock").stat()):
+            return handle
+    except OSError:
+        pass
+    handle.close()
+    return None

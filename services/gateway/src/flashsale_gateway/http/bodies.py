@@ -1,0 +1,69 @@
+"""Request bodies and headers straight from ASGI: bounded, and of the right kind."""
+
+import asyncio
+import re
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
+
+from flashsale_core.ids import REQUEST_ID_PATTERN
+from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.settings import Settings
+
+_REQUEST_ID = re.compile(REQUEST_ID_PATTERN)
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
+
+
+def is_request_id(text: str) -> bool:
+    return _REQUEST_ID.match(text) is not None
+
+
+async def read_json(scope: Scope, receive: Receive, settings: Settings) -> bytes:
+    """The body of a JSON request. Raises Problem when the media type is another, or the body is too large or too slow."""
+    require_json(header(scope, b"content-type"))
+    return await read(receive, settings)
+
+
+def require_json(media_type: bytes | None) -> None:
+    """Raises Problem(unsupported_media_type) unless it is JSON, with or without parameters."""
+    if media_type != b"application/json" and (media_type or b"").split(b";")[0].strip().lower() != b"application/json":
+        raise Problem("unsupported_media_type", field="Content-Type")
+
+
+async def read(receive: Receive, settings: Settings) -> bytes:
+    """The body, at most `body_bytes_max` long and `body_timeout_seconds` slow.
+
+    Counted as it arrives: a declared length may be missing or wrong. Raises Problem; ClientDisconnect when nobody waits for the answer.
+    """
+    try:
+        async with asyncio.timeout(settings.body_timeout_seconds):
+            body = await _receive_all(receive, settings.body_bytes_max)
+    except TimeoutError:
+        raise Problem("request_timeout", f"Send it within {settings.body_timeout_seconds:g} s") from None
+    require_size(body, settings.body_bytes_max)
+    return body
+
+
+def require_size(body: bytes, bytes_max: int) -> None:
+    """Raises Problem(body_too_large) past it."""
+    if len(body) > bytes_max:
+        raise Problem("body_too_large", f"At most {bytes_max} bytes")
+
+
+async def _receive_all(receive: Receive, bytes_max: int) -> bytes:
+    """The whole body, or a little more than `bytes_max` of it."""
+    chunks, size, more = [], 0, True
+    while more and size <= bytes_max:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        more = message.get("more_body", False)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)

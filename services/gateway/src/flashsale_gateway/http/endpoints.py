@@ -1,0 +1,112 @@
+"""Endpoints whose requests are decided in Redis together with others that wait: read one, hand it over, answer it.
+
+They know no socket. `protocol.py` calls them straight from the HTTP parser; what comes slowly or oddly reaches them as ASGI.
+"""
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+from opentelemetry.trace import Span
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from flashsale_core.scripts import Order, Payment
+from flashsale_core.tracing import Tracing
+from flashsale_gateway import spans
+from flashsale_gateway.batching import Batcher, Waiter
+from flashsale_gateway.http import bodies
+from flashsale_gateway.http.answers import Answer
+from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.settings import Settings
+from flashsale_gateway.store import Result
+
+Headers = Iterable[tuple[bytes, bytes]]
+log = logging.getLogger(__name__)
+
+
+class Taken(Protocol):
+    """A request that waits for its decision."""
+
+    @property
+    def span(self) -> Span | None: ...
+
+    def log_fields(self) -> dict[str, str]: ...
+
+
+T = TypeVar("T", bound=Taken)
+Item = TypeVar("Item", Order, Payment)
+
+
+class Endpoint(ABC, Generic[T, Item]):
+    """POST of a JSON document at one path."""
+
+    def __init__(self, batcher: Batcher[Item, Result], settings: Settings, trace: Tracing, noun: str) -> None:
+        """`noun` says in the log and to who does not POST what this endpoint takes."""
+        self._batcher: Batcher[Item, Result] = batcher
+        self._settings = settings
+        self._tracing = trace
+        self._noun = noun
+
+    @abstractmethod
+    def take(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> T:
+        """Read and check a request and hand it over; `waiter` gets the decision, never before this returns. Raises Problem."""
+
+    @abstractmethod
+    def answer(self, taken: T, result: Result) -> Answer:
+        """The answer to what is decided, counted."""
+
+    def _join(self, sale_id: str, item: Item, waiter: Waiter[Result], span: Span | None) -> None:
+        """Hand it over. Raises Problem(overloaded) when too many wait already; then its span has ended."""
+        try:
+            self._batcher.join(sale_id, item, waiter)
+        except Problem as problem:
+            spans.end(span, problem.code, problem.status)
+            raise
+
+    def refuse(self, problem: Problem) -> Answer:
+        """The answer to what is not taken, or could not be decided."""
+        return problem.answer
+
+    def fail(self, taken: T, error: BaseException) -> Answer:
+        """The answer to a request whose decision failed; what is no Problem is ours, and logged."""
+        problem = error if isinstance(error, Problem) else self.fault(error, taken)
+        spans.end(taken.span, problem.code, problem.status)
+        return self.refuse(problem)
+
+    def fault(self, error: BaseException, taken: T | None = None) -> Problem:
+        log.error(f"{self._noun}.failed", exc_info=error, extra=taken.log_fields() if taken is not None else None)
+        return Problem("internal")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The same as ASGI."""
+        try:
+            answer = await self._asgi(scope, receive)
+        except Problem as problem:
+            answer = self.refuse(problem)
+        except ClientDisconnect:
+            # Nobody is left to answer, and nothing was decided.
+            return
+        except Exception as error:
+            answer = self.refuse(self.fault(error))
+        for message in answer.messages():
+            await send(message)
+
+    async def _asgi(self, scope: Scope, receive: Receive) -> Answer:
+        if scope["method"] != "POST":
+            raise Problem("method_not_allowed", f"POST {self._noun}s here", allow="POST")
+        bodies.require_json(bodies.header(scope, b"content-type"))
+        body = await bodies.read(receive, self._settings)
+        decided: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        taken = self.take(scope["headers"], body, decided)
+        try:
+            result = await decided
+        except Exception as error:
+            return self.fail(taken, error)
+        return self.answer(taken, result)
+
+
+Endpoints = Mapping[str, Endpoint[Any, Any]]
+"""By path."""

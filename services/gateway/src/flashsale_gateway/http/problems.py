@@ -1,0 +1,102 @@
+"""Everything that can be wrong with a request: one table of codes, rendered as problem+json (RFC 9457)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from flashsale_gateway.http.answers import CACHE_CONTROL, NO_STORE, Answer
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    status: int
+    title: str
+    retry_after_seconds: int | None = None
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "bad_request": Kind(400, "The request is malformed"),
+        "stale_webhook": Kind(400, "The webhook's timestamp is outside the tolerance"),
+        "request_timeout": Kind(408, "The request did not arrive in time"),
+        "unauthorized": Kind(401, "The bearer token is missing or wrong"),
+        "bad_signature": Kind(401, "The webhook's signature is missing or wrong"),
+        "unknown_sale": Kind(404, "There is no such sale"),
+        "unknown_order": Kind(404, "There is no such order"),
+        "not_found": Kind(404, "There is nothing at this path"),
+        "method_not_allowed": Kind(405, "This path does not take this method"),
+        "out_of_stock": Kind(409, "Not enough units are left"),
+        "not_started": Kind(409, "The sale has not started"),
+        "ended": Kind(409, "The sale has ended"),
+        "paused": Kind(409, "The sale is paused"),
+        "closed": Kind(409, "The sale is closed"),
+        "user_limit": Kind(409, "The buyer already has the most units one buyer may have"),
+        "order_limit": Kind(409, "Too many orders of this buyer expired or were cancelled"),
+        "already_paid": Kind(409, "The order is paid and cannot be cancelled"),
+        "not_owner": Kind(409, "The sale belongs to another owner"),
+        "below_committed": Kind(409, "The stock would fall below what is reserved and sold"),
+        "sale_removed": Kind(410, "The sale was removed"),
+        "order_gone": Kind(410, "The order has expired or was cancelled"),
+        "body_too_large": Kind(413, "The request body is too large"),
+        "unsupported_media_type": Kind(415, "The request body must be application/json"),
+        "request_conflict": Kind(422, "This request id was used for another order"),
+        "head_too_large": Kind(431, "The request's head is too large"),
+        "rate_limited": Kind(429, "Too many requests of this buyer", 1),
+        "internal": Kind(500, "The gateway failed; the request may be repeated"),
+        "overloaded": Kind(503, "Too many requests are waiting", 1),
+        "outcome_unknown": Kind(503, "The outcome is unknown; retry with the same request id", 1),
+        "not_ready": Kind(503, "The sale's store does not answer or refuses writes", 2),
+        "outbox_lag": Kind(503, "Orders are not being handed on; no new ones are taken", 5),
+    }
+)
+
+
+class Problem(Exception):  # noqa: N818 - it is the name of the thing (RFC 9457), not of an error class
+    """Raised anywhere under a route; the edge renders it."""
+
+    def __init__(
+        self, code: str, detail: str = "", *, field: str = "", retry_after_seconds: int | None = None, allow: str = "", **more: Any
+    ) -> None:
+        super().__init__(code)
+        kind = KINDS[code]
+        self.code = code
+        self.status = kind.status
+        self.retry_after_seconds = kind.retry_after_seconds if retry_after_seconds is None else retry_after_seconds
+        self.allow = allow
+        self.document: dict[str, Any] = {
+            "type": "about:blank",
+            "title": kind.title,
+            "status": kind.status,
+            "code": code,
+            **({"detail": detail} if detail else {}),
+            **({"field": field} if field else {}),
+            **more,
+        }
+
+    @cached_property
+    def body(self) -> bytes:
+        return msgspec.json.encode(self.document)
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """The headers besides content type and length."""
+        headers = {CACHE_CONTROL: NO_STORE}
+        headers |= {"retry-after": str(self.retry_after_seconds)} if self.retry_after_seconds is not None else {}
+        headers |= {"www-authenticate": "Bearer"} if self.code == "unauthorized" else {}
+        return headers | ({"allow": self.allow} if self.allow else {})
+
+    @cached_property
+    def answer(self) -> Answer:
+        """The same for endpoints outside the router."""
+        headers = ((b"content-type", MEDIA_TYPE.encode()), *((name.encode(), value.encode()) for name, value in self.headers.items()))
+        return Answer(self.status, headers, self.body)
+
+    def response(self) -> Response:
+        return Response(self.body, self.status, self.headers, MEDIA_TYPE)

@@ -1,0 +1,237 @@
+"""Everything but orders and payments: parse, call, map the result."""
+
+import hmac
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from flashsale_core.ids import OrderRef, is_sale_id, parse_order_ref
+from flashsale_gateway import metrics
+from flashsale_gateway.batching import Batcher
+from flashsale_gateway.http import bodies, openapi, sale_documents
+from flashsale_gateway.http.answers import CACHE_CONTROL, NO_STORE, SHARED, STATIC
+from flashsale_gateway.http.catalogue import Catalogue
+from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.http.read_limits import Slots
+from flashsale_gateway.http.requests import read_stock
+from flashsale_gateway.http.scrapes import Scrapes
+from flashsale_gateway.readiness import Progress, Readiness
+from flashsale_gateway.settings import Settings
+from flashsale_gateway.store import Result, Store
+from flashsale_gateway.timestamps import rfc3339
+
+PAGE_MAX = 1000
+QUERY_BYTES_MAX = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the routes call."""
+
+    store: Store
+    catalogue: Catalogue
+    slots: Slots
+    scrapes: Scrapes
+    cancel: Batcher[str, Result]
+    progress: Progress
+    readiness: Readiness
+    settings: Settings
+
+
+async def show_order(request: Request) -> Response:
+    services, order = _services(request), _order_ref(request)
+    async with services.slots.slot():
+        record = await services.store.order(*order)
+        if record is None:
+            raise await _missing_order(services.store, order)
+    document = _order(order, record.state, record.quantity, record.deadline_ms)
+    return _json(document)
+
+
+async def cancel_order(request: Request) -> Response:
+    services, order = _services(request), _order_ref(request)
+    async with services.slots.slot():
+        result, quantity, deadline_ms = await services.cancel.submit(order.sale_id, order.order_id)
+    metrics.CANCELS.labels(result).inc()
+    match result:
+        case "cancelled" | "replayed":
+            headers = {"idempotent-replayed": "true"} if result == "replayed" else None
+            return _json(_order(order, "cancelled", quantity, deadline_ms), headers=headers)
+        case "refused":
+            raise Problem("already_paid")
+        case "gone":
+            raise Problem("order_gone", "The order has expired; its units are already back")
+        case _:
+            async with services.slots.slot():
+                raise await _missing_order(services.store, order)
+
+
+async def list_sales(request: Request) -> Response:
+    if len(request.scope["query_string"]) > QUERY_BYTES_MAX:
+        raise Problem("bad_request", f"A query has at most {QUERY_BYTES_MAX} bytes")
+    after, limit = request.query_params.get("after", ""), _limit(request)
+    documents = [shown.document for _, shown in await _services(request).catalogue.page(after, limit)]
+    return _raw_json(b'{"sales":[%b]}' % b",".join(documents), cached=SHARED)
+
+
+async def show_sale(request: Request) -> Response:
+    sale_id = request.path_params["sale_id"]
+    if not is_sale_id(sale_id):
+        raise Problem("unknown_sale")
+    services = _services(request)
+    async with services.slots.slot():
+        fields = await services.store.sale(sale_id)
+        if not fields:
+            raise await _missing_sale(services.store, sale_id)
+    return _json(sale_documents.to_json(sale_id, fields), cached=SHARED)
+
+
+async def set_stock(request: Request) -> Response:
+    services = _services(request)
+    _authorize(request, services.settings.admin_token)
+    stock = read_stock(await bodies.read_json(request.scope, request.receive, services.settings))
+    defined = await services.store.define(stock.productId, sale_documents.to_definition(stock, services.settings.payment_windows))
+    match defined.status:
+        case "created" | "changed" | "unchanged":
+            return _json(sale_documents.to_json(stock.productId, defined.sale), 201 if defined.status == "created" else 200)
+        case "below_committed":
+            committed = int(defined.sale["reserved"]) + int(defined.sale["sold"])
+            raise Problem("below_committed", f"{committed} units are reserved or sold; stock cannot be less", field="stock")
+        case "ends_before_start":
+            raise sale_documents.crossed_times(stock, defined.sale)
+        case "not_owner":
+            raise Problem("not_owner", f"The sale belongs to {defined.sale['owner']}; change it there")
+        case _:
+            raise Problem("closed", "The sale is closed and cannot be changed")
+
+
+async def end_sale(request: Request) -> Response:
+    """Close a sale at once; unless `mode=close`, remove it as soon as no hold is live."""
+    services, sale_id = _services(request), request.path_params["sale_id"]
+    _authorize(request, services.settings.admin_token)
+    mode = _end_mode(request)
+    if not is_sale_id(sale_id):
+        raise Problem("unknown_sale")
+    ended = await sale_documents.end(services.store, sale_id, remove=mode == "remove")
+    match ended.status:
+        case "closed" | "removed" | "holds_live":
+            return _json(sale_documents.ended_json(sale_id, ended), 202 if ended.status == "holds_live" else 200)
+        case "not_owner":
+            owner = (await services.store.sale(sale_id)).get("owner", "another owner")
+            raise Problem("not_owner", f"The sale belongs to {owner}; end it there")
+        case _:
+            raise Problem("unknown_sale")
+
+
+async def healthz(request: Request) -> Response:
+    _services(request).progress.check()
+    return _ok()
+
+
+async def readyz(request: Request) -> Response:
+    _services(request).progress.check()
+    await _services(request).readiness.check()
+    return _ok()
+
+
+async def show_metrics(request: Request) -> Response:
+    body, content_type = await _services(request).scrapes.get(request.headers.get("accept", ""))
+    return Response(body, headers={"content-type": content_type, CACHE_CONTROL: NO_STORE})
+
+
+async def openapi_document(request: Request) -> Response:
+    return Response(_openapi(_services(request).settings), headers={CACHE_CONTROL: STATIC}, media_type="application/json")
+
+
+async def docs(_: Request) -> Response:
+    return HTMLResponse(_page(), headers={CACHE_CONTROL: STATIC})
+
+
+ROUTES = [
+    Route("/orders/{order_id}", show_order, methods=["GET"]),
+    Route("/orders/{order_id}", cancel_order, methods=["DELETE"]),
+    Route("/sales", list_sales, methods=["GET"]),
+    Route("/sales/{sale_id}", show_sale, methods=["GET"]),
+    Route("/admin/stock", set_stock, methods=["POST"]),
+    Route("/admin/sales/{sale_id}", end_sale, methods=["DELETE"]),
+    Route("/healthz", healthz, methods=["GET"]),
+    Route("/readyz", readyz, methods=["GET"]),
+    Route("/metrics", show_metrics, methods=["GET"]),
+    Route("/openapi.json", openapi_document, methods=["GET"]),
+    Route("/docs", docs, methods=["GET"]),
+]
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+@lru_cache(maxsize=1)
+def _openapi(settings: Settings) -> bytes:
+    return msgspec.json.encode(openapi.document(settings.quantity_max, settings.payment_windows))
+
+
+@lru_cache(maxsize=1)
+def _page() -> str:
+    return openapi.page()
+
+
+def _authorize(request: Request, token: str) -> None:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), token.encode()):
+        raise Problem("unauthorized")
+
+
+def _order_ref(request: Request) -> OrderRef:
+    order = parse_order_ref(request.path_params["order_id"])
+    if order is None:
+        raise Problem("unknown_order", "An order id is <product id>.<20 characters>")
+    return order
+
+
+async def _missing_order(store: Store, order: OrderRef) -> Problem:
+    if await store.is_removed(order.sale_id):
+        return Problem("sale_removed", f"Its orders are in the ledger only, {order} among them if it was made")
+    return Problem("unknown_order", f"No order {order}")
+
+
+async def _missing_sale(store: Store, sale_id: str) -> Problem:
+    removed = is_sale_id(sale_id) and await store.is_removed(sale_id)
+    return Problem("sale_removed" if removed else "unknown_sale")
+
+
+def _end_mode(request: Request) -> str:
+    mode = request.query_params.get("mode", "remove")
+    if mode not in ("close", "remove"):
+        raise Problem("bad_request", "Must be close or remove", field="mode")
+    return mode
+
+
+def _limit(request: Request) -> int:
+    raw = request.query_params.get("limit", "100")
+    if not raw.isascii() or not raw.isdigit() or len(raw) > 4 or not 1 <= int(raw) <= PAGE_MAX:
+        raise Problem("bad_request", f"Must be a whole number from 1 to {PAGE_MAX}", field="limit")
+    return int(raw)
+
+
+def _order(order: OrderRef, state: str, quantity: int, deadline_ms: int) -> dict[str, Any]:
+    document = {"orderId": str(order), "state": str(state), "productId": order.sale_id, "quantity": quantity}
+    return document | {"expiresAt": rfc3339(deadline_ms)}
+
+
+def _json(document: Any, status: int = 200, headers: dict[str, str] | None = None, cached: str = NO_STORE) -> Response:
+    return _raw_json(msgspec.json.encode(document), status, headers, cached)
+
+
+def _raw_json(body: bytes, status: int = 200, headers: dict[str, str] | None = None, cached: str = NO_STORE) -> Response:
+    return Response(body, status, {CACHE_CONTROL: cached, **(headers or {})}, "application/json")
+
+
+def _ok() -> Response:
+    return Response(b"ok\n", headers={CACHE_CONTROL: NO_STORE}, media_type="text/plain")

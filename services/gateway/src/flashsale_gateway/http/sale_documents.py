@@ -1,0 +1,119 @@
+"""Sales on the wire: a stored sale as JSON, and a stock request as a definition."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from flashsale_core import times
+from flashsale_core.records import MAX_RELEASED
+from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.http.requests import StockRequest
+from flashsale_gateway.timestamps import rfc3339, to_ms
+
+ADMIN = "admin"
+"""The owner of sales set through /admin."""
+NOBODY = ""
+"""The owner of sales that a FlashSale let go of."""
+HOLD_SECONDS = 300
+
+
+def to_json(sale_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    requests, starts_ms, ends_ms = int(fields["rate_requests"]), int(fields["starts_ms"]), int(fields["ends_ms"])
+    return {
+        "productId": sale_id,
+        "stock": int(fields["total"]),
+        "available": int(fields["available"]),
+        "reserved": int(fields["reserved"]),
+        "sold": int(fields["sold"]),
+        "state": fields["state"],
+        "startsAt": rfc3339(starts_ms) if starts_ms else None,
+        "endsAt": rfc3339(ends_ms) if ends_ms else None,
+        "maxPerUser": int(fields["max_per_user"]) or None,
+        "maxReleasedPerUser": int(fields.get("max_released", MAX_RELEASED)) or None,
+        "paymentWindowSeconds": int(fields["hold_seconds"]),
+        "rateLimit": {"requests": requests, "seconds": int(fields["rate_seconds"])} if requests else None,
+        "latePayment": fields["late_payment"],
+        "owner": fields["owner"],
+        "generation": int(fields["generation"]),
+    }
+
+
+def to_definition(request: StockRequest, windows: Sequence[int]) -> dict[str, Any]:
+    """What `define` is told; fields left out stay as they are. Raises Problem when fields contradict each other or the installation."""
+    _check(request, windows)
+    wanted: dict[str, Any] = {"owner": ADMIN, "generation": 0, "total": request.stock}
+    wanted["default_hold_seconds"] = default_hold_seconds(windows)
+    _put(wanted, "starts_ms", request.startsAt, to_ms)
+    _put(wanted, "ends_ms", request.endsAt, to_ms)
+    _put(wanted, "max_per_user", request.maxPerUser, int)
+    _put(wanted, "max_released", request.maxReleasedPerUser, int)
+    _put(wanted, "hold_seconds", request.paymentWindowSeconds, int)
+    _put(wanted, "late_payment", request.latePayment, str)
+    _put(wanted, "rate_requests", request.rateLimit, lambda rate: rate.requests)
+    if isinstance(request.rateLimit, msgspec.Struct):
+        wanted["rate_seconds"] = request.rateLimit.seconds
+    _put(wanted, "state", request.paused, lambda paused: "paused" if paused else "open")
+    return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of a sale that was to end: the status of lua/retire.lua, and the units still reserved."""
+
+    status: str
+    reserved: int
+
+
+class Retire(Protocol):
+    async def retire(self, sale_id: str, action: str, owner: str) -> tuple[str, int]: ...
+
+
+async def end(store: Retire, sale_id: str, *, remove: bool) -> Ended:
+    """Close a sale of /admin or of nobody, and remove it if no hold is live. May be repeated. Raises Problem when Redis is away."""
+    ended = await _end_as(ADMIN, store, sale_id, remove=remove)
+    return await _end_as(NOBODY, store, sale_id, remove=remove) if ended.status in ("not_owner", "unknown_sale") else ended
+
+
+async def _end_as(owner: str, store: Retire, sale_id: str, *, remove: bool) -> Ended:
+    ended = Ended(*await store.retire(sale_id, "close", owner))
+    return Ended(*await store.retire(sale_id, "remove", owner)) if remove and ended.status == "closed" else ended
+
+
+def ended_json(sale_id: str, ended: Ended) -> dict[str, Any]:
+    return {"productId": sale_id, "state": "removed" if ended.status == "removed" else "closed", "reserved": ended.reserved}
+
+
+def default_hold_seconds(windows: Sequence[int]) -> int:
+    """The payment window of a new sale that names none: of those installed, for no other has a queue, 300 s or the nearest to it."""
+    return min(windows, key=lambda window: (abs(window - HOLD_SECONDS), window))
+
+
+def crossed_times(request: StockRequest, sale: Mapping[str, str]) -> Problem:
+    """`request` sets one of its two times and meets the other in `sale`."""
+    if isinstance(request.endsAt, datetime):
+        return Problem("bad_request", f"Must be after startsAt, {rfc3339(int(sale['starts_ms']))}", field="endsAt")
+    return Problem("bad_request", f"Must be before endsAt, {rfc3339(int(sale['ends_ms']))}", field="startsAt")
+
+
+def _put(wanted: dict[str, Any], name: str, value: Any, convert: Any) -> None:
+    if value is not msgspec.UNSET:
+        wanted[name] = 0 if value is None else convert(value)
+
+
+def _check(request: StockRequest, windows: Sequence[int]) -> None:
+    window = request.paymentWindowSeconds
+    if window is not msgspec.UNSET and window not in windows:
+        raise Problem("bad_request", f"Must be one of {', '.join(map(str, windows))}", field="paymentWindowSeconds")
+    starts, ends = request.startsAt, request.endsAt
+    _require_sale_time("startsAt", starts)
+    _require_sale_time("endsAt", ends)
+    if isinstance(starts, datetime) and isinstance(ends, datetime) and ends <= starts:
+        raise Problem("bad_request", "Must be after startsAt", field="endsAt")
+
+
+def _require_sale_time(field: str, moment: datetime | msgspec.UnsetType | None) -> None:
+    if isinstance(moment, datetime) and not times.is_sale_time(to_ms(moment)):
+        raise Problem("bad_request", f"Must be {times.IN_WORDS}", field=field)

@@ -1,0 +1,1 @@
+"""The outbox: entries that the scripts wrote in Redis, published to RabbitMQ and deleted once confirmed."""

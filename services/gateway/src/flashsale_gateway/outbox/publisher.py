@@ -1,0 +1,91 @@
+"""Outbox entries to RabbitMQ, each confirmed or failed; the connection is the relay's."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractExchange
+from aio_pika.exceptions import DeliveryError
+
+from flashsale_core import tracing
+from flashsale_core.messages import join
+from flashsale_core.tasks import only_own_cancellation
+from flashsale_gateway import metrics
+from flashsale_gateway.outbox.refused_routes import Refusals
+from flashsale_gateway.outbox.spans import Sends
+from flashsale_gateway.settings import Settings
+
+# What speaks of the route; any other error speaks of the connection, and says nothing about it.
+_REFUSED = (DeliveryError, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    stream: str
+    entry_id: str
+    routing_key: str
+    body: bytes
+
+
+class Publisher:
+    def __init__(self, settings: Settings, trace: tracing.Tracing) -> None:
+        self._timeout_seconds = settings.relay_publish_timeout_seconds
+        self._in_flight_max = settings.relay_in_flight_max
+        self._slots = asyncio.Semaphore(settings.relay_in_flight_max)
+        self._in_flight = 0
+        self._sends = Sends(trace, settings.amqp_url)
+        self.refusals = Refusals()
+        self._channel: AbstractChannel | None = None
+        self._exchange: AbstractExchange | None = None
+
+    def open(self, channel: AbstractChannel, exchange: AbstractExchange) -> None:
+        self._channel, self._exchange = channel, exchange
+
+    def close(self) -> None:
+        self._channel = self._exchange = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a publish can begin now and has a chance."""
+        return self._channel is not None and not self._channel.is_closed and self._in_flight < self._in_flight_max
+
+    async def publish(self, entries: Sequence[Entry]) -> bool:
+        """Publish entries of one routing key as one message; return once it is confirmed. Every failure is raised, and counted.
+
+        Those of a route that is in `refusals` as many as `refusals.take` says. Returns whether more of these may be taken now.
+        """
+        self._in_flight += 1
+        routing_key = entries[0].routing_key
+        try:
+            async with self._slots:
+                with only_own_cancellation():
+                    await self._publish(entries)
+        except Exception as error:
+            metrics.PUBLISH_FAILURES.labels(type(error).__name__).inc()
+            if isinstance(error, _REFUSED):
+                self.refusals.refuse(routing_key, len(entries), perf_counter())
+            else:
+                self.refusals.drop(routing_key, len(entries))
+            raise
+        finally:
+            self._in_flight -= 1
+        return self.refusals.confirm(routing_key, len(entries))
+
+    async def _publish(self, entries: Sequence[Entry]) -> None:
+        if self._exchange is None:
+            raise ConnectionError("there is no channel to the broker")
+        started = perf_counter()
+        routing_key, message_id, bodies = entries[0].routing_key, entries[0].entry_id, [entry.body for entry in entries]
+        with self._sends.of(routing_key, message_id, bodies) as headers:
+            message = aio_pika.Message(
+                join(bodies),
+                message_id=message_id,
+                content_type="application/json",
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                headers=headers,
+            )
+            await self._exchange.publish(message, routing_key, mandatory=True, timeout=self._timeout_seconds)
+        metrics.PUBLISHED.inc(len(entries))
+        metrics.PUBLISH_SECONDS.observe(perf_counter() - started)

@@ -1,0 +1,140 @@
+"""`python -m flashsale_operator.smoke_test`: a tiny sale from FlashSale to payment, what `helm test` runs.
+
+Asks the gateway how it is, creates a FlashSale of one unit, waits until it is Ready, orders the unit, is refused a second one, gives
+the first back, orders it again and pays it as the provider would, and deletes the FlashSale.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import secrets
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+
+from flashsale_core import credentials
+from flashsale_core.errors import FlashsaleError, Rejected
+from flashsale_core.logs import configure_logging
+from flashsale_core.settings import Environment
+from flashsale_operator.apiserver import FlashSales, open_flash_sales
+from flashsale_operator.resource import GROUP, VERSION
+
+WAIT_SECONDS = 30.0
+POLL_SECONDS = 0.2
+REQUEST_TIMEOUT_SECONDS = 10.0
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    configure_logging("INFO")
+    try:
+        asyncio.run(run(Environment()))
+    except (FlashsaleError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        log.error("trial.failed", extra={"reason": str(error) or type(error).__name__})
+        return 1
+    log.info("trial.passed")
+    return 0
+
+
+async def run(env: Environment) -> None:
+    """Raises Rejected with what was not as it should be."""
+    gateway, window = env.text("FLASHSALE_URL"), env.integer("FLASHSALE_TRIAL_WINDOW_SECONDS", 60, least=1)
+    webhook_secret = credentials.webhook_secret(env.text("FLASHSALE_WEBHOOK_SECRET"))
+    name = f"trial-{secrets.token_hex(4)}"
+    async with open_flash_sales(env, env.text("FLASHSALE_OPERATOR_NAMESPACE")) as flash_sales:
+        spec = {"stock": 1, "paymentWindowSeconds": window}
+        await flash_sales.create({"apiVersion": f"{GROUP}/{VERSION}", "kind": "FlashSale", "metadata": {"name": name}, "spec": spec})
+        try:
+            await _until(lambda: _ready(flash_sales, name), f"FlashSale {name} is not Ready: look at the operator's log")
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS)) as session:
+                await _health(session, gateway)
+                await _order_and_give_back(session, gateway, name)
+                await _order_and_pay(session, gateway, name, webhook_secret)
+        finally:
+            await flash_sales.delete(name)
+        await _until(lambda: _gone(flash_sales, name), f"FlashSale {name} was deleted and is not gone: look at the operator's log")
+
+
+async def _health(session: aiohttp.ClientSession, gateway: str) -> None:
+    for path in ("/healthz", "/readyz"):
+        async with session.get(f"{gateway}{path}") as answer:
+            if answer.status != 200:
+                raise Rejected(f"the gateway's {path} says {answer.status}: {await answer.text()}")
+
+
+async def _order_and_give_back(session: aiohttp.ClientSession, gateway: str, name: str) -> None:
+    first = await _order(session, gateway, name, "ann")
+    if first.get("status") != "success":
+        raise Rejected(f"an order was refused: {first}")
+    log.info("trial.ordered", extra={"order_id": first["orderId"]})
+    second = await _order(session, gateway, name, "bob")
+    if second.get("code") != "out_of_stock":
+        raise Rejected(f"a second order of the one unit was not told that it is sold out: {second}")
+    async with session.delete(f"{gateway}/orders/{first['orderId']}") as answer:
+        if answer.status != 200:
+            raise Rejected(f"the order was not given back: {answer.status} {await answer.text()}")
+
+
+async def _order_and_pay(session: aiohttp.ClientSession, gateway: str, name: str, webhook_secret: str) -> None:
+    order = await _order(session, gateway, name, "cem")
+    if order.get("status") != "success":
+        raise Rejected(f"the unit that was given back could not be ordered: {order}")
+    body, headers = signed(webhook_secret, f"trial-{secrets.token_hex(8)}", order["orderId"], datetime.now(UTC))
+    async with session.post(f"{gateway}/payments/webhook", data=body, headers=headers) as answer:
+        if answer.status != 200:
+            raise Rejected(f"a payment was refused: {answer.status} {await answer.text()}")
+    async with session.get(f"{gateway}/orders/{order['orderId']}") as answer:
+        found = dict(await answer.json(content_type=None))
+    if found.get("state") != "paid":
+        raise Rejected(f"a paid order is not paid: {found}")
+    log.info("trial.paid", extra={"order_id": order["orderId"]})
+
+
+def signed(webhook_secret: str, payment_id: str, order_id: str, now: datetime) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of the provider's message: Standard Webhooks, whose library this image does without."""
+    data = {"orderId": order_id, "paymentId": payment_id, "amountMinor": 100, "currency": "EUR"}
+    body = json.dumps({"type": "payment.succeeded", "timestamp": now.isoformat(), "data": data})
+    seconds = str(int(now.timestamp()))
+    key = base64.b64decode(webhook_secret.removeprefix("whsec_"))
+    signature = hmac.digest(key, f"{payment_id}.{seconds}.{body}".encode(), hashlib.sha256)
+    return body.encode(), {
+        "Content-Type": "application/json",
+        "webhook-id": payment_id,
+        "webhook-timestamp": seconds,
+        "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
+    }
+
+
+async def _order(session: aiohttp.ClientSession, gateway: str, name: str, user: str) -> dict[str, Any]:
+    body = {"userId": user, "productId": name, "quantity": 1, "requestId": secrets.token_hex(8)}
+    async with session.post(f"{gateway}/order", json=body) as answer:
+        return dict(await answer.json(content_type=None))
+
+
+async def _ready(flash_sales: FlashSales, name: str) -> bool:
+    found = await flash_sales.get(name) or {}
+    conditions = found.get("status", {}).get("conditions", ())
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+async def _gone(flash_sales: FlashSales, name: str) -> bool:
+    return await flash_sales.get(name) is None
+
+
+async def _until(condition: Callable[[], Awaitable[bool]], otherwise: str) -> None:
+    ends = time.monotonic() + WAIT_SECONDS
+    while not await condition():
+        if time.monotonic() > ends:
+            raise Rejected(otherwise)
+        await asyncio.sleep(POLL_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

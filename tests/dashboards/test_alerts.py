@@ -1,0 +1,138 @@
+"""Every alert fires when it should and is quiet when it should not: promtool runs the rule file against made-up series."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+from tools.dashboards.prometheus import RULES, promtool
+
+Series = dict[str, str]
+"""Series -> values in promtool's notation, one a minute."""
+
+
+class Case(NamedTuple):
+    fires: Series
+    at: str
+    quiet: Series
+    labels: dict[str, str] = {}  # noqa: RUF012 - never changed
+    """Of the alert that fires, besides its severity."""
+
+
+ORDERS = 'flashsale_orders_total{outcome="%s", pod="%s"}'
+BUCKET, COUNT = 'flashsale_order_seconds_bucket{le="0.25"}', "flashsale_order_seconds_count"
+LATE = 'flashsale_expiry_lateness_seconds_bucket{le="%s"}'
+CASES = {
+    "FlashsaleOversold": Case(
+        {'flashsale_sale_imbalance_units{sale="shoe"}': "0 0 -1 -1", 'flashsale_sale_imbalance_units{sale="hat"}': "0x3"},
+        "3m",
+        {'flashsale_sale_imbalance_units{sale="shoe"}': "0x3", 'flashsale_sale_stock_units{sale="shoe", state="available"}': "0x3"},
+        {"sale": "shoe"},
+    ),
+    "FlashsaleErrorBudgetBurn": Case(
+        {ORDERS % ("accepted", "a"): "0+900x70", ORDERS % ("overloaded", "b"): "0+100x70"},
+        "70m",
+        # One in ten thousand; and however many are refused for want of stock.
+        {ORDERS % ("accepted", "a"): "0+9999x70", ORDERS % ("internal", "b"): "0+1x70", ORDERS % ("out_of_stock", "a"): "0+90000x70"},
+    ),
+    "FlashsaleLatencyBudgetBurn": Case({BUCKET: "0+80x70", COUNT: "0+100x70"}, "70m", {BUCKET: "0+995x70", COUNT: "0+1000x70"}),
+    "FlashsaleRedisNotDurable": Case(
+        {'flashsale_redis_durable{pod="a"}': "1 0x5", 'flashsale_redis_durable{pod="b"}': "1x6"}, "5m", {"flashsale_redis_durable": "1x6"}
+    ),
+    "FlashsaleBrokerDown": Case(
+        {'flashsale_broker_up{pod="a"}': "0x6", 'flashsale_broker_up{pod="b"}': "0x6"},
+        "5m",
+        {'flashsale_broker_up{pod="a"}': "0x6", 'flashsale_broker_up{pod="b"}': "1x6"},
+    ),
+    "FlashsaleOutboxLag": Case({"flashsale_outbox_lag_seconds": "0 31x5"}, "5m", {"flashsale_outbox_lag_seconds": "0 29x5"}),
+    "FlashsaleUnroutedLost": Case(
+        {"flashsale_unrouted_kept": "0x6", "flashsale_broker_up": "1x6"},
+        "5m",
+        # Never asked: no channel to the broker, and another alert.
+        {"flashsale_unrouted_kept": "0x6", "flashsale_broker_up": "0x6"},
+    ),
+    "FlashsaleConsumerDown": Case(
+        {'flashsale_consumer_up{queue="orders"}': "0x6", 'flashsale_consumer_up{queue="payment.timeout"}': "1x6"},
+        "5m",
+        {'flashsale_consumer_up{queue="orders", pod="a"}': "0x6", 'flashsale_consumer_up{queue="orders", pod="b"}': "1x6"},
+        {"queue": "orders"},
+    ),
+    "FlashsaleParkedMessages": Case(
+        # Two workers look at the same queue. It stays until somebody empties it, however long ago the worker parked.
+        {
+            'flashsale_parked_messages{queue="orders.parked", pod="a"}': "7x10",
+            'flashsale_parked_messages{queue="orders.parked", pod="b"}': "7x10",
+        },
+        "5m",
+        {
+            'flashsale_parked_messages{queue="orders.parked"}': "7 7 0x8",
+            'flashsale_parked_total{queue="orders", reason="rejected"}': "7x10",
+        },
+        {"queue": "orders.parked"},
+    ),
+    "FlashsaleLedgerLag": Case(
+        {"flashsale_ledger_lag_seconds": "61x9", 'flashsale_batches_total{queue="orders"}': "0+10x9"},
+        "8m",
+        # The last batch was late, an hour ago: a gauge keeps its value.
+        {"flashsale_ledger_lag_seconds": "61x9", 'flashsale_batches_total{queue="orders"}': "10x9"},
+    ),
+    "FlashsaleRefundsStuck": Case(
+        {"flashsale_refunds_oldest_seconds": "86401x20"}, "15m", {"flashsale_refunds_oldest_seconds": "86000x20"}
+    ),
+    "FlashsaleExpiryLate": Case(
+        {LATE % "5": "0+90x10", LATE % "10": "0+100x10", LATE % "+Inf": "0+100x10"},
+        "9m",
+        {LATE % "5": "0+100x10", LATE % "10": "0+100x10", LATE % "+Inf": "0+100x10"},
+    ),
+    "FlashsaleOverdueOrders": Case({"flashsale_overdue_orders": "0 5x5"}, "5m", {"flashsale_overdue_orders": "0 5 0 5 0 5"}),
+    "FlashsaleWaitLost": Case(
+        {'flashsale_wait_up{window="15"}': "1 0x5", 'flashsale_wait_up{window="60"}': "1x6"},
+        "5m",
+        {'flashsale_wait_up{window="15"}': "1x6"},
+        {"window": "15"},
+    ),
+    "FlashsaleOperatorSilent": Case(
+        {"flashsale_operator_last_reconcile_timestamp_seconds": "0x10", 'flashsale_operator_objects{phase="Live"}': "1x10"},
+        "9m",
+        # Nothing to reconcile.
+        {"flashsale_operator_last_reconcile_timestamp_seconds": "0x10", 'flashsale_operator_objects{phase="Live"}': "0x10"},
+    ),
+    "FlashsaleStalled": Case(
+        {'flashsale_operator_objects{phase="Stalled"}': "1x6"},
+        "5m",
+        {'flashsale_operator_objects{phase="Stalled"}': "0x6", 'flashsale_operator_objects{phase="Live"}': "9x6"},
+    ),
+}
+ALERTS = {rule["alert"]: rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
+
+
+def test_every_alert_has_its_case() -> None:
+    assert list(CASES) == list(ALERTS)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_fires_and_stays_quiet(name: str, tmp_path: Path) -> None:
+    case, rule = CASES[name], ALERTS[name]
+    labels = rule["labels"] | case.labels
+    summary = re.sub(r"{{ \$labels\.(\w+) }}", lambda match: case.labels[match[1]], rule["annotations"]["summary"])
+    expected = [{"exp_labels": labels, "exp_annotations": {"summary": summary}}]
+
+    def test(series: Series, alerts: list[Any]) -> dict[str, Any]:
+        inputs = [{"series": one, "values": values} for one, values in series.items()]
+        return {
+            "interval": "1m",
+            "input_series": inputs,
+            "alert_rule_test": [{"alertname": name, "eval_time": case.at, "exp_alerts": alerts}],
+        }
+
+    file = tmp_path / "test.yaml"
+    file.write_text(json.dumps({"rule_files": [str(RULES)], "tests": [test(case.fires, expected), test(case.quiet, [])]}))
+    status, text = promtool("test", "rules", file)
+    assert status == 0, text
+
+
+def test_the_rule_file_is_well_formed() -> None:
+    status, text = promtool("check", "rules", RULES)
+    assert status == 0, text

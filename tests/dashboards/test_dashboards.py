@@ -1,0 +1,89 @@
+"""Every query of the dashboards against a real Prometheus that watched a real sale; and the rules beside them, quiet."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tools.dashboards.dashboards import BOARDS, FOLDER
+from tools.dashboards.prometheus import ROOT, RULES, Prometheus, scraping, stack_targets
+from tools.docs.metrics import registered
+
+from flashsale_local_stack import Stack
+from tests.dashboards.panels import assert_answered, questions
+from tests.integration.client import Client
+
+
+@pytest.fixture(scope="module")
+def watched(stack: Stack, client: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """A sale with buyers who pay, cancel, come too late or forget to pay, and a Prometheus that saw it."""
+    with scraping(tmp_path_factory.mktemp("prometheus"), stack_targets(stack.env())) as prometheus:
+        sale = client.new_sale(10, paymentWindowSeconds=5)
+        # Twice, with a scrape between: a counter's first value is no increase.
+        for turn in range(2):
+            orders = [client.order(sale, f"u{turn}-{number}").body["orderId"] for number in range(5)]
+            client.pay(orders[0], f"p{turn}")
+            client.pay(f"{sale}.{'0' * 20}", f"unknown{turn}")
+            client.send("DELETE", f"/orders/{orders[1]}")
+            client.order(sale, f"late{turn}", quantity=10)
+            time.sleep(2.5)
+        time.sleep(4)
+        yield prometheus
+
+
+def test_every_panel_has_something_to_show(watched: Prometheus) -> None:
+    assert_answered(watched, questions(watched, "sale", "engine"), 10)
+
+
+def test_no_alert_fires_in_a_healthy_sale(watched: Prometheus) -> None:
+    assert [(alert["labels"]["alertname"], alert["state"]) for alert in watched.ask("/api/v1/alerts")["alerts"]] == []
+    rules = watched.ask("/api/v1/rules")["groups"][0]["rules"]
+    assert {rule["health"] for rule in rules} == {"ok"}
+
+
+def test_stock_of_the_dashboard_is_the_sales(watched: Prometheus, client: Client) -> None:
+    shown = {one.title: one.query for one in questions(watched, "sale")}
+    stock = [client.stock(sale["productId"]) for sale in client.get("/sales").body["sales"]]
+    for title, index in (("Available", 1), ("Waiting for payment", 2), ("Sold", 3)):
+        deadline = time.monotonic() + 10
+        while watched.values(shown[title]) != [sum(one[index] for one in stock)]:
+            assert time.monotonic() < deadline, (title, watched.values(shown[title]), stock)
+            time.sleep(0.5)
+
+
+def test_dashboards_and_rules_name_metrics_there_are() -> None:
+    known = {name for metric in registered() for name in (metric, *(f"{metric}_{part}" for part in ("total", "bucket", "sum", "count")))}
+    for text in (RULES.read_text(), *(path.read_text() for path in FOLDER.glob("*.json"))):
+        names = set(re.findall(r"flashsale_[a-z_]+(?=[{\[])", text))
+        assert names
+        assert names <= known
+
+
+@pytest.mark.parametrize("generator", ["tools/dashboards/generate.py", "tools/docs/metrics.py"])
+def test_what_is_generated_is_as_its_source_says(generator: str) -> None:
+    done = subprocess.run([sys.executable, str(ROOT / generator), "--check"], timeout=30, check=False)
+    assert done.returncode == 0, f"run: .venv/bin/python {generator}"
+
+
+def test_the_metrics_page_has_every_metric() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    told = set(re.findall(r"^\| `(flashsale_\w+?)(?:_total)?` ", page, re.MULTILINE))
+    assert told == registered()
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_panels_neither_overlap_nor_leave_the_grid(name: str) -> None:
+    dashboard = json.loads(Path(FOLDER / f"flashsale-{name}.json").read_text())
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard["panels"]:
+        place = panel["gridPos"]
+        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        assert not cells & taken, panel["title"]
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
+    numbers = [panel["id"] for panel in dashboard["panels"]]
+    assert len(set(numbers)) == len(numbers)

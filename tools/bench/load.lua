@@ -1,0 +1,102 @@
+-- wrk script: orders, and payments for them when there is a webhook secret. Arguments, in order:
+--   product    the product id; with more than one product, each is <product id>-<number>
+--   prefix     of user and request ids; no other run has it
+--   products   how many products the orders go round
+--   users      how many users they go round
+--   requests   how many request ids they go round: fewer than orders means replays
+--   secret     a webhook secret (base64); then each accepted order is paid, as soon as a connection is free
+-- The last line of the output is JSON with the counts, for tools/bench/wrk.py.
+local ffi = require('ffi')
+local threads = 0
+local shape = '{"userId":"%s%08d","productId":"%s","quantity":1,"requestId":"%s%08d"}'
+
+function setup(thread)
+  thread:set('number', threads)
+  threads = threads + 1
+end
+
+local function post(path, headers, body)
+  return 'POST ' .. path .. ' HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n' .. headers
+    .. 'Content-Length: ' .. #body .. '\r\n\r\n' .. body
+end
+
+-- Standard Webhooks: base64 of HMAC-SHA256 over id.timestamp.body. libcrypto is wrk's own.
+local function signer(secret)
+  ffi.cdef [[
+    const void *EVP_sha256(void);
+    unsigned char *HMAC(const void *, const void *, int, const unsigned char *, size_t, unsigned char *, unsigned int *);
+    int EVP_EncodeBlock(unsigned char *, const unsigned char *, int);
+    int EVP_DecodeBlock(unsigned char *, const unsigned char *, int);
+  ]]
+  local ok, crypto = pcall(ffi.load, 'crypto')
+  if not ok then
+    crypto = ffi.load('libcrypto.so.3')
+  end
+  local key, digest, text = ffi.new('unsigned char[64]'), ffi.new('unsigned char[32]'), ffi.new('unsigned char[64]')
+  local length = crypto.EVP_DecodeBlock(key, secret, #secret) - select(2, secret:gsub('=', ''))
+  return function(words)
+    crypto.HMAC(crypto.EVP_sha256(), key, length, words, #words, digest, nil)
+    return ffi.string(text, crypto.EVP_EncodeBlock(text, digest, 32))
+  end
+end
+
+function init(args)
+  product, prefix = args[1], args[2]
+  products, users, requests = tonumber(args[3]), tonumber(args[4]), tonumber(args[5])
+  count = 0
+  user = string.format('%s-%02d-', prefix, number)
+  if args[6] then
+    due, first, last = {}, 1, 0
+    sign = signer(args[6])
+    response = take_order_id
+  end
+  heads = {}
+end
+
+-- The head of an order depends on nothing but the length of its body.
+local function order(body)
+  local head = heads[#body]
+  if not head then
+    head = post('/order', '', body):match('^(.-\r\n\r\n)')
+    heads[#body] = head
+  end
+  return head .. body
+end
+
+function request()
+  if due and first <= last then
+    local order_id = due[first]
+    due[first], first = nil, first + 1
+    return payment(order_id)
+  end
+  count = count + 1
+  local buyer, asked = count % users, count % requests
+  local name = products == 1 and product or product .. '-' .. count % products
+  return order(string.format(shape, user, buyer, name, user, asked))
+end
+
+function payment(order_id)
+  local id, now = 'pay-' .. order_id, os.time()
+  local body = string.format(
+    '{"type":"payment.succeeded","timestamp":"2026-01-01T00:00:00Z","data":{"orderId":"%s","paymentId":"%s","amountMinor":4900,"currency":"EUR"}}',
+    order_id, id)
+  local signature = sign(string.format('msg-%s.%d.%s', id, now, body))
+  return post('/payments/webhook', string.format(
+    'webhook-id: msg-%s\r\nwebhook-timestamp: %d\r\nwebhook-signature: v1,%s\r\n', id, now, signature), body)
+end
+
+function take_order_id(status, headers, body)
+  local order_id = body:match('"orderId":"([^"]+)"')
+  if order_id then
+    last = last + 1
+    due[last] = order_id
+  end
+end
+
+function done(summary, latency)
+  local errors = summary.errors
+  io.write(string.format(
+    '{"requests":%d,"seconds":%.6f,"refused":%d,"broken":%d,"p50_ms":%.3f,"p99_ms":%.3f,"max_ms":%.3f}\n',
+    summary.requests, summary.duration / 1e6, errors.status, errors.connect + errors.read + errors.write + errors.timeout,
+    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, latency.max / 1e3))
+end

@@ -1,0 +1,36 @@
+"""`python -m tools.bench.receiver PORT`: an OTLP/HTTP receiver that reads what it is sent and keeps only how much of it there was.
+
+GET /spans tells how many spans came, by their `service.instance.id`.
+"""
+
+import json
+import sys
+from collections import Counter
+
+import uvicorn
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from flashsale_gateway.__main__ import UVICORN
+
+_spans: Counter[str] = Counter()
+
+
+async def take(request: Request) -> Response:
+    for of_resource in ExportTraceServiceRequest.FromString(await request.body()).resource_spans:
+        names = [one.value.string_value for one in of_resource.resource.attributes if one.key == "service.instance.id"]
+        _spans[names[0] if names else ""] += sum(len(of_scope.spans) for of_scope in of_resource.scope_spans)
+    return Response(media_type="application/x-protobuf")
+
+
+async def tell(_: Request) -> Response:
+    return Response(json.dumps(_spans), media_type="application/json")
+
+
+application = Starlette(routes=[Route("/v1/traces", take, methods=["POST"]), Route("/spans", tell)])
+
+if __name__ == "__main__":
+    uvicorn.run(application, host="127.0.0.1", port=int(sys.argv[1]), **UVICORN)

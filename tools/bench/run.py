@@ -1,0 +1,82 @@
+"""`python -m tools.bench.run`: accepted orders and sold-out answers per second, compared with a bare Starlette endpoint."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.text import Text
+from tools.bench import rates
+from tools.bench.figures import Round, to_json
+from tools.bench.machine import describe
+from tools.bench.site import open_site
+
+from flashsale_cli.audit import report as audit_report
+from flashsale_cli.audit.open import audit_stores
+from flashsale_cli.audit.run import Options, Report
+from flashsale_cli.console import EXIT_FAILED, EXIT_UNREACHABLE, console
+from flashsale_cli.environment import Surroundings
+from flashsale_cli.temporary_stack import HOME, running_stack
+
+CONNECTIONS = (64, 512)
+SETTLE_SECONDS = 60.0
+RESULTS = Path(__file__).parent / "results"
+
+
+async def measure(here: Surroundings, seconds: int, rounds: int, screen: Console) -> tuple[list[Round], Report]:
+    async with open_site(here) as site:
+        what = await rates.open_rates(site)
+        found = await rates.measure(what, CONNECTIONS, rates.KINDS, seconds, rounds, screen)
+        return found, await audit_stores(here, Options(what.sale_ids), SETTLE_SECONDS)
+
+
+def main(
+    seconds: Annotated[int, typer.Option(help="How long each measurement takes.", min=1, max=60)] = 5,
+    rounds: Annotated[int, typer.Option(help="How often each is repeated, in turn; the medians count.", min=1, max=20)] = 3,
+    home: Annotated[Path, typer.Option(help="Folder of the stack; it is used if it runs, else started and stopped again.")] = HOME,
+    results: Annotated[Path, typer.Option(help="Folder for the result as JSON.")] = RESULTS,
+) -> None:
+    """Measure orders per second. Exit status 1 when figures and stores do not agree; a missed bar is said and is no failure."""
+    screen = console()
+    require_wrk(screen)
+    with running_stack(home, 0, lambda words: screen.print(Text(words, "dim"))) as here:
+        found, audit = uvloop.run(measure(here, seconds, rounds, screen))
+    problems = [f"{one.connections} connections: {problem}" for one in found for problem in one.problems()]
+    path = write(results, "bench", {"problems": problems, **to_json(found), "audit": audit_report.to_json(audit)})
+    screen.print()
+    rates.show(found, screen)
+    screen.print()
+    screen.print(audit_report.render(audit))
+    end(problems, audit, path, screen)
+
+
+def require_wrk(screen: Console) -> None:
+    if shutil.which("wrk") is None:
+        screen.print("bench: wrk is not installed; try `apt-get install wrk`", style="red")
+        raise typer.Exit(EXIT_UNREACHABLE)
+
+
+def end(problems: list[str], audit: Report, path: Path, screen: Console) -> None:
+    """Raises typer.Exit when figures and stores do not agree."""
+    for problem in problems:
+        screen.print(Text(problem, "red"))
+    screen.print(Text(f"written to {path.name}", "dim"))
+    if problems or not audit.findings.clean():
+        raise typer.Exit(EXIT_FAILED)
+
+
+def write(results: Path, name: str, document: Mapping[str, Any]) -> Path:
+    at = datetime.now(UTC)
+    results.mkdir(parents=True, exist_ok=True)
+    path = results / f"{name}-{at:%Y%m%dT%H%M%SZ}.json"
+    path.write_text(json.dumps({"at": at.isoformat(timespec="seconds"), "machine": describe(), **document}, indent=2) + "\n")
+    return path
+
+
+if __name__ == "__main__":
+    typer.run(main)

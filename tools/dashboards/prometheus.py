@@ -1,0 +1,112 @@
+"""The real Prometheus and promtool, for the tests and the pictures of the dashboards.
+
+Those on PATH, or those that `scripts/servers.sh test` unpacked.
+"""
+
+import json
+import math
+import shutil
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from flashsale_local_stack.state import free_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+UNPACKED = ROOT / ".bootstrap" / "prometheus" / "usr" / "bin"
+RULES = ROOT / "deploy" / "helm" / "flashsale" / "files" / "alerts.yaml"
+START_TIMEOUT_SECONDS = 30
+STOP_TIMEOUT_SECONDS = 30
+ASK_TIMEOUT_SECONDS = 10
+
+
+def binary(name: str) -> str:
+    """Raises RuntimeError when it is not installed."""
+    found = shutil.which(name) or shutil.which(name, path=str(UNPACKED))
+    if found is None:
+        raise RuntimeError(f"{name} is not installed; run `make test`, or scripts/servers.sh test")
+    return found
+
+
+def promtool(*words: object) -> tuple[int, str]:
+    """(exit status, all it said)"""
+    command = [binary("promtool"), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+class Prometheus:
+    """Every method raises HTTPError when a query is malformed."""
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}"
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        url = f"{self._url}{path}?{urllib.parse.urlencode(parameters)}"
+        with urllib.request.urlopen(url, timeout=ASK_TIMEOUT_SECONDS) as answer:  # noqa: S310 - our own Prometheus
+            return json.load(answer)["data"]
+
+    def values(self, query: str) -> list[float]:
+        """What the query says now: one number for each series, those that are no number left out."""
+        found = self.ask("/api/v1/query", query=query)["result"]
+        return [value for value in (float(one["value"][1]) for one in found) if not math.isnan(value)]
+
+    def over(self, query: str, start: float, end: float, step_seconds: float) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
+        """(labels, points of time and value) of each series from `start` to `end`."""
+        parameters = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step_seconds:g}"}
+        found = self.ask("/api/v1/query_range", query=query, **parameters)["result"]
+        return [(one["metric"], [(float(at), float(value)) for at, value in one["values"]]) for one in found]
+
+    def label_values(self, selector: str, label: str) -> list[str]:
+        found: list[str] = self.ask(f"/api/v1/label/{label}/values", **{"match[]": selector})
+        return found
+
+    def up(self, jobs: int) -> bool:
+        """Whether so many jobs were scraped."""
+        try:
+            return len(self.values("up == 1")) >= jobs
+        except OSError:
+            return False
+
+
+def stack_targets(env: Mapping[str, str]) -> dict[str, str]:
+    """Job -> address of what a stack of this environment answers /metrics on."""
+    return {
+        "gateway": urlsplit(env["FLASHSALE_URL"]).netloc,
+        "order-worker": f"127.0.0.1:{env['FLASHSALE_ORDER_WORKER_PROBE_PORT']}",
+        "timeout-worker": f"127.0.0.1:{env['FLASHSALE_TIMEOUT_WORKER_PROBE_PORT']}",
+    }
+
+
+@contextmanager
+def scraping(folder: Path, targets: Mapping[str, str]) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes these addresses, by job, every second."""
+    (port,) = free_ports(1)
+    jobs = [{"job_name": job, "static_configs": [{"targets": [address]}]} for job, address in targets.items()]
+    config = {"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": [str(RULES)], "scrape_configs": jobs}
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    words = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn",
+             "--enable-feature=exemplar-storage"]  # fmt: skip
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen([binary("prometheus"), *words], cwd=folder, stdout=log, stderr=log)
+    prometheus = Prometheus(port)
+    try:
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not prometheus.up(len(targets)):
+            if process.poll() is not None:
+                raise RuntimeError(f"Prometheus ended:\n{(folder / 'log').read_text()}")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"not all of {dict(targets)} were scraped within {START_TIMEOUT_SECONDS} s")
+            time.sleep(0.2)
+        yield prometheus
+    finally:
+        process.terminate()
+        process.wait(STOP_TIMEOUT_SECONDS)
