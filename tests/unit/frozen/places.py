@@ -1,0 +1,61 @@
+"""Where the frozen names stand in the product: the one file to adapt when a module moves or an object of it is renamed."""
+
+from importlib import import_module
+from pathlib import Path
+
+from flashsale_cli import console
+from flashsale_cli.main import app
+from flashsale_core import keys, messages, orders, records, semantics, topology, tracing
+from flashsale_gateway import openapi, problems
+from flashsale_gateway.relay import GROUP
+from flashsale_operator import conditions, plan, resource
+from flashsale_operator.resource import DeletionPolicy
+
+ROOT = Path(__file__).resolve().parents[3]
+SOURCES = sorted(path for pattern in ("libs/*/src", "services/*/src", "cli/src") for path in ROOT.glob(pattern))
+"""The folders of product code: whatever is added below them is looked at."""
+LUA = ROOT / "lua"
+CHART = ROOT / "deploy" / "helm" / "flashsale"
+SETTINGS = (
+    "flashsale_gateway.settings",
+    "flashsale_order_worker.settings",
+    "flashsale_timeout_worker.settings",
+    "flashsale_operator.settings",
+)
+
+COMMAND_LINE = app
+EXIT_STATUSES = (console.EXIT_FAILED, console.EXIT_USAGE, console.EXIT_UNREACHABLE)
+API_DOCUMENT = openapi.document
+PROBLEM = problems.Problem
+PROBLEM_KINDS = problems.KINDS
+
+SALE_KEYS, SHARD_KEYS, SHARD_OF = keys.sale_keys, keys.shard_keys, keys.shard_of
+SALE_KEY_LISTS = (keys.define_keys, keys.order_keys)
+SALES_KEY_LISTS = (keys.reserve_keys, keys.settle_keys)
+DEADLINE_MEMBER = keys.deadline_member
+OTHER_KEYS = (keys.WAITS,)
+CONSUMER_GROUP = GROUP
+RECORD = records.OrderRecord
+STATE_LETTERS = orders.LETTERS
+TERMS = records.TERMS
+
+MESSAGES = (*messages.Message.__args__, messages.WaitProbed)
+MESSAGE_HEADERS = (tracing.SENT_HEADER, tracing.SENT_AT_HEADER)
+BROKER = topology.definitions
+BROKER_USERS = topology.service_users
+WINDOWS = topology.WINDOWS_DEFAULT
+WAIT_QUEUE, RESERVED_ROUTING_KEY = topology.wait_queue, topology.reserved_routing_key
+
+RESOURCE = (resource.GROUP, resource.VERSION, resource.PLURAL)
+RESOURCE_WORDS = (conditions.Phase, plan.Trouble, DeletionPolicy)
+OPERATOR = import_module("flashsale_operator")
+
+SPANS = (
+    semantics.request("POST", "/order"),
+    semantics.script_call("reserve", "redis://server:1/0"),
+    semantics.ledger_write(("orders",), "postgresql://server:1/database"),
+    semantics.send("exchange", "key", "amqp://server:1"),
+    semantics.process("exchange", "key", "queue", "amqp://server:1"),
+    semantics.wait("queue"),
+)
+"""(name, attributes) of one span of each kind."""
