@@ -5,9 +5,9 @@ from pathlib import Path
 
 from flashsale_cli import console
 from flashsale_cli.main import app
-from flashsale_core import keys, messages, orders, records, semantics, topology, tracing
-from flashsale_gateway import openapi, problems
-from flashsale_gateway.relay import GROUP
+from flashsale_core import keys, messages, orders, records, semconv, topology, tracing
+from flashsale_gateway.http import openapi, problems
+from flashsale_gateway.outbox.relay import GROUP
 from flashsale_operator import conditions, plan, resource
 from flashsale_operator.resource import DeletionPolicy
 
@@ -51,11 +51,11 @@ RESOURCE_WORDS = (conditions.Phase, plan.Trouble, DeletionPolicy)
 OPERATOR = import_module("flashsale_operator")
 
 SPANS = (
-    semantics.request("POST", "/order"),
-    semantics.script_call("reserve", "redis://server:1/0"),
-    semantics.ledger_write(("orders",), "postgresql://server:1/database"),
-    semantics.send("exchange", "key", "amqp://server:1"),
-    semantics.process("exchange", "key", "queue", "amqp://server:1"),
-    semantics.wait("queue"),
+    semconv.request("POST", "/order"),
+    semconv.script_call("reserve", "redis://server:1/0"),
+    semconv.ledger_write(("orders",), "postgresql://server:1/database"),
+    semconv.send("exchange", "key", "amqp://server:1"),
+    semconv.process("exchange", "key", "queue", "amqp://server:1"),
+    semconv.wait("queue"),
 )
 """(name, attributes) of one span of each kind."""
