@@ -1,0 +1,41 @@
+"""The papers of the repository: its licence, and the names that the documents use."""
+
+import hashlib
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+LICENSE = "Apache-2.0"
+LICENSE_SHA256 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+
+
+def files(name: str) -> list[str]:
+    """Paths of the files called `name` at the root and in the rooms below it, relative to the root."""
+    paths = (path for pattern in ("", "[!.]*/", "[!.]*/[!.]*/") for path in ROOT.glob(pattern + name))
+    return sorted(str(path.relative_to(ROOT)) for path in paths)
+
+
+def test_license_file_is_the_unchanged_text() -> None:
+    assert hashlib.sha256((ROOT / "LICENSE").read_bytes()).hexdigest() == LICENSE_SHA256
+
+
+@pytest.mark.parametrize("file", files("pyproject.toml"))
+def test_every_distribution_names_the_license(file: str) -> None:
+    assert tomllib.loads((ROOT / file).read_text())["project"]["license"] == LICENSE
+
+
+@pytest.mark.parametrize("file", files("Dockerfile"))
+def test_every_image_is_labelled_with_the_license(file: str) -> None:
+    assert f'org.opencontainers.image.licenses="{LICENSE}"' in (ROOT / file).read_text()
+
+
+def test_chart_is_annotated_with_the_license() -> None:
+    chart = yaml.safe_load((ROOT / "deploy" / "helm" / "flashsale" / "Chart.yaml").read_text())
+    assert chart["annotations"]["artifacthub.io/license"] == LICENSE
+
+
+def test_readme_names_the_license() -> None:
+    assert f"[{LICENSE}](LICENSE)" in (ROOT / "README.md").read_text()
