@@ -1,6 +1,6 @@
 # The commands people type. Each brings what it needs: uv, Python packages, servers.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static up down stress bench bench-full pictures plots flame conversations images kind-up kind-load kind-test kind-down chart e2e clean lock bootstrap servers
+.PHONY: help demo test check static up down stress bench bench-full pictures plots flame conversations figures images kind-up kind-load kind-test kind-down chart e2e clean lock bootstrap servers
 CLUSTER := flashsale
 KIND_CONFIG := deploy/kind/cluster.yaml
 BIN := .venv/bin
@@ -59,6 +59,9 @@ flame: bootstrap ## flame graphs of gateway and order-worker under load, in docs
 conversations: bootstrap ## 100,000 random conversations, honest and hostile, with a gateway: some minutes
 	@scripts/servers.sh test
 	@$(BIN)/python -m tests.integration.conversations
+
+figures: bootstrap ## sizes of modules and functions, and the gateway's rooms, with their bars
+	@$(BIN)/python -m tools.house.figures
 
 images: ## build the images of the services and of the flashsale command with docker, tagged TAG (dev)
 	@scripts/images.sh

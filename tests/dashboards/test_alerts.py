@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+
 from tools.dashboards.prometheus import RULES, promtool
 
 Series = dict[str, str]

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tools.dashboards.dashboards import BOARDS, FOLDER
-from tools.dashboards.prometheus import ROOT, RULES, Prometheus, scraping, stack_targets
-from tools.docs.metrics import registered
 
 from flashsale_local_stack import Stack
 from tests.dashboards.panels import assert_answered, questions
 from tests.integration.client import Client
+from tools.dashboards.dashboards import BOARDS, FOLDER
+from tools.dashboards.prometheus import ROOT, RULES, Prometheus, scraping, stack_targets
+from tools.docs.metrics import registered
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from tools.dashboards.prometheus import binary
 
 from tests.e2e.kube import Namespace, report, run
+from tools.dashboards.prometheus import binary
 
 NAMESPACE = "flashsale-e2e"
 UNPACK_TIMEOUT_SECONDS = 900

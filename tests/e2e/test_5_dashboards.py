@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tools.dashboards.answers import Span, ask
-from tools.dashboards.dashboards import read_dashboard
-from tools.dashboards.prometheus import Prometheus, scraping
 
 from flashsale_core.keys import sale_keys
 from tests.dashboards.panels import assert_answered, questions
 from tests.e2e.kube import Namespace, flash_sale, until
+from tools.dashboards.answers import Span, ask
+from tools.dashboards.dashboards import read_dashboard
+from tools.dashboards.prometheus import Prometheus, scraping
 
 PROBE_PORT = 9103
 BOARD = "operator"

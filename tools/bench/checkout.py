@@ -7,11 +7,11 @@ from time import monotonic
 
 from rich.console import Console
 from rich.text import Text
+
+from flashsale_cli.console import number
 from tools.bench.figures import Bar, Line, Section
 from tools.bench.site import POLL_SECONDS, Site
 from tools.bench.wrk import Load, shoot
-
-from flashsale_cli.console import number
 
 BAR = Bar(0.25)
 PERSIST_SECONDS = 10.0

@@ -14,15 +14,15 @@ from typing import Annotated
 
 import typer
 import uvloop
-from tools.bench.site import open_site
-from tools.bench.stacks import Profile, draw, read, shares
-from tools.bench.wrk import Load, shoot
 
 from flashsale_cli.console import EXIT_UNREACHABLE
 from flashsale_cli.environment import Surroundings
 from flashsale_cli.temporary_stack import HOME, running_stack
 from flashsale_core.errors import FlashsaleError
 from flashsale_local_stack import Stack
+from tools.bench.site import open_site
+from tools.bench.stacks import Profile, draw, read, shares
+from tools.bench.wrk import Load, shoot
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 PY_SPY = str(Path(sys.executable).with_name("py-spy"))

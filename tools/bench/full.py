@@ -10,11 +10,6 @@ import typer
 import uvloop
 from rich.console import Console
 from rich.text import Text
-from tools.bench import checkout, holds, rates, scale, spread, tracing, upkeep
-from tools.bench.arrivals import arrive
-from tools.bench.figures import ACCEPTED, Line, Round, Section, section_to_json, to_json
-from tools.bench.run import RESULTS, end, require_wrk, write
-from tools.bench.site import Site, open_site
 
 from flashsale_cli.audit import report as audit_report
 from flashsale_cli.audit.open import audit_stores
@@ -23,6 +18,11 @@ from flashsale_cli.console import console, number, table
 from flashsale_cli.environment import Surroundings
 from flashsale_cli.temporary_stack import HOME, running_stack
 from flashsale_local_stack import Stack
+from tools.bench import checkout, holds, rates, scale, spread, tracing, upkeep
+from tools.bench.arrivals import arrive
+from tools.bench.figures import ACCEPTED, Line, Round, Section, section_to_json, to_json
+from tools.bench.run import RESULTS, end, require_wrk, write
+from tools.bench.site import Site, open_site
 
 CONNECTIONS = (1, 64, 512, 2048)
 BUSY_CONNECTIONS = (64, 512)

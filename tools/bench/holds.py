@@ -6,13 +6,13 @@ from time import monotonic, time
 
 from rich.console import Console
 from rich.text import Text
+
+from flashsale_cli.console import number
 from tools.bench.arrivals import arrive
 from tools.bench.figures import Bar, Line, Section
 from tools.bench.seed import seed
 from tools.bench.site import Site
 from tools.bench.wrk import Load, shoot
-
-from flashsale_cli.console import number
 
 FEW, MANY = 1_000, 1_000_000
 CONNECTIONS = 512

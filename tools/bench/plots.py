@@ -8,13 +8,13 @@ import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from flashsale_cli.console import EXIT_USAGE, number
 from tools.bench.figures import ACCEPTED, BARE, RATE_LIMITED, RAW, REPLAYED, SOLD_OUT
 from tools.bench.outcome import SHARE_MAX, Measured, Outcome, by_rate, measured, newest, read_outcome
 from tools.bench.run import RESULTS
 from tools.dashboards.canvas import new_figure, points, save
 from tools.dashboards.theme import BLUE, FAINT, FONT, GREEN, GRID, ORANGE, PANEL, PURPLE, TEXT, YELLOW
-
-from flashsale_cli.console import EXIT_USAGE, number
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 WIDTH_PX, HEIGHT_PX, ROW_PX = 1100, 480, 26

@@ -7,14 +7,14 @@ from time import monotonic
 
 from rich.console import Console
 from rich.text import Text
-from tools.bench.figures import ACCEPTED, BACKLOG_BAR, BARE, RATE_LIMITED, RAW, REPLAYED, SOLD_OUT, Figure, Persisted, Round, figures
-from tools.bench.site import POLL_SECONDS, Site
-from tools.bench.wrk import Load, Shot, shoot
 
 from flashsale_cli.console import number, table
 from flashsale_cli.load.plan import Crowd, plan
 from flashsale_cli.load.run import Target, run
 from flashsale_cli.load.tally import Tally
+from tools.bench.figures import ACCEPTED, BACKLOG_BAR, BARE, RATE_LIMITED, RAW, REPLAYED, SOLD_OUT, Figure, Persisted, Round, figures
+from tools.bench.site import POLL_SECONDS, Site
+from tools.bench.wrk import Load, Shot, shoot
 
 KINDS = (BARE, RAW, SOLD_OUT, ACCEPTED)
 ALL_KINDS = (BARE, RAW, SOLD_OUT, RATE_LIMITED, REPLAYED, ACCEPTED)

@@ -11,10 +11,6 @@ import typer
 import uvloop
 from rich.console import Console
 from rich.text import Text
-from tools.bench import rates
-from tools.bench.figures import Round, to_json
-from tools.bench.machine import describe
-from tools.bench.site import open_site
 
 from flashsale_cli.audit import report as audit_report
 from flashsale_cli.audit.open import audit_stores
@@ -22,6 +18,10 @@ from flashsale_cli.audit.run import Options, Report
 from flashsale_cli.console import EXIT_FAILED, EXIT_UNREACHABLE, console
 from flashsale_cli.environment import Surroundings
 from flashsale_cli.temporary_stack import HOME, running_stack
+from tools.bench import rates
+from tools.bench.figures import Round, to_json
+from tools.bench.machine import describe
+from tools.bench.site import open_site
 
 CONNECTIONS = (64, 512)
 SETTLE_SECONDS = 60.0

@@ -12,14 +12,14 @@ from statistics import median
 
 from rich.console import Console
 from rich.text import Text
-from tools.bench.figures import Line, Section
-from tools.bench.site import Served, Site, free_port, serving
-from tools.bench.upkeep import cpu_seconds
-from tools.bench.wrk import Load, Shot, shoot
 
 from flashsale_cli.console import number
 from flashsale_local_stack import Stack
 from flashsale_local_stack.processes import descendants
+from tools.bench.figures import Line, Section
+from tools.bench.site import Served, Site, free_port, serving
+from tools.bench.upkeep import cpu_seconds
+from tools.bench.wrk import Load, Shot, shoot
 
 GATEWAYS = (1, 2, 4)
 CONNECTIONS = 512

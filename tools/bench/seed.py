@@ -5,10 +5,9 @@ import secrets
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
-from tools.bench.site import Site
-
 from flashsale_core.keys import reserve_keys
 from flashsale_core.scripts import call, pack_orders, read_scripts
+from tools.bench.site import Site
 
 BATCH = 256
 AT_ONCE = 4

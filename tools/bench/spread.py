@@ -5,11 +5,11 @@ from statistics import median
 
 from rich.console import Console
 from rich.text import Text
+
+from flashsale_cli.console import number
 from tools.bench.figures import Bar, Line, Section
 from tools.bench.site import STOCK, Site
 from tools.bench.wrk import Load, shoot
-
-from flashsale_cli.console import number
 
 COUNTS = (1, 100, 10_000)
 CONNECTIONS = 512

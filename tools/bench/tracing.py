@@ -14,12 +14,12 @@ from types import MappingProxyType
 
 from rich.console import Console
 from rich.text import Text
+
+from flashsale_cli.console import number
 from tools.bench.figures import Line, Section
 from tools.bench.site import Site, free_port, serving
 from tools.bench.upkeep import cpu_seconds
 from tools.bench.wrk import Load, Shot, shoot
-
-from flashsale_cli.console import number
 
 OFF, NONE, ALL = "off", "0%", "100%"
 SHARES: Mapping[str, float] = MappingProxyType({NONE: 0.0, "1%": 0.01, ALL: 1.0})

@@ -7,10 +7,10 @@ from time import monotonic
 
 from rich.console import Console
 from rich.text import Text
-from tools.bench.figures import Bar, Line, Section
 
 from flashsale_local_stack import Stack
 from flashsale_local_stack.stack import SERVICES
+from tools.bench.figures import Bar, Line, Section
 
 QUIET_SECONDS = 10.0
 IDLE_SECONDS = 30.0

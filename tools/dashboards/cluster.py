@@ -15,9 +15,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tools.dashboards.prometheus import ROOT
-
 from flashsale_local_stack.state import free_ports
+from tools.dashboards.prometheus import ROOT
 
 NAMESPACE = "flashsale-pictures"
 CRD = ROOT / "deploy" / "helm" / "flashsale" / "files" / "flashsales.flashsale.dev.yaml"

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Wedge
+
 from tools.dashboards.answers import Series, Span, clock, floors, largest, stacked
 from tools.dashboards.canvas import new_figure, points, save
 from tools.dashboards.dashboards import Dashboard, Panel, color_of

@@ -13,15 +13,15 @@ from typing import Annotated
 
 import typer
 from standardwebhooks.webhooks import Webhook
+
+from flashsale_cli.payments import Provider
+from flashsale_local_stack import Stack
 from tools.dashboards.answers import Span, ask
 from tools.dashboards.cluster import Cluster, operate, operating
 from tools.dashboards.dashboards import read_dashboard
 from tools.dashboards.draw import draw_dashboard
 from tools.dashboards.prometheus import ROOT, Prometheus, scraping, stack_targets
 from tools.dashboards.sale import SECONDS, Shop, sell
-
-from flashsale_cli.payments import Provider
-from flashsale_local_stack import Stack
 
 PRODUCT_ID = "sneaker"
 PICTURES = ROOT / "docs" / "pictures"

@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from tools.bench.figures import ACCEPTED, BARE, SOLD_OUT, Bar, Line, Persisted, Round, Section, section_to_json, to_json
 from tools.bench.outcome import SHARE_MAX, Measured, by_rate, from_json, measured, newest, read_outcome
 from tools.bench.wrk import Shot

@@ -1,4 +1,5 @@
 import pytest
+
 from tools.dashboards.dashboards import BOARDS, Place, read_dashboard
 from tools.dashboards.grid import GAP_PX, WIDTH_PX, Box, box, height_px, legend_rows
 

@@ -1,4 +1,5 @@
 import pytest
+
 from tools.dashboards.dashboards import BOARDS, read_dashboard
 from tools.dashboards.units import WORDS, axis_step, words
 
