@@ -1,6 +1,7 @@
-"""The papers of the repository: its licence, and the names that the documents use."""
+"""The papers of the repository: its licence, and the links and file names in its documents."""
 
 import hashlib
+import re
 import tomllib
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted(path for pattern in ("*.md", "[!.]*/**/*.md") for path in ROOT.glob(pattern))
 LICENSE = "Apache-2.0"
 LICENSE_SHA256 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
 
@@ -39,3 +41,28 @@ def test_chart_is_annotated_with_the_license() -> None:
 
 def test_readme_names_the_license() -> None:
     assert f"[{LICENSE}](LICENSE)" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
+def test_every_link_of_a_document_leads_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", document.read_text())
+    inside = [link.partition("#") for link in links if not re.match(r"https?://", link)]
+    broken = {path + mark + anchor for path, mark, anchor in inside if not _leads_somewhere(document, path, anchor)}
+    assert not broken
+
+
+def test_file_names_of_the_order_path_are_those_of_the_code() -> None:
+    """A link's text is the end of the path that it leads to."""
+    links = re.findall(r"\[([^\]]+\.(?:py|lua|sql))\]\(([^)]+)\)", (ROOT / "docs" / "README.md").read_text())
+    assert links
+    assert [text for text, path in links if not path.endswith(text)] == []
+
+
+def _leads_somewhere(document: Path, path: str, anchor: str) -> bool:
+    target = (document.parent / path).resolve() if path else document
+    return target.exists() and (not anchor or anchor in _anchors(target))
+
+
+def _anchors(document: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in headings}
