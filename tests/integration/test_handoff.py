@@ -66,7 +66,7 @@ def test_without_a_broker_orders_wait_where_every_gateway_looks(stack: Stack, cl
 def test_an_entry_whose_gateway_died_is_moved_and_published(stack: Stack, client: Client, redis: Any) -> None:
     sale = client.new_sale(20)
     shard = shard_keys(shard_of(sale))
-    rescued = metric(client, "flashsale_outbox_rescued_total")
+    reclaimed = metric(client, "flashsale_outbox_rescued_total")
     # What a gateway does before it can die: the script, with its entry in the direct outbox. It did so a minute ago.
     names = reserve_keys([sale], direct=True)
     script = read_scripts(Path(stack.env()["FLASHSALE_LUA_DIR"])).reserve
@@ -76,7 +76,7 @@ def test_an_entry_whose_gateway_died_is_moved_and_published(stack: Stack, client
     redis.delete(shard.direct)
     written_ms = int(time.time() - 60) * 1000
     redis.xadd(shard.direct, fields | {b"t": written_ms}, id=f"{written_ms}-0")
-    wait_for(lambda: metric(client, "flashsale_outbox_rescued_total") == rescued + 1, 10, "nobody takes what a dead gateway left")
+    wait_for(lambda: metric(client, "flashsale_outbox_rescued_total") == reclaimed + 1, 10, "nobody takes what a dead gateway left")
     wait_for(lambda: redis.xlen(shard.direct) + redis.xlen(shard.outbox) == 0, 10, "what was taken is not handed on")
 
 

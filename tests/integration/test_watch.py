@@ -85,7 +85,7 @@ def test_what_an_ending_gateway_leaves_reads_as_the_script_wrote_it(infra: Mappi
     assert ([fields for _, fields in server.xrange(shard.outbox)], server.xlen(shard.direct)) == ([written], 0)
 
 
-def test_an_entry_from_a_clock_that_was_ahead_is_rescued(infra: Mapping[str, str], server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_from_a_clock_that_was_ahead_is_reclaimed(infra: Mapping[str, str], server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay, "LAG_EVERY_SECONDS", 0.01)
     shard = shard_keys(3)
     ahead_ms = int(time.time() * 1000) + 3_600_000

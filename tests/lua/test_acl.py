@@ -15,7 +15,7 @@ from tests.lua.servers import SCRIPTS, Sale
 TEMPLATE = Path(__file__).parents[2] / "deploy/helm/flashsale/templates/redis.yaml"
 PASSWORD = "0123456789"
 CALLERS = {
-    "gateway": ("reserve", "settle", "cancel", "define", "retire", "rescue", "dismiss"),
+    "gateway": ("reserve", "settle", "cancel", "define", "retire", "reclaim", "prune_consumers"),
     "timeout-worker": ("expire", "retire"),
     "operator": ("define", "retire"),
 }
@@ -56,7 +56,7 @@ def test_each_script_runs_as_who_calls_it(server: Any, sale: Sale) -> None:
     assert (worker.redis.sscan(worker.shard.sales), worker.prune(0)) == ((0, [b"iphone"]), "removed")
     assert gateway.define(total=1)[0] == "created"
     keys = (sale.shard.direct, sale.shard.outbox)
-    gateway.redis.eval(SCRIPTS.rescue.source, len(keys), *keys, "0", "10", str(sale.now))
+    gateway.redis.eval(SCRIPTS.reclaim.source, len(keys), *keys, "0", "10", str(sale.now))
     for one in (gateway, worker, operator):
         one.redis.close()
 

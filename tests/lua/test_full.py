@@ -83,10 +83,10 @@ def test_full_server_lets_the_relay_empty_its_outboxes(sale: Sale, old: Sale) ->
     client.config_set("maxmemory", 0)
     client.xadd(sale.shard.direct, {"k": "order.expired", "b": "{}"}, id="1-*")
     client.config_set("maxmemory", 1)
-    assert sale._call("rescue", (sale.shard.direct, stream), "1000", "64")[1:] == ["moved", 1]
+    assert sale._call("reclaim", (sale.shard.direct, stream), "1000", "64")[1:] == ["moved", 1]
     ((_, entries),) = client.xreadgroup("relay", "one", {stream: ">"})
     assert len(client.xautoclaim(stream, "relay", "two", 0)[1]) == len(entries) > 1
-    assert sale._call("dismiss", (stream,), "relay", "0")[1:] == ["dismissed", 1]
+    assert sale._call("prune_consumers", (stream,), "relay", "0")[1:] == ["dismissed", 1]
     ids = [entry_id for entry_id, _ in entries]
     assert (client.xack(stream, "relay", *ids), client.xdel(stream, *ids), client.xlen(stream)) == (len(ids), len(ids), 0)
 

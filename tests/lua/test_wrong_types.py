@@ -78,14 +78,14 @@ def remove(sale: Sale) -> Call:
     return _of_definition(sale), lambda: sale.retire("remove")
 
 
-def rescue(sale: Sale) -> Call:
+def reclaim(sale: Sale) -> Call:
     keys = (prepared(sale).shard.direct, sale.shard.outbox)
-    return keys, lambda: sale._call("rescue", keys, "1000", "64")
+    return keys, lambda: sale._call("reclaim", keys, "1000", "64")
 
 
-def dismiss(sale: Sale) -> Call:
+def prune_consumers(sale: Sale) -> Call:
     keys = (prepared(sale).shard.outbox,)
-    return keys, lambda: sale._call("dismiss", keys, "relay", "0")
+    return keys, lambda: sale._call("prune_consumers", keys, "relay", "0")
 
 
 CALLS: dict[Callable[[Sale], Call], tuple[str, set[str]]] = {
@@ -98,8 +98,8 @@ CALLS: dict[Callable[[Sale], Call], tuple[str, set[str]]] = {
     change: ("define", DELETED),
     close: ("retire", DELETED),
     remove: ("retire", DELETED),
-    rescue: ("rescue", set()),
-    dismiss: ("dismiss", set()),
+    reclaim: ("reclaim", set()),
+    prune_consumers: ("prune_consumers", set()),
 }
 """Each with its script, and the keys that it reads nothing from."""
 

@@ -15,7 +15,7 @@ import msgspec
 
 from flashsale_core.errors import SettingsError
 
-NAMES = ("reserve", "settle", "expire", "cancel", "define", "retire", "rescue", "dismiss")
+NAMES = ("reserve", "settle", "expire", "cancel", "define", "retire", "reclaim", "prune_consumers")
 _INCLUDE = re.compile(r"^-- @include (\S+)$", re.MULTILINE)
 
 
@@ -44,8 +44,8 @@ class Scripts:
     cancel: Script
     define: Script
     retire: Script
-    rescue: Script
-    dismiss: Script
+    reclaim: Script
+    prune_consumers: Script
 
     def __iter__(self) -> Any:
         return iter([getattr(self, name) for name in NAMES])

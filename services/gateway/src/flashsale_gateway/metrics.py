@@ -35,7 +35,9 @@ PUBLISHED = Counter("flashsale_published_total", "Outbox entries confirmed by th
 PUBLISH_FAILURES = Counter("flashsale_publish_failures_total", "Publishes refused, timed out or cut off, by reason", ["reason"])
 PUBLISH_SECONDS = Histogram("flashsale_publish_seconds", "From publish to confirm", buckets=_LATENCY_SECONDS)
 CLAIMED = Counter("flashsale_outbox_claimed_total", "Outbox entries taken over from a gateway that stopped")
-RESCUED = Counter("flashsale_outbox_rescued_total", "Outbox entries that their gateway did not publish, moved to where every gateway looks")
+RECLAIMED = Counter(
+    "flashsale_outbox_rescued_total", "Outbox entries that their gateway did not publish, moved to where every gateway looks"
+)
 ROUTES_REFUSED = Gauge("flashsale_refused_routes", "Routing keys whose messages the broker refuses or does not confirm")
 BROKER_UP = Gauge("flashsale_broker_up", "1 while the relay has a channel to the broker")
 UNROUTED_KEPT = Gauge("flashsale_unrouted_kept", "1 when the broker keeps what it cannot route, 0 when its policy `events` is missing")

@@ -30,8 +30,8 @@ CONFIRMED_MAX = 100_000
 """Entries that wait to be forgotten while Redis is away; beyond, they are published twice, which is harmless."""
 MESSAGE_ENTRIES_MAX = 256
 MESSAGE_BYTES_MAX = 131_072
-RESCUE_COUNT = 64
-RESCUE_CALLS_MAX = 64
+RECLAIM_COUNT = 64
+RECLAIM_CALLS_MAX = 64
 log = logging.getLogger(__name__)
 
 
@@ -89,22 +89,22 @@ class Handoff:
         self._waiting.clear()
         await asyncio.gather(*[self._leave(shard, left) for shard in range(self._settings.shards)])
 
-    async def rescue(self, shard: int) -> int:
+    async def reclaim(self, shard: int) -> int:
         """Move what is old to the shared outbox; returns how many. Raises RedisError, OSError and TimeoutError."""
         keys, moved = shard_keys(shard), 0
-        for _ in range(RESCUE_CALLS_MAX):
-            arguments = (str(self._settings.relay_claim_idle_ms), str(RESCUE_COUNT), "")
-            _, _, count = await call(self._redis, self._scripts.rescue, (keys.direct, keys.outbox), *arguments)
+        for _ in range(RECLAIM_CALLS_MAX):
+            arguments = (str(self._settings.relay_claim_idle_ms), str(RECLAIM_COUNT), "")
+            _, _, count = await call(self._redis, self._scripts.reclaim, (keys.direct, keys.outbox), *arguments)
             moved += count
-            if count < RESCUE_COUNT:
+            if count < RECLAIM_COUNT:
                 break
         if moved:
-            metrics.RESCUED.inc(moved)
+            metrics.RECLAIMED.inc(moved)
             log.warning("handoff.rescued", extra={"shard": shard, "entries": moved})
         return moved
 
     async def _leave(self, shard: int, left: Sequence[Entry]) -> None:
-        """Move entries of one shard to the shared outbox at once; by age alone they would wait there for a rescue."""
+        """Move entries of one shard to the shared outbox at once; by age alone they would wait there until they are reclaimed."""
         keys = shard_keys(shard)
         entries = [entry for entry in left if entry.stream == keys.direct]
         if not entries:
@@ -119,7 +119,7 @@ class Handoff:
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("handoff.left", extra={"shard": shard, "entries": len(entries), "reason": describe_error(Server.REDIS, error)})
             return
-        metrics.RESCUED.inc(len(entries))
+        metrics.RECLAIMED.inc(len(entries))
         log.warning("handoff.rescued", extra={"shard": shard, "entries": len(entries)})
 
     def _send_waiting(self) -> None:

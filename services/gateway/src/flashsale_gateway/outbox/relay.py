@@ -45,7 +45,7 @@ WAITING_PAGES_MAX = 8
 """Pages in a row with nothing but entries of refused routes: reading on for ever would hold up what is new."""
 REFUSED_PAUSE_SECONDS = 1.0
 CLAIM_EVERY_SECONDS = 5.0
-DISMISS_EVERY_SECONDS = 300.0
+PRUNE_EVERY_SECONDS = 300.0
 LAG_EVERY_SECONDS = 1.0
 CONSUMER_IDLE_MS_MAX = 3_600_000
 PROBE_LIFE = timedelta(milliseconds=1)
@@ -172,11 +172,11 @@ class Relay:
                 failures += 1
 
     async def _pump_streams(self, channel: AbstractChannel, streams: Sequence[str]) -> None:
-        new, held, claim_at, dismiss_at = dict.fromkeys(streams, ">"), dict.fromkeys(streams, "0"), 0.0, 0.0
+        new, held, claim_at, prune_at = dict.fromkeys(streams, ">"), dict.fromkeys(streams, "0"), 0.0, 0.0
         while not self._stopping:
-            if perf_counter() >= dismiss_at:
-                await self._dismiss(streams)
-                dismiss_at = perf_counter() + DISMISS_EVERY_SECONDS
+            if perf_counter() >= prune_at:
+                await self._prune_consumers(streams)
+                prune_at = perf_counter() + PRUNE_EVERY_SECONDS
             if perf_counter() >= claim_at or self._try_again:
                 self._try_again = False
                 held = await self._publish_held(held)
@@ -236,10 +236,10 @@ class Relay:
         metrics.CLAIMED.inc(len(claimed))
         return claimed
 
-    async def _dismiss(self, streams: Sequence[str]) -> None:
+    async def _prune_consumers(self, streams: Sequence[str]) -> None:
         """Forget the consumers that are gone: gateways come and go under new names."""
         for stream in streams:
-            await call(self._redis, self._scripts.dismiss, (stream,), GROUP, str(CONSUMER_IDLE_MS_MAX), "")
+            await call(self._redis, self._scripts.prune_consumers, (stream,), GROUP, str(CONSUMER_IDLE_MS_MAX), "")
 
     async def _publish_all(self, entries: Sequence[Entry]) -> Sent:
         """Publish, and forget what the broker confirmed. The others stay with this consumer, those of a refused route untried."""
@@ -268,7 +268,7 @@ class Relay:
 
 
 async def watch(redis: Redis, handoff: Handoff, settings: Settings, lag: Lag, reading: Redis | None = None) -> None:
-    """Measure the lag for ever, rescue what lies too long in a direct outbox, and have both clients leave a server that was demoted.
+    """Measure the lag for ever, reclaim what lies too long in a direct outbox, and have both clients leave a server that was demoted.
 
     While a Redis does not answer, or refuses, its last values stand, and the log says so once: its orders fail on their own then.
     """
@@ -297,8 +297,8 @@ async def watch(redis: Redis, handoff: Handoff, settings: Settings, lag: Lag, re
         metrics.OUTBOX_ENTRIES.set(sum(backlog.entries for backlog in seen.values()))
         for number, shard in enumerate(shards):
             if shard.direct in seen and seen[shard.direct].age_ms > settings.relay_claim_idle_ms:
-                with _told(failing, f"rescue {number}"):
-                    await handoff.rescue(number)
+                with _told(failing, f"reclaim {number}"):
+                    await handoff.reclaim(number)
         await asyncio.sleep(LAG_EVERY_SECONDS)
 
 

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 --[[
-Purpose: Move what lies long in the direct outbox, because the gateway that was to publish it has not, to the shared one, where any gateway takes it.
+Purpose: Move old entries from the direct outbox to the shared one: the gateway that wrote them did not publish them, so any gateway may.
 KEYS:
-  1 direct      stream  entries that the gateway which made them publishes itself
+  1 direct      stream  entries that the gateway which wrote them publishes itself
   2 outbox      stream  entries that any gateway publishes
 ARGV:
   1 age_ms      how old an entry must be
-  2 count_max   most entries of one call
+  2 count_max   most entries to look at in one call
   3 clock_ms    empty for Redis TIME
 Returns: cmsgpack {now_ms, status, moved}
   status: moved none
@@ -16,7 +16,7 @@ local direct_key, outbox_key = KEYS[1], KEYS[2]
 local now = now_ms(ARGV[3])
 local age_ms = tonumber(ARGV[1])
 
--- When it was written, from its field `t`; one that the release before wrote has its id alone.
+-- When an entry was written: its field `t`, or the time in its id if an older release wrote it.
 local function written_ms(id, fields)
   for i = 1, #fields, 2 do
     if fields[i] == 't' then
@@ -26,7 +26,7 @@ local function written_ms(id, fields)
   return tonumber(id:match('^%d+'))
 end
 
--- A time to come was written by a clock that has been set back since: such an entry may be of any age, and to publish it twice is harmless.
+-- A time in the future comes from a clock that was set back since. Such an entry may be of any age, and publishing it twice is harmless.
 local function is_old(entry)
   local written = written_ms(entry[1], entry[2])
   return written <= now - age_ms or written > now
