@@ -5,8 +5,8 @@ import msgspec
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from flashsale_gateway.http.body_schemas import read_webhook
 from flashsale_gateway.http.problems import Problem
-from flashsale_gateway.http.requests import read_webhook
 from flashsale_gateway.payments import to_payment, verify
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -7,8 +7,8 @@ import pytest
 
 from flashsale_gateway.http.catalogue import CHUNK, Catalogue
 from flashsale_gateway.http.problems import Problem
-from flashsale_gateway.http.read_limits import WAITING_PER_READ, Pace, Slots
-from flashsale_gateway.http.single_flight import Shared
+from flashsale_gateway.http.read_limits import WAITING_PER_READ, ReadSlots, TurnLimiter
+from flashsale_gateway.single_flight import SingleFlight
 
 FIELDS = {
     "total": "9", "available": "5", "reserved": "3", "sold": "1", "state": "open", "starts_ms": "0", "ends_ms": "0", "max_per_user": "0",
@@ -23,7 +23,7 @@ async def settle() -> None:
 
 def test_few_requests_begin_in_a_turn_and_in_the_order_they_came() -> None:
     async def run() -> None:
-        pace, begun, per_turn, turns = Pace(per_turn=3), list[int](), list[int](), 0
+        pace, begun, per_turn, turns = TurnLimiter(per_turn=3), list[int](), list[int](), 0
 
         async def request(number: int) -> None:
             async with pace.turn():
@@ -44,7 +44,7 @@ def test_few_requests_begin_in_a_turn_and_in_the_order_they_came() -> None:
 
 def test_a_request_too_many_is_refused_and_the_next_has_the_place_of_one_that_ended() -> None:
     async def run() -> None:
-        pace = Pace(in_progress_max=2)
+        pace = TurnLimiter(in_progress_max=2)
         async with pace.turn():
             async with pace.turn():
                 with pytest.raises(Problem, match="overloaded"):
@@ -57,7 +57,7 @@ def test_a_request_too_many_is_refused_and_the_next_has_the_place_of_one_that_en
 
 def test_who_leaves_while_waiting_keeps_nobody_waiting() -> None:
     async def run() -> None:
-        pace = Pace(per_turn=1)
+        pace = TurnLimiter(per_turn=1)
         async with pace.turn():
             gone = asyncio.create_task(pace.turn().__aenter__())
             waiting = asyncio.create_task(pace.turn().__aenter__())
@@ -70,7 +70,7 @@ def test_who_leaves_while_waiting_keeps_nobody_waiting() -> None:
 
 def test_reads_of_the_store_are_bounded_and_those_that_wait_too() -> None:
     async def run() -> None:
-        slots, done, running = Slots(2, 30), asyncio.Event(), 0
+        slots, done, running = ReadSlots(2, 30), asyncio.Event(), 0
 
         async def read() -> None:
             nonlocal running
@@ -91,7 +91,7 @@ def test_reads_of_the_store_are_bounded_and_those_that_wait_too() -> None:
 
 def test_a_read_does_not_wait_for_ever_for_its_slot() -> None:
     async def run() -> None:
-        slots = Slots(1, 0.01)
+        slots = ReadSlots(1, 0.01)
         async with slots.slot():
             with pytest.raises(Problem, match="overloaded"):
                 await slots.slot().__aenter__()
@@ -111,7 +111,7 @@ def test_who_asks_at_once_shares_one_answer_and_who_asks_later_gets_a_new_one() 
             await asyncio.sleep(0)
             return calls
 
-        shared = Shared(make)
+        shared = SingleFlight(make)
         asked = [asyncio.create_task(shared.get()) for _ in range(50)]
         await asyncio.sleep(0)
         asked[0].cancel()
@@ -129,7 +129,7 @@ def test_a_failure_is_shared_and_forgotten() -> None:
                 raise error
             return "well"
 
-        shared = Shared(make)
+        shared = SingleFlight(make)
         assert [str(error) for error in await asyncio.gather(shared.get(), shared.get(), return_exceptions=True)] == ["not_ready"] * 2
         assert await shared.get() == "well"
 

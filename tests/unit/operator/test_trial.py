@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 from standardwebhooks.webhooks import Webhook
 
-from flashsale_gateway.http.requests import PaymentWebhook
+from flashsale_gateway.http.body_schemas import PaymentWebhook
 from flashsale_gateway.payments import verify
 from flashsale_operator.smoke_test import signed
 

@@ -8,7 +8,7 @@ import uvicorn
 from flashsale_core.errors import SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_gateway.app import Gateway
-from flashsale_gateway.http.connection_limit import Entrance, affordable
+from flashsale_gateway.http.connection_limit import ConnectionLimit, fit_to_file_limit
 from flashsale_gateway.http.server import Server
 from flashsale_gateway.settings import Settings, read_settings
 
@@ -38,7 +38,7 @@ def main() -> int:
 
 def server_config(settings: Settings) -> uvicorn.Config:
     options = UVICORN | {
-        "http": Entrance(affordable(settings.connections_max)),
+        "http": ConnectionLimit(fit_to_file_limit(settings.connections_max)),
         "timeout_keep_alive": settings.keep_alive_seconds,
         "timeout_graceful_shutdown": settings.shutdown_timeout_seconds,
     }

@@ -23,10 +23,10 @@ from flashsale_core.tracing import configure_tracing
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Admission, Batcher
 from flashsale_gateway.http.catalogue import Catalogue
-from flashsale_gateway.http.client_buffers import Edge
+from flashsale_gateway.http.client_buffers import ClientBuffers
 from flashsale_gateway.http.endpoints import Endpoints
 from flashsale_gateway.http.problems import Problem
-from flashsale_gateway.http.read_limits import Pace, Slots
+from flashsale_gateway.http.read_limits import ReadSlots, TurnLimiter
 from flashsale_gateway.http.routes import ROUTES, Services
 from flashsale_gateway.http.scrapes import Scrapes
 from flashsale_gateway.orders import PATH as ORDER_PATH
@@ -58,8 +58,8 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._endpoints: Endpoints = {}
-        self.edge = Edge()
-        self._public, self._house = Pace(), {path: Pace() for path in HOUSE}
+        self.client_buffers = ClientBuffers()
+        self._public, self._house = TurnLimiter(), {path: TurnLimiter() for path in HOUSE}
         self._starlette = Starlette(routes=ROUTES, lifespan=self._lifespan, exception_handlers=_HANDLERS)
         # It would send a client where its own Host header says, past TLS and into caches.
         self._starlette.router.redirect_slashes = False
@@ -138,7 +138,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     readiness = Readiness(redis, scripts, settings.redis_timeout_seconds, settings.require_durable_redis, supervisor)
     progress = Progress([batcher.age_seconds for batcher in (reserve, settle, cancel)], settings.redis_timeout_seconds)
     orders, paid = Orders(reserve, lag, settings, tracing), Payments(settle, webhook, settings, tracing)
-    slots, scrapes = Slots(settings.reads_max, settings.redis_timeout_seconds), Scrapes(readiness, catalogue)
+    slots, scrapes = ReadSlots(settings.reads_max, settings.redis_timeout_seconds), Scrapes(readiness, catalogue)
     return Services(store, catalogue, slots, scrapes, cancel, progress, readiness, settings), {ORDER_PATH: orders, WEBHOOK_PATH: paid}
 
 

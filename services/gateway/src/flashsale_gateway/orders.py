@@ -13,9 +13,9 @@ from flashsale_gateway import metrics, spans
 from flashsale_gateway.batching import Answers, Batch, Batcher, Waiter
 from flashsale_gateway.http import bodies
 from flashsale_gateway.http.answers import UNCACHED, Answer
+from flashsale_gateway.http.body_schemas import OrderRequest, read_order
 from flashsale_gateway.http.endpoints import Endpoint, Headers
 from flashsale_gateway.http.problems import Problem
-from flashsale_gateway.http.requests import OrderRequest, read_order
 from flashsale_gateway.outbox.relay import Lag
 from flashsale_gateway.sale_counters import Demand
 from flashsale_gateway.settings import Settings

@@ -15,9 +15,9 @@ from flashsale_gateway import metrics, spans
 from flashsale_gateway.batching import Batcher, Waiter
 from flashsale_gateway.http import bodies
 from flashsale_gateway.http.answers import UNCACHED, Answer
+from flashsale_gateway.http.body_schemas import PaymentWebhook, field_of_bad_utf8, read_webhook
 from flashsale_gateway.http.endpoints import Endpoint, Headers
 from flashsale_gateway.http.problems import Problem
-from flashsale_gateway.http.requests import PaymentWebhook, field_of_bad_utf8, read_webhook
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Result
 

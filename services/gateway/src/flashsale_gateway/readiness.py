@@ -15,7 +15,7 @@ from flashsale_core.scripts import Scripts, load_scripts, scripts_loaded
 from flashsale_core.supervise import Supervisor
 from flashsale_gateway import metrics
 from flashsale_gateway.http.problems import Problem
-from flashsale_gateway.http.single_flight import Shared
+from flashsale_gateway.single_flight import SingleFlight
 from flashsale_redis import Health, refuse_replica
 
 LOST_TIMEOUTS = 3
@@ -54,7 +54,7 @@ class Readiness:
         self._supervisor = supervisor
         self._health = Health(redis)
         self._reason: str | None = None
-        self._checked = Shared(self._check, CHECK_PAUSE_SECONDS)
+        self._checked = SingleFlight(self._check, CHECK_PAUSE_SECONDS)
 
     async def check(self) -> None:
         """Raises Problem(not_ready) with the reason, which is logged when it changes. All who ask at once share a check."""

@@ -16,7 +16,7 @@ import msgspec
 
 from flashsale_gateway.http import sale_documents
 from flashsale_gateway.http.read_limits import refuse
-from flashsale_gateway.http.single_flight import Shared
+from flashsale_gateway.single_flight import SingleFlight
 
 CHUNK = 100
 """Sales read in one round trip: some milliseconds of the event loop."""
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 Fields = Mapping[str, str]
 
 
-class Shown(NamedTuple):
+class SaleSnapshot(NamedTuple):
     """What is kept of a sale."""
 
     read_at: float
@@ -53,15 +53,15 @@ class Catalogue:
         self._fresh_seconds = fresh_seconds
         self._names: Sequence[str] = ()
         self._named_at = -inf
-        self._naming = Shared(self._name)
-        self._shown: dict[str, Shown] = {}
+        self._naming = SingleFlight(self._name)
+        self._shown: dict[str, SaleSnapshot] = {}
         """The one read longest ago stands first."""
         self._wanted: dict[str, None] = {}
-        self._reading = Shared(self._read)
+        self._reading = SingleFlight(self._read)
         self._paid_until = -inf
         """Up to when what was read lasts at SALES_PER_SECOND."""
 
-    async def page(self, after: str, limit: int) -> list[tuple[str, Shown]]:
+    async def page(self, after: str, limit: int) -> list[tuple[str, SaleSnapshot]]:
         """The first `limit` sales whose id sorts after `after`. Raises Problem."""
         now = asyncio.get_running_loop().time()
         try:
@@ -114,14 +114,14 @@ class Catalogue:
             del self._shown[next(iter(self._shown))]
 
 
-def _shown(name: str, fields: Fields, read_at: float, before: Shown | None) -> Shown:
+def _shown(name: str, fields: Fields, read_at: float, before: SaleSnapshot | None) -> SaleSnapshot:
     if not fields:
-        return Shown(read_at, b"", (0, 0, 0, 0))
+        return SaleSnapshot(read_at, b"", (0, 0, 0, 0))
     try:
         total, available, reserved, sold = (int(fields[state]) for state in ("total", "available", "reserved", "sold"))
-        return Shown(read_at, msgspec.json.encode(sale_documents.to_json(name, fields)), (total, available, reserved, sold))
+        return SaleSnapshot(read_at, msgspec.json.encode(sale_documents.to_json(name, fields)), (total, available, reserved, sold))
     except (KeyError, ValueError) as error:
         # One sale whose data is broken must not hide the others. Orders for it are refused, and the audit names it.
         if before is None or before.document:
             log.error("sale.unreadable", extra={"sale": name, "reason": f"{type(error).__name__}: {error}"})
-        return Shown(read_at, b"", (0, 0, 0, 0))
+        return SaleSnapshot(read_at, b"", (0, 0, 0, 0))

@@ -20,7 +20,7 @@ UNSENT_BYTES_MAX = 16_384
 """Bytes of a connection's answers that the kernel keeps because its client's window is full (TCP_NOTSENT_LOWAT, tcp(7))."""
 
 
-class Edge:
+class ClientBuffers:
     """Counts over all connections of this process."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ import resource
 from typing import TYPE_CHECKING, Any
 
 from flashsale_gateway import metrics
-from flashsale_gateway.http.fast_path import CLOSE, ShortWayProtocol, default_lines
+from flashsale_gateway.http.fast_path import CLOSE, FastPathProtocol, default_lines
 from flashsale_gateway.http.problems import Problem
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _TOO_MANY = Problem("overloaded", "Too many connections")
 log = logging.getLogger(__name__)
 
 
-class Entrance:
+class ConnectionLimit:
     """Gives each new connection its protocol: what uvicorn takes for a protocol's class."""
 
     def __init__(self, connections_max: int) -> None:
@@ -39,7 +39,7 @@ class Entrance:
     ) -> asyncio.Protocol:
         # Those of this turn of the loop are not in it yet: RESERVED_DESCRIPTORS has room for them.
         if len(server_state.connections) < self._connections_max:
-            return ShortWayProtocol(config, server_state, app_state, _loop)
+            return FastPathProtocol(config, server_state, app_state, _loop)
         metrics.CONNECTIONS_REFUSED.inc()
         return _Refused(server_state, self._refused)
 
@@ -72,7 +72,7 @@ class _Refused(asyncio.Protocol):
             self._timer.cancel()
 
 
-def affordable(connections_max: int) -> int:
+def fit_to_file_limit(connections_max: int) -> int:
     """As many of these connections as the system has descriptors for. Raises the process's own limit as far as that takes and may be."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections_max + RESERVED_DESCRIPTORS

@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
-    from flashsale_gateway.http.client_buffers import Edge
+    from flashsale_gateway.http.client_buffers import ClientBuffers
     from flashsale_gateway.http.endpoints import Endpoints
     from flashsale_gateway.settings import Settings
     from flashsale_gateway.store import Result
 
     class Gateway(Protocol):
         @property
-        def edge(self) -> Edge: ...
+        def client_buffers(self) -> ClientBuffers: ...
 
         @property
         def endpoints(self) -> Endpoints: ...
@@ -50,7 +50,7 @@ WIRE_BYTES_PER_BODY_BYTE = 8
 """A body in chunks of one byte each takes six bytes of the wire for one of its own."""
 
 
-class ShortWayProtocol(HttpToolsProtocol):
+class FastPathProtocol(HttpToolsProtocol):
     """One connection. `config.app` is the Gateway; its endpoints are there once its lifespan has begun."""
 
     def __init__(
@@ -59,7 +59,7 @@ class ShortWayProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         gateway: Gateway = config.app  # type: ignore[assignment] # uvicorn's type allows an import string; __main__ gives the object
         self._endpoints = {path.encode(): endpoint for path, endpoint in gateway.endpoints.items()}
-        self._edge = gateway.edge
+        self._client_buffers = gateway.client_buffers
         self._settings = settings = gateway.settings
         self._head_bytes_max: int = settings.head_bytes_max
         self._head_timeout_seconds: float = settings.head_timeout_seconds
@@ -95,7 +95,11 @@ class ShortWayProtocol(HttpToolsProtocol):
         if self._ended:
             raise _NothingMoreIsReadError
         cycle = self.cycle
-        if cycle is not None and not cycle.response_complete and not (cycle.keep_alive and self._edge.has_room(len(self.pipeline))):
+        if (
+            cycle is not None
+            and not cycle.response_complete
+            and not (cycle.keep_alive and self._client_buffers.has_room(len(self.pipeline)))
+        ):
             raise _NothingMoreIsReadError
         self.url = b""
         self.expect_100_continue = False
@@ -120,7 +124,7 @@ class ShortWayProtocol(HttpToolsProtocol):
         elif self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._upgrade_ignored = True
         else:
-            self._go_the_long_way()
+            self._fall_back_to_asgi()
 
     def on_body(self, body: bytes) -> None:
         if self._body is None:
@@ -151,7 +155,7 @@ class ShortWayProtocol(HttpToolsProtocol):
         elif self._body is not None and not self.transport.is_closing():
             # The rest is yet to come: ASGI has the patience, its limits and its back-pressure.
             body, self._body = self._body, None
-            self._go_the_long_way()
+            self._fall_back_to_asgi()
             if body:
                 super().on_body(body)
         elif self._in_body:
@@ -189,14 +193,14 @@ class ShortWayProtocol(HttpToolsProtocol):
             and not self.parser.should_upgrade()
         )
 
-    def _go_the_long_way(self) -> None:
+    def _fall_back_to_asgi(self) -> None:
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)
         waiting = len(self.pipeline)
         super().on_headers_complete()
-        self._edge.pipelined += len(self.pipeline) - waiting
+        self._client_buffers.pipelined += len(self.pipeline) - waiting
         self._in_body, self._message_bytes = True, 0
 
     # Heads are bounded: what is whole and short, as most are, is not even measured. Bodies are, whatever they are wrapped in.
@@ -259,7 +263,7 @@ class ShortWayProtocol(HttpToolsProtocol):
             self._last_words = None
         elif self.pipeline:
             self.pipeline.popleft()
-            self._edge.pipelined -= 1
+            self._client_buffers.pipelined -= 1
             self.cycle = self.pipeline[0][0] if self.pipeline else self._answering  # type: ignore[assignment]
         else:
             self._tell_disconnected()
@@ -316,7 +320,7 @@ class ShortWayProtocol(HttpToolsProtocol):
             self._watch_unread()
         elif self.pipeline:
             # Nothing is read before all that was read is answered: else a client that only sends would fill the pipeline for ever.
-            self._edge.pipelined -= 1
+            self._client_buffers.pipelined -= 1
             self._start_asgi_task(*self.pipeline.pop())
         elif self._ended:
             self._say_and_close()
@@ -359,11 +363,11 @@ class ShortWayProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._watch_unread()
-        self._edge.stall(self, self._unread_bytes, self._abort)
+        self._client_buffers.stall(self, self._unread_bytes, self._abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._edge.unstall(self)
+        self._client_buffers.unstall(self)
         self._unread_bytes = 0
         if self._closes_at is not None:
             self._close_after(max(0.0, self._closes_at - self.loop.time()))
@@ -389,8 +393,8 @@ class ShortWayProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended = True
         self._tell_disconnected()
-        self._edge.unstall(self)
-        self._edge.pipelined -= len(self.pipeline)
+        self._client_buffers.unstall(self)
+        self._client_buffers.pipelined -= len(self.pipeline)
         self.pipeline.clear()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
@@ -415,7 +419,7 @@ class _InProgress:
 
     __slots__ = ("_endpoint", "_protocol", "disconnected", "keep_alive", "response_complete", "taken")
 
-    def __init__(self, protocol: ShortWayProtocol, endpoint: Endpoint[Any, Any], keep_alive: bool) -> None:
+    def __init__(self, protocol: FastPathProtocol, endpoint: Endpoint[Any, Any], keep_alive: bool) -> None:
         self._protocol = protocol
         self._endpoint = endpoint
         self.keep_alive = keep_alive

@@ -11,8 +11,8 @@ from msgspec import Meta
 
 from flashsale_core import ids
 from flashsale_gateway.http.answers import CACHE_CONTROL, NO_STORE, SHARED, STATIC
+from flashsale_gateway.http.body_schemas import OrderRequest, OtherEvent, PaymentWebhook, RateLimit, StockRequest
 from flashsale_gateway.http.problems import KINDS, MEDIA_TYPE
-from flashsale_gateway.http.requests import OrderRequest, OtherEvent, PaymentWebhook, RateLimit, StockRequest
 from flashsale_gateway.http.sale_documents import default_hold_seconds
 
 VERSION = "1.0.0"

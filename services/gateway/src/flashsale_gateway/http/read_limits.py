@@ -25,7 +25,7 @@ def refuse(detail: str) -> Problem:
     return Problem("overloaded", detail)
 
 
-class Pace:
+class TurnLimiter:
     """Lets requests through in the order they came, so many in a turn of the event loop."""
 
     def __init__(self, per_turn: int = PER_TURN, in_progress_max: int = IN_PROGRESS_MAX) -> None:
@@ -71,7 +71,7 @@ class Pace:
                 turn.set_result(None)
 
 
-class Slots:
+class ReadSlots:
     """A bound on how many reads Redis is asked for at once; a few more may wait for their slot, and not for long."""
 
     def __init__(self, reads_max: int, wait_seconds: float) -> None:

@@ -15,10 +15,10 @@ from flashsale_gateway import metrics
 from flashsale_gateway.batching import Batcher
 from flashsale_gateway.http import bodies, openapi, sale_documents
 from flashsale_gateway.http.answers import CACHE_CONTROL, NO_STORE, SHARED, STATIC
+from flashsale_gateway.http.body_schemas import read_stock
 from flashsale_gateway.http.catalogue import Catalogue
 from flashsale_gateway.http.problems import Problem
-from flashsale_gateway.http.read_limits import Slots
-from flashsale_gateway.http.requests import read_stock
+from flashsale_gateway.http.read_limits import ReadSlots
 from flashsale_gateway.http.scrapes import Scrapes
 from flashsale_gateway.readiness import Progress, Readiness
 from flashsale_gateway.settings import Settings
@@ -35,7 +35,7 @@ class Services:
 
     store: Store
     catalogue: Catalogue
-    slots: Slots
+    slots: ReadSlots
     scrapes: Scrapes
     cancel: Batcher[str, Result]
     progress: Progress

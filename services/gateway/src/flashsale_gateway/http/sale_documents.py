@@ -9,8 +9,8 @@ import msgspec
 
 from flashsale_core import times
 from flashsale_core.records import MAX_RELEASED
+from flashsale_gateway.http.body_schemas import StockRequest
 from flashsale_gateway.http.problems import Problem
-from flashsale_gateway.http.requests import StockRequest
 from flashsale_gateway.timestamps import rfc3339, to_ms
 
 ADMIN = "admin"

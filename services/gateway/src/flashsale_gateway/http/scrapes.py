@@ -2,10 +2,10 @@
 
 from flashsale_core.exposition import expose, is_open_metrics
 from flashsale_gateway import metrics
-from flashsale_gateway.http.catalogue import Catalogue, Shown
+from flashsale_gateway.http.catalogue import Catalogue, SaleSnapshot
 from flashsale_gateway.http.problems import Problem
-from flashsale_gateway.http.single_flight import Shared
 from flashsale_gateway.readiness import Readiness
+from flashsale_gateway.single_flight import SingleFlight
 
 PAUSE_SECONDS = 0.1
 """Between the beginnings of two scrapes of a format."""
@@ -16,7 +16,10 @@ class Scrapes:
     def __init__(self, readiness: Readiness, catalogue: Catalogue) -> None:
         self._readiness = readiness
         self._catalogue = catalogue
-        self._formats = {True: Shared(lambda: self._make(True), PAUSE_SECONDS), False: Shared(lambda: self._make(False), PAUSE_SECONDS)}
+        self._formats = {
+            True: SingleFlight(lambda: self._make(True), PAUSE_SECONDS),
+            False: SingleFlight(lambda: self._make(False), PAUSE_SECONDS),
+        }
 
     async def get(self, accept: str) -> tuple[bytes, str]:
         """(body, content type) for the Accept header of a scraper. Whatever was counted before it asked is in it."""
@@ -32,7 +35,7 @@ class Scrapes:
         return expose(open_metrics)
 
 
-def measure(sales: list[tuple[str, Shown]]) -> None:
+def measure(sales: list[tuple[str, SaleSnapshot]]) -> None:
     """Set the gauges of these sales, and of no other."""
     metrics.SALE_STOCK.clear()
     metrics.SALE_IMBALANCE.clear()

@@ -3,8 +3,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from flashsale_gateway.http.body_schemas import OrderRequest, read_order, read_stock, read_webhook
 from flashsale_gateway.http.problems import Problem
-from flashsale_gateway.http.requests import OrderRequest, read_order, read_stock, read_webhook
 from flashsale_gateway.payments import to_payment
 
 ORDER = {"userId": "bob", "productId": "iphone", "quantity": 2, "requestId": "r-1"}

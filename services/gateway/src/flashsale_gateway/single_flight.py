@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Shared(Generic[T]):
+class SingleFlight(Generic[T]):
     """`make`, called at most once at a time, and no sooner than `pause_seconds` after it was called last."""
 
     def __init__(self, make: Callable[[], Awaitable[T]], pause_seconds: float = 0) -> None:

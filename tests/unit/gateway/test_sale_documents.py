@@ -3,8 +3,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from flashsale_gateway.http.body_schemas import read_stock
 from flashsale_gateway.http.problems import Problem
-from flashsale_gateway.http.requests import read_stock
 from flashsale_gateway.http.sale_documents import to_definition, to_json
 
 WINDOWS = (5, 300)

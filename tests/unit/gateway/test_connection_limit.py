@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from flashsale_gateway.http import connection_limit
-from flashsale_gateway.http.connection_limit import REFUSALS_MAX, RESERVED_DESCRIPTORS, Entrance, affordable
+from flashsale_gateway.http.connection_limit import REFUSALS_MAX, RESERVED_DESCRIPTORS, ConnectionLimit, fit_to_file_limit
 from flashsale_gateway.http.server import Server
 from tests.unit.gateway.test_server import with_server
 
@@ -31,7 +31,7 @@ def refuse_all(connections: int, ask: bytes = b"", ended: int = 0) -> list[bytes
                 reading.cancel()
             return [reading.result() for reading in done]
 
-    return with_server(play, http=Entrance(0))
+    return with_server(play, http=ConnectionLimit(0))
 
 
 async def read_all(connection: socket.socket) -> bytes:
@@ -88,6 +88,6 @@ def test_no_more_than_there_are_descriptors_for(
     limits = [(soft, hard)]
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _, limit: limits.append(limit))
-    assert (affordable(20_000), limits[-1]) == (expected, (raised_to, hard))
+    assert (fit_to_file_limit(20_000), limits[-1]) == (expected, (raised_to, hard))
     told = [(record.message, vars(record)["connections_max"]) for record in caplog.records]
     assert told == ([("connections.limited", expected)] if expected < 20_000 else [])
