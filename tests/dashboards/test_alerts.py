@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tools.dashboards.prometheus import RULES, promtool
+from tools.dashboards.prometheus import promtool
+from tools.repository import RULES
 
 Series = dict[str, str]
 """Series -> values in promtool's notation, one a minute."""

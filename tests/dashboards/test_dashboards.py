@@ -6,16 +6,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from flashsale_local_stack import Stack
 from tests.dashboards.panels import assert_answered, questions
 from tests.integration.client import Client
-from tools.dashboards.dashboards import BOARDS, FOLDER
-from tools.dashboards.prometheus import ROOT, RULES, Prometheus, scraping, stack_targets
+from tools.dashboards.dashboards import BOARDS
+from tools.dashboards.prometheus import Prometheus, scraping, stack_targets
 from tools.docs.metrics import registered
+from tools.repository import DASHBOARDS, ROOT, RULES
 
 
 @pytest.fixture(scope="module")
@@ -57,16 +57,16 @@ def test_stock_of_the_dashboard_is_the_sales(watched: Prometheus, client: Client
 
 def test_dashboards_and_rules_name_metrics_there_are() -> None:
     known = {name for metric in registered() for name in (metric, *(f"{metric}_{part}" for part in ("total", "bucket", "sum", "count")))}
-    for text in (RULES.read_text(), *(path.read_text() for path in FOLDER.glob("*.json"))):
+    for text in (RULES.read_text(), *(path.read_text() for path in DASHBOARDS.glob("*.json"))):
         names = set(re.findall(r"flashsale_[a-z_]+(?=[{\[])", text))
         assert names
         assert names <= known
 
 
-@pytest.mark.parametrize("generator", ["tools/dashboards/generate.py", "tools/docs/metrics.py"])
+@pytest.mark.parametrize("generator", ["tools.dashboards.generate", "tools.docs.metrics"])
 def test_what_is_generated_is_as_its_source_says(generator: str) -> None:
-    done = subprocess.run([sys.executable, str(ROOT / generator), "--check"], timeout=30, check=False)
-    assert done.returncode == 0, f"run: .venv/bin/python {generator}"
+    done = subprocess.run([sys.executable, "-m", generator, "--check"], cwd=ROOT, timeout=30, check=False)
+    assert done.returncode == 0, f"run: .venv/bin/python -m {generator}"
 
 
 def test_the_metrics_page_has_every_metric() -> None:
@@ -77,7 +77,7 @@ def test_the_metrics_page_has_every_metric() -> None:
 
 @pytest.mark.parametrize("name", BOARDS)
 def test_panels_neither_overlap_nor_leave_the_grid(name: str) -> None:
-    dashboard = json.loads(Path(FOLDER / f"flashsale-{name}.json").read_text())
+    dashboard = json.loads((DASHBOARDS / f"flashsale-{name}.json").read_text())
     taken: set[tuple[int, int]] = set()
     for panel in dashboard["panels"]:
         place = panel["gridPos"]

@@ -23,8 +23,8 @@ from flashsale_local_stack import Stack
 from tools.bench.site import open_site
 from tools.bench.stacks import Profile, draw, read, shares
 from tools.bench.wrk import Load, shoot
+from tools.repository import PICTURES
 
-PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 PY_SPY = str(Path(sys.executable).with_name("py-spy"))
 SERVICES = ("gateway", "order-worker")
 SAMPLES_PER_SECOND = 100

@@ -96,10 +96,9 @@ async def steady(site: Site, screen: Console) -> Section:
     arrivals = await arrive(site.url, sale_id, STEADY_PER_SECOND, STEADY_SECONDS)
     await asyncio.sleep(STEADY_WINDOW_SECONDS)
     await asyncio.sleep(STEADY_PATIENCE_SECONDS)
-    row = await site.ledger.fetchrow(LATENESS, sale_id)
-    assert row is not None
-    p50, p99, most = (float(value) for value in row["late"] or (0, 0, 0))
-    problems = [] if row["expired"] == arrivals.answered else [f"{arrivals.answered} orders were taken, {row['expired']} have expired"]
+    ((expired, late),) = await site.ledger.fetch(LATENESS, sale_id)
+    p50, p99, most = (float(value) for value in late or (0, 0, 0))
+    problems = [] if expired == arrivals.answered else [f"{arrivals.answered} orders were accepted, {expired} have expired"]
     line = Line("lateness, 99th percentile", p99, "s", LATENESS_BAR, f"p50 {p50 * 1000:.0f} ms, largest {most * 1000:.0f} ms")
     return Section(f"{number(STEADY_PER_SECOND)} orders/s that expire", [line], problems, [sale_id])
 

@@ -15,8 +15,8 @@ from tools.bench.outcome import SHARE_MAX, Measured, Outcome, by_rate, measured,
 from tools.bench.run import RESULTS
 from tools.dashboards.canvas import new_figure, points, save
 from tools.dashboards.theme import BLUE, FAINT, FONT, GREEN, GRID, ORANGE, PANEL, PURPLE, TEXT, YELLOW
+from tools.repository import PICTURES
 
-PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 WIDTH_PX, HEIGHT_PX, ROW_PX = 1100, 480, 26
 TITLE_PX, LABEL_PX, SMALL_PX = 16, 12, 10.5
 COLORS = {BARE: "#6c7280", RAW: "#b6bac2", ACCEPTED: GREEN, SOLD_OUT: ORANGE, REPLAYED: BLUE, RATE_LIMITED: PURPLE}

@@ -21,6 +21,8 @@ ALL_KINDS = (BARE, RAW, SOLD_OUT, RATE_LIMITED, REPLAYED, ACCEPTED)
 SOLD_OUT_STOCK = 10
 REPLAYED_ORDERS = 1000
 PERSIST_SECONDS = 5.0
+FIGURE_COLUMNS = ("connections", " what", "per second", "beside bare", "bar", "p50, ms", "p99, ms")
+PERSISTED_COLUMNS = ("connections", "answered", "in Redis", "in the ledger", "after the load", "bar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +101,9 @@ async def measure(
 
 
 def show(rounds: Sequence[Round], screen: Console) -> None:
-    columns = ("connections", " what", "per second", "beside bare", "bar", "p50, ms", "p99, ms")
-    screen.print(table("Medians", columns, _figure_rows(figures(rounds))))
+    screen.print(table("Medians", FIGURE_COLUMNS, _figure_rows(figures(rounds))))
     screen.print()
-    columns = ("connections", "answered", "in Redis", "in the ledger", "after the load", "bar")
-    screen.print(table("Persisted", columns, map(_persisted_row, rounds)))
+    screen.print(table("Persisted", PERSISTED_COLUMNS, map(_persisted_row, rounds)))
 
 
 def _words(number_of_round: int, one: Round) -> str:

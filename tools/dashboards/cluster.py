@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from flashsale_local_stack.state import free_ports
-from tools.dashboards.prometheus import ROOT
+from tools.repository import CHART
 
 NAMESPACE = "flashsale-pictures"
-CRD = ROOT / "deploy" / "helm" / "flashsale" / "files" / "flashsales.flashsale.dev.yaml"
+CRD = CHART / "files" / "flashsales.flashsale.dev.yaml"
 COMMAND_TIMEOUT_SECONDS = 90
 STOP_TIMEOUT_SECONDS = 30
 WINDOW, WINDOW_NOT_INSTALLED = 60, 7

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tools.dashboards.prometheus import ROOT
+from tools.repository import DASHBOARDS
 
-FOLDER = ROOT / "deploy" / "helm" / "flashsale" / "files" / "dashboards"
 BOARDS = ("sale", "engine", "operator")
 RATE_INTERVAL = "$__rate_interval"
 ALL = ".*"
@@ -72,7 +71,7 @@ class Dashboard:
 
 
 def read_dashboard(name: str) -> Dashboard:
-    document = json.loads((FOLDER / f"flashsale-{name}.json").read_text())
+    document = json.loads((DASHBOARDS / f"flashsale-{name}.json").read_text())
     variables = [_variable(one) for one in document["templating"]["list"] if one["type"] == "query"]
     return Dashboard(document["title"], tuple(map(_panel, document["panels"])), tuple(variables))
 

@@ -1,16 +1,16 @@
-"""Write the Grafana dashboards from the panels below: `python tools/dashboards/generate.py`; with --check, exit 1 when they are not what they would be.
+"""`python -m tools.dashboards.generate`: write the Grafana dashboards from the panels below.
 
-A panel is a question, its queries and a unit. `$NS` stands for the namespace's selector.
+With --check it writes nothing and exits with 1 when a file differs from what would be written.
 """
 
 import json
 import math
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "helm" / "flashsale" / "files" / "dashboards"
+from tools import repository
+
 NS = 'namespace=~"$namespace"'
 SALE = f'{NS}, sale=~"$sale"'
 RATE = "$__rate_interval"
@@ -221,10 +221,9 @@ DASHBOARDS = (SALE_BOARD, ENGINE_BOARD, OPERATOR_BOARD)
 
 
 def main() -> int:
-    FOLDER.mkdir(parents=True, exist_ok=True)
     stale = False
     for dashboard in DASHBOARDS:
-        path, text = FOLDER / f"{dashboard.name}.json", json.dumps(document(dashboard), indent=1) + "\n"
+        path, text = repository.DASHBOARDS / f"{dashboard.name}.json", json.dumps(document(dashboard), indent=1) + "\n"
         if "--check" in sys.argv:
             stale |= not path.exists() or path.read_text() != text
         else:

@@ -20,11 +20,11 @@ from tools.dashboards.answers import Span, ask
 from tools.dashboards.cluster import Cluster, operate, operating
 from tools.dashboards.dashboards import read_dashboard
 from tools.dashboards.draw import draw_dashboard
-from tools.dashboards.prometheus import ROOT, Prometheus, scraping, stack_targets
+from tools.dashboards.prometheus import Prometheus, scraping, stack_targets
 from tools.dashboards.sale import SECONDS, Shop, sell
+from tools.repository import PICTURES
 
 PRODUCT_ID = "sneaker"
-PICTURES = ROOT / "docs" / "pictures"
 
 
 def main(

@@ -19,10 +19,9 @@ from urllib.parse import urlsplit
 import yaml
 
 from flashsale_local_stack.state import free_ports
+from tools.repository import ROOT, RULES
 
-ROOT = Path(__file__).resolve().parents[2]
 UNPACKED = ROOT / ".bootstrap" / "prometheus" / "usr" / "bin"
-RULES = ROOT / "deploy" / "helm" / "flashsale" / "files" / "alerts.yaml"
 START_TIMEOUT_SECONDS = 30
 STOP_TIMEOUT_SECONDS = 30
 ASK_TIMEOUT_SECONDS = 10

@@ -1,17 +1,18 @@
-"""Write the chart's README from values.yaml: `python tools/docs/chart_readme.py`; with --check, exit 1 when it is not what it would be.
+"""`python -m tools.docs.chart_readme`: write the chart's README from values.yaml.
 
-A comment `# -- text` above a key is its description.
+With --check it writes nothing and exits with 1 when the README differs from what would be written.
+A comment `# -- text` above a key is the key's description.
 """
 
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-CHART = Path(__file__).resolve().parents[2] / "deploy" / "helm" / "flashsale"
+from tools.repository import CHART
+
 HEAD = """# The flashsale chart
 
 {description}

@@ -1,18 +1,20 @@
-"""Write docs/metrics.md from the code: `python tools/docs/metrics.py`; with --check, exit 1 when it is not what it would be.
+"""`python -m tools.docs.metrics`: write docs/metrics.md from the code.
 
-The code gives name, type, labels, unit and meaning; what to do about a number is said here, and a metric without it is an error.
+With --check it writes nothing and exits with 1 when the page differs from what would be written.
+The code gives name, type, labels, unit and meaning. This file gives what to do, and a metric without such a text is an error.
 """
 
 import importlib
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from prometheus_client import REGISTRY
 from prometheus_client.metrics import Histogram, MetricWrapperBase
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
+from tools.repository import ROOT
+
+PAGE = ROOT / "docs" / "metrics.md"
 UNITS = ("seconds", "units")
 WHERE = {
     "Gateway": "flashsale_gateway.metrics",
@@ -25,7 +27,7 @@ WHERE = {
 }
 HEAD = """# Metrics
 
-Written from the code by `python tools/docs/metrics.py`; a test holds the two together.
+Written from the code by `python -m tools.docs.metrics`; a test holds the two together.
 
 Every service answers `/metrics`: the gateway on its own port, order-worker 9101, timeout-worker 9102, operator 9103. A scraper that asks for
 OpenMetrics gets exemplars: `flashsale_order_seconds` carries the trace id of a sampled order. `process_*` and `python_*` come with the client library.
