@@ -78,11 +78,11 @@ def order(tmp_path: Path, tracing: Tracing, script: Script, headers: Mapping[byt
         batcher = Batcher(around(tracing, script_call("reserve", "redis://r"), script), 256, Admission(10), lambda _: 0)
         orders = Orders(batcher, Lag(1000), settings, tracing)
         decided: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        taken = orders.take([(b"content-type", b"application/json"), *(headers or {}).items()], body, decided)
+        pending = orders.accept([(b"content-type", b"application/json"), *(headers or {}).items()], body, decided)
         try:
-            return orders.answer(taken, await decided).status
+            return orders.answer(pending, await decided).status
         except Exception as error:
-            return orders.fail(taken, error).status
+            return orders.fail(pending, error).status
 
     return asyncio.run(send())
 

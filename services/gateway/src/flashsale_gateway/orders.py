@@ -45,7 +45,7 @@ _STATES = {"R": "reserved", "P": "paid"}
 _READY_MADE = {code: Problem(code) for code in ("out_of_stock", "user_limit", "order_limit", "ended", "paused", "closed", "overloaded")}
 
 
-class TakenOrder(msgspec.Struct, frozen=True):
+class PendingOrder(msgspec.Struct, frozen=True):
     """An order that waits for its decision."""
 
     order_id: OrderId
@@ -60,13 +60,13 @@ class TakenOrder(msgspec.Struct, frozen=True):
         return fields | ({"trace_id": self.trace_id} if self.trace_id else {})
 
 
-class Orders(Endpoint[TakenOrder, Order]):
+class Orders(Endpoint[PendingOrder, Order]):
     def __init__(self, batcher: Batcher[Order, Result], lag: Lag, settings: Settings, trace: tracing.Tracing) -> None:
         super().__init__(batcher, settings, trace, "order")
         self._lag = lag
         self._counters = {code: metrics.ORDERS.labels(code) for code in (*_REFUSALS.values(), "accepted", "replayed")}
 
-    def take(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> TakenOrder:
+    def accept(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> PendingOrder:
         media_type = key = parent = None
         for name, value in headers:
             if name == b"content-type":
@@ -86,19 +86,19 @@ class Orders(Endpoint[TakenOrder, Order]):
         order = order_id(self._settings.order_id_key, request.productId, request.userId, request_id)
         span, context = self._traced(parent, request, order) if self._tracing.enabled else (None, "")
         self._join(request.productId, (order, request.userId, request.quantity, context), waiter, span)
-        return TakenOrder(order, request, started, span, tracing.trace_id(context))
+        return PendingOrder(order, request, started, span, tracing.trace_id(context))
 
-    def answer(self, taken: TakenOrder, result: Result) -> Answer:
+    def answer(self, pending: PendingOrder, result: Result) -> Answer:
         status = result[0]
         if status in _HEADERS:
             self._counters[status].inc()
             answer = Answer(
-                200, _HEADERS[status], _success(OrderRef(SaleId(taken.request.productId), taken.order_id), taken.request, result)
+                200, _HEADERS[status], _success(OrderRef(SaleId(pending.request.productId), pending.order_id), pending.request, result)
             )
         else:
             answer = self.refuse(_refusal(status, result))
-        metrics.ORDER_SECONDS.observe(perf_counter() - taken.started, {"trace_id": taken.trace_id} if taken.trace_id else None)
-        spans.end(taken.span, status, answer.status)
+        metrics.ORDER_SECONDS.observe(perf_counter() - pending.started, {"trace_id": pending.trace_id} if pending.trace_id else None)
+        spans.end(pending.span, status, answer.status)
         return answer
 
     def refuse(self, problem: Problem) -> Answer:

@@ -31,7 +31,7 @@ _JSON = (b"content-type", b"application/json")
 _REPLAYED = (b"idempotent-replayed", b"true")
 
 
-class TakenPayment(msgspec.Struct, frozen=True):
+class PendingPayment(msgspec.Struct, frozen=True):
     """A payment that waits for its decision."""
 
     order_ref: str
@@ -45,12 +45,12 @@ class TakenPayment(msgspec.Struct, frozen=True):
         return fields | ({"trace_id": self.trace_id} if self.trace_id else {})
 
 
-class Payments(Endpoint[TakenPayment, Payment]):
+class Payments(Endpoint[PendingPayment, Payment]):
     def __init__(self, batcher: Batcher[Payment, Result], webhook: Webhook, settings: Settings, trace: tracing.Tracing) -> None:
         super().__init__(batcher, settings, trace, "payment")
         self._webhook = webhook
 
-    def take(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> TakenPayment:
+    def accept(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> PendingPayment:
         media_type = parent = None
         signed: dict[str, str] = {}
         for name, value in headers:
@@ -69,12 +69,12 @@ class Payments(Endpoint[TakenPayment, Payment]):
         span, context = self._traced(parent, webhook) if self._tracing.enabled else (None, "")
         sale_id, payment = to_payment(webhook, context)
         self._join(sale_id, payment, waiter, span)
-        return TakenPayment(webhook.data.orderId, webhook.data.paymentId, span, tracing.trace_id(context))
+        return PendingPayment(webhook.data.orderId, webhook.data.paymentId, span, tracing.trace_id(context))
 
-    def answer(self, taken: TakenPayment, result: Result) -> Answer:
+    def answer(self, pending: PendingPayment, result: Result) -> Answer:
         outcome, _, reason = result
         metrics.PAYMENTS.labels(outcome if reason != OTHER_TYPE else OTHER_TYPE).inc()
-        spans.end(taken.span, outcome, 200)
+        spans.end(pending.span, outcome, 200)
         return _answer(outcome, reason)
 
     def _traced(self, parent: str | None, webhook: PaymentWebhook) -> tuple[Span | None, str]:
@@ -83,10 +83,10 @@ class Payments(Endpoint[TakenPayment, Payment]):
         return spans.begin(self._tracing, _ASKED, parent, {"flashsale.order_id": webhook.data.orderId})
 
 
-def _note(waiter: Waiter[Result]) -> TakenPayment:
+def _note(waiter: Waiter[Result]) -> PendingPayment:
     """Decide without Redis. The waiter gets its decision in a later turn of the loop, as those that wait for Redis do."""
     asyncio.get_running_loop().call_soon(_tell, waiter)
-    return TakenPayment("", "", None, "")
+    return PendingPayment("", "", None, "")
 
 
 def _tell(waiter: Waiter[Result]) -> None:

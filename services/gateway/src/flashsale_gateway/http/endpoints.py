@@ -27,7 +27,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 log = logging.getLogger(__name__)
 
 
-class Taken(Protocol):
+class Pending(Protocol):
     """A request that waits for its decision."""
 
     @property
@@ -36,7 +36,7 @@ class Taken(Protocol):
     def log_fields(self) -> dict[str, str]: ...
 
 
-T = TypeVar("T", bound=Taken)
+T = TypeVar("T", bound=Pending)
 Item = TypeVar("Item", Order, Payment)
 
 
@@ -51,11 +51,11 @@ class Endpoint(ABC, Generic[T, Item]):
         self._noun = noun
 
     @abstractmethod
-    def take(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> T:
+    def accept(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> T:
         """Read and check a request and hand it over; `waiter` gets the decision, never before this returns. Raises Problem."""
 
     @abstractmethod
-    def answer(self, taken: T, result: Result) -> Answer:
+    def answer(self, pending: T, result: Result) -> Answer:
         """The answer to what is decided, counted."""
 
     def _join(self, sale_id: str, item: Item, waiter: Waiter[Result], span: Span | None) -> None:
@@ -67,17 +67,17 @@ class Endpoint(ABC, Generic[T, Item]):
             raise
 
     def refuse(self, problem: Problem) -> Answer:
-        """The answer to what is not taken, or could not be decided."""
+        """The answer to what is not accepted, or could not be decided."""
         return problem.answer
 
-    def fail(self, taken: T, error: BaseException) -> Answer:
+    def fail(self, pending: T, error: BaseException) -> Answer:
         """The answer to a request whose decision failed; what is no Problem is ours, and logged."""
-        problem = error if isinstance(error, Problem) else self.fault(error, taken)
-        spans.end(taken.span, problem.code, problem.status)
+        problem = error if isinstance(error, Problem) else self.fault(error, pending)
+        spans.end(pending.span, problem.code, problem.status)
         return self.refuse(problem)
 
-    def fault(self, error: BaseException, taken: T | None = None) -> Problem:
-        log.error(f"{self._noun}.failed", exc_info=error, extra=taken.log_fields() if taken is not None else None)
+    def fault(self, error: BaseException, pending: T | None = None) -> Problem:
+        log.error(f"{self._noun}.failed", exc_info=error, extra=pending.log_fields() if pending is not None else None)
         return Problem("internal")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,12 +100,12 @@ class Endpoint(ABC, Generic[T, Item]):
         bodies.require_json(bodies.header(scope, b"content-type"))
         body = await bodies.read(receive, self._settings)
         decided: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        taken = self.take(scope["headers"], body, decided)
+        pending = self.accept(scope["headers"], body, decided)
         try:
             result = await decided
         except Exception as error:
-            return self.fail(taken, error)
-        return self.answer(taken, result)
+            return self.fail(pending, error)
+        return self.answer(pending, result)
 
 
 Endpoints = Mapping[str, Endpoint[Any, Any]]

@@ -139,7 +139,7 @@ class FastPathProtocol(HttpToolsProtocol):
                 super().on_message_complete()
             return
         body, self._body = self._body, None
-        self._take(body)
+        self._accept(body)
 
     def data_received(self, data: bytes) -> None:
         if self._ended:
@@ -287,12 +287,12 @@ class FastPathProtocol(HttpToolsProtocol):
 
     # The short way.
 
-    def _take(self, body: bytes) -> None:
+    def _accept(self, body: bytes) -> None:
         endpoint = self._endpoints[self.url]
         request = _InProgress(self, endpoint, self.parser.should_keep_alive())
         self.cycle = self._answering = request  # type: ignore[assignment] # it has what uvicorn asks of a cycle
         try:
-            request.taken = endpoint.take(self.headers, body, request)
+            request.pending = endpoint.accept(self.headers, body, request)
         except Problem as problem:
             self.answer(request, endpoint.refuse(problem))
         except Exception as error:
@@ -417,7 +417,7 @@ class _NothingMoreIsReadError(Exception):
 class _InProgress:
     """A request on the short way: the waiter of its decision, and in uvicorn's eyes the cycle of its connection."""
 
-    __slots__ = ("_endpoint", "_protocol", "disconnected", "keep_alive", "response_complete", "taken")
+    __slots__ = ("_endpoint", "_protocol", "disconnected", "keep_alive", "pending", "response_complete")
 
     def __init__(self, protocol: FastPathProtocol, endpoint: Endpoint[Any, Any], keep_alive: bool) -> None:
         self._protocol = protocol
@@ -425,7 +425,7 @@ class _InProgress:
         self.keep_alive = keep_alive
         self.disconnected = False
         self.response_complete = False
-        self.taken: Any
+        self.pending: Any
 
     @property
     def message_event(self) -> _InProgress:
@@ -440,13 +440,13 @@ class _InProgress:
 
     def set_result(self, result: Result) -> None:
         try:
-            answer = self._endpoint.answer(self.taken, result)
+            answer = self._endpoint.answer(self.pending, result)
         except Exception as error:
-            answer = self._endpoint.fail(self.taken, error)
+            answer = self._endpoint.fail(self.pending, error)
         self._protocol.answer(self, answer)
 
     def set_exception(self, error: BaseException) -> None:
-        self._protocol.answer(self, self._endpoint.fail(self.taken, error))
+        self._protocol.answer(self, self._endpoint.fail(self.pending, error))
 
 
 class _Rendered:
