@@ -1,7 +1,6 @@
 """`flashsale top`: sales and the pipeline, live."""
 
 import asyncio
-from signal import SIGINT, SIGTERM
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from flashsale_cli.top.read import Wanted
 from flashsale_cli.top.targets import targets
 from flashsale_cli.top.views import view
 from flashsale_cli.top.watch import watch
+from flashsale_core.service import stop_event
 from flashsale_core.tasks import cancel_and_wait
 
 
@@ -43,11 +43,8 @@ def top(
 
 async def _until_ended(wanted: Wanted, every_seconds: float, screens: int, as_json: bool) -> None:
     watching = asyncio.ensure_future(watch(wanted, every_seconds, screens, view(console(), wanted.url, as_json)))
-    asked = asyncio.Event()
     # SIGTERM as Ctrl-C, or the terminal would stay as a screen without a cursor. Both here: asyncio.run cancels once, which can get lost.
-    for number in (SIGINT, SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, asked.set)
-    waiting = asyncio.ensure_future(asked.wait())
+    waiting = asyncio.ensure_future(stop_event().wait())
     try:
         await asyncio.wait((watching, waiting), return_when=asyncio.FIRST_COMPLETED)
         if watching.done():

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from flashsale_core.errors import Retryable, SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_core.probes import serve_probes
 from flashsale_core.scripts import read_scripts
+from flashsale_core.service import run_until_signal
 from flashsale_core.settings import Environment
 from flashsale_core.supervise import Supervisor
 from flashsale_operator.apiserver import open_flash_sales
@@ -57,7 +57,7 @@ async def run(settings: Settings) -> None:
     reconciler = Reconciler(sales, settings.payment_windows, require_durable=settings.require_durable_redis)
     Handlers(reconciler, memory, settings).register(registry)
     kopf.on.login(registry=registry)(_login)
-    watching, stop = asyncio.Event(), asyncio.Event()
+    watching = asyncio.Event()
     supervisor = Supervisor()
 
     async def ready() -> None:
@@ -78,28 +78,27 @@ async def run(settings: Settings) -> None:
 
     # Else kopf would ask for the user's name, which a pod with a user id of its own has not.
     identity: Any = socket.gethostname()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    supervisor.start("sweep", sweep.run)
     environment = Environment()
-    if environment.optional("KUBERNETES_SERVICE_HOST"):
-        # Elsewhere there is no token to ask with: with a kubeconfig, on a developer's machine.
-        supervisor.start("rollcall", RollCall(memory, partial(_generations, environment, settings.namespace)).run)
+
+    async def work(stop: asyncio.Event) -> None:
+        supervisor.start("sweep", sweep.run)
+        if environment.optional("KUBERNETES_SERVICE_HOST"):
+            # Elsewhere there is no token to ask with: with a kubeconfig, on a developer's machine.
+            supervisor.start("rollcall", RollCall(memory, partial(_generations, environment, settings.namespace)).run)
+        await kopf.operator(
+            registry=registry,
+            identity=identity,
+            settings=kopf_settings(settings),
+            standalone=True,
+            clusterwide=not settings.namespace,
+            namespaces=[settings.namespace] if settings.namespace else [],
+            stop_flag=stop,
+            ready_flag=watching,
+        )
+
     try:
-        with serve_probes(settings.probe_host, settings.probe_port, ready, alive):
-            await kopf.operator(
-                registry=registry,
-                identity=identity,
-                settings=kopf_settings(settings),
-                standalone=True,
-                clusterwide=not settings.namespace,
-                namespaces=[settings.namespace] if settings.namespace else [],
-                stop_flag=stop,
-                ready_flag=watching,
-            )
+        await run_until_signal(work, supervisor, serve_probes(settings.probe_host, settings.probe_port, ready, alive))
     finally:
-        await supervisor.end()
         await redis.aclose()
 
 

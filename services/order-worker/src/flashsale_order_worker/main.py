@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import signal
 import sys
 from functools import partial
 
@@ -14,6 +13,7 @@ from flashsale_core import topology
 from flashsale_core.errors import Retryable, SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_core.probes import serve_probes
+from flashsale_core.service import run_until_signal
 from flashsale_core.supervise import Supervisor
 from flashsale_core.tracing import configure_tracing
 from flashsale_order_worker.handlers import OrderEvents
@@ -47,22 +47,19 @@ async def run(settings: Settings) -> None:
         if (fault := supervisor.fault or consumer.fault) is not None:
             raise Retryable(fault)
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    async def work(stop: asyncio.Event) -> None:
+        if await _schema_is_there(repository, stop):
+            supervisor.start("refunds", partial(watch_refunds, repository, settings.refunds_interval_seconds))
+            supervisor.start("parked", partial(watch_parked, _parked(settings)))
+            consuming = supervisor.start("consumer", consumer.run)
+            await stop.wait()
+            consumer.stop()
+            # What is not finished by then was not acknowledged either: the broker delivers it again.
+            await consuming.finish(settings.shutdown_timeout_seconds)
+
     try:
-        with serve_probes(settings.probe_host, settings.probe_port, ready):
-            if await _schema_is_there(repository, stop):
-                supervisor.start("refunds", partial(watch_refunds, repository, settings.refunds_interval_seconds))
-                supervisor.start("parked", partial(watch_parked, _parked(settings)))
-                consuming = supervisor.start("consumer", consumer.run)
-                await stop.wait()
-                consumer.stop()
-                # What is not finished by then was not acknowledged either: the broker delivers it again.
-                await consuming.finish(settings.shutdown_timeout_seconds)
+        await run_until_signal(work, supervisor, serve_probes(settings.probe_host, settings.probe_port, ready))
     finally:
-        await supervisor.end()
         await repository.close()
         tracing.shutdown()
 

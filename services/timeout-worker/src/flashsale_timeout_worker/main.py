@@ -1,7 +1,6 @@
 """The timeout-worker's composition root: what it opens, how it runs, how it stops."""
 
 import asyncio
-import signal
 import sys
 from functools import partial
 
@@ -14,6 +13,7 @@ from flashsale_core.errors import Retryable, SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_core.probes import serve_probes
 from flashsale_core.scripts import read_scripts
+from flashsale_core.service import run_until_signal
 from flashsale_core.supervise import Supervisor
 from flashsale_core.tracing import configure_tracing
 from flashsale_redis import open_redis
@@ -57,27 +57,24 @@ async def run(settings: Settings) -> None:
             if fault is not None:
                 raise Retryable(fault)
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    if settings.sweep:
-        supervisor.start("sweeper", sweeper.run)
-    if settings.sale_retention_seconds:
-        supervisor.start("retention", _retention(redis, settings).run)
-    consuming = supervisor.start("consumer", consumer.run) if settings.consume else None
-    if settings.consume:
-        supervisor.start("waits", waits.run)
-        supervisor.start("parked", partial(watch_parked, _parked(settings)))
+    async def work(stop: asyncio.Event) -> None:
+        if settings.sweep:
+            supervisor.start("sweeper", sweeper.run)
+        if settings.sale_retention_seconds:
+            supervisor.start("retention", _retention(redis, settings).run)
+        consuming = supervisor.start("consumer", consumer.run) if settings.consume else None
+        if settings.consume:
+            supervisor.start("waits", waits.run)
+            supervisor.start("parked", partial(watch_parked, _parked(settings)))
+        await stop.wait()
+        if consuming is not None:
+            consumer.stop()
+            # What is not finished by then was not acknowledged either: the broker delivers it again.
+            await consuming.finish(settings.shutdown_timeout_seconds)
+
     try:
-        with serve_probes(settings.probe_host, settings.probe_port, ready):
-            await stop.wait()
-            if consuming is not None:
-                consumer.stop()
-                # What is not finished by then was not acknowledged either: the broker delivers it again.
-                await consuming.finish(settings.shutdown_timeout_seconds)
+        await run_until_signal(work, supervisor, serve_probes(settings.probe_host, settings.probe_port, ready))
     finally:
-        await supervisor.end()
         await redis.aclose()
         tracing.shutdown()
 
