@@ -1,5 +1,6 @@
 """The outward names that the product has now: one function for each list, out of the product's own objects where it has them."""
 
+import hashlib
 import importlib
 import json
 import pkgutil
@@ -129,6 +130,13 @@ def observability() -> Iterator[str]:
     yield from (f"attribute {text}" for text in source.matching(r"flashsale\.[a-z_]+|(http|error)\.[a-z._]+"))
 
 
+def migrations() -> Iterator[str]:
+    """Files of the ledger's migrations with their hashes: installations refuse a file that is not the one they applied."""
+    yield from (
+        f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in (places.ROOT / "db" / "migrations").glob("*.sql")
+    )
+
+
 LISTS: Mapping[str, Callable[[], Iterable[str]]] = {
     "http": http,
     "redis": redis,
@@ -139,6 +147,7 @@ LISTS: Mapping[str, Callable[[], Iterable[str]]] = {
     "kubernetes": kubernetes,
     "chart": chart,
     "observability": observability,
+    "migrations": migrations,
 }
 """Title of a list, which is its file's name -> what collects it."""
 
