@@ -9,9 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flashsale_local_stack import Stack
-from flashsale_local_stack.processes import wait_until
-from flashsale_local_stack.state import free_ports
+from flashsale_local_stack import Stack, free_ports, wait_until
 
 READY_SECONDS = 30.0
 END_SECONDS = 30.0

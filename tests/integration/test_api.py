@@ -20,8 +20,7 @@ from typer.testing import CliRunner
 
 from flashsale_cli.main import app
 from flashsale_core.keys import sale_keys
-from flashsale_local_stack import Stack
-from flashsale_local_stack.processes import wait_until
+from flashsale_local_stack import Stack, wait_until
 from flashsale_redis import open_redis
 from tests.integration.client import JSON, Answer, Client
 

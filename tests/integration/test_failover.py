@@ -15,8 +15,7 @@ from flashsale_core.scripts import call, pack
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_gateway.outbox import relay
 from flashsale_gateway.outbox.direct import Handoff
-from flashsale_local_stack import Stack
-from flashsale_local_stack.processes import wait_until
+from flashsale_local_stack import Stack, wait_until
 from flashsale_order_worker.plan import plan
 from flashsale_order_worker.repository import Repository
 from flashsale_redis import open_redis

@@ -7,8 +7,7 @@ import pytest
 
 from flashsale_core.keys import shard_keys, shard_of
 from flashsale_gateway.outbox.relay import _CREATE_GROUP, GROUP
-from flashsale_local_stack import Stack
-from flashsale_local_stack.processes import wait_until
+from flashsale_local_stack import Stack, wait_until
 from flashsale_timeout_worker.waits import _NOTE
 from tests.integration.client import Client
 from tests.integration.gateways import READY_SECONDS

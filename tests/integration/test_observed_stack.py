@@ -16,8 +16,7 @@ import aio_pika
 import pytest
 
 from flashsale_core import topology
-from flashsale_local_stack import Stack
-from flashsale_local_stack.stack import SERVICES
+from flashsale_local_stack import SERVICES, Stack
 from tests.integration.client import Answer, Client
 from tests.integration.collector import Collector, Span, collecting
 from tests.semconv import CONVENTIONS

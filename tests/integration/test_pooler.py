@@ -12,14 +12,13 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from flashsale_cli.audit.open import audit_stores
-from flashsale_cli.audit.run import Options
-from flashsale_cli.environment import Surroundings
+from flashsale_cli.audit.audit_all import Options, audit_stores
+from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.migrations import migrate
 from flashsale_core.errors import Retryable
 from flashsale_core.messages import OrdersReserved, ReservedLine
-from flashsale_local_stack.servers import _as_user
-from flashsale_local_stack.state import free_ports
+from flashsale_local_stack import free_ports
+from flashsale_local_stack.servers import postgres_user_command
 from flashsale_order_worker.plan import Rows, plan
 from flashsale_order_worker.repository import Repository
 from tests.integration.broker import until
@@ -64,7 +63,7 @@ def _running(binary: str, database_url: str) -> Iterator[str]:
         ))  # fmt: skip
         libraries = os.pathsep.join(map(str, {library.parent for library in UNPACKED.glob("**/*.so*")}))
         environment = {**os.environ, "LD_LIBRARY_PATH": libraries} if binary.startswith(str(UNPACKED)) else None
-        process = subprocess.Popen([*_as_user(), binary, "-q", str(ini)], env=environment, cwd="/")
+        process = subprocess.Popen([*postgres_user_command(), binary, "-q", str(ini)], env=environment, cwd="/")
         try:
             asyncio.run(until(lambda: _answers(port)))
             yield f"postgresql://anybody@127.0.0.1:{port}/flashsale"
@@ -142,7 +141,7 @@ def test_migrations_and_audit_leave_nothing_behind_in_a_pooler(infra: Mapping[st
     async def run() -> None:
         found = await migrate(pooled, ROOT / "db")
         assert found.applied == []
-        await audit_stores(Surroundings({**infra, "DATABASE_URL": pooled}, Path("none")), Options())
+        await audit_stores(CliEnvironment({**infra, "DATABASE_URL": pooled}, Path("none")), Options())
         worker = Repository(pooled, 10, 0.05, statement_cache=0)
         async with open_ledger(infra["DATABASE_URL"]) as ledger:
             # A session's lock would keep this out, and a session that only reads would refuse the rows.

@@ -16,7 +16,7 @@ import redis
 from flashsale_core.keys import SaleKeys, ShardKeys, reserve_keys, sale_keys, settle_keys, shard_keys, shard_of
 from flashsale_core.records import OrderRecord, unpack_record
 from flashsale_core.scripts import pack, pack_orders, pack_payments, read_scripts
-from flashsale_local_stack.state import free_ports
+from flashsale_local_stack import free_ports
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = read_scripts(ROOT / "lua")

@@ -16,10 +16,9 @@ import typer
 import uvloop
 
 from flashsale_cli.console import EXIT_UNREACHABLE
-from flashsale_cli.environment import Surroundings
-from flashsale_cli.temporary_stack import HOME, running_stack
+from flashsale_cli.environment import CliEnvironment
 from flashsale_core.errors import FlashsaleError
-from flashsale_local_stack import Stack
+from flashsale_local_stack import DEFAULT_HOME, Stack, temporary_stack
 from tools.bench.site import open_site
 from tools.bench.stacks import Profile, draw, read, shares
 from tools.bench.wrk import Load, shoot
@@ -44,15 +43,16 @@ def main(
     seconds: Annotated[int, typer.Option(help="How long the processes are looked at.", min=2, max=60)] = 30,
     connections: Annotated[int, typer.Option(help="Of wrk.", min=1, max=4096)] = 512,
     checkouts: Annotated[bool, typer.Option(help="Pay each order, too; `-checkouts` is added to the names of the pictures.")] = False,
-    home: Annotated[Path, typer.Option(help="Folder of the stack; it is used if it runs, else started and stopped again.")] = HOME,
+    home: Annotated[Path, typer.Option(help="Folder of the stack; it is used if it runs, else started and stopped again.")] = DEFAULT_HOME,
     folder: Annotated[Path, typer.Option(help="Where the pictures go.")] = PICTURES,
     suffix: Annotated[str, typer.Option(help="Added to the names of the pictures.")] = "",
 ) -> None:
     """Draw where gateway and order-worker spend their time while wrk orders."""
     try:
-        with running_stack(home, 0, lambda words: typer.secho(words, dim=True)) as here:
+        with temporary_stack(home, 0, lambda words: typer.secho(words, dim=True)) as variables:
+            environment = CliEnvironment(variables)
             pids = {status.name: status.pid for status in Stack(home).status() if status.name in SERVICES and status.pid}
-            profiles = uvloop.run(take(here, pids, checkouts, connections, seconds))
+            profiles = uvloop.run(take(environment, pids, checkouts, connections, seconds))
     except FlashsaleError as error:
         typer.secho(f"flame: {error}", err=True, fg="red")
         raise typer.Exit(EXIT_UNREACHABLE) from None
@@ -64,13 +64,13 @@ def main(
         typer.echo(f"drawn: {path.name}, {sum(profile.values())} samples: {found}")
 
 
-async def take(here: Surroundings, pids: Mapping[str, int], checkouts: bool, connections: int, seconds: int) -> dict[str, Profile]:
+async def take(environment: CliEnvironment, pids: Mapping[str, int], checkouts: bool, connections: int, seconds: int) -> dict[str, Profile]:
     """Profiles by service. Raises FlameError when py-spy or the gateway refuses."""
     if shutil.which("wrk") is None or shutil.which(PY_SPY) is None:
         raise FlameError("wrk or py-spy is missing; `make flame` installs them")
     for pid in pids.values():
         await _spy(SPY_GRACE_SECONDS, "dump", "--pid", str(pid))
-    async with open_site(here) as site:
+    async with open_site(environment) as site:
         load = Load(await site.new_sale("bench-flame"), secret=site.webhook_secret if checkouts else "")
         # The load begins before the looking and ends after it.
         shooting = asyncio.create_task(shoot(site.url, load, connections, seconds + 2 * WARM_SECONDS))

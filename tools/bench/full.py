@@ -12,12 +12,10 @@ from rich.console import Console
 from rich.text import Text
 
 from flashsale_cli.audit import report as audit_report
-from flashsale_cli.audit.open import audit_stores
-from flashsale_cli.audit.run import Options, Report
+from flashsale_cli.audit.audit_all import Options, Report, audit_stores
 from flashsale_cli.console import console, number, table
-from flashsale_cli.environment import Surroundings
-from flashsale_cli.temporary_stack import HOME, running_stack
-from flashsale_local_stack import Stack
+from flashsale_cli.environment import CliEnvironment
+from flashsale_local_stack import DEFAULT_HOME, Stack, temporary_stack
 from tools.bench import checkout, holds, rates, scale, spread, tracing, upkeep
 from tools.bench.arrivals import arrive
 from tools.bench.figures import ACCEPTED, Line, Round, Section, section_to_json, to_json
@@ -60,9 +58,9 @@ async def open_loop(site: Site, capacity: float, screen: Console) -> Section:
     return Section("Open loop: constant arrival rate", lines, problems, [sale_id])
 
 
-async def measure(here: Surroundings, stack: Stack, only: set[str], seconds: int, rounds: int, screen: Console) -> Found:
+async def measure(environment: CliEnvironment, stack: Stack, only: set[str], seconds: int, rounds: int, screen: Console) -> Found:
     """The sections whose names are in `only`, or all; the rates come always, others are held against them."""
-    async with open_site(here) as site:
+    async with open_site(environment) as site:
         what = await rates.open_rates(site)
         connections, kinds = (BUSY_CONNECTIONS, rates.KINDS) if only else (CONNECTIONS, rates.ALL_KINDS)
         found = await rates.measure(what, connections, kinds, seconds, rounds, screen)
@@ -80,7 +78,7 @@ async def measure(here: Surroundings, stack: Stack, only: set[str], seconds: int
         }
         done = [await start() for name, start in sections.items() if not only or name in only]
         sale_ids = [*what.sale_ids, *(sale_id for section in done for sale_id in section.sale_ids)]
-        audit = await audit_stores(here, Options(tuple(sale_ids)), SETTLE_SECONDS)
+        audit = await audit_stores(environment, Options(tuple(sale_ids)), SETTLE_SECONDS)
     if not only or "cold-start" in only:
         done.append(await upkeep.cold_start(stack))
     return Found(found, done, audit)
@@ -90,7 +88,7 @@ def main(
     seconds: Annotated[int, typer.Option(help="How long each measurement takes.", min=1, max=60)] = 4,
     rounds: Annotated[int, typer.Option(help="How often each is repeated, in turn; the medians count.", min=1, max=20)] = 3,
     only: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(SECTIONS)}; may be repeated. Default: all.")] = None,
-    home: Annotated[Path, typer.Option(help="Folder of the stack; it is used if it runs, else started and stopped again.")] = HOME,
+    home: Annotated[Path, typer.Option(help="Folder of the stack; it is used if it runs, else started and stopped again.")] = DEFAULT_HOME,
     results: Annotated[Path, typer.Option(help="Folder for the result as JSON.")] = RESULTS,
 ) -> None:
     """Measure everything. Exit status 1 when figures and stores do not agree; a missed bar is said and is no failure."""
@@ -98,8 +96,9 @@ def main(
     require_wrk(screen)
     if unknown := set(only or ()) - set(SECTIONS):
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: choose from {', '.join(SECTIONS)}", param_hint="--only")
-    with running_stack(home, 0, lambda words: screen.print(Text(words, "dim"))) as here:
-        found = uvloop.run(measure(here, Stack(home), set(only or ()), seconds, rounds, screen))
+    with temporary_stack(home, 0, lambda words: screen.print(Text(words, "dim"))) as variables:
+        environment = CliEnvironment(variables)
+        found = uvloop.run(measure(environment, Stack(home), set(only or ()), seconds, rounds, screen))
     problems = found.problems()
     figures = {"problems": problems, **to_json(found.rounds), "sections": [section_to_json(section) for section in found.sections]}
     path = write(results, "bench-full", {**figures, "audit": in_short(audit_report.to_json(found.audit))})

@@ -13,11 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from flashsale_cli.audit import report as audit_report
-from flashsale_cli.audit.open import audit_stores
-from flashsale_cli.audit.run import Options, Report
+from flashsale_cli.audit.audit_all import Options, Report, audit_stores
 from flashsale_cli.console import EXIT_FAILED, EXIT_UNREACHABLE, console
-from flashsale_cli.environment import Surroundings
-from flashsale_cli.temporary_stack import HOME, running_stack
+from flashsale_cli.environment import CliEnvironment
+from flashsale_local_stack import DEFAULT_HOME, temporary_stack
 from tools.bench import rates
 from tools.bench.figures import Round, to_json
 from tools.bench.machine import describe
@@ -28,24 +27,25 @@ SETTLE_SECONDS = 60.0
 RESULTS = Path(__file__).parent / "results"
 
 
-async def measure(here: Surroundings, seconds: int, rounds: int, screen: Console) -> tuple[list[Round], Report]:
-    async with open_site(here) as site:
+async def measure(environment: CliEnvironment, seconds: int, rounds: int, screen: Console) -> tuple[list[Round], Report]:
+    async with open_site(environment) as site:
         what = await rates.open_rates(site)
         found = await rates.measure(what, CONNECTIONS, rates.KINDS, seconds, rounds, screen)
-        return found, await audit_stores(here, Options(what.sale_ids), SETTLE_SECONDS)
+        return found, await audit_stores(environment, Options(what.sale_ids), SETTLE_SECONDS)
 
 
 def main(
     seconds: Annotated[int, typer.Option(help="How long each measurement takes.", min=1, max=60)] = 5,
     rounds: Annotated[int, typer.Option(help="How often each is repeated, in turn; the medians count.", min=1, max=20)] = 3,
-    home: Annotated[Path, typer.Option(help="Folder of the stack; it is used if it runs, else started and stopped again.")] = HOME,
+    home: Annotated[Path, typer.Option(help="Folder of the stack; it is used if it runs, else started and stopped again.")] = DEFAULT_HOME,
     results: Annotated[Path, typer.Option(help="Folder for the result as JSON.")] = RESULTS,
 ) -> None:
     """Measure orders per second. Exit status 1 when figures and stores do not agree; a missed bar is said and is no failure."""
     screen = console()
     require_wrk(screen)
-    with running_stack(home, 0, lambda words: screen.print(Text(words, "dim"))) as here:
-        found, audit = uvloop.run(measure(here, seconds, rounds, screen))
+    with temporary_stack(home, 0, lambda words: screen.print(Text(words, "dim"))) as variables:
+        environment = CliEnvironment(variables)
+        found, audit = uvloop.run(measure(environment, seconds, rounds, screen))
     problems = [f"{one.connections} connections: {problem}" for one in found for problem in one.problems()]
     path = write(results, "bench", {"problems": problems, **to_json(found), "audit": audit_report.to_json(audit)})
     screen.print()

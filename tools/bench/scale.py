@@ -14,8 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from flashsale_cli.console import number
-from flashsale_local_stack import Stack
-from flashsale_local_stack.processes import descendants
+from flashsale_local_stack import Stack, descendants
 from tools.bench.figures import Line, Section
 from tools.bench.site import Served, Site, free_port, serving
 from tools.bench.upkeep import cpu_seconds

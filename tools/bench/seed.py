@@ -18,7 +18,7 @@ async def seed(site: Site, sale_id: str, count: int, clock_ms: int | None = None
 
     Returns the last deadline in ms.
     """
-    scripts = read_scripts(Path(site.here.text("FLASHSALE_LUA_DIR")))
+    scripts = read_scripts(Path(site.environment.text("FLASHSALE_LUA_DIR")))
     keys = reserve_keys([sale_id])
     clock, latest = "" if clock_ms is None else str(clock_ms), 0
 

@@ -16,9 +16,9 @@ import aiohttp
 import asyncpg
 from redis.asyncio import Redis
 
-from flashsale_cli import sales
-from flashsale_cli.environment import Surroundings
-from flashsale_cli.web import open_session
+from flashsale_cli import sales_client
+from flashsale_cli.environment import CliEnvironment
+from flashsale_cli.http_client import open_session
 from flashsale_core.errors import Retryable
 from flashsale_redis import open_redis
 
@@ -32,7 +32,7 @@ TIMEOUT_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    here: Surroundings
+    environment: CliEnvironment
     session: aiohttp.ClientSession
     ledger: "asyncpg.Connection[asyncpg.Record]"
     redis: Redis
@@ -41,12 +41,12 @@ class Site:
 
     @property
     def url(self) -> str:
-        return self.here.url()
+        return self.environment.url()
 
     @property
     def webhook_secret(self) -> str:
         """In base64 that a strict decoder takes."""
-        return base64.b64encode(base64.b64decode(self.here.text("FLASHSALE_WEBHOOK_SECRET").removeprefix("whsec_"))).decode()
+        return base64.b64encode(base64.b64decode(self.environment.text("FLASHSALE_WEBHOOK_SECRET").removeprefix("whsec_"))).decode()
 
     async def new_sale(self, name: str, stock: int = STOCK, window_seconds: int = WINDOW_SECONDS, **more: Any) -> str:
         """A sale of a name that was never used. Returns its id."""
@@ -56,11 +56,11 @@ class Site:
 
     async def set_sale(self, product_id: str, stock: int, window_seconds: int = WINDOW_SECONDS, **more: Any) -> None:
         wanted = {"productId": product_id, "stock": stock, "paymentWindowSeconds": window_seconds, **more}
-        await sales.set_sale(self.session, self.url, self.here.text("FLASHSALE_ADMIN_TOKEN"), wanted)
+        await sales_client.set_sale(self.session, self.url, self.environment.text("FLASHSALE_ADMIN_TOKEN"), wanted)
 
     async def counter(self, product_id: str, name: str) -> int:
         """`available`, `reserved` or `sold` units in Redis."""
-        return int((await sales.get_sale(self.session, self.url, product_id))[name])
+        return int((await sales_client.get_sale(self.session, self.url, product_id))[name])
 
     async def in_ledger(self, product_id: str) -> int:
         return int(await self.ledger.fetchval("select count(*) from orders where sale_id = $1", product_id))
@@ -96,15 +96,15 @@ class Site:
 
 
 @asynccontextmanager
-async def open_site(here: Surroundings) -> AsyncIterator[Site]:
+async def open_site(environment: CliEnvironment) -> AsyncIterator[Site]:
     async with AsyncExitStack() as held:
-        ledger = await asyncpg.connect(here.text("DATABASE_URL"))
+        ledger = await asyncpg.connect(environment.text("DATABASE_URL"))
         held.push_async_callback(ledger.close)
-        redis = open_redis(here.text("REDIS_URL"), TIMEOUT_SECONDS, 16)
+        redis = open_redis(environment.text("REDIS_URL"), TIMEOUT_SECONDS, 16)
         held.push_async_callback(redis.aclose)
         session = await held.enter_async_context(open_session(TIMEOUT_SECONDS))
         urls = [await held.enter_async_context(bare_server(session, name)) for name in ("starlette", "raw")]
-        yield Site(here, session, ledger, redis, *urls)
+        yield Site(environment, session, ledger, redis, *urls)
 
 
 @asynccontextmanager

@@ -11,20 +11,19 @@ import uvloop
 from rich.console import Console
 from rich.text import Text
 
-from flashsale_cli import sales
+from flashsale_cli import sales_client
 from flashsale_cli.audit import report as audit_report
-from flashsale_cli.audit.open import audit_stores
-from flashsale_cli.audit.run import Options, Report
+from flashsale_cli.audit.audit_all import Options, Report, audit_stores
 from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, number, table, verdict, write_json
-from flashsale_cli.environment import Surroundings
+from flashsale_cli.environment import CliEnvironment
+from flashsale_cli.http_client import open_session
 from flashsale_cli.load import report as load_report
 from flashsale_cli.load.latency import summarize
 from flashsale_cli.load.outcomes import Group
 from flashsale_cli.load.plan import Crowd, plan
 from flashsale_cli.load.run import Target, run
 from flashsale_cli.load.tally import Tally
-from flashsale_cli.temporary_stack import HOME, running_stack
-from flashsale_cli.web import open_session
+from flashsale_local_stack import DEFAULT_HOME, temporary_stack
 
 SIZES = (1_000, 10_000)
 SHARE_OF_CONTENDED = 10
@@ -72,28 +71,29 @@ def judge(test: Test, tally: Tally) -> list[str]:
     return [*wrong, *tally.broken]
 
 
-async def stress(here: Surroundings, test: Test) -> Result:
-    product_id, url = f"stress-{uuid4().hex[:8]}", here.url()
+async def stress(environment: CliEnvironment, test: Test) -> Result:
+    product_id, url = f"stress-{uuid4().hex[:8]}", environment.url()
     wanted = {"productId": product_id, "stock": test.stock, "paymentWindowSeconds": WINDOW_SECONDS}
     async with open_session(TIMEOUT_SECONDS) as session:
-        await sales.set_sale(session, url, here.text("FLASHSALE_ADMIN_TOKEN"), wanted)
+        await sales_client.set_sale(session, url, environment.text("FLASHSALE_ADMIN_TOKEN"), wanted)
     clicks = plan(Crowd(product_id=product_id, buyers=test.requests, prefix=uuid4().hex[:12]))
     tally = await run(clicks, Target(url, at_once=True, timeout_seconds=TIMEOUT_SECONDS), Tally(len(clicks)))
     accepted = [order.order_id for order in tally.orders.values()]
-    return Result(test, product_id, tally, await audit_stores(here, Options((product_id,), accepted=accepted), SETTLE_SECONDS))
+    return Result(test, product_id, tally, await audit_stores(environment, Options((product_id,), accepted=accepted), SETTLE_SECONDS))
 
 
 def main(
-    home: Annotated[Path, typer.Option(help="Folder of the stack; it is used if it runs, else started and stopped again.")] = HOME,
+    home: Annotated[Path, typer.Option(help="Folder of the stack; it is used if it runs, else started and stopped again.")] = DEFAULT_HOME,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """1,000 and 10,000 requests at once, each with plenty of stock and with a tenth of it."""
     screen = Console(quiet=True) if as_json else console()
-    with running_stack(home, 0, lambda words: screen.print(Text(words, "dim"))) as here:
+    with temporary_stack(home, 0, lambda words: screen.print(Text(words, "dim"))) as variables:
+        environment = CliEnvironment(variables)
         results = []
         for test in tests():
             screen.print(Text(f"{test.name} ...", "dim"))
-            results.append(uvloop.run(stress(here, test)))
+            results.append(uvloop.run(stress(environment, test)))
     if as_json:
         write_json([to_json(result) for result in results])
     else:

@@ -8,8 +8,7 @@ from time import monotonic
 from rich.console import Console
 from rich.text import Text
 
-from flashsale_local_stack import Stack
-from flashsale_local_stack.stack import SERVICES
+from flashsale_local_stack import SERVICES, Stack
 from tools.bench.figures import Bar, Line, Section
 
 QUIET_SECONDS = 10.0

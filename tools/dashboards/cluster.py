@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from flashsale_local_stack.state import free_ports
+from flashsale_local_stack import free_ports
 from tools.repository import CHART
 
 NAMESPACE = "flashsale-pictures"

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from flashsale_local_stack.state import free_ports
+from flashsale_local_stack import free_ports
 from tools.repository import ROOT, RULES
 
 UNPACKED = ROOT / ".bootstrap" / "prometheus" / "usr" / "bin"

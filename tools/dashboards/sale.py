@@ -11,14 +11,14 @@ from uuid import uuid4
 
 import aiohttp
 
-from flashsale_cli import sales
-from flashsale_cli.demo.cast import Part, part_of
-from flashsale_cli.demo.play import act
+from flashsale_cli import sales_client
+from flashsale_cli.demo.scenario import perform
+from flashsale_cli.demo.winners import Action, action_of
+from flashsale_cli.http_client import open_session
 from flashsale_cli.load.plan import Crowd, plan
 from flashsale_cli.load.run import Target, run
 from flashsale_cli.load.tally import Accepted, Tally
 from flashsale_cli.payments import Provider
-from flashsale_cli.web import open_session
 from flashsale_core.errors import Retryable
 
 SECONDS = 110
@@ -86,7 +86,7 @@ class _Sale:
         }
         if stock == STOCK:
             wanted["startsAt"] = (datetime.now(UTC) + timedelta(seconds=DOORS_SECOND)).isoformat()
-        await sales.set_sale(self._session, self._shop.url, self._shop.admin_token, wanted)
+        await sales_client.set_sale(self._session, self._shop.url, self._shop.admin_token, wanted)
 
     async def _come(self, buyers: int) -> None:
         crowd = Crowd(
@@ -102,10 +102,10 @@ class _Sale:
         await run(clicks, Target(self._shop.url, CONNECTIONS), Tally(len(clicks)), self._win)
 
     def _win(self, order: Accepted) -> None:
-        self._winners.create_task(self._play(order, part_of(next(self._numbers), SEED)))
+        self._winners.create_task(self._play(order, action_of(next(self._numbers), SEED)))
 
-    async def _play(self, order: Accepted, part: Part) -> None:
+    async def _play(self, order: Accepted, action: Action) -> None:
         look_seconds = min(self._chance.expovariate(1 / PAY_SECONDS), WINDOW_SECONDS - 2)
-        await asyncio.sleep(WINDOW_SECONDS + 1 if part is Part.LATE else look_seconds)
+        await asyncio.sleep(WINDOW_SECONDS + 1 if action is Action.LATE else look_seconds)
         with suppress(Retryable):
-            await act(part, order, self._session, self._shop.provider)
+            await perform(action, order, self._session, self._shop.provider)

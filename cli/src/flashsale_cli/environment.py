@@ -1,4 +1,4 @@
-"""Where commands find the stack: an option, else the environment, else `.flashsale/env` as `flashsale stack up` wrote it."""
+"""Where a command finds its settings: an option, the environment, or the file that `flashsale stack up` writes."""
 
 import os
 from collections.abc import Mapping
@@ -7,42 +7,32 @@ from pathlib import Path
 from flashsale_core.errors import SettingsError
 from flashsale_core.keys import SHARDS_DEFAULT
 from flashsale_core.settings import Environment
+from flashsale_local_stack import DEFAULT_HOME, read_env_file
 
-ENV_FILE = Path(".flashsale") / "env"
+ENV_FILE = DEFAULT_HOME / "env"
 URL_DEFAULT = "http://127.0.0.1:8000"
 
 
-class Surroundings:
-    """The environment over the file. A missing file is an empty one."""
+class CliEnvironment:
+    """The variables of the environment, and those of the file that the environment does not set. A missing file counts as empty."""
 
     def __init__(self, variables: Mapping[str, str] | None = None, file: Path = ENV_FILE) -> None:
         given = os.environ if variables is None else variables
         self._variables = read_env_file(file) | {name: value for name, value in given.items() if value}
 
     def url(self, option: str | None = None) -> str:
+        """The gateway's address, without a slash at the end."""
         return self.text("FLASHSALE_URL", option, URL_DEFAULT).rstrip("/")
 
     def shards(self) -> int:
+        """How many shards the Redis keys have. Raises SettingsError."""
         return Environment(self._variables).integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096)
 
     def text(self, name: str, option: str | None = None, default: str | None = None) -> str:
-        """Raises SettingsError naming the variable and the ways to set it."""
+        """Raises SettingsError with the variable's name and the ways to set it."""
         value = option or self._variables.get(name) or default
         if value is None:
-            raise SettingsError(f"{name} is not set: set it, run where {ENV_FILE} is, or start a stack with `flashsale stack up`")
+            raise SettingsError(
+                f"{name} is not set: set it, change to the folder that contains {ENV_FILE}, or start a stack with `flashsale stack up`"
+            )
         return value
-
-
-def read_env_file(path: Path) -> dict[str, str]:
-    """`NAME=value` lines; blank lines and lines after '#' say nothing."""
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        return {}
-    pairs = [line.removeprefix("export ").partition("=") for line in lines if "=" in line and not line.lstrip().startswith("#")]
-    return {name.strip(): _unquoted(value.strip()) for name, _, value in pairs}
-
-
-def _unquoted(value: str) -> str:
-    quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
-    return value[1:-1] if quoted else value

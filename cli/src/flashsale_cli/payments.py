@@ -12,7 +12,7 @@ from uuid import uuid4
 from aiohttp import ClientSession
 from standardwebhooks.webhooks import Webhook
 
-from flashsale_cli.web import ask
+from flashsale_cli.http_client import send_request
 from flashsale_core.errors import Retryable
 
 Kind = Literal["succeeded", "failed"]
@@ -38,7 +38,7 @@ class Provider:
         """What the gateway made of it: `paid`, `replayed`, `refund_due (late)`, or the code of a refusal."""
         body, headers = signed(self.webhook, payment, datetime.now(UTC))
         try:
-            answer = await ask(session, "POST", f"{self.url}/payments/webhook", body, headers)
+            answer = await send_request(session, "POST", f"{self.url}/payments/webhook", body, headers)
         except Retryable:
             return "error (no answer)"
         if answer.status == 200:

@@ -9,7 +9,7 @@ from pathlib import Path
 from flashsale_core.keys import sale_keys
 from flashsale_core.orders import State
 from flashsale_core.records import OrderRecord, unpack_record
-from flashsale_local_stack.processes import wait_until
+from flashsale_local_stack import wait_until
 from tests.integration.client import Client
 from tests.integration.conversations.buyer import World
 from tests.integration.gateways import Gateway

@@ -7,19 +7,19 @@ import pytest
 
 from flashsale_cli.audit import compare
 from flashsale_cli.audit.differences import PROMISES, SETTLING, Difference, Findings, Kind, Promise
-from flashsale_cli.audit.facts import Counters, LedgerOrder, LedgerSale, Money, Named, Sum
+from flashsale_cli.audit.facts import Counters, LedgerOrder, LedgerSale, Money, OrderTotals, Violations
 from flashsale_core.orders import State
 from flashsale_core.records import OrderRecord
 
 COUNTERS = Counters("tele", 1, total=10, available=5, reserved=2, sold=3)
-SUMS = {State.RESERVED: Sum(1, 2), State.PAID: Sum(2, 3), State.EXPIRED: Sum(1, 4)}
+SUMS = {State.RESERVED: OrderTotals(1, 2), State.PAID: OrderTotals(2, 3), State.EXPIRED: OrderTotals(1, 4)}
 HELD = OrderRecord(State.RESERVED, "ann", 2, 5_000)
 PAID = OrderRecord(State.PAID, "bob", 3, 5_000, payment_id="pay-1")
 RECORDS = {"h": HELD, "p": PAID}
 ROWS = {"h": LedgerOrder(State.RESERVED, "ann", 2), "p": LedgerOrder(State.PAID, "bob", 3, "pay-1")}
 LEDGER = LedgerSale(total=10, state="open", sums=SUMS, peak_units=10)
 MONEY = Money(received_minor={"EUR": 900}, kept_minor={"EUR": 600}, refunds_minor={"EUR": 300})
-BAD = Named(12, tuple(f"x{number}" for number in range(10)))
+BAD = Violations(12, tuple(f"x{number}" for number in range(10)))
 
 
 def kinds(differences: Iterable[Difference]) -> list[Kind]:
@@ -102,12 +102,12 @@ def test_an_order_redis_lacks_is_named() -> None:
         (replace(LEDGER, total=None), [Kind.SALE_MISSING_IN_LEDGER]),
         (replace(LEDGER, total=9), [Kind.SALE_DIFFERS]),
         (replace(LEDGER, state="paused"), [Kind.SALE_DIFFERS]),
-        (replace(LEDGER, sums={**SUMS, State.EXPIRED: Sum(2, 5)}), [Kind.LEDGER_SUMS]),
-        (replace(LEDGER, sums={**SUMS, State.PAID: Sum(2, 9)}), [Kind.LEDGER_SUMS, Kind.LEDGER_OVERSOLD]),
+        (replace(LEDGER, sums={**SUMS, State.EXPIRED: OrderTotals(2, 5)}), [Kind.LEDGER_SUMS]),
+        (replace(LEDGER, sums={**SUMS, State.PAID: OrderTotals(2, 9)}), [Kind.LEDGER_SUMS, Kind.LEDGER_OVERSOLD]),
         (replace(LEDGER, peak_units=11), [Kind.LEDGER_OVERSOLD]),
         (replace(LEDGER, peak_units=None), []),
-        (replace(LEDGER, without_reserved_event=Named(1, ("a",))), [Kind.HISTORY_MISSING]),
-        (replace(LEDGER, with_other_history=Named(1, ("a",))), [Kind.HISTORY_DIFFERS]),
+        (replace(LEDGER, without_reserved_event=Violations(1, ("a",))), [Kind.HISTORY_MISSING]),
+        (replace(LEDGER, with_other_history=Violations(1, ("a",))), [Kind.HISTORY_DIFFERS]),
     ],
 )
 def test_a_wrong_ledger_is_named(ledger: LedgerSale, expected: list[Kind]) -> None:
@@ -117,11 +117,11 @@ def test_a_wrong_ledger_is_named(ledger: LedgerSale, expected: list[Kind]) -> No
 @pytest.mark.parametrize(
     ("money", "expected"),
     [
-        (replace(MONEY, paid_orders_without_payment=Named(1, ("a",))), Kind.PAID_WITHOUT_PAYMENT),
-        (replace(MONEY, paid_orders_with_many_payments=Named(1, ("a",))), Kind.PAID_TWICE),
-        (replace(MONEY, payments_without_paid_order=Named(1, ("a",))), Kind.PAYMENT_WITHOUT_ORDER),
-        (replace(MONEY, due_without_refund=Named(1, ("a",))), Kind.REFUND_MISSING),
-        (replace(MONEY, refunds_without_payment=Named(1, ("a",))), Kind.REFUND_WITHOUT_PAYMENT),
+        (replace(MONEY, paid_orders_without_payment=Violations(1, ("a",))), Kind.PAID_WITHOUT_PAYMENT),
+        (replace(MONEY, paid_orders_with_many_payments=Violations(1, ("a",))), Kind.PAID_TWICE),
+        (replace(MONEY, payments_without_paid_order=Violations(1, ("a",))), Kind.PAYMENT_WITHOUT_ORDER),
+        (replace(MONEY, due_without_refund=Violations(1, ("a",))), Kind.REFUND_MISSING),
+        (replace(MONEY, refunds_without_payment=Violations(1, ("a",))), Kind.REFUND_WITHOUT_PAYMENT),
         (replace(MONEY, received_minor={"EUR": 901}), Kind.MONEY_UNBALANCED),
         (replace(MONEY, refunds_minor={"EUR": 300, "USD": 1}), Kind.MONEY_UNBALANCED),
     ],

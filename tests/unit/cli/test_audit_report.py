@@ -2,15 +2,15 @@ from dataclasses import replace
 
 from rich.console import Console
 
+from flashsale_cli.audit.audit_all import Report
 from flashsale_cli.audit.compare import compare_counters
 from flashsale_cli.audit.differences import Promise
-from flashsale_cli.audit.facts import Counters, Money, SaleNumbers, Sum
+from flashsale_cli.audit.facts import Counters, Money, OrderTotals, SaleNumbers
 from flashsale_cli.audit.report import render, to_json
-from flashsale_cli.audit.run import Report
 from flashsale_core.orders import State
 
 COUNTERS = Counters("tele", 1, total=10, available=5, reserved=2, sold=3)
-SUMS = {State.RESERVED: Sum(1, 2), State.PAID: Sum(2, 3), State.EXPIRED: Sum(1, 4)}
+SUMS = {State.RESERVED: OrderTotals(1, 2), State.PAID: OrderTotals(2, 3), State.EXPIRED: OrderTotals(1, 4)}
 MONEY = Money(received_minor={"EUR": 900}, kept_minor={"EUR": 600}, refunds_minor={"EUR": 300})
 
 

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from flashsale_cli.environment import Surroundings, read_env_file
+from flashsale_cli.environment import CliEnvironment
 from flashsale_core.errors import SettingsError
+from flashsale_local_stack import read_env_file
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -19,21 +20,21 @@ def test_file_is_read_with_comments_exports_and_quotes(tmp_path: Path) -> None:
 
 def test_option_wins_over_environment_over_file(tmp_path: Path) -> None:
     file = written(tmp_path, "REDIS_URL=file\nDATABASE_URL=file\n")
-    here = Surroundings({"REDIS_URL": "environment", "DATABASE_URL": ""}, file)
-    found = here.text("REDIS_URL", "option"), here.text("REDIS_URL"), here.text("DATABASE_URL")
+    environment = CliEnvironment({"REDIS_URL": "environment", "DATABASE_URL": ""}, file)
+    found = environment.text("REDIS_URL", "option"), environment.text("REDIS_URL"), environment.text("DATABASE_URL")
     assert found == ("option", "environment", "file")
 
 
 def test_missing_setting_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="FLASHSALE_ADMIN_TOKEN"):
-        Surroundings({}, tmp_path / "none").text("FLASHSALE_ADMIN_TOKEN")
+        CliEnvironment({}, tmp_path / "none").text("FLASHSALE_ADMIN_TOKEN")
 
 
 def test_url_has_a_default_and_no_slash_at_the_end(tmp_path: Path) -> None:
-    here = Surroundings({}, tmp_path / "none")
-    assert (here.url(), here.url("http://10.0.0.1:80/")) == ("http://127.0.0.1:8000", "http://10.0.0.1:80")
+    environment = CliEnvironment({}, tmp_path / "none")
+    assert (environment.url(), environment.url("http://10.0.0.1:80/")) == ("http://127.0.0.1:8000", "http://10.0.0.1:80")
 
 
 def test_shards_must_be_a_number(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="FLASHSALE_SHARDS"):
-        Surroundings({"FLASHSALE_SHARDS": "many"}, tmp_path / "none").shards()
+        CliEnvironment({"FLASHSALE_SHARDS": "many"}, tmp_path / "none").shards()

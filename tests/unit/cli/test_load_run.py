@@ -7,10 +7,10 @@ import pytest
 import uvloop
 from aiohttp import web
 
-from flashsale_cli.load.one_shot import Reply, read_reply
 from flashsale_cli.load.outcomes import Group
 from flashsale_cli.load.plan import Crowd, plan
 from flashsale_cli.load.run import Target, run
+from flashsale_cli.load.single_request import Reply, read_reply
 from flashsale_cli.load.tally import Accepted, Tally
 
 CLICKS = plan(Crowd(product_id="tele", buyers=40, prefix="run"))

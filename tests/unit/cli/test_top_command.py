@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flashsale_cli.console import EXIT_UNREACHABLE, EXIT_USAGE
-from flashsale_cli.environment import Surroundings
+from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.main import app
 from flashsale_cli.top.reading import Target
 from flashsale_cli.top.targets import targets
@@ -105,8 +105,8 @@ def test_what_cannot_be_shown_is_said_at_once(url: str, arguments: tuple[str, ..
 
 
 def test_targets_are_those_of_the_settings() -> None:
-    here = Surroundings({"FLASHSALE_ORDER_WORKER_PROBE_PORT": "9101", "FLASHSALE_TIMEOUT_WORKER_PROBE_PORT": "9102"})
-    assert targets(here, GATEWAY) == [
+    environment = CliEnvironment({"FLASHSALE_ORDER_WORKER_PROBE_PORT": "9101", "FLASHSALE_TIMEOUT_WORKER_PROBE_PORT": "9102"})
+    assert targets(environment, GATEWAY) == [
         Target("gateway", f"{GATEWAY}/metrics"),
         Target("order-worker", "http://127.0.0.1:9101/metrics"),
         Target("timeout-worker", "http://127.0.0.1:9102/metrics"),
@@ -118,16 +118,16 @@ def test_targets_are_those_of_the_settings() -> None:
     [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("fd00::7", "[fd00::7]"), ("worker", "worker")],  # noqa: S104 - where workers listen
 )
 def test_workers_are_reached_at_the_host_they_listen_on(host: str, reached: str) -> None:
-    here = Surroundings({"FLASHSALE_PROBE_HOST": host, "FLASHSALE_ORDER_WORKER_PROBE_PORT": "1"})
-    assert targets(here, GATEWAY)[1].url == f"http://{reached}:1/metrics"
+    environment = CliEnvironment({"FLASHSALE_PROBE_HOST": host, "FLASHSALE_ORDER_WORKER_PROBE_PORT": "1"})
+    assert targets(environment, GATEWAY)[1].url == f"http://{reached}:1/metrics"
 
 
 def test_targets_that_are_named_replace_the_workers_of_the_settings_and_count_once() -> None:
     named = ["http://127.0.0.1:9101", "http://127.0.0.1:9201/pod/metrics", GATEWAY]
-    assert targets(Surroundings({"FLASHSALE_ORDER_WORKER_PROBE_PORT": "1"}), GATEWAY, named) == [
+    assert targets(CliEnvironment({"FLASHSALE_ORDER_WORKER_PROBE_PORT": "1"}), GATEWAY, named) == [
         Target("gateway", f"{GATEWAY}/metrics"),
         Target("", "http://127.0.0.1:9101/metrics"),
         Target("", "http://127.0.0.1:9201/pod/metrics"),
     ]
     with pytest.raises(SettingsError):
-        targets(Surroundings({}), GATEWAY, ["ftp://127.0.0.1"])
+        targets(CliEnvironment({}), GATEWAY, ["ftp://127.0.0.1"])

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
 from flashsale_cli.audit.differences import Difference, Kind
-from flashsale_cli.audit.facts import Counters, LedgerOrder, LedgerSale, Money, Named, Sum, Sums
+from flashsale_cli.audit.facts import Counters, LedgerOrder, LedgerSale, Money, OrderTotals, TotalsByState, Violations
 from flashsale_core.orders import State
 from flashsale_core.records import OrderRecord
 
@@ -12,7 +12,7 @@ HOLDING = frozenset({State.RESERVED, State.PAID})
 """The states in which an order counts against its buyer's limit."""
 
 
-def compare_counters(counters: Counters, redis: Sums) -> Iterator[Difference]:
+def compare_counters(counters: Counters, redis: TotalsByState) -> Iterator[Difference]:
     """The sale's counters with each other, and with the sums of its orders; and what its orders are decided by with its definition."""
     sale, known = counters.sale_id, counters.available + counters.reserved + counters.sold
     if counters.total != known:
@@ -99,7 +99,7 @@ def compare_missing(sale_id: str, ledger: Mapping[str, LedgerOrder], redis: Iter
         yield Difference(Kind.ORDER_MISSING_IN_REDIS, f"{sale_id}.{order_id}", f"{ledger[order_id].state} in the ledger, not in Redis")
 
 
-def compare_ledger(counters: Counters, redis: Sums, ledger: LedgerSale) -> Iterator[Difference]:
+def compare_ledger(counters: Counters, redis: TotalsByState, ledger: LedgerSale) -> Iterator[Difference]:
     """The sale as a whole: the ledger's row and sums with those of Redis, and the ledger's history with its orders."""
     sale = counters.sale_id
     if ledger.total is None:
@@ -108,7 +108,7 @@ def compare_ledger(counters: Counters, redis: Sums, ledger: LedgerSale) -> Itera
         words = f"{counters.total} units and {counters.state} in Redis, {ledger.total} units and {ledger.state} in the ledger"
         yield Difference(Kind.SALE_DIFFERS, sale, words)
     for state in State:
-        ours, theirs = redis.get(state, Sum()), ledger.sums.get(state, Sum())
+        ours, theirs = redis.get(state, OrderTotals()), ledger.sums.get(state, OrderTotals())
         if ours != theirs:
             yield Difference(Kind.LEDGER_SUMS, sale, f"{state}: {_words(ours)} in Redis, {_words(theirs)} in the ledger")
     holding = sum(_units(ledger.sums, state) for state in HOLDING)
@@ -147,15 +147,15 @@ def compare_accepted(accepted: Iterable[str], known: Iterable[str]) -> Iterator[
         yield Difference(Kind.ACCEPTED_MISSING, order, "a client saw it accepted, and it does not exist")
 
 
-def _units(sums: Sums, state: State) -> int:
-    return sums.get(state, Sum()).units
+def _units(sums: TotalsByState, state: State) -> int:
+    return sums.get(state, OrderTotals()).units
 
 
-def _words(total: Sum) -> str:
+def _words(total: OrderTotals) -> str:
     return f"{total.orders} orders of {total.units} units"
 
 
-def _named(kind: Kind, sale_id: str, named: Named, detail: str) -> Iterator[Difference]:
+def _named(kind: Kind, sale_id: str, named: Violations, detail: str) -> Iterator[Difference]:
     """One difference per name, and one for those that are only counted."""
     for name in named.names:
         yield Difference(kind, f"{sale_id} {name}".strip(), detail)

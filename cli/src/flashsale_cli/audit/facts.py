@@ -7,15 +7,15 @@ from flashsale_core.orders import State
 
 
 @dataclass(frozen=True, slots=True)
-class Sum:
+class OrderTotals:
     orders: int = 0
     units: int = 0
 
-    def __add__(self, other: "Sum") -> "Sum":
-        return Sum(self.orders + other.orders, self.units + other.units)
+    def __add__(self, other: "OrderTotals") -> "OrderTotals":
+        return OrderTotals(self.orders + other.orders, self.units + other.units)
 
 
-Sums = Mapping[State, Sum]
+TotalsByState = Mapping[State, OrderTotals]
 """By state; a state nobody is in may be left out."""
 
 
@@ -43,14 +43,14 @@ class LedgerOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class Violations:
     """How many there are, and the first few by name."""
 
     count: int = 0
     names: tuple[str, ...] = ()
 
 
-NONE = Named()
+NO_VIOLATIONS = Violations()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,26 +60,26 @@ class LedgerSale:
     total: int | None
     """None when the ledger has no row of the sale."""
     state: str
-    sums: Sums
+    sums: TotalsByState
     peak_units: int | None = None
     """The most units ever held or sold at once, by the history; None when the sale's total may have been another then."""
-    without_reserved_event: Named = NONE
+    without_reserved_event: Violations = NO_VIOLATIONS
     """Orders whose history does not begin with a hold."""
-    with_other_history: Named = NONE
+    with_other_history: Violations = NO_VIOLATIONS
     """Orders whose history does not lead to their state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
-    """What the ledger says of the payments of one sale; every Named lists what should not be."""
+    """What the ledger says of the payments of one sale; every Violations lists what should not be."""
 
-    paid_orders_without_payment: Named = NONE
-    paid_orders_with_many_payments: Named = NONE
-    payments_without_paid_order: Named = NONE
+    paid_orders_without_payment: Violations = NO_VIOLATIONS
+    paid_orders_with_many_payments: Violations = NO_VIOLATIONS
+    payments_without_paid_order: Violations = NO_VIOLATIONS
     """Payments with result `paid` whose order is not paid."""
-    due_without_refund: Named = NONE
+    due_without_refund: Violations = NO_VIOLATIONS
     """Payments with result `refund_due` that have no row in refunds."""
-    refunds_without_payment: Named = NONE
+    refunds_without_payment: Violations = NO_VIOLATIONS
     received_minor: Mapping[str, int] = field(default_factory=dict)
     """By currency: all that succeeded."""
     kept_minor: Mapping[str, int] = field(default_factory=dict)
@@ -93,5 +93,5 @@ class SaleNumbers:
     """One line of the report: the sale's numbers in each store."""
 
     counters: Counters
-    redis: Sums
-    ledger: Sums
+    redis: TotalsByState
+    ledger: TotalsByState

@@ -1,11 +1,11 @@
-"""What the ledger says. Sums and joins are made where the rows are; only their results, and pages of orders, come here."""
+"""What the ledger says. TotalsByState and joins are made where the rows are; only their results, and pages of orders, come here."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import asyncpg
 
-from flashsale_cli.audit.facts import LedgerOrder, LedgerSale, Money, Named, Sum, Sums
+from flashsale_cli.audit.facts import LedgerOrder, LedgerSale, Money, OrderTotals, TotalsByState, Violations
 from flashsale_core.orders import State
 
 PAGE = 2000
@@ -116,9 +116,9 @@ class LedgerReader:
             with_other_history=await self._named(_OTHER_HISTORY, sale_id, epoch),
         )
 
-    async def sums(self, sale_id: str, epoch: int) -> Sums:
+    async def sums(self, sale_id: str, epoch: int) -> TotalsByState:
         rows = await self._database.fetch(_SUMS, sale_id, epoch)
-        return {State(state): Sum(orders, units) for state, orders, units in rows}
+        return {State(state): OrderTotals(orders, units) for state, orders, units in rows}
 
     async def orders(self, sale_id: str, epoch: int, order_ids: Sequence[str]) -> dict[str, LedgerOrder]:
         """Those of the orders that the ledger has."""
@@ -145,9 +145,9 @@ class LedgerReader:
     async def _peak(self, sale_id: str, epoch: int) -> int:
         return int(await self._database.fetchval(_PEAK, sale_id, epoch))
 
-    async def _named(self, query: str, *arguments: Any) -> Named:
+    async def _named(self, query: str, *arguments: Any) -> Violations:
         row = await self._database.fetchrow(query, *arguments)
-        return Named(row["count"], tuple(row["names"] or ())) if row else Named()
+        return Violations(row["count"], tuple(row["names"] or ())) if row else Violations()
 
     async def _amounts(self, query: str, sale_id: str) -> Mapping[str, int]:
         return {row[0]: row[1] for row in await self._database.fetch(query, sale_id)}

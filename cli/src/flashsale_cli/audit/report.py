@@ -7,9 +7,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from flashsale_cli.audit.audit_all import Report
 from flashsale_cli.audit.differences import PROMISES, Promise
-from flashsale_cli.audit.facts import SaleNumbers, Sum, Sums
-from flashsale_cli.audit.run import Report
+from flashsale_cli.audit.facts import OrderTotals, SaleNumbers, TotalsByState
 from flashsale_cli.console import number, table, verdict
 from flashsale_core.orders import State
 
@@ -111,18 +111,18 @@ def _total(report: Report, name: str) -> dict[str, int]:
     return total
 
 
-def _orders(sums: Sums) -> int:
+def _orders(sums: TotalsByState) -> int:
     return sum(total.orders for total in sums.values())
 
 
-def _given_back(sums: Sums) -> int:
-    return sum(sums.get(state, Sum()).units for state in (State.EXPIRED, State.CANCELLED))
+def _given_back(sums: TotalsByState) -> int:
+    return sum(sums.get(state, OrderTotals()).units for state in (State.EXPIRED, State.CANCELLED))
 
 
 def _sale_row(numbers: SaleNumbers) -> tuple[str, ...]:
     sale = numbers.counters
     counts = (sale.total, sale.available, sale.reserved, sale.sold, _orders(numbers.redis), _orders(numbers.ledger))
-    states = (numbers.ledger.get(state, Sum()).orders for state in (State.PAID, State.EXPIRED, State.CANCELLED))
+    states = (numbers.ledger.get(state, OrderTotals()).orders for state in (State.PAID, State.EXPIRED, State.CANCELLED))
     return (sale.sale_id, *map(number, counts), *map(number, states))
 
 
@@ -137,5 +137,6 @@ def _sale_json(numbers: SaleNumbers) -> dict[str, Any]:
     }
 
 
-def _sums_json(sums: Sums) -> dict[str, dict[str, int]]:
-    return {state.value: {"orders": sums.get(state, Sum()).orders, "units": sums.get(state, Sum()).units} for state in State}
+def _sums_json(sums: TotalsByState) -> dict[str, dict[str, int]]:
+    totals = {state: sums.get(state, OrderTotals()) for state in State}
+    return {state.value: {"orders": total.orders, "units": total.units} for state, total in totals.items()}

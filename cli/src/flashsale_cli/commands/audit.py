@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from flashsale_cli.audit import report
-from flashsale_cli.audit.open import audit_stores
-from flashsale_cli.audit.run import Options
+from flashsale_cli.audit.audit_all import Options, audit_stores
 from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, write_json
-from flashsale_cli.environment import Surroundings
+from flashsale_cli.environment import CliEnvironment
 
 
 def audit(
@@ -26,7 +25,7 @@ def audit(
     """
     accepted = expect_accepted.read_text().split() if expect_accepted else ()
     options = Options(tuple(sales or ()), overdue_grace_seconds, accepted)
-    found = asyncio.run(audit_stores(Surroundings(), options, wait_seconds))
+    found = asyncio.run(audit_stores(CliEnvironment(), options, wait_seconds))
     if as_json:
         write_json(report.to_json(found))
     else:

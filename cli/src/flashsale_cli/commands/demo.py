@@ -12,16 +12,16 @@ from rich.text import Text
 from standardwebhooks.webhooks import Webhook
 
 from flashsale_cli.audit import report as audit_report
-from flashsale_cli.audit.open import audit_stores
-from flashsale_cli.audit.run import Options, Report
+from flashsale_cli.audit.audit_all import Options, Report, audit_stores
 from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, write_json
-from flashsale_cli.demo.play import Outcome, Setting, play
+from flashsale_cli.demo.scenario import Outcome, ScenarioSettings, run_scenario
 from flashsale_cli.demo.screen import Screen
 from flashsale_cli.demo.verdict import judge, render
+from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.load import report as load_report
 from flashsale_cli.payments import Provider
-from flashsale_cli.temporary_stack import running_stack
 from flashsale_core.credentials import webhook_secret
+from flashsale_local_stack import DEFAULT_HOME, temporary_stack
 
 SETTLE_SECONDS = 30.0
 
@@ -31,9 +31,7 @@ def demo(
     units: Annotated[int, typer.Option(help="Units of the sale.", min=1, max=100_000)] = 1_000,
     window: Annotated[int, typer.Option(help="Seconds to pay; one of the stack's windows.", min=1)] = 5,
     connections: Annotated[int, typer.Option(help="Most requests under way at once.", min=1, max=10_000)] = 500,
-    home: Annotated[Path, typer.Option(help="Folder of the stack; it is used if it runs, else started and stopped again.")] = Path(
-        ".flashsale"
-    ),
+    home: Annotated[Path, typer.Option(help="Folder of the stack; it is used if it runs, else started and stopped again.")] = DEFAULT_HOME,
     gateway_port: Annotated[int, typer.Option(help="Of a stack that is started; 0 takes a free one.", min=0, max=65535)] = 0,
     seed: Annotated[int, typer.Option(help="The same seed, the same crowd.")] = 7,
     as_json: Annotated[bool, JSON_OPTION] = False,
@@ -44,22 +42,23 @@ def demo(
     """
     started_at = monotonic()
     screen = Screen(Console(quiet=True) if as_json else console())
-    screen.act("Redis, RabbitMQ, Postgres and the services")
-    with running_stack(home, gateway_port, lambda words: screen.show(Text(words, "dim"))) as here:
-        setting = Setting(
-            url=here.url(),
-            admin_token=here.text("FLASHSALE_ADMIN_TOKEN"),
-            provider=Provider(here.url(), Webhook(webhook_secret(here.text("FLASHSALE_WEBHOOK_SECRET")))),
+    screen.section("Redis, RabbitMQ, Postgres and the services")
+    with temporary_stack(home, gateway_port, lambda words: screen.show(Text(words, "dim"))) as variables:
+        environment = CliEnvironment(variables)
+        settings = ScenarioSettings(
+            url=environment.url(),
+            admin_token=environment.text("FLASHSALE_ADMIN_TOKEN"),
+            provider=Provider(environment.url(), Webhook(webhook_secret(environment.text("FLASHSALE_WEBHOOK_SECRET")))),
             buyers=buyers,
             units=units,
             window_seconds=window,
             connections=connections,
             seed=seed,
         )
-        outcome = uvloop.run(play(setting, screen))
-        screen.act("The audit: Redis, ledger and payments against each other")
+        outcome = uvloop.run(run_scenario(settings, screen))
+        screen.section("The audit: Redis, ledger and payments against each other")
         options = Options((outcome.product_id,), accepted=outcome.orders)
-        report = asyncio.run(audit_stores(here, options, SETTLE_SECONDS))
+        report = asyncio.run(audit_stores(environment, options, SETTLE_SECONDS))
     conclude(outcome, report, screen, as_json, monotonic() - started_at)
 
 
@@ -79,7 +78,7 @@ def conclude(outcome: Outcome, report: Report, screen: Screen, as_json: bool, el
     else:
         if not report.findings.clean():
             screen.show(audit_report.differences_text(report))
-        screen.act("Verdict")
+        screen.section("Verdict")
         screen.show(render(lines))
         screen.say("")
         words = "every promise kept" if passed else "a promise was broken"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flashsale_cli.console import JSON_OPTION, console, number, table, write_json
-from flashsale_cli.environment import Surroundings
+from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.retention import AGE_MIN, Pruned, prune
 from flashsale_core.credentials import database_url as checked_database_url
 
@@ -35,7 +35,7 @@ def prune_command(
     Repeating it is harmless.
     """
     age = read_age(older_than)
-    url = checked_database_url(Surroundings().text("DATABASE_URL", database_url))
+    url = checked_database_url(CliEnvironment().text("DATABASE_URL", database_url))
     gone: list[Pruned] = asyncio.run(_all(url, age, sales_max, dry_run))
     if as_json:
         write_json({"dryRun": dry_run, "sales": [_document(one) for one in gone]})

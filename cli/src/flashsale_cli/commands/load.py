@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, write_json
-from flashsale_cli.environment import Surroundings
+from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.load import report
 from flashsale_cli.load.outcomes import Group
 from flashsale_cli.load.plan import BUYERS_MAX, Click, Crowd, plan
@@ -52,7 +52,7 @@ def load(
         rubbish=rubbish,
         seed=seed,
     )
-    target = Target(Surroundings().url(url), connections, at_once, timeout_seconds, stop_after_seconds)
+    target = Target(CliEnvironment().url(url), connections, at_once, timeout_seconds, stop_after_seconds)
     screen = console()
     tally = uvloop.run(_run(plan(crowd), target, Console(quiet=True) if as_json else screen))
     if orders_out is not None:

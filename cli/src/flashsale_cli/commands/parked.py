@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, number, table, write_json
-from flashsale_cli.environment import Surroundings
+from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.parked import Depth, Message, Parking, open_parking, selecting
 from flashsale_core.credentials import amqp_url
 from flashsale_core.topology import PARKED_ORDERS_QUEUE, PARKED_TIMEOUT_QUEUE
@@ -109,7 +109,7 @@ def _chosen(ids: Sequence[str] | None, every: bool) -> Sequence[str]:
 
 
 def _with_parking(url: str | None, queues: Sequence[Queue] | None, call: Callable[[Parking, Sequence[str]], Awaitable[T]]) -> T:
-    broker = amqp_url(Surroundings().text("AMQP_URL", url))
+    broker = amqp_url(CliEnvironment().text("AMQP_URL", url))
 
     async def run() -> T:
         async with open_parking(broker) as parking:

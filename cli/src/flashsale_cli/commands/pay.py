@@ -10,9 +10,9 @@ import typer
 from standardwebhooks.webhooks import Webhook
 
 from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, number, table, write_json
-from flashsale_cli.environment import Surroundings
+from flashsale_cli.environment import CliEnvironment
+from flashsale_cli.http_client import open_session
 from flashsale_cli.payments import AMOUNT_MINOR_DEFAULT, CURRENCY_DEFAULT, Payment, Provider, new_payment_id
-from flashsale_cli.web import open_session
 from flashsale_core.credentials import webhook_secret
 
 SENT_WELL = ("paid", "replayed", "refund_due", "noted")
@@ -38,8 +38,8 @@ def pay(
         raise typer.BadParameter("name orders, or a file of them with --orders-in")
     if payment_id is not None and len(ids) > 1:
         raise typer.BadParameter("one payment id pays one order", param_hint="--payment-id")
-    here = Surroundings()
-    provider = Provider(here.url(url), Webhook(webhook_secret(here.text("FLASHSALE_WEBHOOK_SECRET", secret))))
+    environment = CliEnvironment()
+    provider = Provider(environment.url(url), Webhook(webhook_secret(environment.text("FLASHSALE_WEBHOOK_SECRET", secret))))
     payments = [Payment(order, payment_id or new_payment_id(), result, amount_minor, currency) for order in ids]
     outcomes = asyncio.run(_send(provider, payments, concurrency, 1 + replays, timeout_seconds))
     if as_json:

@@ -9,11 +9,11 @@ import typer
 from aiohttp import ClientSession
 from rich.table import Table
 
-from flashsale_cli import sales
+from flashsale_cli import sales_client
 from flashsale_cli.console import JSON_OPTION, console, number, table, write_json
-from flashsale_cli.environment import Surroundings
-from flashsale_cli.sales import Sale
-from flashsale_cli.web import open_session
+from flashsale_cli.environment import CliEnvironment
+from flashsale_cli.http_client import open_session
+from flashsale_cli.sales_client import Sale
 
 T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="Create, change, look at and end sales.")
@@ -42,7 +42,7 @@ def set_(
     as_json: Json = False,
 ) -> None:
     """Create a sale or change it. What is left out stays as it is."""
-    here = Surroundings()
+    environment = CliEnvironment()
     wanted: dict[str, Any] = {"productId": product, "stock": stock}
     if max_per_user is not None:
         wanted["maxPerUser"] = max_per_user or None
@@ -52,22 +52,22 @@ def set_(
     wanted |= {name: None if value == "none" else value for name, value in optional.items() if value is not None}
     if rate is not None:
         wanted["rateLimit"] = parse_rate(rate)
-    secret = here.text("FLASHSALE_ADMIN_TOKEN", token)
-    sale = _with_session(lambda session: sales.set_sale(session, here.url(url), secret, wanted))
+    secret = environment.text("FLASHSALE_ADMIN_TOKEN", token)
+    sale = _with_session(lambda session: sales_client.set_sale(session, environment.url(url), secret, wanted))
     _show([sale], sale, as_json)
 
 
 @app.command("list")
 def list_(url: Url = None, as_json: Json = False) -> None:
     """All sales and their numbers."""
-    found = _with_session(lambda session: sales.list_sales(session, Surroundings().url(url)))
+    found = _with_session(lambda session: sales_client.list_sales(session, CliEnvironment().url(url)))
     _show(found, {"sales": found}, as_json)
 
 
 @app.command()
 def show(product: str, url: Url = None, as_json: Json = False) -> None:
     """One sale in full."""
-    sale = _with_session(lambda session: sales.get_sale(session, Surroundings().url(url), product))
+    sale = _with_session(lambda session: sales_client.get_sale(session, CliEnvironment().url(url), product))
     if as_json:
         write_json(sale)
     else:
@@ -136,9 +136,9 @@ def _show(found: Sequence[Sale], document: Any, as_json: bool) -> None:
 
 
 def _end(product: str, mode: str, token: str | None, url: str | None) -> dict[str, Any]:
-    here = Surroundings()
-    secret = here.text("FLASHSALE_ADMIN_TOKEN", token)
-    return dict(_with_session(lambda session: sales.end_sale(session, here.url(url), secret, product, mode)))
+    environment = CliEnvironment()
+    secret = environment.text("FLASHSALE_ADMIN_TOKEN", token)
+    return dict(_with_session(lambda session: sales_client.end_sale(session, environment.url(url), secret, product, mode)))
 
 
 def _show_end(ended: dict[str, Any], words: str, as_json: bool) -> None:

@@ -9,19 +9,17 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from flashsale_local_stack import Stack, StackError
-from flashsale_local_stack.stack import Status
+from flashsale_local_stack import DEFAULT_HOME, Stack, StackError, Status
 
 app = typer.Typer(no_args_is_help=True, help="Private Redis, RabbitMQ and Postgres, and the services, on this machine.")
 Home = Annotated[Path, typer.Option(help="Folder of the stack: data, logs, state and the env file.")]
-HOME = Path(".flashsale")
 _out = Console()
 _err = Console(stderr=True)
 
 
 @app.command()
 def up(
-    home: Home = HOME,
+    home: Home = DEFAULT_HOME,
     gateway_port: Annotated[
         int | None,
         typer.Option(
@@ -44,7 +42,9 @@ def up(
 
 
 @app.command()
-def down(home: Home = HOME, keep_data: Annotated[bool, typer.Option(help="Keep data and secrets for the next up.")] = False) -> None:
+def down(
+    home: Home = DEFAULT_HOME, keep_data: Annotated[bool, typer.Option(help="Keep data and secrets for the next up.")] = False
+) -> None:
     """End what `up` started, and nothing else."""
     try:
         stopped = Stack(home, say=_say).down(keep_data=keep_data)
@@ -54,7 +54,7 @@ def down(home: Home = HOME, keep_data: Annotated[bool, typer.Option(help="Keep d
 
 
 @app.command()
-def status(home: Home = HOME, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+def status(home: Home = DEFAULT_HOME, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """What runs where. Exit 1 when something does not run."""
     found = Stack(home).status()
     if as_json:

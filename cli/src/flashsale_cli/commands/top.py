@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from flashsale_cli.console import console
-from flashsale_cli.environment import Surroundings
+from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.top.read import Wanted
 from flashsale_cli.top.targets import targets
 from flashsale_cli.top.views import view
@@ -31,9 +31,9 @@ def top(
     Rates and percentiles are of the time between two readings, so the first come after --every seconds; `--count 1` is a single look.
     An address with several pods behind it tells of one of them: forward a port to each, and name them with --url and --metrics.
     """
-    here = Surroundings()
-    gateway = here.url(url)
-    wanted = Wanted(gateway, targets(here, gateway, metrics or ()), tuple(dict.fromkeys(product or ())))
+    environment = CliEnvironment()
+    gateway = environment.url(url)
+    wanted = Wanted(gateway, targets(environment, gateway, metrics or ()), tuple(dict.fromkeys(product or ())))
     try:
         asyncio.run(_until_ended(wanted, every, count, as_json))
     except (KeyboardInterrupt, asyncio.CancelledError):

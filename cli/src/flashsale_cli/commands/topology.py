@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from flashsale_cli.console import write_json
-from flashsale_cli.environment import Surroundings
+from flashsale_cli.environment import CliEnvironment
 from flashsale_core.settings import Environment
 from flashsale_core.topology import WINDOWS_DEFAULT, User, definitions, password_hash, service_users
 
@@ -43,4 +43,4 @@ def _service_users() -> list[User]:
 
 def _hashed(variable: str) -> str:
     # An option would show the password to everyone who can list processes.
-    return password_hash(Surroundings().text(variable))
+    return password_hash(CliEnvironment().text(variable))

@@ -15,7 +15,7 @@ from flashsale_cli.console import number, table
 from flashsale_cli.load.outcomes import Group
 from flashsale_cli.load.progress import line
 from flashsale_cli.load.tally import Tally
-from flashsale_cli.sales import Sale
+from flashsale_cli.sales_client import Sale
 
 BAR_WIDTH = 60
 EVERY_SECONDS = 0.2
@@ -27,7 +27,7 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self.console = console
 
-    def act(self, title: str) -> None:
+    def section(self, title: str) -> None:
         self.console.print()
         self.console.print(Rule(Text(title, "bold"), align="left", style="dim"))
 
@@ -83,8 +83,8 @@ def payments_table(payments: Counter[str]) -> RenderableType:
     return table("", ("the gateway said", "webhooks"), [(name, number(count)) for name, count in payments.most_common()])
 
 
-def parts_table(parts: Counter[str]) -> RenderableType:
-    return table("", ("of the winners,", "orders"), [(name, number(count)) for name, count in parts.most_common()])
+def actions_table(actions: Counter[str]) -> RenderableType:
+    return table("", ("of the winners,", "orders"), [(name, number(count)) for name, count in actions.most_common()])
 
 
 def _rate(tally: Tally) -> float:

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from flashsale_cli.audit.audit_all import Report
 from flashsale_cli.audit.differences import Promise
 from flashsale_cli.audit.report import evidence
-from flashsale_cli.audit.run import Report
 from flashsale_cli.console import number, table, verdict
-from flashsale_cli.demo.play import Outcome
+from flashsale_cli.demo.scenario import Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from time import perf_counter
 
 import aiohttp
 
-from flashsale_cli.load.one_shot import OneShot, Reply
+from flashsale_cli.http_client import open_session, parse_json, raise_open_files_limit
 from flashsale_cli.load.outcomes import classify, failed
 from flashsale_cli.load.plan import Click
+from flashsale_cli.load.single_request import Reply, SingleRequestClient
 from flashsale_cli.load.tally import Accepted, Tally
-from flashsale_cli.web import open_session, parse, raise_open_files_limit
 
 SPARE_FILES = 64
 Post = Callable[[Click], Awaitable[Reply]]
@@ -60,7 +60,7 @@ async def run(clicks: Sequence[Click], target: Target, tally: Tally, on_order: C
 async def _open(target: Target) -> AsyncIterator[Post]:
     url = f"{target.url}/order"
     if target.at_once and url.startswith("http://"):
-        yield OneShot(url, target.timeout_seconds).post
+        yield SingleRequestClient(url, target.timeout_seconds).post
         return
     async with open_session(target.timeout_seconds) as session:
 
@@ -98,7 +98,7 @@ class _Sender:
             self._tally.unanswered(failed("connection"))
             return
         seconds = perf_counter() - started
-        document = parse(reply.body)
+        document = parse_json(reply.body)
         code = str(document.get("code", "")) if isinstance(document, dict) else ""
         order = self._tally.answered(click, classify(reply.status, code, reply.replayed), document, seconds)
         if order is not None:

@@ -8,11 +8,11 @@ from time import monotonic, time
 
 import aiohttp
 
-from flashsale_cli.sales import Sale, sales_page
+from flashsale_cli.http_client import document_of, send_request
+from flashsale_cli.sales_client import Sale, sales_page
 from flashsale_cli.top.reading import Reading, Scrape, Target
 from flashsale_cli.top.sale_now import ORDERS, OTHER
 from flashsale_cli.top.samples import parse
-from flashsale_cli.web import ask, expect
 from flashsale_core.errors import FlashsaleError
 
 TIMEOUT_SECONDS = 2.0
@@ -74,8 +74,8 @@ async def _sales(session: aiohttp.ClientSession, wanted: Wanted) -> _Found:
 
 
 async def _named(session: aiohttp.ClientSession, url: str, products: Sequence[str]) -> _Found:
-    answers = await asyncio.gather(*(ask(session, "GET", f"{url}/sales/{product}") for product in products))
-    sales = [expect(answer, 200) for answer in answers if answer.status != 404]
+    answers = await asyncio.gather(*(send_request(session, "GET", f"{url}/sales/{product}") for product in products))
+    sales = [document_of(answer, 200) for answer in answers if answer.status != 404]
     return _Found(sales, [product for product, answer in zip(products, answers, strict=True) if answer.status == 404])
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from flashsale_cli.sales import Sale
+from flashsale_cli.sales_client import Sale
 from flashsale_cli.top.changes import Change, Changes
 from flashsale_cli.top.samples import Samples
 from flashsale_core.errors import FlashsaleError

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from flashsale_cli.environment import Surroundings
+from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.top.reading import Target
 from flashsale_core.errors import SettingsError
 
@@ -11,10 +11,10 @@ PORTS = {"order-worker": "FLASHSALE_ORDER_WORKER_PROBE_PORT", "timeout-worker": 
 HOST_DEFAULT = "127.0.0.1"
 
 
-def targets(here: Surroundings, gateway: str, named: Sequence[str] = ()) -> list[Target]:
+def targets(environment: CliEnvironment, gateway: str, named: Sequence[str] = ()) -> list[Target]:
     """The gateway's, and the workers' of the settings unless others are named. Raises SettingsError when a name is no URL."""
     others = [Target("", url) for url in map(_complete, named)]
-    workers = others or [Target(service, _of_settings(here, port)) for service, port in PORTS.items()]
+    workers = others or [Target(service, _of_settings(environment, port)) for service, port in PORTS.items()]
     own = Target("gateway", f"{gateway}/metrics")
     # Named twice, it would be counted twice.
     return list(dict.fromkeys([own, *(target for target in workers if target.url != own.url)]))
@@ -27,8 +27,8 @@ def _complete(url: str) -> str:
     return url if parts.path.strip("/") else f"{parts.scheme}://{parts.netloc}/metrics"
 
 
-def _of_settings(here: Surroundings, variable: str) -> str:
-    host, port = here.text("FLASHSALE_PROBE_HOST", default=HOST_DEFAULT), here.text(variable, default="")
+def _of_settings(environment: CliEnvironment, variable: str) -> str:
+    host, port = environment.text("FLASHSALE_PROBE_HOST", default=HOST_DEFAULT), environment.text(variable, default="")
     return f"http://{_reached_at(host)}:{port}/metrics" if port else ""
 
 

@@ -8,11 +8,11 @@ from time import monotonic
 
 import aiohttp
 
+from flashsale_cli.http_client import open_session
 from flashsale_cli.top.frame import frame
 from flashsale_cli.top.read import TIMEOUT_SECONDS, Wanted, read
 from flashsale_cli.top.reading import Reading
 from flashsale_cli.top.views import Show
-from flashsale_cli.web import open_session
 from flashsale_core.errors import Rejected, Retryable
 
 PACE_SECONDS = 10.0

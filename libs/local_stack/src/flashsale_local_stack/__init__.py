@@ -1,9 +1,26 @@
-"""The local stack: private Redis, RabbitMQ and Postgres, and the services, under one home folder.
+"""Starts, watches and stops Redis, RabbitMQ, Postgres and the services on this machine.
 
-Used by `flashsale stack`, by `flashsale demo` and by the tests. It starts nothing of the system's and ends only what it started.
+Each stack has a home folder with its data, logs, secrets and settings.
+A stack never touches servers or data that it did not create.
 """
 
+from flashsale_local_stack.env_file import read_env_file
 from flashsale_local_stack.errors import StackError
-from flashsale_local_stack.stack import INFRASTRUCTURE, SERVICES, Stack
+from flashsale_local_stack.processes import descendants, wait_until
+from flashsale_local_stack.stack import DEFAULT_HOME, INFRASTRUCTURE, SERVICES, Stack, Status
+from flashsale_local_stack.state import free_ports
+from flashsale_local_stack.temporary import temporary_stack
 
-__all__ = ["INFRASTRUCTURE", "SERVICES", "Stack", "StackError"]
+__all__ = [
+    "DEFAULT_HOME",
+    "INFRASTRUCTURE",
+    "SERVICES",
+    "Stack",
+    "StackError",
+    "Status",
+    "descendants",
+    "free_ports",
+    "read_env_file",
+    "temporary_stack",
+    "wait_until",
+]

@@ -110,7 +110,7 @@ class PostgresServer:
             self._initialise(data)
         # A killed server leaves its pid file behind, and the pid may be a stranger's by now. None of ours is left: the stack saw to that.
         (data / "postmaster.pid").unlink(missing_ok=True)
-        return spawn([*_as_user(), binaries.postgres("postgres"), "-D", str(data)], _plain_env(), log, data)
+        return spawn([*postgres_user_command(), binaries.postgres("postgres"), "-D", str(data)], _plain_env(), log, data)
 
     def ready(self) -> bool:
         # SSLRequest (PostgreSQL protocol, section "Message Formats"): a server that accepts connections answers N or S.
@@ -149,7 +149,7 @@ class PostgresServer:
             shutil.chown(data, user)
             shutil.chown(password, user)
         options = ["--username=flashsale", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
-        command = [*_as_user(), binaries.postgres("initdb"), f"--pgdata={data}", f"--pwfile={password}", *options]
+        command = [*postgres_user_command(), binaries.postgres("initdb"), f"--pgdata={data}", f"--pwfile={password}", *options]
         try:
             done = run(command, _plain_env(), data, INITDB_TIMEOUT_SECONDS)
         finally:
@@ -197,7 +197,7 @@ def _server_user() -> str | None:
     raise StackError("Postgres refuses to run as root and there is no user postgres or nobody")
 
 
-def _as_user() -> Sequence[str]:
+def postgres_user_command() -> Sequence[str]:
     user = _server_user()
     if user is None:
         return ()
@@ -220,7 +220,7 @@ def _data_folder(home: Path) -> Path:
 
 
 def _reachable(folder: Path) -> bool:
-    command = [*_as_user(), "test", "-x", str(folder)]
+    command = [*postgres_user_command(), "test", "-x", str(folder)]
     return subprocess.run(command, cwd="/", capture_output=True, check=False).returncode == 0
 
 

@@ -1,7 +1,6 @@
 """The stack: what is up, and the order in which it comes and goes."""
 
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +9,14 @@ from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
 from flashsale_local_stack import configs, redis_cluster
+from flashsale_local_stack.env_file import write_env_file
 from flashsale_local_stack.errors import StackError
 from flashsale_local_stack.processes import end, end_all, reap_ended, run, wait_until
 from flashsale_local_stack.servers import PostgresServer, RabbitServer, RedisServer, end_epmd
 from flashsale_local_stack.services import MODULES, Service
 from flashsale_local_stack.state import GATEWAY_PORT, HOST, State, gateway_port_of, load, locked, new_state, port_taken, save
 
+DEFAULT_HOME = Path(".flashsale")
 INFRASTRUCTURE = ("redis", "rabbitmq", "postgres")
 SERVICES = tuple(MODULES)
 START_TIMEOUT_SECONDS = {"rabbitmq": 120.0}
@@ -249,10 +250,7 @@ class Stack:
         return self.home / "log" / f"{name}.log"
 
     def _write_env(self, state: State) -> None:
-        path = self.home / "env"
-        path.touch(mode=0o600)
-        lines = [f"{name}={shlex.quote(value)}" for name, value in configs.public_env(state, str(self._root)).items()]
-        path.write_text("\n".join(lines) + "\n")
+        write_env_file(self.home / "env", configs.public_env(state, str(self._root)))
         save(self.home, state)
 
     def _remove(self, state: State) -> None:

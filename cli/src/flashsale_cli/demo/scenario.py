@@ -1,4 +1,4 @@
-"""The acts of the demo, against a running stack."""
+"""The demo from the first order to the last payment, against a running stack."""
 
 import asyncio
 from collections import Counter
@@ -11,19 +11,19 @@ from uuid import uuid4
 
 from aiohttp import ClientSession
 
-from flashsale_cli import sales
+from flashsale_cli import sales_client
 from flashsale_cli.console import number
 from flashsale_cli.demo import screen as view
-from flashsale_cli.demo.cast import Part, part_of
 from flashsale_cli.demo.screen import Screen
+from flashsale_cli.demo.winners import Action, action_of
+from flashsale_cli.http_client import open_session, send_request
 from flashsale_cli.load.outcomes import Group
 from flashsale_cli.load.plan import Crowd, plan
 from flashsale_cli.load.report import latency_table, outcome_table
 from flashsale_cli.load.run import Target, run
 from flashsale_cli.load.tally import Accepted, Tally
 from flashsale_cli.payments import Payment, Provider, new_payment_id
-from flashsale_cli.sales import Sale
-from flashsale_cli.web import ask, open_session
+from flashsale_cli.sales_client import Sale
 from flashsale_core.errors import Retryable
 from flashsale_core.tasks import cancel_and_wait
 
@@ -32,12 +32,12 @@ REPLAYS, OVER_LIMIT, RUBBISH = 0.05, 0.05, 0.02
 WINNERS_AT_ONCE = 24
 SALE_EVERY_SECONDS = 0.25
 RELEASE_GRACE_SECONDS = 20.0
-SECOND_WAVE = 10
-"""One buyer in so many comes back for the second wave."""
+SECOND_WAVE_DIVISOR = 10
+"""The second wave has a tenth of the buyers of the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class ScenarioSettings:
     url: str
     admin_token: str
     provider: Provider
@@ -50,7 +50,7 @@ class Setting:
 
 @dataclass(slots=True)
 class Outcome:
-    """What the demo's own eyes saw, beside the audit."""
+    """What the buyers of the demo observed. The audit is separate from it."""
 
     product_id: str
     sale: Sale
@@ -71,13 +71,13 @@ class Outcome:
         return sum(tally.count(Group.ERROR) for tally in self.tallies)
 
 
-class Play:
-    def __init__(self, setting: Setting, screen: Screen, session: ClientSession) -> None:
-        self._setting = setting
+class Scenario:
+    def __init__(self, settings: ScenarioSettings, screen: Screen, session: ClientSession) -> None:
+        self._settings = settings
         self._screen = screen
         self._session = session
         self._product_id = f"demo-{uuid4().hex[:8]}"
-        self._parts: Counter[str] = Counter()
+        self._actions: Counter[str] = Counter()
         self._payments: Counter[str] = Counter()
         self._late: list[Accepted] = []
         self._sale: Sale = {}
@@ -93,41 +93,41 @@ class Play:
         return outcome
 
     async def _open_sale(self) -> None:
-        setting = self._setting
+        settings = self._settings
         wanted = {
             "productId": self._product_id,
-            "stock": setting.units,
+            "stock": settings.units,
             "maxPerUser": MAX_PER_USER,
-            "paymentWindowSeconds": setting.window_seconds,
+            "paymentWindowSeconds": settings.window_seconds,
             "latePayment": "refund",
         }
-        self._sale = await sales.set_sale(self._session, setting.url, setting.admin_token, wanted)
-        self._screen.act("The sale")
-        terms = f"at most {MAX_PER_USER} per buyer, {setting.window_seconds} s to pay, late payments are refunded"
-        self._screen.say(f"{self._product_id}: {number(setting.units)} units, {terms}.")
+        self._sale = await sales_client.set_sale(self._session, settings.url, settings.admin_token, wanted)
+        self._screen.section("The sale")
+        terms = f"at most {MAX_PER_USER} per buyer, {settings.window_seconds} s to pay, late payments are refunded"
+        self._screen.say(f"{self._product_id}: {number(settings.units)} units, {terms}.")
 
     async def _first_wave(self) -> Tally:
-        setting, screen = self._setting, self._screen
-        screen.act(f"First wave: {number(setting.buyers)} buyers for {number(setting.units)} units")
+        settings, screen = self._settings, self._screen
+        screen.section(f"First wave: {number(settings.buyers)} buyers for {number(settings.units)} units")
         shares = f"{REPLAYS:.0%} click twice, {OVER_LIMIT:.0%} order three times, {RUBBISH:.0%} send rubbish"
-        screen.say(f"Up to {number(setting.connections)} requests at once; {shares}.")
-        crowd = self._crowd("a", setting.buyers, replays=REPLAYS, over_limit=OVER_LIMIT, rubbish=RUBBISH)
-        tally = await self._sell(crowd, self._play_part)
+        screen.say(f"Up to {number(settings.connections)} requests at once; {shares}.")
+        crowd = self._crowd("a", settings.buyers, replays=REPLAYS, over_limit=OVER_LIMIT, rubbish=RUBBISH)
+        tally = await self._sell(crowd, self._take_next_action)
         screen.say(view.summary(tally))
-        if len(tally.orders) > setting.units:
+        if len(tally.orders) > settings.units:
             screen.say("More orders than units: what a winner cancels is sold again at once.")
         screen.show(outcome_table(tally))
         screen.say("")
         screen.show(latency_table(tally))
-        screen.act(f"{number(len(tally.orders))} winners have {setting.window_seconds} s to pay")
-        screen.show(view.parts_table(self._parts))
+        screen.section(f"{number(len(tally.orders))} winners have {settings.window_seconds} s to pay")
+        screen.show(view.actions_table(self._actions))
         screen.show(view.payments_table(self._payments))
         return tally
 
     async def _wait_for_release(self) -> bool:
         """Whether all holds ended in time."""
-        self._screen.act("What nobody pays for comes back")
-        give_up_at = monotonic() + self._setting.window_seconds + RELEASE_GRACE_SECONDS
+        self._screen.section("What nobody pays for comes back")
+        give_up_at = monotonic() + self._settings.window_seconds + RELEASE_GRACE_SECONDS
         with self._screen.live(lambda: view.stock_bar(self._sale)):
             while (await self._refresh())["reserved"] and monotonic() < give_up_at:  # noqa: ASYNC110 - the gateway cannot wake us
                 await asyncio.sleep(SALE_EVERY_SECONDS)
@@ -135,16 +135,16 @@ class Play:
         return not self._sale["reserved"]
 
     async def _pay_late(self) -> Counter[str]:
-        self._screen.act("Some pay too late")
+        self._screen.section("Some pay too late")
         payments = [Payment(order.order_id, new_payment_id()) for order in self._late]
-        results = await self._setting.provider.send_all(self._session, payments, WINNERS_AT_ONCE)
+        results = await self._settings.provider.send_all(self._session, payments, WINNERS_AT_ONCE)
         words = ", ".join(f"{number(count)} {name}" for name, count in results.items()) or "nobody did"
         self._screen.say(f"{number(len(payments))} payments after the window: {words}.")
         return results
 
     async def _second_wave(self) -> Tally:
-        buyers = max(self._setting.buyers // SECOND_WAVE, 2 * self._sale["available"])
-        self._screen.act(f"Second wave: {number(buyers)} buyers for the {number(self._sale['available'])} units that came back")
+        buyers = max(self._settings.buyers // SECOND_WAVE_DIVISOR, 2 * self._sale["available"])
+        self._screen.section(f"Second wave: {number(buyers)} buyers for the {number(self._sale['available'])} units that came back")
         tally = await self._sell(self._crowd("b", buyers), self._pay)
         self._screen.say(view.summary(tally))
         await self._refresh()
@@ -155,7 +155,7 @@ class Play:
         """Send the crowd, and let every winner do what it does while the others still click."""
         clicks = plan(crowd)
         tally, winners = Tally(len(clicks)), asyncio.Queue[Accepted]()
-        target = Target(self._setting.url, self._setting.connections)
+        target = Target(self._settings.url, self._settings.connections)
         helpers = [asyncio.create_task(_each(winners, then)) for _ in range(WINNERS_AT_ONCE)]
         helpers.append(asyncio.create_task(self._follow_sale()))
         try:
@@ -174,22 +174,22 @@ class Play:
             replays=replays,
             over_limit=over_limit,
             rubbish=rubbish,
-            seed=self._setting.seed,
+            seed=self._settings.seed,
         )
 
-    async def _play_part(self, order: Accepted) -> None:
-        part = part_of(self._parts.total(), self._setting.seed)
-        self._parts[part.value] += 1
-        if part is Part.LATE:
+    async def _take_next_action(self, order: Accepted) -> None:
+        action = action_of(self._actions.total(), self._settings.seed)
+        self._actions[action.value] += 1
+        if action is Action.LATE:
             self._late.append(order)
         else:
-            await self._act(part, order)
+            await self._perform(action, order)
 
     async def _pay(self, order: Accepted) -> None:
-        await self._act(Part.PAY, order)
+        await self._perform(Action.PAY, order)
 
-    async def _act(self, part: Part, order: Accepted) -> None:
-        self._payments.update(await act(part, order, self._session, self._setting.provider))
+    async def _perform(self, action: Action, order: Accepted) -> None:
+        self._payments.update(await perform(action, order, self._session, self._settings.provider))
 
     async def _follow_sale(self) -> None:
         while True:
@@ -198,32 +198,32 @@ class Play:
             await asyncio.sleep(SALE_EVERY_SECONDS)
 
     async def _refresh(self) -> Sale:
-        self._sale = await sales.get_sale(self._session, self._setting.url, self._product_id)
+        self._sale = await sales_client.get_sale(self._session, self._settings.url, self._product_id)
         return self._sale
 
 
-async def play(setting: Setting, screen: Screen) -> Outcome:
+async def run_scenario(settings: ScenarioSettings, screen: Screen) -> Outcome:
     async with open_session(timeout_seconds=30.0) as session:
-        return await Play(setting, screen, session).run()
+        return await Scenario(settings, screen, session).run()
 
 
-async def act(part: Part, order: Accepted, session: ClientSession, provider: Provider) -> list[str]:
-    """Do what a winner of that part does, now; returns what the gateway made of each payment. Raises Retryable."""
-    if part is Part.CANCEL:
-        await ask(session, "DELETE", f"{provider.url}/orders/{order.order_id}")
-    return [await provider.send(session, payment) for payment in _payments(part, order.order_id)]
+async def perform(action: Action, order: Accepted, session: ClientSession, provider: Provider) -> list[str]:
+    """Perform the action now. Returns the gateway's result for each payment. Raises Retryable."""
+    if action is Action.CANCEL:
+        await send_request(session, "DELETE", f"{provider.url}/orders/{order.order_id}")
+    return [await provider.send(session, payment) for payment in _payments(action, order.order_id)]
 
 
-def _payments(part: Part, order_id: str) -> list[Payment]:
-    payment = Payment(order_id, new_payment_id(), "failed" if part is Part.DECLINED else "succeeded")
-    match part:
-        case Part.PAY | Part.LATE | Part.DECLINED:
+def _payments(action: Action, order_id: str) -> list[Payment]:
+    payment = Payment(order_id, new_payment_id(), "failed" if action is Action.DECLINED else "succeeded")
+    match action:
+        case Action.PAY | Action.LATE | Action.DECLINED:
             return [payment]
-        case Part.PAY_REPLAYED:
+        case Action.PAY_REPLAYED:
             return [payment] * 3
-        case Part.PAY_TWICE:
+        case Action.PAY_TWICE:
             return [payment, Payment(order_id, new_payment_id())]
-        case Part.CANCEL | Part.NEVER:
+        case Action.CANCEL | Action.NEVER:
             return []
 
 

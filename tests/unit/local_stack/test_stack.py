@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flashsale_cli.environment import read_env_file
-from flashsale_local_stack import Stack, StackError, configs
+from flashsale_local_stack import Stack, StackError, configs, read_env_file
 from flashsale_local_stack.processes import ProcessId, end, start_mark
 from flashsale_local_stack.servers import RabbitServer, RedisServer
 from flashsale_local_stack.state import PORTS, Ports, Secrets, State, free_ports, load, new_secrets, new_state, save

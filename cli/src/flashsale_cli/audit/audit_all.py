@@ -1,4 +1,4 @@
-"""Reads the stores, hands what they say to `compare`, and gathers the findings."""
+"""Reads the stores, passes what they contain to `compare`, and collects the findings."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,25 +6,27 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from flashsale_cli.audit import compare
-from flashsale_cli.audit.audit_sale import SaleAudit
+from flashsale_cli.audit.connect import connect
 from flashsale_cli.audit.differences import Difference, Findings, Kind
-from flashsale_cli.audit.facts import Money, SaleNumbers, Sum
+from flashsale_cli.audit.facts import Money, OrderTotals, SaleNumbers
 from flashsale_cli.audit.read_ledger import LedgerReader
 from flashsale_cli.audit.read_redis import RedisReader
+from flashsale_cli.audit.sale_audit import SaleAudit
+from flashsale_cli.environment import CliEnvironment
 from flashsale_core.ids import parse_order_ref
 from flashsale_core.orders import State
 
-AGAIN_SECONDS = 0.5
+RETRY_SECONDS = 0.5
 ACCEPTED_PAGE = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     sales: Sequence[str] = ()
-    """Empty for all."""
+    """Empty: all sales."""
     overdue_grace_seconds: float = 5.0
     accepted: Sequence[str] = ()
-    """Order ids that clients were given."""
+    """Order ids that clients received."""
 
 
 @dataclass(slots=True)
@@ -35,45 +37,64 @@ class Report:
     accepted_checked: int = 0
 
 
-async def audit_settled(redis: RedisReader, ledger: LedgerReader, options: Options, wait_seconds: float) -> Report:
-    """Audit until nothing is left that time could heal, or until `wait_seconds` are over."""
+async def audit_stores(environment: CliEnvironment, options: Options, wait_seconds: float = 0.0) -> Report:
+    """Connect to the stores and audit them. Raises what `connect` raises."""
+    async with connect(environment) as (redis, ledger):
+        return await audit_until_settled(redis, ledger, options, wait_seconds)
+
+
+async def audit_until_settled(redis: RedisReader, ledger: LedgerReader, options: Options, wait_seconds: float) -> Report:
+    """Repeat the audit until no difference is left that time alone can remove, or until `wait_seconds` have passed."""
     give_up_at = monotonic() + wait_seconds
     while True:
-        report = await audit(redis, ledger, options)
+        report = await audit_all(redis, ledger, options)
         if monotonic() >= give_up_at or not report.findings.may_settle():
             return report
-        # The full audit reads everything; while the pipeline still moves, its length says enough.
+        # The full audit reads everything. While the pipeline still moves, its backlog is answer enough.
         while monotonic() < give_up_at and not await _drained(redis, ledger, report):  # noqa: ASYNC110 - the stores cannot wake us
-            await asyncio.sleep(AGAIN_SECONDS)
-        await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
+        await asyncio.sleep(RETRY_SECONDS)
 
 
-async def audit(redis: RedisReader, ledger: LedgerReader, options: Options) -> Report:
+async def audit_all(redis: RedisReader, ledger: LedgerReader, options: Options) -> Report:
+    """Audit the sales that `options` names, or all of them, once."""
     report = Report()
     in_redis, in_ledger = await redis.sale_ids(), await ledger.live_sale_ids()
+    await _audit_sales(redis, ledger, options, in_redis, report)
+    await _audit_deadlines(redis, report)
+    if not options.sales:
+        lost = sorted(set(in_ledger) - set(in_redis))
+        report.findings.add(Difference(Kind.SALE_MISSING_IN_REDIS, sale_id, "the ledger has it, Redis has not") for sale_id in lost)
+    await _audit_money(ledger, options, report)
+    report.findings.add(compare.compare_outbox(await redis.outbox_lengths()))
+    await _check_accepted(redis, options.accepted, report)
+    return report
+
+
+async def _audit_sales(redis: RedisReader, ledger: LedgerReader, options: Options, in_redis: Sequence[str], report: Report) -> None:
+    grace_ms = round(1000 * options.overdue_grace_seconds)
     for sale_id in options.sales or in_redis:
         counters = await redis.counters(sale_id)
         if counters is None:
             report.findings.add([Difference(Kind.SALE_MISSING_IN_REDIS, sale_id, "Redis has no such sale")])
         else:
-            sale = SaleAudit(redis, ledger, counters, round(1000 * options.overdue_grace_seconds), report.findings)
-            report.sales.append(await sale.audit())
+            report.sales.append(await SaleAudit(redis, ledger, counters, grace_ms, report.findings).run())
+
+
+async def _audit_deadlines(redis: RedisReader, report: Report) -> None:
     async for page in redis.deadline_pages(numbers.counters.sale_id for numbers in report.sales):
         for sale_id, deadlines in page.items():
             known = await redis.orders(sale_id, list(deadlines))
             report.findings.add(compare.compare_deadlines(sale_id, deadlines, known))
-    if not options.sales:
-        lost = sorted(set(in_ledger) - set(in_redis))
-        report.findings.add(Difference(Kind.SALE_MISSING_IN_REDIS, sale_id, "the ledger has it, Redis has not") for sale_id in lost)
-    # Each question about money reads all payments: of ten thousand sales those are asked that have some.
+
+
+async def _audit_money(ledger: LedgerReader, options: Options, report: Report) -> None:
+    # Each query about money reads all payments of a sale, so it is asked only for sales that have some.
     paid = await ledger.paid_sale_ids()
     with_money = set(paid)
     for sale_id in options.sales or paid:
         report.money[sale_id] = await ledger.money(sale_id) if sale_id in with_money else Money()
         report.findings.add(compare.compare_money(sale_id or "(no sale)", report.money[sale_id]))
-    report.findings.add(compare.compare_outbox(await redis.outbox_lengths()))
-    await _check_accepted(redis, options.accepted, report)
-    return report
 
 
 async def _drained(redis: RedisReader, ledger: LedgerReader, report: Report) -> bool:
@@ -84,7 +105,7 @@ async def _drained(redis: RedisReader, ledger: LedgerReader, report: Report) -> 
         if counters is None:
             continue
         sums = await ledger.sums(counters.sale_id, counters.epoch)
-        units = (sums.get(State.RESERVED, Sum()).units, sums.get(State.PAID, Sum()).units)
+        units = (sums.get(State.RESERVED, OrderTotals()).units, sums.get(State.PAID, OrderTotals()).units)
         orders = sum(total.orders for total in sums.values())
         if units != (counters.reserved, counters.sold) or orders != await redis.order_count(counters.sale_id):
             return False
@@ -102,5 +123,6 @@ async def _check_accepted(redis: RedisReader, accepted: Sequence[str], report: R
         for start in range(0, len(ids), ACCEPTED_PAGE):
             page = ids[start : start + ACCEPTED_PAGE]
             known = await redis.orders(sale_id, page)
-            report.findings.add(compare.compare_accepted([f"{sale_id}.{one}" for one in page], [f"{sale_id}.{one}" for one in known]))
+            in_redis = [f"{sale_id}.{order_id}" for order_id in known]
+            report.findings.add(compare.compare_accepted([f"{sale_id}.{order_id}" for order_id in page], in_redis))
     report.accepted_checked = len(refs)

@@ -18,7 +18,7 @@ class Reply:
     body: bytes
 
 
-class OneShot:
+class SingleRequestClient:
     def __init__(self, url: str, timeout_seconds: float) -> None:
         """`url` is the http:// address of the endpoint."""
         parts = urlsplit(url)

@@ -6,7 +6,7 @@ from zlib import crc32
 
 from flashsale_cli.audit import compare
 from flashsale_cli.audit.differences import Difference, Findings, Kind
-from flashsale_cli.audit.facts import Counters, SaleNumbers, Sum
+from flashsale_cli.audit.facts import Counters, OrderTotals, SaleNumbers
 from flashsale_cli.audit.read_ledger import LedgerReader
 from flashsale_cli.audit.read_redis import Page, RedisReader
 from flashsale_core.orders import State
@@ -21,13 +21,13 @@ class Scan:
 
     orders: int = 0
     in_ledger: int = 0
-    sums: dict[State, Sum] = field(default_factory=dict)
+    sums: dict[State, OrderTotals] = field(default_factory=dict)
     findings: Findings = field(default_factory=Findings)
 
     def add(self, page: Page) -> None:
         self.orders += len(page.records) + len(page.unreadable)
         for record in page.records.values():
-            self.sums[record.state] = self.sums.get(record.state, Sum()) + Sum(1, record.quantity)
+            self.sums[record.state] = self.sums.get(record.state, OrderTotals()) + OrderTotals(1, record.quantity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class SaleAudit:
     grace_ms: int
     findings: Findings
 
-    async def audit(self) -> SaleNumbers:
+    async def run(self) -> SaleNumbers:
         scan = await self._scan_orders()
         ledger = await self.ledger.sale(self.counters.sale_id, self.counters.epoch)
         self.findings.merge(scan.findings)

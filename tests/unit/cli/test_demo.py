@@ -1,22 +1,22 @@
 from collections import Counter
 
-from flashsale_cli.audit.run import Report
-from flashsale_cli.demo.cast import PARTS, Part, part_of
-from flashsale_cli.demo.play import Outcome
+from flashsale_cli.audit.audit_all import Report
+from flashsale_cli.demo.scenario import Outcome
 from flashsale_cli.demo.screen import BAR_WIDTH, cells, stock_bar
 from flashsale_cli.demo.verdict import judge
+from flashsale_cli.demo.winners import ACTION_PERCENT, Action, action_of
 from flashsale_cli.load.outcomes import failed
 from flashsale_cli.load.tally import Tally
 
 
 def test_a_hundred_winners_play_exactly_the_parts() -> None:
-    assert sum(PARTS.values()) == 100
-    assert Counter(part_of(number, seed=7) for number in range(300, 400)) == PARTS
+    assert sum(ACTION_PERCENT.values()) == 100
+    assert Counter(action_of(number, seed=7) for number in range(300, 400)) == ACTION_PERCENT
 
 
 def test_thirty_winners_already_see_most_of_life() -> None:
-    found = {part_of(number, seed=7) for number in range(30)}
-    assert {Part.PAY, Part.CANCEL, Part.NEVER, Part.LATE} <= found
+    found = {action_of(number, seed=7) for number in range(30)}
+    assert {Action.PAY, Action.CANCEL, Action.NEVER, Action.LATE} <= found
 
 
 def test_a_single_unit_is_still_seen_in_the_bar() -> None:

@@ -1,12 +1,14 @@
-"""Opens Redis and Postgres for an audit, and closes them again."""
+"""Opens Redis and Postgres for an audit and closes them again."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 from redis.exceptions import RedisError
 
 from flashsale_cli.audit.read_ledger import SESSION, LedgerReader
 from flashsale_cli.audit.read_redis import RedisReader
-from flashsale_cli.audit.run import Options, Report, audit_settled
-from flashsale_cli.environment import Surroundings
+from flashsale_cli.environment import CliEnvironment
 from flashsale_core.credentials import database_url as checked_database_url
 from flashsale_core.errors import Retryable
 from flashsale_redis import checked_url, open_redis
@@ -15,21 +17,23 @@ TIMEOUT_SECONDS = 60.0
 CONNECTIONS_MAX = 4
 
 
-async def audit_stores(here: Surroundings, options: Options, wait_seconds: float = 0.0) -> Report:
-    """Raises SettingsError without REDIS_URL or DATABASE_URL, Retryable when one of them does not answer."""
-    redis_url, database_url, shards = checked_url(here.text("REDIS_URL")), checked_database_url(here.text("DATABASE_URL")), here.shards()
+@asynccontextmanager
+async def connect(environment: CliEnvironment) -> AsyncIterator[tuple[RedisReader, LedgerReader]]:
+    """Readers of both stores. Raises SettingsError without REDIS_URL or DATABASE_URL, Retryable if one of the stores does not answer."""
+    redis_url, database_url = checked_url(environment.text("REDIS_URL")), checked_database_url(environment.text("DATABASE_URL"))
+    shards = environment.shards()
     try:
         database = await asyncpg.connect(database_url, timeout=10, command_timeout=TIMEOUT_SECONDS, statement_cache_size=0)
     except (OSError, asyncpg.PostgresError, TimeoutError) as error:
         raise Retryable(f"DATABASE_URL: Postgres does not answer: {error}") from error
     try:
-        # An audit reads only; the database holds us to it. One transaction, in which each statement sees what was committed before it.
+        # The database itself refuses writes. One transaction, in which each statement sees what was committed before it.
         async with (
             database.transaction(isolation="read_committed", readonly=True),
             open_redis(redis_url, TIMEOUT_SECONDS, CONNECTIONS_MAX) as redis,
         ):
             await database.execute(SESSION)
-            return await audit_settled(RedisReader(redis, shards), LedgerReader(database), options, wait_seconds)
+            yield RedisReader(redis, shards), LedgerReader(database)
     except RedisError as error:
         raise Retryable(f"REDIS_URL: Redis does not answer: {error}") from error
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

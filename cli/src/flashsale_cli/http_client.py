@@ -37,7 +37,7 @@ def raise_open_files_limit() -> int:
     return hard
 
 
-async def ask(
+async def send_request(
     session: aiohttp.ClientSession,
     method: str,
     url: str,
@@ -48,19 +48,19 @@ async def ask(
     try:
         async with session.request(method, url, data=body, headers=headers) as response:
             replayed = response.headers.get("Idempotent-Replayed") == "true"
-            return Answer(response.status, parse(await response.read()), replayed)
+            return Answer(response.status, parse_json(await response.read()), replayed)
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         raise Retryable(f"{url} does not answer: {error or type(error).__name__}; is the stack up?") from error
 
 
-def parse(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except ValueError:
         return None
 
 
-def expect(answer: Answer, *statuses: int) -> Any:
+def document_of(answer: Answer, *statuses: int) -> Any:
     """The document of an answer with one of `statuses`. Raises Rejected otherwise, with the server's words."""
     if answer.status in statuses:
         return answer.document

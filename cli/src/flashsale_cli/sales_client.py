@@ -1,0 +1,51 @@
+"""The gateway's requests about sales: create, change, end, read."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import ClientSession
+
+from flashsale_cli.http_client import document_of, send_request
+
+Sale = Mapping[str, Any]
+PAGE = 1000
+
+
+async def set_sale(session: ClientSession, url: str, token: str, wanted: Mapping[str, Any]) -> Sale:
+    """Create or change a sale. Raises Rejected with the gateway's problem text."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    answer = await send_request(session, "POST", f"{url}/admin/stock", json.dumps(wanted).encode(), headers)
+    sale: Sale = document_of(answer, 200, 201)
+    return sale
+
+
+async def end_sale(session: ClientSession, url: str, token: str, product_id: str, mode: str) -> Mapping[str, Any]:
+    """Close or remove a sale. Returns its `state` now, and in `reserved` the units that removal waits for. Raises Rejected."""
+    answer = await send_request(
+        session, "DELETE", f"{url}/admin/sales/{product_id}?mode={mode}", None, {"Authorization": f"Bearer {token}"}
+    )
+    ended: Mapping[str, Any] = document_of(answer, 200, 202)
+    return ended
+
+
+async def get_sale(session: ClientSession, url: str, product_id: str) -> Sale:
+    sale: Sale = document_of(await send_request(session, "GET", f"{url}/sales/{product_id}"), 200)
+    return sale
+
+
+async def list_sales(session: ClientSession, url: str) -> list[Sale]:
+    """All sales, page by page."""
+    sales: list[Sale] = []
+    while True:
+        page = await sales_page(session, url, sales[-1]["productId"] if sales else "")
+        sales += page
+        if len(page) < PAGE:
+            return sales
+
+
+async def sales_page(session: ClientSession, url: str, after: str = "", limit: int = PAGE) -> list[Sale]:
+    """The first `limit` sales in the order of their names, after the name `after`."""
+    beyond = f"&after={after}" if after else ""
+    page: list[Sale] = document_of(await send_request(session, "GET", f"{url}/sales?limit={limit}{beyond}"), 200)["sales"]
+    return page

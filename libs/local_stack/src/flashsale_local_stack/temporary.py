@@ -1,0 +1,27 @@
+"""A stack for as long as a block runs."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from flashsale_local_stack.stack import Stack
+
+
+@contextmanager
+def temporary_stack(home: Path, gateway_port: int, say: Callable[[str], None]) -> Iterator[Mapping[str, str]]:
+    """The variables of the stack in `home`: the one that runs, or one that is started here and stopped at the end.
+
+    `gateway_port` applies only if a stack is started; 0 chooses a free port. Data that existed before is kept.
+    Raises StackError if the stack cannot start or stop.
+    """
+    stack = Stack(home, say=say)
+    existed = bool(stack.status())
+    if stack.running:
+        say("using the stack that is running")
+        yield stack.env()
+        return
+    stack.up(gateway_port=gateway_port)
+    try:
+        yield stack.env()
+    finally:
+        stack.down(keep_data=existed)
