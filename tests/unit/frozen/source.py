@@ -19,13 +19,19 @@ def trees() -> list[tuple[Path, ast.Module]]:
 
 
 def literals(package: str = "") -> set[str]:
-    """Every string or bytes literal of product code, docstrings and pieces of f-strings included; of one package if it is named."""
+    """Every string or bytes literal of product code, docstrings and pieces of f-strings included; of one package if it is named.
+
+    `__all__` lists names of Python, so its strings are left out.
+    """
     found = set()
     for file, tree in trees():
         if package and package not in file.parts:
             continue
+        exported = {id(part) for node in tree.body if _is_export_list(node) for part in ast.walk(node)}
         for node in ast.walk(tree):
             match node:
+                case ast.Constant() if id(node) in exported:
+                    continue
                 case ast.Constant(value=str(text)):
                     found.add(text)
                 case ast.Constant(value=bytes(raw)):
@@ -56,6 +62,10 @@ def lua_words() -> set[str]:
     """Quoted single words of the scripts: Redis' commands, fields of hashes and messages, states and answers."""
     code = [re.sub(r"--\[\[.*?\]\]|--[^\n]*", "", file.read_text(), flags=re.DOTALL) for file in sorted(LUA.rglob("*.lua"))]
     return {word for text in code for word in _LUA_WORD.findall(text)}
+
+
+def _is_export_list(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]
 
 
 def _calls() -> Iterator[tuple[ast.Call, str]]:
