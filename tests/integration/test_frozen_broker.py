@@ -18,7 +18,7 @@ from aio_pika.exceptions import AMQPError
 from flashsale_consumer import Consumer, ConsumerSettings, Delivery, Poison
 from flashsale_consumer import consumer as consuming
 from flashsale_consumer import metrics as consumer_metrics
-from flashsale_core import topology
+from flashsale_core import backoff, topology
 from flashsale_core.scripts import read_scripts
 from flashsale_core.settings import Environment
 from flashsale_core.supervise import RESTARTS, Supervised
@@ -60,8 +60,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aiormq.connection.Connection, "HEARTBEAT_GRACE_MULTIPLIER", 1)
     for module in (relay, consuming, waits):
         monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 1)
-    for module in (relay, consuming):
-        monkeypatch.setattr(module, "BACKOFF_SECONDS", (0.1,))
+    monkeypatch.setattr(backoff, "RECONNECT_PAUSES_SECONDS", (0.1,))
     monkeypatch.setattr(waits, "RETRY_SECONDS", 0.1)
 
 

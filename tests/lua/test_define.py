@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from flashsale_core import times
+from flashsale_core import sale_times
 from flashsale_core.messages import SaleDefined, SaleRetired, decode
 from flashsale_core.records import sale_in_words, stale_terms
 from tests.lua.servers import Sale
@@ -111,10 +111,10 @@ def test_sale_whose_times_crossed_already_can_still_be_changed(sale: Sale) -> No
 
 
 def test_last_time_of_all_is_told_as_a_whole_number_and_found_unchanged(sale: Sale) -> None:
-    sale.define(total=10, ends_ms=times.END_MS - 1)
+    sale.define(total=10, ends_ms=sale_times.END_MS - 1)
     told = decode(sale.outbox()[-1][1])
     assert isinstance(told, SaleDefined)
-    assert (told.ends_ms, sale.define(ends_ms=times.END_MS - 1)[0]) == (times.END_MS - 1, "unchanged")
+    assert (told.ends_ms, sale.define(ends_ms=sale_times.END_MS - 1)[0]) == (sale_times.END_MS - 1, "unchanged")
 
 
 def test_owner_and_generation_fence(sale: Sale) -> None:

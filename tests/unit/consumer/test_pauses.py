@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flashsale_consumer import Consumer, ConsumerSettings, Delivery, Poison, consumer
+from flashsale_core import backoff
 from flashsale_core.tasks import cancel_and_wait
 
 
@@ -32,7 +33,7 @@ async def handle(_: Sequence[Delivery]) -> Sequence[Poison]:
 
 
 def test_sessions_that_fail_with_their_first_batch_pause_longer_and_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumer, "BACKOFF_SECONDS", (0.0, 0.0, 3600.0))
+    monkeypatch.setattr(backoff, "RECONNECT_PAUSES_SECONDS", (0.0, 0.0, 3600.0))
     monkeypatch.setattr(consumer, "_channel", connected)
 
     async def scene() -> int:

@@ -14,6 +14,7 @@ from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, number, tab
 from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.parked import Depth, Message, Parking, open_parking, selecting
 from flashsale_core.credentials import amqp_url
+from flashsale_core.timestamps import rfc3339
 from flashsale_core.topology import PARKED_ORDERS_QUEUE, PARKED_TIMEOUT_QUEUE
 
 T = TypeVar("T")
@@ -170,4 +171,4 @@ def _cut(text: str) -> str:
 
 
 def _at(moment: datetime | None) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z") if moment else ""
+    return rfc3339(moment, "seconds") if moment else ""

@@ -16,14 +16,12 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMess
 from flashsale_consumer import metrics, trials
 from flashsale_consumer.deliveries import Delivery, Handle, Poison, Publication
 from flashsale_core import topology
+from flashsale_core.backoff import reconnect_backoff
 from flashsale_core.errors import Retryable
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.tasks import only_own_cancellation, wait_briefly, within
 from flashsale_core.tracing import log_fields
 
-BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0)
-SOUND_SECONDS = 5.0
-"""A session that lasted so long was one."""
 HEARTBEAT_SECONDS = 10
 NOTES_DIR = Path(tempfile.gettempdir())
 log = logging.getLogger(__name__)
@@ -63,8 +61,8 @@ class Consumer:
         """Why nothing is consumed now, in words; None while all is well."""
 
     async def run(self) -> None:
-        """Consume until `stop`. A failure of broker or channel starts a new session after a pause of at most BACKOFF_SECONDS[-1]."""
-        failures = 0
+        """Consume until `stop`. A failure of broker or channel starts a new session after a pause that grows."""
+        backoff = reconnect_backoff()
         while not self._stopping:
             started = perf_counter()
             try:
@@ -73,12 +71,10 @@ class Consumer:
                         await self._session(consuming, publishing)
             except Exception as error:
                 # The broad catch is the edge: nothing of the lost session was acknowledged, the broker delivers it again.
-                # One that connects and fails at once is no better than none: each takes its batch again, and parks again what it parked.
-                failures = 0 if perf_counter() - started > SOUND_SECONDS else failures
                 self.fault = describe_error(Server.RABBITMQ, error)
                 log.warning("consumer.interrupted", extra={"queue": self._settings.queue, "reason": self.fault})
-                await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
-                failures += 1
+                # It grows even if a session began well: each takes its batch again, and parks again what it parked.
+                await asyncio.sleep(backoff.pause_seconds(perf_counter() - started))
 
     def stop(self) -> None:
         """Take no further batch; the one under way is finished and acknowledged."""

@@ -22,13 +22,13 @@ REQUEST_ID_PATTERN = rf"^[!#-\[\]-~]{{1,255}}{_END}"
 PAYMENT_ID_PATTERN = rf"^[!#-\[\]-z~]{{1,255}}{_END}"
 ID_LENGTH_MAX = 255
 _PRINTABLE = "1 to 255 printable ASCII characters without spaces, '\"' and '\\'"
-IN_WORDS = {
+ID_RULES = {
     SALE_ID_PATTERN: "1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit",
     USER_ID_PATTERN: f"{_PRINTABLE}, the first not '#'",
     REQUEST_ID_PATTERN: _PRINTABLE,
     PAYMENT_ID_PATTERN: "1 to 255 printable ASCII characters without spaces, '\"', '\\', '{', '|' and '}'",
 }
-"""What each pattern takes, for who sent something else."""
+"""What each pattern accepts, in words for whoever sent something else."""
 ORDER_ID_LENGTH = 20
 
 _SALE = re.compile(SALE_ID_PATTERN)

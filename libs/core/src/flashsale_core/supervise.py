@@ -13,11 +13,12 @@ from time import perf_counter
 from prometheus_client import Counter
 
 from flashsale_core import tasks
+from flashsale_core.backoff import Backoff
 
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0)
-"""Between an end and the next start; the longer, the more often it ended in a row."""
+"""Between an end and the next start, by ends in a row."""
 SOUND_SECONDS = 30.0
-"""What ran for so long has not ended in a row with what was before it."""
+"""A task that ran longer than this begins a new row."""
 RESTARTS = Counter("flashsale_task_restarts_total", "Ends of a long-lived task that nobody asked for, each followed by a restart", ["task"])
 Run = Callable[[], Awaitable[None]]
 log = logging.getLogger(__name__)
@@ -47,17 +48,15 @@ class Supervised:
         await tasks.cancel_and_wait(self._task)
 
     async def _keep(self) -> None:
-        failures = 0
+        backoff = Backoff(PAUSES_SECONDS, SOUND_SECONDS)
         while True:
             started = perf_counter()
             error = await self._once()
             if self._asked.is_set():
                 return
-            failures = 0 if perf_counter() - started > SOUND_SECONDS else failures
-            await self._pause(error, PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS) - 1)])
+            await self._pause(error, backoff.pause_seconds(perf_counter() - started))
             if self._asked.is_set():
                 return
-            failures += 1
 
     async def _once(self) -> BaseException | None:
         try:

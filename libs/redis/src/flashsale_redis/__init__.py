@@ -1,9 +1,10 @@
 """Opening Redis, one server or a cluster of them, for every service alike."""
 
 from flashsale_redis.client import open_redis
+from flashsale_redis.errors import is_wrong_server, server_of
 from flashsale_redis.health import Health
 from flashsale_redis.servers import infos, now_ms, one_slot_groups
-from flashsale_redis.single import is_wrong_server, refuse_replica
+from flashsale_redis.single import refuse_replica
 from flashsale_redis.urls import checked_url
 
-__all__ = ["Health", "checked_url", "infos", "is_wrong_server", "now_ms", "one_slot_groups", "open_redis", "refuse_replica"]
+__all__ = ["Health", "checked_url", "infos", "is_wrong_server", "now_ms", "one_slot_groups", "open_redis", "refuse_replica", "server_of"]

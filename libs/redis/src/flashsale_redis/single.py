@@ -13,26 +13,18 @@ from typing import Any
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import BusyLoadingError, ReadOnlyError, RedisError, ResponseError
 
 from flashsale_core.faults import Server, describe_error
 from flashsale_redis import metrics
+from flashsale_redis.errors import is_wrong_server
 
 LEAVE_EVERY_SECONDS = 0.1
 """Where the name still leads to the wrong server, each command would otherwise open a connection of its own."""
 QUIET_SECONDS = 60.0
 """Wrong replies with less between them are one event in the log."""
-# Codes that redis-py has no type for: a master cut off from its replicas, and a blocked read as its master becomes a replica.
-_CODES = ("NOREPLICAS", "UNBLOCKED")
 _REPLICA = "You can't write against a read only replica."
 log = logging.getLogger(__name__)
-
-
-def is_wrong_server(error: BaseException) -> bool:
-    """Whether a reply says that this server serves nobody now, though another may. Its command was not executed."""
-    if isinstance(error, ReadOnlyError | BusyLoadingError | MasterDownError):
-        return True
-    return isinstance(error, ResponseError) and str(error).startswith(_CODES)
 
 
 class Pool(BlockingConnectionPool):

@@ -7,8 +7,9 @@ import msgspec
 from opentelemetry.trace import Span
 
 from flashsale_core import semconv, tracing
-from flashsale_core.ids import IN_WORDS, REQUEST_ID_PATTERN, OrderId, OrderRef, SaleId, order_id
+from flashsale_core.ids import ID_RULES, REQUEST_ID_PATTERN, OrderId, OrderRef, SaleId, order_id
 from flashsale_core.scripts import Order
+from flashsale_core.timestamps import rfc3339_of_ms
 from flashsale_gateway import metrics, spans
 from flashsale_gateway.batching import Answers, Batch, Batcher, Waiter
 from flashsale_gateway.http import bodies
@@ -20,7 +21,6 @@ from flashsale_gateway.outbox.relay import Lag
 from flashsale_gateway.sale_counters import Demand
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Result, Store
-from flashsale_gateway.timestamps import rfc3339
 
 PATH = "/order"
 _ASKED = semconv.request("POST", PATH)
@@ -141,7 +141,7 @@ def _request_id(raw: bytes | None, request: OrderRequest) -> str:
     # A Structured Fields string in quotes, as the Idempotency-Key draft has it, or bare, as most clients send it.
     key = raw.decode("latin-1").strip().strip('"')
     if not bodies.is_request_id(key):
-        raise Problem("bad_request", f"Idempotency-Key must be {IN_WORDS[REQUEST_ID_PATTERN]}", field="Idempotency-Key")
+        raise Problem("bad_request", f"Idempotency-Key must be {ID_RULES[REQUEST_ID_PATTERN]}", field="Idempotency-Key")
     if request.requestId is not None and request.requestId != key:
         raise Problem("bad_request", "requestId and Idempotency-Key differ; send one, or the same", field="requestId")
     return key
@@ -161,5 +161,5 @@ def _success(order: OrderRef, request: OrderRequest, result: Result) -> bytes:
     # Every part is of an alphabet that needs no escaping: the request was validated, the rest is ours.
     return (
         f'{{"status":"success","orderId":"{order.sale_id}.{order.order_id}","state":"{_STATES[result[1]]}",'
-        f'"productId":"{order.sale_id}","quantity":{request.quantity},"expiresAt":"{rfc3339(int(result[2]))}"}}'
+        f'"productId":"{order.sale_id}","quantity":{request.quantity},"expiresAt":"{rfc3339_of_ms(int(result[2]))}"}}'
     ).encode()

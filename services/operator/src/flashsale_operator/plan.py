@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from flashsale_core.times import IN_WORDS, is_sale_time
+from flashsale_core.sale_times import SALE_TIME_RULE, is_sale_time
 from flashsale_operator.resource import Resource
 
 COUNTERS = ("total", "available", "reserved", "sold")
@@ -91,7 +91,7 @@ def _impossible_times(starts_ms: int, ends_ms: int) -> str | None:
     """What is wrong with them. The schema refuses such times; it may be older than we are."""
     for field, ms in (("startsAt", starts_ms), ("endsAt", ends_ms)):
         if ms and not is_sale_time(ms):
-            return f"{field} must be {IN_WORDS}; correct it"
+            return f"{field} must be {SALE_TIME_RULE}; correct it"
     return "endsAt must be after startsAt; correct one of them" if ends_ms and ends_ms <= starts_ms else None
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flashsale_core.errors import Rejected, Retryable
+from flashsale_core.timestamps import rfc3339
 from flashsale_operator.conditions import Verdict, status_of
 from flashsale_operator.plan import Adopt, Define, Stall, Trouble, acting_owner, define_answer, plan
 from flashsale_operator.resource import DeletionPolicy, Resource
@@ -121,5 +122,5 @@ def _ours(resource: Resource, sale: Mapping[str, str]) -> dict[str, str]:
 
 def _status(resource: Resource, verdict: Verdict, previous: Mapping[str, Any]) -> dict[str, Any]:
     now_ms = time.time_ns() // 1_000_000
-    moment = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    moment = rfc3339(datetime.fromtimestamp(now_ms / 1000, UTC), "seconds")
     return status_of(resource, verdict, previous, now_ms, moment)

@@ -25,7 +25,7 @@ from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import WAITS
 from flashsale_core.messages import WaitProbed, encode
 from flashsale_core.tasks import only_own_cancellation, wait_briefly, within
-from flashsale_redis import now_ms
+from flashsale_redis import now_ms, server_of
 from flashsale_timeout_worker import metrics
 from flashsale_timeout_worker.settings import Settings
 
@@ -79,7 +79,7 @@ class Waits:
                 await asyncio.sleep(RETRY_SECONDS if self._faults else self._settings.probe_interval_seconds)
             except Exception as error:
                 # The broad catch is the edge: whatever broker or Redis did, the next round asks anew.
-                self._broken = f"the wait queues cannot be tried: {describe_error(_server_of(error), error)}"
+                self._broken = f"the wait queues cannot be tried: {describe_error(server_of(error), error)}"
                 self._questions.clear()
                 log.warning("waits.interrupted", extra={"reason": self._broken})
                 await asyncio.sleep(RETRY_SECONDS)
@@ -149,10 +149,6 @@ class Waits:
 
     async def _now_ms(self) -> int:
         return await now_ms(self._redis, WAITS)
-
-
-def _server_of(error: Exception) -> Server:
-    return Server.REDIS if isinstance(error, RedisError) else Server.RABBITMQ
 
 
 def _lost(window: int) -> str:

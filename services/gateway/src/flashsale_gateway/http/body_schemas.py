@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeVar, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from flashsale_core import ids, times
+from flashsale_core import ids, sale_times
 from flashsale_core.records import MAX_RELEASED
 from flashsale_gateway.http.problems import Problem
 
@@ -20,12 +20,12 @@ AMOUNT_MAX = 10**12
 """Lua's JSON writes 14 digits: amounts stay below."""
 
 ProductId = Annotated[str, Meta(pattern=ids.SALE_ID_PATTERN, max_length=64, description="Letters, digits, '.', '_' and '-'")]
-UserId = Annotated[str, Meta(pattern=ids.USER_ID_PATTERN, max_length=ids.ID_LENGTH_MAX, description=ids.IN_WORDS[ids.USER_ID_PATTERN])]
+UserId = Annotated[str, Meta(pattern=ids.USER_ID_PATTERN, max_length=ids.ID_LENGTH_MAX, description=ids.ID_RULES[ids.USER_ID_PATTERN])]
 RequestId = Annotated[str, Meta(pattern=ids.REQUEST_ID_PATTERN, max_length=ids.ID_LENGTH_MAX)]
 OrderRefText = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[!-~]+(?![\s\S])")]
 PaymentId = Annotated[str, Meta(pattern=ids.PAYMENT_ID_PATTERN, max_length=ids.ID_LENGTH_MAX)]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset")]
-SaleTime = Annotated[datetime, Meta(tz=True, description=f"RFC 3339 with an offset, {times.IN_WORDS}")]
+SaleTime = Annotated[datetime, Meta(tz=True, description=f"RFC 3339 with an offset, {sale_times.SALE_TIME_RULE}")]
 """A schema cannot bound a time: `sales.to_definition` does."""
 
 
@@ -89,7 +89,7 @@ class OtherEvent(Body, frozen=True, forbid_unknown_fields=False):
 B = TypeVar("B", bound=Body)
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 _NAMED = re.compile(r"field `([^`]*)`")
-_EXPECTED = {f"`str` matching regex {pattern!r}": words for pattern, words in ids.IN_WORDS.items()}
+_EXPECTED = {f"`str` matching regex {pattern!r}": words for pattern, words in ids.ID_RULES.items()}
 _KEY_BEFORE = re.compile(rb'"(\w{1,64})"\s*:\s*"?[^"]*$')
 
 

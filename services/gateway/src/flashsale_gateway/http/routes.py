@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from flashsale_core.ids import OrderRef, is_sale_id, parse_order_ref
+from flashsale_core.timestamps import rfc3339_of_ms
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Batcher
 from flashsale_gateway.http import bodies, openapi, sale_documents
@@ -23,7 +24,6 @@ from flashsale_gateway.http.scrapes import Scrapes
 from flashsale_gateway.readiness import Progress, Readiness
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Result, Store
-from flashsale_gateway.timestamps import rfc3339
 
 PAGE_MAX = 1000
 QUERY_BYTES_MAX = 1024
@@ -222,7 +222,7 @@ def _limit(request: Request) -> int:
 
 def _order(order: OrderRef, state: str, quantity: int, deadline_ms: int) -> dict[str, Any]:
     document = {"orderId": str(order), "state": str(state), "productId": order.sale_id, "quantity": quantity}
-    return document | {"expiresAt": rfc3339(deadline_ms)}
+    return document | {"expiresAt": rfc3339_of_ms(deadline_ms)}
 
 
 def _json(document: Any, status: int = 200, headers: dict[str, str] | None = None, cached: str = NO_STORE) -> Response:

@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from flashsale_core import times
 from flashsale_core.records import MAX_RELEASED
+from flashsale_core.sale_times import SALE_TIME_RULE, is_sale_time
+from flashsale_core.timestamps import rfc3339_of_ms, to_ms
 from flashsale_gateway.http.body_schemas import StockRequest
 from flashsale_gateway.http.problems import Problem
-from flashsale_gateway.timestamps import rfc3339, to_ms
 
 ADMIN = "admin"
 """The owner of sales set through /admin."""
@@ -29,8 +29,8 @@ def to_json(sale_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
         "reserved": int(fields["reserved"]),
         "sold": int(fields["sold"]),
         "state": fields["state"],
-        "startsAt": rfc3339(starts_ms) if starts_ms else None,
-        "endsAt": rfc3339(ends_ms) if ends_ms else None,
+        "startsAt": rfc3339_of_ms(starts_ms) if starts_ms else None,
+        "endsAt": rfc3339_of_ms(ends_ms) if ends_ms else None,
         "maxPerUser": int(fields["max_per_user"]) or None,
         "maxReleasedPerUser": int(fields.get("max_released", MAX_RELEASED)) or None,
         "paymentWindowSeconds": int(fields["hold_seconds"]),
@@ -94,8 +94,8 @@ def default_hold_seconds(windows: Sequence[int]) -> int:
 def crossed_times(request: StockRequest, sale: Mapping[str, str]) -> Problem:
     """`request` sets one of its two times and meets the other in `sale`."""
     if isinstance(request.endsAt, datetime):
-        return Problem("bad_request", f"Must be after startsAt, {rfc3339(int(sale['starts_ms']))}", field="endsAt")
-    return Problem("bad_request", f"Must be before endsAt, {rfc3339(int(sale['ends_ms']))}", field="startsAt")
+        return Problem("bad_request", f"Must be after startsAt, {rfc3339_of_ms(int(sale['starts_ms']))}", field="endsAt")
+    return Problem("bad_request", f"Must be before endsAt, {rfc3339_of_ms(int(sale['ends_ms']))}", field="startsAt")
 
 
 def _put(wanted: dict[str, Any], name: str, value: Any, convert: Any) -> None:
@@ -115,5 +115,5 @@ def _check(request: StockRequest, windows: Sequence[int]) -> None:
 
 
 def _require_sale_time(field: str, moment: datetime | msgspec.UnsetType | None) -> None:
-    if isinstance(moment, datetime) and not times.is_sale_time(to_ms(moment)):
-        raise Problem("bad_request", f"Must be {times.IN_WORDS}", field=field)
+    if isinstance(moment, datetime) and not is_sale_time(to_ms(moment)):
+        raise Problem("bad_request", f"Must be {SALE_TIME_RULE}", field=field)

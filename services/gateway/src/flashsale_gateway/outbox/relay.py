@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from flashsale_core import topology
+from flashsale_core.backoff import reconnect_backoff
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import shard_keys
 from flashsale_core.scripts import Scripts, call
@@ -32,14 +33,11 @@ from flashsale_gateway.outbox.ages import Ages, Head, Held
 from flashsale_gateway.outbox.direct import Handoff, forget
 from flashsale_gateway.outbox.publisher import Entry, Publisher
 from flashsale_gateway.settings import Settings
-from flashsale_redis import one_slot_groups, refuse_replica
+from flashsale_redis import one_slot_groups, refuse_replica, server_of
 
 GROUP = "relay"
 READ_COUNT = 64
-BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0)
 HEARTBEAT_SECONDS = 10
-SOUND_SECONDS = 5.0
-"""A session that lasted so long was one."""
 HELD_PAGES_MAX = 64
 WAITING_PAGES_MAX = 8
 """Pages in a row with nothing but entries of refused routes: reading on for ever would hold up what is new."""
@@ -105,8 +103,8 @@ class Relay:
         """Whether a route that is refused takes more: what is held of it need not wait for its turn."""
 
     async def run(self) -> None:
-        """Relay until `stop`; every failure ends in another try, after a pause that grows to BACKOFF_SECONDS[-1]."""
-        failures = 0
+        """Relay until `stop`; every failure ends in another try, after a pause that grows."""
+        backoff = reconnect_backoff()
         while not self._stopping:
             started = perf_counter()
             try:
@@ -114,11 +112,8 @@ class Relay:
                     await self._session()
             except Exception as error:
                 # The broad catch is the edge: whatever the broker or Redis did, the entries are still in the outbox.
-                log.warning("relay.interrupted", extra={"consumer": self._consumer, "reason": describe_error(_server_of(error), error)})
-                # A session that connects and fails at once is no better than none.
-                failures = 0 if perf_counter() - started > SOUND_SECONDS else failures
-                await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
-                failures += 1
+                log.warning("relay.interrupted", extra={"consumer": self._consumer, "reason": describe_error(server_of(error), error)})
+                await asyncio.sleep(backoff.pause_seconds(perf_counter() - started))
 
     def stop(self) -> None:
         self._stopping = True
@@ -159,17 +154,16 @@ class Relay:
 
     async def _pump_apart(self, channel: AbstractChannel, streams: Sequence[str]) -> None:
         """As `_pump_streams`, over what fails at this master of a cluster alone: what the others hold goes on."""
-        failures = 0
+        backoff = reconnect_backoff()
         while not self._stopping:
             try:
                 await self._create_groups(streams)
-                failures = 0
+                backoff.reset()
                 await self._pump_streams(channel, streams)
             except RedisError as error:
                 log.warning("relay.interrupted", extra={"streams": len(streams), "reason": describe_error(Server.REDIS, error)})
                 _refuse_closed(channel)
-                await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
-                failures += 1
+                await asyncio.sleep(backoff.pause_seconds(0))
 
     async def _pump_streams(self, channel: AbstractChannel, streams: Sequence[str]) -> None:
         new, held, claim_at, prune_at = dict.fromkeys(streams, ">"), dict.fromkeys(streams, "0"), 0.0, 0.0
@@ -365,10 +359,6 @@ async def _side_by_side(pumps: Sequence[Coroutine[Any, Any, None]]) -> None:
         await cancel_and_wait(*tasks)
     for task in done:
         task.result()
-
-
-def _server_of(error: Exception) -> Server:
-    return Server.REDIS if isinstance(error, RedisError) else Server.RABBITMQ
 
 
 def _refuse_closed(channel: AbstractChannel) -> None:

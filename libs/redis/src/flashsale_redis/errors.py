@@ -1,0 +1,20 @@
+"""What an error tells about its server. Pure."""
+
+from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError, ResponseError
+
+from flashsale_core.faults import Server
+
+# Codes that redis-py has no type for: a master cut off from its replicas, and a blocked read as its master becomes a replica.
+_CODES = ("NOREPLICAS", "UNBLOCKED")
+
+
+def is_wrong_server(error: BaseException) -> bool:
+    """Whether a reply means that this server serves nobody now, though another may. Its command was not executed."""
+    if isinstance(error, ReadOnlyError | BusyLoadingError | MasterDownError):
+        return True
+    return isinstance(error, ResponseError) and str(error).startswith(_CODES)
+
+
+def server_of(error: Exception) -> Server:
+    """Where `error` comes from, for a task that talks to Redis and to RabbitMQ."""
+    return Server.REDIS if isinstance(error, RedisError) else Server.RABBITMQ
