@@ -5,13 +5,13 @@ from flashsale_gateway.http.client_buffers import PIPELINED_MAX, PIPELINED_PER_C
 
 def test_pipelines_are_bounded_for_a_connection_and_over_all() -> None:
     buffers = ClientBuffers()
-    assert [buffers.has_room(waiting) for waiting in (0, PIPELINED_PER_CONNECTION_MAX - 1, PIPELINED_PER_CONNECTION_MAX)] == [
+    assert [buffers.may_pipeline(waiting) for waiting in (0, PIPELINED_PER_CONNECTION_MAX - 1, PIPELINED_PER_CONNECTION_MAX)] == [
         True,
         True,
         False,
     ]
     buffers.pipelined = PIPELINED_MAX
-    assert not buffers.has_room(0)
+    assert not buffers.may_pipeline(0)
 
 
 def test_connections_that_have_stalled_the_longest_make_room_for_another() -> None:

@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 import uvloop
 
-from flashsale_gateway.http.server import Server, listeners
+from flashsale_gateway.http.server import Server, listening_sockets
 
 T = TypeVar("T")
 CONNECTIONS = 300
@@ -39,7 +39,7 @@ def with_server(play: Callable[[Server, int], Coroutine[Any, Any, T]], **options
     async def run() -> T:
         config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None, **options)
         server, bound = Server(config), config.bind_socket()
-        serving = asyncio.create_task(server._serve(listeners([bound])))
+        serving = asyncio.create_task(server._serve(listening_sockets([bound])))
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await until(lambda: server.started)

@@ -1,6 +1,7 @@
-"""A bound on connections, and an answer for those past it.
+"""Where connections are accepted: a limit on their number, and an answer for those past it.
 
-Each is a descriptor, and so is each way to Redis and to the broker: a stampede that took them all would take the gateway its stores, too.
+Each connection needs a file descriptor, and so do the connections to Redis and to the broker. Without a limit a stampede would
+cut the gateway off from its stores.
 """
 
 import asyncio
@@ -9,7 +10,8 @@ import resource
 from typing import TYPE_CHECKING, Any
 
 from flashsale_gateway import metrics
-from flashsale_gateway.http.fast_path import CLOSE, FastPathProtocol, default_lines
+from flashsale_gateway.http.answers import CLOSE, default_header_lines
+from flashsale_gateway.http.fast_path import FastPathProtocol
 from flashsale_gateway.http.problems import Problem
 
 if TYPE_CHECKING:
@@ -17,43 +19,43 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 RESERVED_DESCRIPTORS = 512
-"""For the stores, the listening socket's many, probes, files, and connections that are being refused."""
+"""For the stores, the listening socket's descriptors, probes, files, and connections that are being refused."""
 REFUSALS_MAX = 128
-"""Connections that wait for their refusal at once. What comes on top is closed without a word."""
+"""Connections that wait for their refusal at once. Further ones are closed without an answer."""
 REFUSAL_SECONDS = 1.0
-"""How long a connection that is one too many may be silent."""
+"""How long a connection past the limit may stay silent."""
 _TOO_MANY = Problem("overloaded", "Too many connections")
 
 log = logging.getLogger(__name__)
 
 
 class ConnectionLimit:
-    """Gives each new connection its protocol: what uvicorn takes for a protocol's class."""
+    """Gives each new connection its protocol. uvicorn calls it in place of a protocol class."""
 
     def __init__(self, connections_max: int) -> None:
         self._connections_max = connections_max
-        self._refused: set[_Refused] = set()
+        self._refused: set[_RefusedConnection] = set()
 
     def __call__(
         self, config: "Config", server_state: "ServerState", app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
     ) -> asyncio.Protocol:
-        # Those of this turn of the loop are not in it yet: RESERVED_DESCRIPTORS has room for them.
+        # Connections accepted in this turn of the loop are not counted yet: RESERVED_DESCRIPTORS has room for them.
         if len(server_state.connections) < self._connections_max:
             return FastPathProtocol(config, server_state, app_state, _loop)
         metrics.CONNECTIONS_REFUSED.inc()
-        return _Refused(server_state, self._refused)
+        return _RefusedConnection(server_state, self._refused)
 
 
-class _Refused(asyncio.Protocol):
-    """Whatever it asks gets 503: an answer before the question might be lost, for a connection closed with bytes unread is reset."""
+class _RefusedConnection(asyncio.Protocol):
+    """Answers the first bytes with 503. It waits for them, because closing with bytes unread resets the connection and loses the answer."""
 
-    def __init__(self, server_state: "ServerState", refused: "set[_Refused]") -> None:
+    def __init__(self, server_state: "ServerState", refused: "set[_RefusedConnection]") -> None:
         self._server_state = server_state
         self._refused = refused
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn: it is no BaseTransport
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn: not a BaseTransport
         self._transport = transport
         if len(self._refused) >= REFUSALS_MAX:
             transport.abort()
@@ -63,7 +65,7 @@ class _Refused(asyncio.Protocol):
 
     def data_received(self, _: bytes) -> None:
         if not self._transport.is_closing():
-            self._transport.write(_TOO_MANY.answer.wire(default_lines(self._server_state) + CLOSE))
+            self._transport.write(_TOO_MANY.answer.wire(default_header_lines(self._server_state) + CLOSE))
             self._transport.close()
 
     def connection_lost(self, _: Exception | None) -> None:
@@ -73,7 +75,10 @@ class _Refused(asyncio.Protocol):
 
 
 def fit_to_file_limit(connections_max: int) -> int:
-    """As many of these connections as the system has descriptors for. Raises the process's own limit as far as that takes and may be."""
+    """`connections_max`, or as many connections as the limit of open files allows, at least 1.
+
+    Raises the process's own limit as far as needed and permitted.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections_max + RESERVED_DESCRIPTORS
     limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -82,6 +87,6 @@ def fit_to_file_limit(connections_max: int) -> int:
     if limit == wanted:
         return connections_max
     possible = max(1, limit - RESERVED_DESCRIPTORS)
-    reason = f"FLASHSALE_CONNECTIONS_MAX is {connections_max}, and the limit of open files {hard}: raise the one or lower the other"
+    reason = f"FLASHSALE_CONNECTIONS_MAX is {connections_max}, but at most {hard} files may be open: raise that limit or lower the setting"
     log.warning("connections.limited", extra={"connections_max": possible, "reason": reason})
     return possible

@@ -1,9 +1,9 @@
-"""uvicorn's server, made for stampedes and for rest.
+"""uvicorn's server, changed for stampedes of connections and for idle hours.
 
-It takes many new connections in one turn of the event loop: libuv takes one for each time it finds a listening socket ready, whatever
-waits there, and a turn under load is tens of milliseconds. Of 2,048 connections that came at once four fifths still waited after 4 s.
+It accepts many new connections in one turn of the event loop. libuv accepts one each time it finds a listening socket ready, and a
+turn under load takes tens of milliseconds: of 2,048 connections opened at once, four fifths were still waiting after 4 s.
 
-And it is woken by a signal instead of looking ten times a second whether there was one: at rest that was a third of its CPU.
+It is woken by a signal instead of checking for one ten times a second, which took a third of an idle gateway's CPU.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from flashsale_gateway.http.client_buffers import UNSENT_BYTES_MAX
 
 TICK_SECONDS = 1.0
 """How often the Date header is renewed; it has whole seconds."""
-ACCEPTS = 64
-"""Connections taken in one turn, at most. Each is a descriptor of the one listening socket, and found ready when any connection waits."""
+ACCEPTS_PER_TURN = 64
+"""Most connections accepted in one turn. Each needs a descriptor of the one listening socket; all are ready when a connection waits."""
 
 
 class Server(uvicorn.Server):
@@ -30,11 +30,11 @@ class Server(uvicorn.Server):
         metrics.CONNECTIONS.set_function(lambda: len(self.server_state.connections))
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        super().run(listeners(sockets or [self.config.bind_socket()]))
+        super().run(listening_sockets(sockets or [self.config.bind_socket()]))
 
     async def main_loop(self) -> None:
         self._loop = asyncio.get_running_loop()
-        # Every tenth tick of uvicorn's renews the date, and so does tick 0.
+        # uvicorn renews the date on tick 0 and on every tenth tick.
         while not await self.on_tick(0):
             with suppress(TimeoutError):
                 async with asyncio.timeout(TICK_SECONDS):
@@ -42,13 +42,14 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
-        # Before main_loop nothing waits, and its first tick sees what uvicorn has noted.
+        # Before main_loop runs nothing waits, and its first tick sees what uvicorn has noted.
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._signalled.set)
 
 
-def listeners(bound: list[socket.socket]) -> list[socket.socket]:
-    for one in bound:
-        # Connections inherit it. Without it the kernel keeps megabytes for a client that reads nothing, and that memory is everybody's.
-        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
-    return [*bound, *(one.dup() for one in bound for _ in range(ACCEPTS - 1))]
+def listening_sockets(bound: list[socket.socket]) -> list[socket.socket]:
+    """The bound sockets, and further descriptors of each of them: ACCEPTS_PER_TURN in all."""
+    for listener in bound:
+        # Connections inherit this. Without it the kernel keeps megabytes, shared by all, for a client that reads nothing.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
+    return [*bound, *(listener.dup() for listener in bound for _ in range(ACCEPTS_PER_TURN - 1))]
