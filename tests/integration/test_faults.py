@@ -12,7 +12,7 @@ from flashsale_core import topology
 from flashsale_core.errors import Retryable
 from flashsale_core.scripts import read_scripts
 from flashsale_core.tasks import cancel_and_wait
-from flashsale_operator.sales import Sales
+from flashsale_operator.sale_store import SaleStore
 from flashsale_order_worker.repository import Repository
 from flashsale_redis import open_redis
 from flashsale_timeout_worker.expiry import Expiry
@@ -72,7 +72,7 @@ def test_who_asks_redis_names_the_cure(infra: Mapping[str, str], service: str) -
     async def run() -> None:
         scripts = read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
         async with open_redis(changed(infra["REDIS_URL"], "nobody:wrong"), 5, 4) as redis:
-            await (Sales(redis, scripts, 16, 5) if service == "operator" else Expiry(redis, scripts, 16, 5, 1)).ping()
+            await (SaleStore(redis, scripts, 16, 5) if service == "operator" else Expiry(redis, scripts, 16, 5, 1)).ping()
 
     with pytest.raises(Retryable, match="the user or the password is wrong: look at REDIS_URL and the Secret it comes from"):
         asyncio.run(run())

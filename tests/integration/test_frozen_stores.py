@@ -23,7 +23,7 @@ from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.readiness import Readiness
 from flashsale_gateway.settings import read_settings as read_gateway_settings
 from flashsale_gateway.store import Store
-from flashsale_operator.sales import Sales
+from flashsale_operator.sale_store import SaleStore
 from flashsale_order_worker.plan import plan
 from flashsale_order_worker.repository import Repository
 from flashsale_redis import open_redis
@@ -101,7 +101,7 @@ def test_no_call_to_a_frozen_redis_outlasts_its_timeout(infra: Mapping[str, str]
             expiry = Expiry(redis, scripts, worker.shards, TIMEOUT_SECONDS, 0.05)
             handoff = Handoff(redis, scripts, Publisher(gateway, Tracing(None)), gateway)
             store = Store(redis, redis, scripts, handoff, gateway)
-            sales = Sales(redis, scripts, gateway.shards, TIMEOUT_SECONDS)
+            sales = SaleStore(redis, scripts, gateway.shards, TIMEOUT_SECONDS)
             try:
                 await play(server, {
                     "ping": expiry.ping,

@@ -1,4 +1,4 @@
-"""The operator's reconciliation with a real Redis; the apiserver's part is proved on a real cluster, in tests/e2e."""
+"""The operator's reconciliation with a real Redis. tests/e2e covers the apiserver's part on a real cluster."""
 
 import asyncio
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from flashsale_core.keys import reserve_keys, sale_keys
 from flashsale_core.records import sale_in_words
 from flashsale_core.scripts import call, pack_orders, read_scripts
 from flashsale_core.settings import Environment
-from flashsale_operator.cache import Memory
+from flashsale_operator.cache import ResourceCache
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.resource import DeletionPolicy, Resource, read_resource
-from flashsale_operator.sales import Sales
+from flashsale_operator.sale_store import SaleStore
 from flashsale_operator.settings import read_settings
 from flashsale_operator.sweep import Sweep
 from flashsale_redis import open_redis
@@ -32,17 +32,17 @@ def resource(name: str = "shoe", generation: int = 1, uid: str = "u1", epoch: in
 
 
 def ready(status: Mapping[str, Any]) -> tuple[str, str]:
-    (found,) = [one for one in status["conditions"] if one["type"] == "Ready"]
-    return found["status"], found["reason"]
+    (condition,) = [condition for condition in status["conditions"] if condition["type"] == "Ready"]
+    return condition["status"], condition["reason"]
 
 
 class Cluster:
-    """Redis, and the operator's way to it."""
+    """Redis, and the operator's reconciler on it."""
 
     def __init__(self, infra: Mapping[str, str]) -> None:
         self.scripts = read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
         self.redis: Any = open_redis(infra["REDIS_URL"], 3, 16)
-        self.reconciler = Reconciler(Sales(self.redis, self.scripts, 16, 3), WINDOWS)
+        self.reconciler = Reconciler(SaleStore(self.redis, self.scripts, 16, 3), WINDOWS)
         self.settings = read_settings(Environment(infra))
 
     async def __aenter__(self) -> "Cluster":
@@ -62,21 +62,21 @@ class Cluster:
         return sale_in_words(fields)
 
 
-def test_a_resource_is_loaded_changed_and_fenced(infra: Mapping[str, str]) -> None:
+def test_resource_is_loaded_changed_and_fenced(infra: Mapping[str, str]) -> None:
     async def run() -> None:
         async with Cluster(infra) as cluster:
             reconcile = cluster.reconciler.reconcile
             first = await reconcile(resource(), {})
             assert (ready(first), first["stock"]["available"]) == (("True", "Reconciled"), 10)
             await cluster.reserve(4)
-            # Raised, then lowered below what is committed: the rest of that change counts, and the sale goes on.
+            # The stock is raised, then lowered below the committed units: the rest of that change applies, and the sale continues.
             raised = await reconcile(resource(generation=2, stock=20), first)
             assert raised["stock"] == {"total": 20, "available": 16, "reserved": 4, "sold": 0}
             low = await reconcile(resource(generation=3, stock=3, maxPerUser=5), raised)
             assert (ready(low), low["stock"]["total"], (await cluster.sale())["max_per_user"]) == (("False", "BelowCommitted"), 20, "5")
             again = await reconcile(resource(generation=3, stock=3, maxPerUser=5), low)
             assert ready(again) == ("False", "BelowCommitted")
-            # An older view comes late.
+            # An older generation arrives late.
             await reconcile(resource(generation=2, stock=20), low)
             assert (await cluster.sale())["max_per_user"] == "5"
             other = await reconcile(resource("other", uid="u2"), {})
@@ -88,7 +88,7 @@ def test_a_resource_is_loaded_changed_and_fenced(infra: Mapping[str, str]) -> No
     asyncio.run(run())
 
 
-def test_broken_data_is_said_and_nothing_is_written(infra: Mapping[str, str]) -> None:
+def test_broken_data_is_reported_and_nothing_is_written(infra: Mapping[str, str]) -> None:
     async def run() -> None:
         async with Cluster(infra) as cluster:
             await cluster.reconciler.reconcile(resource(), {})
@@ -102,7 +102,7 @@ def test_broken_data_is_said_and_nothing_is_written(infra: Mapping[str, str]) ->
     asyncio.run(run())
 
 
-def test_drain_waits_for_holds_and_retain_lets_go(infra: Mapping[str, str]) -> None:
+def test_drain_waits_for_holds_and_retain_releases_ownership(infra: Mapping[str, str]) -> None:
     async def run() -> None:
         async with Cluster(infra) as cluster:
             await cluster.reconciler.reconcile(resource(), {})
@@ -124,19 +124,19 @@ def test_drain_waits_for_holds_and_retain_lets_go(infra: Mapping[str, str]) -> N
     asyncio.run(run())
 
 
-def test_an_orphaned_sale_is_taken_over_by_the_next_resource_of_its_name(infra: Mapping[str, str]) -> None:
+def test_orphaned_sale_is_adopted_by_the_next_resource_of_its_name(infra: Mapping[str, str]) -> None:
     async def run() -> None:
         async with Cluster(infra) as cluster:
             await cluster.reconciler.reconcile(resource(generation=5), {})
             await cluster.reserve(4)
-            # Its finalizer was taken away by hand, and it was created anew.
+            # The finalizer was removed by hand, and the resource was created again.
             again = await cluster.reconciler.reconcile(resource(uid="u2", stock=12), {})
             assert (ready(again), again["stock"]) == (("True", "Reconciled"), {"total": 12, "available": 8, "reserved": 4, "sold": 0})
             assert (await cluster.sale())["owner"] == "shop/shoe/u2"
-            # It does not go back and forth.
+            # The old resource does not take the sale back.
             old = await cluster.reconciler.reconcile(resource(generation=5, epoch=again["epoch"]), {})
             assert (ready(old), (await cluster.sale())["owner"]) == (("False", "NotOwner"), "shop/shoe/u2")
-            # Closed for good when its owner went while it drained: the next one of its name can end it.
+            # The owner disappeared while the sale drained, so it stays closed; the next resource of its name can end it.
             await cluster.reconciler.retire(resource(uid="u2"), {})
             closed = await cluster.reconciler.reconcile(resource(uid="u3"), {})
             assert ready(closed) == ("False", "Closed")
@@ -148,10 +148,10 @@ def test_an_orphaned_sale_is_taken_over_by_the_next_resource_of_its_name(infra: 
     asyncio.run(run())
 
 
-def test_while_redis_is_away_it_is_said(infra: Mapping[str, str]) -> None:
+def test_absent_redis_is_reported(infra: Mapping[str, str]) -> None:
     async def run() -> None:
         redis = open_redis("redis://127.0.0.1:1/0", 1, 16)
-        reconciler = Reconciler(Sales(redis, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 16, 1), WINDOWS)
+        reconciler = Reconciler(SaleStore(redis, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 16, 1), WINDOWS)
         assert ready(await reconciler.reconcile(resource(), {})) == ("False", "RedisUnavailable")
         waiting = await reconciler.retire(resource(), {})
         assert waiting is not None
@@ -161,48 +161,48 @@ def test_while_redis_is_away_it_is_said(infra: Mapping[str, str]) -> None:
     asyncio.run(run())
 
 
-def test_the_sweep_wakes_what_drifted_and_nothing_else(infra: Mapping[str, str]) -> None:
+def test_sweep_wakes_only_resources_whose_sales_drifted(infra: Mapping[str, str]) -> None:
     async def run() -> None:
         async with Cluster(infra) as cluster:
-            memory, names = Memory(), [f"p{number}" for number in range(600)]
+            cache, names = ResourceCache(), [f"p{number}" for number in range(600)]
             for name in names:
-                one = resource(name, uid=name, productId=name)
-                status = await cluster.reconciler.reconcile(one, {})
-                memory.of(replace(one, epoch=status["epoch"]), status)
-            sweep = Sweep(cluster.reconciler, memory, replace(cluster.settings, status_seconds=0))
+                sale = resource(name, uid=name, productId=name)
+                status = await cluster.reconciler.reconcile(sale, {})
+                cache.get_or_add(replace(sale, epoch=status["epoch"]), status)
+            sweep = Sweep(cluster.reconciler, cache, replace(cluster.settings, status_seconds=0))
             await sweep.sweep()
-            assert not [one for one in memory.all() if one.wake.is_set()]
+            assert not [cached for cached in cache.resources() if cached.wake.is_set()]
             await cluster.redis.hset(sale_keys("p7").sale, "max_per_user", 9)
             await cluster.redis.unlink(sale_keys("p8").sale)
             await cluster.redis.unlink(sale_keys("p9").sale)
             await cluster.redis.set(sale_keys("p9").sale, "no hash")
             await cluster.redis.hset(sale_keys("p599").sale, mapping={"available": 9, "reserved": 1})
             await sweep.sweep()
-            assert [one.resource.name for one in memory.all() if one.wake.is_set()] == ["p7", "p8", "p9", "p599"]
+            assert [cached.resource.name for cached in cache.resources() if cached.wake.is_set()] == ["p7", "p8", "p9", "p599"]
 
     asyncio.run(run())
 
 
-def test_a_redis_that_may_forget_is_told_by_every_condition(infra: Mapping[str, str]) -> None:
+def test_no_sale_is_ready_on_a_redis_that_may_lose_writes(infra: Mapping[str, str]) -> None:
     async def run() -> None:
         async with Cluster(infra) as cluster:
-            memory = Memory()
+            cache = ResourceCache()
             first = await cluster.reconciler.reconcile(resource(), {})
-            one = memory.of(resource(epoch=first["epoch"]), first)
-            sweep = Sweep(cluster.reconciler, memory, cluster.settings)
+            cached = cache.get_or_add(resource(epoch=first["epoch"]), first)
+            sweep = Sweep(cluster.reconciler, cache, cluster.settings)
             try:
                 await cluster.redis.config_set("maxmemory-policy", "allkeys-lru")
                 await sweep.sweep()
-                assert one.wake.is_set()
+                assert cached.wake.is_set()
                 status = await cluster.reconciler.reconcile(resource(epoch=first["epoch"]), first)
                 assert (ready(status), status["phase"]) == (("False", "RedisNotDurable"), "Stalled")
                 assert "set `maxmemory-policy noeviction`" in status["conditions"][0]["message"]
                 assert status["stock"]["available"] == 10
-                # What ails the sale itself comes first, and a fresh operator knows before it says Ready.
-                anew = Reconciler(Sales(cluster.redis, cluster.scripts, 16, 3), WINDOWS)
-                assert ready(await anew.reconcile(resource("other", uid="u2"), {})) == ("False", "NotOwner")
-                assert ready(await anew.reconcile(resource(), {})) == ("False", "RedisNotDurable")
-                lax = Reconciler(Sales(cluster.redis, cluster.scripts, 16, 3), WINDOWS, require_durable=False)
+                # A fault of the sale itself comes first, and a new operator checks durability before it writes Ready.
+                restarted = Reconciler(SaleStore(cluster.redis, cluster.scripts, 16, 3), WINDOWS)
+                assert ready(await restarted.reconcile(resource("other", uid="u2"), {})) == ("False", "NotOwner")
+                assert ready(await restarted.reconcile(resource(), {})) == ("False", "RedisNotDurable")
+                lax = Reconciler(SaleStore(cluster.redis, cluster.scripts, 16, 3), WINDOWS, require_durable=False)
                 assert ready(await lax.reconcile(resource(), {})) == ("True", "Reconciled")
             finally:
                 await cluster.redis.config_set("maxmemory-policy", "noeviction")
@@ -212,7 +212,7 @@ def test_a_redis_that_may_forget_is_told_by_every_condition(infra: Mapping[str, 
     asyncio.run(run())
 
 
-def test_a_redis_that_may_not_be_asked_is_taken_for_durable(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
+def test_redis_whose_settings_cannot_be_read_counts_as_durable(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         async with Cluster(infra) as cluster:
             servers.acl_setuser(
@@ -221,9 +221,9 @@ def test_a_redis_that_may_not_be_asked_is_taken_for_durable(infra: Mapping[str, 
             url = urlsplit(infra["REDIS_URL"])
             login = url._replace(netloc=f"managed:secret@{url.netloc.rpartition('@')[2]}").geturl()
             async with open_redis(login, 3, 4) as redis:
-                reconciler = Reconciler(Sales(redis, cluster.scripts, 16, 3), WINDOWS)
+                reconciler = Reconciler(SaleStore(redis, cluster.scripts, 16, 3), WINDOWS)
                 for _ in range(2):
-                    await reconciler.ask_redis()
+                    await reconciler.check_durability()
                 assert ready(await reconciler.reconcile(resource(), {})) == ("True", "Reconciled")
             servers.acl_deluser("managed", **at_all(servers))
 
@@ -232,24 +232,24 @@ def test_a_redis_that_may_not_be_asked_is_taken_for_durable(infra: Mapping[str, 
     assert [record.message for record in caplog.records] == ["redis.durability_unknown"]
 
 
-def test_one_sale_that_cannot_be_judged_does_not_hide_the_others(infra: Mapping[str, str]) -> None:
+def test_sale_that_cannot_be_judged_does_not_hide_the_others(infra: Mapping[str, str]) -> None:
     class Blind(Reconciler):
         def judge(self, resource: Resource, sale: Mapping[str, str], previous: Mapping[str, Any]) -> dict[str, Any] | None:
             if resource.name == "p0":
-                raise ValueError("something nobody foresaw")
+                raise ValueError("unforeseen")
             return super().judge(resource, sale, previous)
 
     async def run() -> None:
         async with Cluster(infra) as cluster:
-            memory, reconciler = Memory(), Blind(Sales(cluster.redis, cluster.scripts, 16, 3), WINDOWS)
+            cache, reconciler = ResourceCache(), Blind(SaleStore(cluster.redis, cluster.scripts, 16, 3), WINDOWS)
             for name in ("p0", "p1", "p2"):
-                one = resource(name, uid=name, productId=name)
-                status = await reconciler.reconcile(one, {})
-                memory.of(replace(one, epoch=status["epoch"]), status)
+                sale = resource(name, uid=name, productId=name)
+                status = await reconciler.reconcile(sale, {})
+                cache.get_or_add(replace(sale, epoch=status["epoch"]), status)
             await cluster.redis.hset(sale_keys("p1").sale, "base", "x")
             await cluster.redis.unlink(sale_keys("p2").sale)
-            await Sweep(reconciler, memory, cluster.settings).sweep()
-            assert [one.resource.name for one in memory.all() if one.wake.is_set()] == ["p1", "p2"]
+            await Sweep(reconciler, cache, cluster.settings).sweep()
+            assert [cached.resource.name for cached in cache.resources() if cached.wake.is_set()] == ["p1", "p2"]
             broken = await reconciler.reconcile(resource("p1", uid="p1", productId="p1"), {})
             assert ready(broken) == ("False", "Inconsistent")
 

@@ -1,38 +1,39 @@
-"""What a resource's status says."""
+"""The status that a reconciliation writes to its resource."""
 
 from typing import Any
 
 import pytest
 
 from flashsale_operator.conditions import Verdict, status_of, transitions, without_stock
-from flashsale_operator.plan import Stall, Trouble
+from flashsale_operator.plan import Stall, StallReason
 from flashsale_operator.resource import read_resource
 from tests.unit.operator.test_operator_plan import SALE, body
 
 NOW_MS, NOW, LATER = 1_795_766_400_000, "2026-11-27T08:00:00Z", "2026-11-27T08:00:05Z"
 RESOURCE = read_resource(body())
-LOST = Stall(Trouble.DATA_LOST, "gone")
+LOST = Stall(StallReason.DATA_LOST, "gone")
 
 
 def status(verdict: Verdict, previous: dict[str, Any] | None = None, now: str = NOW, **spec: Any) -> dict[str, Any]:
     return status_of(read_resource(body(**spec)), verdict, previous or {}, NOW_MS, now)
 
 
-def held(found: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    return {one["type"]: (one["status"], one["reason"]) for one in found["conditions"]}
+def conditions(document: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """(status, reason) by condition type."""
+    return {condition["type"]: (condition["status"], condition["reason"]) for condition in document["conditions"]}
 
 
-def test_a_live_sale() -> None:
-    found = status(Verdict(SALE))
-    assert without_stock(found) | {"conditions": held(found)} == {
+def test_status_of_a_live_sale() -> None:
+    live = status(Verdict(SALE))
+    assert without_stock(live) | {"conditions": conditions(live)} == {
         "observedGeneration": 3, "productId": "sneaker", "phase": "Live", "epoch": 7,
         "conditions": {
             "Ready": ("True", "Reconciled"), "Reconciling": ("False", "Reconciled"), "Stalled": ("False", "Progressing"),
             "StockLoaded": ("True", "Loaded"), "SoldOut": ("False", "UnitsLeft"),
         },
     }  # fmt: skip
-    assert found["stock"] == {"total": 10, "available": 6, "reserved": 3, "sold": 1}
-    assert {one["observedGeneration"] for one in found["conditions"]} == {3}
+    assert live["stock"] == {"total": 10, "available": 6, "reserved": 3, "sold": 1}
+    assert {condition["observedGeneration"] for condition in live["conditions"]} == {3}
 
 
 @pytest.mark.parametrize(
@@ -46,49 +47,52 @@ def test_a_live_sale() -> None:
         ({"endsAt": "2026-11-27T08:00:00Z", "paused": True}, {"available": "0", "reserved": "9"}, "Ended"),
     ],
 )
-def test_phases(spec: dict[str, Any], sale: dict[str, str], phase: str) -> None:
+def test_phase_follows_from_spec_sale_and_time(spec: dict[str, Any], sale: dict[str, str], phase: str) -> None:
     assert status(Verdict(SALE | sale), **spec)["phase"] == phase
 
 
-def test_a_stalled_sale_that_goes_on() -> None:
-    found = status(Verdict(SALE, stall=Stall(Trouble.BELOW_COMMITTED, "too low")))
-    assert (found["phase"], held(found)["Ready"], held(found)["Stalled"], held(found)["StockLoaded"]) == (
+def test_sale_with_refused_stock_is_stalled_but_loaded() -> None:
+    stalled = status(Verdict(SALE, stall=Stall(StallReason.BELOW_COMMITTED, "too low")))
+    held = conditions(stalled)
+    assert (stalled["phase"], held["Ready"], held["Stalled"], held["StockLoaded"]) == (
         "Stalled", ("False", "BelowCommitted"), ("True", "BelowCommitted"), ("True", "Loaded"),
     )  # fmt: skip
 
 
-def test_a_lost_sale_has_no_numbers_and_keeps_its_epoch() -> None:
-    found = status_of(read_resource(body() | {"status": {"epoch": 7}}), Verdict({}, stall=LOST), {}, NOW_MS, NOW)
-    assert ("stock" in found, found["epoch"], held(found)["StockLoaded"], held(found)["SoldOut"]) == (
+def test_lost_sale_has_no_stock_numbers_and_keeps_its_epoch() -> None:
+    lost = status_of(read_resource(body() | {"status": {"epoch": 7}}), Verdict({}, stall=LOST), {}, NOW_MS, NOW)
+    held = conditions(lost)
+    assert ("stock" in lost, lost["epoch"], held["StockLoaded"], held["SoldOut"]) == (
         False, 7, ("False", "DataLost"), ("False", "DataLost"),
     )  # fmt: skip
 
 
-def test_while_redis_is_away_what_was_known_stands() -> None:
+def test_status_keeps_the_last_known_stock_while_redis_is_away() -> None:
     before = status(Verdict(SALE | {"available": "0", "reserved": "9"}))
-    found = status(Verdict({}, waiting="Redis: refused"), before)
-    assert (found["phase"], found["stock"]) == (before["phase"], before["stock"])
-    assert held(found) == {
+    waiting = status(Verdict({}, waiting="Redis: refused"), before)
+    assert (waiting["phase"], waiting["stock"]) == (before["phase"], before["stock"])
+    assert conditions(waiting) == {
         "Ready": ("False", "RedisUnavailable"), "Reconciling": ("True", "RedisUnavailable"), "Stalled": ("False", "Progressing"),
         "StockLoaded": ("True", "RedisUnavailable"), "SoldOut": ("True", "RedisUnavailable"),
     }  # fmt: skip
 
 
-def test_a_deletion_tells_what_it_waits_for() -> None:
-    found = status(Verdict(SALE, draining="3 units are reserved"))
-    assert (found["phase"], held(found)["Ready"], held(found)["Reconciling"]) == ("Draining", ("False", "Draining"), ("True", "Draining"))
-    assert found["conditions"][0]["message"] == "3 units are reserved"
+def test_draining_sale_reports_what_it_waits_for() -> None:
+    draining = status(Verdict(SALE, draining="3 units are reserved"))
+    held = conditions(draining)
+    assert (draining["phase"], held["Ready"], held["Reconciling"]) == ("Draining", ("False", "Draining"), ("True", "Draining"))
+    assert draining["conditions"][0]["message"] == "3 units are reserved"
 
 
-def test_a_transition_time_moves_with_the_status_only() -> None:
+def test_transition_time_changes_only_with_the_status() -> None:
     before = status(Verdict(SALE))
     after = status(Verdict(SALE, stall=LOST), before, LATER)
-    times = {one["type"]: one["lastTransitionTime"] for one in after["conditions"]}
+    times = {condition["type"]: condition["lastTransitionTime"] for condition in after["conditions"]}
     assert times == {"Ready": LATER, "Stalled": LATER, "Reconciling": NOW, "StockLoaded": NOW, "SoldOut": NOW}
-    assert [one["type"] for one in transitions(before, after)] == ["Ready", "Stalled"]
-    assert [one["type"] for one in transitions({}, before)] == ["Ready", "StockLoaded"]
+    assert [condition["type"] for condition in transitions(before, after)] == ["Ready", "Stalled"]
+    assert [condition["type"] for condition in transitions({}, before)] == ["Ready", "StockLoaded"]
 
 
-def test_the_same_again_is_the_same() -> None:
+def test_unchanged_sale_has_an_unchanged_status() -> None:
     before = status(Verdict(SALE))
     assert status(Verdict(SALE), before, LATER) == before

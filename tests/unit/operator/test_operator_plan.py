@@ -1,11 +1,11 @@
-"""What the operator does about a resource, from what it wants and what Redis says."""
+"""What the operator does about a resource, given its spec and its sale in Redis."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from flashsale_operator.plan import Adopt, Define, Keep, Stall, Step, Trouble, acting_owner, define_answer, owner_in_words, plan
+from flashsale_operator.plan import Adopt, Define, Keep, Stall, StallReason, Step, acting_owner, define_answer, describe_owner, plan
 from flashsale_operator.resource import DeletionPolicy, read_resource
 
 WINDOWS = (60, 300)
@@ -26,12 +26,12 @@ def body(**spec: Any) -> dict[str, Any]:
     return {**BODY, "spec": BODY["spec"] | spec}
 
 
-def trouble(step: Step) -> Trouble:
+def reason_of(step: Step) -> StallReason:
     assert isinstance(step, Stall)
-    return step.trouble
+    return step.reason
 
 
-def test_a_resource_is_read_with_all_its_fields() -> None:
+def test_resource_is_read_with_all_its_fields() -> None:
     full = read_resource(
         body(
             productId="shoe-1", startsAt="2026-11-27T08:00:00+01:00", endsAt="2026-11-27T08:00:00Z", maxPerUser=2, maxReleasedPerUser=0,
@@ -48,17 +48,17 @@ def test_a_resource_is_read_with_all_its_fields() -> None:
     }  # fmt: skip
 
 
-def test_a_time_may_be_written_in_small_letters() -> None:
+def test_time_may_be_written_in_small_letters() -> None:
     small, large = (read_resource(body(startsAt=moment)) for moment in ("2026-11-27t08:00:00.5z", "2026-11-27T08:00:00.5Z"))
     assert small.definition["starts_ms"] == large.definition["starts_ms"] == 1795766400500
 
 
-def test_a_resource_with_little_has_defaults() -> None:
+def test_resource_with_only_a_stock_has_defaults() -> None:
     assert RESOURCE.product_id == "sneaker"
     assert {name: SALE[name] for name in RESOURCE.definition} == {name: str(value) for name, value in RESOURCE.definition.items()}
 
 
-def test_a_sale_as_the_resource_says_is_left_alone() -> None:
+def test_sale_that_matches_its_resource_is_kept() -> None:
     assert plan(RESOURCE, SALE, WINDOWS) == Keep()
     assert plan(replace(RESOURCE, epoch=7), SALE, WINDOWS) == Keep()
 
@@ -74,22 +74,22 @@ def test_a_sale_as_the_resource_says_is_left_alone() -> None:
         ({"startsAt": "2030-01-02T00:00:00Z", "endsAt": "2030-01-02T00:00:00Z"}, "endsAt must be after startsAt"),
     ],
 )
-def test_times_that_cannot_be_are_a_person_s_matter(spec: dict[str, Any], words: str) -> None:
+def test_impossible_times_stall_the_resource(spec: dict[str, Any], words: str) -> None:
     for sale in ({}, SALE):
         step = plan(read_resource(body(**spec)), sale, WINDOWS)
-        assert trouble(step) is Trouble.TIMES_IMPOSSIBLE
+        assert reason_of(step) is StallReason.TIMES_IMPOSSIBLE
         assert isinstance(step, Stall)
         assert step.message.startswith(words)
 
 
-def test_a_sale_that_never_was_is_created() -> None:
+def test_sale_that_never_existed_is_created() -> None:
     assert plan(RESOURCE, {}, WINDOWS) == Define("the sale does not exist yet")
 
 
-def test_a_sale_that_was_loaded_once_is_never_created_again() -> None:
+def test_sale_that_was_loaded_once_is_never_created_again() -> None:
     loaded = replace(RESOURCE, epoch=7)
-    assert trouble(plan(loaded, {}, WINDOWS)) is Trouble.DATA_LOST
-    assert trouble(plan(loaded, SALE | {"epoch": "8"}, WINDOWS)) is Trouble.DATA_LOST
+    assert reason_of(plan(loaded, {}, WINDOWS)) is StallReason.DATA_LOST
+    assert reason_of(plan(loaded, SALE | {"epoch": "8"}, WINDOWS)) is StallReason.DATA_LOST
 
 
 @pytest.mark.parametrize(
@@ -102,15 +102,15 @@ def test_a_sale_that_was_loaded_once_is_never_created_again() -> None:
         ({"owner": ""}, "the sale was released by its owner"),
     ],
 )
-def test_what_differs_is_set_again(change: dict[str, str], why: str) -> None:
+def test_different_fields_are_defined_again(change: dict[str, str], why: str) -> None:
     assert plan(RESOURCE, SALE | change, WINDOWS) == Define(why)
 
 
-def test_a_missing_field_is_set_again() -> None:
+def test_missing_field_is_defined_again() -> None:
     assert plan(RESOURCE, {name: value for name, value in SALE.items() if name != "late_payment"}, WINDOWS) == Define("late_payment differ")
 
 
-def test_an_old_view_does_not_undo_a_newer_one() -> None:
+def test_older_generation_does_not_undo_a_newer_one() -> None:
     assert plan(RESOURCE, SALE | {"generation": "4", "max_per_user": "9"}, WINDOWS) == Keep()
     assert plan(RESOURCE, SALE | {"generation": "13", "base": "10"}, WINDOWS) == Keep()
 
@@ -118,43 +118,43 @@ def test_an_old_view_does_not_undo_a_newer_one() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"owner": "shop/other/u2"}, Trouble.NOT_OWNER),
-        ({"owner": "admin"}, Trouble.NOT_OWNER),
-        ({"available": "7"}, Trouble.INCONSISTENT),
-        ({"available": "-1", "reserved": "10"}, Trouble.INCONSISTENT),
-        ({"sold": "many"}, Trouble.INCONSISTENT),
-        ({"epoch": "x"}, Trouble.INCONSISTENT),
-        ({"base": "x"}, Trouble.INCONSISTENT),
-        ({"state": "closed"}, Trouble.CLOSED),
+        ({"owner": "shop/other/u2"}, StallReason.NOT_OWNER),
+        ({"owner": "admin"}, StallReason.NOT_OWNER),
+        ({"available": "7"}, StallReason.INCONSISTENT),
+        ({"available": "-1", "reserved": "10"}, StallReason.INCONSISTENT),
+        ({"sold": "many"}, StallReason.INCONSISTENT),
+        ({"epoch": "x"}, StallReason.INCONSISTENT),
+        ({"base": "x"}, StallReason.INCONSISTENT),
+        ({"state": "closed"}, StallReason.CLOSED),
     ],
 )
-def test_what_cannot_be_helped_is_said(change: dict[str, str], expected: Trouble) -> None:
-    assert trouble(plan(RESOURCE, SALE | change, WINDOWS)) is expected
+def test_sale_that_cannot_be_changed_stalls_with_a_reason(change: dict[str, str], expected: StallReason) -> None:
+    assert reason_of(plan(RESOURCE, SALE | change, WINDOWS)) is expected
 
 
 @pytest.mark.parametrize("field", ["owner", "state", "generation", "sold"])
-def test_a_sale_that_lacks_a_field_only_the_scripts_write_is_broken(field: str) -> None:
+def test_sale_without_a_field_that_scripts_always_write_is_broken(field: str) -> None:
     step = plan(RESOURCE, {name: value for name, value in SALE.items() if name != field}, WINDOWS)
-    assert trouble(step) is Trouble.INCONSISTENT
+    assert reason_of(step) is StallReason.INCONSISTENT
     assert f"'{field}'" in str(step)
 
 
-def test_a_sale_of_a_dead_resource_of_the_same_name_is_taken_over_once() -> None:
-    # Its finalizer was taken away by hand, so nobody let go of the sale; a name has one resource at a time.
+def test_sale_of_a_dead_resource_of_the_same_name_is_adopted_once() -> None:
+    # The finalizer was removed by hand, so nobody released the sale; a name has one resource at a time.
     orphan = SALE | {"owner": "shop/sneaker/u0"}
     assert plan(RESOURCE, orphan, WINDOWS) == Adopt("shop/sneaker/u0")
-    # One that was loaded already does not take: two clusters on one Redis would take the sale from each other for ever.
+    # A resource that was loaded already adopts nothing: two clusters on one Redis would take the sale from each other for ever.
     stall = plan(replace(RESOURCE, epoch=7), orphan, WINDOWS)
     assert stall == Stall(
-        Trouble.NOT_OWNER,
-        "product sneaker belongs to another FlashSale shop/sneaker (uid u0), of this cluster or of another one on the same Redis; "
-        "to take it over, delete this resource and create it anew",
+        StallReason.NOT_OWNER,
+        "sale sneaker belongs to another FlashSale shop/sneaker (uid u0), in this cluster or in another one that uses the same Redis; "
+        "to take the sale over, delete this resource and create it again",
     )
 
 
 @pytest.mark.parametrize("owner", ["shop/sneaker2/u0", "other/sneaker/u0", "sneaker/u0", "admin"])
-def test_a_sale_of_another_name_is_not_taken_over(owner: str) -> None:
-    assert trouble(plan(RESOURCE, SALE | {"owner": owner}, WINDOWS)) is Trouble.NOT_OWNER
+def test_sale_of_a_resource_of_another_name_is_not_adopted(owner: str) -> None:
+    assert reason_of(plan(RESOURCE, SALE | {"owner": owner}, WINDOWS)) is StallReason.NOT_OWNER
 
 
 @pytest.mark.parametrize(
@@ -167,30 +167,30 @@ def test_a_sale_of_another_name_is_not_taken_over(owner: str) -> None:
         ({"owner": "", "state": "closed"}, ""),
     ],
 )
-def test_a_deletion_ends_what_nobody_else_can_end(change: dict[str, str], acting: str) -> None:
+def test_deletion_acts_in_the_name_of_a_dead_owner(change: dict[str, str], acting: str) -> None:
     assert acting_owner(RESOURCE, SALE | change) == acting
 
 
-def test_a_window_that_is_not_installed_is_named_with_those_that_are() -> None:
+def test_uninstalled_window_is_named_with_the_installed_ones() -> None:
     step = plan(RESOURCE, SALE, (15, 300))
     assert isinstance(step, Stall)
     assert step.message == (
-        "paymentWindowSeconds 60 is not installed; use one of 15, 300, or add it to the chart's paymentWindows"
+        "paymentWindowSeconds 60 is not installed; use one of 15, 300, or add it to paymentWindows in the chart's values"
     )  # fmt: skip
 
 
-def test_stock_below_what_is_committed_is_told_with_the_numbers() -> None:
+def test_stock_below_committed_units_is_refused_with_the_numbers() -> None:
     stall = define_answer("below_committed", SALE, {"total": 2})
     assert stall is not None
-    assert stall.trouble is Trouble.BELOW_COMMITTED
-    assert "stock 2 is below the 4 units already committed (3 reserved, 1 sold); the sale goes on with 10." in stall.message
+    assert stall.reason is StallReason.BELOW_COMMITTED
+    assert "stock 2 is below the 4 units already committed (3 reserved, 1 sold); the sale continues with 10 units." in stall.message
 
 
 @pytest.mark.parametrize("status", ["created", "changed", "unchanged", "stale_generation"])
-def test_other_answers_are_no_trouble(status: str) -> None:
+def test_other_statuses_of_define_do_not_stall(status: str) -> None:
     assert define_answer(status, SALE, {}) is None
 
 
-def test_owners_are_named_as_people_know_them() -> None:
-    assert owner_in_words("shop/sneaker/u1") == "FlashSale shop/sneaker"
-    assert owner_in_words("admin") == "'admin' (set through POST /admin/stock)"
+def test_owner_is_described_for_people() -> None:
+    assert describe_owner("shop/sneaker/u1") == "FlashSale shop/sneaker"
+    assert describe_owner("admin") == "'admin' (set through POST /admin/stock)"

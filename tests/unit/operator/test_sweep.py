@@ -1,4 +1,4 @@
-"""The sweep's own life: what liveness sees of it."""
+"""The sweep as the liveness probe sees it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import cast
 from flashsale_core.errors import Retryable
 from flashsale_core.settings import Environment
 from flashsale_core.tasks import cancel_and_wait
-from flashsale_operator.cache import Memory
+from flashsale_operator.cache import ResourceCache
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.settings import Settings, read_settings
 from flashsale_operator.sweep import Sweep
@@ -17,13 +17,13 @@ from tests.unit.operator.test_operator_plan import RESOURCE
 
 
 class Redis:
-    """Away, or silent for ever; the little of a Reconciler that the sweep asks first."""
+    """A Redis that is away, or that never answers, behind the Reconciler methods that the sweep calls first."""
 
     def __init__(self, *, silent: bool) -> None:
         self.asked = 0
         self._silent = silent
 
-    async def ask_redis(self) -> None:
+    async def check_durability(self) -> None:
         await self.read(())
 
     async def read(self, _: Sequence[str]) -> list[dict[str, str]]:
@@ -38,12 +38,12 @@ def settings(folder: Path) -> Settings:
 
 
 def sweep_of(redis: Redis, folder: Path) -> Sweep:
-    memory = Memory()
-    memory.of(RESOURCE, {})
-    return Sweep(cast("Reconciler", redis), memory, settings(folder))
+    cache = ResourceCache()
+    cache.get_or_add(RESOURCE, {})
+    return Sweep(cast("Reconciler", redis), cache, settings(folder))
 
 
-def test_a_sweep_without_redis_is_alive(tmp_path: Path) -> None:
+def test_sweep_without_redis_is_alive(tmp_path: Path) -> None:
     async def run() -> None:
         redis = Redis(silent=False)
         sweep = sweep_of(redis, tmp_path)
@@ -57,7 +57,7 @@ def test_a_sweep_without_redis_is_alive(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_sweep_that_hangs_is_not(tmp_path: Path) -> None:
+def test_sweep_that_hangs_is_not_alive(tmp_path: Path) -> None:
     async def run() -> None:
         redis = Redis(silent=True)
         sweep = sweep_of(redis, tmp_path)

@@ -1,1 +1,1 @@
-"""The operator: keeps FlashSale resources and the sales in Redis in step. The sale path never needs it."""
+"""The operator: keeps the sales in Redis in step with FlashSale resources. Orders do not need it."""

@@ -1,4 +1,4 @@
-"""What the operator remembers of each resource while it runs. Lost with it, and no harm done."""
+"""What the operator keeps in memory about each resource. A restart loses it without harm."""
 
 import asyncio
 from collections import Counter
@@ -10,71 +10,73 @@ from flashsale_operator import metrics
 from flashsale_operator.conditions import Phase, without_stock
 from flashsale_operator.resource import Resource
 
-SHOWN_SECONDS = 15.0
+OBSERVED_AFTER_SECONDS = 15.0
+"""A status that was written is expected back from the watch within this time."""
 
 
 @dataclass(slots=True)
-class Remembered:
+class CachedResource:
     resource: Resource
-    """The newest we were shown: kopf may show an older one to a task that waited."""
+    """The newest version observed; kopf may pass an older one to a task that waited."""
     status: Mapping[str, Any]
-    """As last written, or as last shown to us."""
-    shown: Mapping[str, Any]
-    """As the apiserver last showed it: what was written may not have arrived."""
+    """As last written, or as last observed."""
+    observed_status: Mapping[str, Any]
+    """As the watch last reported it; a status that was written may not have arrived."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """One reconciliation of a resource at a time."""
+    """Allows one reconciliation of the resource at a time."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set by the sweep when something must be done or written."""
-    leaving: bool = False
-    """Its deletion has begun: a reconciliation that waited meanwhile must not take back what was let go."""
-    stock_written: float = 0.0
-    """When its numbers were last written, by the event loop's clock in seconds."""
+    """Set by the sweep when the sale must be changed or the status written."""
+    deleting: bool = False
+    """The deletion has begun: a reconciliation that waited for the lock must not take the sale over again."""
+    stock_written_at: float = 0.0
+    """When the stock numbers were last written, in seconds of the event loop's clock."""
 
-    def believe(self, now: float) -> None:
-        """Take what we are shown for true, once what we wrote has had the time to be shown."""
-        if now - self.stock_written > SHOWN_SECONDS:
-            self.status = self.shown
+    def adopt_observed(self, now: float) -> None:
+        """Replace `status` by the observed one, unless the last write is so recent that the watch may not have reported it yet."""
+        if now - self.stock_written_at > OBSERVED_AFTER_SECONDS:
+            self.status = self.observed_status
 
-    def worth_writing(self, status: Mapping[str, Any], now: float, status_seconds: float) -> bool:
-        """Numbers alone are written now and then: live numbers belong in metrics."""
+    def needs_write(self, status: Mapping[str, Any], now: float, status_seconds: float) -> bool:
+        """A status in which only the stock numbers changed is written every `status_seconds`: live numbers belong in metrics."""
         if status == self.status:
             return False
-        return without_stock(status) != without_stock(self.status) or now - self.stock_written >= status_seconds
+        return without_stock(status) != without_stock(self.status) or now - self.stock_written_at >= status_seconds
 
 
-class Memory:
+class ResourceCache:
     def __init__(self) -> None:
-        self._known: dict[str, Remembered] = {}
-        self._seen: dict[str, int] = {}
-        self.missed: frozenset[str] = frozenset()
-        """Resources whose changes the watch does not show us, by uid: while there are any, it counts as dead."""
+        self._resources: dict[str, CachedResource] = {}
+        self._observed: dict[str, int] = {}
+        self.unseen_uids: frozenset[str] = frozenset()
+        """Resources whose changes the watch does not report. While there are any, the watch counts as dead."""
 
-    def of(self, resource: Resource, status: Mapping[str, Any]) -> Remembered:
-        return self._known.setdefault(resource.uid, Remembered(resource, status, status))
+    def get_or_add(self, resource: Resource, status: Mapping[str, Any]) -> CachedResource:
+        return self._resources.setdefault(resource.uid, CachedResource(resource, status, status))
 
-    def show(self, uid: str, generation: int, status: Mapping[str, Any]) -> None:
-        """What the watch shows of a resource."""
-        self._seen[uid] = max(generation, self._seen.get(uid, 0))
-        if uid in self._known:
-            self._known[uid].shown = status
+    def observe(self, uid: str, generation: int, status: Mapping[str, Any]) -> None:
+        """Record what the watch reported of a resource."""
+        self._observed[uid] = max(generation, self._observed.get(uid, 0))
+        if uid in self._resources:
+            self._resources[uid].observed_status = status
 
-    def seen(self) -> dict[str, int]:
-        """The newest generation the watch has shown of each resource, by uid."""
-        return dict(self._seen)
+    def observed_generations(self) -> dict[str, int]:
+        """The newest generation of each resource that the watch has reported, by uid."""
+        return dict(self._observed)
 
-    def all(self) -> list[Remembered]:
-        return list(self._known.values())
+    def resources(self) -> list[CachedResource]:
+        return list(self._resources.values())
 
-    def forget(self, uid: str) -> None:
-        self._known.pop(uid, None)
-        self._seen.pop(uid, None)
+    def remove(self, uid: str) -> None:
+        self._resources.pop(uid, None)
+        self._observed.pop(uid, None)
 
-    def reconciled(self) -> None:
-        """All was held against Redis, or something was reconciled. It counts for little while changes do not reach us."""
-        if not self.missed:
+    def record_reconciled(self) -> None:
+        """Set the time of the last reconciliation, unless the watch is dead: then changes to resources do not arrive."""
+        if not self.unseen_uids:
             metrics.LAST_RECONCILE.set_to_current_time()
 
-    def count(self) -> None:
-        counts = Counter(one.status.get("phase", Phase.PENDING.value) for one in self._known.values())
+    def count_phases(self) -> None:
+        """Set the metric of resources by phase."""
+        counts = Counter(cached.status.get("phase", Phase.PENDING.value) for cached in self._resources.values())
         for phase in Phase:
             metrics.OBJECTS.labels(phase.value).set(counts[phase.value])

@@ -1,6 +1,7 @@
-"""`python -m flashsale_operator.cleanup`: delete the FlashSales of a namespace and wait until they are gone, while an operator still lives.
+"""`python -m flashsale_operator.cleanup`: delete the FlashSales of a namespace and wait until they are gone.
 
-The chart runs it before it is uninstalled: afterwards nobody would take the finalizers away, and the namespace could not be deleted.
+The chart runs it before it is uninstalled, while the operator still runs: without an operator nothing removes the finalizers, and the
+namespace could not be deleted.
 """
 
 import asyncio
@@ -26,8 +27,8 @@ def main() -> int:
         log.error("cleanup.refused", extra={"reason": str(error)})
         return 2
     if left:
-        # They stay as they are, holds and all; the message says what a person can do.
-        advice = "set deletionPolicy to Retain, or wait for their holds, and try again"
+        # The remaining sales and their holds are not touched; the message contains what a person can do.
+        advice = "set deletionPolicy to Retain or wait until their holds have ended, then try again"
         log.error("cleanup.unfinished", extra={"left": list(left)[:20], "advice": advice})
         return 1
     log.info("cleanup.finished")
@@ -41,7 +42,7 @@ async def run(env: Environment) -> Sequence[str]:
 
 
 async def clean(flash_sales: FlashSales, timeout_seconds: float) -> Sequence[str]:
-    """Delete all and wait; returns the names of those that are left when the time is over."""
+    """Delete all FlashSales and wait; returns the names of those that are left after `timeout_seconds`."""
     ends = time.monotonic() + timeout_seconds
     left = await flash_sales.names()
     for name in left:

@@ -1,16 +1,16 @@
-"""A resource's status: conditions, phase and numbers. Pure."""
+"""Builds a resource's status: conditions, phase and stock numbers. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from flashsale_operator.plan import COUNTERS, Stall, Trouble
+from flashsale_operator.plan import COUNTERS, Stall, StallReason
 from flashsale_operator.resource import Resource
 
 
 class Phase(StrEnum):
-    """One word for people; programs read the conditions."""
+    """A one-word summary for people; programs read the conditions."""
 
     PENDING = "Pending"
     SCHEDULED = "Scheduled"
@@ -24,13 +24,13 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a reconciliation came to."""
+    """The outcome of a reconciliation."""
 
     sale: Mapping[str, str]
-    """The hash of the sale that is ours; empty when there is none, or none could be read."""
+    """The hash of the sale if this resource owns it; empty when there is no such sale or it could not be read."""
     stall: Stall | None = None
     waiting: str | None = None
-    """Why nothing can be told now, though trying again will help: Redis is away."""
+    """Why the sale could not be read for now: Redis is away, and a retry will help."""
     draining: str | None = None
     """What a deletion waits for."""
 
@@ -43,13 +43,15 @@ class _Condition(NamedTuple):
 
 
 def status_of(resource: Resource, verdict: Verdict, previous: Mapping[str, Any], now_ms: int, now: str) -> dict[str, Any]:
-    """The whole status. `now` is `now_ms` as RFC 3339; a transition time moves only when its condition's status does."""
+    """The complete status. `now` is `now_ms` as RFC 3339; a condition's transition time changes only with its status."""
     known = {condition["type"]: condition for condition in previous.get("conditions") or ()}
     status: dict[str, Any] = {
         "observedGeneration": resource.generation,
         "productId": resource.product_id,
         "phase": _phase(resource, verdict, previous, now_ms).value,
-        "conditions": [_written(one, resource.generation, known.get(one.kind), now) for one in _conditions(resource, verdict, known)],
+        "conditions": [
+            _document(condition, resource.generation, known.get(condition.kind), now) for condition in _conditions(resource, verdict, known)
+        ],
     }
     if epoch := resource.epoch or int(verdict.sale.get("epoch", 0)):
         status["epoch"] = epoch
@@ -65,14 +67,14 @@ def without_stock(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def transitions(previous: Mapping[str, Any], status: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The conditions whose status changed, or that hold from the first."""
+    """The conditions whose status changed; a new condition counts if it is True."""
     known = {condition["type"]: condition["status"] for condition in previous.get("conditions") or ()}
-    return [one for one in status["conditions"] if known.get(one["type"], "False") != one["status"]]
+    return [condition for condition in status["conditions"] if known.get(condition["type"], "False") != condition["status"]]
 
 
 def _conditions(resource: Resource, verdict: Verdict, known: Mapping[str, Mapping[str, Any]]) -> list[_Condition]:
     if verdict.waiting is not None:
-        # What was last known of the stock stands: Redis being away is no news about it.
+        # The last known stock conditions are kept: Redis being away does not change the stock.
         kept = [_Condition(kind, _held(known.get(kind)), "RedisUnavailable", verdict.waiting) for kind in ("StockLoaded", "SoldOut")]
         return [
             _Condition("Ready", False, "RedisUnavailable", verdict.waiting),
@@ -84,15 +86,15 @@ def _conditions(resource: Resource, verdict: Verdict, known: Mapping[str, Mappin
     if draining is not None:
         ready = _Condition("Ready", False, "Draining", draining)
     elif stall is not None:
-        ready = _Condition("Ready", False, stall.trouble.value, stall.message)
+        ready = _Condition("Ready", False, stall.reason.value, stall.message)
     else:
-        ready = _Condition("Ready", True, "Reconciled", f"product {resource.product_id} is in Redis as this resource says")
+        ready = _Condition("Ready", True, "Reconciled", f"sale {resource.product_id} in Redis matches this resource")
     sold_out = loaded and verdict.sale.get("available") == "0"
-    missing = "DataLost" if stall is not None and stall.trouble is Trouble.DATA_LOST else "NotLoaded"
+    missing = "DataLost" if stall is not None and stall.reason is StallReason.DATA_LOST else "NotLoaded"
     return [
         ready,
         _Condition("Reconciling", draining is not None, "Draining" if draining is not None else "Reconciled", draining or ""),
-        _Condition("Stalled", stall is not None, stall.trouble.value if stall else "Progressing", stall.message if stall else ""),
+        _Condition("Stalled", stall is not None, stall.reason.value if stall else "Progressing", stall.message if stall else ""),
         _Condition("StockLoaded", loaded, "Loaded" if loaded else missing),
         _Condition("SoldOut", sold_out, "SoldOut" if sold_out else "UnitsLeft" if loaded else missing),
     ]
@@ -115,7 +117,7 @@ def _phase(resource: Resource, verdict: Verdict, previous: Mapping[str, Any], no
     return Phase.SOLD_OUT if verdict.sale.get("available") == "0" else Phase.LIVE
 
 
-def _written(condition: _Condition, generation: int, known: Mapping[str, Any] | None, now: str) -> dict[str, Any]:
+def _document(condition: _Condition, generation: int, known: Mapping[str, Any] | None, now: str) -> dict[str, Any]:
     status = "True" if condition.holds else "False"
     same = known is not None and known["status"] == status
     return {

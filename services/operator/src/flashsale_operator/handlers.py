@@ -1,4 +1,4 @@
-"""What kopf calls: translate, reconcile, write the status. Events and diffs only wake us up."""
+"""What kopf calls: translate, reconcile, write the status. Events and diffs only start a reconciliation."""
 
 import asyncio
 import dataclasses
@@ -13,36 +13,36 @@ import kopf
 
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_operator import metrics
-from flashsale_operator.cache import Memory, Remembered
+from flashsale_operator.cache import CachedResource, ResourceCache
 from flashsale_operator.conditions import transitions
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.resource import GROUP, PLURAL, VERSION, read_resource
 from flashsale_operator.settings import Settings
 
 DRAIN_SECONDS = (2.0, 30.0)
-"""Least and most pause between two looks at a sale that drains. Each look is a write to its resource."""
+"""Shortest and longest pause between two checks of a draining sale. Each check writes to its resource."""
 BACKOFF_SECONDS = 5.0
-AGAIN_SECONDS = 0.2
-"""Least pause between two reconciliations of one resource that the sweep asks for."""
-_OURS = ("observedGeneration", "productId", "phase", "conditions", "epoch", "stock")
-_NOTABLE = ("Ready", "Stalled", "SoldOut")
+WAKE_PAUSE_SECONDS = 0.2
+"""Shortest pause between two reconciliations of one resource that the sweep starts."""
+_STATUS_FIELDS = ("observedGeneration", "productId", "phase", "conditions", "epoch", "stock")
+_CONDITIONS_WITH_EVENTS = ("Ready", "Stalled", "SoldOut")
 P = ParamSpec("P")
 log = logging.getLogger(__name__)
 
 
 def drain_seconds(hold_seconds: int) -> float:
-    """How long to wait for the holds of a sale that drains: a tenth of its payment window, within bounds."""
-    least, most = DRAIN_SECONDS
-    return min(max(hold_seconds / 10, least), most)
+    """The pause between two checks of a draining sale, in seconds: a tenth of its payment window, within bounds."""
+    shortest, longest = DRAIN_SECONDS
+    return min(max(hold_seconds / 10, shortest), longest)
 
 
 def spread(pause_seconds: float) -> float:
-    """A pause near `pause_seconds`: what failed together shall not come back together."""
+    """A random pause near `pause_seconds`, so that resources that failed together are not retried together."""
     return pause_seconds * random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, keeps no secret
 
 
-def _again_later(handler: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
-    """kopf has no jitter: what we did not foresee is tried again at a time of its own."""
+def _retry_with_jitter(handler: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+    """Retry after an unforeseen error at a random time: kopf itself has no jitter."""
 
     @functools.wraps(handler)
     async def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -59,84 +59,84 @@ def _again_later(handler: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable
 
 
 class Handlers:
-    def __init__(self, reconciler: Reconciler, memory: Memory, settings: Settings) -> None:
+    def __init__(self, reconciler: Reconciler, cache: ResourceCache, settings: Settings) -> None:
         self._reconciler = reconciler
-        self._memory = memory
+        self._cache = cache
         self._settings = settings
 
     def register(self, registry: kopf.OperatorRegistry) -> None:
-        """The same function under every cause; only deletion is another."""
+        """Every cause has the same handler, except deletion."""
         resource: Any = (GROUP, VERSION, PLURAL)
         options: dict[str, Any] = {"registry": registry, "backoff": BACKOFF_SECONDS, "errors": kopf.ErrorsMode.TEMPORARY}
-        kopf.on.create(*resource, **options, id="create")(self.changed)
-        kopf.on.update(*resource, **options, id="update")(self.changed)
-        kopf.on.resume(*resource, **options, id="resume")(self.changed)
-        kopf.on.delete(*resource, **options, id="delete")(self.deleted)
-        kopf.on.event(*resource, registry=registry, id="gone")(self.seen)
-        kopf.on.timer(*resource, **options, id="sweep", interval=AGAIN_SECONDS, initial_delay=AGAIN_SECONDS)(self.woken)
+        kopf.on.create(*resource, **options, id="create")(self.on_change)
+        kopf.on.update(*resource, **options, id="update")(self.on_change)
+        kopf.on.resume(*resource, **options, id="resume")(self.on_change)
+        kopf.on.delete(*resource, **options, id="delete")(self.on_delete)
+        kopf.on.event(*resource, registry=registry, id="gone")(self.on_event)
+        kopf.on.timer(*resource, **options, id="sweep", interval=WAKE_PAUSE_SECONDS, initial_delay=WAKE_PAUSE_SECONDS)(self.on_wake)
 
-    async def seen(self, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf names it so
-        """Every event, ours too. A resource may go without us, when somebody else took our finalizer away."""
+    async def on_event(self, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf names it so
+        """Receives every event. A resource whose finalizer somebody removed disappears without `on_delete`."""
         if type == "DELETED":
-            self._memory.forget(body.metadata.uid or "")
+            self._cache.remove(body.metadata.uid or "")
         else:
-            self._memory.show(body.metadata.uid or "", body.metadata.get("generation", 0), _ours(body.status))
+            self._cache.observe(body.metadata.uid or "", body.metadata.get("generation", 0), _own_fields(body.status))
 
-    @_again_later
-    async def changed(self, body: kopf.Body, patch: kopf.Patch, reason: str, **_: Any) -> None:
+    @_retry_with_jitter
+    async def on_change(self, body: kopf.Body, patch: kopf.Patch, reason: str, **_: Any) -> None:
         await self._reconcile(body, patch, str(reason))
 
-    @_again_later
-    async def woken(self, body: kopf.Body, patch: kopf.Patch, stopped: Any = None, **_: Any) -> None:
-        """A kopf timer that waits for the sweep, or its own end, instead of for the clock. `stopped` is a kopf.DaemonStopped."""
-        remembered = self._remember(body)
-        if await _either(remembered.wake, stopped):
-            remembered.wake.clear()
+    @_retry_with_jitter
+    async def on_wake(self, body: kopf.Body, patch: kopf.Patch, stopped: Any = None, **_: Any) -> None:
+        """A kopf timer that waits until the sweep wakes the resource or kopf stops the timer. `stopped` is a kopf.DaemonStopped."""
+        cached = self._cached(body)
+        if await _wait_for_wake(cached.wake, stopped):
+            cached.wake.clear()
             await self._reconcile(body, patch, "sweep")
 
-    @_again_later
-    async def deleted(self, body: kopf.Body, patch: kopf.Patch, **_: Any) -> None:
-        remembered, resource = self._remember(body), read_resource(body)
-        remembered.leaving = True
-        async with remembered.lock:
+    @_retry_with_jitter
+    async def on_delete(self, body: kopf.Body, patch: kopf.Patch, **_: Any) -> None:
+        cached, resource = self._cached(body), read_resource(body)
+        cached.deleting = True
+        async with cached.lock:
             status = await self._reconciler.retire(resource, body.status)
         if status is None:
-            self._memory.forget(resource.uid)
+            self._cache.remove(resource.uid)
             return
-        remembered.status = status
+        cached.status = status
         _write(patch, body.status, status)
         pause_seconds = drain_seconds(int(resource.definition["hold_seconds"]))
         raise kopf.TemporaryError(status["conditions"][0]["message"], delay=spread(pause_seconds))
 
-    def _remember(self, body: kopf.Body) -> Remembered:
+    def _cached(self, body: kopf.Body) -> CachedResource:
         resource = read_resource(body)
-        remembered = self._memory.of(resource, _ours(body.status))
-        if resource.generation >= remembered.resource.generation:
-            # The status we are shown may be older than what we have seen: a sale that was loaded stays one that was.
-            remembered.resource = dataclasses.replace(resource, epoch=resource.epoch or remembered.resource.epoch)
-        return remembered
+        cached = self._cache.get_or_add(resource, _own_fields(body.status))
+        if resource.generation >= cached.resource.generation:
+            # The status passed here may be older than the cached one: a sale that was loaded once must keep its epoch.
+            cached.resource = dataclasses.replace(resource, epoch=resource.epoch or cached.resource.epoch)
+        return cached
 
     async def _reconcile(self, body: kopf.Body, patch: kopf.Patch, cause: str) -> None:
-        remembered = self._remember(body)
-        async with remembered.lock:
-            if remembered.leaving or body.metadata.get("deletionTimestamp"):
+        cached = self._cached(body)
+        async with cached.lock:
+            if cached.deleting or body.metadata.get("deletionTimestamp"):
                 return
-            started, resource = perf_counter(), remembered.resource
-            status = await self._reconciler.reconcile(resource, remembered.status)
+            started, resource = perf_counter(), cached.resource
+            status = await self._reconciler.reconcile(resource, cached.status)
             metrics.RECONCILE_SECONDS.observe(perf_counter() - started)
-            self._memory.reconciled()
-            _measure(status, cause)
+            self._cache.record_reconciled()
+            _count(status, cause)
             now = asyncio.get_running_loop().time()
-            if not remembered.worth_writing(status, now, 0):
+            if not cached.needs_write(status, now, 0):
                 return
-            _tell(body, remembered.status, status)
+            _post_events(body, cached.status, status)
             _write(patch, body.status, status)
-            remembered.resource = dataclasses.replace(resource, epoch=status.get("epoch", 0))
-            remembered.status, remembered.stock_written = status, now
+            cached.resource = dataclasses.replace(resource, epoch=status.get("epoch", 0))
+            cached.status, cached.stock_written_at = status, now
 
 
-async def _either(wake: asyncio.Event, stopped: kopf.DaemonStopped) -> bool:
-    """Wait for one of them; whether it was `wake`."""
+async def _wait_for_wake(wake: asyncio.Event, stopped: kopf.DaemonStopped) -> bool:
+    """Wait until either is set; returns whether it was `wake`."""
 
     async def stop() -> None:
         await stopped.wait()
@@ -149,29 +149,30 @@ async def _either(wake: asyncio.Event, stopped: kopf.DaemonStopped) -> bool:
     return wake.is_set()
 
 
-def _ours(status: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in status.items() if name in _OURS}
+def _own_fields(status: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in status.items() if name in _STATUS_FIELDS}
 
 
 def _write(patch: kopf.Patch, previous: Mapping[str, Any], status: Mapping[str, Any]) -> None:
     patch.status.update(status)
     if "stock" in previous and "stock" not in status:
-        # A merge patch takes a field away only when it is told so (RFC 7386).
+        # A merge patch removes a field only if it is given as null (RFC 7386).
         patch.status["stock"] = None
 
 
-def _measure(status: Mapping[str, Any], cause: str) -> None:
-    ready = next(one for one in status["conditions"] if one["type"] == "Ready")
+def _count(status: Mapping[str, Any], cause: str) -> None:
+    ready = next(condition for condition in status["conditions"] if condition["type"] == "Ready")
     metrics.RECONCILES.labels(cause, ready["reason"]).inc()
     if ready["reason"] == "RedisUnavailable":
         metrics.RECONCILE_ERRORS.inc()
 
 
-def _tell(body: kopf.Body, previous: Mapping[str, Any], status: Mapping[str, Any]) -> None:
-    for one in transitions(previous, status):
-        if one["type"] not in _NOTABLE:
+def _post_events(body: kopf.Body, previous: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+    for condition in transitions(previous, status):
+        kind, holds = condition["type"], condition["status"] == "True"
+        if kind not in _CONDITIONS_WITH_EVENTS:
             continue
-        holds = one["status"] == "True"
-        bad = holds if one["type"] == "Stalled" else not holds and one["type"] == "Ready"
-        reason = one["reason"] if holds else f"Not{one['type']}"
-        kopf.event(body, type="Warning" if bad else "Normal", reason=reason, message=one["message"] or f"{one['type']} is {one['status']}")
+        bad = holds if kind == "Stalled" else not holds and kind == "Ready"
+        reason = condition["reason"] if holds else f"Not{kind}"
+        message = condition["message"] or f"{kind} is {condition['status']}"
+        kopf.event(body, type="Warning" if bad else "Normal", reason=reason, message=message)

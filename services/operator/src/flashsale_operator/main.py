@@ -19,16 +19,16 @@ from flashsale_core.service import run_until_signal
 from flashsale_core.settings import Environment
 from flashsale_core.supervise import Supervisor
 from flashsale_operator.apiserver import open_flash_sales
-from flashsale_operator.cache import Memory
+from flashsale_operator.cache import ResourceCache
 from flashsale_operator.handlers import BACKOFF_SECONDS, Handlers, spread
 from flashsale_operator.reconcile import Reconciler
-from flashsale_operator.sales import Sales
+from flashsale_operator.sale_store import SaleStore
 from flashsale_operator.settings import Settings, read_settings
 from flashsale_operator.sweep import Sweep
-from flashsale_operator.watch_check import RollCall
+from flashsale_operator.watch_check import WatchCheck
 from flashsale_redis import open_redis
 
-# Written into every resource: changing it would leave finalizers behind that nobody takes away.
+# Written into every resource: a change would leave finalizers behind that no operator removes.
 PREFIX = "operator.flashsale.dev"
 FINALIZER = f"{PREFIX}/finalizer"
 REDIS_CONNECTIONS_MAX = 16
@@ -42,7 +42,7 @@ def main() -> int:
         print(f"flashsale-operator: {error}", file=sys.stderr)  # noqa: T201 - logging is not configured without settings
         return 2
     configure_logging(settings.log_level)
-    # kopf tells of every handler's success at INFO: a thousand sales would be a thousand lines every few seconds.
+    # kopf logs every handler's success at INFO: a thousand sales would be a thousand lines every few seconds.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     uvloop.run(run(settings))
     return 0
@@ -51,11 +51,11 @@ def main() -> int:
 async def run(settings: Settings) -> None:
     """Operate until SIGTERM or SIGINT."""
     redis = open_redis(settings.redis_url, settings.redis_timeout_seconds, REDIS_CONNECTIONS_MAX)
-    sales = Sales(redis, read_scripts(settings.lua_dir), settings.shards, settings.redis_timeout_seconds)
-    memory = Memory()
+    sales = SaleStore(redis, read_scripts(settings.lua_dir), settings.shards, settings.redis_timeout_seconds)
+    cache = ResourceCache()
     registry = kopf.OperatorRegistry()
     reconciler = Reconciler(sales, settings.payment_windows, require_durable=settings.require_durable_redis)
-    Handlers(reconciler, memory, settings).register(registry)
+    Handlers(reconciler, cache, settings).register(registry)
     kopf.on.login(registry=registry)(_login)
     watching = asyncio.Event()
     supervisor = Supervisor()
@@ -67,24 +67,24 @@ async def run(settings: Settings) -> None:
             raise Retryable(supervisor.fault)
         await sales.ping()
 
-    sweep = Sweep(reconciler, memory, settings)
+    sweep = Sweep(reconciler, cache, settings)
 
     async def alive() -> None:
         silent_seconds = sweep.silent_seconds()
         if silent_seconds > settings.silence_seconds:
-            raise Retryable(f"the sweep has not turned for {silent_seconds:.0f} s")
-        if memory.missed:
-            raise Retryable(f"the watch is dead: it did not show {len(memory.missed)} FlashSales as the apiserver has them")
+            raise Retryable(f"the sweep has made no progress for {silent_seconds:.0f} s")
+        if cache.unseen_uids:
+            raise Retryable(f"the watch is dead: it has not reported the current version of {len(cache.unseen_uids)} FlashSales")
 
-    # Else kopf would ask for the user's name, which a pod with a user id of its own has not.
+    # Without it kopf would look up the user's name, and a pod's user id may have none.
     identity: Any = socket.gethostname()
     environment = Environment()
 
     async def work(stop: asyncio.Event) -> None:
         supervisor.start("sweep", sweep.run)
         if environment.optional("KUBERNETES_SERVICE_HOST"):
-            # Elsewhere there is no token to ask with: with a kubeconfig, on a developer's machine.
-            supervisor.start("rollcall", RollCall(memory, partial(_generations, environment, settings.namespace)).run)
+            # Outside a cluster, on a developer's machine with a kubeconfig, there is no token for this request.
+            supervisor.start("rollcall", WatchCheck(cache, partial(_generations, environment, settings.namespace)).run)
         await kopf.operator(
             registry=registry,
             identity=identity,
@@ -103,13 +103,13 @@ async def run(settings: Settings) -> None:
 
 
 async def _generations(environment: Environment, namespace: str) -> Mapping[str, int]:
-    """With a session of its own: the pod's token is another one every hour."""
+    """Opens a session for each call, because the pod's token is replaced every hour."""
     async with open_flash_sales(environment, namespace) as flash_sales:
         return await flash_sales.generations()
 
 
 def kopf_settings(settings: Settings) -> kopf.OperatorSettings:
-    """Everything whose default would be wrong for us: names that are written into resources, and bounds on time and work."""
+    """The settings whose defaults do not suit us: names that are written into resources, and limits of time and work."""
     own = kopf.OperatorSettings()
     own.persistence.finalizer = FINALIZER
     own.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=PREFIX)
@@ -120,10 +120,10 @@ def kopf_settings(settings: Settings) -> kopf.OperatorSettings:
     own.posting.worker_limit = settings.workers_max
     own.scanning.disabled = bool(settings.namespace)
     own.peering.standalone = True
-    # A worker stays with its resource for a moment after its last event; at the limit, the next resource waits for that.
+    # A worker stays with its resource for a moment after the last event. At the worker limit, other resources wait for it.
     own.queueing.worker_limit = settings.workers_max
     own.queueing.idle_timeout = 0.5
-    # Long enough for a waiting timer to see that it is to stop.
+    # Long enough for a waiting timer to notice that it must stop.
     own.background.instant_exit_timeout = 2.0
     own.queueing.exit_timeout = settings.shutdown_timeout_seconds / 2
     own.networking.request_timeout = settings.request_timeout_seconds
@@ -138,7 +138,7 @@ def kopf_settings(settings: Settings) -> kopf.OperatorSettings:
 
 
 class _Spread:
-    """Backoffs, each time near those given and never the same."""
+    """Backoffs near the given ones, random each time they are read."""
 
     def __init__(self, backoffs: float | Iterable[float]) -> None:
         self._backoffs = tuple(backoffs) if isinstance(backoffs, Iterable) else (backoffs,)
@@ -148,5 +148,5 @@ class _Spread:
 
 
 def _login(**kwargs: Any) -> Any:
-    """The pod's token; outside a cluster, the kubeconfig."""
+    """Log in with the pod's token or, outside a cluster, with the kubeconfig."""
     return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)

@@ -1,14 +1,14 @@
-"""What an operator of the operator must know. kopf exports nothing itself."""
+"""Metrics for the people who run the operator. kopf exports none."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
 RECONCILES = Counter(
-    "flashsale_operator_reconciles_total", "Reconciliations, by what woke them and what they came to", ["cause", "outcome"]
+    "flashsale_operator_reconciles_total", "Reconciliations, by cause and by the reason of the Ready condition", ["cause", "outcome"]
 )
 RECONCILE_SECONDS = Histogram(
-    "flashsale_operator_reconcile_seconds", "One reconciliation, apiserver not included",
+    "flashsale_operator_reconcile_seconds", "Duration of one reconciliation, without requests to the apiserver",
     buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 3, 10),
 )  # fmt: skip
-RECONCILE_ERRORS = Counter("flashsale_operator_reconcile_errors_total", "Reconciliations that Redis cut short")
+RECONCILE_ERRORS = Counter("flashsale_operator_reconcile_errors_total", "Reconciliations that failed, mostly because Redis was unavailable")
 OBJECTS = Gauge("flashsale_operator_objects", "FlashSales, by phase", ["phase"])
-LAST_RECONCILE = Gauge("flashsale_operator_last_reconcile_timestamp_seconds", "When a FlashSale was last reconciled, Unix time")
+LAST_RECONCILE = Gauge("flashsale_operator_last_reconcile_timestamp_seconds", "Unix time of the last reconciliation of a FlashSale")

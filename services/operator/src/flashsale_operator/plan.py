@@ -1,6 +1,6 @@
-"""What to do about one resource, from what it wants and what Redis says. Pure.
+"""Decides what to do about one resource, from its spec and from its sale in Redis. Pure.
 
-Everything that is set goes through the `define` script, which is fenced by owner and generation: a plan made from an old view does no harm.
+Changes are made by the `define` script, which is fenced by owner and generation, so a plan made from outdated data does no harm.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,11 @@ from flashsale_core.sale_times import SALE_TIME_RULE, is_sale_time
 from flashsale_operator.resource import Resource
 
 COUNTERS = ("total", "available", "reserved", "sold")
+_CLOSED = "the sale was closed in Redis and cannot be opened again; delete this resource and create it again"
 
 
-class Trouble(StrEnum):
-    """Why a resource is stalled; the reason of its conditions."""
+class StallReason(StrEnum):
+    """Why a resource is stalled; used as the reason of its conditions."""
 
     DATA_LOST = "DataLost"
     NOT_OWNER = "NotOwner"
@@ -36,7 +37,7 @@ class Define:
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """Let go of the sale in the name of its dead owner, then define it."""
+    """Release the sale's ownership in the name of its dead owner, then define the sale."""
 
     owner: str
 
@@ -48,9 +49,9 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """Nothing may be done; `message` tells the merchant why and what helps."""
+    """The sale cannot be changed as the resource asks; `message` explains to the merchant why and what to do."""
 
-    trouble: Trouble
+    reason: StallReason
     message: str
 
 
@@ -58,17 +59,17 @@ Step = Define | Adopt | Keep | Stall
 
 
 def plan(resource: Resource, sale: Mapping[str, str], windows: Sequence[int]) -> Step:
-    """`sale` is the sale's hash in Redis; empty when there is none."""
+    """The next step for a resource. `sale` is the sale's hash in Redis, empty when there is none; `windows` are in seconds."""
     hold_seconds = resource.definition["hold_seconds"]
     if hold_seconds not in windows:
         return Stall(
-            Trouble.WINDOW_NOT_INSTALLED,
+            StallReason.WINDOW_NOT_INSTALLED,
             f"paymentWindowSeconds {hold_seconds} is not installed; use one of {', '.join(map(str, windows))}, "
-            "or add it to the chart's paymentWindows",
+            "or add it to paymentWindows in the chart's values",
         )
     impossible = _impossible_times(int(resource.definition["starts_ms"]), int(resource.definition["ends_ms"]))
     if impossible:
-        return Stall(Trouble.TIMES_IMPOSSIBLE, impossible)
+        return Stall(StallReason.TIMES_IMPOSSIBLE, impossible)
     if not sale:
         return _lost(resource) if resource.epoch else Define("the sale does not exist yet")
     if sale.get("owner", "") not in ("", resource.owner):
@@ -76,19 +77,19 @@ def plan(resource: Resource, sale: Mapping[str, str], windows: Sequence[int]) ->
     fault = inconsistency(sale)
     if fault:
         return Stall(
-            Trouble.INCONSISTENT,
-            f"the sale's numbers in Redis contradict each other ({fault}), so it takes no orders; "
+            StallReason.INCONSISTENT,
+            f"the sale takes no orders because its numbers in Redis contradict each other ({fault}); "
             f"run `flashsale audit {resource.product_id}`",
         )
     if resource.epoch and int(sale["epoch"]) != resource.epoch:
         return _lost(resource)
     if sale["state"] == "closed":
-        return Stall(Trouble.CLOSED, "the sale was closed in Redis and cannot be opened again; delete this resource and create it anew")
+        return Stall(StallReason.CLOSED, _CLOSED)
     return _difference(resource, sale)
 
 
 def _impossible_times(starts_ms: int, ends_ms: int) -> str | None:
-    """What is wrong with them. The schema refuses such times; it may be older than we are."""
+    """What is wrong with the times, or None. The schema refuses such times, but the installed one may be older than this operator."""
     for field, ms in (("startsAt", starts_ms), ("endsAt", ends_ms)):
         if ms and not is_sale_time(ms):
             return f"{field} must be {SALE_TIME_RULE}; correct it"
@@ -97,19 +98,22 @@ def _impossible_times(starts_ms: int, ends_ms: int) -> str | None:
 
 def _of_another(resource: Resource, owner: str) -> Step:
     if not _same_name(resource, owner):
-        return Stall(Trouble.NOT_OWNER, f"product {resource.product_id} belongs to {owner_in_words(owner)}")
+        return Stall(StallReason.NOT_OWNER, f"sale {resource.product_id} belongs to {describe_owner(owner)}")
     if not resource.epoch:
         return Adopt(owner)
     uid = owner.rpartition("/")[2]
     return Stall(
-        Trouble.NOT_OWNER,
-        f"product {resource.product_id} belongs to another {owner_in_words(owner)} (uid {uid}), of this cluster or of another one on the "
-        "same Redis; to take it over, delete this resource and create it anew",
+        StallReason.NOT_OWNER,
+        f"sale {resource.product_id} belongs to another {describe_owner(owner)} (uid {uid}), in this cluster or in another one that uses "
+        "the same Redis; to take the sale over, delete this resource and create it again",
     )
 
 
 def acting_owner(resource: Resource, sale: Mapping[str, str]) -> str:
-    """In whose name a deletion ends the sale: its own, that of a dead one of its name, or nobody's if it is closed and let go of."""
+    """The owner in whose name a deletion ends the sale.
+
+    It is the resource itself, a dead resource of the same name, or nobody (empty) if the sale is closed and has no owner.
+    """
     owner = sale.get("owner", "")
     orphaned = _same_name(resource, owner) and not resource.epoch
     ended = not owner and sale.get("state") == "closed"
@@ -117,7 +121,10 @@ def acting_owner(resource: Resource, sale: Mapping[str, str]) -> str:
 
 
 def _same_name(resource: Resource, owner: str) -> bool:
-    """Whether the owner is, or was, a resource of this name. A name has one resource at a time: the other one is dead, gone without us."""
+    """Whether the owner is or was a resource of this name.
+
+    A name has one resource at a time, so an owner with another uid is dead: it was removed without its finalizer being run.
+    """
     return owner.rpartition("/")[0] == f"{resource.namespace}/{resource.name}"
 
 
@@ -126,7 +133,7 @@ def _difference(resource: Resource, sale: Mapping[str, str]) -> Step:
         return Define("the sale was released by its owner")
     generation = int(sale["generation"]) - int(sale.get("base", 0))
     if generation > resource.generation:
-        # Our view is older than what was set already: the newer one is on its way to us.
+        # A newer generation is already in Redis: our copy of the resource is outdated, and the newer one will arrive.
         return Keep()
     differing = [name for name, wanted in sorted(resource.definition.items()) if sale.get(name) != str(wanted)]
     if differing:
@@ -135,7 +142,7 @@ def _difference(resource: Resource, sale: Mapping[str, str]) -> Step:
 
 
 def inconsistency(sale: Mapping[str, str]) -> str | None:
-    """What cannot be true in a sale's hash; None when all of it can."""
+    """What is contradictory or unreadable in a sale's hash; None when nothing is."""
     try:
         total, available, reserved, sold = (int(sale[name]) for name in COUNTERS)
         for name in ("epoch", "generation"):
@@ -151,25 +158,25 @@ def inconsistency(sale: Mapping[str, str]) -> str | None:
 
 
 def define_answer(status: str, sale: Mapping[str, str], wanted: Mapping[str, Any]) -> Stall | None:
-    """What an answer of the `define` script means when it is no success."""
+    """The stall that a status of the `define` script means; None when the script succeeded."""
     match status:
         case "below_committed":
             committed = int(sale["reserved"]) + int(sale["sold"])
             return Stall(
-                Trouble.BELOW_COMMITTED,
+                StallReason.BELOW_COMMITTED,
                 f"stock {wanted['total']} is below the {committed} units already committed "
-                f"({sale['reserved']} reserved, {sale['sold']} sold); the sale goes on with {sale['total']}. "
+                f"({sale['reserved']} reserved, {sale['sold']} sold); the sale continues with {sale['total']} units. "
                 f"Raise stock to {committed} or more, or wait for holds to expire",
             )
         case "not_owner":
-            return Stall(Trouble.NOT_OWNER, f"the product belongs to {owner_in_words(sale.get('owner', ''))}")
+            return Stall(StallReason.NOT_OWNER, f"the sale belongs to {describe_owner(sale.get('owner', ''))}")
         case "closed":
-            return Stall(Trouble.CLOSED, "the sale was closed in Redis and cannot be opened again; delete this resource and create it anew")
+            return Stall(StallReason.CLOSED, _CLOSED)
         case _:
             return None
 
 
-def owner_in_words(owner: str) -> str:
+def describe_owner(owner: str) -> str:
     namespace, _, rest = owner.partition("/")
     name = rest.rpartition("/")[0]
     return f"FlashSale {namespace}/{name}" if name else f"{owner!r} (set through POST /admin/stock)"
@@ -177,8 +184,8 @@ def owner_in_words(owner: str) -> str:
 
 def _lost(resource: Resource) -> Stall:
     return Stall(
-        Trouble.DATA_LOST,
-        f"product {resource.product_id} was loaded before and is gone from Redis, so it is not sold again by itself: "
-        "units may be sold already. Restore Redis from its disk or a backup; "
-        "to start over with the full stock, delete this resource and create it anew",
+        StallReason.DATA_LOST,
+        f"sale {resource.product_id} was loaded before and is gone from Redis; it is not loaded again automatically, "
+        "because units may be sold already. Restore Redis from its disk or a backup. "
+        "To start over with the full stock, delete this resource and create it again",
     )

@@ -1,4 +1,4 @@
-"""One idempotent reconciliation: read, plan, carry out, judge. Whatever woke it up only woke it up."""
+"""One idempotent reconciliation: read, plan, carry out, judge. Its cause only starts it and changes nothing in what it does."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -9,61 +9,61 @@ from typing import Any
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.timestamps import rfc3339
 from flashsale_operator.conditions import Verdict, status_of
-from flashsale_operator.plan import Adopt, Define, Stall, Trouble, acting_owner, define_answer, plan
+from flashsale_operator.plan import Adopt, Define, Stall, StallReason, acting_owner, define_answer, plan
 from flashsale_operator.resource import DeletionPolicy, Resource
-from flashsale_operator.sales import Sales
+from flashsale_operator.sale_store import SaleStore
 
 
 class Reconciler:
-    def __init__(self, sales: Sales, windows: Sequence[int], *, require_durable: bool = True) -> None:
+    def __init__(self, sales: SaleStore, windows: Sequence[int], *, require_durable: bool = True) -> None:
         self._sales = sales
         self._windows = windows
         self._require_durable = require_durable
-        self._asked = False
-        self._forgets: str | None = None
+        self._durability_checked = False
+        self._durability_fault: str | None = None
 
     async def reconcile(self, resource: Resource, previous: Mapping[str, Any]) -> dict[str, Any]:
-        """Bring the sale to what the resource says; returns the resource's new status."""
-        return _status(resource, self._with_redis(await self._verdict(resource)), previous)
+        """Make the sale match the resource; returns the resource's new status."""
+        return _status(resource, self._with_durability(await self._verdict(resource)), previous)
 
-    async def ask_redis(self) -> None:
-        """Learn whether Redis keeps what it acknowledged: gateways take no orders while it may not. Raises Retryable when it is away."""
+    async def check_durability(self) -> None:
+        """Check whether Redis may lose acknowledged writes: gateways take no orders while it may. Raises Retryable when it is away."""
         if self._require_durable:
-            self._forgets = await self._sales.forgets()
-        self._asked = True
+            self._durability_fault = await self._sales.durability_fault()
+        self._durability_checked = True
 
     async def read(self, product_ids: Sequence[str]) -> list[dict[str, str]]:
-        """Their sales' hashes. Raises Retryable when Redis is away."""
+        """The hashes of these sales. Raises Retryable when Redis is away."""
         return await self._sales.read_many(product_ids)
 
     def judge(self, resource: Resource, sale: Mapping[str, str], previous: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The status that goes with a sale's hash; None when something must be done first."""
+        """The status for a sale's hash; None when the sale must be changed first."""
         match plan(resource, sale, self._windows):
             case Define() | Adopt():
                 return None
             case Stall() as stall:
-                verdict = Verdict(_ours(resource, sale), stall=stall)
+                verdict = Verdict(_own_sale(resource, sale), stall=stall)
             case _:
                 verdict = Verdict(sale)
-        return _status(resource, self._with_redis(verdict), previous)
+        return _status(resource, self._with_durability(verdict), previous)
 
     async def retire(self, resource: Resource, previous: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Take the sale back as the deletion policy says; returns None when that is done, else the status while it is not."""
+        """End the sale as the deletion policy says; returns None when that is done, or the status while the deletion waits."""
         try:
             waits_for = await self._retired(resource)
         except Retryable as error:
             return _status(resource, Verdict({}, waiting=str(error)), previous)
         except Rejected as error:
-            reason = f"the sale's data in Redis is broken ({error.reason}); set deletionPolicy to Retain to let go of it"
-            return _status(resource, Verdict({}, stall=Stall(Trouble.INCONSISTENT, reason), draining=reason), previous)
+            reason = f"the sale's data in Redis is broken ({error.reason}); set deletionPolicy to Retain to delete this resource without it"
+            return _status(resource, Verdict({}, stall=Stall(StallReason.INCONSISTENT, reason), draining=reason), previous)
         if waits_for is None:
             return None
         return _status(resource, Verdict(await self._read(resource), draining=waits_for), previous)
 
     async def _verdict(self, resource: Resource) -> Verdict:
         try:
-            if not self._asked:
-                await self.ask_redis()
+            if not self._durability_checked:
+                await self.check_durability()
             sale = await self._sales.read(resource.product_id)
             step = plan(resource, sale, self._windows)
             match step:
@@ -73,32 +73,32 @@ class Reconciler:
                     await self._sales.retire(resource, "release", owner)
                     return await self._define(resource)
                 case Stall():
-                    return Verdict(_ours(resource, sale), stall=step)
+                    return Verdict(_own_sale(resource, sale), stall=step)
                 case _:
                     return Verdict(sale)
         except Retryable as error:
             return Verdict({}, waiting=str(error))
         except Rejected as error:
-            stall = Stall(Trouble.INCONSISTENT, f"the sale's data in Redis is broken, so it takes no orders: {error.reason}")
+            stall = Stall(StallReason.INCONSISTENT, f"the sale takes no orders because its data in Redis is broken: {error.reason}")
             return Verdict({}, stall=stall)
 
-    def _with_redis(self, verdict: Verdict) -> Verdict:
-        """A sale that is as it should be is not Ready in a Redis that may forget it."""
-        if self._forgets is None or verdict.stall is not None or verdict.waiting is not None:
+    def _with_durability(self, verdict: Verdict) -> Verdict:
+        """A sale without a fault of its own is still not Ready while Redis may lose it."""
+        if self._durability_fault is None or verdict.stall is not None or verdict.waiting is not None:
             return verdict
-        return replace(verdict, stall=Stall(Trouble.REDIS_NOT_DURABLE, f"no orders are taken: {self._forgets}"))
+        return replace(verdict, stall=Stall(StallReason.REDIS_NOT_DURABLE, f"the sale takes no orders: {self._durability_fault}"))
 
     async def _define(self, resource: Resource) -> Verdict:
         defined = await self._sales.define(resource, resource.definition)
         stall = define_answer(defined.status, defined.sale, resource.definition)
-        if stall is not None and stall.trouble is Trouble.BELOW_COMMITTED:
-            # Only the stock is impossible. A pause, an end or a limit that came with it counts.
+        if stall is not None and stall.reason is StallReason.BELOW_COMMITTED:
+            # Only the stock is refused. A pause, an end or a limit in the same change still applies.
             others = {name: value for name, value in resource.definition.items() if name != "total"}
             defined = await self._sales.define(resource, others)
-        return Verdict(_ours(resource, defined.sale), stall=stall)
+        return Verdict(_own_sale(resource, defined.sale), stall=stall)
 
     async def _retired(self, resource: Resource) -> str | None:
-        """What the deletion waits for; None when it is done."""
+        """Carry out the deletion policy; returns what the deletion waits for, None when it is done."""
         owner = acting_owner(resource, await self._sales.read(resource.product_id))
         if resource.deletion_policy is DeletionPolicy.RETAIN:
             await self._sales.retire(resource, "release", owner)
@@ -106,17 +106,19 @@ class Reconciler:
         status, reserved = await self._sales.retire(resource, "close", owner)
         if status == "closed" and not reserved:
             status, reserved = await self._sales.retire(resource, "remove", owner)
-        return f"{reserved} units are reserved; each is paid, cancelled or expired first" if status in ("closed", "holds_live") else None
+        if status not in ("closed", "holds_live"):
+            return None
+        return f"{reserved} units are still reserved; the sale is removed once each is paid, cancelled or expired"
 
     async def _read(self, resource: Resource) -> dict[str, str]:
         try:
-            return _ours(resource, await self._sales.read(resource.product_id))
+            return _own_sale(resource, await self._sales.read(resource.product_id))
         except (Retryable, Rejected):
             return {}
 
 
-def _ours(resource: Resource, sale: Mapping[str, str]) -> dict[str, str]:
-    """The hash if it is our sale's and can be read, else nothing."""
+def _own_sale(resource: Resource, sale: Mapping[str, str]) -> dict[str, str]:
+    """The hash if this resource owns the sale and its epoch can be read, otherwise an empty one."""
     return dict(sale) if sale.get("owner") == resource.owner and sale.get("epoch", "").isdigit() else {}
 
 

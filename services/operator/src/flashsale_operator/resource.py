@@ -1,4 +1,4 @@
-"""A FlashSale resource as the operator understands it. Pure."""
+"""A FlashSale resource, as the operator reads it. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ class Resource:
     generation: int
     product_id: str
     definition: Mapping[str, int | str]
-    """What the sale's hash in Redis shall say, field by field; without its owner and generation."""
+    """The fields that the sale's hash in Redis must have, without owner and generation."""
     deletion_policy: DeletionPolicy
     epoch: int
-    """status.epoch: when the sale was created in Redis, in ms; 0 before it was. What was loaded once is never created again."""
+    """status.epoch: when the sale was created in Redis, in Unix ms; 0 before. A sale that was loaded once is never created again."""
 
     @property
     def owner(self) -> str:
@@ -37,7 +37,7 @@ class Resource:
 
 
 def read_resource(body: Mapping[str, Any]) -> Resource:
-    """The apiserver has held `spec` against the schema already, and has filled in its defaults."""
+    """Read a resource. The apiserver has already validated `spec` against the schema and filled in its defaults."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
     return Resource(
         namespace=metadata["namespace"],
@@ -68,7 +68,10 @@ def _definition(spec: Mapping[str, Any]) -> dict[str, int | str]:
 
 
 def _ms(moment: str | None) -> int:
-    """0 is none; the moment 0 itself is a time, and in no sale's range. So is -1: a time that only the apiserver can read."""
+    """Unix ms; 0 when there is no time, -1 when only the apiserver can read it. The time 0 itself becomes 1.
+
+    1 and -1 are outside the range of sale times, so `plan` refuses them.
+    """
     if not moment:
         return 0
     try:

@@ -20,29 +20,29 @@ class Settings:
     payment_windows: tuple[int, ...]
     """FLASHSALE_PAYMENT_WINDOWS: the payment windows the broker has wait queues for, in seconds."""
     require_durable_redis: bool
-    """FLASHSALE_REQUIRE_DURABLE_REDIS: no FlashSale is Ready while Redis may forget what it acknowledged; as the gateways."""
+    """FLASHSALE_REQUIRE_DURABLE_REDIS: no FlashSale is Ready while Redis may lose acknowledged writes; set it as in the gateways."""
     namespace: str
-    """FLASHSALE_OPERATOR_NAMESPACE: the namespace to watch; empty for all of them."""
+    """FLASHSALE_OPERATOR_NAMESPACE: the namespace to watch; empty for all namespaces."""
     reconcile_seconds: float
-    """FLASHSALE_OPERATOR_RECONCILE_SECONDS: how often every sale is held against its resource, events or none."""
+    """FLASHSALE_OPERATOR_RECONCILE_SECONDS: pause between two sweeps, which compare every sale with its resource even without an event."""
     status_seconds: float
-    """FLASHSALE_OPERATOR_STATUS_SECONDS: least pause between two writes of a resource's stock numbers."""
+    """FLASHSALE_OPERATOR_STATUS_SECONDS: shortest pause between two writes of a resource's stock numbers."""
     silence_seconds: float
-    """FLASHSALE_OPERATOR_SILENCE_SECONDS: not alive when the sweep has not turned for this long."""
+    """FLASHSALE_OPERATOR_SILENCE_SECONDS: /healthz fails when the sweep has made no progress for this long."""
     workers_max: int
-    """FLASHSALE_OPERATOR_WORKERS_MAX: most resources worked on at once."""
+    """FLASHSALE_OPERATOR_WORKERS_MAX: most resources handled at the same time."""
     request_timeout_seconds: float
     """FLASHSALE_OPERATOR_REQUEST_TIMEOUT_SECONDS: how long one request to the apiserver may take."""
     watch_timeout_seconds: float
-    """FLASHSALE_OPERATOR_WATCH_TIMEOUT_SECONDS: how long one watch is held before it is opened anew."""
+    """FLASHSALE_OPERATOR_WATCH_TIMEOUT_SECONDS: how long one watch stays open before it is replaced."""
     redis_timeout_seconds: float
-    """FLASHSALE_REDIS_TIMEOUT_SECONDS: how long one command may take."""
+    """FLASHSALE_REDIS_TIMEOUT_SECONDS: how long one Redis command may take."""
     probe_host: str
-    """FLASHSALE_PROBE_HOST: the address of /metrics, /healthz and /readyz."""
+    """FLASHSALE_PROBE_HOST: the address that serves /metrics, /healthz and /readyz."""
     probe_port: int
-    """FLASHSALE_PROBE_PORT: their port."""
+    """FLASHSALE_PROBE_PORT: the port that serves /metrics, /healthz and /readyz."""
     shutdown_timeout_seconds: float
-    """FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS: how long what is under way may take to finish after SIGTERM."""
+    """FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS: how long running work may take to finish after SIGTERM."""
     log_level: str
     """FLASHSALE_LOG_LEVEL: DEBUG, INFO, WARNING or ERROR."""
 

@@ -1,7 +1,7 @@
-"""`python -m flashsale_operator.smoke_test`: a tiny sale from FlashSale to payment, what `helm test` runs.
+"""`python -m flashsale_operator.smoke_test`: a sale of one unit from FlashSale to payment. `helm test` runs it.
 
-Asks the gateway how it is, creates a FlashSale of one unit, waits until it is Ready, orders the unit, is refused a second one, gives
-the first back, orders it again and pays it as the provider would, and deletes the FlashSale.
+It checks the gateway's probes, creates a FlashSale of one unit and waits until it is Ready. It orders the unit, checks that a second order
+is refused, and cancels the first. Then it orders the unit again, pays it as the payment provider would, and deletes the FlashSale.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 async def run(env: Environment) -> None:
-    """Raises Rejected with what was not as it should be."""
+    """Raises Rejected with a message about the step that failed."""
     gateway, window = env.text("FLASHSALE_URL"), env.integer("FLASHSALE_TRIAL_WINDOW_SECONDS", 60, least=1)
     webhook_secret = credentials.webhook_secret(env.text("FLASHSALE_WEBHOOK_SECRET"))
     name = f"trial-{secrets.token_hex(4)}"
@@ -52,53 +52,53 @@ async def run(env: Environment) -> None:
         spec = {"stock": 1, "paymentWindowSeconds": window}
         await flash_sales.create({"apiVersion": f"{GROUP}/{VERSION}", "kind": "FlashSale", "metadata": {"name": name}, "spec": spec})
         try:
-            await _until(lambda: _ready(flash_sales, name), f"FlashSale {name} is not Ready: look at the operator's log")
+            await _wait_until(lambda: _ready(flash_sales, name), f"FlashSale {name} is not Ready: read the operator's log")
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS)) as session:
-                await _health(session, gateway)
-                await _order_and_give_back(session, gateway, name)
+                await _check_probes(session, gateway)
+                await _order_and_cancel(session, gateway, name)
                 await _order_and_pay(session, gateway, name, webhook_secret)
         finally:
             await flash_sales.delete(name)
-        await _until(lambda: _gone(flash_sales, name), f"FlashSale {name} was deleted and is not gone: look at the operator's log")
+        await _wait_until(lambda: _gone(flash_sales, name), f"FlashSale {name} was deleted but still exists: read the operator's log")
 
 
-async def _health(session: aiohttp.ClientSession, gateway: str) -> None:
+async def _check_probes(session: aiohttp.ClientSession, gateway: str) -> None:
     for path in ("/healthz", "/readyz"):
         async with session.get(f"{gateway}{path}") as answer:
             if answer.status != 200:
-                raise Rejected(f"the gateway's {path} says {answer.status}: {await answer.text()}")
+                raise Rejected(f"the gateway's {path} answered {answer.status}: {await answer.text()}")
 
 
-async def _order_and_give_back(session: aiohttp.ClientSession, gateway: str, name: str) -> None:
+async def _order_and_cancel(session: aiohttp.ClientSession, gateway: str, name: str) -> None:
     first = await _order(session, gateway, name, "ann")
     if first.get("status") != "success":
         raise Rejected(f"an order was refused: {first}")
     log.info("trial.ordered", extra={"order_id": first["orderId"]})
     second = await _order(session, gateway, name, "bob")
     if second.get("code") != "out_of_stock":
-        raise Rejected(f"a second order of the one unit was not told that it is sold out: {second}")
+        raise Rejected(f"a second order of the only unit was not refused as sold out: {second}")
     async with session.delete(f"{gateway}/orders/{first['orderId']}") as answer:
         if answer.status != 200:
-            raise Rejected(f"the order was not given back: {answer.status} {await answer.text()}")
+            raise Rejected(f"the order could not be cancelled: {answer.status} {await answer.text()}")
 
 
 async def _order_and_pay(session: aiohttp.ClientSession, gateway: str, name: str, webhook_secret: str) -> None:
     order = await _order(session, gateway, name, "cem")
     if order.get("status") != "success":
-        raise Rejected(f"the unit that was given back could not be ordered: {order}")
+        raise Rejected(f"the unit of the cancelled order could not be ordered again: {order}")
     body, headers = signed(webhook_secret, f"trial-{secrets.token_hex(8)}", order["orderId"], datetime.now(UTC))
     async with session.post(f"{gateway}/payments/webhook", data=body, headers=headers) as answer:
         if answer.status != 200:
-            raise Rejected(f"a payment was refused: {answer.status} {await answer.text()}")
+            raise Rejected(f"the payment was refused: {answer.status} {await answer.text()}")
     async with session.get(f"{gateway}/orders/{order['orderId']}") as answer:
-        found = dict(await answer.json(content_type=None))
-    if found.get("state") != "paid":
-        raise Rejected(f"a paid order is not paid: {found}")
+        document = dict(await answer.json(content_type=None))
+    if document.get("state") != "paid":
+        raise Rejected(f"the order was paid, but its state is not `paid`: {document}")
     log.info("trial.paid", extra={"order_id": order["orderId"]})
 
 
 def signed(webhook_secret: str, payment_id: str, order_id: str, now: datetime) -> tuple[bytes, dict[str, str]]:
-    """Body and headers of the provider's message: Standard Webhooks, whose library this image does without."""
+    """Body and headers of the provider's webhook, signed by Standard Webhooks. This image does not contain their library."""
     data = {"orderId": order_id, "paymentId": payment_id, "amountMinor": 100, "currency": "EUR"}
     body = json.dumps({"type": "payment.succeeded", "timestamp": now.isoformat(), "data": data})
     seconds = str(int(now.timestamp()))
@@ -119,20 +119,21 @@ async def _order(session: aiohttp.ClientSession, gateway: str, name: str, user: 
 
 
 async def _ready(flash_sales: FlashSales, name: str) -> bool:
-    found = await flash_sales.get(name) or {}
-    conditions = found.get("status", {}).get("conditions", ())
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    resource = await flash_sales.get(name) or {}
+    conditions = resource.get("status", {}).get("conditions", ())
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 async def _gone(flash_sales: FlashSales, name: str) -> bool:
     return await flash_sales.get(name) is None
 
 
-async def _until(condition: Callable[[], Awaitable[bool]], otherwise: str) -> None:
+async def _wait_until(condition: Callable[[], Awaitable[bool]], failure: str) -> None:
+    """Raises Rejected with `failure` after WAIT_SECONDS."""
     ends = time.monotonic() + WAIT_SECONDS
     while not await condition():
         if time.monotonic() > ends:
-            raise Rejected(otherwise)
+            raise Rejected(failure)
         await asyncio.sleep(POLL_SECONDS)
 
 

@@ -1,6 +1,6 @@
-"""The roll call: once a minute the apiserver is asked what FlashSales there are, and the answer is held against what the watch has shown.
+"""Compares the FlashSales that the apiserver lists with those that the watch has reported, once a minute.
 
-The sweep sees Redis, not the apiserver: a watch that died without a word would go unnoticed, and every change with it.
+The sweep reads Redis, not the apiserver: it would not notice a watch that died silently, and every later change would be missed.
 """
 
 import asyncio
@@ -9,42 +9,43 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 
-from flashsale_operator.cache import Memory
+from flashsale_operator.cache import ResourceCache
 
 INTERVAL_SECONDS = 60.0
-Ask = Callable[[], Awaitable[Mapping[str, int]]]
-"""The generation of each FlashSale, by uid. Raises aiohttp.ClientError, OSError or TimeoutError."""
+ListGenerations = Callable[[], Awaitable[Mapping[str, int]]]
+"""Returns the generation of each FlashSale, by uid. Raises aiohttp.ClientError, OSError or TimeoutError."""
 log = logging.getLogger(__name__)
 
 
-class RollCall:
-    def __init__(self, memory: Memory, ask: Ask) -> None:
-        self._memory = memory
-        self._ask = ask
-        self._answered: Mapping[str, int] = {}
+class WatchCheck:
+    def __init__(self, cache: ResourceCache, list_generations: ListGenerations) -> None:
+        self._cache = cache
+        self._list_generations = list_generations
+        self._listed: Mapping[str, int] = {}
+        """What the apiserver listed at the last check."""
 
     async def run(self) -> None:
-        """Call the roll until cancelled."""
+        """Check until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL_SECONDS)
             try:
-                await self.call()
+                await self.check()
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                # No news of the watch: kopf asks the same apiserver, and tries again too.
+                # This is no evidence against the watch: kopf uses the same apiserver, and retries as well.
                 log.warning("rollcall.failed", extra={"reason": f"{type(error).__name__}: {error}"})
 
-    async def call(self) -> None:
-        """Forget what is gone, and note what was there at the last call and was not shown to us since."""
-        known = self._memory.seen()
-        answered = await self._ask()
-        for uid in known.keys() - answered.keys():
-            self._memory.forget(uid)
-        missed = unseen(self._answered, self._memory.seen()) & answered.keys()
-        if missed:
-            log.error("rollcall.missed", extra={"flashsales": len(missed), "uids": sorted(missed)[:20]})
-        self._memory.missed, self._answered = missed, answered
+    async def check(self) -> None:
+        """Remove what is gone; record what was listed at the last check and has not been reported by the watch since."""
+        observed = self._cache.observed_generations()
+        listed = await self._list_generations()
+        for uid in observed.keys() - listed.keys():
+            self._cache.remove(uid)
+        unseen = find_unseen(self._listed, self._cache.observed_generations()) & listed.keys()
+        if unseen:
+            log.error("rollcall.missed", extra={"flashsales": len(unseen), "uids": sorted(unseen)[:20]})
+        self._cache.unseen_uids, self._listed = unseen, listed
 
 
-def unseen(answered: Mapping[str, int], seen: Mapping[str, int]) -> frozenset[str]:
-    """The resources of which the watch has not shown this generation, or a later one."""
-    return frozenset(uid for uid, generation in answered.items() if seen.get(uid, 0) < generation)
+def find_unseen(listed: Mapping[str, int], observed: Mapping[str, int]) -> frozenset[str]:
+    """The uids for which the watch has reported neither the listed generation nor a later one."""
+    return frozenset(uid for uid, generation in listed.items() if observed.get(uid, 0) < generation)

@@ -1,4 +1,4 @@
-"""The sales in Redis as the operator sees them: it reads a sale's hash, and changes it by script only."""
+"""Reads and changes the sales in Redis for the operator. Changes are made by scripts only."""
 
 import asyncio
 import logging
@@ -17,18 +17,20 @@ from flashsale_core.scripts import Scripts, call, load_scripts, pack
 from flashsale_operator.resource import Resource
 from flashsale_redis import Health, refuse_replica
 
-# How an error begins that speaks of one sale's data or of the script, not of the server: asking again gives the same answer.
-_OF_THE_SALE = ("INVARIANT", "WRONGTYPE", "user_script")
+# Beginnings of errors that concern one sale's data or the script, not the server: a retry would fail in the same way.
+_SALE_ERRORS = ("INVARIANT", "WRONGTYPE", "user_script")
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Defined:
+    """What the `define` script returned."""
+
     status: str
     sale: Mapping[str, str]
 
 
-class Sales:
+class SaleStore:
     """Every method raises Retryable when Redis is away, and Rejected when this sale's data is broken."""
 
     def __init__(self, redis: Redis, scripts: Scripts, shards: int, timeout_seconds: float) -> None:
@@ -37,59 +39,60 @@ class Sales:
         self._shards = shards
         self._timeout_seconds = timeout_seconds
         self._health = Health(redis)
-        self._may_ask = True
+        self._may_check_durability = True
 
     async def ping(self) -> None:
-        await self._ask(refuse_replica(self._redis))
-        await self._ask(load_scripts(self._redis, self._scripts))
+        """Check that Redis takes writes, and load the scripts."""
+        await self._call(refuse_replica(self._redis))
+        await self._call(load_scripts(self._redis, self._scripts))
 
-    async def forgets(self) -> str | None:
-        """Why Redis may forget what it acknowledged; None when it does not, or may not be asked: said once."""
-        return await self._ask(self._told()) if self._may_ask else None
+    async def durability_fault(self) -> str | None:
+        """Why Redis may lose acknowledged writes; None when it does not, or when our user may not ask, which is logged once."""
+        return await self._call(self._read_durability()) if self._may_check_durability else None
 
     async def read(self, sale_id: str) -> dict[str, str]:
         """The sale's hash; empty when there is none."""
-        fields = await self._ask(self._redis.hgetall(sale_keys(sale_id, self._shards).sale))
+        fields = await self._call(self._redis.hgetall(sale_keys(sale_id, self._shards).sale))
         return sale_in_words(fields)
 
     async def read_many(self, sale_ids: Sequence[str]) -> list[dict[str, str]]:
-        """The hashes of many sales in one round trip. One that is no hash at all reads as a sale without numbers."""
+        """The hashes of many sales in one round trip. A key that is not a hash reads as a sale without numbers."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for sale_id in sale_ids:
                 pipe.hgetall(sale_keys(sale_id, self._shards).sale)
-            answers = await self._ask(pipe.execute(raise_on_error=False))
+            answers = await self._call(pipe.execute(raise_on_error=False))
         for answer in answers:
-            if isinstance(answer, RedisError) and not str(answer).startswith(_OF_THE_SALE):
+            if isinstance(answer, RedisError) and not str(answer).startswith(_SALE_ERRORS):
                 raise Retryable(describe_error(Server.REDIS, answer))
         return [{"state": "broken"} if isinstance(answer, RedisError) else sale_in_words(answer) for answer in answers]
 
     async def define(self, resource: Resource, definition: Mapping[str, Any]) -> Defined:
         sale_id, keys = resource.product_id, define_keys(resource.product_id, self._shards)
         wanted = {"owner": resource.owner, "generation": resource.generation, **definition}
-        _, status, flat = await self._ask(call(self._redis, self._scripts.define, keys, sale_id, pack(wanted), ""))
+        _, status, flat = await self._call(call(self._redis, self._scripts.define, keys, sale_id, pack(wanted), ""))
         return Defined(status, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     async def retire(self, resource: Resource, action: str, owner: str | None = None) -> tuple[str, int]:
-        """(status, units reserved), see lua/retire.lua. In the resource's own name, unless another owner is given."""
+        """Run lua/retire.lua as the resource, or as `owner` if given; returns (status, units reserved)."""
         sale_id, acting = resource.product_id, resource.owner if owner is None else owner
         keys = define_keys(sale_id, self._shards)
-        _, status, reserved = await self._ask(call(self._redis, self._scripts.retire, keys, sale_id, action, acting, ""))
+        _, status, reserved = await self._call(call(self._redis, self._scripts.retire, keys, sale_id, action, acting, ""))
         return status, int(reserved)
 
-    async def _told(self) -> str | None:
+    async def _read_durability(self) -> str | None:
         try:
-            _, forgets = await self._health.faults()
+            _, fault = await self._health.faults()
         except NoPermissionError as error:
-            self._may_ask = False
+            self._may_check_durability = False
             log.warning("redis.durability_unknown", extra={"reason": describe_error(Server.REDIS, error)})
             return None
-        return forgets
+        return fault
 
-    async def _ask(self, awaitable: Awaitable[Any]) -> Any:
+    async def _call(self, awaitable: Awaitable[Any]) -> Any:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await awaitable
         except (RedisError, OSError, TimeoutError) as error:
-            if isinstance(error, ResponseError) and str(error).startswith(_OF_THE_SALE):
+            if isinstance(error, ResponseError) and str(error).startswith(_SALE_ERRORS):
                 raise Rejected(str(error)) from error
             raise Retryable(describe_error(Server.REDIS, error)) from error

@@ -1,4 +1,4 @@
-"""What the operator notices of a watch that shows it nothing."""
+"""The operator notices a watch that reports no changes."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from aiohttp import ClientSession, web
 
 from flashsale_operator import metrics
 from flashsale_operator.apiserver import FlashSales
-from flashsale_operator.cache import Memory
-from flashsale_operator.watch_check import RollCall, unseen
+from flashsale_operator.cache import ResourceCache
+from flashsale_operator.watch_check import WatchCheck, find_unseen
 from tests.unit.operator.test_operator_plan import RESOURCE
 
 
@@ -27,67 +27,67 @@ def last_reconcile() -> float:
 
 
 @pytest.mark.parametrize(
-    ("answered", "seen", "expected"),
+    ("listed", "observed", "expected"),
     [
         ({"a": 1}, {"a": 1}, set()),
         ({"a": 1}, {"a": 2, "b": 1}, set()),
         ({"a": 2, "b": 1, "c": 1}, {"a": 1, "c": 1}, {"a", "b"}),
     ],
 )
-def test_unseen_is_what_the_watch_has_not_shown_in_this_generation(
-    answered: dict[str, int], seen: dict[str, int], expected: set[str]
+def test_resource_is_unseen_until_its_listed_generation_is_observed(
+    listed: dict[str, int], observed: dict[str, int], expected: set[str]
 ) -> None:
-    assert unseen(answered, seen) == expected
+    assert find_unseen(listed, observed) == expected
 
 
-def test_a_change_that_is_not_shown_until_the_next_call_means_a_dead_watch() -> None:
+def test_change_unobserved_between_two_checks_means_a_dead_watch() -> None:
     async def run() -> None:
-        memory, apiserver = Memory(), Apiserver()
-        roll = RollCall(memory, apiserver)
-        memory.show("a", 1, {})
+        cache, apiserver = ResourceCache(), Apiserver()
+        check = WatchCheck(cache, apiserver)
+        cache.observe("a", 1, {})
         apiserver.generations = {"a": 2, "b": 1}
-        await roll.call()
-        assert memory.missed == frozenset()
-        memory.show("b", 1, {})
-        await roll.call()
-        assert memory.missed == {"a"}
+        await check.check()
+        assert cache.unseen_uids == frozenset()
+        cache.observe("b", 1, {})
+        await check.check()
+        assert cache.unseen_uids == {"a"}
         metrics.LAST_RECONCILE.set(0)
-        memory.reconciled()
+        cache.record_reconciled()
         assert last_reconcile() == 0
-        memory.show("a", 2, {})
-        await roll.call()
-        assert memory.missed == frozenset()
-        memory.reconciled()
+        cache.observe("a", 2, {})
+        await check.check()
+        assert cache.unseen_uids == frozenset()
+        cache.record_reconciled()
         assert last_reconcile() > 0
 
     asyncio.run(run())
 
 
-def test_what_went_between_two_calls_is_not_missed() -> None:
+def test_resource_deleted_between_two_checks_is_not_unseen() -> None:
     async def run() -> None:
-        memory, apiserver = Memory(), Apiserver()
-        roll = RollCall(memory, apiserver)
+        cache, apiserver = ResourceCache(), Apiserver()
+        check = WatchCheck(cache, apiserver)
         apiserver.generations = {"a": 1}
-        await roll.call()
+        await check.check()
         apiserver.generations = {}
-        await roll.call()
-        assert memory.missed == frozenset()
+        await check.check()
+        assert cache.unseen_uids == frozenset()
 
     asyncio.run(run())
 
 
-def test_a_resource_whose_end_was_not_shown_is_forgotten() -> None:
+def test_resource_whose_deletion_was_not_observed_is_removed() -> None:
     async def run() -> None:
-        memory = Memory()
-        memory.of(RESOURCE, {})
-        memory.show(RESOURCE.uid, 3, {})
-        await RollCall(memory, Apiserver()).call()
-        assert (memory.all(), memory.seen()) == ([], {})
+        cache = ResourceCache()
+        cache.get_or_add(RESOURCE, {})
+        cache.observe(RESOURCE.uid, 3, {})
+        await WatchCheck(cache, Apiserver()).check()
+        assert (cache.resources(), cache.observed_generations()) == ([], {})
 
     asyncio.run(run())
 
 
-def test_the_apiserver_is_asked_for_names_and_generations_only() -> None:
+def test_apiserver_is_asked_for_names_and_generations_only() -> None:
     async def listing(request: web.Request) -> web.Response:
         assert request.headers["Accept"].startswith("application/json;as=PartialObjectMetadataList;")
         return web.json_response({"items": [{"metadata": {"uid": "u1", "name": "a", "generation": 4}}]})

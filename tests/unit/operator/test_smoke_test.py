@@ -1,4 +1,4 @@
-"""What `helm test` sends as the payment provider."""
+"""The webhook that `helm test` sends as the payment provider."""
 
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ from flashsale_operator.smoke_test import signed
 SECRET = "whsec_" + "c2VjcmV0" * 4
 
 
-def test_the_trials_payment_is_one_the_gateway_takes() -> None:
+def test_gateway_accepts_the_payment_of_the_smoke_test() -> None:
     body, headers = signed(SECRET, "trial-1", "lastcall.abc", datetime.now(UTC))
     verify(Webhook(SECRET), body, headers)
     payment = msgspec.json.decode(body, type=PaymentWebhook)
