@@ -47,7 +47,7 @@ WINDOWS = topology.WINDOWS_DEFAULT
 WAIT_QUEUE, RESERVED_ROUTING_KEY = topology.wait_queue, topology.reserved_routing_key
 
 RESOURCE = (resource.GROUP, resource.VERSION, resource.PLURAL)
-RESOURCE_WORDS = (conditions.Phase, plan.Trouble, DeletionPolicy)
+RESOURCE_WORDS = (conditions.Phase, plan.StallReason, DeletionPolicy)
 OPERATOR = import_module("flashsale_operator")
 
 SPANS = (

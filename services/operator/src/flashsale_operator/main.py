@@ -70,11 +70,7 @@ async def run(settings: Settings) -> None:
     sweep = Sweep(reconciler, cache, settings)
 
     async def alive() -> None:
-        silent_seconds = sweep.silent_seconds()
-        if silent_seconds > settings.silence_seconds:
-            raise Retryable(f"the sweep has made no progress for {silent_seconds:.0f} s")
-        if cache.unseen_uids:
-            raise Retryable(f"the watch is dead: it has not reported the current version of {len(cache.unseen_uids)} FlashSales")
+        check_alive(sweep.silent_seconds(), settings.silence_seconds, len(cache.unseen_uids))
 
     # Without it kopf would look up the user's name, and a pod's user id may have none.
     identity: Any = socket.gethostname()
@@ -100,6 +96,14 @@ async def run(settings: Settings) -> None:
         await run_until_signal(work, supervisor, serve_probes(settings.probe_host, settings.probe_port, ready, alive))
     finally:
         await redis.aclose()
+
+
+def check_alive(silent_seconds: float, silence_seconds_max: float, unseen: int) -> None:
+    """Raises Retryable when the sweep hangs, or when the watch does not report `unseen` resources."""
+    if silent_seconds > silence_seconds_max:
+        raise Retryable(f"the sweep has made no progress for {silent_seconds:.0f} s")
+    if unseen:
+        raise Retryable(f"the watch is dead: it has not reported the current version of {unseen} FlashSales")
 
 
 async def _generations(environment: Environment, namespace: str) -> Mapping[str, int]:
