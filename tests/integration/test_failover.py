@@ -14,7 +14,7 @@ from flashsale_core.keys import define_keys
 from flashsale_core.scripts import call, pack
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_gateway.outbox import relay
-from flashsale_gateway.outbox.direct import Handoff
+from flashsale_gateway.outbox.direct import DirectOutbox
 from flashsale_local_stack import Stack, wait_until
 from flashsale_order_worker.plan import plan
 from flashsale_order_worker.repository import Repository
@@ -129,7 +129,7 @@ def test_a_gateway_that_only_reads_leaves_a_demoted_redis_too(
 
     async def run() -> None:
         async with open_redis(pair.url, 5, 4) as redis, open_redis(pair.url, 5, 4) as reading:
-            watching = asyncio.create_task(relay.watch(redis, cast("Handoff", None), settings_of(infra), relay.Lag(1000), reading))
+            watching = asyncio.create_task(relay.watch(redis, cast("DirectOutbox", None), settings_of(infra), relay.Lag(1000), reading))
             try:
                 assert [await client.get("k") for client in (redis, reading)] == [None, None]
                 await asyncio.to_thread(pair.demote)

@@ -19,13 +19,14 @@ from flashsale_consumer import Consumer, ConsumerSettings, Delivery, Poison
 from flashsale_consumer import consumer as consuming
 from flashsale_consumer import metrics as consumer_metrics
 from flashsale_core import backoff, topology
+from flashsale_core.records import Entry
 from flashsale_core.scripts import read_scripts
 from flashsale_core.settings import Environment
 from flashsale_core.supervise import RESTARTS, Supervised
 from flashsale_core.tracing import Tracing
 from flashsale_gateway import metrics as gateway_metrics
 from flashsale_gateway.outbox import relay
-from flashsale_gateway.outbox.publisher import Entry, Publisher
+from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.outbox.relay import Relay
 from flashsale_gateway.settings import read_settings as read_gateway_settings
 from flashsale_redis import open_redis

@@ -16,10 +16,7 @@ from flashsale_core.messages import OrdersReserved, ReservedLine
 from flashsale_core.scripts import read_scripts
 from flashsale_core.settings import Environment
 from flashsale_core.supervise import Supervisor
-from flashsale_core.tracing import Tracing
-from flashsale_gateway.http.problems import Problem
-from flashsale_gateway.outbox.direct import Handoff
-from flashsale_gateway.outbox.publisher import Publisher
+from flashsale_gateway.errors import GatewayError
 from flashsale_gateway.readiness import Readiness
 from flashsale_gateway.settings import read_settings as read_gateway_settings
 from flashsale_gateway.store import Store
@@ -62,7 +59,7 @@ async def _ends(call: Callable[[], Awaitable[object]]) -> bool:
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
             await call()
-    except (Retryable, Problem):
+    except (Retryable, GatewayError):
         return False
     return True
 
@@ -99,8 +96,7 @@ def test_no_call_to_a_frozen_redis_outlasts_its_timeout(infra: Mapping[str, str]
             gateway = replace(read_gateway_settings(Environment(infra)), redis_timeout_seconds=TIMEOUT_SECONDS)
             redis, scripts = open_redis(url, TIMEOUT_SECONDS, 4), read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
             expiry = Expiry(redis, scripts, worker.shards, TIMEOUT_SECONDS, 0.05)
-            handoff = Handoff(redis, scripts, Publisher(gateway, Tracing(None)), gateway)
-            store = Store(redis, redis, scripts, handoff, gateway)
+            store = Store(redis, redis, scripts, gateway)
             sales = SaleStore(redis, scripts, gateway.shards, TIMEOUT_SECONDS)
             try:
                 await play(server, {
@@ -108,7 +104,7 @@ def test_no_call_to_a_frozen_redis_outlasts_its_timeout(infra: Mapping[str, str]
                     "sweep": Sweeper(expiry, worker).sweep,
                     "home": lambda: Waits(redis, worker).came_home([60]),
                     "ready": Readiness(redis, scripts, TIMEOUT_SECONDS, True, Supervisor()).check,
-                    "reserve": lambda: store.reserve([("frozen", [("o1", "ann", 1, "")])]),
+                    "reserve": lambda: store.reserve([("frozen", [("o1", "ann", 1, "")])], direct=True),
                     "operator": lambda: sales.read_many(["frozen", "other"]),
                 })  # fmt: skip
             finally:

@@ -13,7 +13,7 @@ import pytest
 from flashsale_core.scripts import read_scripts
 from flashsale_core.supervise import Supervisor
 from flashsale_gateway import metrics
-from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.errors import NotReady
 from flashsale_gateway.readiness import Readiness
 from flashsale_redis import open_redis
 from tests.integration.stores import at_all, look_into
@@ -39,8 +39,8 @@ def checked(infra: Mapping[str, str], require_durable: bool = True, times: int =
             try:
                 for _ in range(times):
                     await readiness.check()
-            except Problem as problem:
-                return str(problem.document["detail"])
+            except NotReady as error:
+                return str(error)
             return ""
 
     return asyncio.run(check())
@@ -70,7 +70,7 @@ def test_why_it_is_not_ready_is_logged_when_it_changes(infra: Mapping[str, str],
             readiness = Readiness(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 5, True, Supervisor())
             for policy in ("always", "everysec", "everysec", "no", "always"):
                 server.config_set("appendfsync", policy)
-                with suppress(Problem):
+                with suppress(NotReady):
                     await readiness.check()
 
     with caplog.at_level(logging.INFO, "flashsale_gateway"):

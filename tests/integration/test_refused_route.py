@@ -16,13 +16,14 @@ from aio_pika.exceptions import DeliveryError
 
 from flashsale_core import topology
 from flashsale_core.keys import shard_keys
+from flashsale_core.records import Entry
 from flashsale_core.scripts import read_scripts
 from flashsale_core.settings import Environment
 from flashsale_core.supervise import Supervisor
 from flashsale_core.tracing import Tracing
 from flashsale_gateway.outbox import refused_routes, relay
-from flashsale_gateway.outbox.direct import Handoff
-from flashsale_gateway.outbox.publisher import Entry, Publisher
+from flashsale_gateway.outbox.direct import DirectOutbox
+from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.outbox.relay import Relay
 from flashsale_gateway.settings import read_settings
 from flashsale_local_stack import Stack
@@ -39,7 +40,7 @@ DIRECT, SHARED = shard_keys(3).direct, shard_keys(3).outbox
 class Outbox:
     """Both outboxes of a gateway, and what publishes them."""
 
-    def __init__(self, redis: Any, handoff: Handoff) -> None:
+    def __init__(self, redis: Any, handoff: DirectOutbox) -> None:
         self.redis = redis
         self._handoff = handoff
 
@@ -61,7 +62,7 @@ async def publishing(infra: Mapping[str, str]) -> AsyncIterator[Outbox]:
     settings = replace(read_settings(Environment(infra)), relay_block_ms=20, relay_linger_ms=5, relay_forget_ms=20)
     redis, scripts = open_redis(settings.redis_url, 5, 8), read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
     publisher = Publisher(settings, Tracing(None))
-    handoff, worker = Handoff(redis, scripts, publisher, settings), Relay(redis, scripts, settings, "test", publisher)
+    handoff, worker = DirectOutbox(redis, scripts, publisher, settings), Relay(redis, scripts, settings, "test", publisher)
     await redis.flushall()
     supervisor = Supervisor()
     relaying = supervisor.start("test-relay", worker.run)

@@ -15,10 +15,10 @@ from flashsale_core.settings import Environment
 from flashsale_core.supervise import RESTARTS
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_gateway import app
-from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.errors import NotReady
 from flashsale_gateway.metrics import BROKER_UP
 from flashsale_gateway.outbox import relay
-from flashsale_gateway.outbox.direct import Handoff
+from flashsale_gateway.outbox.direct import DirectOutbox
 from flashsale_gateway.outbox.relay import Relay
 from flashsale_gateway.settings import read_settings as read_gateway_settings
 from flashsale_order_worker import main as order_worker
@@ -122,13 +122,13 @@ def test_the_gateway_outlives_the_end_of_its_tasks_and_is_not_ready_meanwhile(
         async with AsyncExitStack() as stack:
             services, _ = await app._open(read_gateway_settings(Environment(infra)), stack)
             await restarted(before, "relay")
-            with pytest.raises(Problem) as raised:
+            with pytest.raises(NotReady) as raised:
                 await services.readiness.check()
-            assert "relay ended and is being restarted: CancelledError" in str(raised.value.document["detail"])
+            assert "relay ended and is being restarted: CancelledError" in str(raised.value)
 
     asyncio.run(scene())
     monkeypatch.setattr(supervise, "PAUSES_SECONDS", (0.1,))
-    for owner, name in ((Relay, "run"), (Handoff, "run"), (relay, "watch")):
+    for owner, name in ((Relay, "run"), (DirectOutbox, "run"), (relay, "watch")):
         cut_off_once(monkeypatch, owner, name)
 
     async def scene_of_all() -> None:
@@ -138,7 +138,7 @@ def test_the_gateway_outlives_the_end_of_its_tasks_and_is_not_ready_meanwhile(
             await restarted(before, "relay", "handoff", "watch")
 
             async def is_ready() -> bool:
-                with suppress(Problem):
+                with suppress(NotReady):
                     await services.readiness.check()
                     return value(BROKER_UP) == 1
                 return False

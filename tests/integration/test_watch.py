@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from flashsale_core.keys import shard_keys
+from flashsale_core.records import Entry
 from flashsale_core.scripts import Scripts, read_scripts
 from flashsale_core.settings import Environment
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_gateway.outbox import relay
-from flashsale_gateway.outbox.direct import Handoff
-from flashsale_gateway.outbox.publisher import Entry, Publisher
+from flashsale_gateway.outbox.direct import DirectOutbox
+from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.outbox.refused_routes import Refusals
 from flashsale_gateway.settings import Settings, read_settings
 from flashsale_redis import open_redis
@@ -45,7 +46,7 @@ def test_what_the_watch_may_not_do_is_logged_once_and_when_it_may_again(
 
     async def run() -> None:
         async with open_redis(login, 5, 4) as client:
-            watching = asyncio.create_task(relay.watch(client, cast("Handoff", None), settings, relay.Lag(1000)))
+            watching = asyncio.create_task(relay.watch(client, cast("DirectOutbox", None), settings, relay.Lag(1000)))
             await _until(lambda: caplog.records)
             await asyncio.sleep(0.1)
             server.acl_setuser("narrow", enabled=True, commands=["+xlen"], **at_all(server))
@@ -77,7 +78,7 @@ def test_what_an_ending_gateway_leaves_reads_as_the_script_wrote_it(infra: Mappi
 
     async def run() -> None:
         async with open_redis(infra["REDIS_URL"], 5, 4) as client:
-            handoff = Handoff(client, cast("Scripts", None), NoBroker(), settings_of(infra))
+            handoff = DirectOutbox(client, cast("Scripts", None), NoBroker(), settings_of(infra))
             handoff.send(Entry(shard.direct, entry_id, "order.reserved.60", b'{"v":1}'))
             await handoff.finish()
 
@@ -95,7 +96,7 @@ def test_an_entry_from_a_clock_that_was_ahead_is_reclaimed(infra: Mapping[str, s
     async def run() -> None:
         async with open_redis(infra["REDIS_URL"], 5, 4) as client:
             settings = replace(settings_of(infra), relay_claim_idle_ms=20)
-            handoff = Handoff(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), NoBroker(), settings)
+            handoff = DirectOutbox(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), NoBroker(), settings)
             watching = asyncio.create_task(relay.watch(client, handoff, settings, relay.Lag(0)))
             await _until(lambda: server.xlen(shard.direct) == 0)
             await cancel_and_wait(watching)

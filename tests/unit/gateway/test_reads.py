@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from flashsale_gateway.errors import NotReady
 from flashsale_gateway.http.catalogue import CHUNK, Catalogue
 from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.http.read_limits import WAITING_PER_READ, ReadSlots, TurnLimiter
@@ -122,7 +123,7 @@ def test_who_asks_at_once_shares_one_answer_and_who_asks_later_gets_a_new_one() 
 
 def test_a_failure_is_shared_and_forgotten() -> None:
     async def run() -> None:
-        answers = iter([Problem("not_ready"), None])
+        answers = iter([NotReady("full"), None])
 
         async def make() -> str:
             if error := next(answers):
@@ -130,7 +131,7 @@ def test_a_failure_is_shared_and_forgotten() -> None:
             return "well"
 
         shared = SingleFlight(make)
-        assert [str(error) for error in await asyncio.gather(shared.get(), shared.get(), return_exceptions=True)] == ["not_ready"] * 2
+        assert [str(error) for error in await asyncio.gather(shared.get(), shared.get(), return_exceptions=True)] == ["full"] * 2
         assert await shared.get() == "well"
 
     asyncio.run(run())

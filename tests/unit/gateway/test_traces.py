@@ -20,10 +20,10 @@ from flashsale_core.semconv import script_call
 from flashsale_core.settings import Environment
 from flashsale_core.tracing import SENT_AT_HEADER, SENT_HEADER, Tracing
 from flashsale_gateway.batching import Admission, Answers, Batch, Batcher, Call
-from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.errors import OutcomeUnknown, StoreUnavailable
 from flashsale_gateway.orders import Orders
 from flashsale_gateway.outbox.relay import Lag
-from flashsale_gateway.outbox.spans import NAMED_MAX, Sends
+from flashsale_gateway.outbox.spans import NAMED_MAX, PublishSpans
 from flashsale_gateway.settings import read_settings
 from flashsale_gateway.spans import around
 from flashsale_gateway.store import Result
@@ -62,7 +62,7 @@ class Script:
         self.orders += [order for _, orders in sales for order in orders]
         if self._error is not None:
             raise self._error
-        return [Problem("not_ready") if sale_id == "broken" else ACCEPTED for sale_id, orders in sales for _ in orders]
+        return [StoreUnavailable() if sale_id == "broken" else ACCEPTED for sale_id, orders in sales for _ in orders]
 
 
 def order(tmp_path: Path, tracing: Tracing, script: Script, headers: Mapping[bytes, bytes] | None = None) -> int:
@@ -82,7 +82,7 @@ def order(tmp_path: Path, tracing: Tracing, script: Script, headers: Mapping[byt
         try:
             return orders.answer(pending, await decided).status
         except Exception as error:
-            return orders.fail(pending, error).status
+            return orders.fail(error, pending).status
 
     return asyncio.run(send())
 
@@ -128,7 +128,7 @@ def test_a_click_and_its_script_call_are_spans_of_the_callers_trace(tmp_path: Pa
 
 
 def test_a_lost_answer_fails_both(tmp_path: Path) -> None:
-    recorder, lost = Recorder(), Problem("outcome_unknown")
+    recorder, lost = Recorder(), OutcomeUnknown()
     lost.__cause__ = TimeoutError()
     assert order(tmp_path, recorder.tracing, Script(lost)) == 503
     assert [(span.name, span.status.status_code, dict(span.attributes or {})["error.type"]) for span in recorder.spans] == [
@@ -155,7 +155,7 @@ def test_of_the_sales_in_a_call_only_the_broken_one_has_failed_spans() -> None:
         return await called(sales)
 
     *shoe, broken, again = asyncio.run(call())
-    assert (shoe, type(broken), type(again)) == ([ACCEPTED] * 2, Problem, Problem)
+    assert (shoe, type(broken), type(again)) == ([ACCEPTED] * 2, StoreUnavailable, StoreUnavailable)
     told = {dict(span.attributes or {})["flashsale.sale_id"]: span.status.status_code for span in recorder.spans}
     assert told == {"shoe": StatusCode.UNSET, "broken": StatusCode.ERROR}
 
@@ -181,7 +181,7 @@ def test_a_send_has_a_span_for_each_traced_order_and_names_them_in_the_headers()
     recorder = Recorder()
     reserved = OrdersReserved(v=1, sale="shoe", epoch=7, at=1, deadline=9, orders=[ReservedLine("o1", "ann", 1, context(1))])
     expired = OrdersExpired(v=1, sale="hat", epoch=7, at=1, orders=[OrderLine("o2", "bob", 1, 9), OrderLine("o3", "cy", 1, 9, context(3))])
-    with Sends(recorder.tracing, "amqp://b").of("order.reserved.60", "1-0", [encode(reserved), encode(expired)]) as headers:
+    with PublishSpans(recorder.tracing, "amqp://b").for_message("order.reserved.60", "1-0", [encode(reserved), encode(expired)]) as headers:
         assert recorder.spans == []
     first, second = recorder.spans
     assert [(span.name, span.kind, parent(span)) for span in (first, second)] == [
@@ -200,7 +200,7 @@ def test_a_send_has_a_span_for_each_traced_order_and_names_them_in_the_headers()
 def test_a_failed_send_is_a_failed_span() -> None:
     recorder = Recorder()
     body = encode(OrdersReserved(v=1, sale="shoe", epoch=7, at=1, deadline=9, orders=[ReservedLine("o1", "ann", 1, context(1))]))
-    with pytest.raises(TimeoutError), Sends(recorder.tracing, "").of("order.reserved.60", "1-0", [body]):
+    with pytest.raises(TimeoutError), PublishSpans(recorder.tracing, "").for_message("order.reserved.60", "1-0", [body]):
         raise TimeoutError
     assert [(span.attributes or {}).get("error.type") for span in recorder.spans] == ["TimeoutError"]
 
@@ -208,7 +208,7 @@ def test_a_failed_send_is_a_failed_span() -> None:
 @pytest.mark.parametrize("tracing", [Tracing(None), Tracing(Untouched())], ids=["off", "unsampled"])
 def test_a_message_without_traced_orders_is_sent_without_headers(tracing: Tracing) -> None:
     body = encode(OrdersReserved(v=1, sale="shoe", epoch=7, at=1, deadline=9, orders=[ReservedLine("o1", "ann", 1)]))
-    with Sends(tracing, "").of("order.reserved.60", "1-0", [body, b"\xff no message"]) as headers:
+    with PublishSpans(tracing, "").for_message("order.reserved.60", "1-0", [body, b"\xff no message"]) as headers:
         assert headers is None
 
 
@@ -216,7 +216,7 @@ def test_headers_stay_small_however_many_orders_are_traced() -> None:
     lines = [ReservedLine(f"o{number}", "ann", 1, context(number)) for number in range(1, 300)]
     body = encode(OrdersReserved(v=1, sale="shoe", epoch=7, at=1, deadline=9, orders=lines))
     recorder = Recorder()
-    with Sends(recorder.tracing, "").of("order.reserved.60", "1-0", [body]) as headers:
+    with PublishSpans(recorder.tracing, "").for_message("order.reserved.60", "1-0", [body]) as headers:
         assert headers is not None
         assert len(headers[SENT_HEADER]) == NAMED_MAX
         # The rest of a frame: its own 8 bytes and the fixed properties, of which message id and content type are the longest.

@@ -1,4 +1,4 @@
-"""What the scripts leave in Redis, in words: a sale's hash, and the packed order record of lua/lib/records.lua."""
+"""What the scripts leave in Redis: a sale's hash, the packed order record of lua/lib/records.lua, and the entries of an outbox."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +18,16 @@ class OrderRecord:
     traceparent: str = ""
     payment_id: str = ""
     refunded_payment_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of an outbox: one or more messages as lines of JSON, for one routing key."""
+
+    stream: str
+    entry_id: str
+    routing_key: str
+    body: bytes
 
 
 TERMS = ("state", "starts_ms", "ends_ms", "max_per_user", "hold_seconds", "rate_requests", "rate_seconds")

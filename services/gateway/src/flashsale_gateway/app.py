@@ -6,7 +6,6 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from functools import partial
 
 from redis.exceptions import RedisError
 from standardwebhooks.webhooks import Webhook
@@ -22,6 +21,8 @@ from flashsale_core.supervise import Supervisor
 from flashsale_core.tracing import configure_tracing
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Admission, Batcher
+from flashsale_gateway.decide import Decisions
+from flashsale_gateway.errors import GatewayError
 from flashsale_gateway.http.catalogue import Catalogue
 from flashsale_gateway.http.client_buffers import ClientBuffers
 from flashsale_gateway.http.endpoints import Endpoints
@@ -29,15 +30,16 @@ from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.http.read_limits import ReadSlots, TurnLimiter
 from flashsale_gateway.http.routes import ROUTES, Services
 from flashsale_gateway.http.scrapes import Scrapes
+from flashsale_gateway.http.translation import problem_of
 from flashsale_gateway.orders import PATH as ORDER_PATH
-from flashsale_gateway.orders import Orders, reserve_batch
+from flashsale_gateway.orders import Orders
 from flashsale_gateway.outbox import relay
-from flashsale_gateway.outbox.direct import Handoff
+from flashsale_gateway.outbox.direct import DirectOutbox
 from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.payments import PATH as WEBHOOK_PATH
 from flashsale_gateway.payments import Payments
 from flashsale_gateway.readiness import Progress, Readiness
-from flashsale_gateway.sale_counters import Demand
+from flashsale_gateway.sale_counters import SaleCounters
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.spans import around
 from flashsale_gateway.store import Store
@@ -116,22 +118,23 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
         await load_scripts(redis, scripts)
     lag = relay.Lag(settings.outbox_lag_limit_ms)
     publisher = Publisher(settings, tracing)
-    handoff = Handoff(redis, scripts, publisher, settings)
+    handoff = DirectOutbox(redis, scripts, publisher, settings)
     supervisor = Supervisor()
     stack.push_async_callback(supervisor.start("watch", lambda: relay.watch(redis, handoff, settings, lag, reading)).end)
     await stack.enter_async_context(_relaying(scripts, settings, publisher, supervisor))
     stack.push_async_callback(supervisor.start("handoff", handoff.run).end)
     stack.push_async_callback(handoff.finish)
 
-    store = Store(redis, reading, scripts, handoff, settings)
+    store = Store(redis, reading, scripts, settings)
     catalogue = Catalogue(store.sale_names, store.sales, settings.sales_refresh_ms / 1000)
     # Orders have a bound of their own: a stampede that fills it must not refuse the payments and cancels that end holds.
     ordering, ending = Admission(settings.waiting_max), Admission(settings.waiting_max)
-    reserving = partial(reserve_batch, store, Demand(metrics.SALE_ORDERS, metrics.SALES_MAX))
-    settling = around(tracing, script_call("settle", settings.redis_url), store.settle)
-    reserve = Batcher(around(tracing, script_call("reserve", settings.redis_url), reserving), settings.batch_max, ordering, store.lane)
+    decisions = Decisions(store, handoff, SaleCounters(metrics.SALE_ORDERS, metrics.SALES_MAX))
+    reserving = around(tracing, script_call("reserve", settings.redis_url), decisions.reserve)
+    settling = around(tracing, script_call("settle", settings.redis_url), decisions.settle)
+    reserve = Batcher(reserving, settings.batch_max, ordering, store.lane)
     settle = Batcher(settling, settings.batch_max, ending, store.lane)
-    cancel = Batcher(store.cancel, settings.batch_max, ending, store.lane)
+    cancel = Batcher(decisions.cancel, settings.batch_max, ending, store.lane)
     metrics.WAITING.set_function(lambda: ordering.waiting + ending.waiting)
     for batcher in (reserve, settle, cancel):
         stack.push_async_callback(batcher.finish)
@@ -165,8 +168,9 @@ def _instance() -> str:
 
 
 def _on_problem(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)  # noqa: S101 - Starlette calls this for Problem only
-    return error.response()
+    problem = problem_of(error)
+    assert problem is not None  # noqa: S101 - Starlette calls this for Problem and GatewayError only
+    return problem.response()
 
 
 def _on_http(request: Request, error: Exception) -> Response:
@@ -189,4 +193,4 @@ def _on_fault(request: Request, error: Exception) -> Response:
     return Problem("internal").response()
 
 
-_HANDLERS = {Problem: _on_problem, ClientDisconnect: _on_gone, HTTPException: _on_http, Exception: _on_fault}
+_HANDLERS = {Problem: _on_problem, GatewayError: _on_problem, ClientDisconnect: _on_gone, HTTPException: _on_http, Exception: _on_fault}

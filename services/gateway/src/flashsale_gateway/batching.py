@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 from flashsale_core.tasks import cancelled_here
-from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.errors import OutcomeUnknown, Overloaded
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -41,9 +41,9 @@ class Admission:
         self._waiting_max = waiting_max
 
     def enter(self) -> None:
-        """Raises Problem(overloaded) at the bound."""
+        """Raises Overloaded at the bound."""
         if self.waiting >= self._waiting_max:
-            raise Problem("overloaded")
+            raise Overloaded
         self.waiting += 1
 
     def leave(self, count: int) -> None:
@@ -143,13 +143,13 @@ class Batcher(Generic[Item, Answer]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, sale_id: str, item: Item) -> asyncio.Future[Answer]:
-        """Raises Problem(overloaded) when too many wait already."""
+        """Raises Overloaded when too many wait already."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self.join(sale_id, item, future)
+        self.enqueue(sale_id, item, future)
         return future
 
-    def join(self, sale_id: str, item: Item, waiter: Waiter[Answer]) -> None:
-        """The answer goes to `waiter`, never before this returns. Raises Problem(overloaded) when too many wait already."""
+    def enqueue(self, sale_id: str, item: Item, waiter: Waiter[Answer]) -> None:
+        """The answer goes to `waiter`, never before this returns. Raises Overloaded when too many wait already."""
         self._admission.enter()
         number = self._lane_of(sale_id)
         lane = self._lanes.get(number)
@@ -195,7 +195,7 @@ class Batcher(Generic[Item, Answer]):
             _deliver(waiters, await self._call([(sale_id, queue.items) for sale_id, queue in sales.items()]))
         except asyncio.CancelledError:
             # A client library may end a call so, and nobody knows then what the server did.
-            _fail(waiters, Problem("outcome_unknown"))
+            _fail(waiters, OutcomeUnknown())
             if cancelled_here():
                 raise
         except Exception as error:

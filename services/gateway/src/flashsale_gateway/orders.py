@@ -1,6 +1,5 @@
 """POST /order, the hot path: read and check an order, decide it in Redis with everyone else who is waiting, answer."""
 
-from collections.abc import Iterator
 from time import perf_counter
 
 import msgspec
@@ -11,16 +10,15 @@ from flashsale_core.ids import ID_RULES, REQUEST_ID_PATTERN, OrderId, OrderRef, 
 from flashsale_core.scripts import Order
 from flashsale_core.timestamps import rfc3339_of_ms
 from flashsale_gateway import metrics, spans
-from flashsale_gateway.batching import Answers, Batch, Batcher, Waiter
+from flashsale_gateway.batching import Batcher, Waiter
 from flashsale_gateway.http import bodies
 from flashsale_gateway.http.answers import UNCACHED, Answer
 from flashsale_gateway.http.body_schemas import OrderRequest, read_order
 from flashsale_gateway.http.endpoints import Endpoint, Headers
 from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.outbox.relay import Lag
-from flashsale_gateway.sale_counters import Demand
 from flashsale_gateway.settings import Settings
-from flashsale_gateway.store import Result, Store
+from flashsale_gateway.store import Result
 
 PATH = "/order"
 _ASKED = semconv.request("POST", PATH)
@@ -42,7 +40,7 @@ _JSON = (b"content-type", b"application/json")
 _HEADERS = {"accepted": (_JSON, UNCACHED), "replayed": (_JSON, UNCACHED, (b"idempotent-replayed", b"true"))}
 _STATES = {"R": "reserved", "P": "paid"}
 # The refusals of a stampede are always the same bytes; they are answers here, never raised.
-_READY_MADE = {code: Problem(code) for code in ("out_of_stock", "user_limit", "order_limit", "ended", "paused", "closed", "overloaded")}
+_READY_MADE = {code: Problem(code) for code in ("out_of_stock", "user_limit", "order_limit", "ended", "paused", "closed")}
 
 
 class PendingOrder(msgspec.Struct, frozen=True):
@@ -82,10 +80,11 @@ class Orders(Endpoint[PendingOrder, Order]):
         request_id = _request_id(key, request)
         if request.quantity > self._settings.quantity_max:
             raise Problem("bad_request", f"At most {self._settings.quantity_max} units in one order", field="quantity")
-        self._lag.check()
+        if self._lag.is_past_limit:
+            raise Problem("outbox_lag")
         order = order_id(self._settings.order_id_key, request.productId, request.userId, request_id)
         span, context = self._traced(parent, request, order) if self._tracing.enabled else (None, "")
-        self._join(request.productId, (order, request.userId, request.quantity, context), waiter, span)
+        self._enqueue(request.productId, (order, request.userId, request.quantity, context), waiter, span)
         return PendingOrder(order, request, started, span, tracing.trace_id(context))
 
     def answer(self, pending: PendingOrder, result: Result) -> Answer:
@@ -114,23 +113,6 @@ class Orders(Endpoint[PendingOrder, Order]):
             return None, ""
         more = {"flashsale.sale_id": request.productId, "flashsale.order_id": f"{request.productId}.{order}"}
         return spans.begin(self._tracing, _ASKED, context, more)
-
-
-async def reserve_batch(store: Store, demand: Demand, sales: Batch[Order]) -> Answers[Result]:
-    metrics.BATCH_ORDERS.observe(sum(len(orders) for _, orders in sales))
-    answers = await store.reserve(sales)
-    demand.count(_by_sale(sales, answers), perf_counter())
-    return answers
-
-
-def _by_sale(sales: Batch[Order], answers: Answers[Result]) -> Iterator[tuple[str, list[Result]]]:
-    """Of each sale the results of its orders; nothing of one whose data is broken."""
-    last = 0
-    for sale_id, orders in sales:
-        first, last = last, last + len(orders)
-        results = [answer for answer in answers[first:last] if not isinstance(answer, Exception)]
-        if results:
-            yield sale_id, results
 
 
 def _request_id(raw: bytes | None, request: OrderRequest) -> str:

@@ -68,7 +68,7 @@ class Payments(Endpoint[PendingPayment, Payment]):
             return _note(waiter)
         span, context = self._traced(parent, webhook) if self._tracing.enabled else (None, "")
         sale_id, payment = to_payment(webhook, context)
-        self._join(sale_id, payment, waiter, span)
+        self._enqueue(sale_id, payment, waiter, span)
         return PendingPayment(webhook.data.orderId, webhook.data.paymentId, span, tracing.trace_id(context))
 
     def answer(self, pending: PendingPayment, result: Result) -> Answer:

@@ -14,7 +14,7 @@ from flashsale_core.faults import Server, describe_error
 from flashsale_core.scripts import Scripts, load_scripts, scripts_loaded
 from flashsale_core.supervise import Supervisor
 from flashsale_gateway import metrics
-from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.errors import NotReady
 from flashsale_gateway.single_flight import SingleFlight
 from flashsale_redis import Health, refuse_replica
 
@@ -38,11 +38,11 @@ class Progress:
         return max(age() for age in self._ages)
 
     def check(self) -> None:
-        """Raises Problem(not_ready) when requests wait for longer than any script call may take: only a restart helps."""
+        """Raises NotReady when requests wait for longer than any script call may take: only a restart helps."""
         age_seconds = self.age_seconds()
         if age_seconds > self._limit_seconds:
             log.error("lane.stuck", extra={"age_seconds": round(age_seconds, 1)})
-            raise Problem("not_ready", f"Requests have waited for {age_seconds:.0f} s without being decided")
+            raise NotReady(f"Requests have waited for {age_seconds:.0f} s without being decided")
 
 
 class Readiness:
@@ -57,14 +57,14 @@ class Readiness:
         self._checked = SingleFlight(self._check, CHECK_PAUSE_SECONDS)
 
     async def check(self) -> None:
-        """Raises Problem(not_ready) with the reason, which is logged when it changes. All who ask at once share a check."""
+        """Raises NotReady with the reason, which is logged when it changes. All who ask at once share a check."""
         await self._checked.get()
 
     async def _check(self) -> None:
         reason = await self._fault()
         self._tell(reason)
         if reason is not None:
-            raise Problem("not_ready", reason)
+            raise NotReady(reason)
 
     async def _fault(self) -> str | None:
         try:

@@ -16,7 +16,7 @@ OTHER = "_other"
 IDLE_SECONDS = 3600.0
 
 
-class Demand:
+class SaleCounters:
     def __init__(self, counter: Counter, sales_max: int, idle_seconds: float = IDLE_SECONDS) -> None:
         """`counter` has the labels sale and outcome."""
         self._counter = counter

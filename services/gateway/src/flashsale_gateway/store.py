@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import BusyLoadingError, RedisError, ResponseError
@@ -13,14 +12,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from flashsale_core.keys import define_keys, order_keys, reserve_keys, sale_keys, settle_keys, shard_keys, shard_of
-from flashsale_core.records import OrderRecord, sale_in_words, unpack_record
+from flashsale_core.records import Entry, OrderRecord, sale_in_words, unpack_record
 from flashsale_core.scripts import Order, Payment, Script, Scripts, call, pack, pack_orders, pack_payments
 from flashsale_core.scripts import Redis as ScriptRedis
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Answers, Batch
-from flashsale_gateway.http.problems import Problem
-from flashsale_gateway.outbox.direct import Handoff
-from flashsale_gateway.outbox.publisher import Entry
+from flashsale_gateway.errors import OutcomeUnknown, StoreUnavailable
 from flashsale_gateway.settings import Settings
 from flashsale_redis import is_wrong_server, one_slot_groups
 
@@ -28,6 +25,15 @@ T = TypeVar("T")
 Result = list[Any]
 """One item's answer, as its script's header says."""
 _LOST = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
+
+
+class Decided(NamedTuple):
+    """What one call decided."""
+
+    answers: Answers[Result]
+    """One for each item; StoreUnavailable for the items of a sale whose data is broken."""
+    entries: Sequence[Entry]
+    """What the script noted in the outbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +45,10 @@ class Definition:
 
 
 class Store:
-    def __init__(self, redis: Redis, reading: Redis, scripts: Scripts, handoff: Handoff, settings: Settings) -> None:
+    def __init__(self, redis: Redis, reading: Redis, scripts: Scripts, settings: Settings) -> None:
         """`reading` has connections of its own, for reads and cancellations: they never take one from orders and payments."""
         self._reading: Redis = reading
         self._reading_runner: ScriptRedis = reading
-        self._handoff = handoff
         self._runner: ScriptRedis = redis
         self._scripts = scripts
         self._shards = settings.shards
@@ -55,30 +60,23 @@ class Store:
         """Sales of one lane may share a call."""
         return shard_of(sale_id, self._shards) if self._lane_of_shard else 0
 
-    async def reserve(self, sales: Batch[Order]) -> Answers[Result]:
-        """One result per order: [status, state, deadline_ms, retry_after_ms], see lua/reserve.lua. The sales are of one lane."""
-        direct = self._handoff.ready
+    async def reserve(self, sales: Batch[Order], *, direct: bool) -> Decided:
+        """One result per order: [status, state, deadline_ms, retry_after_ms], see lua/reserve.lua. The sales are of one lane.
+
+        The script notes its entries in the direct outbox or in the shared one.
+        """
         keys = reserve_keys([sale_id for sale_id, _ in sales], self._shards, direct)
-        return self._handed_on(keys[0] if direct else None, await self._run(self._scripts.reserve, keys, pack_orders(sales), ""))
+        return _decided(keys[0], await self._run(self._scripts.reserve, keys, pack_orders(sales), ""))
 
-    async def settle(self, sales: Batch[Payment]) -> Answers[Result]:
-        """One result per payment: [result, state, reason], see lua/settle.lua. The sales are of one lane."""
-        direct = self._handoff.ready
+    async def settle(self, sales: Batch[Payment], *, direct: bool) -> Decided:
+        """One result per payment: [result, state, reason], see lua/settle.lua. The sales are of one lane, `direct` is as in `reserve`."""
         keys = settle_keys([sale_id for sale_id, _ in sales], self._shards, direct)
-        return self._handed_on(keys[0] if direct else None, await self._run(self._scripts.settle, keys, pack_payments(sales), ""))
+        return _decided(keys[0], await self._run(self._scripts.settle, keys, pack_payments(sales), ""))
 
-    async def cancel(self, sales: Batch[str]) -> Answers[Result]:
-        """One result per order: [result, quantity, deadline_ms], see lua/cancel.lua. A call for each sale: few cancel."""
-        answers = await asyncio.gather(*[self._cancel(sale_id, order_ids) for sale_id, order_ids in sales])
-        return list(chain.from_iterable(answers))
-
-    async def _cancel(self, sale_id: str, order_ids: Sequence[str]) -> Answers[Result]:
-        try:
-            _, results = await self._run_on(
-                self._reading_runner, self._scripts.cancel, order_keys(sale_id, self._shards), sale_id, pack(order_ids), ""
-            )
-        except Problem as problem:
-            return [problem] * len(order_ids)
+    async def cancel(self, sale_id: str, order_ids: Sequence[str]) -> list[Result]:
+        """One result per order: [result, quantity, deadline_ms], see lua/cancel.lua."""
+        keys = order_keys(sale_id, self._shards)
+        _, results = await self._run_on(self._reading_runner, self._scripts.cancel, keys, sale_id, pack(order_ids), "")
         return list(results)
 
     async def define(self, sale_id: str, definition: Mapping[str, Any]) -> Definition:
@@ -112,15 +110,6 @@ class Store:
         packed = await self._read(lambda: self._reading.hget(sale_keys(sale_id, self._shards).orders, order_id))
         return unpack_record(packed) if packed else None
 
-    def _handed_on(self, direct: str | None, answer: Sequence[Any]) -> Answers[Result]:
-        """What the items got; the entries of the outbox `direct` are on their way."""
-        _, results, entries = answer
-        if direct is not None:
-            for entry_id, routing_key, body in entries:
-                self._handoff.send(Entry(direct, entry_id, routing_key, body.encode()))
-        # Words instead of a result: its sale's data is broken, and nothing of it has changed.
-        return [Problem("not_ready", result) if isinstance(result, str) else result for result in results]
-
     async def _run(self, script: Script, keys: Sequence[str], *args: Any) -> Any:
         return await self._run_on(self._runner, script, keys, *args)
 
@@ -128,20 +117,20 @@ class Store:
         """Call a script; once more when the answer was lost, which is safe because every script gives a repeated item its first answer."""
         started = perf_counter()
         try:
-            return await self._once(lambda: call(runner, script, keys, *args))
+            return await self._with_timeout(lambda: call(runner, script, keys, *args))
         except (ResponseError, BusyLoadingError) as error:
             # Redis answered: out of memory, read only, a broken invariant. The script has changed nothing.
-            raise Problem("not_ready", "" if is_wrong_server(error) else str(error)) from error
+            raise StoreUnavailable("" if is_wrong_server(error) else str(error)) from error
         except _LOST:
             metrics.SCRIPT_REPEATS.labels(script.name).inc()
         finally:
             metrics.SCRIPT_SECONDS.labels(script.name).observe(perf_counter() - started)
         try:
-            return await self._once(lambda: call(runner, script, keys, *args))
+            return await self._with_timeout(lambda: call(runner, script, keys, *args))
         except (*_LOST, RedisError) as error:
-            raise Problem("outcome_unknown") from error
+            raise OutcomeUnknown from error
 
-    async def _once(self, start: Callable[[], Awaitable[T]]) -> T:
+    async def _with_timeout(self, start: Callable[[], Awaitable[T]]) -> T:
         async with asyncio.timeout(self._timeout_seconds):
             return await start()
 
@@ -154,12 +143,19 @@ class Store:
     async def _read(self, start: Callable[[], Awaitable[Any]]) -> Any:
         """Read, and once more when the answer was lost: after a restart of Redis a pooled connection may be dead without knowing it."""
         try:
-            return await self._once(start)
+            return await self._with_timeout(start)
         except _LOST:
             pass
         except RedisError as error:
-            raise Problem("not_ready", str(error)) from error
+            raise StoreUnavailable(str(error)) from error
         try:
-            return await self._once(start)
+            return await self._with_timeout(start)
         except (*_LOST, RedisError) as error:
-            raise Problem("not_ready", "Redis does not answer") from error
+            raise StoreUnavailable("Redis does not answer") from error
+
+
+def _decided(outbox: str, answer: Sequence[Any]) -> Decided:
+    _, results, entries = answer
+    # A text instead of a result: its sale's data is broken, and nothing of it has changed.
+    answers = [StoreUnavailable(result) if isinstance(result, str) else result for result in results]
+    return Decided(answers, [Entry(outbox, entry_id, routing_key, body.encode()) for entry_id, routing_key, body in entries])

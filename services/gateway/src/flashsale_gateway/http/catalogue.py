@@ -47,7 +47,7 @@ class Catalogue:
         read: Callable[[Sequence[str]], Awaitable[Sequence[Fields]]],
         fresh_seconds: float,
     ) -> None:
-        """`names` returns all sales in order, `read` the hash of each one named; empty for one that is gone. Both raise Problem."""
+        """`names` returns all sales in order, `read` the hash of each named sale, empty if it is gone. Both raise StoreUnavailable."""
         self._read_names = names
         self._read_sales = read
         self._fresh_seconds = fresh_seconds
@@ -62,7 +62,7 @@ class Catalogue:
         """Up to when what was read lasts at SALES_PER_SECOND."""
 
     async def page(self, after: str, limit: int) -> list[tuple[str, SaleSnapshot]]:
-        """The first `limit` sales whose id sorts after `after`. Raises Problem."""
+        """The first `limit` sales whose id sorts after `after`. Raises Problem and StoreUnavailable."""
         now = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(PAGE_SECONDS):

@@ -17,9 +17,11 @@ from flashsale_core.scripts import Order, Payment
 from flashsale_core.tracing import Tracing
 from flashsale_gateway import spans
 from flashsale_gateway.batching import Batcher, Waiter
+from flashsale_gateway.errors import Overloaded
 from flashsale_gateway.http import bodies
 from flashsale_gateway.http.answers import Answer
 from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.http.translation import problem_of
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Result
 
@@ -52,31 +54,40 @@ class Endpoint(ABC, Generic[T, Item]):
 
     @abstractmethod
     def accept(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> T:
-        """Read and check a request and hand it over; `waiter` gets the decision, never before this returns. Raises Problem."""
+        """Read and check a request and enqueue it; `waiter` gets the decision, never before this returns.
+
+        Raises Problem, and Overloaded when too many requests are waiting.
+        """
 
     @abstractmethod
     def answer(self, pending: T, result: Result) -> Answer:
         """The answer to what is decided, counted."""
 
-    def _join(self, sale_id: str, item: Item, waiter: Waiter[Result], span: Span | None) -> None:
-        """Hand it over. Raises Problem(overloaded) when too many wait already; then its span has ended."""
+    def _enqueue(self, sale_id: str, item: Item, waiter: Waiter[Result], span: Span | None) -> None:
+        """Raises Overloaded when too many requests are waiting; then its span has ended."""
         try:
-            self._batcher.join(sale_id, item, waiter)
-        except Problem as problem:
-            spans.end(span, problem.code, problem.status)
+            self._batcher.enqueue(sale_id, item, waiter)
+        except Overloaded as error:
+            if span is not None:
+                problem = self._problem(error)
+                spans.end(span, problem.code, problem.status)
             raise
 
     def refuse(self, problem: Problem) -> Answer:
         """The answer to what is not accepted, or could not be decided."""
         return problem.answer
 
-    def fail(self, pending: T, error: BaseException) -> Answer:
-        """The answer to a request whose decision failed; what is no Problem is ours, and logged."""
-        problem = error if isinstance(error, Problem) else self.fault(error, pending)
-        spans.end(pending.span, problem.code, problem.status)
+    def fail(self, error: BaseException, pending: T | None = None) -> Answer:
+        """The answer to a request that was not accepted, or whose decision failed; any other error is our fault, and is logged."""
+        problem = self._problem(error, pending)
+        if pending is not None:
+            spans.end(pending.span, problem.code, problem.status)
         return self.refuse(problem)
 
-    def fault(self, error: BaseException, pending: T | None = None) -> Problem:
+    def _problem(self, error: BaseException, pending: T | None = None) -> Problem:
+        problem = problem_of(error)
+        if problem is not None:
+            return problem
         log.error(f"{self._noun}.failed", exc_info=error, extra=pending.log_fields() if pending is not None else None)
         return Problem("internal")
 
@@ -84,13 +95,11 @@ class Endpoint(ABC, Generic[T, Item]):
         """The same as ASGI."""
         try:
             answer = await self._asgi(scope, receive)
-        except Problem as problem:
-            answer = self.refuse(problem)
         except ClientDisconnect:
             # Nobody is left to answer, and nothing was decided.
             return
         except Exception as error:
-            answer = self.refuse(self.fault(error))
+            answer = self.fail(error)
         for message in answer.messages():
             await send(message)
 
@@ -104,7 +113,7 @@ class Endpoint(ABC, Generic[T, Item]):
         try:
             result = await decided
         except Exception as error:
-            return self.fail(pending, error)
+            return self.fail(error, pending)
         return self.answer(pending, result)
 
 

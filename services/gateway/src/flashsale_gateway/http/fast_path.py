@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flashsale_gateway.http.answers import CLOSE, Answer, default_header_lines
-from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.http.request_reader import RequestReader
 
 if TYPE_CHECKING:
@@ -50,11 +49,9 @@ class FastPathProtocol(RequestReader):
         self.cycle = self._answering = request  # type: ignore[assignment] # it has what uvicorn asks of a cycle
         try:
             request.pending = endpoint.accept(self.headers, body, request)
-        except Problem as problem:
-            self.answer(request, endpoint.refuse(problem))
         except Exception as error:
             # Broad on purpose: a fault of ours costs one request, not the connection.
-            self.answer(request, endpoint.refuse(endpoint.fault(error)))
+            self.answer(request, endpoint.fail(error))
 
     def answer(self, request: _FastRequest, answer: Answer) -> None:
         request.response_complete = True
@@ -94,8 +91,8 @@ class _FastRequest:
         try:
             answer = self._endpoint.answer(self.pending, result)
         except Exception as error:
-            answer = self._endpoint.fail(self.pending, error)
+            answer = self._endpoint.fail(error, self.pending)
         self._protocol.answer(self, answer)
 
     def set_exception(self, error: BaseException) -> None:
-        self._protocol.answer(self, self._endpoint.fail(self.pending, error))
+        self._protocol.answer(self, self._endpoint.fail(error, self.pending))

@@ -72,7 +72,7 @@ class Retire(Protocol):
 
 
 async def end(store: Retire, sale_id: str, *, remove: bool) -> Ended:
-    """Close a sale of /admin or of nobody, and remove it if no hold is live. May be repeated. Raises Problem when Redis is away."""
+    """Close a sale of /admin or of nobody; remove it if no hold is live. May be repeated. Raises StoreUnavailable and OutcomeUnknown."""
     ended = await _end_as(ADMIN, store, sale_id, remove=remove)
     return await _end_as(NOBODY, store, sale_id, remove=remove) if ended.status in ("not_owner", "unknown_sale") else ended
 

@@ -2,6 +2,7 @@
 
 from flashsale_core.exposition import expose, is_open_metrics
 from flashsale_gateway import metrics
+from flashsale_gateway.errors import GatewayError
 from flashsale_gateway.http.catalogue import Catalogue, SaleSnapshot
 from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.readiness import Readiness
@@ -29,7 +30,7 @@ class Scrapes:
         try:
             await self._readiness.check()
             measure(await self._catalogue.page("", metrics.SALES_MAX))
-        except Problem:
+        except (GatewayError, Problem):
             # Redis is down: what this process knows is still worth scraping.
             measure([])
         return expose(open_metrics)

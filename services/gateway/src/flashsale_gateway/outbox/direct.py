@@ -18,9 +18,10 @@ from redis.exceptions import RedisError
 from flashsale_core.chunks import chunked
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import shard_keys
+from flashsale_core.records import Entry
 from flashsale_core.scripts import Scripts, call
 from flashsale_gateway import metrics
-from flashsale_gateway.outbox.publisher import Entry, Publisher
+from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.settings import Settings
 from flashsale_redis import one_slot_groups
 
@@ -35,7 +36,7 @@ RECLAIM_CALLS_MAX = 64
 log = logging.getLogger(__name__)
 
 
-class Handoff:
+class DirectOutbox:
     def __init__(self, redis: Redis, scripts: Scripts, publisher: Publisher, settings: Settings) -> None:
         self._redis = redis
         self._scripts = scripts

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from time import perf_counter
 
 import aio_pika
@@ -11,22 +10,15 @@ from aio_pika.exceptions import DeliveryError
 
 from flashsale_core import tracing
 from flashsale_core.messages import join
+from flashsale_core.records import Entry
 from flashsale_core.tasks import only_own_cancellation
 from flashsale_gateway import metrics
 from flashsale_gateway.outbox.refused_routes import Refusals
-from flashsale_gateway.outbox.spans import Sends
+from flashsale_gateway.outbox.spans import PublishSpans
 from flashsale_gateway.settings import Settings
 
 # What speaks of the route; any other error speaks of the connection, and says nothing about it.
 _REFUSED = (DeliveryError, TimeoutError)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    stream: str
-    entry_id: str
-    routing_key: str
-    body: bytes
 
 
 class Publisher:
@@ -35,7 +27,7 @@ class Publisher:
         self._in_flight_max = settings.relay_in_flight_max
         self._slots = asyncio.Semaphore(settings.relay_in_flight_max)
         self._in_flight = 0
-        self._sends = Sends(trace, settings.amqp_url)
+        self._spans = PublishSpans(trace, settings.amqp_url)
         self.refusals = Refusals()
         self._channel: AbstractChannel | None = None
         self._exchange: AbstractExchange | None = None
@@ -78,7 +70,7 @@ class Publisher:
             raise ConnectionError("there is no channel to the broker")
         started = perf_counter()
         routing_key, message_id, bodies = entries[0].routing_key, entries[0].entry_id, [entry.body for entry in entries]
-        with self._sends.of(routing_key, message_id, bodies) as headers:
+        with self._spans.for_message(routing_key, message_id, bodies) as headers:
             message = aio_pika.Message(
                 join(bodies),
                 message_id=message_id,

@@ -25,13 +25,13 @@ from flashsale_core import topology
 from flashsale_core.backoff import reconnect_backoff
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import shard_keys
+from flashsale_core.records import Entry
 from flashsale_core.scripts import Scripts, call
 from flashsale_core.tasks import cancel_and_wait, only_own_cancellation, wait_briefly, within
 from flashsale_gateway import metrics
-from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.outbox.ages import Ages, Head, Held
-from flashsale_gateway.outbox.direct import Handoff, forget
-from flashsale_gateway.outbox.publisher import Entry, Publisher
+from flashsale_gateway.outbox.direct import DirectOutbox, forget
+from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.settings import Settings
 from flashsale_redis import one_slot_groups, refuse_replica, server_of
 
@@ -80,10 +80,9 @@ class Lag:
         self.ms = 0
         self._limit_ms = limit_ms
 
-    def check(self) -> None:
-        """Raises Problem(outbox_lag) past the limit."""
-        if self.ms > self._limit_ms:
-            raise Problem("outbox_lag")
+    @property
+    def is_past_limit(self) -> bool:
+        return self.ms > self._limit_ms
 
 
 class Relay:
@@ -261,7 +260,7 @@ class Relay:
             await forget(self._redis, [entry], GROUP)
 
 
-async def watch(redis: Redis, handoff: Handoff, settings: Settings, lag: Lag, reading: Redis | None = None) -> None:
+async def watch(redis: Redis, handoff: DirectOutbox, settings: Settings, lag: Lag, reading: Redis | None = None) -> None:
     """Measure the lag for ever, reclaim what lies too long in a direct outbox, and have both clients leave a server that was demoted.
 
     While a Redis does not answer, or refuses, its last values stand, and the log says so once: its orders fail on their own then.

@@ -17,13 +17,13 @@ _TRACED = b'"00-'
 """In the body of a message that may have a traceparent: the others are not read."""
 
 
-class Sends:
+class PublishSpans:
     def __init__(self, trace: tracing.Tracing, amqp_url: str) -> None:
         self._tracing = trace
         self._amqp_url = amqp_url
 
     @contextmanager
-    def of(self, routing_key: str, message_id: str, bodies: Sequence[bytes]) -> Iterator[dict[str, Any] | None]:
+    def for_message(self, routing_key: str, message_id: str, bodies: Sequence[bytes]) -> Iterator[dict[str, Any] | None]:
         """The headers of the message; its spans end with the block, that is with the broker's confirm."""
         orders = self._orders(bodies) if self._tracing.enabled else []
         if not orders:

@@ -2,12 +2,12 @@
 
 from prometheus_client import CollectorRegistry, Counter
 
-from flashsale_gateway.sale_counters import OTHER, Demand
+from flashsale_gateway.sale_counters import OTHER, SaleCounters
 
 
-def counted(sales_max: int = 2) -> tuple[Demand, CollectorRegistry]:
+def counted(sales_max: int = 2) -> tuple[SaleCounters, CollectorRegistry]:
     registry = CollectorRegistry()
-    return Demand(Counter("orders", "", ["sale", "outcome"], registry=registry), sales_max, idle_seconds=100), registry
+    return SaleCounters(Counter("orders", "", ["sale", "outcome"], registry=registry), sales_max, idle_seconds=100), registry
 
 
 def value(registry: CollectorRegistry, sale: str, outcome: str) -> float | None:

@@ -13,10 +13,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 
 from flashsale_core.keys import shard_keys
+from flashsale_core.records import Entry
 from flashsale_core.scripts import Scripts
 from flashsale_core.settings import Environment
-from flashsale_gateway.outbox.direct import MESSAGE_BYTES_MAX, MESSAGE_ENTRIES_MAX, Handoff, in_messages
-from flashsale_gateway.outbox.publisher import Entry, Publisher
+from flashsale_gateway.outbox.direct import MESSAGE_BYTES_MAX, MESSAGE_ENTRIES_MAX, DirectOutbox, in_messages
+from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.outbox.refused_routes import PAUSES_SECONDS, Refusals
 from flashsale_gateway.settings import read_settings
 
@@ -101,7 +102,7 @@ class Site:
         }  # fmt: skip
         self.broker, self.streams = Broker(), Streams()
         settings = read_settings(Environment(variables))
-        self.handoff = Handoff(cast("Redis", self.streams), cast("Scripts", None), self.broker, settings)
+        self.handoff = DirectOutbox(cast("Redis", self.streams), cast("Scripts", None), self.broker, settings)
 
 
 def entry(entry_id: str, body: bytes = b"{}", key: str = "order.reserved.60") -> Entry:

@@ -1,0 +1,67 @@
+"""The one way from a batch to its decisions: choose an outbox, call the script, publish what it noted, count.
+
+The batchers call this; the endpoints answer with what it returns.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from time import perf_counter
+
+from flashsale_core.records import Entry
+from flashsale_core.scripts import Order, Payment
+from flashsale_gateway import metrics
+from flashsale_gateway.batching import Answers, Batch
+from flashsale_gateway.errors import GatewayError
+from flashsale_gateway.outbox.direct import DirectOutbox
+from flashsale_gateway.sale_counters import SaleCounters
+from flashsale_gateway.store import Result, Store
+
+
+class Decisions:
+    def __init__(self, store: Store, outbox: DirectOutbox, counters: SaleCounters) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._counters = counters
+
+    async def reserve(self, sales: Batch[Order]) -> Answers[Result]:
+        """One result per order, see Store.reserve. The sales are of one lane. Raises StoreUnavailable and OutcomeUnknown."""
+        metrics.BATCH_ORDERS.observe(sum(len(orders) for _, orders in sales))
+        direct = self._outbox.ready
+        answers, entries = await self._store.reserve(sales, direct=direct)
+        self._publish(entries, direct)
+        self._counters.count(_by_sale(sales, answers), perf_counter())
+        return answers
+
+    async def settle(self, sales: Batch[Payment]) -> Answers[Result]:
+        """One result per payment, see Store.settle. The sales are of one lane. Raises StoreUnavailable and OutcomeUnknown."""
+        direct = self._outbox.ready
+        answers, entries = await self._store.settle(sales, direct=direct)
+        self._publish(entries, direct)
+        return answers
+
+    async def cancel(self, sales: Batch[str]) -> Answers[Result]:
+        """One result per order, see Store.cancel, or the error of its sale. A call for each sale: few orders are cancelled."""
+        return list(chain.from_iterable(await asyncio.gather(*[self._cancel(sale_id, order_ids) for sale_id, order_ids in sales])))
+
+    async def _cancel(self, sale_id: str, order_ids: Sequence[str]) -> Answers[Result]:
+        try:
+            return await self._store.cancel(sale_id, order_ids)
+        except GatewayError as error:
+            return [error] * len(order_ids)
+
+    def _publish(self, entries: Sequence[Entry], direct: bool) -> None:
+        """Publish entries of the direct outbox; those of the shared outbox are the relays' to publish."""
+        if direct:
+            for entry in entries:
+                self._outbox.send(entry)
+
+
+def _by_sale(sales: Batch[Order], answers: Answers[Result]) -> Iterator[tuple[str, list[Result]]]:
+    """Each sale with the results of its orders. A sale whose data is broken has no results, and is left out."""
+    last = 0
+    for sale_id, orders in sales:
+        first, last = last, last + len(orders)
+        results = [answer for answer in answers[first:last] if not isinstance(answer, Exception)]
+        if results:
+            yield sale_id, results

@@ -1,0 +1,23 @@
+"""The errors raised below `http/`. `http/translation.py` turns them into problems."""
+
+from flashsale_core.errors import FlashsaleError
+
+
+class GatewayError(FlashsaleError):
+    """Root of what the gateway raises on purpose below `http/`. The message is a reason for people, or empty."""
+
+
+class Overloaded(GatewayError):
+    """Too many requests are waiting, and this one was not added to them."""
+
+
+class StoreUnavailable(GatewayError):
+    """Redis does not answer or refuses the call, or a sale's data is broken. Nothing has changed."""
+
+
+class OutcomeUnknown(GatewayError):
+    """A script may have run, but its answer is lost. The same call may be repeated: each item gets its first answer again."""
+
+
+class NotReady(GatewayError):
+    """This gateway must not take orders now."""
