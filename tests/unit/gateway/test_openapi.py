@@ -32,7 +32,7 @@ def test_limits_of_the_installation_are_in_the_document() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     assert schemas["OrderRequest"]["properties"]["quantity"]["maximum"] == 100
     window = schemas["StockRequest"]["properties"]["paymentWindowSeconds"]
-    assert (window["enum"], window["description"]) == ([5, 300], "Left out in a new sale: 300")
+    assert (window["enum"], window["description"]) == ([5, 300], "Default for a new sale: 300")
 
 
 def test_page_names_every_operation() -> None:

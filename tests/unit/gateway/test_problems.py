@@ -9,7 +9,7 @@ def test_problem_says_status_code_field_and_retry_after() -> None:
     start, body = problem.answer.messages()
     assert msgspec.json.decode(body["body"]) == {
         "type": "about:blank",
-        "title": "Too many requests of this buyer",
+        "title": "Too many requests from this buyer",
         "status": 429,
         "code": "rate_limited",
         "detail": "slow down",

@@ -1,4 +1,4 @@
-"""One answer for all who ask while it is being made: its cost does not grow with their number."""
+"""One call shared by everyone who asks while it runs: its cost does not grow with their number."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,23 +9,23 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """`make`, called at most once at a time, and no sooner than `pause_seconds` after it was called last."""
+    """Runs `call` once at a time, each run beginning at least `pause_seconds` after the one before."""
 
-    def __init__(self, make: Callable[[], Awaitable[T]], pause_seconds: float = 0) -> None:
-        self._make = make
+    def __init__(self, call: Callable[[], Awaitable[T]], pause_seconds: float = 0) -> None:
+        self._call = call
         self._pause_seconds = pause_seconds
-        self._made_at = -inf
-        self._making: asyncio.Task[T] | None = None
+        self._called_at = -inf
+        self._running: asyncio.Task[T] | None = None
 
     async def get(self) -> T:
-        """What the call returns or raises that is under way, or the next one: never one that was over before this was asked."""
-        if self._making is None or self._making.done():
-            self._making = asyncio.create_task(self._next())
-        # One that gives up waiting must not end what others wait for.
-        return await asyncio.shield(self._making)
+        """What the running call, or else a new one, returns or raises: never the result of a call that ended before."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._next())
+        # A caller that is cancelled must not cancel the call that others wait for.
+        return await asyncio.shield(self._running)
 
     async def _next(self) -> T:
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(0.0, self._made_at + self._pause_seconds - loop.time()))
-        self._made_at = loop.time()
-        return await self._make()
+        await asyncio.sleep(max(0.0, self._called_at + self._pause_seconds - loop.time()))
+        self._called_at = loop.time()
+        return await self._call()

@@ -1,4 +1,4 @@
-"""Request bodies and headers straight from ASGI: bounded, and of the right kind."""
+"""Request bodies and headers straight from ASGI: a body is bounded in size and time, and must be JSON."""
 
 import asyncio
 import re
@@ -25,39 +25,40 @@ def is_request_id(text: str) -> bool:
 
 
 async def read_json(scope: Scope, receive: Receive, settings: Settings) -> bytes:
-    """The body of a JSON request. Raises Problem when the media type is another, or the body is too large or too slow."""
+    """The body of a JSON request. Raises Problem when its media type is not JSON, or it is too large or too slow."""
     require_json(header(scope, b"content-type"))
     return await read(receive, settings)
 
 
 def require_json(media_type: bytes | None) -> None:
-    """Raises Problem(unsupported_media_type) unless it is JSON, with or without parameters."""
+    """Raises Problem(unsupported_media_type) unless it is application/json, with or without parameters."""
     if media_type != b"application/json" and (media_type or b"").split(b";")[0].strip().lower() != b"application/json":
         raise Problem("unsupported_media_type", field="Content-Type")
 
 
 async def read(receive: Receive, settings: Settings) -> bytes:
-    """The body, at most `body_bytes_max` long and `body_timeout_seconds` slow.
+    """The body, at most `body_bytes_max` bytes, received within `body_timeout_seconds`.
 
-    Counted as it arrives: a declared length may be missing or wrong. Raises Problem; ClientDisconnect when nobody waits for the answer.
+    Bytes are counted as they arrive, because a declared length may be missing or wrong.
+    Raises Problem, and ClientDisconnect when the client has left.
     """
     try:
         async with asyncio.timeout(settings.body_timeout_seconds):
             body = await _receive_all(receive, settings.body_bytes_max)
     except TimeoutError:
-        raise Problem("request_timeout", f"Send it within {settings.body_timeout_seconds:g} s") from None
+        raise Problem("request_timeout", f"Send the request body within {settings.body_timeout_seconds:g} s") from None
     require_size(body, settings.body_bytes_max)
     return body
 
 
 def require_size(body: bytes, bytes_max: int) -> None:
-    """Raises Problem(body_too_large) past it."""
+    """Raises Problem(body_too_large) when `body` is longer than `bytes_max`."""
     if len(body) > bytes_max:
         raise Problem("body_too_large", f"At most {bytes_max} bytes")
 
 
 async def _receive_all(receive: Receive, bytes_max: int) -> bytes:
-    """The whole body, or a little more than `bytes_max` of it."""
+    """The whole body, or its beginning once that exceeds `bytes_max`."""
     chunks, size, more = [], 0, True
     while more and size <= bytes_max:
         message = await receive()

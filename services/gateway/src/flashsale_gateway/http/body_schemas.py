@@ -1,6 +1,6 @@
-"""The bodies the gateway takes, and the strict reading of them: every refusal names the field and the fix.
+"""The request bodies the gateway accepts, and their strict decoding: every refusal names the field and what it must be.
 
-Webhooks are read with patience where their sender decides: events of other types and further fields are no errors.
+Webhooks are read more loosely, because the payment provider decides what they hold: other event types and further fields are allowed.
 """
 
 import re
@@ -17,7 +17,7 @@ from flashsale_gateway.http.problems import Problem
 
 STOCK_MAX = 1_000_000_000
 AMOUNT_MAX = 10**12
-"""Lua's JSON writes 14 digits: amounts stay below."""
+"""Lua's JSON writes 14 digits, so amounts stay below that."""
 
 ProductId = Annotated[str, Meta(pattern=ids.SALE_ID_PATTERN, max_length=64, description="Letters, digits, '.', '_' and '-'")]
 UserId = Annotated[str, Meta(pattern=ids.USER_ID_PATTERN, max_length=ids.ID_LENGTH_MAX, description=ids.ID_RULES[ids.USER_ID_PATTERN])]
@@ -26,7 +26,7 @@ OrderRefText = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[!-~
 PaymentId = Annotated[str, Meta(pattern=ids.PAYMENT_ID_PATTERN, max_length=ids.ID_LENGTH_MAX)]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset")]
 SaleTime = Annotated[datetime, Meta(tz=True, description=f"RFC 3339 with an offset, {sale_times.SALE_TIME_RULE}")]
-"""A schema cannot bound a time: `sales.to_definition` does."""
+"""A schema cannot bound a time: `sale_documents.to_definition` does."""
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
@@ -45,18 +45,20 @@ class RateLimit(Body, frozen=True):
     seconds: Annotated[int, Meta(ge=1, le=3600)]
 
 
-RELEASED_IN_WORDS = f"Orders of one buyer that may expire or be cancelled before more are refused. Left out in a new sale: {MAX_RELEASED}"
+MAX_RELEASED_RULE = (
+    f"How many orders of one buyer may expire or be cancelled before further orders are refused. Default for a new sale: {MAX_RELEASED}"
+)
 
 
 class StockRequest(Body, frozen=True):
-    """`null` takes a limit away; a field left out stays as it is."""
+    """`null` removes a limit; a field left out stays as it is."""
 
     productId: ProductId
     stock: Annotated[int, Meta(ge=0, le=STOCK_MAX)]
     startsAt: SaleTime | msgspec.UnsetType | None = msgspec.UNSET
     endsAt: SaleTime | msgspec.UnsetType | None = msgspec.UNSET
     maxPerUser: Annotated[int, Meta(ge=1, le=1000000)] | msgspec.UnsetType | None = msgspec.UNSET
-    maxReleasedPerUser: Annotated[int, Meta(ge=1, le=1000000, description=RELEASED_IN_WORDS)] | msgspec.UnsetType | None = msgspec.UNSET
+    maxReleasedPerUser: Annotated[int, Meta(ge=1, le=1000000, description=MAX_RELEASED_RULE)] | msgspec.UnsetType | None = msgspec.UNSET
     paymentWindowSeconds: Annotated[int, Meta(ge=1, le=86_400)] | msgspec.UnsetType = msgspec.UNSET
     rateLimit: RateLimit | msgspec.UnsetType | None = msgspec.UNSET
     latePayment: Literal["refund", "reacquire"] | msgspec.UnsetType = msgspec.UNSET
@@ -67,13 +69,11 @@ class PaymentData(Body, frozen=True, forbid_unknown_fields=False):
     orderId: OrderRefText
     paymentId: PaymentId
     amountMinor: Annotated[int, Meta(ge=0, le=AMOUNT_MAX)]
-    currency: Annotated[
-        str, Meta(pattern=r"^([A-Z]{3}|[a-z]{3})(?![\s\S])", max_length=3, description="ISO 4217; some providers send it in lower case")
-    ]
+    currency: Annotated[str, Meta(pattern=r"^([A-Z]{3}|[a-z]{3})(?![\s\S])", max_length=3, description="ISO 4217, in upper or lower case")]
 
 
 class PaymentWebhook(Body, frozen=True, forbid_unknown_fields=False):
-    """A payment's end. The provider may send further fields, which are ignored."""
+    """A payment succeeded or failed. Further fields are ignored."""
 
     type: Literal["payment.succeeded", "payment.failed"]
     timestamp: Moment
@@ -81,75 +81,75 @@ class PaymentWebhook(Body, frozen=True, forbid_unknown_fields=False):
 
 
 class OtherEvent(Body, frozen=True, forbid_unknown_fields=False):
-    """An event of any other type, with whatever fields: it is noted and has no effect."""
+    """An event of any other type, with any fields: it is acknowledged and has no effect."""
 
     type: Annotated[str, Meta(min_length=1)]
 
 
 B = TypeVar("B", bound=Body)
-_PATH = re.compile(r" - at `\$\.?([^`]*)`$")
-_NAMED = re.compile(r"field `([^`]*)`")
+_MESSAGE_PATH = re.compile(r" - at `\$\.?([^`]*)`$")
+_MESSAGE_FIELD = re.compile(r"field `([^`]*)`")
 _EXPECTED = {f"`str` matching regex {pattern!r}": words for pattern, words in ids.ID_RULES.items()}
 _KEY_BEFORE = re.compile(rb'"(\w{1,64})"\s*:\s*"?[^"]*$')
 
 
 def decode(decoder: msgspec.json.Decoder[B], body: bytes) -> B:
-    """Raises Problem(bad_request) naming the field."""
+    """Raises Problem(bad_request) that names the field."""
     try:
         return decoder.decode(body)
     except UnicodeDecodeError:
         raise Problem("bad_request", "The body must be valid UTF-8", field=field_of_bad_utf8(body)) from None
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-        raise Problem("bad_request", _words(error), field=field_of(str(error))) from None
+        raise Problem("bad_request", _describe(error), field=field_of(str(error))) from None
 
 
 def field_of(message: str) -> str:
-    """The field a msgspec message speaks of: `quantity`, `rateLimit.seconds`; empty when it is the body itself."""
-    path, named = _PATH.search(message), _NAMED.search(message)
+    """The field named in a msgspec message, such as `quantity` or `rateLimit.seconds`; empty when the body itself is wrong."""
+    path, named = _MESSAGE_PATH.search(message), _MESSAGE_FIELD.search(message)
     return ".".join(part for part in (path[1] if path else "", named[1] if named else "") if part)
 
 
-def _words(error: Exception) -> str:
-    text = _PATH.sub("", str(error)) or "The body cannot be read"
+def _describe(error: Exception) -> str:
+    text = _MESSAGE_PATH.sub("", str(error)) or "The body is not valid JSON"
     for expected, words in _EXPECTED.items():
         text = text.replace(expected, words)
     return text.replace(r"(?![\s\S])", "$").replace("`object`", "a JSON object")
 
 
 def field_of_bad_utf8(body: bytes) -> str:
-    """The field whose text is broken; empty when there is none, or it cannot be told."""
+    """The field whose text is not UTF-8; empty when every text is, or when the field is unclear."""
     try:
         body.decode()
     except UnicodeDecodeError as error:
-        found = _KEY_BEFORE.search(body[: error.start])
-        return found[1].decode() if found else ""
+        key = _KEY_BEFORE.search(body[: error.start])
+        return key[1].decode() if key else ""
     return ""
 
 
-def reader(kind: type[B]) -> Callable[[bytes], B]:
+def make_reader(kind: type[B]) -> Callable[[bytes], B]:
     decoder = msgspec.json.Decoder(kind)
     return lambda body: decode(decoder, body)
 
 
-read_order = reader(OrderRequest)
-read_stock = reader(StockRequest)
-_read_payment = reader(PaymentWebhook)
-_read_other = reader(OtherEvent)
+read_order = make_reader(OrderRequest)
+read_stock = make_reader(StockRequest)
+_read_payment = make_reader(PaymentWebhook)
+_read_other = make_reader(OtherEvent)
 _PAYMENT_TYPES = get_args(get_type_hints(PaymentWebhook)["type"])
 
 
 def read_webhook(body: bytes) -> PaymentWebhook | None:
-    """The payment; None when the event is of a type that is not acted on. Raises Problem(bad_request) naming the field."""
+    """The payment; None when the event has another type. Raises Problem(bad_request) that names the field."""
     try:
         return _read_payment(body)
     except Problem:
-        # The type is looked at only now: payments, which are nearly all events, are decoded once.
-        if _is_of_another_type(body):
+        # The type is checked only here, so that payments, which are nearly all events, are decoded once.
+        if _has_other_type(body):
             return None
         raise
 
 
-def _is_of_another_type(body: bytes) -> bool:
+def _has_other_type(body: bytes) -> bool:
     try:
         return _read_other(body).type not in _PAYMENT_TYPES
     except Problem:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from flashsale_gateway.http import sale_documents
-from flashsale_gateway.http.read_limits import refuse
+from flashsale_gateway.http.read_limits import read_refused
 from flashsale_gateway.single_flight import SingleFlight
 
 CHUNK = 100
@@ -72,7 +72,7 @@ class Catalogue:
                 names = self._names[first : first + limit]
                 await self._refresh(names, now)
         except TimeoutError:
-            raise refuse("Too many sales are being read") from None
+            raise read_refused("Too many sales are being read") from None
         found = [(name, self._shown[name]) for name in names if name in self._shown]
         return [(name, shown) for name, shown in found if shown.document]
 

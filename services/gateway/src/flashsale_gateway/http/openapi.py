@@ -95,7 +95,7 @@ class Operation:
     parameters: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     security: str | None = None
     cached: str = NO_STORE
-    """What a cache may do with a success: its Cache-Control."""
+    """The Cache-Control of a successful answer."""
 
 
 _BODY_PROBLEMS = ("bad_request", "request_timeout", "body_too_large", "unsupported_media_type")
@@ -108,7 +108,7 @@ _KEY = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "pattern": ids.REQUEST_ID_PATTERN},
-    "description": "May stand for requestId; when both are sent they must be equal.",
+    "description": "Replaces requestId. If both are sent, they must be equal.",
 }
 _AFTER = {"name": "after", "in": "query", "required": False, "schema": {"type": "string"}}
 _LIMIT = {"name": "limit", "in": "query", "required": False, "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}}
@@ -119,7 +119,7 @@ OPERATIONS = (
     Operation(
         "post",
         "/order",
-        "Reserve units. The same request gives the same order, however often it is sent",
+        "Reserve units. A repeated request returns the same order",
         {200: OrderAccepted},
         (
             *_BODY_PROBLEMS,
@@ -153,7 +153,7 @@ OPERATIONS = (
     Operation(
         "delete",
         "/orders/{orderId}",
-        "Give a hold back",
+        "Cancel an order that is not paid, and release its units",
         {200: Order},
         ("unknown_order", "sale_removed", "already_paid", "order_gone", *_WRITE_PROBLEMS),
         None,
@@ -162,7 +162,7 @@ OPERATIONS = (
     Operation(
         "post",
         "/payments/webhook",
-        "What the payment provider says of an order, signed by Standard Webhooks. Events of other types are noted and have no effect",
+        "Receive a payment's outcome from the payment provider, signed as Standard Webhooks specifies. Other event types have no effect",
         {200: PaymentOutcome},
         (*_BODY_PROBLEMS, "stale_webhook", "bad_signature", *_WRITE_PROBLEMS),
         PaymentWebhook | OtherEvent,
@@ -172,7 +172,7 @@ OPERATIONS = (
     Operation(
         "get",
         "/sales",
-        "Sales by name, a page at a time",
+        "List sales by product id, one page at a time",
         {200: Sales},
         ("bad_request", *_READ_PROBLEMS),
         None,
@@ -182,7 +182,7 @@ OPERATIONS = (
     Operation(
         "get",
         "/sales/{productId}",
-        "A sale's definition and numbers",
+        "A sale's definition, stock and units reserved and sold",
         {200: Sale},
         ("unknown_sale", "sale_removed", *_READ_PROBLEMS),
         None,
@@ -192,7 +192,7 @@ OPERATIONS = (
     Operation(
         "post",
         "/admin/stock",
-        "Create a sale or change it; live holds are never touched",
+        "Create or change a sale. Live holds stay as they are",
         {200: Sale, 201: Sale},
         (*_BODY_PROBLEMS, "unauthorized", "not_owner", "below_committed", "closed", *_WRITE_PROBLEMS),
         StockRequest,
@@ -202,18 +202,18 @@ OPERATIONS = (
     Operation(
         "delete",
         "/admin/sales/{productId}",
-        "Close a sale; remove it, unless mode is close. 202: closed, holds are live; repeat it when they are paid or expired",
+        "Close a sale and, unless mode is close, remove it. 202: closed, but holds are live; repeat when none is",
         {200: SaleEnded, 202: SaleEnded},
         ("bad_request", "unauthorized", "unknown_sale", "not_owner", *_WRITE_PROBLEMS),
         None,
         (_SALE_ID, _MODE),
         "admin",
     ),
-    Operation("get", "/healthz", "The event loop runs", {200: "text/plain"}),
-    Operation("get", "/readyz", "Redis answers, knows the scripts and is durable", {200: "text/plain"}, _READ_PROBLEMS),
+    Operation("get", "/healthz", "The event loop runs, and waiting requests make progress", {200: "text/plain"}),
+    Operation("get", "/readyz", "Redis answers, has the scripts loaded and is durable", {200: "text/plain"}, _READ_PROBLEMS),
     Operation("get", "/metrics", "Prometheus metrics", {200: "text/plain"}, ("overloaded",)),
     Operation("get", "/openapi.json", "This document", {200: "application/json"}, ("overloaded",), cached=STATIC),
-    Operation("get", "/docs", "This document for people", {200: "text/html"}, ("overloaded",), cached=STATIC),
+    Operation("get", "/docs", "This document as a web page", {200: "text/html"}, ("overloaded",), cached=STATIC),
 )
 _STRUCTS = (
     OrderRequest,
@@ -232,12 +232,13 @@ _STRUCTS = (
 
 
 def document(quantity_max: int, windows: Sequence[int]) -> dict[str, Any]:
+    """The document of an installation: most units in one order, and its payment windows in seconds."""
     _, components = msgspec.json.schema_components(_STRUCTS, ref_template="#/components/schemas/{name}")
     components["OrderRequest"]["properties"]["quantity"]["maximum"] = quantity_max
     components["StockRequest"]["properties"]["paymentWindowSeconds"] = {
         "type": "integer",
         "enum": list(windows),
-        "description": f"Left out in a new sale: {default_hold_seconds(windows)}",
+        "description": f"Default for a new sale: {default_hold_seconds(windows)}",
     }
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:
@@ -262,7 +263,7 @@ def document(quantity_max: int, windows: Sequence[int]) -> dict[str, Any]:
 
 
 def page() -> str:
-    """The document for people, in one page without outside parts."""
+    """The document as one HTML page that loads nothing else."""
     rows = "".join(
         f"<tr><td><code>{o.method.upper()}</code></td><td><code>{escape(o.path)}</code></td><td>{escape(o.summary)}</td>"
         f"<td>{', '.join(map(str, o.answers))}</td><td>{', '.join(f'<code>{KINDS[p].status} {p}</code>' for p in o.problems)}</td></tr>"
@@ -274,7 +275,7 @@ def page() -> str:
         "border-bottom:1px solid #ddd}code{font-size:.9em;white-space:nowrap}</style>"
         "<h1>flashsale API</h1><p>Machine-readable: <a href=openapi.json>openapi.json</a>. "
         "Errors are problem+json (RFC 9457) with a stable <code>code</code>.</p>"
-        f"<table><tr><th>Method<th>Path<th>What<th>Success<th>Problems</tr>{rows}</table></html>"
+        f"<table><tr><th>Method<th>Path<th>Purpose<th>Success<th>Problems</tr>{rows}</table></html>"
     )
 
 
@@ -283,7 +284,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.parameters:
         described["parameters"] = [dict(parameter) for parameter in operation.parameters]
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": _any_of(operation.body)}}}
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": _schema_of(operation.body)}}}
     if operation.security:
         described["security"] = [{operation.security: []}]
     return described
@@ -305,7 +306,7 @@ def _success(answer: type | str, cached: str) -> dict[str, Any]:
     return {"description": "OK", "content": content, "headers": {CACHE_CONTROL.title(): {"schema": {"type": "string", "const": cached}}}}
 
 
-def _any_of(kinds: type | UnionType) -> dict[str, Any]:
+def _schema_of(kinds: type | UnionType) -> dict[str, Any]:
     return {"anyOf": [_ref(kind) for kind in kinds.__args__]} if isinstance(kinds, UnionType) else _ref(kinds)
 
 

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a request: one table of codes, rendered as problem+json (RFC 9457)."""
+"""Every refusal and its text: one table of codes, rendered as problem+json (RFC 9457)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,13 +31,13 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "unknown_sale": Kind(404, "There is no such sale"),
         "unknown_order": Kind(404, "There is no such order"),
         "not_found": Kind(404, "There is nothing at this path"),
-        "method_not_allowed": Kind(405, "This path does not take this method"),
+        "method_not_allowed": Kind(405, "This path does not support this method"),
         "out_of_stock": Kind(409, "Not enough units are left"),
         "not_started": Kind(409, "The sale has not started"),
         "ended": Kind(409, "The sale has ended"),
         "paused": Kind(409, "The sale is paused"),
         "closed": Kind(409, "The sale is closed"),
-        "user_limit": Kind(409, "The buyer already has the most units one buyer may have"),
+        "user_limit": Kind(409, "The buyer has reached the limit of units per buyer"),
         "order_limit": Kind(409, "Too many orders of this buyer expired or were cancelled"),
         "already_paid": Kind(409, "The order is paid and cannot be cancelled"),
         "not_owner": Kind(409, "The sale belongs to another owner"),
@@ -47,19 +47,19 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "body_too_large": Kind(413, "The request body is too large"),
         "unsupported_media_type": Kind(415, "The request body must be application/json"),
         "request_conflict": Kind(422, "This request id was used for another order"),
-        "head_too_large": Kind(431, "The request's head is too large"),
-        "rate_limited": Kind(429, "Too many requests of this buyer", 1),
+        "head_too_large": Kind(431, "The request's path and headers are too large"),
+        "rate_limited": Kind(429, "Too many requests from this buyer", 1),
         "internal": Kind(500, "The gateway failed; the request may be repeated"),
         "overloaded": Kind(503, "Too many requests are waiting", 1),
         "outcome_unknown": Kind(503, "The outcome is unknown; retry with the same request id", 1),
         "not_ready": Kind(503, "The sale's store does not answer or refuses writes", 2),
-        "outbox_lag": Kind(503, "Orders are not being handed on; no new ones are taken", 5),
+        "outbox_lag": Kind(503, "Orders are not being published; no new ones are accepted", 5),
     }
 )
 
 
 class Problem(Exception):  # noqa: N818 - it is the name of the thing (RFC 9457), not of an error class
-    """Raised anywhere under a route; the edge renders it."""
+    """Raised in http/, orders and payments; rendered as an answer."""
 
     def __init__(
         self, code: str, detail: str = "", *, field: str = "", retry_after_seconds: int | None = None, allow: str = "", **more: Any
@@ -94,7 +94,7 @@ class Problem(Exception):  # noqa: N818 - it is the name of the thing (RFC 9457)
 
     @cached_property
     def answer(self) -> Answer:
-        """The same for endpoints outside the router."""
+        """The same as `response`, for endpoints outside the router."""
         headers = ((b"content-type", MEDIA_TYPE.encode()), *((name.encode(), value.encode()) for name, value in self.headers.items()))
         return Answer(self.status, headers, self.body)
 

@@ -1,6 +1,6 @@
-"""Bounds on all that is neither an order nor a payment, so that reads can never starve those.
+"""Limits on every request that is neither an order nor a payment, so that reads cannot starve orders and payments.
 
-The event loop is one: a crowd that reads gets a few requests of each of its turns. Redis' connections are two pools: reads have their own.
+They share one event loop, so each of its turns begins only a few reads. They do not share Redis connections: reads have their own pool.
 """
 
 import asyncio
@@ -12,21 +12,21 @@ from flashsale_gateway import metrics
 from flashsale_gateway.http.problems import Problem
 
 PER_TURN = 8
-"""Requests that begin in one turn of the event loop. Each is a fraction of a millisecond of work, and orders wait for three turns."""
+"""Requests that begin in one turn of the event loop. Each takes a fraction of a millisecond, and an order waits for three turns."""
 IN_PROGRESS_MAX = 4096
-"""Requests that wait for their turn or are being answered: a few KB each."""
+"""Requests that wait for their turn or are being answered, a few KB each."""
 WAITING_PER_READ = 16
-"""Reads that may wait for each one that Redis is answering."""
+"""Reads that may wait, for each one that Redis is answering."""
 
 
-def refuse(detail: str) -> Problem:
-    """A Problem(overloaded), counted."""
+def read_refused(detail: str) -> Problem:
+    """A counted Problem(overloaded), to be raised."""
     metrics.READS_REFUSED.inc()
     return Problem("overloaded", detail)
 
 
 class TurnLimiter:
-    """Lets requests through in the order they came, so many in a turn of the event loop."""
+    """Lets requests begin in the order they came, at most `per_turn` in one turn of the event loop."""
 
     def __init__(self, per_turn: int = PER_TURN, in_progress_max: int = IN_PROGRESS_MAX) -> None:
         self._per_turn = per_turn
@@ -38,9 +38,9 @@ class TurnLimiter:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn, and count as in progress until the block ends. Raises Problem(overloaded) when too many are."""
+        """Wait for a turn, and count as in progress until the block ends. Raises Problem(overloaded) when too many are in progress."""
         if self._in_progress >= self._in_progress_max:
-            raise refuse("Too many reads")
+            raise read_refused("Too many requests are in progress")
         self._in_progress += 1
         try:
             await self._wait()
@@ -50,7 +50,7 @@ class TurnLimiter:
 
     async def _wait(self) -> None:
         if self._begun < self._per_turn:
-            # Nobody waits: those who do use up a turn before it begins.
+            # Nobody waits: requests that waited would have used up this turn already.
             self._begin()
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -72,20 +72,20 @@ class TurnLimiter:
 
 
 class ReadSlots:
-    """A bound on how many reads Redis is asked for at once; a few more may wait for their slot, and not for long."""
+    """At most `reads_max` reads of Redis at once; some more wait for a slot, for at most `wait_seconds`."""
 
     def __init__(self, reads_max: int, wait_seconds: float) -> None:
         self._free = asyncio.Semaphore(reads_max)
         self._reads_max = reads_max
         self._wait_seconds = wait_seconds
-        self._asked = 0
+        self._holding_or_waiting = 0
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Raises Problem(overloaded) when too many wait, or none gets free in time."""
-        if self._asked >= self._reads_max * (1 + WAITING_PER_READ):
-            raise refuse("Too many reads are waiting")
-        self._asked += 1
+        """Hold a slot until the block ends. Raises Problem(overloaded) when too many wait, or no slot is free in time."""
+        if self._holding_or_waiting >= self._reads_max * (1 + WAITING_PER_READ):
+            raise read_refused("Too many reads are waiting")
+        self._holding_or_waiting += 1
         try:
             await self._acquire()
             try:
@@ -93,11 +93,11 @@ class ReadSlots:
             finally:
                 self._free.release()
         finally:
-            self._asked -= 1
+            self._holding_or_waiting -= 1
 
     async def _acquire(self) -> None:
         try:
             async with asyncio.timeout(self._wait_seconds):
                 await self._free.acquire()
         except TimeoutError:
-            raise refuse("Reads are waiting for the store") from None
+            raise read_refused("Redis answers reads too slowly") from None

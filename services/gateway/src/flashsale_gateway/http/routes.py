@@ -1,4 +1,4 @@
-"""Everything but orders and payments: parse, call, map the result."""
+"""Every route but those of orders and payments: parse, call, map the result to an answer."""
 
 import hmac
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ QUERY_BYTES_MAX = 1024
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the routes call."""
+    """What the routes call, opened by the composition root."""
 
     store: Store
     catalogue: Catalogue
@@ -65,7 +65,7 @@ async def cancel_order(request: Request) -> Response:
         case "refused":
             raise Problem("already_paid")
         case "gone":
-            raise Problem("order_gone", "The order has expired; its units are already back")
+            raise Problem("order_gone", "The order has expired and its units were released")
         case _:
             async with services.slots.slot():
                 raise await _missing_order(services.store, order)
@@ -73,7 +73,7 @@ async def cancel_order(request: Request) -> Response:
 
 async def list_sales(request: Request) -> Response:
     if len(request.scope["query_string"]) > QUERY_BYTES_MAX:
-        raise Problem("bad_request", f"A query has at most {QUERY_BYTES_MAX} bytes")
+        raise Problem("bad_request", f"A query string has at most {QUERY_BYTES_MAX} bytes")
     after, limit = request.query_params.get("after", ""), _limit(request)
     documents = [shown.document for _, shown in await _services(request).catalogue.page(after, limit)]
     return _raw_json(b'{"sales":[%b]}' % b",".join(documents), cached=SHARED)
@@ -101,7 +101,7 @@ async def set_stock(request: Request) -> Response:
             return _json(sale_documents.to_json(stock.productId, defined.sale), 201 if defined.status == "created" else 200)
         case "below_committed":
             committed = int(defined.sale["reserved"]) + int(defined.sale["sold"])
-            raise Problem("below_committed", f"{committed} units are reserved or sold; stock cannot be less", field="stock")
+            raise Problem("below_committed", f"{committed} units are reserved or sold; the stock cannot be less", field="stock")
         case "ends_before_start":
             raise sale_documents.crossed_times(stock, defined.sale)
         case "not_owner":
@@ -111,7 +111,7 @@ async def set_stock(request: Request) -> Response:
 
 
 async def end_sale(request: Request) -> Response:
-    """Close a sale at once; unless `mode=close`, remove it as soon as no hold is live."""
+    """Close a sale. Unless `mode=close`, also remove it if no hold is live."""
     services, sale_id = _services(request), request.path_params["sale_id"]
     _authorize(request, services.settings.admin_token)
     mode = _end_mode(request)
@@ -191,13 +191,13 @@ def _authorize(request: Request, token: str) -> None:
 def _order_ref(request: Request) -> OrderRef:
     order = parse_order_ref(request.path_params["order_id"])
     if order is None:
-        raise Problem("unknown_order", "An order id is <product id>.<20 characters>")
+        raise Problem("unknown_order", "An order id is a product id, a dot and 20 characters")
     return order
 
 
 async def _missing_order(store: Store, order: OrderRef) -> Problem:
     if await store.is_removed(order.sale_id):
-        return Problem("sale_removed", f"Its orders are in the ledger only, {order} among them if it was made")
+        return Problem("sale_removed", f"If order {order} was made, it is only in the ledger")
     return Problem("unknown_order", f"No order {order}")
 
 
