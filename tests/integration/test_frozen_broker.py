@@ -16,16 +16,14 @@ import pytest
 from aio_pika.exceptions import AMQPError
 
 from flashsale_consumer import Consumer, ConsumerSettings, Delivery, Poison
-from flashsale_consumer import consumer as consuming
 from flashsale_consumer import metrics as consumer_metrics
-from flashsale_core import backoff, topology
+from flashsale_core import topology
 from flashsale_core.records import Entry
 from flashsale_core.scripts import read_scripts
 from flashsale_core.settings import Environment
 from flashsale_core.supervise import RESTARTS, Supervised
 from flashsale_core.tracing import Tracing
 from flashsale_gateway import metrics as gateway_metrics
-from flashsale_gateway.outbox import relay
 from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.outbox.relay import Relay
 from flashsale_gateway.settings import read_settings as read_gateway_settings
@@ -59,9 +57,8 @@ WAITS: Sequence[Step] = [
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that is up notices by its heartbeats alone that the broker is frozen: after 2 s instead of 33."""
     monkeypatch.setattr(aiormq.connection.Connection, "HEARTBEAT_GRACE_MULTIPLIER", 1)
-    for module in (relay, consuming, waits):
-        monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 1)
-    monkeypatch.setattr(backoff, "RECONNECT_PAUSES_SECONDS", (0.1,))
+    monkeypatch.setattr("flashsale_core.broker.HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr("flashsale_core.backoff.RECONNECT_PAUSES_SECONDS", (0.1,))
     monkeypatch.setattr(waits, "RETRY_SECONDS", 0.1)
 
 

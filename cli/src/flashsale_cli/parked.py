@@ -17,6 +17,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, DeliveryError
 
 from flashsale_core import topology
+from flashsale_core.broker import broker_session
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.tasks import only_own_cancellation, wait_briefly, within
@@ -144,11 +145,8 @@ async def open_parking(amqp_url: str) -> AsyncIterator[Parking]:
     """Raises Retryable when the broker does not answer or refuses, Rejected when it lacks what a replay needs."""
     try:
         with only_own_cancellation():
-            connection = await aio_pika.connect(amqp_url, timeout=TIMEOUT_SECONDS)
-            try:
+            async with broker_session(aio_pika.connect, amqp_url, TIMEOUT_SECONDS) as connection:
                 yield Parking(connection)
-            finally:
-                await wait_briefly(connection.close(), TIMEOUT_SECONDS)
     except ChannelNotFoundEntity as error:
         raise Rejected(f"RabbitMQ: {error}; {topology.CURE}") from error
     except DeliveryError as error:

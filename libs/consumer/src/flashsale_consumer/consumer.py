@@ -17,12 +17,12 @@ from flashsale_consumer import metrics, trials
 from flashsale_consumer.deliveries import Delivery, Handle, Poison, Publication
 from flashsale_core import topology
 from flashsale_core.backoff import reconnect_backoff
+from flashsale_core.broker import broker_session
 from flashsale_core.errors import Retryable
 from flashsale_core.faults import Server, describe_error
-from flashsale_core.tasks import only_own_cancellation, wait_briefly, within
+from flashsale_core.tasks import only_own_cancellation, within
 from flashsale_core.tracing import log_fields
 
-HEARTBEAT_SECONDS = 10
 NOTES_DIR = Path(tempfile.gettempdir())
 log = logging.getLogger(__name__)
 
@@ -242,11 +242,7 @@ def _refuse_gap(acknowledged: int, tags: Sequence[int | None]) -> None:
 async def _channel(settings: ConsumerSettings) -> AsyncIterator[AbstractChannel]:
     """A channel on a connection of its own: a consumer that is throttled must not hold up what is published."""
     timeout_seconds = settings.amqp_timeout_seconds
-    async with within(timeout_seconds, "connecting"):
-        connection = await aio_pika.connect(settings.amqp_url, heartbeat=HEARTBEAT_SECONDS)
-    try:
+    async with broker_session(aio_pika.connect, settings.amqp_url, timeout_seconds) as connection:
         async with within(timeout_seconds, "opening a channel"):
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         yield channel
-    finally:
-        await wait_briefly(connection.close(), timeout_seconds)

@@ -8,11 +8,11 @@ import aio_pika
 from aio_pika.abc import AbstractConnection
 
 from flashsale_consumer import metrics
+from flashsale_core.broker import broker_session
 from flashsale_core.faults import Server, describe_error
-from flashsale_core.tasks import only_own_cancellation, wait_briefly, within
+from flashsale_core.tasks import only_own_cancellation, within
 
 INTERVAL_SECONDS = 15.0
-HEARTBEAT_SECONDS = 10
 log = logging.getLogger(__name__)
 
 
@@ -43,15 +43,11 @@ async def watch_parked(watch: Watch) -> None:
 
 async def _look_again_and_again(watch: Watch) -> None:
     """Until the broker is away or the queue is gone, which raises."""
-    async with within(watch.timeout_seconds, "connecting"):
-        connection = await aio_pika.connect(watch.amqp_url, heartbeat=HEARTBEAT_SECONDS)
-    try:
+    async with broker_session(aio_pika.connect, watch.amqp_url, watch.timeout_seconds) as connection:
         while True:
             async with within(watch.timeout_seconds, f"looking at {watch.queue}"):
                 metrics.PARKED_MESSAGES.labels(watch.queue).set(await _depth(connection, watch.queue))
             await asyncio.sleep(watch.interval_seconds)
-    finally:
-        await wait_briefly(connection.close(), watch.timeout_seconds)
 
 
 async def _depth(connection: AbstractConnection, queue: str) -> int:

@@ -20,11 +20,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from flashsale_core import topology
+from flashsale_core.broker import broker_session
 from flashsale_core.errors import Retryable
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import WAITS
 from flashsale_core.messages import WaitProbed, encode
-from flashsale_core.tasks import only_own_cancellation, wait_briefly, within
+from flashsale_core.tasks import only_own_cancellation, within
 from flashsale_redis import now_ms, server_of
 from flashsale_timeout_worker import metrics
 from flashsale_timeout_worker.settings import Settings
@@ -32,7 +33,6 @@ from flashsale_timeout_worker.settings import Settings
 PROBE_LIFE = timedelta(milliseconds=1)
 POLL_SECONDS = 0.05
 RETRY_SECONDS = 5.0
-HEARTBEAT_SECONDS = 10
 # As a script, because a full server refuses the command, and a probe that cannot be noted would come back for ever.
 _NOTE = "#!lua flags=allow-oom\nreturn redis.call('HSET', KEYS[1], unpack(ARGV))"
 log = logging.getLogger(__name__)
@@ -96,14 +96,10 @@ class Waits:
 
     async def _round(self) -> None:
         timeout_seconds = self._settings.amqp_timeout_seconds
-        async with within(timeout_seconds, "connecting"):
-            connection = await aio_pika.connect(self._settings.amqp_url, heartbeat=HEARTBEAT_SECONDS)
-        try:
-            async with within(timeout_seconds, "sending the probes"):
-                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-                await self._ask(channel)
-        finally:
-            await wait_briefly(connection.close(), timeout_seconds)
+        session = broker_session(aio_pika.connect, self._settings.amqp_url, timeout_seconds)
+        async with session as connection, within(timeout_seconds, "sending the probes"):
+            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            await self._ask(channel)
         for _ in range(int(self._settings.probe_timeout_seconds / POLL_SECONDS) + 2):
             await asyncio.sleep(POLL_SECONDS)
             if not await self._listen():

@@ -23,11 +23,12 @@ from redis.exceptions import RedisError, ResponseError
 
 from flashsale_core import topology
 from flashsale_core.backoff import reconnect_backoff
+from flashsale_core.broker import broker_session
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import shard_keys
 from flashsale_core.records import Entry
 from flashsale_core.scripts import Scripts, call
-from flashsale_core.tasks import cancel_and_wait, only_own_cancellation, wait_briefly, within
+from flashsale_core.tasks import cancel_and_wait, only_own_cancellation, within
 from flashsale_gateway import metrics
 from flashsale_gateway.outbox.ages import Ages, Head, Held
 from flashsale_gateway.outbox.direct import DirectOutbox, forget
@@ -37,7 +38,6 @@ from flashsale_redis import one_slot_groups, refuse_replica, server_of
 
 GROUP = "relay"
 READ_COUNT = 64
-HEARTBEAT_SECONDS = 10
 HELD_PAGES_MAX = 64
 WAITING_PAGES_MAX = 8
 """Pages in a row with nothing but entries of refused routes: reading on for ever would hold up what is new."""
@@ -127,22 +127,20 @@ class Relay:
 
     async def _session(self) -> None:
         timeout_seconds = self._settings.relay_publish_timeout_seconds
-        async with within(timeout_seconds, "connecting"):
-            connection = await aio_pika.connect(self._settings.amqp_url, heartbeat=HEARTBEAT_SECONDS)
-        try:
-            async with within(timeout_seconds, "opening the session"):
-                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-                exchange = await channel.get_exchange(topology.EVENTS_EXCHANGE, ensure=True)
-                await _declared(channel, self._settings.payment_windows)
-                await _try_unrouted(exchange, timeout_seconds)
-            self._publisher.open(channel, exchange)
-            metrics.BROKER_UP.set(1)
-            log.info("relay.connected", extra={"consumer": self._consumer})
-            await self._pump(channel)
-        finally:
-            self._publisher.close()
-            metrics.BROKER_UP.set(0)
-            await wait_briefly(connection.close(), timeout_seconds)
+        async with broker_session(aio_pika.connect, self._settings.amqp_url, timeout_seconds) as connection:
+            try:
+                async with within(timeout_seconds, "opening the session"):
+                    channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+                    exchange = await channel.get_exchange(topology.EVENTS_EXCHANGE, ensure=True)
+                    await _declared(channel, self._settings.payment_windows)
+                    await _try_unrouted(exchange, timeout_seconds)
+                self._publisher.open(channel, exchange)
+                metrics.BROKER_UP.set(1)
+                log.info("relay.connected", extra={"consumer": self._consumer})
+                await self._pump(channel)
+            finally:
+                self._publisher.close()
+                metrics.BROKER_UP.set(0)
 
     async def _pump(self, channel: AbstractChannel) -> None:
         if len(self._groups) == 1:

@@ -1,0 +1,31 @@
+"""A session with the broker. The module is given the client library's `connect` and imports no client."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
+
+from flashsale_core.tasks import wait_briefly, within
+
+HEARTBEAT_SECONDS = 10
+"""A connection that is silent for some of these is closed: until then nobody notices that the broker is frozen."""
+
+
+class Connection(Protocol):
+    def close(self) -> Coroutine[Any, Any, None]: ...
+
+
+C = TypeVar("C", bound=Connection)
+
+
+@asynccontextmanager
+async def broker_session(connect: Callable[..., Awaitable[C]], amqp_url: str, timeout_seconds: float) -> AsyncIterator[C]:
+    """The connection that `connect(amqp_url, heartbeat=...)` opens; closing it holds the caller up for at most `timeout_seconds`.
+
+    Raises TimeoutError when connecting takes longer than `timeout_seconds`, and what `connect` raises.
+    """
+    async with within(timeout_seconds, "connecting"):
+        connection = await connect(amqp_url, heartbeat=HEARTBEAT_SECONDS)
+    try:
+        yield connection
+    finally:
+        await wait_briefly(connection.close(), timeout_seconds)
