@@ -1,4 +1,4 @@
-"""`flashsale top` beside a real stack: the numbers it shows are those of the sale."""
+"""`flashsale top` on a real stack shows the numbers of the sale."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def counted(rates: dict[str, float], seconds: float) -> dict[str, int]:
 
 
 @pytest.mark.timeout(180)
-def test_orders_between_two_frames_are_in_the_second(stack: Stack, client: Client) -> None:
+def test_orders_between_two_frames_are_shown_in_the_second(stack: Stack, client: Client) -> None:
     sale = client.new_sale(3, paymentWindowSeconds=300)
     with top(stack, "--product", sale, "--every", "2", "--count", "2") as process:
         before = frame(process)
@@ -50,7 +50,7 @@ def test_orders_between_two_frames_are_in_the_second(stack: Stack, client: Clien
     assert (row["available"], row["reserved"], row["sold"], row["demand_per_second"]) == (3, 0, 0, {})
     (row,) = after["sales"]
     assert (row["available"], row["reserved"], row["sold"], row["sold_out_share"]) == (0, 2, 1, pytest.approx(0.4))
-    # A rate is of the time between two scrapes, the frame's seconds are those between two readings: nearly the same.
+    # A rate covers the time between two scrapes, and the frame's seconds that between two readings: nearly the same.
     assert counted(row["demand_per_second"], after["seconds"]) == {"accepted": 3, "out_of_stock": 2}
     admission, outbox = after["pipeline"]["admission"], after["pipeline"]["outbox"]
     assert counted(admission["orders_per_second"], after["seconds"]) == {"accepted": 3, "out_of_stock": 2}
@@ -61,7 +61,7 @@ def test_orders_between_two_frames_are_in_the_second(stack: Stack, client: Clien
 
 
 @pytest.mark.timeout(180)
-def test_every_service_answers_and_knows_its_part(stack: Stack, client: Client) -> None:
+def test_every_service_answers_with_its_own_metrics(stack: Stack, client: Client) -> None:
     sale = client.new_sale(1)
     with top(stack, "--product", sale, "--count", "1", "--every", "0.5") as process:
         shown = frame(process)
@@ -76,7 +76,7 @@ def test_every_service_answers_and_knows_its_part(stack: Stack, client: Client) 
 
 
 @pytest.mark.timeout(180)
-def test_interrupt_ends_it_well(stack: Stack) -> None:
+def test_interrupt_ends_the_command_with_status_0(stack: Stack) -> None:
     with top(stack, "--every", "0.2") as process:
         frame(process)
         process.send_signal(SIGINT)

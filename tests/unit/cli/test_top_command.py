@@ -1,4 +1,4 @@
-"""`flashsale top` against a small server of its own: options, targets, and how it ends."""
+"""`flashsale top` against a small test server: options, targets and how it ends."""
 
 import json
 import threading
@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 from flashsale_cli.console import EXIT_UNREACHABLE, EXIT_USAGE
 from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.main import app
+from flashsale_cli.top.read import targets
 from flashsale_cli.top.reading import Target
-from flashsale_cli.top.targets import targets
 from flashsale_core.errors import SettingsError
 from tests.unit.cli.top_readings import gateway_text, sale
 
@@ -22,7 +22,7 @@ NOWHERE = "http://127.0.0.1:1"
 
 
 class Gateway(BaseHTTPRequestHandler):
-    """Sells `tele`; its other paths are not found, and `/metrics` counts a hundred orders between two scrapes."""
+    """Sells `tele`. `/metrics` counts a hundred orders between two scrapes, and unknown paths are answered with 404."""
 
     scrapes = 0
 
@@ -63,31 +63,31 @@ def top(*arguments: str) -> Result:
     return CliRunner().invoke(app, ("top", "--every", "0.1", *arguments))
 
 
-def test_a_line_of_json_for_each_screen(url: str) -> None:
+def test_each_screen_is_one_line_of_json(url: str) -> None:
     result = top("--url", url, "--json", "--count", "2")
-    shown = [json.loads(line) for line in result.stdout.splitlines()]
-    orders = [one["pipeline"]["admission"]["orders_per_second"]["accepted"] * one["seconds"] for one in shown]
+    frames = [json.loads(line) for line in result.stdout.splitlines()]
+    orders = [frame["pipeline"]["admission"]["orders_per_second"]["accepted"] * frame["seconds"] for frame in frames]
     assert (result.exit_code, orders) == (0, [pytest.approx(100, rel=0.3)] * 2)
 
 
-def test_tables_without_control_codes_when_nobody_looks_at_a_terminal(url: str) -> None:
+def test_output_to_a_file_has_no_control_codes(url: str) -> None:
     result = top("--url", url, "--count", "1", "--product", "tele")
     assert (result.exit_code, "\x1b" in result.stdout, result.stdout.count("flashsale top")) == (0, False, 1)
 
 
-def test_what_does_not_answer_is_shown_with_its_reason(url: str) -> None:
+def test_target_that_does_not_answer_is_shown_with_the_reason(url: str) -> None:
     result = top("--url", url, "--count", "1", "--metrics", NOWHERE, "--metrics", f"{url}/nothing", "--metrics", f"{url}/page/metrics")
     address = url.removeprefix("http://")
     expected = (
         "127.0.0.1:1 does not answer: connection refused",
         f"{address} does not answer: it answered 404",
-        f"{address} does not answer: what it answered is no Prometheus text",
+        f"{address} does not answer: its answer is not in Prometheus' text format",
     )
     assert (result.exit_code, [words in result.stdout for words in expected]) == (0, [True] * 3)
 
 
-def test_worker_nobody_named_is_shown_as_such(url: str) -> None:
-    assert "order-worker does not answer: nobody said where it is" in top("--url", url, "--count", "1").stdout
+def test_worker_without_an_address_is_shown(url: str) -> None:
+    assert "order-worker does not answer: its address is not known" in top("--url", url, "--count", "1").stdout
 
 
 @pytest.mark.parametrize(
@@ -95,16 +95,16 @@ def test_worker_nobody_named_is_shown_as_such(url: str) -> None:
     [
         (("--url", NOWHERE), EXIT_UNREACHABLE, NOWHERE),
         (("--url", "URL", "--product", "nope"), EXIT_UNREACHABLE, "there is no sale nope"),
-        (("--metrics", "127.0.0.1:9101"), EXIT_USAGE, "--metrics 127.0.0.1:9101 is no URL"),
+        (("--metrics", "127.0.0.1:9101"), EXIT_USAGE, "--metrics 127.0.0.1:9101 is not a URL"),
         (("--every", "0"), EXIT_USAGE, "--every"),
     ],
 )
-def test_what_cannot_be_shown_is_said_at_once(url: str, arguments: tuple[str, ...], status: int, words: str) -> None:
+def test_impossible_request_fails_at_once(url: str, arguments: tuple[str, ...], status: int, words: str) -> None:
     result = top(*(url if argument == "URL" else argument for argument in arguments))
     assert (result.exit_code, words in result.output) == (status, True)
 
 
-def test_targets_are_those_of_the_settings() -> None:
+def test_targets_come_from_the_settings() -> None:
     environment = CliEnvironment({"FLASHSALE_ORDER_WORKER_PROBE_PORT": "9101", "FLASHSALE_TIMEOUT_WORKER_PROBE_PORT": "9102"})
     assert targets(environment, GATEWAY) == [
         Target("gateway", f"{GATEWAY}/metrics"),
@@ -117,12 +117,12 @@ def test_targets_are_those_of_the_settings() -> None:
     ("host", "reached"),
     [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("fd00::7", "[fd00::7]"), ("worker", "worker")],  # noqa: S104 - where workers listen
 )
-def test_workers_are_reached_at_the_host_they_listen_on(host: str, reached: str) -> None:
+def test_worker_is_read_at_the_host_it_listens_on(host: str, reached: str) -> None:
     environment = CliEnvironment({"FLASHSALE_PROBE_HOST": host, "FLASHSALE_ORDER_WORKER_PROBE_PORT": "1"})
     assert targets(environment, GATEWAY)[1].url == f"http://{reached}:1/metrics"
 
 
-def test_targets_that_are_named_replace_the_workers_of_the_settings_and_count_once() -> None:
+def test_named_targets_replace_those_of_the_settings_without_doubles() -> None:
     named = ["http://127.0.0.1:9101", "http://127.0.0.1:9201/pod/metrics", GATEWAY]
     assert targets(CliEnvironment({"FLASHSALE_ORDER_WORKER_PROBE_PORT": "1"}), GATEWAY, named) == [
         Target("gateway", f"{GATEWAY}/metrics"),

@@ -1,4 +1,4 @@
-"""Frames as text of a fixed size, and as JSON."""
+"""A frame as text of a given size, and as JSON."""
 
 import io
 import json
@@ -9,8 +9,8 @@ from rich.console import Console
 
 from flashsale_cli.top.frame import Frame, frame, to_json
 from flashsale_cli.top.screen import render
-from flashsale_cli.top.views import lines, pages, view
-from flashsale_cli.top.words import amount, few, per_second, percent, span
+from flashsale_cli.top.tiles import amount, few, per_second, percent, span
+from flashsale_cli.top.watch import lines, pages, view
 from flashsale_core.errors import Rejected
 from tests.unit.cli.top_readings import FIRST, SECOND, reading, sale
 
@@ -32,7 +32,7 @@ def text(shown: Frame, width: int, height: int | None = None) -> list[str]:
 
 NARROW = """\
 timeout-worker does not answer: connection refused
-the order-worker does not reach Postgres
+the order-worker cannot reach Postgres
 
 sale stock available reserved sold state  orders/s sold out out in
 tele 1,000       500      480   20 open        500     60 %  2.5 s
@@ -46,13 +46,13 @@ gateway orders           500/s  answer p50      5.6 ms  answer p99       19 ms
 outbox  published            -  confirm p99          -  lag                  -
         entries              -  failures           0/s  channels up          1
 ledger  messages          20/s  commit p99           -  lag             250 ms
-        retries              -  parked in all        2  refunds due          -
+        retries              -  parked total         2  refunds due          -
 expiry  messages             -  expired, queue       -  expired, sweep       -
         late p99             -  overdue              -"""
 
 WIDE = """\
 timeout-worker does not answer: connection refused
-the order-worker does not reach Postgres
+the order-worker cannot reach Postgres
 
 sale  stock  available  reserved  sold  state   orders/s  sold out  out in  by outcome
 tele  1,000        500       480    20  open         500      60 %   2.5 s  out_of_stock 300/s, accepted 200/s
@@ -72,7 +72,7 @@ def test_frame_at_120_columns() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_frame_fits_the_terminal_and_says_what_is_left_out(width: int) -> None:
+def test_frame_fits_the_terminal_and_counts_what_does_not_fit(width: int) -> None:
     many = replace(FRAME, sales=[*FRAME.sales, *(replace(FRAME.sales[1], product_id=f"s{number}") for number in range(18))], sales_hidden=3)
     shown = text(many, width, 24)
     rows = sum(" open " in line or " paused " in line for line in shown)
@@ -89,18 +89,18 @@ def test_long_names_and_many_outcomes_break_no_line() -> None:
         assert any(" 999,999 " in line and " 987.7M " in line and " paused " in line for line in shown)
 
 
-def test_sales_that_are_not_known_have_a_reason() -> None:
+def test_unreadable_sales_are_shown_with_the_reason() -> None:
     away = frame([FIRST], reading(12.0, {}, sales_error=Rejected("the gateway answered 503: not_ready")))
-    assert "the sales are not known: the gateway answered 503: not_ready" in text(away, 80)
+    assert "the sales cannot be read: the gateway answered 503: not_ready" in text(away, 80)
     assert "no sale" in text(frame([FIRST], reading(12.0, {})), 80)
 
 
-def test_sold_out_sale_is_gone() -> None:
+def test_sold_out_sale_is_shown_as_gone() -> None:
     gone = frame([FIRST], reading(12.0, {}, sale(available=0)))
     assert any(line.startswith("tele") and line.endswith("gone") for line in text(gone, 80))
 
 
-def test_json_is_the_frame() -> None:
+def test_json_contains_the_whole_frame() -> None:
     document = json.loads(json.dumps(to_json(FRAME)))
     assert (document["at"], document["seconds"]) == ("2023-11-14T22:13:32.000+00:00", 2)
     assert document["sales"][0] == {
@@ -119,7 +119,7 @@ def test_json_is_the_frame() -> None:
     assert [service["reason"] for service in document["services"]] == ["", "", "connection refused"]
 
 
-def test_only_a_terminal_sees_the_frame_without_rates(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_a_terminal_shows_the_frame_without_rates(capsys: pytest.CaptureFixture[str]) -> None:
     first, paper = frame([], FIRST), console(120)
     for quiet in (lines(), pages(paper, URL)):
         with quiet as show:
@@ -129,7 +129,7 @@ def test_only_a_terminal_sees_the_frame_without_rates(capsys: pytest.CaptureFixt
     assert "rates follow" in _on_a_terminal(first)
 
 
-def test_last_frame_stays_when_the_screen_is_gone() -> None:
+def test_last_frame_remains_after_the_live_screen() -> None:
     gone, left = _on_a_terminal(FRAME).rsplit("\x1b[?1049l", 1)
     assert ("out_of_stock 300/s" in gone, "out_of_stock 300/s" in left) == (True, True)
 
@@ -142,7 +142,7 @@ def _on_a_terminal(shown: Frame) -> str:
     return terminal.file.getvalue()
 
 
-def test_numbers_are_short_words() -> None:
+def test_numbers_are_short() -> None:
     assert [amount(value) for value in (None, 0, 999_999, 1_234_567)] == ["-", "0", "999,999", "1.2M"]
     assert [few(value) for value in (0, 0.25, 9.94, 9.96, 1234.5)] == ["0", "0.2", "9.9", "10", "1,234"]
     assert (per_second(None), per_second(3), percent(None), percent(0.456)) == ("-", "3.0/s", "-", "46 %")

@@ -1,10 +1,9 @@
-"""Readings as the services would have answered, for the tests of `flashsale top`."""
+"""Readings for the tests of `flashsale top`, as services would have answered."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from flashsale_cli.top.reading import Reading, Scrape, Target
-from flashsale_cli.top.samples import parse
+from flashsale_cli.top.reading import Reading, Scrape, Target, parse_samples
 
 GATEWAY = Target("gateway", "http://127.0.0.1:8000/metrics")
 ORDER_WORKER = Target("order-worker", "http://127.0.0.1:9101/metrics")
@@ -12,7 +11,7 @@ TIMEOUT_WORKER = Target("timeout-worker", "")
 
 
 def gateway_text(accepted: int = 0, out_of_stock: int = 0, started: float = 1.0) -> str:
-    """A gateway that answered so many orders of `tele`, nine in ten of them within 10 ms, in batches of ten."""
+    """The metrics of a gateway that answered these orders of `tele` in batches of ten, nine in ten of them within 10 ms."""
     orders = accepted + out_of_stock
     return f"""
 # TYPE process_start_time_seconds gauge
@@ -63,14 +62,14 @@ def sale(product_id: str = "tele", stock: int = 1000, available: int = 1000, sol
 
 
 def scrape(target: Target, at_seconds: float, text: str | None, reason: str = "") -> Scrape:
-    return Scrape(target, at_seconds, None if text is None else parse(text), reason)
+    return Scrape(target, at_seconds, None if text is None else parse_samples(text), reason)
 
 
 def reading(at_seconds: float, texts: Mapping[Target, str], *sales: Mapping[str, Any], **more: Any) -> Reading:
-    """Targets that have no text did not answer."""
+    """A target without text did not answer."""
     targets = (GATEWAY, ORDER_WORKER, TIMEOUT_WORKER)
     scrapes = [scrape(target, at_seconds, texts.get(target), "" if target in texts else "connection refused") for target in targets]
-    return Reading(at_seconds, 1_700_000_000 + at_seconds, {one["productId"]: one for one in sales}, scrapes, **more)
+    return Reading(at_seconds, 1_700_000_000 + at_seconds, {item["productId"]: item for item in sales}, scrapes, **more)
 
 
 FIRST = reading(10.0, {GATEWAY: gateway_text(100), ORDER_WORKER: WORKER_TEXT}, sale(available=900), sale("lamp", 50, 50))
@@ -80,4 +79,4 @@ SECOND = reading(
     sale(available=500, sold=20),
     sale("lamp", 50, 50, state="paused"),
 )
-"""Two seconds later: 400 orders taken of `tele`, 600 refused."""
+"""Two seconds later: 400 orders of `tele` accepted, 600 refused."""

@@ -1,7 +1,7 @@
-"""What two scrapes of a process say together: how much was counted between them, and what the gauges say now.
+"""What two scrapes of the same process show: how much was counted between them, and what the gauges are now. Pure.
 
-A series that is missing in the earlier scrape began at 0: a process that counts makes a series when it first counts, which `rate` of
-Prometheus cannot know.
+A series that is missing in the earlier scrape started at 0, because a process creates a series when it first counts something. Prometheus'
+`rate` cannot assume that.
 """
 
 from collections import defaultdict
@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from math import inf
 from typing import Self
 
-from flashsale_cli.top.quantile import histogram_quantile
-from flashsale_cli.top.samples import Labels, Samples, started_at
+from flashsale_cli.top.reading import Labels, Reading, Samples, Scrape, started_at
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Of one process. `before` is None when it did not answer the last time, or another process did."""
+    """The change of one process. `before` is None if no process, or another one, answered the last time."""
 
     now: Samples
     before: Samples | None
@@ -24,12 +23,12 @@ class Change:
 
     @classmethod
     def between(cls, before: Samples | None, now: Samples, seconds: float) -> Self:
-        # Behind one address there may be several processes, and their counters are not one another's.
+        # One address may lead to several processes, and their counters have nothing to do with each other.
         same = before is not None and started_at(before) == started_at(now) and seconds > 0
         return cls(now, before if same else None, seconds)
 
     def per_second(self, name: str) -> Mapping[Labels, float] | None:
-        """None when the process does not count that, or was scraped once."""
+        """None if the process does not count that, or was scraped only once."""
         if self.before is None or name not in self.now:
             return None
         earlier = self.before.get(name, {})
@@ -37,51 +36,51 @@ class Change:
 
 
 def increase(before: float, now: float) -> float:
-    """Of a counter. One that fell began again at 0."""
+    """The increase of a counter. A counter that fell was reset to 0 in between."""
     return now - before if now >= before else now
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Of all processes together. Everything is None when no process can say it."""
+    """The changes of all processes together. Every number is None if no process has it."""
 
     of_processes: Sequence[Change]
 
     def rate(self, name: str, /, **wanted: str) -> float | None:
-        """Per second, added up over series with the labels `wanted` and over processes."""
+        """Per second, summed over processes and over the series with the labels `wanted`."""
         by_any = self.rates(name, "", **wanted)
         return None if by_any is None else sum(by_any.values(), 0.0)
 
     def rates(self, name: str, by: str, /, **wanted: str) -> dict[str, float] | None:
         """Per second, by the values of the label `by`."""
-        found = list(self._rates(name))
+        by_process = list(self._rates(name))
         sums: dict[str, float] = defaultdict(float)
-        for labels, value in (item for rates in found for item in rates.items()):
+        for labels, value in (item for rates in by_process for item in rates.items()):
             if wanted.items() <= (named := dict(labels)).items():
                 sums[named.get(by, "")] += value
-        return dict(sorted(sums.items())) if found else None
+        return dict(sorted(sums.items())) if by_process else None
 
     def quantile(self, q: float, name: str, /, **wanted: str) -> float | None:
         buckets = self.rates(f"{name}_bucket", "le", **wanted)
         return histogram_quantile(q, {_bound(le): rate for le, rate in buckets.items()}) if buckets else None
 
     def quantiles(self, q: float, name: str, by: str) -> dict[str, float]:
-        """By the values of the label `by`, without those nothing was observed for."""
+        """By the values of the label `by`; values without observations are left out."""
         counts = self.rates(f"{name}_count", by) or {}
-        found = {value: self.quantile(q, name, **{by: value}) for value in counts}
-        return {value: quantile for value, quantile in found.items() if quantile is not None}
+        quantiles = {value: self.quantile(q, name, **{by: value}) for value in counts}
+        return {value: quantile for value, quantile in quantiles.items() if quantile is not None}
 
     def mean(self, name: str) -> float | None:
         total, count = self.rate(f"{name}_sum"), self.rate(f"{name}_count")
         return total / count if total is not None and count else None
 
     def total(self, name: str) -> float | None:
-        """As it stands now, added up: of counters since their processes began, of gauges of what each process has of its own."""
+        """The sum of the current values: for counters since the start of each process, for gauges that each process has for itself."""
         values = list(self.values(name))
         return sum((value for _, value in values), 0.0) if values or self._known(name) else None
 
     def most(self, name: str) -> float | None:
-        """Of a gauge that several processes tell the same of."""
+        """The highest current value, for a gauge that several processes report about the same thing."""
         return max((value for _, value in self.values(name)), default=None)
 
     def values(self, name: str) -> Iterator[tuple[Labels, float]]:
@@ -95,6 +94,46 @@ class Changes:
 
     def _known(self, name: str) -> bool:
         return any(name in change.now for change in self.of_processes)
+
+
+def change_of(before: Scrape | None, now: Scrape) -> Change | None:
+    """None if the process did not answer."""
+    if now.samples is None:
+        return None
+    return Change.between(before.samples if before else None, now.samples, now.at_seconds - before.at_seconds if before else 0.0)
+
+
+def changes_of(before: Reading | None, now: Reading) -> Changes:
+    """The changes of all processes that answered."""
+    earlier = before.by_target() if before else {}
+    by_process = (change_of(earlier.get(scrape.target), scrape) for scrape in now.scrapes)
+    return Changes([change for change in by_process if change is not None])
+
+
+def histogram_quantile(q: float, buckets: Mapping[float, float]) -> float | None:
+    """A quantile of a histogram, as Prometheus' histogram_quantile computes it: linear inside a bucket.
+
+    `buckets` are upper bound -> observations up to it, cumulative, with +Inf. None if nothing was observed.
+    A quantile above the highest finite bound is reported as that bound, because nothing more is known.
+    """
+    bounds = sorted(buckets)
+    if len(bounds) < 2 or bounds[-1] != inf or not (counts := _rising([buckets[bound] for bound in bounds]))[-1] > 0:
+        return None
+    rank = q * counts[-1]
+    at = next(index for index, count in enumerate(counts) if count >= rank)
+    if at == len(bounds) - 1:
+        return bounds[-2]
+    if at == 0 and bounds[0] <= 0:
+        return bounds[0]
+    lower, below = (bounds[at - 1], counts[at - 1]) if at else (0.0, 0.0)
+    inside = counts[at] - below
+    return lower + (bounds[at] - lower) * (rank - below) / inside if inside else bounds[at]
+
+
+def _rising(counts: list[float]) -> list[float]:
+    """Buckets are read one after another, and rates are rounded, so a later bucket may be slightly smaller than an earlier one."""
+    highest = 0.0
+    return [highest := max(highest, count) for count in counts]
 
 
 def _bound(le: str) -> float:

@@ -1,6 +1,9 @@
-"""The numbers of the engine's dashboard, hop by hop. None is unknown: the service did not answer, or nothing was observed."""
+"""The numbers of the engine's dashboard, hop by hop, and what is wrong, in words. Pure.
 
-from collections.abc import Mapping
+None means unknown: the service did not answer, or nothing was observed.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from flashsale_cli.top.changes import Changes
@@ -16,7 +19,7 @@ class Admission:
     order_p99_seconds: float | None
     batch_orders_mean: float | None
     script_p99_seconds: ByName
-    """By script, of those that ran."""
+    """By script; scripts that did not run are left out."""
     waiting_requests: float | None
     payments_per_second: ByName | None
     """By result."""
@@ -36,20 +39,20 @@ class Outbox:
 @dataclass(frozen=True, slots=True)
 class Ledger:
     consumed_per_second: ByName | None
-    """By queue, those of the timeout-worker among them."""
+    """By queue, including the queue of the timeout-worker."""
     lag_seconds: float | None
     commit_p99_seconds: float | None
     retries_per_second: float | None
     parked_per_second: float | None
     parked_total: float | None
-    """Since the workers began; the rate of something rare is seen for one interval only."""
+    """Since the start of the workers, because the rate of a rare event is visible for only one interval."""
     refunds_due: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
     expired_per_second: ByName | None
-    """Orders, by the clock that was first."""
+    """Expired orders, by what expired them: `queue` or `sweep`."""
     lateness_p99_seconds: float | None
     overdue_orders: float | None
 
@@ -62,48 +65,82 @@ class Pipeline:
     expiry: Expiry
 
 
-def pipeline(of: Changes) -> Pipeline:
-    return Pipeline(_admission(of), _outbox(of), _ledger(of), _expiry(of))
+def pipeline(changes: Changes) -> Pipeline:
+    return Pipeline(_admission(changes), _outbox(changes), _ledger(changes), _expiry(changes))
 
 
-def _admission(of: Changes) -> Admission:
+def _admission(changes: Changes) -> Admission:
     return Admission(
-        orders_per_second=of.rates("flashsale_orders_total", "outcome"),
-        order_p50_seconds=of.quantile(0.5, "flashsale_order_seconds"),
-        order_p99_seconds=of.quantile(0.99, "flashsale_order_seconds"),
-        batch_orders_mean=of.mean("flashsale_batch_orders"),
-        script_p99_seconds=of.quantiles(0.99, "flashsale_script_seconds", "script"),
-        waiting_requests=of.most("flashsale_waiting_requests"),
-        payments_per_second=of.rates("flashsale_payments_total", "result"),
+        orders_per_second=changes.rates("flashsale_orders_total", "outcome"),
+        order_p50_seconds=changes.quantile(0.5, "flashsale_order_seconds"),
+        order_p99_seconds=changes.quantile(0.99, "flashsale_order_seconds"),
+        batch_orders_mean=changes.mean("flashsale_batch_orders"),
+        script_p99_seconds=changes.quantiles(0.99, "flashsale_script_seconds", "script"),
+        waiting_requests=changes.most("flashsale_waiting_requests"),
+        payments_per_second=changes.rates("flashsale_payments_total", "result"),
     )
 
 
-def _outbox(of: Changes) -> Outbox:
+def _outbox(changes: Changes) -> Outbox:
     return Outbox(
-        lag_seconds=of.most("flashsale_outbox_lag_seconds"),
-        entries=of.most("flashsale_outbox_entries"),
-        published_per_second=of.rate("flashsale_published_total"),
-        failures_per_second=of.rate("flashsale_publish_failures_total"),
-        publish_p99_seconds=of.quantile(0.99, "flashsale_publish_seconds"),
-        broker_up=of.total("flashsale_broker_up"),
+        lag_seconds=changes.most("flashsale_outbox_lag_seconds"),
+        entries=changes.most("flashsale_outbox_entries"),
+        published_per_second=changes.rate("flashsale_published_total"),
+        failures_per_second=changes.rate("flashsale_publish_failures_total"),
+        publish_p99_seconds=changes.quantile(0.99, "flashsale_publish_seconds"),
+        broker_up=changes.total("flashsale_broker_up"),
     )
 
 
-def _ledger(of: Changes) -> Ledger:
+def _ledger(changes: Changes) -> Ledger:
     return Ledger(
-        consumed_per_second=of.rates("flashsale_consumed_total", "queue"),
-        lag_seconds=of.most("flashsale_ledger_lag_seconds"),
-        commit_p99_seconds=of.quantile(0.99, "flashsale_ledger_commit_seconds"),
-        retries_per_second=of.rate("flashsale_batch_retries_total"),
-        parked_per_second=of.rate("flashsale_parked_total"),
-        parked_total=of.total("flashsale_parked_total"),
-        refunds_due=of.most("flashsale_refunds_due"),
+        consumed_per_second=changes.rates("flashsale_consumed_total", "queue"),
+        lag_seconds=changes.most("flashsale_ledger_lag_seconds"),
+        commit_p99_seconds=changes.quantile(0.99, "flashsale_ledger_commit_seconds"),
+        retries_per_second=changes.rate("flashsale_batch_retries_total"),
+        parked_per_second=changes.rate("flashsale_parked_total"),
+        parked_total=changes.total("flashsale_parked_total"),
+        refunds_due=changes.most("flashsale_refunds_due"),
     )
 
 
-def _expiry(of: Changes) -> Expiry:
+def _expiry(changes: Changes) -> Expiry:
     return Expiry(
-        expired_per_second=of.rates("flashsale_expired_orders_total", "source"),
-        lateness_p99_seconds=of.quantile(0.99, "flashsale_expiry_lateness_seconds"),
-        overdue_orders=of.most("flashsale_overdue_orders"),
+        expired_per_second=changes.rates("flashsale_expired_orders_total", "source"),
+        lateness_p99_seconds=changes.quantile(0.99, "flashsale_expiry_lateness_seconds"),
+        overdue_orders=changes.most("flashsale_overdue_orders"),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRule:
+    metric: str
+    is_fault: Callable[[float], bool]
+    text: str
+    """`{}` stands for the label's value."""
+
+
+def _down(value: float) -> bool:
+    return value == 0
+
+
+FAULT_RULES = (
+    FaultRule("flashsale_sale_imbalance_units", lambda units: units != 0, "the stock of {} does not add up: run `flashsale audit`"),
+    FaultRule("flashsale_redis_durable", _down, "Redis may lose accepted orders: see the gateway's /readyz"),
+    FaultRule("flashsale_broker_up", _down, "a gateway has no channel to RabbitMQ"),
+    FaultRule("flashsale_unrouted_kept", _down, "RabbitMQ may lose messages that it cannot route: check its policy `events`"),
+    FaultRule("flashsale_consumer_up", _down, "no worker consumes the queue {}"),
+    FaultRule("flashsale_database_up", _down, "the order-worker cannot reach Postgres"),
+    FaultRule("flashsale_wait_up", _down, "the wait queue of {} s returns no messages"),
+)
+
+
+def faults(changes: Changes) -> list[str]:
+    """Gauges that report a fault, as sentences: among numbers they would be overlooked. Each sentence once."""
+    return list(dict.fromkeys(text for rule in FAULT_RULES for text in _faults(rule, changes)))
+
+
+def _faults(rule: FaultRule, changes: Changes) -> Iterator[str]:
+    for labels, value in changes.values(rule.metric):
+        if rule.is_fault(value):
+            yield rule.text.format(*(label for _, label in labels))

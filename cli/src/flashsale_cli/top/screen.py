@@ -1,4 +1,4 @@
-"""A frame as a person sees it: the sales above, the pipeline below, what is wrong in between."""
+"""A frame as a screen: faults first, then the sales, then the pipeline."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,22 +8,21 @@ from rich.text import Text
 
 from flashsale_cli.console import table
 from flashsale_cli.top import tiles
-from flashsale_cli.top.frame import Frame
-from flashsale_cli.top.sale_now import SaleNow
-from flashsale_cli.top.words import amount, few, per_second, percent, span
+from flashsale_cli.top.frame import Frame, SaleNow
+from flashsale_cli.top.tiles import amount, few, per_second, percent, span
 
 WIDE_CELLS = 110
-"""From here on outcomes stand beside their sale; below, under the sales."""
+"""From this width on, outcomes are a column of the sales; on narrower screens they are lines below the sales."""
 NAME_CELLS_NARROW, NAME_CELLS_WIDE = 12, 28
-"""The first characters of a longer name."""
+"""Longer names are cut."""
 _STATES = {"open": "green", "paused": "yellow", "closed": "red"}
 
 
 def render(frame: Frame, url: str, width: int, height: int | None = None) -> RenderableType:
-    """With a `height`, no taller: sales that find no room are counted, not shown."""
+    """At most `height` lines if it is given: sales that do not fit are only counted."""
     wide = width >= WIDE_CELLS
     above, below = [_title(frame, url), *_wrong(frame)], tiles.lines(frame, width)
-    # Two blank lines, the heading of the sales, and the line that says how many are not shown.
+    # Four lines: two blank ones, the heading of the sales, and the number of sales that are not shown.
     room = None if height is None else height - len(above) - len(below) - 4
     shown = frame.sales if room is None else frame.sales[: max(1, room if wide else _narrow_room(frame.sales, room))]
     return Group(*above, Text(), *_sales(frame, shown, wide), Text(), *below)
@@ -36,12 +35,13 @@ def _title(frame: Frame, url: str) -> Text:
 
 
 def _wrong(frame: Frame) -> list[Text]:
-    silent = (f"{one.name} {one.address}".strip() + f" does not answer: {one.reason}" for one in frame.services if not one.answers)
-    return [Text(words, "red", no_wrap=True, overflow="ellipsis") for words in (*silent, *frame.faults)]
+    silent = [service for service in frame.services if not service.answers]
+    unanswered = (f"{service.name} {service.address}".strip() + f" does not answer: {service.reason}" for service in silent)
+    return [Text(words, "red", no_wrap=True, overflow="ellipsis") for words in (*unanswered, *frame.faults)]
 
 
 def _narrow_room(sales: Sequence[SaleNow], lines: int) -> int:
-    """How many of the first sales fit into `lines`, with a line of outcomes for each that is ordered from."""
+    """How many of the first sales fit into `lines`; a sale with orders needs a second line for their outcomes."""
     rows = 0
     for sale in sales:
         lines -= 2 if _outcomes(sale) else 1
@@ -53,7 +53,7 @@ def _narrow_room(sales: Sequence[SaleNow], lines: int) -> int:
 
 def _sales(frame: Frame, shown: Sequence[SaleNow], wide: bool) -> Iterator[RenderableType]:
     if frame.sales_reason:
-        yield Text(f"the sales are not known: {frame.sales_reason}", "red", no_wrap=True, overflow="ellipsis")
+        yield Text(f"the sales cannot be read: {frame.sales_reason}", "red", no_wrap=True, overflow="ellipsis")
     elif not frame.sales:
         yield Text("no sale", "dim")
     else:
@@ -77,19 +77,19 @@ def _table(sales: Sequence[SaleNow], wide: bool) -> Table:
     for column in result.columns:
         column.no_wrap = True
     if wide:
-        # What is left of the line, and no more: else the others would make room for it.
+        # The rest of the line and no more, or the other columns would shrink for it.
         result.expand, result.columns[-1].ratio = True, 1
     return result
 
 
 def _row(sale: SaleNow, wide: bool) -> list[str | Text]:
     units = [amount(units) for units in (sale.stock, sale.available, sale.reserved, sale.sold)]
-    asked = None if sale.demand_per_second is None else sum(sale.demand_per_second.values())
+    orders = None if sale.demand_per_second is None else sum(sale.demand_per_second.values())
     row: list[str | Text] = [
         Text(_shortened(sale.product_id, NAME_CELLS_WIDE if wide else NAME_CELLS_NARROW), "bold"),
         *units,
         Text(sale.state, _STATES.get(sale.state, "")),
-        few(asked),
+        few(orders),
         percent(sale.sold_out_share),
         "gone" if sale.available == 0 and sale.stock else span(sale.sold_out_in_seconds),
     ]
@@ -102,7 +102,7 @@ def _outcome_line(sale: SaleNow) -> Text:
 
 
 def _outcomes(sale: SaleNow) -> str:
-    """What the orders of the last interval became, a second."""
+    """The outcomes of the orders in the last interval, per second."""
     return ", ".join(f"{name} {per_second(rate)}" for name, rate in tiles.most(sale.demand_per_second, tiles.OUTCOMES_MAX))
 
 
