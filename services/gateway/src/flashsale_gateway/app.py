@@ -10,9 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from redis.exceptions import RedisError
 from standardwebhooks.webhooks import Webhook
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from flashsale_core.scripts import Scripts, load_scripts, read_scripts
@@ -22,15 +19,14 @@ from flashsale_core.tracing import configure_tracing
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Admission, Batcher
 from flashsale_gateway.decide import Decisions
-from flashsale_gateway.errors import GatewayError
 from flashsale_gateway.http.catalogue import Catalogue
 from flashsale_gateway.http.client_buffers import ClientBuffers
 from flashsale_gateway.http.endpoints import Endpoints
+from flashsale_gateway.http.error_handlers import ERROR_HANDLERS
 from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.http.read_limits import ReadSlots, TurnLimiter
 from flashsale_gateway.http.routes import ROUTES, Services
 from flashsale_gateway.http.scrapes import Scrapes
-from flashsale_gateway.http.translation import problem_of
 from flashsale_gateway.orders import PATH as ORDER_PATH
 from flashsale_gateway.orders import Orders
 from flashsale_gateway.outbox import relay
@@ -49,21 +45,21 @@ from flashsale_redis import open_redis
 RELAY_CONNECTIONS = 3
 SHARED_READS = 3
 """Besides FLASHSALE_READS_MAX: one for the names of the sales, one for the sales, one for the watch."""
-HOUSE = ("/healthz", "/readyz", "/metrics", "/admin")
-"""Paths that are for inside: each has a pace of its own, and no crowd is in front of it."""
+INTERNAL_PATHS = ("/healthz", "/readyz", "/metrics", "/admin")
+"""Paths for operators and probes: each has a limiter of its own, so that no crowd of buyers is ahead of them."""
 log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """The ASGI application: orders and payments go straight to their endpoints, all else through Starlette."""
+    """The ASGI application: orders and payments go to their endpoints, everything else to Starlette."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._endpoints: Endpoints = {}
         self.client_buffers = ClientBuffers()
-        self._public, self._house = TurnLimiter(), {path: TurnLimiter() for path in HOUSE}
-        self._starlette = Starlette(routes=ROUTES, lifespan=self._lifespan, exception_handlers=_HANDLERS)
-        # It would send a client where its own Host header says, past TLS and into caches.
+        self._public_limiter, self._internal_limiters = TurnLimiter(), {path: TurnLimiter() for path in INTERNAL_PATHS}
+        self._starlette = Starlette(routes=ROUTES, lifespan=self._lifespan, exception_handlers=ERROR_HANDLERS)
+        # A redirect would name the client's own Host header as its target, would leave TLS and could be cached.
         self._starlette.router.redirect_slashes = False
 
     @property
@@ -72,7 +68,7 @@ class Gateway:
 
     @property
     def endpoints(self) -> Endpoints:
-        """By path. Open as long as the lifespan lasts, and no connection is taken before."""
+        """By path. They exist while the lifespan lasts, and no connection is accepted before."""
         return self._endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,16 +77,16 @@ class Gateway:
         elif endpoint := self._endpoints.get(scope["path"]):
             await endpoint(scope, receive, send)
         else:
-            await self._paced(scope, receive, send)
+            await self._call_starlette(scope, receive, send)
 
-    async def _paced(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _call_starlette(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        pace = self._house.get("/admin" if path.startswith("/admin/") else path, self._public)
+        limiter = self._internal_limiters.get("/admin" if path.startswith("/admin/") else path, self._public_limiter)
         try:
-            async with pace.turn():
+            async with limiter.turn():
                 await self._starlette(scope, receive, send)
         except Problem as problem:
-            # Closed, for a new connection has to be taken first, and few are in a turn: a crowd cannot spend the loop on refusals.
+            # The connection is closed: few new ones are accepted in a turn, so a crowd cannot spend the loop on refusals.
             start, body = problem.answer.messages()
             start["headers"].append((b"connection", b"close"))
             await send(start)
@@ -165,32 +161,3 @@ async def _relaying(scripts: Scripts, settings: Settings, publisher: Publisher, 
 def _instance() -> str:
     """A name no other gateway has, now or later: what a dead one held must look abandoned."""
     return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
-
-
-def _on_problem(_: Request, error: Exception) -> Response:
-    problem = problem_of(error)
-    assert problem is not None  # noqa: S101 - Starlette calls this for Problem and GatewayError only
-    return problem.response()
-
-
-def _on_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
-    if error.status_code != 405:
-        return Problem("not_found").response()
-    # Starlette names the methods of the first route at this path; there may be one a method.
-    methods = {method for route in ROUTES if route.path_regex.match(request.url.path) for method in route.methods or ()}
-    return Problem("method_not_allowed", allow=", ".join(sorted(methods))).response()
-
-
-def _on_gone(_: Request, __: Exception) -> Response:
-    """The client left before its body was whole: nobody reads this answer."""
-    return Problem("bad_request").response()
-
-
-def _on_fault(request: Request, error: Exception) -> Response:
-    traced = {"trace_id": request.state.trace_id} if hasattr(request.state, "trace_id") else {}
-    log.error("request.failed", extra={"path": request.url.path, **traced}, exc_info=error)
-    return Problem("internal").response()
-
-
-_HANDLERS = {Problem: _on_problem, GatewayError: _on_problem, ClientDisconnect: _on_gone, HTTPException: _on_http, Exception: _on_fault}

@@ -1,6 +1,6 @@
-"""Endpoints whose requests are decided in Redis together with others that wait: read one, hand it over, answer it.
+"""Endpoints of orders and payments, whose requests are decided in Redis in batches: check one, enqueue it, answer it.
 
-They know no socket. `protocol.py` calls them straight from the HTTP parser; what comes slowly or oddly reaches them as ASGI.
+They see no socket. `fast_path` calls them from the HTTP parser's callbacks; every other request reaches them through ASGI.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class Endpoint(ABC, Generic[T, Item]):
     """POST of a JSON document at one path."""
 
     def __init__(self, batcher: Batcher[Item, Result], settings: Settings, trace: Tracing, noun: str) -> None:
-        """`noun` says in the log and to who does not POST what this endpoint takes."""
+        """`noun` names what this endpoint accepts, in the log and in the refusal of other methods."""
         self._batcher: Batcher[Item, Result] = batcher
         self._settings = settings
         self._tracing = trace
@@ -54,14 +54,14 @@ class Endpoint(ABC, Generic[T, Item]):
 
     @abstractmethod
     def accept(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> T:
-        """Read and check a request and enqueue it; `waiter` gets the decision, never before this returns.
+        """Check a request and enqueue it; `waiter` gets the decision, never before this returns.
 
         Raises Problem, and Overloaded when too many requests are waiting.
         """
 
     @abstractmethod
     def answer(self, pending: T, result: Result) -> Answer:
-        """The answer to what is decided, counted."""
+        """The answer to a decided request, counted."""
 
     def _enqueue(self, sale_id: str, item: Item, waiter: Waiter[Result], span: Span | None) -> None:
         """Raises Overloaded when too many requests are waiting; then its span has ended."""
@@ -74,11 +74,11 @@ class Endpoint(ABC, Generic[T, Item]):
             raise
 
     def refuse(self, problem: Problem) -> Answer:
-        """The answer to what is not accepted, or could not be decided."""
+        """The answer to a request that was not accepted or could not be decided."""
         return problem.answer
 
     def fail(self, error: BaseException, pending: T | None = None) -> Answer:
-        """The answer to a request that was not accepted, or whose decision failed; any other error is our fault, and is logged."""
+        """The answer to a request that was not accepted, or whose decision failed. An error that is no problem is logged."""
         problem = self._problem(error, pending)
         if pending is not None:
             spans.end(pending.span, problem.code, problem.status)
@@ -92,11 +92,11 @@ class Endpoint(ABC, Generic[T, Item]):
         return Problem("internal")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The same as ASGI."""
+        """The endpoint as an ASGI application."""
         try:
             answer = await self._asgi(scope, receive)
         except ClientDisconnect:
-            # Nobody is left to answer, and nothing was decided.
+            # The client has left, and nothing was decided.
             return
         except Exception as error:
             answer = self.fail(error)

@@ -75,7 +75,7 @@ async def list_sales(request: Request) -> Response:
     if len(request.scope["query_string"]) > QUERY_BYTES_MAX:
         raise Problem("bad_request", f"A query string has at most {QUERY_BYTES_MAX} bytes")
     after, limit = request.query_params.get("after", ""), _limit(request)
-    documents = [shown.document for _, shown in await _services(request).catalogue.page(after, limit)]
+    documents = [snapshot.document for _, snapshot in await _services(request).catalogue.page(after, limit)]
     return _raw_json(b'{"sales":[%b]}' % b",".join(documents), cached=SHARED)
 
 
@@ -103,7 +103,7 @@ async def set_stock(request: Request) -> Response:
             committed = int(defined.sale["reserved"]) + int(defined.sale["sold"])
             raise Problem("below_committed", f"{committed} units are reserved or sold; the stock cannot be less", field="stock")
         case "ends_before_start":
-            raise sale_documents.crossed_times(stock, defined.sale)
+            raise sale_documents.contradicting_times(stock, defined.sale)
         case "not_owner":
             raise Problem("not_owner", f"The sale belongs to {defined.sale['owner']}; change it there")
         case _:

@@ -16,8 +16,9 @@ from flashsale_gateway.http.problems import Problem
 ADMIN = "admin"
 """The owner of sales set through /admin."""
 NOBODY = ""
-"""The owner of sales that a FlashSale let go of."""
+"""The owner of sales that a FlashSale resource has released."""
 HOLD_SECONDS = 300
+"""The payment window of a new sale, if it is installed."""
 
 
 def to_json(sale_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def to_json(sale_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 def to_definition(request: StockRequest, windows: Sequence[int]) -> dict[str, Any]:
-    """What `define` is told; fields left out stay as they are. Raises Problem when fields contradict each other or the installation."""
+    """The argument of `define`; fields left out stay as they are. Raises Problem when fields contradict each other or the installation."""
     _check(request, windows)
     wanted: dict[str, Any] = {"owner": ADMIN, "generation": 0, "total": request.stock}
     wanted["default_hold_seconds"] = default_hold_seconds(windows)
@@ -61,7 +62,7 @@ def to_definition(request: StockRequest, windows: Sequence[int]) -> dict[str, An
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What became of a sale that was to end: the status of lua/retire.lua, and the units still reserved."""
+    """The result of ending a sale: the status of lua/retire.lua, and the units still reserved."""
 
     status: str
     reserved: int
@@ -72,7 +73,10 @@ class Retire(Protocol):
 
 
 async def end(store: Retire, sale_id: str, *, remove: bool) -> Ended:
-    """Close a sale of /admin or of nobody; remove it if no hold is live. May be repeated. Raises StoreUnavailable and OutcomeUnknown."""
+    """Close a sale that /admin or nobody owns; with `remove`, also remove it if no hold is live. May be repeated.
+
+    Raises StoreUnavailable and OutcomeUnknown.
+    """
     ended = await _end_as(ADMIN, store, sale_id, remove=remove)
     return await _end_as(NOBODY, store, sale_id, remove=remove) if ended.status in ("not_owner", "unknown_sale") else ended
 
@@ -87,12 +91,12 @@ def ended_json(sale_id: str, ended: Ended) -> dict[str, Any]:
 
 
 def default_hold_seconds(windows: Sequence[int]) -> int:
-    """The payment window of a new sale that names none: of those installed, for no other has a queue, 300 s or the nearest to it."""
+    """The payment window of a new sale that names none: the installed one nearest to 300 s, for only installed windows have a queue."""
     return min(windows, key=lambda window: (abs(window - HOLD_SECONDS), window))
 
 
-def crossed_times(request: StockRequest, sale: Mapping[str, str]) -> Problem:
-    """`request` sets one of its two times and meets the other in `sale`."""
+def contradicting_times(request: StockRequest, sale: Mapping[str, str]) -> Problem:
+    """The problem when the one time that `request` sets contradicts the other time, which `sale` has already."""
     if isinstance(request.endsAt, datetime):
         return Problem("bad_request", f"Must be after startsAt, {rfc3339_of_ms(int(sale['starts_ms']))}", field="endsAt")
     return Problem("bad_request", f"Must be before endsAt, {rfc3339_of_ms(int(sale['ends_ms']))}", field="startsAt")

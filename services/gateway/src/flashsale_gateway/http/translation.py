@@ -1,4 +1,4 @@
-"""The only place where an error raised below `http/` becomes a problem."""
+"""Errors raised below `http/` as problems: the only place where one becomes the other."""
 
 from functools import lru_cache
 
