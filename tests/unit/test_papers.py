@@ -58,6 +58,15 @@ def test_file_names_of_the_order_path_are_those_of_the_code() -> None:
     assert [text for text, path in links if not path.endswith(text)] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
+def test_every_file_and_module_that_a_document_names_exists(document: Path) -> None:
+    text = document.read_text()
+    names = set(re.findall(r"`([\w./-]+\.(?:py|lua|sql|sh|yaml|tpl))`", text))
+    names |= {module.replace(".", "/") + ".py" for module in re.findall(r"python -m ((?:tools|tests)\.[\w.]+)", text)}
+    paths = {f"/{path.relative_to(ROOT)}" for path in ROOT.glob("[!.]*/**/*") if path.suffix}
+    assert {name for name in names if not any(path.endswith(f"/{name}") for path in paths)} == set()
+
+
 def _leads_somewhere(document: Path, path: str, anchor: str) -> bool:
     target = (document.parent / path).resolve() if path else document
     return target.exists() and (not anchor or anchor in _anchors(target))
