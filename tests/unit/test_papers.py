@@ -67,6 +67,12 @@ def test_every_file_and_module_that_a_document_names_exists(document: Path) -> N
     assert {name for name in names if not any(path.endswith(f"/{name}") for path in paths)} == set()
 
 
+def test_every_make_target_that_a_document_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {target for document in DOCUMENTS for target in re.findall(r"(?:^|`)make ([a-z-]+)", document.read_text(), re.MULTILINE)}
+    assert named - targets == set()
+
+
 def _leads_somewhere(document: Path, path: str, anchor: str) -> bool:
     target = (document.parent / path).resolve() if path else document
     return target.exists() and (not anchor or anchor in _anchors(target))
