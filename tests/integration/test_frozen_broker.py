@@ -28,9 +28,9 @@ from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.outbox.relay import Relay
 from flashsale_gateway.settings import read_settings as read_gateway_settings
 from flashsale_redis import open_redis
-from flashsale_timeout_worker import waits
+from flashsale_timeout_worker import wait_probes
 from flashsale_timeout_worker.settings import read_settings as read_worker_settings
-from flashsale_timeout_worker.waits import Waits
+from flashsale_timeout_worker.wait_probes import WaitProbes
 from tests.integration.broker import Broker, open_broker
 from tests.integration.frozen import HEADER, FreezingServer, freezing_broker
 
@@ -59,7 +59,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aiormq.connection.Connection, "HEARTBEAT_GRACE_MULTIPLIER", 1)
     monkeypatch.setattr("flashsale_core.broker.HEARTBEAT_SECONDS", 1)
     monkeypatch.setattr("flashsale_core.backoff.RECONNECT_PAUSES_SECONDS", (0.1,))
-    monkeypatch.setattr(waits, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(wait_probes, "RETRY_SECONDS", 0.1)
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -207,13 +207,13 @@ def test_the_probes_of_wait_queues_come_back_whatever_step_the_broker_freezes_at
         async with freezing_broker(infra["AMQP_URL"], *step) as (broker, url):
             settings = replace(read_worker_settings(Environment(infra)), amqp_url=url, amqp_timeout_seconds=TIMEOUT_SECONDS)
             redis = open_redis(settings.redis_url, 5, 4)
-            tried = Waits(redis, settings)
+            tried = WaitProbes(redis, settings)
             supervised = Supervised(f"waits {step}", tried.run)
             try:
-                await stage.freeze(broker, lambda: "cannot be tried" in str(tried.fault))
+                await stage.freeze(broker, lambda: "cannot be probed" in str(tried.fault))
                 # No worker is there to note that a probe came home: the question is whether they are sent again.
                 async with stage.thaw(broker):
-                    await until(lambda: "cannot be tried" not in str(tried.fault))
+                    await until(lambda: "cannot be probed" not in str(tried.fault))
                 assert restarts(supervised) == 0
             finally:
                 await supervised.end()

@@ -28,7 +28,7 @@ from flashsale_redis.urls import cluster_url
 from flashsale_timeout_worker.expiry import Expiry
 from flashsale_timeout_worker.settings import read_settings as read_worker_settings
 from flashsale_timeout_worker.sweeper import Sweeper
-from flashsale_timeout_worker.waits import Waits
+from flashsale_timeout_worker.wait_probes import WaitProbes
 from tests.integration.frozen import ACCEPT, FreezingServer, freezing_store
 
 TIMEOUT_SECONDS = 0.3
@@ -102,7 +102,7 @@ def test_no_call_to_a_frozen_redis_outlasts_its_timeout(infra: Mapping[str, str]
                 await play(server, {
                     "ping": expiry.ping,
                     "sweep": Sweeper(expiry, worker).sweep,
-                    "home": lambda: Waits(redis, worker).came_home([60]),
+                    "home": lambda: WaitProbes(redis, worker).mark_returned([60]),
                     "ready": Readiness(redis, scripts, TIMEOUT_SECONDS, True, Supervisor()).check,
                     "reserve": lambda: store.reserve([("frozen", [("o1", "ann", 1, "")])], direct=True),
                     "operator": lambda: sales.read_many(["frozen", "other"]),

@@ -8,7 +8,7 @@ import pytest
 from flashsale_core.keys import shard_keys, shard_of
 from flashsale_gateway.outbox.relay import _CREATE_GROUP, GROUP
 from flashsale_local_stack import Stack, wait_until
-from flashsale_timeout_worker.waits import _NOTE
+from flashsale_timeout_worker.wait_probes import MARK_RETURNED
 from tests.integration.client import Client
 from tests.integration.gateways import READY_SECONDS
 from tests.integration.stores import at_all, look_into
@@ -48,6 +48,6 @@ def test_full_redis_lets_a_relay_begin_and_a_probe_come_home(infra: Mapping[str,
             assert server.eval(_CREATE_GROUP, 1, "fs:{0}:outbox", GROUP) == b"OK"
             with pytest.raises(Exception, match="BUSYGROUP"):
                 server.eval(_CREATE_GROUP, 1, "fs:{0}:outbox", GROUP)
-            assert server.eval(_NOTE, 1, "fs:waits", "60", 1) == 1
+            assert server.eval(MARK_RETURNED, 1, "fs:waits", "60", 1) == 1
         finally:
             server.config_set("maxmemory", 0, **at_all(server))

@@ -26,7 +26,7 @@ from flashsale_order_worker.settings import read_settings as read_order_settings
 from flashsale_timeout_worker import main as timeout_worker
 from flashsale_timeout_worker.settings import read_settings as read_timeout_settings
 from flashsale_timeout_worker.sweeper import Sweeper
-from flashsale_timeout_worker.waits import Waits
+from flashsale_timeout_worker.wait_probes import WaitProbes
 from tests.integration.broker import open_broker, until
 
 Run = Callable[..., Coroutine[Any, Any, None]]
@@ -96,7 +96,7 @@ def test_the_order_worker_outlives_the_end_of_its_tasks(infra: Mapping[str, str]
 
 
 def test_the_timeout_worker_outlives_the_end_of_its_tasks(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    for owner in (Consumer, Waits, Sweeper):
+    for owner in (Consumer, WaitProbes, Sweeper):
         cut_off_once(monkeypatch, owner, "run")
 
     async def scene() -> None:

@@ -1,4 +1,4 @@
-"""The timeout-worker with real Redis and RabbitMQ: each clock alone is enough, and a unit is given back once."""
+"""The timeout-worker with real Redis and RabbitMQ: each clock alone is enough, and a unit is released once."""
 
 import asyncio
 import time
@@ -21,27 +21,27 @@ from flashsale_core.tracing import Tracing
 from flashsale_local_stack import Stack
 from flashsale_redis import open_redis
 from flashsale_timeout_worker.expiry import Expiry
-from flashsale_timeout_worker.handlers import OverdueWaits
+from flashsale_timeout_worker.handlers import PaymentTimeouts
 from flashsale_timeout_worker.retention import PAGE, Retention
 from flashsale_timeout_worker.settings import Settings, read_settings
 from flashsale_timeout_worker.sweeper import Sweeper
-from flashsale_timeout_worker.waits import Waits
+from flashsale_timeout_worker.wait_probes import WaitProbes
 from tests.integration.broker import consuming, control, headers, open_broker, until
 
 QUEUE = topology.TIMEOUT_QUEUE
 HOLD_SECONDS = 5
-"""The shortest window the local stack has a wait queue for."""
+"""The shortest payment window for which the local stack has a wait queue."""
 
 
 @dataclass(frozen=True)
 class Shop:
-    """Redis as the gateway fills it, with the clock in our hand."""
+    """Redis as the gateway fills it, with times that the test chooses."""
 
     redis: Any
     scripts: Scripts
     expiry: Expiry
     settings: Settings
-    tried: Waits
+    probes: WaitProbes
 
     async def open(self, sale: str, total: int) -> None:
         keys, shard = sale_keys(sale), shard_keys(shard_of(sale))
@@ -50,7 +50,7 @@ class Shop:
         await call(self.redis, self.scripts.define, names, sale, pack(definition), "")
 
     async def reserve(self, sale: str, order_ids: Sequence[str], seconds_ago: float = 0, quantity: int = 1) -> bytes:
-        """Hold units, as of some seconds ago; returns the message that the relay would publish."""
+        """Hold units as if some seconds ago; returns the message that the relay would publish."""
         clock = int((time.time() - seconds_ago) * 1000)
         for start in range(0, len(order_ids), 256):
             orders = [(order_id, f"u{order_id}", quantity, "") for order_id in order_ids[start : start + 256]]
@@ -66,15 +66,15 @@ class Shop:
         return await self.stock(sale) == stock
 
     async def expired_orders(self, sale: str) -> list[str]:
-        """Every order the outbox tells of as expired; one told twice stands twice."""
+        """Every order that the outbox reports as expired; an order that is reported twice is listed twice."""
         entries = await self.redis.xrange(shard_keys(shard_of(sale)).outbox)
         messages = [decode(fields[b"b"]) for _, fields in entries]
         return sorted(line.order_id for message in messages if isinstance(message, OrdersExpired) for line in message.orders)
 
-    def waits(self) -> Consumer:
+    def consumer(self) -> Consumer:
         return Consumer(
             ConsumerSettings(self.settings.amqp_url, QUEUE, 16, 1_000_000, 10, 10),
-            OverdueWaits(self.expiry, self.tried, Tracing(None), self.settings.payment_windows),
+            PaymentTimeouts(self.expiry, self.probes, Tracing(None), self.settings.payment_windows),
         )
 
     def sweeper(self) -> Sweeper:
@@ -88,7 +88,9 @@ async def open_shop(infra: Mapping[str, str]) -> AsyncIterator[Shop]:
     scripts = read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
     try:
         await redis.flushall()
-        yield Shop(redis, scripts, Expiry(redis, scripts, settings.shards, 3, settings.retry_seconds), settings, Waits(redis, settings))
+        yield Shop(
+            redis, scripts, Expiry(redis, scripts, settings.shards, 3, settings.retry_seconds), settings, WaitProbes(redis, settings)
+        )
     finally:
         await redis.aclose()
 
@@ -106,14 +108,14 @@ def ids(count: int) -> list[str]:
     return [f"o{number:04}" for number in range(count)]
 
 
-def test_the_queue_alone_gives_units_back_and_redelivery_changes_nothing(infra: Mapping[str, str]) -> None:
+def test_queue_alone_releases_units_once_despite_redelivery(infra: Mapping[str, str]) -> None:
     async def run() -> None:
         async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]) as broker:
             await shop.open("shoe", 100)
             late = await shop.reserve("shoe", ids(30), seconds_ago=6, quantity=2)
             fresh = await shop.reserve("shoe", ["fresh"])
             await broker.publish(QUEUE, late, fresh, late, late)
-            async with consuming(shop.waits()):
+            async with consuming(shop.consumer()):
                 await until(lambda: shop.has("shoe", 99, 1, 0))
             assert (await shop.expired_orders("shoe"), await shop.stock("shoe")) == (ids(30), (99, 1, 0))
             assert [await broker.take_all(queue) for queue in (QUEUE, topology.PARKED_TIMEOUT_QUEUE)] == [[], []]
@@ -121,15 +123,15 @@ def test_the_queue_alone_gives_units_back_and_redelivery_changes_nothing(infra: 
     asyncio.run(run())
 
 
-def test_a_wait_that_ends_before_its_hold_is_due_waits_again(infra: Mapping[str, str]) -> None:
+def test_hold_whose_message_returns_early_is_queued_again(infra: Mapping[str, str]) -> None:
     async def run() -> None:
         async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]) as broker:
             await shop.open("shoe", 10)
             due = await shop.reserve("shoe", ["due"], seconds_ago=6)
-            # As if Redis' clock had been set back by 4 s while these waited.
+            # As if Redis' clock had been set back by 4 s meanwhile.
             early = await shop.reserve("shoe", ["e1", "e2"], seconds_ago=-4 + HOLD_SECONDS)
             await broker.publish(QUEUE, early, due, early)
-            async with consuming(shop.waits()):
+            async with consuming(shop.consumer()):
                 await until(lambda: shop.has("shoe", 8, 2, 0))
                 await until(lambda: shop.has("shoe", 10, 0, 0))
             assert await shop.expired_orders("shoe") == ["due", "e1", "e2"]
@@ -138,7 +140,7 @@ def test_a_wait_that_ends_before_its_hold_is_due_waits_again(infra: Mapping[str,
     asyncio.run(run())
 
 
-def test_the_sweeper_alone_gives_units_back_whatever_the_sale_or_shard(infra: Mapping[str, str]) -> None:
+def test_sweeper_alone_releases_units_of_all_sales_and_shards(infra: Mapping[str, str]) -> None:
     async def run() -> None:
         async with open_shop(infra) as shop:
             sales = ["shoe", "hat", "coat", "sock"]
@@ -153,7 +155,7 @@ def test_the_sweeper_alone_gives_units_back_whatever_the_sale_or_shard(infra: Ma
     asyncio.run(run())
 
 
-def test_the_grace_leaves_a_deadline_to_the_queue_first(infra: Mapping[str, str]) -> None:
+def test_sweep_grace_leaves_a_deadline_to_the_queue_first(infra: Mapping[str, str]) -> None:
     async def run() -> tuple[int, int]:
         async with open_shop(infra) as shop:
             await shop.open("shoe", 5)
@@ -164,24 +166,24 @@ def test_the_grace_leaves_a_deadline_to_the_queue_first(infra: Mapping[str, str]
     assert asyncio.run(run()) == (0, 1)
 
 
-def test_two_clocks_of_two_workers_give_a_unit_back_once(infra: Mapping[str, str]) -> None:
+def test_two_clocks_of_two_workers_release_a_unit_once(infra: Mapping[str, str]) -> None:
     async def run() -> None:
         async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]) as broker:
             await shop.open("shoe", 1000)
             bodies = [await shop.reserve("shoe", ids(1000)[start : start + 10], seconds_ago=6) for start in range(0, 1000, 10)]
             await broker.publish(QUEUE, *bodies, *bodies)
-            async with sweeping(shop.sweeper(), shop.sweeper()), consuming(shop.waits(), shop.waits()):
+            async with sweeping(shop.sweeper(), shop.sweeper()), consuming(shop.consumer(), shop.consumer()):
                 await until(lambda: shop.has("shoe", 1000, 0, 0))
             assert (await shop.expired_orders("shoe"), await shop.stock("shoe")) == (ids(1000), (1000, 0, 0))
 
     asyncio.run(run())
 
 
-def test_what_waited_its_window_in_the_broker_is_expired_and_poison_among_it_is_parked(infra: Mapping[str, str]) -> None:
+def test_message_from_a_wait_queue_is_expired_and_poison_is_parked(infra: Mapping[str, str]) -> None:
     async def run() -> None:
         async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]) as broker:
             await shop.open("shoe", 10)
-            async with consuming(shop.waits()):
+            async with consuming(shop.consumer()):
                 key = topology.reserved_routing_key(HOLD_SECONDS)
                 await broker.announce(key, b"not json")
                 await broker.announce(key, await shop.reserve("shoe", ["o1", "o2"]))
@@ -189,36 +191,36 @@ def test_what_waited_its_window_in_the_broker_is_expired_and_poison_among_it_is_
                 await until(lambda: shop.has("shoe", 10, 0, 0))
             (parked,) = await broker.take_all(topology.PARKED_TIMEOUT_QUEUE)
             assert (parked.body, headers([parked])) == (b"not json", [("7-0", "undecodable")])
-            # What the broker wrote on it while it waited is still there.
+            # The header that the broker added in the wait queue is kept.
             history: Any = parked.headers["x-death"]
             assert (history[0]["queue"], history[0]["reason"]) == (topology.wait_queue(HOLD_SECONDS), "expired")
 
     asyncio.run(run())
 
 
-def test_a_broken_sale_is_parked_by_the_queue_and_passed_over_by_the_sweeper(infra: Mapping[str, str]) -> None:
+def test_broken_sale_is_parked_by_the_queue_and_skipped_by_the_sweep(infra: Mapping[str, str]) -> None:
     async def run() -> None:
         async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]) as broker:
-            # Two sales of one shard, the broken one first in the set of deadlines.
+            # Two sales of one shard; the broken one is first in the set of deadlines.
             shoe, broken = _of_one_shard()
             await shop.open(shoe, 600)
             await shop.open(broken, 600)
-            wait = await shop.reserve(broken, ids(600), seconds_ago=9)
+            holds = await shop.reserve(broken, ids(600), seconds_ago=9)
             await shop.redis.hincrby(sale_keys(broken).sale, "sold", 1)
             await shop.reserve(shoe, ids(600), seconds_ago=8)
             assert await shop.sweeper().sweep() == 1200
             assert (await shop.stock(shoe), await shop.stock(broken)) == ((600, 0, 0), (0, 600, 1))
-            await broker.publish(QUEUE, wait, await shop.reserve(shoe, ["o1"], seconds_ago=6))
-            async with consuming(shop.waits()):
+            await broker.publish(QUEUE, holds, await shop.reserve(shoe, ["o1"], seconds_ago=6))
+            async with consuming(shop.consumer()):
                 await until(lambda: shop.has(shoe, 600, 0, 0))
             (parked,) = await broker.take_all(topology.PARKED_TIMEOUT_QUEUE)
-            assert (parked.body, parked.headers["x-reason"]) == (wait, "rejected")
+            assert (parked.body, parked.headers["x-reason"]) == (holds, "rejected")
             assert "INVARIANT" in str(parked.headers["x-error"])
 
     asyncio.run(run())
 
 
-def test_a_broken_sale_longer_than_a_sweep_does_not_starve_its_shard(infra: Mapping[str, str]) -> None:
+def test_broken_sale_longer_than_a_sweep_does_not_starve_its_shard(infra: Mapping[str, str]) -> None:
     async def run() -> None:
         async with open_shop(infra) as shop:
             shoe, broken = _of_one_shard()
@@ -228,7 +230,7 @@ def test_a_broken_sale_longer_than_a_sweep_does_not_starve_its_shard(infra: Mapp
             await shop.redis.hincrby(sale_keys(broken).sale, "sold", 1)
             await shop.reserve(shoe, ids(100), seconds_ago=8)
             sweeper = Sweeper(shop.expiry, replace(shop.settings, sweep_pages_max=1))
-            # The second sweep goes on behind the 512 of the first.
+            # The second sweep continues behind the 512 orders of the first.
             assert [await sweeper.sweep(), await sweeper.sweep()] == [512, 188]
             assert (await shop.stock(shoe), await shop.stock(broken)) == ((100, 0, 0), (0, 600, 1))
 
@@ -236,55 +238,56 @@ def test_a_broken_sale_longer_than_a_sweep_does_not_starve_its_shard(infra: Mapp
 
 
 @pytest.mark.parametrize("clock", ["queue", "sweep"])
-def test_a_redis_that_was_away_is_asked_again(infra_stack: Stack, infra: Mapping[str, str], clock: str) -> None:
+def test_absent_redis_is_retried(infra_stack: Stack, infra: Mapping[str, str], clock: str) -> None:
     async def run() -> None:
         async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]) as broker:
             await shop.open("shoe", 50)
-            wait = await shop.reserve("shoe", ids(50), seconds_ago=6)
+            holds = await shop.reserve("shoe", ids(50), seconds_ago=6)
             await asyncio.to_thread(infra_stack.kill, "redis")
-            waits, sweeper = shop.waits(), shop.sweeper()
-            asked, working = (waits, consuming(waits)) if clock == "queue" else (sweeper, sweeping(sweeper))
-            await broker.publish(QUEUE, wait)
+            consumer, sweeper = shop.consumer(), shop.sweeper()
+            tested, working = (consumer, consuming(consumer)) if clock == "queue" else (sweeper, sweeping(sweeper))
+            await broker.publish(QUEUE, holds)
             async with working:
-                await until(lambda: _says(asked, "Redis"))
+                await until(lambda: _has_fault(tested, "Redis"))
                 await asyncio.to_thread(infra_stack.start, "redis")
                 await until(lambda: shop.has("shoe", 50, 0, 0))
-                await until(lambda: _says(asked, None))
+                await until(lambda: _has_fault(tested, None))
             assert await broker.take_all(topology.PARKED_TIMEOUT_QUEUE) == []
 
     asyncio.run(run())
 
 
-def test_a_wait_queue_without_its_policy_is_named(infra_stack: Stack, infra: Mapping[str, str]) -> None:
+def test_wait_queue_without_its_policy_is_named(infra_stack: Stack, infra: Mapping[str, str]) -> None:
     async def run() -> None:
         async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]):
-            asked = Waits(shop.redis, replace(shop.settings, probe_interval_seconds=0.1, probe_timeout_seconds=1))
-            assert asked.fault == "RabbitMQ: the wait queues were not tried yet"
-            # Two workers: the one that gets a probe is not always the one that asked.
-            async with trying(asked), consuming(shop.waits(), shop.waits()):
-                await until(lambda: _says(asked, None))
+            probes = WaitProbes(shop.redis, replace(shop.settings, probe_interval_seconds=0.1, probe_timeout_seconds=1))
+            assert probes.fault == "RabbitMQ: the wait queues have not been probed yet"
+            # Two workers: the one that receives a probe is not always the one that sent it.
+            async with probing(probes), consuming(shop.consumer(), shop.consumer()):
+                await until(lambda: _has_fault(probes, None))
                 await asyncio.to_thread(control, infra_stack, "clear_policy", f"wait-{HOLD_SECONDS}")
-                await until(lambda: _says(asked, "RabbitMQ: nothing comes back from payment.wait.5: its policy wait-5 "))
+                await until(lambda: _has_fault(probes, "RabbitMQ: messages do not return from payment.wait.5: its policy wait-5 "))
                 await asyncio.to_thread(infra_stack.kill, "rabbitmq")
-                await until(lambda: _says(asked, "the wait queues cannot be tried: RabbitMQ: "))
-                # A start loads the definitions again.
+                await until(lambda: _has_fault(probes, "the wait queues cannot be probed: RabbitMQ: "))
+                # RabbitMQ loads the definitions at its start, so the policy is back.
                 await asyncio.to_thread(infra_stack.start, "rabbitmq")
-                await until(lambda: _says(asked, None))
+                await until(lambda: _has_fault(probes, None))
 
     asyncio.run(run())
 
 
 @asynccontextmanager
-async def trying(asked: Waits) -> AsyncIterator[None]:
-    task = asyncio.create_task(asked.run())
+async def probing(probes: WaitProbes) -> AsyncIterator[None]:
+    task = asyncio.create_task(probes.run())
     try:
         yield
     finally:
         await cancel_and_wait(task)
 
 
-async def _says(asked: Consumer | Sweeper | Waits, fault: str | None) -> bool:
-    return asked.fault is None if fault is None else (asked.fault or "").startswith(fault)
+async def _has_fault(tested: Consumer | Sweeper | WaitProbes, fault: str | None) -> bool:
+    """Whether the fault begins with `fault`; whether there is no fault if it is None."""
+    return tested.fault is None if fault is None else (tested.fault or "").startswith(fault)
 
 
 def _of_one_shard() -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Asking Redis: what travels together, what the answers mean, and whose an error is."""
+"""Expiring orders in Redis: what shares a round trip, what the answers mean, and which sale an error belongs to."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from flashsale_core.errors import FlashsaleError, Rejected, Retryable
 from flashsale_core.keys import shard_of
 from flashsale_core.scripts import pack, read_scripts
 from flashsale_redis.cluster import Cluster
-from flashsale_timeout_worker.calls import ROUND_CALLS_MAX
+from flashsale_timeout_worker.calls import ROUND_TRIP_CALLS_MAX
 from flashsale_timeout_worker.expiry import Expired, Expiry, Overdue, is_overdue
 
 SCRIPTS = read_scripts(Path(__file__).parents[3] / "lua")
@@ -23,7 +23,7 @@ INVARIANT = ResponseError("INVARIANT total 3 is not available 1 + reserved 1 + s
 
 
 class Server:
-    """Expires what it is asked for, a second late; with an error of its own for some sales, in each round trip while `away`."""
+    """Expires every order a second late. Some sales have an error of their own, and every round trip fails while `away` is set."""
 
     def __init__(self, errors: Mapping[str, Exception] | None = None) -> None:
         self.errors = errors or {}
@@ -86,21 +86,21 @@ def expired(*order_ids: str) -> list[Expired]:
     return [Expired(order_id, 2, 1000) for order_id in order_ids]
 
 
-def test_the_sales_of_a_batch_are_one_round_trip_and_only_what_expired_is_told() -> None:
+def test_sales_of_a_batch_share_a_round_trip() -> None:
     server = Server()
     outcomes = asyncio.run(expiry(server).expire({"shoe": ["o1", "paid"], "hat": ["o2"]}, "queue"))
-    assert {sale_id: (one.expired, one.fault) for sale_id, one in outcomes.items()} == {
+    assert {sale_id: (outcome.expired, outcome.fault) for sale_id, outcome in outcomes.items()} == {
         "shoe": (expired("o1"), None),
         "hat": (expired("o2"), None),
     }
     assert server.rounds == [["EVALSHA", "EVALSHA"]]
 
 
-def test_a_server_that_forgot_the_script_is_given_it_once_by_the_calls_that_missed_it() -> None:
+def test_server_without_the_script_receives_it_once() -> None:
     server = Server()
     server.known = False
     outcomes = asyncio.run(expiry(server).expire({"shoe": ["o1"], "hat": ["o2"]}, "queue"))
-    assert [one.expired for one in outcomes.values()] == [expired("o1"), expired("o2")]
+    assert [outcome.expired for outcome in outcomes.values()] == [expired("o1"), expired("o2")]
     assert server.rounds == [["EVALSHA", "EVALSHA"], ["EVAL", "EVALSHA"]]
 
 
@@ -114,37 +114,35 @@ def test_a_server_that_forgot_the_script_is_given_it_once_by_the_calls_that_miss
         (OutOfMemoryError("command not allowed when used memory > 'maxmemory'. script: f00, on @user_script:9."), Retryable),
     ],
 )
-def test_an_error_of_one_sale_is_no_other_sales_and_is_told_from_one_of_the_server(
-    error: Exception, expected: type[FlashsaleError]
-) -> None:
+def test_error_belongs_to_its_sale_and_its_kind_says_if_a_retry_helps(error: Exception, expected: type[FlashsaleError]) -> None:
     outcomes = asyncio.run(expiry(Server({"shoe": error})).expire({"shoe": ["o1"], "hat": ["o2"]}, "queue"))
     assert (type(outcomes["shoe"].fault), outcomes["shoe"].expired) == (expected, [])
     assert (outcomes["hat"].fault, outcomes["hat"].expired) == (None, expired("o2"))
 
 
 @pytest.mark.parametrize("error", [RedisConnectionError("gone"), ConnectionResetError("gone"), TimeoutError()])
-def test_a_server_that_does_not_answer_is_asked_once_however_much_there_is(error: Exception) -> None:
+def test_server_that_does_not_answer_gets_no_further_round_trips(error: Exception) -> None:
     server = Server()
     server.away = error
-    orders = {f"s{number}": ["o1"] for number in range(3 * ROUND_CALLS_MAX)}
+    orders = {f"s{number}": ["o1"] for number in range(3 * ROUND_TRIP_CALLS_MAX)}
     outcomes = asyncio.run(expiry(server).expire(orders, "queue"))
-    assert {type(one.fault) for one in outcomes.values()} == {Retryable}
+    assert {type(outcome.fault) for outcome in outcomes.values()} == {Retryable}
     assert (len(outcomes), len(server.rounds)) == (len(orders), 1)
 
 
-def test_a_look_at_all_shards_is_one_round_trip_and_names_those_with_something_overdue() -> None:
+def test_shards_with_overdue_orders_are_found_in_one_round_trip() -> None:
     server = Server()
     server.heads = {"fs:{3}:deadlines": [(b"shoe|o1", 10_250.0)], "fs:{4}:deadlines": [(b"hat|o1", 10_251.0)]}
     assert asyncio.run(expiry(server).overdue(range(16), 250)) == Overdue([3], 10_250)
-    assert [len(one) for one in server.rounds] == [17]
+    assert [len(commands) for commands in server.rounds] == [17]
 
 
-def test_a_shard_that_refuses_to_tell_its_lowest_deadline_is_looked_into() -> None:
+def test_shard_whose_lowest_deadline_cannot_be_read_counts_as_overdue() -> None:
     heads: Sequence[Any] = ([], [(b"m", 5.0)], [(b"m", 6.0)], ResponseError("WRONGTYPE"))
     assert [is_overdue(head, 5) for head in heads] == [False, True, False, True]
 
 
-def test_pages_are_one_round_trip_and_a_shard_that_refuses_is_named_alone() -> None:
+def test_pages_share_a_round_trip_and_only_an_unreadable_shard_fails() -> None:
     server = Server()
     server.heads = {"fs:{3}:deadlines": [b"shoe|o1", b"hat|o2", b"shoe|o3"], "fs:{4}:deadlines": ResponseError("WRONGTYPE no set")}
     pages = asyncio.run(expiry(server).pages({3: 0, 4: 0}, 10_250, 512))
@@ -152,7 +150,7 @@ def test_pages_are_one_round_trip_and_a_shard_that_refuses_is_named_alone() -> N
     assert (type(pages[4]), len(server.rounds)) == (Rejected, 1)
 
 
-def test_a_look_at_a_server_that_is_away_may_succeed_later() -> None:
+def test_reading_overdue_shards_of_an_absent_server_is_retryable() -> None:
     server = Server()
     server.away = RedisConnectionError("gone")
     with pytest.raises(Retryable, match="Redis: ConnectionError: gone"):
@@ -160,7 +158,7 @@ def test_a_look_at_a_server_that_is_away_may_succeed_later() -> None:
 
 
 class Masters(Cluster):
-    """A cluster whose master of some slots hangs: it takes a pipeline and never answers."""
+    """A cluster in which the master of some slots hangs: it accepts a pipeline and never answers."""
 
     def __init__(self, server: Server, hanging: Callable[[tuple[Any, ...]], bool]) -> None:
         super().__init__([("a", 1)], lambda _: Redis())
@@ -173,11 +171,11 @@ class Masters(Cluster):
         return [self._server.answer(*args) for args, _ in commands]
 
 
-def on_a_cluster(server: Server, struck: int, scene: Callable[[Expiry], Awaitable[Any]]) -> Any:
-    """With the master of the shard `struck` hanging."""
+def on_a_cluster(server: Server, hanging_shard: int, scene: Callable[[Expiry], Awaitable[Any]]) -> Any:
+    """Run `scene` on a cluster in which the master of `hanging_shard` hangs."""
 
     async def run() -> Any:
-        cluster = Masters(server, lambda args: any(f"fs:{{{struck}}}" in str(one) for one in args))
+        cluster = Masters(server, lambda args: any(f"fs:{{{hanging_shard}}}" in str(argument) for argument in args))
         try:
             return await scene(expiry(cluster, timeout_seconds=0.05))
         finally:
@@ -186,15 +184,15 @@ def on_a_cluster(server: Server, struck: int, scene: Callable[[Expiry], Awaitabl
     return asyncio.run(run())
 
 
-def test_a_master_that_hangs_costs_the_sales_of_the_others_nothing() -> None:
+def test_hanging_master_does_not_affect_the_sales_of_other_masters() -> None:
     shoe, hat = "shoe", next(name for name in ("hat", "coat", "sock") if shard_of(name) != shard_of("shoe"))
-    outcomes = on_a_cluster(Server(), shard_of(shoe), lambda one: one.expire({shoe: ["o1"], hat: ["o2"]}, "queue"))
+    outcomes = on_a_cluster(Server(), shard_of(shoe), lambda cluster: cluster.expire({shoe: ["o1"], hat: ["o2"]}, "queue"))
     assert (type(outcomes[shoe].fault), outcomes[hat].fault, outcomes[hat].expired) == (Retryable, None, expired("o2"))
 
 
-def test_on_a_cluster_each_slot_is_a_group_of_its_own() -> None:
-    async def scene(one: Expiry) -> list[list[int]]:
-        return one.groups
+def test_each_slot_of_a_cluster_is_a_slot_group() -> None:
+    async def scene(cluster: Expiry) -> list[list[int]]:
+        return cluster.slot_groups
 
     assert on_a_cluster(Server(), 0, scene) == [[shard] for shard in range(16)]
-    assert expiry(Server()).groups == [list(range(16))]
+    assert expiry(Server()).slot_groups == [list(range(16))]

@@ -1,4 +1,4 @@
-"""The handler of `payment.timeout`: holds are asked for by sale, what is no wait is poison."""
+"""The handler of `payment.timeout`: holds are expired by sale, and any other message is poison."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,12 @@ from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.messages import OrdersCancelled, OrdersReserved, ReservedLine, WaitProbed, encode, join
 from flashsale_core.tracing import Tracing
 from flashsale_timeout_worker.expiry import Expired, Expiry, Fault, Outcome
-from flashsale_timeout_worker.handlers import OverdueWaits, orders_of, shares, sort
-from flashsale_timeout_worker.waits import Waits
+from flashsale_timeout_worker.handlers import PaymentTimeouts, expired_by_message, orders_by_sale, sort_batch
+from flashsale_timeout_worker.wait_probes import WaitProbes
 
 
-class Asked(Expiry):
-    """Remembers what it was asked; the sale `broken` cannot be expired, the master of the sale `away` is away."""
+class RecordedExpiry(Expiry):
+    """Records its calls. The sale `broken` cannot be expired, and the master of the sale `away` is away."""
 
     def __init__(self) -> None:
         self.calls: list[dict[str, list[str]]] = []
@@ -27,71 +27,71 @@ class Asked(Expiry):
         return {sale_id: Outcome([], faults.get(sale_id)) for sale_id in orders}
 
 
-class Homes(Waits):
-    """Remembers which windows' probes came home."""
+class RecordedProbes(WaitProbes):
+    """Records the payment windows whose probes returned."""
 
     def __init__(self) -> None:
         self.windows: list[int] = []
 
-    async def came_home(self, windows: Sequence[int]) -> None:
+    async def mark_returned(self, windows: Sequence[int]) -> None:
         self.windows += windows
 
 
-def wait(sale_id: str, *order_ids: str) -> Delivery:
+def hold(sale_id: str, *order_ids: str) -> Delivery:
     lines = [ReservedLine(order_id, "ann", 1) for order_id in order_ids]
     return Delivery(encode(OrdersReserved(v=1, sale=sale_id, epoch=7, at=1, deadline=9, orders=lines)), "m", redelivered=False)
 
 
-def handle(asked: Asked, *batch: Delivery, homes: Homes | None = None) -> list[tuple[int, str]]:
-    """(index, reason) of what is poison."""
+def handle(expiry: RecordedExpiry, *batch: Delivery, probes: RecordedProbes | None = None) -> list[tuple[int, str]]:
+    """Handle a batch; returns (index, reason) of each poison."""
 
     async def run() -> Sequence[Poison | Publication]:
-        return await OverdueWaits(asked, homes or Homes(), Tracing(None))(batch)
+        return await PaymentTimeouts(expiry, probes or RecordedProbes(), Tracing(None))(batch)
 
     return [(poison.index, poison.reason) for poison in asyncio.run(run()) if isinstance(poison, Poison)]
 
 
-def test_waits_are_expired_together_and_poison_is_named() -> None:
-    asked = Asked()
+def test_holds_are_expired_together_and_poison_is_reported() -> None:
+    expiry = RecordedExpiry()
     cancelled = Delivery(encode(OrdersCancelled(v=1, sale="shoe", epoch=7, at=1, orders=[])), "m", redelivered=False)
-    batch = [wait("shoe", "o1", "o2"), Delivery(b"?", "m", redelivered=False), wait("broken", "o3"), cancelled, wait("hat", "o4")]
-    assert handle(asked, *batch) == [(1, "undecodable"), (2, "rejected"), (3, "unexpected_type")]
-    assert asked.calls == [{"shoe": ["o1", "o2"], "broken": ["o3"], "hat": ["o4"]}]
+    batch = [hold("shoe", "o1", "o2"), Delivery(b"?", "m", redelivered=False), hold("broken", "o3"), cancelled, hold("hat", "o4")]
+    assert handle(expiry, *batch) == [(1, "undecodable"), (2, "rejected"), (3, "unexpected_type")]
+    assert expiry.calls == [{"shoe": ["o1", "o2"], "broken": ["o3"], "hat": ["o4"]}]
 
 
-def test_a_delivery_of_several_waits_is_expired_line_by_line_and_parked_once() -> None:
-    asked = Asked()
-    body = join([wait("shoe", "o1").body, b"?", wait("broken", "o2").body, wait("hat", "o3").body])
-    assert handle(asked, Delivery(body, "m", redelivered=False)) == [(0, "undecodable")]
-    assert asked.calls == [{"shoe": ["o1"], "broken": ["o2"], "hat": ["o3"]}]
+def test_delivery_of_several_messages_is_expired_and_parked_once() -> None:
+    expiry = RecordedExpiry()
+    body = join([hold("shoe", "o1").body, b"?", hold("broken", "o2").body, hold("hat", "o3").body])
+    assert handle(expiry, Delivery(body, "m", redelivered=False)) == [(0, "undecodable")]
+    assert expiry.calls == [{"shoe": ["o1"], "broken": ["o2"], "hat": ["o3"]}]
 
 
-def test_every_message_that_names_a_broken_sale_is_parked_and_no_other() -> None:
-    assert handle(Asked(), wait("broken", "o1"), wait("shoe", "o2"), wait("broken", "o3")) == [(0, "rejected"), (2, "rejected")]
+def test_only_messages_of_a_broken_sale_are_parked() -> None:
+    assert handle(RecordedExpiry(), hold("broken", "o1"), hold("shoe", "o2"), hold("broken", "o3")) == [(0, "rejected"), (2, "rejected")]
 
 
-def test_the_batch_comes_again_while_redis_is_away_for_any_of_it() -> None:
-    homes = Homes()
+def test_batch_is_retried_while_redis_is_away_for_any_sale() -> None:
+    probes = RecordedProbes()
     probe = Delivery(encode(WaitProbed(v=1, window=60, at=1)), "", redelivered=False)
     with pytest.raises(Retryable, match="away"):
-        handle(Asked(), wait("shoe", "o1"), probe, wait("away", "o2"), wait("broken", "o3"), homes=homes)
-    assert homes.windows == []
+        handle(RecordedExpiry(), hold("shoe", "o1"), probe, hold("away", "o2"), hold("broken", "o3"), probes=probes)
+    assert probes.windows == []
 
 
-def test_the_orders_of_a_sale_are_asked_for_together_whichever_message_names_them() -> None:
-    waits = sort([wait("shoe", "o1"), wait("hat", "o2"), wait("shoe", "o3", "o4")]).waits
-    assert orders_of(waits) == {"shoe": ["o1", "o3", "o4"], "hat": ["o2"]}
+def test_orders_of_a_sale_are_expired_together_across_messages() -> None:
+    holds = sort_batch([hold("shoe", "o1"), hold("hat", "o2"), hold("shoe", "o3", "o4")]).holds
+    assert orders_by_sale(holds) == {"shoe": ["o1", "o3", "o4"], "hat": ["o2"]}
 
 
-def test_each_message_has_its_own_share_and_an_order_named_twice_is_the_firsts() -> None:
-    waits = sort([wait("shoe", "o1", "o2"), wait("shoe", "o2", "o3"), wait("hat", "o1")]).waits
-    one, two, three = (Expired(order_id, 1, 0) for order_id in ("o1", "o2", "o3"))
-    found = shares(waits, {"shoe": Outcome([one, two, three]), "hat": Outcome([])})
-    assert [(wait.index, expired) for wait, expired in found] == [(0, [one, two]), (1, [three]), (2, [])]
+def test_order_named_by_two_messages_is_assigned_to_the_first() -> None:
+    holds = sort_batch([hold("shoe", "o1", "o2"), hold("shoe", "o2", "o3"), hold("hat", "o1")]).holds
+    o1, o2, o3 = (Expired(order_id, 1, 0) for order_id in ("o1", "o2", "o3"))
+    pairs = expired_by_message(holds, {"shoe": Outcome([o1, o2, o3]), "hat": Outcome([])})
+    assert [(message.index, expired) for message, expired in pairs] == [(0, [o1, o2]), (1, [o3]), (2, [])]
 
 
-def test_probes_are_noted_and_are_no_poison() -> None:
-    homes = Homes()
-    probes = [Delivery(encode(WaitProbed(v=1, window=window, at=1)), "", redelivered=False) for window in (60, 5, 60)]
-    assert handle(Asked(), *probes, wait("shoe", "o1"), homes=homes) == []
-    assert homes.windows == [5, 60]
+def test_returned_probes_are_recorded_and_are_not_poison() -> None:
+    probes = RecordedProbes()
+    deliveries = [Delivery(encode(WaitProbed(v=1, window=window, at=1)), "", redelivered=False) for window in (60, 5, 60)]
+    assert handle(RecordedExpiry(), *deliveries, hold("shoe", "o1"), probes=probes) == []
+    assert probes.windows == [5, 60]

@@ -1,4 +1,4 @@
-"""The sweeper: page after page, all shards, and a broken sale in nobody's way."""
+"""The sweeper expires all shards page by page, and a broken sale does not hold up others."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -11,17 +11,17 @@ from flashsale_core.settings import Environment
 from flashsale_timeout_worker.calls import CHUNK, by_sale
 from flashsale_timeout_worker.expiry import Expired, Expiry, Fault, Outcome, Overdue, Page
 from flashsale_timeout_worker.settings import Settings, read_settings
-from flashsale_timeout_worker.sweeper import SHARDS_MAX, Sweeper, go_on
+from flashsale_timeout_worker.sweeper import SHARDS_MAX, Sweeper, next_offsets
 
 BROKEN = "broken"
 
 
 class Shards(Expiry):
-    """Overdue orders by shard, in memory, each shard a group; those of the sale `broken` cannot be expired."""
+    """Overdue orders by shard, in memory. Each shard is a slot group, and orders of the sale `broken` cannot be expired."""
 
     def __init__(self, shards: Mapping[int, Sequence[tuple[str, str]]]) -> None:
         self.left = {shard: list(orders) for shard, orders in shards.items()}
-        self.groups = [[shard] for shard in range(16)]
+        self.slot_groups = [[shard] for shard in range(16)]
         self.away = False
         self.shards_away: set[int] = set()
         self.refusing: set[int] = set()
@@ -33,9 +33,9 @@ class Shards(Expiry):
             raise Retryable("away")
         return Overdue([shard for shard in shards if self.left.get(shard) or shard in self.refusing], 0)
 
-    async def pages(self, skips: Mapping[int, int], latest_ms: int, limit: int) -> dict[int, Page | Fault]:
+    async def pages(self, offsets: Mapping[int, int], latest_ms: int, limit: int) -> dict[int, Page | Fault]:
         self.pages_read += 1
-        members = {shard: self.left.get(shard, [])[skip : skip + limit] for shard, skip in skips.items()}
+        members = {shard: self.left.get(shard, [])[offset : offset + limit] for shard, offset in offsets.items()}
         return {
             shard: Rejected("WRONGTYPE") if shard in self.refusing else by_sale("|".join(order) for order in orders)
             for shard, orders in members.items()
@@ -45,7 +45,9 @@ class Shards(Expiry):
         gone = {(sale_id, order_id) for sale_id, order_ids in orders.items() if sale_id != BROKEN for order_id in order_ids}
         self.left = {shard: [order for order in held if order not in gone] for shard, held in self.left.items()}
         return {
-            sale_id: Outcome([], Rejected("INVARIANT")) if sale_id == BROKEN else Outcome([Expired(one, 1, 0) for one in order_ids])
+            sale_id: Outcome([], Rejected("INVARIANT"))
+            if sale_id == BROKEN
+            else Outcome([Expired(order_id, 1, 0) for order_id in order_ids])
             for sale_id, order_ids in orders.items()
         }
 
@@ -64,37 +66,37 @@ def test_all_shards_are_swept_to_the_last_page(settings: Settings) -> None:
     assert (asyncio.run(Sweeper(shards, settings).sweep()), shards.left) == (1612, {0: [], 15: []})
 
 
-def test_shards_of_one_group_are_read_together_and_a_sweep_at_rest_reads_none(settings: Settings) -> None:
+def test_slot_group_is_read_together_and_an_idle_sweep_reads_no_page(settings: Settings) -> None:
     shards = Shards({shard: orders(f"s{shard}", 3) for shard in range(SHARDS_MAX + 1)})
-    shards.groups = [list(range(SHARDS_MAX + 1))]
-    found = [asyncio.run(Sweeper(shards, settings).sweep()) for _ in range(2)]
-    assert (found, shards.looks, shards.pages_read) == ([3 * (SHARDS_MAX + 1), 0], 2, 2)
+    shards.slot_groups = [list(range(SHARDS_MAX + 1))]
+    overdue = [asyncio.run(Sweeper(shards, settings).sweep()) for _ in range(2)]
+    assert (overdue, shards.looks, shards.pages_read) == ([3 * (SHARDS_MAX + 1), 0], 2, 2)
 
 
-def test_one_sweep_is_bounded(settings: Settings) -> None:
+def test_sweep_is_bounded_in_pages(settings: Settings) -> None:
     shards = Shards({0: orders("shoe", 1100)})
     assert asyncio.run(Sweeper(shards, replace(settings, sweep_pages_max=2)).sweep()) == 1024
     assert len(shards.left[0]) == 76
 
 
-def test_a_broken_sale_does_not_hold_up_its_shard(settings: Settings) -> None:
+def test_broken_sale_does_not_hold_up_its_shard(settings: Settings) -> None:
     broken = orders(BROKEN, 700)
     shards = Shards({3: [*broken, *orders("shoe", 600)], 4: orders("hat", 1)})
     asyncio.run(Sweeper(shards, settings).sweep())
     assert shards.left == {3: broken, 4: []}
 
 
-def test_a_broken_sale_longer_than_a_sweep_does_not_starve_its_shard(settings: Settings) -> None:
+def test_broken_sale_longer_than_a_sweep_does_not_starve_its_shard(settings: Settings) -> None:
     broken = orders(BROKEN, 3 * CHUNK)
     shards = Shards({3: [*broken, *orders("shoe", 600)]})
     sweeper = Sweeper(shards, replace(settings, sweep_pages_max=2))
-    found = [asyncio.run(sweeper.sweep()) for _ in range(3)]
-    assert (found, shards.left) == ([2 * CHUNK, 2 * CHUNK, 600 - CHUNK], {3: broken})
-    # Having reached the end, it begins at the front again: what is repaired there is found.
+    overdue = [asyncio.run(sweeper.sweep()) for _ in range(3)]
+    assert (overdue, shards.left) == ([2 * CHUNK, 2 * CHUNK, 600 - CHUNK], {3: broken})
+    # After the end it starts at the front again, so orders of a repaired sale are found.
     assert asyncio.run(sweeper.sweep()) == 2 * CHUNK
 
 
-def test_a_shard_whose_master_is_away_holds_up_no_other(settings: Settings) -> None:
+def test_shard_whose_master_is_away_does_not_hold_up_others(settings: Settings) -> None:
     shards = Shards({0: orders("shoe", 2), 15: orders("hat", 3)})
     shards.shards_away = {0}
     sweeper = Sweeper(shards, settings)
@@ -103,23 +105,23 @@ def test_a_shard_whose_master_is_away_holds_up_no_other(settings: Settings) -> N
     assert (shards.left, sweeper.fault) == ({0: orders("shoe", 2), 15: []}, "away")
 
 
-def test_a_shard_that_cannot_be_read_holds_up_no_other_of_its_group(settings: Settings) -> None:
+def test_unreadable_shard_does_not_hold_up_its_slot_group(settings: Settings) -> None:
     shards = Shards({1: orders("hat", 3)})
-    shards.groups, shards.refusing = [[0, 1]], {0}
+    shards.slot_groups, shards.refusing = [[0, 1]], {0}
     with pytest.raises(Rejected, match="WRONGTYPE"):
         asyncio.run(Sweeper(shards, settings).sweep())
     assert shards.left == {1: []}
 
 
-def test_a_full_page_has_another_one_behind_what_stays_unless_redis_is_away() -> None:
+def test_full_page_has_a_next_offset_unless_redis_is_away() -> None:
     full = [f"o{number}" for number in range(CHUNK)]
     pages = {0: {"shoe": full[:500], BROKEN: full[500:]}, 1: {"hat": full[1:]}, 2: {"coat": full[9:], "away": full[:9]}, 3: {}}
     faults: Mapping[str, Fault] = {BROKEN: Rejected("INVARIANT"), "away": Retryable("away")}
     outcomes = {sale_id: Outcome([], faults.get(sale_id)) for page in pages.values() for sale_id in page}
-    assert go_on(dict.fromkeys(pages, 100), pages, outcomes) == {0: 112}
+    assert next_offsets(dict.fromkeys(pages, 100), pages, outcomes) == {0: 112}
 
 
-def test_a_sweep_cut_short_is_told_and_the_next_one_forgets_it(settings: Settings) -> None:
+def test_failed_sweep_sets_a_fault_and_the_next_one_clears_it(settings: Settings) -> None:
     shards = Shards({0: orders("shoe", 3)})
     shards.away = True
     sweeper = Sweeper(shards, replace(settings, sweep_interval_ms=10, retry_seconds=0.01))
@@ -138,6 +140,6 @@ def test_a_sweep_cut_short_is_told_and_the_next_one_forgets_it(settings: Setting
 
 async def _until(condition: Callable[[], bool], sweeper: Sweeper) -> str | None:
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - the sweeper announces nothing
+        while not condition():  # noqa: ASYNC110 - the sweeper has no event for this
             await asyncio.sleep(0.005)
     return sweeper.fault

@@ -1,4 +1,4 @@
-"""An order's trace tells of its wait and of what ended it: the queue or the sweeper."""
+"""An order's trace contains its wait and what ended it: the queue or the sweeper."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,10 @@ from flashsale_core.messages import OrdersReserved, ReservedLine, encode, join
 from flashsale_core.settings import Environment
 from flashsale_core.tracing import SENT_AT_HEADER, SENT_HEADER, Tracing
 from flashsale_timeout_worker.expiry import Expired, Expiry, Fault, Outcome, Overdue, Page
-from flashsale_timeout_worker.handlers import OverdueWaits
+from flashsale_timeout_worker.handlers import PaymentTimeouts
 from flashsale_timeout_worker.settings import read_settings
 from flashsale_timeout_worker.sweeper import Sweeper
-from flashsale_timeout_worker.waits import Waits
+from flashsale_timeout_worker.wait_probes import WaitProbes
 
 TRACE, PARENT, SENDER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
 CONTEXT = f"00-{TRACE}-{PARENT}-01"
@@ -32,21 +32,21 @@ class Due(Expiry):
     """o1 and o2 are overdue holds of the sale `shoe`; only o1 is traced."""
 
     def __init__(self) -> None:
-        self.groups = [[0]]
+        self.slot_groups = [[0]]
 
     async def expire(self, orders: Mapping[str, Sequence[str]], source: str) -> dict[str, Outcome]:
-        due = [Expired(one, 2, 30, CONTEXT if one == "o1" else "") for one in orders["shoe"] if one in ("o1", "o2")]
+        due = [Expired(order_id, 2, 30, CONTEXT if order_id == "o1" else "") for order_id in orders["shoe"] if order_id in ("o1", "o2")]
         fault = {"away": Retryable("away")}
         return {sale_id: Outcome(due if sale_id == "shoe" else [], fault.get(sale_id)) for sale_id in orders}
 
     async def overdue(self, shards: Sequence[int], grace_ms: int) -> Overdue:
         return Overdue([0], 0)
 
-    async def pages(self, skips: Mapping[int, int], latest_ms: int, limit: int) -> dict[int, Page | Fault]:
+    async def pages(self, offsets: Mapping[int, int], latest_ms: int, limit: int) -> dict[int, Page | Fault]:
         return {0: {"shoe": ["o1", "o2"]}}
 
 
-class NoWaits(Waits):
+class NoProbes(WaitProbes):
     def __init__(self) -> None:
         pass
 
@@ -58,9 +58,9 @@ class Recorder:
         self.tracing = Tracing(provider.get_tracer("test"))
 
     def spans(self) -> dict[str, ReadableSpan]:
-        found = self._exporter.get_finished_spans()
-        assert len({span.name for span in found}) == len(found)
-        return {span.name: span for span in found}
+        spans = self._exporter.get_finished_spans()
+        assert len({span.name for span in spans}) == len(spans)
+        return {span.name: span for span in spans}
 
 
 def waited(*lines: ReservedLine, more: Sequence[OrdersReserved] = ()) -> dict[str, ReadableSpan]:
@@ -71,7 +71,7 @@ def waited(*lines: ReservedLine, more: Sequence[OrdersReserved] = ()) -> dict[st
     recorder = Recorder()
 
     async def handle() -> None:
-        await OverdueWaits(Due(), NoWaits(), recorder.tracing, amqp_url="amqp://broker", redis_url="redis://store/0")([delivery])
+        await PaymentTimeouts(Due(), NoProbes(), recorder.tracing, amqp_url="amqp://broker", redis_url="redis://store/0")([delivery])
 
     with suppress(Retryable):
         asyncio.run(handle())
@@ -87,38 +87,42 @@ def parent(span: ReadableSpan) -> str:
     return f"{span.parent.trace_id:032x}-{span.parent.span_id:016x}"
 
 
-def test_a_wait_has_a_span_of_its_time_and_one_of_its_end_with_the_script() -> None:
-    found = waited(ReservedLine("o1", "ann", 2, CONTEXT), ReservedLine("o2", "bob", 2))
+def test_expired_order_has_spans_of_its_wait_message_and_script_call() -> None:
+    spans = waited(ReservedLine("o1", "ann", 2, CONTEXT), ReservedLine("o2", "bob", 2))
     wait, process, call = (
-        found[name] for name in ("wait payment.wait.60", "process flashsale.timeouts:order.reserved.60:payment.timeout", "EVALSHA expire")
+        spans[name] for name in ("wait payment.wait.60", "process flashsale.timeouts:order.reserved.60:payment.timeout", "EVALSHA expire")
     )
     assert process.context is not None
     assert (wait.kind, process.kind, call.kind) == (SpanKind.INTERNAL, SpanKind.CONSUMER, SpanKind.CLIENT)
     assert (parent(wait), parent(process)) == (f"{TRACE}-{SENDER}", f"{TRACE}-{SENDER}")
     assert parent(call) == f"{TRACE}-{process.context.span_id:016x}"
     assert (wait.start_time, wait.end_time) == (SENT_MS * 1_000_000, process.start_time)
-    said = dict(process.attributes or {})
+    attributes = dict(process.attributes or {})
     assert process.start_time is not None
-    assert said["flashsale.wait_ms"] == process.start_time // 1_000_000 - SENT_MS
-    assert (said["flashsale.order_id"], said["flashsale.expired"], said["flashsale.units_returned"]) == ("shoe.o1", True, 2)
-    assert said["messaging.destination.name"] == "flashsale.timeouts:order.reserved.60:payment.timeout"
+    assert attributes["flashsale.wait_ms"] == process.start_time // 1_000_000 - SENT_MS
+    assert (attributes["flashsale.order_id"], attributes["flashsale.expired"], attributes["flashsale.units_returned"]) == (
+        "shoe.o1",
+        True,
+        2,
+    )
+    assert attributes["messaging.destination.name"] == "flashsale.timeouts:order.reserved.60:payment.timeout"
     assert dict(call.attributes or {})["db.stored_procedure.name"] == "expire"
 
 
-def test_a_wait_that_was_paid_gives_nothing_back() -> None:
-    found = waited(ReservedLine("paid", "ann", 2, CONTEXT))
-    said = dict(found["process flashsale.timeouts:order.reserved.60:payment.timeout"].attributes or {})
-    assert (said["flashsale.expired"], said["flashsale.units_returned"]) == (False, 0)
+def test_paid_order_releases_no_units() -> None:
+    spans = waited(ReservedLine("paid", "ann", 2, CONTEXT))
+    attributes = dict(spans["process flashsale.timeouts:order.reserved.60:payment.timeout"].attributes or {})
+    assert (attributes["flashsale.expired"], attributes["flashsale.units_returned"]) == (False, 0)
 
 
-def test_of_a_batch_that_comes_again_only_what_expired_is_told_for_it_cannot_be_told_again() -> None:
+def test_retried_batch_has_spans_only_for_new_expiries() -> None:
     away = reserved("away", ReservedLine("o9", "bob", 1, CONTEXT.replace(PARENT, SENDER)))
-    found = waited(ReservedLine("o1", "ann", 2, CONTEXT), more=[away, reserved("shoe", ReservedLine("paid", "cem", 2, CONTEXT))])
-    assert {dict(span.attributes or {}).get("flashsale.order_id", "shoe.o1") for span in found.values()} == {"shoe.o1"}
-    assert len(found) == 3
+    spans = waited(ReservedLine("o1", "ann", 2, CONTEXT), more=[away, reserved("shoe", ReservedLine("paid", "cem", 2, CONTEXT))])
+    assert {dict(span.attributes or {}).get("flashsale.order_id", "shoe.o1") for span in spans.values()} == {"shoe.o1"}
+    assert len(spans) == 3
 
 
-def test_what_is_swept_is_in_the_trace_its_record_names() -> None:
+def test_swept_order_is_in_the_trace_that_its_record_names() -> None:
     recorder = Recorder()
     variables = {"REDIS_URL": "redis://store/0", "AMQP_URL": "amqp://broker", "FLASHSALE_LUA_DIR": str(ROOT / "lua")}
     settings = replace(read_settings(Environment(variables)), shards=1)

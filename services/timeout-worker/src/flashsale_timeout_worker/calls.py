@@ -1,4 +1,4 @@
-"""Which script calls give a batch of orders back, and which of them make one round trip. Pure."""
+"""Splits the expiry of many orders into script calls, and the calls into round trips. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,32 +8,35 @@ from flashsale_core.keys import split_deadline_member
 
 CHUNK = 512
 """Most orders in one script call."""
-ROUND_CALLS_MAX = 128
-ROUND_ORDERS_MAX = 2048
-"""Most of one round trip: it must end well within the timeout of a command, even where Redis is slow."""
+ROUND_TRIP_CALLS_MAX = 128
+ROUND_TRIP_ORDERS_MAX = 2048
+"""Most calls and most orders in one round trip. It must end well within the command timeout, even where Redis is slow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
+    """One call of the `expire` script: some orders of one sale."""
+
     sale_id: str
     order_ids: Sequence[str]
 
 
-def calls(orders: Mapping[str, Sequence[str]]) -> Iterator[Call]:
-    """The calls for orders by sale."""
+def split_calls(orders: Mapping[str, Sequence[str]]) -> Iterator[Call]:
+    """The calls for these orders, given as ids by sale."""
     for sale_id, order_ids in orders.items():
         for start in range(0, len(order_ids), CHUNK):
             yield Call(sale_id, order_ids[start : start + CHUNK])
 
 
-def rounds(asked: Iterable[Call]) -> Iterator[list[Call]]:
-    """The calls in their order, cut into round trips."""
-    return chunked(asked, ROUND_CALLS_MAX, ROUND_ORDERS_MAX, lambda call: len(call.order_ids))
+def round_trips(calls: Iterable[Call]) -> Iterator[list[Call]]:
+    """The calls in their order, split into round trips."""
+    return chunked(calls, ROUND_TRIP_CALLS_MAX, ROUND_TRIP_ORDERS_MAX, lambda call: len(call.order_ids))
 
 
 def by_sale(members: Iterable[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    """Order ids by sale, from members of a shard's set of deadlines."""
+    orders: dict[str, list[str]] = {}
     for member in members:
         sale_id, order_id = split_deadline_member(member)
-        found.setdefault(sale_id, []).append(order_id)
-    return found
+        orders.setdefault(sale_id, []).append(order_id)
+    return orders

@@ -1,6 +1,6 @@
-"""Waits that are over, as the broker dead-letters them: the message that announced the holds comes back when their window has passed.
+"""Handles messages of holds, which the broker dead-letters to `payment.timeout` when their payment window has passed.
 
-A batch may name thousands of sales: they are asked for together.
+A batch may name thousands of sales; all its orders are expired together.
 """
 
 import logging
@@ -14,56 +14,75 @@ from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.messages import OrdersReserved, WaitProbed, read_wait
 from flashsale_core.tracing import Tracing
 from flashsale_timeout_worker import metrics
-from flashsale_timeout_worker.early import wait_again
 from flashsale_timeout_worker.expiry import Expired, Expiry, Outcome
+from flashsale_timeout_worker.requeue import requeue_not_due
 from flashsale_timeout_worker.spans import ExpirySpans
-from flashsale_timeout_worker.waits import Waits
+from flashsale_timeout_worker.wait_probes import WaitProbes
 
 SOURCE = "queue"
 log = logging.getLogger(__name__)
 
 
-class OverdueWaits:
+@dataclass(frozen=True, slots=True)
+class HoldMessage:
+    """A message of holds, with its delivery and the delivery's place in the batch."""
+
+    index: int
+    delivery: Delivery
+    message: OrdersReserved
+
+
+@dataclass(frozen=True, slots=True)
+class SortedBatch:
+    """The messages of a batch by kind."""
+
+    holds: list[HoldMessage] = field(default_factory=list)
+    probed_windows: set[int] = field(default_factory=set)
+    """The payment windows in seconds whose probe returned."""
+    poisons: list[Poison] = field(default_factory=list)
+
+
+class PaymentTimeouts:
     """The handler of the `payment.timeout` queue."""
 
     def __init__(
         self,
         expiry: Expiry,
-        waits: Waits,
+        probes: WaitProbes,
         tracing: Tracing,
         windows: Sequence[int] = topology.WINDOWS_DEFAULT,
         *,
         amqp_url: str = "",
         redis_url: str = "",
     ) -> None:
-        """`windows` have wait queues, in seconds. The URLs are for spans: they tell where broker and Redis are."""
+        """`windows` are the payment windows in seconds that have wait queues. The URLs give spans the addresses of broker and Redis."""
         self._expiry = expiry
         self._windows = windows
-        self._waits = waits
+        self._probes = probes
         self._spans = ExpirySpans(tracing, amqp_url, redis_url)
 
     async def __call__(self, batch: Sequence[Delivery]) -> Sequence[Poison | Publication]:
-        """Raises Retryable when Redis, or one master of a cluster, is away: what the others gave back until then stays given back."""
+        """Raises Retryable when Redis, or one master of a cluster, is away. Units released by the other masters stay released."""
         started_ns = time.time_ns()
-        found = sort(batch)
-        outcomes = await self._expiry.expire(orders_of(found.waits), SOURCE)
+        messages = sort_batch(batch)
+        outcomes = await self._expiry.expire(orders_by_sale(messages.holds), SOURCE)
         away = next((outcome.fault for outcome in outcomes.values() if isinstance(outcome.fault, Retryable)), None)
-        for wait, expired in shares(found.waits, outcomes):
-            # Of a batch that comes again only what cannot be told again.
-            if outcomes[wait.message.sale].fault is None and (expired or away is None):
-                self._spans.waited(wait.delivery, wait.message, expired, started_ns)
+        for hold, expired in expired_by_message(messages.holds, outcomes):
+            # A batch that will be retried gets spans only for what expired now: the retry will not find it again.
+            if outcomes[hold.message.sale].fault is None and (expired or away is None):
+                self._spans.returned(hold.delivery, hold.message, expired, started_ns)
         if away is not None:
             raise away
-        if found.windows:
-            await self._waits.came_home(sorted(found.windows))
-        poisons = once_each(sorted([*found.poisons, *rejected(found.waits, outcomes)], key=lambda poison: poison.index))
-        return [*poisons, *self._early(found.waits, outcomes)]
+        if messages.probed_windows:
+            await self._probes.mark_returned(sorted(messages.probed_windows))
+        poisons = once_each(sorted([*messages.poisons, *rejected(messages.holds, outcomes)], key=lambda poison: poison.index))
+        return [*poisons, *self._requeue(messages.holds, outcomes)]
 
-    def _early(self, waits: "Sequence[Wait]", outcomes: Mapping[str, Outcome]) -> list[Publication]:
-        """A hold that is not due yet must not lose its wait: without the sweeper nothing else would release it."""
-        # A sale whose data is broken is parked with all its holds.
+    def _requeue(self, holds: Sequence[HoldMessage], outcomes: Mapping[str, Outcome]) -> list[Publication]:
+        """Send holds that are not due back to a wait queue: without the sweeper nothing else would release them."""
+        # A sale whose data is broken is excluded: its message is parked with all its holds.
         not_due = {sale_id: outcome.not_due for sale_id, outcome in outcomes.items() if outcome.fault is None and outcome.not_due}
-        publication = wait_again([wait.message for wait in waits], not_due, self._windows)
+        publication = requeue_not_due([hold.message for hold in holds], not_due, self._windows)
         if publication is None:
             return []
         orders = sum(map(len, not_due.values()))
@@ -72,56 +91,41 @@ class OverdueWaits:
         return [publication]
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
-    index: int
-    delivery: Delivery
-    message: OrdersReserved
-
-
-@dataclass(frozen=True, slots=True)
-class Sorted:
-    """A batch, line by line: waits that are over, windows whose probe came home, and what is neither."""
-
-    waits: list[Wait] = field(default_factory=list)
-    windows: set[int] = field(default_factory=set)
-    poisons: list[Poison] = field(default_factory=list)
-
-
-def sort(batch: Sequence[Delivery]) -> Sorted:
-    found = Sorted()
+def sort_batch(batch: Sequence[Delivery]) -> SortedBatch:
+    """Decode every line of every delivery; what is neither a hold nor a probe is poison."""
+    sorted_batch = SortedBatch()
     for index, delivery in enumerate(batch):
         messages, errors = read_wait(delivery.body)
-        found.poisons.extend(Poison(index, "undecodable", error) for error in errors)
+        sorted_batch.poisons.extend(Poison(index, "undecodable", error) for error in errors)
         for message in messages:
             if isinstance(message, WaitProbed):
-                found.windows.add(message.window)
+                sorted_batch.probed_windows.add(message.window)
             elif isinstance(message, OrdersReserved):
-                found.waits.append(Wait(index, delivery, message))
+                sorted_batch.holds.append(HoldMessage(index, delivery, message))
             else:
-                found.poisons.append(Poison(index, "unexpected_type", type(message).__name__))
-    return found
+                sorted_batch.poisons.append(Poison(index, "unexpected_type", type(message).__name__))
+    return sorted_batch
 
 
-def orders_of(waits: Sequence[Wait]) -> dict[str, list[str]]:
-    """What to ask for, by sale: the orders of all messages together, for a script call costs more than an order in it."""
+def orders_by_sale(holds: Sequence[HoldMessage]) -> dict[str, list[str]]:
+    """The orders of all messages by sale: one script call for many orders costs less than many calls."""
     orders: dict[str, list[str]] = {}
-    for wait in waits:
-        orders.setdefault(wait.message.sale, []).extend(line.order_id for line in wait.message.orders)
+    for hold in holds:
+        orders.setdefault(hold.message.sale, []).extend(line.order_id for line in hold.message.orders)
     return orders
 
 
-def shares(waits: Sequence[Wait], outcomes: Mapping[str, Outcome]) -> Iterator[tuple[Wait, list[Expired]]]:
-    """What expired of each message. An order that two of them name, for one was delivered twice, is the first one's."""
-    left = {sale_id: {one.order_id: one for one in outcome.expired} for sale_id, outcome in outcomes.items()}
-    for wait in waits:
-        of_sale = left[wait.message.sale]
-        yield wait, [of_sale.pop(line.order_id) for line in wait.message.orders if line.order_id in of_sale]
+def expired_by_message(holds: Sequence[HoldMessage], outcomes: Mapping[str, Outcome]) -> Iterator[tuple[HoldMessage, list[Expired]]]:
+    """What expired, by message. If two messages name the same order, because of a redelivery, the first one gets it."""
+    unassigned = {sale_id: {order.order_id: order for order in outcome.expired} for sale_id, outcome in outcomes.items()}
+    for hold in holds:
+        of_sale = unassigned[hold.message.sale]
+        yield hold, [of_sale.pop(line.order_id) for line in hold.message.orders if line.order_id in of_sale]
 
 
-def rejected(waits: Sequence[Wait], outcomes: Mapping[str, Outcome]) -> Iterator[Poison]:
-    """Messages that Redis will never work off, and why."""
-    for wait in waits:
-        fault = outcomes[wait.message.sale].fault
+def rejected(holds: Sequence[HoldMessage], outcomes: Mapping[str, Outcome]) -> Iterator[Poison]:
+    """The messages that Redis will never accept, with the reason."""
+    for hold in holds:
+        fault = outcomes[hold.message.sale].fault
         if isinstance(fault, Rejected):
-            yield Poison(wait.index, "rejected", fault.reason)
+            yield Poison(hold.index, "rejected", fault.reason)

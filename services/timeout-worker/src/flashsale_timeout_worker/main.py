@@ -18,11 +18,11 @@ from flashsale_core.supervise import Supervisor
 from flashsale_core.tracing import configure_tracing
 from flashsale_redis import open_redis
 from flashsale_timeout_worker.expiry import Expiry
-from flashsale_timeout_worker.handlers import OverdueWaits
+from flashsale_timeout_worker.handlers import PaymentTimeouts
 from flashsale_timeout_worker.retention import Retention
 from flashsale_timeout_worker.settings import Settings, read_settings
 from flashsale_timeout_worker.sweeper import Sweeper
-from flashsale_timeout_worker.waits import Waits
+from flashsale_timeout_worker.wait_probes import WaitProbes
 
 BATCH_BYTES_MAX = 1_000_000
 REDIS_CONNECTIONS_MAX = 16
@@ -45,15 +45,15 @@ async def run(settings: Settings) -> None:
     tracing = configure_tracing("flashsale-timeout-worker")
     redis = open_redis(settings.redis_url, settings.redis_timeout_seconds, REDIS_CONNECTIONS_MAX)
     expiry = Expiry(redis, read_scripts(settings.lua_dir), settings.shards, settings.redis_timeout_seconds, settings.retry_seconds)
-    waits = Waits(redis, settings)
-    overdue = OverdueWaits(expiry, waits, tracing, settings.payment_windows, amqp_url=settings.amqp_url, redis_url=settings.redis_url)
-    consumer = Consumer(_consumer_settings(settings), overdue)
+    probes = WaitProbes(redis, settings)
+    timeouts = PaymentTimeouts(expiry, probes, tracing, settings.payment_windows, amqp_url=settings.amqp_url, redis_url=settings.redis_url)
+    consumer = Consumer(_consumer_settings(settings), timeouts)
     sweeper = Sweeper(expiry, settings, tracing)
     supervisor = Supervisor()
 
     async def ready() -> None:
         await expiry.ping()
-        for fault in (supervisor.fault, *((consumer.fault, waits.fault) if settings.consume else ()), sweeper.fault):
+        for fault in (supervisor.fault, *((consumer.fault, probes.fault) if settings.consume else ()), sweeper.fault):
             if fault is not None:
                 raise Retryable(fault)
 
@@ -64,12 +64,12 @@ async def run(settings: Settings) -> None:
             supervisor.start("retention", _retention(redis, settings).run)
         consuming = supervisor.start("consumer", consumer.run) if settings.consume else None
         if settings.consume:
-            supervisor.start("waits", waits.run)
+            supervisor.start("waits", probes.run)
             supervisor.start("parked", partial(watch_parked, _parked(settings)))
         await stop.wait()
         if consuming is not None:
             consumer.stop()
-            # What is not finished by then was not acknowledged either: the broker delivers it again.
+            # A batch that does not finish in time was not acknowledged: the broker redelivers it.
             await consuming.finish(settings.shutdown_timeout_seconds)
 
     try:

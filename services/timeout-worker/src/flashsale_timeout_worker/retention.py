@@ -1,7 +1,7 @@
-"""Finished sales leave Redis: closed or ended for longer than the retention time, with no live hold. The script decides, sale by sale.
+"""Removes finished sales from Redis: closed or ended for longer than the retention time, without a live hold. The script decides.
 
-Only sales of /admin, and those that their owner let go of. A FlashSale's sale leaves with its resource: removed under it, it would be
-reported as lost.
+Only sales of /admin and sales without an owner are removed. A FlashSale's sale is removed with its resource: without the sale, the resource
+would report lost data.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from flashsale_timeout_worker import metrics
 OWNER = "admin"
 PASS_INTERVAL_SECONDS = 60.0
 PAGE = 64
-"""About as many sales of each shard are looked at in one pass; the next pass goes on behind them."""
+"""The approximate number of sales of each shard that one pass examines. The next pass continues behind them."""
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -36,37 +36,37 @@ class Retention:
         self._cursors = dict.fromkeys(range(shards), 0)
 
     async def run(self) -> None:
-        """Pass after pass until cancelled, the first at a random moment of the interval."""
+        """Repeat passes until cancelled. The first starts at a random time of the interval."""
         await asyncio.sleep(random.uniform(0, PASS_INTERVAL_SECONDS))  # noqa: S311 - spreads load, keeps no secret
         while True:
             await self.remove_finished()
             await asyncio.sleep(PASS_INTERVAL_SECONDS)
 
     async def remove_finished(self) -> list[str]:
-        """One pass; returns the sales that it removed. What Redis refuses is logged, and a later pass tries again."""
+        """Make one pass; returns the sales that it removed. A failure of Redis is logged, and a later pass tries again."""
         removed: list[str] = []
         for shard in range(self._shards):
             try:
                 removed += await self._remove_of_shard(shard)
             except (RedisError, OSError, TimeoutError) as error:
-                # On a cluster the next shard may be another master's.
+                # On a cluster, the next shard may belong to another master.
                 log.warning("retention.interrupted", extra={"shard": shard, "reason": describe_error(Server.REDIS, error)})
         return removed
 
     async def _remove_of_shard(self, shard: int) -> list[str]:
-        cursor, names = await self._in_time(self._redis.sscan(shard_keys(shard).sales, self._cursors[shard], count=PAGE))
+        cursor, names = await self._with_timeout(self._redis.sscan(shard_keys(shard).sales, self._cursors[shard], count=PAGE))
         removed = await self._remove_among([name.decode() for name in names])
         self._cursors[shard] = int(cursor)
         return removed
 
     async def _remove_among(self, sale_ids: Sequence[str]) -> list[str]:
-        return [sale_id for sale_id in sale_ids if await self._is_removed(sale_id)]
+        return [sale_id for sale_id in sale_ids if await self._remove_if_finished(sale_id)]
 
-    async def _is_removed(self, sale_id: str) -> bool:
-        """Whether this call removed the sale. One whose data is broken stays, and is named."""
+    async def _remove_if_finished(self, sale_id: str) -> bool:
+        """Returns whether this call removed the sale. A sale whose data is broken stays, and its error is logged."""
         keys, retention = define_keys(sale_id, self._shards), str(self._retention_ms)
         try:
-            _, status, _ = await self._in_time(call(self._redis, self._retire, keys, sale_id, "prune", OWNER, "", retention))
+            _, status, _ = await self._with_timeout(call(self._redis, self._retire, keys, sale_id, "prune", OWNER, "", retention))
         except ResponseError as error:
             log.error("retention.refused", extra={"sale_id": sale_id, "reason": str(error)})
             return False
@@ -76,6 +76,6 @@ class Retention:
         log.info("sale.removed", extra={"sale_id": sale_id})
         return True
 
-    async def _in_time(self, awaitable: Awaitable[T]) -> Any:
+    async def _with_timeout(self, awaitable: Awaitable[T]) -> Any:
         async with asyncio.timeout(self._timeout_seconds):
             return await awaitable

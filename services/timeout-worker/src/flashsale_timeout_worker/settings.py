@@ -22,21 +22,21 @@ class Settings:
     payment_windows: tuple[int, ...]
     """FLASHSALE_PAYMENT_WINDOWS: the payment windows the broker has wait queues for, in seconds."""
     probe_host: str
-    """FLASHSALE_PROBE_HOST: the address of /metrics, /healthz and /readyz."""
+    """FLASHSALE_PROBE_HOST: the address that serves /metrics, /healthz and /readyz."""
     probe_port: int
-    """FLASHSALE_PROBE_PORT: their port."""
+    """FLASHSALE_PROBE_PORT: the port that serves /metrics, /healthz and /readyz."""
     consume: bool
-    """FLASHSALE_TIMEOUT_WORKER_CONSUME: whether dead-lettered waits are consumed; the sweeper alone is enough."""
+    """FLASHSALE_TIMEOUT_WORKER_CONSUME: whether holds are expired from the queue `payment.timeout`; the sweeper alone is enough."""
     sweep: bool
-    """FLASHSALE_TIMEOUT_WORKER_SWEEP: whether overdue deadlines are swept; the queue alone is enough while RabbitMQ keeps its messages."""
+    """FLASHSALE_TIMEOUT_WORKER_SWEEP: whether sweeps expire overdue holds; the queue alone is enough while RabbitMQ loses no message."""
     sweep_interval_ms: int
     """FLASHSALE_TIMEOUT_WORKER_SWEEP_INTERVAL_MS: pause between two sweeps."""
     sweep_grace_ms: int
-    """FLASHSALE_TIMEOUT_WORKER_SWEEP_GRACE_MS: how long a deadline is left to the queue before the sweeper takes it."""
+    """FLASHSALE_TIMEOUT_WORKER_SWEEP_GRACE_MS: how long after its deadline a hold is left to the queue before the sweeper expires it."""
     sweep_pages_max: int
     """FLASHSALE_TIMEOUT_WORKER_SWEEP_PAGES_MAX: most pages of 512 deadlines per shard and sweep."""
     sale_retention_seconds: int
-    """FLASHSALE_SALE_RETENTION_SECONDS: how long a closed or ended sale of /admin stays in Redis once no hold is live; 0 for ever."""
+    """FLASHSALE_SALE_RETENTION_SECONDS: how long a closed or ended sale of /admin without live holds stays in Redis; 0 for ever."""
     batch_messages: int
     """FLASHSALE_TIMEOUT_WORKER_BATCH_MESSAGES: most messages gathered before their orders are expired."""
     gather_ms: int
@@ -48,11 +48,11 @@ class Settings:
     probe_timeout_seconds: float
     """FLASHSALE_TIMEOUT_WORKER_PROBE_TIMEOUT_SECONDS: how long a probe through an empty wait queue may take."""
     redis_timeout_seconds: float
-    """FLASHSALE_REDIS_TIMEOUT_SECONDS: how long one command may take."""
+    """FLASHSALE_REDIS_TIMEOUT_SECONDS: how long one Redis command may take."""
     retry_seconds: float
-    """FLASHSALE_TIMEOUT_WORKER_RETRY_SECONDS: pause before a batch or a sweep is tried again while Redis is away."""
+    """FLASHSALE_TIMEOUT_WORKER_RETRY_SECONDS: pause before a batch or a sweep is retried while Redis is away."""
     shutdown_timeout_seconds: float
-    """FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS: how long the batch under way may take to finish after SIGTERM."""
+    """FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS: how long the running batch may take to finish after SIGTERM."""
     log_level: str
     """FLASHSALE_LOG_LEVEL: DEBUG, INFO, WARNING or ERROR."""
 

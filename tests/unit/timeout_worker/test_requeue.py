@@ -1,4 +1,4 @@
-"""Holds whose wait ended too early wait again, in one message and never longer than need be."""
+"""Holds that returned before they were due are sent back in one message, and for no longer than necessary."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,10 @@ from flashsale_core import topology
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.messages import OrdersReserved, ReservedLine, encode, read_wait
 from flashsale_core.tracing import Tracing
-from flashsale_timeout_worker.early import suitable_window, wait_again
 from flashsale_timeout_worker.expiry import Expiry, Fault, Outcome
-from flashsale_timeout_worker.handlers import OverdueWaits
-from flashsale_timeout_worker.waits import Waits
+from flashsale_timeout_worker.handlers import PaymentTimeouts
+from flashsale_timeout_worker.requeue import requeue_not_due, suitable_window
+from flashsale_timeout_worker.wait_probes import WaitProbes
 
 WINDOWS = (60, 5, 300)
 
@@ -24,30 +24,30 @@ def message(sale_id: str, *order_ids: str) -> OrdersReserved:
 
 
 @pytest.mark.parametrize(("left_ms", "window"), [(1, 5), (4_999, 5), (5_000, 5), (59_999, 5), (60_000, 60), (9_000_000, 300)])
-def test_the_window_is_the_longest_that_ends_in_time_or_the_shortest(left_ms: int, window: int) -> None:
+def test_window_is_the_longest_that_ends_in_time_or_the_shortest(left_ms: int, window: int) -> None:
     assert suitable_window(left_ms, WINDOWS) == window
 
 
 @pytest.mark.parametrize(("left_ms", "window", "life_seconds"), [(0, "5", 0.001), (700, "5", 0.7), (7_000, "5", 5), (400_000, "300", 300)])
-def test_a_message_waits_until_the_first_is_due_and_at_most_a_window(left_ms: int, window: str, life_seconds: float) -> None:
-    found = wait_again([message("shoe", "o1", "o2")], {"shoe": {"o1": left_ms, "o2": left_ms + 500_000}}, WINDOWS)
-    assert found is not None
-    assert (found.exchange, found.routing_key, found.life_seconds) == (topology.PROBES_EXCHANGE, window, life_seconds)
+def test_message_waits_until_its_first_hold_is_due_or_for_a_window(left_ms: int, window: str, life_seconds: float) -> None:
+    publication = requeue_not_due([message("shoe", "o1", "o2")], {"shoe": {"o1": left_ms, "o2": left_ms + 500_000}}, WINDOWS)
+    assert publication is not None
+    assert (publication.exchange, publication.routing_key, publication.life_seconds) == (topology.PROBES_EXCHANGE, window, life_seconds)
 
 
-def test_one_message_names_each_hold_that_is_not_due_once_and_no_other() -> None:
+def test_message_contains_each_hold_that_is_not_due_once() -> None:
     messages = [message("shoe", "o1", "o2"), message("hat", "o1"), message("shoe", "o2", "o3"), message("coat", "o1")]
-    found = wait_again(messages, {"shoe": {"o2": 9, "o3": 9}, "coat": {"o1": 9}}, WINDOWS)
-    assert found is not None
-    assert read_wait(found.body).messages == [message("shoe", "o2"), message("shoe", "o3"), message("coat", "o1")]
+    publication = requeue_not_due(messages, {"shoe": {"o2": 9, "o3": 9}, "coat": {"o1": 9}}, WINDOWS)
+    assert publication is not None
+    assert read_wait(publication.body).messages == [message("shoe", "o2"), message("shoe", "o3"), message("coat", "o1")]
 
 
-def test_nothing_is_published_when_all_was_due() -> None:
-    assert wait_again([message("shoe", "o1")], {}, WINDOWS) is None
+def test_nothing_is_published_when_all_holds_were_due() -> None:
+    assert requeue_not_due([message("shoe", "o1")], {}, WINDOWS) is None
 
 
-class Clock(Expiry):
-    """No hold is due; `broken` cannot be expired, the master of `away` is away."""
+class NothingDue(Expiry):
+    """No hold is due. The sale `broken` cannot be expired, and the master of the sale `away` is away."""
 
     def __init__(self) -> None:
         pass
@@ -57,23 +57,23 @@ class Clock(Expiry):
         return {sale_id: Outcome([], faults.get(sale_id), dict.fromkeys(order_ids, 800)) for sale_id, order_ids in orders.items()}
 
 
-class NoWaits(Waits):
+class NoProbes(WaitProbes):
     def __init__(self) -> None:
         pass
 
 
 def handle(*messages: OrdersReserved) -> Sequence[Poison | Publication]:
-    batch = [Delivery(encode(one), "m", redelivered=False) for one in messages]
-    return asyncio.run(OverdueWaits(Clock(), NoWaits(), Tracing(None), WINDOWS)(batch))
+    batch = [Delivery(encode(message), "m", redelivered=False) for message in messages]
+    return asyncio.run(PaymentTimeouts(NothingDue(), NoProbes(), Tracing(None), WINDOWS)(batch))
 
 
-def test_a_broken_sale_is_parked_and_the_others_wait_again() -> None:
+def test_broken_sale_is_parked_and_other_sales_are_requeued() -> None:
     poison, publication = handle(message("broken", "o1"), message("shoe", "o2"))
     assert isinstance(poison, Poison)
     assert isinstance(publication, Publication)
     assert (poison.index, read_wait(publication.body).messages) == (0, [message("shoe", "o2")])
 
 
-def test_nothing_is_published_for_a_batch_that_comes_again() -> None:
+def test_nothing_is_published_for_a_batch_that_is_retried() -> None:
     with pytest.raises(Retryable, match="away"):
         handle(message("shoe", "o1"), message("away", "o2"))

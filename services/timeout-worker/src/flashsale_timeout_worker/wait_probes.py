@@ -1,0 +1,156 @@
+"""Checks that messages return from RabbitMQ's wait queues: a probe through each wait queue must return.
+
+A policy makes a wait queue hold messages and then dead-letter them, and a client cannot read policies. So each worker sends a message that
+expires after a millisecond into each wait queue. With the policy the broker dead-letters it to the workers, without it the message is lost.
+Whichever worker receives the probe marks it in Redis, where its sender looks. Without the policies the sweeper alone still releases units,
+but the probes report the fault before a sale.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import chain
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractChannel
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from flashsale_core import topology
+from flashsale_core.broker import broker_session
+from flashsale_core.errors import Retryable
+from flashsale_core.faults import Server, describe_error
+from flashsale_core.keys import WAITS
+from flashsale_core.messages import WaitProbed, encode
+from flashsale_core.tasks import only_own_cancellation, within
+from flashsale_redis import now_ms, server_of
+from flashsale_timeout_worker import metrics
+from flashsale_timeout_worker.settings import Settings
+
+PROBE_LIFE = timedelta(milliseconds=1)
+POLL_SECONDS = 0.05
+RETRY_SECONDS = 5.0
+# A script, because a full Redis refuses the plain command, and a probe that cannot be marked would be redelivered for ever.
+MARK_RETURNED = "#!lua flags=allow-oom\nreturn redis.call('HSET', KEYS[1], unpack(ARGV))"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitProbe:
+    """A probe that was sent. Both times are Unix ms of Redis' clock."""
+
+    sent_ms: int
+    due_ms: int
+
+    def is_answered(self, returned_ms: int | None) -> bool:
+        """Whether this probe or a later one returned after this one was sent."""
+        return returned_ms is not None and returned_ms >= self.sent_ms
+
+
+def due_ms(sent_ms: int, window_seconds: int, messages_ahead: int, timeout_seconds: float) -> int:
+    """When a probe must have returned, in Unix ms.
+
+    Behind other messages it waits as long as they do: at most one payment window in the wait queue, and one in `payment.timeout`.
+    """
+    waiting_seconds = 2 * window_seconds if messages_ahead else 0
+    return sent_ms + int((waiting_seconds + timeout_seconds) * 1000)
+
+
+class WaitProbes:
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._probes: dict[int, WaitProbe] = {}
+        """Probes that have not returned, by payment window in seconds."""
+        self._faults: dict[int, str] = {}
+        self._round_fault: str | None = "RabbitMQ: the wait queues have not been probed yet"
+
+    @property
+    def fault(self) -> str | None:
+        """Why messages do not return from a wait queue, with the name of the missing policy; None while no fault is known."""
+        return self._round_fault or next(iter(self._faults.values()), None)
+
+    async def run(self) -> None:
+        """Send probes at intervals until cancelled."""
+        while True:
+            try:
+                with only_own_cancellation():
+                    await self._round()
+                self._round_fault = None
+                await asyncio.sleep(RETRY_SECONDS if self._faults else self._settings.probe_interval_seconds)
+            except Exception as error:
+                # The broad catch is the edge: after any failure of the broker or Redis, the next round sends new probes.
+                self._round_fault = f"the wait queues cannot be probed: {describe_error(server_of(error), error)}"
+                self._probes.clear()
+                log.warning("waits.interrupted", extra={"reason": self._round_fault})
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def mark_returned(self, windows: Sequence[int]) -> None:
+        """Record in Redis that probes of these windows returned. Raises Retryable when Redis is away."""
+        try:
+            async with asyncio.timeout(self._settings.redis_timeout_seconds):
+                now_ms = await self._now_ms()
+                returns = chain.from_iterable((str(window), str(now_ms)) for window in windows)
+                await self._redis.eval(MARK_RETURNED, 1, WAITS, *returns)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise Retryable(describe_error(Server.REDIS, error), self._settings.retry_seconds) from error
+
+    async def _round(self) -> None:
+        timeout_seconds = self._settings.amqp_timeout_seconds
+        session = broker_session(aio_pika.connect, self._settings.amqp_url, timeout_seconds)
+        async with session as connection, within(timeout_seconds, "sending the probes"):
+            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            await self._send(channel)
+        for _ in range(int(self._settings.probe_timeout_seconds / POLL_SECONDS) + 2):
+            await asyncio.sleep(POLL_SECONDS)
+            if not await self._collect():
+                break
+
+    async def _send(self, channel: AbstractChannel) -> None:
+        exchange = await channel.get_exchange(topology.PROBES_EXCHANGE, ensure=True)
+        overdue = await channel.declare_queue(topology.TIMEOUT_QUEUE, passive=True)
+        for window in self._settings.payment_windows:
+            if window in self._probes:
+                continue
+            queue = await channel.declare_queue(topology.wait_queue(window), passive=True)
+            now_ms = await self._now_ms()
+            body = encode(WaitProbed(v=1, window=window, at=now_ms))
+            await exchange.publish(aio_pika.Message(body, expiration=PROBE_LIFE), str(window), mandatory=True)
+            ahead = (queue.declaration_result.message_count or 0) + (overdue.declaration_result.message_count or 0)
+            self._probes[window] = WaitProbe(now_ms, due_ms(now_ms, window, ahead, self._settings.probe_timeout_seconds))
+
+    async def _collect(self) -> bool:
+        """Settle the probes that returned or are overdue; returns whether another one may return in this round."""
+        windows = list(self._probes)
+        if not windows:
+            return False
+        now_ms = await self._now_ms()
+        returns: list[Any] = await self._redis.hmget(WAITS, list(map(str, windows)))
+        soon_ms = now_ms + self._settings.probe_timeout_seconds * 1000
+        for window, returned_ms in zip(windows, returns, strict=True):
+            probe = self._probes[window]
+            if probe.is_answered(int(returned_ms) if returned_ms else None):
+                self._settle(window, None)
+            elif now_ms > probe.due_ms:
+                self._settle(window, _lost(window))
+        return any(probe.due_ms <= soon_ms for probe in self._probes.values())
+
+    def _settle(self, window: int, fault: str | None) -> None:
+        del self._probes[window]
+        metrics.WAIT_UP.labels(str(window)).set(fault is None)
+        if fault is None:
+            self._faults.pop(window, None)
+        else:
+            self._faults[window] = fault
+            log.error("waits.lost", extra={"window_seconds": window, "reason": fault})
+
+    async def _now_ms(self) -> int:
+        return await now_ms(self._redis, WAITS)
+
+
+def _lost(window: int) -> str:
+    policy = f"its policy wait-{window} (message-ttl, dead-letter-exchange {topology.TIMEOUTS_EXCHANGE}) is missing"
+    return f"RabbitMQ: messages do not return from {topology.wait_queue(window)}: {policy}; {topology.CURE}"
