@@ -13,8 +13,9 @@ from flashsale_core.errors import Retryable
 from flashsale_core.keys import define_keys
 from flashsale_core.scripts import call, pack
 from flashsale_core.tasks import cancel_and_wait
-from flashsale_gateway.outbox import relay
+from flashsale_gateway.outbox import monitor
 from flashsale_gateway.outbox.direct import DirectOutbox
+from flashsale_gateway.outbox.monitor import Lag, Monitor
 from flashsale_local_stack import Stack, wait_until
 from flashsale_order_worker.plan import plan
 from flashsale_order_worker.repository import Repository
@@ -125,11 +126,11 @@ def test_a_worker_is_not_ready_while_its_redis_is_a_replica(pair: Pair) -> None:
 def test_a_gateway_that_only_reads_leaves_a_demoted_redis_too(
     pair: Pair, infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "LAG_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(monitor, "MEASURE_EVERY_SECONDS", 0.01)
 
     async def run() -> None:
         async with open_redis(pair.url, 5, 4) as redis, open_redis(pair.url, 5, 4) as reading:
-            watching = asyncio.create_task(relay.watch(redis, cast("DirectOutbox", None), settings_of(infra), relay.Lag(1000), reading))
+            watching = asyncio.create_task(Monitor((redis, reading), cast("DirectOutbox", None), settings_of(infra), Lag(1000)).run())
             try:
                 assert [await client.get("k") for client in (redis, reading)] == [None, None]
                 await asyncio.to_thread(pair.demote)

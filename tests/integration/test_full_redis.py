@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from flashsale_core.keys import shard_keys, shard_of
-from flashsale_gateway.outbox.relay import _CREATE_GROUP, GROUP
+from flashsale_gateway.outbox.group_consumer import CREATE_GROUP, GROUP
 from flashsale_local_stack import Stack, wait_until
 from flashsale_timeout_worker.wait_probes import MARK_RETURNED
 from tests.integration.client import Client
@@ -45,9 +45,9 @@ def test_full_redis_lets_a_relay_begin_and_a_probe_come_home(infra: Mapping[str,
         server.flushall()
         server.config_set("maxmemory", 1, **at_all(server))
         try:
-            assert server.eval(_CREATE_GROUP, 1, "fs:{0}:outbox", GROUP) == b"OK"
+            assert server.eval(CREATE_GROUP, 1, "fs:{0}:outbox", GROUP) == b"OK"
             with pytest.raises(Exception, match="BUSYGROUP"):
-                server.eval(_CREATE_GROUP, 1, "fs:{0}:outbox", GROUP)
+                server.eval(CREATE_GROUP, 1, "fs:{0}:outbox", GROUP)
             assert server.eval(MARK_RETURNED, 1, "fs:waits", "60", 1) == 1
         finally:
             server.config_set("maxmemory", 0, **at_all(server))

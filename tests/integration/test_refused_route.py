@@ -40,14 +40,14 @@ DIRECT, SHARED = shard_keys(3).direct, shard_keys(3).outbox
 class Outbox:
     """Both outboxes of a gateway, and what publishes them."""
 
-    def __init__(self, redis: Any, handoff: DirectOutbox) -> None:
+    def __init__(self, redis: Any, direct: DirectOutbox) -> None:
         self.redis = redis
-        self._handoff = handoff
+        self._direct = direct
 
     async def add(self, stream: str, routing_key: str, body: str) -> bytes:
         entry_id: bytes = await self.redis.xadd(stream, {"k": routing_key, "b": body})
         if stream == DIRECT:
-            self._handoff.send(Entry(stream, entry_id.decode(), routing_key, body.encode()))
+            self._direct.send(Entry(stream, entry_id.decode(), routing_key, body.encode()))
         return entry_id
 
     async def has_left(self, stream: str, entry_id: bytes) -> bool:
@@ -62,16 +62,16 @@ async def publishing(infra: Mapping[str, str]) -> AsyncIterator[Outbox]:
     settings = replace(read_settings(Environment(infra)), relay_block_ms=20, relay_linger_ms=5, relay_forget_ms=20)
     redis, scripts = open_redis(settings.redis_url, 5, 8), read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
     publisher = Publisher(settings, Tracing(None))
-    handoff, worker = DirectOutbox(redis, scripts, publisher, settings), Relay(redis, scripts, settings, "test", publisher)
+    direct, worker = DirectOutbox(redis, scripts, publisher, settings), Relay(redis, scripts, settings, "test", publisher)
     await redis.flushall()
     supervisor = Supervisor()
     relaying = supervisor.start("test-relay", worker.run)
-    supervisor.start("test-handoff", handoff.run)
+    supervisor.start("test-direct", direct.run)
     try:
         async with asyncio.timeout(20):
             while not publisher.ready:  # noqa: ASYNC110 - what is waited for is a broker
                 await asyncio.sleep(0.01)
-        yield Outbox(redis, handoff)
+        yield Outbox(redis, direct)
     finally:
         worker.stop()
         await relaying.finish(10)

@@ -17,8 +17,8 @@ from flashsale_core.tasks import cancel_and_wait
 from flashsale_gateway import app
 from flashsale_gateway.errors import NotReady
 from flashsale_gateway.metrics import BROKER_UP
-from flashsale_gateway.outbox import relay
 from flashsale_gateway.outbox.direct import DirectOutbox
+from flashsale_gateway.outbox.monitor import Monitor
 from flashsale_gateway.outbox.relay import Relay
 from flashsale_gateway.settings import read_settings as read_gateway_settings
 from flashsale_order_worker import main as order_worker
@@ -128,7 +128,7 @@ def test_the_gateway_outlives_the_end_of_its_tasks_and_is_not_ready_meanwhile(
 
     asyncio.run(scene())
     monkeypatch.setattr(supervise, "PAUSES_SECONDS", (0.1,))
-    for owner, name in ((Relay, "run"), (DirectOutbox, "run"), (relay, "watch")):
+    for owner, name in ((Relay, "run"), (DirectOutbox, "run"), (Monitor, "run")):
         cut_off_once(monkeypatch, owner, name)
 
     async def scene_of_all() -> None:

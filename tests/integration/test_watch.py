@@ -16,10 +16,11 @@ from flashsale_core.records import Entry
 from flashsale_core.scripts import Scripts, read_scripts
 from flashsale_core.settings import Environment
 from flashsale_core.tasks import cancel_and_wait
-from flashsale_gateway.outbox import relay
+from flashsale_gateway.outbox import monitor
 from flashsale_gateway.outbox.direct import DirectOutbox
+from flashsale_gateway.outbox.monitor import Lag, Monitor
 from flashsale_gateway.outbox.publisher import Publisher
-from flashsale_gateway.outbox.refused_routes import Refusals
+from flashsale_gateway.outbox.refused_routes import RefusedRoutes
 from flashsale_gateway.settings import Settings, read_settings
 from flashsale_redis import open_redis
 from tests.integration.stores import at_all, look_into
@@ -36,7 +37,7 @@ def server(infra: Mapping[str, str]) -> Iterator[Any]:
 def test_what_the_watch_may_not_do_is_logged_once_and_when_it_may_again(
     infra: Mapping[str, str], server: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "LAG_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(monitor, "MEASURE_EVERY_SECONDS", 0.01)
     server.acl_setuser(
         "narrow", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], commands=["-xlen"], **at_all(server)
     )
@@ -46,14 +47,14 @@ def test_what_the_watch_may_not_do_is_logged_once_and_when_it_may_again(
 
     async def run() -> None:
         async with open_redis(login, 5, 4) as client:
-            watching = asyncio.create_task(relay.watch(client, cast("DirectOutbox", None), settings, relay.Lag(1000)))
+            watching = asyncio.create_task(Monitor([client], cast("DirectOutbox", None), settings, Lag(1000)).run())
             await _until(lambda: caplog.records)
             await asyncio.sleep(0.1)
             server.acl_setuser("narrow", enabled=True, commands=["+xlen"], **at_all(server))
             await _until(lambda: len(caplog.records) > 1)
             await cancel_and_wait(watching)
 
-    with caplog.at_level(logging.INFO, "flashsale_gateway.outbox.relay"):
+    with caplog.at_level(logging.INFO, "flashsale_gateway.outbox.monitor"):
         asyncio.run(run())
     assert [record.message for record in caplog.records] == ["watch.failed", "watch.recovered"]
     assert "(the user of REDIS_URL lacks a right)" in vars(caplog.records[0])["reason"]
@@ -61,7 +62,7 @@ def test_what_the_watch_may_not_do_is_logged_once_and_when_it_may_again(
 
 class NoBroker(Publisher):
     def __init__(self) -> None:
-        self.refusals = Refusals()
+        self.refused_routes = RefusedRoutes()
 
     @property
     def ready(self) -> bool:
@@ -78,16 +79,16 @@ def test_what_an_ending_gateway_leaves_reads_as_the_script_wrote_it(infra: Mappi
 
     async def run() -> None:
         async with open_redis(infra["REDIS_URL"], 5, 4) as client:
-            handoff = DirectOutbox(client, cast("Scripts", None), NoBroker(), settings_of(infra))
-            handoff.send(Entry(shard.direct, entry_id, "order.reserved.60", b'{"v":1}'))
-            await handoff.finish()
+            outbox = DirectOutbox(client, cast("Scripts", None), NoBroker(), settings_of(infra))
+            outbox.send(Entry(shard.direct, entry_id, "order.reserved.60", b'{"v":1}'))
+            await outbox.finish()
 
     asyncio.run(run())
     assert ([fields for _, fields in server.xrange(shard.outbox)], server.xlen(shard.direct)) == ([written], 0)
 
 
 def test_an_entry_from_a_clock_that_was_ahead_is_reclaimed(infra: Mapping[str, str], server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "LAG_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(monitor, "MEASURE_EVERY_SECONDS", 0.01)
     shard = shard_keys(3)
     ahead_ms = int(time.time() * 1000) + 3_600_000
     written = {b"k": b"order.reserved.60", b"b": b'{"v":1}', b"t": b"%d" % ahead_ms}
@@ -96,8 +97,8 @@ def test_an_entry_from_a_clock_that_was_ahead_is_reclaimed(infra: Mapping[str, s
     async def run() -> None:
         async with open_redis(infra["REDIS_URL"], 5, 4) as client:
             settings = replace(settings_of(infra), relay_claim_idle_ms=20)
-            handoff = DirectOutbox(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), NoBroker(), settings)
-            watching = asyncio.create_task(relay.watch(client, handoff, settings, relay.Lag(0)))
+            outbox = DirectOutbox(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), NoBroker(), settings)
+            watching = asyncio.create_task(Monitor([client], outbox, settings, Lag(0)).run())
             await _until(lambda: server.xlen(shard.direct) == 0)
             await cancel_and_wait(watching)
 

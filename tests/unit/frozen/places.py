@@ -7,7 +7,7 @@ from flashsale_cli import console
 from flashsale_cli.main import app
 from flashsale_core import keys, messages, orders, records, semconv, topology, tracing
 from flashsale_gateway.http import openapi, problems
-from flashsale_gateway.outbox.relay import GROUP
+from flashsale_gateway.outbox.group_consumer import GROUP
 from flashsale_operator import conditions, plan, resource
 from flashsale_operator.resource import DeletionPolicy
 

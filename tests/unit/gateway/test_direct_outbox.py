@@ -18,7 +18,7 @@ from flashsale_core.scripts import Scripts
 from flashsale_core.settings import Environment
 from flashsale_gateway.outbox.direct import MESSAGE_BYTES_MAX, MESSAGE_ENTRIES_MAX, DirectOutbox, in_messages
 from flashsale_gateway.outbox.publisher import Publisher
-from flashsale_gateway.outbox.refused_routes import PAUSES_SECONDS, Refusals
+from flashsale_gateway.outbox.refused_routes import PAUSES_SECONDS, RefusedRoutes
 from flashsale_gateway.settings import read_settings
 
 STREAM = shard_keys(3).direct
@@ -33,7 +33,7 @@ class Broker(Publisher):
         self.silent = False
         self.full: set[str] = set()
         """Routing keys that it refuses; a copy of what it refuses is in `messages` all the same, as in the queues that are not full."""
-        self.refusals = Refusals()
+        self.refused_routes = RefusedRoutes()
         self.looks = 0
         """How often somebody asked whether it is there, as every round of tidying does."""
 
@@ -51,9 +51,9 @@ class Broker(Publisher):
         self.messages.append([entry.entry_id for entry in entries])
         routing_key = entries[0].routing_key
         if routing_key in self.full:
-            self.refusals.refuse(routing_key, len(entries), perf_counter())
+            self.refused_routes.refuse(routing_key, len(entries), perf_counter())
             raise ConnectionError
-        return self.refusals.confirm(routing_key, len(entries))
+        return self.refused_routes.confirm(routing_key, len(entries))
 
 
 class Streams:
@@ -102,7 +102,7 @@ class Site:
         }  # fmt: skip
         self.broker, self.streams = Broker(), Streams()
         settings = read_settings(Environment(variables))
-        self.handoff = DirectOutbox(cast("Redis", self.streams), cast("Scripts", None), self.broker, settings)
+        self.outbox = DirectOutbox(cast("Redis", self.streams), cast("Scripts", None), self.broker, settings)
 
 
 def entry(entry_id: str, body: bytes = b"{}", key: str = "order.reserved.60") -> Entry:
@@ -116,7 +116,7 @@ def forgotten(site: Site, entry_id: str) -> bool:
 def play(tmp_path: Path, scene: Callable[[Site], Awaitable[Any]]) -> Site:
     async def run() -> Site:
         site = Site(tmp_path)
-        tidying = asyncio.create_task(site.handoff.run())
+        tidying = asyncio.create_task(site.outbox.run())
         await scene(site)
         tidying.cancel()
         return site
@@ -133,7 +133,7 @@ async def until(condition: Callable[[], object]) -> None:
 def test_entries_of_one_moment_and_one_key_travel_together_and_are_forgotten(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         for one in (entry("1"), entry("2", key="payment.recorded"), entry("3")):
-            site.handoff.send(one)
+            site.outbox.send(one)
         await until(lambda: len(site.streams.deleted) == 3)
 
     site = play(tmp_path, scene)
@@ -143,13 +143,13 @@ def test_entries_of_one_moment_and_one_key_travel_together_and_are_forgotten(tmp
 
 def test_at_rest_nothing_wakes_and_what_comes_then_is_forgotten_too(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
-        site.handoff.send(entry("1"))
+        site.outbox.send(entry("1"))
         await until(lambda: site.streams.deleted)
         await asyncio.sleep(0.02)
         before = site.broker.looks
         await asyncio.sleep(0.05)
         assert site.broker.looks == before
-        site.handoff.send(entry("2"))
+        site.outbox.send(entry("2"))
         await until(lambda: len(site.streams.deleted) == 2)
 
     assert play(tmp_path, scene).broker.messages == [["1"], ["2"]]
@@ -158,7 +158,7 @@ def test_at_rest_nothing_wakes_and_what_comes_then_is_forgotten_too(tmp_path: Pa
 def test_what_the_broker_refused_is_published_once_it_is_back(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         site.broker.away = True
-        site.handoff.send(entry("1"))
+        site.outbox.send(entry("1"))
         await asyncio.sleep(0.02)
         assert site.broker.messages == []
         site.broker.away = False
@@ -173,10 +173,10 @@ def test_a_route_that_is_refused_gets_one_entry_at_a_time_and_holds_up_no_other(
     async def scene(site: Site) -> None:
         site.broker.full.add("order.reserved.60")
         for name in bad:
-            site.handoff.send(entry(name))
+            site.outbox.send(entry(name))
         for number, name in enumerate(good):
-            site.handoff.send(entry(name, key="payment.recorded"))
-            site.handoff.send(entry(f"later {number}"))
+            site.outbox.send(entry(name, key="payment.recorded"))
+            site.outbox.send(entry(f"later {number}"))
             await until(partial(forgotten, site, name))
         copies = [name for message in site.broker.messages for name in message if name not in good]
         assert copies[: len(bad)] == bad
@@ -190,7 +190,7 @@ def test_a_route_that_is_refused_gets_one_entry_at_a_time_and_holds_up_no_other(
 def test_what_is_confirmed_while_redis_is_away_is_forgotten_later_and_not_published_again(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         site.streams.away = True
-        site.handoff.send(entry("1"))
+        site.outbox.send(entry("1"))
         await until(lambda: site.broker.messages)
         await asyncio.sleep(0.02)
         site.streams.away = False
@@ -202,8 +202,8 @@ def test_what_is_confirmed_while_redis_is_away_is_forgotten_later_and_not_publis
 
 def test_the_end_waits_for_what_is_under_way(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
-        site.handoff.send(entry("1"))
-        await site.handoff.finish()
+        site.outbox.send(entry("1"))
+        await site.outbox.finish()
 
     site = play(tmp_path, scene)
     assert (site.broker.messages, site.streams.deleted) == ([["1"]], [f"{STREAM} 1"])
@@ -211,11 +211,11 @@ def test_the_end_waits_for_what_is_under_way(tmp_path: Path) -> None:
 
 def test_what_could_not_be_published_by_the_end_is_left_where_every_gateway_looks(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
-        site.handoff.send(entry("1"))
+        site.outbox.send(entry("1"))
         await until(lambda: site.streams.deleted)
         site.broker.away = True
-        site.handoff.send(entry("2", b"two"))
-        await site.handoff.finish()
+        site.outbox.send(entry("2", b"two"))
+        await site.outbox.finish()
 
     site = play(tmp_path, scene)
     assert site.streams.added == [f"{shard_keys(3).outbox} 'order.reserved.60' b'two'"]
@@ -225,8 +225,8 @@ def test_what_could_not_be_published_by_the_end_is_left_where_every_gateway_look
 def test_what_the_broker_has_not_answered_by_the_end_is_left_too(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         site.broker.silent = True
-        site.handoff.send(entry("1", b"one"))
-        await site.handoff.finish()
+        site.outbox.send(entry("1", b"one"))
+        await site.outbox.finish()
 
     assert play(tmp_path, scene).streams.added == [f"{shard_keys(3).outbox} 'order.reserved.60' b'one'"]
 
@@ -236,8 +236,8 @@ def test_what_redis_does_not_take_at_the_end_stays_in_its_stream(tmp_path: Path,
     async def scene(site: Site) -> None:
         site.broker.away = True
         setattr(site.streams, fault, True)
-        site.handoff.send(entry("1"))
-        await site.handoff.finish()
+        site.outbox.send(entry("1"))
+        await site.outbox.finish()
 
     site = play(tmp_path, scene)
     assert (site.streams.added, site.streams.deleted) == ([], [])
@@ -245,9 +245,9 @@ def test_what_redis_does_not_take_at_the_end_stays_in_its_stream(tmp_path: Path,
 
 def test_without_a_broker_the_next_entry_goes_where_every_gateway_looks(tmp_path: Path) -> None:
     site = Site(tmp_path)
-    assert site.handoff.ready
+    assert site.outbox.ready
     site.broker.away = True
-    assert not site.handoff.ready
+    assert not site.outbox.ready
 
 
 @pytest.mark.parametrize(

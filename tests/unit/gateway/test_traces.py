@@ -22,7 +22,7 @@ from flashsale_core.tracing import SENT_AT_HEADER, SENT_HEADER, Tracing
 from flashsale_gateway.batching import Admission, Answers, Batch, Batcher, Call
 from flashsale_gateway.errors import OutcomeUnknown, StoreUnavailable
 from flashsale_gateway.orders import Orders
-from flashsale_gateway.outbox.relay import Lag
+from flashsale_gateway.outbox.monitor import Lag
 from flashsale_gateway.outbox.spans import NAMED_MAX, PublishSpans
 from flashsale_gateway.settings import read_settings
 from flashsale_gateway.spans import around

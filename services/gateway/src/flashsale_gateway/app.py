@@ -29,9 +29,10 @@ from flashsale_gateway.http.routes import ROUTES, Services
 from flashsale_gateway.http.scrapes import Scrapes
 from flashsale_gateway.orders import PATH as ORDER_PATH
 from flashsale_gateway.orders import Orders
-from flashsale_gateway.outbox import relay
 from flashsale_gateway.outbox.direct import DirectOutbox
+from flashsale_gateway.outbox.monitor import Lag, Monitor
 from flashsale_gateway.outbox.publisher import Publisher
+from flashsale_gateway.outbox.relay import Relay
 from flashsale_gateway.payments import PATH as WEBHOOK_PATH
 from flashsale_gateway.payments import Payments
 from flashsale_gateway.readiness import Progress, Readiness
@@ -112,20 +113,21 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     with suppress(RedisError, OSError):
         # Redis may come later than we do: readiness loads the scripts then.
         await load_scripts(redis, scripts)
-    lag = relay.Lag(settings.outbox_lag_limit_ms)
+    lag = Lag(settings.outbox_lag_limit_ms)
     publisher = Publisher(settings, tracing)
-    handoff = DirectOutbox(redis, scripts, publisher, settings)
+    outbox = DirectOutbox(redis, scripts, publisher, settings)
+    monitor = Monitor((redis, reading), outbox, settings, lag)
     supervisor = Supervisor()
-    stack.push_async_callback(supervisor.start("watch", lambda: relay.watch(redis, handoff, settings, lag, reading)).end)
+    stack.push_async_callback(supervisor.start("watch", monitor.run).end)
     await stack.enter_async_context(_relaying(scripts, settings, publisher, supervisor))
-    stack.push_async_callback(supervisor.start("handoff", handoff.run).end)
-    stack.push_async_callback(handoff.finish)
+    stack.push_async_callback(supervisor.start("handoff", outbox.run).end)
+    stack.push_async_callback(outbox.finish)
 
     store = Store(redis, reading, scripts, settings)
     catalogue = Catalogue(store.sale_names, store.sales, settings.sales_refresh_ms / 1000)
     # Orders have a bound of their own: a stampede that fills it must not refuse the payments and cancels that end holds.
     ordering, ending = Admission(settings.waiting_max), Admission(settings.waiting_max)
-    decisions = Decisions(store, handoff, SaleCounters(metrics.SALE_ORDERS, metrics.SALES_MAX))
+    decisions = Decisions(store, outbox, SaleCounters(metrics.SALE_ORDERS, metrics.SALES_MAX))
     reserving = around(tracing, script_call("reserve", settings.redis_url), decisions.reserve)
     settling = around(tracing, script_call("settle", settings.redis_url), decisions.settle)
     reserve = Batcher(reserving, settings.batch_max, ordering, store.lane)
@@ -145,7 +147,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
 async def _relaying(scripts: Scripts, settings: Settings, publisher: Publisher, supervisor: Supervisor) -> AsyncIterator[None]:
     timeout_seconds = settings.redis_timeout_seconds + settings.relay_block_ms / 1000
     redis = open_redis(settings.redis_url, timeout_seconds, settings.shards + RELAY_CONNECTIONS)
-    worker = relay.Relay(redis, scripts, settings, _instance(), publisher)
+    worker = Relay(redis, scripts, settings, _instance(), publisher)
     relaying = supervisor.start("relay", worker.run)
     try:
         yield

@@ -16,7 +16,7 @@ from flashsale_gateway.http.answers import UNCACHED, Answer
 from flashsale_gateway.http.body_schemas import OrderRequest, read_order
 from flashsale_gateway.http.endpoints import Endpoint, Headers
 from flashsale_gateway.http.problems import Problem
-from flashsale_gateway.outbox.relay import Lag
+from flashsale_gateway.outbox.monitor import Lag
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Result
 

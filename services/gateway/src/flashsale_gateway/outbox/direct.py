@@ -1,8 +1,8 @@
-"""The short way from a script's answer to RabbitMQ: what the script noted in the direct outbox is published from memory.
+"""The direct outbox: what a script noted there is published from memory, straight from the script's answer.
 
-Reading the shared outbox through a group costs writes to Redis, each an fsync that orders wait for. Here the only write is the one that
-forgets, for many entries at once. The stream is for what goes wrong: an entry whose answer was lost, or whose gateway died, lies there
-until it is old, and is then moved to the shared outbox.
+Reading the shared outbox through a consumer group costs writes to Redis, each an fsync that orders wait for. Here the only write is the
+deletion, for many entries at once. The stream is for failures: an entry whose answer was lost, or whose gateway died, stays there until
+it is old, and is then moved to the shared outbox.
 """
 
 import asyncio
@@ -22,13 +22,14 @@ from flashsale_core.records import Entry
 from flashsale_core.scripts import Scripts, call
 from flashsale_gateway import metrics
 from flashsale_gateway.outbox.publisher import Publisher
+from flashsale_gateway.outbox.streams import delete_entries
 from flashsale_gateway.settings import Settings
 from flashsale_redis import one_slot_groups
 
 FAILED_MAX = 1000
-"""Entries of one routing key, not published yet, that are kept in memory for another try; beyond, they wait in the stream."""
+"""Unpublished entries of one routing key that are kept in memory for another try; further ones wait in the stream."""
 CONFIRMED_MAX = 100_000
-"""Entries that wait to be forgotten while Redis is away; beyond, they are published twice, which is harmless."""
+"""Confirmed entries that wait for their deletion while Redis is away; further ones are published twice, which is harmless."""
 MESSAGE_ENTRIES_MAX = 256
 MESSAGE_BYTES_MAX = 131_072
 RECLAIM_COUNT = 64
@@ -43,22 +44,23 @@ class DirectOutbox:
         self._publisher = publisher
         self._settings = settings
         self._waiting: dict[str, list[Entry]] = {}
+        """Entries to be published, by routing key."""
         self._timer: asyncio.TimerHandle | None = None
         self._sent_at = 0.0
-        self._under_way: dict[asyncio.Task[None], Sequence[Entry]] = {}
+        self._in_flight: dict[asyncio.Task[None], Sequence[Entry]] = {}
         self._failed: dict[str, deque[Entry]] = {}
         self._confirmed: deque[Entry] = deque(maxlen=CONFIRMED_MAX)
-        self._untidy = asyncio.Event()
+        self._cleanup_needed = asyncio.Event()
 
     @property
     def ready(self) -> bool:
-        """Whether the next entry can be published at once: then it belongs into the direct outbox, else into the shared one."""
+        """Whether the next entry can be published at once: then it belongs in the direct outbox, else in the shared one."""
         return self._publisher.ready
 
     def send(self, entry: Entry) -> None:
-        """Publish an entry of the direct outbox, and forget it once it is confirmed.
+        """Publish an entry of the direct outbox, and delete it once it is confirmed.
 
-        At once after a pause; what follows closely travels together, in one message per routing key.
+        After a pause it is sent at once; entries that follow closely are sent together, in one message per routing key.
         """
         self._waiting.setdefault(entry.routing_key, []).append(entry)
         if self._timer is None:
@@ -67,31 +69,31 @@ class DirectOutbox:
             self._timer = loop.call_later(max(0.0, self._sent_at + pause_seconds - loop.time()), self._send_waiting)
 
     async def run(self) -> None:
-        """Forget what is confirmed, and try again what failed, until cancelled. At rest nothing wakes."""
+        """Delete confirmed entries and retry failed ones, until cancelled. While nothing is sent, nothing wakes."""
         while True:
-            await self._untidy.wait()
+            await self._cleanup_needed.wait()
             await asyncio.sleep(self._settings.relay_forget_ms / 1000)
-            await self._tidy()
+            await self._clean_up()
             if not self._failed and not self._confirmed:
-                self._untidy.clear()
+                self._cleanup_needed.clear()
 
     async def finish(self) -> None:
-        """Wait for what is under way, within its timeout; forget what is confirmed, and leave the rest to the other gateways' relays."""
+        """Wait for messages in flight, within the publish timeout; delete confirmed entries, and move the rest to the shared outbox."""
         self._send_waiting()
-        if self._under_way:
-            await asyncio.wait(list(self._under_way), timeout=self._settings.relay_publish_timeout_seconds)
-        await self._forget()
-        left = [
+        if self._in_flight:
+            await asyncio.wait(list(self._in_flight), timeout=self._settings.relay_publish_timeout_seconds)
+        await self._delete_confirmed()
+        unpublished = [
             *chain.from_iterable(self._failed.values()),
             *chain.from_iterable(self._waiting.values()),
-            *chain.from_iterable(self._under_way.values()),
+            *chain.from_iterable(self._in_flight.values()),
         ]
         self._failed.clear()
         self._waiting.clear()
-        await asyncio.gather(*[self._leave(shard, left) for shard in range(self._settings.shards)])
+        await asyncio.gather(*[self._move_to_shared(shard, unpublished) for shard in range(self._settings.shards)])
 
     async def reclaim(self, shard: int) -> int:
-        """Move what is old to the shared outbox; returns how many. Raises RedisError, OSError and TimeoutError."""
+        """Move old entries to the shared outbox; returns how many. Raises RedisError, OSError and TimeoutError."""
         keys, moved = shard_keys(shard), 0
         for _ in range(RECLAIM_CALLS_MAX):
             arguments = (str(self._settings.relay_claim_idle_ms), str(RECLAIM_COUNT), "")
@@ -100,14 +102,13 @@ class DirectOutbox:
             if count < RECLAIM_COUNT:
                 break
         if moved:
-            metrics.RECLAIMED.inc(moved)
-            log.warning("handoff.rescued", extra={"shard": shard, "entries": moved})
+            _report_moved(shard, moved)
         return moved
 
-    async def _leave(self, shard: int, left: Sequence[Entry]) -> None:
-        """Move entries of one shard to the shared outbox at once; by age alone they would wait there until they are reclaimed."""
+    async def _move_to_shared(self, shard: int, unpublished: Sequence[Entry]) -> None:
+        """Move the entries of one shard to the shared outbox now; otherwise they would wait until they are old enough to be reclaimed."""
         keys = shard_keys(shard)
-        entries = [entry for entry in left if entry.stream == keys.direct]
+        entries = [entry for entry in unpublished if entry.stream == keys.direct]
         if not entries:
             return
         try:
@@ -115,13 +116,12 @@ class DirectOutbox:
                 for entry in entries:
                     pipe.xadd(keys.outbox, {"k": entry.routing_key, "b": entry.body})
                 await pipe.execute()
-            # Only now: what is in both streams is published twice, which is harmless; what is in neither would be lost.
-            await forget(self._redis, entries)
+            # Only now: an entry in both streams is published twice, which is harmless; an entry in neither would be lost.
+            await delete_entries(self._redis, entries)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("handoff.left", extra={"shard": shard, "entries": len(entries), "reason": describe_error(Server.REDIS, error)})
             return
-        metrics.RECLAIMED.inc(len(entries))
-        log.warning("handoff.rescued", extra={"shard": shard, "entries": len(entries)})
+        _report_moved(shard, len(entries))
 
     def _send_waiting(self) -> None:
         loop = asyncio.get_running_loop()
@@ -130,79 +130,71 @@ class DirectOutbox:
         self._timer, self._sent_at = None, loop.time()
         waiting, self._waiting = self._waiting, {}
         for routing_key, entries in waiting.items():
-            if routing_key in self._publisher.refusals:
-                self._keep(entries)
+            if routing_key in self._publisher.refused_routes:
+                self._keep_failed(entries)
             else:
                 for message in in_messages(entries):
                     self._start(message)
 
     def _start(self, message: Sequence[Entry]) -> None:
-        task = asyncio.get_running_loop().create_task(self._send(message))
-        self._under_way[task] = message
-        task.add_done_callback(self._under_way.pop)
+        task = asyncio.get_running_loop().create_task(self._publish(message))
+        self._in_flight[task] = message
+        task.add_done_callback(self._in_flight.pop)
 
-    async def _send(self, entries: Sequence[Entry]) -> None:
+    async def _publish(self, message: Sequence[Entry]) -> None:
         try:
-            await self._publisher.publish(entries)
+            await self._publisher.publish(message)
         except Exception as error:
-            # The edge: whatever the broker did, the entries are still in their streams.
-            log.debug("handoff.failed", extra={"entries": len(entries), "reason": type(error).__name__})
-            self._keep(entries)
+            # Broad on purpose: whatever the broker did, the entries are still in their streams.
+            log.debug("handoff.failed", extra={"entries": len(message), "reason": type(error).__name__})
+            self._keep_failed(message)
         else:
-            self._confirmed.extend(entries)
-        self._untidy.set()
+            self._confirmed.extend(message)
+        self._cleanup_needed.set()
 
-    def _keep(self, entries: Sequence[Entry]) -> None:
+    def _keep_failed(self, entries: Sequence[Entry]) -> None:
         self._failed.setdefault(entries[0].routing_key, deque(maxlen=FAILED_MAX)).extend(entries)
-        self._untidy.set()
+        self._cleanup_needed.set()
 
-    async def _tidy(self) -> None:
-        await self._forget()
+    async def _clean_up(self) -> None:
+        await self._delete_confirmed()
         if self._publisher.ready:
             for routing_key in list(self._failed):
-                self._try_again(routing_key)
+                self._retry(routing_key)
 
-    def _try_again(self, routing_key: str) -> None:
-        """All that failed, or as many as may try a route that is refused: each of them also goes to the queues that are not full."""
+    def _retry(self, routing_key: str) -> None:
+        """Publish failed entries again: all of them, or only a few if the route is refused, for each also reaches its other queues."""
         failed = self._failed[routing_key]
-        count = self._publisher.refusals.take(routing_key, len(failed), perf_counter())
+        count = self._publisher.refused_routes.allow(routing_key, len(failed), perf_counter())
         for message in in_messages([failed.popleft() for _ in range(count)]):
             self._start(message)
         if not failed:
             del self._failed[routing_key]
 
-    async def _forget(self) -> None:
-        # Taken out first: `finish` may forget while `run` still does.
+    async def _delete_confirmed(self) -> None:
+        # Taken out first: `finish` may delete while `run` still does.
         entries = list(self._confirmed)
         self._confirmed.clear()
         groups = one_slot_groups(self._redis, dict.fromkeys(entry.stream for entry in entries))
-        kept = await asyncio.gather(*[self._forget_in(set(streams), entries) for streams in groups if streams])
-        # Those whose Redis did not answer come first again; should they be moved meanwhile, they are published twice.
+        kept = await asyncio.gather(*[self._delete_in(set(streams), entries) for streams in groups if streams])
+        # Entries whose Redis did not answer come first next time; if they are moved meanwhile, they are published twice.
         self._confirmed.extendleft(chain.from_iterable(kept))
 
-    async def _forget_in(self, streams: Container[str], entries: Sequence[Entry]) -> list[Entry]:
-        """Returns those that could not be deleted from `streams`."""
-        there = [entry for entry in entries if entry.stream in streams]
+    async def _delete_in(self, streams: Container[str], entries: Sequence[Entry]) -> list[Entry]:
+        """Delete the entries of `streams`; returns those that could not be deleted."""
+        here = [entry for entry in entries if entry.stream in streams]
         try:
-            await forget(self._redis, there)
+            await delete_entries(self._redis, here)
         except (RedisError, OSError, TimeoutError):
-            return there
+            return here
         return []
 
 
 def in_messages(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    """Cut what waits into messages of at most MESSAGE_ENTRIES_MAX entries and MESSAGE_BYTES_MAX bytes; a larger entry goes alone."""
+    """Cut entries into messages of at most MESSAGE_ENTRIES_MAX entries and MESSAGE_BYTES_MAX bytes; a larger entry is sent alone."""
     return chunked(entries, MESSAGE_ENTRIES_MAX, MESSAGE_BYTES_MAX, lambda entry: len(entry.body))
 
 
-async def forget(redis: Redis, entries: Sequence[Entry], group: str = "") -> None:
-    """Delete entries from their streams, in one round trip; first acknowledge them to `group`."""
-    by_stream: dict[str, list[str]] = {}
-    for entry in entries:
-        by_stream.setdefault(entry.stream, []).append(entry.entry_id)
-    async with redis.pipeline(transaction=False) as pipe:
-        for stream, ids in by_stream.items():
-            if group:
-                pipe.xack(stream, group, *ids)
-            pipe.xdel(stream, *ids)
-        await pipe.execute()
+def _report_moved(shard: int, entries: int) -> None:
+    metrics.RECLAIMED.inc(entries)
+    log.warning("handoff.rescued", extra={"shard": shard, "entries": entries})

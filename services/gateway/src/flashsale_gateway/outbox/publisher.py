@@ -1,4 +1,4 @@
-"""Outbox entries to RabbitMQ, each confirmed or failed; the connection is the relay's."""
+"""Publishes outbox entries to RabbitMQ, each confirmed or failed. The connection is the relay's."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from flashsale_core.messages import join
 from flashsale_core.records import Entry
 from flashsale_core.tasks import only_own_cancellation
 from flashsale_gateway import metrics
-from flashsale_gateway.outbox.refused_routes import Refusals
+from flashsale_gateway.outbox.refused_routes import RefusedRoutes
 from flashsale_gateway.outbox.spans import PublishSpans
 from flashsale_gateway.settings import Settings
 
-# What speaks of the route; any other error speaks of the connection, and says nothing about it.
+# Errors that concern the route. Any other error concerns the connection, and is no evidence against the route.
 _REFUSED = (DeliveryError, TimeoutError)
 
 
@@ -28,7 +28,7 @@ class Publisher:
         self._slots = asyncio.Semaphore(settings.relay_in_flight_max)
         self._in_flight = 0
         self._spans = PublishSpans(trace, settings.amqp_url)
-        self.refusals = Refusals()
+        self.refused_routes = RefusedRoutes()
         self._channel: AbstractChannel | None = None
         self._exchange: AbstractExchange | None = None
 
@@ -40,13 +40,13 @@ class Publisher:
 
     @property
     def ready(self) -> bool:
-        """Whether a publish can begin now and has a chance."""
+        """Whether a publish can begin now and is likely to succeed."""
         return self._channel is not None and not self._channel.is_closed and self._in_flight < self._in_flight_max
 
     async def publish(self, entries: Sequence[Entry]) -> bool:
-        """Publish entries of one routing key as one message; return once it is confirmed. Every failure is raised, and counted.
+        """Publish entries of one routing key as one message, and wait for the confirm. Every failure is counted and raised.
 
-        Those of a route that is in `refusals` as many as `refusals.take` says. Returns whether more of these may be taken now.
+        On a refused route, publish only what `refused_routes.allow` permits. Returns whether more of its entries may be tried now.
         """
         self._in_flight += 1
         routing_key = entries[0].routing_key
@@ -57,13 +57,13 @@ class Publisher:
         except Exception as error:
             metrics.PUBLISH_FAILURES.labels(type(error).__name__).inc()
             if isinstance(error, _REFUSED):
-                self.refusals.refuse(routing_key, len(entries), perf_counter())
+                self.refused_routes.refuse(routing_key, len(entries), perf_counter())
             else:
-                self.refusals.drop(routing_key, len(entries))
+                self.refused_routes.drop(routing_key, len(entries))
             raise
         finally:
             self._in_flight -= 1
-        return self.refusals.confirm(routing_key, len(entries))
+        return self.refused_routes.confirm(routing_key, len(entries))
 
     async def _publish(self, entries: Sequence[Entry]) -> None:
         if self._exchange is None:

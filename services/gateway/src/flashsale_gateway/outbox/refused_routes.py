@@ -1,8 +1,8 @@
-"""Routing keys that the broker refuses, and how many entries may try each of them, and when.
+"""Routing keys that the broker refuses: how many entries may try each of them, and when.
 
-A message goes to every queue of its route, and one queue that is full refuses it for all: publishing it again and again would fill the
-others with copies. So a refused route rests. Then one entry tries it, two if that is confirmed, four, and so on: a queue that is full and
-drains slowly gets what it takes, and the others get about one copy for each entry of it.
+A message goes to every queue of its route, and one full queue refuses it for all of them: publishing it again and again would fill the
+others with copies. So a refused route rests. Then one entry tries it; if it is confirmed two entries do, then four, and so on. A full
+queue that drains slowly gets what it can take, and the other queues get about one copy of each such entry.
 """
 
 import logging
@@ -11,72 +11,72 @@ from dataclasses import dataclass
 from flashsale_gateway import metrics
 
 PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""How long a route rests, by how often it was refused more than confirmed."""
+"""How long a route rests, by how many more of its tries were refused than confirmed."""
 SOUND_ENTRIES = 256
-"""A route that took so many at once is sound."""
+"""A route that confirmed so many entries of one try is sound."""
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class _Refusal:
+class _Route:
     failures: int = 0
     rests_until: float = 0.0
     allowed: int = 1
-    under_way: int = 0
+    in_flight: int = 0
     failed: bool = False
-    """Whether the try that is under way was refused already, in part."""
+    """Whether a part of the try in flight was refused already."""
 
 
-class Refusals:
-    """Whoever publishes asks `take`, and reports what became of the entries: `confirm`, `refuse` or `drop`. Times are of one clock."""
+class RefusedRoutes:
+    """A publisher of failed entries asks `allow`, and reports the outcome: `confirm`, `refuse` or `drop`. All times are of one clock."""
 
     def __init__(self) -> None:
-        self._refusals: dict[str, _Refusal] = {}
+        self._routes: dict[str, _Route] = {}
 
     def __contains__(self, routing_key: str) -> bool:
-        return routing_key in self._refusals
+        return routing_key in self._routes
 
-    def take(self, routing_key: str, wanted: int, now: float) -> int:
-        """How many of `wanted` entries may be published now: all on a sound route, none while a try of a refused one is under way."""
-        refusal = self._refusals.get(routing_key)
-        if refusal is None:
+    def allow(self, routing_key: str, wanted: int, now: float) -> int:
+        """How many of `wanted` entries may be published now: all on a sound route, 0 while a refused one rests or is being tried."""
+        route = self._routes.get(routing_key)
+        if route is None:
             return wanted
-        if refusal.under_way or now < refusal.rests_until:
+        if route.in_flight or now < route.rests_until:
             return 0
-        refusal.under_way, refusal.failed = min(wanted, refusal.allowed), False
-        return refusal.under_way
+        route.in_flight, route.failed = min(wanted, route.allowed), False
+        return route.in_flight
 
     def refuse(self, routing_key: str, entries: int, now: float) -> None:
-        """The broker refused them, or did not confirm them in time."""
-        refusal = self._refusals.get(routing_key)
-        if refusal is None:
+        """The broker refused the entries, or did not confirm them in time."""
+        route = self._routes.get(routing_key)
+        if route is None:
             log.warning("route.refused", extra={"routing_key": routing_key})
-            refusal = self._refusals[routing_key] = _Refusal(under_way=entries)
-            metrics.ROUTES_REFUSED.set(len(self._refusals))
-        # What was sent together with the first is refused with it, and says nothing new.
-        if refusal.under_way and not refusal.failed:
-            refusal.failures += 1
-            refusal.rests_until = now + PAUSES_SECONDS[min(refusal.failures, len(PAUSES_SECONDS)) - 1]
-            refusal.allowed, refusal.failed = 1, True
-        refusal.under_way = max(0, refusal.under_way - entries)
+            route = self._routes[routing_key] = _Route(in_flight=entries)
+            metrics.ROUTES_REFUSED.set(len(self._routes))
+        # Entries that were sent together with the first refused one are no further evidence.
+        if route.in_flight and not route.failed:
+            route.failures += 1
+            route.rests_until = now + PAUSES_SECONDS[min(route.failures, len(PAUSES_SECONDS)) - 1]
+            route.allowed, route.failed = 1, True
+        route.in_flight = max(0, route.in_flight - entries)
 
     def confirm(self, routing_key: str, entries: int) -> bool:
-        """The broker took them. Returns whether more may try a route that was refused."""
-        refusal = self._refusals.get(routing_key)
-        if refusal is None or not refusal.under_way:
+        """The broker confirmed the entries. Returns whether more may now try a route that was refused."""
+        route = self._routes.get(routing_key)
+        if route is None or not route.in_flight:
             return False
-        refusal.under_way = max(0, refusal.under_way - entries)
-        if refusal.under_way or refusal.failed:
+        route.in_flight = max(0, route.in_flight - entries)
+        if route.in_flight or route.failed:
             return False
-        refusal.failures = max(0, refusal.failures - 1)
-        refusal.allowed *= 2
-        if refusal.allowed > SOUND_ENTRIES:
-            del self._refusals[routing_key]
+        route.failures = max(0, route.failures - 1)
+        route.allowed *= 2
+        if route.allowed > SOUND_ENTRIES:
+            del self._routes[routing_key]
             log.info("route.recovered", extra={"routing_key": routing_key})
-            metrics.ROUTES_REFUSED.set(len(self._refusals))
+            metrics.ROUTES_REFUSED.set(len(self._routes))
         return True
 
     def drop(self, routing_key: str, entries: int) -> None:
-        """They were not published, and nobody knows what the broker would have done."""
-        if refusal := self._refusals.get(routing_key):
-            refusal.under_way = max(0, refusal.under_way - entries)
+        """The entries were not published, and what the broker would have done is unknown."""
+        if route := self._routes.get(routing_key):
+            route.in_flight = max(0, route.in_flight - entries)
