@@ -1,4 +1,4 @@
-"""The handler of `orders`: poison is named, good neighbours are written, an absent database is no poison."""
+"""The handler of `orders`: poison is reported, good neighbours are written, and an absent database is not poison."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from flashsale_order_worker.repository import Repository
 
 
 class Ledger(Repository):
-    """A ledger with memory that refuses rows of user `bad`."""
+    """A ledger in memory that refuses rows of user `bad`."""
 
     def __init__(self) -> None:
         self.written: list[str] = []
@@ -42,12 +42,12 @@ async def _handle(ledger: Ledger, batch: Sequence[Delivery]) -> Sequence[Poison]
     return await OrderEvents(ledger, Tracing(None))(batch)
 
 
-def test_a_good_batch_is_written_at_once() -> None:
+def test_good_batch_is_written_at_once() -> None:
     ledger = Ledger()
     assert (handle(ledger, [delivery("a"), delivery("b")]), ledger.written) == ([], ["a", "b"])
 
 
-def test_poison_is_split_out_and_its_neighbours_are_written() -> None:
+def test_poison_is_separated_and_its_neighbours_are_written() -> None:
     ledger = Ledger()
     batch = [delivery("a"), delivery("x", "bad"), delivery("b"), Delivery(b"{", "m", redelivered=True), delivery("y", "bad"), delivery("c")]
     poisons = handle(ledger, batch)
@@ -55,7 +55,7 @@ def test_poison_is_split_out_and_its_neighbours_are_written() -> None:
     assert ledger.written == ["a", "b", "c"]
 
 
-def test_a_delivery_of_several_messages_is_parked_once_and_its_good_messages_are_written() -> None:
+def test_delivery_of_several_messages_is_written_and_parked_once() -> None:
     ledger = Ledger()
     lines = [delivery("a").body, b"{", delivery("x", "bad").body, delivery("b").body]
     poisons = handle(ledger, [delivery("c"), Delivery(join(lines), "m", redelivered=False)])
@@ -63,18 +63,18 @@ def test_a_delivery_of_several_messages_is_parked_once_and_its_good_messages_are
     assert sorted(ledger.written) == ["a", "b", "c"]
 
 
-def test_a_message_of_another_version_is_poison() -> None:
+def test_message_of_another_version_is_poison() -> None:
     body = delivery("a").body.replace(b'"v":1', b'"v":2')
     assert [poison.reason for poison in handle(Ledger(), [Delivery(body, "m", redelivered=False)])] == ["undecodable"]
 
 
-def test_a_batch_of_poison_alone_writes_nothing() -> None:
+def test_batch_of_only_poison_writes_nothing() -> None:
     ledger = Ledger()
     ledger.away = True
     assert [poison.index for poison in handle(ledger, [Delivery(b"", "m", redelivered=False)])] == [0]
 
 
-def test_an_absent_database_is_no_poison() -> None:
+def test_absent_database_is_retryable_and_not_poison() -> None:
     ledger = Ledger()
     ledger.away = True
     with pytest.raises(Retryable):

@@ -1,4 +1,4 @@
-"""plan: messages in, rows out, whatever their order."""
+"""plan turns messages into rows, whatever their order."""
 
 from itertools import permutations
 
@@ -51,11 +51,11 @@ def rows_of(*messages: Message) -> Rows:
     return plan((f"m{message.at}", message) for message in messages)
 
 
-def test_no_messages_are_no_rows() -> None:
+def test_no_messages_give_no_rows() -> None:
     assert plan([]) == Rows()
 
 
-def test_a_reservation_is_an_order_and_its_first_event() -> None:
+def test_reservation_gives_an_order_and_its_first_event() -> None:
     assert rows_of(RESERVED) == Rows(
         orders={KEY: OrderRow(State.RESERVED, "ann", 2, 400, 100, reserved_at_ms=100)},
         events={(KEY, State.RESERVED): EventRow(100, "m100")},
@@ -63,7 +63,7 @@ def test_a_reservation_is_an_order_and_its_first_event() -> None:
 
 
 @pytest.mark.parametrize("messages", list(permutations([RESERVED, EXPIRED, paying("paid", 500)])))
-def test_reserved_expired_and_paid_again_is_one_row_in_every_order(messages: tuple[Message, ...]) -> None:
+def test_order_that_expires_and_is_paid_late_is_one_row(messages: tuple[Message, ...]) -> None:
     assert rows_of(*messages) == Rows(
         orders={KEY: OrderRow(State.PAID, "ann", 2, 400, 500, reserved_at_ms=100, payment_id="p1")},
         events={
@@ -76,35 +76,35 @@ def test_reserved_expired_and_paid_again_is_one_row_in_every_order(messages: tup
 
 
 @pytest.mark.parametrize("messages", list(permutations([RESERVED, CANCELLED])))
-def test_a_cancelled_order_stays_cancelled(messages: tuple[Message, ...]) -> None:
+def test_cancelled_order_stays_cancelled(messages: tuple[Message, ...]) -> None:
     assert rows_of(*messages).orders == {KEY: OrderRow(State.CANCELLED, "ann", 2, 400, 200, reserved_at_ms=100)}
 
 
-def test_a_message_heard_twice_changes_nothing() -> None:
+def test_repeated_message_changes_nothing() -> None:
     assert rows_of(RESERVED, EXPIRED, RESERVED, EXPIRED) == rows_of(RESERVED, EXPIRED)
 
 
-def test_an_expired_line_without_deadline_takes_it_from_the_reservation() -> None:
+def test_expired_order_without_deadline_takes_it_from_its_reservation() -> None:
     bare = OrdersExpired(v=1, sale="shoe", epoch=7, at=401, orders=[OrderLine("o1", "ann", 2)])
     assert rows_of(bare, RESERVED).orders == rows_of(RESERVED, bare).orders == rows_of(RESERVED, EXPIRED).orders
 
 
-def test_orders_of_two_sales_of_one_name_are_two() -> None:
+def test_same_order_id_in_two_epochs_of_a_sale_gives_two_orders() -> None:
     again = OrdersReserved(v=1, sale="shoe", epoch=8, at=900, deadline=950, orders=[ReservedLine("o1", "ann", 1)])
     assert set(rows_of(RESERVED, again).orders) == {KEY, OrderKey("shoe", 8, "o1")}
 
 
 @pytest.mark.parametrize("messages", list(permutations([paying("failed", 300), paying("failed", 310), paying("paid", 320)])))
-def test_a_payment_that_fails_and_then_succeeds_has_succeeded(messages: tuple[Message, ...]) -> None:
+def test_payment_that_fails_and_then_succeeds_has_succeeded(messages: tuple[Message, ...]) -> None:
     assert rows_of(*messages).payments == {PAYMENT: PaymentRow(7, line("paid"), 320)}
 
 
 @pytest.mark.parametrize("messages", list(permutations([paying("failed", 300), paying("failed", 310)])))
-def test_of_two_failures_the_first_stands(messages: tuple[Message, ...]) -> None:
+def test_first_of_two_failures_is_kept(messages: tuple[Message, ...]) -> None:
     assert rows_of(*messages) == Rows(payments={PAYMENT: PaymentRow(7, line("failed"), 300)})
 
 
-def test_a_payment_for_an_unknown_order_is_a_payment_and_a_refund_but_no_order() -> None:
+def test_payment_for_an_unknown_order_gives_a_refund_but_no_order() -> None:
     unknown = PaymentLine("no-such-order", "p1", "refund_due", "unknown_order", 999, "EUR", "", 0, 0)
     row = PaymentRow(0, unknown, 300)
     key = PaymentKey("p1", "", "no-such-order")
@@ -112,17 +112,17 @@ def test_a_payment_for_an_unknown_order_is_a_payment_and_a_refund_but_no_order()
 
 
 @pytest.mark.parametrize("messages", list(permutations([paying("refund_due", 300, "unknown_order"), paying("paid", 310)])))
-def test_a_refund_once_due_is_never_folded_away(messages: tuple[Message, ...]) -> None:
+def test_refund_that_is_due_is_never_merged_away(messages: tuple[Message, ...]) -> None:
     rows = rows_of(*messages)
     assert rows.refunds == {PAYMENT: PaymentRow(7, line("refund_due", "unknown_order"), 300)}
     assert rows.payments == {PAYMENT: PaymentRow(7, line("paid"), 310)}
 
 
 @pytest.mark.parametrize("messages", list(permutations([defined(1, 10), defined(2, 20, 30), defined(2, 25, 40)])))
-def test_the_newest_definition_stands_and_of_one_generation_the_later(messages: tuple[Message, ...]) -> None:
+def test_latest_definition_of_the_newest_generation_is_kept(messages: tuple[Message, ...]) -> None:
     assert rows_of(*messages) == Rows(sales={("shoe", 7): defined(2, 25, 40)})
 
 
 @pytest.mark.parametrize("messages", list(permutations([retired("closed", 50), retired("removed", 60)])))
-def test_a_removed_sale_stays_removed(messages: tuple[Message, ...]) -> None:
+def test_removed_sale_stays_removed(messages: tuple[Message, ...]) -> None:
     assert rows_of(*messages) == Rows(retired={("shoe", 7): retired("removed", 60)})

@@ -38,6 +38,6 @@ def test_defaults() -> None:
         ("FLASHSALE_ORDER_WORKER_STATEMENT_TIMEOUT_SECONDS", "soon"),
     ],
 )
-def test_a_wrong_variable_is_named(name: str, value: str) -> None:
+def test_wrong_variable_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         read_settings(Environment(NEEDED | {name: value}))

@@ -1,4 +1,4 @@
-"""An order's trace goes on in the order-worker: for each sampled order, under the span that sent its message."""
+"""The order-worker continues the trace of each sampled order, under the span that sent its message."""
 
 import asyncio
 
@@ -19,8 +19,8 @@ TRACE, PARENT, SENDER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", 
 CONTEXT = f"00-{TRACE}-{PARENT}-01"
 
 
-class Taken(Repository):
-    """A ledger that takes everything."""
+class AcceptingLedger(Repository):
+    """A ledger that accepts everything."""
 
     def __init__(self) -> None:
         pass
@@ -29,8 +29,8 @@ class Taken(Repository):
         pass
 
 
-class Full(Taken):
-    """A ledger that takes nothing of the sale `bad`."""
+class RejectingLedger(AcceptingLedger):
+    """A ledger that rejects orders of the sale `bad`."""
 
     async def write(self, rows: Rows) -> None:
         if any(key.sale_id == "bad" for key in rows.orders):
@@ -57,9 +57,9 @@ def delivery(body: bytes, headers: dict[str, object] | None = None) -> Delivery:
     return Delivery(body, "1-0", False, "flashsale.events", "order.reserved.60", 3, headers or {})
 
 
-def test_a_sampled_order_has_a_span_of_its_message_and_one_of_the_transaction_and_another_has_none() -> None:
+def test_only_a_sampled_order_has_spans_of_its_message_and_transaction() -> None:
     lines = [ReservedLine("o1", "ann", 1, CONTEXT), ReservedLine("o2", "bob", 1)]
-    write, process = spans_of(Taken(), delivery(reserved("shoe", *lines), {SENT_HEADER: {PARENT: SENDER}}))
+    write, process = spans_of(AcceptingLedger(), delivery(reserved("shoe", *lines), {SENT_HEADER: {PARENT: SENDER}}))
     assert place(process) == ("process flashsale.events:order.reserved.60:orders", SpanKind.CONSUMER, TRACE, SENDER)
     assert dict(process.attributes or {}) == {
         "messaging.system": "rabbitmq",
@@ -83,15 +83,15 @@ def test_a_sampled_order_has_a_span_of_its_message_and_one_of_the_transaction_an
     }
 
 
-def test_without_the_senders_headers_the_order_itself_is_the_parent() -> None:
-    _, process = spans_of(Taken(), delivery(reserved("shoe", ReservedLine("o1", "ann", 1, CONTEXT))))
+def test_order_itself_is_the_parent_without_the_headers_of_the_sender() -> None:
+    _, process = spans_of(AcceptingLedger(), delivery(reserved("shoe", ReservedLine("o1", "ann", 1, CONTEXT))))
     assert place(process)[3] == PARENT
 
 
-def test_what_the_ledger_refuses_fails_in_its_own_trace_alone() -> None:
+def test_rejected_order_fails_only_in_its_own_trace() -> None:
     good, bad = (delivery(reserved(sale, ReservedLine("o1", "ann", 1, CONTEXT))) for sale in ("shoe", "bad"))
-    found = spans_of(Full(), good, bad)
-    assert [((span.attributes or {}).get("flashsale.order_id"), (span.attributes or {}).get("error.type")) for span in found] == [
+    spans = spans_of(RejectingLedger(), good, bad)
+    assert [((span.attributes or {}).get("flashsale.order_id"), (span.attributes or {}).get("error.type")) for span in spans] == [
         (None, None),
         ("shoe.o1", None),
         ("bad.o1", "rejected"),

@@ -1,1 +1,1 @@
-"""The order-worker: consumes what happened to orders and writes it to the ledger."""
+"""The order-worker: consumes order events and writes them to the ledger."""

@@ -48,13 +48,13 @@ async def run(settings: Settings) -> None:
             raise Retryable(fault)
 
     async def work(stop: asyncio.Event) -> None:
-        if await _schema_is_there(repository, stop):
+        if await _wait_for_schema(repository, stop):
             supervisor.start("refunds", partial(watch_refunds, repository, settings.refunds_interval_seconds))
             supervisor.start("parked", partial(watch_parked, _parked(settings)))
             consuming = supervisor.start("consumer", consumer.run)
             await stop.wait()
             consumer.stop()
-            # What is not finished by then was not acknowledged either: the broker delivers it again.
+            # A batch that does not finish in time was not acknowledged: the broker redelivers it.
             await consuming.finish(settings.shutdown_timeout_seconds)
 
     try:
@@ -64,8 +64,8 @@ async def run(settings: Settings) -> None:
         tracing.shutdown()
 
 
-async def _schema_is_there(repository: Repository, stop: asyncio.Event) -> bool:
-    """Wait for the schema; False when we are told to stop first."""
+async def _wait_for_schema(repository: Repository, stop: asyncio.Event) -> bool:
+    """Wait until the ledger has the schema; returns False if `stop` is set first."""
     while not stop.is_set():
         try:
             await repository.check_schema()

@@ -1,7 +1,7 @@
-"""What a batch of messages means for the ledger: messages in, rows out. Pure.
+"""Turns a batch of messages into rows of the ledger. Pure.
 
-Messages come in any order and any number of times. Within a batch they are folded here; against earlier batches the statements in
-queries.sql do the same.
+Messages arrive in any order and any number of times. This module merges the messages of a batch; the statements in queries.sql merge the
+result with earlier batches by the same rules.
 """
 
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ class PaymentKey(NamedTuple):
     order_id: str
 
 
-# Structs: a batch makes thousands, each in a tenth of the time a frozen dataclass takes.
+# Structs, because a batch creates thousands: each takes a tenth of the time of a frozen dataclass.
 class OrderRow(msgspec.Struct, frozen=True, gc=False):
     state: State
     user_id: str
@@ -59,13 +59,16 @@ class PaymentRow:
 
     @property
     def weight(self) -> tuple[bool, bool, int]:
-        """Of two rows of one payment the heavier stands: success over failure, then the order over the refund, then the earlier."""
+        """Decides between two rows of one payment: the heavier row is kept.
+
+        A success outweighs a failure, then a paid order outweighs a refund, then the earlier row outweighs the later.
+        """
         return self.line.result != "failed", self.line.result == "paid", -self.at_ms
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows by key. Written in the order of their keys, so that two workers never wait for each other in a circle."""
+    """Rows by key. They are written in the order of their keys, so that two workers never deadlock."""
 
     orders: dict[OrderKey, OrderRow] = field(default_factory=dict)
     events: dict[tuple[OrderKey, State], EventRow] = field(default_factory=dict)
@@ -76,7 +79,7 @@ class Rows:
 
 
 def plan(messages: Iterable[tuple[str, Message]]) -> Rows:
-    """The rows of (message id, message) pairs."""
+    """The rows for (message id, message) pairs."""
     rows = Rows()
     for message_id, message in messages:
         _add(rows, message_id, message)
@@ -88,15 +91,15 @@ def _add(rows: Rows, message_id: str, message: Message) -> None:
         case OrdersReserved():
             for line in message.orders:
                 row = OrderRow(State.RESERVED, line.user_id, line.quantity, message.deadline, message.at, message.at)
-                _enter(rows, OrderKey(message.sale, message.epoch, line.order_id), row, message_id)
+                _add_order(rows, OrderKey(message.sale, message.epoch, line.order_id), row, message_id)
         case OrdersExpired() | OrdersCancelled():
             state = State.EXPIRED if isinstance(message, OrdersExpired) else State.CANCELLED
             for released in message.orders:
                 row = OrderRow(state, released.user_id, released.quantity, released.deadline_ms or 0, message.at)
-                _enter(rows, OrderKey(message.sale, message.epoch, released.order_id), row, message_id)
+                _add_order(rows, OrderKey(message.sale, message.epoch, released.order_id), row, message_id)
         case PaymentsRecorded():
             for payment in message.payments:
-                _pay(rows, message, payment, message_id)
+                _add_payment(rows, message, payment, message_id)
         case SaleDefined():
             known = rows.sales.get((message.sale, message.epoch))
             if known is None or (message.generation, message.at) > (known.generation, known.at):
@@ -109,14 +112,14 @@ def _add(rows: Rows, message_id: str, message: Message) -> None:
             assert_never(message)
 
 
-def _enter(rows: Rows, key: OrderKey, row: OrderRow, message_id: str) -> None:
+def _add_order(rows: Rows, key: OrderKey, row: OrderRow, message_id: str) -> None:
     known = rows.orders.get(key)
     rows.orders[key] = row if known is None else merged(known, row)
     rows.events.setdefault((key, row.state), EventRow(row.at_ms, message_id))
 
 
 def merged(known: OrderRow, new: OrderRow) -> OrderRow:
-    """Two rows of one order as one, whichever was heard first."""
+    """Merge two rows of one order. The result does not depend on which message arrived first."""
     return msgspec.structs.replace(
         known,
         state=new.state if supersedes(new.state, known.state) else known.state,
@@ -127,14 +130,14 @@ def merged(known: OrderRow, new: OrderRow) -> OrderRow:
     )
 
 
-def _pay(rows: Rows, message: PaymentsRecorded, line: PaymentLine, message_id: str) -> None:
+def _add_payment(rows: Rows, message: PaymentsRecorded, line: PaymentLine, message_id: str) -> None:
     key = PaymentKey(line.payment_id, message.sale, line.order_id)
     row, known = PaymentRow(message.epoch, line, message.at), rows.payments.get(key)
     if known is None or row.weight > known.weight:
         rows.payments[key] = row
     if line.result == "refund_due":
-        # Kept apart: once due, a refund stays due, whatever else is heard of its payment.
+        # Kept apart from payments: once due, a refund stays due, whatever else arrives about its payment.
         rows.refunds.setdefault(key, row)
     if line.result == "paid":
         order = OrderRow(State.PAID, line.user_id, line.quantity, line.deadline_ms, message.at, payment_id=line.payment_id)
-        _enter(rows, OrderKey(message.sale, message.epoch, line.order_id), order, message_id)
+        _add_order(rows, OrderKey(message.sale, message.epoch, line.order_id), order, message_id)

@@ -1,4 +1,4 @@
--- Each statement writes the rows of a batch, given as one array per column, and may be repeated at will.
+-- Each statement writes the rows of a batch, given as one array per column. A repeat changes nothing.
 
 -- name: write_sales
 insert into sales as s (sale_id, epoch, owner, generation, state, total, starts_at, ends_at, max_per_user, hold_seconds, rate_requests,
@@ -10,13 +10,13 @@ on conflict (sale_id, epoch) do update set
     ends_at = excluded.ends_at, max_per_user = excluded.max_per_user, hold_seconds = excluded.hold_seconds,
     rate_requests = excluded.rate_requests, rate_seconds = excluded.rate_seconds, late_payment = excluded.late_payment,
     defined_at = excluded.defined_at,
-    -- Retired is for good, even when it was heard of first.
+    -- A retired sale stays retired, even if that message arrived first.
     state = case when s.retired_at is null then excluded.state else s.state end
--- Of one generation the later counts: an owner may change what it had left out before.
+-- The later definition of one generation wins: an owner may change fields that it had left out before.
 where (excluded.generation, excluded.defined_at) > (s.generation, s.defined_at);
 
 -- name: write_retired
--- Heard before its definition, a sale stands with generation 0, which every definition supersedes.
+-- A sale that is retired before its definition arrives gets generation 0, which every definition supersedes.
 insert into sales as s (sale_id, epoch, state, total, final_available, final_reserved, final_sold, retired_at, owner, generation,
                         max_per_user, hold_seconds, rate_requests, rate_seconds, late_payment, defined_at)
 select r.sale_id, r.epoch, r.state, r.total, r.available, r.reserved, r.sold, r.at, '', 0, 0, 0, 0, 1, 'refund', r.at
@@ -28,11 +28,11 @@ on conflict (sale_id, epoch) do update set
 where s.state <> 'removed';
 
 -- name: write_new
--- Orders of which only `reserved` is heard so far, as nearly all are when they come: both rows of each in one statement, what the orders of
--- a message share given once, and no search for what is there already. An order that is there fails the statement, and the batch is
--- written by those below.
+-- For a batch with only `reserved` orders, which is the usual case: one statement writes both rows of each order. What the orders of a message
+-- share is passed once, and existing rows are not searched. If an order exists already, the statement fails, and the batch is written by the
+-- statements below.
 with heads as (
-    -- In whole seconds and a rest, for both are exact: a double of the whole is some microseconds off in a far year.
+    -- Whole seconds plus the rest, because both are exact: one double is some microseconds off in a far year.
     select sale_id, epoch, to_timestamp(deadline_ms / 1000) + deadline_ms % 1000 * interval '1 ms' as deadline,
            to_timestamp(at_ms / 1000) + at_ms % 1000 * interval '1 ms' as at, message_id, number
       from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[]) with ordinality
@@ -47,11 +47,11 @@ with heads as (
 )
 insert into order_events (sale_id, epoch, order_id, state, at, message_id)
 select sale_id, epoch, order_id, 'reserved', at, message_id from lines
--- All of the one table before the other, as the statements below have it: two workers must not wait for each other in a circle.
+-- All rows of one table before the other, as in the statements below: otherwise two workers could deadlock.
 where (select count(*) from written) > 0;
 
 -- name: write_orders
--- The same merge as plan.merged: the highest state wins, and a late `reserved` fills in what only it knows.
+-- The same merge as plan.merged: the highest state wins, and a late `reserved` adds the fields that only it contains.
 insert into orders as o (sale_id, epoch, order_id, state, user_id, quantity, deadline, reserved_at, payment_id, updated_at)
 select * from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], $8::timestamptz[],
                      $9::text[], $10::timestamptz[])
@@ -61,7 +61,7 @@ on conflict (sale_id, epoch, order_id) do update set
     reserved_at = coalesce(o.reserved_at, excluded.reserved_at),
     payment_id = coalesce(o.payment_id, excluded.payment_id),
     updated_at = greatest(o.updated_at, excluded.updated_at)
--- Nothing is written for what is known already: a redelivered batch costs reads.
+-- Rows that would not change are not written: a redelivered batch costs only reads.
 where order_rank(excluded.state) > order_rank(o.state) or (o.reserved_at is null and excluded.reserved_at is not null);
 
 -- name: write_events
@@ -76,11 +76,12 @@ select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[
 on conflict (payment_id, sale_id, order_id) do update set
     epoch = excluded.epoch, status = excluded.status, result = excluded.result, reason = excluded.reason,
     amount_minor = excluded.amount_minor, currency = excluded.currency, at = excluded.at
--- PaymentRow.weight in plan.py: a payment may fail and then succeed under one id, never the reverse; of two alike the earlier stands.
+-- The same rule as PaymentRow.weight in plan.py: a payment may fail and then succeed under one id, never the reverse; otherwise the earlier
+-- row is kept.
 where (excluded.result <> 'failed', excluded.result = 'paid', p.at) > (p.result <> 'failed', p.result = 'paid', excluded.at);
 
 -- name: write_refunds
--- Not of a payment that bought its order: after the sale is removed, a repeat of its webhook is for an order nobody knows.
+-- Not for a payment that paid its order: a repeat of its webhook after the sale was removed reports an unknown order.
 insert into refunds (payment_id, sale_id, order_id, epoch, reason, amount_minor, currency, created_at)
 select r.* from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::timestamptz[])
     as r (payment_id, sale_id, order_id, epoch, reason, amount_minor, currency, at)
@@ -89,7 +90,7 @@ where not exists (select 1 from payments p where (p.payment_id, p.sale_id, p.ord
 on conflict (payment_id, sale_id, order_id) do nothing;
 
 -- name: void_refunds
--- The same when the repeat was heard first: a refund that is not under way yet is none.
+-- The same rule when the repeated webhook arrived first: its refund is deleted if it has not been started.
 delete from refunds r using unnest($1::text[], $2::text[], $3::text[]) as paid (payment_id, sale_id, order_id)
 where (r.payment_id, r.sale_id, r.order_id) = (paid.payment_id, paid.sale_id, paid.order_id)
   and r.state = 'due' and r.reason = 'unknown_order';

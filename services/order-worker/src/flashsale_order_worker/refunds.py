@@ -1,4 +1,4 @@
-"""Refunds that are due, as a metric: whoever settles them is outside, and may have stopped."""
+"""Measures the refunds that are due: they are settled outside the engine, and that may have stopped."""
 
 import asyncio
 import logging
@@ -11,13 +11,13 @@ log = logging.getLogger(__name__)
 
 
 async def watch_refunds(repository: Repository, interval_seconds: float) -> None:
-    """Measure until cancelled. While Postgres does not answer, the last value stands."""
+    """Measure until cancelled. While Postgres does not answer, the metrics keep their last values."""
     while True:
         try:
-            due, oldest_seconds = await repository.refunds_due()
+            count, oldest_seconds = await repository.refunds_due()
         except Retryable as error:
             log.debug("refunds.unknown", extra={"reason": str(error)})
         else:
-            metrics.REFUNDS_DUE.set(due)
+            metrics.REFUNDS_DUE.set(count)
             metrics.REFUNDS_OLDEST_SECONDS.set(oldest_seconds)
         await asyncio.sleep(interval_seconds)

@@ -1,4 +1,4 @@
-"""The ledger in Postgres: rows in, one transaction, done."""
+"""The ledger in Postgres. All rows of a batch are written in one transaction."""
 
 import asyncio
 import re
@@ -21,17 +21,17 @@ SCHEMA_VERSION = 3
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
 IDLE_SECONDS = 60.0
-"""A connection that rests longer is closed: load balancers and NAT forget one after 240 s or more, without a word to either end."""
+"""An idle connection is closed after this time: load balancers and NAT drop one after 240 s or more, without notice to either end."""
 _SCHEMA = "select max(version), current_setting('transaction_read_only')::bool from schema_migrations"
 _REFUNDS_DUE = "select count(*), coalesce(extract(epoch from now() - min(created_at)), 0) from refunds where state = 'due'"
 Columns = Sequence[Sequence[Any]]
 Statement = tuple[str, Columns]
-"""A statement and the array of each of its columns."""
+"""A statement, and one array for each of its columns."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
-# Errors that speak of the rows (SQLSTATE classes 22, 23 and 54; asyncpg says 22 too of what does not fit a column's type).
-_OF_THE_ROWS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
-# Everything else speaks of the server, its configuration or the moment. A missing grant or database must never park a good message.
-_OF_THE_SERVER = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+# Errors that concern the rows (SQLSTATE classes 22, 23 and 54). asyncpg also raises class 22 for a value that does not fit its column.
+_ROW_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
+# Every other error concerns the server, its configuration or this moment. A missing grant or database must never park a good message.
+_SERVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
 class Repository:
@@ -42,7 +42,7 @@ class Repository:
         retry_seconds: float,
         statement_cache: int = STATEMENT_CACHE_DEFAULT,
     ) -> None:
-        """`statement_cache` 0: no statement outlives its transaction, as a pooler in transaction mode asks."""
+        """With a `statement_cache` of 0 no statement outlives its transaction, as a pooler in transaction mode requires."""
         self._database_url = database_url
         self._statement_timeout_seconds = statement_timeout_seconds
         self._retry_seconds = retry_seconds
@@ -51,9 +51,9 @@ class Repository:
         self._opening = asyncio.Lock()
 
     async def write(self, rows: Rows) -> None:
-        """Write all rows in one transaction; what is there already stays as it is.
+        """Write all rows in one transaction. A repeat changes nothing.
 
-        Raises Retryable when Postgres is away, Rejected when it will never take these rows.
+        Raises Retryable when Postgres is away, Rejected when it will never accept these rows.
         """
         new = only_new(rows)
         try:
@@ -62,32 +62,32 @@ class Repository:
             except asyncpg.UniqueViolationError:
                 if not new:
                     raise
-                # Delivered before, or another message of the same order came first: the statements that look.
+                # The batch was delivered before, or another message of an order came first: use the statements that read existing rows.
                 metrics.KNOWN_BATCHES.inc()
                 await self._commit(_prepared(rows, new=False))
-        except _OF_THE_ROWS as error:
+        except _ROW_ERRORS as error:
             raise Rejected(f"{type(error).__name__}: {error}") from error
-        except _OF_THE_SERVER as error:
+        except _SERVER_ERRORS as error:
             raise await self._away(error) from error
         metrics.DATABASE_UP.set(1)
 
-    async def _commit(self, statements: "Sequence[Statement]") -> None:
-        pool = await self._open()
+    async def _commit(self, statements: Sequence[Statement]) -> None:
+        pool = await self._open_pool()
         async with pool.acquire(timeout=self._statement_timeout_seconds) as connection, connection.transaction():
-            # A worker whose machine is gone leaves no trace to Postgres, and its rows locked: for two hours, by the kernel's defaults.
+            # Postgres does not notice when a worker's machine dies, and its rows stay locked: for two hours, with the kernel's defaults.
             await connection.execute(f"set local idle_in_transaction_session_timeout = {int(self._statement_timeout_seconds * 1000)}")
             for statement, columns in statements:
                 await connection.execute(statement, *columns)
 
     async def check_schema(self) -> None:
-        """Raises Retryable until the schema is as new as this release needs, and takes writes."""
+        """Raises Retryable until the ledger takes writes and its schema is new enough for this release."""
         try:
             version, read_only = await self._one_row(_SCHEMA)
             if read_only:
                 raise asyncpg.ReadOnlySQLTransactionError("the ledger's transactions are read-only")
         except asyncpg.UndefinedTableError as error:
             raise Retryable("the ledger has no schema yet; run `flashsale migrate`", self._retry_seconds) from error
-        except _OF_THE_SERVER as error:
+        except _SERVER_ERRORS as error:
             raise await self._away(error) from error
         metrics.DATABASE_UP.set(1)
         if (version or 0) < SCHEMA_VERSION:
@@ -96,17 +96,17 @@ class Repository:
             )
 
     async def refunds_due(self) -> tuple[int, float]:
-        """(how many are due, age of the oldest in seconds). Raises Retryable when Postgres is away."""
+        """Returns (number of refunds due, age of the oldest in seconds). Raises Retryable when Postgres is away."""
         try:
             due, age_seconds = await self._one_row(_REFUNDS_DUE)
-        except _OF_THE_SERVER as error:
+        except _SERVER_ERRORS as error:
             raise await self._away(error) from error
         return int(due), float(age_seconds)
 
     async def _one_row(self, query: str) -> asyncpg.Record:
-        """The row of an aggregate."""
-        pool = await self._open()
-        # In a transaction, although it only reads: between the steps of a statement a pooler may change the connection behind ours.
+        """The single row of an aggregate query."""
+        pool = await self._open_pool()
+        # In a transaction, although it only reads: a pooler may change the server connection between the steps of a statement.
         async with pool.acquire(timeout=self._statement_timeout_seconds) as connection, connection.transaction():
             row = await connection.fetchrow(query)
         assert row is not None  # noqa: S101 - an aggregate always has a row
@@ -119,11 +119,11 @@ class Repository:
     async def _away(self, error: BaseException) -> Retryable:
         metrics.DATABASE_UP.set(0)
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError) and self._pool is not None:
-            # A primary that became a standby lives on, and so do its connections: the next ones resolve the name again.
+            # A primary that became a standby keeps its connections open. New connections resolve the name again.
             await self._pool.expire_connections()
         return Retryable(describe_error(Server.POSTGRES, error), self._retry_seconds)
 
-    async def _open(self) -> asyncpg.Pool:
+    async def _open_pool(self) -> asyncpg.Pool:
         async with self._opening:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
@@ -139,23 +139,23 @@ class Repository:
 
 
 def tables(rows: Rows) -> tuple[str, ...]:
-    """The tables that get rows, in the order they are written."""
-    written = {"sales": rows.sales or rows.retired, "orders": rows.orders, "order_events": rows.events, "payments": rows.payments,
+    """The tables that get rows, in the order in which they are written."""
+    rows_by_table = {"sales": rows.sales or rows.retired, "orders": rows.orders, "order_events": rows.events, "payments": rows.payments,
                "refunds": rows.refunds}  # fmt: skip
-    return tuple(name for name, found in written.items() if found)
+    return tuple(name for name, its_rows in rows_by_table.items() if its_rows)
 
 
 def only_new(rows: Rows) -> bool:
-    """Whether nothing but `reserved` is heard of every order.
+    """Whether the batch contains orders, all of them `reserved`.
 
-    One order of another kind, and the batch takes the statements that look: two workers write the rows of one table in the order of
-    their keys, which two statements for one table would break, and wait for each other in a circle.
+    Otherwise the whole batch is written by the statements that read existing rows. Two statements for one table would break the order of
+    keys in which all workers write its rows, and two workers could deadlock.
     """
     return bool(rows.orders) and all(order.state is State.RESERVED for order in rows.orders.values())
 
 
 def _prepared(rows: Rows, *, new: bool) -> list[Statement]:
-    """The statements that have rows, with an array per column. Raises Rejected when a time is none."""
+    """The statements that have rows, with an array per column. Raises Rejected for a time that is out of range."""
     try:
         return [(_QUERIES[name], columns) for name, columns in _statements(rows, new=new) if columns]
     except (ValueError, OverflowError) as error:
@@ -163,10 +163,10 @@ def _prepared(rows: Rows, *, new: bool) -> list[Statement]:
 
 
 def _statements(rows: Rows, *, new: bool) -> Iterator[tuple[str, Columns]]:
-    """Each statement with an array per column, in the order of the tables and of the rows' keys; no column where there is no row."""
+    """Each statement with an array per column, in the order of the tables and of the rows' keys. Without rows there are no columns."""
     yield "write_sales", _columns(
-        (sale, epoch, d.owner, d.generation, d.state, d.total, _moment(d.starts_ms), _moment(d.ends_ms), d.max_per_user, d.hold_seconds,
-         d.rate_requests, d.rate_seconds, d.late_payment, _at(d.at))
+        (sale, epoch, d.owner, d.generation, d.state, d.total, _maybe_at(d.starts_ms), _maybe_at(d.ends_ms), d.max_per_user,
+         d.hold_seconds, d.rate_requests, d.rate_seconds, d.late_payment, _at(d.at))
         for (sale, epoch), d in sorted(rows.sales.items(), key=_by_key)
     )  # fmt: skip
     yield (
@@ -182,7 +182,16 @@ def _statements(rows: Rows, *, new: bool) -> Iterator[tuple[str, Columns]]:
         yield (
             "write_orders",
             _columns(
-                (*key, o.state.value, o.user_id, o.quantity, _at(o.deadline_ms), _moment(o.reserved_at_ms or 0), o.payment_id, _at(o.at_ms))
+                (
+                    *key,
+                    o.state.value,
+                    o.user_id,
+                    o.quantity,
+                    _at(o.deadline_ms),
+                    _maybe_at(o.reserved_at_ms or 0),
+                    o.payment_id,
+                    _at(o.at_ms),
+                )
                 for key, o in sorted(rows.orders.items(), key=_by_key)
             ),
         )
@@ -206,7 +215,7 @@ def _statements(rows: Rows, *, new: bool) -> Iterator[tuple[str, Columns]]:
 
 
 def _new_columns(rows: Rows) -> Columns:
-    """Of write_new: what messages say of all their orders, then each order with the number of its message."""
+    """The columns of write_new: first what the orders of each message share, then each order with the number of its message."""
     numbers: dict[tuple[Any, ...], int] = {}
     lines = []
     for key, order in sorted(rows.orders.items(), key=_by_key):
@@ -216,15 +225,15 @@ def _new_columns(rows: Rows) -> Columns:
     return [*_columns(heads), *_columns(lines)]
 
 
-def _columns(found: Iterable[Sequence[Any]]) -> Columns:
-    return list(zip(*found, strict=True))
+def _columns(records: Iterable[Sequence[Any]]) -> Columns:
+    return list(zip(*records, strict=True))
 
 
 def _by_key(item: tuple[Any, Any]) -> Any:
     return item[0]
 
 
-# The orders of a message share their times.
+# Cached, because the orders of a message share their times.
 @lru_cache(maxsize=1024)
 def _at(ms: int) -> datetime:
     # Not fromtimestamp: seconds in a float are some microseconds off in a far year.
@@ -232,13 +241,13 @@ def _at(ms: int) -> datetime:
 
 
 def _ms(ms: int) -> int:
-    """For a statement that makes the time itself: asyncpg writes a number in a fifth of the time that it takes for a datetime."""
-    # Raises for a time that is none, which Postgres would take and no reader could show.
+    """Check a time that the statement itself converts: asyncpg encodes a number in a fifth of the time of a datetime."""
+    # Raises for a time out of range, which Postgres would accept and no reader could display.
     _at(ms)
     return ms
 
 
-def _moment(ms: int) -> datetime | None:
+def _maybe_at(ms: int) -> datetime | None:
     return _at(ms) if ms else None
 
 

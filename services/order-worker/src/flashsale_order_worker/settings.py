@@ -15,27 +15,27 @@ class Settings:
     database_url: str
     """DATABASE_URL: the Postgres that holds the ledger."""
     statement_cache: int
-    """FLASHSALE_DATABASE_STATEMENT_CACHE: most prepared statements a connection keeps; 0 behind a pooler in transaction mode."""
+    """FLASHSALE_DATABASE_STATEMENT_CACHE: most prepared statements a connection keeps; use 0 behind a pooler in transaction mode."""
     probe_host: str
-    """FLASHSALE_PROBE_HOST: the address of /metrics, /healthz and /readyz."""
+    """FLASHSALE_PROBE_HOST: the address that serves /metrics, /healthz and /readyz."""
     probe_port: int
-    """FLASHSALE_PROBE_PORT: their port."""
+    """FLASHSALE_PROBE_PORT: the port that serves /metrics, /healthz and /readyz."""
     batch_messages: int
     """FLASHSALE_ORDER_WORKER_BATCH_MESSAGES: most messages in one transaction; one message carries up to 256 orders."""
     batch_bytes_max: int
-    """FLASHSALE_ORDER_WORKER_BATCH_BYTES_MAX: past this size of bodies a batch takes no further message."""
+    """FLASHSALE_ORDER_WORKER_BATCH_BYTES_MAX: once the bodies of a batch reach this size, it takes no further message."""
     gather_ms: int
     """FLASHSALE_ORDER_WORKER_GATHER_MS: how long a batch waits for more messages after its first."""
     amqp_timeout_seconds: float
     """FLASHSALE_ORDER_WORKER_AMQP_TIMEOUT_SECONDS: how long opening or closing a session, parking and acknowledging may take."""
     statement_timeout_seconds: float
-    """FLASHSALE_ORDER_WORKER_STATEMENT_TIMEOUT_SECONDS: how long one statement may take before the batch is tried again."""
+    """FLASHSALE_ORDER_WORKER_STATEMENT_TIMEOUT_SECONDS: how long one statement may take before the batch is retried."""
     retry_seconds: float
-    """FLASHSALE_ORDER_WORKER_RETRY_SECONDS: pause before a batch is tried again while Postgres is away."""
+    """FLASHSALE_ORDER_WORKER_RETRY_SECONDS: pause before a batch is retried while Postgres is away."""
     refunds_interval_seconds: float
     """FLASHSALE_ORDER_WORKER_REFUNDS_INTERVAL_SECONDS: pause between two counts of the refunds that are due."""
     shutdown_timeout_seconds: float
-    """FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS: how long the batch under way may take to finish after SIGTERM."""
+    """FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS: how long the running batch may take to finish after SIGTERM."""
     log_level: str
     """FLASHSALE_LOG_LEVEL: DEBUG, INFO, WARNING or ERROR."""
 

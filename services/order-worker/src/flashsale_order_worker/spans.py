@@ -1,6 +1,6 @@
-"""Spans of the ledger: in the trace of each order or payment of a batch, its message processed and the transaction that wrote it.
+"""Spans of the ledger. The trace of each order or payment gets a span of its message and one of the transaction that wrote it.
 
-A batch is one transaction for many orders: their spans begin and end together.
+A batch is one transaction for many orders, so their spans begin and end together.
 """
 
 import time
@@ -14,7 +14,7 @@ from flashsale_core.messages import Message, traced
 from flashsale_core.topology import ORDERS_QUEUE
 from flashsale_core.tracing import Tracing, fail, sent_context, traceparent
 
-Told = Iterable[tuple[Delivery, Message]]
+DeliveredMessages = Iterable[tuple[Delivery, Message]]
 
 
 class LedgerSpans:
@@ -23,25 +23,25 @@ class LedgerSpans:
         self._amqp_url = amqp_url
         self._database_url = database_url
 
-    def written(self, told: Told, tables: tuple[str, ...], started_ns: int, writing_ns: int) -> None:
-        """What was told is committed, just now."""
+    def written(self, delivered: DeliveredMessages, tables: tuple[str, ...], started_ns: int, writing_ns: int) -> None:
+        """Record messages that were committed just now. Times are in Unix ns."""
         if not self._tracing.enabled:
             return
         ended_ns = time.time_ns()
         write = semconv.ledger_write(tables, self._database_url)
-        for span in self._processed(told, started_ns):
+        for span in self._processed(delivered, started_ns):
             self._tracing.start(write.name, SpanKind.CLIENT, traceparent(span), write.attributes, writing_ns).end(ended_ns)
             span.end(ended_ns)
 
-    def rejected(self, told: Told, started_ns: int) -> None:
-        """The ledger will never take it."""
+    def rejected(self, delivered: DeliveredMessages, started_ns: int) -> None:
+        """Record messages that the ledger will never accept."""
         if self._tracing.enabled:
-            for span in self._processed(told, started_ns):
+            for span in self._processed(delivered, started_ns):
                 fail(span, "rejected")
                 span.end()
 
-    def _processed(self, told: Told, started_ns: int) -> Iterable[Span]:
-        for delivery, message in told:
+    def _processed(self, delivered: DeliveredMessages, started_ns: int) -> Iterable[Span]:
+        for delivery, message in delivered:
             done = semconv.process(delivery.exchange, delivery.routing_key, ORDERS_QUEUE, self._amqp_url)
             of_message = {"messaging.message.id": delivery.message_id, "messaging.rabbitmq.message.delivery_tag": delivery.tag}
             for order_id, context in traced(message):
