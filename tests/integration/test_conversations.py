@@ -1,4 +1,4 @@
-"""A small run of the random conversations; `make conversations` plays 100,000."""
+"""A small run of random conversations; `make conversations` plays 100,000."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ SEED = 13
 CONVERSATIONS = 1000
 
 
-def test_random_conversations_leave_honest_clients_and_the_gateway_unharmed(stack: Stack, tmp_path: Path) -> None:
-    with stages(stack.env(), tmp_path) as (ours, own):
-        report = run(stack.env(), Plan(SEED, CONVERSATIONS), ours, own)
+def test_hostile_conversations_harm_neither_honest_clients_nor_the_gateway(stack: Stack, tmp_path: Path) -> None:
+    with stages(stack.env(), tmp_path) as (ours, plain):
+        report = run(stack.env(), Plan(SEED, CONVERSATIONS), ours, plain)
     assert report.findings == []
     assert (report.played.total(), report.compared > 0, report.accepted != {}) == (CONVERSATIONS, True, True)

@@ -1,4 +1,4 @@
-"""`python -m tests.integration.conversations`: random conversations with a gateway, as many as you like, on servers of their own."""
+"""`python -m tests.integration.conversations`: random conversations with a gateway, on servers of its own."""
 
 import tempfile
 from pathlib import Path
@@ -17,21 +17,21 @@ screen = console()
 
 
 def main(
-    conversations: Annotated[int, typer.Option(help="How many.", min=1)] = 100_000,
+    conversations: Annotated[int, typer.Option(help="How many conversations.", min=1)] = 100_000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same conversations.")] = 13,
-    first: Annotated[int, typer.Option(help="The number of the first.", min=0)] = 0,
-    only: Annotated[int | None, typer.Option(help="Play the conversation of this number alone.", min=0)] = None,
-    at_once: Annotated[int, typer.Option(help="Connections at once.", min=1, max=1_000)] = 64,
-    findings_max: Annotated[int, typer.Option(help="No new conversation begins after as many findings.", min=1)] = 20,
+    first: Annotated[int, typer.Option(help="Number of the first conversation.", min=0)] = 0,
+    only: Annotated[int | None, typer.Option(help="Play only the conversation with this number.", min=0)] = None,
+    at_once: Annotated[int, typer.Option(help="Most connections at the same time.", min=1, max=1_000)] = 64,
+    findings_max: Annotated[int, typer.Option(help="Start no new conversation after this many findings.", min=1)] = 20,
 ) -> None:
-    """Plays random conversations, honest and hostile ones side by side, and checks every answer and the gateway afterwards."""
+    """Play random conversations, honest and hostile ones at the same time; check every answer, and the gateway at the end."""
     plan = Plan(seed, conversations, first, at_once, findings_max) if only is None else Plan(seed, 1, only)
     with tempfile.TemporaryDirectory(prefix="flashsale-conversations-", ignore_cleanup_errors=True) as folder:
         stack = Stack(Path(folder) / "home", say=_say)
         stack.up(gateway_port=0)
         try:
-            with stages(stack.env(), Path(folder)) as (ours, own):
-                report = run(stack.env(), plan, ours, own, _say)
+            with stages(stack.env(), Path(folder)) as (ours, plain):
+                report = run(stack.env(), plan, ours, plain, _say)
                 _show(report, plan, ours, whole=only is not None)
         finally:
             stack.down()
@@ -49,10 +49,10 @@ def _show(report: Report, plan: Plan, stage: Stage, whole: bool) -> None:
     )
     played, answers = number(report.played.total()), number(report.answers)
     screen.print(
-        f"\n{played} conversations, {answers} answers in {report.seconds:.0f} s; {number(report.compared)} compared with uvicorn's own way"
+        f"\n{played} conversations, {answers} answers in {report.seconds:.0f} s; {number(report.compared)} compared with plain uvicorn"
     )
     screen.print(
-        f"{number(sum(map(len, report.accepted.values())))} orders of honest clients accepted; {report.refused} conversations had a 503"
+        f"{number(sum(map(len, report.accepted.values())))} orders of honest clients accepted; {report.refused} conversations got a 503"
     )
     screen.print(f"resident memory {report.before_bytes / 1e6:.0f} MB before, {report.after_bytes / 1e6:.0f} MB after")
     for finding in report.findings:
@@ -63,12 +63,12 @@ def _show(report: Report, plan: Plan, stage: Stage, whole: bool) -> None:
 def _show_finding(finding: Finding, plan: Plan, stage: Stage, bytes_shown: int | None) -> None:
     screen.print()
     if finding.number is None:
-        screen.print(Text(f"afterwards: {finding.what}", "red"))
+        screen.print(Text(f"at the end: {finding.what}", "red"))
         return
     talk = stage.conversation(plan.seed, finding.number)
     screen.print(Text(f"{finding.number} ({talk.kind}): {finding.what}", "red"))
-    screen.print(Text(f"  ends by: {talk.ending}, reads: {talk.reads}; beside it: {' '.join(map(str, finding.beside))}"))
-    screen.print(Text(f"  alone: --seed {plan.seed} --only {finding.number}"))
+    screen.print(Text(f"  ends by: {talk.ending}, reads: {talk.reads}; at the same time: {' '.join(map(str, finding.concurrent))}"))
+    screen.print(Text(f"  to repeat: --seed {plan.seed} --only {finding.number}"))
     screen.print(Text(_bytes(talk)[:bytes_shown]))
 
 

@@ -1,4 +1,4 @@
-"""The well-formed requests of one conversation, each with what it has to be answered: a model of one buyer's orders."""
+"""The well-formed requests of one conversation, each with its expected answer: a model of one buyer's orders."""
 
 import base64
 import hmac
@@ -14,7 +14,7 @@ from tests.integration.conversations.conversation import Expected, Order, Reques
 JSON = b"application/json"
 ORDER, WEBHOOK = b"/order", b"/payments/webhook"
 UPGRADE = ((b"Connection", b"Upgrade, HTTP2-Settings"), (b"Upgrade", b"h2c"), (b"HTTP2-Settings", b"AAEAAEAAAAIAAAABAAMAAABk"))
-"""As Java's HttpClient offers HTTP/2 with its first request."""
+"""Java's HttpClient offers HTTP/2 like this in its first request."""
 HARMLESS = ((b"X-Shop", b"one"), (b"Accept", b"*/*"), (b"User-Agent", b"conversations"), (b"Cookie", b"a=" + b"b" * 500))
 TRAILERS = ((b"X-Sum", b"1"), (b"Idempotency-Key", b"of-a-trailer"), (b"Content-Type", b"text/plain"), (b"Content-Type", JSON))
 Fields = Iterable[tuple[bytes, bytes]]
@@ -22,20 +22,20 @@ Fields = Iterable[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What conversations are about. Names of equal lengths give conversations of equal shapes."""
+    """The sales and secrets that conversations use. Sale ids of equal length give conversations of equal shape."""
 
     sale: str
-    """Has more units than are ever asked for."""
+    """Has more units than all conversations order."""
     scarce_sale: str
     order_id_key: bytes
     webhook_key: bytes
     now_seconds: float
-    """Since 1970: of webhooks, which are refused five minutes later."""
+    """Seconds since 1970, the timestamp of webhooks: the gateway refuses those older than five minutes."""
 
 
 @dataclass
-class _Own:
-    """An order of the model."""
+class _BuyerOrder:
+    """An order of this buyer, and its expected state."""
 
     user: str
     request_id: str
@@ -53,12 +53,12 @@ class Buyer:
     world: World
     random: Random
     number: int
-    """The conversation's number: users and requests are named after it."""
-    _own: list[_Own] = field(default_factory=list)
+    """The number of the conversation, which is part of the names of users and requests."""
+    _own: list[_BuyerOrder] = field(default_factory=list)
     _named: int = 0
 
     def request(self) -> Request:
-        """Any one after which the connection goes on."""
+        """Any request after which the connection stays open."""
         kinds = {
             self._new: 8,
             self._again: 2,
@@ -77,7 +77,7 @@ class Buyer:
         return request
 
     def last(self) -> Request:
-        """One whose answer ends the connection."""
+        """A request whose answer closes the connection."""
         if self.random.random() < 0.5:
             return (
                 self.order(version=b"1.0", closes=True)
@@ -90,8 +90,8 @@ class Buyer:
         )
 
     def order(self, *, fields: Fields = (), version: bytes = b"1.1", closes: bool = False, expects: bool = False) -> Request:
-        """A new order, in one piece."""
-        own = self._take()
+        """A new order with a Content-Length."""
+        own = self._new_own()
         more = ((b"Expect", b"100-continue"),) if expects else ()
         body = self._document(own)
         return self._post(ORDER, body, _accepted(own), own.order, fields=(*fields, *more), version=version, closes=closes, expects=expects)
@@ -102,7 +102,7 @@ class Buyer:
     # Orders.
 
     def _new(self) -> Request:
-        own = self._take()
+        own = self._new_own()
         key = own.request_id.encode()
         how = self.random.choice(["body", "body", "header", "quoted", "both", "query", "parameters", "chunked", "expects"])
         if how == "expects":
@@ -119,21 +119,21 @@ class Buyer:
         )
 
     def _again(self) -> Request:
-        own = self._some_own()
+        own = self._any_own()
         if own is None:
             return self._new()
         expected = problem(410, "order_gone") if own.state == "cancelled" else _order(own, status="success", replayed=True)
         return self._post(ORDER, self._document(own), expected, own.order, chunked=self.random.random() < 0.2)
 
     def _refused(self) -> Request:
-        own = self._some_own()
+        own = self._any_own()
         kinds = ["unknown sale", "nothing", "too many", "no id", "other id", "no JSON", "no text", "media type", "no media type", "large"]
         kind = self.random.choice([*kinds, "conflict"] if own is not None and own.state != "cancelled" else kinds)
         if kind == "conflict" and own is not None:
             return self._post(ORDER, self._document(own, quantity=own.order.quantity + 1), problem(422, "request_conflict"))
-        return self._refused_as(kind, self._unmade())
+        return self._refused_as(kind, self._unsent_order())
 
-    def _refused_as(self, kind: str, own: _Own) -> Request:
+    def _refused_as(self, kind: str, own: _BuyerOrder) -> Request:
         chunked = self.random.random() < 0.3
         match kind:
             case "unknown sale":
@@ -160,28 +160,28 @@ class Buyer:
                 )
 
     def _trailers(self) -> Request:
-        """Fields behind a body are no header fields of its request."""
+        """Trailers behind a body do not count as headers of its request."""
         trailers = self.random.sample(TRAILERS, self.random.randint(1, 2))
-        # Uvicorn's own way reads them as such when they come early.
+        # Plain uvicorn reads trailers as headers when they arrive early.
         comparable = all(name == b"X-Sum" for name, _ in trailers)
         how = self.random.choice(["accepted", "no id", "no media type"])
         if how == "accepted":
-            own = self._take()
+            own = self._new_own()
             return self._post(ORDER, self._document(own), _accepted(own), own.order, chunked=True, trailers=trailers, comparable=comparable)
-        body = self._document(self._unmade(), without=("requestId",) if how == "no id" else ())
+        body = self._document(self._unsent_order(), without=("requestId",) if how == "no id" else ())
         expected = problem(400, "bad_request", "requestId") if how == "no id" else problem(415, "unsupported_media_type")
         media_type = JSON if how == "no id" else b""
         return self._post(ORDER, body, expected, media_type=media_type, chunked=True, trailers=trailers, comparable=comparable)
 
     def _scarce(self) -> Request:
-        own = self._unmade(self.world.scarce_sale)
+        own = self._unsent_order(self.world.scarce_sale)
         expected = (*_accepted(own), *problem(409, "out_of_stock"))
         return self._post(ORDER, self._document(own), expected, own.order, comparable=False)
 
     def _upgrade(self) -> Request:
         if self.random.random() < 0.5:
             return self._get(b"/healthz", OK, fields=UPGRADE, comparable=False)
-        own = self._take()
+        own = self._new_own()
         return self._post(ORDER, self._document(own), _accepted(own), own.order, fields=UPGRADE, comparable=False)
 
     # Payments, cancels, reads.
@@ -196,7 +196,7 @@ class Buyer:
         return self._webhook(own.payment, (Expected(200, (("result", "replayed"),), replayed=True),))
 
     def _pay_wrongly(self) -> Request:
-        body = self._payment(f"{self.world.sale}.{self._unmade().order.order_id}")
+        body = self._payment(f"{self.world.sale}.{self._unsent_order().order.order_id}")
         if self.random.random() < 0.5:
             return self._webhook(body, (Expected(401, (("code", "bad_signature"),)),), signature=b"v1,AAAA")
         return self._post(WEBHOOK, body, (Expected(401, (("code", "bad_signature"), ("field", "webhook-id"))),))
@@ -213,7 +213,7 @@ class Buyer:
         return self._post(WEBHOOK, body, expected, fields=fields, chunked=self.random.random() < 0.2)
 
     def _cancel(self) -> Request:
-        own = self._some_own()
+        own = self._any_own()
         if own is None:
             return self._get(b"/orders/nothing", problem(404, "unknown_order"), method=b"DELETE")
         path = b"/orders/" + own.ref.encode()
@@ -223,12 +223,12 @@ class Buyer:
         return self._get(path, _order(own, replayed=replayed), method=b"DELETE")
 
     def _read(self) -> Request:
-        own, sale = self._some_own(), self.world.sale
+        own, sale = self._any_own(), self.world.sale
         kinds = {
             "health": (b"/healthz", OK),
             "sale": (f"/sales/{sale}".encode(), (Expected(200, (("productId", sale), ("state", "open"))),)),
             "no sale": (b"/sales/no-such-sale", problem(404, "unknown_sale")),
-            "no order": (f"/orders/{sale}.{self._unmade().order.order_id}".encode(), problem(404, "unknown_order")),
+            "no order": (f"/orders/{sale}.{self._unsent_order().order.order_id}".encode(), problem(404, "unknown_order")),
             "nothing": (b"/nothing/here", problem(404, "not_found")),
             "method": (ORDER, problem(405, "method_not_allowed")),
         }
@@ -236,26 +236,26 @@ class Buyer:
             return self._get(f"/orders/{own.ref}".encode(), _order(own))
         return self._get(*self.random.choice(list(kinds.values())))
 
-    # The model's orders.
+    # This buyer's orders.
 
-    def _take(self) -> _Own:
-        self._own.append(own := self._unmade())
+    def _new_own(self) -> _BuyerOrder:
+        self._own.append(own := self._unsent_order())
         return own
 
-    def _unmade(self, sale: str = "") -> _Own:
+    def _unsent_order(self, sale: str = "") -> _BuyerOrder:
         name, sale = self._name(), sale or self.world.sale
         user, request_id = f"u{name}", f"r{name}"
         made = order_id(self.world.order_id_key, sale, user, request_id)
-        return _Own(user, request_id, Order(sale, made, self.random.randint(1, 3)))
+        return _BuyerOrder(user, request_id, Order(sale, made, self.random.randint(1, 3)))
 
-    def _some_own(self) -> _Own | None:
+    def _any_own(self) -> _BuyerOrder | None:
         return self.random.choice(self._own) if self._own else None
 
     def _name(self) -> str:
         self._named += 1
         return f"{self.number}.{self._named}"
 
-    def _document(self, own: _Own, *, without: tuple[str, ...] = (), **changes: object) -> bytes:
+    def _document(self, own: _BuyerOrder, *, without: tuple[str, ...] = (), **changes: object) -> bytes:
         asked = {"userId": own.user, "productId": own.order.sale, "quantity": own.order.quantity, "requestId": own.request_id}
         left = [(name, value) for name, value in (asked | changes).items() if name not in without]
         self.random.shuffle(left)
@@ -317,7 +317,7 @@ OK = (Expected(200, text=b"ok\n"),)
 
 
 def _cased(name: bytes, case: str) -> bytes:
-    """Names of fields are the same in any case."""
+    """The name in another case, which means the same."""
     return name.lower() if case == "lower" else name.upper() if case == "upper" else name
 
 
@@ -325,11 +325,11 @@ def problem(status: int, code: str, named: str = "") -> tuple[Expected, ...]:
     return (Expected(status, (("code", code), *((("field", named),) if named else ()))),)
 
 
-def _accepted(own: _Own) -> tuple[Expected, ...]:
+def _accepted(own: _BuyerOrder) -> tuple[Expected, ...]:
     return _order(own, status="success")
 
 
-def _order(own: _Own, *, replayed: bool = False, **more: str) -> tuple[Expected, ...]:
+def _order(own: _BuyerOrder, *, replayed: bool = False, **more: str) -> tuple[Expected, ...]:
     fields = {"orderId": own.ref, "state": own.state, "productId": own.order.sale, "quantity": own.order.quantity, **more}
     return (Expected(200, tuple(fields.items()), replayed=replayed),)
 

@@ -1,4 +1,4 @@
-"""What a conversation is: the requests of one connection, the pieces they are sent in, and what may be answered."""
+"""A conversation: the requests of one connection, the segments in which they are sent, and their right answers."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,19 +6,19 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """One answer that is right."""
+    """A right answer."""
 
     status: int
     fields: tuple[tuple[str, object], ...] = ()
-    """What the JSON body has to say, besides what it may."""
+    """Fields that the JSON body must contain; others are allowed."""
     text: bytes | None = None
-    """The whole body."""
+    """The whole body; None when it is JSON."""
     replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order that a request asks for."""
+    """The order that a request makes."""
 
     sale: str
     order_id: str
@@ -32,47 +32,47 @@ class Request:
     data: bytes
     head_bytes: int
     expected: tuple[Expected, ...]
-    """Any of them is right."""
+    """Each of these answers is right."""
     order: Order | None = None
-    """Exists if the answer is 200."""
+    """This order must exist after an answer of 200."""
     closes: bool = False
-    """The connection ends with its answer."""
+    """The answer closes the connection."""
     expects: bool = False
-    """A 100 may come before its answer."""
+    """A 100 may precede its answer."""
     comparable: bool = True
-    """Uvicorn's own way gives the same answer."""
+    """Plain uvicorn gives the same answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     data: bytes
     pause_seconds: float = 0.0
-    """Before it is sent."""
+    """The pause before it is sent."""
     awaits_continue: bool = False
-    """It is sent once a 100 came, or would have."""
+    """It is sent after a 100, or after a short wait for one."""
 
 
 class Tail(StrEnum):
-    """What may be answered to what stands behind the requests."""
+    """Which answers are right for the bytes that follow the requests."""
 
     NOTHING = "nothing"
     REFUSAL = "refusal"
-    """One 4xx with which the connection closes, or nothing."""
+    """One 4xx that closes the connection, or no answer."""
     ANYTHING = "anything"
-    """Whatever is well-formed and no fault of the server's."""
+    """Any well-formed answers but faults of the server."""
 
 
 class Ending(StrEnum):
     ANSWERED = "answered"
-    """The client closes once it has all its answers."""
+    """The client closes after it has received all answers."""
     SERVER = "server"
-    """The client reads until the server closes, which it has to do."""
+    """The client reads until the server closes, as it must."""
     CLOSE = "close"
-    """The client closes after `lingers_seconds`, whatever is still to come."""
+    """The client closes after `lingers_seconds`, even if answers are still to come."""
     RESET = "reset"
-    """The same with SO_LINGER 0: its peer sees an RST."""
+    """The same with SO_LINGER 0: the server receives an RST."""
     HALF_CLOSE = "half close"
-    """The client closes its direction only, and reads on for `lingers_seconds`."""
+    """The client closes only its sending side, and reads for another `lingers_seconds`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Conversation:
     segments: tuple[Segment, ...]
     ending: Ending
     honest: bool
-    """It gets exactly one right answer to each request; others get them to a prefix of their requests."""
+    """Each request gets exactly one right answer. In a hostile conversation only the first few requests may get theirs."""
     tail: Tail = Tail.NOTHING
     reads: bool = True
     lingers_seconds: float = 0.0

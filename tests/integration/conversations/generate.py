@@ -1,4 +1,4 @@
-"""Random conversations: the same seed and number give the same one, but for the names and the time of its world."""
+"""Random conversations: a seed and a number always give the same one, except for the names and the time of its world."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +15,7 @@ LINGERS_SECONDS = (0.0, 0.0, 0.005, 0.05, 0.3)
 FLOOD_REQUESTS_MAX = 1_500
 UNREAD_REQUESTS_MAX = 300
 HEAD_BYTES = 40_000
-"""Bytes of a head that is too large for every gateway here."""
+"""A head of this size is too large for every gateway in these tests."""
 
 GARBAGE = (
     b"\0garbage",
@@ -40,7 +40,7 @@ GARBAGE = (
     b"POST /order HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
     b"POST /order HTTP/1.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
 )
-"""No head that could be read begins with any of these."""
+"""No valid head begins with any of these."""
 BROKEN_CHUNKS = (b"xyz\r\n", b"2\r\n{}x\r\n", b"fffffffffffffffff\r\n{}\r\n", b"0\r\nno field\r\n\r\n", b"-1\r\n{}\r\n")
 
 
@@ -54,7 +54,7 @@ def conversation(world: World, seed: int, number: int) -> Conversation:
     return make(buyer)
 
 
-# Honest clients: cut and pipelined at random, and nothing else is odd about them.
+# Honest clients: their requests are split and pipelined at random, and nothing else about them is odd.
 
 
 def _honest(buyer: Buyer) -> Conversation:
@@ -70,14 +70,14 @@ def _honest(buyer: Buyer) -> Conversation:
 
 
 def _expecting(buyer: Buyer) -> Conversation:
-    """The body follows when the server said that it may."""
+    """The client sends the body after the server's 100."""
     before, order = _requests(buyer, 0, 2), buyer.order(expects=True)
     head, body = order.data[: order.head_bytes], order.data[order.head_bytes :]
     segments = (*_cut(buyer, before), Segment(head), Segment(body, awaits_continue=True))
     return Conversation(buyer.number, "expecting", (*before, order), segments, Ending.ANSWERED, honest=True)
 
 
-# Hostile ones.
+# Hostile clients.
 
 
 def _garbage(buyer: Buyer) -> Conversation:
@@ -94,7 +94,7 @@ def _huge_head(buyer: Buyer) -> Conversation:
 
 
 def _refused(buyer: Buyer, kind: str, data: bytes) -> Conversation:
-    """`data` behind some requests has to end the connection."""
+    """`data` behind some requests must end the connection."""
     requests = _requests(buyer, 0)
     segments = _cut(buyer, requests, data)
     leaves = buyer.random.random() < 0.2
@@ -103,7 +103,7 @@ def _refused(buyer: Buyer, kind: str, data: bytes) -> Conversation:
 
 
 def _broken_chunks(buyer: Buyer) -> Conversation:
-    """An order whose body turns out to be no body."""
+    """An order whose chunked body is malformed."""
     requests = _requests(buyer, 0)
     head = b"POST /order HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     segments = _cut(buyer, requests, head + buyer.random.choice(BROKEN_CHUNKS))
@@ -111,7 +111,7 @@ def _broken_chunks(buyer: Buyer) -> Conversation:
 
 
 def _mutated(buyer: Buyer) -> Conversation:
-    """One byte of a request is another."""
+    """One byte of a request is replaced."""
     before, mutated, behind = _requests(buyer, 0, 3), buyer.request().data, _data(_requests(buyer, 0, 3))
     place = buyer.random.randrange(len(mutated))
     data = mutated[:place] + buyer.random.randbytes(1) + mutated[place + 1 :] + behind
@@ -125,7 +125,7 @@ def _half(buyer: Buyer) -> Conversation:
 
 
 def _leaves(buyer: Buyer) -> Conversation:
-    """Well-formed requests of a client that does not wait for all of its answers."""
+    """Well-formed requests from a client that does not wait for all answers."""
     requests = _requests(buyer, 1)
     return _hostile(buyer, "leaves", requests, _cut(buyer, requests), _leaving(buyer), reads=buyer.random.random() < 0.5)
 
@@ -135,7 +135,7 @@ def _silent(buyer: Buyer) -> Conversation:
 
 
 def _unread(buyer: Buyer) -> Conversation:
-    """Many requests, and nobody reads the answers."""
+    """Many requests from a client that reads no answers."""
     requests = tuple(buyer.order() for _ in range(buyer.random.randint(20, UNREAD_REQUESTS_MAX)))
     return _hostile(buyer, "unread", requests, (Segment(_data(requests)),), _leaving(buyer), reads=False)
 
@@ -146,14 +146,14 @@ def _flood(buyer: Buyer) -> Conversation:
 
 
 def _after_close(buyer: Buyer) -> Conversation:
-    """Whatever stands behind the request that was to be the last."""
+    """Further bytes behind a request that closes the connection."""
     requests = (*_requests(buyer, 0, 2), buyer.last())
     behind = buyer.random.choice([_data(_requests(buyer, 1, 3)), buyer.random.choice(GARBAGE)])
     return _hostile(buyer, "after close", requests, _cut(buyer, requests, behind), Ending.SERVER)
 
 
 def _tunnel(buyer: Buyer) -> Conversation:
-    """A client that wants to speak something else from here on."""
+    """A client that asks for another protocol on its connection."""
     wants = (
         b"CONNECT shop:443 HTTP/1.1\r\nHost: shop\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n",

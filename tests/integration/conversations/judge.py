@@ -1,4 +1,4 @@
-"""What is wrong with the answers of a conversation, in words."""
+"""The verdict on a conversation: what is wrong with its answers, as a sentence."""
 
 import re
 from collections.abc import Sequence
@@ -9,26 +9,26 @@ from tests.integration.conversations.conversation import Conversation, Ending, E
 from tests.integration.conversations.wire import Answer
 
 REFUSALS = {"overloaded", "outcome_unknown"}
-"""503s that may be any request's answer. What is decided about later requests of the same connection may differ then."""
+"""503s that any request may receive. The answers to later requests of the same connection may then differ."""
 
 
 class End(StrEnum):
-    """How the connection ended, as the client saw it."""
+    """How the connection ended for the client."""
 
     CLIENT = "the client closed"
     SERVER = "the server closed"
     RESET = "the server reset"
-    DEADLINE = "nothing more came"
+    DEADLINE = "nothing more arrived"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What a client saw of its conversation."""
+class ClientView:
+    """A conversation as its client saw it."""
 
     answers: tuple[Answer, ...]
     end: End
     malformed: str = ""
-    """What came that is no answer, or is part of one that the server did not finish."""
+    """What is wrong with bytes that are no answer, or with an answer that the server did not finish."""
 
     @property
     def finals(self) -> list[Answer]:
@@ -36,13 +36,13 @@ class Seen:
 
     @property
     def refused(self) -> bool:
-        """The server could not decide one of the requests and said so."""
+        """Whether the server answered that it could not decide one of the requests."""
         return any(answer.code in REFUSALS for answer in self.answers)
 
 
-def fault_of(conversation: Conversation, seen: Seen) -> str:
-    """Empty when all is as it should be."""
-    return seen.malformed or _wrong_answer(conversation, seen) or _wrong_end(conversation, seen)
+def fault_of(conversation: Conversation, view: ClientView) -> str:
+    """What is wrong, or an empty text."""
+    return view.malformed or _wrong_answer(conversation, view) or _wrong_end(conversation, view)
 
 
 def fits(answer: Answer, expected: Expected) -> bool:
@@ -56,33 +56,33 @@ def fits(answer: Answer, expected: Expected) -> bool:
     )
 
 
-def difference(ours: Seen, theirs: Seen, names: Sequence[tuple[str, str]]) -> str:
-    """What an honest client sees otherwise on the other way; `names` are pairs of names that mean the same. Empty when nothing is."""
-    for place, (one, other) in enumerate(zip(ours.finals, theirs.finals, strict=False)):
-        shown = [_shown(one, [name for name, _ in names]), _shown(other, [name for _, name in names])]
+def difference(ours: ClientView, theirs: ClientView, names: Sequence[tuple[str, str]]) -> str:
+    """How the answers of an honest client differ, or an empty text; `names` are pairs of names that mean the same."""
+    for place, (our_answer, their_answer) in enumerate(zip(ours.finals, theirs.finals, strict=False)):
+        shown = [_comparable(our_answer, [name for name, _ in names]), _comparable(their_answer, [name for _, name in names])]
         if shown[0] != shown[1]:
-            return f"answer {place} is {shown[0]}, and {shown[1]} on uvicorn's own way"
+            return f"answer {place} is {shown[0]}, and {shown[1]} from plain uvicorn"
     if len(ours.finals) != len(theirs.finals):
-        return f"{len(ours.finals)} answers ({ours.end}), and {len(theirs.finals)} ({theirs.end}) on uvicorn's own way"
+        return f"{len(ours.finals)} answers ({ours.end}), and {len(theirs.finals)} ({theirs.end}) from plain uvicorn"
     return ""
 
 
-def _wrong_answer(conversation: Conversation, seen: Seen) -> str:
+def _wrong_answer(conversation: Conversation, view: ClientView) -> str:
     place, loose = 0, False
-    for answer in seen.answers:
+    for answer in view.answers:
         if answer.status == 100:
             if not _may_continue(conversation, place):
                 return f"100 in the place of answer {place}"
             continue
-        # A hostile client may be told that this answer is the last, whatever it asked for.
-        may_close = not conversation.honest and answer is seen.answers[-1]
+        # The last answer to a hostile client may close the connection, even if its request did not ask for that.
+        may_close = not conversation.honest and answer is view.answers[-1]
         fault = _fault_at(conversation, place, answer, loose, may_close)
         if fault:
             return f"answer {place} of {len(conversation.requests)}: {fault}: {answer}"
         loose = loose or answer.code in REFUSALS
         place += 1
     if conversation.honest and place < len(conversation.requests):
-        return f"{place} answers to {len(conversation.requests)} requests, then {seen.end}"
+        return f"{place} answers to {len(conversation.requests)} requests, then {view.end}"
     return ""
 
 
@@ -96,37 +96,37 @@ def _fault_at(conversation: Conversation, place: int, answer: Answer, loose: boo
     if place < len(conversation.requests):
         return _fault(conversation.requests[place], answer, loose, may_close)
     if conversation.tail is Tail.ANYTHING:
-        return "a fault of the server's" if answer.status >= 500 and answer.code not in REFUSALS else ""
+        return "a fault of the server" if answer.status >= 500 and answer.code not in REFUSALS else ""
     if conversation.tail is Tail.REFUSAL and place == len(conversation.requests):
         return "" if 400 <= answer.status < 500 and answer.closes else "no refusal that closes"
-    return "nobody asked for it"
+    return "an answer without a request"
 
 
 def _fault(request: Request, answer: Answer, loose: bool, may_close: bool) -> str:
     if answer.code in REFUSALS:
         return ""
     if loose:
-        return "a fault of the server's" if answer.status >= 500 else ""
+        return "a fault of the server" if answer.status >= 500 else ""
     if not any(fits(answer, expected) for expected in request.expected):
         return f"not {' or '.join(map(str, request.expected))}"
     return "" if answer.closes == request.closes or (may_close and answer.closes) else f"connection: close is {answer.closes}"
 
 
-def _wrong_end(conversation: Conversation, seen: Seen) -> str:
+def _wrong_end(conversation: Conversation, view: ClientView) -> str:
     must_end = conversation.ending is Ending.SERVER
-    return "the server does not close" if must_end and seen.end is End.DEADLINE else ""
+    return "the server does not close" if must_end and view.end is End.DEADLINE else ""
 
 
 _ORDER = re.compile(r"SALE\.[A-Za-z0-9_-]{20}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.0-9]*Z")
 _COUNT = re.compile(r'"(available|reserved|sold)":\d+')
-_APART = {"date", "content-length"}
-"""The clock, and the length of numbers."""
+_IGNORED_HEADERS = {"date", "content-length"}
+"""They depend on the clock and on the length of numbers."""
 
 
-def _shown(answer: Answer, names: Sequence[str]) -> tuple[int, dict[str, str], str]:
+def _comparable(answer: Answer, names: Sequence[str]) -> tuple[int, dict[str, str], str]:
     text = answer.raw.decode("latin-1")
     for name in names:
         text = text.replace(name, "SALE")
     text = _COUNT.sub(r'"\1":N', _TIME.sub("TIME", _ORDER.sub("ORDER", text)))
-    return answer.status, {name: value for name, value in sorted(answer.headers.items()) if name not in _APART}, text
+    return answer.status, {name: value for name, value in sorted(answer.headers.items()) if name not in _IGNORED_HEADERS}, text

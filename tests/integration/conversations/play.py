@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tests.integration.conversations.conversation import Conversation, Ending, Segment
-from tests.integration.conversations.judge import End, Seen
+from tests.integration.conversations.judge import ClientView, End
 from tests.integration.conversations.wire import AnswerReader, MalformedError
 
 READ_BYTES = 65_536
 CONTINUE_SECONDS = 1.0
-"""How long a client waits for a 100 before it sends the body all the same."""
+"""How long a client waits for a 100 before it sends the body without one."""
 SEND_SECONDS = 1.0
 """How long a client that does not read tries to send."""
 SMALL_BUFFER_BYTES = 4_096
@@ -22,8 +22,8 @@ RESET = struct.pack("ii", 1, 0)
 Address = tuple[str, int]
 
 
-async def play(conversation: Conversation, address: Address, deadline_seconds: float) -> Seen:
-    """Never raises for what a server does: it is what the client has seen."""
+async def play(conversation: Conversation, address: Address, deadline_seconds: float) -> ClientView:
+    """The conversation as the client saw it. Nothing that a server does makes this raise."""
     loop = asyncio.get_running_loop()
     with socket.socket() as connection:
         connection.setblocking(False)
@@ -41,12 +41,12 @@ class _Client:
     connection: socket.socket
     gives_up_at: float
     _reader: AnswerReader = field(default_factory=AnswerReader)
-    _came: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set with every piece that came, and at the end."""
+    _received: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set for each piece received, and at the end."""
     _end: End | None = None
     _malformed: str = ""
 
-    async def run(self) -> Seen:
+    async def run(self) -> ClientView:
         reading = asyncio.create_task(self._read()) if self.conversation.reads else None
         try:
             await self._send_all()
@@ -56,7 +56,7 @@ class _Client:
                 reading.cancel()
                 with suppress(asyncio.CancelledError):
                     await reading
-        return Seen(tuple(self._reader.answers), self._end or End.CLIENT, self._malformed)
+        return ClientView(tuple(self._reader.answers), self._end or End.CLIENT, self._malformed)
 
     # Sending.
 
@@ -80,7 +80,7 @@ class _Client:
         try:
             while data := await asyncio.get_running_loop().sock_recv(self.connection, READ_BYTES):
                 self._reader.feed(data)
-                self._came.set()
+                self._received.set()
             self._end = End.SERVER
             if self._reader.rest:
                 self._malformed = f"an answer without an end: {self._reader.rest[:200]!r}"
@@ -89,18 +89,18 @@ class _Client:
         except MalformedError as error:
             self._malformed, self._end = str(error), End.CLIENT
         finally:
-            self._came.set()
+            self._received.set()
 
     def _answered(self) -> bool:
         return sum(answer.status >= 200 for answer in self._reader.answers) >= len(self.conversation.requests)
 
     async def _wait_until(self, happened: Callable[[], bool], moment: float) -> bool:
-        """False when it has not happened until then."""
+        """Whether it has happened by then, or the connection has ended."""
         with suppress(TimeoutError):
             async with asyncio.timeout_at(moment):
                 while self._end is None and not happened():
-                    self._came.clear()
-                    await self._came.wait()
+                    self._received.clear()
+                    await self._received.wait()
         return self._end is not None or happened()
 
     # Leaving.
@@ -125,7 +125,7 @@ class _Client:
         if not await self._wait_until(happened, self.gives_up_at):
             self._end = End.DEADLINE
         elif happened() and self._reader.rest and not self._malformed:
-            self._malformed = f"more than its answers: {self._reader.rest[:200]!r}"
+            self._malformed = f"bytes behind the last answer: {self._reader.rest[:200]!r}"
 
     async def _linger(self) -> None:
         await self._wait_until(lambda: False, _now() + self.conversation.lingers_seconds)

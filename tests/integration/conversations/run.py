@@ -1,4 +1,4 @@
-"""Many conversations side by side: against a gateway, the honest ones against uvicorn's own way as well, and a look around afterwards."""
+"""Many conversations at the same time against a gateway; honest ones are repeated against plain uvicorn, and final checks follow."""
 
 import asyncio
 import base64
@@ -13,18 +13,18 @@ from urllib.parse import urlsplit
 import uvloop
 
 from tests.integration.client import Client
-from tests.integration.conversations import afterwards
+from tests.integration.conversations import final_checks
 from tests.integration.conversations.buyer import World
 from tests.integration.conversations.conversation import Conversation
 from tests.integration.conversations.generate import conversation
-from tests.integration.conversations.judge import Seen, difference, fault_of
+from tests.integration.conversations.judge import ClientView, difference, fault_of
 from tests.integration.conversations.play import Address, play
 from tests.integration.gateways import Gateway, gateway_on
 
 STOCK, SCARCE_STOCK = 100_000_000, 300
 WINDOW_SECONDS = 1800
-"""No hold expires while conversations run; if some do, their records say so."""
-OWN = "tests.integration.conversations.uvicorns_own"
+"""The longest payment window: no hold should expire during a run, and an expired one would be found in its record."""
+PLAIN = "tests.integration.conversations.plain_uvicorn"
 WARM_UP_ORDERS = 50
 REFUSED_SHARE_MAX = 0.01
 REPORTS = 20
@@ -40,9 +40,9 @@ class Plan:
     """Number of the first conversation."""
     at_once: int = 64
     findings_max: int = 20
-    """No new conversation begins after these."""
+    """No new conversation begins after this many findings."""
     deadline_seconds: float = 30.0
-    """How long one conversation may take."""
+    """How long a conversation may take."""
 
     @property
     def numbers(self) -> range:
@@ -53,24 +53,24 @@ class Plan:
 class Finding:
     what: str
     number: int | None = None
-    """The conversation's; None for what was found afterwards."""
-    beside: tuple[int, ...] = ()
-    """Conversations that were going on when it was found: the cause may be any of them."""
+    """The number of the conversation; None for a finding of the final checks."""
+    concurrent: tuple[int, ...] = ()
+    """Conversations that ran at that time: any of them may be the cause."""
 
 
 @dataclass
 class Report:
-    """What was played, and what is wrong with it."""
+    """What was played, and the findings."""
 
     played: Counter[str] = field(default_factory=Counter)
     """Conversations by kind."""
     answers: int = 0
     compared: int = 0
-    """Honest conversations that were played on uvicorn's own way as well."""
+    """Honest conversations that were also played against plain uvicorn."""
     refused: int = 0
-    """Of them and others: those with a 503 that may be any request's answer."""
+    """Conversations with a 503 that any request may receive."""
     accepted: dict[str, set[str]] = field(default_factory=dict)
-    """Orders that honest clients had a 200 for, by sale."""
+    """Orders for which honest clients received a 200, by sale."""
     findings: list[Finding] = field(default_factory=list)
     before_bytes: int = 0
     """Resident memory of the gateway."""
@@ -80,7 +80,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A gateway, and what is sold there."""
+    """A gateway, a client of it, and the sales for its conversations."""
 
     gateway: Gateway
     client: Client
@@ -97,18 +97,18 @@ class Stage:
 
 @contextmanager
 def stages(env: Mapping[str, str], folder: Path) -> Iterator[tuple[Stage, Stage]]:
-    """Two gateways on the stores that `env` names: ours, and one on uvicorn's own way."""
-    with gateway_on(env, folder / "ours.log") as ours, gateway_on(env, folder / "own.log", OWN) as own:
-        yield _stage(env, ours), _stage(env, own)
+    """Two gateways on the stores that `env` names: one as it is, and one run by plain uvicorn without the fast path."""
+    with gateway_on(env, folder / "ours.log") as ours, gateway_on(env, folder / "plain.log", PLAIN) as plain:
+        yield _stage(env, ours), _stage(env, plain)
 
 
-def run(env: Mapping[str, str], plan: Plan, ours: Stage, own: Stage, say: Say = lambda _: None) -> Report:
+def run(env: Mapping[str, str], plan: Plan, ours: Stage, plain: Stage, say: Say = lambda _: None) -> Report:
     report, began = Report(), time.monotonic()
     _warm_up(ours)
-    report.before_bytes = afterwards.resident_bytes(ours.gateway.pid)
-    uvloop.run(_Run(plan, ours, own, report, say).play_all())
-    report.findings += map(Finding, afterwards.faults(env, ours.client, ours.gateway, ours.world, report.accepted))
-    report.after_bytes = afterwards.resident_bytes(ours.gateway.pid)
+    report.before_bytes = final_checks.resident_bytes(ours.gateway.pid)
+    uvloop.run(_Run(plan, ours, plain, report, say).play_all())
+    report.findings += map(Finding, final_checks.faults(env, ours.client, ours.gateway, ours.world, report.accepted))
+    report.after_bytes = final_checks.resident_bytes(ours.gateway.pid)
     report.findings += map(Finding, _odd_figures(report))
     report.seconds = time.monotonic() - began
     return report
@@ -133,17 +133,17 @@ def _warm_up(stage: Stage) -> None:
 
 def _odd_figures(report: Report) -> Iterator[str]:
     grown = report.after_bytes - report.before_bytes
-    if grown > afterwards.GROWTH_BYTES_MAX:
-        yield f"the gateway has {grown / 1e6:.0f} MB more than before"
+    if grown > final_checks.GROWTH_BYTES_MAX:
+        yield f"the gateway's memory has grown by {grown / 1e6:.0f} MB"
     if report.refused > max(5, REFUSED_SHARE_MAX * report.played.total()):
-        yield f"{report.refused} conversations had a 503"
+        yield f"{report.refused} conversations received a 503"
 
 
 @dataclass
 class _Run:
     plan: Plan
     ours: Stage
-    own: Stage
+    plain: Stage
     report: Report
     say: Say
     _playing: set[int] = field(default_factory=set)
@@ -165,29 +165,29 @@ class _Run:
 
     async def _play(self, number: int) -> None:
         talk = self.ours.conversation(self.plan.seed, number)
-        seen = await play(talk, self.ours.address, self.plan.deadline_seconds)
-        fault = fault_of(talk, seen) or await self._other_way(talk, seen)
+        view = await play(talk, self.ours.address, self.plan.deadline_seconds)
+        fault = fault_of(talk, view) or await self._compare(talk, view)
         if fault:
             self.report.findings.append(Finding(fault, number, tuple(sorted(self._playing - {number}))))
-        self._count(talk, seen)
+        self._count(talk, view)
 
-    async def _other_way(self, talk: Conversation, seen: Seen) -> str:
-        """What uvicorn's own way does otherwise; empty when nothing, or nothing that can be compared."""
-        if not talk.comparable or seen.refused:
+    async def _compare(self, talk: Conversation, view: ClientView) -> str:
+        """How plain uvicorn answers differently; empty when it does not, or cannot be compared."""
+        if not talk.comparable or view.refused:
             return ""
-        same = self.own.conversation(self.plan.seed, talk.number)
-        other = await play(same, self.own.address, self.plan.deadline_seconds)
+        same = self.plain.conversation(self.plan.seed, talk.number)
+        other = await play(same, self.plain.address, self.plan.deadline_seconds)
         if other.refused:
             return ""
         self.report.compared += 1
-        return difference(seen, other, [(self.ours.world.sale, self.own.world.sale)])
+        return difference(view, other, [(self.ours.world.sale, self.plain.world.sale)])
 
-    def _count(self, talk: Conversation, seen: Seen) -> None:
+    def _count(self, talk: Conversation, view: ClientView) -> None:
         report = self.report
         report.played[talk.kind] += 1
-        report.answers += len(seen.answers)
-        report.refused += seen.refused
-        for request, answer in zip(talk.requests, seen.finals, strict=False):
+        report.answers += len(view.answers)
+        report.refused += view.refused
+        for request, answer in zip(talk.requests, view.finals, strict=False):
             if talk.honest and request.order is not None and answer.status == 200:
                 report.accepted.setdefault(request.order.sale, set()).add(request.order.order_id)
 

@@ -1,4 +1,4 @@
-"""Answers as they stand on the wire, read strictly: what is not an HTTP/1.1 answer of ours is a MalformedError."""
+"""Answers read strictly from the wire: anything but an HTTP/1.1 answer as the gateway sends it is a MalformedError."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Answer:
 
 
 class AnswerReader:
-    """Takes bytes as they come and keeps the answers in them."""
+    """Collects the answers in the bytes it is fed."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []

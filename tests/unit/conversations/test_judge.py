@@ -1,4 +1,4 @@
-"""The judge of the random conversations sees what it is there for; each case here was an answer of a gateway."""
+"""The judge of random conversations finds wrong answers; each case was once a real answer of a gateway."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import pytest
 from tests.integration.conversations.buyer import World
 from tests.integration.conversations.conversation import Conversation, Ending, Expected, Request, Tail
 from tests.integration.conversations.generate import GARBAGE, conversation
-from tests.integration.conversations.judge import End, Seen, fault_of
+from tests.integration.conversations.judge import ClientView, End, fault_of
 from tests.integration.conversations.wire import Answer, AnswerReader, MalformedError
 
 ORDER = Request(b"", 0, (Expected(200, (("orderId", "sale.a"),)),))
@@ -34,7 +34,7 @@ WORLD = World("t-0123456789ab", "t-ba9876543210", b"key", b"key", 1_800_000_000.
     ],
 )
 def test_right_answers_are_no_finding(talk: Conversation, answers: list[Answer], end: End) -> None:
-    assert fault_of(talk, Seen(tuple(answers), end)) == ""
+    assert fault_of(talk, ClientView(tuple(answers), end)) == ""
 
 
 @pytest.mark.parametrize(
@@ -55,10 +55,10 @@ def test_right_answers_are_no_finding(talk: Conversation, answers: list[Answer],
     ],
 )
 def test_wrong_answers_are_findings(talk: Conversation, answers: list[Answer], end: End) -> None:
-    assert fault_of(talk, Seen(tuple(answers), end)) != ""
+    assert fault_of(talk, ClientView(tuple(answers), end)) != ""
 
 
-def test_answers_are_read_in_whatever_pieces_they_come() -> None:
+def test_answers_are_read_in_any_pieces() -> None:
     wire = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
     reader = AnswerReader()
     for place in range(len(wire)):
@@ -67,12 +67,12 @@ def test_answers_are_read_in_whatever_pieces_they_come() -> None:
 
 
 @pytest.mark.parametrize("wire", [b"ok", b"HTTP/1.1 200\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\na: b\r\na: c\r\n\r\n"])
-def test_what_is_no_answer_is_malformed(wire: bytes) -> None:
+def test_bytes_that_are_no_answer_are_malformed(wire: bytes) -> None:
     with pytest.raises(MalformedError):
         AnswerReader().feed(wire)
 
 
-def test_conversations_of_one_seed_are_the_same_in_every_world() -> None:
+def test_seed_gives_the_same_conversations_in_every_world() -> None:
     other = replace(WORLD, sale="t-ffffffffffff", now_seconds=1_800_000_001.0)
     for number in range(50):
         one, same = conversation(WORLD, 13, number), conversation(WORLD, 13, number)
@@ -82,7 +82,7 @@ def test_conversations_of_one_seed_are_the_same_in_every_world() -> None:
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
-def test_garbage_is_no_request_to_the_parser(garbage: bytes) -> None:
+def test_parser_rejects_garbage(garbage: bytes) -> None:
     with pytest.raises(httptools.HttpParserError):
         httptools.HttpRequestParser(object()).feed_data(garbage)
 

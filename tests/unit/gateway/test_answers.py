@@ -3,7 +3,7 @@ from flashsale_gateway.http.answers import Answer
 ANSWER = Answer(409, ((b"content-type", b"application/problem+json"), (b"retry-after", b"2")), b'{"code":"ended"}')
 
 
-def test_bytes_of_an_answer() -> None:
+def test_answer_is_rendered_as_bytes() -> None:
     assert ANSWER.wire(b"date: today\r\n") == (
         b"HTTP/1.1 409 Conflict\r\n"
         b"content-type: application/problem+json\r\n"
@@ -15,7 +15,7 @@ def test_bytes_of_an_answer() -> None:
     )
 
 
-def test_messages_say_the_same() -> None:
+def test_answer_is_rendered_as_asgi_messages() -> None:
     start, body = ANSWER.messages()
     assert (start["status"], body["body"]) == (409, b'{"code":"ended"}')
     assert dict(start["headers"]) == {b"content-type": b"application/problem+json", b"retry-after": b"2", b"content-length": b"16"}

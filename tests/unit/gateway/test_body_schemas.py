@@ -47,20 +47,20 @@ def refusal(read: Any, raw: bytes) -> tuple[str, str]:
     return caught.value.code, caught.value.document.get("field", "")
 
 
-def test_order_is_read_whole() -> None:
+def test_order_is_decoded() -> None:
     assert read_order(body(ORDER)) == OrderRequest(userId="bob", productId="iphone", quantity=2, requestId="r-1")
 
 
 @pytest.mark.parametrize(
     "user", ["auth0|65a1f3", "eu-west-1:7c9e", "o'brien@example.com", "-bob", "x" * 255, "!$%&'()*+,/:;<=>?@[]^_`{|}~", "b#"]
 )
-def test_ids_of_identity_providers_are_taken(user: str) -> None:
+def test_user_ids_of_identity_providers_are_accepted(user: str) -> None:
     assert read_order(body(ORDER | {"userId": user, "requestId": user})) == OrderRequest(
         userId=user, productId="iphone", quantity=2, requestId=user
     )
 
 
-def test_a_refused_id_is_refused_in_words() -> None:
+def test_refusal_of_an_id_describes_valid_ids() -> None:
     with pytest.raises(Problem) as caught:
         read_order(body(ORDER | {"userId": "a b"}))
     assert caught.value.document["detail"] == (
@@ -69,7 +69,7 @@ def test_a_refused_id_is_refused_in_words() -> None:
 
 
 @pytest.mark.parametrize("payment", ["pi_3N", "ch_1/2+3=", "x" * 255, "PAY-[1]'~"])
-def test_payment_ids_of_providers_are_taken(payment: str) -> None:
+def test_payment_ids_of_providers_are_accepted(payment: str) -> None:
     webhook = read_webhook(body(PAYMENT | {"data": {**PAYMENT["data"], "paymentId": payment, "currency": "eur"}}))
     assert webhook is not None
     assert (webhook.data.paymentId, to_payment(webhook, "")[1][4]) == (payment, "EUR")
@@ -116,17 +116,17 @@ def test_fields_that_a_provider_adds_are_ignored() -> None:
 
 
 @pytest.mark.parametrize("more", [{}, {"data": None}, {"data": [1]}, {"data": {"orderId": 7}}, {"timestamp": 1767225600, "data": PAYMENT}])
-def test_event_of_another_type_is_none_whatever_it_holds(more: dict[str, Any]) -> None:
+def test_event_of_another_type_is_none_with_any_fields(more: dict[str, Any]) -> None:
     assert read_webhook(body({"type": "charge.refunded", **more})) is None
 
 
 @pytest.mark.parametrize("raw", [b'{"type":"charge.refunded"', b'["charge.refunded"]', b'{"kind":"charge.refunded"}', b'{"type":"a\xff"}'])
-def test_webhook_that_is_no_event_is_refused(raw: bytes) -> None:
+def test_webhook_without_a_readable_type_is_refused(raw: bytes) -> None:
     assert refusal(read_webhook, raw)[0] == "bad_request"
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"null", b"[]", b"1", b'"x"', b"{} {}", b"[" * 10_000, b'{"a":' * 10_000, b"\x00", b"\xff\xfe"])
-def test_body_that_is_no_order_is_refused(raw: bytes) -> None:
+def test_body_that_cannot_be_decoded_is_refused(raw: bytes) -> None:
     assert refusal(read_order, raw)[0] == "bad_request"
 
 

@@ -1,4 +1,4 @@
-"""Connections past the bound are told so, and cannot become many themselves."""
+"""Connections past the limit are refused with an answer, and few of them wait for it."""
 
 import asyncio
 import resource
@@ -14,16 +14,16 @@ from flashsale_gateway.http.server import Server
 from tests.unit.gateway.test_server import with_server
 
 
-def refuse_all(connections: int, ask: bytes = b"", ended: int = 0) -> list[bytes]:
-    """What the first `ended` of so many connections get that come at once, when none may; all of them unless given."""
+def refuse_all(connections: int, request: bytes = b"", ended: int = 0) -> list[bytes]:
+    """What the first `ended` of `connections` receive, by default all of them, when the limit is 0."""
 
     async def play(_: Server, port: int) -> list[bytes]:
         with ExitStack() as clients:
             opened = [clients.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(connections)]
-            for one in opened:
-                one.setblocking(False)
-                one.send(ask)
-            done, pending = set[asyncio.Task[bytes]](), {asyncio.create_task(read_all(one)) for one in opened}
+            for connection in opened:
+                connection.setblocking(False)
+                connection.send(request)
+            done, pending = set[asyncio.Task[bytes]](), {asyncio.create_task(read_all(connection)) for connection in opened}
             while len(done) < (ended or connections):
                 just_done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 done |= just_done
@@ -48,7 +48,7 @@ def refused() -> float:
     return REGISTRY.get_sample_value("flashsale_connections_refused_total") or 0.0
 
 
-def test_what_it_asks_is_answered_and_that_is_the_end() -> None:
+def test_refused_connection_gets_503_and_is_closed() -> None:
     before = refused()
     (answer,) = refuse_all(1, b"POST /order HTTP/1.1\r\n")
     assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
@@ -56,12 +56,12 @@ def test_what_it_asks_is_answered_and_that_is_the_end() -> None:
     assert refused() == before + 1
 
 
-def test_the_silent_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_refused_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_limit, "REFUSAL_SECONDS", 0.2)
     assert refuse_all(3) == [b""] * 3
 
 
-def test_those_on_top_are_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_past_the_refusals_are_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_limit, "REFUSAL_SECONDS", 600)
     assert set(refuse_all(REFUSALS_MAX + 5, ended=5)) <= {b"", b"reset"}
 
@@ -82,12 +82,12 @@ ENOUGH = 20_000 + RESERVED_DESCRIPTORS
         (100, 100, 100, 1),
     ],
 )
-def test_no_more_than_there_are_descriptors_for(
+def test_connections_fit_the_limit_of_open_files(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, soft: int, hard: int, raised_to: int, expected: int
 ) -> None:
     limits = [(soft, hard)]
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _, limit: limits.append(limit))
     assert (fit_to_file_limit(20_000), limits[-1]) == (expected, (raised_to, hard))
-    told = [(record.message, vars(record)["connections_max"]) for record in caplog.records]
-    assert told == ([("connections.limited", expected)] if expected < 20_000 else [])
+    logged = [(record.message, vars(record)["connections_max"]) for record in caplog.records]
+    assert logged == ([("connections.limited", expected)] if expected < 20_000 else [])

@@ -6,7 +6,7 @@ from flashsale_gateway.http.routes import ROUTES
 DOCUMENT = openapi.document(100, (5, 300))
 
 
-def test_document_has_exactly_the_routes() -> None:
+def test_document_contains_exactly_the_routes() -> None:
     served = {(method.lower(), route.path) for route in ROUTES for method in route.methods or () if method != "HEAD"}
     named = {("{order_id}", "{orderId}"), ("{sale_id}", "{productId}")}
     for inside, outside in named:
@@ -15,7 +15,7 @@ def test_document_has_exactly_the_routes() -> None:
     assert described == served | {("post", orders.PATH), ("post", payments.PATH)}
 
 
-def test_every_problem_of_the_table_is_documented_somewhere_or_general() -> None:
+def test_every_problem_is_documented_or_general() -> None:
     general = {"not_found", "method_not_allowed", "head_too_large", "internal"}
     documented = {code for operation in openapi.OPERATIONS for code in operation.problems}
     assert documented == set(KINDS) - general
@@ -28,7 +28,7 @@ def test_every_reference_resolves() -> None:
         assert part.split("'")[0] in schemas
 
 
-def test_limits_of_the_installation_are_in_the_document() -> None:
+def test_document_contains_the_limits_of_the_installation() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     assert schemas["OrderRequest"]["properties"]["quantity"]["maximum"] == 100
     window = schemas["StockRequest"]["properties"]["paymentWindowSeconds"]

@@ -4,7 +4,7 @@ import pytest
 from flashsale_gateway.http.problems import KINDS, MEDIA_TYPE, Problem
 
 
-def test_problem_says_status_code_field_and_retry_after() -> None:
+def test_problem_contains_status_code_field_and_retry_after() -> None:
     problem = Problem("rate_limited", "slow down", field="userId", retry_after_seconds=7)
     start, body = problem.answer.messages()
     assert msgspec.json.decode(body["body"]) == {
@@ -32,5 +32,5 @@ def test_both_renderings_of_a_problem_agree(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", [code for code, kind in KINDS.items() if kind.status in (429, 503)])
-def test_whoever_is_told_to_come_back_is_told_when(code: str) -> None:
+def test_retryable_problems_have_a_retry_after(code: str) -> None:
     assert KINDS[code].retry_after_seconds is not None

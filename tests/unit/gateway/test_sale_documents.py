@@ -26,12 +26,12 @@ def test_fields_left_out_stay_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("windows", "default"), [((15, 60, 300, 600), 300), ((60, 120), 120), ((600, 900), 600), ((15,), 15), ((200, 400), 200)]
 )
-def test_hold_of_a_new_sale_is_of_an_installed_window(windows: tuple[int, ...], default: int) -> None:
+def test_new_sale_gets_an_installed_payment_window(windows: tuple[int, ...], default: int) -> None:
     defined = to_definition(read_stock(b'{"productId":"iphone","stock":5}'), windows)
     assert (defined["default_hold_seconds"], "hold_seconds" in defined) == (default, False)
 
 
-def test_null_takes_a_limit_away() -> None:
+def test_null_removes_a_limit() -> None:
     assert definition(maxPerUser=None, maxReleasedPerUser=None, startsAt=None, rateLimit=None) == {
         "owner": "admin",
         "generation": 0,
@@ -76,14 +76,14 @@ def test_contradiction_names_the_field(field: str, fields: dict[str, Any]) -> No
         "3000-01-01T00:00:00Z", "2999-12-31T23:59:59.999999Z", "5138-11-16T09:46:40Z", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00",
     ],
 )  # fmt: skip
-def test_time_that_not_all_can_say_is_refused(field: str, moment: str) -> None:
+def test_time_that_cannot_be_stored_everywhere_is_refused(field: str, moment: str) -> None:
     with pytest.raises(Problem) as caught:
         definition(**{field: moment})
     assert caught.value.document["field"] == field
     assert caught.value.document["detail"] == "Must be from 1970-01-02 to 2999-12-31, UTC"
 
 
-def test_first_and_last_time_are_taken_and_shown() -> None:
+def test_first_and_last_time_are_accepted_and_shown() -> None:
     times = {"startsAt": "1970-01-02T00:00:00.000Z", "endsAt": "2999-12-31T23:59:59.999Z"}
     defined = definition(**times)
     assert (defined["starts_ms"], defined["ends_ms"]) == (86_400_000, 32_503_679_999_999)

@@ -1,4 +1,4 @@
-"""The server around the gateway: a stampede of connections is taken in few turns of the loop, a signal ends it at once."""
+"""The server accepts a stampede of connections in few turns of the event loop, and a signal stops it at once."""
 
 import asyncio
 import socket
@@ -16,16 +16,16 @@ from flashsale_gateway.http.server import Server, listening_sockets
 T = TypeVar("T")
 CONNECTIONS = 300
 TURNS_MAX = 60
-"""A connection a turn would take 300 of them, 64 a turn five and some around."""
+"""Accepting one connection in each turn would take 300 turns; 64 in each take five, and a few around them."""
 WAIT_SECONDS = 10
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    raise AssertionError("nothing is asked")
+    raise AssertionError("no request is sent")
 
 
-async def until(true: Callable[[], bool]) -> int:
-    """How many turns of the loop it took."""
+async def turns_until(true: Callable[[], bool]) -> int:
+    """The number of turns of the event loop until `true()`."""
     turns = 0
     while not true():
         await asyncio.sleep(0)
@@ -42,7 +42,7 @@ def with_server(play: Callable[[Server, int], Coroutine[Any, Any, T]], **options
         serving = asyncio.create_task(server._serve(listening_sockets([bound])))
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                await until(lambda: server.started)
+                await turns_until(lambda: server.started)
                 return await play(server, bound.getsockname()[1])
         finally:
             server.handle_exit(SIGTERM, None)
@@ -52,30 +52,30 @@ def with_server(play: Callable[[Server, int], Coroutine[Any, Any, T]], **options
         return runner.run(run())
 
 
-def test_connections_that_come_at_once_are_taken_in_few_turns() -> None:
+def test_simultaneous_connections_are_accepted_in_few_turns() -> None:
     async def play(server: Server, port: int) -> None:
         with ExitStack() as clients:
-            # Nothing turns the loop meanwhile: all of them wait in the backlog.
+            # The event loop does not run here, so all of them wait in the backlog.
             for _ in range(CONNECTIONS):
                 clients.enter_context(socket.create_connection(("127.0.0.1", port)))
-            assert await until(lambda: len(server.server_state.connections) == CONNECTIONS) <= TURNS_MAX
+            assert await turns_until(lambda: len(server.server_state.connections) == CONNECTIONS) <= TURNS_MAX
 
     with_server(play)
 
 
-def test_a_connection_that_comes_alone_is_taken_too_and_none_is_taken_twice() -> None:
+def test_single_connection_is_accepted_once() -> None:
     async def play(server: Server, port: int) -> None:
         for _ in range(2):
             with socket.create_connection(("127.0.0.1", port)):
                 for _ in range(50):
                     await asyncio.sleep(0)
                 assert len(server.server_state.connections) == 1
-            await until(lambda: not server.server_state.connections)
+            await turns_until(lambda: not server.server_state.connections)
 
     with_server(play)
 
 
-def test_a_signal_before_the_loop_is_seen_by_its_first_tick() -> None:
+def test_first_tick_sees_a_signal_from_before_the_loop() -> None:
     async def run() -> None:
         server = Server(uvicorn.Config(app, lifespan="off", log_config=None))
         server.handle_exit(SIGTERM, None)
@@ -85,7 +85,7 @@ def test_a_signal_before_the_loop_is_seen_by_its_first_tick() -> None:
     asyncio.run(run())
 
 
-def test_a_gateway_on_every_ipv6_address_is_reached_by_ipv4_as_well() -> None:
+def test_gateway_on_all_ipv6_addresses_accepts_ipv4() -> None:
     if not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
     with uvicorn.Config(app, host="::", port=0, log_config=None).bind_socket() as bound:

@@ -1,4 +1,4 @@
-"""`python -m tests.integration.conversations.uvicorns_own`: the gateway as uvicorn runs any application, without the short way."""
+"""`python -m tests.integration.conversations.plain_uvicorn`: the gateway as uvicorn runs any application, without the fast path."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The look around when all clients are gone: what a gateway owes to everybody else."""
+"""Checks after all clients have left: the gateway serves new ones, is idle, and has lost no unit and no order."""
 
 import json
 import re
@@ -16,17 +16,17 @@ from tests.integration.gateways import Gateway
 from tests.integration.stores import look_into
 
 GROWTH_BYTES_MAX = 48 * 1_000_000
-REST_SECONDS = 30.0
-"""How long a gateway may take to come to rest."""
+IDLE_SECONDS = 30.0
+"""How long a gateway may take to become idle."""
 ORDERS = 5
 LINES_MAX = 3
 HELD = {State.RESERVED, State.PAID}
 
 
 def faults(env: Mapping[str, str], client: Client, gateway: Gateway, world: World, accepted: Mapping[str, Set[str]]) -> Iterator[str]:
-    """In words. `accepted` are orders that clients had an answer for, by sale."""
+    """A sentence for each fault. `accepted` are the orders for which clients received a 200, by sale."""
     yield from _new_orders(client, world)
-    yield from _rest(client)
+    yield from _idleness(client)
     for sale in (world.sale, world.scarce_sale):
         yield from _units(env, client, sale, accepted.get(sale, set()))
     yield from _errors(gateway.log)
@@ -34,9 +34,9 @@ def faults(env: Mapping[str, str], client: Client, gateway: Gateway, world: Worl
 
 def resident_bytes(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
-    assert found, status
-    return int(found[1]) * 1024
+    resident = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert resident, status
+    return int(resident[1]) * 1024
 
 
 def _new_orders(client: Client, world: World) -> Iterator[str]:
@@ -50,21 +50,21 @@ def _new_orders(client: Client, world: World) -> Iterator[str]:
             yield f"an order is refused: {answer}"
 
 
-def _rest(client: Client) -> Iterator[str]:
-    """Nobody waits, and nobody is connected but who asks."""
+def _idleness(client: Client) -> Iterator[str]:
+    """No request waits, and only this client is connected."""
     for name, most in (("flashsale_waiting_requests", 0), ("flashsale_connections", 1)):
-        if not wait_until(lambda name=name, most=most: _metric(client, name) <= most, REST_SECONDS):  # type: ignore[misc]
-            yield f"{name} is {_metric(client, name):g} after {REST_SECONDS:g} s"
+        if not wait_until(lambda name=name, most=most: _metric(client, name) <= most, IDLE_SECONDS):  # type: ignore[misc]
+            yield f"{name} is {_metric(client, name):g} after {IDLE_SECONDS:g} s"
 
 
 def _metric(client: Client, name: str) -> float:
-    found = re.search(rf"^{name} (\S+)$", client.get("/metrics").raw.decode(), re.MULTILINE)
-    assert found, name
-    return float(found[1])
+    sample = re.search(rf"^{name} (\S+)$", client.get("/metrics").raw.decode(), re.MULTILINE)
+    assert sample, name
+    return float(sample[1])
 
 
 def _units(env: Mapping[str, str], client: Client, sale: str, accepted: Set[str]) -> Iterator[str]:
-    """The counters of a sale, its orders, and what clients were told say the same."""
+    """The counters of a sale, its orders and the answers that clients received agree."""
     stock, available, reserved, sold = client.stock(sale)
     records = _records(env, sale)
     held = sum(record.quantity for record in records.values() if record.state in HELD)
@@ -72,7 +72,7 @@ def _units(env: Mapping[str, str], client: Client, sale: str, accepted: Set[str]
         yield f"{sale}: {stock=}, {available=}, {reserved=}, {sold=}, and its orders hold {held}"
     lost = accepted - records.keys()
     if lost:
-        yield f"{sale}: {len(lost)} accepted orders do not exist, {min(lost)} among them"
+        yield f"{sale}: {len(lost)} accepted orders do not exist, such as {min(lost)}"
 
 
 def _records(env: Mapping[str, str], sale: str) -> dict[str, OrderRecord]:
@@ -82,10 +82,10 @@ def _records(env: Mapping[str, str], sale: str) -> dict[str, OrderRecord]:
 
 
 def _errors(log: Path) -> Iterator[str]:
-    """Whatever clients do is no error of the gateway's."""
-    found = [line for line in log.read_text(errors="replace").splitlines() if _is_error(line)]
-    for line in found[:LINES_MAX]:
-        yield f"one of {len(found)} errors in its log: {line[:2_000]}"
+    """Nothing that a client does makes the gateway log an error."""
+    errors = [line for line in log.read_text(errors="replace").splitlines() if _is_error(line)]
+    for line in errors[:LINES_MAX]:
+        yield f"one of {len(errors)} errors in the log: {line[:2_000]}"
 
 
 def _is_error(line: str) -> bool:
