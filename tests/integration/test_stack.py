@@ -1,4 +1,4 @@
-"""The local stack in bad situations: each has a clear outcome, and no stranger is ever harmed."""
+"""The local stack when things fail: each failure has a clear outcome, and other processes are never harmed."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ from flashsale_local_stack.state import load, save
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Stack]:
-    """A stack of its own, servers only."""
+    """The servers of a private stack, without services."""
     with tempfile.TemporaryDirectory(prefix="flashsale-test-", ignore_cleanup_errors=True) as folder:
         stack = Stack(Path(folder) / "home")
         stack.up(services=False)
@@ -45,16 +45,16 @@ def store(stack: Stack) -> redis.Redis:
     return redis.Redis.from_url(stack.env()["REDIS_URL"])
 
 
-def test_second_up_finds_everything_running(servers: Stack) -> None:
+def test_second_up_starts_nothing(servers: Stack) -> None:
     before = [status.pid for status in servers.status()]
     assert (servers.up(services=False), [status.pid for status in servers.status()]) == (False, before)
 
 
-def test_env_file_has_the_promised_variables_and_is_private(servers: Stack) -> None:
+def test_env_file_is_private_and_has_all_variables(servers: Stack) -> None:
     path = servers.home / "env"
     names = {line.partition("=")[0] for line in path.read_text().splitlines()}
-    promised = {"FLASHSALE_URL", "FLASHSALE_ADMIN_TOKEN", "FLASHSALE_WEBHOOK_SECRET", "REDIS_URL", "AMQP_URL", "DATABASE_URL"}
-    assert (names >= promised, stat.S_IMODE(path.stat().st_mode)) == (True, 0o600)
+    expected = {"FLASHSALE_URL", "FLASHSALE_ADMIN_TOKEN", "FLASHSALE_WEBHOOK_SECRET", "REDIS_URL", "AMQP_URL", "DATABASE_URL"}
+    assert (names >= expected, stat.S_IMODE(path.stat().st_mode)) == (True, 0o600)
 
 
 def write(servers: Stack, name: str, word: str) -> None:
@@ -111,7 +111,7 @@ READERS = {"redis": read_redis, "rabbitmq": read_rabbitmq, "postgres": read_post
 
 
 @pytest.mark.parametrize("name", INFRASTRUCTURE)
-def test_killed_server_comes_back_on_its_port_with_its_data(servers: Stack, name: str) -> None:
+def test_killed_server_restarts_with_its_port_and_data(servers: Stack, name: str) -> None:
     before = servers.env()
     write(servers, name, "still here")
     servers.kill(name)
@@ -120,7 +120,7 @@ def test_killed_server_comes_back_on_its_port_with_its_data(servers: Stack, name
     assert (running(servers), servers.env(), read(servers, name)) == (set(INFRASTRUCTURE), before, "still here")
 
 
-def test_nothing_listens_beyond_this_machine(servers: Stack) -> None:
+def test_servers_listen_on_this_machine_only(servers: Stack) -> None:
     state = load(servers.home)
     assert state is not None
     ports = {state.ports.redis, state.ports.amqp, state.ports.epmd, state.ports.dist, state.ports.postgres}
@@ -140,7 +140,7 @@ def listeners() -> list[tuple[str, int]]:
     return [(address, int(port, 16)) for address, port in pairs]
 
 
-def test_reused_pid_of_a_stranger_is_left_alone(servers: Stack) -> None:
+def test_process_with_a_reused_pid_is_not_ended(servers: Stack) -> None:
     stranger = subprocess.Popen(["sleep", "60"])
     try:
         servers.kill("redis")
@@ -158,20 +158,20 @@ def test_reused_pid_of_a_stranger_is_left_alone(servers: Stack) -> None:
 
 
 @pytest.mark.parametrize("name", ["rabbitmq", "postgres"])
-def test_server_that_hangs_is_started_again(servers: Stack, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_hangs_is_restarted(servers: Stack, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack_module, "STOP_TIMEOUT_SECONDS", 0.5)
-    said: list[str] = []
-    stack = Stack(servers.home, say=said.append)
+    lines: list[str] = []
+    stack = Stack(servers.home, say=lines.append)
     write(servers, name, "still here")
     (pid,) = [status.pid for status in stack.status() if status.name == name]
     assert pid is not None
     os.killpg(pid, signal.SIGSTOP)
     assert stack.up(services=False)
-    assert (f"{name} runs but does not answer: starting it again" in said, read(servers, name)) == (True, "still here")
+    assert (f"{name} runs but does not answer: restarting it" in lines, read(servers, name)) == (True, "still here")
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_busy_session_of_postgres_ends_with_it(servers: Stack, end: str) -> None:
+def test_busy_session_ends_with_its_postgres(servers: Stack, end: str) -> None:
     busy = "set application_name = 'busy'; do $$ begin loop end loop; end $$"
     session = subprocess.Popen([binaries.postgres("psql"), servers.env()["DATABASE_URL"], "-c", busy], stderr=subprocess.DEVNULL)
     (pid,) = [status.pid for status in servers.status() if status.name == "postgres"]
@@ -184,11 +184,11 @@ def test_busy_session_of_postgres_ends_with_it(servers: Stack, end: str) -> None
 
 
 def runs_long(pid: int) -> bool:
-    """A session that is at work: the title Postgres gives it says DO."""
+    """Whether the session is executing: Postgres sets DO as the title of its process."""
     return b" DO" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-def test_broker_that_lost_its_launcher_is_ended_before_another_starts(servers: Stack) -> None:
+def test_broker_without_its_launcher_is_ended_before_a_new_one_starts(servers: Stack) -> None:
     os.kill(pid_of(servers, "rabbitmq"), signal.SIGKILL)
     (orphan,) = brokers_of(servers)
     assert servers.up(services=False)
@@ -197,17 +197,17 @@ def test_broker_that_lost_its_launcher_is_ended_before_another_starts(servers: S
 
 
 def brokers_of(stack: Stack) -> list[str]:
-    """The process ids of Erlang machines of this home."""
-    found = (line.split("\0")[0].split() for line in processes_of(stack.home / "rabbitmq"))
-    return [pid for pid, program in found if program.endswith("beam.smp")]
+    """The process ids of the Erlang machines in this home."""
+    commands = (line.split("\0")[0].split() for line in processes_of(stack.home / "rabbitmq"))
+    return [pid for pid, program in commands if program.endswith("beam.smp")]
 
 
 def test_interrupted_up_leaves_nothing_running(tmp_path: Path) -> None:
     home = tmp_path / "home"
     command = [sys.executable, "-m", "flashsale_cli", "stack", "up", "--no-services", "--home", str(home)]
-    # A test run in the background has SIGINT ignored, and children inherit that: this one is interrupted as at a terminal.
-    with subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=hear_interrupts) as up:
-        # The moment it says so it begins; a broker takes seconds to be ready.
+    # A test run in the background ignores SIGINT and its children inherit that, so this child restores the default.
+    with subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=restore_interrupts) as up:
+        # The broker starts right after this line and takes seconds to be ready.
         assert up.stderr is not None
         assert any(b"starting rabbitmq" in line for line in up.stderr)
         assert wait_until(lambda: bool([line for line in processes_of(home / "rabbitmq") if "rabbitmq-server" in line]), 10)
@@ -216,7 +216,7 @@ def test_interrupted_up_leaves_nothing_running(tmp_path: Path) -> None:
     assert wait_until(lambda: processes_of(home) == [], 5), processes_of(home)
 
 
-def hear_interrupts() -> None:
+def restore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -226,28 +226,28 @@ def pid_of(stack: Stack, name: str) -> int:
     return pid
 
 
-def test_two_ups_at_once_do_not_interleave(servers: Stack) -> None:
+def test_concurrent_ups_run_one_after_the_other(servers: Stack) -> None:
     servers.kill("redis")
     with ThreadPoolExecutor(2) as pool:
         started = list(pool.map(lambda _: Stack(servers.home).up(services=False), range(2)))
     assert sorted(started) == [False, True]
 
 
-def test_taken_gateway_port_is_said_at_once_and_nothing_is_started(servers: Stack, tmp_path: Path) -> None:
+def test_used_gateway_port_is_reported_before_anything_starts(servers: Stack, tmp_path: Path) -> None:
     before = running(servers)
     fresh = Stack(tmp_path / "home")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(StackError, match=f"{port} is taken.*--gateway-port"):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        with pytest.raises(StackError, match=f"{port} is in use.*--gateway-port"):
             servers.up(gateway_port=port)
-        with pytest.raises(StackError, match=f"{port} is taken"):
+        with pytest.raises(StackError, match=f"{port} is in use"):
             fresh.up(gateway_port=port)
     assert (running(servers), running(fresh), processes_of(fresh.home)) == (before, set(), [])
 
 
-def test_broker_that_does_not_get_ready_is_told_and_all_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broker_that_is_not_ready_in_time_is_reported_and_all_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(stack_module.START_TIMEOUT_SECONDS, "rabbitmq", 0.5)
     stack = Stack(tmp_path / "home")
     with pytest.raises(StackError, match=r"rabbitmq is not ready after 0 s; its log .*/log/rabbitmq\.log ends"):
@@ -257,7 +257,7 @@ def test_broker_that_does_not_get_ready_is_told_and_all_is_ended(tmp_path: Path,
     assert not stack.down()
 
 
-def test_broker_that_ends_while_it_starts_is_told_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broker_that_ends_while_it_starts_is_reported_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flashsale_local_stack.servers.configs.rabbitmq_conf", lambda *_: "listeners.tcp.1 = nonsense\n")
     stack = Stack(tmp_path / "home")
     with pytest.raises(
@@ -269,32 +269,32 @@ def test_broker_that_ends_while_it_starts_is_told_with_its_log(tmp_path: Path, m
 
 
 def processes_of(home: Path) -> list[str]:
-    """Whatever runs with the home in its command line or environment."""
-    return [found for folder in Path("/proc").glob("[0-9]*") if str(home) in (found := told_by(folder))]
+    """The processes with the home in their command line or environment."""
+    return [text for folder in Path("/proc").glob("[0-9]*") if str(home) in (text := describe(folder))]
 
 
-def told_by(process: Path) -> str:
+def describe(process: Path) -> str:
     try:
         return f"{process.name} {(process / 'cmdline').read_text(errors='replace')} {(process / 'environ').read_text(errors='replace')}"
     except OSError:
         return ""
 
 
-def test_service_that_ends_at_once_is_told_with_its_log(servers: Stack) -> None:
+def test_service_that_ends_at_once_is_reported_with_its_log(servers: Stack) -> None:
     with pytest.raises(StackError, match="FLASHSALE_BATCH_MAX must be a whole number"):
         servers.up(gateway_port=0, extra_env={"FLASHSALE_BATCH_MAX": "many"})
     assert running(servers) == set(INFRASTRUCTURE)
     servers.up(services=False, extra_env={})
 
 
-def test_missing_server_is_named_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_about_a_missing_server_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StackError, match=r"Redis.*is not installed.*install"):
         Stack(tmp_path / "home").up(services=False)
     assert running(Stack(tmp_path / "home")) == set()
 
 
-def test_down_keeps_data_when_asked_and_else_leaves_nothing(servers: Stack) -> None:
+def test_down_keeps_data_on_request_and_otherwise_leaves_nothing(servers: Stack) -> None:
     store(servers).set("kept", "1")
     env = servers.env()
     assert servers.down(keep_data=True)

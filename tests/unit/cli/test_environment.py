@@ -4,28 +4,17 @@ import pytest
 
 from flashsale_cli.environment import CliEnvironment
 from flashsale_core.errors import SettingsError
-from flashsale_local_stack import read_env_file
 
 
-def written(tmp_path: Path, text: str) -> Path:
+def test_option_wins_over_environment_and_environment_over_file(tmp_path: Path) -> None:
     file = tmp_path / "env"
-    file.write_text(text)
-    return file
-
-
-def test_file_is_read_with_comments_exports_and_quotes(tmp_path: Path) -> None:
-    file = written(tmp_path, "# stack\nA=1\n\nexport B='two words'\nC=\"x=y\"\nno pair\n")
-    assert read_env_file(file) == {"A": "1", "B": "two words", "C": "x=y"}
-
-
-def test_option_wins_over_environment_over_file(tmp_path: Path) -> None:
-    file = written(tmp_path, "REDIS_URL=file\nDATABASE_URL=file\n")
+    file.write_text("REDIS_URL=file\nDATABASE_URL=file\n")
     environment = CliEnvironment({"REDIS_URL": "environment", "DATABASE_URL": ""}, file)
-    found = environment.text("REDIS_URL", "option"), environment.text("REDIS_URL"), environment.text("DATABASE_URL")
-    assert found == ("option", "environment", "file")
+    values = environment.text("REDIS_URL", "option"), environment.text("REDIS_URL"), environment.text("DATABASE_URL")
+    assert values == ("option", "environment", "file")
 
 
-def test_missing_setting_is_named(tmp_path: Path) -> None:
+def test_error_about_a_missing_setting_names_it(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="FLASHSALE_ADMIN_TOKEN"):
         CliEnvironment({}, tmp_path / "none").text("FLASHSALE_ADMIN_TOKEN")
 

@@ -1,4 +1,4 @@
-"""What outlives the process that started it is found and ended, and a stranger beside it is not."""
+"""Leftover processes of the stack are found and ended; other processes are not."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from flashsale_local_stack.leftovers import marked, postgres_of
 from flashsale_local_stack.processes import ProcessId, end_all, run, spawn, start_mark_in, wait_until
 from flashsale_local_stack.state import gateway_port_of, locked
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="leftovers are told by /proc")
+pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="leftovers are found through /proc")
 SLEEP = shutil.which("sleep") or "sleep"
 
 
@@ -31,12 +31,12 @@ def sleeping(command: str, folder: Path) -> Iterator[ProcessId]:
     ("state", "threads", "mark"),
     [("S", 4, "777"), ("T", 1, "777"), ("Z", 3, "777"), ("Z", 1, None), ("X", 1, None)],
 )
-def test_process_is_gone_when_its_last_thread_is(state: str, threads: int, mark: str | None) -> None:
+def test_process_lives_until_its_last_thread_ends(state: str, threads: int, mark: str | None) -> None:
     line = f"12 (odd ) name (x) {state} " + "0 " * 16 + f"{threads} 0 777 0 0\n"
     assert start_mark_in(line) == mark
 
 
-def test_child_of_an_ended_launcher_is_found_by_its_mark_and_ended(tmp_path: Path) -> None:
+def test_child_of_an_ended_launcher_is_found_by_its_mark(tmp_path: Path) -> None:
     log = tmp_path / "log" / "broker.log"
     launcher = spawn(["sh", "-c", f"{SLEEP} 60 & exit 0"], os.environ, log, tmp_path)
     assert wait_until(lambda: not launcher.alive, 5)
@@ -46,7 +46,7 @@ def test_child_of_an_ended_launcher_is_found_by_its_mark_and_ended(tmp_path: Pat
     assert (left.alive, marked(log)) == (False, [])
 
 
-def test_only_postgres_in_its_data_folder_is_postgres_of_it(tmp_path: Path) -> None:
+def test_only_postgres_in_the_data_folder_is_a_leftover(tmp_path: Path) -> None:
     data, elsewhere, postgres = tmp_path / "data", tmp_path / "elsewhere", str(tmp_path / "postgres")
     data.mkdir()
     elsewhere.mkdir()
@@ -55,18 +55,18 @@ def test_only_postgres_in_its_data_folder_is_postgres_of_it(tmp_path: Path) -> N
         assert postgres_of(data) == [ours]
 
 
-def test_reused_pid_among_leftovers_is_left_alone(tmp_path: Path) -> None:
+def test_reused_pid_among_leftovers_is_not_ended(tmp_path: Path) -> None:
     with sleeping(SLEEP, tmp_path) as stranger:
         end_all([ProcessId(stranger.pid, "some other time")], 0)
         assert stranger.alive
 
 
-def test_command_that_hangs_is_a_failure_with_its_reason(tmp_path: Path) -> None:
+def test_command_that_hangs_fails_with_the_reason(tmp_path: Path) -> None:
     done = run([SLEEP, "60"], os.environ, tmp_path, 0.1)
     assert (done.returncode != 0, done.stderr) == (True, "not done after 0 s")
 
 
-def test_lock_of_a_removed_home_does_not_count(tmp_path: Path) -> None:
+def test_lock_of_a_removed_home_excludes_nobody(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with locked(home):
         shutil.rmtree(home)
@@ -75,7 +75,9 @@ def test_lock_of_a_removed_home_does_not_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("wanted", "taken", "chosen"), [(None, True, 8000), (9000, False, 9000), (0, False, 8000), (0, True, 20001)])
-def test_gateway_port_stays_unless_asked_to_move(monkeypatch: pytest.MonkeyPatch, wanted: int | None, taken: bool, chosen: int) -> None:
+def test_gateway_keeps_its_port_unless_another_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, wanted: int | None, taken: bool, chosen: int
+) -> None:
     monkeypatch.setattr("flashsale_local_stack.state.port_taken", lambda _: taken)
     monkeypatch.setattr("flashsale_local_stack.state.free_ports", lambda _: [20001])
     assert gateway_port_of(8000, wanted) == chosen

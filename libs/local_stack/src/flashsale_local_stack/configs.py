@@ -2,7 +2,7 @@
 
 from flashsale_local_stack.state import HOST, RedisNode, State
 
-# A longer hash is a table, not a list that every look goes through: sales of some hundred orders cost a sixth less of Redis.
+# Longer hashes are hash tables instead of lists that every lookup scans: with some hundred orders a sale costs Redis a sixth less CPU time.
 LISTPACK_ENTRIES_MAX = 32
 LOOPBACK_TUPLE = "{" + HOST.replace(".", ",") + "}"
 
@@ -25,7 +25,7 @@ hash-max-listpack-entries {LISTPACK_ENTRIES_MAX}
 
 
 def _cluster_conf(node: RedisNode) -> str:
-    # Full coverage would stop every master when one is away; the sales of the others have nothing to do with it.
+    # With full coverage one failed master would stop all of them, although the sales on the others do not need it.
     return f"""cluster-enabled yes
 cluster-port {node.bus_port}
 cluster-config-file nodes.conf
@@ -40,7 +40,7 @@ def _redis_quoted(text: str) -> str:
 
 
 def rabbitmq_conf(state: State, definitions: str) -> str:
-    # The watermark is absolute: a share of the machine would differ from laptop to laptop.
+    # The watermark is absolute, because a share of memory would differ from laptop to laptop.
     return f"""listeners.tcp.1 = {HOST}:{state.ports.amqp}
 load_definitions = {definitions}
 loopback_users = none
@@ -71,8 +71,8 @@ def rabbitmq_env(state: State, home: str, base: dict[str, str]) -> dict[str, str
         "RABBITMQ_ERLANG_COOKIE": state.secrets.cookie,
         "ERL_EPMD_PORT": str(state.ports.epmd),
         "ERL_EPMD_ADDRESS": HOST,
-        # An idle broker must not spin on the cores the sale needs; no dump of gigabytes when it is killed.
-        # Erlang's own port would else listen on every interface of the machine: its address is told as an Erlang tuple.
+        # An idle broker must not spin on the cores that the sale needs, and a killed one must not dump gigabytes.
+        # Without an address, as an Erlang tuple, Erlang's own port would listen on every interface.
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {LOOPBACK_TUPLE}",
         "ERL_CRASH_DUMP_SECONDS": "0",
         "LANG": "C.UTF-8",
@@ -107,7 +107,7 @@ def _redis_url(state: State) -> str:
 
 
 def public_env(state: State, root: str) -> dict[str, str]:
-    """What `.flashsale/env` holds: everything a person, a tool or a service needs to reach and be the stack."""
+    """The contents of `<home>/env`: what people and tools need to use the stack, and what services need to run in it."""
     ports, secrets = state.ports, state.secrets
     return {
         "FLASHSALE_URL": f"http://{HOST}:{ports.gateway}",

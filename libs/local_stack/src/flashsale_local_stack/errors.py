@@ -1,7 +1,7 @@
-"""What the stack raises."""
+"""The error of this package."""
 
 from flashsale_core.errors import FlashsaleError
 
 
 class StackError(FlashsaleError):
-    """The stack cannot do what was asked; the message says why and what to do."""
+    """A request to the stack failed; the message gives the reason and what to do."""

@@ -1,7 +1,7 @@
-"""Processes a component left behind when its first process died: a broker without its launcher, a Postgres backend in a long query.
+"""Finds processes that outlived the first process of their component: a broker without its launcher, a Postgres backend in a long query.
 
-They hold ports and data, so nothing may start beside them. They are told from strangers by what only ours
-have, and only where /proc says it.
+They hold ports and data, so the component must not start while they live. They are recognized by what only
+processes of the stack have, which is readable only on systems with /proc.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,18 +13,18 @@ PROC = Path("/proc")
 
 
 def marked(log: Path) -> list[ProcessId]:
-    """Those that inherited the mark `spawn` gave the component that logs to `log`."""
+    """The processes with the mark that `spawn` gave to the component that logs to `log`."""
     mark = f"{MARK}={log}".encode()
-    return _found(lambda folder: mark in (folder / "environ").read_bytes().split(b"\0"))
+    return _matching(lambda folder: mark in (folder / "environ").read_bytes().split(b"\0"))
 
 
 def postgres_of(data: Path) -> list[ProcessId]:
-    """Postgres' own processes overwrite their environment, but each runs inside its data folder."""
-    return _found(lambda folder: (folder / "cwd").readlink() == data and (folder / "exe").readlink().name == "postgres")
+    """The Postgres processes that run in the folder `data`. Postgres overwrites the environment, so its processes have no mark."""
+    return _matching(lambda folder: (folder / "cwd").readlink() == data and (folder / "exe").readlink().name == "postgres")
 
 
-def _found(is_ours: Callable[[Path], bool]) -> list[ProcessId]:
-    return [ProcessId(pid, mark) for pid, folder in _processes() if _holds(is_ours, folder) and (mark := start_mark(pid))]
+def _matching(is_ours: Callable[[Path], bool]) -> list[ProcessId]:
+    return [ProcessId(pid, mark) for pid, folder in _processes() if _matches(is_ours, folder) and (mark := start_mark(pid))]
 
 
 def _processes() -> Iterator[tuple[int, Path]]:
@@ -32,9 +32,9 @@ def _processes() -> Iterator[tuple[int, Path]]:
         yield from ((int(folder.name), folder) for folder in PROC.iterdir() if folder.name.isdecimal())
 
 
-def _holds(is_ours: Callable[[Path], bool], folder: Path) -> bool:
+def _matches(is_ours: Callable[[Path], bool], folder: Path) -> bool:
     try:
         return is_ours(folder)
     except OSError:
-        # Gone meanwhile, or another user's: not ours.
+        # The process has ended or belongs to another user, so it is not ours.
         return False

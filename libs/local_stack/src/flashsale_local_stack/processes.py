@@ -1,4 +1,4 @@
-"""Processes the stack started: how they are told from strangers, started, and ended."""
+"""Starts and ends the processes of the stack, and tells them from other processes."""
 
 import contextlib
 import os
@@ -11,13 +11,13 @@ from pathlib import Path
 
 POLL_SECONDS = 0.05
 REAP_TIMEOUT_SECONDS = 5.0
-# In the environment of all that `spawn` starts, and of what that starts in turn: which component of which home it belongs to.
+# Names the component and its home, in the environment of every process that `spawn` starts and of their children.
 MARK = "FLASHSALE_STACK_COMPONENT"
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessId:
-    """A process, by pid and by when it started: a pid alone may be somebody else's by now."""
+    """A process, by pid and start time, because another process may have the pid by now."""
 
     pid: int
     started: str
@@ -28,7 +28,7 @@ class ProcessId:
 
 
 def start_mark(pid: int) -> str | None:
-    """When the process started, as the kernel says it; None when there is no such process or only its remains."""
+    """The start time in the kernel's own units. None if there is no such process or only a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -37,24 +37,24 @@ def start_mark(pid: int) -> str | None:
 
 
 def start_mark_in(stat: str) -> str | None:
-    """The start time in a /proc/<pid>/stat line; None for remains. One whose first thread alone has ended still lives."""
-    # proc(5): the name in parentheses may hold anything, so count from its end; state is field 3, threads field 20, start time field 22.
+    """The start time in a /proc/<pid>/stat line; None for a zombie. A process of which only the first thread has ended is alive."""
+    # proc(5): the name in parentheses may contain anything, so fields are counted after it: state is 3, threads 20, start time 22.
     fields = stat.rpartition(")")[2].split()
     state, threads, started = fields[0], int(fields[17]), fields[19]
     return None if state == "X" or (state == "Z" and threads <= 1) else started
 
 
 def _start_mark_by_ps(pid: int) -> str | None:
-    found = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or None
+    listed = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return listed.stdout.strip() or None
 
 
 def spawn(command: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path) -> ProcessId:
-    """Start `command` in a session of its own, so that it outlives us, marked as the one that logs to `log`."""
+    """Start `command` in its own session, so that it outlives this process, with a mark of the component that logs to `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     reap_ended()
     with log.open("ab") as out:
-        process = subprocess.Popen(  # it is meant to outlive us
+        process = subprocess.Popen(  # not waited for: it outlives this process
             command, env={**env, MARK: str(log)}, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd, start_new_session=True
         )
     _children[process.pid] = process
@@ -62,7 +62,7 @@ def spawn(command: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path) 
 
 
 def run(command: Sequence[str], env: Mapping[str, str], cwd: Path, timeout_seconds: float) -> "subprocess.CompletedProcess[str]":
-    """Run `command` to its end. Out of time is a failure like any other, said in its stderr."""
+    """Run `command` to its end. A timeout is a failure like any other, with the reason in stderr."""
     try:
         return subprocess.run(
             command, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=timeout_seconds
@@ -71,19 +71,19 @@ def run(command: Sequence[str], env: Mapping[str, str], cwd: Path, timeout_secon
         return subprocess.CompletedProcess(command, -signal.SIGKILL, "", f"not done after {expired.timeout:.0f} s")
 
 
-# Children of this very process; one that ends stays a zombie until it is waited for.
+# The children of this process: one that ends stays a zombie until it is waited for.
 _children: dict[int, "subprocess.Popen[bytes]"] = {}
 
 
 def reap_ended() -> None:
-    """Forget the children that ended on their own, or by somebody else's hand."""
+    """Wait for the children that have ended, whoever ended them."""
     for pid, child in list(_children.items()):
         if child.poll() is not None:
             del _children[pid]
 
 
 def _reap(pid: int) -> None:
-    """Wait until a child that is ending has ended with all its threads. Not our child: nothing to do."""
+    """Wait until a child has ended with all its threads. Processes that are not children are left alone."""
     child = _children.pop(pid, None)
     if child is not None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -91,11 +91,11 @@ def _reap(pid: int) -> None:
 
 
 def end(process: ProcessId, timeout_seconds: float, first: signal.Signals = signal.SIGTERM) -> None:
-    """End the process with `first`, and with SIGKILL when the time is up; then what is left of its family. Ended already: nothing."""
+    """End the process with the signal `first`, after the timeout with SIGKILL, and then its remaining descendants."""
     if not process.alive:
         _reap(process.pid)
         return
-    # Looked up while it lives: afterwards nobody knows whose they were. Postgres' backends are in sessions of their own.
+    # Looked up while the process lives, because afterwards nothing links them to it: Postgres' backends have their own sessions.
     family = descendants(process.pid)
     if first is signal.SIGKILL:
         _send([process, *family], signal.SIGKILL)
@@ -109,12 +109,13 @@ def end(process: ProcessId, timeout_seconds: float, first: signal.Signals = sign
 
 
 def end_all(processes: Sequence[ProcessId], timeout_seconds: float) -> None:
-    """SIGKILL to each: for what outlived the process that would have ended it in order."""
+    """Send SIGKILL to each: nothing is left that could end them in order."""
     _send(processes, signal.SIGKILL)
     wait_until(lambda: not any(process.alive for process in processes), timeout_seconds)
 
 
 def wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:
+    """Whether `condition` became true within the timeout."""
     deadline = time.monotonic() + timeout_seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -131,16 +132,16 @@ def _send(processes: Sequence[ProcessId], number: signal.Signals) -> None:
 
 
 def descendants(pid: int) -> list[ProcessId]:
-    """All children of `pid`, and theirs."""
+    """All children of the process `pid`, and their children."""
     children: dict[int, list[int]] = {}
     for child, parent in _parents():
         children.setdefault(parent, []).append(child)
-    found, waiting = [], [pid]
-    while waiting:
-        for child in children.get(waiting.pop(), []):
-            waiting.append(child)
-            found.append(ProcessId(child, start_mark(child) or "gone"))
-    return found
+    family, unvisited = [], [pid]
+    while unvisited:
+        for child in children.get(unvisited.pop(), []):
+            unvisited.append(child)
+            family.append(ProcessId(child, start_mark(child) or "gone"))
+    return family
 
 
 def _parents() -> Iterator[tuple[int, int]]:

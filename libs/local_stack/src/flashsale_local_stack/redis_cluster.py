@@ -1,4 +1,4 @@
-"""Making one Redis Cluster of the stack's masters. Repeating it is harmless; a cluster that is one already is only waited for."""
+"""Joins the stack's Redis masters to a cluster. Repeating it is harmless: for an existing cluster it only waits."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,22 +12,22 @@ from flashsale_local_stack.state import HOST, RedisNode
 
 SLOTS = 16384
 TIMEOUT_SECONDS = 5.0
-# A master that was away refuses everything for two seconds after it came back (CLUSTER_WRITABLE_DELAY in its source).
+# A restarted master refuses all commands for two seconds (CLUSTER_WRITABLE_DELAY in its source).
 SETTLE_SECONDS = 30.0
 
 
 def join(nodes: Sequence[RedisNode], password: str) -> None:
-    """Share the slots out, introduce the masters to each other, and wait until all agree. Raises StackError."""
+    """Assign the slots, connect the masters and wait until all of them agree. Raises StackError."""
     clients = [_client(node, password) for node in nodes]
     try:
         for number, client in enumerate(clients):
             if _info(client)["cluster_slots_assigned"] == "0":
                 _ask(client, "CLUSTER SET-CONFIG-EPOCH", str(number + 1))
-                _ask(client, "CLUSTER ADDSLOTSRANGE", *map(str, _share(number, len(nodes))))
+                _ask(client, "CLUSTER ADDSLOTSRANGE", *map(str, _slots_of(number, len(nodes))))
         for node in nodes[1:]:
             _ask(clients[0], "CLUSTER MEET", HOST, str(node.port), str(node.bus_port))
-        if not wait_until(lambda: all(_is_whole(client, len(nodes)) for client in clients), SETTLE_SECONDS):
-            raise StackError(f"the Redis Cluster is not whole after {SETTLE_SECONDS:.0f} s: {[_info(client) for client in clients]}")
+        if not wait_until(lambda: all(_is_complete(client, len(nodes)) for client in clients), SETTLE_SECONDS):
+            raise StackError(f"the Redis Cluster is not complete after {SETTLE_SECONDS:.0f} s: {[_info(client) for client in clients]}")
     except RedisError as error:
         raise StackError(f"the Redis masters cannot be joined: {error}") from error
     finally:
@@ -36,7 +36,7 @@ def join(nodes: Sequence[RedisNode], password: str) -> None:
 
 
 def takes_orders(node: RedisNode, password: str) -> bool:
-    """Whether a master that was started again is back in its cluster."""
+    """Whether a restarted master is part of its cluster again."""
     client = _client(node, password)
     try:
         return _info(client)["cluster_state"] == "ok"
@@ -46,12 +46,12 @@ def takes_orders(node: RedisNode, password: str) -> bool:
         client.close()
 
 
-def _is_whole(client: "Redis", masters: int) -> bool:
+def _is_complete(client: "Redis", masters: int) -> bool:
     info = _info(client)
     return (info["cluster_state"], info["cluster_slots_assigned"], info["cluster_size"]) == ("ok", str(SLOTS), str(masters))
 
 
-def _share(number: int, masters: int) -> tuple[int, int]:
+def _slots_of(number: int, masters: int) -> tuple[int, int]:
     """The first and the last slot of a master."""
     return SLOTS * number // masters, SLOTS * (number + 1) // masters - 1
 

@@ -1,4 +1,4 @@
-"""How each server is laid out on disk, started, known to be ready, and what it may leave behind. Each class has the same methods."""
+"""How each server is stored on disk, started and probed, and what it may leave running. All classes have the same methods."""
 
 import hashlib
 import os
@@ -25,7 +25,7 @@ WINDOWS = (5, *topology.WINDOWS_DEFAULT)
 
 
 class RedisServer:
-    """The one server, `redis`, or a master of the cluster, `redis-1` and so on."""
+    """The single server `redis`, or a master of the cluster: `redis-1`, `redis-2` and so on."""
 
     def __init__(self, home: Path, state: State, name: str = "redis") -> None:
         self._home, self._state = home / name, state
@@ -41,7 +41,7 @@ class RedisServer:
     def ready(self) -> bool:
         password = self._state.secrets.redis.encode()
         answer = _ask(self._port, b"AUTH %s\r\nPING\r\n" % password, 12)
-        # Until the append-only file is read back the answer is -LOADING.
+        # The answer is -LOADING until Redis has loaded its append-only file.
         return answer.startswith(b"+OK\r\n+PONG")
 
     def address(self) -> str:
@@ -60,7 +60,7 @@ class RabbitServer:
     def start(self, log: Path) -> ProcessId:
         if "'" in str(self._home):
             raise StackError(
-                f"RabbitMQ's own scripts fail in a folder with an apostrophe in its name ({self._home}); choose another with --home"
+                f"RabbitMQ's scripts fail if the folder's name contains an apostrophe ({self._home}); choose another folder with --home"
             )
         for folder in (self._home / "data", self._home / "log"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ class RabbitServer:
     def ready(self) -> bool:
         """The broker answers the protocol header with a Connection.Start method frame (AMQP 0-9-1, section 4.2.2).
 
-        It opens its listener last of all, after the definitions are loaded.
+        The broker opens its listener last, after it has loaded the definitions.
         """
         return _ask(self._state.ports.amqp, b"AMQP\x00\x00\x09\x01", 7)[:1] == b"\x01"
 
@@ -86,12 +86,12 @@ class RabbitServer:
         return leftovers.marked(log)
 
     def _start_epmd(self, log: Path) -> None:
-        """Erlang's port mapper, one of our own on its own port: the system's may belong to another broker."""
+        """Start a private Erlang port mapper on its own port, because the system's may belong to another broker."""
         process = self._state.processes.get("epmd")
         if process is None or not process.alive:
             self._state.processes["epmd"] = spawn([binaries.epmd()], self._env(), log, self._home)
             if not wait_until(lambda: port_taken(self._state.ports.epmd), 5):
-                raise StackError(f"epmd does not listen on {HOST}:{self._state.ports.epmd}; read {log}")
+                raise StackError(f"epmd does not listen on {HOST}:{self._state.ports.epmd}; the reason is in {log}")
 
     def _env(self) -> dict[str, str]:
         keep = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
@@ -108,7 +108,7 @@ class PostgresServer:
         data = self._data()
         if not (data / "PG_VERSION").exists():
             self._initialise(data)
-        # A killed server leaves its pid file behind, and the pid may be a stranger's by now. None of ours is left: the stack saw to that.
+        # A killed server leaves its pid file, and another process may have that pid by now. The stack has ended all leftovers before.
         (data / "postmaster.pid").unlink(missing_ok=True)
         return spawn([*postgres_user_command(), binaries.postgres("postgres"), "-D", str(data)], _plain_env(), log, data)
 
@@ -130,7 +130,7 @@ class PostgresServer:
             self._query("create database flashsale")
 
     def remove(self) -> None:
-        """Remove data that could not live in the home."""
+        """Remove the data that is stored outside the home."""
         data = Path(self._state.postgres_data or self._home / "postgres")
         if data.parent != self._home:
             shutil.rmtree(data.parent, ignore_errors=True)
@@ -186,7 +186,7 @@ def _plain_env() -> dict[str, str]:
 
 
 def _server_user() -> str | None:
-    """Postgres refuses to run as root; as root it runs as `postgres`, or as `nobody` where that user is missing."""
+    """The user of Postgres. As root, which Postgres refuses, it is `postgres` or else `nobody`; otherwise None: the current user."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -194,26 +194,27 @@ def _server_user() -> str | None:
             return pwd.getpwnam(name).pw_name
         except KeyError:
             continue
-    raise StackError("Postgres refuses to run as root and there is no user postgres or nobody")
+    raise StackError("Postgres refuses to run as root, and this machine has no user `postgres` or `nobody` to run it as")
 
 
 def postgres_user_command() -> Sequence[str]:
-    user = _server_user()
-    if user is None:
+    """The words before a command that run it as the user of Postgres; empty if that is the current user."""
+    name = _server_user()
+    if name is None:
         return ()
-    found = pwd.getpwnam(user)
-    return ("setpriv", f"--reuid={found.pw_uid}", f"--regid={found.pw_gid}", "--clear-groups")
+    user = pwd.getpwnam(name)
+    return ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
 
 
 def _data_folder(home: Path) -> Path:
-    """`<home>/postgres`, or a private folder under /var/tmp where Postgres' user cannot reach the home (a clone under /root)."""
+    """`<home>/postgres`, or a private folder in /var/tmp if the user of Postgres cannot reach the home (below /root)."""
     inside = home / "postgres"
     if _server_user() is None or _reachable(home):
         return inside
     outside = Path("/var/tmp") / f"flashsale-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"  # noqa: S108 - named by our home, mode 700
     outside.mkdir(mode=0o755, exist_ok=True)
     if outside.stat().st_uid != os.geteuid():
-        raise StackError(f"{outside} belongs to somebody else; remove it or use another --home")
+        raise StackError(f"{outside} belongs to another user; remove it or choose another folder with --home")
     if not inside.is_symlink():
         inside.symlink_to(outside / "postgres")
     return outside / "postgres"
@@ -232,7 +233,7 @@ def _private(path: Path, text: str) -> Path:
 
 
 def _ask(port: int, question: bytes, size: int) -> bytes:
-    """The first `size` bytes a server answers; less when it does not answer."""
+    """The first `size` bytes of the server's answer; fewer if it does not answer."""
     answer = b""
     try:
         with socket.create_connection((HOST, port), PROBE_TIMEOUT_SECONDS) as connection:

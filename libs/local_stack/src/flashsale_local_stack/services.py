@@ -1,4 +1,4 @@
-"""The services as processes of this machine, with the interpreter that runs us."""
+"""The services as local processes, run by this process' own Python."""
 
 import os
 import sys
@@ -24,15 +24,15 @@ class Service:
         self._port = {"gateway": ports.gateway, "order-worker": ports.order_worker, "timeout-worker": ports.timeout_worker}[name]
 
     def start(self, log: Path) -> ProcessId:
-        # A process that was killed holds its port until its last thread is gone, a moment after its first.
+        # A killed process holds its port until its last thread has ended, which is a moment later than the first.
         if not wait_until(lambda: not port_taken(self._port), PORT_TIMEOUT_SECONDS):
             hint = "; choose another with --gateway-port" if self.name == "gateway" else "; run `flashsale stack down` and try again"
-            raise StackError(f"{self.name} cannot listen on {HOST}:{self._port}: something else does{hint}")
+            raise StackError(f"{self.name} cannot listen on {HOST}:{self._port}, because another process does{hint}")
         return spawn([sys.executable, "-m", MODULES[self.name]], self.env(), log, self._root)
 
     def env(self) -> dict[str, str]:
         own = configs.public_env(self._state, str(self._root)) | {"FLASHSALE_PROBE_PORT": str(self._port)}
-        # What the caller's shell says of a sale's services must not reach ours, but for telemetry.
+        # Variables of the caller's shell must not configure these services. Others, such as those of telemetry, are passed on.
         base = {name: value for name, value in os.environ.items() if not name.startswith("FLASHSALE_")}
         return base | own
 

@@ -1,4 +1,4 @@
-"""The stack: what is up, and the order in which it comes and goes."""
+"""The stack: which components run, and the order in which they start and stop."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ SERVICES = tuple(MODULES)
 START_TIMEOUT_SECONDS = {"rabbitmq": 120.0}
 START_TIMEOUT_SECONDS_DEFAULT = 60.0
 STOP_TIMEOUT_SECONDS = 30.0
-# Postgres: SIGTERM would wait for every session to leave, SIGINT ends them (its manual, "Shutting Down the Server").
+# Postgres waits for all sessions to end on SIGTERM and ends them on SIGINT (its manual, "Shutting Down the Server").
 STOP_SIGNALS = {"postgres": SIGINT}
 MIGRATE_TIMEOUT_SECONDS = 120
 REJOIN_TIMEOUT_SECONDS = 10.0
@@ -39,7 +39,7 @@ class Status:
 
 
 def repository_root() -> Path:
-    """The folder with lua/ and db/: FLASHSALE_ROOT, or the checkout this package was installed from."""
+    """The folder that contains lua/ and db/: FLASHSALE_ROOT, or the checkout from which this package was installed. Raises StackError."""
     named = os.environ.get("FLASHSALE_ROOT")
     root = Path(named) if named else Path(__file__).resolve().parents[4]
     if not (root / "lua" / "reserve.lua").is_file():
@@ -48,7 +48,7 @@ def repository_root() -> Path:
 
 
 class Stack:
-    """The stack of one home folder. Every method raises StackError with the reason and the way out."""
+    """The stack of one home folder. Every method raises StackError with the reason and what to do."""
 
     def __init__(self, home: Path, say: Say = lambda _: None) -> None:
         self.home = home.resolve()
@@ -64,17 +64,18 @@ class Stack:
         redis_masters: int | None = None,
         extra_env: Mapping[str, str] | None = None,
     ) -> bool:
-        """Start what is not running and wait until all of it is ready. False when everything was.
+        """Start what is not running and wait until everything is ready. Returns whether anything was started.
 
-        `gateway_port` None keeps the one it had, at first 8000; 0 takes a free one.
-        `redis_masters` None keeps what it had, at first one server; more than one are a Redis Cluster.
+        `gateway_port`: None keeps the previous port, at first 8000; 0 chooses a free one.
+        `redis_masters`: None keeps the previous number, at first 1; more than one form a Redis Cluster.
+        `extra_env`: variables added to the environment file and to the services; None keeps the previous ones.
 
-        If anything fails or is interrupted, what this call started is ended again.
+        If anything fails or is interrupted, the components that this call started are stopped again.
         """
         with locked(self.home):
             state = load(self.home) or new_state(GATEWAY_PORT if gateway_port is None else gateway_port, redis_masters or 1)
             _refuse_other_masters(state, redis_masters)
-            self._choose(state, gateway_port, redis_server, extra_env)
+            self._apply_options(state, gateway_port, redis_server, extra_env)
             servers = _servers(state)
             names = (*servers, *SERVICES) if services else servers
             started: list[str] = []
@@ -87,7 +88,7 @@ class Stack:
                     if name == servers[-1]:
                         self._prepare(state, started)
             except BaseException:
-                # One that never answered has nothing to finish, and a broker that is starting does not listen to SIGTERM.
+                # A component that never answered has nothing to finish, and a broker that is starting ignores SIGTERM.
                 for name in reversed(started):
                     self._end(state, name, None if self._answers(state, name) else SIGKILL)
                 end_epmd_if_alone(state)
@@ -97,7 +98,7 @@ class Stack:
             return bool(started)
 
     def down(self, *, keep_data: bool = False) -> bool:
-        """End what was started, in reverse order, and nothing else. False when nothing was running."""
+        """Stop what the stack started, in reverse order. Returns whether anything was running."""
         if not self.home.exists():
             return False
         with locked(self.home):
@@ -119,27 +120,28 @@ class Stack:
             return bool(running)
 
     def start(self, name: str) -> None:
-        """Start one component again, on its ports and data. `redis` is all masters of a cluster, here and below."""
+        """Start one component with its previous ports and data. In a cluster, `redis` means all masters, here and below."""
         with locked(self.home):
             state = self._state()
-            for one in _named(state, name):
-                if not self._answers(state, one):
-                    self._start(state, one)
-            self._wait_in_cluster(state, _named(state, name))
+            names = _expand(state, name)
+            for component in names:
+                if not self._answers(state, component):
+                    self._start(state, component)
+            self._wait_in_cluster(state, names)
 
     def stop(self, name: str) -> None:
         with locked(self.home):
             state = self._state()
-            for one in _named(state, name):
-                self._end(state, one)
+            for component in _expand(state, name):
+                self._end(state, component)
             save(self.home, state)
 
     def kill(self, name: str) -> None:
-        """End one component as a crash would: SIGKILL, no chance to say goodbye."""
+        """End one component as a crash would: with SIGKILL, so that it cannot clean up."""
         with locked(self.home):
             state = self._state()
-            for one in _named(state, name):
-                self._end(state, one, SIGKILL)
+            for component in _expand(state, name):
+                self._end(state, component, SIGKILL)
             save(self.home, state)
 
     def restart(self, name: str) -> None:
@@ -158,23 +160,23 @@ class Stack:
 
     @property
     def running(self) -> bool:
-        """Whether all of it is up."""
+        """Whether every component runs."""
         states = self.status()
         return bool(states) and all(status.running for status in states)
 
-    def _choose(self, state: State, wanted_port: int | None, redis_server: str, extra_env: Mapping[str, str] | None) -> None:
+    def _apply_options(self, state: State, wanted_port: int | None, redis_server: str, extra_env: Mapping[str, str] | None) -> None:
         if not _alive(state, "gateway"):
             state.ports.gateway = gateway_port_of(state.ports.gateway, wanted_port)
-        if redis_server and not any(_alive(state, name) for name in _named(state, "redis")):
+        if redis_server and not any(_alive(state, name) for name in _expand(state, "redis")):
             state.redis_server = redis_server
         if extra_env is not None:
             state.extra_env = dict(extra_env)
 
     def _refuse_taken_port(self, state: State, names: Sequence[str]) -> None:
-        """Said before anything is started: a port in use costs a second, not half a minute of servers."""
+        """Checked before anything starts, so that a port in use is reported at once and not after half a minute."""
         if "gateway" in names and not _alive(state, "gateway") and port_taken(state.ports.gateway):
             port = state.ports.gateway
-            raise StackError(f"{HOST}:{port} is taken: end what listens there, or choose another port with --gateway-port (0: a free one)")
+            raise StackError(f"{HOST}:{port} is in use: end its process, or choose another port with --gateway-port (0: a free one)")
 
     def _answers(self, state: State, name: str) -> bool:
         return _alive(state, name) and self._component(state, name).ready()
@@ -182,7 +184,7 @@ class Stack:
     def _start(self, state: State, name: str) -> None:
         component, log = self._component(state, name), self._log(name)
         if _alive(state, name):
-            self._say(f"{name} runs but does not answer: starting it again")
+            self._say(f"{name} runs but does not answer: restarting it")
         self._end(state, name)
         self._say(f"starting {name} on {component.address()}")
         state.processes[name] = component.start(log)
@@ -199,7 +201,7 @@ class Stack:
         raise StackError(f"{name} {why}; its log {log} ends:\n{_tail(log)}")
 
     def _prepare(self, state: State, started: Sequence[str]) -> None:
-        """The Redis Cluster, the database and its schema. Topology is loaded by the broker itself."""
+        """Create the Redis Cluster, the database and its schema. The broker loads its topology itself."""
         if state.redis_nodes:
             redis_cluster.join(state.redis_nodes, state.secrets.redis)
         PostgresServer(self.home, state).create_database()
@@ -211,9 +213,9 @@ class Stack:
             self._say("ledger schema is up to date")
 
     def _wait_in_cluster(self, state: State, names: Sequence[str]) -> None:
-        """Until the masters among `names` take orders; not for ever, for they cannot while most of the others are away."""
+        """Wait until the masters in `names` accept commands. The wait is limited, because they cannot while most other masters are down."""
         password = state.secrets.redis
-        for name, node in zip(_named(state, "redis"), state.redis_nodes, strict=False):
+        for name, node in zip(_expand(state, "redis"), state.redis_nodes, strict=False):
             if name in names:
                 wait_until(lambda node=node: redis_cluster.takes_orders(node, password), REJOIN_TIMEOUT_SECONDS)  # type: ignore[misc]
 
@@ -221,7 +223,7 @@ class Stack:
         process = state.processes.pop(name, None)
         if process is not None:
             end(process, STOP_TIMEOUT_SECONDS, first or STOP_SIGNALS.get(name, SIGTERM))
-        # Its first process may have been ended by somebody else, and what that had started lives on.
+        # If something else ended its first process, the children of that process still run.
         end_all(self._component(state, name).leftovers(self._log(name)), STOP_TIMEOUT_SECONDS)
 
     def _component(self, state: State, name: str) -> "Component":
@@ -230,7 +232,7 @@ class Stack:
                 return RabbitServer(self.home, state)
             case "postgres":
                 return PostgresServer(self.home, state)
-            case _ if name in _named(state, "redis"):
+            case _ if name in _expand(state, "redis"):
                 return RedisServer(self.home, state, name)
             case _:
                 return Service(name, self._root, state)
@@ -243,7 +245,7 @@ class Stack:
     def _state(self) -> State:
         state = load(self.home)
         if state is None:
-            raise StackError(f"there is no stack in {self.home}; run `flashsale stack up`")
+            raise StackError(f"there is no stack in {self.home}; start one with `flashsale stack up`")
         return state
 
     def _log(self, name: str) -> Path:
@@ -262,15 +264,15 @@ Component = RedisServer | RabbitServer | PostgresServer | Service
 
 
 def _servers(state: State) -> tuple[str, ...]:
-    return (*_named(state, "redis"), *INFRASTRUCTURE[1:])
+    return (*_expand(state, "redis"), *INFRASTRUCTURE[1:])
 
 
 def _components(state: State) -> tuple[str, ...]:
     return (*_servers(state), *SERVICES)
 
 
-def _named(state: State, name: str) -> tuple[str, ...]:
-    """The components that a name stands for: `redis` for every master of a cluster, else itself."""
+def _expand(state: State, name: str) -> tuple[str, ...]:
+    """The components with that name: all masters for `redis` in a cluster, otherwise the name itself."""
     if name == "redis" and state.redis_nodes:
         return tuple(f"redis-{number}" for number in range(1, len(state.redis_nodes) + 1))
     return (name,)
@@ -279,11 +281,11 @@ def _named(state: State, name: str) -> tuple[str, ...]:
 def _refuse_other_masters(state: State, wanted: int | None) -> None:
     masters = len(state.redis_nodes) or 1
     if wanted not in (None, masters):
-        raise StackError(f"this stack has {masters} Redis master(s), and its data with them; run `flashsale stack down` first")
+        raise StackError(f"this stack and its data have {masters} Redis master(s); run `flashsale stack down` first; it deletes the data")
 
 
 def end_epmd_if_alone(state: State) -> None:
-    """The port mapper stays as long as a broker does."""
+    """The port mapper must live as long as the broker does."""
     if not _alive(state, "rabbitmq"):
         end_epmd(state)
 

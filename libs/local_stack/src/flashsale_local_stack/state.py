@@ -1,4 +1,4 @@
-"""What the stack remembers between commands: ports, secrets, and the processes it started. One JSON file in the home."""
+"""The state that the stack keeps between commands in `<home>/state.json`: ports, secrets and started processes."""
 
 import base64
 import os
@@ -55,7 +55,7 @@ class State(msgspec.Struct):
     secrets: Secrets
     redis_server: str = ""
     redis_nodes: list[RedisNode] = msgspec.field(default_factory=list)
-    """The masters of a Redis Cluster; empty for one server, which is at `ports.redis`."""
+    """The masters of a Redis Cluster. Empty for a single server, whose port is `ports.redis`."""
     postgres_data: str = ""
     processes: dict[str, ProcessId] = msgspec.field(default_factory=dict)
     extra_env: dict[str, str] = msgspec.field(default_factory=dict)
@@ -69,7 +69,7 @@ def new_state(gateway_port: int, redis_masters: int = 1) -> State:
 
 
 def gateway_port_of(kept: int, wanted: int | None) -> int:
-    """`wanted`, or the one it had when that is None; 0 moves off a port only when it is taken."""
+    """The gateway's port: `wanted`, or `kept` if that is None. 0 keeps the port if it is free and chooses a free one otherwise."""
     if wanted is None:
         return kept
     if wanted == 0:
@@ -84,15 +84,15 @@ def new_secrets() -> Secrets:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now, below the range the kernel takes client ports from.
+    """Ports that are free now, below the range from which the kernel takes the ports of clients.
 
-    Above, a client that keeps trying a server that is down may be given the server's own port as its source and end up connected to itself.
+    In that range, a client that retries while its server is down may get the server's port as its own and connect to itself.
     """
     return list(islice((port for port in random.sample(range(*PORTS), PORTS[1] - PORTS[0]) if not port_taken(port)), count))
 
 
 def port_taken(port: int) -> bool:
-    """Whether somebody listens there. Sockets of connections that ended do not count."""
+    """Whether a process listens on the port. Sockets of closed connections do not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -103,12 +103,13 @@ def port_taken(port: int) -> bool:
 
 
 def load(home: Path) -> State | None:
+    """None if the home has no stack. Raises StackError if the file cannot be decoded."""
     try:
         return msgspec.json.decode((home / "state.json").read_bytes(), type=State)
     except FileNotFoundError:
         return None
     except msgspec.MsgspecError as error:
-        raise StackError(f"{home / 'state.json'} cannot be read ({error}); end what runs from it and delete the folder") from error
+        raise StackError(f"{home / 'state.json'} cannot be read ({error}); end the processes of this folder and delete it") from error
 
 
 def save(home: Path, state: State) -> None:
@@ -120,7 +121,7 @@ def save(home: Path, state: State) -> None:
 
 @contextmanager
 def locked(home: Path) -> Iterator[None]:
-    """One command at a time per home. Raises StackError when another holds it too long."""
+    """Allows one command at a time per home. Raises StackError if another command holds the lock too long."""
     with ExitStack() as held:
 
         def try_lock() -> bool:
@@ -139,7 +140,7 @@ def _try_lock(home: Path) -> TextIO | None:
     handle = (home / "lock").open("w")
     try:
         flock(handle, LOCK_EX | LOCK_NB)
-        # A `down` that held it may have removed the folder meanwhile: a lock nobody else can see is none.
+        # The `down` that held the lock may have removed the folder: a lock on a deleted file excludes nobody.
         if samestat(os.fstat(handle.fileno()), (home / "lock").stat()):
             return handle
     except OSError:
