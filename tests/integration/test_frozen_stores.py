@@ -13,7 +13,7 @@ import pytest
 
 from flashsale_core.errors import Retryable
 from flashsale_core.messages import OrdersReserved, ReservedLine
-from flashsale_core.scripts import read_scripts
+from flashsale_core.scripts import Order, read_scripts
 from flashsale_core.settings import Environment
 from flashsale_core.supervise import Supervisor
 from flashsale_gateway.errors import GatewayError
@@ -104,7 +104,7 @@ def test_no_call_to_a_frozen_redis_outlasts_its_timeout(infra: Mapping[str, str]
                     "sweep": Sweeper(expiry, worker).sweep,
                     "home": lambda: WaitProbes(redis, worker).mark_returned([60]),
                     "ready": Readiness(redis, scripts, TIMEOUT_SECONDS, True, Supervisor()).check,
-                    "reserve": lambda: store.reserve([("frozen", [("o1", "ann", 1, "")])], direct=True),
+                    "reserve": lambda: store.reserve([("frozen", [Order("o1", "ann", 1)])], direct=True),
                     "operator": lambda: sales.read_many(["frozen", "other"]),
                 })  # fmt: skip
             finally:

@@ -11,7 +11,7 @@ import pytest
 
 from flashsale_core import topology
 from flashsale_core.keys import reserve_keys, shard_keys, shard_of
-from flashsale_core.scripts import pack_orders, read_scripts
+from flashsale_core.scripts import Order, pack_orders, read_scripts
 from flashsale_local_stack import Stack
 from tests.integration.broker import control
 from tests.integration.client import Client
@@ -70,7 +70,7 @@ def test_an_entry_whose_gateway_died_is_moved_and_published(stack: Stack, client
     # What a gateway does before it can die: the script, with its entry in the direct outbox. It did so a minute ago.
     names = reserve_keys([sale], direct=True)
     script = read_scripts(Path(stack.env()["FLASHSALE_LUA_DIR"])).reserve
-    answer = msgspec.msgpack.decode(redis.eval(script.source, len(names), *names, pack_orders([(sale, [("o1", "ann", 1, "")])]), ""))
+    answer = msgspec.msgpack.decode(redis.eval(script.source, len(names), *names, pack_orders([(sale, [Order("o1", "ann", 1)])]), ""))
     assert answer[1][0][0] == "accepted"
     ((_, fields),) = redis.xrange(shard.direct)
     redis.delete(shard.direct)

@@ -11,7 +11,7 @@ import pytest
 
 from flashsale_core.keys import reserve_keys, sale_keys
 from flashsale_core.records import sale_in_words
-from flashsale_core.scripts import call, pack_orders, read_scripts
+from flashsale_core.scripts import Order, call, pack_orders, read_scripts
 from flashsale_core.settings import Environment
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.reconcile import Reconciler
@@ -53,7 +53,7 @@ class Cluster:
         await self.redis.aclose()
 
     async def reserve(self, units: int) -> None:
-        orders = [("shoe", [("o1", "ann", units, "")])]
+        orders = [("shoe", [Order("o1", "ann", units)])]
         _, ((status, *_),), _ = await call(self.redis, self.scripts.reserve, reserve_keys(["shoe"]), pack_orders(orders), "")
         assert status == "accepted"
 

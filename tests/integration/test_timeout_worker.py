@@ -14,7 +14,7 @@ from flashsale_consumer import Consumer, ConsumerSettings
 from flashsale_core import topology
 from flashsale_core.keys import define_keys, reserve_keys, sale_keys, shard_keys, shard_of
 from flashsale_core.messages import OrdersExpired, OrdersReserved, ReservedLine, decode, encode
-from flashsale_core.scripts import Scripts, call, pack, pack_orders, read_scripts
+from flashsale_core.scripts import Order, Scripts, call, pack, pack_orders, read_scripts
 from flashsale_core.settings import Environment
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_core.tracing import Tracing
@@ -53,7 +53,7 @@ class Shop:
         """Hold units as if some seconds ago; returns the message that the relay would publish."""
         clock = int((time.time() - seconds_ago) * 1000)
         for start in range(0, len(order_ids), 256):
-            orders = [(order_id, f"u{order_id}", quantity, "") for order_id in order_ids[start : start + 256]]
+            orders = [Order(order_id, f"u{order_id}", quantity) for order_id in order_ids[start : start + 256]]
             await call(self.redis, self.scripts.reserve, reserve_keys([sale]), pack_orders([(sale, orders)]), str(clock))
         lines = [ReservedLine(order_id, f"u{order_id}", quantity) for order_id in order_ids]
         return encode(OrdersReserved(v=1, sale=sale, epoch=1, at=clock, deadline=clock + HOLD_SECONDS * 1000, orders=lines))

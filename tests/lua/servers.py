@@ -15,7 +15,7 @@ import redis
 
 from flashsale_core.keys import SaleKeys, ShardKeys, reserve_keys, sale_keys, settle_keys, shard_keys, shard_of
 from flashsale_core.records import OrderRecord, unpack_record
-from flashsale_core.scripts import pack, pack_orders, pack_payments, read_scripts
+from flashsale_core.scripts import Order, Payment, pack, pack_orders, pack_payments, read_scripts
 from flashsale_local_stack import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -153,7 +153,7 @@ Some = tuple[Sale, Sequence[tuple[Any, ...]]]
 def reserve_many(*asked: Some) -> tuple[list[Any], list[Any]]:
     """One call for several sales: (the results of each, the entries). The first sale's clock counts."""
     keys = reserve_keys([sale.name for sale, _ in asked])
-    packed = pack_orders([(sale.name, [(*order, "")[:4] for order in orders]) for sale, orders in asked])
+    packed = pack_orders([(sale.name, [Order(*order) for order in orders]) for sale, orders in asked])
     _, results, entries = asked[0][0]._call("reserve", keys, packed)
     return _by_sale(asked, results), entries
 
@@ -162,7 +162,9 @@ def settle_many(*asked: Some) -> tuple[list[Any], list[Any]]:
     """As `reserve_many`."""
     defaults = ("succeeded", 100, "EUR", "")
     keys = settle_keys([sale.name for sale, _ in asked])
-    packed = pack_payments([(sale.name, [(*payment, *defaults[len(payment) - 2 :]) for payment in payments]) for sale, payments in asked])
+    packed = pack_payments(
+        [(sale.name, [Payment(*payment, *defaults[len(payment) - 2 :]) for payment in payments]) for sale, payments in asked]
+    )
     _, results, entries = asked[0][0]._call("settle", keys, packed)
     return _by_sale(asked, results), entries
 

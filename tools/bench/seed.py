@@ -6,7 +6,7 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 
 from flashsale_core.keys import reserve_keys
-from flashsale_core.scripts import call, pack_orders, read_scripts
+from flashsale_core.scripts import Order, call, pack_orders, read_scripts
 from tools.bench.site import Site
 
 BATCH = 256
@@ -23,7 +23,7 @@ async def seed(site: Site, sale_id: str, count: int, clock_ms: int | None = None
     clock, latest = "" if clock_ms is None else str(clock_ms), 0
 
     async def batch(first: int) -> int:
-        orders = [(_order_id(), f"user-{number:08d}", 1, "") for number in range(first, min(first + BATCH, count))]
+        orders = [Order(_order_id(), f"user-{number:08d}", 1) for number in range(first, min(first + BATCH, count))]
         _, results, _ = await call(site.redis, scripts.reserve, keys, pack_orders([(sale_id, orders)]), clock)
         if any(result[0] != "accepted" for result in results):
             raise RuntimeError(f"{sale_id}: a hold was not accepted: {results[0]}")

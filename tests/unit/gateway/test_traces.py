@@ -103,7 +103,7 @@ def test_a_click_and_its_script_call_are_spans_of_the_callers_trace(tmp_path: Pa
     call, click = recorder.spans
     assert (click.name, click.kind, parent(click)) == ("POST /order", SpanKind.SERVER, f"{TRACE}-{PARENT}")
     assert (call.name, call.kind, parent(call)) == ("EVALSHA reserve", SpanKind.CLIENT, own(click))
-    assert script.orders[0][3] == f"00-{own(click)}-01"
+    assert script.orders[0].traceparent == f"00-{own(click)}-01"
     said = dict(click.attributes or {})
     assert str(said.pop("flashsale.order_id")).startswith("shoe.")
     assert said == {
@@ -143,13 +143,13 @@ def test_an_order_that_is_not_sampled_touches_no_tracer_and_carries_nothing(
 ) -> None:
     script = Script()
     assert order(tmp_path, Tracing(Untouched(), ratio=ratio), script, headers) == 200
-    assert script.orders[0][3] == ""
+    assert script.orders[0].traceparent == ""
 
 
 def test_of_the_sales_in_a_call_only_the_broken_one_has_failed_spans() -> None:
     recorder = Recorder()
     called = around(recorder.tracing, script_call("reserve", "redis://r"), Script())
-    sales = [(sale_id, [("o1", "ann", 1, CONTEXT), ("o2", "bob", 1, "")]) for sale_id in ("shoe", "broken")]
+    sales = [(sale_id, [Order("o1", "ann", 1, CONTEXT), Order("o2", "bob", 1)]) for sale_id in ("shoe", "broken")]
 
     async def call() -> Answers[Result]:
         return await called(sales)

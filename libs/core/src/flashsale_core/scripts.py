@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -19,10 +19,31 @@ NAMES = ("reserve", "settle", "expire", "cancel", "define", "retire", "reclaim",
 _INCLUDE = re.compile(r"^-- @include (\S+)$", re.MULTILINE)
 
 
-Order = tuple[str, str, int, str]
-"""(order id, user id, quantity, traceparent)"""
-Payment = tuple[str, str, str, int, str, str]
-"""(order id, payment id, succeeded or failed, amount in minor units, currency, traceparent)"""
+class Order(NamedTuple):
+    """An order for `reserve`."""
+
+    order_id: str
+    user_id: str
+    quantity: int
+    traceparent: str = ""
+    """Empty if the order is not traced."""
+
+
+class Payment(NamedTuple):
+    """A payment for `settle`."""
+
+    order_id: str
+    payment_id: str
+    kind: str
+    """succeeded or failed"""
+    amount_minor: int
+    currency: str
+    traceparent: str = ""
+    """Empty if the payment is not traced."""
+
+
+STATUS, STATE, DEADLINE_MS, RETRY_AFTER_MS = range(4)
+"""Positions in the result of `reserve` for one order. Trailing fields may be missing."""
 
 
 class Redis(Protocol):

@@ -7,7 +7,8 @@ from opentelemetry.trace import Span
 
 from flashsale_core import semconv, tracing
 from flashsale_core.ids import ID_RULES, REQUEST_ID_PATTERN, OrderId, OrderRef, SaleId, order_id
-from flashsale_core.scripts import Order
+from flashsale_core.orders import LETTERS
+from flashsale_core.scripts import DEADLINE_MS, RETRY_AFTER_MS, STATE, STATUS, Order
 from flashsale_core.timestamps import rfc3339_of_ms
 from flashsale_gateway import metrics, spans
 from flashsale_gateway.batching import Batcher, Waiter
@@ -38,7 +39,7 @@ _REFUSALS = {
 }
 _JSON = (b"content-type", b"application/json")
 _HEADERS = {"accepted": (_JSON, UNCACHED), "replayed": (_JSON, UNCACHED, (b"idempotent-replayed", b"true"))}
-_STATES = {"R": "reserved", "P": "paid"}
+_STATES = {letter: state.value for letter, state in LETTERS.items()}
 # The refusals of a stampede are always the same bytes; they are answers here, never raised.
 _READY_MADE = {code: Problem(code) for code in ("out_of_stock", "user_limit", "order_limit", "ended", "paused", "closed")}
 
@@ -84,11 +85,11 @@ class Orders(Endpoint[PendingOrder, Order]):
             raise Problem("outbox_lag")
         order = order_id(self._settings.order_id_key, request.productId, request.userId, request_id)
         span, context = self._traced(parent, request, order) if self._tracing.enabled else (None, "")
-        self._enqueue(request.productId, (order, request.userId, request.quantity, context), waiter, span)
+        self._enqueue(request.productId, Order(order, request.userId, request.quantity, context), waiter, span)
         return PendingOrder(order, request, started, span, tracing.trace_id(context))
 
     def answer(self, pending: PendingOrder, result: Result) -> Answer:
-        status = result[0]
+        status = result[STATUS]
         if status in _HEADERS:
             self._counters[status].inc()
             answer = Answer(
@@ -135,13 +136,13 @@ def _refusal(status: str, result: Result) -> Problem:
     if ready is not None:
         return ready
     if status in {"rate_limited", "not_started"}:
-        return Problem(code, retry_after_seconds=max(1, -(-int(result[3]) // 1000)))
+        return Problem(code, retry_after_seconds=max(1, -(-int(result[RETRY_AFTER_MS]) // 1000)))
     return Problem(code)
 
 
 def _success(order: OrderRef, request: OrderRequest, result: Result) -> bytes:
     # Every part is of an alphabet that needs no escaping: the request was validated, the rest is ours.
     return (
-        f'{{"status":"success","orderId":"{order.sale_id}.{order.order_id}","state":"{_STATES[result[1]]}",'
-        f'"productId":"{order.sale_id}","quantity":{request.quantity},"expiresAt":"{rfc3339_of_ms(int(result[2]))}"}}'
+        f'{{"status":"success","orderId":"{order.sale_id}.{order.order_id}","state":"{_STATES[result[STATE]]}",'
+        f'"productId":"{order.sale_id}","quantity":{request.quantity},"expiresAt":"{rfc3339_of_ms(int(result[DEADLINE_MS]))}"}}'
     ).encode()

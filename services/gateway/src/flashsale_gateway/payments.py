@@ -128,4 +128,4 @@ def to_payment(request: PaymentWebhook, traceparent: str) -> tuple[str, Payment]
     sale_id, order_id = order if order is not None else ("", request.data.orderId)
     kind = request.type.removeprefix("payment.")
     data = request.data
-    return sale_id, (order_id, data.paymentId, kind, data.amountMinor, data.currency.upper(), traceparent)
+    return sale_id, Payment(order_id, data.paymentId, kind, data.amountMinor, data.currency.upper(), traceparent)

@@ -11,6 +11,8 @@ from typing import Any
 
 from prometheus_client import Counter
 
+from flashsale_core.scripts import STATUS
+
 OTHER = "_other"
 """No product's id: those begin with a letter or a digit."""
 IDLE_SECONDS = 3600.0
@@ -30,11 +32,11 @@ class SaleCounters:
         tally: Tally[tuple[str, str]] = Tally()
         for sale_id, results in decided:
             # Of a sale that is unknown every order is.
-            label = OTHER if results[0][0] == "unknown_sale" else self._label(sale_id, now)
+            label = OTHER if results[0][STATUS] == "unknown_sale" else self._label(sale_id, now)
             if len(results) == 1:
-                tally[label, results[0][0]] += 1
+                tally[label, results[0][STATUS]] += 1
             else:
-                tally.update([(label, result[0]) for result in results])
+                tally.update([(label, result[STATUS]) for result in results])
         for (label, outcome), orders in tally.items():
             self._counter.labels(label, outcome).inc(orders)
 

@@ -12,7 +12,6 @@ from flashsale_gateway.batching import Answers, Batch, Call
 from flashsale_gateway.store import Result
 
 Item = TypeVar("Item", Order, Payment)
-"""Its last field is its traceparent; empty for one that is not traced."""
 
 
 def begin(tracing: Tracing, asked: semconv.SpanTemplate, parent: str | None, more: Mapping[str, str]) -> tuple[Span, str]:
@@ -38,9 +37,9 @@ def around(tracing: Tracing, called: semconv.SpanTemplate, call: Call[Item, Resu
         return call
 
     async def traced(sales: Batch[Item]) -> Answers[Result]:
-        if not any(item[-1] for _, items in sales for item in items):
+        if not any(item.traceparent for _, items in sales for item in items):
             return await call(sales)
-        parents = [(sale_id, item[-1]) for sale_id, items in sales for item in items]
+        parents = [(sale_id, item.traceparent) for sale_id, items in sales for item in items]
         shared = {**called.attributes, "flashsale.batch_items": len(parents), "flashsale.batch_sales": len(sales)}
         spans = {
             place: tracing.start(called.name, SpanKind.CLIENT, parent, {**shared, "flashsale.sale_id": sale_id})
