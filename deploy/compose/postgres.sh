@@ -1,4 +1,4 @@
-# Make the database on an empty disk, as the image's user; then serve. What a first start that was cut short left is removed.
+# Creates the database on an empty disk, as the image's user, then serves it. The remains of an interrupted first start are removed.
 set -eu
 begun=${PGDATA%/*}/initializing
 if [ ! -e "$PGDATA/PG_VERSION" ] || [ -e "$begun" ]; then

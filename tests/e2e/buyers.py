@@ -1,6 +1,6 @@
-"""Buyers who keep coming at a steady pace, each on a connection of his own, until /tmp/stop is there: `buyers.py PRODUCT PER_SECOND`.
+"""Buyers who arrive at a steady rate, each on a new connection, until /tmp/stop exists: `buyers.py PRODUCT PER_SECOND`.
 
-Runs in a pod of the flashsale command's image; tests.e2e.crowd sends it there and reads what it prints: one line of JSON.
+It runs in a pod of the flashsale command's image. tests.e2e.crowd sends it there and reads its output, one line of JSON.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import aiohttp
 LANES = 40
 GAP_SECONDS = 1.0
 LONGEST_SECONDS = 400
-STOP, NEWS, ORDERS = Path("/tmp/stop"), Path("/tmp/news"), Path("/tmp/orders.buyers")
+STOP, PROGRESS, ORDERS = Path("/tmp/stop"), Path("/tmp/progress"), Path("/tmp/orders.buyers")
 
 
 class Buyers:
@@ -31,13 +31,13 @@ class Buyers:
         self.accepted_at: list[float] = []
         self.orders: list[str] = []
 
-    async def come(self) -> None:
+    async def run(self) -> None:
         self.started = time.time()
         timeout = aiohttp.ClientTimeout(total=10)
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0), timeout=timeout) as session:
-            news = asyncio.create_task(self._tell())
+            progress = asyncio.create_task(self._report_progress())
             await asyncio.gather(*(self._lane(session, lane) for lane in range(LANES)))
-            news.cancel()
+            progress.cancel()
         self._finish()
 
     async def _lane(self, session: aiohttp.ClientSession, lane: int) -> None:
@@ -66,17 +66,17 @@ class Buyers:
         if answer.status == 503 and not answer.headers.get("Retry-After", "").isdigit():
             self.bare_503 += 1
 
-    async def _tell(self) -> None:
-        """How it goes, for who looks into the pod: orders so far, and when the last one was accepted."""
+    async def _report_progress(self) -> None:
+        """Write to a file how many orders were accepted, and when the last one was."""
         while True:
-            self._write_news()
+            self._write_progress()
             await asyncio.sleep(0.2)
 
     def _over(self) -> bool:
         return STOP.exists() or time.time() > self.started + LONGEST_SECONDS
 
-    def _write_news(self) -> None:
-        NEWS.write_text(f"{len(self.accepted_at)} {max(self.accepted_at[-LANES:], default=0)}")
+    def _write_progress(self) -> None:
+        PROGRESS.write_text(f"{len(self.accepted_at)} {max(self.accepted_at[-LANES:], default=0)}")
 
     def _finish(self) -> None:
         ORDERS.write_text("".join(f"{order}\n" for order in self.orders))
@@ -93,4 +93,4 @@ class Buyers:
 
 
 if __name__ == "__main__":
-    asyncio.run(Buyers(sys.argv[1], float(sys.argv[2])).come())
+    asyncio.run(Buyers(sys.argv[1], float(sys.argv[2])).run())

@@ -1,4 +1,4 @@
-"""The suite runs on any cluster KUBECONFIG points to, whose nodes have the images: `make e2e`. Nothing here knows of kind."""
+"""The e2e suite: `make e2e`. It runs on any cluster in KUBECONFIG whose nodes have the images, and does not depend on kind."""
 
 import os
 import shutil
@@ -17,22 +17,22 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each file is a chapter; the one that uninstalls comes last. A test may take longer here than elsewhere."""
+    """Tests run file by file, and the one that uninstalls comes last. A test may take longer here than elsewhere."""
     for item in items:
         item.add_marker(pytest.mark.timeout(900))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Look around at the first failure, before any fixture takes away what failed: .e2e has it then."""
+    """Collect diagnostics in .e2e at the first failure, before any fixture removes what failed."""
     report = yield
-    if report.failed and not item.session.stash.get(LOOKED, False):
-        item.session.stash[LOOKED] = True
+    if report.failed and not item.session.stash.get(DIAGNOSED, False):
+        item.session.stash[DIAGNOSED] = True
         subprocess.run([str(ROOT / "scripts" / "diagnostics.sh"), str(ROOT / ".e2e")], check=False, timeout=300)
     return report
 
 
-LOOKED = pytest.StashKey[bool]()
+DIAGNOSED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,7 +48,7 @@ def _cluster() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _prometheus() -> None:
-    """As `make test` has it. Here and not where it is used: what cannot be had is said at the start, not after the first chapters."""
+    """Install Prometheus as `make test` does. At the start of the session, so that a failure is reported before the first tests."""
     try:
         binary("prometheus")
     except RuntimeError:
@@ -57,12 +57,12 @@ def _prometheus() -> None:
 
 @pytest.fixture(scope="session")
 def shop() -> Iterator[Namespace]:
-    """The release that most tests share, installed from nothing."""
+    """The release that most tests share, newly installed."""
     shop = Namespace(NAMESPACE)
     shop.delete()
     shop.create()
     seconds = shop.install()
-    report("helm install --wait from nothing to all Ready", seconds=f"{seconds:.1f}", bar="90")
+    report("helm install --wait into an empty namespace, until all is Ready", seconds=f"{seconds:.1f}", bar="90")
     assert seconds < 90
     yield shop
     if "flashsale" in run("helm", "list", "--short", "--namespace", NAMESPACE):

@@ -1,4 +1,4 @@
-"""A crowd at a sale, in the cluster, for as long as a test does something to it; then the rest is sold, and all of it is audited."""
+"""A crowd that orders from a sale in the cluster while a test does something to it. Then the rest is sold, and the sale is audited."""
 
 import json
 import time
@@ -13,8 +13,8 @@ PER_SECOND = 60
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the buyers saw. Times are the pod's."""
+class CrowdReport:
+    """What the buyers observed. Times are Unix seconds of the pod's clock."""
 
     outcomes: Mapping[str, int]
     bare_503: int
@@ -27,14 +27,14 @@ class Told:
 
     @property
     def errors(self) -> dict[str, int]:
-        """Requests without a proper answer."""
+        """Requests that failed or got a 5xx answer other than 503, by outcome."""
         return {outcome: count for outcome, count in self.outcomes.items() if outcome.startswith(("error", "5")) and outcome[:3] != "503"}
 
     def accepted_between(self, begin: float, end: float) -> int:
         return sum(count for second, count in self.accepted_in_second.items() if begin <= second <= end)
 
     def recovery(self, fault_at: float) -> dict[str, str]:
-        """From the fault to the first order accepted after the longest gap that followed, and how long that gap was."""
+        """The time from the fault to the first order accepted after the longest gap that followed, and the length of that gap."""
         gaps = [(end - begin, end) for begin, end in self.gaps if end > fault_at]
         if not gaps:
             return {"first_order_after_seconds": "below 1"}
@@ -43,14 +43,14 @@ class Told:
 
 
 class Crowd:
-    """Comes with `start`; `stop` sends it home. Meanwhile orders are accepted all the time, unless something is in the way."""
+    """A crowd that orders from `start` until `stop`. Orders are accepted all the time, unless something prevents it."""
 
     def __init__(self, shop: Namespace, product: str) -> None:
         self.shop = shop
         self.product = product
 
     def start(self, buyers_at_the_end: int = 0) -> "Crowd":
-        """`buyers_at_the_end` come all at once when it was stopped, so that what is left is sold."""
+        """`buyers_at_the_end` order all at once after `stop`, so that the rest is sold."""
         rest = (
             f"flashsale load --product {self.product} --buyers {buyers_at_the_end} --connections 200 --orders-out /tmp/orders.rest --json"
         )
@@ -61,37 +61,37 @@ class Crowd:
             + f"cat /tmp/orders.* > /tmp/orders; flashsale audit {self.product} --wait-seconds 90 --expect-accepted /tmp/orders"
         )
         self.shop.start_cli(self.product, script)
-        until(lambda: self.news()[0] > 0, 60, f"the crowd at {self.product} is there and gets orders")
+        until(lambda: self.progress()[0] > 0, 60, f"the crowd gets its first order of {self.product}")
         return self
 
-    def news(self) -> tuple[int, float]:
+    def progress(self) -> tuple[int, float]:
         """(orders so far, when the last was accepted)"""
-        count, _, last = self._in_pod("cat /tmp/news").partition(" ")
+        count, _, last = self._in_pod("cat /tmp/progress").partition(" ")
         return (int(count), float(last)) if last else (0, 0.0)
 
     def now(self) -> float:
-        """By the pod's clock."""
+        """Unix seconds by the pod's clock."""
         return float(self._in_pod("date +%s.%N").strip())
 
-    def goes_on(self, timeout_seconds: float = 60) -> float:
-        """Wait until an order is accepted from now on; returns the seconds it took."""
+    def wait_for_order(self, timeout_seconds: float = 60) -> float:
+        """Wait until an order is accepted after now; returns the seconds it took."""
         since = self.now()
-        return until(lambda: self.news()[1] > since, timeout_seconds, f"orders of {self.product} are accepted")
+        return until(lambda: self.progress()[1] > since, timeout_seconds, f"orders of {self.product} are accepted")
 
-    def stop(self) -> Told:
+    def stop(self) -> CrowdReport:
         self._in_pod("touch /tmp/stop")
         job = self.shop.finish_cli(self.product)
         assert job.succeeded, job.logs
-        told = json.loads(next(line for line in job.logs.splitlines() if line.startswith('{"outcomes"')))
-        return Told(
-            told["outcomes"],
-            told["bare_503"],
-            [(begin, end) for begin, end in told["gaps"]],
-            {int(second): count for second, count in told["accepted_in_second"].items()},
+        report = json.loads(next(line for line in job.logs.splitlines() if line.startswith('{"outcomes"')))
+        return CrowdReport(
+            report["outcomes"],
+            report["bare_503"],
+            [(begin, end) for begin, end in report["gaps"]],
+            {int(second): count for second, count in report["accepted_in_second"].items()},
         )
 
     def _in_pod(self, command: str) -> str:
-        """Run a command in the crowd's pod. An apiserver that is busy may say no for a moment."""
+        """Run a command in the crowd's pod. A busy apiserver may refuse it for a moment."""
         for _ in range(5):
             answer = self.shop.kubectl("exec", f"job/{self.product}", "--", "sh", "-c", f"{command} || true", check=False)
             if "rror" not in answer:
@@ -100,6 +100,7 @@ class Crowd:
         return ""
 
 
-def sold_out(shop: Namespace, name: str, stock: int) -> None:
-    # An order whose answer was lost is held too, though no client can name it.
-    until(lambda: numbers(shop.sale(name)) == (stock, 0, stock, 0), 60, f"{name} is sold out, and no unit more", every_seconds=1)
+def wait_until_sold_out(shop: Namespace, name: str, stock: int) -> None:
+    """Wait until all units are held, and no more."""
+    # An order whose answer was lost holds units as well, although no client can name it.
+    until(lambda: numbers(shop.sale(name)) == (stock, 0, stock, 0), 60, f"{name} is sold out with exactly {stock} units", every_seconds=1)

@@ -1,4 +1,4 @@
-"""A cluster and a release of the chart in it, through kubectl and helm as people use them."""
+"""A cluster and a release of the chart in it, used through kubectl and helm as people do."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ class CommandError(AssertionError):
 
 
 def run(*command: object, stdin: str | None = None, check: bool = True, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS) -> str:
-    """Run a command; returns what it printed. Raises CommandError with all it said."""
+    """Run a command; returns its output. Raises CommandError with all its output when it fails."""
     words = [str(word) for word in command]
     done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=timeout_seconds, check=False)
     if check and done.returncode:
@@ -36,7 +36,7 @@ def run(*command: object, stdin: str | None = None, check: bool = True, timeout_
 
 
 def report(what: str, **figures: object) -> None:
-    """A measured line of the suite's output."""
+    """Print a measurement."""
     print(f"e2e: {what}: " + ", ".join(f"{name} {value}" for name, value in figures.items()), flush=True)
 
 
@@ -69,7 +69,7 @@ class Namespace:
         run("kubectl", "label", "namespace", self.name, "pod-security.kubernetes.io/enforce=restricted")
 
     def delete(self) -> None:
-        """Remove it and all that is in it, also what an operator that is gone has left its finalizer on."""
+        """Delete the namespace and its contents, including FlashSales whose finalizer no operator removes any more."""
         if run("kubectl", "get", "namespace", self.name, "--ignore-not-found") == "":
             return
         for name in self.kubectl("get", "flashsales", "-o", "name", check=False).split():
@@ -78,7 +78,7 @@ class Namespace:
         run("kubectl", "delete", "namespace", self.name, "--ignore-not-found", "--timeout=120s")
 
     def uninstall(self) -> float:
-        """Let go of all sales, so that no hold has to run out first, and uninstall; returns the seconds it took."""
+        """Set all FlashSales to Retain, so that no hold delays their deletion, and uninstall; returns the seconds it took."""
         started = time.monotonic()
         for name in self.kubectl("get", "flashsales", "-o", "name").split():
             self.kubectl("patch", name, "--type=merge", "-p", '{"spec":{"deletionPolicy":"Retain"}}')
@@ -115,12 +115,12 @@ class Namespace:
         return dict(self.get("flashsale", name))
 
     def phases(self) -> dict[str, str]:
-        """FlashSale -> phase, of all that have one."""
+        """The phases of all FlashSales that have one, by name."""
         listed = {sale["metadata"]["name"]: sale.get("status", {}).get("phase", "") for sale in self.get("flashsales")["items"]}
         return {name: phase for name, phase in listed.items() if phase}
 
     def ready(self, name: str) -> bool:
-        """Whether the resource is Ready as it is now, not as it was before its last change."""
+        """Whether the resource is Ready in its current generation."""
         sale = self.sale(name)
         generation = sale["metadata"]["generation"]
         status = sale.get("status", {})
@@ -131,14 +131,14 @@ class Namespace:
         self.kubectl("delete", "pod", pod, "--wait=false", *how)
 
     def pods(self, component: str) -> list[dict[str, Any]]:
-        found = self.get("pods", "-l", f"app.kubernetes.io/component={component}")["items"]
-        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        pods = self.get("pods", "-l", f"app.kubernetes.io/component={component}")["items"]
+        return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
     @contextmanager
     def forwarded(self, pod: str, port: int) -> Iterator[str]:
-        """An address of this machine that leads to a pod's port; a moment passes until it does."""
+        """An address on this machine that is forwarded to a pod's port; it takes a moment to work."""
         (own,) = free_ports(1)
-        # It tells of every connection; what goes wrong is on stderr.
+        # Its stdout names every connection; errors are on stderr.
         process = subprocess.Popen(["kubectl", "-n", self.name, "port-forward", f"pod/{pod}", f"{own}:{port}"], stdout=subprocess.DEVNULL)
         try:
             yield f"127.0.0.1:{own}"
@@ -150,30 +150,30 @@ class Namespace:
         return sum(map(_is_ready, self.pods(component))) >= count
 
     def redis(self, *words: str, user: str = "operator") -> str:
-        """A command of redis-cli as one of the services, in the server's own pod."""
+        """Run a Redis command as the user of a service, in the server's pod; returns its output."""
         password = self.secret("flashsale-redis", user)
         client = ["env", f"REDISCLI_AUTH={password}", "valkey-cli", "--user", user, "--no-auth-warning"]
         return self.kubectl("exec", "flashsale-redis-0", "-c", "redis", "--", *client, *words, check=False).strip()
 
     def hash(self, key: str) -> str:
-        """A hash as redis-cli shows it on a terminal: a sale's packed terms are no text."""
+        """A hash as redis-cli prints it on a terminal: a sale's packed terms are binary."""
         return self.redis("--no-raw", "HGETALL", key)
 
     def secret(self, name: str, key: str) -> str:
         return base64.b64decode(self.get("secret", name)["data"][key]).decode()
 
     def start_cli(self, name: str, script: str) -> None:
-        """A Job that runs a shell script with the flashsale command, and everything it needs to reach the release."""
+        """Start a Job that runs a shell script with the flashsale command and with access to the release."""
         self.apply(_cli_job(name, script, self._cli_pod()))
 
     def _cli_pod(self) -> dict[str, Any]:
-        """The pod of the release's audit: its image and where that comes from are the chart's affair, not the suite's."""
+        """The pod of the release's audit: the chart decides its image and pull settings."""
         return dict(self.get("cronjob", "flashsale-audit")["spec"]["jobTemplate"]["spec"]["template"]["spec"])
 
     def finish_cli(self, name: str, timeout_seconds: float = JOB_TIMEOUT_SECONDS) -> Job:
         def ended() -> str | None:
             status = self.get("job", name).get("status", {})
-            kinds = {one["type"] for one in status.get("conditions", ()) if one["status"] == "True"}
+            kinds = {held["type"] for held in status.get("conditions", ()) if held["status"] == "True"}
             return "Complete" if "Complete" in kinds else "Failed" if "Failed" in kinds else None
 
         until(ended, timeout_seconds, f"the end of job {name}", every_seconds=0.5)
@@ -201,8 +201,9 @@ def flash_sale(name: str, stock: int, **spec: Any) -> dict[str, Any]:
 
 
 def condition(sale: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    found: Sequence[Any] = sale.get("status", {}).get("conditions", ())
-    return next((dict(one) for one in found if one["type"] == kind), {})
+    """A condition by type; empty when there is none."""
+    conditions: Sequence[Any] = sale.get("status", {}).get("conditions", ())
+    return next((dict(listed) for listed in conditions if listed["type"] == kind), {})
 
 
 def numbers(sale: Mapping[str, Any]) -> tuple[int, ...]:
@@ -212,13 +213,13 @@ def numbers(sale: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def last_json(logs: str) -> Any:
-    """The JSON document a command printed last: it begins at a line that is an opening brace."""
+    """The last JSON document that a command printed; it starts at a line with only an opening brace."""
     start = logs.rindex("\n{\n") + 1 if "\n{\n" in logs else logs.index("{")
     return json.JSONDecoder().raw_decode(logs[start:])[0]
 
 
 def _is_ready(pod: Mapping[str, Any]) -> bool:
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", ()))
+    return any(listed["type"] == "Ready" and listed["status"] == "True" for listed in pod["status"].get("conditions", ()))
 
 
 def _cli_job(name: str, script: str, like: Mapping[str, Any]) -> dict[str, Any]:

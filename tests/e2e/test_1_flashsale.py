@@ -1,4 +1,4 @@
-"""kubectl apply of a FlashSale: Ready, refused with a sentence, changed while it runs, taken back."""
+"""kubectl apply of a FlashSale: it becomes Ready, is refused with a clear message, changes while it runs, and is deleted."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -38,16 +38,16 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("spec", "words"), WRONG, ids=[f"{number}" for number in range(len(WRONG))])
-def test_a_wrong_spec_is_refused_with_a_sentence_that_names_the_field(shop: Namespace, spec: dict[str, Any], words: str) -> None:
+def test_wrong_spec_is_refused_and_its_field_named(shop: Namespace, spec: dict[str, Any], words: str) -> None:
     answer = shop.apply({**flash_sale("wrong", 1), "spec": spec}, check=False)
     assert words in answer, answer
 
 
-def test_a_name_too_long_for_a_product_is_refused(shop: Namespace) -> None:
+def test_name_too_long_for_a_product_id_is_refused(shop: Namespace) -> None:
     assert "metadata.name is the product id" in shop.apply(flash_sale("a" * 65, 1), check=False)
 
 
-def test_apply_to_ready_and_stock_in_redis(shop: Namespace) -> None:
+def test_applied_flashsale_is_soon_ready_and_loaded_in_redis(shop: Namespace) -> None:
     started = time.monotonic()
     shop.apply(flash_sale("ready", 7, paymentWindowSeconds=60))
     until(lambda: shop.ready("ready"), 10, "FlashSale ready is Ready", every_seconds=0.05)
@@ -60,19 +60,19 @@ def test_apply_to_ready_and_stock_in_redis(shop: Namespace) -> None:
     assert row[:7] == ["ready", "ready", "7", "7", "0", "0", "Live"]
 
 
-def test_the_product_cannot_be_changed(shop: Namespace) -> None:
+def test_product_id_cannot_be_changed(shop: Namespace) -> None:
     shop.apply(flash_sale("fixed", 1, productId="fixed-1", paymentWindowSeconds=60))
     answer = shop.kubectl("patch", "flashsale", "fixed", "--type=merge", "-p", '{"spec":{"productId":"other"}}', check=False)
     assert "productId cannot be changed" in answer
 
 
-def test_a_window_that_is_not_installed_is_said(shop: Namespace) -> None:
+def test_uninstalled_payment_window_stalls_the_flashsale(shop: Namespace) -> None:
     shop.apply(flash_sale("window", 1, paymentWindowSeconds=61))
     until(lambda: condition(shop.sale("window"), "Stalled").get("reason") == "WindowNotInstalled", 10, "Stalled")
     assert "use one of" in condition(shop.sale("window"), "Stalled")["message"]
 
 
-def test_phases_follow_the_spec_while_the_sale_lives(shop: Namespace) -> None:
+def test_phase_follows_the_spec_of_a_running_sale(shop: Namespace) -> None:
     def becomes(phase: str, seconds: float = 10) -> None:
         until(lambda: shop.sale("phases")["status"].get("phase") == phase, seconds, f"phase {phase}")
 
@@ -94,7 +94,7 @@ def test_phases_follow_the_spec_while_the_sale_lives(shop: Namespace) -> None:
     assert shop.ready("phases")
 
 
-def test_a_thousand_at_once_are_ready(shop: Namespace) -> None:
+def test_thousand_flashsales_applied_at_once_become_ready(shop: Namespace) -> None:
     names = [f"many-{number}" for number in range(1000)]
     documents = [flash_sale(name, 10, paymentWindowSeconds=60) for name in names]
     started = time.monotonic()
@@ -103,7 +103,7 @@ def test_a_thousand_at_once_are_ready(shop: Namespace) -> None:
 
     def all_ready() -> bool:
         phases = shop.kubectl("get", "fs", "-o", 'jsonpath={range .items[*]}{.metadata.name}={.status.phase}{"\\n"}{end}').split()
-        return sum(one.startswith("many-") and one.endswith("=Live") for one in phases) == 1000
+        return sum(line.startswith("many-") and line.endswith("=Live") for line in phases) == 1000
 
     until(all_ready, 90, "1,000 FlashSales are Ready", every_seconds=0.5)
     seconds = time.monotonic() - started

@@ -1,4 +1,4 @@
-"""Sales through the Service: sold out and audited, units back on time, edited while they run, and what drifts is repaired or fenced."""
+"""Sales through the Service: sold out and audited, unpaid units released on time, edits while they run, and drift repaired or fenced."""
 
 import time
 from collections.abc import Iterator
@@ -13,18 +13,18 @@ from tests.e2e.crowd import Crowd
 from tests.e2e.kube import Namespace, condition, flash_sale, last_json, numbers, report, until
 
 
-def settled(shop: Namespace, name: str, *expected: int, seconds: float = 40) -> None:
-    """The status tells these (total, available, reserved, sold)."""
-    until(lambda: numbers(shop.sale(name)) == expected, seconds, f"numbers of {name} are {expected}", every_seconds=0.5)
+def wait_for_numbers(shop: Namespace, name: str, *expected: int, seconds: float = 40) -> None:
+    """Wait until the status contains these (total, available, reserved, sold)."""
+    until(lambda: numbers(shop.sale(name)) == expected, seconds, f"the stock numbers of {name} are {expected}", every_seconds=0.5)
 
 
-def opened(shop: Namespace, name: str, stock: int, window: int = 60, **spec: object) -> None:
+def open_sale(shop: Namespace, name: str, stock: int, window: int = 60, **spec: object) -> None:
     shop.apply(flash_sale(name, stock, paymentWindowSeconds=window, **spec))
     until(lambda: shop.ready(name), 10, f"FlashSale {name} is Ready")
 
 
-def test_ten_thousand_orders_for_a_thousand_units(shop: Namespace) -> None:
-    opened(shop, "rush", 1000, window=300, maxPerUser=1)
+def test_ten_thousand_buyers_order_exactly_a_thousand_units(shop: Namespace) -> None:
+    open_sale(shop, "rush", 1000, window=300, maxPerUser=1)
     job = shop.cli(
         "rush",
         "flashsale load --product rush --buyers 10000 --connections 300 --replays 0.1 --orders-out /tmp/orders --json"
@@ -34,7 +34,7 @@ def test_ten_thousand_orders_for_a_thousand_units(shop: Namespace) -> None:
     assert job.succeeded, job.logs
     load = last_json(job.logs)
     report("10,000 buyers for 1,000 units through the Service", **{name: load[name] for name in ("seconds", "per_second") if name in load})
-    settled(shop, "rush", 1000, 0, 0, 1000)
+    wait_for_numbers(shop, "rush", 1000, 0, 0, 1000)
     until(lambda: shop.sale("rush")["status"]["phase"] == "SoldOut", 15, "phase SoldOut")
     metrics = shop.cli("rush-metrics", METRICS)
     assert 'flashsale_sale_stock_units{sale="rush",state="sold"} 1000.0' in metrics.logs
@@ -43,31 +43,31 @@ def test_ten_thousand_orders_for_a_thousand_units(shop: Namespace) -> None:
 METRICS = """python -c "import urllib.request; print(urllib.request.urlopen('http://flashsale-gateway/metrics').read().decode())" """
 
 
-def test_unpaid_units_come_back_through_the_broker(shop: Namespace) -> None:
-    # The sweeper, the second clock, waits longer than this test does: all of them come by the first.
+def test_unpaid_units_are_released_through_the_broker(shop: Namespace) -> None:
+    # The sweep grace is longer than this test, so only the queue can release units.
     with timeout_worker(shop, FLASHSALE_TIMEOUT_WORKER_SWEEP_GRACE_MS="60000"):
-        assert units_that_came_back(shop, "waits") == {"queue": 50.0, "sweep": 0.0}
+        assert released_units(shop, "waits") == {"queue": 50.0, "sweep": 0.0}
 
 
-def test_unpaid_units_come_back_by_the_sweeper_alone(shop: Namespace) -> None:
+def test_unpaid_units_are_released_by_the_sweeper_alone(shop: Namespace) -> None:
     with timeout_worker(shop, FLASHSALE_TIMEOUT_WORKER_CONSUME="false"):
-        assert units_that_came_back(shop, "swept") == {"queue": 0.0, "sweep": 50.0}
+        assert released_units(shop, "swept") == {"queue": 0.0, "sweep": 50.0}
 
 
-def units_that_came_back(shop: Namespace, name: str) -> dict[str, float]:
-    """A sale of 50 units that nobody pays, audited after their time: which clock gave them back."""
+def released_units(shop: Namespace, name: str) -> dict[str, float]:
+    """Sell 50 units that nobody pays, and audit them after their payment window; returns the released units by clock."""
     before = {source: expired(shop, source) for source in ("queue", "sweep")}
-    opened(shop, name, 50, window=5)
+    open_sale(shop, name, 50, window=5)
     load = f"flashsale load --product {name} --buyers 80"
     job = shop.cli(name, f"{load} && sleep 9 && flashsale audit {name} --wait-seconds 20")
     assert job.succeeded, job.logs
-    settled(shop, name, 50, 50, 0, 0)
+    wait_for_numbers(shop, name, 50, 50, 0, 0)
     return {source: expired(shop, source) - count for source, count in before.items()}
 
 
 @contextmanager
 def timeout_worker(shop: Namespace, **settings: str) -> Iterator[None]:
-    """The timeout-worker with these settings."""
+    """Run the timeout-worker with these settings."""
 
     def change(*words: str) -> None:
         shop.kubectl("set", "env", "deployment/flashsale-timeout-worker", *words)
@@ -82,22 +82,22 @@ def timeout_worker(shop: Namespace, **settings: str) -> Iterator[None]:
 
 
 def expired(shop: Namespace, source: str) -> float:
-    """Orders expired by one clock, as the one timeout-worker counts them."""
+    """Orders expired by one clock, as the only timeout-worker counts them."""
     (pod,) = shop.pods("timeout-worker")
     script = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:9102/metrics').read().decode())"
     lines = shop.kubectl("exec", pod["metadata"]["name"], "--", "python", "-c", script).splitlines()
-    found = [line for line in lines if line.startswith(f'flashsale_expired_orders_total{{source="{source}"}}')]
-    return float(found[0].split()[-1]) if found else 0.0
+    samples = [line for line in lines if line.startswith(f'flashsale_expired_orders_total{{source="{source}"}}')]
+    return float(samples[0].split()[-1]) if samples else 0.0
 
 
-def test_edits_while_it_sells_leave_holds_alone(shop: Namespace) -> None:
-    """Each edit comes while a crowd orders; what is held before it is held after it, and the sale does what the edit says."""
-    opened(shop, "edited", 4000, window=900)
+def test_edits_of_a_running_sale_keep_its_holds(shop: Namespace) -> None:
+    """Each edit happens while a crowd orders. Holds from before it remain, and the sale follows the edit."""
+    open_sale(shop, "edited", 4000, window=900)
     crowd = Crowd(shop, "edited").start()
     held = counters(shop, "edited")["reserved"]
 
     def edit(**spec: object) -> dict[str, int]:
-        """The counters when the edit is in force; no hold is gone."""
+        """Edit the sale and check that no hold is gone; returns the counters once the edit applies."""
         nonlocal held
         shop.patch("edited", **spec)
         until(lambda: shop.ready("edited"), 10, f"Ready with {spec}")
@@ -108,57 +108,57 @@ def test_edits_while_it_sells_leave_holds_alone(shop: Namespace) -> None:
 
     def takes_no_orders() -> None:
         before = counters(shop, "edited")
-        time.sleep(3)  # The crowd orders on.
+        time.sleep(3)  # The crowd keeps ordering.
         assert counters(shop, "edited") == before
 
     assert edit(stock=5000)["total"] == 5000
-    crowd.goes_on()
+    crowd.wait_for_order()
     assert edit(stock=3500)["total"] == 3500
-    crowd.goes_on()
-    # Below what is committed: said with the numbers, the sale goes on, and what came with it counts.
+    crowd.wait_for_order()
+    # A stock below the committed units is refused with the numbers; the sale continues, and the rest of the edit applies.
     shop.patch("edited", stock=1, maxPerUser=7)
     until(lambda: condition(shop.sale("edited"), "Stalled").get("reason") == "BelowCommitted", 10, "Stalled")
     assert "units already committed" in condition(shop.sale("edited"), "Stalled")["message"]
     assert counters(shop, "edited")["total"] == 3500
     assert shop.redis("HGET", sale_keys("edited").sale, "max_per_user") == "7"
-    crowd.goes_on()
+    crowd.wait_for_order()
     edit(stock=3500, paused=True)
     takes_no_orders()
     edit(paused=False)
-    crowd.goes_on()
+    crowd.wait_for_order()
     edit(endsAt=(datetime.now(UTC) - timedelta(seconds=1)).isoformat(timespec="seconds"))
     until(lambda: shop.sale("edited")["status"]["phase"] == "Ended", 10, "phase Ended")
     takes_no_orders()
     edit(endsAt=(datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds"))
-    crowd.goes_on()
-    told = crowd.stop()
-    report("edited while it sells", **told.outcomes)
-    assert told.outcomes["409 paused"] > 0
-    assert told.outcomes["409 ended"] > 0
-    assert (told.errors, told.bare_503) == ({}, 0)
-    settled(shop, "edited", 3500, 3500 - told.accepted, told.accepted, 0)
+    crowd.wait_for_order()
+    result = crowd.stop()
+    report("edited while it sells", **result.outcomes)
+    assert result.outcomes["409 paused"] > 0
+    assert result.outcomes["409 ended"] > 0
+    assert (result.errors, result.bare_503) == ({}, 0)
+    wait_for_numbers(shop, "edited", 3500, 3500 - result.accepted, result.accepted, 0)
 
 
 def counters(shop: Namespace, name: str) -> dict[str, int]:
-    """The sale's counters, read at one moment; they never contradict each other."""
+    """The sale's counters, read atomically; they never contradict each other."""
     names = ("total", "available", "reserved", "sold")
-    found = dict(zip(names, map(int, shop.redis("HMGET", sale_keys(name).sale, *names).split()), strict=True))
-    assert found["total"] == found["available"] + found["reserved"] + found["sold"]
-    return found
+    counts = dict(zip(names, map(int, shop.redis("HMGET", sale_keys(name).sale, *names).split()), strict=True))
+    assert counts["total"] == counts["available"] + counts["reserved"] + counts["sold"]
+    return counts
 
 
 def test_drift_is_repaired_or_fenced(shop: Namespace) -> None:
-    """With live holds: what is fenced sells nothing, and afterwards no more than there is."""
+    """With live holds, a fenced sale sells nothing, and later no more than its stock."""
     key = sale_keys("drift").sale
-    opened(shop, "drift", 10, window=300)
+    open_sale(shop, "drift", 10, window=300)
     assert orders(shop, "drift", 5) == 5
     shop.redis("HSET", key, "max_per_user", "99")
-    seconds = until(lambda: shop.redis("HGET", key, "max_per_user") == "0", 10, "max_per_user is as the resource says")
-    report("a field changed by hand in Redis is set back", seconds=f"{seconds:.1f}", bar="10")
+    seconds = until(lambda: shop.redis("HGET", key, "max_per_user") == "0", 10, "max_per_user matches the resource")
+    report("a field changed by hand in Redis is repaired", seconds=f"{seconds:.1f}", bar="10")
     assert "NOPERM" in shop.redis("HINCRBY", key, "available", "5")
     shop.redis("HSET", key, "available", "15")
     seconds = until(lambda: condition(shop.sale("drift"), "Stalled").get("reason") == "Inconsistent", 10, "Stalled")
-    report("contradicting numbers are fenced", seconds=f"{seconds:.1f}", bar="10")
+    report("a sale with contradictory numbers is fenced", seconds=f"{seconds:.1f}", bar="10")
     assert orders(shop, "drift", 20) == 0
     shop.redis("HSET", key, "available", "5")
     until(lambda: shop.ready("drift"), 10, "Ready again")
@@ -166,34 +166,34 @@ def test_drift_is_repaired_or_fenced(shop: Namespace) -> None:
     assert counters(shop, "drift") == {"total": 10, "available": 0, "reserved": 10, "sold": 0}
 
 
-def test_a_sale_lost_with_its_holds_is_never_oversold(shop: Namespace) -> None:
+def test_sale_lost_with_its_holds_is_never_oversold(shop: Namespace) -> None:
     key = sale_keys("lost").sale
-    opened(shop, "lost", 10, window=15)
+    open_sale(shop, "lost", 10, window=15)
     assert orders(shop, "lost", 5) == 5
     held_at = time.monotonic()
     shop.redis("UNLINK", key)
     seconds = until(lambda: condition(shop.sale("lost"), "Stalled").get("reason") == "DataLost", 10, "Stalled")
-    report("a sale gone from Redis is fenced", seconds=f"{seconds:.1f}", bar="10")
+    report("a sale that disappeared from Redis is fenced", seconds=f"{seconds:.1f}", bar="10")
     assert shop.redis("HGET", key, "total") == ""
     assert orders(shop, "lost", 5) == 0
-    # Only a person says that nothing was sold: by creating it anew.
+    # Only a person decides that nothing was sold, by creating the resource again.
     shop.kubectl("delete", "flashsale", "lost", "--timeout=60s")
-    opened(shop, "lost", 10, window=300)
+    open_sale(shop, "lost", 10, window=300)
     assert numbers(shop.sale("lost")) == (10, 10, 0, 0)
     assert orders(shop, "lost", 20) == 10
-    # The five holds of before run out now. They are not this sale's.
+    # The five holds from before expire now. They do not belong to the new sale.
     time.sleep(max(0.0, 15 + 5 - (time.monotonic() - held_at)))
     assert orders(shop, "lost", 20) == 0
     assert counters(shop, "lost") == {"total": 10, "available": 0, "reserved": 10, "sold": 0}
 
 
 def orders(shop: Namespace, name: str, buyers: int) -> int:
-    """How many of so many buyers get one."""
+    """Let `buyers` order; returns how many got a unit."""
     return int(last_json(shop.cli(f"{name}-load", f"flashsale load --product {name} --buyers {buyers} --json; true").logs)["orders"])
 
 
-def test_two_resources_for_one_product(shop: Namespace) -> None:
-    opened(shop, "first", 5, productId="shared")
+def test_second_resource_for_a_product_stalls(shop: Namespace) -> None:
+    open_sale(shop, "first", 5, productId="shared")
     shop.apply(flash_sale("second", 50, paymentWindowSeconds=60, productId="shared"))
     until(lambda: condition(shop.sale("second"), "Stalled").get("reason") == "NotOwner", 10, "Stalled")
     assert f"belongs to FlashSale {shop.name}/first" in condition(shop.sale("second"), "Stalled")["message"]
@@ -202,12 +202,12 @@ def test_two_resources_for_one_product(shop: Namespace) -> None:
     assert shop.redis("HGET", sale_keys("shared").sale, "total") == "5"
 
 
-def test_delete_drains_first(shop: Namespace) -> None:
-    opened(shop, "drained", 20, window=15)
+def test_delete_with_drain_waits_for_holds(shop: Namespace) -> None:
+    open_sale(shop, "drained", 20, window=15)
     assert shop.cli("drained", "flashsale load --product drained --buyers 5").succeeded
     shop.kubectl("delete", "flashsale", "drained", "--wait=false")
     until(lambda: shop.sale("drained")["status"]["phase"] == "Draining", 10, "Draining")
-    assert "5 units are reserved" in condition(shop.sale("drained"), "Ready")["message"]
+    assert "5 units are still reserved" in condition(shop.sale("drained"), "Ready")["message"]
     seconds = until(lambda: "drained" not in shop.kubectl("get", "fs", "-o", "name"), 60, "gone")
     report("delete with Drain and a window of 15 s", gone_seconds=f"{seconds:.1f}")
     shard = shard_keys(shard_of("drained"))
@@ -215,12 +215,12 @@ def test_delete_drains_first(shop: Namespace) -> None:
     assert "drained" not in shop.redis("SMEMBERS", shard.sales, user="audit")
 
 
-def test_delete_with_retain_leaves_the_sale_to_the_next(shop: Namespace) -> None:
-    opened(shop, "kept", 20, deletionPolicy="Retain")
+def test_delete_with_retain_keeps_the_sale_for_the_next_resource(shop: Namespace) -> None:
+    open_sale(shop, "kept", 20, deletionPolicy="Retain")
     assert shop.cli("kept", "flashsale load --product kept --buyers 5").succeeded
     shop.kubectl("delete", "flashsale", "kept", "--timeout=60s")
     assert shop.redis("HMGET", sale_keys("kept").sale, "available", "reserved").split() == ["15", "5"]
-    opened(shop, "kept-on", 30, productId="kept")
+    open_sale(shop, "kept-on", 30, productId="kept")
     assert numbers(shop.sale("kept-on")) == (30, 25, 5, 0)
 
 
@@ -228,8 +228,8 @@ KILLED = [f"killed-{number}" for number in range(150)]
 
 
 @pytest.mark.parametrize("moment", ["create", "update", "delete"])
-def test_operator_killed_in_the_middle(shop: Namespace, moment: str) -> None:
-    """Of many that are created, changed or deleted at once, the first are done and the others are not when the operator is killed."""
+def test_killed_operator_finishes_interrupted_changes(shop: Namespace, moment: str) -> None:
+    """The operator is killed when only the first of many created, changed or deleted FlashSales are done."""
     window = {"paymentWindowSeconds": 60}
     total = 12 if moment == "update" else 10
 
@@ -253,17 +253,17 @@ def test_operator_killed_in_the_middle(shop: Namespace, moment: str) -> None:
             shop.delete_pod(pod["metadata"]["name"])
         changed.result()
     started = time.monotonic()
-    until(lambda: len(done()) == len(KILLED), 90, "the same end state", every_seconds=0.5)
+    until(lambda: len(done()) == len(KILLED), 90, "all FlashSales are done", every_seconds=0.5)
     report(f"operator killed during {moment}", done_before=finished, of=len(KILLED), end_state_seconds=f"{time.monotonic() - started:.1f}")
-    assert finished < len(KILLED), "the operator was too fast to be killed in the middle"
+    assert finished < len(KILLED), "the operator finished before it was killed"
     script = "for name in " + " ".join(sale_keys(name).sale for name in KILLED) + "; do valkey-cli --user operator HGET $name total; done"
     password = f"REDISCLI_AUTH={shop.secret('flashsale-redis', 'operator')}"
     totals = shop.kubectl("exec", "flashsale-redis-0", "-c", "redis", "--", "env", password, "sh", "-c", script).split()
     assert totals == ([] if moment == "delete" else [str(total)] * len(KILLED))
 
 
-def test_operator_killed_while_a_sale_drains(shop: Namespace) -> None:
-    opened(shop, "killed-draining", 10, window=15)
+def test_killed_operator_finishes_a_drain(shop: Namespace) -> None:
+    open_sale(shop, "killed-draining", 10, window=15)
     assert orders(shop, "killed-draining", 3) == 3
     shop.kubectl("delete", "flashsale", "killed-draining", "--wait=false")
     until(lambda: shop.sale("killed-draining")["status"].get("phase") == "Draining", 10, "Draining")

@@ -1,4 +1,4 @@
-"""Each part can do what it needs and nothing else."""
+"""Each component has the rights it needs and no others."""
 
 from collections.abc import Iterator
 
@@ -17,11 +17,11 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
     "flashsale-cleanup": {"flashsales.flashsale.dev": {"list", "delete"}},
     "flashsale-test": {"flashsales.flashsale.dev": {"create", "get", "delete"}},
 }
-"""Every account of the chart, and all it may do in its namespace. Elsewhere none may do anything."""
+"""Every account of the chart with its rights in the release's namespace. It has none in other namespaces."""
 
 
 def granted(shop: Namespace, account: str, namespace: str) -> dict[str, set[str]]:
-    """What a service account may do in a namespace beyond what every account may."""
+    """The rights of a service account in a namespace beyond those that every account has."""
 
     def table(name: str) -> dict[str, set[str]]:
         text = run("kubectl", "auth", "can-i", "--list", "-n", namespace, f"--as=system:serviceaccount:{shop.name}:{name}")
@@ -29,34 +29,34 @@ def granted(shop: Namespace, account: str, namespace: str) -> dict[str, set[str]
         return {row.split()[0]: set(row[row.rindex("[") + 1 : row.rindex("]")].split()) for row in rows}
 
     everybody = table("default")
-    found = {resource: verbs - everybody.get(resource, set()) for resource, verbs in table(account).items()}
-    return {resource: verbs for resource, verbs in found.items() if verbs}
+    extra = {resource: verbs - everybody.get(resource, set()) for resource, verbs in table(account).items()}
+    return {resource: verbs for resource, verbs in extra.items() if verbs}
 
 
 @pytest.fixture(scope="module")
 def accounts(shop: Namespace) -> Iterator[set[str]]:
-    """All accounts of the release, those of hooks too, which are there only while a hook runs."""
+    """All accounts of the release. Those of hooks, which exist only while a hook runs, are created for the test."""
     kinds = ("ServiceAccount", "Role", "RoleBinding")
-    hooks = [one for one in yaml.safe_load_all(shop.helm_get("hooks")) if one and one["kind"] in kinds]
+    hooks = [hook for hook in yaml.safe_load_all(shop.helm_get("hooks")) if hook and hook["kind"] in kinds]
     shop.apply(*hooks)
-    found = shop.kubectl("get", "serviceaccounts", "-o", "name").split()
-    yield {name.removeprefix("serviceaccount/") for name in found} - {"default"}
-    for one in hooks:
-        shop.kubectl("delete", one["kind"], one["metadata"]["name"])
+    names = shop.kubectl("get", "serviceaccounts", "-o", "name").split()
+    yield {name.removeprefix("serviceaccount/") for name in names} - {"default"}
+    for hook in hooks:
+        shop.kubectl("delete", hook["kind"], hook["metadata"]["name"])
 
 
-def test_each_account_may_do_this_and_no_more(shop: Namespace, accounts: set[str]) -> None:
+def test_each_account_has_exactly_its_rights(shop: Namespace, accounts: set[str]) -> None:
     assert {account: granted(shop, account, shop.name) for account in accounts} == RIGHTS
     assert {account: granted(shop, account, "default") for account in accounts} == {account: {} for account in RIGHTS}
 
 
-def test_the_services_have_no_token(shop: Namespace) -> None:
+def test_services_have_no_token(shop: Namespace) -> None:
     for component in ("gateway", "order-worker", "timeout-worker", "redis", "rabbitmq", "postgresql"):
         assert all(pod["spec"]["automountServiceAccountToken"] is False for pod in shop.pods(component))
 
 
 @pytest.mark.parametrize("user", ["gateway", "timeout-worker", "operator", "audit", "probe"])
-def test_a_redis_user_has_its_commands_and_keys_only(shop: Namespace, user: str) -> None:
+def test_redis_user_is_limited_to_its_commands_and_keys(shop: Namespace, user: str) -> None:
     assert shop.redis("PING", user=user) == "PONG"
     for words in (
         ("FLUSHALL",),
@@ -75,7 +75,7 @@ def test_a_redis_user_has_its_commands_and_keys_only(shop: Namespace, user: str)
         assert "no permissions to" in shop.redis(*words, user=user).lower(), words
 
 
-def test_nobody_is_let_in_without_a_name(shop: Namespace) -> None:
+def test_redis_refuses_clients_without_a_user(shop: Namespace) -> None:
     answer = shop.kubectl("exec", "flashsale-redis-0", "-c", "redis", "--", "env", "-u", "REDISCLI_AUTH", "valkey-cli", "PING", check=False)
     assert "NOAUTH" in answer
 
@@ -108,7 +108,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("component", ["gateway", "order-worker", "timeout-worker"])
-def test_a_broker_user_declares_and_deletes_nothing(shop: Namespace, component: str) -> None:
+def test_broker_user_cannot_declare_or_delete(shop: Namespace, component: str) -> None:
     pod = shop.pods(component)[0]["metadata"]["name"]
     lines = shop.kubectl("exec", pod, "--", "python", "-c", DECLARE).splitlines()
     assert [line.split()[0] for line in lines] == ["declare", "delete", "exchange", "consume"]
@@ -127,7 +127,7 @@ asyncio.run(main())
 """
 
 
-def test_the_broker_has_no_guest(shop: Namespace) -> None:
+def test_broker_has_no_guest_user(shop: Namespace) -> None:
     pod = shop.pods("gateway")[0]["metadata"]["name"]
     assert shop.kubectl("exec", pod, "--", "python", "-c", GUEST).strip() in ("AuthenticationError", "ProbableAuthenticationError")
     users = shop.kubectl("exec", "flashsale-rabbitmq-0", "-c", "rabbitmq", "--", "rabbitmqctl", "--silent", "list_users").split()

@@ -1,4 +1,4 @@
-"""Upgrade and rollback with a live sale, a second release beside the first, bad weather, and what an uninstall leaves."""
+"""Upgrade and rollback with a live sale, a second release with faults in its servers, and what an uninstall leaves behind."""
 
 import re
 import shutil
@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 
 from flashsale_core.keys import sale_keys
-from tests.e2e.crowd import Crowd, sold_out
+from tests.e2e.crowd import Crowd, wait_until_sold_out
 from tests.e2e.kube import CHART, VALUES, Namespace, flash_sale, image_tag, numbers, report, run, until
 
 
 def secrets(shop: Namespace) -> dict[str, object]:
-    found = shop.get("secrets")["items"]
-    return {one["metadata"]["name"]: one["data"] for one in found if not one["type"].startswith("helm.sh/")}
+    items = shop.get("secrets")["items"]
+    return {secret["metadata"]["name"]: secret["data"] for secret in items if not secret["type"].startswith("helm.sh/")}
 
 
-def test_helm_test(shop: Namespace) -> None:
+def test_helm_test_succeeds(shop: Namespace) -> None:
     assert "Succeeded" in shop.helm("test", "--timeout", "60s")
 
 
 @pytest.fixture(scope="module")
 def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The chart as an earlier version: what tells versions apart differs in every object."""
+    """The chart as an earlier version: the version labels differ in every object."""
     chart = tmp_path_factory.mktemp("earlier") / "flashsale"
     shutil.copytree(CHART, chart)
     file = chart / "Chart.yaml"
@@ -47,51 +47,54 @@ def upgraded(earlier: Path) -> Iterator[Namespace]:
 CLUSTER_IP = ("--set", "gateway.service.type=ClusterIP")
 
 
-def test_upgrade_from_an_earlier_version_and_back_while_it_sells(upgraded: Namespace) -> None:
-    """Nobody's request fails, the sale goes on, the servers run on, Secrets are the same; then helm rolls back."""
+def test_upgrade_and_rollback_do_not_disturb_a_sale(upgraded: Namespace) -> None:
+    """No request fails, the sale continues, the servers keep running, and Secrets stay the same; then helm rolls back."""
     shop = upgraded
     assert "flashsale-0.0.9" in run("helm", "list", "--namespace", shop.name)
     shop.apply(flash_sale("upgraded", 8000, paymentWindowSeconds=900), flash_sale("untouched", 100, paymentWindowSeconds=900))
     until(lambda: shop.ready("upgraded") and shop.ready("untouched"), 10, "Ready")
     assert shop.cli("before", "flashsale load --product untouched --buyers 30").succeeded
-    until(lambda: numbers(shop.sale("untouched")) == (100, 70, 30, 0), 40, "the status tells of 30 holds")
-    before = as_it_is(shop)
+    until(lambda: numbers(shop.sale("untouched")) == (100, 70, 30, 0), 40, "the status contains 30 holds")
+    before = lasting_state(shop)
     crowd = Crowd(shop, "upgraded").start(buyers_at_the_end=10_000)
     begun = crowd.now()
     seconds = shop.install(*CLUSTER_IP, release_command="upgrade")
     report("helm upgrade --wait from 0.0.9 with a live sale", seconds=f"{seconds:.1f}")
     assert "flashsale-0.0.9" not in run("helm", "list", "--namespace", shop.name)
-    assert as_it_is(shop) == before
-    crowd.goes_on()
+    assert lasting_state(shop) == before
+    crowd.wait_for_order()
     started = time.monotonic()
     shop.helm("rollback", "--wait", "--timeout", "180s")
     report("helm rollback --wait with a live sale", seconds=f"{time.monotonic() - started:.1f}")
-    assert as_it_is(shop) == before
-    crowd.goes_on()
+    assert lasting_state(shop) == before
+    crowd.wait_for_order()
     over = crowd.now()
-    told = crowd.stop()
-    report("crowd during upgrade and rollback", **told.outcomes)
-    assert (told.errors, told.bare_503) == ({}, 0)
-    assert told.accepted_between(begun, over) > 0
-    sold_out(shop, "upgraded", 8000)
+    result = crowd.stop()
+    report("crowd during upgrade and rollback", **result.outcomes)
+    assert (result.errors, result.bare_503) == ({}, 0)
+    assert result.accepted_between(begun, over) > 0
+    wait_until_sold_out(shop, "upgraded", 8000)
     shop.install(*CLUSTER_IP, release_command="upgrade")
-    assert as_it_is(shop) == before
+    assert lasting_state(shop) == before
 
 
-def as_it_is(shop: Namespace) -> dict[str, object]:
-    """What an upgrade must leave alone: Secrets, a sale nobody buys at now, and the servers' pods with their restarts."""
+def lasting_state(shop: Namespace) -> dict[str, object]:
+    """What an upgrade must not change: Secrets, a sale without new orders, and the servers' pods with their restart counts."""
     return {
         "secrets": secrets(shop),
         "sale": shop.hash(sale_keys("untouched").sale),
         "numbers": numbers(shop.sale("untouched")),
         "servers": {
-            name: [(pod["metadata"]["uid"], [one["restartCount"] for one in pod["status"]["containerStatuses"]]) for pod in shop.pods(name)]
+            name: [
+                (pod["metadata"]["uid"], [container["restartCount"] for container in pod["status"]["containerStatuses"]])
+                for pod in shop.pods(name)
+            ]
             for name in ("redis", "rabbitmq", "postgresql")
         },
     }
 
 
-def test_a_change_of_values_and_back_leaves_a_live_sale_alone(shop: Namespace) -> None:
+def test_changed_values_and_rollback_keep_a_live_sale(shop: Namespace) -> None:
     shop.apply(flash_sale("changed", 100, paymentWindowSeconds=300))
     until(lambda: shop.ready("changed"), 10, "Ready")
     assert shop.cli("changed", "flashsale load --product changed --buyers 30").succeeded
@@ -101,7 +104,7 @@ def test_a_change_of_values_and_back_leaves_a_live_sale_alone(shop: Namespace) -
     shop.helm("rollback", "--wait", "--timeout", "180s")
     assert (secrets(shop), shop.hash(sale_keys("changed").sale)) == (before, sale)
     assert shop.cli("changed-on", "flashsale load --product changed --buyers 100 && flashsale audit changed --wait-seconds 60").succeeded
-    until(lambda: numbers(shop.sale("changed")) == (100, 0, 100, 0), 40, "sold on")
+    until(lambda: numbers(shop.sale("changed")) == (100, 0, 100, 0), 40, "the remaining units are sold")
 
 
 def test_templates_can_be_applied_without_helm(shop: Namespace) -> None:
@@ -112,7 +115,7 @@ def test_templates_can_be_applied_without_helm(shop: Namespace) -> None:
 
 @pytest.fixture(scope="module")
 def other() -> Iterator[Namespace]:
-    """A second release, which the tests below put into bad weather; at first its Redis keeps nothing."""
+    """A second release whose servers get faults in the tests below; at first its Redis writes nothing to disk."""
     other = Namespace("flashsale-e2e-weather")
     other.delete()
     other.create()
@@ -123,14 +126,14 @@ def other() -> Iterator[Namespace]:
 
 
 def set_redis(other: Namespace, command: str, *config: str, check: bool = True) -> str:
-    """Install or upgrade, with lines of Redis' configuration that are not the chart's."""
+    """Install or upgrade with these lines of Redis configuration."""
     words = ["--set", f"image.tag={image_tag()}", "--set", "gateway.service.type=ClusterIP"]
     lines = [word for line in config for word in ("--set", f"redis.extraConfig.{line}")]
     return other.helm(command, CHART, "--values", VALUES, *words, *lines, check=check)
 
 
 def readiness(shop: Namespace, component: str, port: int) -> str:
-    """What a pod's /readyz says."""
+    """The answer of a pod's /readyz."""
     script = (
         "import urllib.request, urllib.error\n"
         f"try: print(urllib.request.urlopen('http://127.0.0.1:{port}/readyz', timeout=5).read().decode())\n"
@@ -140,42 +143,47 @@ def readiness(shop: Namespace, component: str, port: int) -> str:
     return shop.kubectl("exec", pods[0]["metadata"]["name"], "--", "python", "-c", script, check=False) if pods else ""
 
 
-def test_a_redis_that_forgets_is_refused_with_the_reason(other: Namespace) -> None:
+def test_redis_without_persistence_is_refused_with_the_reason(other: Namespace) -> None:
     until(
         lambda: "keeps no append-only file" in readiness(other, "gateway", 8000),
         90,
-        "the gateway says why it is not ready",
+        "/readyz of the gateway gives the reason",
         every_seconds=1,
     )
     assert not other.pods_ready("gateway", 1)
 
 
-def test_a_redis_that_evicts_is_refused_with_the_reason(other: Namespace) -> None:
+def test_redis_that_may_evict_is_refused_with_the_reason(other: Namespace) -> None:
     set_redis(other, "upgrade", "maxmemory-policy=allkeys-lru")
     until(lambda: "Redis may evict sales (maxmemory-policy allkeys-lru)" in readiness(other, "gateway", 8000), 90, "the reason", 1)
     set_redis(other, "upgrade")
-    until(lambda: other.pods_ready("gateway", 1), 90, "the gateway is ready when Redis is as it should be", every_seconds=1)
+    until(lambda: other.pods_ready("gateway", 1), 90, "the gateway is ready once Redis is configured correctly", every_seconds=1)
 
 
-def test_a_broker_without_a_policy_is_named(other: Namespace) -> None:
+def test_missing_broker_policy_is_named(other: Namespace) -> None:
     until(lambda: other.pods_ready("timeout-worker", 1), 90, "the timeout-worker is ready", every_seconds=1)
     other.kubectl("exec", "flashsale-rabbitmq-0", "-c", "rabbitmq", "--", "rabbitmqctl", "clear_policy", "wait-15")
-    waited = until(lambda: "its policy wait-15 " in readiness(other, "timeout-worker", 9102), 90, "the policy that is missing", 1)
-    report("a policy taken from RabbitMQ is named", seconds=f"{waited:.0f}")
+    waited = until(lambda: "its policy wait-15 " in readiness(other, "timeout-worker", 9102), 90, "/readyz names the missing policy", 1)
+    report("a policy removed from RabbitMQ is named", seconds=f"{waited:.0f}")
     # The bundled broker loads its definitions whenever it starts.
     other.delete_pod("flashsale-rabbitmq-0", None)
     until(lambda: other.pods_ready("timeout-worker", 1), 90, "ready again", every_seconds=1)
 
 
-def test_a_ledger_without_its_schema_is_named_and_waited_for(other: Namespace) -> None:
+def test_order_worker_waits_for_a_missing_ledger_schema(other: Namespace) -> None:
     until(lambda: other.pods_ready("order-worker", 1), 90, "the order-worker is ready", every_seconds=1)
     assert other.cli("gone", rename("schema_migrations", "gone")).succeeded
     (pod,) = other.pods("order-worker")
     other.delete_pod(pod["metadata"]["name"], None)
-    until(lambda: "no schema yet; run `flashsale migrate`" in readiness(other, "order-worker", 9101), 90, "what is missing", 1)
+    until(
+        lambda: "no schema yet; run `flashsale migrate`" in readiness(other, "order-worker", 9101),
+        90,
+        "/readyz names the missing schema",
+        1,
+    )
     assert not other.pods_ready("order-worker", 1)
     assert other.cli("back", rename("gone", "schema_migrations")).succeeded
-    until(lambda: other.pods_ready("order-worker", 1), 60, "ready when the schema is there", every_seconds=1)
+    until(lambda: other.pods_ready("order-worker", 1), 60, "ready once the schema exists", every_seconds=1)
 
 
 def rename(table: str, name: str) -> str:
@@ -188,18 +196,20 @@ async def main():
 asyncio.run(main())'"""
 
 
-def test_a_wrong_password_is_named_with_its_cure(other: Namespace) -> None:
+def test_wrong_password_is_reported_with_its_cure(other: Namespace) -> None:
     until(lambda: other.pods_ready("operator", 1), 90, "the operator is ready", every_seconds=1)
     other.kubectl("set", "env", "deployment/flashsale-operator", "REDIS_URL=redis://operator:wrong@flashsale-redis:6379/0")
     until(lambda: "look at REDIS_URL" in readiness(other, "operator", 9103), 60, "the operator names the cure", every_seconds=1)
     other.apply(flash_sale("unreachable", 1, paymentWindowSeconds=60))
-    until(lambda: "look at REDIS_URL" in str(other.sale("unreachable").get("status")), 30, "the FlashSale names it too", every_seconds=1)
+    until(
+        lambda: "look at REDIS_URL" in str(other.sale("unreachable").get("status")), 30, "the FlashSale names it as well", every_seconds=1
+    )
     other.kubectl("set", "env", "deployment/flashsale-operator", "REDIS_URL=redis://operator:$(REDIS_PASSWORD)@flashsale-redis:6379/0")
-    until(lambda: other.ready("unreachable"), 60, "Ready when the password is right again", every_seconds=1)
+    until(lambda: other.ready("unreachable"), 60, "Ready once the password is correct again", every_seconds=1)
 
 
 @pytest.mark.parametrize(("secret", "claim"), [("flashsale-credentials", "redis"), ("flashsale-redis", "redis")])
-def test_a_disk_without_its_secret_is_refused_with_the_way_out(other: Namespace, secret: str, claim: str) -> None:
+def test_disk_without_its_secret_is_refused_with_the_cure(other: Namespace, secret: str, claim: str) -> None:
     other.helm("uninstall", "--wait", "--timeout", "120s", "--ignore-not-found")
     kept = other.get("secret", secret)
     other.kubectl("delete", "secret", secret)
@@ -210,12 +220,12 @@ def test_a_disk_without_its_secret_is_refused_with_the_way_out(other: Namespace,
     other.apply({**kept, "metadata": {"name": secret}})
 
 
-def test_uninstall_with_live_sales_leaves_data_and_its_keys_alone(shop: Namespace) -> None:
+def test_uninstall_with_live_sales_keeps_data_and_secrets(shop: Namespace) -> None:
     shop.apply(flash_sale("live", 10, paymentWindowSeconds=60))
     until(lambda: shop.ready("live"), 10, "Ready")
     assert "clusterrole.rbac.authorization.k8s.io/flashsale-e2e-flashsale-flashsales-view" in left_in_the_cluster(shop)
     report("uninstall with live FlashSales", seconds=f"{shop.uninstall():.1f}")
-    # Volumes are left by their claims; a cluster makes the two defaults anew in every namespace.
+    # Claims keep their volumes; the cluster itself creates the two defaults in every namespace.
     until(lambda: left(shop) == LEFT, 60, f"left: {LEFT}", every_seconds=1)
     assert left_in_the_cluster(shop) == LEFT_IN_THE_CLUSTER
 
@@ -239,15 +249,15 @@ LEFT_IN_THE_CLUSTER = [
 
 
 def left(shop: Namespace) -> list[str]:
-    """Objects of every kind the namespace has, but for events, which end by themselves."""
+    """The objects of every kind in the namespace, except events, which expire by themselves."""
     return sorted(shop.kubectl("get", ",".join(kinds(namespaced=True)), "-o", "name", "--ignore-not-found").split())
 
 
 def left_in_the_cluster(shop: Namespace) -> list[str]:
-    """Objects of every kind that is in no namespace, if they are named for the engine or for this release."""
-    found = run("kubectl", "get", ",".join(kinds(namespaced=False)), "-o", "name", "--ignore-not-found").split()
+    """The cluster-wide objects of every kind that are named after the engine or this release."""
+    names = run("kubectl", "get", ",".join(kinds(namespaced=False)), "-o", "name", "--ignore-not-found").split()
     others = ("flashsale-e2e-weather", "flashsale-e2e-upgrade")
-    ours = [name for name in found if "flashsale-e2e" in name or "flashsale.dev" in name]
+    ours = [name for name in names if "flashsale-e2e" in name or "flashsale.dev" in name]
     return sorted(name for name in ours if not any(other in name for other in others))
 
 

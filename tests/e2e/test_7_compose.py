@@ -1,4 +1,4 @@
-"""The compose file: the same images on a laptop without Kubernetes sell a small sale."""
+"""The compose file runs the same images without Kubernetes, and sells a small sale."""
 
 import json
 import os
@@ -31,9 +31,9 @@ pytestmark = pytest.mark.skipif(shutil.which("docker") is None, reason="docker i
 
 @pytest.fixture
 def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     for name, value in (SETTINGS | {"PORT": str(port), "TAG": image_tag()}).items():
         monkeypatch.setenv(name, value)
     run(*COMPOSE, "down", "-v", check=False)
@@ -59,15 +59,15 @@ def flashsale(url: str, *words: str) -> str:
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
-def test_a_small_sale_on_compose(gateway: str) -> None:
+def test_small_sale_runs_on_compose(gateway: str) -> None:
     until(lambda: answers(f"{gateway}/readyz"), 120, "the gateway of the compose file is ready", every_seconds=0.5)
     flashsale(gateway, "sale", "set", "tiny", "--stock", "40", "--window", "5")
     assert last_json(flashsale(gateway, "load", "--product", "tiny", "--buyers", "60", "--json"))["orders"] == 40
 
-    def back() -> bool:
+    def released() -> bool:
         with urllib.request.urlopen(f"{gateway}/sales/tiny", timeout=5) as answer:  # noqa: S310 - see above
             return bool(json.load(answer)["available"] == 40)
 
-    until(back, 30, "unpaid units are back")
+    until(released, 30, "unpaid units are released")
     audit = run(*COMPOSE, "run", "--rm", "cli", "audit", "--wait-seconds", "30")
     assert "40 orders in the ledger" in audit
