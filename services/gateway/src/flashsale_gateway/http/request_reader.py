@@ -53,7 +53,9 @@ class RequestReader(Connection, ABC):
     def on_message_begin(self) -> None:
         if self._reading_ended:
             raise _ReadingEndedError
-        if self._is_answering() and not (self.cycle.keep_alive and self._client_buffers.may_pipeline(len(self.pipeline))):
+        cycle = self.cycle
+        pipelined = cycle is not None and not cycle.response_complete
+        if pipelined and not (cycle.keep_alive and self._client_buffers.may_pipeline(len(self.pipeline))):
             raise _ReadingEndedError
         self.url = b""
         self.expect_100_continue = False
