@@ -1,4 +1,4 @@
-"""The chart as helm renders it, without a cluster: what is in it, what it refuses, and what must never change."""
+"""The chart as helm renders it, without a cluster: its content, the values it refuses, and what must never change."""
 
 import json
 import re
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy" / "helm" / "flashsale"
 MATRIX = ["", *sorted(path.name for path in (CHART / "ci").glob("*.yaml"))]
 KUBERNETES_VERSIONS = ("1.29", "1.35")
-"""Oldest and newest supported."""
+"""The oldest and the newest supported version."""
 SELECTORS = Path(__file__).with_name("selectors.json")
 OWN = re.compile(r"(?:^|/)flashsale/")
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is no
 
 
 def helm(*words: object) -> tuple[int, str]:
-    # As with a cluster at hand: hooks are rendered then.
+    # With `v1/Pod`, as with a cluster: hooks are rendered only then.
     command = ["helm", "template", "shop", str(CHART), "--namespace", "shop", "--api-versions", "v1/Pod", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout if done.returncode == 0 else done.stderr
@@ -41,7 +41,7 @@ def rendered(values: str, *words: str) -> list[dict[str, Any]]:
 
 
 def pods(documents: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(what it belongs to, pod spec)"""
+    """All pod specs, as (kind/name of the owner, pod spec)."""
     for document in documents:
         name = f"{document['kind']}/{document['metadata']['name']}"
         match document["kind"]:
@@ -60,13 +60,13 @@ def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def find(documents: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
-    (found,) = [one for one in documents if one["kind"] == kind and one["metadata"]["name"] == name]
-    return found
+    (match,) = [document for document in documents if document["kind"] == kind and document["metadata"]["name"] == name]
+    return match
 
 
 @pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
 @pytest.mark.parametrize("values", MATRIX)
-def test_every_object_is_valid_for_the_oldest_and_the_newest_kubernetes(values: str, version: str) -> None:
+def test_every_object_is_valid_for_all_supported_kubernetes_versions(values: str, version: str) -> None:
     for document in rendered(values):
         if document["apiVersion"].split("/")[0] in ("keda.sh", "monitoring.coreos.com", "gateway.networking.k8s.io", "rabbitmq.com"):
             continue
@@ -86,19 +86,19 @@ def test_every_container_is_restricted(values: str) -> None:
             assert {"requests", "limits"} <= container["resources"].keys(), (name, container["name"])
             if OWN.search(container["image"]):
                 assert "runAsUser" not in context, name
-                # Beside a bundled server an init container of ours writes what that server's user reads.
+                # In the pod of a bundled server, an init container of ours writes files for that server's user.
                 assert "runAsUser" not in pod["securityContext"] or name.startswith("StatefulSet/"), name
 
 
 @pytest.mark.parametrize("values", MATRIX)
-def test_a_token_is_mounted_only_where_the_apiserver_is_asked(values: str) -> None:
-    asking = {name for name, pod in pods(rendered(values)) if pod["automountServiceAccountToken"]}
+def test_token_is_mounted_only_in_pods_that_call_the_apiserver(values: str) -> None:
+    mounted = {name for name, pod in pods(rendered(values)) if pod["automountServiceAccountToken"]}
     wanted = {"Deployment/shop-flashsale-operator", "Job/shop-flashsale-cleanup", "Pod/shop-flashsale-test"}
-    assert asking == (set() if values == "off.yaml" else wanted)
+    assert mounted == (set() if values == "off.yaml" else wanted)
 
 
 @pytest.mark.parametrize("values", MATRIX)
-def test_no_secret_is_in_plain_sight(values: str) -> None:
+def test_no_secret_value_is_written_into_a_pod(values: str) -> None:
     for name, pod in pods(rendered(values)):
         for container in containers(pod):
             for variable in container.get("env", []):
@@ -109,15 +109,15 @@ def test_no_secret_is_in_plain_sight(values: str) -> None:
 
 
 def test_selectors_are_frozen() -> None:
-    """A change of these breaks every upgrade: workloads refuse it, Services lose their pods."""
-    found: dict[str, Any] = {}
+    """A change of selectors breaks every upgrade: workloads refuse it, and Services lose their pods."""
+    selectors: dict[str, Any] = {}
     for document in rendered(""):
         selector = document.get("spec", {}).get("selector") if document["kind"] in ("Deployment", "StatefulSet", "Service") else None
         if selector:
-            found[f"{document['kind']}/{document['metadata']['name']}"] = selector.get("matchLabels", selector)
+            selectors[f"{document['kind']}/{document['metadata']['name']}"] = selector.get("matchLabels", selector)
         if document["kind"] == "StatefulSet":
-            found[f"{document['kind']}/{document['metadata']['name']}/claims"] = document["spec"]["volumeClaimTemplates"]
-    assert found == json.loads(SELECTORS.read_text())
+            selectors[f"{document['kind']}/{document['metadata']['name']}/claims"] = document["spec"]["volumeClaimTemplates"]
+    assert selectors == json.loads(SELECTORS.read_text())
 
 
 REFUSED = [
@@ -146,12 +146,12 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("setting", "words"), REFUSED)
-def test_wrong_values_are_refused_in_words(setting: str, words: str) -> None:
+def test_wrong_values_are_refused_with_a_clear_message(setting: str, words: str) -> None:
     status, text = helm("--set", setting)
     assert (status, words in text) == (1, True), text
 
 
-def test_every_setting_of_the_chart_is_one_the_service_reads() -> None:
+def test_every_variable_of_the_chart_is_read_by_its_service() -> None:
     sources = {
         "gateway": ROOT / "services/gateway/src/flashsale_gateway/settings.py",
         "order-worker": ROOT / "services/order-worker/src/flashsale_order_worker/settings.py",
@@ -168,7 +168,7 @@ def test_every_setting_of_the_chart_is_one_the_service_reads() -> None:
         assert required <= given
 
 
-def test_services_and_probes_listen_where_they_are_told() -> None:
+def test_services_and_probes_listen_on_the_configured_host() -> None:
     documents = rendered("", "--set", "listenHost=::")
     for name in ("gateway", "order-worker", "timeout-worker", "operator"):
         pod = find(documents, "Deployment", f"shop-flashsale-{name}")["spec"]["template"]["spec"]
@@ -176,7 +176,7 @@ def test_services_and_probes_listen_where_they_are_told() -> None:
         assert given["FLASHSALE_HOST" if name == "gateway" else "FLASHSALE_PROBE_HOST"] == "::"
 
 
-def test_replicas_are_the_autoscalers_when_there_is_one() -> None:
+def test_replicas_are_left_to_an_autoscaler() -> None:
     documents = rendered("everything-on.yaml")
     assert "replicas" not in find(documents, "Deployment", "shop-flashsale-gateway")["spec"]
     assert "replicas" not in find(documents, "Deployment", "shop-flashsale-order-worker")["spec"]
@@ -184,16 +184,16 @@ def test_replicas_are_the_autoscalers_when_there_is_one() -> None:
     assert find(documents, "ScaledObject", "shop-flashsale-order-worker")["spec"]["triggers"][0]["type"] == "rabbitmq"
 
 
-def test_disruption_budgets_are_there_above_one_replica_only() -> None:
+def test_only_components_with_replicas_have_disruption_budgets() -> None:
     def budgets(values: str) -> set[str]:
-        return {one["metadata"]["name"] for one in rendered(values) if one["kind"] == "PodDisruptionBudget"}
+        return {document["metadata"]["name"] for document in rendered(values) if document["kind"] == "PodDisruptionBudget"}
 
     assert budgets("") == {"shop-flashsale-gateway"}
     assert budgets("ha.yaml") == {f"shop-flashsale-{name}" for name in ("gateway", "order-worker", "timeout-worker", "rabbitmq")}
 
 
-def test_a_new_release_leaves_the_servers_pods_as_they_are(tmp_path: Path) -> None:
-    """They would restart otherwise, in the middle of a sale, for a label."""
+def test_new_version_does_not_change_the_pods_of_servers(tmp_path: Path) -> None:
+    """A changed label would restart the servers in the middle of a sale."""
     chart = tmp_path / "flashsale"
     shutil.copytree(CHART, chart)
     file = chart / "Chart.yaml"
@@ -202,13 +202,13 @@ def test_a_new_release_leaves_the_servers_pods_as_they_are(tmp_path: Path) -> No
     text = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
     def servers(documents: list[dict[str, Any]]) -> dict[str, Any]:
-        return {one["metadata"]["name"]: one["spec"] for one in documents if one["kind"] == "StatefulSet"}
+        return {document["metadata"]["name"]: document["spec"] for document in documents if document["kind"] == "StatefulSet"}
 
     assert len(servers(rendered(""))) == 3
-    assert servers([one for one in yaml.safe_load_all(text) if one]) == servers(rendered(""))
+    assert servers([document for document in yaml.safe_load_all(text) if document]) == servers(rendered(""))
 
 
-def test_the_registry_of_our_images_is_not_that_of_the_servers() -> None:
+def test_image_registry_applies_only_to_our_images() -> None:
     images = {container["image"] for _, pod in pods(rendered("", "--set", "image.registry=mine.example")) for container in containers(pod)}
     assert {image for image in images if image.startswith("mine.example/")} == {
         f"mine.example/flashsale/{name}:0.1.0" for name in ("gateway", "order-worker", "timeout-worker", "operator", "cli")
@@ -217,7 +217,7 @@ def test_the_registry_of_our_images_is_not_that_of_the_servers() -> None:
 
 
 @pytest.mark.parametrize("values", ["everything-on.yaml"])
-def test_every_pod_has_the_pull_secrets_and_is_put_where_it_is_told(values: str) -> None:
+def test_every_pod_has_pull_secrets_priority_and_placement(values: str) -> None:
     words = ["--set-json", 'cli.nodeSelector={"pool":"jobs"}', "--set-json", 'cli.tolerations=[{"operator":"Exists"}]']
     for name, pod in pods(rendered(values, *words)):
         assert pod["imagePullSecrets"] == [{"name": "global-pull"}, {"name": "pull"}], name
@@ -227,7 +227,7 @@ def test_every_pod_has_the_pull_secrets_and_is_put_where_it_is_told(values: str)
 
 
 def test_numbers_are_written_out() -> None:
-    """Helm reads numbers as floating point; 1.048576e+06 is none for a service, nor for Redis."""
+    """Helm reads numbers as floating point, and neither a service nor Redis accepts 1.048576e+06."""
     words = ["--set", "gateway.settings.FLASHSALE_BODY_BYTES_MAX=1048576", "--set", "redis.extraConfig.tcp-backlog=2000000"]
     words += ["--set", "postgresql.extraConfig.work_mem=4000000", "--set", "rabbitmq.extraConfig.channel_max=1000000"]
     documents = rendered("", *words)
@@ -246,24 +246,24 @@ def test_a_memory_limit_that_holds_the_data_is_taken(maxmemory: str, limit: str)
     assert (f"maxmemory {maxmemory}\n" in config) == bool(maxmemory)
 
 
-def test_the_bundled_brokers_definitions_are_the_engines() -> None:
+def test_bundled_broker_has_the_definitions_of_the_engine() -> None:
     documents = rendered("", "--set", "paymentWindows={30,86400}")
     data = find(documents, "ConfigMap", "shop-flashsale-rabbitmq")["data"]
-    found = json.loads(data["definitions.json"])
-    users = found.pop("users")
+    definitions = json.loads(data["definitions.json"])
+    users = definitions.pop("users")
     wanted = topology.definitions(topology.service_users({user["name"]: "" for user in users}), [30, 86400])
-    # The passwords are put in where the Secret is mounted; the broker hashes them.
-    assert users == [{"name": one["name"], "password": f"@{one['name']}@", "tags": ""} for one in wanted.pop("users")]
+    # Passwords are inserted where the Secret is mounted; the broker hashes them.
+    assert users == [{"name": user["name"], "password": f"@{user['name']}@", "tags": ""} for user in wanted.pop("users")]
 
     def ordered(document: dict[str, Any]) -> dict[str, list[str]]:
-        return {name: sorted(json.dumps(one, sort_keys=True) for one in ones) for name, ones in document.items()}
+        return {name: sorted(json.dumps(entry, sort_keys=True) for entry in entries) for name, entries in document.items()}
 
-    assert ordered(found) == ordered(wanted)
-    # `guest` keeps to the loopback device, as it does by itself.
+    assert ordered(definitions) == ordered(wanted)
+    # By default `guest` may only connect from the loopback device, and that must not change.
     assert "loopback_users" not in data["rabbitmq.conf"]
 
 
-def test_passwords_come_into_the_definitions_where_they_are_mounted(tmp_path: Path) -> None:
+def test_passwords_are_inserted_into_the_definitions_in_the_pod(tmp_path: Path) -> None:
     script = find(rendered(""), "ConfigMap", "shop-flashsale-rabbitmq")["data"]["prepare.sh"]
     for folder in ("secrets", "definitions", "config", "home/rabbitmq"):
         (tmp_path / folder).mkdir(parents=True)
@@ -293,30 +293,34 @@ def test_images_take_registry_and_digest_from_values() -> None:
     assert image == f"flashsale/gateway:1.2.3@{digest}"
 
 
-def test_nothing_of_the_bundled_servers_is_left_when_all_are_external() -> None:
+def test_external_servers_replace_all_bundled_ones() -> None:
     documents = rendered("all-external.yaml")
-    assert {one["kind"] for one in documents} & {"StatefulSet", "PersistentVolumeClaim", "Secret"} == set()
+    assert {document["kind"] for document in documents} & {"StatefulSet", "PersistentVolumeClaim", "Secret"} == set()
     pod = find(documents, "Deployment", "shop-flashsale-gateway")["spec"]["template"]["spec"]
-    variables = {one["name"]: one.get("valueFrom", {}).get("secretKeyRef") for one in pod["containers"][0]["env"]}
+    variables = {variable["name"]: variable.get("valueFrom", {}).get("secretKeyRef") for variable in pod["containers"][0]["env"]}
     assert variables["REDIS_URL"] == {"name": "my-redis", "key": "gateway-url"}
     assert variables["AMQP_URL"] == {"name": "my-rabbitmq", "key": "url"}
     assert variables["FLASHSALE_ADMIN_TOKEN"] == {"name": "my-credentials", "key": "admin-token"}
 
 
-def test_the_topology_operators_objects_are_the_engines_definitions() -> None:
-    documents = [one for one in rendered("topology-operator.yaml") if one["apiVersion"] == "rabbitmq.com/v1beta1"]
-    users = {one["metadata"]["name"]: one["metadata"]["name"].removeprefix("shop-flashsale-") for one in documents if one["kind"] == "User"}
+def test_topology_operator_gets_the_definitions_of_the_engine() -> None:
+    documents = [document for document in rendered("topology-operator.yaml") if document["apiVersion"] == "rabbitmq.com/v1beta1"]
+    user_objects = [document["metadata"]["name"] for document in documents if document["kind"] == "User"]
+    users = {name: name.removeprefix("shop-flashsale-") for name in user_objects}
     wanted = topology.definitions(topology.service_users(dict.fromkeys(users.values(), "")), [30, 60])
 
+    def specs_of(kind: str) -> list[dict[str, Any]]:
+        return [document["spec"] for document in documents if document["kind"] == kind]
+
     def specs(kind: str, name: str, **renamed: str) -> list[Any]:
-        """Objects of a kind as the definitions document writes them, and what that document has."""
-        found = [{renamed.get(key, key): value for key, value in one["spec"].items()} for one in documents if one["kind"] == kind]
-        assert all(one.pop("rabbitmqClusterReference") == {"name": "events", "namespace": "messaging"} for one in found)
-        keys = set(found[0])
+        """The objects of a kind in the form of the definitions document, and the entries of that document."""
+        objects = [{renamed.get(key, key): value for key, value in spec.items()} for spec in specs_of(kind)]
+        assert all(entry.pop("rabbitmqClusterReference") == {"name": "events", "namespace": "messaging"} for entry in objects)
+        keys = set(objects[0])
         assert not keys - set(wanted[name][0]) - {"deletionPolicy", "type"}
         return [
-            sorted(json.dumps({k: v for k, v in one.items() if k in keys}, sort_keys=True) for one in ones)
-            for ones in (found, wanted[name])
+            sorted(json.dumps({key: value for key, value in entry.items() if key in keys}, sort_keys=True) for entry in entries)
+            for entries in (objects, wanted[name])
         ]
 
     exchanges, wanted_exchanges = specs("Exchange", "exchanges", autoDelete="auto_delete")
@@ -325,15 +329,15 @@ def test_the_topology_operators_objects_are_the_engines_definitions() -> None:
     assert bindings == wanted_bindings
     policies, wanted_policies = specs("Policy", "policies", applyTo="apply-to")
     assert policies == wanted_policies
-    queues = {one["spec"]["name"]: (one["spec"]["type"], one["spec"]["deletionPolicy"]) for one in documents if one["kind"] == "Queue"}
-    assert queues == {one["name"]: (one["arguments"]["x-queue-type"], "retain") for one in wanted["queues"]}
-    rights = {users[one["spec"]["userReference"]["name"]]: one["spec"]["permissions"] for one in documents if one["kind"] == "Permission"}
-    assert rights == {one["user"]: {right: one[right] for right in ("configure", "write", "read")} for one in wanted["permissions"]}
+    queues = {spec["name"]: (spec["type"], spec["deletionPolicy"]) for spec in specs_of("Queue")}
+    assert queues == {queue["name"]: (queue["arguments"]["x-queue-type"], "retain") for queue in wanted["queues"]}
+    rights = {users[spec["userReference"]["name"]]: spec["permissions"] for spec in specs_of("Permission")}
+    assert rights == {entry["user"]: {right: entry[right] for right in ("configure", "write", "read")} for entry in wanted["permissions"]}
 
 
-def test_the_topology_operators_credentials_make_the_url() -> None:
+def test_broker_url_has_the_credentials_of_the_topology_operator() -> None:
     pod = find(rendered("topology-operator.yaml"), "Deployment", "shop-flashsale-order-worker")["spec"]["template"]["spec"]
-    variables = {one["name"]: one for one in pod["containers"][0]["env"]}
+    variables = {variable["name"]: variable for variable in pod["containers"][0]["env"]}
     assert variables["AMQP_URL"]["value"] == "amqp://$(AMQP_USER):$(AMQP_PASSWORD)@events.messaging.svc:5672/"
     assert variables["AMQP_USER"]["valueFrom"]["secretKeyRef"] == {
         "name": "shop-flashsale-order-worker-user-credentials",
@@ -341,35 +345,37 @@ def test_the_topology_operators_credentials_make_the_url() -> None:
     }
 
 
-def test_rendered_for_kubectl_there_are_no_hooks() -> None:
-    """kubectl would run them at once, the one before an uninstall too, which deletes FlashSales."""
+def test_hooks_are_not_rendered_for_kubectl() -> None:
+    """kubectl would run all hooks at once, including the one before an uninstall, which deletes FlashSales."""
     command = ["helm", "template", "shop", str(CHART)]
     text = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     assert "helm.sh/hook" not in text
-    hooks = {one["metadata"]["annotations"]["helm.sh/hook"] for one in rendered("") if "helm.sh/hook" in str(one["metadata"])}
+    metadata = [document["metadata"] for document in rendered("")]
+    hooks = {entry["annotations"]["helm.sh/hook"] for entry in metadata if "helm.sh/hook" in str(entry)}
     assert hooks == {"test", "pre-delete"}
 
 
-def test_migrations_as_a_hook_need_nothing_of_the_release() -> None:
-    # The same name each time, so that the next one takes its place.
+def test_migrations_hook_needs_no_object_of_the_release() -> None:
+    # The name stays the same, so that the next Job replaces it.
     job = find(rendered("topology-operator.yaml"), "Job", "shop-flashsale-migrate")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     assert job["spec"]["template"]["spec"]["serviceAccountName"] == "default"
 
 
-def test_a_job_that_runs_something_else_has_another_name() -> None:
-    """Applied by kubectl twice, a Job of the same name could not be changed."""
+def test_changed_migration_job_gets_a_new_name() -> None:
+    """A Job cannot be changed, so kubectl could not apply a changed Job of the same name."""
 
     def job(*words: str) -> dict[str, Any]:
-        (found,) = [one for one in rendered("", *words) if one["kind"] == "Job" and "-migrate-" in one["metadata"]["name"]]
-        return found
+        jobs = [document for document in rendered("", *words) if document["kind"] == "Job"]
+        (migrate,) = [document for document in jobs if "-migrate-" in document["metadata"]["name"]]
+        return migrate
 
     assert job()["metadata"]["name"] != job("--set", "image.tag=next")["metadata"]["name"]
     assert job()["spec"]["template"]["spec"]["containers"][0]["args"][:3] == ["migrate", "--phase", "pre"]
 
 
 @pytest.mark.parametrize(("endpoint", "port"), [("http://collector:4318", 4318), ("https://collector.example", 443), ("", None)])
-def test_the_network_policies_let_through_what_is_needed(endpoint: str, port: int | None) -> None:
+def test_network_policies_allow_exactly_the_needed_ports(endpoint: str, port: int | None) -> None:
     words = ["--set", "networkPolicy.enabled=true,redis.enabled=false,externalRedis.existingSecret=mine,rabbitmq.management=true"]
     words += ["--set", "networkPolicy.externalPorts.redis={6380,16380}", "--set", f"tracing.endpoint={endpoint}"]
     documents = rendered("", *words)
@@ -387,37 +393,38 @@ def test_the_network_policies_let_through_what_is_needed(endpoint: str, port: in
     assert (ports("cleanup", "ingress"), ports("test", "ingress")) == (set(), set())
 
 
-def test_the_append_only_file_can_be_replayed() -> None:
-    """Redis replays it as the user `default`: without rights it would skip every line and start empty, without a word to clients."""
+def test_append_only_file_can_be_replayed() -> None:
+    """Redis replays it as the user `default`. Without rights it would skip every line and silently start empty."""
     script = find(rendered(""), "ConfigMap", "shop-flashsale-redis")["data"]["acl.sh"]
     assert 'echo "user default reset off ~* &* +@all"' in script
 
 
-def test_cluster_wide_names_tell_their_namespace() -> None:
+def test_cluster_wide_names_contain_their_namespace() -> None:
     documents = rendered("everything-on.yaml")
-    wide = [one["metadata"]["name"] for one in documents if one["kind"] in ("ClusterRole", "ClusterRoleBinding")]
+    wide = [document["metadata"]["name"] for document in documents if document["kind"] in ("ClusterRole", "ClusterRoleBinding")]
     assert wide
     assert all(name.startswith("shop-") for name in wide)
 
 
-def test_what_is_switched_off_is_not_there() -> None:
-    kinds = {one["kind"] for one in rendered("off.yaml")}
+def test_disabled_objects_are_not_rendered() -> None:
+    kinds = {document["kind"] for document in rendered("off.yaml")}
     assert not kinds & {"CustomResourceDefinition", "ClusterRole", "Role", "RoleBinding", "PodDisruptionBudget", "Pod"}
-    kinds = {one["kind"] for one in rendered("", "--set", "cleanup.enabled=false")}
+    without_cleanup = rendered("", "--set", "cleanup.enabled=false")
+    kinds = {document["kind"] for document in without_cleanup}
     assert {"CustomResourceDefinition", "ClusterRole"} <= kinds
-    assert not any(one["metadata"]["name"] == "shop-flashsale-cleanup" for one in rendered("", "--set", "cleanup.enabled=false"))
+    assert not any(document["metadata"]["name"] == "shop-flashsale-cleanup" for document in without_cleanup)
     crd = find(rendered("", "--set", "crds.keep=false"), "CustomResourceDefinition", "flashsales.flashsale.dev")
     assert "annotations" not in crd["metadata"]
 
 
-def test_the_plain_crd_is_the_one_that_is_rendered() -> None:
+def test_rendered_crd_equals_the_plain_file() -> None:
     plain = yaml.safe_load((CHART / "files" / "flashsales.flashsale.dev.yaml").read_text())
     crd = find(rendered(""), "CustomResourceDefinition", "flashsales.flashsale.dev")
     assert crd["spec"] == plain["spec"]
     assert crd["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
 
 
-def test_the_chart_works_as_a_subchart(tmp_path: Path) -> None:
+def test_chart_works_as_a_subchart(tmp_path: Path) -> None:
     parent = tmp_path / "shop"
     shutil.copytree(CHART, parent / "charts" / "flashsale")
     chart = {"apiVersion": "v2", "name": "shop", "version": "1.0.0"}
@@ -434,7 +441,7 @@ def test_the_chart_works_as_a_subchart(tmp_path: Path) -> None:
     assert "kind: Deployment" not in render("--set", "flashsale.enabled=false")
 
 
-def test_every_value_has_a_place_in_the_schema() -> None:
+def test_schema_covers_every_value() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
 
     def check(value: Any, part: dict[str, Any], path: str) -> None:

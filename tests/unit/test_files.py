@@ -1,4 +1,4 @@
-"""Files that other programs read, held against what those programs say of them."""
+"""Files that other programs read, checked against the schemas of those programs."""
 
 import json
 import re
@@ -24,10 +24,10 @@ def test_skaffold_file_is_valid_by_the_published_schema() -> None:
         jsonschema.validate(document | {"deploy": {"helm": {"releases": [{"chart": "x"}]}}}, schema)
 
 
-def test_skaffold_sets_every_image_of_ours_and_its_files_exist() -> None:
+def test_skaffold_sets_every_image_and_its_dockerfiles_exist() -> None:
     document = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
     artifacts = document["build"]["artifacts"]
-    assert all((ROOT / one["docker"]["dockerfile"]).is_file() for one in artifacts)
+    assert all((ROOT / artifact["docker"]["dockerfile"]).is_file() for artifact in artifacts)
     values = yaml.safe_load((ROOT / "deploy" / "helm" / "flashsale" / "values.yaml").read_text())
     ours = {
         name
@@ -36,7 +36,7 @@ def test_skaffold_sets_every_image_of_ours_and_its_files_exist() -> None:
     }
     (release,) = document["deploy"]["helm"]["releases"]
     assert {name.split(".")[0] for name in release["setValueTemplates"]} == ours
-    assert {one["image"] for one in artifacts} == {values[name]["image"]["repository"] for name in ours}
+    assert {artifact["image"] for artifact in artifacts} == {values[name]["image"]["repository"] for name in ours}
 
 
 def test_workflows_are_valid() -> None:
@@ -48,7 +48,7 @@ def test_workflows_are_valid() -> None:
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=[path.name for path in EXAMPLES])
 def test_examples_are_flashsales(file: Path) -> None:
-    """By the CRD's schema, no field that it does not know; its CEL rules are tried on a real apiserver."""
+    """Each example matches the CRD's schema, without unknown fields. The e2e suite tests the CEL rules on a real apiserver."""
     (version,) = yaml.safe_load(CRD.read_text())["spec"]["versions"]
     spec: dict[str, Any] = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
     document = yaml.safe_load(file.read_text())
@@ -56,7 +56,7 @@ def test_examples_are_flashsales(file: Path) -> None:
     assert (document["apiVersion"], document["kind"]) == ("flashsale.dev/v1alpha1", "FlashSale")
 
 
-def test_the_readme_of_the_chart_is_what_its_values_say() -> None:
+def test_readme_of_the_chart_matches_its_values() -> None:
     command = [sys.executable, "-m", "tools.docs.chart_readme", "--check"]
     assert subprocess.run(command, cwd=ROOT, timeout=30, check=False).returncode == 0, "run: .venv/bin/python -m tools.docs.chart_readme"
 
@@ -68,7 +68,7 @@ def test_compose_file_is_valid() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_compose_gives_each_service_the_settings_it_must_have() -> None:
+def test_compose_sets_the_required_variables_of_each_service() -> None:
     services = yaml.safe_load((ROOT / "deploy" / "compose" / "compose.yaml").read_text())["services"]
     for name in ("gateway", "order-worker", "timeout-worker"):
         source = (ROOT / "services" / name / "src" / f"flashsale_{name.replace('-', '_')}" / "settings.py").read_text()
@@ -76,7 +76,7 @@ def test_compose_gives_each_service_the_settings_it_must_have() -> None:
         assert set(re.findall(r'env\.text\("([A-Z0-9_]+)"\)', source)) <= given <= set(re.findall(r'"([A-Z][A-Z0-9_]+)"', source))
 
 
-def test_every_alert_has_its_page_in_the_runbook() -> None:
+def test_every_alert_has_a_runbook_page() -> None:
     alerts = re.findall(r"- alert: (\w+)", (ROOT / "deploy" / "helm" / "flashsale" / "files" / "alerts.yaml").read_text())
     pages = {path.stem: path.read_text().splitlines()[0] for path in (ROOT / "docs" / "runbook").glob("*.md")}
     assert pages == {re.sub(r"(?<!^)([A-Z])", r"-\1", alert).lower(): f"# {alert}" for alert in alerts}
