@@ -238,7 +238,7 @@ def test_numbers_are_written_out() -> None:
 
 
 @pytest.mark.parametrize(("maxmemory", "limit"), [("600mb", "1Gi"), ("1gb", "1Gi"), ("1g", "1G"), ("", "64Mi"), ("100000000", "100M")])
-def test_a_memory_limit_that_holds_the_data_is_taken(maxmemory: str, limit: str) -> None:
+def test_memory_limit_above_maxmemory_is_accepted(maxmemory: str, limit: str) -> None:
     config = find(
         rendered("", "--set-string", f"redis.maxmemory={maxmemory}", "--set", f"redis.resources.limits.memory={limit}"),
         "ConfigMap", "shop-flashsale-redis",
