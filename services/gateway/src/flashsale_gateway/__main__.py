@@ -12,7 +12,7 @@ from flashsale_gateway.http.connection_limit import ConnectionLimit, fit_to_file
 from flashsale_gateway.http.server import Server
 from flashsale_gateway.settings import Settings, read_settings
 
-# How we run uvicorn; the bench runs its bare endpoint in the same way, but for the short way.
+# The bench runs its bare endpoint with the same options, except for the fast path.
 UVICORN: dict[str, Any] = {
     "loop": "uvloop",
     "http": "httptools",
@@ -29,7 +29,7 @@ def main() -> int:
     try:
         settings = read_settings()
     except SettingsError as error:
-        print(f"flashsale-gateway: {error}", file=sys.stderr)  # noqa: T201 - logging is not configured without settings
+        print(f"flashsale-gateway: {error}", file=sys.stderr)  # noqa: T201 - without settings, logging is not configured
         return 2
     configure_logging(settings.log_level)
     Server(server_config(settings)).run()

@@ -1,4 +1,4 @@
-"""The composition root: what the gateway is made of, what it opens, and in what order it closes."""
+"""The composition root: the parts of the gateway, what it opens, and the order in which it closes."""
 
 import asyncio
 import logging
@@ -42,10 +42,10 @@ from flashsale_gateway.spans import around
 from flashsale_gateway.store import Store
 from flashsale_redis import open_redis
 
-# Besides one for each blocking read, of which there are as many as shards on a cluster.
 RELAY_CONNECTIONS = 3
-SHARED_READS = 3
-"""Besides FLASHSALE_READS_MAX: one for the names of the sales, one for the sales, one for the watch."""
+"""In addition to one for each blocking read; on a cluster there may be one such read per shard."""
+SHARED_READ_CONNECTIONS = 3
+"""In addition to FLASHSALE_READS_MAX: one for the names of the sales, one for the sales, one for the monitor."""
 INTERNAL_PATHS = ("/healthz", "/readyz", "/metrics", "/admin")
 """Paths for operators and probes: each has a limiter of its own, so that no crowd of buyers is ahead of them."""
 log = logging.getLogger(__name__)
@@ -101,17 +101,17 @@ class Gateway:
 
 
 async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, Endpoints]:
-    """Open everything; the stack closes it in reverse: first what serves requests, last what they need."""
+    """Open everything. The stack closes it in reverse: first what serves requests, last what they need."""
     scripts = read_scripts(settings.lua_dir)
     webhook = Webhook(settings.webhook_secret)
     tracing = configure_tracing("flashsale-gateway")
     stack.callback(tracing.shutdown)
     redis = open_redis(settings.redis_url, settings.redis_timeout_seconds, settings.redis_connections_max)
     stack.push_async_callback(redis.aclose)
-    reading = open_redis(settings.redis_url, settings.redis_timeout_seconds, settings.reads_max + SHARED_READS)
+    reading = open_redis(settings.redis_url, settings.redis_timeout_seconds, settings.reads_max + SHARED_READ_CONNECTIONS)
     stack.push_async_callback(reading.aclose)
     with suppress(RedisError, OSError):
-        # Redis may come later than we do: readiness loads the scripts then.
+        # Redis may start later than the gateway: then readiness loads the scripts.
         await load_scripts(redis, scripts)
     lag = Lag(settings.outbox_lag_limit_ms)
     publisher = Publisher(settings, tracing)
@@ -125,7 +125,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
 
     store = Store(redis, reading, scripts, settings)
     catalogue = Catalogue(store.sale_names, store.sales, settings.sales_refresh_ms / 1000)
-    # Orders have a bound of their own: a stampede that fills it must not refuse the payments and cancels that end holds.
+    # Orders have a limit of their own: a stampede that reaches it must not refuse the payments and cancellations that end holds.
     ordering, ending = Admission(settings.waiting_max), Admission(settings.waiting_max)
     decisions = Decisions(store, outbox, SaleCounters(metrics.SALE_ORDERS, metrics.SALES_MAX))
     reserving = around(tracing, script_call("reserve", settings.redis_url), decisions.reserve)
@@ -147,7 +147,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
 async def _relaying(scripts: Scripts, settings: Settings, publisher: Publisher, supervisor: Supervisor) -> AsyncIterator[None]:
     timeout_seconds = settings.redis_timeout_seconds + settings.relay_block_ms / 1000
     redis = open_redis(settings.redis_url, timeout_seconds, settings.shards + RELAY_CONNECTIONS)
-    worker = Relay(redis, scripts, settings, _instance(), publisher)
+    worker = Relay(redis, scripts, settings, _consumer_name(), publisher)
     relaying = supervisor.start("relay", worker.run)
     try:
         yield
@@ -160,6 +160,6 @@ async def _relaying(scripts: Scripts, settings: Settings, publisher: Publisher, 
         await redis.aclose()
 
 
-def _instance() -> str:
-    """A name no other gateway has, now or later: what a dead one held must look abandoned."""
+def _consumer_name() -> str:
+    """A consumer name that no other gateway has, now or later: entries held by a dead gateway must not seem to be held by a live one."""
     return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"

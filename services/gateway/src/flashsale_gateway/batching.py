@@ -1,10 +1,10 @@
-"""Coalescing: items that arrive while a call is under way form the next batch, whatever sales they are for.
+"""Coalescing: items that arrive during a call form the next batch, whatever sales they are for.
 
-No timer: an idle lane calls as soon as the event loop has read what is already there, a busy one as soon as its call is back. Under load a
-second call overlaps the first, so that Redis decides one batch while we read and answer the next. Admission counts all that wait, over all
-lanes.
+There is no timer: an idle lane calls as soon as the event loop has read what has arrived, a busy lane as soon as its call has returned.
+Under load a second call overlaps the first, so that Redis decides one batch while the gateway reads and answers the next. Admission
+counts the waiting items of all lanes.
 
-A waiter's fault, and a call that ends in whatever way, reach nobody else: every waiter of a batch is answered, and the lane goes on.
+Neither a waiter that fails nor a call that fails harms others: every waiter of a batch is answered, and the lane goes on.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ Received = TypeVar("Received", contravariant=True)
 
 
 class Waiter(Protocol[Received]):
-    """Whom an answer is for: an asyncio.Future, or less. What its methods raise is logged; the others of the batch get their answers."""
+    """Receives an answer: an asyncio.Future, or less. What its methods raise is logged; the others of the batch get their answers."""
 
     def done(self) -> bool: ...
 
@@ -34,14 +34,14 @@ class Waiter(Protocol[Received]):
 
 
 class Admission:
-    """A bound on how many requests wait for Redis at once."""
+    """A limit on how many requests wait for Redis at once."""
 
     def __init__(self, waiting_max: int) -> None:
         self.waiting = 0
         self._waiting_max = waiting_max
 
     def enter(self) -> None:
-        """Raises Overloaded at the bound."""
+        """Raises Overloaded at the limit."""
         if self.waiting >= self._waiting_max:
             raise Overloaded
         self.waiting += 1
@@ -51,17 +51,17 @@ class Admission:
 
 
 OVERLAP_ITEMS = 24
-"""So many must wait before a second call overlaps the first: below, one larger batch is cheaper than two small ones."""
+"""How many items must wait before a second call overlaps the first: below that, one larger batch is cheaper than two small ones."""
 CALLS_MAX = 2
 Batch = Sequence[tuple[str, Sequence[Item]]]
-"""Items by sale; each sale once."""
+"""Items by sale; each sale appears once."""
 Answers = Sequence[Answer | Exception]
-"""One for each item of a batch, in its order, whatever its sale; or why there is none."""
+"""One for each item of a batch, in its order: its answer, or the error that took its place."""
 Call = Callable[[Batch[Item]], Awaitable[Answers[Answer]]]
 
 
 class _Queue(Generic[Item, Answer]):
-    """What waits of one sale."""
+    """The waiting items of one sale."""
 
     __slots__ = ("items", "waiters")
 
@@ -70,7 +70,7 @@ class _Queue(Generic[Item, Answer]):
         self.waiters: list[Waiter[Answer]] = []
 
     def split(self, count: int) -> "_Queue[Item, Answer]":
-        """The first `count`, which leave."""
+        """Remove and return the first `count`."""
         first: _Queue[Item, Answer] = _Queue()
         first.items, self.items = self.items[:count], self.items[count:]
         first.waiters, self.waiters = self.waiters[:count], self.waiters[count:]
@@ -78,15 +78,15 @@ class _Queue(Generic[Item, Answer]):
 
 
 class Lane(Generic[Item, Answer]):
-    """What waits of the sales that may share a call; the sale whose turn is next stands first."""
+    """The waiting items of sales that may share a call; the sale whose turn is next comes first."""
 
     def __init__(self) -> None:
         self.calls = 0
         self.waiting = 0
-        self.taken_at = 0.0
-        """When a batch last left, or the first item came to an empty lane: the age of what waits counts from here."""
+        self.progress_at = 0.0
+        """When a batch was last taken, or an item was added to an empty lane: the age of waiting items counts from here."""
         self.called_at: dict[object, float] = {}
-        """When each call under way began, by its task."""
+        """When each running call began, by its task."""
         self._sales: dict[str, _Queue[Item, Answer]] = {}
 
     @property
@@ -102,14 +102,14 @@ class Lane(Generic[Item, Answer]):
         self.waiting += 1
 
     def age_seconds(self, now: float) -> float:
-        """How long the lane has been without progress: no batch left although items wait, or a call is under way."""
-        since = [*self.called_at.values(), *([self.taken_at] if self.waiting else [])]
+        """How long the lane has made no progress: items wait and no batch was taken, or a call is running."""
+        since = [*self.called_at.values(), *([self.progress_at] if self.waiting else [])]
         return now - min(since) if since else 0.0
 
     def take(self, most: int) -> dict[str, _Queue[Item, Answer]]:
-        """At most `most` items: all, or of each sale its fair share, so that a stampede for one does not keep the others waiting.
+        """Remove and return at most `most` items: all, or each sale's fair share, so that a stampede for one does not delay the others.
 
-        Fair is max-min fair: a sale that wants less than an equal share gets what it wants, the others share what that leaves.
+        Fair means max-min fair: a sale that wants less than an equal share gets what it wants, and the others share the rest.
         """
         if self.waiting <= most:
             taken, self._sales, self.waiting = self._sales, {}, 0
@@ -123,7 +123,7 @@ class Lane(Generic[Item, Answer]):
                 taken[name] = queue
             else:
                 taken[name] = queue.split(share)
-                # Behind those that got nothing this time.
+                # Behind the sales that had no turn this time.
                 self._sales[name] = queue
             left -= len(taken[name].items)
         self.waiting -= most - left
@@ -131,10 +131,10 @@ class Lane(Generic[Item, Answer]):
 
 
 class Batcher(Generic[Item, Answer]):
-    """Gathers items and hands them to `call` by sale: at most `batch_max` items at once, and CALLS_MAX calls per lane at a time."""
+    """Gathers items and passes them to `call` by sale: at most `batch_max` items in a call, and CALLS_MAX calls at once in each lane."""
 
     def __init__(self, call: Call[Item, Answer], batch_max: int, admission: Admission, lane_of: Callable[[str], int]) -> None:
-        """`lane_of` says which sales may share a call: those with the same number."""
+        """Sales may share a call if `lane_of` returns the same number for them."""
         self._call = call
         self._batch_max = batch_max
         self._admission = admission
@@ -143,28 +143,28 @@ class Batcher(Generic[Item, Answer]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, sale_id: str, item: Item) -> asyncio.Future[Answer]:
-        """Raises Overloaded when too many wait already."""
+        """Enqueue an item and return its future answer. Raises Overloaded when too many items are waiting."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.enqueue(sale_id, item, future)
         return future
 
     def enqueue(self, sale_id: str, item: Item, waiter: Waiter[Answer]) -> None:
-        """The answer goes to `waiter`, never before this returns. Raises Overloaded when too many wait already."""
+        """Enqueue an item; `waiter` gets its answer, never before this returns. Raises Overloaded when too many items are waiting."""
         self._admission.enter()
         number = self._lane_of(sale_id)
         lane = self._lanes.get(number)
         if lane is None:
             lane = self._lanes[number] = Lane()
         if not lane.waiting:
-            lane.taken_at = monotonic()
+            lane.progress_at = monotonic()
         lane.add(sale_id, item, waiter)
         if lane.wants_call:
             lane.calls += 1
-            # Not at once: requests that the loop has already read from their sockets join this batch.
+            # Not at once: so requests that the loop has already read from their sockets are part of this batch.
             asyncio.get_running_loop().call_soon(self._start, lane)
 
     def age_seconds(self) -> float:
-        """How long the slowest lane has been without progress. Beyond what its call's own timeouts allow, the lane is stuck."""
+        """How long the slowest lane has made no progress. If that is longer than its call's own timeouts allow, the lane is stuck."""
         now = monotonic()
         return max((lane.age_seconds(now) for lane in self._lanes.values()), default=0.0)
 
@@ -174,27 +174,27 @@ class Batcher(Generic[Item, Answer]):
         task.add_done_callback(self._tasks.discard)
 
     async def _drain(self, lane: Lane[Item, Answer]) -> None:
-        """Batch after batch while there is work for this call of the lane."""
+        """Take and decide batches while there is work for this call of the lane."""
         task = asyncio.current_task()
         try:
             while lane.waiting:
-                lane.taken_at = lane.called_at[task] = monotonic()
+                lane.progress_at = lane.called_at[task] = monotonic()
                 await self._decide(lane.take(self._batch_max))
                 if lane.calls > 1 and lane.waiting < OVERLAP_ITEMS:
-                    # The other call takes what is left.
+                    # The lane's other call takes the rest.
                     break
         finally:
-            # No item can have come since the last check: there is no await between.
+            # No item can have arrived since the last check: there is no await in between.
             lane.calls -= 1
             lane.called_at.pop(task, None)
 
     async def _decide(self, sales: Mapping[str, _Queue[Item, Answer]]) -> None:
-        """Call, and answer every waiter whatever becomes of the call. Raises CancelledError only when this task itself is cancelled."""
+        """Call, and answer every waiter however the call ends. Raises CancelledError only when this task itself is cancelled."""
         waiters = list(chain.from_iterable([queue.waiters for queue in sales.values()]))
         try:
             _deliver(waiters, await self._call([(sale_id, queue.items) for sale_id, queue in sales.items()]))
         except asyncio.CancelledError:
-            # A client library may end a call so, and nobody knows then what the server did.
+            # A client library may end a call like this; what the server did is unknown then.
             _fail(waiters, OutcomeUnknown())
             if cancelled_here():
                 raise
@@ -204,13 +204,13 @@ class Batcher(Generic[Item, Answer]):
             self._admission.leave(len(waiters))
 
     async def finish(self) -> None:
-        """Wait until all that was submitted is answered."""
+        """Wait until every enqueued item is answered."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
 
 def _deliver(waiters: Sequence[Waiter[Answer]], answers: Answers[Answer]) -> None:
-    """Raises ValueError when there are not as many answers as waiters."""
+    """Raises ValueError if the number of answers is not that of the waiters."""
     for waiter, answer in zip(waiters, answers, strict=True):
         try:
             if waiter.done():

@@ -1,6 +1,6 @@
-"""The one way from a batch to its decisions: choose an outbox, call the script, publish what it noted, count.
+"""The one way from a batch to its decisions: choose the outbox, have the store call the script, publish its entries, count.
 
-The batchers call this; the endpoints answer with what it returns.
+The batchers call this, and the endpoints answer with its results.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""POST /order, the hot path: read and check an order, decide it in Redis with everyone else who is waiting, answer."""
+"""POST /order, the hot path: read and check an order, have it decided in Redis together with all waiting orders, answer."""
 
 from time import perf_counter
 
@@ -22,7 +22,7 @@ from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Result
 
 PATH = "/order"
-_ASKED = semconv.request("POST", PATH)
+_REQUEST_SPAN = semconv.request("POST", PATH)
 _REFUSALS = {
     "conflict": "request_conflict",
     "gone": "order_gone",
@@ -40,7 +40,7 @@ _REFUSALS = {
 _JSON = (b"content-type", b"application/json")
 _HEADERS = {"accepted": (_JSON, UNCACHED), "replayed": (_JSON, UNCACHED, (b"idempotent-replayed", b"true"))}
 _STATES = {letter: state.value for letter, state in LETTERS.items()}
-# The refusals of a stampede are always the same bytes; they are answers here, never raised.
+# The refusals of a stampede are always the same bytes. They are answered here, and never raised.
 _READY_MADE = {code: Problem(code) for code in ("out_of_stock", "user_limit", "order_limit", "ended", "paused", "closed")}
 
 
@@ -50,6 +50,7 @@ class PendingOrder(msgspec.Struct, frozen=True):
     order_id: OrderId
     request: OrderRequest
     started: float
+    """By perf_counter."""
     span: Span | None
     trace_id: str
     """Empty when the order is not sampled."""
@@ -113,20 +114,20 @@ class Orders(Endpoint[PendingOrder, Order]):
         if not self._tracing.samples(context):
             return None, ""
         more = {"flashsale.sale_id": request.productId, "flashsale.order_id": f"{request.productId}.{order}"}
-        return spans.begin(self._tracing, _ASKED, context, more)
+        return spans.begin(self._tracing, _REQUEST_SPAN, context, more)
 
 
 def _request_id(raw: bytes | None, request: OrderRequest) -> str:
     if raw is None:
         if request.requestId is None:
-            raise Problem("bad_request", "Send requestId, or the same as an Idempotency-Key header", field="requestId")
+            raise Problem("bad_request", "Send requestId in the body, or an Idempotency-Key header", field="requestId")
         return request.requestId
-    # A Structured Fields string in quotes, as the Idempotency-Key draft has it, or bare, as most clients send it.
+    # In quotes, as the Idempotency-Key draft demands (a Structured Fields string), or bare, as most clients send it.
     key = raw.decode("latin-1").strip().strip('"')
     if not bodies.is_request_id(key):
         raise Problem("bad_request", f"Idempotency-Key must be {ID_RULES[REQUEST_ID_PATTERN]}", field="Idempotency-Key")
     if request.requestId is not None and request.requestId != key:
-        raise Problem("bad_request", "requestId and Idempotency-Key differ; send one, or the same", field="requestId")
+        raise Problem("bad_request", "requestId and Idempotency-Key differ; send one of them, or the same value in both", field="requestId")
     return key
 
 
@@ -141,7 +142,7 @@ def _refusal(status: str, result: Result) -> Problem:
 
 
 def _success(order: OrderRef, request: OrderRequest, result: Result) -> bytes:
-    # Every part is of an alphabet that needs no escaping: the request was validated, the rest is ours.
+    # Nothing needs escaping: the request's parts were validated, and the rest is made here.
     return (
         f'{{"status":"success","orderId":"{order.sale_id}.{order.order_id}","state":"{_STATES[result[STATE]]}",'
         f'"productId":"{order.sale_id}","quantity":{request.quantity},"expiresAt":"{rfc3339_of_ms(int(result[DEADLINE_MS]))}"}}'

@@ -1,4 +1,4 @@
-"""POST /payments/webhook: signature, body, and the payment that it brings to a sale."""
+"""POST /payments/webhook: check the signature and the body, have the payment decided in Redis, answer."""
 
 import asyncio
 from collections.abc import Mapping
@@ -24,8 +24,8 @@ from flashsale_gateway.store import Result
 PATH = "/payments/webhook"
 SIGNED = ("webhook-id", "webhook-timestamp", "webhook-signature")
 OTHER_TYPE = "other_type"
-"""Reason, and label in the metrics, of a signed event whose type is not acted on."""
-_ASKED = semconv.request("POST", PATH)
+"""Reason and metric label of a signed event whose type has no effect."""
+_REQUEST_SPAN = semconv.request("POST", PATH)
 _SIGNED = {name.encode(): name for name in SIGNED}
 _JSON = (b"content-type", b"application/json")
 _REPLAYED = (b"idempotent-replayed", b"true")
@@ -80,21 +80,21 @@ class Payments(Endpoint[PendingPayment, Payment]):
     def _traced(self, parent: str | None, webhook: PaymentWebhook) -> tuple[Span | None, str]:
         if not self._tracing.samples(parent):
             return None, ""
-        return spans.begin(self._tracing, _ASKED, parent, {"flashsale.order_id": webhook.data.orderId})
+        return spans.begin(self._tracing, _REQUEST_SPAN, parent, {"flashsale.order_id": webhook.data.orderId})
 
 
 def _note(waiter: Waiter[Result]) -> PendingPayment:
-    """Decide without Redis. The waiter gets its decision in a later turn of the loop, as those that wait for Redis do."""
-    asyncio.get_running_loop().call_soon(_tell, waiter)
+    """Decide without Redis. The waiter gets its result in a later turn of the event loop, as if it waited for Redis."""
+    asyncio.get_running_loop().call_soon(_set_noted, waiter)
     return PendingPayment("", "", None, "")
 
 
-def _tell(waiter: Waiter[Result]) -> None:
+def _set_noted(waiter: Waiter[Result]) -> None:
     if not waiter.done():
         waiter.set_result(["noted", 0, OTHER_TYPE])
 
 
-# There are as many as there are pairs of a result and a reason.
+# One for each pair of a result and a reason.
 @lru_cache(maxsize=64)
 def _answer(outcome: str, reason: str) -> Answer:
     replayed = outcome == "replayed" or reason == "replayed"
@@ -103,7 +103,7 @@ def _answer(outcome: str, reason: str) -> Answer:
 
 
 def verify(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> None:
-    """Raises Problem unless `body` is signed as Standard Webhooks says and its timestamp is at most five minutes off.
+    """Raises Problem unless `body` is signed by Standard Webhooks' rules and its timestamp is at most five minutes off.
 
     https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md; the library compares in constant time.
     """
@@ -115,15 +115,15 @@ def verify(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> None:
     except WebhookVerificationError as error:
         if "too old" in str(error) or "too new" in str(error):
             raise Problem("stale_webhook", str(error), field="webhook-timestamp") from None
-        raise Problem("bad_signature", "No signature of this body by the shared secret", field="webhook-signature") from None
+        raise Problem("bad_signature", "No signature fits this body and the shared secret", field="webhook-signature") from None
     except UnicodeDecodeError:
         raise Problem("bad_request", "The body must be valid UTF-8", field=field_of_bad_utf8(body)) from None
     except ValueError:
-        raise Problem("bad_signature", "The header is no list of v1 signatures", field="webhook-signature") from None
+        raise Problem("bad_signature", "The header is not a list of v1 signatures", field="webhook-signature") from None
 
 
 def to_payment(request: PaymentWebhook, traceparent: str) -> tuple[str, Payment]:
-    """The sale and the payment. An order id that names no sale is settled under the empty sale: recorded, and due for a refund."""
+    """The sale and the payment. If the order id names no sale, the sale is empty: the payment is recorded, and its refund is due."""
     order = parse_order_ref(request.data.orderId)
     sale_id, order_id = order if order is not None else ("", request.data.orderId)
     kind = request.type.removeprefix("payment.")

@@ -1,6 +1,6 @@
-"""Whether this gateway may take orders: Redis answers, knows the scripts, and will not forget or evict what it acknowledged.
+"""Whether this gateway may accept orders.
 
-And none of the gateway's own tasks is down.
+It may if Redis answers, has the scripts and keeps what it acknowledged, and if all of the gateway's own tasks run.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ from flashsale_gateway.single_flight import SingleFlight
 from flashsale_redis import Health, refuse_replica
 
 LOST_TIMEOUTS = 3
-"""A script call takes two timeouts at most, for it is repeated once; what waits for longer than three waits for nothing."""
+"""A script call takes two timeouts at most, because it is repeated once. A request that has waited for three is stuck."""
 CHECK_PAUSE_SECONDS = 0.1
-"""Between the beginnings of two checks, however many ask."""
+"""Between the starts of two checks, however many probes ask."""
 log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Whether requests that wait for Redis get their decisions: a fault of ours in between would leave them waiting, with Redis well."""
+    """Whether waiting requests get their decisions: a fault of the gateway could leave them waiting although Redis is well."""
 
     def __init__(self, ages: Sequence[Callable[[], float]], redis_timeout_seconds: float) -> None:
-        """`ages` return for how many seconds something has waited without progress."""
+        """Each of `ages` returns for how many seconds something has made no progress."""
         self._ages = ages
         self._limit_seconds = LOST_TIMEOUTS * redis_timeout_seconds
         metrics.WAITING_SECONDS.set_function(self.age_seconds)
@@ -38,11 +38,11 @@ class Progress:
         return max(age() for age in self._ages)
 
     def check(self) -> None:
-        """Raises NotReady when requests wait for longer than any script call may take: only a restart helps."""
+        """Raises NotReady if requests have waited for longer than any script call may take: only a restart helps then."""
         age_seconds = self.age_seconds()
         if age_seconds > self._limit_seconds:
             log.error("lane.stuck", extra={"age_seconds": round(age_seconds, 1)})
-            raise NotReady(f"Requests have waited for {age_seconds:.0f} s without being decided")
+            raise NotReady(f"Requests have waited for {age_seconds:.0f} s without a decision")
 
 
 class Readiness:
@@ -57,29 +57,29 @@ class Readiness:
         self._checked = SingleFlight(self._check, CHECK_PAUSE_SECONDS)
 
     async def check(self) -> None:
-        """Raises NotReady with the reason, which is logged when it changes. All who ask at once share a check."""
+        """Raises NotReady with the reason, which is logged when it changes. Probes that ask at the same time share a check."""
         await self._checked.get()
 
     async def _check(self) -> None:
-        reason = await self._fault()
-        self._tell(reason)
+        reason = await self._find_fault()
+        self._log_change(reason)
         if reason is not None:
             raise NotReady(reason)
 
-    async def _fault(self) -> str | None:
+    async def _find_fault(self) -> str | None:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 await refuse_replica(self._redis)
                 if not await scripts_loaded(self._redis, self._scripts):
                     await load_scripts(self._redis, self._scripts)
-                too_old, forgets = await self._health.faults()
+                too_old, not_durable = await self._health.faults()
         except (RedisError, OSError, TimeoutError) as error:
             return describe_error(Server.REDIS, error)
-        metrics.REDIS_DURABLE.set(forgets is None)
-        return too_old or (forgets if self._require_durable else None) or self._supervisor.fault
+        metrics.REDIS_DURABLE.set(not_durable is None)
+        return too_old or (not_durable if self._require_durable else None) or self._supervisor.fault
 
-    def _tell(self, reason: str | None) -> None:
-        """A probe asks every few seconds: only what changed is news."""
+    def _log_change(self, reason: str | None) -> None:
+        """Probes ask every few seconds, so only a change is logged."""
         if reason == self._reason:
             return
         self._reason = reason

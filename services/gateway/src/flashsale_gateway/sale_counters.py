@@ -1,8 +1,8 @@
-"""Orders counted by sale, with a bound on what that costs a Prometheus.
+"""Orders counted by sale, with a limit on what that costs Prometheus.
 
-A sale gets a label of its own with its first order, while fewer than `sales_max` have one; all others, and names that are no sale, are
-counted together as `_other`. A label is given up after an hour without an order, and only when another sale wants it: a process makes at
-most `sales_max` new ones an hour, whatever the number of sales.
+A sale gets its own label with its first order, as long as fewer than `sales_max` sales have one. All other sales, and names of no sale,
+are counted together as `_other`. A sale loses its label after an hour without orders, if another sale needs one: a process makes at most
+`sales_max` new labels an hour, however many sales there are.
 """
 
 from collections import Counter as Tally
@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from flashsale_core.scripts import STATUS
 
 OTHER = "_other"
-"""No product's id: those begin with a letter or a digit."""
+"""Not the id of a sale: those begin with a letter or a digit."""
 IDLE_SECONDS = 3600.0
 
 
@@ -25,13 +25,13 @@ class SaleCounters:
         self._sales_max = sales_max
         self._idle_seconds = idle_seconds
         self._ordered_at: dict[str, float] = {}
-        """Sales with a label of their own, the one that was idle longest first."""
+        """Sales with their own label, by the time of their last order; the one without orders for longest comes first."""
 
     def count(self, decided: Iterable[tuple[str, Sequence[Sequence[Any]]]], now: float) -> None:
-        """Count one batch: for each sale its results, which begin with their outcome; `now` is in seconds of any steady clock."""
+        """Count one batch, as (sale id, results of its orders). `now` is in seconds, by any clock that only goes forward."""
         tally: Tally[tuple[str, str]] = Tally()
         for sale_id, results in decided:
-            # Of a sale that is unknown every order is.
+            # If a sale is unknown, all its orders are unknown.
             label = OTHER if results[0][STATUS] == "unknown_sale" else self._label(sale_id, now)
             if len(results) == 1:
                 tally[label, results[0][STATUS]] += 1

@@ -22,59 +22,59 @@ class Settings:
     lua_dir: Path
     """FLASHSALE_LUA_DIR: the folder of the Lua scripts."""
     shards: int
-    """FLASHSALE_SHARDS: number of shards; fixed while data exists."""
+    """FLASHSALE_SHARDS: the number of shards; it must not change while there is data."""
     payment_windows: tuple[int, ...]
-    """FLASHSALE_PAYMENT_WINDOWS: the payment windows the broker has wait queues for, in seconds."""
+    """FLASHSALE_PAYMENT_WINDOWS: the payment windows that the broker has wait queues for, in seconds."""
     order_id_key: bytes
-    """FLASHSALE_ORDER_ID_KEY: the secret of order ids, at least 16 bytes; the same in every gateway, fixed while data exists."""
+    """FLASHSALE_ORDER_ID_KEY: the secret of order ids, at least 16 bytes; the same in every gateway, unchanged while there is data."""
     admin_token: str
-    """FLASHSALE_ADMIN_TOKEN: the bearer token of /admin."""
+    """FLASHSALE_ADMIN_TOKEN: the bearer token for /admin."""
     webhook_secret: str
-    """FLASHSALE_WEBHOOK_SECRET: the Standard Webhooks secret shared with the payment provider: whsec_ and base64 of 24 to 64 bytes."""
+    """FLASHSALE_WEBHOOK_SECRET: the Standard Webhooks secret shared with the payment provider: whsec_ and 24 to 64 bytes in base64."""
     quantity_max: int
-    """FLASHSALE_QUANTITY_MAX: most units in one order."""
+    """FLASHSALE_QUANTITY_MAX: the most units in one order."""
     connections_max: int
-    """FLASHSALE_CONNECTIONS_MAX: most connections of clients at once; past it 503."""
+    """FLASHSALE_CONNECTIONS_MAX: the most client connections at once; further ones get 503."""
     head_bytes_max: int
-    """FLASHSALE_HEAD_BYTES_MAX: longest request head, which is path and headers."""
+    """FLASHSALE_HEAD_BYTES_MAX: the longest request head, which is path and headers."""
     head_timeout_seconds: float
-    """FLASHSALE_HEAD_TIMEOUT_SECONDS: how long a request head may take to arrive, and the first of a connection to begin."""
+    """FLASHSALE_HEAD_TIMEOUT_SECONDS: how long a request head may take to arrive, and how long a new connection may send nothing."""
     keep_alive_seconds: float
-    """FLASHSALE_KEEP_ALIVE_SECONDS: how long a connection may rest between two requests; longer than a load balancer in front keeps it."""
+    """FLASHSALE_KEEP_ALIVE_SECONDS: how long a connection may be idle between two requests; longer than the load balancer's own limit."""
     body_bytes_max: int
-    """FLASHSALE_BODY_BYTES_MAX: largest request body."""
+    """FLASHSALE_BODY_BYTES_MAX: the largest request body."""
     body_timeout_seconds: float
     """FLASHSALE_BODY_TIMEOUT_SECONDS: how long a request body may take to arrive."""
     write_timeout_seconds: float
-    """FLASHSALE_WRITE_TIMEOUT_SECONDS: how long a client may read nothing of the answers it is owed before its connection ends."""
+    """FLASHSALE_WRITE_TIMEOUT_SECONDS: how long a client may leave its answers unread before its connection is closed."""
     batch_max: int
-    """FLASHSALE_BATCH_MAX: most orders in one script call."""
+    """FLASHSALE_BATCH_MAX: the most orders in one script call."""
     waiting_max: int
-    """FLASHSALE_WAITING_MAX: most requests that may wait for Redis at once; past it 503."""
+    """FLASHSALE_WAITING_MAX: the most requests that may wait for Redis at once; further ones get 503."""
     redis_timeout_seconds: float
     """FLASHSALE_REDIS_TIMEOUT_SECONDS: how long one script call may take before its outcome counts as unknown."""
     redis_connections_max: int
-    """FLASHSALE_REDIS_CONNECTIONS_MAX: connections to Redis, to each master of a cluster, besides those of relay and reads."""
+    """FLASHSALE_REDIS_CONNECTIONS_MAX: the most connections to Redis, or to each master of a cluster; relay and reads have others."""
     reads_max: int
-    """FLASHSALE_READS_MAX: most reads and cancellations that ask Redis at once; past it a few wait, and the others get 503."""
+    """FLASHSALE_READS_MAX: the most reads and cancellations in Redis at once; past it a few requests wait, and the others get 503."""
     sales_refresh_ms: int
-    """FLASHSALE_SALES_REFRESH_MS: how old what GET /sales and /metrics show of a sale may be; each is read at most once in that time."""
+    """FLASHSALE_SALES_REFRESH_MS: how old the sales in GET /sales and /metrics may be; each sale is read at most once in that time."""
     require_durable_redis: bool
-    """FLASHSALE_REQUIRE_DURABLE_REDIS: not ready while Redis has no append-only file, answers before it is on disk, or may evict keys."""
+    """FLASHSALE_REQUIRE_DURABLE_REDIS: not ready while Redis has no append-only file, answers before its disk has it, or may evict keys."""
     outbox_lag_limit_ms: int
-    """FLASHSALE_OUTBOX_LAG_LIMIT_MS: past this age of the oldest unpublished entry, orders get 503."""
+    """FLASHSALE_OUTBOX_LAG_LIMIT_MS: orders get 503 while the oldest unpublished entry is older than this."""
     relay_in_flight_max: int
-    """FLASHSALE_RELAY_IN_FLIGHT_MAX: most unconfirmed publishes at once."""
+    """FLASHSALE_RELAY_IN_FLIGHT_MAX: the most unconfirmed messages at once."""
     relay_publish_timeout_seconds: float
-    """FLASHSALE_RELAY_PUBLISH_TIMEOUT_SECONDS: how long a confirm, and opening or closing a session, may take."""
+    """FLASHSALE_RELAY_PUBLISH_TIMEOUT_SECONDS: how long a confirm may take, and the opening or closing of a session."""
     relay_block_ms: int
-    """FLASHSALE_RELAY_BLOCK_MS: how long one blocking read of the outbox waits."""
+    """FLASHSALE_RELAY_BLOCK_MS: how long one read of the shared outbox waits for new entries."""
     relay_linger_ms: int
-    """FLASHSALE_RELAY_LINGER_MS: pause after a round that found entries, so that the next finds more."""
+    """FLASHSALE_RELAY_LINGER_MS: the pause after a round with entries, so that the next round has more of them."""
     relay_forget_ms: int
-    """FLASHSALE_RELAY_FORGET_MS: pause between two deletions of confirmed entries."""
+    """FLASHSALE_RELAY_FORGET_MS: the pause between two deletions of confirmed entries."""
     relay_claim_idle_ms: int
-    """FLASHSALE_RELAY_CLAIM_IDLE_MS: entries another gateway has held this long without publishing are taken over."""
+    """FLASHSALE_RELAY_CLAIM_IDLE_MS: how long another gateway may hold an entry unpublished before it is taken over."""
     shutdown_timeout_seconds: int
     """FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS: how long accepted requests may take to finish after SIGTERM."""
     log_level: str
@@ -82,7 +82,7 @@ class Settings:
 
 
 def read_settings(environment: Environment | None = None) -> Settings:
-    """Raises SettingsError naming the variable that is missing or wrong."""
+    """Raises SettingsError, which names the variable that is missing or wrong."""
     env = environment or Environment()
     return Settings(
         host=env.text("FLASHSALE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses

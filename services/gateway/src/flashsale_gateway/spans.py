@@ -1,4 +1,4 @@
-"""Spans of requests and of the script calls they wait for."""
+"""Spans of requests, and of the script calls that they wait for."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -14,14 +14,14 @@ from flashsale_gateway.store import Result
 Item = TypeVar("Item", Order, Payment)
 
 
-def begin(tracing: Tracing, asked: semconv.SpanTemplate, parent: str | None, more: Mapping[str, str]) -> tuple[Span, str]:
-    """The span of a request that is sampled, and its traceparent."""
-    span = tracing.start(asked.name, SpanKind.SERVER, parent, {**asked.attributes, **more})
+def begin(tracing: Tracing, template: semconv.SpanTemplate, parent: str | None, more: Mapping[str, str]) -> tuple[Span, str]:
+    """Start the span of a sampled request; returns it with its traceparent. `more` are further attributes."""
+    span = tracing.start(template.name, SpanKind.SERVER, parent, {**template.attributes, **more})
     return span, traceparent(span)
 
 
 def end(span: Span | None, outcome: str, status: int) -> None:
-    """As the semantic conventions for HTTP have it: a server's span fails with a 5xx, not with a refusal."""
+    """End a request's span; nothing for None. It fails with a 5xx, not with a refusal (semantic conventions for HTTP)."""
     if span is None:
         return
     span.set_attribute("flashsale.outcome", outcome)
@@ -31,8 +31,8 @@ def end(span: Span | None, outcome: str, status: int) -> None:
     span.end()
 
 
-def around(tracing: Tracing, called: semconv.SpanTemplate, call: Call[Item, Result]) -> Call[Item, Result]:
-    """`call`, with a span in the trace of each of its items that has one: they share the call, so their spans begin and end together."""
+def around(tracing: Tracing, template: semconv.SpanTemplate, call: Call[Item, Result]) -> Call[Item, Result]:
+    """`call`, with a span in the trace of each traced item. The items share the call, so their spans start and end together."""
     if not tracing.enabled:
         return call
 
@@ -40,9 +40,9 @@ def around(tracing: Tracing, called: semconv.SpanTemplate, call: Call[Item, Resu
         if not any(item.traceparent for _, items in sales for item in items):
             return await call(sales)
         parents = [(sale_id, item.traceparent) for sale_id, items in sales for item in items]
-        shared = {**called.attributes, "flashsale.batch_items": len(parents), "flashsale.batch_sales": len(sales)}
+        shared = {**template.attributes, "flashsale.batch_items": len(parents), "flashsale.batch_sales": len(sales)}
         spans = {
-            place: tracing.start(called.name, SpanKind.CLIENT, parent, {**shared, "flashsale.sale_id": sale_id})
+            place: tracing.start(template.name, SpanKind.CLIENT, parent, {**shared, "flashsale.sale_id": sale_id})
             for place, (sale_id, parent) in enumerate(parents)
             if parent
         }

@@ -1,4 +1,4 @@
-"""The sales in Redis as the gateway sees them: the scripts, called with a bound on time and a rule for lost answers."""
+"""The sales in Redis, for the gateway: it calls the scripts with a timeout, and repeats a call once if its answer was lost."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ class Decided(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What `define` left behind."""
+    """The result of `define`: its status, and the sale as it is now."""
 
     status: str
     sale: Mapping[str, str]
@@ -46,18 +46,18 @@ class Definition:
 
 class Store:
     def __init__(self, redis: Redis, reading: Redis, scripts: Scripts, settings: Settings) -> None:
-        """`reading` has connections of its own, for reads and cancellations: they never take one from orders and payments."""
+        """`reading` has connections of its own for reads and cancellations, so that these never wait for those of orders and payments."""
         self._reading: Redis = reading
         self._reading_runner: ScriptRedis = reading
         self._runner: ScriptRedis = redis
         self._scripts = scripts
         self._shards = settings.shards
-        # On a single server one call may name all keys, on a cluster those of a shard.
+        # On a single server one call may name the keys of all shards, on a cluster only those of one.
         self._lane_of_shard = len(one_slot_groups(redis, [shard_keys(shard).outbox for shard in range(settings.shards)])) > 1
         self._timeout_seconds = settings.redis_timeout_seconds
 
     def lane(self, sale_id: str) -> int:
-        """Sales of one lane may share a call."""
+        """The number of the sale's lane. Sales of one lane may share a call."""
         return shard_of(sale_id, self._shards) if self._lane_of_shard else 0
 
     async def reserve(self, sales: Batch[Order], *, direct: bool) -> Decided:
@@ -89,20 +89,21 @@ class Store:
         return status, int(reserved)
 
     async def is_removed(self, sale_id: str) -> bool:
-        """Whether the sale was removed in the last 30 days."""
+        """Whether the sale was removed in the last 30 days. Raises StoreUnavailable, as all reads do."""
         return await self._read(lambda: self._reading.hget(sale_keys(sale_id, self._shards).sale, "removed_ms")) is not None
 
     async def sale(self, sale_id: str) -> Mapping[str, str]:
-        """The sale's hash; empty when there is no such sale."""
+        """The fields of a sale; empty if there is no such sale."""
         return sale_in_words(await self._read(lambda: self._reading.hgetall(sale_keys(sale_id, self._shards).sale)))
 
     async def sale_names(self) -> list[str]:
-        """All sales, sorted."""
-        found = await self._read(lambda: self._pipelined("SMEMBERS", [shard_keys(shard).sales for shard in range(self._shards)]))
-        return sorted(name.decode() for members in found for name in members)
+        """The names of all sales, sorted."""
+        keys = [shard_keys(shard).sales for shard in range(self._shards)]
+        names_by_shard = await self._read(lambda: self._pipelined("SMEMBERS", keys))
+        return sorted(name.decode() for names in names_by_shard for name in names)
 
     async def sales(self, names: Sequence[str]) -> list[Mapping[str, str]]:
-        """The hash of each sale; empty when there is no such sale."""
+        """The fields of each sale; empty if there is no such sale."""
         keys = [sale_keys(name, self._shards).sale for name in names]
         return [sale_in_words(fields) for fields in await self._read(lambda: self._pipelined("HGETALL", keys))]
 
@@ -114,12 +115,15 @@ class Store:
         return await self._run_on(self._runner, script, keys, *args)
 
     async def _run_on(self, runner: ScriptRedis, script: Script, keys: Sequence[str], *args: Any) -> Any:
-        """Call a script; once more when the answer was lost, which is safe because every script gives a repeated item its first answer."""
+        """Call a script, and once more if its answer was lost: that is safe, because a script gives a repeated item its first answer.
+
+        Raises StoreUnavailable and OutcomeUnknown.
+        """
         started = perf_counter()
         try:
             return await self._with_timeout(lambda: call(runner, script, keys, *args))
         except (ResponseError, BusyLoadingError) as error:
-            # Redis answered: out of memory, read only, a broken invariant. The script has changed nothing.
+            # Redis answered: out of memory, read-only or a broken invariant. The script has changed nothing.
             raise StoreUnavailable("" if is_wrong_server(error) else str(error)) from error
         except _LOST:
             metrics.SCRIPT_REPEATS.labels(script.name).inc()
@@ -141,7 +145,7 @@ class Store:
             return await pipe.execute()
 
     async def _read(self, start: Callable[[], Awaitable[Any]]) -> Any:
-        """Read, and once more when the answer was lost: after a restart of Redis a pooled connection may be dead without knowing it."""
+        """Read, and once more if the answer was lost: after a restart of Redis, a pooled connection may be dead unnoticed."""
         try:
             return await self._with_timeout(start)
         except _LOST:

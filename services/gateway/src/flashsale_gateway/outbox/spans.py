@@ -1,4 +1,4 @@
-"""Spans of a send: one in the trace of each order that travels in the message, named to the workers by the message's headers."""
+"""Spans of a published message: one in the trace of each order in it. The message's headers name these spans to the workers."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -11,10 +11,10 @@ from flashsale_core import semconv, topology, tracing
 from flashsale_core.messages import Message, read, traced
 
 NAMED_MAX = 96
-"""So many senders does a message name: its headers must fit into the smallest frame a broker may ask for, 4,096 bytes (AMQP 0-9-1, 4.2.3).
-The orders beyond are processed under the span that they carry."""
+"""The most spans that a message names: its headers must fit into the smallest frame a broker may demand, 4,096 bytes (AMQP 0-9-1, 4.2.3).
+Further orders are processed under the span that they carry."""
 _TRACED = b'"00-'
-"""In the body of a message that may have a traceparent: the others are not read."""
+"""Only a body that contains this may have a traceparent; other bodies are not decoded."""
 
 
 class PublishSpans:
@@ -24,7 +24,7 @@ class PublishSpans:
 
     @contextmanager
     def for_message(self, routing_key: str, message_id: str, bodies: Sequence[bytes]) -> Iterator[dict[str, Any] | None]:
-        """The headers of the message; its spans end with the block, that is with the broker's confirm."""
+        """Yields the headers of the message, or None if no order in it is traced. The spans end with the block, at the broker's confirm."""
         orders = self._orders(bodies) if self._tracing.enabled else []
         if not orders:
             yield None
@@ -40,7 +40,7 @@ class PublishSpans:
             yield _headers([parent for _, _, parent in orders], spans, now_ms)
 
     def _orders(self, bodies: Sequence[bytes]) -> list[tuple[Message, str, str]]:
-        """(message, order, traceparent) of what is traced."""
+        """(message, order id, traceparent) of each traced order."""
         messages = [message for body in bodies if _TRACED in body for message in read(body).messages]
         return [(message, order_id, parent) for message in messages for order_id, parent in traced(message)]
 
