@@ -1,4 +1,4 @@
-"""RabbitMQ as a test sees it: put messages into a queue, count them, take them out; and a consumer that runs until something holds."""
+"""RabbitMQ for tests: publish to a queue, empty it, and run consumers until a condition is true."""
 
 import asyncio
 import os
@@ -23,22 +23,22 @@ class Broker:
         self._channel = channel
 
     async def publish(self, queue: str, *bodies: bytes, first_id: int = 1) -> None:
-        """Straight into `queue`, confirmed; message ids are first_id-0, (first_id + 1)-0, ..."""
+        """Publish directly to `queue`, confirmed; message ids are first_id-0, (first_id + 1)-0, ..."""
         for number, body in enumerate(bodies, first_id):
             message = aio_pika.Message(body, message_id=f"{number}-0", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
             await self._channel.default_exchange.publish(message, queue)
 
     async def announce(self, routing_key: str, body: bytes) -> None:
-        """As the relay does: through the exchange of events."""
+        """Publish to the exchange of events, as the relay does."""
         exchange = await self._channel.get_exchange(topology.EVENTS_EXCHANGE)
         await exchange.publish(aio_pika.Message(body, message_id="7-0"), routing_key)
 
     async def take_all(self, queue: str) -> list[AbstractIncomingMessage]:
-        source, taken = await self._channel.get_queue(queue), []
+        source, messages = await self._channel.get_queue(queue), []
         while (message := await source.get(fail=False)) is not None:
             await message.ack()
-            taken.append(message)
-        return taken
+            messages.append(message)
+        return messages
 
     async def purge(self) -> None:
         for name in (topology.ORDERS_QUEUE, topology.TIMEOUT_QUEUE, topology.PARKED_ORDERS_QUEUE, topology.PARKED_TIMEOUT_QUEUE):
@@ -46,7 +46,7 @@ class Broker:
 
 
 def control(stack: Stack, *words: str) -> str:
-    """rabbitmqctl, on the stack's broker."""
+    """Run rabbitmqctl on the stack's broker and return its output."""
     folder, state = stack.home / "rabbitmq", load(stack.home)
     assert state is not None
     environment = configs.rabbitmq_env(state, str(stack.home), {"PATH": os.environ["PATH"]})
@@ -64,7 +64,7 @@ async def open_broker(amqp_url: str) -> AsyncIterator[Broker]:
 
 @asynccontextmanager
 async def consuming(*consumers: Consumer) -> AsyncIterator[None]:
-    """The consumers at work for as long as the block lasts; afterwards they have finished what they took."""
+    """Run the consumers until the block ends; then they finish the messages they have received."""
     tasks = [asyncio.create_task(consumer.run()) for consumer in consumers]
     try:
         yield
@@ -77,7 +77,7 @@ async def consuming(*consumers: Consumer) -> AsyncIterator[None]:
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while not await condition():  # noqa: ASYNC110 - what we wait for is in another process
+        while not await condition():  # noqa: ASYNC110 - the condition depends on another process
             await asyncio.sleep(0.02)
 
 

@@ -1,4 +1,4 @@
-"""A small blocking client of the gateway, for tests: it says exactly what went over the wire."""
+"""A small blocking client of the gateway, which returns exactly what was on the wire."""
 
 import base64
 import hmac
@@ -86,7 +86,7 @@ class Client:
         moment = datetime.now(UTC) - timedelta(seconds=age_seconds)
         message_id = f"msg_{uuid.uuid4().hex}"
         key = base64.b64decode((secret or self.env["FLASHSALE_WEBHOOK_SECRET"]).removeprefix("whsec_"))
-        # Of the bytes as they are: the library's `sign` takes text, and what is no text is signed here, too.
+        # The library's `sign` accepts only text; tests also sign bytes that are not UTF-8.
         mac = hmac.digest(key, f"{message_id}.{int(moment.timestamp())}.".encode() + body, "sha256")
         signature = f"v1,{base64.b64encode(mac).decode()}"
         return {"webhook-id": message_id, "webhook-timestamp": str(int(moment.timestamp())), "webhook-signature": signature}

@@ -1,4 +1,4 @@
-"""A real OTLP/HTTP receiver that keeps the spans it is sent, and looks at them as traces."""
+"""An OTLP/HTTP receiver that keeps the spans it receives and returns them by trace."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -62,7 +62,7 @@ class Collector:
         return [span for span in self.spans if span.trace_id == trace_id]
 
     def edges(self, trace_id: str, client_span_id: str) -> list[tuple[str, str]]:
-        """(parent's name, name) of each span; the caller's span is "client". A parent that is nowhere is "?": the trace has a gap."""
+        """(parent's name, name) of each span; the caller's span is "client". A missing parent is "?": the trace has a gap."""
         spans = self.of_trace(trace_id)
         names = {span.span_id: span.name for span in spans} | {client_span_id: "client"}
         return sorted((names.get(span.parent_id, "?"), span.name) for span in spans)
@@ -81,7 +81,7 @@ def collecting() -> Iterator[Collector]:
 
 def _span(service: str, span: trace_pb2.Span) -> Span:
     kind = trace_pb2.Span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_")
-    attributes = {one.key: _value(one.value) for one in span.attributes}
+    attributes = {attribute.key: _value(attribute.value) for attribute in span.attributes}
     ids = (span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex())
     return Span(service, span.name, kind, *ids, span.start_time_unix_nano, span.end_time_unix_nano, attributes)
 
@@ -89,5 +89,5 @@ def _span(service: str, span: trace_pb2.Span) -> Span:
 def _value(value: AnyValue) -> Value:
     which = value.WhichOneof("value")
     assert which in {"string_value", "int_value", "bool_value", "double_value"}, which
-    found: Value = getattr(value, which)
-    return found
+    content: Value = getattr(value, which)
+    return content

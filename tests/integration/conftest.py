@@ -1,6 +1,6 @@
-"""The real stack for integration tests: Redis, RabbitMQ, Postgres and the services, once per session, in a folder of their own.
+"""The stack for integration tests: Redis, RabbitMQ, Postgres and the services, started once per session in a temporary folder.
 
-With FLASHSALE_TEST_REDIS_MASTERS=3 Redis is a cluster of three masters, for all of the suite.
+With FLASHSALE_TEST_REDIS_MASTERS=3 Redis is a cluster of three masters for the whole suite.
 """
 
 import os
@@ -29,7 +29,7 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def infra_stack() -> Iterator[Stack]:
-    """Redis, RabbitMQ and Postgres without services: for tests that are the service themselves."""
+    """Redis, RabbitMQ and Postgres without services, for tests that run a service's code themselves."""
     with tempfile.TemporaryDirectory(prefix="flashsale-infra-", ignore_cleanup_errors=True) as folder:
         stack = Stack(Path(folder) / "home")
         stack.up(services=False, redis_masters=REDIS_MASTERS)

@@ -1,4 +1,4 @@
-"""An address that may move to another server, while what is connected already stays where it is: as a Service or a DNS name does."""
+"""An address that can move to another server while existing connections stay, as the address of a Service or a DNS name does."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @contextlib.contextmanager
 def forwarding(target: int) -> Iterator[Forwarder]:
-    """In a thread of its own, for tests that block."""
+    """A forwarder in a thread of its own, for tests that block."""
     forwarder, loop, listening = Forwarder(target), asyncio.new_event_loop(), threading.Event()
     ending = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""Servers that freeze: the real one behind a proxy that reads what clients say, and falls silent at a step of choice."""
+"""Servers that freeze: a proxy in front of a real one reads what clients send, and stops forwarding at a chosen step."""
 
 import asyncio
 from collections import Counter
@@ -9,22 +9,22 @@ from urllib.parse import urlsplit
 import pamqp.commands
 
 ACCEPT = "accept"
-"""Frozen from the beginning: connections are accepted, and that is all."""
+"""Frozen from the beginning: connections are accepted, and nothing is forwarded."""
 HEADER = "protocol header"
 Read = Callable[[asyncio.StreamReader], AsyncIterator[tuple[str, bytes]]]
-"""Cuts what a client sends, and tells which step each piece is."""
+"""Splits what a client sends into (step, bytes)."""
 _METHODS: dict[int, str] = {number: getattr(method, "name", "") for number, method in pamqp.commands.INDEX_MAPPING.items()}
 _METHOD_FRAME = 1
 
 
 class FreezingServer:
-    """Freezes as a process that is stopped does: connections stay open, and not a byte moves any more, whoever connects."""
+    """Freezes like a stopped process: connections stay open, new ones are accepted, and no byte is forwarded."""
 
     def __init__(self, address: tuple[str, int], read: Read, step: str, nth: int) -> None:
         self._address = address
         self._read = read
         self._step, self._nth = step, nth
-        self._seen: Counter[str] = Counter()
+        self._steps_received: Counter[str] = Counter()
         self._writers: list[asyncio.StreamWriter] = []
         self._thawed = False
         self.frozen = asyncio.Event()
@@ -32,7 +32,7 @@ class FreezingServer:
             self.frozen.set()
 
     def thaw(self) -> None:
-        """From now on new connections are served. Those that were there stay as they are."""
+        """Serve new connections from now on. Existing ones stay frozen."""
         self._thawed = True
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -54,8 +54,8 @@ class FreezingServer:
 
     async def _up(self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter, stopped: Callable[[], bool]) -> None:
         async for step, piece in self._read(reader):
-            self._seen[step] += 1
-            if not self._thawed and step == self._step and self._seen[step] == self._nth:
+            self._steps_received[step] += 1
+            if not self._thawed and step == self._step and self._steps_received[step] == self._nth:
                 self.frozen.set()
             if stopped():
                 return
@@ -107,13 +107,13 @@ async def _freezing(server_url: str, read: Read, step: str, nth: int) -> AsyncIt
 
 @asynccontextmanager
 async def freezing_broker(amqp_url: str, step: str, nth: int = 1) -> AsyncIterator[tuple[FreezingServer, str]]:
-    """A broker that freezes at the `nth` method of this name that it gets, such as `Basic.Consume`; and its URL."""
+    """A broker that freezes at the `nth` method of this name that it receives, such as `Basic.Consume`; and its URL."""
     async with _freezing(amqp_url, _read_amqp, step, nth) as served:
         yield served
 
 
 @asynccontextmanager
 async def freezing_store(url: str, word: str) -> AsyncIterator[tuple[FreezingServer, str]]:
-    """A Redis or Postgres that freezes when a client says `word`, or at ACCEPT; and its URL."""
+    """A Redis or Postgres that freezes when a client sends `word`, or at ACCEPT; and its URL."""
     async with _freezing(url, _read_for(word), word, 1) as served:
         yield served

@@ -1,4 +1,4 @@
-"""Further gateways on the stores of a stack: processes on ports of their own that share nothing but the stores."""
+"""Further gateways of a stack: processes on their own ports, which share only the stores."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ END_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A gateway that runs."""
+    """A running gateway."""
 
     url: str
     pid: int
@@ -26,7 +26,7 @@ class Gateway:
 
 @contextmanager
 def further_gateways(stack: Stack, count: int, folder: Path) -> Iterator[list[str]]:
-    """The URLs of the stack's gateway and of `count` more."""
+    """The URLs of the stack's gateway and of `count` further ones."""
     with ExitStack() as running:
         urls = [running.enter_context(gateway_on(stack.env(), folder / f"gateway-{number}.log")).url for number in range(count)]
         yield [stack.env()["FLASHSALE_URL"], *urls]
@@ -34,7 +34,7 @@ def further_gateways(stack: Stack, count: int, folder: Path) -> Iterator[list[st
 
 @contextmanager
 def gateway_on(env: Mapping[str, str], log: Path, module: str = "flashsale_gateway") -> Iterator[Gateway]:
-    """One with these variables, ready, and ended when the block ends."""
+    """A gateway with these environment variables, which is ready, and stopped when the block ends."""
     (port,) = free_ports(1)
     settings = os.environ | env | {"FLASHSALE_PORT": str(port)}
     with log.open("wb") as out:

@@ -1,4 +1,4 @@
-"""The ledger as a test sees it: all its rows, as one value."""
+"""The ledger for tests: all its rows as one value."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""A look into Redis past all that is ours: redis-py's own clients, of one server or of a cluster."""
+"""Redis for tests, without any of our code: redis-py's own clients for one server or a cluster."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from flashsale_redis.urls import cluster_url
 
 
 def look_into(url: str) -> Any:
-    """A client that is a context manager. CONFIG SET goes to every master by itself."""
+    """A client, which is a context manager. Its CONFIG SET reaches every master."""
     cluster = cluster_url(url)
     if cluster is None:
         return Redis.from_url(url)
@@ -19,5 +19,5 @@ def look_into(url: str) -> Any:
 
 
 def at_all(client: Any) -> dict[str, Any]:
-    """Options of a command without a key that every master is to have."""
+    """Options that send a command without a key to every master."""
     return {"target_nodes": RedisCluster.PRIMARIES} if isinstance(client, RedisCluster) else {}

@@ -1,4 +1,4 @@
-"""Buyers that do not give up, on a thread of their own, while a test breaks things under them."""
+"""Patient buyers in a thread of their own, while a test stops the services they depend on."""
 
 import asyncio
 import json
@@ -18,12 +18,12 @@ PAUSE_SECONDS = 0.1
 
 @dataclass
 class Storm:
-    """What the buyers saw. An order counts as accepted when a client read a 200 for it."""
+    """What the buyers received. An order counts as accepted when a client read a 200 for it."""
 
     url: str
     sale: str
     accepted: dict[str, str] = field(default_factory=dict)
-    """request id -> order id"""
+    """Order ids by request id."""
     outcomes: Counter[str] = field(default_factory=Counter)
     contradictions: list[str] = field(default_factory=list)
     stopping: bool = False
@@ -40,7 +40,7 @@ class Storm:
             await asyncio.sleep(0.02)
 
     async def _until_answered(self, session: aiohttp.ClientSession, request_id: str) -> None:
-        """Repeat one request, as a patient client does, until its answer is final."""
+        """Repeat a request, as a patient client does, until its answer is final."""
         body = {"userId": f"u{request_id}", "productId": self.sale, "quantity": 1, "requestId": request_id}
         give_up = time.monotonic() + GIVE_UP_SECONDS
         while time.monotonic() < give_up:
@@ -59,15 +59,15 @@ class Storm:
             return "error"
         if answer.status != 200:
             return str(answer.status)
-        known = self.accepted.setdefault(str(body["requestId"]), document["orderId"])
-        if known != document["orderId"]:
-            self.contradictions.append(f"{body['requestId']}: {known} and {document['orderId']}")
+        first_order_id = self.accepted.setdefault(str(body["requestId"]), document["orderId"])
+        if first_order_id != document["orderId"]:
+            self.contradictions.append(f"{body['requestId']}: {first_order_id} and {document['orderId']}")
         return "accepted"
 
 
 @contextmanager
 def storm(url: str, sale: str, buyers: int = 24) -> Iterator[Storm]:
-    """Buyers buy while the block runs; afterwards every request they began has its final answer."""
+    """Buyers order until the block ends; then every request they began has its final answer."""
     crowd = Storm(url, sale)
     thread = threading.Thread(target=lambda: asyncio.run(crowd.run(buyers)), daemon=True)
     thread.start()

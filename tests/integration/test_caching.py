@@ -1,4 +1,4 @@
-"""What caches in front of a gateway may keep: what a sale shows to everybody, for a second; nothing that is private, changes or refuses."""
+"""Caches may keep public sale documents for a second, and never an answer that is private, changes something or refuses."""
 
 import uuid
 
@@ -36,14 +36,14 @@ def order(client: Client, sale: str) -> str:
 
 
 @pytest.mark.parametrize("path", READS)
-def test_reads_say_how_long_they_may_be_kept(client: Client, sale: str, order: str, path: str) -> None:
+def test_answers_to_reads_have_their_cache_control(client: Client, sale: str, order: str, path: str) -> None:
     status, cached = READS[path]
     for method in ("GET", "HEAD"):
         answer = client.send(method, path.format(sale=sale, order=order))
         assert (answer.status, answer.headers.get("cache-control")) == (405 if method == "HEAD" and path == "/order" else status, cached)
 
 
-def test_answers_to_writes_are_never_kept(client: Client, sale: str) -> None:
+def test_answers_to_writes_are_never_cached(client: Client, sale: str) -> None:
     payment, changed = uuid.uuid4().hex, {"productId": sale, "stock": 10, "maxPerUser": 1}
     accepted, refused, unread = client.order(sale, "bob"), client.order(sale, "bob", request="r2"), client.order(sale, "bob", 0)
     order = accepted.body["orderId"]

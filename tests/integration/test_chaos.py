@@ -1,4 +1,4 @@
-"""The failure table, row by row: something dies under load, and afterwards nothing is oversold, lost or leaked."""
+"""The failure table, row by row: after something dies under load, no unit is oversold, lost or leaked."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ def test_gateway_killed_under_load(stack: Stack, client: Client, sale: str, tmp_
 
 
 def test_order_worker_killed_between_commit_and_ack(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
-    # Kills at odd moments of a busy worker: with a batch every few ms, some fall between commit and acknowledgement.
+    # A batch takes a few ms, so some of these kills fall between commit and acknowledgement.
     with storm(client.env["FLASHSALE_URL"], sale) as crowd:
         for number in range(5):
             time.sleep(0.5 + 0.137 * number)
@@ -53,13 +53,13 @@ def test_timeout_worker_killed_mid_batch(stack: Stack, client: Client, sale: str
     prove(stack, client, sale, crowd, tmp_path)
 
 
-def test_rabbitmq_away_for_a_while(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
+def test_rabbitmq_down_for_a_while(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
     with storm(client.env["FLASHSALE_URL"], sale) as crowd:
         time.sleep(1)
         stack.kill("rabbitmq")
         before = len(crowd.accepted)
         time.sleep(OUTAGE_SECONDS)
-        # Orders go on: the outbox holds what the broker cannot take, and the sweeper gives back what nobody paid.
+        # Orders go on: the outbox keeps their entries for the broker, and the sweep releases unpaid holds.
         assert len(crowd.accepted) > before + 100
         assert sum(client.stock(sale)[2:]) < len(crowd.accepted)
         stack.start("rabbitmq")
@@ -67,7 +67,7 @@ def test_rabbitmq_away_for_a_while(stack: Stack, client: Client, sale: str, tmp_
     prove(stack, client, sale, crowd, tmp_path)
 
 
-def test_postgres_away_for_a_while(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
+def test_postgres_down_for_a_while(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
     with storm(client.env["FLASHSALE_URL"], sale) as crowd:
         time.sleep(1)
         stack.kill("postgres")
@@ -91,7 +91,7 @@ def test_redis_killed_and_restarted(stack: Stack, client: Client, sale: str, tmp
     prove(stack, client, sale, crowd, tmp_path)
 
 
-def test_gateway_asked_to_stop_answers_what_it_took(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
+def test_stopping_gateway_answers_the_requests_it_accepted(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
     with storm(client.env["FLASHSALE_URL"], sale) as crowd:
         time.sleep(1.5)
         stack.restart("gateway")
@@ -100,7 +100,7 @@ def test_gateway_asked_to_stop_answers_what_it_took(stack: Stack, client: Client
 
 
 def prove(stack: Stack, client: Client, sale: str, crowd: Storm, tmp_path: Path) -> None:
-    """Some pay, late or in time; then every unpaid unit comes back, every accepted order exists, and the audit is clean."""
+    """Some orders are paid, late or in time. Then every unpaid unit is released, every accepted order exists, and the audit is clean."""
     assert len(crowd.accepted) > 50, crowd.outcomes
     assert crowd.contradictions == []
     assert set(crowd.outcomes) <= {"accepted", "503", "error"}, crowd.outcomes
@@ -125,7 +125,7 @@ def pay(client: Client, order_id: str) -> str:
 
 
 def wait_for_stock(client: Client, sale: str, expected: tuple[int, int, int, int]) -> None:
-    """A clean 503 is an answer to be patient with, here as for a buyer; any other status is not."""
+    """Retries a 503, as a buyer does; any other status but 200 fails."""
     deadline = time.monotonic() + 40
     while True:
         answer = client.get(f"/sales/{sale}")
@@ -133,7 +133,7 @@ def wait_for_stock(client: Client, sale: str, expected: tuple[int, int, int, int
         shown = answer.body
         if answer.status == 200 and (shown["stock"], shown["available"], shown["reserved"], shown["sold"]) == expected:
             return
-        assert time.monotonic() < deadline, f"{shown} is not {expected}: units did not come back"
+        assert time.monotonic() < deadline, f"{shown} is not {expected}: units were not released"
         time.sleep(0.2)
 
 

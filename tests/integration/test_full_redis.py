@@ -1,4 +1,4 @@
-"""A Redis without memory, as buyers and merchants meet it: orders wait, and what frees it goes on."""
+"""A Redis without free memory refuses new orders, and accepts everything that frees memory."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,13 +16,13 @@ from tests.integration.stores import at_all, look_into
 
 @pytest.fixture
 def full(stack: Stack) -> Iterator[Any]:
-    """A context: within it every write that may be refused is refused."""
+    """A client of Redis, whose memory limit is removed after the test."""
     with look_into(stack.env()["REDIS_URL"]) as server:
         yield server
         server.config_set("maxmemory", 0, **at_all(server))
 
 
-def test_full_redis_takes_payments_cancels_and_changes_but_no_order(client: Client, full: Any) -> None:
+def test_full_redis_accepts_payments_cancels_and_changes_but_no_order(client: Client, full: Any) -> None:
     sale = client.new_sale(5)
     paid, cancelled = (client.order(sale, user).body["orderId"] for user in ("ann", "bob"))
     full.config_set("maxmemory", 1, **at_all(full))
@@ -35,12 +35,12 @@ def test_full_redis_takes_payments_cancels_and_changes_but_no_order(client: Clie
     assert client.pay(paid, f"p-{paid}").status == 200
     assert client.send("DELETE", f"/orders/{cancelled}").status == 200
     assert client.stock(sale) == (5, 4, 0, 1)
-    # What these noted is published and forgotten, which needs writes as well.
+    # Their outbox entries are published and deleted; that also needs writes.
     shard = shard_keys(shard_of(sale))
     assert wait_until(lambda: full.xlen(shard.direct) + full.xlen(shard.outbox) == 0, READY_SECONDS)
 
 
-def test_full_redis_lets_a_relay_begin_and_a_probe_come_home(infra: Mapping[str, str]) -> None:
+def test_full_redis_lets_a_relay_start_and_a_probe_return(infra: Mapping[str, str]) -> None:
     with look_into(infra["REDIS_URL"]) as server:
         server.flushall()
         server.config_set("maxmemory", 1, **at_all(server))

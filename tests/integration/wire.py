@@ -1,4 +1,4 @@
-"""The gateway's HTTP byte by byte: connections without a client library, and requests put together by hand."""
+"""The gateway's HTTP byte by byte: raw connections, and requests built by hand."""
 
 import json
 import os
@@ -25,7 +25,7 @@ class Answer:
 
 
 class Wire:
-    """One connection, and nothing in between."""
+    """A connection without a client library."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
@@ -47,7 +47,7 @@ class Wire:
         return Answer(status, headers, self._file.read(int(headers.get("content-length", 0))))
 
     def close(self) -> None:
-        """Without this the socket stays open as long as the file over it."""
+        """Close the file over the socket, which would otherwise keep it open."""
         self._file.close()
 
     def closed(self) -> bool:
@@ -90,7 +90,7 @@ def chunked(body: bytes) -> bytes:
 
 @contextmanager
 def gateway(stack: Stack, **settings: str) -> Iterator[tuple["subprocess.Popen[bytes]", Client]]:
-    """Another gateway of the stack, ready."""
+    """A further gateway of the stack, which is ready."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
