@@ -1,3 +1,5 @@
+"""Batching: what shares a call, what waits for the next, and whom a failure reaches."""
+
 import asyncio
 
 import pytest
@@ -10,7 +12,7 @@ from flashsale_gateway.readiness import Progress
 
 
 class Calls:
-    """A call that answers each item with its double when `gate` opens, and remembers the batches it got."""
+    """A call that answers each item with its double once `gate` is open, and keeps the batches that it was given."""
 
     def __init__(self) -> None:
         self.batches: list[dict[str, list[int]]] = []
@@ -18,7 +20,7 @@ class Calls:
         self._opening: asyncio.Task[bool] | None = None
 
     def cancel(self) -> None:
-        """End the call under way as some client libraries do: what it waits for is cancelled, not its own task."""
+        """End the running call as some client libraries do: what it waits for is cancelled, not its own task."""
         assert self._opening is not None
         self._opening.cancel()
 
@@ -43,7 +45,7 @@ def batcher_of(calls: Calls, batch_max: int = 256, admission: Admission | None =
     return Batcher(calls, batch_max, admission or Admission(100_000), lambda sale_id: ord(sale_id[0]))
 
 
-def test_items_read_in_one_turn_share_a_call_and_those_that_come_meanwhile_the_next() -> None:
+def test_items_that_arrive_during_a_call_share_the_next_call() -> None:
     async def run() -> None:
         calls = Calls()
         batcher = batcher_of(calls, 256)
@@ -57,7 +59,7 @@ def test_items_read_in_one_turn_share_a_call_and_those_that_come_meanwhile_the_n
     asyncio.run(run())
 
 
-def test_batches_are_bounded_and_lanes_do_not_wait_for_each_other() -> None:
+def test_batches_are_limited_and_lanes_do_not_wait_for_each_other() -> None:
     async def run() -> None:
         calls = Calls()
         batcher = batcher_of(calls, 2)
@@ -82,7 +84,7 @@ def test_failure_reaches_every_item_of_the_batch_and_no_other() -> None:
     asyncio.run(run())
 
 
-def test_admission_refuses_past_its_bound_and_recovers() -> None:
+def test_admission_refuses_at_its_limit_and_recovers() -> None:
     async def run() -> None:
         calls = Calls()
         admission = Admission(2)
@@ -97,7 +99,7 @@ def test_admission_refuses_past_its_bound_and_recovers() -> None:
     asyncio.run(run())
 
 
-def test_buyer_that_went_away_does_not_disturb_the_others() -> None:
+def test_buyer_who_disconnects_does_not_disturb_the_others() -> None:
     async def run() -> None:
         calls = Calls()
         admission = Admission(10)
@@ -125,7 +127,7 @@ class Broken:
 
 
 @pytest.mark.parametrize("bad", [1, -1], ids=["answered", "failed"])
-def test_fault_of_a_waiter_reaches_no_other_and_leaves_the_lane_at_work(bad: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_waiter_harms_neither_others_nor_its_lane(bad: int, caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         calls = Calls()
         calls.gate.set()
@@ -142,7 +144,7 @@ def test_fault_of_a_waiter_reaches_no_other_and_leaves_the_lane_at_work(bad: int
     assert [record.message for record in caplog.records] == ["waiter.failed"] * 3
 
 
-def test_call_that_a_library_cancels_has_an_unknown_outcome_and_the_lane_goes_on() -> None:
+def test_cancelled_call_has_an_unknown_outcome_and_the_lane_goes_on() -> None:
     async def run() -> None:
         calls, admission = Calls(), Admission(10)
         batcher = Batcher(calls, 1, admission, lambda _: 0)
@@ -158,7 +160,7 @@ def test_call_that_a_library_cancels_has_an_unknown_outcome_and_the_lane_goes_on
     asyncio.run(run())
 
 
-def test_lane_without_progress_shows_its_age_and_the_process_says_so() -> None:
+def test_stuck_lane_fails_the_progress_check() -> None:
     async def run() -> None:
         calls = Calls()
         batcher = batcher_of(calls, 1)
@@ -175,7 +177,7 @@ def test_lane_without_progress_shows_its_age_and_the_process_says_so() -> None:
     asyncio.run(run())
 
 
-def test_finish_waits_for_what_was_submitted() -> None:
+def test_finish_waits_for_every_submitted_item() -> None:
     async def run() -> None:
         calls = Calls()
         batcher = batcher_of(calls, 1)
@@ -208,7 +210,7 @@ def test_second_call_overlaps_the_first_only_under_load() -> None:
     asyncio.run(run())
 
 
-def test_sales_of_one_lane_share_a_call_and_a_broken_one_fails_alone() -> None:
+def test_sales_of_one_lane_share_a_call_and_a_broken_sale_fails_alone() -> None:
     async def run() -> None:
         calls = Calls()
         calls.gate.set()
@@ -221,20 +223,20 @@ def test_sales_of_one_lane_share_a_call_and_a_broken_one_fails_alone() -> None:
     asyncio.run(run())
 
 
-def test_a_stampede_for_one_sale_leaves_the_others_their_share() -> None:
+def test_stampede_for_one_sale_leaves_the_others_their_share() -> None:
     lane = lane_of({"hot": 1000, "warm": 100, "cold": 1})
     assert taken(lane, 256) == {"cold": 1, "warm": 100, "hot": 155}
     assert (taken(lane, 256), lane.waiting) == ({"hot": 256}, 589)
 
 
-def test_more_sales_than_a_batch_holds_take_turns() -> None:
+def test_more_sales_than_fit_in_a_batch_take_turns() -> None:
     lane = lane_of({"a": 3, "b": 1, "c": 1, "d": 2})
     assert [taken(lane, 2) for _ in range(4)] == [{"a": 1, "b": 1}, {"c": 1, "d": 1}, {"a": 1, "d": 1}, {"a": 1}]
     assert taken(lane, 2) == {}
 
 
 @given(st.dictionaries(st.text("abc", min_size=1), st.integers(1, 40), max_size=12), st.integers(1, 50))
-def test_a_lane_gives_every_item_once_in_the_order_of_its_sale(waiting: dict[str, int], most: int) -> None:
+def test_lane_returns_every_item_once_in_the_order_of_its_sale(waiting: dict[str, int], most: int) -> None:
     lane = lane_of(waiting)
     got: dict[str, list[int]] = {}
     for _ in range(sum(waiting.values())):

@@ -1,4 +1,4 @@
-"""The short way to the broker: what it publishes together, what it keeps for another try, and what it forgets."""
+"""The direct outbox: what it publishes together, what it retries, what it deletes, and what it leaves at its end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -34,12 +34,12 @@ class Broker(Publisher):
         self.full: set[str] = set()
         """Routing keys that it refuses; a copy of what it refuses is in `messages` all the same, as in the queues that are not full."""
         self.refused_routes = RefusedRoutes()
-        self.looks = 0
-        """How often somebody asked whether it is there, as every round of tidying does."""
+        self.ready_reads = 0
+        """How often `ready` was read, as every round of cleaning up does."""
 
     @property
     def ready(self) -> bool:
-        self.looks += 1
+        self.ready_reads += 1
         return not self.away
 
     async def publish(self, entries: Sequence[Entry]) -> bool:
@@ -57,7 +57,7 @@ class Broker(Publisher):
 
 
 class Streams:
-    """The little of Redis that forgetting needs."""
+    """The part of Redis that deletions need."""
 
     def __init__(self) -> None:
         self.deleted: list[str] = []
@@ -109,16 +109,16 @@ def entry(entry_id: str, body: bytes = b"{}", key: str = "order.reserved.60") ->
     return Entry(STREAM, entry_id, key, body)
 
 
-def forgotten(site: Site, entry_id: str) -> bool:
+def is_deleted(site: Site, entry_id: str) -> bool:
     return f"{STREAM} {entry_id}" in site.streams.deleted
 
 
 def play(tmp_path: Path, scene: Callable[[Site], Awaitable[Any]]) -> Site:
     async def run() -> Site:
         site = Site(tmp_path)
-        tidying = asyncio.create_task(site.outbox.run())
+        cleaning = asyncio.create_task(site.outbox.run())
         await scene(site)
-        tidying.cancel()
+        cleaning.cancel()
         return site
 
     return asyncio.run(run())
@@ -130,10 +130,10 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.001)
 
 
-def test_entries_of_one_moment_and_one_key_travel_together_and_are_forgotten(tmp_path: Path) -> None:
+def test_entries_of_one_key_share_a_message_and_are_deleted(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
-        for one in (entry("1"), entry("2", key="payment.recorded"), entry("3")):
-            site.outbox.send(one)
+        for sent in (entry("1"), entry("2", key="payment.recorded"), entry("3")):
+            site.outbox.send(sent)
         await until(lambda: len(site.streams.deleted) == 3)
 
     site = play(tmp_path, scene)
@@ -141,21 +141,21 @@ def test_entries_of_one_moment_and_one_key_travel_together_and_are_forgotten(tmp
     assert sorted(site.streams.deleted) == [f"{STREAM} {number}" for number in "123"]
 
 
-def test_at_rest_nothing_wakes_and_what_comes_then_is_forgotten_too(tmp_path: Path) -> None:
+def test_idle_outbox_does_not_wake_and_deletes_the_next_entry(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         site.outbox.send(entry("1"))
         await until(lambda: site.streams.deleted)
         await asyncio.sleep(0.02)
-        before = site.broker.looks
+        before = site.broker.ready_reads
         await asyncio.sleep(0.05)
-        assert site.broker.looks == before
+        assert site.broker.ready_reads == before
         site.outbox.send(entry("2"))
         await until(lambda: len(site.streams.deleted) == 2)
 
     assert play(tmp_path, scene).broker.messages == [["1"], ["2"]]
 
 
-def test_what_the_broker_refused_is_published_once_it_is_back(tmp_path: Path) -> None:
+def test_failed_entry_is_published_once_the_broker_is_back(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         site.broker.away = True
         site.outbox.send(entry("1"))
@@ -167,7 +167,7 @@ def test_what_the_broker_refused_is_published_once_it_is_back(tmp_path: Path) ->
     assert play(tmp_path, scene).broker.messages == [["1"]]
 
 
-def test_a_route_that_is_refused_gets_one_entry_at_a_time_and_holds_up_no_other(tmp_path: Path) -> None:
+def test_refused_route_gets_one_entry_at_a_time_and_delays_no_other(tmp_path: Path) -> None:
     bad, good = [f"bad {number}" for number in range(300)], [f"good {number}" for number in range(50)]
 
     async def scene(site: Site) -> None:
@@ -177,7 +177,7 @@ def test_a_route_that_is_refused_gets_one_entry_at_a_time_and_holds_up_no_other(
         for number, name in enumerate(good):
             site.outbox.send(entry(name, key="payment.recorded"))
             site.outbox.send(entry(f"later {number}"))
-            await until(partial(forgotten, site, name))
+            await until(partial(is_deleted, site, name))
         copies = [name for message in site.broker.messages for name in message if name not in good]
         assert copies[: len(bad)] == bad
         assert len(copies) <= len(bad) + len(PAUSES_SECONDS) + 10
@@ -187,7 +187,7 @@ def test_a_route_that_is_refused_gets_one_entry_at_a_time_and_holds_up_no_other(
     play(tmp_path, scene)
 
 
-def test_what_is_confirmed_while_redis_is_away_is_forgotten_later_and_not_published_again(tmp_path: Path) -> None:
+def test_entry_confirmed_while_redis_is_away_is_deleted_later(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         site.streams.away = True
         site.outbox.send(entry("1"))
@@ -200,7 +200,7 @@ def test_what_is_confirmed_while_redis_is_away_is_forgotten_later_and_not_publis
     assert (site.broker.messages, site.streams.deleted) == ([["1"]], [f"{STREAM} 1"])
 
 
-def test_the_end_waits_for_what_is_under_way(tmp_path: Path) -> None:
+def test_finish_waits_for_messages_in_flight(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         site.outbox.send(entry("1"))
         await site.outbox.finish()
@@ -209,7 +209,7 @@ def test_the_end_waits_for_what_is_under_way(tmp_path: Path) -> None:
     assert (site.broker.messages, site.streams.deleted) == ([["1"]], [f"{STREAM} 1"])
 
 
-def test_what_could_not_be_published_by_the_end_is_left_where_every_gateway_looks(tmp_path: Path) -> None:
+def test_finish_moves_failed_entries_to_the_shared_outbox(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         site.outbox.send(entry("1"))
         await until(lambda: site.streams.deleted)
@@ -222,7 +222,7 @@ def test_what_could_not_be_published_by_the_end_is_left_where_every_gateway_look
     assert site.streams.deleted == [f"{STREAM} 1", f"{STREAM} 2"]
 
 
-def test_what_the_broker_has_not_answered_by_the_end_is_left_too(tmp_path: Path) -> None:
+def test_finish_moves_unconfirmed_entries_to_the_shared_outbox(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         site.broker.silent = True
         site.outbox.send(entry("1", b"one"))
@@ -232,7 +232,7 @@ def test_what_the_broker_has_not_answered_by_the_end_is_left_too(tmp_path: Path)
 
 
 @pytest.mark.parametrize("fault", ["away", "full"])
-def test_what_redis_does_not_take_at_the_end_stays_in_its_stream(tmp_path: Path, fault: str) -> None:
+def test_entry_that_redis_refuses_at_the_end_stays_in_its_stream(tmp_path: Path, fault: str) -> None:
     async def scene(site: Site) -> None:
         site.broker.away = True
         setattr(site.streams, fault, True)
@@ -243,7 +243,7 @@ def test_what_redis_does_not_take_at_the_end_stays_in_its_stream(tmp_path: Path,
     assert (site.streams.added, site.streams.deleted) == ([], [])
 
 
-def test_without_a_broker_the_next_entry_goes_where_every_gateway_looks(tmp_path: Path) -> None:
+def test_outbox_is_not_ready_without_a_broker(tmp_path: Path) -> None:
     site = Site(tmp_path)
     assert site.outbox.ready
     site.broker.away = True
@@ -257,12 +257,12 @@ def test_without_a_broker_the_next_entry_goes_where_every_gateway_looks(tmp_path
         ([1], [1]),
         ([1] * (MESSAGE_ENTRIES_MAX + 1), [MESSAGE_ENTRIES_MAX, 1]),
         ([MESSAGE_BYTES_MAX - 1, 1, 1], [2, 1]),
-        # Alone, however large it is: an entry is what one script call did, and cannot be cut.
+        # A large entry is sent alone: it is the work of one script call, and cannot be cut.
         ([1, MESSAGE_BYTES_MAX + 1, 1], [1, 1, 1]),
     ],
 )
-def test_messages_are_bounded_in_entries_and_bytes(sizes: list[int], messages: list[int]) -> None:
+def test_messages_are_limited_in_entries_and_bytes(sizes: list[int], messages: list[int]) -> None:
     entries = [entry(str(number), b"x" * size) for number, size in enumerate(sizes)]
     cut = list(in_messages(entries))
     assert [len(message) for message in cut] == messages
-    assert [one for message in cut for one in message] == entries
+    assert [part for message in cut for part in message] == entries

@@ -1,3 +1,5 @@
+"""Payment webhooks: signatures, timestamps, and the payment in them."""
+
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -40,7 +42,7 @@ def test_missing_header_is_named(name: str) -> None:
     assert refusal(BODY, signed() | {name: ""}) == ("bad_signature", name)
 
 
-def test_other_body_other_secret_and_nonsense_are_refused() -> None:
+def test_wrong_body_wrong_secret_and_malformed_signature_are_refused() -> None:
     other = "whsec_" + "QUFB" * 8
     assert refusal(BODY + b" ", signed()) == ("bad_signature", "webhook-signature")
     assert refusal(BODY, signed(secret=other)) == ("bad_signature", "webhook-signature")
@@ -54,11 +56,11 @@ def test_stale_timestamp_is_refused(age_seconds: int) -> None:
 
 
 @pytest.mark.parametrize("timestamp", ["soon", "nan", "inf", "1e400", "-", str(time.time()) + "x"])
-def test_timestamp_that_is_no_number_is_refused(timestamp: str) -> None:
+def test_timestamp_that_is_not_a_number_is_refused(timestamp: str) -> None:
     assert refusal(BODY, signed() | {"webhook-timestamp": timestamp})[0] == "bad_signature"
 
 
-def test_body_that_is_no_utf8_is_refused() -> None:
+def test_body_that_is_not_utf8_is_refused() -> None:
     assert refusal(b"\xff", signed())[0] == "bad_request"
 
 
@@ -73,7 +75,7 @@ def test_payment_goes_to_its_sale() -> None:
     assert to_payment(request, "") == ("iphone.15", ("ABCDEFGHIJ0123456789", "p1", "failed", 5, "EUR", ""))
 
 
-def test_payment_for_no_sale_is_kept_under_the_empty_one() -> None:
+def test_payment_for_no_sale_has_the_empty_sale() -> None:
     request = read_webhook(webhook("whatever/?"))
     assert request is not None
     assert to_payment(request, "") == ("", ("whatever/?", "p1", "failed", 5, "EUR", ""))

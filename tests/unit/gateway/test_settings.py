@@ -1,3 +1,5 @@
+"""The gateway's settings: their defaults, and errors that name the variable."""
+
 from pathlib import Path
 
 import pytest
@@ -20,8 +22,8 @@ def test_defaults_are_complete(tmp_path: Path) -> None:
     assert (settings.port, settings.batch_max, settings.payment_windows) == (8000, 256, (15, 60, 120, 300, 600, 900, 1800))
 
 
-def test_a_connection_rests_longer_than_a_load_balancer_keeps_it(tmp_path: Path) -> None:
-    """ALB and nginx keep theirs for 60 s: where ours ends first, a request that is on its way meets a closed connection, a 502."""
+def test_idle_connection_outlives_that_of_a_load_balancer(tmp_path: Path) -> None:
+    """ALB and nginx keep theirs for 60 s. If the gateway closed first, a request already on its way would end in a 502."""
     settings = read_settings(Environment(variables(tmp_path)))
     assert server_config(settings).timeout_keep_alive == settings.keep_alive_seconds == 75
 

@@ -1,4 +1,4 @@
-"""What the gateway tells of an order that is sampled, and that it does nothing for one that is not."""
+"""The spans of a sampled order, and that an order that is not sampled causes none."""
 
 import asyncio
 import json
@@ -45,7 +45,7 @@ class Recorder:
 
 
 class Untouched(NoOpTracer):
-    """A tracer that nobody may ask for a span."""
+    """A tracer that must not be asked for a span."""
 
     def start_span(self, *_: Any, **__: Any) -> Span:
         raise AssertionError("a span for what is not sampled")
@@ -97,14 +97,14 @@ def own(span: ReadableSpan) -> str:
     return f"{span.context.trace_id:032x}-{span.context.span_id:016x}"
 
 
-def test_a_click_and_its_script_call_are_spans_of_the_callers_trace(tmp_path: Path) -> None:
+def test_request_and_script_call_are_spans_of_the_callers_trace(tmp_path: Path) -> None:
     recorder, script = Recorder(), Script()
     assert order(tmp_path, recorder.tracing, script, {b"traceparent": CONTEXT.encode()}) == 200
-    call, click = recorder.spans
-    assert (click.name, click.kind, parent(click)) == ("POST /order", SpanKind.SERVER, f"{TRACE}-{PARENT}")
-    assert (call.name, call.kind, parent(call)) == ("EVALSHA reserve", SpanKind.CLIENT, own(click))
-    assert script.orders[0].traceparent == f"00-{own(click)}-01"
-    said = dict(click.attributes or {})
+    call, request = recorder.spans
+    assert (request.name, request.kind, parent(request)) == ("POST /order", SpanKind.SERVER, f"{TRACE}-{PARENT}")
+    assert (call.name, call.kind, parent(call)) == ("EVALSHA reserve", SpanKind.CLIENT, own(request))
+    assert script.orders[0].traceparent == f"00-{own(request)}-01"
+    said = dict(request.attributes or {})
     assert str(said.pop("flashsale.order_id")).startswith("shoe.")
     assert said == {
         "http.request.method": "POST",
@@ -127,7 +127,7 @@ def test_a_click_and_its_script_call_are_spans_of_the_callers_trace(tmp_path: Pa
     }
 
 
-def test_a_lost_answer_fails_both(tmp_path: Path) -> None:
+def test_lost_answer_fails_both_spans(tmp_path: Path) -> None:
     recorder, lost = Recorder(), OutcomeUnknown()
     lost.__cause__ = TimeoutError()
     assert order(tmp_path, recorder.tracing, Script(lost)) == 503
@@ -138,15 +138,13 @@ def test_a_lost_answer_fails_both(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("ratio", "headers"), [(0.0, {}), (1.0, {b"traceparent": f"{CONTEXT[:-2]}00".encode()})])
-def test_an_order_that_is_not_sampled_touches_no_tracer_and_carries_nothing(
-    tmp_path: Path, ratio: float, headers: dict[bytes, bytes]
-) -> None:
+def test_unsampled_order_uses_no_tracer_and_carries_no_context(tmp_path: Path, ratio: float, headers: dict[bytes, bytes]) -> None:
     script = Script()
     assert order(tmp_path, Tracing(Untouched(), ratio=ratio), script, headers) == 200
     assert script.orders[0].traceparent == ""
 
 
-def test_of_the_sales_in_a_call_only_the_broken_one_has_failed_spans() -> None:
+def test_only_the_broken_sale_of_a_call_has_failed_spans() -> None:
     recorder = Recorder()
     called = around(recorder.tracing, script_call("reserve", "redis://r"), Script())
     sales = [(sale_id, [Order("o1", "ann", 1, CONTEXT), Order("o2", "bob", 1)]) for sale_id in ("shoe", "broken")]
@@ -160,12 +158,12 @@ def test_of_the_sales_in_a_call_only_the_broken_one_has_failed_spans() -> None:
     assert told == {"shoe": StatusCode.UNSET, "broken": StatusCode.ERROR}
 
 
-def test_without_tracing_a_call_is_left_as_it_is() -> None:
+def test_call_is_unchanged_without_tracing() -> None:
     script: Call[Order, Result] = Script()
     assert around(Tracing(None), script_call("reserve", ""), script) is script
 
 
-def test_a_fault_of_ours_is_logged_with_the_order_and_its_trace(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_fault_is_logged_with_the_order_and_its_trace(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         assert order(tmp_path, Recorder().tracing, Script(ValueError("bug")), {b"traceparent": CONTEXT.encode()}) == 500
     (record,) = caplog.records
@@ -177,7 +175,7 @@ def context(number: int) -> str:
     return f"00-{TRACE}-{number:016x}-01"
 
 
-def test_a_send_has_a_span_for_each_traced_order_and_names_them_in_the_headers() -> None:
+def test_message_names_the_span_of_each_traced_order_in_its_headers() -> None:
     recorder = Recorder()
     reserved = OrdersReserved(v=1, sale="shoe", epoch=7, at=1, deadline=9, orders=[ReservedLine("o1", "ann", 1, context(1))])
     expired = OrdersExpired(v=1, sale="hat", epoch=7, at=1, orders=[OrderLine("o2", "bob", 1, 9), OrderLine("o3", "cy", 1, 9, context(3))])
@@ -197,7 +195,7 @@ def test_a_send_has_a_span_for_each_traced_order_and_names_them_in_the_headers()
     }
 
 
-def test_a_failed_send_is_a_failed_span() -> None:
+def test_failed_publish_is_a_failed_span() -> None:
     recorder = Recorder()
     body = encode(OrdersReserved(v=1, sale="shoe", epoch=7, at=1, deadline=9, orders=[ReservedLine("o1", "ann", 1, context(1))]))
     with pytest.raises(TimeoutError), PublishSpans(recorder.tracing, "").for_message("order.reserved.60", "1-0", [body]):
@@ -206,7 +204,7 @@ def test_a_failed_send_is_a_failed_span() -> None:
 
 
 @pytest.mark.parametrize("tracing", [Tracing(None), Tracing(Untouched())], ids=["off", "unsampled"])
-def test_a_message_without_traced_orders_is_sent_without_headers(tracing: Tracing) -> None:
+def test_message_without_traced_orders_has_no_headers(tracing: Tracing) -> None:
     body = encode(OrdersReserved(v=1, sale="shoe", epoch=7, at=1, deadline=9, orders=[ReservedLine("o1", "ann", 1)]))
     with PublishSpans(tracing, "").for_message("order.reserved.60", "1-0", [body, b"\xff no message"]) as headers:
         assert headers is None

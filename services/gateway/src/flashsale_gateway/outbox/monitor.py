@@ -87,7 +87,7 @@ class Monitor:
         for number, shard in enumerate(self._shards):
             backlog = self._backlogs.get(shard.direct)
             if backlog is not None and backlog.age_ms > self._reclaim_ms:
-                with self._log_once(f"rescue {number}"):
+                with self._log_once(f"reclaim {number}"):
                     await self._outbox.reclaim(number)
 
     @contextmanager

@@ -13,7 +13,7 @@ from flashsale_gateway import metrics
 PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """How long a route rests, by how many more of its tries were refused than confirmed."""
 SOUND_ENTRIES = 256
-"""A route that confirmed so many entries of one try is sound."""
+"""A route that confirmed this number of entries in one try is sound."""
 log = logging.getLogger(__name__)
 
 
