@@ -1,11 +1,11 @@
--- wrk script: orders, and payments for them when there is a webhook secret. Arguments, in order:
---   product    the product id; with more than one product, each is <product id>-<number>
---   prefix     of user and request ids; no other run has it
---   products   how many products the orders go round
---   users      how many users they go round
---   requests   how many request ids they go round: fewer than orders means replays
---   secret     a webhook secret (base64); then each accepted order is paid, as soon as a connection is free
--- The last line of the output is JSON with the counts, for tools/bench/wrk.py.
+-- Script for wrk: sends orders, and pays them when it has a webhook secret. Arguments, in order:
+--   product    the product id; with more than one product, the ids are <product id>-<number>
+--   prefix     the first part of user and request ids, which no other run uses
+--   products   how many products the orders take turns between
+--   users      how many users they take turns between
+--   requests   how many request ids they take turns between; fewer ids than orders means replays
+--   secret     a webhook secret (base64); with it, each accepted order is paid as soon as a connection is free
+-- The last line of the output is JSON with the counts, which tools/bench/wrk.py reads.
 local ffi = require('ffi')
 local threads = 0
 local shape = '{"userId":"%s%08d","productId":"%s","quantity":1,"requestId":"%s%08d"}'
@@ -20,7 +20,7 @@ local function post(path, headers, body)
     .. 'Content-Length: ' .. #body .. '\r\n\r\n' .. body
 end
 
--- Standard Webhooks: base64 of HMAC-SHA256 over id.timestamp.body. libcrypto is wrk's own.
+-- Standard Webhooks: base64 of HMAC-SHA256 over id.timestamp.body. wrk itself has loaded libcrypto.
 local function signer(secret)
   ffi.cdef [[
     const void *EVP_sha256(void);
@@ -53,7 +53,7 @@ function init(args)
   heads = {}
 end
 
--- The head of an order depends on nothing but the length of its body.
+-- The head of an order depends only on the length of its body.
 local function order(body)
   local head = heads[#body]
   if not head then

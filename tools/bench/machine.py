@@ -1,4 +1,4 @@
-"""The machine in words that say what matters to a figure, and nothing of whose machine it is."""
+"""The machine as far as it matters to a measurement. Nothing identifies its owner."""
 
 import os
 import platform

@@ -1,11 +1,11 @@
-"""`python -m tools.bench.run`: accepted orders and sold-out answers per second, compared with a bare Starlette endpoint."""
+"""`python -m tools.bench.run`: accepted orders and "sold out" answers per second, compared with a bare Starlette endpoint."""
 
 import json
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 import uvloop
@@ -18,9 +18,11 @@ from flashsale_cli.console import EXIT_FAILED, EXIT_UNREACHABLE, console
 from flashsale_cli.environment import CliEnvironment
 from flashsale_local_stack import DEFAULT_HOME, temporary_stack
 from tools.bench import rates
-from tools.bench.figures import Round, to_json
 from tools.bench.machine import describe
-from tools.bench.site import open_site
+from tools.bench.measurements import Round
+from tools.bench.options import Home, ResultFolder, Rounds, Seconds
+from tools.bench.result_file import rounds_to_json
+from tools.bench.testbed import open_testbed
 
 CONNECTIONS = (64, 512)
 SETTLE_SECONDS = 60.0
@@ -28,28 +30,28 @@ RESULTS = Path(__file__).parent / "results"
 
 
 async def measure(environment: CliEnvironment, seconds: int, rounds: int, screen: Console) -> tuple[list[Round], Report]:
-    async with open_site(environment) as site:
-        what = await rates.open_rates(site)
-        found = await rates.measure(what, CONNECTIONS, rates.KINDS, seconds, rounds, screen)
-        return found, await audit_stores(environment, Options(what.sale_ids), SETTLE_SECONDS)
+    async with open_testbed(environment) as testbed:
+        bench = await rates.prepare(testbed)
+        done = await rates.measure(bench, CONNECTIONS, rates.KINDS, seconds, rounds, screen)
+        return done, await audit_stores(environment, Options(bench.sale_ids), SETTLE_SECONDS)
 
 
 def main(
-    seconds: Annotated[int, typer.Option(help="How long each measurement takes.", min=1, max=60)] = 5,
-    rounds: Annotated[int, typer.Option(help="How often each is repeated, in turn; the medians count.", min=1, max=20)] = 3,
-    home: Annotated[Path, typer.Option(help="Folder of the stack; it is used if it runs, else started and stopped again.")] = DEFAULT_HOME,
-    results: Annotated[Path, typer.Option(help="Folder for the result as JSON.")] = RESULTS,
+    seconds: Seconds = 5,
+    rounds: Rounds = 3,
+    home: Home = DEFAULT_HOME,
+    results: ResultFolder = RESULTS,
 ) -> None:
-    """Measure orders per second. Exit status 1 when figures and stores do not agree; a missed bar is said and is no failure."""
+    """Measure orders per second. Exit status 1 when counts and stores disagree. A missed target is shown and is not a failure."""
     screen = console()
     require_wrk(screen)
     with temporary_stack(home, 0, lambda words: screen.print(Text(words, "dim"))) as variables:
         environment = CliEnvironment(variables)
-        found, audit = uvloop.run(measure(environment, seconds, rounds, screen))
-    problems = [f"{one.connections} connections: {problem}" for one in found for problem in one.problems()]
-    path = write(results, "bench", {"problems": problems, **to_json(found), "audit": audit_report.to_json(audit)})
+        done, audit = uvloop.run(measure(environment, seconds, rounds, screen))
+    problems = [f"{each.connections} connections: {problem}" for each in done for problem in each.problems()]
+    path = write(results, "bench", {"problems": problems, **rounds_to_json(done), "audit": audit_report.to_json(audit)})
     screen.print()
-    rates.show(found, screen)
+    rates.show(done, screen)
     screen.print()
     screen.print(audit_report.render(audit))
     end(problems, audit, path, screen)
@@ -62,7 +64,7 @@ def require_wrk(screen: Console) -> None:
 
 
 def end(problems: list[str], audit: Report, path: Path, screen: Console) -> None:
-    """Raises typer.Exit when figures and stores do not agree."""
+    """Print the problems. Raises typer.Exit when counts and stores disagree."""
     for problem in problems:
         screen.print(Text(problem, "red"))
     screen.print(Text(f"written to {path.name}", "dim"))

@@ -1,8 +1,7 @@
-"""`python -m tools.bench.stress`: 1,000 and 10,000 requests at once, with plenty of stock and with a tenth of it."""
+"""`python -m tools.bench.stress`: 1,000 and 10,000 requests at once, with enough stock and with a tenth of it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -24,12 +23,14 @@ from flashsale_cli.load.plan import Crowd, plan
 from flashsale_cli.load.run import Target, run
 from flashsale_cli.load.tally import Tally
 from flashsale_local_stack import DEFAULT_HOME, temporary_stack
+from tools.bench.options import Home
 
 SIZES = (1_000, 10_000)
-SHARE_OF_CONTENDED = 10
+STOCK_DIVISOR = 10
 WINDOW_SECONDS = 300
 SETTLE_SECONDS = 30.0
 TIMEOUT_SECONDS = 60.0
+COLUMNS = ("requests", "accepted", "sold out", "other", "last answer after", " answers right", " audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,11 @@ class Result:
 def tests() -> Iterator[Test]:
     for size in SIZES:
         yield Test(size, size)
-        yield Test(size, size // SHARE_OF_CONTENDED)
+        yield Test(size, size // STOCK_DIVISOR)
 
 
 def judge(test: Test, tally: Tally) -> list[str]:
-    """What is wrong with the answers, in words: all that can be had is sold, and every other request is told that it is sold out."""
+    """What is wrong with the answers. The whole stock must be sold, and every other request must be answered with "sold out"."""
     expected = {Group.ACCEPTED: test.stock, Group.SOLD_OUT: test.requests - test.stock}
     wrong = [
         f"{number(tally.count(group))} {group} instead of {number(expected.get(group, 0))}"
@@ -83,10 +84,10 @@ async def stress(environment: CliEnvironment, test: Test) -> Result:
 
 
 def main(
-    home: Annotated[Path, typer.Option(help="Folder of the stack; it is used if it runs, else started and stopped again.")] = DEFAULT_HOME,
+    home: Home = DEFAULT_HOME,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
-    """1,000 and 10,000 requests at once, each with plenty of stock and with a tenth of it."""
+    """1,000 and 10,000 requests at once, each with enough stock and with a tenth of it."""
     screen = Console(quiet=True) if as_json else console()
     with temporary_stack(home, 0, lambda words: screen.print(Text(words, "dim"))) as variables:
         environment = CliEnvironment(variables)
@@ -103,14 +104,11 @@ def main(
 
 
 def show(results: list[Result], screen: Console) -> None:
-    columns = ("requests", "orders", "sold out", "other", "all after", " answers", " audit")
-    screen.print(table("Outcome", columns, [_row(result) for result in results]))
+    screen.print(table("Answers to requests that were sent at once", COLUMNS, [_row(result) for result in results]))
     screen.print()
     latencies = {result.test.name: latency for result in results if (latency := summarize(result.tally.seconds)) is not None}
     screen.print(load_report.latencies_table(latencies))
-    screen.print(
-        Text("Each request on a connection of its own; its time counts from its first step to its last byte, connecting included.", "dim")
-    )
+    screen.print(Text("Each request has a connection of its own. Its time counts from the start of connecting to the last byte.", "dim"))
     for result in results:
         for problem in result.problems:
             screen.print(Text(f"{result.test.name}: {problem}", "red"))
@@ -130,9 +128,15 @@ def to_json(result: Result) -> dict[str, Any]:
 
 def _row(result: Result) -> tuple[str | Text, ...]:
     tally = result.tally
-    orders, sold_out = tally.count(Group.ACCEPTED), tally.count(Group.SOLD_OUT)
-    words = (number(orders), number(sold_out), number(tally.done() - orders - sold_out), f"{tally.elapsed_seconds:.2f} s")
-    return (result.test.name, *words, verdict(not judge(result.test, tally)), verdict(result.audit.findings.clean()))
+    accepted, sold_out = tally.count(Group.ACCEPTED), tally.count(Group.SOLD_OUT)
+    counts = map(number, (accepted, sold_out, tally.done() - accepted - sold_out))
+    return (
+        result.test.name,
+        *counts,
+        f"{tally.elapsed_seconds:.2f} s",
+        verdict(not judge(result.test, tally)),
+        verdict(result.audit.findings.clean()),
+    )
 
 
 if __name__ == "__main__":

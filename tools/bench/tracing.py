@@ -1,7 +1,7 @@
-"""What tracing costs the gateway: orders at 0, 1 and 100 % sampling beside the same gateway without tracing, in turn.
+"""The cost of tracing in the gateway: orders at 0, 1 and 100 % sampling, compared with the same gateway without tracing.
 
-Each is a gateway process beside the stack's own; all are up all the time, one is asked at a time. Their spans go to a receiver in a
-process of its own, on the same cores. The workers do not trace: what they would add is not in the ratios.
+Each case is a gateway process of its own next to the stack's. All run all the time, and one receives load at a time.
+Their spans go to a receiver process on the same cores. The workers do not trace, so their cost is not in the ratios.
 """
 
 import asyncio
@@ -16,76 +16,75 @@ from rich.console import Console
 from rich.text import Text
 
 from flashsale_cli.console import number
-from tools.bench.figures import Line, Section
-from tools.bench.site import Site, free_port, serving
-from tools.bench.upkeep import cpu_seconds
-from tools.bench.wrk import Load, Shot, shoot
+from tools.bench.measurements import Measurement, Section
+from tools.bench.processes import cpu_seconds, free_port, serving
+from tools.bench.testbed import Testbed
+from tools.bench.wrk import Load, WrkResult, run_wrk
 
 OFF, NONE, ALL = "off", "0%", "100%"
 SHARES: Mapping[str, float] = MappingProxyType({NONE: 0.0, "1%": 0.01, ALL: 1.0})
-SPANS_OF_ORDER = 3
-"""Of the gateway: the request, the script call, the send."""
+SPANS_PER_ORDER = 3
+"""In the gateway: the request, the script call, the send."""
 WARM_SECONDS = 1
 QUIET_SECONDS = 1.0
 QUIET_TRIES = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Traced:
-    """A gateway and what was measured of it, by number of connections."""
+class TracedGateway:
+    """A gateway and its measurements, by number of connections."""
 
     name: str
     url: str
     pid: int
-    shots: dict[int, list[Shot]] = field(default_factory=dict)
+    results: dict[int, list[WrkResult]] = field(default_factory=dict)
     cpu_us: dict[int, list[float]] = field(default_factory=dict)
-    """Of the gateway's process, for one accepted order."""
+    """CPU microseconds of the gateway's process per accepted order."""
     accepted: list[int] = field(default_factory=list)
-    """Orders, by what Redis holds: wrk ends without waiting for the last answers."""
+    """Orders that Redis accepted. wrk counts fewer, because it ends without waiting for the last answers."""
 
     def per_second(self, connections: int) -> float:
-        return median(shot.per_second for shot in self.shots[connections])
+        return median(result.per_second for result in self.results[connections])
 
     def p99_ms(self, connections: int) -> float:
-        return median(shot.p99_ms for shot in self.shots[connections])
+        return median(result.p99_ms for result in self.results[connections])
 
-    def cpu_us_each(self, connections: int) -> float:
+    def cpu_us_per_order(self, connections: int) -> float:
         return median(self.cpu_us[connections])
 
 
 async def measure(
-    site: Site, environment: Mapping[str, str], connections: Sequence[int], seconds: int, rounds: int, screen: Console
+    testbed: Testbed, variables: Mapping[str, str], connections: Sequence[int], seconds: int, rounds: int, screen: Console
 ) -> Section:
-    """`environment` is the stack's."""
-    sale_id = await site.new_sale("bench-traced")
+    """`variables` are the stack's environment variables."""
+    sale_id = await testbed.new_sale("bench-traced")
     port = free_port()
-    async with serving(site.session, port, "/spans", "tools.bench.receiver", str(port)) as served:
-        receiver = served.url
+    async with serving(testbed.session, port, "/spans", "tools.bench.span_receiver", str(port)) as receiver:
         async with AsyncExitStack() as held:
-            gateways = [await held.enter_async_context(_gateway(site, name, environment, receiver)) for name in (OFF, *SHARES)]
+            gateways = [await held.enter_async_context(_gateway(testbed, name, variables, receiver.url)) for name in (OFF, *SHARES)]
             for gateway in gateways:
-                await _load(site, gateway, sale_id, connections[0], WARM_SECONDS, receiver)
+                await _load(testbed, gateway, sale_id, connections[0], WARM_SECONDS, receiver.url)
             for _ in range(rounds):
                 for count in connections:
                     for gateway in gateways:
-                        shot = await _shoot(site, gateway, sale_id, count, seconds, receiver)
-                        screen.print(Text(f"{count} connections, tracing {gateway.name}: {number(shot.per_second)}/s", "dim"))
-        # A gateway that ends sends what it still has.
-        received = await _received(site, receiver)
+                        result = await _measure(testbed, gateway, sale_id, count, seconds, receiver.url)
+                        screen.print(Text(f"{count} connections, tracing {gateway.name}: {number(result.per_second)}/s", "dim"))
+        # Only now: a gateway that ends sends the spans it still has.
+        received = await _received(testbed, receiver.url)
     off, *traced = gateways
-    lines = [line for count in connections for one in traced for line in _lines(off, one, count)]
-    return Section("Tracing: the gateway beside itself without", [*lines, _span_line(gateways[-1], received)],
-                   _problems(gateways, received), [sale_id])  # fmt: skip
+    measurements = [row for count in connections for gateway in traced for row in _measurements(off, gateway, count)]
+    title = "Tracing: the gateway compared with itself without tracing"
+    return Section(title, [*measurements, _received_share(gateways[-1], received)], _problems(gateways, received), [sale_id])
 
 
 @asynccontextmanager
-async def _gateway(site: Site, name: str, environment: Mapping[str, str], receiver: str) -> AsyncIterator[Traced]:
+async def _gateway(testbed: Testbed, name: str, variables: Mapping[str, str], receiver: str) -> AsyncIterator[TracedGateway]:
     """A gateway of the stack, on a port of its own."""
     port = free_port()
     base = {variable: value for variable, value in os.environ.items() if not variable.startswith(("FLASHSALE_", "OTEL_"))}
     own = {"FLASHSALE_PORT": str(port), "FLASHSALE_LOG_LEVEL": "ERROR"} | ({} if name == OFF else _telemetry(name, receiver))
-    async with serving(site.session, port, "/readyz", "flashsale_gateway", env={**base, **environment, **own}) as served:
-        yield Traced(name, served.url, served.pid)
+    async with serving(testbed.session, port, "/readyz", "flashsale_gateway", env={**base, **variables, **own}) as server:
+        yield TracedGateway(name, server.url, server.pid)
 
 
 def _telemetry(name: str, receiver: str) -> dict[str, str]:
@@ -96,61 +95,61 @@ def _telemetry(name: str, receiver: str) -> dict[str, str]:
     }
 
 
-async def _shoot(site: Site, gateway: Traced, sale_id: str, connections: int, seconds: int, receiver: str) -> Shot:
-    """One shot, noted. What the gateway exports after the load is the orders' cost too."""
+async def _measure(testbed: Testbed, gateway: TracedGateway, sale_id: str, connections: int, seconds: int, receiver: str) -> WrkResult:
+    """Load the gateway and record the result. The export of spans after the load counts as cost of the orders."""
     cpu_before = cpu_seconds(gateway.pid)
-    shot = await _load(site, gateway, sale_id, connections, seconds, receiver)
-    gateway.shots.setdefault(connections, []).append(shot)
+    result = await _load(testbed, gateway, sale_id, connections, seconds, receiver)
+    gateway.results.setdefault(connections, []).append(result)
     gateway.cpu_us.setdefault(connections, []).append((cpu_seconds(gateway.pid) - cpu_before) * 1e6 / max(1, gateway.accepted[-1]))
-    return shot
+    return result
 
 
-async def _load(site: Site, gateway: Traced, sale_id: str, connections: int, seconds: int, receiver: str) -> Shot:
-    """One shot, and the time until ledger and receiver have what it left behind, so that it disturbs nobody's figure."""
-    before = await site.counter(sale_id, "reserved")
-    shot = await shoot(gateway.url, Load(sale_id), connections, seconds)
-    last = await _received(site, receiver)
+async def _load(testbed: Testbed, gateway: TracedGateway, sale_id: str, connections: int, seconds: int, receiver: str) -> WrkResult:
+    """Load the gateway, then wait until ledger and receiver have everything, so that nothing of it slows down the next measurement."""
+    before = await testbed.counter(sale_id, "reserved")
+    result = await run_wrk(gateway.url, Load(sale_id), connections, seconds)
+    last = await _received(testbed, receiver)
     for _ in range(QUIET_TRIES):
         await asyncio.sleep(QUIET_SECONDS)
-        last, known = await _received(site, receiver), last
-        if known == last:
+        last, previous = await _received(testbed, receiver), last
+        if previous == last:
             break
-    reserved = await site.counter(sale_id, "reserved")
-    await site.caught_up(sale_id, reserved)
+    reserved = await testbed.counter(sale_id, "reserved")
+    await testbed.wait_for_ledger(sale_id, reserved)
     gateway.accepted.append(reserved - before)
-    return shot
+    return result
 
 
-async def _received(site: Site, receiver: str) -> dict[str, int]:
-    async with site.session.get(f"{receiver}/spans") as answer:
-        found: dict[str, int] = await answer.json()
-        return found
+async def _received(testbed: Testbed, receiver: str) -> dict[str, int]:
+    """Name of a gateway -> spans."""
+    async with testbed.session.get(f"{receiver}/spans") as answer:
+        counts: dict[str, int] = await answer.json()
+        return counts
 
 
-def _lines(off: Traced, one: Traced, connections: int) -> list[Line]:
-    """CPU tells what the rate hides where cores are shared: the receiver, the broker and Redis want theirs."""
-    where = f"{connections} connections, {one.name} sampled, beside off"
-    rate, rate_off = one.per_second(connections), off.per_second(connections)
-    cpu_us, cpu_us_off = one.cpu_us_each(connections), off.cpu_us_each(connections)
-    latency = f"p99 {one.p99_ms(connections):.1f} beside {off.p99_ms(connections):.1f} ms"
+def _measurements(off: TracedGateway, traced: TracedGateway, connections: int) -> list[Measurement]:
+    """Rate and CPU. Only CPU is exact: on shared cores, receiver, broker and Redis take time from the gateway and lower its rate."""
+    where = f"{connections} connections, {traced.name} of orders sampled, compared with tracing off"
+    rate, rate_off = traced.per_second(connections), off.per_second(connections)
+    cpu_us, cpu_us_off = traced.cpu_us_per_order(connections), off.cpu_us_per_order(connections)
+    latency = f"p99 {traced.p99_ms(connections):.1f} and {off.p99_ms(connections):.1f} ms"
     return [
-        Line(f"accepted, {where}", rate / rate_off, "x", None, f"{number(rate)} beside {number(rate_off)} orders/s, {latency}"),
-        Line(f"CPU of an order, {where}", cpu_us / cpu_us_off, "x", None, f"{cpu_us:.0f} beside {cpu_us_off:.0f} us of the gateway"),
+        Measurement(f"accepted orders, {where}", rate / rate_off, "times", None, f"{number(rate)} and {number(rate_off)}/s, {latency}"),
+        Measurement(f"CPU per order, {where}", cpu_us / cpu_us_off, "times", None, f"{cpu_us:.0f} and {cpu_us_off:.0f} us of the gateway"),
     ]
 
 
-def _span_line(everything: Traced, received: Mapping[str, int]) -> Line:
-    """At 100 % alone the number of spans that were made is known: the exporter drops what its queue has no room for."""
-    came, made = received.get(ALL, 0), SPANS_OF_ORDER * sum(everything.accepted)
-    words = f"{number(came)} of {number(made)}; the exporter's queue drops the others"
-    return Line("spans received, 100% sampled", 100 * came / max(1, made), "%", None, words)
+def _received_share(sampling_all: TracedGateway, received: Mapping[str, int]) -> Measurement:
+    """Only at 100 % is the number of created spans known. The exporter drops spans when its queue is full."""
+    arrived, created = received.get(ALL, 0), SPANS_PER_ORDER * sum(sampling_all.accepted)
+    details = f"{number(arrived)} of {number(created)}; the exporter drops the others when its queue is full"
+    return Measurement("spans that the receiver got, 100% of orders sampled", 100 * arrived / max(1, created), "%", None, details)
 
 
-def _problems(gateways: Sequence[Traced], received: Mapping[str, int]) -> list[str]:
-    shots = [(one.name, shot) for one in gateways for of_count in one.shots.values() for shot in of_count]
-    bad = [
-        f"tracing {name}: {shot.refused} refused, {shot.broken} connections broke" for name, shot in shots if shot.refused or shot.broken
-    ]
-    silent = [f"tracing {name}: no span came" for name, share in SHARES.items() if share and not received.get(name)]
-    loud = [f"tracing {name}: {received[name]} spans came" for name in (OFF, NONE) if received.get(name)]
-    return [*bad, *silent, *loud]
+def _problems(gateways: Sequence[TracedGateway], received: Mapping[str, int]) -> list[str]:
+    results = [(gateway.name, result) for gateway in gateways for of_count in gateway.results.values() for result in of_count]
+    bad = [(name, result) for name, result in results if result.refused or result.broken]
+    failed = [f"tracing {name}: {result.refused} refused, {result.broken} connections broke" for name, result in bad]
+    silent = [f"tracing {name}: the receiver got no span" for name, share in SHARES.items() if share and not received.get(name)]
+    unwanted = [f"tracing {name}: the receiver got {received[name]} spans" for name in (OFF, NONE) if received.get(name)]
+    return [*failed, *silent, *unwanted]

@@ -1,4 +1,4 @@
-"""Runs wrk and reads what it counted."""
+"""Runs wrk and reads its counts."""
 
 import asyncio
 import json
@@ -13,26 +13,28 @@ MANY = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked. The defaults make every request an order of another buyer."""
+    """What is ordered. By default, every request is an order of another buyer."""
 
     product_id: str
     products: int = 1
-    """More than one: the orders go round `product_id`-0, -1 and so on."""
+    """More than one: the orders take turns between `product_id`-0, -1 and so on."""
     users: int = MANY
     requests: int = MANY
-    """How many request ids the orders go round: fewer than orders means replays."""
+    """How many request ids the orders take turns between. Fewer ids than orders means replays."""
     secret: str = ""
-    """Of webhooks, in base64; with it every accepted order is paid."""
+    """Webhook secret in base64. With it, every accepted order is paid."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
-    """One run of wrk. `refused` are answers of 400 and more; `broken` are connections and timeouts."""
+class WrkResult:
+    """The counts of one run of wrk."""
 
     requests: int
     seconds: float
     refused: int
+    """Answers with a status of 400 or more."""
     broken: int
+    """Broken connections and timeouts."""
     p50_ms: float
     p99_ms: float
     max_ms: float
@@ -46,10 +48,10 @@ class Shot:
         return self.requests / self.seconds
 
 
-async def shoot(url: str, load: Load, connections: int, seconds: int, prefix: str = "") -> Shot:
-    """One wrk thread, `connections` connections, `seconds` long. Raises RuntimeError with wrk's words when it fails.
+async def run_wrk(url: str, load: Load, connections: int, seconds: int, prefix: str = "") -> WrkResult:
+    """Run one wrk thread with `connections` connections for `seconds`. Raises RuntimeError with wrk's output when it fails.
 
-    `prefix` of the ids is a new one unless given: the same one again repeats the requests.
+    User and request ids begin with `prefix`, a new one by default. A prefix that was used before repeats its requests.
     """
     asked = [load.product_id, prefix or uuid4().hex[:12], str(load.products), str(load.users), str(load.requests)]
     options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(SCRIPT)]
@@ -63,8 +65,8 @@ async def shoot(url: str, load: Load, connections: int, seconds: int, prefix: st
         raise
     if process.returncode != 0:
         raise RuntimeError(f"wrk failed: {err.decode() or out.decode()}")
-    return read(out.decode())
+    return parse_result(out.decode())
 
 
-def read(output: str) -> Shot:
-    return Shot(**json.loads(output.strip().splitlines()[-1]))
+def parse_result(output: str) -> WrkResult:
+    return WrkResult(**json.loads(output.strip().splitlines()[-1]))

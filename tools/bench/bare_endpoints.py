@@ -1,6 +1,7 @@
-"""What the gateway is measured beside, on its uvicorn settings: a bare Starlette JSON endpoint, and the same as raw ASGI.
+"""`python -m tools.bench.bare_endpoints NAME PORT`: what the gateway is compared with, on the gateway's uvicorn settings.
 
-Both read the same order, parse it, and answer JSON of the same shape. They check nothing and keep nothing.
+`starlette` is a bare Starlette JSON endpoint, `raw` the same as a plain ASGI application.
+Both read the same order, parse it, and answer JSON of the same shape. They check nothing and store nothing.
 """
 
 import json
@@ -36,7 +37,7 @@ starlette = Starlette(routes=[Route("/order", order, methods=["POST"])])
 
 
 async def raw(scope: Scope, receive: Receive, send: Send) -> None:
-    """The least an ASGI application can do about an order."""
+    """The least that an ASGI application can do with an order."""
     if scope["type"] != "http":
         return
     body, more = b"", True

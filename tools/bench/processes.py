@@ -1,0 +1,71 @@
+"""Processes of a bench: Python modules that serve on a port of their own, and the CPU and memory that a process uses."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import aiohttp
+
+from flashsale_core.errors import Retryable
+from tools.repository import ROOT
+
+START_SECONDS = 10.0
+POLL_SECONDS = 0.1
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    url: str
+    pid: int
+
+
+@asynccontextmanager
+async def serving(
+    session: aiohttp.ClientSession, port: int, path: str, module: str, *words: str, env: Mapping[str, str] | None = None
+) -> AsyncIterator[Server]:
+    """Run a Python module that serves on `port`, from its first answer on `path`. Raises Retryable after START_SECONDS without one."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *words, cwd=ROOT, env=env)
+    try:
+        await _wait_for_answer(session, f"http://127.0.0.1:{port}{path}")
+        yield Server(f"http://127.0.0.1:{port}", process.pid)
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _wait_for_answer(session: aiohttp.ClientSession, url: str) -> None:
+    give_up_at = monotonic() + START_SECONDS
+    while True:
+        try:
+            async with session.get(url):
+                return
+        except aiohttp.ClientError as error:
+            if monotonic() >= give_up_at:
+                raise Retryable(f"{url} does not answer") from error
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time so far. Raises OSError when the process has ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+
+
+def memory_mb(pid: int) -> float:
+    """The process's share of its pages (PSS): what the machine would have free without it."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
