@@ -14,7 +14,7 @@ from flashsale_core.ids import OrderRef, is_sale_id, parse_order_ref
 from flashsale_core.timestamps import rfc3339_of_ms
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Batcher
-from flashsale_gateway.http import bodies, openapi, sale_documents
+from flashsale_gateway.http import bodies, openapi, sale_documents, sale_ending
 from flashsale_gateway.http.answers import CACHE_CONTROL, NO_STORE, SHARED, STATIC
 from flashsale_gateway.http.body_schemas import read_stock
 from flashsale_gateway.http.catalogue import Catalogue
@@ -117,10 +117,10 @@ async def end_sale(request: Request) -> Response:
     mode = _end_mode(request)
     if not is_sale_id(sale_id):
         raise Problem("unknown_sale")
-    ended = await sale_documents.end(services.store, sale_id, remove=mode == "remove")
+    ended = await sale_ending.end(services.store, sale_id, remove=mode == "remove")
     match ended.status:
         case "closed" | "removed" | "holds_live":
-            return _json(sale_documents.ended_json(sale_id, ended), 202 if ended.status == "holds_live" else 200)
+            return _json(sale_ending.to_json(sale_id, ended), 202 if ended.status == "holds_live" else 200)
         case "not_owner":
             owner = (await services.store.sale(sale_id)).get("owner", "another owner")
             raise Problem("not_owner", f"The sale belongs to {owner}; end it there")

@@ -1,9 +1,8 @@
 """Sales on the wire: a stored sale as JSON, and a stock request as a definition."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -15,8 +14,6 @@ from flashsale_gateway.http.problems import Problem
 
 ADMIN = "admin"
 """The owner of sales set through /admin."""
-NOBODY = ""
-"""The owner of sales that a FlashSale resource has released."""
 HOLD_SECONDS = 300
 """The payment window of a new sale, if it is installed."""
 
@@ -58,36 +55,6 @@ def to_definition(request: StockRequest, windows: Sequence[int]) -> dict[str, An
         wanted["rate_seconds"] = request.rateLimit.seconds
     _put(wanted, "state", request.paused, lambda paused: "paused" if paused else "open")
     return wanted
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The result of ending a sale: the status of lua/retire.lua, and the units still reserved."""
-
-    status: str
-    reserved: int
-
-
-class Retire(Protocol):
-    async def retire(self, sale_id: str, action: str, owner: str) -> tuple[str, int]: ...
-
-
-async def end(store: Retire, sale_id: str, *, remove: bool) -> Ended:
-    """Close a sale that /admin or nobody owns; with `remove`, also remove it if no hold is live. May be repeated.
-
-    Raises StoreUnavailable and OutcomeUnknown.
-    """
-    ended = await _end_as(ADMIN, store, sale_id, remove=remove)
-    return await _end_as(NOBODY, store, sale_id, remove=remove) if ended.status in ("not_owner", "unknown_sale") else ended
-
-
-async def _end_as(owner: str, store: Retire, sale_id: str, *, remove: bool) -> Ended:
-    ended = Ended(*await store.retire(sale_id, "close", owner))
-    return Ended(*await store.retire(sale_id, "remove", owner)) if remove and ended.status == "closed" else ended
-
-
-def ended_json(sale_id: str, ended: Ended) -> dict[str, Any]:
-    return {"productId": sale_id, "state": "removed" if ended.status == "removed" else "closed", "reserved": ended.reserved}
 
 
 def default_hold_seconds(windows: Sequence[int]) -> int:
