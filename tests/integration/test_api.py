@@ -339,8 +339,8 @@ def test_end_of_a_sale_is_refused_in_words(client: Client, document: Any, untouc
         conforms(document, "DELETE", "/admin/sales/{productId}", answer)
 
 
-def test_end_is_for_sales_of_admin_and_of_nobody(client: Client, document: Any, sale: str) -> None:
-    _set_owner(client, sale, "shop/shoe/u1")
+async def test_end_is_for_sales_of_admin_and_of_nobody(client: Client, document: Any, sale: str) -> None:
+    await _set_owner(client, sale, "shop/shoe/u1")
     refused = client.end_sale(sale)
     assert (refused.code, "shop/shoe/u1" in refused.body["detail"], client.get(f"/sales/{sale}").body["state"]) == (
         "not_owner",
@@ -348,17 +348,14 @@ def test_end_is_for_sales_of_admin_and_of_nobody(client: Client, document: Any, 
         "open",
     )
     conforms(document, "DELETE", "/admin/sales/{productId}", refused)
-    _set_owner(client, sale, "")
+    await _set_owner(client, sale, "")
     removed, again = client.end_sale(sale), client.end_sale(sale)
     assert (removed.body["state"], again.raw) == ("removed", removed.raw)
 
 
-def _set_owner(client: Client, sale: str, owner: str) -> None:
-    async def run() -> None:
-        async with open_redis(client.env["REDIS_URL"], timeout_seconds=10, connections_max=2) as redis:
-            await redis.hset(sale_keys(sale).sale, "owner", owner)
-
-    asyncio.run(run())
+async def _set_owner(client: Client, sale: str, owner: str) -> None:
+    async with open_redis(client.env["REDIS_URL"], timeout_seconds=10, connections_max=2) as redis:
+        await redis.hset(sale_keys(sale).sale, "owner", owner)
 
 
 def test_command_line_closes_and_removes_a_sale(client: Client, sale: str) -> None:

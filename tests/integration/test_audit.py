@@ -1,6 +1,5 @@
 """Damage one number in a running stack, and see `flashsale audit` name it and exit 1."""
 
-import asyncio
 import json
 import os
 import subprocess
@@ -176,18 +175,18 @@ HELD_ORDER = "(select order_id from orders where state = 'reserved' order by ord
         ("update sales set total = 19", "update sales set total = 20", {"sale_differs"}),
     ],
 )
-def test_damage_in_the_ledger_is_named(env: Env, change: str, undo: str, kinds: set[str]) -> None:
-    execute(env, change.replace("HELD", HELD_ORDER).replace("PAID", PAID_ORDER))
+async def test_damage_in_the_ledger_is_named(env: Env, change: str, undo: str, kinds: set[str]) -> None:
+    await execute(env, change.replace("HELD", HELD_ORDER).replace("PAID", PAID_ORDER))
     try:
         assert audit(env) == (1, kinds)
     finally:
-        execute(env, undo)
+        await execute(env, undo)
     assert audit(env) == (0, set())
 
 
 @pytest.mark.parametrize("named", [[SALE], []])
-def test_a_sale_that_lost_all_its_payments_is_named(env: Env, named: list[str]) -> None:
-    execute(
+async def test_a_sale_that_lost_all_its_payments_is_named(env: Env, named: list[str]) -> None:
+    await execute(
         env,
         "create table paid as select * from payments; create table due as select * from refunds; delete from refunds; delete from payments",
     )
@@ -195,8 +194,8 @@ def test_a_sale_that_lost_all_its_payments_is_named(env: Env, named: list[str]) 
         told = json.loads(flashsale(env, "audit", *named, "--json").stdout)
         assert {difference["kind"]: difference["count"] for difference in told["differences"]} == {"paid_without_payment": 5}
     finally:
-        execute(env, "insert into payments select * from paid; insert into refunds overriding system value select * from due")
-        execute(env, "drop table paid; drop table due")
+        await execute(env, "insert into payments select * from paid; insert into refunds overriding system value select * from due")
+        await execute(env, "drop table paid; drop table due")
     assert audit(env) == (0, set())
 
 
@@ -207,15 +206,12 @@ def test_an_order_that_only_a_client_knows_is_named(env: Env, tmp_path: Path) ->
     assert (done.returncode, "accepted_missing  2" in done.stdout) == (1, True)
 
 
-def execute(env: Env, statements: str) -> None:
-    async def run() -> None:
-        connection = await asyncpg.connect(env["DATABASE_URL"])
-        try:
-            await connection.execute(statements)
-        finally:
-            await connection.close()
-
-    asyncio.run(run())
+async def execute(env: Env, statements: str) -> None:
+    connection = await asyncpg.connect(env["DATABASE_URL"])
+    try:
+        await connection.execute(statements)
+    finally:
+        await connection.close()
 
 
 def test_released_orders_of_a_buyer_are_no_units_of_his(env: Env) -> None:

@@ -146,22 +146,22 @@ def test_every_master_must_be_durable(cluster: Stack, shop: Client) -> None:
     assert shop.get("/readyz").status == 200
 
 
-def test_one_two_and_four_gateways_sell_a_contended_sale_to_its_last_unit_and_no_further(
+async def test_one_two_and_four_gateways_sell_a_contended_sale_to_its_last_unit_and_no_further(
     cluster: Stack, shop: Client, promised: list[str], tmp_path: Path
 ) -> None:
     busy: list[tuple[str, Storm]] = []
     for gateways in (1, 2, 4):
         with further_gateways(cluster, gateways - 1, tmp_path) as urls:
-            promised += sell_out(cluster, shop, urls, stock=300)
+            promised += await sell_out(cluster, shop, urls, stock=300)
             busy.append(keep_buying(urls, new_sale_on(shop, [1, 2, 3])))
     for sale, crowd in busy:
         prove(cluster, shop, sale, crowd, tmp_path)
 
 
-def sell_out(cluster: Stack, shop: Client, urls: Sequence[str], stock: int) -> list[str]:
+async def sell_out(cluster: Stack, shop: Client, urls: Sequence[str], stock: int) -> list[str]:
     """Four buyers for each unit, all at once; returns the orders."""
     sale, buyers = new_sale_on(shop, [len(urls) % MASTERS + 1], stock), 4 * stock
-    answers = asyncio.run(rush(urls, sale, buyers))
+    answers = await rush(urls, sale, buyers)
     orders = [order_id for status, order_id in answers if status == 200]
     assert Counter(status for status, _ in answers) == {200: stock, 409: buyers - stock}
     assert len(set(orders)) == stock

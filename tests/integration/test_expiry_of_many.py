@@ -44,64 +44,52 @@ async def expired_counts(shop: Shop) -> Counter[tuple[str, str]]:
     return counts
 
 
-def test_message_of_many_sales_is_expired_and_parked_for_a_broken_one(infra: Mapping[str, str]) -> None:
-    async def run() -> None:
-        async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]) as broker:
-            body = join(await opened(shop))
-            await broker.publish(QUEUE, body)
-            async with consuming(shop.consumer()):
-                await until(lambda: are_released(shop))
-            parked = await broker.take_all(topology.PARKED_TIMEOUT_QUEUE)
-            assert [(message.body, message.headers["x-reason"]) for message in parked] == [(body, "rejected")]
-            assert "INVARIANT" in str(parked[0].headers["x-error"])
-            assert await shop.stock(BROKEN) == (2, 3, 1)
-            assert await expired_counts(shop) == ONCE
-            assert await broker.take_all(QUEUE) == []
-
-    asyncio.run(run())
+async def test_message_of_many_sales_is_expired_and_parked_for_a_broken_one(infra: Mapping[str, str]) -> None:
+    async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]) as broker:
+        body = join(await opened(shop))
+        await broker.publish(QUEUE, body)
+        async with consuming(shop.consumer()):
+            await until(lambda: are_released(shop))
+        parked = await broker.take_all(topology.PARKED_TIMEOUT_QUEUE)
+        assert [(message.body, message.headers["x-reason"]) for message in parked] == [(body, "rejected")]
+        assert "INVARIANT" in str(parked[0].headers["x-error"])
+        assert await shop.stock(BROKEN) == (2, 3, 1)
+        assert await expired_counts(shop) == ONCE
+        assert await broker.take_all(QUEUE) == []
 
 
-def test_sweep_loads_the_scripts_into_a_redis_that_lost_them(infra: Mapping[str, str]) -> None:
-    async def run() -> None:
-        async with open_shop(infra) as shop:
-            await opened(shop)
-            await shop.redis.script_flush()
-            assert await shop.sweeper().sweep() == 600
-            assert (await expired_counts(shop), await shop.stock(BROKEN)) == (ONCE, (2, 3, 1))
-            # The orders of the broken sale stay, and every sweep finds them again.
-            assert await shop.sweeper().sweep() == 3
-
-    asyncio.run(run())
+async def test_sweep_loads_the_scripts_into_a_redis_that_lost_them(infra: Mapping[str, str]) -> None:
+    async with open_shop(infra) as shop:
+        await opened(shop)
+        await shop.redis.script_flush()
+        assert await shop.sweeper().sweep() == 600
+        assert (await expired_counts(shop), await shop.stock(BROKEN)) == (ONCE, (2, 3, 1))
+        # The orders of the broken sale stay, and every sweep finds them again.
+        assert await shop.sweeper().sweep() == 3
 
 
-def test_concurrent_messages_and_sweeps_release_each_unit_once(infra: Mapping[str, str]) -> None:
-    async def run() -> None:
-        async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]) as broker:
-            bodies = await opened(shop)
-            await broker.publish(QUEUE, *[join(bodies[start : start + 40]) for start in range(0, 200, 40)] * 2)
-            async with consuming(shop.consumer(), shop.consumer()):
-                await asyncio.gather(shop.sweeper().sweep(), shop.sweeper().sweep())
-                await until(lambda: are_released(shop))
-            assert await expired_counts(shop) == ONCE
-
-    asyncio.run(run())
+async def test_concurrent_messages_and_sweeps_release_each_unit_once(infra: Mapping[str, str]) -> None:
+    async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]) as broker:
+        bodies = await opened(shop)
+        await broker.publish(QUEUE, *[join(bodies[start : start + 40]) for start in range(0, 200, 40)] * 2)
+        async with consuming(shop.consumer(), shop.consumer()):
+            await asyncio.gather(shop.sweeper().sweep(), shop.sweeper().sweep())
+            await until(lambda: are_released(shop))
+        assert await expired_counts(shop) == ONCE
 
 
 @pytest.mark.skipif(REDIS_MASTERS > 1, reason="a cluster's client opens connections as it needs them")
-def test_idle_sweep_is_one_round_trip(infra: Mapping[str, str]) -> None:
+async def test_idle_sweep_is_one_round_trip(infra: Mapping[str, str]) -> None:
     async def reads(shop: Shop) -> int:
         return sum(int(info["total_reads_processed"]) for info in (await infos(shop.redis)).values())
 
-    async def run() -> int:
-        async with open_shop(infra) as shop:
-            await shop.open("shoe", 5)
-            await shop.reserve("shoe", ["fresh"])
-            sweeper = shop.sweeper()
-            assert await sweeper.sweep() == 0
-            before = await reads(shop)
-            for _ in range(10):
-                await sweeper.sweep()
-            # Reading the counter is a read itself.
-            return await reads(shop) - before - 1
-
-    assert asyncio.run(run()) == 10
+    async with open_shop(infra) as shop:
+        await shop.open("shoe", 5)
+        await shop.reserve("shoe", ["fresh"])
+        sweeper = shop.sweeper()
+        assert await sweeper.sweep() == 0
+        before = await reads(shop)
+        for _ in range(10):
+            await sweeper.sweep()
+        # Reading the counter is a read itself.
+        assert await reads(shop) - before - 1 == 10

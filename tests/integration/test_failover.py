@@ -74,8 +74,8 @@ def pair(servers: tuple[Any, Any]) -> Iterator[Pair]:
         yield Pair(old, new, address)
 
 
-def test_no_command_is_refused_once_the_address_leads_to_the_new_master(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
-    async def run() -> list[Any]:
+async def test_no_command_is_refused_once_the_address_leads_to_the_new_master(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "flashsale_redis"):
         async with open_redis(pair.url, WAIT_SECONDS, 2 * BUYERS) as redis:
 
             async def define(number: int) -> Any:
@@ -88,63 +88,53 @@ def test_no_command_is_refused_once_the_address_leads_to_the_new_master(pair: Pa
                     pipe.get(f"k{number}")
                     return await pipe.execute()
 
-            async def read() -> Any:
+            async def read_blocking() -> Any:
                 return await redis.xread({"s": "0"}, block=20_000)
 
-            blocked = asyncio.create_task(read())
+            blocked = asyncio.create_task(read_blocking())
             before = await asyncio.gather(*[define(number) for number in range(BUYERS)])
             pair.move()
             await asyncio.to_thread(pair.demote)
             after = await asyncio.gather(*[define(number) for number in range(BUYERS, 2 * BUYERS)], *[written(n) for n in range(BUYERS)])
             await asyncio.to_thread(pair.new.xadd, "s", {"k": "v"})
-            return [before, after, await blocked]
-
-    with caplog.at_level(logging.INFO, "flashsale_redis"):
-        before, after, read = asyncio.run(run())
+            read = await blocked
     assert (before, after[:BUYERS]) == (["created"] * BUYERS, ["created"] * BUYERS)
     assert after[BUYERS:] == [[True, str(number).encode()] for number in range(BUYERS)]
     assert len(read) == 1
     assert [record.message for record in caplog.records] == ["redis.wrong_server"]
 
 
-def test_a_worker_is_not_ready_while_its_redis_is_a_replica(pair: Pair) -> None:
-    async def run() -> None:
-        async with open_redis(pair.url, 5, 4) as redis:
-            expiry = Expiry(redis, SCRIPTS, 16, 5, 1)
+async def test_a_worker_is_not_ready_while_its_redis_is_a_replica(pair: Pair) -> None:
+    async with open_redis(pair.url, 5, 4) as redis:
+        expiry = Expiry(redis, SCRIPTS, 16, 5, 1)
+        await expiry.ping()
+        await asyncio.to_thread(pair.demote)
+        with pytest.raises(Retryable, match="takes no writes: look at where REDIS_URL leads"):
             await expiry.ping()
-            await asyncio.to_thread(pair.demote)
-            with pytest.raises(Retryable, match="takes no writes: look at where REDIS_URL leads"):
-                await expiry.ping()
-            pair.move()
-            # Where it leads is looked at ten times a second at most.
-            await asyncio.sleep(2 * LEAVE_EVERY_SECONDS)
-            await expiry.ping()
-
-    asyncio.run(run())
+        pair.move()
+        # Where it leads is looked at ten times a second at most.
+        await asyncio.sleep(2 * LEAVE_EVERY_SECONDS)
+        await expiry.ping()
 
 
-def test_a_gateway_that_only_reads_leaves_a_demoted_redis_too(
+async def test_a_gateway_that_only_reads_leaves_a_demoted_redis_too(
     pair: Pair, infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(monitor, "MEASURE_EVERY_SECONDS", 0.01)
-
-    async def run() -> None:
-        async with open_redis(pair.url, 5, 4) as redis, open_redis(pair.url, 5, 4) as reading:
-            watching = asyncio.create_task(Monitor((redis, reading), cast("DirectOutbox", None), settings_of(infra), Lag(1000)).run())
-            try:
-                assert [await client.get("k") for client in (redis, reading)] == [None, None]
-                await asyncio.to_thread(pair.demote)
-                # Cut off from its master: what it says stays as it was.
-                await asyncio.to_thread(pair.old.replicaof, "127.0.0.1", 1)
-                await asyncio.to_thread(pair.new.set, "k", "new")
-                pair.move()
-                async with asyncio.timeout(WAIT_SECONDS):
-                    while [await client.get("k") for client in (redis, reading)] != [b"new"] * 2:  # noqa: ASYNC110 - a server that changes
-                        await asyncio.sleep(0.01)
-            finally:
-                await cancel_and_wait(watching)
-
-    asyncio.run(run())
+    async with open_redis(pair.url, 5, 4) as redis, open_redis(pair.url, 5, 4) as reading:
+        watching = asyncio.create_task(Monitor((redis, reading), cast("DirectOutbox", None), settings_of(infra), Lag(1000)).run())
+        try:
+            assert [await client.get("k") for client in (redis, reading)] == [None, None]
+            await asyncio.to_thread(pair.demote)
+            # Cut off from its master: what it says stays as it was.
+            await asyncio.to_thread(pair.old.replicaof, "127.0.0.1", 1)
+            await asyncio.to_thread(pair.new.set, "k", "new")
+            pair.move()
+            async with asyncio.timeout(WAIT_SECONDS):
+                while [await client.get("k") for client in (redis, reading)] != [b"new"] * 2:  # noqa: ASYNC110 - a server that changes
+                    await asyncio.sleep(0.01)
+        finally:
+            await cancel_and_wait(watching)
 
 
 def test_a_gateway_goes_on_when_its_redis_was_demoted(pair: Pair, infra_stack: Stack, tmp_path: Path) -> None:
@@ -174,35 +164,31 @@ def test_a_gateway_goes_on_when_its_redis_was_demoted(pair: Pair, infra_stack: S
     assert 1 <= len(told) <= 3, log.read_text()
 
 
-def test_the_ledger_leaves_a_server_that_takes_no_writes(infra: Mapping[str, str]) -> None:
+async def test_the_ledger_leaves_a_server_that_takes_no_writes(infra: Mapping[str, str]) -> None:
     """Connections from before the change see it, and those from after it do not: as at a primary that became a standby."""
-
-    async def run() -> list[str]:
-        url, faults = infra["DATABASE_URL"], []
-        async with open_ledger(url) as ledger:
-            repository = Repository(url, WAIT_SECONDS, 0.01)
-            try:
-                await repository.write(plan([("1-0", reserved("o1"))]))
-                await ledger.connection.execute("alter role current_user set default_transaction_read_only = off")
-                await ledger.connection.execute("alter system set default_transaction_read_only = on")
-                await ledger.connection.execute("select pg_reload_conf()")
-                for number in range(200):
-                    try:
-                        await repository.check_schema()
-                        await repository.write(plan([("2-0", reserved(f"o{number + 2}"))]))
-                    except Retryable as error:
-                        faults.append(str(error))
-                        break
-                    await asyncio.sleep(0.05)
-                await repository.check_schema()
-                await repository.write(plan([("3-0", reserved("last"))]))
-            finally:
-                await repository.close()
-                await ledger.connection.execute("set default_transaction_read_only = off")
-                await ledger.connection.execute("alter system reset default_transaction_read_only")
-                await ledger.connection.execute("alter role current_user reset default_transaction_read_only")
-                await ledger.connection.execute("select pg_reload_conf()")
-        return faults
-
-    (fault,) = asyncio.run(run())
+    url, faults = infra["DATABASE_URL"], []
+    async with open_ledger(url) as ledger:
+        repository = Repository(url, WAIT_SECONDS, 0.01)
+        try:
+            await repository.write(plan([("1-0", reserved("o1"))]))
+            await ledger.connection.execute("alter role current_user set default_transaction_read_only = off")
+            await ledger.connection.execute("alter system set default_transaction_read_only = on")
+            await ledger.connection.execute("select pg_reload_conf()")
+            for number in range(200):
+                try:
+                    await repository.check_schema()
+                    await repository.write(plan([("2-0", reserved(f"o{number + 2}"))]))
+                except Retryable as error:
+                    faults.append(str(error))
+                    break
+                await asyncio.sleep(0.05)
+            await repository.check_schema()
+            await repository.write(plan([("3-0", reserved("last"))]))
+        finally:
+            await repository.close()
+            await ledger.connection.execute("set default_transaction_read_only = off")
+            await ledger.connection.execute("alter system reset default_transaction_read_only")
+            await ledger.connection.execute("alter role current_user reset default_transaction_read_only")
+            await ledger.connection.execute("select pg_reload_conf()")
+    (fault,) = faults
     assert "takes no writes: look at where DATABASE_URL leads" in fault

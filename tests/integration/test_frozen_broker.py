@@ -142,7 +142,7 @@ async def is_published(publisher: Publisher) -> bool:
     return False
 
 
-def test_the_relay_comes_back_whatever_step_the_broker_freezes_at(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_relay_comes_back_whatever_step_the_broker_freezes_at(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
     async def play(stage: Stage, step: Step) -> None:
         name = f"{step[0]} {step[1]}"
         async with freezing_broker(infra["AMQP_URL"], *step) as (broker, url), relaying(infra, url, name) as (publisher, supervised):
@@ -155,14 +155,13 @@ def test_the_relay_comes_back_whatever_step_the_broker_freezes_at(infra: Mapping
                     await asyncio.sleep(0.02)
             assert restarts(supervised) == 0
 
-    async def scene() -> None:
-        stage = Stage(len(RELAY), lambda: value(gateway_metrics.BROKER_UP))
-        await each({step: play(stage, step) for step in RELAY})
-
-    asyncio.run(scene())
+    stage = Stage(len(RELAY), lambda: value(gateway_metrics.BROKER_UP))
+    await each({step: play(stage, step) for step in RELAY})
 
 
-def test_a_consumer_comes_back_whatever_step_the_broker_freezes_at(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_consumer_comes_back_whatever_step_the_broker_freezes_at(
+    infra: Mapping[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
     async def play(stage: Stage, step: Step, broker: Broker) -> None:
         consumed: list[Delivery] = []
         # What is there for the others must not go to the one that needs a message to get to its step.
@@ -190,17 +189,14 @@ def test_a_consumer_comes_back_whatever_step_the_broker_freezes_at(infra: Mappin
                 consumer.stop()
                 await supervised.finish(DEADLINE_SECONDS)
 
-    async def scene() -> None:
-        stage = Stage(len(CONSUMER), lambda: value(consumer_metrics.CONSUMER_UP))
-        async with open_broker(infra["AMQP_URL"]) as broker:
-            await each({step: play(stage, step, broker) for step in CONSUMER})
-            await broker.purge()
-
-    asyncio.run(scene())
+    stage = Stage(len(CONSUMER), lambda: value(consumer_metrics.CONSUMER_UP))
+    async with open_broker(infra["AMQP_URL"]) as broker:
+        await each({step: play(stage, step, broker) for step in CONSUMER})
+        await broker.purge()
     assert sum(record.message == "consumer.interrupted" for record in caplog.records) >= len(CONSUMER)
 
 
-def test_the_probes_of_wait_queues_come_back_whatever_step_the_broker_freezes_at(
+async def test_the_probes_of_wait_queues_come_back_whatever_step_the_broker_freezes_at(
     infra: Mapping[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def play(stage: Stage, step: Step) -> None:
@@ -219,11 +215,8 @@ def test_the_probes_of_wait_queues_come_back_whatever_step_the_broker_freezes_at
                 await supervised.end()
                 await redis.aclose()
 
-    async def scene() -> None:
-        stage = Stage(len(WAITS), lambda: 0.0)
-        await each({step: play(stage, step) for step in WAITS})
-
-    asyncio.run(scene())
+    stage = Stage(len(WAITS), lambda: 0.0)
+    await each({step: play(stage, step) for step in WAITS})
     assert interrupted(caplog, message="waits.interrupted")()
 
 
@@ -242,4 +235,5 @@ def test_a_worker_ends_in_time_although_the_broker_is_frozen(infra: Mapping[str,
             assert broker.frozen.is_set()
 
     steps = [("Basic.Cancel", 1), ("Connection.Close", 1)]
+    # On a loop that ends with the scenes, as a worker's does: what still closes a connection then may ignore its cancellation.
     asyncio.run(each({step: play(step) for step in steps}))

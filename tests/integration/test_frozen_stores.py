@@ -64,7 +64,7 @@ async def _ends(call: Callable[[], Awaitable[object]]) -> bool:
     return True
 
 
-def test_no_call_to_a_frozen_postgres_outlasts_its_timeout(infra: Mapping[str, str]) -> None:
+async def test_no_call_to_a_frozen_postgres_outlasts_its_timeout(infra: Mapping[str, str]) -> None:
     words = [ACCEPT, "user", "schema_migrations", "BEGIN;", "insert into orders", "COMMIT;", "from refunds"]
 
     async def scene(word: str) -> None:
@@ -83,10 +83,10 @@ def test_no_call_to_a_frozen_postgres_outlasts_its_timeout(infra: Mapping[str, s
             finally:
                 await repository.close()
 
-    asyncio.run(each({word: scene(word) for word in words}))
+    await each({word: scene(word) for word in words})
 
 
-def test_no_call_to_a_frozen_redis_outlasts_its_timeout(infra: Mapping[str, str]) -> None:
+async def test_no_call_to_a_frozen_redis_outlasts_its_timeout(infra: Mapping[str, str]) -> None:
     if cluster_url(infra["REDIS_URL"]) is not None:
         pytest.skip("a cluster names its masters itself, past any proxy")
 
@@ -111,4 +111,4 @@ def test_no_call_to_a_frozen_redis_outlasts_its_timeout(infra: Mapping[str, str]
                 await redis.aclose()
 
     words = [ACCEPT, "HELLO", "SCRIPT", "TIME", "EVALSHA", "ZRANGEBYSCORE", "HSET", "INFO", "HGETALL"]
-    asyncio.run(each({word: scene(word) for word in words}))
+    await each({word: scene(word) for word in words})

@@ -60,61 +60,61 @@ async def _fetch(url: str, query: str) -> list[Any]:
         await connection.close()
 
 
-def history(url: str) -> list[Any]:
-    return asyncio.run(_fetch(url, "select version, phase, name, sha256 from schema_migrations order by version"))
+async def history(url: str) -> list[Any]:
+    return await _fetch(url, "select version, phase, name, sha256 from schema_migrations order by version")
 
 
 def add(folder: Path, name: str, sql: str) -> None:
     (folder / "migrations" / name).write_text(sql)
 
 
-def test_a_second_run_finds_nothing_to_do(database: str) -> None:
-    first, second = (asyncio.run(migrate(database, DB)) for _ in range(2))
+async def test_a_second_run_finds_nothing_to_do(database: str) -> None:
+    first, second = await migrate(database, DB), await migrate(database, DB)
     assert ([one.version for one in first.applied], second) == (VERSIONS, Migrated([], None))
-    assert history(database) == [(one.version, one.phase, one.name, one.sha256) for one in read_migrations(DB)]
+    assert await history(database) == [(one.version, one.phase, one.name, one.sha256) for one in read_migrations(DB)]
 
 
-def test_at_once_from_several_places_each_is_applied_once(database: str) -> None:
+async def test_at_once_from_several_places_each_is_applied_once(database: str) -> None:
     async def run() -> list[int]:
         runs = await asyncio.gather(*(migrate(database, DB) for _ in range(6)))
         return sorted(one.version for run in runs for one in run.applied)
 
-    assert (asyncio.run(run()), len(history(database))) == (VERSIONS, len(VERSIONS))
+    assert (await run(), len(await history(database))) == (VERSIONS, len(VERSIONS))
 
 
-def test_a_changed_file_is_refused(database: str, folder: Path) -> None:
-    asyncio.run(migrate(database, folder))
+async def test_a_changed_file_is_refused(database: str, folder: Path) -> None:
+    await migrate(database, folder)
     with next((folder / "migrations").glob("0001_*")).open("a") as file:
         file.write("-- but\n")
     with pytest.raises(MigrationError, match=r"migration 1 .* was changed after it was applied"):
-        asyncio.run(migrate(database, folder))
+        await migrate(database, folder)
 
 
-def test_a_migration_that_fails_changes_nothing_and_those_before_it_stay(database: str, folder: Path) -> None:
+async def test_a_migration_that_fails_changes_nothing_and_those_before_it_stay(database: str, folder: Path) -> None:
     add(folder, f"{VERSIONS[-1] + 1:04}_pre_broken.sql", "create table half (a int); select 1 / 0;")
     with pytest.raises(MigrationError, match="failed and changed nothing: division by zero"):
-        asyncio.run(migrate(database, folder))
-    assert [row[0] for row in history(database)] == VERSIONS
-    assert asyncio.run(_fetch(database, "select to_regclass('half')::text")) == [(None,)]
+        await migrate(database, folder)
+    assert [row[0] for row in await history(database)] == VERSIONS
+    assert await _fetch(database, "select to_regclass('half')::text") == [(None,)]
 
 
-def test_phases_are_applied_when_asked_for(database: str, folder: Path) -> None:
+async def test_phases_are_applied_when_asked_for(database: str, folder: Path) -> None:
     after = VERSIONS[-1] + 1
     add(folder, f"{after:04}_post_tidy.sql", "create table tidy (a int)")
-    applied = [[one.version for one in asyncio.run(migrate(database, folder, phase)).applied] for phase in ("pre", "pre", "post", "post")]
+    applied = [[one.version for one in (await migrate(database, folder, phase)).applied] for phase in ("pre", "pre", "post", "post")]
     assert applied == [VERSIONS, [], [after], []]
 
 
-def test_rows_written_before_reserved_at_came_get_theirs_from_history(database: str, folder: Path) -> None:
+async def test_rows_written_before_reserved_at_came_get_theirs_from_history(database: str, folder: Path) -> None:
     newer = [path for path in (folder / "migrations").glob("*.sql") if not path.name.startswith("0001_")]
     for path in newer:
         path.rename(folder / path.name)
-    asyncio.run(migrate(database, folder))
-    asyncio.run(_execute(database, PAID_BEFORE))
+    await migrate(database, folder)
+    await _execute(database, PAID_BEFORE)
     for path in newer:
         (folder / path.name).rename(path)
-    asyncio.run(migrate(database, folder))
-    found = asyncio.run(_fetch(database, "select order_id, extract(epoch from reserved_at)::int from orders order by order_id"))
+    await migrate(database, folder)
+    found = await _fetch(database, "select order_id, extract(epoch from reserved_at)::int from orders order by order_id")
     assert found == [("o1", 3), ("o2", None)]
 
 
@@ -128,19 +128,20 @@ def test_the_command_tells_what_it_applied(database: str) -> None:
     assert "up to date" in CliRunner().invoke(app, [], env=variables).stdout
 
 
-def test_an_older_release_finds_nothing_to_do_and_says_so(database: str, folder: Path) -> None:
+async def test_an_older_release_finds_nothing_to_do_and_says_so(database: str, folder: Path) -> None:
     after = VERSIONS[-1] + 1
     add(folder, f"{after:04}_pre_more.sql", "create table more (a int)")
-    asyncio.run(migrate(database, folder))
+    await migrate(database, folder)
     app = Typer()
     app.command()(command)
+    variables = {"DATABASE_URL": database, "FLASHSALE_DB_DIR": str(DB)}
     for words in ([], ["--phase", "pre"]):
-        result = CliRunner().invoke(app, words, env={"DATABASE_URL": database, "FLASHSALE_DB_DIR": str(DB)})
+        result = await asyncio.to_thread(CliRunner().invoke, app, words, env=variables)
         said = f"nothing to do: the schema is at migration {after}, of a newer release; this one knows {VERSIONS[-1]}"
         assert (result.exit_code, said in " ".join(result.stdout.split())) == (0, True)
-    result = CliRunner().invoke(app, ["--json"], env={"DATABASE_URL": database, "FLASHSALE_DB_DIR": str(DB)})
+    result = await asyncio.to_thread(CliRunner().invoke, app, ["--json"], env=variables)
     assert (result.exit_code, json.loads(result.stdout)) == (0, [])
-    assert history(database)[-1][0] == after
+    assert (await history(database))[-1][0] == after
 
 
 def test_a_server_that_does_not_answer_is_waited_for_a_bounded_time() -> None:

@@ -1,7 +1,6 @@
 """A stack of its own with tracing on and a short outbox limit: one connected trace per order, logs for machines, and no new orders when
 none can be handed on."""
 
-import asyncio
 import json
 import re
 import tempfile
@@ -254,13 +253,13 @@ def test_no_new_orders_once_the_outbox_lags_past_its_limit(observed: Stack, clie
     wait_for(lambda: client.order(sale, "never").status == 200, 30, "orders stay refused after the broker is back")
 
 
-def test_logs_are_json_lines_with_trace_ids_and_none_for_an_accepted_order(observed: Stack, client: Client) -> None:
+async def test_logs_are_json_lines_with_trace_ids_and_none_for_an_accepted_order(observed: Stack, client: Client) -> None:
     """After the tests above: the logs tell of a broker that was away, and of restarts."""
     sale, trace_id = client.new_sale(100, paymentWindowSeconds=5), new_trace()
     orders = [click(client, sale, f"quiet-{number}", context(new_trace())).body["orderId"] for number in range(50)]
     for order_id in orders[:10]:
         assert client.pay(order_id, f"pay-{order_id}").status == 200
-    asyncio.run(publish(client.env["AMQP_URL"], b"no message", context(trace_id)))
+    await publish(client.env["AMQP_URL"], b"no message", context(trace_id))
     wait_for(lambda: client.stock(sale) == (100, 90, 0, 10), 30, "the units did not come back")
     wait_for(lambda: b"message.parked" in log_of(observed, "order-worker").read_bytes(), 10, "nothing was parked")
     for name in SERVICES:

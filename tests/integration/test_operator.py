@@ -1,6 +1,5 @@
 """The operator's reconciliation with a real Redis. tests/e2e covers the apiserver's part on a real cluster."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -62,158 +61,137 @@ class Cluster:
         return sale_in_words(fields)
 
 
-def test_resource_is_loaded_changed_and_fenced(infra: Mapping[str, str]) -> None:
-    async def run() -> None:
-        async with Cluster(infra) as cluster:
-            reconcile = cluster.reconciler.reconcile
-            first = await reconcile(resource(), {})
-            assert (ready(first), first["stock"]["available"]) == (("True", "Reconciled"), 10)
-            await cluster.reserve(4)
-            # The stock is raised, then lowered below the committed units: the rest of that change applies, and the sale continues.
-            raised = await reconcile(resource(generation=2, stock=20), first)
-            assert raised["stock"] == {"total": 20, "available": 16, "reserved": 4, "sold": 0}
-            low = await reconcile(resource(generation=3, stock=3, maxPerUser=5), raised)
-            assert (ready(low), low["stock"]["total"], (await cluster.sale())["max_per_user"]) == (("False", "BelowCommitted"), 20, "5")
-            again = await reconcile(resource(generation=3, stock=3, maxPerUser=5), low)
-            assert ready(again) == ("False", "BelowCommitted")
-            # An older generation arrives late.
-            await reconcile(resource(generation=2, stock=20), low)
-            assert (await cluster.sale())["max_per_user"] == "5"
-            other = await reconcile(resource("other", uid="u2"), {})
-            assert (ready(other), "stock" in other) == (("False", "NotOwner"), False)
-            await cluster.redis.unlink(sale_keys("shoe").sale)
-            lost = await reconcile(resource(generation=4, epoch=first["epoch"]), low)
-            assert (ready(lost), await cluster.sale()) == (("False", "DataLost"), {})
-
-    asyncio.run(run())
+async def test_resource_is_loaded_changed_and_fenced(infra: Mapping[str, str]) -> None:
+    async with Cluster(infra) as cluster:
+        reconcile = cluster.reconciler.reconcile
+        first = await reconcile(resource(), {})
+        assert (ready(first), first["stock"]["available"]) == (("True", "Reconciled"), 10)
+        await cluster.reserve(4)
+        # The stock is raised, then lowered below the committed units: the rest of that change applies, and the sale continues.
+        raised = await reconcile(resource(generation=2, stock=20), first)
+        assert raised["stock"] == {"total": 20, "available": 16, "reserved": 4, "sold": 0}
+        low = await reconcile(resource(generation=3, stock=3, maxPerUser=5), raised)
+        assert (ready(low), low["stock"]["total"], (await cluster.sale())["max_per_user"]) == (("False", "BelowCommitted"), 20, "5")
+        again = await reconcile(resource(generation=3, stock=3, maxPerUser=5), low)
+        assert ready(again) == ("False", "BelowCommitted")
+        # An older generation arrives late.
+        await reconcile(resource(generation=2, stock=20), low)
+        assert (await cluster.sale())["max_per_user"] == "5"
+        other = await reconcile(resource("other", uid="u2"), {})
+        assert (ready(other), "stock" in other) == (("False", "NotOwner"), False)
+        await cluster.redis.unlink(sale_keys("shoe").sale)
+        lost = await reconcile(resource(generation=4, epoch=first["epoch"]), low)
+        assert (ready(lost), await cluster.sale()) == (("False", "DataLost"), {})
 
 
-def test_broken_data_is_reported_and_nothing_is_written(infra: Mapping[str, str]) -> None:
-    async def run() -> None:
-        async with Cluster(infra) as cluster:
-            await cluster.reconciler.reconcile(resource(), {})
-            await cluster.redis.hset(sale_keys("shoe").sale, "available", 11)
-            broken = await cluster.reconciler.reconcile(resource(generation=2, stock=20), {})
-            assert (ready(broken), (await cluster.sale())["total"]) == (("False", "Inconsistent"), "10")
-            await cluster.redis.unlink(sale_keys("shoe").sale)
-            await cluster.redis.set(sale_keys("shoe").sale, "not a hash")
-            assert ready(await cluster.reconciler.reconcile(resource(), {})) == ("False", "Inconsistent")
-
-    asyncio.run(run())
+async def test_broken_data_is_reported_and_nothing_is_written(infra: Mapping[str, str]) -> None:
+    async with Cluster(infra) as cluster:
+        await cluster.reconciler.reconcile(resource(), {})
+        await cluster.redis.hset(sale_keys("shoe").sale, "available", 11)
+        broken = await cluster.reconciler.reconcile(resource(generation=2, stock=20), {})
+        assert (ready(broken), (await cluster.sale())["total"]) == (("False", "Inconsistent"), "10")
+        await cluster.redis.unlink(sale_keys("shoe").sale)
+        await cluster.redis.set(sale_keys("shoe").sale, "not a hash")
+        assert ready(await cluster.reconciler.reconcile(resource(), {})) == ("False", "Inconsistent")
 
 
-def test_drain_waits_for_holds_and_retain_releases_ownership(infra: Mapping[str, str]) -> None:
-    async def run() -> None:
-        async with Cluster(infra) as cluster:
-            await cluster.reconciler.reconcile(resource(), {})
-            await cluster.reserve(4)
-            waiting = await cluster.reconciler.retire(resource(), {})
-            assert waiting is not None
-            assert (waiting["phase"], ready(waiting)) == ("Draining", ("False", "Draining"))
-            assert (await cluster.sale())["state"] == "closed"
-            kept = replace(resource(), deletion_policy=DeletionPolicy.RETAIN)
-            assert await cluster.reconciler.retire(kept, {}) is None
-            assert (await cluster.sale())["owner"] == ""
-            await cluster.redis.flushall()
-            await cluster.reconciler.reconcile(resource(), {})
-            assert await cluster.reconciler.retire(resource("other", uid="u2"), {}) is None
-            assert (await cluster.sale())["state"] == "open"
-            assert await cluster.reconciler.retire(resource(), {}) is None
-            assert await cluster.sale() == {}
-
-    asyncio.run(run())
-
-
-def test_orphaned_sale_is_adopted_by_the_next_resource_of_its_name(infra: Mapping[str, str]) -> None:
-    async def run() -> None:
-        async with Cluster(infra) as cluster:
-            await cluster.reconciler.reconcile(resource(generation=5), {})
-            await cluster.reserve(4)
-            # The finalizer was removed by hand, and the resource was created again.
-            again = await cluster.reconciler.reconcile(resource(uid="u2", stock=12), {})
-            assert (ready(again), again["stock"]) == (("True", "Reconciled"), {"total": 12, "available": 8, "reserved": 4, "sold": 0})
-            assert (await cluster.sale())["owner"] == "shop/shoe/u2"
-            # The old resource does not take the sale back.
-            old = await cluster.reconciler.reconcile(resource(generation=5, epoch=again["epoch"]), {})
-            assert (ready(old), (await cluster.sale())["owner"]) == (("False", "NotOwner"), "shop/shoe/u2")
-            # The owner disappeared while the sale drained, so it stays closed; the next resource of its name can end it.
-            await cluster.reconciler.retire(resource(uid="u2"), {})
-            closed = await cluster.reconciler.reconcile(resource(uid="u3"), {})
-            assert ready(closed) == ("False", "Closed")
-            assert await cluster.reconciler.retire(resource(uid="u3"), {}) is not None
-            await cluster.redis.hset(sale_keys("shoe").sale, mapping={"available": 12, "reserved": 0})
-            assert await cluster.reconciler.retire(resource(uid="u3"), {}) is None
-            assert await cluster.sale() == {}
-
-    asyncio.run(run())
-
-
-def test_absent_redis_is_reported(infra: Mapping[str, str]) -> None:
-    async def run() -> None:
-        redis = open_redis("redis://127.0.0.1:1/0", 1, 16)
-        reconciler = Reconciler(SaleStore(redis, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 16, 1), WINDOWS)
-        assert ready(await reconciler.reconcile(resource(), {})) == ("False", "RedisUnavailable")
-        waiting = await reconciler.retire(resource(), {})
+async def test_drain_waits_for_holds_and_retain_releases_ownership(infra: Mapping[str, str]) -> None:
+    async with Cluster(infra) as cluster:
+        await cluster.reconciler.reconcile(resource(), {})
+        await cluster.reserve(4)
+        waiting = await cluster.reconciler.retire(resource(), {})
         assert waiting is not None
-        assert ready(waiting) == ("False", "RedisUnavailable")
-        await redis.aclose()
+        assert (waiting["phase"], ready(waiting)) == ("Draining", ("False", "Draining"))
+        assert (await cluster.sale())["state"] == "closed"
+        kept = replace(resource(), deletion_policy=DeletionPolicy.RETAIN)
+        assert await cluster.reconciler.retire(kept, {}) is None
+        assert (await cluster.sale())["owner"] == ""
+        await cluster.redis.flushall()
+        await cluster.reconciler.reconcile(resource(), {})
+        assert await cluster.reconciler.retire(resource("other", uid="u2"), {}) is None
+        assert (await cluster.sale())["state"] == "open"
+        assert await cluster.reconciler.retire(resource(), {}) is None
+        assert await cluster.sale() == {}
 
-    asyncio.run(run())
+
+async def test_orphaned_sale_is_adopted_by_the_next_resource_of_its_name(infra: Mapping[str, str]) -> None:
+    async with Cluster(infra) as cluster:
+        await cluster.reconciler.reconcile(resource(generation=5), {})
+        await cluster.reserve(4)
+        # The finalizer was removed by hand, and the resource was created again.
+        again = await cluster.reconciler.reconcile(resource(uid="u2", stock=12), {})
+        assert (ready(again), again["stock"]) == (("True", "Reconciled"), {"total": 12, "available": 8, "reserved": 4, "sold": 0})
+        assert (await cluster.sale())["owner"] == "shop/shoe/u2"
+        # The old resource does not take the sale back.
+        old = await cluster.reconciler.reconcile(resource(generation=5, epoch=again["epoch"]), {})
+        assert (ready(old), (await cluster.sale())["owner"]) == (("False", "NotOwner"), "shop/shoe/u2")
+        # The owner disappeared while the sale drained, so it stays closed; the next resource of its name can end it.
+        await cluster.reconciler.retire(resource(uid="u2"), {})
+        closed = await cluster.reconciler.reconcile(resource(uid="u3"), {})
+        assert ready(closed) == ("False", "Closed")
+        assert await cluster.reconciler.retire(resource(uid="u3"), {}) is not None
+        await cluster.redis.hset(sale_keys("shoe").sale, mapping={"available": 12, "reserved": 0})
+        assert await cluster.reconciler.retire(resource(uid="u3"), {}) is None
+        assert await cluster.sale() == {}
 
 
-def test_sweep_wakes_only_resources_whose_sales_drifted(infra: Mapping[str, str]) -> None:
-    async def run() -> None:
-        async with Cluster(infra) as cluster:
-            cache, names = ResourceCache(), [f"p{number}" for number in range(600)]
-            for name in names:
-                sale = resource(name, uid=name, productId=name)
-                status = await cluster.reconciler.reconcile(sale, {})
-                cache.get_or_add(replace(sale, epoch=status["epoch"]), status)
-            sweep = Sweep(cluster.reconciler, cache, replace(cluster.settings, status_seconds=0))
+async def test_absent_redis_is_reported(infra: Mapping[str, str]) -> None:
+    redis = open_redis("redis://127.0.0.1:1/0", 1, 16)
+    reconciler = Reconciler(SaleStore(redis, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 16, 1), WINDOWS)
+    assert ready(await reconciler.reconcile(resource(), {})) == ("False", "RedisUnavailable")
+    waiting = await reconciler.retire(resource(), {})
+    assert waiting is not None
+    assert ready(waiting) == ("False", "RedisUnavailable")
+    await redis.aclose()
+
+
+async def test_sweep_wakes_only_resources_whose_sales_drifted(infra: Mapping[str, str]) -> None:
+    async with Cluster(infra) as cluster:
+        cache, names = ResourceCache(), [f"p{number}" for number in range(600)]
+        for name in names:
+            sale = resource(name, uid=name, productId=name)
+            status = await cluster.reconciler.reconcile(sale, {})
+            cache.get_or_add(replace(sale, epoch=status["epoch"]), status)
+        sweep = Sweep(cluster.reconciler, cache, replace(cluster.settings, status_seconds=0))
+        await sweep.sweep()
+        assert not [cached for cached in cache.resources() if cached.wake.is_set()]
+        await cluster.redis.hset(sale_keys("p7").sale, "max_per_user", 9)
+        await cluster.redis.unlink(sale_keys("p8").sale)
+        await cluster.redis.unlink(sale_keys("p9").sale)
+        await cluster.redis.set(sale_keys("p9").sale, "no hash")
+        await cluster.redis.hset(sale_keys("p599").sale, mapping={"available": 9, "reserved": 1})
+        await sweep.sweep()
+        assert [cached.resource.name for cached in cache.resources() if cached.wake.is_set()] == ["p7", "p8", "p9", "p599"]
+
+
+async def test_no_sale_is_ready_on_a_redis_that_may_lose_writes(infra: Mapping[str, str]) -> None:
+    async with Cluster(infra) as cluster:
+        cache = ResourceCache()
+        first = await cluster.reconciler.reconcile(resource(), {})
+        cached = cache.get_or_add(resource(epoch=first["epoch"]), first)
+        sweep = Sweep(cluster.reconciler, cache, cluster.settings)
+        try:
+            await cluster.redis.config_set("maxmemory-policy", "allkeys-lru")
             await sweep.sweep()
-            assert not [cached for cached in cache.resources() if cached.wake.is_set()]
-            await cluster.redis.hset(sale_keys("p7").sale, "max_per_user", 9)
-            await cluster.redis.unlink(sale_keys("p8").sale)
-            await cluster.redis.unlink(sale_keys("p9").sale)
-            await cluster.redis.set(sale_keys("p9").sale, "no hash")
-            await cluster.redis.hset(sale_keys("p599").sale, mapping={"available": 9, "reserved": 1})
-            await sweep.sweep()
-            assert [cached.resource.name for cached in cache.resources() if cached.wake.is_set()] == ["p7", "p8", "p9", "p599"]
-
-    asyncio.run(run())
-
-
-def test_no_sale_is_ready_on_a_redis_that_may_lose_writes(infra: Mapping[str, str]) -> None:
-    async def run() -> None:
-        async with Cluster(infra) as cluster:
-            cache = ResourceCache()
-            first = await cluster.reconciler.reconcile(resource(), {})
-            cached = cache.get_or_add(resource(epoch=first["epoch"]), first)
-            sweep = Sweep(cluster.reconciler, cache, cluster.settings)
-            try:
-                await cluster.redis.config_set("maxmemory-policy", "allkeys-lru")
-                await sweep.sweep()
-                assert cached.wake.is_set()
-                status = await cluster.reconciler.reconcile(resource(epoch=first["epoch"]), first)
-                assert (ready(status), status["phase"]) == (("False", "RedisNotDurable"), "Stalled")
-                assert "set `maxmemory-policy noeviction`" in status["conditions"][0]["message"]
-                assert status["stock"]["available"] == 10
-                # A fault of the sale itself comes first, and a new operator checks durability before it writes Ready.
-                restarted = Reconciler(SaleStore(cluster.redis, cluster.scripts, 16, 3), WINDOWS)
-                assert ready(await restarted.reconcile(resource("other", uid="u2"), {})) == ("False", "NotOwner")
-                assert ready(await restarted.reconcile(resource(), {})) == ("False", "RedisNotDurable")
-                lax = Reconciler(SaleStore(cluster.redis, cluster.scripts, 16, 3), WINDOWS, require_durable=False)
-                assert ready(await lax.reconcile(resource(), {})) == ("True", "Reconciled")
-            finally:
-                await cluster.redis.config_set("maxmemory-policy", "noeviction")
-            await sweep.sweep()
-            assert ready(await cluster.reconciler.reconcile(resource(epoch=first["epoch"]), status)) == ("True", "Reconciled")
-
-    asyncio.run(run())
+            assert cached.wake.is_set()
+            status = await cluster.reconciler.reconcile(resource(epoch=first["epoch"]), first)
+            assert (ready(status), status["phase"]) == (("False", "RedisNotDurable"), "Stalled")
+            assert "set `maxmemory-policy noeviction`" in status["conditions"][0]["message"]
+            assert status["stock"]["available"] == 10
+            # A fault of the sale itself comes first, and a new operator checks durability before it writes Ready.
+            restarted = Reconciler(SaleStore(cluster.redis, cluster.scripts, 16, 3), WINDOWS)
+            assert ready(await restarted.reconcile(resource("other", uid="u2"), {})) == ("False", "NotOwner")
+            assert ready(await restarted.reconcile(resource(), {})) == ("False", "RedisNotDurable")
+            lax = Reconciler(SaleStore(cluster.redis, cluster.scripts, 16, 3), WINDOWS, require_durable=False)
+            assert ready(await lax.reconcile(resource(), {})) == ("True", "Reconciled")
+        finally:
+            await cluster.redis.config_set("maxmemory-policy", "noeviction")
+        await sweep.sweep()
+        assert ready(await cluster.reconciler.reconcile(resource(epoch=first["epoch"]), status)) == ("True", "Reconciled")
 
 
-def test_redis_whose_settings_cannot_be_read_counts_as_durable(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
-    async def run() -> None:
+async def test_redis_whose_settings_cannot_be_read_counts_as_durable(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    with look_into(infra["REDIS_URL"]) as servers:
         async with Cluster(infra) as cluster:
             servers.acl_setuser(
                 "managed", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], commands=["-info"], **at_all(servers)
@@ -226,31 +204,25 @@ def test_redis_whose_settings_cannot_be_read_counts_as_durable(infra: Mapping[st
                     await reconciler.check_durability()
                 assert ready(await reconciler.reconcile(resource(), {})) == ("True", "Reconciled")
             servers.acl_deluser("managed", **at_all(servers))
-
-    with look_into(infra["REDIS_URL"]) as servers:
-        asyncio.run(run())
     assert [record.message for record in caplog.records] == ["redis.durability_unknown"]
 
 
-def test_sale_that_cannot_be_judged_does_not_hide_the_others(infra: Mapping[str, str]) -> None:
+async def test_sale_that_cannot_be_judged_does_not_hide_the_others(infra: Mapping[str, str]) -> None:
     class Blind(Reconciler):
         def judge(self, resource: Resource, sale: Mapping[str, str], previous: Mapping[str, Any]) -> dict[str, Any] | None:
             if resource.name == "p0":
                 raise ValueError("unforeseen")
             return super().judge(resource, sale, previous)
 
-    async def run() -> None:
-        async with Cluster(infra) as cluster:
-            cache, reconciler = ResourceCache(), Blind(SaleStore(cluster.redis, cluster.scripts, 16, 3), WINDOWS)
-            for name in ("p0", "p1", "p2"):
-                sale = resource(name, uid=name, productId=name)
-                status = await reconciler.reconcile(sale, {})
-                cache.get_or_add(replace(sale, epoch=status["epoch"]), status)
-            await cluster.redis.hset(sale_keys("p1").sale, "base", "x")
-            await cluster.redis.unlink(sale_keys("p2").sale)
-            await Sweep(reconciler, cache, cluster.settings).sweep()
-            assert [cached.resource.name for cached in cache.resources() if cached.wake.is_set()] == ["p1", "p2"]
-            broken = await reconciler.reconcile(resource("p1", uid="p1", productId="p1"), {})
-            assert ready(broken) == ("False", "Inconsistent")
-
-    asyncio.run(run())
+    async with Cluster(infra) as cluster:
+        cache, reconciler = ResourceCache(), Blind(SaleStore(cluster.redis, cluster.scripts, 16, 3), WINDOWS)
+        for name in ("p0", "p1", "p2"):
+            sale = resource(name, uid=name, productId=name)
+            status = await reconciler.reconcile(sale, {})
+            cache.get_or_add(replace(sale, epoch=status["epoch"]), status)
+        await cluster.redis.hset(sale_keys("p1").sale, "base", "x")
+        await cluster.redis.unlink(sale_keys("p2").sale)
+        await Sweep(reconciler, cache, cluster.settings).sweep()
+        assert [cached.resource.name for cached in cache.resources() if cached.wake.is_set()] == ["p1", "p2"]
+        broken = await reconciler.reconcile(resource("p1", uid="p1", productId="p1"), {})
+        assert ready(broken) == ("False", "Inconsistent")

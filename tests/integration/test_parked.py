@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import sys
@@ -41,26 +42,23 @@ async def redeliver(amqp_url: str, queue: str, messages: int) -> None:
                     await source.get()
 
 
-def test_good_orders_are_not_parked_however_long_the_ledger_is_away(infra: Mapping[str, str]) -> None:
-    async def run() -> None:
-        url, amqp_url = infra["DATABASE_URL"], infra["AMQP_URL"]
-        async with open_broker(amqp_url) as broker, open_ledger(url) as ledger, open_repository(url) as repository:
-            events, away = OrderEvents(repository, Tracing(None)), 3
+async def test_good_orders_are_not_parked_however_long_the_ledger_is_away(infra: Mapping[str, str]) -> None:
+    url, amqp_url = infra["DATABASE_URL"], infra["AMQP_URL"]
+    async with open_broker(amqp_url) as broker, open_ledger(url) as ledger, open_repository(url) as repository:
+        events, away = OrderEvents(repository, Tracing(None)), 3
 
-            async def away_at_first(batch: Sequence[Delivery]) -> Sequence[Poison]:
-                nonlocal away
-                away -= 1
-                if away >= 0:
-                    raise Retryable("Postgres is away", 0.01)
-                return await events(batch)
+        async def away_at_first(batch: Sequence[Delivery]) -> Sequence[Poison]:
+            nonlocal away
+            away -= 1
+            if away >= 0:
+                raise Retryable("Postgres is away", 0.01)
+            return await events(batch)
 
-            await broker.publish(QUEUE, *[encode(reserved(f"o{number}")) for number in range(5)])
-            await redeliver(amqp_url, QUEUE, 5)
-            async with consuming(consumer(infra, away_at_first)):
-                await until(lambda: _is(ledger.count(), 5))
-            assert [await broker.take_all(queue) for queue in (QUEUE, PARKED)] == [[], []]
-
-    asyncio.run(run())
+        await broker.publish(QUEUE, *[encode(reserved(f"o{number}")) for number in range(5)])
+        await redeliver(amqp_url, QUEUE, 5)
+        async with consuming(consumer(infra, away_at_first)):
+            await until(lambda: _is(ledger.count(), 5))
+        assert [await broker.take_all(queue) for queue in (QUEUE, PARKED)] == [[], []]
 
 
 @pytest.fixture
@@ -73,50 +71,44 @@ def short_consumer_timeout(infra_stack: Stack) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("short_consumer_timeout")
-def test_good_orders_outlast_channels_that_the_broker_takes_away(infra: Mapping[str, str]) -> None:
-    async def run() -> None:
-        async with (
-            open_broker(infra["AMQP_URL"]) as broker,
-            open_ledger(infra["DATABASE_URL"]) as ledger,
-            open_repository(infra["DATABASE_URL"]) as repository,
-        ):
-            events = OrderEvents(repository, Tracing(None))
+async def test_good_orders_outlast_channels_that_the_broker_takes_away(infra: Mapping[str, str]) -> None:
+    async with (
+        open_broker(infra["AMQP_URL"]) as broker,
+        open_ledger(infra["DATABASE_URL"]) as ledger,
+        open_repository(infra["DATABASE_URL"]) as repository,
+    ):
+        events = OrderEvents(repository, Tracing(None))
 
-            async def away_until_redelivered(batch: Sequence[Delivery]) -> Sequence[Poison]:
-                if any(delivery.headers.get("x-delivery-count", 0) < 2 for delivery in batch):
-                    raise Retryable("Postgres is away", 0.1)
-                return await events(batch)
+        async def away_until_redelivered(batch: Sequence[Delivery]) -> Sequence[Poison]:
+            if any(delivery.headers.get("x-delivery-count", 0) < 2 for delivery in batch):
+                raise Retryable("Postgres is away", 0.1)
+            return await events(batch)
 
-            await broker.publish(QUEUE, *[encode(reserved(f"o{number}")) for number in range(5)])
-            async with consuming(consumer(infra, away_until_redelivered)):
-                await until(lambda: _is(ledger.count(), 5))
-            assert [await broker.take_all(queue) for queue in (QUEUE, PARKED)] == [[], []]
-
-    asyncio.run(run())
+        await broker.publish(QUEUE, *[encode(reserved(f"o{number}")) for number in range(5)])
+        async with consuming(consumer(infra, away_until_redelivered)):
+            await until(lambda: _is(ledger.count(), 5))
+        assert [await broker.take_all(queue) for queue in (QUEUE, PARKED)] == [[], []]
 
 
-def test_only_the_message_that_fails_alone_is_parked(infra: Mapping[str, str]) -> None:
-    async def run() -> None:
-        url, amqp_url = infra["DATABASE_URL"], infra["AMQP_URL"]
-        async with open_broker(amqp_url) as broker, open_ledger(url) as ledger, open_repository(url) as repository:
-            events = OrderEvents(repository, Tracing(None))
-            bad = encode(reserved("bad"))
+async def test_only_the_message_that_fails_alone_is_parked(infra: Mapping[str, str]) -> None:
+    url, amqp_url = infra["DATABASE_URL"], infra["AMQP_URL"]
+    async with open_broker(amqp_url) as broker, open_ledger(url) as ledger, open_repository(url) as repository:
+        events = OrderEvents(repository, Tracing(None))
+        bad = encode(reserved("bad"))
 
-            async def fails(batch: Sequence[Delivery]) -> Sequence[Poison]:
-                if any(delivery.body == bad for delivery in batch):
-                    raise ZeroDivisionError("a fault of ours")
-                return await events(batch)
+        async def fails(batch: Sequence[Delivery]) -> Sequence[Poison]:
+            if any(delivery.body == bad for delivery in batch):
+                raise ZeroDivisionError("a fault of ours")
+            return await events(batch)
 
-            await broker.publish(QUEUE, encode(reserved("a")), bad, encode(reserved("b")))
-            await redeliver(amqp_url, QUEUE, 3)
-            async with consuming(consumer(infra, fails)):
-                await until(lambda: _is(ledger.count(), 2))
-            parked = await broker.take_all(PARKED)
-            assert headers(parked) == [("2-0", "failed")]
-            assert "ZeroDivisionError: a fault of ours" in str(parked[0].headers["x-error"])
-            assert await broker.take_all(QUEUE) == []
-
-    asyncio.run(run())
+        await broker.publish(QUEUE, encode(reserved("a")), bad, encode(reserved("b")))
+        await redeliver(amqp_url, QUEUE, 3)
+        async with consuming(consumer(infra, fails)):
+            await until(lambda: _is(ledger.count(), 2))
+        parked = await broker.take_all(PARKED)
+        assert headers(parked) == [("2-0", "failed")]
+        assert "ZeroDivisionError: a fault of ours" in str(parked[0].headers["x-error"])
+        assert await broker.take_all(QUEUE) == []
 
 
 KILLED = """
@@ -132,42 +124,36 @@ asyncio.run(Consumer(ConsumerSettings(url, "orders", 16, 1_000_000, 10, 10, Path
 """
 
 
-def test_a_message_that_kills_its_worker_is_parked_after_three_deaths(infra: Mapping[str, str], tmp_path: Path) -> None:
-    async def run() -> None:
-        amqp_url, seen = infra["AMQP_URL"], list[bytes]()
+async def test_a_message_that_kills_its_worker_is_parked_after_three_deaths(infra: Mapping[str, str], tmp_path: Path) -> None:
+    amqp_url, seen = infra["AMQP_URL"], list[bytes]()
 
-        async def handle(batch: Sequence[Delivery]) -> Sequence[Poison]:
-            seen.extend(delivery.body for delivery in batch)
-            return []
+    async def handle(batch: Sequence[Delivery]) -> Sequence[Poison]:
+        seen.extend(delivery.body for delivery in batch)
+        return []
 
-        async with open_broker(amqp_url) as broker:
-            await broker.publish(QUEUE, b"killer", b"good")
-            await redeliver(amqp_url, QUEUE, 2)
-            for _ in range(trials.DEATHS_MAX):
-                worker = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, amqp_url, str(tmp_path))
-                assert await worker.wait() == -signal.SIGKILL
-            async with consuming(Consumer(ConsumerSettings(amqp_url, QUEUE, 16, 1_000_000, 10, 10, tmp_path), handle)):
-                await until(lambda: _is(_count(amqp_url, PARKED), 1))
-                await until(lambda: _true(seen == [b"good"]))
-            (parked,) = await broker.take_all(PARKED)
-            assert (parked.body, parked.headers["x-reason"]) == (b"killer", "crashed")
-
-    asyncio.run(run())
-    assert list(tmp_path.iterdir()) == []
+    async with open_broker(amqp_url) as broker:
+        await broker.publish(QUEUE, b"killer", b"good")
+        await redeliver(amqp_url, QUEUE, 2)
+        for _ in range(trials.DEATHS_MAX):
+            worker = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, amqp_url, str(tmp_path))
+            assert await worker.wait() == -signal.SIGKILL
+        async with consuming(Consumer(ConsumerSettings(amqp_url, QUEUE, 16, 1_000_000, 10, 10, tmp_path), handle)):
+            await until(lambda: _is(_count(amqp_url, PARKED), 1))
+            await until(lambda: _true(seen == [b"good"]))
+        (parked,) = await broker.take_all(PARKED)
+        assert (parked.body, parked.headers["x-reason"]) == (b"killer", "crashed")
+    assert os.listdir(tmp_path) == []
 
 
-def test_depth_of_a_parked_queue_is_a_metric(infra: Mapping[str, str]) -> None:
-    async def run() -> None:
-        async with open_broker(infra["AMQP_URL"]) as broker:
-            watching = asyncio.create_task(watch_parked(Watch(infra["AMQP_URL"], PARKED, 10, 0.02)))
-            await broker.publish(PARKED, b"a", b"b")
-            await until(lambda: _true(_depth() == 2))
-            await broker.take_all(PARKED)
-            await until(lambda: _true(_depth() == 0))
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
-
-    asyncio.run(run())
+async def test_depth_of_a_parked_queue_is_a_metric(infra: Mapping[str, str]) -> None:
+    async with open_broker(infra["AMQP_URL"]) as broker:
+        watching = asyncio.create_task(watch_parked(Watch(infra["AMQP_URL"], PARKED, 10, 0.02)))
+        await broker.publish(PARKED, b"a", b"b")
+        await until(lambda: _true(_depth() == 2))
+        await broker.take_all(PARKED)
+        await until(lambda: _true(_depth() == 0))
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
 
 
 def _depth() -> float:
@@ -175,22 +161,18 @@ def _depth() -> float:
 
 
 @pytest.fixture
-def parked(infra: Mapping[str, str]) -> list[str]:
+async def parked(infra: Mapping[str, str]) -> list[str]:
     """Three messages that a worker parked, and one of somebody else; the ids of the three."""
 
-    async def park() -> None:
-        async with open_broker(infra["AMQP_URL"]) as broker:
+    async def poison(batch: Sequence[Delivery]) -> Sequence[Poison]:
+        return [Poison(index, "rejected", "no such day") for index in range(len(batch))]
 
-            async def poison(batch: Sequence[Delivery]) -> Sequence[Poison]:
-                return [Poison(index, "rejected", "no such day") for index in range(len(batch))]
-
-            await broker.publish(QUEUE, *[encode(reserved(name)) for name in "abc"])
-            async with consuming(consumer(infra, poison)):
-                await until(lambda: _is(_count(infra["AMQP_URL"], PARKED), 3))
-            async with await aio_pika.connect(infra["AMQP_URL"]) as connection, connection.channel() as channel:
-                await channel.default_exchange.publish(aio_pika.Message(b"\xff?"), PARKED)
-
-    asyncio.run(park())
+    async with open_broker(infra["AMQP_URL"]) as broker:
+        await broker.publish(QUEUE, *[encode(reserved(name)) for name in "abc"])
+        async with consuming(consumer(infra, poison)):
+            await until(lambda: _is(_count(infra["AMQP_URL"], PARKED), 3))
+        async with await aio_pika.connect(infra["AMQP_URL"]) as connection, connection.channel() as channel:
+            await channel.default_exchange.publish(aio_pika.Message(b"\xff?"), PARKED)
     return ["1-0", "2-0", "3-0"]
 
 
@@ -199,74 +181,71 @@ async def _count(amqp_url: str, queue: str) -> int:
         return (await channel.declare_queue(queue, passive=True)).declaration_result.message_count or 0
 
 
-def count(infra: Mapping[str, str], queue: str) -> int:
-    return asyncio.run(_count(infra["AMQP_URL"], queue))
+async def count(infra: Mapping[str, str], queue: str) -> int:
+    return await _count(infra["AMQP_URL"], queue)
 
 
-def run(infra: Mapping[str, str], *words: str) -> tuple[int, Any]:
-    """Exit status, and what --json printed."""
-    done = CliRunner().invoke(app, ["parked", *words, "--json"], env={"AMQP_URL": infra["AMQP_URL"]})
+async def run(infra: Mapping[str, str], *words: str) -> tuple[int, Any]:
+    """Exit status, and what --json printed. In a thread of its own: the command runs a loop."""
+    done = await asyncio.to_thread(CliRunner().invoke, app, ["parked", *words, "--json"], env={"AMQP_URL": infra["AMQP_URL"]})
     return done.exit_code, json.loads(done.stdout) if done.stdout.startswith("{") else done.output
 
 
-def test_parked_messages_are_listed_and_shown_and_stay(infra: Mapping[str, str], parked: list[str]) -> None:
-    status, found = run(infra, "list")
+async def test_parked_messages_are_listed_and_shown_and_stay(infra: Mapping[str, str], parked: list[str]) -> None:
+    status, found = await run(infra, "list")
     orders, timeouts = found["queues"]
     assert (status, timeouts) == (0, {"queue": topology.PARKED_TIMEOUT_QUEUE, "messages": 0, "lookedAt": 0, "oldest": None, "reasons": {}})
     assert (orders["queue"], orders["messages"], orders["reasons"]) == (PARKED, 4, {"rejected": 3, "unknown": 1})
     assert (orders["oldest"]["id"], orders["oldest"]["parkedAt"][-1]) == ("1-0", "Z")
-    status, found = run(infra, "show", "2-0")
+    status, found = await run(infra, "show", "2-0")
     (message,) = found["messages"]
     assert (status, message["origin"], message["error"], message["body"]) == (0, QUEUE, "no such day", encode(reserved("b")).decode())
-    (foreign,) = [one for one in run(infra, "show")[1]["messages"] if one["id"] not in parked]
+    (foreign,) = [one for one in (await run(infra, "show"))[1]["messages"] if one["id"] not in parked]
     assert (foreign["reason"], foreign["body"], foreign["bodyBase64"]) == ("unknown", "\\xff?", "/z8=")
-    assert run(infra, "show", "9-0")[0] == 1
-    assert [run(infra, "list", "--limit", "1")[1]["queues"][0][name] for name in ("messages", "lookedAt")] == [4, 1]
-    assert "rejected 3" in CliRunner().invoke(app, ["parked", "list"], env={"AMQP_URL": infra["AMQP_URL"]}).stdout
+    assert (await run(infra, "show", "9-0"))[0] == 1
+    assert [(await run(infra, "list", "--limit", "1"))[1]["queues"][0][name] for name in ("messages", "lookedAt")] == [4, 1]
+    listed = await asyncio.to_thread(CliRunner().invoke, app, ["parked", "list"], env={"AMQP_URL": infra["AMQP_URL"]})
+    assert "rejected 3" in listed.stdout
 
 
-def test_replayed_messages_reach_the_ledger_and_others_stay_parked(infra: Mapping[str, str], parked: list[str]) -> None:
-    status, found = run(infra, "replay", "2-0", "9-0")
-    assert (status, count(infra, PARKED), count(infra, QUEUE)) == (1, 3, 1), found
-    assert run(infra, "replay", "--all", "--queue", PARKED)[0] == 0
-    assert (count(infra, PARKED), count(infra, QUEUE)) == (0, 4)
-
-    async def work() -> dict[str, str]:
-        url = infra["DATABASE_URL"]
-        async with open_ledger(url) as ledger, open_repository(url) as repository:
-            async with consuming(consumer(infra, OrderEvents(repository, Tracing(None)))):
-                await until(lambda: _is(_count(infra["AMQP_URL"], PARKED), 1))
-                await until(lambda: _is(ledger.count(), 3))
-            return await ledger.states()
-
-    assert asyncio.run(work()) == dict.fromkeys("abc", "reserved")
-    _, found = run(infra, "show")
+async def test_replayed_messages_reach_the_ledger_and_others_stay_parked(infra: Mapping[str, str], parked: list[str]) -> None:
+    status, found = await run(infra, "replay", "2-0", "9-0")
+    assert (status, await count(infra, PARKED), await count(infra, QUEUE)) == (1, 3, 1), found
+    assert (await run(infra, "replay", "--all", "--queue", PARKED))[0] == 0
+    assert (await count(infra, PARKED), await count(infra, QUEUE)) == (0, 4)
+    url = infra["DATABASE_URL"]
+    async with open_ledger(url) as ledger, open_repository(url) as repository:
+        async with consuming(consumer(infra, OrderEvents(repository, Tracing(None)))):
+            await until(lambda: _is(_count(infra["AMQP_URL"], PARKED), 1))
+            await until(lambda: _is(ledger.count(), 3))
+        assert await ledger.states() == dict.fromkeys("abc", "reserved")
+    _, found = await run(infra, "show")
     assert [(message["reason"], message["origin"]) for message in found["messages"]] == [("undecodable", QUEUE)]
 
 
-def test_dropped_messages_are_gone_and_all_of_them_need_a_yes(infra: Mapping[str, str], parked: list[str]) -> None:
+async def test_dropped_messages_are_gone_and_all_of_them_need_a_yes(infra: Mapping[str, str], parked: list[str]) -> None:
     for words in (["drop"], ["drop", "--all"], ["drop", "1-0", "--all"], ["replay"]):
-        assert run(infra, *words)[0] == 2
-    assert (run(infra, "drop", "1-0")[0], count(infra, PARKED), count(infra, QUEUE)) == (0, 3, 0)
-    assert (run(infra, "drop", "--all", "--yes")[0], count(infra, PARKED)) == (0, 0)
+        assert (await run(infra, *words))[0] == 2
+    assert ((await run(infra, "drop", "1-0"))[0], await count(infra, PARKED), await count(infra, QUEUE)) == (0, 3, 0)
+    assert ((await run(infra, "drop", "--all", "--yes"))[0], await count(infra, PARKED)) == (0, 0)
 
 
-def test_a_broker_without_the_way_back_loses_nothing(infra: Mapping[str, str], parked: list[str]) -> None:
+async def test_a_broker_without_the_way_back_loses_nothing(infra: Mapping[str, str], parked: list[str]) -> None:
     async def bind(there: bool) -> None:
         async with await aio_pika.connect(infra["AMQP_URL"]) as connection, connection.channel() as channel:
             queue = await channel.get_queue(QUEUE)
             key = topology.replay_routing_key(QUEUE)
             await (queue.bind if there else queue.unbind)(topology.PARKING_EXCHANGE, key)
 
-    asyncio.run(bind(False))
+    await bind(False)
     try:
-        status, text = run(infra, "replay", "--all")
+        status, text = await run(infra, "replay", "--all")
     finally:
-        asyncio.run(bind(True))
-    assert (status, topology.CURE in text, count(infra, PARKED)) == (3, True, 4), text
+        await bind(True)
+    assert (status, topology.CURE in text, await count(infra, PARKED)) == (3, True, 4), text
 
 
-def test_an_installation_is_upgraded_in_place_and_a_worker_may_replay_its_own(
+async def test_an_installation_is_upgraded_in_place_and_a_worker_may_replay_its_own(
     infra: Mapping[str, str], infra_stack: Stack, parked: list[str], tmp_path: Path
 ) -> None:
     # As before decision 0017, and then the definitions of now with a user for each service, into the broker that runs.
@@ -278,10 +257,10 @@ def test_an_installation_is_upgraded_in_place_and_a_worker_may_replay_its_own(
     control(infra_stack, "import_definitions", str(file))
     try:
         own = {"AMQP_URL": re.sub("//.*@", "//order-worker:word@", infra["AMQP_URL"])}
-        assert run(own, "replay", "--all", "--queue", PARKED)[0] == 0
-        asyncio.run(redeliver(infra["AMQP_URL"], QUEUE, 4))
-        assert (count(infra, QUEUE), run(own, "list", "--queue", PARKED)[1]["queues"][0]["messages"]) == (4, 0)
-        status, text = run(own, "show", "--queue", topology.PARKED_TIMEOUT_QUEUE)
+        assert (await run(own, "replay", "--all", "--queue", PARKED))[0] == 0
+        await redeliver(infra["AMQP_URL"], QUEUE, 4)
+        assert (await count(infra, QUEUE), (await run(own, "list", "--queue", PARKED))[1]["queues"][0]["messages"]) == (4, 0)
+        status, text = await run(own, "show", "--queue", topology.PARKED_TIMEOUT_QUEUE)
         assert (status, text) == (0, {"messages": []})
     finally:
         for user in users:

@@ -98,33 +98,25 @@ async def end_servers(database_url: str) -> None:
         await connection.close()
 
 
-def test_the_ledger_is_written_and_read_through_a_pooler(infra: Mapping[str, str], pooled: str) -> None:
-    async def run() -> None:
-        workers = [Repository(pooled, 10, 0.05, statement_cache=0) for _ in range(3)]
-        async with open_ledger(infra["DATABASE_URL"]) as ledger:
-            for turn in range(5):
-                batches = [worker.write(rows(f"o{turn}{n}a", f"o{turn}{n}b")) for n, worker in enumerate(workers)]
-                await asyncio.gather(
-                    *batches, *[worker.check_schema() for worker in workers], *[worker.refunds_due() for worker in workers]
-                )
-            assert await ledger.count() == 30
-        for worker in workers:
-            await worker.close()
-
-    asyncio.run(run())
-
-
-def test_a_statement_the_pooler_lost_is_named_with_its_cure(infra: Mapping[str, str], pooled: str) -> None:
-    async def run() -> None:
-        worker = Repository(pooled, 10, 0.05)
-        async with open_ledger(infra["DATABASE_URL"]):
-            await worker.write(rows("o1"))
-            await end_servers(infra["DATABASE_URL"])
-            with pytest.raises(Retryable, match=r"prepared statement .* does not exist \(.* FLASHSALE_DATABASE_STATEMENT_CACHE=0\)"):
-                await _write_until_a_statement_is_lost(worker)
+async def test_the_ledger_is_written_and_read_through_a_pooler(infra: Mapping[str, str], pooled: str) -> None:
+    workers = [Repository(pooled, 10, 0.05, statement_cache=0) for _ in range(3)]
+    async with open_ledger(infra["DATABASE_URL"]) as ledger:
+        for turn in range(5):
+            batches = [worker.write(rows(f"o{turn}{n}a", f"o{turn}{n}b")) for n, worker in enumerate(workers)]
+            await asyncio.gather(*batches, *[worker.check_schema() for worker in workers], *[worker.refunds_due() for worker in workers])
+        assert await ledger.count() == 30
+    for worker in workers:
         await worker.close()
 
-    asyncio.run(run())
+
+async def test_a_statement_the_pooler_lost_is_named_with_its_cure(infra: Mapping[str, str], pooled: str) -> None:
+    worker = Repository(pooled, 10, 0.05)
+    async with open_ledger(infra["DATABASE_URL"]):
+        await worker.write(rows("o1"))
+        await end_servers(infra["DATABASE_URL"])
+        with pytest.raises(Retryable, match=r"prepared statement .* does not exist \(.* FLASHSALE_DATABASE_STATEMENT_CACHE=0\)"):
+            await _write_until_a_statement_is_lost(worker)
+    await worker.close()
 
 
 async def _write_until_a_statement_is_lost(worker: Repository) -> None:
@@ -137,17 +129,14 @@ async def _write_until_a_statement_is_lost(worker: Repository) -> None:
                 raise
 
 
-def test_migrations_and_audit_leave_nothing_behind_in_a_pooler(infra: Mapping[str, str], pooled: str) -> None:
-    async def run() -> None:
-        found = await migrate(pooled, ROOT / "db")
-        assert found.applied == []
-        await audit_stores(CliEnvironment({**infra, "DATABASE_URL": pooled}, Path("none")), Options())
-        worker = Repository(pooled, 10, 0.05, statement_cache=0)
-        async with open_ledger(infra["DATABASE_URL"]) as ledger:
-            # A session's lock would keep this out, and a session that only reads would refuse the rows.
-            await asyncio.gather(migrate(pooled, ROOT / "db"), migrate(infra["DATABASE_URL"], ROOT / "db"))
-            await asyncio.gather(*[worker.write(rows(f"o{number}")) for number in range(4)])
-            assert await ledger.count() == 4
-        await worker.close()
-
-    asyncio.run(run())
+async def test_migrations_and_audit_leave_nothing_behind_in_a_pooler(infra: Mapping[str, str], pooled: str) -> None:
+    found = await migrate(pooled, ROOT / "db")
+    assert found.applied == []
+    await audit_stores(CliEnvironment({**infra, "DATABASE_URL": pooled}, Path("none")), Options())
+    worker = Repository(pooled, 10, 0.05, statement_cache=0)
+    async with open_ledger(infra["DATABASE_URL"]) as ledger:
+        # A session's lock would keep this out, and a session that only reads would refuse the rows.
+        await asyncio.gather(migrate(pooled, ROOT / "db"), migrate(infra["DATABASE_URL"], ROOT / "db"))
+        await asyncio.gather(*[worker.write(rows(f"o{number}")) for number in range(4)])
+        assert await ledger.count() == 4
+    await worker.close()

@@ -42,7 +42,7 @@ def calls(stack: Stack, command: str) -> int:
     return sum(of.get(f"cmdstat_{command}", {}).get("calls", 0) for of in of_each)
 
 
-def crowd(client: Client, path: str, orders: list[bytes]) -> tuple[Counter[int], list[int]]:
+async def crowd(client: Client, path: str, orders: list[bytes]) -> tuple[Counter[int], list[int]]:
     """CROWD connections read `path` EACH times; the statuses of their answers, and those of the orders sent meanwhile."""
     address = urlsplit(client.env["FLASHSALE_URL"])
 
@@ -58,19 +58,16 @@ def crowd(client: Client, path: str, orders: list[bytes]) -> tuple[Counter[int],
         writer.close()
         return statuses
 
-    async def run() -> tuple[Counter[int], list[int]]:
-        read = b"GET " + path.encode() + b" HTTP/1.1\r\nHost: shop\r\n\r\n"
-        *read_statuses, ordered = await asyncio.gather(*[ask([read] * EACH) for _ in range(CROWD)], ask(orders))
-        return Counter(status for statuses in read_statuses for status in statuses), ordered
-
-    return asyncio.run(run())
+    read = b"GET " + path.encode() + b" HTTP/1.1\r\nHost: shop\r\n\r\n"
+    *read_statuses, ordered = await asyncio.gather(*[ask([read] * EACH) for _ in range(CROWD)], ask(orders))
+    return Counter(status for statuses in read_statuses for status in statuses), ordered
 
 
-def test_a_crowd_that_lists_sales_costs_one_read_of_each_and_no_order(stack: Stack, sales: list[str]) -> None:
+async def test_a_crowd_that_lists_sales_costs_one_read_of_each_and_no_order(stack: Stack, sales: list[str]) -> None:
     with gateway(stack, FLASHSALE_SALES_REFRESH_MS="60000") as (_, client):
         listed = len(client.get("/sales?limit=1000").body["sales"])
         before = {command: calls(stack, command) for command in ("hgetall", "smembers")}
-        statuses, ordered = crowd(client, "/sales?limit=1000", [whole(order(sales[0], userId=f"u{n}")) for n in range(ORDERS)])
+        statuses, ordered = await crowd(client, "/sales?limit=1000", [whole(order(sales[0], userId=f"u{n}")) for n in range(ORDERS)])
         spent = {command: calls(stack, command) - count for command, count in before.items()}
     assert (statuses, ordered, listed >= SALES) == ({200: CROWD * EACH}, [200] * ORDERS, True)
     assert (spent["hgetall"] <= listed, spent["smembers"] <= 16) == (True, True), spent
@@ -91,9 +88,9 @@ def pages(client: Client) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/metrics"])
-def test_a_crowd_that_probes_shares_its_answers(stack: Stack, client: Client, sales: list[str], path: str) -> None:
+async def test_a_crowd_that_probes_shares_its_answers(stack: Stack, client: Client, sales: list[str], path: str) -> None:
     before, started = calls(stack, "info"), time.monotonic()
-    statuses, ordered = crowd(client, path, [whole(order(sales[1], userId=f"{path[1:]}{n}")) for n in range(ORDERS)])
+    statuses, ordered = await crowd(client, path, [whole(order(sales[1], userId=f"{path[1:]}{n}")) for n in range(ORDERS)])
     checks = (time.monotonic() - started) / PAUSE_SECONDS
     spent = (calls(stack, "info") - before) / len([status for status in stack.status() if status.name.startswith("redis")])
     assert (statuses, ordered) == ({200: CROWD * EACH}, [200] * ORDERS)

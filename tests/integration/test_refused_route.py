@@ -101,14 +101,14 @@ async def empty(amqp_url: str, queue: str) -> None:
         await (await (await connection.channel()).get_queue(queue)).purge()
 
 
-def test_a_full_wait_queue_floods_orders_with_no_copies_and_delays_no_other_route(
+async def test_a_full_wait_queue_floods_orders_with_no_copies_and_delays_no_other_route(
     infra: Mapping[str, str], infra_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refused_routes, "PAUSES_SECONDS", PAUSES_SECONDS)
     monkeypatch.setattr(relay, "CLAIM_EVERY_SECONDS", 0.02)
     queue, url = topology.wait_queue(WINDOW), infra["AMQP_URL"]
-
-    async def scene() -> tuple[Counter[bytes], float]:
+    limit(infra_stack, queue, 1)
+    try:
         loop = asyncio.get_running_loop()
         async with open_broker(url) as broker, publishing(infra) as outbox:
             await fill(url, queue)
@@ -125,11 +125,7 @@ def test_a_full_wait_queue_floods_orders_with_no_copies_and_delays_no_other_rout
             await until(outbox.is_empty)
             await broker.purge()
             await empty(url, queue)
-            return Counter(line for message in taken for line in message.body.split(b"\n")), elapsed
-
-    limit(infra_stack, queue, 1)
-    try:
-        copies, elapsed = asyncio.run(scene())
+            copies, elapsed = Counter(line for message in taken for line in message.body.split(b"\n")), elapsed
     finally:
         control(infra_stack, "clear_policy", "limit")
     assert sum(count for line, count in copies.items() if line.startswith(b"good")) == 2 * ROUNDS

@@ -4,7 +4,7 @@
 import asyncio
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,14 @@ TABLES = ("sales", "orders", "order_events", "payments", "refunds")
 
 
 @pytest.fixture
-def database(infra: Mapping[str, str]) -> Iterator[str]:
+async def database(infra: Mapping[str, str]) -> AsyncIterator[str]:
     """A ledger of its own."""
     name = f"r{uuid.uuid4().hex[:12]}"
     url = f"{infra['DATABASE_URL'].rpartition('/')[0]}/{name}"
-    asyncio.run(execute(infra["DATABASE_URL"], f"create database {name}"))
-    asyncio.run(migrate(url, DB))
+    await execute(infra["DATABASE_URL"], f"create database {name}")
+    await migrate(url, DB)
     yield url
-    asyncio.run(execute(infra["DATABASE_URL"], f"drop database {name} with (force)"))
+    await execute(infra["DATABASE_URL"], f"drop database {name} with (force)")
 
 
 async def execute(url: str, *statements: str) -> None:
@@ -87,7 +87,7 @@ async def pruned(url: str, *, dry_run: bool = False) -> list[tuple[Any, ...]]:
     return [(one.sale.sale_id, one.sale.epoch, one.orders, one.events, one.payments, one.refunds) for one in found]
 
 
-def test_whole_old_sales_go_and_every_other_stays(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whole_old_sales_go_and_every_other_stays(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "ORDERS_BATCH", 1)
     kept = {
         "open": sale("open", state="open"),
@@ -102,19 +102,15 @@ def test_whole_old_sales_go_and_every_other_stays(database: str, monkeypatch: py
     }
     # Lost in Redis, it was never removed; but it was created again, and that sale was.
     old = [sale("shoe"), sale("lost", 1, state="open"), sale("lost", 2), sale("again", 1), sale("again", 2, state="open", days_ago=0)]
-
-    async def run() -> None:
-        await execute(database, *kept.values(), *old)
-        before = await counts(database)
-        gone = [("again", 1, 2, 4, 3, 1), ("lost", 1, 2, 4, 3, 1), ("lost", 2, 2, 4, 3, 1), ("shoe", 1, 2, 4, 3, 1)]
-        assert (await pruned(database, dry_run=True), await counts(database)) == (gone, before)
-        assert (await pruned(database), await pruned(database)) == (gone, [])
-        assert [await counts(database, name) for name in ("shoe", "lost", "again")] == [NONE, NONE, ALL]
-        assert [await counts(database, name) for name in list(kept)[:-1]] == [ALL] * 7
-        assert await counts(database, "twice") == {table: 2 * rows for table, rows in ALL.items()}
-        await _audit_is_clean(database, ["again", "closed", "open"])
-
-    asyncio.run(run())
+    await execute(database, *kept.values(), *old)
+    before = await counts(database)
+    gone = [("again", 1, 2, 4, 3, 1), ("lost", 1, 2, 4, 3, 1), ("lost", 2, 2, 4, 3, 1), ("shoe", 1, 2, 4, 3, 1)]
+    assert (await pruned(database, dry_run=True), await counts(database)) == (gone, before)
+    assert (await pruned(database), await pruned(database)) == (gone, [])
+    assert [await counts(database, name) for name in ("shoe", "lost", "again")] == [NONE, NONE, ALL]
+    assert [await counts(database, name) for name in list(kept)[:-1]] == [ALL] * 7
+    assert await counts(database, "twice") == {table: 2 * rows for table, rows in ALL.items()}
+    await _audit_is_clean(database, ["again", "closed", "open"])
 
 
 async def _audit_is_clean(url: str, live: list[str]) -> None:
@@ -131,52 +127,44 @@ async def _audit_is_clean(url: str, live: list[str]) -> None:
         await connection.close()
 
 
-def test_a_prune_that_was_cut_short_leaves_a_clean_audit_and_goes_on(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_prune_that_was_cut_short_leaves_a_clean_audit_and_goes_on(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "ORDERS_BATCH", 1)
     monkeypatch.setattr(retention, "_REST", "select 1 / 0 where $1::text is not null and $2::bigint > 0")
-
-    async def run() -> None:
-        await execute(database, sale("shoe"))
-        with pytest.raises(Exception, match="division by zero"):
-            await pruned(database)
-        assert await counts(database) == {**ALL, "orders": 0, "order_events": 0, "payments": 2}
-        await _audit_is_clean(database, [])
-        monkeypatch.undo()
-        assert (await pruned(database), await counts(database)) == ([("shoe", 1, 0, 0, 2, 1)], NONE)
-
-    asyncio.run(run())
+    await execute(database, sale("shoe"))
+    with pytest.raises(Exception, match="division by zero"):
+        await pruned(database)
+    assert await counts(database) == {**ALL, "orders": 0, "order_events": 0, "payments": 2}
+    await _audit_is_clean(database, [])
+    monkeypatch.undo()
+    assert (await pruned(database), await counts(database)) == ([("shoe", 1, 0, 0, 2, 1)], NONE)
 
 
-def test_history_is_append_only_for_everybody_but_the_owner_who_says_so(database: str) -> None:
+async def test_history_is_append_only_for_everybody_but_the_owner_who_says_so(database: str) -> None:
     role = f"w{uuid.uuid4().hex[:12]}"
     writer = f"postgresql://{role}:{role}@{database.rpartition('@')[2]}"
     says_so = "set flashsale.prune = 'on'"
-
-    async def run() -> None:
-        await execute(
-            database,
-            sale("shoe"),
-            f"create role {role} login password '{role}'",
-            (DB / "writer.sql").read_text().replace("flashsale_writer", role),
-        )
-        try:
-            await _writes_as(writer)
-            for url, statements, error in [
-                (database, ("delete from order_events",), asyncpg.RestrictViolationError),
-                (database, (says_so, "update order_events set at = now()"), asyncpg.RestrictViolationError),
-                (writer, (says_so, "delete from order_events"), asyncpg.InsufficientPrivilegeError),
-                (writer, (says_so, "truncate order_events"), asyncpg.InsufficientPrivilegeError),
-            ]:
-                with pytest.raises(error):
-                    await execute(url, *statements)
-            # Not even with the right to delete.
-            await execute(database, f"grant delete on order_events to {role}")
-            with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
-                await execute(writer, says_so, "delete from order_events")
-        finally:
-            await execute(database, f"drop owned by {role}", f"drop role {role}")
-
-    asyncio.run(run())
+    await execute(
+        database,
+        sale("shoe"),
+        f"create role {role} login password '{role}'",
+        (DB / "writer.sql").read_text().replace("flashsale_writer", role),
+    )
+    try:
+        await _writes_as(writer)
+        for url, statements, error in [
+            (database, ("delete from order_events",), asyncpg.RestrictViolationError),
+            (database, (says_so, "update order_events set at = now()"), asyncpg.RestrictViolationError),
+            (writer, (says_so, "delete from order_events"), asyncpg.InsufficientPrivilegeError),
+            (writer, (says_so, "truncate order_events"), asyncpg.InsufficientPrivilegeError),
+        ]:
+            with pytest.raises(error):
+                await execute(url, *statements)
+        # Not even with the right to delete.
+        await execute(database, f"grant delete on order_events to {role}")
+        with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+            await execute(writer, says_so, "delete from order_events")
+    finally:
+        await execute(database, f"drop owned by {role}", f"drop role {role}")
 
 
 async def _writes_as(writer: str) -> None:
@@ -190,11 +178,12 @@ async def _writes_as(writer: str) -> None:
         await worker.close()
 
 
-def test_the_command_says_what_it_did(database: str) -> None:
-    asyncio.run(execute(database, sale("shoe")))
+async def test_the_command_says_what_it_did(database: str) -> None:
+    await execute(database, sale("shoe"))
 
-    def run(*words: str) -> tuple[int, Any]:
-        result = CliRunner().invoke(app, ["ledger", "prune", "--older-than", "400d", "--json", *words], env={"DATABASE_URL": database})
+    async def run(*words: str) -> tuple[int, Any]:
+        command = ["ledger", "prune", "--older-than", "400d", "--json", *words]
+        result = await asyncio.to_thread(CliRunner().invoke, app, command, env={"DATABASE_URL": database})
         return result.exit_code, [(one["productId"], one["orders"], one["payments"]) for one in json.loads(result.stdout)["sales"]]
 
-    assert [run("--dry-run"), run(), run()] == [(0, [("shoe", 2, 3)]), (0, [("shoe", 2, 3)]), (0, [])]
+    assert [await run("--dry-run"), await run(), await run()] == [(0, [("shoe", 2, 3)]), (0, [("shoe", 2, 3)]), (0, [])]

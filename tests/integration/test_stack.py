@@ -1,6 +1,5 @@
 """The local stack when things fail: each failure has a clear outcome, and other processes are never harmed."""
 
-import asyncio
 import os
 import signal
 import socket
@@ -57,12 +56,12 @@ def test_env_file_is_private_and_has_all_variables(servers: Stack) -> None:
     assert (names >= expected, stat.S_IMODE(path.stat().st_mode)) == (True, 0o600)
 
 
-def write(servers: Stack, name: str, word: str) -> None:
-    asyncio.run(WRITERS[name](servers.env(), word))
+async def write(servers: Stack, name: str, word: str) -> None:
+    await WRITERS[name](servers.env(), word)
 
 
-def read(servers: Stack, name: str) -> str:
-    return asyncio.run(READERS[name](servers.env()))
+async def read(servers: Stack, name: str) -> str:
+    return await READERS[name](servers.env())
 
 
 async def write_redis(env: Mapping[str, str], word: str) -> None:
@@ -111,13 +110,13 @@ READERS = {"redis": read_redis, "rabbitmq": read_rabbitmq, "postgres": read_post
 
 
 @pytest.mark.parametrize("name", INFRASTRUCTURE)
-def test_killed_server_restarts_with_its_port_and_data(servers: Stack, name: str) -> None:
+async def test_killed_server_restarts_with_its_port_and_data(servers: Stack, name: str) -> None:
     before = servers.env()
-    write(servers, name, "still here")
+    await write(servers, name, "still here")
     servers.kill(name)
     assert running(servers) == set(INFRASTRUCTURE) - {name}
     assert servers.up(services=False)
-    assert (running(servers), servers.env(), read(servers, name)) == (set(INFRASTRUCTURE), before, "still here")
+    assert (running(servers), servers.env(), await read(servers, name)) == (set(INFRASTRUCTURE), before, "still here")
 
 
 def test_servers_listen_on_this_machine_only(servers: Stack) -> None:
@@ -158,16 +157,16 @@ def test_process_with_a_reused_pid_is_not_ended(servers: Stack) -> None:
 
 
 @pytest.mark.parametrize("name", ["rabbitmq", "postgres"])
-def test_server_that_hangs_is_restarted(servers: Stack, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_server_that_hangs_is_restarted(servers: Stack, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack_module, "STOP_TIMEOUT_SECONDS", 0.5)
     lines: list[str] = []
     stack = Stack(servers.home, say=lines.append)
-    write(servers, name, "still here")
+    await write(servers, name, "still here")
     (pid,) = [status.pid for status in stack.status() if status.name == name]
     assert pid is not None
     os.killpg(pid, signal.SIGSTOP)
     assert stack.up(services=False)
-    assert (f"{name} runs but does not answer: restarting it" in lines, read(servers, name)) == (True, "still here")
+    assert (f"{name} runs but does not answer: restarting it" in lines, await read(servers, name)) == (True, "still here")
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])

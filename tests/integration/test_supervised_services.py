@@ -80,72 +80,56 @@ async def works_off(queue: str) -> None:
 MESSAGE = encode(OrdersReserved(v=1, sale="supervised", epoch=1, at=1_000, deadline=5_000, orders=[ReservedLine("o1", "ann", 1)]))
 
 
-def test_the_order_worker_outlives_the_end_of_its_tasks(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_order_worker_outlives_the_end_of_its_tasks(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     cut_off_once(monkeypatch, Consumer, "run")
     cut_off_once(monkeypatch, order_worker, "watch_refunds")
-
-    async def scene() -> None:
-        before = restarts()
-        async with open_broker(infra["AMQP_URL"]) as broker:
-            await broker.publish(topology.ORDERS_QUEUE, MESSAGE)
-            settings = read_order_settings(Environment({**infra, "FLASHSALE_PROBE_PORT": "0"}))
-            async with running(order_worker.run(settings)):
-                await asyncio.gather(restarted(before, "consumer", "refunds"), works_off(topology.ORDERS_QUEUE))
-
-    asyncio.run(scene())
+    before = restarts()
+    async with open_broker(infra["AMQP_URL"]) as broker:
+        await broker.publish(topology.ORDERS_QUEUE, MESSAGE)
+        settings = read_order_settings(Environment({**infra, "FLASHSALE_PROBE_PORT": "0"}))
+        async with running(order_worker.run(settings)):
+            await asyncio.gather(restarted(before, "consumer", "refunds"), works_off(topology.ORDERS_QUEUE))
 
 
-def test_the_timeout_worker_outlives_the_end_of_its_tasks(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_timeout_worker_outlives_the_end_of_its_tasks(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for owner in (Consumer, WaitProbes, Sweeper):
         cut_off_once(monkeypatch, owner, "run")
-
-    async def scene() -> None:
-        before = restarts()
-        async with open_broker(infra["AMQP_URL"]) as broker:
-            await broker.publish(topology.TIMEOUT_QUEUE, MESSAGE)
-            settings = read_timeout_settings(Environment({**infra, "FLASHSALE_PROBE_PORT": "0"}))
-            async with running(timeout_worker.run(settings)):
-                await asyncio.gather(restarted(before, "consumer", "waits", "sweeper"), works_off(topology.TIMEOUT_QUEUE))
-
-    asyncio.run(scene())
+    before = restarts()
+    async with open_broker(infra["AMQP_URL"]) as broker:
+        await broker.publish(topology.TIMEOUT_QUEUE, MESSAGE)
+        settings = read_timeout_settings(Environment({**infra, "FLASHSALE_PROBE_PORT": "0"}))
+        async with running(timeout_worker.run(settings)):
+            await asyncio.gather(restarted(before, "consumer", "waits", "sweeper"), works_off(topology.TIMEOUT_QUEUE))
 
 
-def test_the_gateway_outlives_the_end_of_its_tasks_and_is_not_ready_meanwhile(
+async def test_the_gateway_outlives_the_end_of_its_tasks_and_is_not_ready_meanwhile(
     infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The pause ends when the test has seen it.
     monkeypatch.setattr(supervise, "PAUSES_SECONDS", (3600.0,))
     cut_off_once(monkeypatch, Relay, "run")
-
-    async def scene() -> None:
-        before = restarts()
-        async with AsyncExitStack() as stack:
-            services, _ = await app._open(read_gateway_settings(Environment(infra)), stack)
-            await restarted(before, "relay")
-            with pytest.raises(NotReady) as raised:
-                await services.readiness.check()
-            assert "relay ended and is being restarted: CancelledError" in str(raised.value)
-
-    asyncio.run(scene())
+    before = restarts()
+    async with AsyncExitStack() as stack:
+        services, _ = await app._open(read_gateway_settings(Environment(infra)), stack)
+        await restarted(before, "relay")
+        with pytest.raises(NotReady) as raised:
+            await services.readiness.check()
+        assert "relay ended and is being restarted: CancelledError" in str(raised.value)
     monkeypatch.setattr(supervise, "PAUSES_SECONDS", (0.1,))
     for owner, name in ((Relay, "run"), (DirectOutbox, "run"), (Monitor, "run")):
         cut_off_once(monkeypatch, owner, name)
+    before = restarts()
+    async with AsyncExitStack() as stack:
+        services, _ = await app._open(read_gateway_settings(Environment(infra)), stack)
+        await restarted(before, "relay", "handoff", "watch")
 
-    async def scene_of_all() -> None:
-        before = restarts()
-        async with AsyncExitStack() as stack:
-            services, _ = await app._open(read_gateway_settings(Environment(infra)), stack)
-            await restarted(before, "relay", "handoff", "watch")
+        async def is_ready() -> bool:
+            with suppress(NotReady):
+                await services.readiness.check()
+                return value(BROKER_UP) == 1
+            return False
 
-            async def is_ready() -> bool:
-                with suppress(NotReady):
-                    await services.readiness.check()
-                    return value(BROKER_UP) == 1
-                return False
-
-            await until(is_ready)
-
-    asyncio.run(scene_of_all())
+        await until(is_ready)
 
 
 def value(gauge: Any) -> float:

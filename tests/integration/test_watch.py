@@ -34,7 +34,7 @@ def server(infra: Mapping[str, str]) -> Iterator[Any]:
         client.acl_deluser("narrow", **at_all(client))
 
 
-def test_what_the_watch_may_not_do_is_logged_once_and_when_it_may_again(
+async def test_what_the_watch_may_not_do_is_logged_once_and_when_it_may_again(
     infra: Mapping[str, str], server: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(monitor, "MEASURE_EVERY_SECONDS", 0.01)
@@ -44,8 +44,7 @@ def test_what_the_watch_may_not_do_is_logged_once_and_when_it_may_again(
     settings = settings_of(infra)
     url = urlsplit(infra["REDIS_URL"])
     login = url._replace(netloc=f"narrow:secret@{url.netloc.rpartition('@')[2]}").geturl()
-
-    async def run() -> None:
+    with caplog.at_level(logging.INFO, "flashsale_gateway.outbox.monitor"):
         async with open_redis(login, 5, 4) as client:
             watching = asyncio.create_task(Monitor([client], cast("DirectOutbox", None), settings, Lag(1000)).run())
             await _until(lambda: caplog.records)
@@ -53,9 +52,6 @@ def test_what_the_watch_may_not_do_is_logged_once_and_when_it_may_again(
             server.acl_setuser("narrow", enabled=True, commands=["+xlen"], **at_all(server))
             await _until(lambda: len(caplog.records) > 1)
             await cancel_and_wait(watching)
-
-    with caplog.at_level(logging.INFO, "flashsale_gateway.outbox.monitor"):
-        asyncio.run(run())
     assert [record.message for record in caplog.records] == ["watch.failed", "watch.recovered"]
     assert "(the user of REDIS_URL lacks a right)" in vars(caplog.records[0])["reason"]
 
@@ -72,37 +68,31 @@ class NoBroker(Publisher):
         raise ConnectionError
 
 
-def test_what_an_ending_gateway_leaves_reads_as_the_script_wrote_it(infra: Mapping[str, str], server: Any) -> None:
+async def test_what_an_ending_gateway_leaves_reads_as_the_script_wrote_it(infra: Mapping[str, str], server: Any) -> None:
     shard = shard_keys(3)
     written = {b"k": b"order.reserved.60", b"b": b'{"v":1}'}
     entry_id = server.xadd(shard.direct, written).decode()
-
-    async def run() -> None:
-        async with open_redis(infra["REDIS_URL"], 5, 4) as client:
-            outbox = DirectOutbox(client, cast("Scripts", None), NoBroker(), settings_of(infra))
-            outbox.send(Entry(shard.direct, entry_id, "order.reserved.60", b'{"v":1}'))
-            await outbox.finish()
-
-    asyncio.run(run())
+    async with open_redis(infra["REDIS_URL"], 5, 4) as client:
+        outbox = DirectOutbox(client, cast("Scripts", None), NoBroker(), settings_of(infra))
+        outbox.send(Entry(shard.direct, entry_id, "order.reserved.60", b'{"v":1}'))
+        await outbox.finish()
     assert ([fields for _, fields in server.xrange(shard.outbox)], server.xlen(shard.direct)) == ([written], 0)
 
 
-def test_an_entry_from_a_clock_that_was_ahead_is_reclaimed(infra: Mapping[str, str], server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_entry_from_a_clock_that_was_ahead_is_reclaimed(
+    infra: Mapping[str, str], server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(monitor, "MEASURE_EVERY_SECONDS", 0.01)
     shard = shard_keys(3)
     ahead_ms = int(time.time() * 1000) + 3_600_000
     written = {b"k": b"order.reserved.60", b"b": b'{"v":1}', b"t": b"%d" % ahead_ms}
     server.xadd(shard.direct, written, id=f"{ahead_ms}-0")
-
-    async def run() -> None:
-        async with open_redis(infra["REDIS_URL"], 5, 4) as client:
-            settings = replace(settings_of(infra), relay_claim_idle_ms=20)
-            outbox = DirectOutbox(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), NoBroker(), settings)
-            watching = asyncio.create_task(Monitor([client], outbox, settings, Lag(0)).run())
-            await _until(lambda: server.xlen(shard.direct) == 0)
-            await cancel_and_wait(watching)
-
-    asyncio.run(run())
+    async with open_redis(infra["REDIS_URL"], 5, 4) as client:
+        settings = replace(settings_of(infra), relay_claim_idle_ms=20)
+        outbox = DirectOutbox(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), NoBroker(), settings)
+        watching = asyncio.create_task(Monitor([client], outbox, settings, Lag(0)).run())
+        await _until(lambda: server.xlen(shard.direct) == 0)
+        await cancel_and_wait(watching)
     assert [fields for _, fields in server.xrange(shard.outbox)] == [written]
 
 

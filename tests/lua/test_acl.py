@@ -1,6 +1,5 @@
 """The chart's Redis users: scripts run as who calls them, connections are set up as services do it, and nobody can stop the server."""
 
-import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -68,18 +67,14 @@ def test_a_caller_may_run_every_command_of_its_script(user: str, script: str) ->
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_a_service_connects_without_a_refusal(server: Any, user: str) -> None:
+async def test_a_service_connects_without_a_refusal(server: Any, user: str) -> None:
     connected(server, user).close()
     server.execute_command("ACL", "LOG", "RESET")
-
-    async def connect() -> None:
-        port = server.connection_pool.connection_kwargs["port"]
-        async with open_redis(f"redis://{user}:{PASSWORD}@127.0.0.1:{port}/0", timeout_seconds=5, connections_max=2) as client:
-            assert await client.ping()
-            if user in CALLERS:
-                await load_scripts(client, SCRIPTS)
-
-    asyncio.run(connect())
+    port = server.connection_pool.connection_kwargs["port"]
+    async with open_redis(f"redis://{user}:{PASSWORD}@127.0.0.1:{port}/0", timeout_seconds=5, connections_max=2) as client:
+        assert await client.ping()
+        if user in CALLERS:
+            await load_scripts(client, SCRIPTS)
     # The probe is valkey-cli in the server's own pod: it says nothing of itself, and needs nothing but PING.
     assert [entry["object"] for entry in server.acl_log() if user != "probe"] == []
 

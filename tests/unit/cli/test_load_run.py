@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-import uvloop
 from aiohttp import web
 
 from flashsale_cli.load.outcomes import Group
@@ -15,6 +14,11 @@ from flashsale_cli.load.tally import Accepted, Tally
 
 CLICKS = plan(Crowd(product_id="tele", buyers=40, prefix="run"))
 Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": True}
 
 
 class Shop:
@@ -50,45 +54,39 @@ async def serve_and_run(handler: Handler, target: Target, heard: list[Accepted])
         await runner.cleanup()
 
 
-def test_every_click_is_sent_once_and_every_order_heard_of_once() -> None:
+async def test_every_click_is_sent_once_and_every_order_heard_of_once() -> None:
     shop, heard = Shop(), list[Accepted]()
-    tally = uvloop.run(serve_and_run(shop.order, Target("", connections=5), heard))
+    tally = await serve_and_run(shop.order, Target("", connections=5), heard)
     assert (tally.count(Group.ACCEPTED), tally.count(Group.SOLD_OUT), tally.done()) == (10, 30, 40)
     assert sorted(order.order_id for order in heard) == sorted(f"tele.{number}" for number in range(1, 11))
     assert shop.most <= 5
     assert len(tally.seconds) == 40
 
 
-def test_at_once_means_all_of_them() -> None:
+async def test_at_once_means_all_of_them() -> None:
     """No answer before all clicks are there, so a slow machine changes nothing: clicks that waited for answers would time out."""
+    everyone_is_here = asyncio.Barrier(len(CLICKS))
 
-    async def served() -> Tally:
-        everyone_is_here = asyncio.Barrier(len(CLICKS))
+    async def order(request: web.Request) -> web.Response:
+        await request.read()
+        await everyone_is_here.wait()
+        return web.json_response({"orderId": "tele.1"})
 
-        async def order(request: web.Request) -> web.Response:
-            await request.read()
-            await everyone_is_here.wait()
-            return web.json_response({"orderId": "tele.1"})
-
-        return await serve_and_run(order, Target("", connections=1, at_once=True, timeout_seconds=20), [])
-
-    assert uvloop.run(served()).count(Group.ACCEPTED) == len(CLICKS)
+    tally = await serve_and_run(order, Target("", connections=1, at_once=True, timeout_seconds=20), [])
+    assert tally.count(Group.ACCEPTED) == len(CLICKS)
 
 
-def test_slow_answers_are_timeouts_and_late_clicks_are_not_sent() -> None:
+async def test_slow_answers_are_timeouts_and_late_clicks_are_not_sent() -> None:
     async def never(_: web.Request) -> web.Response:
         await asyncio.sleep(2)
         return web.Response()
 
-    tally = uvloop.run(serve_and_run(never, Target("", connections=20, timeout_seconds=0.6, stop_after_seconds=0.5), []))
+    tally = await serve_and_run(never, Target("", connections=20, timeout_seconds=0.6, stop_after_seconds=0.5), [])
     assert {outcome.code: count for outcome, count in tally.outcomes.items()} == {"timeout": 20, "not_sent": 20}
 
 
-def test_no_server_is_an_error_of_its_own() -> None:
-    async def attempt() -> Tally:
-        return await run(CLICKS[:3], Target("http://127.0.0.1:1"), Tally(3))
-
-    tally = uvloop.run(attempt())
+async def test_no_server_is_an_error_of_its_own() -> None:
+    tally = await run(CLICKS[:3], Target("http://127.0.0.1:1"), Tally(3))
     assert {(outcome.group, outcome.code): count for outcome, count in tally.outcomes.items()} == {(Group.ERROR, "connection"): 3}
 
 
@@ -105,6 +103,6 @@ def test_half_answers_are_errors(received: bytes) -> None:
         read_reply(received)
 
 
-def test_at_once_without_a_server_is_an_error_too() -> None:
-    tally = uvloop.run(run(CLICKS[:3], Target("http://127.0.0.1:1", at_once=True), Tally(3)))
+async def test_at_once_without_a_server_is_an_error_too() -> None:
+    tally = await run(CLICKS[:3], Target("http://127.0.0.1:1", at_once=True), Tally(3))
     assert {outcome.code: count for outcome, count in tally.outcomes.items()} == {"connection": 3}

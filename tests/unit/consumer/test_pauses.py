@@ -32,16 +32,12 @@ async def handle(_: Sequence[Delivery]) -> Sequence[Poison]:
     return []
 
 
-def test_sessions_that_fail_with_their_first_batch_pause_longer_and_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_sessions_that_fail_with_their_first_batch_pause_longer_and_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "RECONNECT_PAUSES_SECONDS", (0.0, 0.0, 3600.0))
     monkeypatch.setattr(consumer, "_channel", connected)
-
-    async def scene() -> int:
-        refused = Refused(ConsumerSettings("amqp://a", "orders", 1, 1, 1, 1), handle)
-        consuming = asyncio.create_task(refused.run())
-        for _ in range(100):
-            await asyncio.sleep(0)
-        await cancel_and_wait(consuming)
-        return refused.sessions
-
-    assert asyncio.run(scene()) == 3
+    refused = Refused(ConsumerSettings("amqp://a", "orders", 1, 1, 1, 1), handle)
+    consuming = asyncio.create_task(refused.run())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    await cancel_and_wait(consuming)
+    assert refused.sessions == 3

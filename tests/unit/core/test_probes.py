@@ -22,13 +22,10 @@ def get(port: int, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def ask(ready: Callable[[], Awaitable[None]], *paths: str) -> list[tuple[int, str]]:
-    async def run() -> list[tuple[int, str]]:
-        with serve_probes("127.0.0.1", 0, ready) as port:
-            asked = [asyncio.create_task(asyncio.to_thread(get, port, path)) for path in paths]
-            return list(await asyncio.gather(*asked))
-
-    return asyncio.run(run())
+async def ask(ready: Callable[[], Awaitable[None]], *paths: str) -> list[tuple[int, str]]:
+    with serve_probes("127.0.0.1", 0, ready) as port:
+        asked = [asyncio.create_task(asyncio.to_thread(get, port, path)) for path in paths]
+        return list(await asyncio.gather(*asked))
 
 
 async def fine() -> None:
@@ -39,29 +36,25 @@ async def waiting() -> None:
     raise Retryable("Redis does not answer")
 
 
-def test_ready_service_answers_all_probes() -> None:
-    health, ready, metrics, unknown = ask(fine, "/healthz", "/readyz", "/metrics", "/nope")
+async def test_ready_service_answers_all_probes() -> None:
+    health, ready, metrics, unknown = await ask(fine, "/healthz", "/readyz", "/metrics", "/nope")
     assert (health, ready, metrics[0], unknown[0]) == ((200, "ok\n"), (200, "ok\n"), 200, 404)
     assert "python_info" in metrics[1]
 
 
-def test_service_that_is_not_ready_says_why_and_is_alive() -> None:
-    assert ask(waiting, "/readyz", "/healthz") == [(503, "Redis does not answer\n"), (200, "ok\n")]
+async def test_service_that_is_not_ready_says_why_and_is_alive() -> None:
+    assert await ask(waiting, "/readyz", "/healthz") == [(503, "Redis does not answer\n"), (200, "ok\n")]
 
 
-def test_blocked_loop_is_not_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_blocked_loop_is_not_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "PROBE_TIMEOUT_SECONDS", 0.1)
-
-    async def run() -> tuple[int, str]:
-        with serve_probes("127.0.0.1", 0, fine) as port, ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(get, port, "/healthz")
-            time.sleep(0.5)  # noqa: ASYNC251 - a blocked loop is the point
-            return asked.result()
-
-    assert asyncio.run(run())[0] == 503
+    with serve_probes("127.0.0.1", 0, fine) as port, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(get, port, "/healthz")
+        time.sleep(0.5)  # noqa: ASYNC251 - a blocked loop is the point
+        assert asked.result()[0] == 503
 
 
-def test_a_silent_client_keeps_no_thread(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_silent_client_keeps_no_thread(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(probes._Quiet, "timeout", 0.1)
 
     def closed(port: int) -> bool:
@@ -69,11 +62,9 @@ def test_a_silent_client_keeps_no_thread(monkeypatch: pytest.MonkeyPatch, capsys
             connection.sendall(b"GET /rea")
             return connection.recv(1) == b""
 
-    async def run() -> bool:
-        with serve_probes("127.0.0.1", 0, fine) as port:
-            return await asyncio.to_thread(closed, port)
-
-    assert (asyncio.run(run()), capsys.readouterr().err) == (True, "")
+    with serve_probes("127.0.0.1", 0, fine) as port:
+        was_closed = await asyncio.to_thread(closed, port)
+    assert (was_closed, capsys.readouterr().err) == (True, "")
 
 
 def has_ipv6() -> bool:
@@ -101,9 +92,6 @@ def test_a_host_is_listened_on_in_its_own_address_family(host: str, family: sock
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 @pytest.mark.parametrize(("host", "reached"), [("::", ("127.0.0.1", "[::1]")), ("::1", ("[::1]",))])
-def test_probes_on_ipv6_answer_and_end(host: str, reached: tuple[str, ...]) -> None:
-    async def run() -> list[tuple[int, str]]:
-        with serve_probes(host, 0, fine) as port:
-            return [await asyncio.to_thread(get, port, "/readyz", address) for address in reached]
-
-    assert asyncio.run(run()) == [(200, "ok\n")] * len(reached)
+async def test_probes_on_ipv6_answer_and_end(host: str, reached: tuple[str, ...]) -> None:
+    with serve_probes(host, 0, fine) as port:
+        assert [await asyncio.to_thread(get, port, "/readyz", address) for address in reached] == [(200, "ok\n")] * len(reached)

@@ -1,4 +1,3 @@
-import asyncio
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -49,14 +48,14 @@ class Server:
 SCRIPT = Script("x", "return 1", "sha")
 
 
-def test_forgotten_script_is_sent_once_more() -> None:
+async def test_forgotten_script_is_sent_once_more() -> None:
     server = Server(NoScriptError("NOSCRIPT No matching script"))
-    assert asyncio.run(call(server, SCRIPT, ["k"], "a")) == [1, ["ok"]]
+    assert await call(server, SCRIPT, ["k"], "a") == [1, ["ok"]]
     assert server.calls == ["EVALSHA", "EVAL"]
 
 
-def test_every_other_failure_is_the_callers() -> None:
+async def test_every_other_failure_is_the_callers() -> None:
     server = Server(ConnectionError("gone"))
     with pytest.raises(ConnectionError):
-        asyncio.run(call(server, SCRIPT, ["k"], "a"))
+        await call(server, SCRIPT, ["k"], "a")
     assert server.calls == ["EVALSHA"]

@@ -28,38 +28,30 @@ def task(supervisor: Supervisor, events: list[str]) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_ends_the_work_then_the_probes_then_the_tasks(number: signal.Signals) -> None:
+async def test_signal_ends_the_work_then_the_probes_then_the_tasks(number: signal.Signals) -> None:
     events: list[str] = []
+    supervisor = Supervisor()
 
-    async def run() -> None:
-        supervisor = Supervisor()
+    async def work(stop: asyncio.Event) -> None:
+        task(supervisor, events)
+        await asyncio.sleep(0)
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(stop.wait(), 10)
+        events.append("work done")
 
-        async def work(stop: asyncio.Event) -> None:
-            task(supervisor, events)
-            await asyncio.sleep(0)
-            os.kill(os.getpid(), number)
-            await asyncio.wait_for(stop.wait(), 10)
-            events.append("work done")
-
-        await run_until_signal(work, supervisor, noted(events))
-
-    asyncio.run(run())
+    await run_until_signal(work, supervisor, noted(events))
     assert events == ["probes open", "work done", "probes closed", "task ended"]
 
 
-def test_tasks_end_when_the_work_fails() -> None:
+async def test_tasks_end_when_the_work_fails() -> None:
     events: list[str] = []
+    supervisor = Supervisor()
 
-    async def run() -> None:
-        supervisor = Supervisor()
+    async def work(stop: asyncio.Event) -> None:
+        task(supervisor, events)
+        await asyncio.sleep(0)
+        raise ConnectionError("Postgres is away")
 
-        async def work(stop: asyncio.Event) -> None:
-            task(supervisor, events)
-            await asyncio.sleep(0)
-            raise ConnectionError("Postgres is away")
-
-        with pytest.raises(ConnectionError, match="Postgres is away"):
-            await run_until_signal(work, supervisor, noted(events))
-
-    asyncio.run(run())
+    with pytest.raises(ConnectionError, match="Postgres is away"):
+        await run_until_signal(work, supervisor, noted(events))
     assert events == ["probes open", "task ended"]

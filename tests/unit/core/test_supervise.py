@@ -44,12 +44,11 @@ def restarts(task: str) -> float:
 @pytest.mark.parametrize(
     ("ends", "reason"), [(returns, "it returned"), (raises, "ValueError: not foreseen"), (is_cut_off, "CancelledError")]
 )
-def test_a_task_that_ends_unasked_comes_back_and_says_so(
+async def test_a_task_that_ends_unasked_comes_back_and_says_so(
     ends: Callable[[], Awaitable[None]], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = f"test-{ends.__name__}"
-
-    async def scene() -> list[str | None]:
+    with caplog.at_level(logging.ERROR):
         supervisor, starts = Supervisor(), 0
 
         async def live() -> None:
@@ -63,99 +62,77 @@ def test_a_task_that_ends_unasked_comes_back_and_says_so(
         faults = [supervisor.fault]
         await until(lambda: starts == 2)
         await supervisor.end()
-        return [*faults, supervisor.fault]
-
-    with caplog.at_level(logging.ERROR):
-        assert asyncio.run(scene()) == [f"{name} ended and is being restarted: {reason}", None]
+        assert [*faults, supervisor.fault] == [f"{name} ended and is being restarted: {reason}", None]
     assert [(record.message, vars(record)["task"], vars(record)["reason"]) for record in caplog.records] == [("task.ended", name, reason)]
     assert restarts(name) == 1
 
 
-def test_a_task_that_is_told_to_return_is_not_started_again() -> None:
-    async def scene() -> None:
-        told = asyncio.Event()
+async def test_a_task_that_is_told_to_return_is_not_started_again() -> None:
+    told = asyncio.Event()
 
-        async def live() -> None:
-            await told.wait()
+    async def live() -> None:
+        await told.wait()
 
-        supervised = Supervisor().start("test-told", live)
-        await asyncio.sleep(0)
-        told.set()
-        await supervised.finish(10)
-
-    asyncio.run(scene())
+    supervised = Supervisor().start("test-told", live)
+    await asyncio.sleep(0)
+    told.set()
+    await supervised.finish(10)
     assert restarts("test-told") == 0
 
 
 @pytest.mark.parametrize("end", ["finish", "end", "owner"])
-def test_an_end_that_is_asked_for_is_no_fault(end: str) -> None:
-    async def scene() -> bool:
-        supervised = Supervisor().start("test-asked", lambda: asyncio.sleep(3600))
-        await asyncio.sleep(0)
-        match end:
-            case "finish":
-                await supervised.finish(0.01)
-            case "end":
-                await supervised.end()
-            case _:
-                # As asyncio.run does with all that is left.
-                await tasks.cancel_and_wait(supervised._task)
-        return supervised._task.done()
-
-    assert asyncio.run(scene())
+async def test_an_end_that_is_asked_for_is_no_fault(end: str) -> None:
+    supervised = Supervisor().start("test-asked", lambda: asyncio.sleep(3600))
+    await asyncio.sleep(0)
+    match end:
+        case "finish":
+            await supervised.finish(0.01)
+        case "end":
+            await supervised.end()
+        case _:
+            # As asyncio.run does with all that is left.
+            await tasks.cancel_and_wait(supervised._task)
+    assert supervised._task.done()
     assert restarts("test-asked") == 0
 
 
-def test_a_service_that_stops_does_not_wait_for_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_service_that_stops_does_not_wait_for_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervise, "PAUSES_SECONDS", (3600,))
-
-    async def scene() -> None:
-        supervised = Supervisor().start("test-down", raises)
-        await until(lambda: supervised.fault)
-        async with asyncio.timeout(10):
-            await supervised.finish(3600)
-
-    asyncio.run(scene())
+    supervised = Supervisor().start("test-down", raises)
+    await until(lambda: supervised.fault)
+    async with asyncio.timeout(10):
+        await supervised.finish(3600)
 
 
-def test_the_cancellation_of_something_waited_for_is_an_error() -> None:
-    async def scene() -> None:
-        with pytest.raises(ConnectionAbortedError), tasks.only_own_cancellation():
-            await is_cut_off()
-        with pytest.raises(TimeoutError), tasks.only_own_cancellation():
-            async with asyncio.timeout(0):
-                await asyncio.sleep(1)
-
-    asyncio.run(scene())
+async def test_the_cancellation_of_something_waited_for_is_an_error() -> None:
+    with pytest.raises(ConnectionAbortedError), tasks.only_own_cancellation():
+        await is_cut_off()
+    with pytest.raises(TimeoutError), tasks.only_own_cancellation():
+        async with asyncio.timeout(0):
+            await asyncio.sleep(1)
 
 
-def test_its_own_cancellation_ends_a_task() -> None:
+async def test_its_own_cancellation_ends_a_task() -> None:
     async def live() -> None:
         with tasks.only_own_cancellation():
             await asyncio.sleep(3600)
 
-    async def scene() -> bool:
-        task = asyncio.create_task(live())
-        await asyncio.sleep(0)
-        await tasks.cancel_and_wait(task)
-        return task.cancelled()
-
-    assert asyncio.run(scene())
+    task = asyncio.create_task(live())
+    await asyncio.sleep(0)
+    await tasks.cancel_and_wait(task)
+    assert task.cancelled()
 
 
-def test_an_end_that_takes_long_holds_up_nobody() -> None:
-    async def scene() -> None:
-        done = asyncio.Event()
+async def test_an_end_that_takes_long_holds_up_nobody() -> None:
+    done = asyncio.Event()
 
-        async def deaf() -> None:
-            while not done.is_set():
-                with tasks.only_own_cancellation():
-                    await done.wait()
-            raise ValueError("nobody asks for this")
+    async def deaf() -> None:
+        while not done.is_set():
+            with tasks.only_own_cancellation():
+                await done.wait()
+        raise ValueError("nobody asks for this")
 
-        async with asyncio.timeout(10):
-            await tasks.wait_briefly(deaf(), 0.01)
-        done.set()
-        await until(lambda: not tasks._left)
-
-    asyncio.run(scene())
+    async with asyncio.timeout(10):
+        await tasks.wait_briefly(deaf(), 0.01)
+    done.set()
+    await until(lambda: not tasks._left)

@@ -20,22 +20,16 @@ async def _broken() -> None:
     raise ValueError("nobody asks for this")
 
 
-def test_a_lost_cancellation_is_repeated() -> None:
-    async def run() -> list[bool]:
-        ended = [asyncio.create_task(_for_ever(deaf_to)) for deaf_to in (0, 1, 2)]
-        await asyncio.sleep(0)
-        async with asyncio.timeout(5):
-            await tasks.cancel_and_wait(*ended)
-        return [task.cancelled() for task in ended]
-
-    assert asyncio.run(run()) == [True, True, True]
+async def test_a_lost_cancellation_is_repeated() -> None:
+    ended = [asyncio.create_task(_for_ever(deaf_to)) for deaf_to in (0, 1, 2)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await tasks.cancel_and_wait(*ended)
+    assert [task.cancelled() for task in ended] == [True, True, True]
 
 
-def test_what_ended_by_itself_is_no_trouble() -> None:
-    async def run() -> None:
-        ended = asyncio.create_task(_broken())
-        await asyncio.sleep(0)
-        await tasks.cancel_and_wait(ended)
-        await tasks.cancel_and_wait()
-
-    asyncio.run(run())
+async def test_what_ended_by_itself_is_no_trouble() -> None:
+    ended = asyncio.create_task(_broken())
+    await asyncio.sleep(0)
+    await tasks.cancel_and_wait(ended)
+    await tasks.cancel_and_wait()

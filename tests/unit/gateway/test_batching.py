@@ -45,72 +45,57 @@ def batcher_of(calls: Calls, batch_max: int = 256, admission: Admission | None =
     return Batcher(calls, batch_max, admission or Admission(100_000), lambda sale_id: ord(sale_id[0]))
 
 
-def test_items_that_arrive_during_a_call_share_the_next_call() -> None:
-    async def run() -> None:
-        calls = Calls()
-        batcher = batcher_of(calls, 256)
-        first = [batcher.submit("a", item) for item in (1, 2)]
-        await asyncio.sleep(0.01)
-        second = [batcher.submit("a", item) for item in (3, 4, 5)]
-        calls.gate.set()
-        assert await asyncio.gather(*first, *second) == [2, 4, 6, 8, 10]
-        assert calls.batches == [{"a": [1, 2]}, {"a": [3, 4, 5]}]
-
-    asyncio.run(run())
+async def test_items_that_arrive_during_a_call_share_the_next_call() -> None:
+    calls = Calls()
+    batcher = batcher_of(calls, 256)
+    first = [batcher.submit("a", item) for item in (1, 2)]
+    await asyncio.sleep(0.01)
+    second = [batcher.submit("a", item) for item in (3, 4, 5)]
+    calls.gate.set()
+    assert await asyncio.gather(*first, *second) == [2, 4, 6, 8, 10]
+    assert calls.batches == [{"a": [1, 2]}, {"a": [3, 4, 5]}]
 
 
-def test_batches_are_limited_and_lanes_do_not_wait_for_each_other() -> None:
-    async def run() -> None:
-        calls = Calls()
-        batcher = batcher_of(calls, 2)
-        futures = [batcher.submit("a", item) for item in (1, 2, 3)] + [batcher.submit("b", 9)]
-        await asyncio.sleep(0.01)
-        assert calls.batches == [{"a": [1, 2]}, {"b": [9]}]
-        calls.gate.set()
-        assert await asyncio.gather(*futures) == [2, 4, 6, 18]
-        assert calls.batches[2:] == [{"a": [3]}]
-
-    asyncio.run(run())
+async def test_batches_are_limited_and_lanes_do_not_wait_for_each_other() -> None:
+    calls = Calls()
+    batcher = batcher_of(calls, 2)
+    futures = [batcher.submit("a", item) for item in (1, 2, 3)] + [batcher.submit("b", 9)]
+    await asyncio.sleep(0.01)
+    assert calls.batches == [{"a": [1, 2]}, {"b": [9]}]
+    calls.gate.set()
+    assert await asyncio.gather(*futures) == [2, 4, 6, 18]
+    assert calls.batches[2:] == [{"a": [3]}]
 
 
-def test_failure_reaches_every_item_of_the_batch_and_no_other() -> None:
-    async def run() -> None:
-        calls = Calls()
-        calls.gate.set()
-        batcher = batcher_of(calls, 2)
-        answers = await asyncio.gather(*[batcher.submit("a", item) for item in (-1, 1, 2)], return_exceptions=True)
-        assert [type(answer) for answer in answers] == [ValueError, ValueError, int]
-
-    asyncio.run(run())
+async def test_failure_reaches_every_item_of_the_batch_and_no_other() -> None:
+    calls = Calls()
+    calls.gate.set()
+    batcher = batcher_of(calls, 2)
+    answers = await asyncio.gather(*[batcher.submit("a", item) for item in (-1, 1, 2)], return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ValueError, ValueError, int]
 
 
-def test_admission_refuses_at_its_limit_and_recovers() -> None:
-    async def run() -> None:
-        calls = Calls()
-        admission = Admission(2)
-        batcher = batcher_of(calls, 256, admission)
-        futures = [batcher.submit("a", 1), batcher.submit("a", 2)]
-        with pytest.raises(Overloaded):
-            batcher.submit("a", 3)
-        calls.gate.set()
-        assert await asyncio.gather(*futures) == [2, 4]
-        assert (admission.waiting, await batcher.submit("a", 3)) == (0, 6)
-
-    asyncio.run(run())
+async def test_admission_refuses_at_its_limit_and_recovers() -> None:
+    calls = Calls()
+    admission = Admission(2)
+    batcher = batcher_of(calls, 256, admission)
+    futures = [batcher.submit("a", 1), batcher.submit("a", 2)]
+    with pytest.raises(Overloaded):
+        batcher.submit("a", 3)
+    calls.gate.set()
+    assert await asyncio.gather(*futures) == [2, 4]
+    assert (admission.waiting, await batcher.submit("a", 3)) == (0, 6)
 
 
-def test_buyer_who_disconnects_does_not_disturb_the_others() -> None:
-    async def run() -> None:
-        calls = Calls()
-        admission = Admission(10)
-        batcher = batcher_of(calls, 256, admission)
-        gone, stays = batcher.submit("a", 1), batcher.submit("a", 2)
-        await asyncio.sleep(0)
-        gone.cancel()
-        calls.gate.set()
-        assert (await stays, admission.waiting) == (4, 0)
-
-    asyncio.run(run())
+async def test_buyer_who_disconnects_does_not_disturb_the_others() -> None:
+    calls = Calls()
+    admission = Admission(10)
+    batcher = batcher_of(calls, 256, admission)
+    gone, stays = batcher.submit("a", 1), batcher.submit("a", 2)
+    await asyncio.sleep(0)
+    gone.cancel()
+    calls.gate.set()
+    assert (await stays, admission.waiting) == (4, 0)
 
 
 class Broken:
@@ -127,100 +112,82 @@ class Broken:
 
 
 @pytest.mark.parametrize("bad", [1, -1], ids=["answered", "failed"])
-def test_failing_waiter_harms_neither_others_nor_its_lane(bad: int, caplog: pytest.LogCaptureFixture) -> None:
-    async def run() -> None:
-        calls = Calls()
-        calls.gate.set()
-        admission = Admission(10)
-        batcher = batcher_of(calls, 2, admission)
-        for _ in range(3):
-            batcher.enqueue("a", bad, Broken())
-            good = batcher.submit("a", 2)
-            (answer,) = await asyncio.gather(good, return_exceptions=True)
-            assert answer == 4 if bad == 1 else isinstance(answer, ValueError)
-        assert (await batcher.submit("a", 3), admission.waiting, batcher.age_seconds()) == (6, 0, 0)
-
-    asyncio.run(run())
+async def test_failing_waiter_harms_neither_others_nor_its_lane(bad: int, caplog: pytest.LogCaptureFixture) -> None:
+    calls = Calls()
+    calls.gate.set()
+    admission = Admission(10)
+    batcher = batcher_of(calls, 2, admission)
+    for _ in range(3):
+        batcher.enqueue("a", bad, Broken())
+        good = batcher.submit("a", 2)
+        (answer,) = await asyncio.gather(good, return_exceptions=True)
+        assert answer == 4 if bad == 1 else isinstance(answer, ValueError)
+    assert (await batcher.submit("a", 3), admission.waiting, batcher.age_seconds()) == (6, 0, 0)
     assert [record.message for record in caplog.records] == ["waiter.failed"] * 3
 
 
-def test_cancelled_call_has_an_unknown_outcome_and_the_lane_goes_on() -> None:
-    async def run() -> None:
-        calls, admission = Calls(), Admission(10)
-        batcher = Batcher(calls, 1, admission, lambda _: 0)
-        first, second = batcher.submit("a", 1), batcher.submit("a", 2)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        calls.cancel()
-        (outcome,) = await asyncio.gather(first, return_exceptions=True)
-        assert isinstance(outcome, OutcomeUnknown)
-        calls.gate.set()
-        assert (await second, admission.waiting) == (4, 0)
-
-    asyncio.run(run())
+async def test_cancelled_call_has_an_unknown_outcome_and_the_lane_goes_on() -> None:
+    calls, admission = Calls(), Admission(10)
+    batcher = Batcher(calls, 1, admission, lambda _: 0)
+    first, second = batcher.submit("a", 1), batcher.submit("a", 2)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    calls.cancel()
+    (outcome,) = await asyncio.gather(first, return_exceptions=True)
+    assert isinstance(outcome, OutcomeUnknown)
+    calls.gate.set()
+    assert (await second, admission.waiting) == (4, 0)
 
 
-def test_stuck_lane_fails_the_progress_check() -> None:
-    async def run() -> None:
-        calls = Calls()
-        batcher = batcher_of(calls, 1)
-        progress = Progress([lambda: 0, batcher.age_seconds], redis_timeout_seconds=0.01)
+async def test_stuck_lane_fails_the_progress_check() -> None:
+    calls = Calls()
+    batcher = batcher_of(calls, 1)
+    progress = Progress([lambda: 0, batcher.age_seconds], redis_timeout_seconds=0.01)
+    progress.check()
+    futures = [batcher.submit("a", item) for item in (1, 2)]
+    await asyncio.sleep(0.05)
+    with pytest.raises(NotReady):
         progress.check()
-        futures = [batcher.submit("a", item) for item in (1, 2)]
-        await asyncio.sleep(0.05)
-        with pytest.raises(NotReady):
-            progress.check()
-        calls.gate.set()
-        assert await asyncio.gather(*futures) == [2, 4]
-        progress.check()
-
-    asyncio.run(run())
+    calls.gate.set()
+    assert await asyncio.gather(*futures) == [2, 4]
+    progress.check()
 
 
-def test_finish_waits_for_every_submitted_item() -> None:
-    async def run() -> None:
-        calls = Calls()
-        batcher = batcher_of(calls, 1)
-        futures = [batcher.submit("a", item) for item in (1, 2, 3)]
-        await asyncio.sleep(0)
-        calls.gate.set()
-        await batcher.finish()
-        assert all(future.done() for future in futures)
-
-    asyncio.run(run())
+async def test_finish_waits_for_every_submitted_item() -> None:
+    calls = Calls()
+    batcher = batcher_of(calls, 1)
+    futures = [batcher.submit("a", item) for item in (1, 2, 3)]
+    await asyncio.sleep(0)
+    calls.gate.set()
+    await batcher.finish()
+    assert all(future.done() for future in futures)
 
 
-def test_second_call_overlaps_the_first_only_under_load() -> None:
-    async def run() -> None:
-        calls = Calls()
-        batcher = batcher_of(calls, 256)
-        futures = [batcher.submit("a", 0)]
-        await asyncio.sleep(0.01)
-        futures += [batcher.submit("a", item) for item in range(OVERLAP_ITEMS - 1)]
-        await asyncio.sleep(0.01)
-        assert calls.sizes == [1]
-        futures += [batcher.submit("a", item) for item in range(500)]
-        await asyncio.sleep(0.01)
-        assert calls.sizes == [1, 256]
-        calls.gate.set()
-        await asyncio.gather(*futures)
-        assert sum(calls.sizes) == len(futures)
-        assert await batcher.submit("a", 4) == 8
-
-    asyncio.run(run())
+async def test_second_call_overlaps_the_first_only_under_load() -> None:
+    calls = Calls()
+    batcher = batcher_of(calls, 256)
+    futures = [batcher.submit("a", 0)]
+    await asyncio.sleep(0.01)
+    futures += [batcher.submit("a", item) for item in range(OVERLAP_ITEMS - 1)]
+    await asyncio.sleep(0.01)
+    assert calls.sizes == [1]
+    futures += [batcher.submit("a", item) for item in range(500)]
+    await asyncio.sleep(0.01)
+    assert calls.sizes == [1, 256]
+    calls.gate.set()
+    await asyncio.gather(*futures)
+    assert sum(calls.sizes) == len(futures)
+    assert await batcher.submit("a", 4) == 8
 
 
-def test_sales_of_one_lane_share_a_call_and_a_broken_sale_fails_alone() -> None:
-    async def run() -> None:
-        calls = Calls()
-        calls.gate.set()
-        batcher = batcher_of(calls)
-        futures = [batcher.submit(sale_id, item) for sale_id, item in (("a1", 1), ("a2", -2), ("a1", 2), ("a3", 3), ("a2", 4))]
-        answers = await asyncio.gather(*futures, return_exceptions=True)
-        assert calls.batches == [{"a1": [1, 2], "a2": [-2, 4], "a3": [3]}]
-        assert [answer if isinstance(answer, int) else type(answer) for answer in answers] == [2, KeyError, 4, 6, KeyError]
-
-    asyncio.run(run())
+async def test_sales_of_one_lane_share_a_call_and_a_broken_sale_fails_alone() -> None:
+    calls = Calls()
+    calls.gate.set()
+    batcher = batcher_of(calls)
+    futures = [batcher.submit(sale_id, item) for sale_id, item in (("a1", 1), ("a2", -2), ("a1", 2), ("a3", 3), ("a2", 4))]
+    answers = await asyncio.gather(*futures, return_exceptions=True)
+    assert calls.batches == [{"a1": [1, 2], "a2": [-2, 4], "a3": [3]}]
+    assert [answer if isinstance(answer, int) else type(answer) for answer in answers] == [2, KeyError, 4, 6, KeyError]
 
 
 def test_stampede_for_one_sale_leaves_the_others_their_share() -> None:

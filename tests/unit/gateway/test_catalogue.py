@@ -33,63 +33,51 @@ class Sales:
         return [self.hashes.get(sale_id, {}) for sale_id in ids]
 
 
-def test_pages_read_each_sale_once_while_it_is_fresh() -> None:
-    async def run() -> None:
-        sales = Sales(300)
-        catalogue = Catalogue(sales.ids, sales.read_sales, 60)
-        pages = await asyncio.gather(*[catalogue.page(f"s{number:04}", 200) for number in range(300)])
-        assert [sale_id for sale_id, _ in pages[5]] == [f"s{number:04}" for number in range(6, 206)]
-        assert (sales.listed, len(sales.read), len(set(sales.read)), sales.largest_read) == (1, 299, 299, CHUNK_SIZE)
-
-    asyncio.run(run())
+async def test_pages_read_each_sale_once_while_it_is_fresh() -> None:
+    sales = Sales(300)
+    catalogue = Catalogue(sales.ids, sales.read_sales, 60)
+    pages = await asyncio.gather(*[catalogue.page(f"s{number:04}", 200) for number in range(300)])
+    assert [sale_id for sale_id, _ in pages[5]] == [f"s{number:04}" for number in range(6, 206)]
+    assert (sales.listed, len(sales.read), len(set(sales.read)), sales.largest_read) == (1, 299, 299, CHUNK_SIZE)
 
 
-def test_sale_being_read_is_not_read_again() -> None:
-    async def run() -> None:
-        sales = Sales(300)
-        catalogue = Catalogue(sales.ids, sales.read_sales, 60)
-        asked = []
-        for _ in range(30):
-            asked.append(asyncio.create_task(catalogue.page("", 300)))
-            await asyncio.sleep(0)
-        await asyncio.gather(*asked)
-        assert len(sales.read) == 300
-
-    asyncio.run(run())
+async def test_sale_being_read_is_not_read_again() -> None:
+    sales = Sales(300)
+    catalogue = Catalogue(sales.ids, sales.read_sales, 60)
+    asked = []
+    for _ in range(30):
+        asked.append(asyncio.create_task(catalogue.page("", 300)))
+        await asyncio.sleep(0)
+    await asyncio.gather(*asked)
+    assert len(sales.read) == 300
 
 
-def test_stale_sale_is_read_again_and_a_gone_or_broken_one_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    async def run() -> None:
-        sales = Sales(4)
-        catalogue = Catalogue(sales.ids, sales.read_sales, 0)
-        assert [(sale_id, snapshot.stock) for sale_id, snapshot in await catalogue.page("", 2)] == [
-            ("s0000", (9, 5, 3, 1)),
-            ("s0001", (9, 5, 3, 1)),
-        ]
-        sales.hashes |= {"s0000": {}, "s0001": {**FIELDS, "sold": "x"}, "s0002": {**FIELDS, "sold": "4"}}
-        del sales.hashes["s0003"]
-        for _ in range(2):
-            assert [(sale_id, snapshot.stock) for sale_id, snapshot in await catalogue.page("", 9)] == [("s0002", (9, 5, 3, 4))]
-
-    asyncio.run(run())
+async def test_stale_sale_is_read_again_and_a_gone_or_broken_one_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    sales = Sales(4)
+    catalogue = Catalogue(sales.ids, sales.read_sales, 0)
+    assert [(sale_id, snapshot.stock) for sale_id, snapshot in await catalogue.page("", 2)] == [
+        ("s0000", (9, 5, 3, 1)),
+        ("s0001", (9, 5, 3, 1)),
+    ]
+    sales.hashes |= {"s0000": {}, "s0001": {**FIELDS, "sold": "x"}, "s0002": {**FIELDS, "sold": "4"}}
+    del sales.hashes["s0003"]
+    for _ in range(2):
+        assert [(sale_id, snapshot.stock) for sale_id, snapshot in await catalogue.page("", 9)] == [("s0002", (9, 5, 3, 4))]
     assert [record.message for record in caplog.records] == ["sale.unreadable"]
 
 
-def test_sales_read_per_second_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def run() -> None:
-        slept, sleep = 0.0, asyncio.sleep
+async def test_sales_read_per_second_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept, sleep = 0.0, asyncio.sleep
 
-        async def note(seconds: float) -> None:
-            nonlocal slept
-            slept += seconds
-            await sleep(0)
+    async def note(seconds: float) -> None:
+        nonlocal slept
+        slept += seconds
+        await sleep(0)
 
-        sales = Sales(1500)
-        catalogue = Catalogue(sales.ids, sales.read_sales, 60)
-        monkeypatch.setattr("flashsale_gateway.http.catalogue.asyncio.sleep", note)
-        await catalogue.page("", 1000)
-        at_once = slept
-        await catalogue.page("s0999", 500)
-        assert (at_once < 0.1, slept > 0.1) == (True, True)
-
-    asyncio.run(run())
+    sales = Sales(1500)
+    catalogue = Catalogue(sales.ids, sales.read_sales, 60)
+    monkeypatch.setattr("flashsale_gateway.http.catalogue.asyncio.sleep", note)
+    await catalogue.page("", 1000)
+    at_once = slept
+    await catalogue.page("s0999", 500)
+    assert (at_once < 0.1, slept > 0.1) == (True, True)

@@ -113,15 +113,12 @@ def is_deleted(site: Site, entry_id: str) -> bool:
     return f"{STREAM} {entry_id}" in site.streams.deleted
 
 
-def play(tmp_path: Path, scene: Callable[[Site], Awaitable[Any]]) -> Site:
-    async def run() -> Site:
-        site = Site(tmp_path)
-        cleaning = asyncio.create_task(site.outbox.run())
-        await scene(site)
-        cleaning.cancel()
-        return site
-
-    return asyncio.run(run())
+async def play(tmp_path: Path, scene: Callable[[Site], Awaitable[Any]]) -> Site:
+    site = Site(tmp_path)
+    cleaning = asyncio.create_task(site.outbox.run())
+    await scene(site)
+    cleaning.cancel()
+    return site
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -130,18 +127,18 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.001)
 
 
-def test_entries_of_one_key_share_a_message_and_are_deleted(tmp_path: Path) -> None:
+async def test_entries_of_one_key_share_a_message_and_are_deleted(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         for sent in (entry("1"), entry("2", key="payment.recorded"), entry("3")):
             site.outbox.send(sent)
         await until(lambda: len(site.streams.deleted) == 3)
 
-    site = play(tmp_path, scene)
+    site = await play(tmp_path, scene)
     assert site.broker.messages == [["1", "3"], ["2"]]
     assert sorted(site.streams.deleted) == [f"{STREAM} {number}" for number in "123"]
 
 
-def test_idle_outbox_does_not_wake_and_deletes_the_next_entry(tmp_path: Path) -> None:
+async def test_idle_outbox_does_not_wake_and_deletes_the_next_entry(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         site.outbox.send(entry("1"))
         await until(lambda: site.streams.deleted)
@@ -152,10 +149,10 @@ def test_idle_outbox_does_not_wake_and_deletes_the_next_entry(tmp_path: Path) ->
         site.outbox.send(entry("2"))
         await until(lambda: len(site.streams.deleted) == 2)
 
-    assert play(tmp_path, scene).broker.messages == [["1"], ["2"]]
+    assert (await play(tmp_path, scene)).broker.messages == [["1"], ["2"]]
 
 
-def test_failed_entry_is_published_once_the_broker_is_back(tmp_path: Path) -> None:
+async def test_failed_entry_is_published_once_the_broker_is_back(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         site.broker.away = True
         site.outbox.send(entry("1"))
@@ -164,10 +161,10 @@ def test_failed_entry_is_published_once_the_broker_is_back(tmp_path: Path) -> No
         site.broker.away = False
         await until(lambda: site.streams.deleted)
 
-    assert play(tmp_path, scene).broker.messages == [["1"]]
+    assert (await play(tmp_path, scene)).broker.messages == [["1"]]
 
 
-def test_refused_route_gets_one_entry_at_a_time_and_delays_no_other(tmp_path: Path) -> None:
+async def test_refused_route_gets_one_entry_at_a_time_and_delays_no_other(tmp_path: Path) -> None:
     bad, good = [f"bad {number}" for number in range(300)], [f"good {number}" for number in range(50)]
 
     async def scene(site: Site) -> None:
@@ -184,10 +181,10 @@ def test_refused_route_gets_one_entry_at_a_time_and_delays_no_other(tmp_path: Pa
         site.broker.full.clear()
         await until(lambda: len(site.streams.deleted) == len(bad) + 2 * len(good))
 
-    play(tmp_path, scene)
+    await play(tmp_path, scene)
 
 
-def test_entry_confirmed_while_redis_is_away_is_deleted_later(tmp_path: Path) -> None:
+async def test_entry_confirmed_while_redis_is_away_is_deleted_later(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         site.streams.away = True
         site.outbox.send(entry("1"))
@@ -196,20 +193,20 @@ def test_entry_confirmed_while_redis_is_away_is_deleted_later(tmp_path: Path) ->
         site.streams.away = False
         await until(lambda: site.streams.deleted)
 
-    site = play(tmp_path, scene)
+    site = await play(tmp_path, scene)
     assert (site.broker.messages, site.streams.deleted) == ([["1"]], [f"{STREAM} 1"])
 
 
-def test_finish_waits_for_messages_in_flight(tmp_path: Path) -> None:
+async def test_finish_waits_for_messages_in_flight(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         site.outbox.send(entry("1"))
         await site.outbox.finish()
 
-    site = play(tmp_path, scene)
+    site = await play(tmp_path, scene)
     assert (site.broker.messages, site.streams.deleted) == ([["1"]], [f"{STREAM} 1"])
 
 
-def test_finish_moves_failed_entries_to_the_shared_outbox(tmp_path: Path) -> None:
+async def test_finish_moves_failed_entries_to_the_shared_outbox(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         site.outbox.send(entry("1"))
         await until(lambda: site.streams.deleted)
@@ -217,29 +214,29 @@ def test_finish_moves_failed_entries_to_the_shared_outbox(tmp_path: Path) -> Non
         site.outbox.send(entry("2", b"two"))
         await site.outbox.finish()
 
-    site = play(tmp_path, scene)
+    site = await play(tmp_path, scene)
     assert site.streams.added == [f"{shard_keys(3).outbox} 'order.reserved.60' b'two'"]
     assert site.streams.deleted == [f"{STREAM} 1", f"{STREAM} 2"]
 
 
-def test_finish_moves_unconfirmed_entries_to_the_shared_outbox(tmp_path: Path) -> None:
+async def test_finish_moves_unconfirmed_entries_to_the_shared_outbox(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         site.broker.silent = True
         site.outbox.send(entry("1", b"one"))
         await site.outbox.finish()
 
-    assert play(tmp_path, scene).streams.added == [f"{shard_keys(3).outbox} 'order.reserved.60' b'one'"]
+    assert (await play(tmp_path, scene)).streams.added == [f"{shard_keys(3).outbox} 'order.reserved.60' b'one'"]
 
 
 @pytest.mark.parametrize("fault", ["away", "full"])
-def test_entry_that_redis_refuses_at_the_end_stays_in_its_stream(tmp_path: Path, fault: str) -> None:
+async def test_entry_that_redis_refuses_at_the_end_stays_in_its_stream(tmp_path: Path, fault: str) -> None:
     async def scene(site: Site) -> None:
         site.broker.away = True
         setattr(site.streams, fault, True)
         site.outbox.send(entry("1"))
         await site.outbox.finish()
 
-    site = play(tmp_path, scene)
+    site = await play(tmp_path, scene)
     assert (site.streams.added, site.streams.deleted) == ([], [])
 
 

@@ -75,14 +75,11 @@ def test_single_connection_is_accepted_once() -> None:
     with_server(play)
 
 
-def test_first_tick_sees_a_signal_from_before_the_loop() -> None:
-    async def run() -> None:
-        server = Server(uvicorn.Config(app, lifespan="off", log_config=None))
-        server.handle_exit(SIGTERM, None)
-        async with asyncio.timeout(WAIT_SECONDS):
-            await server.main_loop()
-
-    asyncio.run(run())
+async def test_first_tick_sees_a_signal_from_before_the_loop() -> None:
+    server = Server(uvicorn.Config(app, lifespan="off", log_config=None))
+    server.handle_exit(SIGTERM, None)
+    async with asyncio.timeout(WAIT_SECONDS):
+        await server.main_loop()
 
 
 def test_gateway_on_all_ipv6_addresses_accepts_ipv4() -> None:

@@ -65,7 +65,7 @@ class Script:
         return [StoreUnavailable() if sale_id == "broken" else ACCEPTED for sale_id, orders in sales for _ in orders]
 
 
-def order(tmp_path: Path, tracing: Tracing, script: Script, headers: Mapping[bytes, bytes] | None = None) -> int:
+async def order(tmp_path: Path, tracing: Tracing, script: Script, headers: Mapping[bytes, bytes] | None = None) -> int:
     """Sends one order; the answer's status."""
     variables = {
         "REDIS_URL": "redis://r", "AMQP_URL": "amqp://a", "FLASHSALE_LUA_DIR": str(tmp_path), "FLASHSALE_ORDER_ID_KEY": "k" * 32,
@@ -84,7 +84,7 @@ def order(tmp_path: Path, tracing: Tracing, script: Script, headers: Mapping[byt
         except Exception as error:
             return orders.fail(error, pending).status
 
-    return asyncio.run(send())
+    return await send()
 
 
 def parent(span: ReadableSpan) -> str:
@@ -97,9 +97,9 @@ def own(span: ReadableSpan) -> str:
     return f"{span.context.trace_id:032x}-{span.context.span_id:016x}"
 
 
-def test_request_and_script_call_are_spans_of_the_callers_trace(tmp_path: Path) -> None:
+async def test_request_and_script_call_are_spans_of_the_callers_trace(tmp_path: Path) -> None:
     recorder, script = Recorder(), Script()
-    assert order(tmp_path, recorder.tracing, script, {b"traceparent": CONTEXT.encode()}) == 200
+    assert await order(tmp_path, recorder.tracing, script, {b"traceparent": CONTEXT.encode()}) == 200
     call, request = recorder.spans
     assert (request.name, request.kind, parent(request)) == ("POST /order", SpanKind.SERVER, f"{TRACE}-{PARENT}")
     assert (call.name, call.kind, parent(call)) == ("EVALSHA reserve", SpanKind.CLIENT, own(request))
@@ -127,10 +127,10 @@ def test_request_and_script_call_are_spans_of_the_callers_trace(tmp_path: Path) 
     }
 
 
-def test_lost_answer_fails_both_spans(tmp_path: Path) -> None:
+async def test_lost_answer_fails_both_spans(tmp_path: Path) -> None:
     recorder, lost = Recorder(), OutcomeUnknown()
     lost.__cause__ = TimeoutError()
-    assert order(tmp_path, recorder.tracing, Script(lost)) == 503
+    assert await order(tmp_path, recorder.tracing, Script(lost)) == 503
     assert [(span.name, span.status.status_code, dict(span.attributes or {})["error.type"]) for span in recorder.spans] == [
         ("EVALSHA reserve", StatusCode.ERROR, "TimeoutError"),
         ("POST /order", StatusCode.ERROR, "outcome_unknown"),
@@ -138,21 +138,17 @@ def test_lost_answer_fails_both_spans(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("ratio", "headers"), [(0.0, {}), (1.0, {b"traceparent": f"{CONTEXT[:-2]}00".encode()})])
-def test_unsampled_order_uses_no_tracer_and_carries_no_context(tmp_path: Path, ratio: float, headers: dict[bytes, bytes]) -> None:
+async def test_unsampled_order_uses_no_tracer_and_carries_no_context(tmp_path: Path, ratio: float, headers: dict[bytes, bytes]) -> None:
     script = Script()
-    assert order(tmp_path, Tracing(Untouched(), ratio=ratio), script, headers) == 200
+    assert await order(tmp_path, Tracing(Untouched(), ratio=ratio), script, headers) == 200
     assert script.orders[0].traceparent == ""
 
 
-def test_only_the_broken_sale_of_a_call_has_failed_spans() -> None:
+async def test_only_the_broken_sale_of_a_call_has_failed_spans() -> None:
     recorder = Recorder()
     called = around(recorder.tracing, script_call("reserve", "redis://r"), Script())
     sales = [(sale_id, [Order("o1", "ann", 1, CONTEXT), Order("o2", "bob", 1)]) for sale_id in ("shoe", "broken")]
-
-    async def call() -> Answers[Result]:
-        return await called(sales)
-
-    *shoe, broken, again = asyncio.run(call())
+    *shoe, broken, again = await called(sales)
     assert (shoe, type(broken), type(again)) == ([ACCEPTED] * 2, StoreUnavailable, StoreUnavailable)
     told = {dict(span.attributes or {})["flashsale.sale_id"]: span.status.status_code for span in recorder.spans}
     assert told == {"shoe": StatusCode.UNSET, "broken": StatusCode.ERROR}
@@ -163,9 +159,9 @@ def test_call_is_unchanged_without_tracing() -> None:
     assert around(Tracing(None), script_call("reserve", ""), script) is script
 
 
-def test_fault_is_logged_with_the_order_and_its_trace(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_fault_is_logged_with_the_order_and_its_trace(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
-        assert order(tmp_path, Recorder().tracing, Script(ValueError("bug")), {b"traceparent": CONTEXT.encode()}) == 500
+        assert await order(tmp_path, Recorder().tracing, Script(ValueError("bug")), {b"traceparent": CONTEXT.encode()}) == 500
     (record,) = caplog.records
     assert (record.getMessage(), vars(record)["trace_id"]) == ("order.failed", TRACE)
     assert vars(record)["order_id"].startswith("shoe.")

@@ -1,6 +1,5 @@
 """The pauses after which kopf retries."""
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -43,13 +42,13 @@ def test_pause_is_spread_around_its_length() -> None:
     assert (min(pauses) >= 6, max(pauses) <= 10, len(set(pauses)) > 50) == (True, True, True)
 
 
-def test_sales_that_drain_together_are_checked_at_different_times(settings: Settings) -> None:
-    delays = {delay(settings, "on_delete", paymentWindowSeconds=300) for _ in range(20)}
+async def test_sales_that_drain_together_are_checked_at_different_times(settings: Settings) -> None:
+    delays = {await delay(settings, "on_delete", paymentWindowSeconds=300) for _ in range(20)}
     assert (len(delays) > 10, min(delays) >= 22.5, max(delays) <= 37.5) == (True, True, True)
 
 
-def test_failed_reconciliations_are_retried_at_different_times(settings: Settings) -> None:
-    delays = {delay(settings, "on_change", reason="update") for _ in range(20)}
+async def test_failed_reconciliations_are_retried_at_different_times(settings: Settings) -> None:
+    delays = {await delay(settings, "on_change", reason="update") for _ in range(20)}
     assert (len(delays) > 10, min(delays) >= 0.75 * BACKOFF_SECONDS, max(delays) <= 1.25 * BACKOFF_SECONDS) == (True, True, True)
 
 
@@ -59,12 +58,9 @@ def test_apiserver_requests_are_retried_at_different_times(settings: Settings) -
     assert len(list(backoffs)) == 8
 
 
-def delay(settings: Settings, handler: str, reason: str = "", **spec: Any) -> float:
-    async def run() -> float:
-        handlers = Handlers(cast("Reconciler", NeverDone()), ResourceCache(), settings)
-        with pytest.raises(kopf.TemporaryError) as raised:
-            await getattr(handlers, handler)(body=kopf.Body(cast("Any", body(**spec) | {"status": {}})), patch=kopf.Patch(), reason=reason)
-        assert raised.value.delay is not None
-        return raised.value.delay
-
-    return asyncio.run(run())
+async def delay(settings: Settings, handler: str, reason: str = "", **spec: Any) -> float:
+    handlers = Handlers(cast("Reconciler", NeverDone()), ResourceCache(), settings)
+    with pytest.raises(kopf.TemporaryError) as raised:
+        await getattr(handlers, handler)(body=kopf.Body(cast("Any", body(**spec) | {"status": {}})), patch=kopf.Patch(), reason=reason)
+    assert raised.value.delay is not None
+    return raised.value.delay

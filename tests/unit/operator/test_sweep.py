@@ -43,28 +43,22 @@ def sweep_of(redis: Redis, folder: Path) -> Sweep:
     return Sweep(cast("Reconciler", redis), cache, settings(folder))
 
 
-def test_sweep_without_redis_is_alive(tmp_path: Path) -> None:
-    async def run() -> None:
-        redis = Redis(silent=False)
-        sweep = sweep_of(redis, tmp_path)
-        sweeping, started = asyncio.create_task(sweep.run()), asyncio.get_running_loop().time()
-        async with asyncio.timeout(5):
-            while redis.asked < 20:  # noqa: ASYNC110 - what is waited for is a number that grows
-                await asyncio.sleep(0.005)
-        assert sweep.silent_seconds() < asyncio.get_running_loop().time() - started - 0.1
-        await cancel_and_wait(sweeping)
-
-    asyncio.run(run())
+async def test_sweep_without_redis_is_alive(tmp_path: Path) -> None:
+    redis = Redis(silent=False)
+    sweep = sweep_of(redis, tmp_path)
+    sweeping, started = asyncio.create_task(sweep.run()), asyncio.get_running_loop().time()
+    async with asyncio.timeout(5):
+        while redis.asked < 20:  # noqa: ASYNC110 - what is waited for is a number that grows
+            await asyncio.sleep(0.005)
+    assert sweep.silent_seconds() < asyncio.get_running_loop().time() - started - 0.1
+    await cancel_and_wait(sweeping)
 
 
-def test_sweep_that_hangs_is_not_alive(tmp_path: Path) -> None:
-    async def run() -> None:
-        redis = Redis(silent=True)
-        sweep = sweep_of(redis, tmp_path)
-        assert sweep.silent_seconds() == 0
-        sweeping = asyncio.create_task(sweep.run())
-        await asyncio.sleep(0.2)
-        assert (redis.asked, sweep.silent_seconds() >= 0.15) == (1, True)
-        await cancel_and_wait(sweeping)
-
-    asyncio.run(run())
+async def test_sweep_that_hangs_is_not_alive(tmp_path: Path) -> None:
+    redis = Redis(silent=True)
+    sweep = sweep_of(redis, tmp_path)
+    assert sweep.silent_seconds() == 0
+    sweeping = asyncio.create_task(sweep.run())
+    await asyncio.sleep(0.2)
+    assert (redis.asked, sweep.silent_seconds() >= 0.15) == (1, True)
+    await cancel_and_wait(sweeping)

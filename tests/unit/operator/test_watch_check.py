@@ -1,6 +1,5 @@
 """The operator notices a watch that reports no changes."""
 
-import asyncio
 from collections.abc import Mapping
 
 import pytest
@@ -40,69 +39,57 @@ def test_resource_is_unseen_until_its_listed_generation_is_observed(
     assert find_unseen(listed, observed) == expected
 
 
-def test_change_unobserved_between_two_checks_means_a_dead_watch() -> None:
-    async def run() -> None:
-        cache, apiserver = ResourceCache(), Apiserver()
-        check = WatchCheck(cache, apiserver)
-        cache.observe("a", 1, {})
-        apiserver.generations = {"a": 2, "b": 1}
-        await check.check()
-        assert cache.unseen_uids == frozenset()
-        cache.observe("b", 1, {})
-        await check.check()
-        assert cache.unseen_uids == {"a"}
-        metrics.LAST_RECONCILE.set(0)
-        cache.record_reconciled()
-        assert last_reconcile() == 0
-        cache.observe("a", 2, {})
-        await check.check()
-        assert cache.unseen_uids == frozenset()
-        cache.record_reconciled()
-        assert last_reconcile() > 0
-
-    asyncio.run(run())
+async def test_change_unobserved_between_two_checks_means_a_dead_watch() -> None:
+    cache, apiserver = ResourceCache(), Apiserver()
+    check = WatchCheck(cache, apiserver)
+    cache.observe("a", 1, {})
+    apiserver.generations = {"a": 2, "b": 1}
+    await check.check()
+    assert cache.unseen_uids == frozenset()
+    cache.observe("b", 1, {})
+    await check.check()
+    assert cache.unseen_uids == {"a"}
+    metrics.LAST_RECONCILE.set(0)
+    cache.record_reconciled()
+    assert last_reconcile() == 0
+    cache.observe("a", 2, {})
+    await check.check()
+    assert cache.unseen_uids == frozenset()
+    cache.record_reconciled()
+    assert last_reconcile() > 0
 
 
-def test_resource_deleted_between_two_checks_is_not_unseen() -> None:
-    async def run() -> None:
-        cache, apiserver = ResourceCache(), Apiserver()
-        check = WatchCheck(cache, apiserver)
-        apiserver.generations = {"a": 1}
-        await check.check()
-        apiserver.generations = {}
-        await check.check()
-        assert cache.unseen_uids == frozenset()
-
-    asyncio.run(run())
+async def test_resource_deleted_between_two_checks_is_not_unseen() -> None:
+    cache, apiserver = ResourceCache(), Apiserver()
+    check = WatchCheck(cache, apiserver)
+    apiserver.generations = {"a": 1}
+    await check.check()
+    apiserver.generations = {}
+    await check.check()
+    assert cache.unseen_uids == frozenset()
 
 
-def test_resource_whose_deletion_was_not_observed_is_removed() -> None:
-    async def run() -> None:
-        cache = ResourceCache()
-        cache.get_or_add(RESOURCE, {})
-        cache.observe(RESOURCE.uid, 3, {})
-        await WatchCheck(cache, Apiserver()).check()
-        assert (cache.resources(), cache.observed_generations()) == ([], {})
-
-    asyncio.run(run())
+async def test_resource_whose_deletion_was_not_observed_is_removed() -> None:
+    cache = ResourceCache()
+    cache.get_or_add(RESOURCE, {})
+    cache.observe(RESOURCE.uid, 3, {})
+    await WatchCheck(cache, Apiserver()).check()
+    assert (cache.resources(), cache.observed_generations()) == ([], {})
 
 
-def test_apiserver_is_asked_for_names_and_generations_only() -> None:
+async def test_apiserver_is_asked_for_names_and_generations_only() -> None:
     async def listing(request: web.Request) -> web.Response:
         assert request.headers["Accept"].startswith("application/json;as=PartialObjectMetadataList;")
         return web.json_response({"items": [{"metadata": {"uid": "u1", "name": "a", "generation": 4}}]})
 
-    async def run() -> None:
-        application = web.Application()
-        application.router.add_get("/flashsales", listing)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        async with ClientSession() as session:
-            assert await FlashSales(session, f"http://{host}:{port}/flashsales").generations() == {"u1": 4}
-            assert await FlashSales(session, f"http://{host}:{port}/no-such-type").generations() == {}
-        await runner.cleanup()
-
-    asyncio.run(run())
+    application = web.Application()
+    application.router.add_get("/flashsales", listing)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    async with ClientSession() as session:
+        assert await FlashSales(session, f"http://{host}:{port}/flashsales").generations() == {"u1": 4}
+        assert await FlashSales(session, f"http://{host}:{port}/no-such-type").generations() == {}
+    await runner.cleanup()

@@ -1,6 +1,5 @@
 """The handler of `orders`: poison is reported, good neighbours are written, and an absent database is not poison."""
 
-import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -34,48 +33,48 @@ def delivery(order_id: str, user_id: str = "ann") -> Delivery:
     return Delivery(encode(message), f"m-{order_id}", redelivered=False)
 
 
-def handle(ledger: Ledger, batch: Sequence[Delivery]) -> list[Poison]:
-    return list(asyncio.run(_handle(ledger, batch)))
+async def handle(ledger: Ledger, batch: Sequence[Delivery]) -> list[Poison]:
+    return list(await _handle(ledger, batch))
 
 
 async def _handle(ledger: Ledger, batch: Sequence[Delivery]) -> Sequence[Poison]:
     return await OrderEvents(ledger, Tracing(None))(batch)
 
 
-def test_good_batch_is_written_at_once() -> None:
+async def test_good_batch_is_written_at_once() -> None:
     ledger = Ledger()
-    assert (handle(ledger, [delivery("a"), delivery("b")]), ledger.written) == ([], ["a", "b"])
+    assert (await handle(ledger, [delivery("a"), delivery("b")]), ledger.written) == ([], ["a", "b"])
 
 
-def test_poison_is_separated_and_its_neighbours_are_written() -> None:
+async def test_poison_is_separated_and_its_neighbours_are_written() -> None:
     ledger = Ledger()
     batch = [delivery("a"), delivery("x", "bad"), delivery("b"), Delivery(b"{", "m", redelivered=True), delivery("y", "bad"), delivery("c")]
-    poisons = handle(ledger, batch)
+    poisons = await handle(ledger, batch)
     assert sorted((poison.index, poison.reason) for poison in poisons) == [(1, "rejected"), (3, "undecodable"), (4, "rejected")]
     assert ledger.written == ["a", "b", "c"]
 
 
-def test_delivery_of_several_messages_is_written_and_parked_once() -> None:
+async def test_delivery_of_several_messages_is_written_and_parked_once() -> None:
     ledger = Ledger()
     lines = [delivery("a").body, b"{", delivery("x", "bad").body, delivery("b").body]
-    poisons = handle(ledger, [delivery("c"), Delivery(join(lines), "m", redelivered=False)])
+    poisons = await handle(ledger, [delivery("c"), Delivery(join(lines), "m", redelivered=False)])
     assert [(poison.index, poison.reason) for poison in poisons] == [(1, "undecodable")]
     assert sorted(ledger.written) == ["a", "b", "c"]
 
 
-def test_message_of_another_version_is_poison() -> None:
+async def test_message_of_another_version_is_poison() -> None:
     body = delivery("a").body.replace(b'"v":1', b'"v":2')
-    assert [poison.reason for poison in handle(Ledger(), [Delivery(body, "m", redelivered=False)])] == ["undecodable"]
+    assert [poison.reason for poison in await handle(Ledger(), [Delivery(body, "m", redelivered=False)])] == ["undecodable"]
 
 
-def test_batch_of_only_poison_writes_nothing() -> None:
+async def test_batch_of_only_poison_writes_nothing() -> None:
     ledger = Ledger()
     ledger.away = True
-    assert [poison.index for poison in handle(ledger, [Delivery(b"", "m", redelivered=False)])] == [0]
+    assert [poison.index for poison in await handle(ledger, [Delivery(b"", "m", redelivered=False)])] == [0]
 
 
-def test_absent_database_is_retryable_and_not_poison() -> None:
+async def test_absent_database_is_retryable_and_not_poison() -> None:
     ledger = Ledger()
     ledger.away = True
     with pytest.raises(Retryable):
-        handle(ledger, [delivery("a"), Delivery(b"{", "m", redelivered=False)])
+        await handle(ledger, [delivery("a"), Delivery(b"{", "m", redelivered=False)])

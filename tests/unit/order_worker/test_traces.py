@@ -1,7 +1,5 @@
 """The order-worker continues the trace of each sampled order, under the span that sent its message."""
 
-import asyncio
-
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -41,15 +39,11 @@ def reserved(sale: str, *lines: ReservedLine) -> bytes:
     return encode(OrdersReserved(v=1, sale=sale, epoch=7, at=1, deadline=9, orders=list(lines)))
 
 
-def spans_of(ledger: Repository, *batch: Delivery) -> list[ReadableSpan]:
+async def spans_of(ledger: Repository, *batch: Delivery) -> list[ReadableSpan]:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     events = OrderEvents(ledger, Tracing(provider.get_tracer("test")), "amqp://guest:guest@broker:5672/", "postgresql://p@store/ledger")
-
-    async def handle() -> None:
-        await events(batch)
-
-    asyncio.run(handle())
+    await events(batch)
     return list(exporter.get_finished_spans())
 
 
@@ -57,9 +51,9 @@ def delivery(body: bytes, headers: dict[str, object] | None = None) -> Delivery:
     return Delivery(body, "1-0", False, "flashsale.events", "order.reserved.60", 3, headers or {})
 
 
-def test_only_a_sampled_order_has_spans_of_its_message_and_transaction() -> None:
+async def test_only_a_sampled_order_has_spans_of_its_message_and_transaction() -> None:
     lines = [ReservedLine("o1", "ann", 1, CONTEXT), ReservedLine("o2", "bob", 1)]
-    write, process = spans_of(AcceptingLedger(), delivery(reserved("shoe", *lines), {SENT_HEADER: {PARENT: SENDER}}))
+    write, process = await spans_of(AcceptingLedger(), delivery(reserved("shoe", *lines), {SENT_HEADER: {PARENT: SENDER}}))
     assert place(process) == ("process flashsale.events:order.reserved.60:orders", SpanKind.CONSUMER, TRACE, SENDER)
     assert dict(process.attributes or {}) == {
         "messaging.system": "rabbitmq",
@@ -83,14 +77,14 @@ def test_only_a_sampled_order_has_spans_of_its_message_and_transaction() -> None
     }
 
 
-def test_order_itself_is_the_parent_without_the_headers_of_the_sender() -> None:
-    _, process = spans_of(AcceptingLedger(), delivery(reserved("shoe", ReservedLine("o1", "ann", 1, CONTEXT))))
+async def test_order_itself_is_the_parent_without_the_headers_of_the_sender() -> None:
+    _, process = await spans_of(AcceptingLedger(), delivery(reserved("shoe", ReservedLine("o1", "ann", 1, CONTEXT))))
     assert place(process)[3] == PARENT
 
 
-def test_rejected_order_fails_only_in_its_own_trace() -> None:
+async def test_rejected_order_fails_only_in_its_own_trace() -> None:
     good, bad = (delivery(reserved(sale, ReservedLine("o1", "ann", 1, CONTEXT))) for sale in ("shoe", "bad"))
-    spans = spans_of(RejectingLedger(), good, bad)
+    spans = await spans_of(RejectingLedger(), good, bad)
     assert [((span.attributes or {}).get("flashsale.order_id"), (span.attributes or {}).get("error.type")) for span in spans] == [
         (None, None),
         ("shoe.o1", None),

@@ -89,7 +89,7 @@ class Together:
         return answers
 
 
-def play(nodes: Nodes, scene: Callable[[Cluster], Awaitable[Any]], seeds: Sequence[Address] = (A, B)) -> Any:
+async def play(nodes: Nodes, scene: Callable[[Cluster], Awaitable[Any]], seeds: Sequence[Address] = (A, B)) -> Any:
     async def run() -> Any:
         cluster = Cluster(seeds, nodes.connect)
         try:
@@ -97,7 +97,7 @@ def play(nodes: Nodes, scene: Callable[[Cluster], Awaitable[Any]], seeds: Sequen
         finally:
             await cluster.aclose()
 
-    return asyncio.run(run())
+    return await run()
 
 
 def moved(key: str, to: Address) -> MovedError:
@@ -108,14 +108,14 @@ def test_the_keys_of_these_tests_are_in_both_halves() -> None:
     assert slot_of(LOW) < SLOTS // 2 <= slot_of(HIGH)
 
 
-def test_a_command_goes_to_the_master_of_its_key() -> None:
+async def test_a_command_goes_to_the_master_of_its_key() -> None:
     async def scene(cluster: Cluster) -> list[Any]:
         return [await cluster.get(LOW), await cluster.execute_command("EVALSHA", "sha", 1, HIGH)]
 
-    assert play(Nodes(), scene) == ["a", "b"]
+    assert await play(Nodes(), scene) == ["a", "b"]
 
 
-def test_a_redirection_is_followed_and_remembered() -> None:
+async def test_a_redirection_is_followed_and_remembered() -> None:
     nodes = Nodes()
     nodes.say[A, "GET"] = [moved(LOW, C)]
     nodes.away = {B}
@@ -123,22 +123,22 @@ def test_a_redirection_is_followed_and_remembered() -> None:
     async def scene(cluster: Cluster) -> list[Any]:
         return [await cluster.get(LOW), await cluster.get(LOW)]
 
-    assert play(nodes, scene, [A]) == ["c", "c"]
+    assert await play(nodes, scene, [A]) == ["c", "c"]
     assert [address for address, _ in nodes.sent] == [A, C, C]
 
 
-def test_a_key_on_its_way_is_asked_for_where_it_went_and_there_only_this_once() -> None:
+async def test_a_key_on_its_way_is_asked_for_where_it_went_and_there_only_this_once() -> None:
     nodes = Nodes()
     nodes.say[A, "GET"] = [TryAgainError("try"), AskError(f"{slot_of(LOW)} c:3")]
 
     async def scene(cluster: Cluster) -> list[Any]:
         return [await cluster.get(LOW), await cluster.get(LOW)]
 
-    assert play(nodes, scene) == ["c", "a"]
+    assert await play(nodes, scene) == ["c", "a"]
     assert nodes.sent == [(A, ("GET", LOW)), (A, ("GET", LOW)), (C, ("ASKING",)), (C, ("GET", LOW)), (A, ("GET", LOW))]
 
 
-def test_a_lost_answer_is_not_asked_for_again() -> None:
+async def test_a_lost_answer_is_not_asked_for_again() -> None:
     nodes = Nodes()
     nodes.say[A, "APPEND"] = [RedisConnectionError("gone")]
 
@@ -146,11 +146,11 @@ def test_a_lost_answer_is_not_asked_for_again() -> None:
         with pytest.raises(RedisConnectionError):
             await cluster.append(LOW, "x")
 
-    play(nodes, scene)
+    await play(nodes, scene)
     assert nodes.sent == [(A, ("APPEND", LOW, "x"))]
 
 
-def test_redirections_without_end_are_an_answer_and_no_loss() -> None:
+async def test_redirections_without_end_are_an_answer_and_no_loss() -> None:
     nodes = Nodes()
     nodes.say[A, "GET"] = [moved(LOW, B) for _ in range(99)]
     nodes.say[B, "GET"] = [moved(LOW, A) for _ in range(99)]
@@ -159,10 +159,10 @@ def test_redirections_without_end_are_an_answer_and_no_loss() -> None:
         with pytest.raises(ClusterDownError):
             await cluster.get(LOW)
 
-    play(nodes, scene)
+    await play(nodes, scene)
 
 
-def test_a_failover_is_learnt_without_a_redirection() -> None:
+async def test_a_failover_is_learnt_without_a_redirection() -> None:
     nodes = Nodes()
 
     async def scene(cluster: Cluster) -> list[Any]:
@@ -173,10 +173,10 @@ def test_a_failover_is_learnt_without_a_redirection() -> None:
         await asyncio.sleep(LEARN_EVERY_SECONDS * 1.5)
         return [first, await cluster.get(LOW), await cluster.get(HIGH)]
 
-    assert play(nodes, scene) == ["a", "c", "b"]
+    assert await play(nodes, scene) == ["a", "c", "b"]
 
 
-def test_with_a_master_away_the_others_are_learnt_of_and_served() -> None:
+async def test_with_a_master_away_the_others_are_learnt_of_and_served() -> None:
     nodes = Nodes()
     nodes.away = {A}
 
@@ -185,10 +185,10 @@ def test_with_a_master_away_the_others_are_learnt_of_and_served() -> None:
             await cluster.get(LOW)
         return await cluster.get(HIGH)
 
-    assert play(nodes, scene) == "b"
+    assert await play(nodes, scene) == "b"
 
 
-def test_without_any_node_the_error_is_one_of_redis() -> None:
+async def test_without_any_node_the_error_is_one_of_redis() -> None:
     nodes = Nodes()
     nodes.away = {A, B}
 
@@ -197,10 +197,10 @@ def test_without_any_node_the_error_is_one_of_redis() -> None:
             with pytest.raises(RedisConnectionError):
                 await cluster.get(LOW)
 
-    play(nodes, scene)
+    await play(nodes, scene)
 
 
-def test_a_pipeline_answers_in_its_order_from_all_masters() -> None:
+async def test_a_pipeline_answers_in_its_order_from_all_masters() -> None:
     nodes = Nodes()
     nodes.say[B, "HGETALL"] = [moved(HIGH, C), moved(HIGH, C)]
 
@@ -212,10 +212,10 @@ def test_a_pipeline_answers_in_its_order_from_all_masters() -> None:
             pipe.get(LOW)
             return list(await pipe.execute())
 
-    assert play(nodes, scene) == ["a", "a", "c", "a"]
+    assert await play(nodes, scene) == ["a", "a", "c", "a"]
 
 
-def test_a_master_away_fails_only_its_own_commands_of_a_pipeline() -> None:
+async def test_a_master_away_fails_only_its_own_commands_of_a_pipeline() -> None:
     nodes = Nodes()
     nodes.away = {A}
 
@@ -229,19 +229,19 @@ def test_a_master_away_fails_only_its_own_commands_of_a_pipeline() -> None:
                 await pipe.execute()
             return answers
 
-    lost, found = play(nodes, scene)
+    lost, found = await play(nodes, scene)
     assert (type(lost), found) == (RedisConnectionError, "b")
 
 
-def test_a_transaction_over_masters_is_refused() -> None:
+async def test_a_transaction_over_masters_is_refused() -> None:
     async def scene(cluster: Cluster) -> None:
         with pytest.raises(ValueError, match="transaction"):
             cluster.pipeline()
 
-    play(Nodes(), scene)
+    await play(Nodes(), scene)
 
 
-def test_scripts_are_loaded_into_every_master_that_is_there() -> None:
+async def test_scripts_are_loaded_into_every_master_that_is_there() -> None:
     nodes = Nodes()
     nodes.say = {(A, "SCRIPT EXISTS"): [[True, True]], (B, "SCRIPT EXISTS"): [[True, False]]}
 
@@ -250,10 +250,10 @@ def test_scripts_are_loaded_into_every_master_that_is_there() -> None:
         nodes.away = {A}
         return known, await cluster.execute_command("SCRIPT LOAD", "return 1")
 
-    assert play(nodes, scene) == ([True, False], "b")
+    assert await play(nodes, scene) == ([True, False], "b")
 
 
-def test_every_master_that_answers_tells_of_itself_and_its_own_clock() -> None:
+async def test_every_master_that_answers_tells_of_itself_and_its_own_clock() -> None:
     nodes = Nodes()
     nodes.say = {(A, "INFO"): [{"aof_enabled": 1}], (B, "INFO"): [{"aof_enabled": 0}, {"aof_enabled": 0}], (B, "TIME"): [(5, 6000)]}
 
@@ -262,10 +262,10 @@ def test_every_master_that_answers_tells_of_itself_and_its_own_clock() -> None:
         nodes.away = {A}
         return everybody, clock, await infos(cluster)
 
-    assert play(nodes, scene) == ({"a:1": {"aof_enabled": 1}, "b:2": {"aof_enabled": 0}}, 5006, {"b:2": {"aof_enabled": 0}})
+    assert await play(nodes, scene) == ({"a:1": {"aof_enabled": 1}, "b:2": {"aof_enabled": 0}}, 5006, {"b:2": {"aof_enabled": 0}})
 
 
-def test_a_master_that_refuses_is_not_passed_over() -> None:
+async def test_a_master_that_refuses_is_not_passed_over() -> None:
     nodes = Nodes()
     nodes.say[A, "INFO"] = [ResponseError("NOPERM")]
 
@@ -273,15 +273,15 @@ def test_a_master_that_refuses_is_not_passed_over() -> None:
         with pytest.raises(ResponseError, match="NOPERM"):
             await infos(cluster)
 
-    play(nodes, scene)
+    await play(nodes, scene)
 
 
-def test_every_client_is_closed_at_the_end() -> None:
+async def test_every_client_is_closed_at_the_end() -> None:
     nodes = Nodes()
 
     async def scene(cluster: Cluster) -> None:
         nodes.halves = (A, C)
         await cluster.get(HIGH)
 
-    play(nodes, scene)
+    await play(nodes, scene)
     assert sorted(nodes.closed) == [A, B, C]

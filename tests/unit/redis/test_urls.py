@@ -1,6 +1,5 @@
 """REDIS_URL: one server, a cluster, or an error that names the cure and shows no password."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -66,11 +65,13 @@ def test_what_is_neither_is_refused_by_name_and_without_its_password(url: str) -
 
 
 @pytest.mark.parametrize("url", ["redis://nowhere/", "redis+cluster://nowhere"])
-def test_no_client_repeats_anything_by_itself_and_each_waits_for_a_free_connection(url: str) -> None:
-    async def look() -> tuple[bool, int, int, float]:
-        redis = open_redis(url, timeout_seconds=1.5, connections_max=7)
-        pool: Any = redis.connection_pool
-        retries = int(pool.connection_kwargs["retry"].get_retries())
-        return isinstance(redis, Cluster), retries, pool.max_connections, pool.connection_kwargs["socket_timeout"]
-
-    assert asyncio.run(look()) == (url.startswith("redis+cluster"), 0, 7, 1.5)
+async def test_no_client_repeats_anything_by_itself_and_each_waits_for_a_free_connection(url: str) -> None:
+    redis = open_redis(url, timeout_seconds=1.5, connections_max=7)
+    pool: Any = redis.connection_pool
+    retries = int(pool.connection_kwargs["retry"].get_retries())
+    assert (isinstance(redis, Cluster), retries, pool.max_connections, pool.connection_kwargs["socket_timeout"]) == (
+        url.startswith("redis+cluster"),
+        0,
+        7,
+        1.5,
+    )

@@ -86,9 +86,9 @@ def expired(*order_ids: str) -> list[Expired]:
     return [Expired(order_id, 2, 1000) for order_id in order_ids]
 
 
-def test_sales_of_a_batch_share_a_round_trip() -> None:
+async def test_sales_of_a_batch_share_a_round_trip() -> None:
     server = Server()
-    outcomes = asyncio.run(expiry(server).expire({"shoe": ["o1", "paid"], "hat": ["o2"]}, "queue"))
+    outcomes = await expiry(server).expire({"shoe": ["o1", "paid"], "hat": ["o2"]}, "queue")
     assert {sale_id: (outcome.expired, outcome.fault) for sale_id, outcome in outcomes.items()} == {
         "shoe": (expired("o1"), None),
         "hat": (expired("o2"), None),
@@ -96,10 +96,10 @@ def test_sales_of_a_batch_share_a_round_trip() -> None:
     assert server.rounds == [["EVALSHA", "EVALSHA"]]
 
 
-def test_server_without_the_script_receives_it_once() -> None:
+async def test_server_without_the_script_receives_it_once() -> None:
     server = Server()
     server.known = False
-    outcomes = asyncio.run(expiry(server).expire({"shoe": ["o1"], "hat": ["o2"]}, "queue"))
+    outcomes = await expiry(server).expire({"shoe": ["o1"], "hat": ["o2"]}, "queue")
     assert [outcome.expired for outcome in outcomes.values()] == [expired("o1"), expired("o2")]
     assert server.rounds == [["EVALSHA", "EVALSHA"], ["EVAL", "EVALSHA"]]
 
@@ -114,26 +114,26 @@ def test_server_without_the_script_receives_it_once() -> None:
         (OutOfMemoryError("command not allowed when used memory > 'maxmemory'. script: f00, on @user_script:9."), Retryable),
     ],
 )
-def test_error_belongs_to_its_sale_and_its_kind_says_if_a_retry_helps(error: Exception, expected: type[FlashsaleError]) -> None:
-    outcomes = asyncio.run(expiry(Server({"shoe": error})).expire({"shoe": ["o1"], "hat": ["o2"]}, "queue"))
+async def test_error_belongs_to_its_sale_and_its_kind_says_if_a_retry_helps(error: Exception, expected: type[FlashsaleError]) -> None:
+    outcomes = await expiry(Server({"shoe": error})).expire({"shoe": ["o1"], "hat": ["o2"]}, "queue")
     assert (type(outcomes["shoe"].fault), outcomes["shoe"].expired) == (expected, [])
     assert (outcomes["hat"].fault, outcomes["hat"].expired) == (None, expired("o2"))
 
 
 @pytest.mark.parametrize("error", [RedisConnectionError("gone"), ConnectionResetError("gone"), TimeoutError()])
-def test_server_that_does_not_answer_gets_no_further_round_trips(error: Exception) -> None:
+async def test_server_that_does_not_answer_gets_no_further_round_trips(error: Exception) -> None:
     server = Server()
     server.away = error
     orders = {f"s{number}": ["o1"] for number in range(3 * ROUND_TRIP_CALLS_MAX)}
-    outcomes = asyncio.run(expiry(server).expire(orders, "queue"))
+    outcomes = await expiry(server).expire(orders, "queue")
     assert {type(outcome.fault) for outcome in outcomes.values()} == {Retryable}
     assert (len(outcomes), len(server.rounds)) == (len(orders), 1)
 
 
-def test_shards_with_overdue_orders_are_found_in_one_round_trip() -> None:
+async def test_shards_with_overdue_orders_are_found_in_one_round_trip() -> None:
     server = Server()
     server.heads = {"fs:{3}:deadlines": [(b"shoe|o1", 10_250.0)], "fs:{4}:deadlines": [(b"hat|o1", 10_251.0)]}
-    assert asyncio.run(expiry(server).overdue(range(16), 250)) == Overdue([3], 10_250)
+    assert await expiry(server).overdue(range(16), 250) == Overdue([3], 10_250)
     assert [len(commands) for commands in server.rounds] == [17]
 
 
@@ -142,19 +142,19 @@ def test_shard_whose_lowest_deadline_cannot_be_read_counts_as_overdue() -> None:
     assert [is_overdue(head, 5) for head in heads] == [False, True, False, True]
 
 
-def test_pages_share_a_round_trip_and_only_an_unreadable_shard_fails() -> None:
+async def test_pages_share_a_round_trip_and_only_an_unreadable_shard_fails() -> None:
     server = Server()
     server.heads = {"fs:{3}:deadlines": [b"shoe|o1", b"hat|o2", b"shoe|o3"], "fs:{4}:deadlines": ResponseError("WRONGTYPE no set")}
-    pages = asyncio.run(expiry(server).pages({3: 0, 4: 0}, 10_250, 512))
+    pages = await expiry(server).pages({3: 0, 4: 0}, 10_250, 512)
     assert pages[3] == {"shoe": ["o1", "o3"], "hat": ["o2"]}
     assert (type(pages[4]), len(server.rounds)) == (Rejected, 1)
 
 
-def test_reading_overdue_shards_of_an_absent_server_is_retryable() -> None:
+async def test_reading_overdue_shards_of_an_absent_server_is_retryable() -> None:
     server = Server()
     server.away = RedisConnectionError("gone")
     with pytest.raises(Retryable, match="Redis: ConnectionError: gone"):
-        asyncio.run(expiry(server).overdue(range(16), 0))
+        await expiry(server).overdue(range(16), 0)
 
 
 class Masters(Cluster):
@@ -171,7 +171,7 @@ class Masters(Cluster):
         return [self._server.answer(*args) for args, _ in commands]
 
 
-def on_a_cluster(server: Server, hanging_shard: int, scene: Callable[[Expiry], Awaitable[Any]]) -> Any:
+async def on_a_cluster(server: Server, hanging_shard: int, scene: Callable[[Expiry], Awaitable[Any]]) -> Any:
     """Run `scene` on a cluster in which the master of `hanging_shard` hangs."""
 
     async def run() -> Any:
@@ -181,18 +181,18 @@ def on_a_cluster(server: Server, hanging_shard: int, scene: Callable[[Expiry], A
         finally:
             await cluster.aclose()
 
-    return asyncio.run(run())
+    return await run()
 
 
-def test_hanging_master_does_not_affect_the_sales_of_other_masters() -> None:
+async def test_hanging_master_does_not_affect_the_sales_of_other_masters() -> None:
     shoe, hat = "shoe", next(name for name in ("hat", "coat", "sock") if shard_of(name) != shard_of("shoe"))
-    outcomes = on_a_cluster(Server(), shard_of(shoe), lambda cluster: cluster.expire({shoe: ["o1"], hat: ["o2"]}, "queue"))
+    outcomes = await on_a_cluster(Server(), shard_of(shoe), lambda cluster: cluster.expire({shoe: ["o1"], hat: ["o2"]}, "queue"))
     assert (type(outcomes[shoe].fault), outcomes[hat].fault, outcomes[hat].expired) == (Retryable, None, expired("o2"))
 
 
-def test_each_slot_of_a_cluster_is_a_slot_group() -> None:
+async def test_each_slot_of_a_cluster_is_a_slot_group() -> None:
     async def scene(cluster: Expiry) -> list[list[int]]:
         return cluster.slot_groups
 
-    assert on_a_cluster(Server(), 0, scene) == [[shard] for shard in range(16)]
+    assert await on_a_cluster(Server(), 0, scene) == [[shard] for shard in range(16)]
     assert expiry(Server()).slot_groups == [list(range(16))]

@@ -1,6 +1,5 @@
 """The handler of `payment.timeout`: holds are expired by sale, and any other message is poison."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -42,39 +41,42 @@ def hold(sale_id: str, *order_ids: str) -> Delivery:
     return Delivery(encode(OrdersReserved(v=1, sale=sale_id, epoch=7, at=1, deadline=9, orders=lines)), "m", redelivered=False)
 
 
-def handle(expiry: RecordedExpiry, *batch: Delivery, probes: RecordedProbes | None = None) -> list[tuple[int, str]]:
+async def handle(expiry: RecordedExpiry, *batch: Delivery, probes: RecordedProbes | None = None) -> list[tuple[int, str]]:
     """Handle a batch; returns (index, reason) of each poison."""
 
     async def run() -> Sequence[Poison | Publication]:
         return await PaymentTimeouts(expiry, probes or RecordedProbes(), Tracing(None))(batch)
 
-    return [(poison.index, poison.reason) for poison in asyncio.run(run()) if isinstance(poison, Poison)]
+    return [(poison.index, poison.reason) for poison in await run() if isinstance(poison, Poison)]
 
 
-def test_holds_are_expired_together_and_poison_is_reported() -> None:
+async def test_holds_are_expired_together_and_poison_is_reported() -> None:
     expiry = RecordedExpiry()
     cancelled = Delivery(encode(OrdersCancelled(v=1, sale="shoe", epoch=7, at=1, orders=[])), "m", redelivered=False)
     batch = [hold("shoe", "o1", "o2"), Delivery(b"?", "m", redelivered=False), hold("broken", "o3"), cancelled, hold("hat", "o4")]
-    assert handle(expiry, *batch) == [(1, "undecodable"), (2, "rejected"), (3, "unexpected_type")]
+    assert await handle(expiry, *batch) == [(1, "undecodable"), (2, "rejected"), (3, "unexpected_type")]
     assert expiry.calls == [{"shoe": ["o1", "o2"], "broken": ["o3"], "hat": ["o4"]}]
 
 
-def test_delivery_of_several_messages_is_expired_and_parked_once() -> None:
+async def test_delivery_of_several_messages_is_expired_and_parked_once() -> None:
     expiry = RecordedExpiry()
     body = join([hold("shoe", "o1").body, b"?", hold("broken", "o2").body, hold("hat", "o3").body])
-    assert handle(expiry, Delivery(body, "m", redelivered=False)) == [(0, "undecodable")]
+    assert await handle(expiry, Delivery(body, "m", redelivered=False)) == [(0, "undecodable")]
     assert expiry.calls == [{"shoe": ["o1"], "broken": ["o2"], "hat": ["o3"]}]
 
 
-def test_only_messages_of_a_broken_sale_are_parked() -> None:
-    assert handle(RecordedExpiry(), hold("broken", "o1"), hold("shoe", "o2"), hold("broken", "o3")) == [(0, "rejected"), (2, "rejected")]
+async def test_only_messages_of_a_broken_sale_are_parked() -> None:
+    assert await handle(RecordedExpiry(), hold("broken", "o1"), hold("shoe", "o2"), hold("broken", "o3")) == [
+        (0, "rejected"),
+        (2, "rejected"),
+    ]
 
 
-def test_batch_is_retried_while_redis_is_away_for_any_sale() -> None:
+async def test_batch_is_retried_while_redis_is_away_for_any_sale() -> None:
     probes = RecordedProbes()
     probe = Delivery(encode(WaitProbed(v=1, window=60, at=1)), "", redelivered=False)
     with pytest.raises(Retryable, match="away"):
-        handle(RecordedExpiry(), hold("shoe", "o1"), probe, hold("away", "o2"), hold("broken", "o3"), probes=probes)
+        await handle(RecordedExpiry(), hold("shoe", "o1"), probe, hold("away", "o2"), hold("broken", "o3"), probes=probes)
     assert probes.windows == []
 
 
@@ -90,8 +92,8 @@ def test_order_named_by_two_messages_is_assigned_to_the_first() -> None:
     assert [(message.index, expired) for message, expired in pairs] == [(0, [o1, o2]), (1, [o3]), (2, [])]
 
 
-def test_returned_probes_are_recorded_and_are_not_poison() -> None:
+async def test_returned_probes_are_recorded_and_are_not_poison() -> None:
     probes = RecordedProbes()
     deliveries = [Delivery(encode(WaitProbed(v=1, window=window, at=1)), "", redelivered=False) for window in (60, 5, 60)]
-    assert handle(RecordedExpiry(), *deliveries, hold("shoe", "o1"), probes=probes) == []
+    assert await handle(RecordedExpiry(), *deliveries, hold("shoe", "o1"), probes=probes) == []
     assert probes.windows == [5, 60]

@@ -1,6 +1,5 @@
 """Holds that returned before they were due are sent back in one message, and for no longer than necessary."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -62,18 +61,18 @@ class NoProbes(WaitProbes):
         pass
 
 
-def handle(*messages: OrdersReserved) -> Sequence[Poison | Publication]:
+async def handle(*messages: OrdersReserved) -> Sequence[Poison | Publication]:
     batch = [Delivery(encode(message), "m", redelivered=False) for message in messages]
-    return asyncio.run(PaymentTimeouts(NothingDue(), NoProbes(), Tracing(None), WINDOWS)(batch))
+    return await PaymentTimeouts(NothingDue(), NoProbes(), Tracing(None), WINDOWS)(batch)
 
 
-def test_broken_sale_is_parked_and_other_sales_are_requeued() -> None:
-    poison, publication = handle(message("broken", "o1"), message("shoe", "o2"))
+async def test_broken_sale_is_parked_and_other_sales_are_requeued() -> None:
+    poison, publication = await handle(message("broken", "o1"), message("shoe", "o2"))
     assert isinstance(poison, Poison)
     assert isinstance(publication, Publication)
     assert (poison.index, read_wait(publication.body).messages) == (0, [message("shoe", "o2")])
 
 
-def test_nothing_is_published_for_a_batch_that_is_retried() -> None:
+async def test_nothing_is_published_for_a_batch_that_is_retried() -> None:
     with pytest.raises(Retryable, match="away"):
-        handle(message("shoe", "o1"), message("away", "o2"))
+        await handle(message("shoe", "o1"), message("away", "o2"))

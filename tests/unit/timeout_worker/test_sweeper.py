@@ -61,55 +61,55 @@ def orders(sale_id: str, count: int) -> list[tuple[str, str]]:
     return [(sale_id, f"o{number}") for number in range(count)]
 
 
-def test_all_shards_are_swept_to_the_last_page(settings: Settings) -> None:
+async def test_all_shards_are_swept_to_the_last_page(settings: Settings) -> None:
     shards = Shards({0: orders("shoe", 1100), 15: orders("hat", 512)})
-    assert (asyncio.run(Sweeper(shards, settings).sweep()), shards.left) == (1612, {0: [], 15: []})
+    assert (await Sweeper(shards, settings).sweep(), shards.left) == (1612, {0: [], 15: []})
 
 
-def test_slot_group_is_read_together_and_an_idle_sweep_reads_no_page(settings: Settings) -> None:
+async def test_slot_group_is_read_together_and_an_idle_sweep_reads_no_page(settings: Settings) -> None:
     shards = Shards({shard: orders(f"s{shard}", 3) for shard in range(SHARDS_MAX + 1)})
     shards.slot_groups = [list(range(SHARDS_MAX + 1))]
-    overdue = [asyncio.run(Sweeper(shards, settings).sweep()) for _ in range(2)]
+    overdue = [await Sweeper(shards, settings).sweep() for _ in range(2)]
     assert (overdue, shards.looks, shards.pages_read) == ([3 * (SHARDS_MAX + 1), 0], 2, 2)
 
 
-def test_sweep_is_bounded_in_pages(settings: Settings) -> None:
+async def test_sweep_is_bounded_in_pages(settings: Settings) -> None:
     shards = Shards({0: orders("shoe", 1100)})
-    assert asyncio.run(Sweeper(shards, replace(settings, sweep_pages_max=2)).sweep()) == 1024
+    assert await Sweeper(shards, replace(settings, sweep_pages_max=2)).sweep() == 1024
     assert len(shards.left[0]) == 76
 
 
-def test_broken_sale_does_not_hold_up_its_shard(settings: Settings) -> None:
+async def test_broken_sale_does_not_hold_up_its_shard(settings: Settings) -> None:
     broken = orders(BROKEN, 700)
     shards = Shards({3: [*broken, *orders("shoe", 600)], 4: orders("hat", 1)})
-    asyncio.run(Sweeper(shards, settings).sweep())
+    await Sweeper(shards, settings).sweep()
     assert shards.left == {3: broken, 4: []}
 
 
-def test_broken_sale_longer_than_a_sweep_does_not_starve_its_shard(settings: Settings) -> None:
+async def test_broken_sale_longer_than_a_sweep_does_not_starve_its_shard(settings: Settings) -> None:
     broken = orders(BROKEN, 3 * CHUNK)
     shards = Shards({3: [*broken, *orders("shoe", 600)]})
     sweeper = Sweeper(shards, replace(settings, sweep_pages_max=2))
-    overdue = [asyncio.run(sweeper.sweep()) for _ in range(3)]
+    overdue = [await sweeper.sweep() for _ in range(3)]
     assert (overdue, shards.left) == ([2 * CHUNK, 2 * CHUNK, 600 - CHUNK], {3: broken})
     # After the end it starts at the front again, so orders of a repaired sale are found.
-    assert asyncio.run(sweeper.sweep()) == 2 * CHUNK
+    assert await sweeper.sweep() == 2 * CHUNK
 
 
-def test_shard_whose_master_is_away_does_not_hold_up_others(settings: Settings) -> None:
+async def test_shard_whose_master_is_away_does_not_hold_up_others(settings: Settings) -> None:
     shards = Shards({0: orders("shoe", 2), 15: orders("hat", 3)})
     shards.shards_away = {0}
     sweeper = Sweeper(shards, settings)
     with pytest.raises(Retryable, match="away"):
-        asyncio.run(sweeper.sweep())
+        await sweeper.sweep()
     assert (shards.left, sweeper.fault) == ({0: orders("shoe", 2), 15: []}, "away")
 
 
-def test_unreadable_shard_does_not_hold_up_its_slot_group(settings: Settings) -> None:
+async def test_unreadable_shard_does_not_hold_up_its_slot_group(settings: Settings) -> None:
     shards = Shards({1: orders("hat", 3)})
     shards.slot_groups, shards.refusing = [[0, 1]], {0}
     with pytest.raises(Rejected, match="WRONGTYPE"):
-        asyncio.run(Sweeper(shards, settings).sweep())
+        await Sweeper(shards, settings).sweep()
     assert shards.left == {1: []}
 
 
@@ -121,21 +121,17 @@ def test_full_page_has_a_next_offset_unless_redis_is_away() -> None:
     assert next_offsets(dict.fromkeys(pages, 100), pages, outcomes) == {0: 112}
 
 
-def test_failed_sweep_sets_a_fault_and_the_next_one_clears_it(settings: Settings) -> None:
+async def test_failed_sweep_sets_a_fault_and_the_next_one_clears_it(settings: Settings) -> None:
     shards = Shards({0: orders("shoe", 3)})
     shards.away = True
     sweeper = Sweeper(shards, replace(settings, sweep_interval_ms=10, retry_seconds=0.01))
-
-    async def run() -> list[str | None]:
-        task = asyncio.create_task(sweeper.run())
-        faults = [await _until(lambda: sweeper.fault is not None, sweeper)]
-        shards.away = False
-        faults.append(await _until(lambda: sweeper.fault is None, sweeper))
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        return faults
-
-    assert (asyncio.run(run()), shards.left) == (["away", None], {0: []})
+    task = asyncio.create_task(sweeper.run())
+    faults = [await _until(lambda: sweeper.fault is not None, sweeper)]
+    shards.away = False
+    faults.append(await _until(lambda: sweeper.fault is None, sweeper))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert (faults, shards.left) == (["away", None], {0: []})
 
 
 async def _until(condition: Callable[[], bool], sweeper: Sweeper) -> str | None:

@@ -1,6 +1,5 @@
 """An order's trace contains its wait and what ended it: the queue or the sweeper."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -63,18 +62,14 @@ class Recorder:
         return {span.name: span for span in spans}
 
 
-def waited(*lines: ReservedLine, more: Sequence[OrdersReserved] = ()) -> dict[str, ReadableSpan]:
+async def waited(*lines: ReservedLine, more: Sequence[OrdersReserved] = ()) -> dict[str, ReadableSpan]:
     """The spans of one delivery; `more` are further lines of its body."""
     body = join(encode(message) for message in (reserved("shoe", *lines), *more))
     headers = {SENT_HEADER: {PARENT: SENDER}, SENT_AT_HEADER: SENT_MS}
     delivery = Delivery(body, "1-0", False, "flashsale.timeouts", "order.reserved.60", 3, headers)
     recorder = Recorder()
-
-    async def handle() -> None:
-        await PaymentTimeouts(Due(), NoProbes(), recorder.tracing, amqp_url="amqp://broker", redis_url="redis://store/0")([delivery])
-
     with suppress(Retryable):
-        asyncio.run(handle())
+        await PaymentTimeouts(Due(), NoProbes(), recorder.tracing, amqp_url="amqp://broker", redis_url="redis://store/0")([delivery])
     return recorder.spans()
 
 
@@ -87,8 +82,8 @@ def parent(span: ReadableSpan) -> str:
     return f"{span.parent.trace_id:032x}-{span.parent.span_id:016x}"
 
 
-def test_expired_order_has_spans_of_its_wait_message_and_script_call() -> None:
-    spans = waited(ReservedLine("o1", "ann", 2, CONTEXT), ReservedLine("o2", "bob", 2))
+async def test_expired_order_has_spans_of_its_wait_message_and_script_call() -> None:
+    spans = await waited(ReservedLine("o1", "ann", 2, CONTEXT), ReservedLine("o2", "bob", 2))
     wait, process, call = (
         spans[name] for name in ("wait payment.wait.60", "process flashsale.timeouts:order.reserved.60:payment.timeout", "EVALSHA expire")
     )
@@ -109,28 +104,24 @@ def test_expired_order_has_spans_of_its_wait_message_and_script_call() -> None:
     assert dict(call.attributes or {})["db.stored_procedure.name"] == "expire"
 
 
-def test_paid_order_releases_no_units() -> None:
-    spans = waited(ReservedLine("paid", "ann", 2, CONTEXT))
+async def test_paid_order_releases_no_units() -> None:
+    spans = await waited(ReservedLine("paid", "ann", 2, CONTEXT))
     attributes = dict(spans["process flashsale.timeouts:order.reserved.60:payment.timeout"].attributes or {})
     assert (attributes["flashsale.expired"], attributes["flashsale.units_returned"]) == (False, 0)
 
 
-def test_retried_batch_has_spans_only_for_new_expiries() -> None:
+async def test_retried_batch_has_spans_only_for_new_expiries() -> None:
     away = reserved("away", ReservedLine("o9", "bob", 1, CONTEXT.replace(PARENT, SENDER)))
-    spans = waited(ReservedLine("o1", "ann", 2, CONTEXT), more=[away, reserved("shoe", ReservedLine("paid", "cem", 2, CONTEXT))])
+    spans = await waited(ReservedLine("o1", "ann", 2, CONTEXT), more=[away, reserved("shoe", ReservedLine("paid", "cem", 2, CONTEXT))])
     assert {dict(span.attributes or {}).get("flashsale.order_id", "shoe.o1") for span in spans.values()} == {"shoe.o1"}
     assert len(spans) == 3
 
 
-def test_swept_order_is_in_the_trace_that_its_record_names() -> None:
+async def test_swept_order_is_in_the_trace_that_its_record_names() -> None:
     recorder = Recorder()
     variables = {"REDIS_URL": "redis://store/0", "AMQP_URL": "amqp://broker", "FLASHSALE_LUA_DIR": str(ROOT / "lua")}
     settings = replace(read_settings(Environment(variables)), shards=1)
-
-    async def sweep() -> int:
-        return await Sweeper(Due(), settings, recorder.tracing).sweep()
-
-    assert asyncio.run(sweep()) == 2
+    assert await Sweeper(Due(), settings, recorder.tracing).sweep() == 2
     swept, call = recorder.spans()["sweep"], recorder.spans()["EVALSHA expire"]
     assert swept.context is not None
     assert (parent(swept), parent(call)) == (f"{TRACE}-{PARENT}", f"{TRACE}-{swept.context.span_id:016x}")
