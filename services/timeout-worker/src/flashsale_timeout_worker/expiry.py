@@ -108,7 +108,10 @@ class Expiry:
         return Overdue([shard for shard, head in zip(shards, heads, strict=True) if is_overdue(head, latest_ms)], latest_ms)
 
     async def pages(self, offsets: Mapping[int, int], latest_ms: int, limit: int) -> dict[int, Page | Fault]:
-        """Read up to `limit` overdue orders of each shard from its offset on, or why it cannot be read, in one round trip."""
+        """Read up to `limit` overdue orders of each shard from its offset on, in one round trip.
+
+        A shard that cannot be read has its fault in place of a page.
+        """
 
         def add_commands(pipe: Any) -> None:
             for shard, offset in offsets.items():
