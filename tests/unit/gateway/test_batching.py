@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale_gateway.batching import OVERLAP_ITEMS, Admission, Answers, Batch, Batcher, Lane
+from flashsale_gateway.batching import Admission, Answers, Batch, Batcher
 from flashsale_gateway.errors import NotReady, OutcomeUnknown, Overloaded
+from flashsale_gateway.lanes import OVERLAP_ITEMS, Lane
 from flashsale_gateway.readiness import Progress
 
 

@@ -10,27 +10,17 @@ Neither a waiter that fails nor a call that fails harms others: every waiter of 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain
 from time import monotonic
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from flashsale_core.tasks import cancelled_here
 from flashsale_gateway.errors import OutcomeUnknown, Overloaded
+from flashsale_gateway.lanes import OVERLAP_ITEMS, Lane, Queue, Waiter
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
-Received = TypeVar("Received", contravariant=True)
-
-
-class Waiter(Protocol[Received]):
-    """Receives an answer: an asyncio.Future, or less. What its methods raise is logged; the others of the batch get their answers."""
-
-    def done(self) -> bool: ...
-
-    def set_result(self, result: Received, /) -> None: ...
-
-    def set_exception(self, error: BaseException, /) -> None: ...
 
 
 class Admission:
@@ -50,9 +40,6 @@ class Admission:
         self.waiting -= count
 
 
-OVERLAP_ITEMS = 24
-"""How many items must wait before a second call overlaps the first: below that, one larger batch is cheaper than two small ones."""
-CALLS_MAX = 2
 Batch = Sequence[tuple[str, Sequence[Item]]]
 """Items by sale; each sale appears once."""
 Answers = Sequence[Answer | Exception]
@@ -60,78 +47,8 @@ Answers = Sequence[Answer | Exception]
 Call = Callable[[Batch[Item]], Awaitable[Answers[Answer]]]
 
 
-class _Queue(Generic[Item, Answer]):
-    """The waiting items of one sale."""
-
-    __slots__ = ("items", "waiters")
-
-    def __init__(self) -> None:
-        self.items: list[Item] = []
-        self.waiters: list[Waiter[Answer]] = []
-
-    def split(self, count: int) -> "_Queue[Item, Answer]":
-        """Remove and return the first `count`."""
-        first: _Queue[Item, Answer] = _Queue()
-        first.items, self.items = self.items[:count], self.items[count:]
-        first.waiters, self.waiters = self.waiters[:count], self.waiters[count:]
-        return first
-
-
-class Lane(Generic[Item, Answer]):
-    """The waiting items of sales that may share a call; the sale whose turn is next comes first."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.waiting = 0
-        self.progress_at = 0.0
-        """When a batch was last taken, or an item was added to an empty lane: the age of waiting items counts from here."""
-        self.called_at: dict[object, float] = {}
-        """When each running call began, by its task."""
-        self._sales: dict[str, _Queue[Item, Answer]] = {}
-
-    @property
-    def wants_call(self) -> bool:
-        return self.calls == 0 or (self.calls < CALLS_MAX and self.waiting >= OVERLAP_ITEMS)
-
-    def add(self, sale_id: str, item: Item, waiter: Waiter[Answer]) -> None:
-        queue = self._sales.get(sale_id)
-        if queue is None:
-            queue = self._sales[sale_id] = _Queue()
-        queue.items.append(item)
-        queue.waiters.append(waiter)
-        self.waiting += 1
-
-    def age_seconds(self, now: float) -> float:
-        """How long the lane has made no progress: items wait and no batch was taken, or a call is running."""
-        since = [*self.called_at.values(), *([self.progress_at] if self.waiting else [])]
-        return now - min(since) if since else 0.0
-
-    def take(self, most: int) -> dict[str, _Queue[Item, Answer]]:
-        """Remove and return at most `most` items: all, or each sale's fair share, so that a stampede for one does not delay the others.
-
-        Fair means max-min fair: a sale that wants less than an equal share gets what it wants, and the others share the rest.
-        """
-        if self.waiting <= most:
-            taken, self._sales, self.waiting = self._sales, {}, 0
-            return taken
-        names = list(islice(self._sales, most))
-        taken, left = {}, most
-        for place, name in enumerate(sorted(names, key=lambda name: len(self._sales[name].items))):
-            share = left // (len(names) - place)
-            queue = self._sales.pop(name)
-            if len(queue.items) <= share:
-                taken[name] = queue
-            else:
-                taken[name] = queue.split(share)
-                # Behind the sales that had no turn this time.
-                self._sales[name] = queue
-            left -= len(taken[name].items)
-        self.waiting -= most - left
-        return taken
-
-
 class Batcher(Generic[Item, Answer]):
-    """Gathers items and passes them to `call` by sale: at most `batch_max` items in a call, and CALLS_MAX calls at once in each lane."""
+    """Gathers items and passes them to `call` by sale: at most `batch_max` items in a call, and a few calls at once in each lane."""
 
     def __init__(self, call: Call[Item, Answer], batch_max: int, admission: Admission, lane_of: Callable[[str], int]) -> None:
         """Sales may share a call if `lane_of` returns the same number for them."""
@@ -188,7 +105,7 @@ class Batcher(Generic[Item, Answer]):
             lane.calls -= 1
             lane.called_at.pop(task, None)
 
-    async def _decide(self, sales: Mapping[str, _Queue[Item, Answer]]) -> None:
+    async def _decide(self, sales: Mapping[str, Queue[Item, Answer]]) -> None:
         """Call, and answer every waiter however the call ends. Raises CancelledError only when this task itself is cancelled."""
         waiters = list(chain.from_iterable([queue.waiters for queue in sales.values()]))
         try:

@@ -11,12 +11,13 @@ from flashsale_core.orders import LETTERS
 from flashsale_core.scripts import DEADLINE_MS, RETRY_AFTER_MS, STATE, STATUS, Order
 from flashsale_core.timestamps import rfc3339_of_ms
 from flashsale_gateway import metrics, spans
-from flashsale_gateway.batching import Batcher, Waiter
+from flashsale_gateway.batching import Batcher
 from flashsale_gateway.http import bodies
 from flashsale_gateway.http.answers import UNCACHED, Answer
 from flashsale_gateway.http.body_schemas import OrderRequest, read_order
 from flashsale_gateway.http.endpoints import Endpoint, Headers
 from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.lanes import Waiter
 from flashsale_gateway.outbox.monitor import Lag
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Result

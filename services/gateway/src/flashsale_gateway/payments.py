@@ -12,12 +12,13 @@ from flashsale_core import semconv, tracing
 from flashsale_core.ids import parse_order_ref
 from flashsale_core.scripts import Payment
 from flashsale_gateway import metrics, spans
-from flashsale_gateway.batching import Batcher, Waiter
+from flashsale_gateway.batching import Batcher
 from flashsale_gateway.http import bodies
 from flashsale_gateway.http.answers import UNCACHED, Answer
 from flashsale_gateway.http.body_schemas import PaymentWebhook, field_of_bad_utf8, read_webhook
 from flashsale_gateway.http.endpoints import Endpoint, Headers
 from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.lanes import Waiter
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Result
 

@@ -16,12 +16,13 @@ from starlette.types import Receive, Scope, Send
 from flashsale_core.scripts import Order, Payment
 from flashsale_core.tracing import Tracing
 from flashsale_gateway import spans
-from flashsale_gateway.batching import Batcher, Waiter
+from flashsale_gateway.batching import Batcher
 from flashsale_gateway.errors import Overloaded
 from flashsale_gateway.http import bodies
 from flashsale_gateway.http.answers import Answer
 from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.http.translation import problem_of
+from flashsale_gateway.lanes import Waiter
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Result
 
