@@ -1,4 +1,4 @@
-"""Damage one number in a running stack, and see `flashsale audit` name it and exit 1."""
+"""`flashsale audit` names each number that is damaged in a running stack, and exits with 1."""
 
 import json
 import os
@@ -54,9 +54,9 @@ def audit(env: Env) -> tuple[int, set[str]]:
 
 
 def first_order(redis: Any, letter: bytes) -> str:
-    """An order in the state of that letter (a packed record begins with an array head and a one-letter string)."""
-    found: dict[bytes, bytes] = redis.hgetall(KEYS.orders)
-    return next(name.decode() for name, packed in found.items() if packed[2:3] == letter)
+    """An order whose state has that letter: a packed record begins with an array head and a string of one letter."""
+    orders: dict[bytes, bytes] = redis.hgetall(KEYS.orders)
+    return next(name.decode() for name, packed in orders.items() if packed[2:3] == letter)
 
 
 def damage_counter(redis: Any) -> Callable[[], object]:
@@ -185,24 +185,24 @@ async def test_damage_in_the_ledger_is_named(env: Env, change: str, undo: str, k
 
 
 @pytest.mark.parametrize("named", [[SALE], []])
-async def test_a_sale_that_lost_all_its_payments_is_named(env: Env, named: list[str]) -> None:
+async def test_sale_that_lost_all_its_payments_is_named(env: Env, named: list[str]) -> None:
     await execute(
         env,
         "create table paid as select * from payments; create table due as select * from refunds; delete from refunds; delete from payments",
     )
     try:
-        told = json.loads(flashsale(env, "audit", *named, "--json").stdout)
-        assert {difference["kind"]: difference["count"] for difference in told["differences"]} == {"paid_without_payment": 5}
+        document = json.loads(flashsale(env, "audit", *named, "--json").stdout)
+        assert {difference["kind"]: difference["count"] for difference in document["differences"]} == {"paid_without_payment": 5}
     finally:
         await execute(env, "insert into payments select * from paid; insert into refunds overriding system value select * from due")
         await execute(env, "drop table paid; drop table due")
     assert audit(env) == (0, set())
 
 
-def test_an_order_that_only_a_client_knows_is_named(env: Env, tmp_path: Path) -> None:
-    seen = tmp_path / "seen"
-    seen.write_text(f"{SALE}.aaaaaaaaaaaaaaaaaaaa\nnonsense\n")
-    done = flashsale(env, "audit", SALE, "--expect-accepted", str(seen))
+def test_order_that_only_a_client_has_is_named(env: Env, tmp_path: Path) -> None:
+    received = tmp_path / "received"
+    received.write_text(f"{SALE}.aaaaaaaaaaaaaaaaaaaa\nnonsense\n")
+    done = flashsale(env, "audit", SALE, "--expect-accepted", str(received))
     assert (done.returncode, "accepted_missing  2" in done.stdout) == (1, True)
 
 
@@ -214,7 +214,7 @@ async def execute(env: Env, statements: str) -> None:
         await connection.close()
 
 
-def test_released_orders_of_a_buyer_are_no_units_of_his(env: Env) -> None:
+def test_released_orders_do_not_count_for_their_buyer(env: Env) -> None:
     client = Client(env)
     sale = client.new_sale(5)
     cancelled, _ = (client.order(sale, "ann", 2, request).body["orderId"] for request in ("r1", "r2"))

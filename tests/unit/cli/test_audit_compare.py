@@ -1,4 +1,4 @@
-"""Every kind of difference: corrupt one number, see its name and nothing else."""
+"""Every kind of difference: one damaged number causes exactly that difference."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -30,8 +30,8 @@ def orders(records: dict[str, OrderRecord], rows: dict[str, LedgerOrder], deadli
     return kinds(compare.compare_orders(COUNTERS, records, rows, deadlines, overdue))
 
 
-def test_a_sound_sale_has_no_differences() -> None:
-    found = [
+def test_correct_sale_has_no_differences() -> None:
+    differences = [
         *compare.compare_counters(COUNTERS, SUMS),
         *compare.compare_orders(COUNTERS, RECORDS, ROWS, {"h": 5_000}, 5_000),
         *compare.compare_deadlines("tele", {"h": 5_000}, RECORDS),
@@ -42,7 +42,7 @@ def test_a_sound_sale_has_no_differences() -> None:
         *compare.compare_outbox({"fs:{0}:outbox": 0}),
         *compare.compare_accepted(["tele.h"], ["tele.h", "tele.p"]),
     ]
-    assert found == []
+    assert differences == []
 
 
 @pytest.mark.parametrize(
@@ -56,43 +56,43 @@ def test_a_sound_sale_has_no_differences() -> None:
         ({"total": 4, "available": 0, "reserved": 2, "sold": 2}, [Kind.SOLD_UNITS, Kind.OVERSOLD]),
     ],
 )
-def test_a_wrong_counter_is_named(changed: dict[str, int], expected: list[Kind]) -> None:
+def test_wrong_counter_is_named(changed: dict[str, int], expected: list[Kind]) -> None:
     assert kinds(compare.compare_counters(replace(COUNTERS, **changed), SUMS)) == expected  # type: ignore[arg-type]
 
 
-def test_an_order_the_ledger_lacks_is_named() -> None:
+def test_order_missing_in_the_ledger_is_named() -> None:
     assert orders(RECORDS, {"p": ROWS["p"]}, {"h": 5_000}) == [Kind.ORDER_MISSING_IN_LEDGER]
 
 
 @pytest.mark.parametrize("changed", [{"state": State.EXPIRED}, {"user_id": "eve"}, {"quantity": 1}, {"payment_id": "pay-2"}])
-def test_an_order_that_differs_is_named(changed: dict[str, object]) -> None:
+def test_order_that_differs_is_named(changed: dict[str, object]) -> None:
     rows = {**ROWS, "p": replace(ROWS["p"], **changed)}  # type: ignore[arg-type]
     assert orders(RECORDS, rows, {"h": 5_000}) == [Kind.ORDER_DIFFERS]
 
 
-def test_a_hold_without_deadline_is_named() -> None:
+def test_hold_without_deadline_is_named() -> None:
     assert orders(RECORDS, ROWS, {}) == [Kind.DEADLINE_MISSING]
 
 
-def test_a_hold_with_another_deadline_is_named() -> None:
+def test_hold_with_another_deadline_is_named() -> None:
     assert orders(RECORDS, ROWS, {"h": 6_000}) == [Kind.DEADLINE_DIFFERS]
 
 
-def test_a_hold_past_its_deadline_and_the_grace_is_named() -> None:
+def test_hold_past_its_deadline_and_the_grace_is_named() -> None:
     assert orders(RECORDS, ROWS, {"h": 5_000}, overdue=5_001) == [Kind.OVERDUE]
 
 
 @pytest.mark.parametrize("order_id", ["p", "nobody"])
-def test_a_deadline_without_a_hold_is_named(order_id: str) -> None:
+def test_deadline_without_a_hold_is_named(order_id: str) -> None:
     assert kinds(compare.compare_deadlines("tele", {order_id: 5_000}, RECORDS)) == [Kind.DEADLINE_WITHOUT_HOLD]
 
 
-@pytest.mark.parametrize("found", [{}, {"ann": 1}, {"ann": 3}, {"ann": 2, "eve": 1}])
-def test_a_wrong_buyer_count_is_named(found: dict[str, int]) -> None:
-    assert kinds(compare.compare_buyers("tele", {"ann": 2}, found)) == [Kind.BUYER_UNITS]
+@pytest.mark.parametrize("counted", [{}, {"ann": 1}, {"ann": 3}, {"ann": 2, "eve": 1}])
+def test_wrong_buyer_count_is_named(counted: dict[str, int]) -> None:
+    assert kinds(compare.compare_buyers("tele", {"ann": 2}, counted)) == [Kind.BUYER_UNITS]
 
 
-def test_an_order_redis_lacks_is_named() -> None:
+def test_order_missing_in_redis_is_named() -> None:
     assert kinds(compare.compare_missing("tele", ROWS, ["h"])) == [Kind.ORDER_MISSING_IN_REDIS]
 
 
@@ -110,7 +110,7 @@ def test_an_order_redis_lacks_is_named() -> None:
         (replace(LEDGER, with_other_history=Violations(1, ("a",))), [Kind.HISTORY_DIFFERS]),
     ],
 )
-def test_a_wrong_ledger_is_named(ledger: LedgerSale, expected: list[Kind]) -> None:
+def test_wrong_ledger_is_named(ledger: LedgerSale, expected: list[Kind]) -> None:
     assert kinds(compare.compare_ledger(COUNTERS, SUMS, ledger)) == expected
 
 
@@ -130,15 +130,15 @@ def test_wrong_money_is_named(money: Money, expected: Kind) -> None:
     assert kinds(compare.compare_money("tele", money)) == [expected]
 
 
-def test_a_waiting_outbox_is_named() -> None:
-    assert list(compare.compare_outbox({"a": 0, "b": 3})) == [Difference(Kind.OUTBOX_WAITING, "b", "3 entries are not handed on")]
+def test_waiting_outbox_is_named() -> None:
+    assert list(compare.compare_outbox({"a": 0, "b": 3})) == [Difference(Kind.OUTBOX_WAITING, "b", "3 entries are not published yet")]
 
 
-def test_an_order_a_client_saw_is_missed() -> None:
+def test_accepted_order_that_does_not_exist_is_named() -> None:
     assert kinds(compare.compare_accepted(["tele.x", "tele.h"], ["tele.h"])) == [Kind.ACCEPTED_MISSING]
 
 
-def test_many_of_a_kind_are_counted_and_few_are_named() -> None:
+def test_all_differences_are_counted_and_few_are_named() -> None:
     findings = Findings()
     findings.add(compare.compare_ledger(COUNTERS, SUMS, replace(LEDGER, without_reserved_event=BAD)))
     assert findings.counts == {Kind.HISTORY_MISSING: 12}
@@ -146,21 +146,21 @@ def test_many_of_a_kind_are_counted_and_few_are_named() -> None:
     assert findings.broken(Promise.LEDGER) == 12
 
 
-def test_merged_findings_add_up() -> None:
+def test_merged_findings_are_summed() -> None:
     first, second = Findings(), Findings()
     first.add([Difference(Kind.OVERDUE, "a", "")])
     second.add([Difference(Kind.OVERDUE, "b", ""), Difference(Kind.OVERSOLD, "s", "")])
     first.merge(second)
     assert first.counts == {Kind.OVERDUE: 2, Kind.OVERSOLD: 1}
-    assert [found.subject for found in first.samples[Kind.OVERDUE]] == ["a", "b"]
+    assert [sample.subject for sample in first.samples[Kind.OVERDUE]] == ["a", "b"]
 
 
-def test_every_kind_breaks_a_promise_and_every_promise_can_be_broken() -> None:
+def test_every_kind_breaks_a_promise_and_every_promise_has_a_kind() -> None:
     assert set(PROMISES) == set(Kind)
     assert set(PROMISES.values()) == set(Promise)
 
 
-def test_time_heals_no_broken_counter() -> None:
+def test_wrong_counter_does_not_settle() -> None:
     findings = Findings()
     findings.add(compare.compare_counters(replace(COUNTERS, available=6), SUMS))
     assert (findings.clean(), findings.may_settle()) == (False, False)

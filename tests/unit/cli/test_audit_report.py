@@ -30,7 +30,7 @@ def text_of(report: Report) -> str:
     return captured.get()
 
 
-def test_sound_sale_passes_with_its_evidence() -> None:
+def test_correct_sale_passes_with_its_evidence() -> None:
     text = text_of(report_of(COUNTERS))
     assert text.count("PASS") == len(Promise)
     assert "6.00 EUR kept, 3.00 EUR to refund" in text
@@ -38,16 +38,16 @@ def test_sound_sale_passes_with_its_evidence() -> None:
     assert "FAIL" not in text
 
 
-def test_broken_sale_fails_one_promise_and_names_the_difference() -> None:
+def test_wrong_counter_fails_one_promise_and_is_named() -> None:
     text = text_of(report_of(replace(COUNTERS, available=7)))
     assert (text.count("PASS"), text.count("FAIL")) == (len(Promise) - 1, 1)
     assert "counters_unbalanced" in text
     assert "total 10, but available 7 + reserved 2 + sold 3 = 12" in text
 
 
-def test_json_says_the_same() -> None:
-    found = to_json(report_of(replace(COUNTERS, available=7)))
-    assert found["verdict"] == "FAIL"
-    assert found["promises"] == {promise.name.lower(): "FAIL" if promise is Promise.NOT_OVERSOLD else "PASS" for promise in Promise}
-    assert [(one["kind"], one["count"]) for one in found["differences"]] == [("counters_unbalanced", 1)]
+def test_json_has_the_same_verdict() -> None:
+    document = to_json(report_of(replace(COUNTERS, available=7)))
+    assert document["verdict"] == "FAIL"
+    assert document["promises"] == {promise.name.lower(): "FAIL" if promise is Promise.NOT_OVERSOLD else "PASS" for promise in Promise}
+    assert [(difference["kind"], difference["count"]) for difference in document["differences"]] == [("counters_unbalanced", 1)]
     assert to_json(report_of(COUNTERS))["verdict"] == "PASS"

@@ -1,1 +1,1 @@
-"""The audit: what Redis, the ledger and the payments say of a sale, held against each other. Reads only."""
+"""The audit: compares Redis, the ledger and the payments of each sale with each other. It only reads."""

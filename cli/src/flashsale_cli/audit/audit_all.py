@@ -50,7 +50,7 @@ async def audit_until_settled(redis: RedisReader, ledger: LedgerReader, options:
         report = await audit_all(redis, ledger, options)
         if monotonic() >= give_up_at or not report.findings.may_settle():
             return report
-        # The full audit reads everything. While the pipeline still moves, its backlog is answer enough.
+        # A full audit reads everything, so it waits until the pipeline has no backlog.
         while monotonic() < give_up_at and not await _drained(redis, ledger, report):  # noqa: ASYNC110 - the stores cannot wake us
             await asyncio.sleep(RETRY_SECONDS)
         await asyncio.sleep(RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""Every kind of difference the audit knows, the promise it breaks, and whether time can heal it."""
+"""Every kind of difference, the promise that it breaks, and whether it can disappear by itself."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ SAMPLES_MAX = 10
 
 
 class Promise(StrEnum):
-    """In the words of docs and demo; one line of the verdict each."""
+    """The promises in the words of docs and demo; each is one line of the verdict."""
 
     NOT_OVERSOLD = "never one unit too many"
     NOT_FORGOTTEN = "every accepted order is kept"
@@ -88,7 +88,7 @@ PROMISES: Mapping[Kind, Promise] = MappingProxyType(
     }
 )
 
-# The ledger follows Redis: these may be gone when what is under way has arrived. A read of a sale that moves can see the first two as well.
+# The ledger follows Redis, so these may disappear once messages under way have arrived. During a sale, a read can also cause the first two.
 SETTLING = frozenset(
     {
         Kind.ACCEPTED_MISSING,
@@ -114,7 +114,7 @@ class Difference:
 
 @dataclass(slots=True)
 class Findings:
-    """All differences counted, the first SAMPLES_MAX of each kind kept."""
+    """The number of differences of each kind, and the first SAMPLES_MAX of them."""
 
     counts: Counter[Kind] = field(default_factory=Counter)
     samples: dict[Kind, list[Difference]] = field(default_factory=dict)
@@ -128,8 +128,8 @@ class Findings:
 
     def merge(self, other: "Findings") -> None:
         self.counts.update(other.counts)
-        for kind, found in other.samples.items():
-            self.samples[kind] = [*self.samples.get(kind, []), *found][:SAMPLES_MAX]
+        for kind, samples in other.samples.items():
+            self.samples[kind] = [*self.samples.get(kind, []), *samples][:SAMPLES_MAX]
 
     def clean(self) -> bool:
         return not self.counts

@@ -1,4 +1,4 @@
-"""What the stores say, as values. The readers fill them, `compare` judges them."""
+"""The contents of the stores as values. The readers create them, `compare` judges them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class OrderTotals:
 
 
 TotalsByState = Mapping[State, OrderTotals]
-"""By state; a state nobody is in may be left out."""
+"""By state; a state without orders may be missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Counters:
     sold: int
     state: str = "open"
     stale_terms: tuple[str, ...] = ()
-    """Fields of the definition that orders are decided by another value of."""
+    """The fields of the definition for which the script that decides orders uses another value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class LedgerOrder:
 
 @dataclass(frozen=True, slots=True)
 class Violations:
-    """How many there are, and the first few by name."""
+    """Rows that must not exist: how many there are, and the names of the first few."""
 
     count: int = 0
     names: tuple[str, ...] = ()
@@ -55,14 +55,14 @@ NO_VIOLATIONS = Violations()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerSale:
-    """What the ledger says of one sale (one epoch of it)."""
+    """The contents of the ledger for one epoch of a sale."""
 
     total: int | None
-    """None when the ledger has no row of the sale."""
+    """Units of stock. None if the ledger has no row for the sale."""
     state: str
     sums: TotalsByState
     peak_units: int | None = None
-    """The most units ever held or sold at once, by the history; None when the sale's total may have been another then."""
+    """The most units held or sold at the same time, from the history. None if the stock has changed since."""
     without_reserved_event: Violations = NO_VIOLATIONS
     """Orders whose history does not begin with a hold."""
     with_other_history: Violations = NO_VIOLATIONS
@@ -71,7 +71,7 @@ class LedgerSale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
-    """What the ledger says of the payments of one sale; every Violations lists what should not be."""
+    """The payments of one sale in the ledger."""
 
     paid_orders_without_payment: Violations = NO_VIOLATIONS
     paid_orders_with_many_payments: Violations = NO_VIOLATIONS
@@ -81,9 +81,9 @@ class Money:
     """Payments with result `refund_due` that have no row in refunds."""
     refunds_without_payment: Violations = NO_VIOLATIONS
     received_minor: Mapping[str, int] = field(default_factory=dict)
-    """By currency: all that succeeded."""
+    """By currency: all payments that succeeded."""
     kept_minor: Mapping[str, int] = field(default_factory=dict)
-    """By currency: what paid orders brought."""
+    """By currency: the payments that paid for orders."""
     refunds_minor: Mapping[str, int] = field(default_factory=dict)
     """By currency: the amounts of the refunds."""
 

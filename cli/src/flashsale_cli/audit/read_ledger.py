@@ -1,4 +1,4 @@
-"""What the ledger says. TotalsByState and joins are made where the rows are; only their results, and pages of orders, come here."""
+"""Reads the ledger. Postgres computes sums and joins; only their results and pages of orders are transferred."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -10,8 +10,8 @@ from flashsale_core.orders import State
 
 PAGE = 2000
 
-# What should not be, counted and named: `bad` is a query of one column. Every part is a constant of this module.
-_NAMED = "with bad(name) as ({}) select count(*) as count, (array_agg(name order by name))[1:10] as names from bad"
+# Counts and names rows that must not exist: `bad` is a query of one column. All its parts are constants of this module.
+_VIOLATIONS = "with bad(name) as ({}) select count(*) as count, (array_agg(name order by name))[1:10] as names from bad"
 
 _HISTORY = """
     with history as (
@@ -20,15 +20,16 @@ _HISTORY = """
           from order_events where sale_id = $1 and epoch = $2 group by order_id)
     select o.order_id from orders o left join history h using (order_id) where o.sale_id = $1 and o.epoch = $2 and
 """
-_NO_RESERVED_EVENT = _NAMED.format(_HISTORY + "h.reserved is not true")
-# The highest state of the history is the order's; a cancelled order has no other end.
-_OTHER_HISTORY = _NAMED.format(
+_NO_RESERVED_EVENT = _VIOLATIONS.format(_HISTORY + "h.reserved is not true")
+# The order's state must be the highest state in its history, and a cancelled order must have no other final state.
+_OTHER_HISTORY = _VIOLATIONS.format(
     _HISTORY
     + """(o.state is distinct from case when h.paid then 'paid' when h.expired then 'expired'
                                             when h.cancelled then 'cancelled' else 'reserved' end
           or h.cancelled and (h.expired or h.paid))"""
 )
-# Units held or sold after each event. Of the events of one millisecond those that give back count first, so a doubt never becomes an alarm.
+# Units held or sold after each event. Within a millisecond, events that release units count first, so that an unknown order never raises
+# an alarm.
 _PEAK = """
     with expired as (select order_id from order_events where sale_id = $1 and epoch = $2 and state = 'expired')
     select coalesce(max(held), 0)::bigint from (
@@ -47,17 +48,17 @@ _PAID = """
                       from payments where sale_id = $1 and result = 'paid' group by epoch, order_id)
     select o.order_id from orders o left join paying p using (epoch, order_id) where o.sale_id = $1 and o.state = 'paid' and
 """
-_NO_PAYMENT = _NAMED.format(_PAID + "(p.times is null or p.times = 1 and p.payment_id is distinct from o.payment_id)")
-_MANY_PAYMENTS = _NAMED.format(_PAID + "p.times > 1")
-_NO_PAID_ORDER = _NAMED.format("""
+_NO_PAYMENT = _VIOLATIONS.format(_PAID + "(p.times is null or p.times = 1 and p.payment_id is distinct from o.payment_id)")
+_MANY_PAYMENTS = _VIOLATIONS.format(_PAID + "p.times > 1")
+_NO_PAID_ORDER = _VIOLATIONS.format("""
     select p.payment_id from payments p left join orders o using (sale_id, epoch, order_id)
      where p.sale_id = $1 and (p.result = 'paid' and o.state is distinct from 'paid' or (p.status = 'failed') <> (p.result = 'failed'))
 """)
-_NO_REFUND = _NAMED.format("""
+_NO_REFUND = _VIOLATIONS.format("""
     select p.payment_id from payments p left join refunds r using (payment_id, sale_id, order_id)
      where p.sale_id = $1 and p.result = 'refund_due' and (r.amount_minor, r.currency) is distinct from (p.amount_minor, p.currency)
 """)
-_NO_REASON_TO_REFUND = _NAMED.format("""
+_NO_REASON_TO_REFUND = _VIOLATIONS.format("""
     select r.payment_id from refunds r left join payments p using (payment_id, sale_id, order_id)
      where r.sale_id = $1 and p.result is distinct from 'refund_due'
 """)
@@ -69,8 +70,8 @@ _KEPT = "select currency, sum(amount_minor)::bigint from payments where sale_id 
 _REFUNDS = "select currency, sum(amount_minor)::bigint from refunds where sale_id = $1 group by currency"
 
 _SUMS = "select state, count(*), sum(quantity)::bigint from orders where sale_id = $1 and epoch = $2 group by state"
-# A look for each order, said so that the planner has no choice: with `= any`, and statistics that know many small sales and not yet the
-# million orders of one, it went through the whole sale for every batch, for hours.
+# The lateral join forces one index lookup per order. With `= any` and statistics from before a sale of a million orders, the planner
+# scanned the whole sale for every page, for hours.
 _ORDERS = """
     select o.* from unnest($3::text[]) as wanted (order_id), lateral (
         select order_id, state, user_id, quantity, payment_id from orders
@@ -87,8 +88,8 @@ _LIVE_SALES = """
 """
 
 
-# Right after a sale the tables are full, and the planner's statistics still say empty: its nested loops would take a minute.
-# For a transaction, not for the session: behind a pooler that is another's next.
+# Right after a sale the planner's statistics still show empty tables, and the nested loops that it then chooses take a minute.
+# The settings are for the transaction only, because behind a pooler the session is somebody else's next.
 SESSION = "set local enable_nestloop = off; set local jit = off"
 
 
@@ -97,11 +98,11 @@ class LedgerReader:
         self._database = database
 
     async def live_sale_ids(self) -> list[str]:
-        """The sales that Redis must have."""
+        """The sales that must be in Redis."""
         return [row[0] for row in await self._database.fetch(_LIVE_SALES)]
 
     async def paid_sale_ids(self) -> list[str]:
-        """The sales with a payment, a refund or a paid order: of others `money` finds nothing. The empty one has payments for no sale."""
+        """The sales with a payment, a refund or a paid order. The empty id stands for payments that belong to no sale."""
         return [row[0] for row in await self._database.fetch(_PAID_SALES)]
 
     async def sale(self, sale_id: str, epoch: int) -> LedgerSale:
@@ -110,10 +111,10 @@ class LedgerReader:
             total=row["total"] if row else None,
             state=row["state"] if row else "",
             sums=await self.sums(sale_id, epoch),
-            # A total that was changed has no history here, so only a sale that never changed can be judged by its peak.
+            # The ledger has no history of the stock, so the peak can be judged only if the sale was never changed.
             peak_units=await self._peak(sale_id, epoch) if row and row["generation"] == 1 else None,
-            without_reserved_event=await self._named(_NO_RESERVED_EVENT, sale_id, epoch),
-            with_other_history=await self._named(_OTHER_HISTORY, sale_id, epoch),
+            without_reserved_event=await self._violations(_NO_RESERVED_EVENT, sale_id, epoch),
+            with_other_history=await self._violations(_OTHER_HISTORY, sale_id, epoch),
         )
 
     async def sums(self, sale_id: str, epoch: int) -> TotalsByState:
@@ -121,7 +122,7 @@ class LedgerReader:
         return {State(state): OrderTotals(orders, units) for state, orders, units in rows}
 
     async def orders(self, sale_id: str, epoch: int, order_ids: Sequence[str]) -> dict[str, LedgerOrder]:
-        """Those of the orders that the ledger has."""
+        """The named orders that are in the ledger."""
         return _orders(await self._database.fetch(_ORDERS, sale_id, epoch, list(order_ids)))
 
     async def order_pages(self, sale_id: str, epoch: int) -> AsyncIterator[dict[str, LedgerOrder]]:
@@ -132,11 +133,11 @@ class LedgerReader:
 
     async def money(self, sale_id: str) -> Money:
         return Money(
-            paid_orders_without_payment=await self._named(_NO_PAYMENT, sale_id),
-            paid_orders_with_many_payments=await self._named(_MANY_PAYMENTS, sale_id),
-            payments_without_paid_order=await self._named(_NO_PAID_ORDER, sale_id),
-            due_without_refund=await self._named(_NO_REFUND, sale_id),
-            refunds_without_payment=await self._named(_NO_REASON_TO_REFUND, sale_id),
+            paid_orders_without_payment=await self._violations(_NO_PAYMENT, sale_id),
+            paid_orders_with_many_payments=await self._violations(_MANY_PAYMENTS, sale_id),
+            payments_without_paid_order=await self._violations(_NO_PAID_ORDER, sale_id),
+            due_without_refund=await self._violations(_NO_REFUND, sale_id),
+            refunds_without_payment=await self._violations(_NO_REASON_TO_REFUND, sale_id),
             received_minor=await self._amounts(_RECEIVED, sale_id),
             kept_minor=await self._amounts(_KEPT, sale_id),
             refunds_minor=await self._amounts(_REFUNDS, sale_id),
@@ -145,7 +146,7 @@ class LedgerReader:
     async def _peak(self, sale_id: str, epoch: int) -> int:
         return int(await self._database.fetchval(_PEAK, sale_id, epoch))
 
-    async def _named(self, query: str, *arguments: Any) -> Violations:
+    async def _violations(self, query: str, *arguments: Any) -> Violations:
         row = await self._database.fetchrow(query, *arguments)
         return Violations(row["count"], tuple(row["names"] or ())) if row else Violations()
 

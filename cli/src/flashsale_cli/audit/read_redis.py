@@ -1,4 +1,4 @@
-"""What Redis says, page by page: nothing here grows with the sale."""
+"""Reads Redis page by page, so that memory does not grow with the sale."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Page:
 
 class RedisReader:
     def __init__(self, redis: Redis, shards: int) -> None:
-        """`redis` answers bytes."""
-        # Its stubs answer for both of its modes at once; ours is bytes.
+        """`redis` must return bytes."""
+        # Its type stubs cover both bytes and text; this reader uses bytes.
         self._redis: Any = redis
         self._shards = shards
 
@@ -34,8 +34,8 @@ class RedisReader:
         async with self._redis.pipeline(transaction=False) as pipe:
             for shard in range(self._shards):
                 pipe.smembers(shard_keys(shard).sales)
-            found = await pipe.execute()
-        return sorted(name.decode() for members in found for name in members)
+            by_shard = await pipe.execute()
+        return sorted(name.decode() for members in by_shard for name in members)
 
     async def outbox_lengths(self) -> dict[str, int]:
         keys = map(shard_keys, range(self._shards))
@@ -56,20 +56,20 @@ class RedisReader:
         return int(await self._redis.hlen(sale_keys(sale_id, self._shards).orders))
 
     async def order_pages(self, sale_id: str) -> AsyncIterator[Page]:
-        """Every order at least once; Redis may name one twice while the hash is resized."""
+        """All orders, each at least once; Redis may return an order twice while it resizes the hash."""
         async for fields in self._scan_hash(sale_keys(sale_id, self._shards).orders):
             yield _page(fields)
 
     async def orders(self, sale_id: str, order_ids: Sequence[str]) -> dict[str, OrderRecord]:
-        """Those of the orders that are there and readable."""
+        """The named orders that are in Redis and readable."""
         if not order_ids:
             return {}
         packed = await self._redis.hmget(sale_keys(sale_id, self._shards).orders, list(order_ids))
-        found = {order_id.encode(): record for order_id, record in zip(order_ids, packed, strict=True) if record is not None}
-        return dict(_page(found).records)
+        fields = {order_id.encode(): record for order_id, record in zip(order_ids, packed, strict=True) if record is not None}
+        return dict(_page(fields).records)
 
     async def deadlines(self, sale_id: str, order_ids: Iterable[str]) -> dict[str, int]:
-        """The deadlines that the clock has for the orders."""
+        """The deadlines of the named orders, in Unix milliseconds."""
         ids = list(order_ids)
         if not ids:
             return {}
@@ -77,7 +77,7 @@ class RedisReader:
         return {order_id: int(score) for order_id, score in zip(ids, scores, strict=True) if score is not None}
 
     async def deadline_pages(self, sale_ids: Iterable[str]) -> AsyncIterator[dict[str, dict[str, int]]]:
-        """The deadlines that the clock has, by sale and order: every shard of the sales is walked once, however many sales it has."""
+        """All deadlines of the sales, by sale and order. Each shard is read once, whatever the number of its sales."""
         wanted = set(sale_ids)
         for key in sorted({self._deadlines(sale_id) for sale_id in wanted}):
             cursor = 0
@@ -97,7 +97,7 @@ class RedisReader:
 
     async def buyer_pages(self, sale_id: str) -> AsyncIterator[dict[str, int]]:
         async for fields in self._scan_hash(sale_keys(sale_id, self._shards).buyers):
-            # '#<user>' counts his released orders.
+            # The field '#<user>' counts the released orders of the buyer.
             yield {user.decode(): int(units) for user, units in fields.items() if not user.startswith(b"#")}
 
     def _deadlines(self, sale_id: str) -> str:

@@ -1,4 +1,4 @@
-"""An audit as tables and as JSON: one line per sale, one per promise, and every kind of difference by name."""
+"""An audit as tables and as JSON: the numbers of each sale, the verdict on each promise, and the differences by kind."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def render(report: Report) -> RenderableType:
 
 
 def sales_table(report: Report) -> Table:
-    columns = ("sale", "total", "free", "held", "sold", "orders", "in ledger", "paid", "expired", "cancelled")
+    columns = ("sale", "stock", "free", "held", "sold", "orders", "in ledger", "paid", "expired", "cancelled")
     shown = report.sales[:SALES_SHOWN_MAX]
     result = table("", columns, [_sale_row(numbers) for numbers in shown])
     if len(report.sales) > len(shown):
@@ -34,12 +34,12 @@ def sales_table(report: Report) -> Table:
 
 
 def differences_text(report: Report) -> Text:
-    """Each kind by name, how often, and a few examples."""
+    """Each kind of difference with its count and a few examples."""
     text = Text()
     for kind, samples in report.findings.samples.items():
         text.append(f"{kind.value}", "bold red").append(f"  {number(report.findings.counts[kind])}\n")
-        for found in samples[:EXAMPLES_SHOWN]:
-            text.append(f"  {found.subject}: {found.detail}\n")
+        for sample in samples[:EXAMPLES_SHOWN]:
+            text.append(f"  {sample.subject}: {sample.detail}\n")
     return text
 
 
@@ -57,7 +57,7 @@ def to_json(report: Report) -> dict[str, Any]:
                 "kind": kind.value,
                 "promise": PROMISES[kind].name.lower(),
                 "count": findings.counts[kind],
-                "examples": [{"subject": found.subject, "detail": found.detail} for found in samples],
+                "examples": [{"subject": sample.subject, "detail": sample.detail} for sample in samples],
             }
             for kind, samples in findings.samples.items()
         ],
@@ -76,19 +76,19 @@ def _promise_row(report: Report, promise: Promise) -> tuple[str, Text, str]:
 
 
 def evidence(report: Report, promise: Promise) -> str:
-    """What was looked at, in numbers."""
+    """What was compared, in numbers."""
     counters = [numbers.counters for numbers in report.sales]
     match promise:
         case Promise.NOT_OVERSOLD:
             committed = sum(sale.sold + sale.reserved for sale in counters)
             return f"{number(committed)} sold or held of {number(sum(sale.total for sale in counters))}"
         case Promise.NOT_FORGOTTEN:
-            seen = f"; {number(report.accepted_checked)} that clients saw" if report.accepted_checked else ""
+            seen = f"; {number(report.accepted_checked)} that clients received" if report.accepted_checked else ""
             return f"{number(sum(_orders(numbers.redis) for numbers in report.sales))} orders{seen}"
         case Promise.ONE_ORDER:
-            return f"{number(sum(sale.sold + sale.reserved for sale in counters))} units, by buyer"
+            return f"{number(sum(sale.sold + sale.reserved for sale in counters))} units, counted by buyer"
         case Promise.GIVEN_BACK:
-            return f"{number(sum(_given_back(numbers.redis) for numbers in report.sales))} units came back"
+            return f"{number(sum(_released(numbers.redis) for numbers in report.sales))} units released"
         case Promise.MONEY:
             return _money_words(report)
         case Promise.LEDGER:
@@ -97,10 +97,8 @@ def evidence(report: Report, promise: Promise) -> str:
 
 def _money_words(report: Report) -> str:
     kept, refunds = _total(report, "kept_minor"), _total(report, "refunds_minor")
-    return (
-        ", ".join(f"{kept[one] / 100:,.2f} {one} kept, {refunds.get(one, 0) / 100:,.2f} {one} to refund".strip() for one in sorted(kept))
-        or "no payments"
-    )
+    amounts = [f"{kept[name] / 100:,.2f} {name} kept, {refunds.get(name, 0) / 100:,.2f} {name} to refund" for name in sorted(kept)]
+    return ", ".join(amounts) or "no payments"
 
 
 def _total(report: Report, name: str) -> dict[str, int]:
@@ -115,7 +113,7 @@ def _orders(sums: TotalsByState) -> int:
     return sum(total.orders for total in sums.values())
 
 
-def _given_back(sums: TotalsByState) -> int:
+def _released(sums: TotalsByState) -> int:
     return sum(sums.get(state, OrderTotals()).units for state in (State.EXPIRED, State.CANCELLED))
 
 

@@ -1,4 +1,4 @@
-"""The audit of one sale, in pages: every order of it is read, few are held at a time."""
+"""The audit of one sale: all its orders are read, but only a page of them is in memory at a time."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ SCANS_MAX = 3
 
 @dataclass(slots=True)
 class Scan:
-    """What one walk over all orders has seen."""
+    """The results of one pass over all orders."""
 
     orders: int = 0
     in_ledger: int = 0
@@ -50,7 +50,7 @@ class SaleAudit:
         return SaleNumbers(self.counters, scan.sums, ledger.sums)
 
     async def _scan_orders(self) -> Scan:
-        """Walk over all orders; again when Redis named one twice, as it may while it resizes the hash."""
+        """Read all orders, again if Redis returned an order twice, which can happen while it resizes the hash."""
         scan = Scan()
         for _ in range(SCANS_MAX):
             scan = Scan()
@@ -69,7 +69,9 @@ class SaleAudit:
         scan.add(page)
         scan.in_ledger += len(rows)
         scan.findings.add(compare.compare_orders(self.counters, page.records, rows, deadlines, overdue_before_ms))
-        scan.findings.add(Difference(Kind.RECORD_UNREADABLE, f"{sale_id}.{one}", "the record cannot be read") for one in page.unreadable)
+        scan.findings.add(
+            Difference(Kind.RECORD_UNREADABLE, f"{sale_id}.{order_id}", "the record cannot be read") for order_id in page.unreadable
+        )
 
     async def _name_missing(self) -> None:
         sale_id = self.counters.sale_id
@@ -77,15 +79,15 @@ class SaleAudit:
             self.findings.add(compare.compare_missing(sale_id, rows, await self.redis.orders(sale_id, list(rows))))
 
     async def _compare_buyers(self) -> None:
-        """In as many walks as keep one within BUYERS_IN_MEMORY_MAX buyers."""
+        """Compare the units of each buyer, in passes of at most about BUYERS_IN_MEMORY_MAX buyers each."""
         sale_id = self.counters.sale_id
         parts = 1 + await self.redis.buyer_count(sale_id) // BUYERS_IN_MEMORY_MAX
         for part in range(parts):
             expected = await self._tally_buyers(part, parts)
-            found: dict[str, int] = {}
+            noted: dict[str, int] = {}
             async for buyers in self.redis.buyer_pages(sale_id):
-                found |= {user: units for user, units in buyers.items() if _part(user, parts) == part}
-            self.findings.add(compare.compare_buyers(sale_id, expected, found))
+                noted |= {user: units for user, units in buyers.items() if _part(user, parts) == part}
+            self.findings.add(compare.compare_buyers(sale_id, expected, noted))
 
     async def _tally_buyers(self, part: int, parts: int) -> Counter[str]:
         units: Counter[str] = Counter()

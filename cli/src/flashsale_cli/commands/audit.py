@@ -1,4 +1,4 @@
-"""`flashsale audit`: hold the stores against each other."""
+"""`flashsale audit`: compare the stores with each other."""
 
 import asyncio
 from pathlib import Path
@@ -13,22 +13,24 @@ from flashsale_cli.environment import CliEnvironment
 
 
 def audit(
-    sales: Annotated[list[str] | None, typer.Argument(metavar="[PRODUCT]...", help="The sales; all when none is named.")] = None,
-    overdue_grace_seconds: Annotated[float, typer.Option(help="How late an unpaid unit may come back.", min=0)] = 5.0,
-    wait_seconds: Annotated[float, typer.Option(help="Give what is under way this long to arrive.", min=0)] = 0.0,
-    expect_accepted: Annotated[Path | None, typer.Option(help="A file of order ids that must exist.", exists=True)] = None,
+    sales: Annotated[list[str] | None, typer.Argument(metavar="[PRODUCT]...", help="The sales to audit. Default: all.")] = None,
+    overdue_grace_seconds: Annotated[float, typer.Option(help="How late an unpaid unit may be released.", min=0)] = 5.0,
+    wait_seconds: Annotated[
+        float, typer.Option(help="Repeat for this long while differences may only be messages under way.", min=0)
+    ] = 0.0,
+    expect_accepted: Annotated[Path | None, typer.Option(help="A file with the ids of orders that must exist.", exists=True)] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
-    """Compare totals, counters, orders, buyers and deadlines in Redis with orders, history and payments in the ledger. Reads only.
+    """Compare the stock, orders, buyers and deadlines in Redis with the orders, history and payments in the ledger. Only reads.
 
-    Exit status 1 when something is off. A sale that is being bought moves while it is read: use --wait-seconds, or audit when it is quiet.
+    Exit status 1 if there are differences. During a sale, numbers change while they are read: use --wait-seconds, or audit afterwards.
     """
     accepted = expect_accepted.read_text().split() if expect_accepted else ()
     options = Options(tuple(sales or ()), overdue_grace_seconds, accepted)
-    found = asyncio.run(audit_stores(CliEnvironment(), options, wait_seconds))
+    audit_report = asyncio.run(audit_stores(CliEnvironment(), options, wait_seconds))
     if as_json:
-        write_json(report.to_json(found))
+        write_json(report.to_json(audit_report))
     else:
-        console().print(report.render(found))
-    if not found.findings.clean():
+        console().print(report.render(audit_report))
+    if not audit_report.findings.clean():
         raise typer.Exit(EXIT_FAILED)
