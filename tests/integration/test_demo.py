@@ -1,4 +1,4 @@
-"""The demo as a person runs it, small: its own home, its own ports, its own servers."""
+"""A small demo, run as a person runs it: with its own home, ports and servers."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ def demo(home: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=home.parent, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS)
 
 
-def test_demo_starts_its_stack_keeps_every_promise_and_leaves_nothing_running(tmp_path: Path) -> None:
+def test_demo_starts_and_stops_its_stack_and_keeps_every_promise(tmp_path: Path) -> None:
     home = tmp_path / "home"
     done = demo(home)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
@@ -31,7 +31,7 @@ def test_demo_starts_its_stack_keeps_every_promise_and_leaves_nothing_running(tm
     assert not any(status.running for status in Stack(home).status())
 
 
-def test_demo_uses_a_stack_that_runs_and_leaves_it_running(tmp_path: Path) -> None:
+def test_demo_uses_a_running_stack_and_leaves_it_running(tmp_path: Path) -> None:
     home = tmp_path / "home"
     stack = Stack(home)
     stack.up(gateway_port=0)
@@ -41,9 +41,9 @@ def test_demo_uses_a_stack_that_runs_and_leaves_it_running(tmp_path: Path) -> No
         assert stack.running
     finally:
         stack.down()
-    found = json.loads(done.stdout)
-    assert found["verdict"] == "PASS"
-    counters = found["audit"]["sales"][0]["counters"]
-    # On a slow machine the last buyer's hold may not be over yet when the demo has seen enough.
+    document = json.loads(done.stdout)
+    assert document["verdict"] == "PASS"
+    counters = document["audit"]["sales"][0]["counters"]
+    # On a slow machine, the last hold may still exist when the demo ends.
     assert (counters["total"], counters["available"], counters["sold"] + counters["reserved"]) == (30, 0, 30)
     assert counters["sold"] > 0

@@ -68,21 +68,23 @@ def add(folder: Path, name: str, sql: str) -> None:
     (folder / "migrations" / name).write_text(sql)
 
 
-async def test_a_second_run_finds_nothing_to_do(database: str) -> None:
+async def test_second_run_applies_nothing(database: str) -> None:
     first, second = await migrate(database, DB), await migrate(database, DB)
-    assert ([one.version for one in first.applied], second) == (VERSIONS, Migrated([], None))
-    assert await history(database) == [(one.version, one.phase, one.name, one.sha256) for one in read_migrations(DB)]
+    assert ([migration.version for migration in first.applied], second) == (VERSIONS, Migrated([], None))
+    assert await history(database) == [
+        (migration.version, migration.phase, migration.name, migration.sha256) for migration in read_migrations(DB)
+    ]
 
 
-async def test_at_once_from_several_places_each_is_applied_once(database: str) -> None:
+async def test_concurrent_runs_apply_each_migration_once(database: str) -> None:
     async def run() -> list[int]:
         runs = await asyncio.gather(*(migrate(database, DB) for _ in range(6)))
-        return sorted(one.version for run in runs for one in run.applied)
+        return sorted(migration.version for run in runs for migration in run.applied)
 
     assert (await run(), len(await history(database))) == (VERSIONS, len(VERSIONS))
 
 
-async def test_a_changed_file_is_refused(database: str, folder: Path) -> None:
+async def test_changed_migration_is_refused(database: str, folder: Path) -> None:
     await migrate(database, folder)
     with next((folder / "migrations").glob("0001_*")).open("a") as file:
         file.write("-- but\n")
@@ -90,7 +92,7 @@ async def test_a_changed_file_is_refused(database: str, folder: Path) -> None:
         await migrate(database, folder)
 
 
-async def test_a_migration_that_fails_changes_nothing_and_those_before_it_stay(database: str, folder: Path) -> None:
+async def test_failed_migration_changes_nothing_and_earlier_ones_stay(database: str, folder: Path) -> None:
     add(folder, f"{VERSIONS[-1] + 1:04}_pre_broken.sql", "create table half (a int); select 1 / 0;")
     with pytest.raises(MigrationError, match="failed and changed nothing: division by zero"):
         await migrate(database, folder)
@@ -98,14 +100,15 @@ async def test_a_migration_that_fails_changes_nothing_and_those_before_it_stay(d
     assert await _fetch(database, "select to_regclass('half')::text") == [(None,)]
 
 
-async def test_phases_are_applied_when_asked_for(database: str, folder: Path) -> None:
+async def test_only_the_named_phase_is_applied(database: str, folder: Path) -> None:
     after = VERSIONS[-1] + 1
     add(folder, f"{after:04}_post_tidy.sql", "create table tidy (a int)")
-    applied = [[one.version for one in (await migrate(database, folder, phase)).applied] for phase in ("pre", "pre", "post", "post")]
+    results = [await migrate(database, folder, phase) for phase in ("pre", "pre", "post", "post")]
+    applied = [[migration.version for migration in result.applied] for result in results]
     assert applied == [VERSIONS, [], [after], []]
 
 
-async def test_rows_written_before_reserved_at_came_get_theirs_from_history(database: str, folder: Path) -> None:
+async def test_older_rows_get_reserved_at_from_their_history(database: str, folder: Path) -> None:
     newer = [path for path in (folder / "migrations").glob("*.sql") if not path.name.startswith("0001_")]
     for path in newer:
         path.rename(folder / path.name)
@@ -114,21 +117,21 @@ async def test_rows_written_before_reserved_at_came_get_theirs_from_history(data
     for path in newer:
         (folder / path.name).rename(path)
     await migrate(database, folder)
-    found = await _fetch(database, "select order_id, extract(epoch from reserved_at)::int from orders order by order_id")
-    assert found == [("o1", 3), ("o2", None)]
+    rows = await _fetch(database, "select order_id, extract(epoch from reserved_at)::int from orders order by order_id")
+    assert rows == [("o1", 3), ("o2", None)]
 
 
-def test_the_command_tells_what_it_applied(database: str) -> None:
+def test_command_reports_what_it_applied(database: str) -> None:
     app = Typer()
     app.command()(command)
     variables = {"DATABASE_URL": database, "FLASHSALE_DB_DIR": str(DB)}
     first, second = (CliRunner().invoke(app, ["--json"], env=variables) for _ in range(2))
-    assert (first.exit_code, [one["version"] for one in json.loads(first.stdout)]) == (0, VERSIONS)
+    assert (first.exit_code, [migration["version"] for migration in json.loads(first.stdout)]) == (0, VERSIONS)
     assert (second.exit_code, json.loads(second.stdout)) == (0, [])
     assert "up to date" in CliRunner().invoke(app, [], env=variables).stdout
 
 
-async def test_an_older_release_finds_nothing_to_do_and_says_so(database: str, folder: Path) -> None:
+async def test_older_release_reports_nothing_to_do(database: str, folder: Path) -> None:
     after = VERSIONS[-1] + 1
     add(folder, f"{after:04}_pre_more.sql", "create table more (a int)")
     await migrate(database, folder)
@@ -137,14 +140,14 @@ async def test_an_older_release_finds_nothing_to_do_and_says_so(database: str, f
     variables = {"DATABASE_URL": database, "FLASHSALE_DB_DIR": str(DB)}
     for words in ([], ["--phase", "pre"]):
         result = await asyncio.to_thread(CliRunner().invoke, app, words, env=variables)
-        said = f"nothing to do: the schema is at migration {after}, of a newer release; this one knows {VERSIONS[-1]}"
-        assert (result.exit_code, said in " ".join(result.stdout.split())) == (0, True)
+        sentence = f"nothing to do: the schema has migration {after} of a newer release; this release ends at {VERSIONS[-1]}"
+        assert (result.exit_code, sentence in " ".join(result.stdout.split())) == (0, True)
     result = await asyncio.to_thread(CliRunner().invoke, app, ["--json"], env=variables)
     assert (result.exit_code, json.loads(result.stdout)) == (0, [])
     assert (await history(database))[-1][0] == after
 
 
-def test_a_server_that_does_not_answer_is_waited_for_a_bounded_time() -> None:
+def test_wait_for_a_server_that_does_not_answer_is_bounded() -> None:
     app = Typer()
     app.command()(command)
     started = time.monotonic()

@@ -162,7 +162,7 @@ def _depth() -> float:
 
 @pytest.fixture
 async def parked(infra: Mapping[str, str]) -> list[str]:
-    """Three messages that a worker parked, and one of somebody else; the ids of the three."""
+    """The ids of three messages that a worker parked; the queue also has one message of another program."""
 
     async def poison(batch: Sequence[Delivery]) -> Sequence[Poison]:
         return [Poison(index, "rejected", "no such day") for index in range(len(batch))]
@@ -192,15 +192,15 @@ async def run(infra: Mapping[str, str], *words: str) -> tuple[int, Any]:
 
 
 async def test_parked_messages_are_listed_and_shown_and_stay(infra: Mapping[str, str], parked: list[str]) -> None:
-    status, found = await run(infra, "list")
-    orders, timeouts = found["queues"]
+    status, document = await run(infra, "list")
+    orders, timeouts = document["queues"]
     assert (status, timeouts) == (0, {"queue": topology.PARKED_TIMEOUT_QUEUE, "messages": 0, "lookedAt": 0, "oldest": None, "reasons": {}})
     assert (orders["queue"], orders["messages"], orders["reasons"]) == (PARKED, 4, {"rejected": 3, "unknown": 1})
     assert (orders["oldest"]["id"], orders["oldest"]["parkedAt"][-1]) == ("1-0", "Z")
-    status, found = await run(infra, "show", "2-0")
-    (message,) = found["messages"]
+    status, document = await run(infra, "show", "2-0")
+    (message,) = document["messages"]
     assert (status, message["origin"], message["error"], message["body"]) == (0, QUEUE, "no such day", encode(reserved("b")).decode())
-    (foreign,) = [one for one in (await run(infra, "show"))[1]["messages"] if one["id"] not in parked]
+    (foreign,) = [message for message in (await run(infra, "show"))[1]["messages"] if message["id"] not in parked]
     assert (foreign["reason"], foreign["body"], foreign["bodyBase64"]) == ("unknown", "\\xff?", "/z8=")
     assert (await run(infra, "show", "9-0"))[0] == 1
     assert [(await run(infra, "list", "--limit", "1"))[1]["queues"][0][name] for name in ("messages", "lookedAt")] == [4, 1]
@@ -209,8 +209,8 @@ async def test_parked_messages_are_listed_and_shown_and_stay(infra: Mapping[str,
 
 
 async def test_replayed_messages_reach_the_ledger_and_others_stay_parked(infra: Mapping[str, str], parked: list[str]) -> None:
-    status, found = await run(infra, "replay", "2-0", "9-0")
-    assert (status, await count(infra, PARKED), await count(infra, QUEUE)) == (1, 3, 1), found
+    status, document = await run(infra, "replay", "2-0", "9-0")
+    assert (status, await count(infra, PARKED), await count(infra, QUEUE)) == (1, 3, 1), document
     assert (await run(infra, "replay", "--all", "--queue", PARKED))[0] == 0
     assert (await count(infra, PARKED), await count(infra, QUEUE)) == (0, 4)
     url = infra["DATABASE_URL"]
@@ -219,8 +219,8 @@ async def test_replayed_messages_reach_the_ledger_and_others_stay_parked(infra: 
             await until(lambda: _is(_count(infra["AMQP_URL"], PARKED), 1))
             await until(lambda: _is(ledger.count(), 3))
         assert await ledger.states() == dict.fromkeys("abc", "reserved")
-    _, found = await run(infra, "show")
-    assert [(message["reason"], message["origin"]) for message in found["messages"]] == [("undecodable", QUEUE)]
+    _, document = await run(infra, "show")
+    assert [(message["reason"], message["origin"]) for message in document["messages"]] == [("undecodable", QUEUE)]
 
 
 async def test_dropped_messages_are_gone_and_all_of_them_need_a_yes(infra: Mapping[str, str], parked: list[str]) -> None:

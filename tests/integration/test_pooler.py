@@ -130,8 +130,8 @@ async def _write_until_a_statement_is_lost(worker: Repository) -> None:
 
 
 async def test_migrations_and_audit_leave_nothing_behind_in_a_pooler(infra: Mapping[str, str], pooled: str) -> None:
-    found = await migrate(pooled, ROOT / "db")
-    assert found.applied == []
+    result = await migrate(pooled, ROOT / "db")
+    assert result.applied == []
     await audit_stores(CliEnvironment({**infra, "DATABASE_URL": pooled}, Path("none")), Options())
     worker = Repository(pooled, 10, 0.05, statement_cache=0)
     async with open_ledger(infra["DATABASE_URL"]) as ledger:

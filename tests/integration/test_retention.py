@@ -56,7 +56,7 @@ async def counts(url: str, sale: str = "%") -> dict[str, int]:
 
 
 def sale(name: str, epoch: int = 1, *, state: str = "removed", days_ago: int = 500, refund: str = "sent") -> str:
-    """A sale with one order paid, one expired, one payment that failed and one whose money went back."""
+    """A sale with a paid order, an expired order, a failed payment and a refunded payment."""
     at = f"now() - interval '{days_ago} days'"
     retired = at if state in ("closed", "removed") else "null"
     return f"""
@@ -83,11 +83,11 @@ NONE = dict.fromkeys(TABLES, 0)
 
 
 async def pruned(url: str, *, dry_run: bool = False) -> list[tuple[Any, ...]]:
-    found = [one async for one in retention.prune(url, YEARS, 100, dry_run=dry_run)]
-    return [(one.sale.sale_id, one.sale.epoch, one.orders, one.events, one.payments, one.refunds) for one in found]
+    sales = [item async for item in retention.prune(url, YEARS, 100, dry_run=dry_run)]
+    return [(item.sale.sale_id, item.sale.epoch, item.orders, item.events, item.payments, item.refunds) for item in sales]
 
 
-async def test_whole_old_sales_go_and_every_other_stays(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_old_sales_are_deleted_whole_and_others_are_kept(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "ORDERS_BATCH", 1)
     kept = {
         "open": sale("open", state="open"),
@@ -97,10 +97,10 @@ async def test_whole_old_sales_go_and_every_other_stays(database: str, monkeypat
         "failed": sale("failed", refund="failed"),
         "held": sale("held") + "update orders set deadline = now() where (sale_id, order_id) = ('held', 'o2');",
         "late": sale("late") + "update payments set at = now() where payment_id = 'late1p2';",
-        # The younger of one name waits for the older.
+        # The later epoch of a name is kept as long as the earlier one.
         "twice": sale("twice", 1, refund="due") + sale("twice", 2),
     }
-    # Lost in Redis, it was never removed; but it was created again, and that sale was.
+    # The sale `lost` was lost in Redis and never removed, but it was created again, and the second one was removed.
     old = [sale("shoe"), sale("lost", 1, state="open"), sale("lost", 2), sale("again", 1), sale("again", 2, state="open", days_ago=0)]
     await execute(database, *kept.values(), *old)
     before = await counts(database)
@@ -122,12 +122,12 @@ async def _audit_is_clean(url: str, live: list[str]) -> None:
             money = await ledger.money(name)
             wrong = (money.paid_orders_without_payment, money.payments_without_paid_order, money.due_without_refund,
                      money.refunds_without_payment)  # fmt: skip
-            assert [found.count for found in wrong] == [0] * 4
+            assert [violations.count for violations in wrong] == [0] * 4
     finally:
         await connection.close()
 
 
-async def test_a_prune_that_was_cut_short_leaves_a_clean_audit_and_goes_on(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_interrupted_prune_leaves_a_clean_audit_and_can_continue(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "ORDERS_BATCH", 1)
     monkeypatch.setattr(retention, "_REST", "select 1 / 0 where $1::text is not null and $2::bigint > 0")
     await execute(database, sale("shoe"))
@@ -139,10 +139,10 @@ async def test_a_prune_that_was_cut_short_leaves_a_clean_audit_and_goes_on(datab
     assert (await pruned(database), await counts(database)) == ([("shoe", 1, 0, 0, 2, 1)], NONE)
 
 
-async def test_history_is_append_only_for_everybody_but_the_owner_who_says_so(database: str) -> None:
+async def test_only_the_owner_can_delete_history_and_only_on_request(database: str) -> None:
     role = f"w{uuid.uuid4().hex[:12]}"
     writer = f"postgresql://{role}:{role}@{database.rpartition('@')[2]}"
-    says_so = "set flashsale.prune = 'on'"
+    on_request = "set flashsale.prune = 'on'"
     await execute(
         database,
         sale("shoe"),
@@ -153,16 +153,16 @@ async def test_history_is_append_only_for_everybody_but_the_owner_who_says_so(da
         await _writes_as(writer)
         for url, statements, error in [
             (database, ("delete from order_events",), asyncpg.RestrictViolationError),
-            (database, (says_so, "update order_events set at = now()"), asyncpg.RestrictViolationError),
-            (writer, (says_so, "delete from order_events"), asyncpg.InsufficientPrivilegeError),
-            (writer, (says_so, "truncate order_events"), asyncpg.InsufficientPrivilegeError),
+            (database, (on_request, "update order_events set at = now()"), asyncpg.RestrictViolationError),
+            (writer, (on_request, "delete from order_events"), asyncpg.InsufficientPrivilegeError),
+            (writer, (on_request, "truncate order_events"), asyncpg.InsufficientPrivilegeError),
         ]:
             with pytest.raises(error):
                 await execute(url, *statements)
-        # Not even with the right to delete.
+        # The right to delete is not enough.
         await execute(database, f"grant delete on order_events to {role}")
         with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
-            await execute(writer, says_so, "delete from order_events")
+            await execute(writer, on_request, "delete from order_events")
     finally:
         await execute(database, f"drop owned by {role}", f"drop role {role}")
 
@@ -178,12 +178,12 @@ async def _writes_as(writer: str) -> None:
         await worker.close()
 
 
-async def test_the_command_says_what_it_did(database: str) -> None:
+async def test_command_reports_what_it_deleted(database: str) -> None:
     await execute(database, sale("shoe"))
 
     async def run(*words: str) -> tuple[int, Any]:
         command = ["ledger", "prune", "--older-than", "400d", "--json", *words]
         result = await asyncio.to_thread(CliRunner().invoke, app, command, env={"DATABASE_URL": database})
-        return result.exit_code, [(one["productId"], one["orders"], one["payments"]) for one in json.loads(result.stdout)["sales"]]
+        return result.exit_code, [(item["productId"], item["orders"], item["payments"]) for item in json.loads(result.stdout)["sales"]]
 
     assert [await run("--dry-run"), await run(), await run()] == [(0, [("shoe", 2, 3)]), (0, [("shoe", 2, 3)]), (0, [])]

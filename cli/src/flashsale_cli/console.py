@@ -1,4 +1,4 @@
-"""What commands say: tables for people, JSON for programs, and the meaning of exit codes."""
+"""The output of commands: tables for people, JSON for programs, and exit codes."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -10,22 +10,21 @@ from rich.table import Table
 from rich.text import Text
 
 EXIT_FAILED = 1
-"""The command ran, and its verdict is no."""
+"""The command ran, and its check failed."""
 EXIT_USAGE = 2
 """An option or a setting is missing or wrong."""
 EXIT_UNREACHABLE = 3
-"""A server did not answer, or refused what the command asked."""
+"""A server did not answer or refused the request."""
 
 JSON_OPTION = typer.Option("--json", help="Print JSON instead of tables.")
-
-
-WIDTH_OF_A_FILE = 120
+FILE_WIDTH = 120
+"""Columns of output that does not go to a terminal: enough for every table."""
 
 
 def console() -> Console:
-    """A terminal as wide as it is; a file or a pipe wide enough for every table."""
-    screen = Console(highlight=False)
-    return screen if screen.is_terminal else Console(highlight=False, width=WIDTH_OF_A_FILE)
+    """A console of the terminal's width, or of FILE_WIDTH for a file or a pipe."""
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=FILE_WIDTH)
 
 
 def write_json(document: Any) -> None:
@@ -33,7 +32,7 @@ def write_json(document: Any) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
-    """A table whose first column is words and whose others are numbers, unless their title starts with a blank."""
+    """A table. The first column, and columns whose title starts with a blank, contain words; the others contain numbers."""
     result = Table(title=title or None, title_justify="left", title_style="bold", header_style="dim", box=None, padding=(0, 2, 0, 0))
     for position, column in enumerate(columns):
         is_words = position == 0 or column.startswith(" ")

@@ -1,4 +1,4 @@
-"""The HTTP side of the commands: one session, and answers as values."""
+"""HTTP requests of the commands: one session, and answers as values."""
 
 import json
 import resource
@@ -19,19 +19,19 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The stable code of a problem; empty for a success."""
+        """The code of a problem; empty if there is none."""
         return str(self.document.get("code", "")) if isinstance(self.document, dict) else ""
 
 
 def open_session(timeout_seconds: float) -> aiohttp.ClientSession:
-    """As many connections as the callers have requests under way, each kept for the next. Call from a running event loop."""
+    """A session without a limit on connections, which are reused. Call it in a running event loop."""
     connector = aiohttp.TCPConnector(limit=0, enable_cleanup_closed=False)
     timeout = aiohttp.ClientTimeout(total=timeout_seconds)
     return aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
 
 
 def raise_open_files_limit() -> int:
-    """As many connections as the system lets this process have; returns that number."""
+    """Allow this process the most open files that the system permits; returns that number."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
@@ -44,7 +44,7 @@ async def send_request(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """Raises Retryable when no answer comes."""
+    """Raises Retryable if there is no answer."""
     try:
         async with session.request(method, url, data=body, headers=headers) as response:
             replayed = response.headers.get("Idempotent-Replayed") == "true"
@@ -54,6 +54,7 @@ async def send_request(
 
 
 def parse_json(body: bytes) -> Any:
+    """None if the body is not JSON."""
     try:
         return json.loads(body)
     except ValueError:
@@ -61,7 +62,7 @@ def parse_json(body: bytes) -> Any:
 
 
 def document_of(answer: Answer, *statuses: int) -> Any:
-    """The document of an answer with one of `statuses`. Raises Rejected otherwise, with the server's words."""
+    """The document of an answer with one of `statuses`. Raises Rejected with the server's problem text otherwise."""
     if answer.status in statuses:
         return answer.document
     problem = answer.document if isinstance(answer.document, dict) else {}

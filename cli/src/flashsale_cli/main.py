@@ -18,14 +18,14 @@ from flashsale_core.errors import FlashsaleError, SettingsError
 
 HELP = """Run and check flash sales.
 
-Settings come from options, else the environment, else .flashsale/env of the working directory.
+A setting is taken from its option, from the environment, or from .flashsale/env in the current folder, in this order.
 
-Exit status: 0 done; 1 the verdict is no; 2 an option or a setting is missing or wrong; 3 a server refused or did not answer.
+Exit status: 0 success; 1 a check failed; 2 an option or a setting is missing or wrong; 3 a server refused the request or did not answer.
 """
 
 
 class Commands(TyperGroup):
-    """The one place where an error becomes an exit status."""
+    """The only place where an error becomes an exit status."""
 
     def invoke(self, ctx: Any) -> Any:
         try:

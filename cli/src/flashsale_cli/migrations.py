@@ -1,4 +1,4 @@
-"""Migrations: which are there, which are applied, and applying the rest. Called by `flashsale migrate`."""
+"""Reads the migrations, plans those that are missing, and applies them. Called by `flashsale migrate`."""
 
 import asyncio
 import hashlib
@@ -12,7 +12,7 @@ import asyncpg
 
 from flashsale_core.errors import FlashsaleError
 
-# Any number, as long as no other program takes the same lock on this database.
+# An arbitrary number that no other program uses for a lock on this database.
 LOCK = 7_305_808_869_231_215
 LOCK_TIMEOUT_SECONDS = 60
 CONNECT_PAUSE_SECONDS = 0.5
@@ -21,7 +21,7 @@ Phase = Literal["pre", "post", "all"]
 
 
 class MigrationError(FlashsaleError):
-    """The migrations and the database do not fit together; the message says how."""
+    """The migrations and the database do not fit together; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +47,30 @@ class Applied:
 class Migrated:
     applied: list[Migration]
     newer: int | None
-    """The newest migration of the database, when only a newer release knows it."""
+    """The newest migration in the database that this release does not have; None if it has all."""
 
 
 def read_migrations(db_dir: Path) -> list[Migration]:
-    """All migrations of `db_dir`, in order. Raises MigrationError when a name is wrong, a number doubled or missing."""
+    """All migrations in `db_dir`, in order. Raises MigrationError if a name is wrong or a number is missing or used twice."""
     files = sorted((db_dir / "migrations").glob("*.sql"))
     if not files:
         raise MigrationError(f"{db_dir / 'migrations'} has no migrations; set FLASHSALE_DB_DIR to the db/ folder")
-    found = [_parse(path) for path in files]
-    versions = [migration.version for migration in found]
-    if versions != list(range(1, len(found) + 1)):
+    migrations = [_parse(path) for path in files]
+    versions = [migration.version for migration in migrations]
+    if versions != list(range(1, len(migrations) + 1)):
         raise MigrationError(f"migrations must be numbered 1, 2, 3, ...; found {', '.join(map(str, versions))}")
-    return found
+    return migrations
 
 
 def plan(migrations: Sequence[Migration], applied: Iterable[Applied], phase: Phase) -> list[Migration]:
-    """What is still to be applied: nothing, when a newer release was here already.
+    """The migrations to apply, in order; none if a newer release has already migrated the database.
 
-    Raises MigrationError when history was rewritten or has a gap, or one phase would overtake the other.
+    Raises MigrationError if the history was changed or has a gap, or if a migration would overtake an earlier one of the other phase.
     """
-    done = {one.version: one for one in applied}
+    done = {record.version: record for record in applied}
     for migration in migrations:
-        one = done.get(migration.version)
-        if one is not None and one.sha256 != migration.sha256:
+        record = done.get(migration.version)
+        if record is not None and record.sha256 != migration.sha256:
             raise MigrationError(
                 f"migration {migration.version} ({migration.name}) was changed after it was applied; add a new one instead"
             )
@@ -89,35 +89,35 @@ def plan(migrations: Sequence[Migration], applied: Iterable[Applied], phase: Pha
 
 
 def newer(migrations: Sequence[Migration], applied: Iterable[Applied]) -> int | None:
-    """The newest migration that is applied and not among these. So it is after a rollback: old code works with the new schema."""
-    return max({one.version for one in applied} - {migration.version for migration in migrations}, default=None)
+    """The newest applied migration that is not in `migrations`. It exists after a rollback: older code works with a newer schema."""
+    return max({record.version for record in applied} - {migration.version for migration in migrations}, default=None)
 
 
 def _refuse_overtaking(missing: Sequence[Migration], wanted: Sequence[Migration]) -> None:
-    """In order, always: nothing is applied before an earlier migration of the other phase."""
+    """Migrations are always applied in order, even across phases."""
     last = wanted[-1].version if wanted else 0
     skipped = [migration for migration in missing if migration.version < last and migration not in wanted]
     if skipped:
         first = skipped[0]
         raise MigrationError(
             f"migration {first.version} ({first.phase} {first.name}) must come before {last}; "
-            f"run --phase {first.phase} once its release is reached, or --phase all on a new database"
+            f"run --phase {first.phase} at the point of the release that it belongs to, or --phase all on a new database"
         )
 
 
 async def migrate(database_url: str, db_dir: Path, phase: Phase = "all", wait_seconds: float = 30) -> Migrated:
-    """Apply what is missing and tell. Safe to run from several places at once: one works, the others wait."""
+    """Apply the missing migrations. Several calls may run at the same time: one works, the others wait. Raises MigrationError."""
     migrations = read_migrations(db_dir)
     connection = await _connect(database_url, wait_seconds)
     done: list[Migration] = []
     try:
-        # One more turn than there are migrations: the last one finds nothing to do.
+        # The last turn finds nothing to do, so there is one more turn than migrations.
         for _ in range(len(migrations) + 1):
             applied, migration = await _apply_next(connection, migrations, phase)
             if migration is None:
                 return Migrated(done, newer(migrations, applied))
             done.append(migration)
-        raise MigrationError("migrations that were applied are gone again: somebody else changes schema_migrations")
+        raise MigrationError("applied migrations have disappeared: something else changes the table schema_migrations")
     finally:
         await connection.close()
 
@@ -125,9 +125,9 @@ async def migrate(database_url: str, db_dir: Path, phase: Phase = "all", wait_se
 async def _apply_next(
     connection: asyncpg.Connection, migrations: Sequence[Migration], phase: Phase
 ) -> tuple[list[Applied], Migration | None]:
-    """The history as it was, and the migration that was applied now; None when nothing is missing.
+    """The history before, and the migration that was applied now; None if nothing is missing.
 
-    Lock and timeout end with the transaction: a session's would outlive us in a pooler, and lock out everybody.
+    Lock and timeout end with the transaction. Behind a pooler, those of a session would outlive this process and lock out everybody.
     """
     async with connection.transaction():
         await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")

@@ -1,7 +1,7 @@
-"""Parked messages, by AMQP alone: look without taking, give back to the queue they came from, drop.
+"""Parked messages, accessed only through AMQP: read them, replay them into their work queue, or delete them.
 
-A message that is looked at is in hand of this command and goes back at its end. One that is replayed is acknowledged only after the broker
-confirmed its copy: a crash in between leaves it twice, which the workers' writes allow for, and never loses it.
+A message that is read is held by this command and is put back when the command ends. A replayed message is acknowledged only after the
+broker has confirmed its copy: a crash in between leaves the message twice, which the workers' writes allow for, and never loses it.
 """
 
 import hashlib
@@ -23,19 +23,19 @@ from flashsale_core.faults import Server, describe_error
 from flashsale_core.tasks import only_own_cancellation, wait_briefly, within
 
 TIMEOUT_SECONDS = 30.0
-"""For connecting, and for each step after it."""
-_OURS = ("x-reason", "x-error", "x-queue", "x-delivery-count", "x-acquired-count")
-"""Headers that parking or the broker added, and that a replayed message must not carry."""
+"""For the connection and for each step after it."""
+_ADDED_HEADERS = ("x-reason", "x-error", "x-queue", "x-delivery-count", "x-acquired-count")
+"""Headers that the worker or the broker added when the message was parked; a replayed message must not have them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     id: str
-    """The message's id; of a message without one, `body-` and the beginning of its body's digest."""
+    """The message's id; if it has none, `body-` and the beginning of the SHA-256 of its body."""
     queue: str
-    """The parked queue it is in."""
+    """The queue in which it is parked."""
     origin: str
-    """The work queue it came from."""
+    """The work queue from which it came."""
     reason: str
     error: str
     parked_at: datetime | None
@@ -47,7 +47,7 @@ class Depth:
     queue: str
     messages: int
     looked_at: int
-    """How many of these `oldest` and `reasons` describe."""
+    """The number of messages that `oldest` and `reasons` describe."""
     oldest: Message | None
     reasons: dict[str, int]
 
@@ -69,13 +69,13 @@ def read(message: AbstractIncomingMessage, queue: str) -> Message:
 
 
 def origin(headers: Any, queue: str) -> str:
-    """The work queue that a parked message came from: what parked it says so, else its parked queue does."""
+    """The work queue from which a parked message came: the one in its header, or else the one that its parked queue belongs to."""
     named = headers.get("x-queue")
     return named if named in topology.PARKED_QUEUES else next(work for work, parked in topology.PARKED_QUEUES.items() if parked == queue)
 
 
 def _broker_reason(headers: Any) -> str:
-    """Parked by the broker itself, as releases before decision 0017 had it do: its own reason."""
+    """The reason of the broker, which parked messages itself in releases before decision 0017."""
     return str(_deaths(headers)[0].get("reason", "unknown"))
 
 
@@ -84,54 +84,58 @@ def _deaths(headers: Any) -> list[dict[str, Any]]:
 
 
 class Parking:
-    """One connection to the broker. Every method raises Retryable when the broker does not answer or refuses."""
+    """One connection to the broker. Every method raises Retryable if the broker refuses or does not answer."""
 
     def __init__(self, connection: aio_pika.abc.AbstractConnection) -> None:
         self._connection = connection
 
     async def depth(self, queue: str, looks_max: int) -> Depth:
-        """How much is in `queue`, and what its first `looks_max` messages say."""
+        """The number of messages in `queue`, and the reasons of its first `looks_max` messages."""
         async with self._channel() as channel:
             count = await _count(channel, queue)
-            looked = [found async for found, _ in _each(channel, queue, min(count, looks_max))]
-            return Depth(queue, count, len(looked), looked[0] if looked else None, dict(Counter(one.reason for one in looked)))
+            messages = [message async for message, _ in _each(channel, queue, min(count, looks_max))]
+            reasons = dict(Counter(message.reason for message in messages))
+            return Depth(queue, count, len(messages), messages[0] if messages else None, reasons)
 
     async def look(self, queue: str, selects: Selects, looks_max: int) -> list[Message]:
+        """The selected ones of the first `looks_max` messages, which stay in the queue."""
         async with self._channel() as channel:
             count = await _count(channel, queue)
-            return [found async for found, _ in _each(channel, queue, min(count, looks_max)) if selects(found)]
+            return [message async for message, _ in _each(channel, queue, min(count, looks_max)) if selects(message)]
 
     async def replay(self, queue: str, selects: Selects, looks_max: int) -> list[Message]:
-        """Give back what is selected. Only what is there now is looked at, so a message that is parked again is not replayed for ever."""
+        """Put selected messages into their work queue. It reads no more messages than are parked now, so it does not loop."""
 
-        async def give_back(found: Message, raw: AbstractIncomingMessage) -> None:
-            await exchange.publish(_copy(raw), topology.replay_routing_key(found.origin), mandatory=True, timeout=TIMEOUT_SECONDS)
+        async def publish(message: Message, raw: AbstractIncomingMessage) -> None:
+            await exchange.publish(_copy(raw), topology.replay_routing_key(message.origin), mandatory=True, timeout=TIMEOUT_SECONDS)
 
         async with self._channel() as publishing:
-            async with within(TIMEOUT_SECONDS, "looking at the parking exchange"):
+            async with within(TIMEOUT_SECONDS, "checking the parking exchange"):
                 exchange = await publishing.get_exchange(topology.PARKING_EXCHANGE, ensure=True)
-            return await self._take(queue, selects, looks_max, give_back)
+            return await self._take(queue, selects, looks_max, publish)
 
     async def drop(self, queue: str, selects: Selects, looks_max: int) -> list[Message]:
-        async def nothing(found: Message, raw: AbstractIncomingMessage) -> None:
+        """Delete selected messages for good."""
+
+        async def nothing(message: Message, raw: AbstractIncomingMessage) -> None:
             pass
 
         return await self._take(queue, selects, looks_max, nothing)
 
     async def _take(self, queue: str, selects: Selects, looks_max: int, first: Any) -> list[Message]:
-        """Acknowledge what is selected, each after `first` is done with it."""
+        """Acknowledge selected messages, each after `first` has processed it."""
         taken = []
         async with self._channel() as channel:
-            async for found, raw in _each(channel, queue, min(await _count(channel, queue), looks_max)):
-                if selects(found):
-                    await first(found, raw)
+            async for message, raw in _each(channel, queue, min(await _count(channel, queue), looks_max)):
+                if selects(message):
+                    await first(message, raw)
                     await raw.ack()
-                    taken.append(found)
+                    taken.append(message)
         return taken
 
     @asynccontextmanager
     async def _channel(self) -> AsyncIterator[AbstractChannel]:
-        """What was taken from it and is not acknowledged goes back when it closes."""
+        """When the channel closes, the broker puts back messages that are not acknowledged."""
         async with within(TIMEOUT_SECONDS, "opening a channel"):
             channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
         try:
@@ -142,7 +146,7 @@ class Parking:
 
 @asynccontextmanager
 async def open_parking(amqp_url: str) -> AsyncIterator[Parking]:
-    """Raises Retryable when the broker does not answer or refuses, Rejected when it lacks what a replay needs."""
+    """Raises Retryable if the broker refuses or does not answer, Rejected if it lacks a queue or an exchange."""
     try:
         with only_own_cancellation():
             async with broker_session(aio_pika.connect, amqp_url, TIMEOUT_SECONDS) as connection:
@@ -150,7 +154,7 @@ async def open_parking(amqp_url: str) -> AsyncIterator[Parking]:
     except ChannelNotFoundEntity as error:
         raise Rejected(f"RabbitMQ: {error}; {topology.CURE}") from error
     except DeliveryError as error:
-        raise Rejected(f"RabbitMQ routes no replay, and nothing was taken for it; {topology.CURE}") from error
+        raise Rejected(f"RabbitMQ cannot route the replayed message, which stays parked; {topology.CURE}") from error
     except (AMQPError, OSError, TimeoutError) as error:
         raise Retryable(describe_error(Server.RABBITMQ, error)) from error
 
@@ -165,21 +169,21 @@ async def _count(channel: AbstractChannel, queue: str) -> int:
 
 
 async def _each(channel: AbstractChannel, queue: str, most: int) -> AsyncIterator[tuple[Message, AbstractIncomingMessage]]:
-    """The first `most` messages of a queue; what is not acknowledged goes back in order, and counts no failure of the message."""
+    """The first `most` messages of a queue. Messages that are not acknowledged are put back in order, and no failed delivery is counted."""
     source = await channel.get_queue(queue, ensure=False)
-    in_hand: AbstractIncomingMessage | None = None
+    unacknowledged: AbstractIncomingMessage | None = None
     for _ in range(most):
         raw = await source.get(fail=False, timeout=TIMEOUT_SECONDS)
         if raw is None:
             break
         yield read(raw, queue), raw
-        in_hand = in_hand if raw.processed else raw
-    if in_hand is not None:
-        await in_hand.nack(multiple=True, requeue=True)
+        unacknowledged = unacknowledged if raw.processed else raw
+    if unacknowledged is not None:
+        await unacknowledged.nack(multiple=True, requeue=True)
 
 
 def _copy(raw: AbstractIncomingMessage) -> aio_pika.Message:
-    headers = {name: value for name, value in raw.headers.items() if name not in _OURS}
+    headers = {name: value for name, value in raw.headers.items() if name not in _ADDED_HEADERS}
     return aio_pika.Message(
         raw.body,
         message_id=raw.message_id,
@@ -190,6 +194,6 @@ def _copy(raw: AbstractIncomingMessage) -> aio_pika.Message:
 
 
 def selecting(ids: Sequence[str]) -> Selects:
-    """Messages by id; all when no id is named."""
+    """Selects messages by id; all messages if no id is named."""
     wanted = frozenset(ids)
-    return (lambda found: found.id in wanted) if wanted else (lambda found: True)
+    return (lambda message: message.id in wanted) if wanted else (lambda message: True)

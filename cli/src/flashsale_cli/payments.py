@@ -1,4 +1,4 @@
-"""The payment provider's side: signed webhooks, sent as often as a provider would."""
+"""Signed webhooks, as a payment provider sends them."""
 
 import asyncio
 import json
@@ -35,18 +35,18 @@ class Provider:
     webhook: Webhook
 
     async def send(self, session: ClientSession, payment: Payment) -> str:
-        """What the gateway made of it: `paid`, `replayed`, `refund_due (late)`, or the code of a refusal."""
+        """The gateway's result, such as `paid`, `replayed` or `refund_due (late)`, or the code of its refusal."""
         body, headers = signed(self.webhook, payment, datetime.now(UTC))
         try:
             answer = await send_request(session, "POST", f"{self.url}/payments/webhook", body, headers)
         except Retryable:
             return "error (no answer)"
         if answer.status == 200:
-            return _words(answer.document)
+            return _result_text(answer.document)
         return f"refused ({answer.status} {answer.code})"
 
     async def send_all(self, session: ClientSession, payments: Sequence[Payment], concurrency: int, times: int = 1) -> Counter[str]:
-        """Each payment `times` times in a row, the same webhook every time."""
+        """Send the webhook of each payment `times` times in a row. Returns how often each result occurred."""
         results: Counter[str] = Counter()
         queue = iter(payments)
         lanes = [self._send_from(session, queue, times, results) for _ in range(min(concurrency, len(payments)))]
@@ -64,7 +64,7 @@ def new_payment_id() -> str:
 
 
 def signed(webhook: Webhook, payment: Payment, now: datetime) -> tuple[bytes, dict[str, str]]:
-    """Body and headers. The webhook id is the payment's: an attempt that is repeated keeps it, as Standard Webhooks asks."""
+    """Body and headers of the webhook. Its id is derived from the payment: Standard Webhooks requires repeated attempts to keep it."""
     body = json.dumps(_document(payment, now), separators=(",", ":"))
     message_id = f"msg-{payment.payment_id}-{payment.kind}"
     headers = {
@@ -86,6 +86,6 @@ def _document(payment: Payment, now: datetime) -> dict[str, Any]:
     return {"type": f"payment.{payment.kind}", "timestamp": now.isoformat(), "data": data}
 
 
-def _words(document: Any) -> str:
+def _result_text(document: Any) -> str:
     result, reason = document.get("result", "?"), document.get("reason", "")
     return f"{result} ({reason})" if reason else str(result)

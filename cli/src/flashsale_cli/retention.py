@@ -1,4 +1,4 @@
-"""Old sales leave the ledger, whole. Called by `flashsale ledger prune`."""
+"""Deletes old sales from the ledger, each with all its rows. Called by `flashsale ledger prune`."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from flashsale_core.errors import Retryable
 from flashsale_core.faults import Server, describe_error
 
 AGE_MIN = timedelta(days=30)
-"""A payment that the ledger no longer knows would be refunded if its webhook came again."""
+"""If a webhook arrives again after its payment was deleted, the payment is refunded."""
 ORDERS_BATCH = 5_000
-"""Most orders that one transaction deletes."""
+"""Most orders deleted in one transaction."""
 BATCHES_MAX = 100_000
 LOCK_TIMEOUT_SECONDS = 10
 
-# A sale that was removed, or one that Redis lost and that was created again since. The oldest of a name goes first: what is left of a
-# name must never look like a live sale. Nothing of it may be younger than the cutoff, an open hold, or money on its way back.
+# A sale that was removed, or that Redis lost and that was created again. The oldest epoch of a name goes first, so that what remains
+# never looks like a live sale. The sale must have no row younger than the cutoff, no open hold and no refund that is not sent.
 _OLD = """
     select s.sale_id, s.epoch, coalesce(s.retired_at, s.defined_at) as ended_at from sales s
      where (s.state = 'removed' or exists (select 1 from sales later where later.sale_id = s.sale_id and later.epoch > s.epoch))
@@ -36,7 +36,7 @@ _COUNTS = """
            (select count(*) from payments where (sale_id, epoch) = ($1, $2)),
            (select count(*) from refunds where (sale_id, epoch) = ($1, $2))
 """
-# An order goes with its history and with the payment that bought it, so that an audit finds nothing amiss between two batches.
+# An order is deleted with its history and with the payment that paid for it, so that an audit between two batches finds no difference.
 _ORDERS = """
     with gone as (
         delete from orders o using (select order_id from orders where sale_id = $1 and epoch = $2 order by order_id limit $3) batch
@@ -68,7 +68,7 @@ class OldSale:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """Rows of one sale that were deleted, or in a dry run would be."""
+    """The number of rows of one sale that were deleted, or would be in a dry run."""
 
     sale: OldSale
     orders: int
@@ -78,9 +78,9 @@ class Pruned:
 
 
 async def prune(database_url: str, older_than: timedelta, sales_max: int, *, dry_run: bool) -> AsyncIterator[Pruned]:
-    """Delete the sales that ended longer ago than `older_than`, at most `sales_max`; each is yielded when it is gone.
+    """Delete at most `sales_max` sales that ended longer ago than `older_than`. Each is yielded once it is deleted.
 
-    Raises Retryable when Postgres is away or refuses; what was deleted until then stays deleted.
+    Raises Retryable if Postgres refuses or does not answer; sales deleted before that stay deleted.
     """
     try:
         connection = await asyncpg.connect(database_url, timeout=10, statement_cache_size=0)
@@ -103,7 +103,7 @@ async def _prune(connection: asyncpg.Connection, older_than: timedelta, sales_ma
 
 
 async def _next(connection: asyncpg.Connection, cutoff: datetime, passed: list[OldSale]) -> OldSale | None:
-    """The next sale that may go, after those that went or, in a dry run, would have gone."""
+    """The next sale that can be deleted, after those that were deleted or, in a dry run, would have been."""
     name, epoch = (passed[-1].sale_id, passed[-1].epoch) if passed else ("", 0)
     epochs = [sale.epoch for sale in passed if sale.sale_id == name]
     async with connection.transaction():
@@ -120,16 +120,16 @@ async def _count(connection: asyncpg.Connection, sale: OldSale) -> Pruned:
 async def _delete(connection: asyncpg.Connection, sale: OldSale) -> Pruned:
     orders = events = payments = 0
     for _ in range(BATCHES_MAX):
-        gone, history, paid = await _in_turn(connection, _ORDERS, sale.sale_id, sale.epoch, ORDERS_BATCH)
+        gone, history, paid = await _execute(connection, _ORDERS, sale.sale_id, sale.epoch, ORDERS_BATCH)
         orders, events, payments = orders + gone, events + history, payments + paid
         if gone < ORDERS_BATCH:
             break
-    history, money, back, _sales = await _in_turn(connection, _REST, sale.sale_id, sale.epoch)
+    history, money, back, _sales = await _execute(connection, _REST, sale.sale_id, sale.epoch)
     return Pruned(sale, orders, events + history, payments + money, back)
 
 
-async def _in_turn(connection: asyncpg.Connection, query: str, *arguments: object) -> tuple[int, ...]:
-    """One transaction that may delete from order_events; it waits for a lock no longer than LOCK_TIMEOUT_SECONDS."""
+async def _execute(connection: asyncpg.Connection, query: str, *arguments: object) -> tuple[int, ...]:
+    """Run the query in a transaction that is allowed to delete from order_events. It waits at most LOCK_TIMEOUT_SECONDS for a lock."""
     async with connection.transaction():
         await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'; set local flashsale.prune = 'on'")
         row = await connection.fetchrow(query, *arguments)

@@ -30,12 +30,13 @@ async def end_sale(session: ClientSession, url: str, token: str, product_id: str
 
 
 async def get_sale(session: ClientSession, url: str, product_id: str) -> Sale:
+    """Raises Rejected if there is no such sale."""
     sale: Sale = document_of(await send_request(session, "GET", f"{url}/sales/{product_id}"), 200)
     return sale
 
 
 async def list_sales(session: ClientSession, url: str) -> list[Sale]:
-    """All sales, page by page."""
+    """All sales, read in pages."""
     sales: list[Sale] = []
     while True:
         page = await sales_page(session, url, sales[-1]["productId"] if sales else "")

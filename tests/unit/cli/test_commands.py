@@ -1,4 +1,4 @@
-"""The command line itself: help, exit codes, and options that are checked before anything is sent."""
+"""Help, exit codes, and options that are checked before anything is sent."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ NOWHERE = {"FLASHSALE_URL": "http://127.0.0.1:1", "FLASHSALE_ADMIN_TOKEN": "t" *
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A directory without .flashsale/env, and no settings."""
+    """A folder without .flashsale/env, and no settings in the environment."""
     monkeypatch.chdir(tmp_path)
     for name in (
         "FLASHSALE_URL",
@@ -34,7 +34,7 @@ def flashsale(*arguments: str, **env: str) -> Result:
 
 
 @pytest.mark.parametrize("age", ["29d", "400", "1y", "-40d", "", "999999d"])
-def test_an_age_that_is_too_short_or_not_in_days_is_refused(age: str) -> None:
+def test_age_that_is_too_short_or_not_in_days_is_refused(age: str) -> None:
     result = flashsale("ledger", "prune", "--older-than", age, DATABASE_URL="postgresql://ledger/x")
     assert (result.exit_code, "--older-than" in result.stderr) == (EXIT_USAGE, True)
 
@@ -42,7 +42,7 @@ def test_an_age_that_is_too_short_or_not_in_days_is_refused(age: str) -> None:
 @pytest.mark.parametrize(
     "command", ["", "stack", "migrate", "sale", "load", "pay", "audit", "top", "demo", "topology", "ledger", "ledger prune"]
 )
-def test_every_command_explains_itself(command: str) -> None:
+def test_every_command_has_a_help_text(command: str) -> None:
     assert flashsale(*command.split(), "--help").exit_code == 0
 
 
@@ -55,12 +55,12 @@ def test_every_command_explains_itself(command: str) -> None:
         (("topology",), "FLASHSALE_AMQP_PASSWORD"),
     ],
 )
-def test_a_missing_setting_is_named(arguments: tuple[str, ...], name: str) -> None:
+def test_missing_setting_is_named(arguments: tuple[str, ...], name: str) -> None:
     result = flashsale(*arguments)
     assert (result.exit_code, name in result.output) == (EXIT_USAGE, True)
 
 
-def test_a_gateway_that_does_not_answer_is_named() -> None:
+def test_gateway_that_does_not_answer_is_named() -> None:
     result = flashsale("sale", "list", **NOWHERE)
     assert (result.exit_code, "http://127.0.0.1:1" in result.output) == (EXIT_UNREACHABLE, True)
 

@@ -1,3 +1,5 @@
+"""The demo: what its winners do, its stock bar and its verdict."""
+
 from collections import Counter
 
 from flashsale_cli.audit.audit_all import Report
@@ -9,17 +11,17 @@ from flashsale_cli.load.outcomes import failed
 from flashsale_cli.load.tally import Tally
 
 
-def test_a_hundred_winners_play_exactly_the_parts() -> None:
+def test_hundred_winners_act_in_the_given_percentages() -> None:
     assert sum(ACTION_PERCENT.values()) == 100
     assert Counter(action_of(number, seed=7) for number in range(300, 400)) == ACTION_PERCENT
 
 
-def test_thirty_winners_already_see_most_of_life() -> None:
-    found = {action_of(number, seed=7) for number in range(30)}
-    assert {Action.PAY, Action.CANCEL, Action.NEVER, Action.LATE} <= found
+def test_thirty_winners_already_differ() -> None:
+    actions = {action_of(number, seed=7) for number in range(30)}
+    assert {Action.PAY, Action.CANCEL, Action.NEVER, Action.LATE} <= actions
 
 
-def test_a_single_unit_is_still_seen_in_the_bar() -> None:
+def test_single_unit_is_visible_in_the_bar() -> None:
     assert (cells(0, 1000), cells(1, 1000), cells(1000, 1000)) == (0, 1, BAR_WIDTH)
     text = stock_bar({"stock": 1000, "sold": 700, "reserved": 200, "available": 100}).plain
     assert "700 sold · 200 held · 100 free of 1,000" in text
@@ -31,19 +33,19 @@ def outcome(**changed: object) -> Outcome:
     return Outcome(**(values | changed))  # type: ignore[arg-type]
 
 
-def failures(found: Outcome) -> list[str]:
-    return [line.promise for line in judge(found, Report()) if not line.passed]
+def failures(outcome: Outcome) -> list[str]:
+    return [line.promise for line in judge(outcome, Report()) if not line.passed]
 
 
-def test_a_sound_demo_keeps_every_promise() -> None:
+def test_correct_demo_keeps_every_promise() -> None:
     assert failures(outcome()) == []
 
 
-def test_what_the_buyers_saw_counts_too() -> None:
-    unanswered, contradicted = Tally(1), Tally(1, broken=["request r got two orders"])
+def test_answers_to_buyers_decide_promises() -> None:
+    unanswered, contradicted = Tally(1), Tally(1, broken=["request r received two orders"])
     unanswered.unanswered(failed("timeout"))
     assert failures(outcome(tallies=[unanswered])) == ["every request got an answer"]
-    assert failures(outcome(tallies=[contradicted])) == ["the same click gives the same order; rubbish gives none"]
+    assert failures(outcome(tallies=[contradicted])) == ["repeated requests get the same order; invalid ones none"]
     assert failures(outcome(sale={"stock": 5, "sold": 0})) == ["the crowd could buy"]
-    assert failures(outcome(released_in_time=False)) == ["unpaid units were back on time"]
-    assert failures(outcome(late=Counter({"paid": 1}))) == ["late payments go back"]
+    assert failures(outcome(released_in_time=False)) == ["unpaid units were released on time"]
+    assert failures(outcome(late=Counter({"paid": 1}))) == ["late payments are refunded"]

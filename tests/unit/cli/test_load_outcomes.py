@@ -25,17 +25,17 @@ from flashsale_cli.load.tally import Accepted, Tally
         (400, "", False, Group.ERROR),
     ],
 )
-def test_answers_are_kept_apart(status: int, code: str, replayed: bool, group: Group) -> None:
+def test_answers_are_classified(status: int, code: str, replayed: bool, group: Group) -> None:
     assert classify(status, code, replayed).group is group
 
 
 def test_percentiles_are_measured_times() -> None:
-    found = summarize([value / 1000 for value in range(1000, 0, -1)])
+    latency = summarize([value / 1000 for value in range(1000, 0, -1)])
     ranks = ((50.0, 500.0), (90.0, 900.0), (95.0, 950.0), (99.0, 990.0), (99.9, 999.0))
-    assert found == Latency(1000, pytest.approx(500.5), tuple((p, pytest.approx(v)) for p, v in ranks), pytest.approx(1000.0))  # type: ignore[arg-type, misc]
+    assert latency == Latency(1000, pytest.approx(500.5), tuple((p, pytest.approx(v)) for p, v in ranks), pytest.approx(1000.0))  # type: ignore[arg-type, misc]
 
 
-def test_nothing_measured_has_no_latency() -> None:
+def test_no_measurements_have_no_latency() -> None:
     assert summarize([]) is None
 
 
@@ -46,14 +46,14 @@ def click(kind: Kind = Kind.ORDER, request_id: str = "r") -> Click:
 ACCEPTED, REPLAYED = Outcome(Group.ACCEPTED, "", 200), Outcome(Group.REPLAYED, "", 200)
 
 
-def test_an_order_is_news_once() -> None:
+def test_order_is_reported_once() -> None:
     tally = Tally(2)
     first = tally.answered(click(), ACCEPTED, {"orderId": "tele.a"}, 0.1)
     second = tally.answered(click(Kind.RETRY), REPLAYED, {"orderId": "tele.a"}, 0.1)
     assert (first, second, tally.broken) == (Accepted("tele.a", "u", "r"), None, [])
 
 
-def test_a_replay_heard_before_its_order_is_the_order() -> None:
+def test_replay_answered_before_its_order_counts_as_the_order() -> None:
     tally = Tally(2)
     tally.answered(click(Kind.RETRY), REPLAYED, {"orderId": "tele.a"}, 0.1)
     tally.answered(click(), ACCEPTED, {"orderId": "tele.a"}, 0.1)
@@ -64,16 +64,16 @@ def test_a_replay_heard_before_its_order_is_the_order() -> None:
     ("second", "document", "words"),
     [
         (click(Kind.RETRY), {"orderId": "tele.b"}, "two orders"),
-        (click(Kind.RUBBISH, "x"), {"orderId": "tele.b"}, "rubbish"),
-        (click(Kind.ORDER, "x"), {"state": "reserved"}, "no id"),
-        (click(Kind.ORDER, "x"), None, "no id"),
+        (click(Kind.RUBBISH, "x"), {"orderId": "tele.b"}, "invalid request"),
+        (click(Kind.ORDER, "x"), {"state": "reserved"}, "no order id"),
+        (click(Kind.ORDER, "x"), None, "no order id"),
     ],
 )
-def test_answers_that_must_never_be_are_told(second: Click, document: object, words: str) -> None:
+def test_impossible_answers_are_reported(second: Click, document: object, words: str) -> None:
     tally = Tally(2)
     tally.answered(click(), ACCEPTED, {"orderId": "tele.a"}, 0.1)
     tally.answered(second, ACCEPTED, document, 0.1)
-    assert [words in told for told in tally.broken] == [True]
+    assert [words in sentence for sentence in tally.broken] == [True]
 
 
 def test_report_counts_by_group_and_code() -> None:
@@ -81,6 +81,6 @@ def test_report_counts_by_group_and_code() -> None:
     tally.answered(click(), ACCEPTED, {"orderId": "tele.a"}, 0.1)
     tally.answered(click(), classify(409, "out_of_stock", False), {}, 0.1)
     tally.unanswered(Outcome(Group.ERROR, "timeout"))
-    found = to_json(tally)
-    assert found["groups"] == {"accepted": 1, "replayed": 0, "sold out": 1, "limited": 0, "refused": 0, "error": 1}
-    assert (found["requests"], found["per_second"], found["orders"], found["latency"]["count"]) == (3, 1.5, 1, 2)
+    document = to_json(tally)
+    assert document["groups"] == {"accepted": 1, "replayed": 0, "sold out": 1, "limited": 0, "refused": 0, "error": 1}
+    assert (document["requests"], document["per_second"], document["orders"], document["latency"]["count"]) == (3, 1.5, 1, 2)

@@ -1,4 +1,4 @@
-"""The runner against a small server of our own, on the event loop the commands use."""
+"""The runner against a small test server, on the event loop of the commands."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 
 
 class Shop:
-    """Sells 10 and remembers how many asked at once."""
+    """Sells 10 units and records the most simultaneous requests."""
 
     def __init__(self) -> None:
         self.sold = self.now = self.most = 0
@@ -39,7 +39,7 @@ class Shop:
         return web.json_response({"orderId": f"tele.{self.sold}"})
 
 
-async def serve_and_run(handler: Handler, target: Target, heard: list[Accepted]) -> Tally:
+async def serve_and_run(handler: Handler, target: Target, orders: list[Accepted]) -> Tally:
     app = web.Application()
     app.router.add_post("/order", handler)
     runner = web.AppRunner(app)
@@ -49,27 +49,27 @@ async def serve_and_run(handler: Handler, target: Target, heard: list[Accepted])
     port = runner.addresses[0][1]
     try:
         changed = Target(f"http://127.0.0.1:{port}", target.connections, target.at_once, target.timeout_seconds, target.stop_after_seconds)
-        return await run(CLICKS, changed, Tally(len(CLICKS)), heard.append)
+        return await run(CLICKS, changed, Tally(len(CLICKS)), orders.append)
     finally:
         await runner.cleanup()
 
 
-async def test_every_click_is_sent_once_and_every_order_heard_of_once() -> None:
-    shop, heard = Shop(), list[Accepted]()
-    tally = await serve_and_run(shop.order, Target("", connections=5), heard)
+async def test_every_click_is_sent_once_and_every_order_reported_once() -> None:
+    shop, orders = Shop(), list[Accepted]()
+    tally = await serve_and_run(shop.order, Target("", connections=5), orders)
     assert (tally.count(Group.ACCEPTED), tally.count(Group.SOLD_OUT), tally.done()) == (10, 30, 40)
-    assert sorted(order.order_id for order in heard) == sorted(f"tele.{number}" for number in range(1, 11))
+    assert sorted(order.order_id for order in orders) == sorted(f"tele.{number}" for number in range(1, 11))
     assert shop.most <= 5
     assert len(tally.seconds) == 40
 
 
-async def test_at_once_means_all_of_them() -> None:
-    """No answer before all clicks are there, so a slow machine changes nothing: clicks that waited for answers would time out."""
-    everyone_is_here = asyncio.Barrier(len(CLICKS))
+async def test_at_once_sends_all_clicks_together() -> None:
+    """The server answers only once all clicks have arrived, so clicks that wait for answers would time out, on any machine."""
+    all_arrived = asyncio.Barrier(len(CLICKS))
 
     async def order(request: web.Request) -> web.Response:
         await request.read()
-        await everyone_is_here.wait()
+        await all_arrived.wait()
         return web.json_response({"orderId": "tele.1"})
 
     tally = await serve_and_run(order, Target("", connections=1, at_once=True, timeout_seconds=20), [])
@@ -85,12 +85,12 @@ async def test_slow_answers_are_timeouts_and_late_clicks_are_not_sent() -> None:
     assert {outcome.code: count for outcome, count in tally.outcomes.items()} == {"timeout": 20, "not_sent": 20}
 
 
-async def test_no_server_is_an_error_of_its_own() -> None:
+async def test_missing_server_is_a_connection_error() -> None:
     tally = await run(CLICKS[:3], Target("http://127.0.0.1:1"), Tally(3))
     assert {(outcome.group, outcome.code): count for outcome, count in tally.outcomes.items()} == {(Group.ERROR, "connection"): 3}
 
 
-def test_whole_answers_are_read() -> None:
+def test_complete_answer_is_read() -> None:
     received = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nidempotent-replayed: true\r\n\r\n{}"
     assert read_reply(received) == Reply(200, True, b"{}")
 
@@ -98,11 +98,11 @@ def test_whole_answers_are_read() -> None:
 @pytest.mark.parametrize(
     "received", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}", b"HTTP/1.1 200 OK\r\n\r\n{}", b"nonsense\r\n\r\n"]
 )
-def test_half_answers_are_errors(received: bytes) -> None:
+def test_incomplete_answer_is_an_error(received: bytes) -> None:
     with pytest.raises(ConnectionError):
         read_reply(received)
 
 
-async def test_at_once_without_a_server_is_an_error_too() -> None:
+async def test_at_once_without_a_server_is_a_connection_error() -> None:
     tally = await run(CLICKS[:3], Target("http://127.0.0.1:1", at_once=True), Tally(3))
     assert {outcome.code: count for outcome, count in tally.outcomes.items()} == {"connection": 3}

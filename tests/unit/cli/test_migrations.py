@@ -1,4 +1,4 @@
-"""Which migrations there are, and which are to be applied: decided before the database is touched."""
+"""Reading migrations and planning those to apply, before the database is touched."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ THREE = Migration(3, "pre", "three", "select 3")
 
 
 def applied(*migrations: Migration) -> list[Applied]:
-    return [Applied(one.version, one.name, one.sha256) for one in migrations]
+    return [Applied(migration.version, migration.name, migration.sha256) for migration in migrations]
 
 
 def folder(tmp_path: Path, *names: str) -> Path:
@@ -24,13 +24,13 @@ def folder(tmp_path: Path, *names: str) -> Path:
     return tmp_path
 
 
-def test_the_schema_this_release_needs_is_the_newest_before_new_code_runs() -> None:
+def test_order_worker_requires_the_newest_pre_migration() -> None:
     assert max(migration.version for migration in read_migrations(DB) if migration.phase == "pre") == SCHEMA_VERSION
 
 
 def test_migrations_are_read_in_order(tmp_path: Path) -> None:
-    found = read_migrations(folder(tmp_path, "0002_post_b_c.sql", "0001_pre_a.sql"))
-    assert found == [Migration(1, "pre", "a", "select 1"), Migration(2, "post", "b_c", "select 1")]
+    migrations = read_migrations(folder(tmp_path, "0002_post_b_c.sql", "0001_pre_a.sql"))
+    assert migrations == [Migration(1, "pre", "a", "select 1"), Migration(2, "post", "b_c", "select 1")]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_migrations_are_read_in_order(tmp_path: Path) -> None:
         (("0001_later_a.sql",), "0001_later_a.sql is not named"),
     ],
 )
-def test_a_folder_that_is_not_in_order_is_refused(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
+def test_folder_with_wrong_numbers_or_names_is_refused(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
     with pytest.raises(MigrationError, match=message):
         read_migrations(folder(tmp_path, *names))
 
@@ -58,7 +58,7 @@ def test_a_folder_that_is_not_in_order_is_refused(tmp_path: Path, names: tuple[s
         ((ONE, TWO), "post", []),
     ],
 )
-def test_what_is_missing_is_applied_by_phase(done: tuple[Migration, ...], phase: Phase, wanted: list[Migration]) -> None:
+def test_missing_migrations_are_planned_by_phase(done: tuple[Migration, ...], phase: Phase, wanted: list[Migration]) -> None:
     assert plan([ONE, TWO, THREE], applied(*done), phase) == wanted
 
 
@@ -69,19 +69,19 @@ def test_one_phase_never_overtakes_the_other() -> None:
         plan([ONE, TWO], [], "post")
 
 
-def test_a_changed_file_is_refused() -> None:
+def test_changed_migration_is_refused() -> None:
     changed = Migration(1, "pre", "one", "select 11")
     with pytest.raises(MigrationError, match="changed after it was applied"):
         plan([changed, TWO], applied(ONE), "all")
 
 
 @pytest.mark.parametrize("phase", ["pre", "post", "all"])
-def test_a_database_of_a_newer_release_needs_nothing(phase: Phase) -> None:
-    # A rollback: what newer releases add, older code can work with.
+def test_database_of_a_newer_release_needs_nothing(phase: Phase) -> None:
+    # After a rollback: older code works with what newer releases add.
     done = applied(ONE, TWO, THREE)
     assert (plan([ONE, TWO], done, phase), newer([ONE, TWO], done), newer([ONE, TWO, THREE], done)) == ([], 3, None)
 
 
-def test_a_newer_release_that_left_a_gap_is_refused() -> None:
+def test_gap_left_by_a_newer_release_is_refused() -> None:
     with pytest.raises(MigrationError, match="has migration 3, which this release does not know, and lacks 2"):
         plan([ONE, TWO], applied(ONE, THREE), "all")

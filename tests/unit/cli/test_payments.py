@@ -8,7 +8,7 @@ from flashsale_cli.payments import Payment, new_payment_id, signed
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-def test_webhook_is_signed_as_the_standard_says() -> None:
+def test_webhook_is_signed_by_the_standard() -> None:
     now = datetime.now(UTC)
     body, headers = signed(Webhook(SECRET), Payment("tele.a", "pay-1", "succeeded", 1200, "EUR"), now)
     read = Webhook(SECRET).verify(body, headers)
@@ -19,7 +19,7 @@ def test_webhook_is_signed_as_the_standard_says() -> None:
     }
 
 
-def test_a_repeated_attempt_keeps_its_id_and_takes_a_new_time() -> None:
+def test_repeated_attempt_keeps_its_id_and_has_a_new_time() -> None:
     payment = Payment("tele.a", "pay-1")
     first = signed(Webhook(SECRET), payment, datetime(2026, 1, 1, tzinfo=UTC))
     second = signed(Webhook(SECRET), payment, datetime(2026, 1, 2, tzinfo=UTC))
@@ -27,10 +27,10 @@ def test_a_repeated_attempt_keeps_its_id_and_takes_a_new_time() -> None:
     assert first[1]["webhook-timestamp"] != second[1]["webhook-timestamp"]
 
 
-def test_a_failed_payment_is_another_message_of_the_same_payment() -> None:
+def test_failed_payment_has_its_own_message_type() -> None:
     failed, _ = signed(Webhook(SECRET), Payment("tele.a", "pay-1", "failed"), datetime.now(UTC))
     assert json.loads(failed)["type"] == "payment.failed"
 
 
-def test_payment_ids_are_new_each_time() -> None:
+def test_payment_ids_are_unique() -> None:
     assert new_payment_id() != new_payment_id()

@@ -1,4 +1,4 @@
-"""`flashsale topology`, as the chart's init container runs it."""
+"""`flashsale topology` as the chart's init container runs it."""
 
 import json
 import stat
@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from flashsale_cli.main import app
 
 
-def test_definitions_for_each_service_are_written_to_a_file_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_definitions_per_service_are_written_to_a_private_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GATEWAY", "ORDER_WORKER", "TIMEOUT_WORKER"):
         monkeypatch.setenv(f"FLASHSALE_AMQP_{name}_PASSWORD", "secret")
     monkeypatch.setenv("FLASHSALE_PAYMENT_WINDOWS", "5,60")
@@ -24,7 +24,7 @@ def test_definitions_for_each_service_are_written_to_a_file_of_ones_own(tmp_path
     assert "secret" not in target.read_text()
 
 
-def test_a_missing_password_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_password_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FLASHSALE_AMQP_GATEWAY_PASSWORD", raising=False)
     done = CliRunner().invoke(app, ["topology", "--per-service"])

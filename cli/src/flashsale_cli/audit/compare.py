@@ -13,7 +13,7 @@ HOLDING = frozenset({State.RESERVED, State.PAID})
 
 
 def compare_counters(counters: Counters, redis: TotalsByState) -> Iterator[Difference]:
-    """Compare the sale's counters with each other and with the sums of its orders, and the terms that decide its orders with its definition."""
+    """Compare the sale's counters with each other and with the sums of its orders, and the terms of its orders with its definition."""
     sale, known = counters.sale_id, counters.available + counters.reserved + counters.sold
     if counters.total != known:
         parts = f"available {counters.available} + reserved {counters.reserved} + sold {counters.sold} = {known}"

@@ -27,18 +27,22 @@ SETTLE_SECONDS = 30.0
 
 
 def demo(
-    buyers: Annotated[int, typer.Option(help="Buyers of the first wave.", min=10, max=100_000)] = 10_000,
-    units: Annotated[int, typer.Option(help="Units of the sale.", min=1, max=100_000)] = 1_000,
-    window: Annotated[int, typer.Option(help="Seconds to pay; one of the stack's windows.", min=1)] = 5,
-    connections: Annotated[int, typer.Option(help="Most requests under way at once.", min=1, max=10_000)] = 500,
-    home: Annotated[Path, typer.Option(help="Folder of the stack; it is used if it runs, else started and stopped again.")] = DEFAULT_HOME,
-    gateway_port: Annotated[int, typer.Option(help="Of a stack that is started; 0 takes a free one.", min=0, max=65535)] = 0,
-    seed: Annotated[int, typer.Option(help="The same seed, the same crowd.")] = 7,
+    buyers: Annotated[int, typer.Option(help="Buyers in the first wave.", min=10, max=100_000)] = 10_000,
+    units: Annotated[int, typer.Option(help="Units for sale.", min=1, max=100_000)] = 1_000,
+    window: Annotated[int, typer.Option(help="Payment window in seconds; one of the windows of the stack.", min=1)] = 5,
+    connections: Annotated[int, typer.Option(help="Most simultaneous requests.", min=1, max=10_000)] = 500,
+    home: Annotated[
+        Path, typer.Option(help="Folder of the stack. A running stack is used; otherwise one is started and stopped again.")
+    ] = DEFAULT_HOME,
+    gateway_port: Annotated[
+        int, typer.Option(help="Port of the gateway if a stack is started; 0 chooses a free one.", min=0, max=65535)
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed sends the same orders.")] = 7,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Sell a few units to many buyers on real Redis, RabbitMQ and Postgres, and prove that nothing was oversold, lost or leaked.
 
-    Exit status 1 when a promise is broken.
+    Exit status 1 if a promise is broken.
     """
     started_at = monotonic()
     screen = Screen(Console(quiet=True) if as_json else console())
@@ -56,7 +60,7 @@ def demo(
             seed=seed,
         )
         outcome = uvloop.run(run_scenario(settings, screen))
-        screen.section("The audit: Redis, ledger and payments against each other")
+        screen.section("The audit compares Redis, ledger and payments")
         options = Options((outcome.product_id,), accepted=outcome.orders)
         report = asyncio.run(audit_stores(environment, options, SETTLE_SECONDS))
     conclude(outcome, report, screen, as_json, monotonic() - started_at)

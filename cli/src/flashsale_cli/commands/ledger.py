@@ -12,57 +12,57 @@ from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.retention import AGE_MIN, Pruned, prune
 from flashsale_core.credentials import database_url as checked_database_url
 
-app = typer.Typer(no_args_is_help=True, help="Look after the ledger.")
+app = typer.Typer(no_args_is_help=True, help="Maintain the ledger.")
 _DAYS = re.compile(r"^([0-9]{1,5})d$")
 
 
 @app.callback()
 def ledger() -> None:
-    """Look after the ledger."""
+    """Maintain the ledger."""
 
 
 @app.command("prune")
 def prune_command(
-    older_than: Annotated[str, typer.Option(help="How long ago a sale must have ended, in days, such as 400d; at least 30d.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing; show what would be.")] = False,
-    sales_max: Annotated[int, typer.Option(help="Most sales in one run.", min=1, max=100_000)] = 1000,
-    database_url: Annotated[str | None, typer.Option(help="The ledger, as the owner of its tables; else DATABASE_URL.")] = None,
+    older_than: Annotated[str, typer.Option(help="Delete sales that ended longer ago than this, in days, such as 400d; at least 30d.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing; show what would be deleted.")] = False,
+    sales_max: Annotated[int, typer.Option(help="Most sales to delete in one run.", min=1, max=100_000)] = 1000,
+    database_url: Annotated[str | None, typer.Option(help="URL of the ledger, as the owner of its tables. Default: DATABASE_URL.")] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
-    """Delete sales that were removed long ago, whole: their orders, history, payments and refunds.
+    """Delete sales that were removed long ago, with all their orders, history, payments and refunds.
 
-    A sale stays as long as it is open or closed, or has an order or payment younger than that, or a refund that is not sent.
-    Repeating it is harmless.
+    A sale is kept while it is open or closed, while it has a younger order or payment, or while it has a refund that is not sent.
+    The command may be repeated.
     """
     age = read_age(older_than)
     url = checked_database_url(CliEnvironment().text("DATABASE_URL", database_url))
-    gone: list[Pruned] = asyncio.run(_all(url, age, sales_max, dry_run))
+    deleted: list[Pruned] = asyncio.run(_all(url, age, sales_max, dry_run))
     if as_json:
-        write_json({"dryRun": dry_run, "sales": [_document(one) for one in gone]})
+        write_json({"dryRun": dry_run, "sales": [_document(pruned) for pruned in deleted]})
     else:
-        console().print(table("", ("sale", " ended", "orders", "events", "payments", "refunds"), map(_row, gone)))
-        console().print(f"{len(gone)} sales {'would be ' if dry_run else ''}deleted")
+        console().print(table("", ("sale", " ended", "orders", "events", "payments", "refunds"), map(_row, deleted)))
+        console().print(f"{len(deleted)} sales {'would be ' if dry_run else ''}deleted")
 
 
 def read_age(text: str) -> timedelta:
-    """`400d` as a timedelta. Raises BadParameter when it is not in days, or below AGE_MIN."""
+    """`400d` as a timedelta. Raises BadParameter if it is not in days or is less than AGE_MIN."""
     match = _DAYS.match(text)
     if match is None or timedelta(days=int(match[1])) < AGE_MIN:
-        raise typer.BadParameter(f"use days, at least {AGE_MIN.days}d, such as 400d", param_hint="--older-than")
+        raise typer.BadParameter(f"give days, such as 400d; at least {AGE_MIN.days}d", param_hint="--older-than")
     return timedelta(days=int(match[1]))
 
 
 async def _all(url: str, age: timedelta, sales_max: int, dry_run: bool) -> list[Pruned]:
-    return [one async for one in prune(url, age, sales_max, dry_run=dry_run)]
+    return [pruned async for pruned in prune(url, age, sales_max, dry_run=dry_run)]
 
 
-def _row(one: Pruned) -> tuple[str, ...]:
-    counts = (one.orders, one.events, one.payments, one.refunds)
-    return (one.sale.sale_id, f"{one.sale.ended_at:%Y-%m-%d}", *map(number, counts))
+def _row(pruned: Pruned) -> tuple[str, ...]:
+    counts = (pruned.orders, pruned.events, pruned.payments, pruned.refunds)
+    return (pruned.sale.sale_id, f"{pruned.sale.ended_at:%Y-%m-%d}", *map(number, counts))
 
 
-def _document(one: Pruned) -> dict[str, object]:
+def _document(pruned: Pruned) -> dict[str, object]:
     return {
-        "productId": one.sale.sale_id, "epoch": one.sale.epoch, "endedAt": one.sale.ended_at.isoformat(),
-        "orders": one.orders, "events": one.events, "payments": one.payments, "refunds": one.refunds,
+        "productId": pruned.sale.sale_id, "epoch": pruned.sale.epoch, "endedAt": pruned.sale.ended_at.isoformat(),
+        "orders": pruned.orders, "events": pruned.events, "payments": pruned.payments, "refunds": pruned.refunds,
     }  # fmt: skip

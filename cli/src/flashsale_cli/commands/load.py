@@ -1,4 +1,4 @@
-"""`flashsale load`: contended buyers."""
+"""`flashsale load`: many buyers who compete for the units of a sale."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,28 +20,30 @@ from flashsale_cli.load.tally import Tally
 
 
 def load(
-    product: Annotated[str, typer.Option(help="The sale.")],
-    buyers: Annotated[int, typer.Option(help="How many different buyers.", min=1, max=BUYERS_MAX)] = 10_000,
-    connections: Annotated[int, typer.Option(help="Most requests under way at once.", min=1, max=60_000)] = CONNECTIONS_DEFAULT,
-    at_once: Annotated[bool, typer.Option("--at-once", help="Release all requests together.")] = False,
+    product: Annotated[str, typer.Option(help="The sale to order from.")],
+    buyers: Annotated[int, typer.Option(help="Number of buyers.", min=1, max=BUYERS_MAX)] = 10_000,
+    connections: Annotated[int, typer.Option(help="Most simultaneous requests.", min=1, max=60_000)] = CONNECTIONS_DEFAULT,
+    at_once: Annotated[bool, typer.Option("--at-once", help="Send all requests at the same moment.")] = False,
     quantity: Annotated[int, typer.Option(help="Units per order.", min=1)] = 1,
     replays: Annotated[float, typer.Option(help="Share of buyers who send the same request twice.", min=0, max=1)] = 0.0,
     over_limit: Annotated[float, typer.Option(help="Share of buyers who send three different orders.", min=0, max=1)] = 0.0,
-    rubbish: Annotated[float, typer.Option(help="Share of buyers who send only rubbish.", min=0, max=1)] = 0.0,
-    request_prefix: Annotated[str | None, typer.Option(help="Starts all user and request ids; else unique to this run.")] = None,
+    rubbish: Annotated[float, typer.Option(help="Share of buyers who send only invalid requests.", min=0, max=1)] = 0.0,
+    request_prefix: Annotated[str | None, typer.Option(help="Beginning of all user and request ids. Default: unique for each run.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests in the same order.")] = 0,
     timeout_seconds: Annotated[float, typer.Option(help="How long one request may take.", min=0.1)] = 30.0,
-    stop_after_seconds: Annotated[float, typer.Option(help="What is not sent by then is not sent.", min=1)] = 600.0,
-    orders_out: Annotated[Path | None, typer.Option(help="Write the ids of the orders, one per line, for `pay` and `audit`.")] = None,
-    url: Annotated[str | None, typer.Option(help="The gateway; else FLASHSALE_URL.")] = None,
+    stop_after_seconds: Annotated[float, typer.Option(help="Send no more requests after this time.", min=1)] = 600.0,
+    orders_out: Annotated[
+        Path | None, typer.Option(help="Write the ids of the orders to this file, one per line, for `pay` and `audit`.")
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="The gateway. Default: FLASHSALE_URL.")] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
-    """Send a crowd of buyers and tell what became of them.
+    """Send the orders of many buyers and report the answers.
 
-    Exit status 1 when a request got no proper answer or an answer that must never be given.
+    Exit status 1 if a request received no valid answer, or an answer that must never occur.
     """
     if replays + over_limit + rubbish > 1:
-        raise typer.BadParameter("the shares of --replays, --over-limit and --rubbish come to more than 1")
+        raise typer.BadParameter("the sum of --replays, --over-limit and --rubbish must not exceed 1")
     crowd = Crowd(
         product_id=product,
         buyers=buyers,
@@ -61,8 +63,8 @@ def load(
         write_json(report.to_json(tally))
     else:
         screen.print(report.render(tally))
-        for words in tally.broken:
-            screen.print(Text(words, "red"))
+        for sentence in tally.broken:
+            screen.print(Text(sentence, "red"))
     if tally.broken or tally.count(Group.ERROR):
         raise typer.Exit(EXIT_FAILED)
 

@@ -24,12 +24,14 @@ class Phase(StrEnum):
 
 def migrate(
     database_url: Annotated[str, typer.Option(envvar="DATABASE_URL", help="postgresql://user:password@host:port/database")],
-    db_dir: Annotated[Path, typer.Option(envvar="FLASHSALE_DB_DIR", help="Folder with migrations/.")] = Path("db"),
-    phase: Annotated[Phase, typer.Option(help="pre: before new code runs; post: after old code is gone.")] = Phase.ALL,
+    db_dir: Annotated[Path, typer.Option(envvar="FLASHSALE_DB_DIR", help="Folder that contains migrations/.")] = Path("db"),
+    phase: Annotated[
+        Phase, typer.Option(help="pre: run before the new release starts; post: run after the old release has ended.")
+    ] = Phase.ALL,
     wait_seconds: Annotated[float, typer.Option(min=0, max=600, help="How long to wait for the server to accept connections.")] = 30,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Apply the migrations that are missing, in order, under an advisory lock. Exit 1 with the reason when one cannot be."""
+    """Apply missing migrations in order, under an advisory lock. Exit status 1 if one cannot be applied."""
     try:
         outcome = asyncio.run(migrations.migrate(checked_database_url(database_url), db_dir, phase.value, wait_seconds))
     except migrations.MigrationError as error:
@@ -37,8 +39,8 @@ def migrate(
     except (asyncpg.PostgresError, OSError) as error:
         _refuse(describe_error(Server.POSTGRES, error))
     if as_json:
-        found = [{"version": one.version, "phase": one.phase, "name": one.name} for one in outcome.applied]
-        print(msgspec.json.encode(found).decode())  # noqa: T201 - exact bytes, no wrapping
+        applied = [{"version": migration.version, "phase": migration.phase, "name": migration.name} for migration in outcome.applied]
+        print(msgspec.json.encode(applied).decode())  # noqa: T201 - exact bytes, no wrapping
     else:
         Console().print(_table(outcome.applied) if outcome.applied else _nothing(outcome.newer, db_dir))
 
@@ -52,11 +54,11 @@ def _nothing(newer: int | None, db_dir: Path) -> str:
     if newer is None:
         return "the schema is up to date"
     known = migrations.read_migrations(db_dir)[-1].version
-    return f"nothing to do: the schema is at migration {newer}, of a newer release; this one knows {known}"
+    return f"nothing to do: the schema has migration {newer} of a newer release; this release ends at {known}"
 
 
 def _table(applied: list[migrations.Migration]) -> Table:
     table = Table("applied", "phase", "name")
-    for one in applied:
-        table.add_row(str(one.version), one.phase, one.name)
+    for migration in applied:
+        table.add_row(str(migration.version), migration.phase, migration.name)
     return table

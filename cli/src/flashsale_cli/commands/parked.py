@@ -21,7 +21,9 @@ T = TypeVar("T")
 LOOKS = 1000
 LOOKS_MAX = 100_000
 SHOWN_CHARACTERS = 4000
-app = typer.Typer(no_args_is_help=True, help="Look at messages that workers parked, give them back to their queue, or drop them.")
+app = typer.Typer(
+    no_args_is_help=True, help="List, show, replay or delete messages that workers parked because they could not process them."
+)
 
 
 class Queue(StrEnum):
@@ -29,17 +31,17 @@ class Queue(StrEnum):
     TIMEOUT = PARKED_TIMEOUT_QUEUE
 
 
-Queues = Annotated[list[Queue] | None, typer.Option("--queue", help="A parked queue; both when none is named.")]
+Queues = Annotated[list[Queue] | None, typer.Option("--queue", help="A parked queue; may be repeated. Default: both.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[MESSAGE_ID]...")]
-All = Annotated[bool, typer.Option("--all", help="Every message instead of those named.")]
-Limit = Annotated[int, typer.Option("--limit", help="Most messages to look at in each queue, oldest first.", min=1, max=LOOKS_MAX)]
-Url = Annotated[str | None, typer.Option("--amqp-url", help="The broker; else AMQP_URL.")]
+All = Annotated[bool, typer.Option("--all", help="All messages instead of named ones.")]
+Limit = Annotated[int, typer.Option("--limit", help="Most messages to read in each queue, oldest first.", min=1, max=LOOKS_MAX)]
+Url = Annotated[str | None, typer.Option("--amqp-url", help="URL of RabbitMQ. Default: AMQP_URL.")]
 Json = Annotated[bool, JSON_OPTION]
 
 
 @app.command("list")
 def list_(queue: Queues = None, limit: Limit = LOOKS, url: Url = None, as_json: Json = False) -> None:
-    """How many messages are parked, since when, and why. Takes none."""
+    """List how many messages are parked, since when and why. The messages stay parked."""
 
     async def look(parking: Parking, names: Sequence[str]) -> list[Depth]:
         return [await parking.depth(name, limit) for name in names]
@@ -53,59 +55,61 @@ def list_(queue: Queues = None, limit: Limit = LOOKS, url: Url = None, as_json: 
 
 @app.command()
 def show(ids: Ids = None, queue: Queues = None, limit: Limit = LOOKS, url: Url = None, as_json: Json = False) -> None:
-    """Messages in full; all when none is named. Takes none. Exit status 1 when one that is named is not there."""
+    """Show messages in full, by default all. The messages stay parked. Exit status 1 if a named message is not parked."""
 
     async def look(parking: Parking, names: Sequence[str]) -> list[Message]:
-        return [found for name in names for found in await parking.look(name, selecting(ids or ()), limit)]
+        return [message for name in names for message in await parking.look(name, selecting(ids or ()), limit)]
 
-    found = _with_parking(url, queue, look)
+    messages = _with_parking(url, queue, look)
     if as_json:
-        write_json({"messages": [_document(message) for message in found]})
+        write_json({"messages": [_document(message) for message in messages]})
     else:
-        for message in found:
-            console().print(table("", ("field", " value"), [(name, Text(_cut(str(value)))) for name, value in _document(message).items()]))
-    _require(ids or (), found)
+        for message in messages:
+            console().print(
+                table("", ("field", " value"), [(name, Text(_shortened(str(value)))) for name, value in _document(message).items()])
+            )
+    _require(ids or (), messages)
 
 
 @app.command()
 def replay(ids: Ids = None, all_: All = False, queue: Queues = None, limit: Limit = LOOKS, url: Url = None, as_json: Json = False) -> None:
-    """Give messages back to the queue they came from, once what parked them is repaired. Twice changes nothing.
+    """Put messages into the queue from which they came, after the cause is repaired. A message may be replayed twice without harm.
 
-    Exit status 1 when one that is named is not there.
+    Exit status 1 if a named message is not parked.
     """
     selects = selecting(_chosen(ids, all_))
 
-    async def give_back(parking: Parking, names: Sequence[str]) -> list[Message]:
-        return [found for name in names for found in await parking.replay(name, selects, limit)]
+    async def replay_all(parking: Parking, names: Sequence[str]) -> list[Message]:
+        return [message for name in names for message in await parking.replay(name, selects, limit)]
 
-    _done("replayed", ids, _with_parking(url, queue, give_back), as_json)
+    _done("replayed", ids, _with_parking(url, queue, replay_all), as_json)
 
 
 @app.command()
 def drop(
     ids: Ids = None,
     all_: All = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --all: nobody needs these messages.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --all: confirm that all messages are deleted.")] = False,
     queue: Queues = None,
     limit: Limit = LOOKS,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Delete messages for good. What they say does not reach the ledger. Exit status 1 when one that is named is not there."""
+    """Delete messages for good. Their contents never reach the ledger. Exit status 1 if a named message is not parked."""
     selects = selecting(_chosen(ids, all_))
     if all_ and not yes:
-        raise typer.BadParameter("this deletes every parked message; add --yes to go on", param_hint="--all")
+        raise typer.BadParameter("this deletes all parked messages; add --yes to confirm", param_hint="--all")
 
     async def delete(parking: Parking, names: Sequence[str]) -> list[Message]:
-        return [found for name in names for found in await parking.drop(name, selects, limit)]
+        return [message for name in names for message in await parking.drop(name, selects, limit)]
 
     _done("dropped", ids, _with_parking(url, queue, delete), as_json)
 
 
 def _chosen(ids: Sequence[str] | None, every: bool) -> Sequence[str]:
-    """The ids that are named; none stands for every message. Raises BadParameter unless it is one or the other."""
+    """The named ids; empty for all messages. Raises BadParameter unless either ids or --all are given."""
     if bool(ids) == every:
-        raise typer.BadParameter("name messages, or take all of them with --all")
+        raise typer.BadParameter("name messages, or select all of them with --all")
     return ids or ()
 
 
@@ -119,19 +123,19 @@ def _with_parking(url: str | None, queues: Sequence[Queue] | None, call: Callabl
     return asyncio.run(run())
 
 
-def _done(what: str, ids: Sequence[str] | None, found: Sequence[Message], as_json: bool) -> None:
+def _done(verb: str, ids: Sequence[str] | None, messages: Sequence[Message], as_json: bool) -> None:
     if as_json:
-        write_json({what: [_short(message) for message in found]})
+        write_json({verb: [_short(message) for message in messages]})
     else:
-        console().print(table("", ("message", " queue", " reason"), [(one.id, one.queue, one.reason) for one in found]))
-        console().print(f"{number(len(found))} {what}")
-    _require(ids or (), found)
+        console().print(table("", ("message", " queue", " reason"), [(message.id, message.queue, message.reason) for message in messages]))
+        console().print(f"{number(len(messages))} {verb}")
+    _require(ids or (), messages)
 
 
-def _require(ids: Sequence[str], found: Sequence[Message]) -> None:
-    missing = sorted(set(ids) - {message.id for message in found})
+def _require(ids: Sequence[str], messages: Sequence[Message]) -> None:
+    missing = sorted(set(ids) - {message.id for message in messages})
     if missing:
-        typer.secho(f"flashsale: not parked, or beyond --limit: {', '.join(missing)}", err=True, fg="red")
+        typer.secho(f"flashsale: not parked, or not among the first --limit messages: {', '.join(missing)}", err=True, fg="red")
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -152,7 +156,7 @@ def _short(message: Message) -> dict[str, Any]:
 
 
 def _document(message: Message) -> dict[str, Any]:
-    """All of it: a body that is not UTF-8 as text with escapes, and exactly in base64."""
+    """The whole message. A body that is not UTF-8 is shown with escapes, and exactly in base64."""
     document = {
         **_short(message),
         "origin": message.origin,
@@ -166,7 +170,7 @@ def _document(message: Message) -> dict[str, Any]:
     return document
 
 
-def _cut(text: str) -> str:
+def _shortened(text: str) -> str:
     return f"{text[:SHOWN_CHARACTERS]}... ({len(text):,} characters; --json shows all)" if len(text) > SHOWN_CHARACTERS else text
 
 

@@ -16,32 +16,33 @@ from flashsale_cli.http_client import open_session
 from flashsale_cli.sales_client import Sale
 
 T = TypeVar("T")
-app = typer.Typer(no_args_is_help=True, help="Create, change, look at and end sales.")
+app = typer.Typer(no_args_is_help=True, help="Create, change, show, close and remove sales.")
 TIMEOUT_SECONDS = 10.0
-Url = Annotated[str | None, typer.Option("--url", help="The gateway; else FLASHSALE_URL.")]
-Token = Annotated[str | None, typer.Option(help="The admin token; else FLASHSALE_ADMIN_TOKEN.")]
+Url = Annotated[str | None, typer.Option("--url", help="The gateway. Default: FLASHSALE_URL.")]
+Token = Annotated[str | None, typer.Option(help="The admin token. Default: FLASHSALE_ADMIN_TOKEN.")]
 Json = Annotated[bool, JSON_OPTION]
 
 
 @app.command("set")
 def set_(
     product: str,
-    stock: Annotated[int, typer.Option(help="All units of the sale, those reserved and sold included.", min=0)],
+    stock: Annotated[int, typer.Option(help="All units of the sale, including reserved and sold ones.", min=0)],
     max_per_user: Annotated[int | None, typer.Option(help="Most units one buyer may have; 0 for no limit.", min=0)] = None,
     max_released: Annotated[
-        int | None, typer.Option(help="Orders of one buyer that may expire or be cancelled before more are refused; 0 for no limit.", min=0)
+        int | None,
+        typer.Option(help="Refuse a buyer after this many of the buyer's orders expired or were cancelled; 0 for no limit.", min=0),
     ] = None,
-    window: Annotated[int | None, typer.Option(help="Seconds a buyer has to pay; one of the installation's windows.", min=1)] = None,
-    starts_at: Annotated[str | None, typer.Option(help="RFC 3339, or `none`.")] = None,
-    ends_at: Annotated[str | None, typer.Option(help="RFC 3339, or `none`.")] = None,
+    window: Annotated[int | None, typer.Option(help="Payment window in seconds; one of the installation's windows.", min=1)] = None,
+    starts_at: Annotated[str | None, typer.Option(help="RFC 3339 time, or `none`.")] = None,
+    ends_at: Annotated[str | None, typer.Option(help="RFC 3339 time, or `none`.")] = None,
     rate: Annotated[str | None, typer.Option(help="Requests per buyer, such as 5/10s, or `none`.")] = None,
-    late: Annotated[Literal["refund", "reacquire"] | None, typer.Option(help="What a payment after the window leads to.")] = None,
-    pause: Annotated[bool | None, typer.Option("--pause/--resume", help="Take no orders, or take them again.")] = None,
+    late: Annotated[Literal["refund", "reacquire"] | None, typer.Option(help="What happens to a payment after the payment window.")] = None,
+    pause: Annotated[bool | None, typer.Option("--pause/--resume", help="Accept no orders, or accept them again.")] = None,
     token: Token = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Create a sale or change it. What is left out stays as it is."""
+    """Create a sale or change it. Options that are not given stay unchanged."""
     environment = CliEnvironment()
     wanted: dict[str, Any] = {"productId": product, "stock": stock}
     if max_per_user is not None:
@@ -59,52 +60,52 @@ def set_(
 
 @app.command("list")
 def list_(url: Url = None, as_json: Json = False) -> None:
-    """All sales and their numbers."""
-    found = _with_session(lambda session: sales_client.list_sales(session, CliEnvironment().url(url)))
-    _show(found, {"sales": found}, as_json)
+    """List all sales with their numbers."""
+    sales = _with_session(lambda session: sales_client.list_sales(session, CliEnvironment().url(url)))
+    _show(sales, {"sales": sales}, as_json)
 
 
 @app.command()
 def show(product: str, url: Url = None, as_json: Json = False) -> None:
-    """One sale in full."""
+    """Show all fields of one sale."""
     sale = _with_session(lambda session: sales_client.get_sale(session, CliEnvironment().url(url), product))
     if as_json:
         write_json(sale)
     else:
-        console().print(table("", ("field", " value"), [(name, _words(value)) for name, value in sale.items()]))
+        console().print(table("", ("field", " value"), [(name, _text(value)) for name, value in sale.items()]))
 
 
 @app.command()
 def close(product: str, token: Token = None, url: Url = None, as_json: Json = False) -> None:
-    """Take no more orders, for good. Holds that are live are paid, cancelled or expire as before."""
+    """Accept no more orders, for good. Existing holds can still be paid or cancelled, and expire as before."""
     ended = _end(product, "close", token, url)
     _show_end(ended, f"{product} is closed; {ended['reserved']:,} units are reserved", as_json)
 
 
 @app.command()
 def remove(product: str, token: Token = None, url: Url = None, as_json: Json = False) -> None:
-    """Close a sale and delete it from Redis; the ledger keeps its orders. Exits with 1 while holds are live: repeat it then."""
+    """Close a sale and delete it from Redis; the ledger keeps its orders. Exit status 1 while it has holds: repeat the command later."""
     ended = _end(product, "remove", token, url)
     done = ended["state"] == "removed"
-    waits = f"{product} is closed, not yet removed: {ended['reserved']:,} units are reserved; repeat this when they are paid or expired"
+    waits = f"{product} is closed but not yet removed: {ended['reserved']:,} units are reserved; repeat this when they are paid or expired"
     _show_end(ended, f"{product} is removed" if done else waits, as_json)
     if not done:
         raise typer.Exit(1)
 
 
 def parse_rate(text: str) -> dict[str, int] | None:
-    """`5/10s` is five requests in ten seconds. Raises BadParameter on anything else but `none`."""
+    """`5/10s` means five requests in ten seconds, `none` no limit. Raises BadParameter for anything else."""
     if text == "none":
         return None
-    found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)?s", text)
-    if found is None:
-        raise typer.BadParameter(f"{text!r} is no rate; write 5/10s for five requests in ten seconds", param_hint="--rate")
-    return {"requests": int(found[1]), "seconds": int(found[2] or 1)}
+    match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)?s", text)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not a rate; write 5/10s for five requests in ten seconds", param_hint="--rate")
+    return {"requests": int(match[1]), "seconds": int(match[2] or 1)}
 
 
-def sales_table(found: Sequence[Sale]) -> Table:
+def sales_table(sales: Sequence[Sale]) -> Table:
     columns = ("sale", "stock", "available", "reserved", "sold", " state", " pay within", " per buyer", " rate", " late payment")
-    return table("", columns, [_row(sale) for sale in found])
+    return table("", columns, [_row(sale) for sale in sales])
 
 
 def _row(sale: Sale) -> tuple[str, ...]:
@@ -118,7 +119,7 @@ def _rate(rate: Any) -> str:
     return f"{rate['requests']}/{rate['seconds']}s" if rate else "any"
 
 
-def _words(value: Any) -> str:
+def _text(value: Any) -> str:
     match value:
         case None:
             return "none"
@@ -128,11 +129,11 @@ def _words(value: Any) -> str:
             return str(value)
 
 
-def _show(found: Sequence[Sale], document: Any, as_json: bool) -> None:
+def _show(sales: Sequence[Sale], document: Any, as_json: bool) -> None:
     if as_json:
         write_json(document)
     else:
-        console().print(sales_table(found))
+        console().print(sales_table(sales))
 
 
 def _end(product: str, mode: str, token: str | None, url: str | None) -> dict[str, Any]:

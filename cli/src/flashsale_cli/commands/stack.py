@@ -11,8 +11,8 @@ from rich.table import Column, Table
 
 from flashsale_local_stack import DEFAULT_HOME, Stack, StackError, Status
 
-app = typer.Typer(no_args_is_help=True, help="Private Redis, RabbitMQ and Postgres, and the services, on this machine.")
-Home = Annotated[Path, typer.Option(help="Folder of the stack: data, logs, state and the env file.")]
+app = typer.Typer(no_args_is_help=True, help="Run private Redis, RabbitMQ and Postgres servers and the services on this machine.")
+Home = Annotated[Path, typer.Option(help="Folder of the stack for data, logs, state and the file env.")]
 _out = Console()
 _err = Console(stderr=True)
 
@@ -23,16 +23,19 @@ def up(
     gateway_port: Annotated[
         int | None,
         typer.Option(
-            min=0, max=65535, help="Port of the gateway on 127.0.0.1; 0 takes a free one. Default: the one it had, at first 8000."
+            min=0, max=65535, help="Port of the gateway on 127.0.0.1; 0 chooses a free one. Default: the previous port, at first 8000."
         ),
     ] = None,
-    services: Annotated[bool, typer.Option(help="Start the services too, not only the servers.")] = True,
-    redis_server: Annotated[str, typer.Option(help="redis-server, valkey-server or a path; default: what is installed.")] = "",
+    services: Annotated[bool, typer.Option(help="Start the services, not only the servers.")] = True,
+    redis_server: Annotated[str, typer.Option(help="redis-server, valkey-server or a path. Default: the one that is installed.")] = "",
     redis_masters: Annotated[
-        int | None, typer.Option(min=1, max=16, help="More than one are a Redis Cluster. Default: as many as it had, at first 1.")
+        int | None,
+        typer.Option(
+            min=1, max=16, help="Number of Redis masters; more than one form a Redis Cluster. Default: the previous number, at first 1."
+        ),
     ] = None,
 ) -> None:
-    """Start what is not running, wait until all is ready, write <home>/env. Exit 1 with the reason when it cannot."""
+    """Start what is not running, wait until everything is ready, and write <home>/env. Exit status 1 if something cannot start."""
     stack = Stack(home, say=_say)
     try:
         started = stack.up(services=services, gateway_port=gateway_port, redis_server=redis_server, redis_masters=redis_masters)
@@ -45,7 +48,7 @@ def up(
 def down(
     home: Home = DEFAULT_HOME, keep_data: Annotated[bool, typer.Option(help="Keep data and secrets for the next up.")] = False
 ) -> None:
-    """End what `up` started, and nothing else."""
+    """Stop what `up` started, and nothing else."""
     try:
         stopped = Stack(home, say=_say).down(keep_data=keep_data)
     except StackError as error:
@@ -54,24 +57,26 @@ def down(
 
 
 @app.command()
-def status(home: Home = DEFAULT_HOME, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
-    """What runs where. Exit 1 when something does not run."""
-    found = Stack(home).status()
+def status(
+    home: Home = DEFAULT_HOME, as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False
+) -> None:
+    """Show which components run, and where. Exit status 1 if one does not run."""
+    components = Stack(home).status()
     if as_json:
-        print(msgspec.json.encode([asdict(one) for one in found], enc_hook=str).decode())  # noqa: T201 - exact bytes, no wrapping
-    elif found:
-        _out.print(_table(found))
+        print(msgspec.json.encode([asdict(component) for component in components], enc_hook=str).decode())  # noqa: T201 - exact bytes, no wrapping
+    elif components:
+        _out.print(_table(components))
     else:
         _out.print(f"no stack in {home}; start one with `flashsale stack up`")
-    if not found or not all(one.running for one in found):
+    if not components or not all(component.running for component in components):
         raise typer.Exit(1)
 
 
-def _table(found: list[Status]) -> Table:
+def _table(components: list[Status]) -> Table:
     table = Table("component", "state", "pid", "address", Column("log", overflow="fold"))
-    for one in found:
-        state = "[green]running[/]" if one.running else "[red]not running[/]"
-        table.add_row(one.name, state, str(one.pid or ""), one.address, str(one.log))
+    for component in components:
+        state = "[green]running[/]" if component.running else "[red]not running[/]"
+        table.add_row(component.name, state, str(component.pid or ""), component.address, str(component.log))
     return table
 
 

@@ -1,4 +1,4 @@
-"""`flashsale topology`: the broker's definitions document."""
+"""`flashsale topology`: the document of RabbitMQ definitions."""
 
 import os
 from pathlib import Path
@@ -16,16 +16,20 @@ SERVICES = ("gateway", "order-worker", "timeout-worker")
 
 
 def topology(
-    user: Annotated[str, typer.Option(help="The services' one user.")] = "flashsale",
-    per_service: Annotated[bool, typer.Option("--per-service", help="A user for each service, with least rights, instead.")] = False,
-    windows: Annotated[str | None, typer.Option(help="Payment windows in seconds; else FLASHSALE_PAYMENT_WINDOWS.")] = None,
-    vhost: Annotated[str, typer.Option(help="The virtual host all of it is in.")] = "/",
-    output: Annotated[Path | None, typer.Option(help="Write it to this file instead, readable by its owner and group only.")] = None,
+    user: Annotated[str, typer.Option(help="The name of the user that all services share.")] = "flashsale",
+    per_service: Annotated[bool, typer.Option("--per-service", help="Create a user with least rights for each service instead.")] = False,
+    windows: Annotated[
+        str | None, typer.Option(help="Payment windows in seconds, separated by commas. Default: FLASHSALE_PAYMENT_WINDOWS.")
+    ] = None,
+    vhost: Annotated[str, typer.Option(help="The virtual host of all definitions.")] = "/",
+    output: Annotated[
+        Path | None, typer.Option(help="Write to this file, which only its owner and group can read, instead of printing.")
+    ] = None,
 ) -> None:
-    """Print the RabbitMQ definitions, to be loaded into a broker.
+    """Print the RabbitMQ definitions that a broker must load.
 
-    The user's password is FLASHSALE_AMQP_PASSWORD; with --per-service FLASHSALE_AMQP_GATEWAY_PASSWORD, FLASHSALE_AMQP_ORDER_WORKER_PASSWORD
-    and FLASHSALE_AMQP_TIMEOUT_WORKER_PASSWORD.
+    The user's password is FLASHSALE_AMQP_PASSWORD. With --per-service, the passwords are FLASHSALE_AMQP_GATEWAY_PASSWORD,
+    FLASHSALE_AMQP_ORDER_WORKER_PASSWORD and FLASHSALE_AMQP_TIMEOUT_WORKER_PASSWORD.
     """
     chosen = Environment({"FLASHSALE_PAYMENT_WINDOWS": windows or os.environ.get("FLASHSALE_PAYMENT_WINDOWS", "")})
     users = _service_users() if per_service else [User(user, _hashed("FLASHSALE_AMQP_PASSWORD"))]
@@ -42,5 +46,5 @@ def _service_users() -> list[User]:
 
 
 def _hashed(variable: str) -> str:
-    # An option would show the password to everyone who can list processes.
+    # Not an option, because everyone who can list processes would see the password.
     return password_hash(CliEnvironment().text(variable))

@@ -1,1 +1,1 @@
-"""The demo: a sale from the first click to the audit, told while it happens."""
+"""The demo: a sale from its first order to its audit, shown while it runs."""

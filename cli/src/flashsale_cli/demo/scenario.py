@@ -109,13 +109,13 @@ class Scenario:
     async def _first_wave(self) -> Tally:
         settings, screen = self._settings, self._screen
         screen.section(f"First wave: {number(settings.buyers)} buyers for {number(settings.units)} units")
-        shares = f"{REPLAYS:.0%} click twice, {OVER_LIMIT:.0%} order three times, {RUBBISH:.0%} send rubbish"
+        shares = f"{REPLAYS:.0%} send the same request twice, {OVER_LIMIT:.0%} order three times, {RUBBISH:.0%} send invalid requests"
         screen.say(f"Up to {number(settings.connections)} requests at once; {shares}.")
         crowd = self._crowd("a", settings.buyers, replays=REPLAYS, over_limit=OVER_LIMIT, rubbish=RUBBISH)
         tally = await self._sell(crowd, self._take_next_action)
         screen.say(view.summary(tally))
         if len(tally.orders) > settings.units:
-            screen.say("More orders than units: what a winner cancels is sold again at once.")
+            screen.say("There are more orders than units, because cancelled units are sold again at once.")
         screen.show(outcome_table(tally))
         screen.say("")
         screen.show(latency_table(tally))
@@ -125,8 +125,8 @@ class Scenario:
         return tally
 
     async def _wait_for_release(self) -> bool:
-        """Whether all holds ended in time."""
-        self._screen.section("What nobody pays for comes back")
+        """Whether all holds ended on time."""
+        self._screen.section("Unpaid units are released")
         give_up_at = monotonic() + self._settings.window_seconds + RELEASE_GRACE_SECONDS
         with self._screen.live(lambda: view.stock_bar(self._sale)):
             while (await self._refresh())["reserved"] and monotonic() < give_up_at:  # noqa: ASYNC110 - the gateway cannot wake us
@@ -135,16 +135,16 @@ class Scenario:
         return not self._sale["reserved"]
 
     async def _pay_late(self) -> Counter[str]:
-        self._screen.section("Some pay too late")
+        self._screen.section("Some winners pay too late")
         payments = [Payment(order.order_id, new_payment_id()) for order in self._late]
         results = await self._settings.provider.send_all(self._session, payments, WINNERS_AT_ONCE)
-        words = ", ".join(f"{number(count)} {name}" for name, count in results.items()) or "nobody did"
-        self._screen.say(f"{number(len(payments))} payments after the window: {words}.")
+        words = ", ".join(f"{number(count)} {name}" for name, count in results.items()) or "no answers"
+        self._screen.say(f"{number(len(payments))} payments after the payment window: {words}.")
         return results
 
     async def _second_wave(self) -> Tally:
         buyers = max(self._settings.buyers // SECOND_WAVE_DIVISOR, 2 * self._sale["available"])
-        self._screen.section(f"Second wave: {number(buyers)} buyers for the {number(self._sale['available'])} units that came back")
+        self._screen.section(f"Second wave: {number(buyers)} buyers for the {number(self._sale['available'])} released units")
         tally = await self._sell(self._crowd("b", buyers), self._pay)
         self._screen.say(view.summary(tally))
         await self._refresh()
@@ -152,7 +152,7 @@ class Scenario:
         return tally
 
     async def _sell(self, crowd: Crowd, then: Callable[[Accepted], Any]) -> Tally:
-        """Send the crowd, and let every winner do what it does while the others still click."""
+        """Send the orders of the crowd; `then` is called for each winner while others still order."""
         clicks = plan(crowd)
         tally, winners = Tally(len(clicks)), asyncio.Queue[Accepted]()
         target = Target(self._settings.url, self._settings.connections)

@@ -1,4 +1,4 @@
-"""What a person watching the demo sees."""
+"""The output of the demo for a person."""
 
 import asyncio
 from collections import Counter
@@ -39,7 +39,7 @@ class Screen:
 
     @contextmanager
     def live(self, draw: Callable[[], RenderableType]) -> Iterator[None]:
-        """Draw again and again while the block runs, if this is a terminal. Call from a running event loop."""
+        """Redraw while the block runs, if this is a terminal. Call it in a running event loop."""
         if not self.console.is_terminal:
             yield
             return
@@ -59,7 +59,7 @@ async def _draw(live: Live, draw: Callable[[], RenderableType]) -> None:
 
 
 def stock_bar(sale: Sale) -> Text:
-    """All units of the sale: sold, held, free."""
+    """A bar of all units of the sale: sold, held, free."""
     total = max(sale["stock"], 1)
     bar = Text()
     for name, color in _COLORS.items():
@@ -70,7 +70,7 @@ def stock_bar(sale: Sale) -> Text:
 
 
 def cells(units: int, total: int) -> int:
-    """Cells of the bar for `units`; a single one is still seen."""
+    """The cells of the bar for `units`; at least one if there are any units."""
     return max(1, round(BAR_WIDTH * units / total)) if units else 0
 
 
@@ -80,11 +80,11 @@ def wave(sale: Sale, tally: Tally, payments: Counter[str]) -> RenderableType:
 
 
 def payments_table(payments: Counter[str]) -> RenderableType:
-    return table("", ("the gateway said", "webhooks"), [(name, number(count)) for name, count in payments.most_common()])
+    return table("", ("answer of the gateway", "webhooks"), [(name, number(count)) for name, count in payments.most_common()])
 
 
 def actions_table(actions: Counter[str]) -> RenderableType:
-    return table("", ("of the winners,", "orders"), [(name, number(count)) for name, count in actions.most_common()])
+    return table("", ("winners who", "orders"), [(name, number(count)) for name, count in actions.most_common()])
 
 
 def _rate(tally: Tally) -> float:
@@ -92,7 +92,7 @@ def _rate(tally: Tally) -> float:
 
 
 def summary(tally: Tally) -> str:
-    """One sentence about a wave."""
+    """A sentence about a wave."""
     counts = {group: tally.count(group) for group in Group}
     answered = f"{number(tally.done())} requests in {tally.elapsed_seconds:.1f} s ({number(_rate(tally))} per second)"
-    return f"{answered}: {number(counts[Group.ACCEPTED])} orders, {number(counts[Group.SOLD_OUT])} came too late."
+    return f"{answered}: {number(counts[Group.ACCEPTED])} orders, {number(counts[Group.SOLD_OUT])} refused because the sale was sold out."

@@ -1,4 +1,4 @@
-"""The last lines of the demo: what the audit says and what the buyers saw, one line per promise."""
+"""The verdict of the demo, one line per promise: from the audit, and from the answers that the buyers received."""
 
 from dataclasses import dataclass
 
@@ -19,25 +19,29 @@ class Line:
 
 
 def judge(outcome: Outcome, report: Report) -> list[Line]:
-    """What the demo promised, from the audit and from the answers its buyers got."""
+    """The verdict on each promise of the demo."""
     audited = [_audited(report, promise) for promise in Promise]
     rejected = sum(count for name, count in outcome.late.items() if not name.startswith("refund_due"))
     sold = int(outcome.sale.get("sold", 0))
     return [
         *audited,
-        # Nothing is never oversold: a sale that refuses everybody keeps all other promises.
+        # A sale that refuses every order would keep all other promises.
         Line("the crowd could buy", sold > 0, f"{number(sold)} of {number(int(outcome.sale.get('stock', 0)))} units sold"),
-        Line("the same click gives the same order; rubbish gives none", not outcome.broken, "; ".join(outcome.broken) or "no exception"),
-        Line("every request got an answer", not outcome.unanswered, f"{number(outcome.unanswered)} without"),
         Line(
-            "unpaid units were back on time",
+            "repeated requests get the same order; invalid ones none",
+            not outcome.broken,
+            "; ".join(outcome.broken) or "no exception",
+        ),
+        Line("every request got an answer", not outcome.unanswered, f"{number(outcome.unanswered)} requests without an answer"),
+        Line(
+            "unpaid units were released on time",
             outcome.released_in_time,
-            "none is held" if outcome.released_in_time else "some are still held",
+            "no unit is held" if outcome.released_in_time else "some units are still held",
         ),
         Line(
-            "late payments go back",
+            "late payments are refunded",
             not rejected,
-            f"{number(outcome.late.total() - rejected)} of {number(outcome.late.total())} are refunds",
+            f"{number(outcome.late.total() - rejected)} of {number(outcome.late.total())} payments",
         ),
     ]
 

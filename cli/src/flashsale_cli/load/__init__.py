@@ -1,1 +1,1 @@
-"""Contended buyers: a plan of requests, a runner that sends them, and a report of what came back."""
+"""Load of contending buyers: a plan of requests, a runner that sends them, and a report of the answers."""

@@ -1,4 +1,4 @@
-"""Percentiles of measured times: the nearest rank among all of them, no buckets, no estimate."""
+"""Percentiles of measured times, by nearest rank over all of them: no buckets, no estimate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Latency:
 
 
 def summarize(seconds: Sequence[float]) -> Latency | None:
-    """None when nothing was measured."""
+    """The latencies of times in seconds. None if there are no times."""
     if not seconds:
         return None
     ordered = sorted(seconds)
@@ -29,5 +29,5 @@ def summarize(seconds: Sequence[float]) -> Latency | None:
 
 
 def _nearest_rank(ordered: Sequence[float], percentile: float) -> float:
-    # Rounded first: 99.9 / 100 * 1000 is a little more than 999 in floating point.
+    # Rounded first, because 99.9 / 100 * 1000 is slightly more than 999 in floating point.
     return ordered[max(0, ceil(round(percentile * len(ordered) / 100, 9)) - 1)]

@@ -1,4 +1,4 @@
-"""What an answer to an order means: six groups that are never mixed."""
+"""The meaning of an answer to an order: one of six groups."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,7 +22,7 @@ class Outcome:
     group: Group
     code: str = ""
     status: int = 0
-    """0 when no answer came."""
+    """0 if there was no answer."""
 
 
 def classify(status: int, code: str, replayed: bool) -> Outcome:
@@ -38,5 +38,5 @@ def classify(status: int, code: str, replayed: bool) -> Outcome:
 
 
 def failed(reason: str) -> Outcome:
-    """No answer came: `timeout`, `connection` or `not_sent`."""
+    """The outcome of a request without an answer; the reason is `timeout`, `connection` or `not_sent`."""
     return Outcome(Group.ERROR, reason)

@@ -1,4 +1,4 @@
-"""Which requests a crowd of buyers sends: decided in advance, from a seed, without a clock or a socket."""
+"""The requests that a crowd of buyers sends, decided in advance from a seed. Pure."""
 
 import json
 import random
@@ -36,19 +36,19 @@ class Crowd:
     product_id: str
     buyers: int
     prefix: str
-    """Starts every user and request id; another one for every run."""
+    """The beginning of every user and request id; different for every run."""
     quantity: int = 1
     replays: float = 0.0
     """Share of the buyers who send the same request twice."""
     over_limit: float = 0.0
     """Share of the buyers who send ORDERS_OF_A_GREEDY_BUYER different orders."""
     rubbish: float = 0.0
-    """Share of the buyers who send nothing but rubbish."""
+    """Share of the buyers who send only rubbish."""
     seed: int = 0
 
 
 def plan(crowd: Crowd) -> list[Click]:
-    """The crowd's requests in the order they are sent. The same crowd always sends the same."""
+    """The crowd's requests in the order in which they are sent. The same crowd always sends the same requests."""
     chance = random.Random(crowd.seed)  # noqa: S311 - a repeatable shuffle, no secret
     numbers = list(range(crowd.buyers))
     chance.shuffle(numbers)

@@ -1,4 +1,4 @@
-"""The live line of a run: how far, how fast, and with what outcome."""
+"""The live line of a run: progress, rate and outcomes."""
 
 import asyncio
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ EVERY_SECONDS = 0.2
 
 @contextmanager
 def watch(tally: Tally, console: Console) -> Iterator[None]:
-    """Show `tally` while the block runs; silent when nobody looks at a terminal. Call from a running event loop."""
+    """Show `tally` while the block runs, if the console is a terminal. Call it in a running event loop."""
     if not console.is_terminal:
         yield
         return

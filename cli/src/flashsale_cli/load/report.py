@@ -38,7 +38,7 @@ def latency_table(tally: Tally) -> Table:
 
 
 def latencies_table(measured: dict[str, Latency]) -> Table:
-    """Milliseconds, from the times of single requests."""
+    """A table of latencies in milliseconds."""
     names = ("latency, ms", "mean", "p50", "p90", "p95", "p99", "p99.9", "max")
     return table("", names, [_latency_row(name, latency) for name, latency in measured.items()])
 

@@ -1,4 +1,4 @@
-"""Sends a plan to the gateway and tallies what comes back."""
+"""Sends a plan to the gateway and counts the answers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -25,11 +25,11 @@ class Target:
     connections: int = CONNECTIONS_DEFAULT
     """Most requests under way at once."""
     at_once: bool = False
-    """All requests are released together, each on its own connection."""
+    """Send all requests together, each on its own connection."""
     timeout_seconds: float = 30.0
     """How long one request may take."""
     stop_after_seconds: float = 600.0
-    """What is not sent by then is not sent at all."""
+    """Requests that are not sent by then are not sent at all."""
 
 
 def _ignore(_: Accepted) -> None:
@@ -37,7 +37,7 @@ def _ignore(_: Accepted) -> None:
 
 
 async def run(clicks: Sequence[Click], target: Target, tally: Tally, on_order: Callable[[Accepted], None] = _ignore) -> Tally:
-    """Send every click once; returns the tally, which others may watch meanwhile. `on_order` hears of each order once."""
+    """Send every click once. Returns the tally, which may be read during the run. `on_order` is called once for each order."""
     files = raise_open_files_limit()
     lanes = len(clicks) if target.at_once else min(target.connections, len(clicks))
     lanes = max(1, min(lanes, files - SPARE_FILES))
@@ -45,7 +45,7 @@ async def run(clicks: Sequence[Click], target: Target, tally: Tally, on_order: C
         started = perf_counter()
         sender = _Sender(post, tally, on_order, started + target.stop_after_seconds)
         queue = iter(clicks)
-        # Every lane runs its first lines, then waits: the release is one event for all.
+        # Every lane starts and then waits, so that one event releases all of them together.
         async with asyncio.TaskGroup() as group:
             for _ in range(lanes):
                 group.create_task(sender.send_all(queue))

@@ -1,6 +1,6 @@
-"""One request on one connection, with next to nothing around it.
+"""Sends one request on one connection, with minimal work per request.
 
-For thousands of requests at once the time a full HTTP client spends on each of its own connections would be most of what is measured.
+With thousands of simultaneous requests, a full HTTP client would spend most of the measured time on its own connections.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ class Reply:
 
 class SingleRequestClient:
     def __init__(self, url: str, timeout_seconds: float) -> None:
-        """`url` is the http:// address of the endpoint."""
+        """`url` is the http:// URL of the endpoint."""
         parts = urlsplit(url)
         self._host, self._port, self._path = parts.hostname or "", parts.port or 80, parts.path
         self._timeout_seconds = timeout_seconds
 
     async def post(self, click: Click) -> Reply:
-        """Raises TimeoutError, or OSError when the connection breaks."""
+        """Raises TimeoutError, or OSError if the connection breaks."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[bytes] = loop.create_future()
         async with asyncio.timeout(self._timeout_seconds):
@@ -45,7 +45,7 @@ class SingleRequestClient:
 
 
 class _Exchange(asyncio.Protocol):
-    """Sends the request; the answer is all that came until the other side closed."""
+    """Sends the request. The answer is everything received until the server closes the connection."""
 
     def __init__(self, request: bytes, answer: "asyncio.Future[bytes]") -> None:
         self._request = request
@@ -53,7 +53,7 @@ class _Exchange(asyncio.Protocol):
         self._received = bytearray()
 
     def connection_made(self, transport: Any) -> None:
-        # Any: uvloop's transport has asyncio's methods, and is of none of its types.
+        # Any, because uvloop's transport has asyncio's methods but none of its types.
         transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
@@ -69,10 +69,10 @@ class _Exchange(asyncio.Protocol):
 
 
 def read_reply(received: bytes) -> Reply:
-    """Raises ConnectionError when the answer is not whole."""
+    """Raises ConnectionError if the answer is incomplete."""
     head, blank, body = received.partition(b"\r\n\r\n")
     status, *lines = head.split(b"\r\n")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
     if not blank or not status.startswith(b"HTTP/1.") or len(body) != int(headers.get(b"content-length", b"-1")):
-        raise ConnectionError("the connection ended before the answer did")
+        raise ConnectionError("the connection ended before the answer was complete")
     return Reply(int(status[9:12]), headers.get(b"idempotent-replayed") == b"true", body)
