@@ -1,0 +1,78 @@
+"""The way from a batch to its decisions: which outbox is chosen, what is published and what is counted."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from flashsale_core.records import Entry
+from flashsale_core.scripts import Order, Payment
+from flashsale_gateway.decide import Decisions
+from flashsale_gateway.errors import StoreUnavailable
+from flashsale_gateway.outbox.direct import DirectOutbox
+from flashsale_gateway.sale_counters import SaleCounters
+from flashsale_gateway.store import Decided, Result, Store
+
+ORDER, PAYMENT = Order("o1", "ann", 1), Payment("o1", "p1", "succeeded", 100, "EUR")
+ACCEPTED: Result = ["accepted", "R", 1_800_000_000_000]
+ENTRY = Entry("fs:{0}:direct", "1-0", "order.reserved.60", b"{}")
+BROKEN = StoreUnavailable("total is not a number")
+
+
+class MemoryStore:
+    """Accepts all orders and payments of a sale, unless it is named `broken`."""
+
+    def __init__(self) -> None:
+        self.direct: list[bool] = []
+        """The outbox of each call."""
+
+    async def reserve(self, sales: Sequence[tuple[str, Sequence[Any]]], *, direct: bool) -> Decided:
+        self.direct.append(direct)
+        return Decided([BROKEN if sale_id == "broken" else ACCEPTED for sale_id, items in sales for _ in items], [ENTRY])
+
+    settle = reserve
+
+    async def cancel(self, sale_id: str, order_ids: Sequence[str]) -> list[Result]:
+        if sale_id == "broken":
+            raise BROKEN
+        return [["cancelled", 1, 0] for _ in order_ids]
+
+
+class MemoryOutbox:
+    def __init__(self, ready: bool) -> None:
+        self.ready = ready
+        self.sent: list[Entry] = []
+
+    def send(self, entry: Entry) -> None:
+        self.sent.append(entry)
+
+
+class Gateway:
+    def __init__(self, ready: bool = True) -> None:
+        self.store, self.outbox, self.registry = MemoryStore(), MemoryOutbox(ready), CollectorRegistry()
+        counters = SaleCounters(Counter("orders", "", ["sale", "outcome"], registry=self.registry), 10)
+        self.decisions = Decisions(cast("Store", self.store), cast("DirectOutbox", self.outbox), counters)
+
+    def counted(self, sale_id: str) -> float | None:
+        return self.registry.get_sample_value("orders_total", {"sale": sale_id, "outcome": "accepted"})
+
+
+@pytest.mark.parametrize("ready", [True, False], ids=["broker up", "broker away"])
+async def test_only_entries_of_the_direct_outbox_are_published(ready: bool) -> None:
+    gateway = Gateway(ready)
+    await gateway.decisions.reserve([("shoe", [ORDER])])
+    await gateway.decisions.settle([("shoe", [PAYMENT])])
+    assert (gateway.store.direct, gateway.outbox.sent) == ([ready] * 2, [ENTRY] * 2 if ready else [])
+
+
+async def test_broken_sale_keeps_its_error_and_is_not_counted() -> None:
+    gateway = Gateway()
+    answers = await gateway.decisions.reserve([("shoe", [ORDER, ORDER]), ("broken", [ORDER]), ("hat", [ORDER])])
+    assert answers == [ACCEPTED, ACCEPTED, BROKEN, ACCEPTED]
+    assert [gateway.counted(sale_id) for sale_id in ("shoe", "broken", "hat")] == [2, None, 1]
+
+
+async def test_cancellations_of_a_failing_sale_fail_alone() -> None:
+    answers = await Gateway().decisions.cancel([("broken", ["o1", "o2"]), ("shoe", ["o3"])])
+    assert answers == [BROKEN, BROKEN, ["cancelled", 1, 0]]
