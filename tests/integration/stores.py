@@ -8,7 +8,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from flashsale_redis.urls import cluster_url
 
 
-def look_into(url: str) -> Any:
+def redis_client(url: str) -> Any:
     """A client, which is a context manager. Its CONFIG SET reaches every master."""
     cluster = cluster_url(url)
     if cluster is None:
@@ -18,6 +18,6 @@ def look_into(url: str) -> Any:
     return RedisCluster(startup_nodes=[node(*seed) for seed in cluster.seeds], username=user or None, password=password)
 
 
-def at_all(client: Any) -> dict[str, Any]:
+def on_all_masters(client: Any) -> dict[str, Any]:
     """Options that send a command without a key to every master."""
     return {"target_nodes": RedisCluster.PRIMARIES} if isinstance(client, RedisCluster) else {}

@@ -1,4 +1,4 @@
-"""The HTTP API as a client meets it, on the real stack: every answer documented, every bad request refused by field, no stock moved."""
+"""The HTTP API on the real stack: every answer is documented, and a bad request names its field and changes no stock."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ def sale(client: Client) -> str:
 
 @pytest.fixture
 def untouched(client: Client) -> Iterator[str]:
-    """A sale that must look the same afterwards."""
+    """A sale that the test must leave unchanged."""
     sale = client.new_sale(10)
     before = client.get(f"/sales/{sale}").body
     yield sale
@@ -47,7 +47,7 @@ def untouched(client: Client) -> Iterator[str]:
 
 
 def conforms(document: Any, method: str, path: str, answer: Answer) -> None:
-    """The answer is one the document promises: status, media type and schema."""
+    """Check that the document contains the answer's status, media type and schema."""
     responses = document["paths"][path][method.lower()]["responses"]
     assert str(answer.status) in responses, (answer.status, answer.raw)
     content = responses[str(answer.status)]["content"]
@@ -78,7 +78,7 @@ def test_order_is_reserved_replayed_shown_and_cancelled(client: Client, document
     assert (gone.status, gone.code) == (410, "order_gone")
 
 
-def test_idempotency_key_header_stands_for_the_request_id(client: Client, sale: str) -> None:
+def test_idempotency_key_header_replaces_the_request_id(client: Client, sale: str) -> None:
     order = {"userId": "ann", "productId": sale, "quantity": 1}
     by_body = client.json("POST", "/order", order | {"requestId": "k1"})
     by_header = client.json("POST", "/order", order, {"idempotency-key": "k1"})
@@ -92,7 +92,7 @@ def test_idempotency_key_header_stands_for_the_request_id(client: Client, sale: 
     assert (wrong.status, wrong.body["field"]) == (400, "Idempotency-Key")
 
 
-def test_ids_as_identity_and_payment_providers_have_them_reach_the_ledger(client: Client, sale: str) -> None:
+def test_ids_of_identity_and_payment_providers_reach_the_ledger(client: Client, sale: str) -> None:
     users = ["auth0|65a1f3", "eu-central-1:7c9e66", "o'brien+shop@example.com", "cn=Ann,ou={[x]}/" + "y" * 239]
     request, payment = "~/+=" + "k" * 251, f"pi_3N/+=#{uuid.uuid4().hex}"
     orders = [client.json("POST", "/order", {"userId": user, "productId": sale, "quantity": 1, "requestId": request}) for user in users]
@@ -148,7 +148,7 @@ WRONG = ["x", -1, 0, 1.5, True, None, [], {}, "x" * 300, 10**30]
 
 @pytest.mark.parametrize("field", ["userId", "productId", "quantity", "requestId", "unknown"])
 @pytest.mark.parametrize("value", WRONG, ids=str)
-def test_wrong_field_of_an_order_is_named_and_moves_nothing(client: Client, untouched: str, field: str, value: Any) -> None:
+def test_wrong_field_of_an_order_is_named_and_changes_nothing(client: Client, untouched: str, field: str, value: Any) -> None:
     if (field, value) in [("userId", "x"), ("productId", "x"), ("requestId", "x"), ("requestId", None)]:
         return
     order = {"userId": "bob", "productId": untouched, "quantity": 1, "requestId": uuid.uuid4().hex, field: value}
@@ -172,16 +172,16 @@ def test_wrong_field_of_an_order_is_named_and_moves_nothing(client: Client, unto
     ids=str,
 )
 @pytest.mark.parametrize("path", ["/order", "/admin/stock", "/payments/webhook"])
-def test_body_that_cannot_be_read_is_refused(client: Client, path: str, body: bytes, status: int, field: str) -> None:
+def test_unreadable_body_is_refused(client: Client, path: str, body: bytes, status: int, field: str) -> None:
     headers = {**JSON, "authorization": f"Bearer {client.env['FLASHSALE_ADMIN_TOKEN']}"}
     answer = client.webhook(body) if path == "/payments/webhook" else client.send("POST", path, body, headers)
     assert (answer.status, answer.body.get("field", ""), answer.headers["content-type"]) == (status, field, PROBLEM)
 
 
-# A webhook's further fields are passed over unread, so their names are not in the answer.
+# Further fields of a webhook are skipped unread, so the answer does not contain their names.
 @pytest.mark.parametrize(("path", "field"), [("/order", "userId"), ("/admin/stock", "userId"), ("/payments/webhook", "")])
-def test_field_that_is_too_deep_is_refused(client: Client, path: str, field: str) -> None:
-    test_body_that_cannot_be_read_is_refused(client, path, b'{"userId":' + b"[" * 8000, 400, field)
+def test_too_deeply_nested_field_is_refused(client: Client, path: str, field: str) -> None:
+    test_unreadable_body_is_refused(client, path, b'{"userId":' + b"[" * 8000, 400, field)
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"])
@@ -207,7 +207,7 @@ def test_media_type_may_have_parameters(client: Client, sale: str) -> None:
         ("GET", "/admin/stock", "POST"),
     ],
 )
-def test_other_method_is_405_and_says_which_are_taken(client: Client, method: str, path: str, allowed: str) -> None:
+def test_other_method_is_405_and_allowed_ones_are_named(client: Client, method: str, path: str, allowed: str) -> None:
     answer = client.send(method, path)
     assert (answer.status, answer.code, answer.headers.get("allow")) == (405, "method_not_allowed", allowed)
 
@@ -218,7 +218,7 @@ def test_unknown_path_sale_or_order_is_404(client: Client, path: str) -> None:
     assert (answer.status, answer.headers["content-type"]) == (404, PROBLEM)
 
 
-def test_body_larger_than_declared_limits_is_cut_off_while_it_streams(client: Client) -> None:
+def test_body_past_the_limit_is_refused_while_it_streams(client: Client) -> None:
     address = urlsplit(client.env["FLASHSALE_URL"])
     with socket.create_connection((str(address.hostname), address.port), 10) as connection:
         connection.sendall(b"POST /order HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
@@ -259,7 +259,7 @@ def test_missing_field_of_a_sale_is_named(client: Client, untouched: str, field:
     assert (answer.status, answer.body["field"]) == (400, field)
 
 
-def test_product_id_too_long_is_named_and_makes_no_sale(client: Client) -> None:
+def test_too_long_product_id_is_named_and_creates_no_sale(client: Client) -> None:
     assert client.admin({"productId": "x" * 64, "stock": 0}).status in (200, 201)
     answer = client.admin({"productId": "x" * 65, "stock": 5})
     assert (answer.status, answer.body["field"], client.get(f"/sales/{'x' * 65}").status) == (400, "productId", 404)
@@ -272,7 +272,7 @@ def test_product_id_too_long_is_named_and_makes_no_sale(client: Client) -> None:
         ("endsAt", "1970-01-01T00:00:00Z"), ("endsAt", "1969-12-31T23:59:59Z"), ("startsAt", "3000-01-01T00:00:00Z"),
     ],
 )  # fmt: skip
-def test_extreme_time_is_refused_and_makes_no_sale(client: Client, untouched: str, field: str, moment: str) -> None:
+def test_extreme_time_is_refused_and_creates_no_sale(client: Client, untouched: str, field: str, moment: str) -> None:
     new = f"{untouched}-new"
     for sale in (untouched, new):
         answer = client.admin({"productId": sale, "stock": 5, field: moment})
@@ -280,7 +280,7 @@ def test_extreme_time_is_refused_and_makes_no_sale(client: Client, untouched: st
     assert (client.get(f"/sales/{new}").status, client.get("/sales?limit=1000").status) == (404, 200)
 
 
-def test_times_set_one_by_one_do_not_cross(client: Client) -> None:
+def test_times_set_one_after_the_other_cannot_contradict(client: Client) -> None:
     sale = client.new_sale(5, startsAt="2030-01-02T00:00:00Z")
     early = client.admin({"productId": sale, "stock": 5, "endsAt": "2030-01-01T00:00:00Z"})
     assert (early.status, early.body["field"], early.body["detail"]) == (400, "endsAt", "Must be after startsAt, 2030-01-02T00:00:00.000Z")
@@ -328,7 +328,7 @@ def test_sale_is_closed_drained_and_removed(client: Client, document: Any, sale:
     assert client.order(sale, "ann").status == 200
 
 
-def test_end_of_a_sale_is_refused_in_words(client: Client, document: Any, untouched: str) -> None:
+def test_refusals_to_end_a_sale_are_explained(client: Client, document: Any, untouched: str) -> None:
     answers = {
         "unauthorized": client.end_sale(untouched, token="wrong"),
         "bad_request": client.end_sale(untouched, "?mode=drop"),
@@ -339,7 +339,7 @@ def test_end_of_a_sale_is_refused_in_words(client: Client, document: Any, untouc
         conforms(document, "DELETE", "/admin/sales/{productId}", answer)
 
 
-async def test_end_is_for_sales_of_admin_and_of_nobody(client: Client, document: Any, sale: str) -> None:
+async def test_only_sales_of_admin_or_nobody_can_be_ended(client: Client, document: Any, sale: str) -> None:
     await _set_owner(client, sale, "shop/shoe/u1")
     refused = client.end_sale(sale)
     assert (refused.code, "shop/shoe/u1" in refused.body["detail"], client.get(f"/sales/{sale}").body["state"]) == (
@@ -407,7 +407,7 @@ def test_failed_payment_leaves_the_hold(client: Client, sale: str) -> None:
 
 
 @pytest.mark.parametrize("order_id", ["nothing", "no-such-sale.ABCDEFGHIJ0123456789", "../..", "%s"])
-def test_payment_for_an_unknown_order_is_taken_and_due_back(client: Client, order_id: str) -> None:
+def test_payment_for_an_unknown_order_is_recorded_and_refund_due(client: Client, order_id: str) -> None:
     assert client.pay(order_id, uuid.uuid4().hex).body == {"result": "refund_due", "reason": "unknown_order"}
 
 
@@ -466,7 +466,7 @@ WRONG_WEBHOOKS: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("field", "value"), WRONG_WEBHOOKS, ids=str)
-def test_wrong_field_of_a_webhook_is_named_and_moves_nothing(client: Client, untouched: str, field: str, value: Any) -> None:
+def test_wrong_field_of_a_webhook_is_named_and_changes_nothing(client: Client, untouched: str, field: str, value: Any) -> None:
     data: dict[str, Any] = {"orderId": f"{untouched}.{'A' * 20}", "paymentId": uuid.uuid4().hex, "amountMinor": 999, "currency": "EUR"}
     document: dict[str, Any] = {"type": "payment.succeeded", "timestamp": "2026-01-01T00:00:00Z", "data": data}
     where, name = (data, field.removeprefix("data.")) if field.startswith("data.") else (document, field)
@@ -478,14 +478,14 @@ def test_wrong_field_of_a_webhook_is_named_and_moves_nothing(client: Client, unt
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
-def test_extreme_time_of_a_webhook_is_nobodys_matter(client: Client, sale: str, moment: str) -> None:
+def test_extreme_time_of_a_webhook_is_ignored(client: Client, sale: str, moment: str) -> None:
     order_id = client.order(sale, "ann").body["orderId"]
     data = {"orderId": order_id, "paymentId": uuid.uuid4().hex, "amountMinor": 999, "currency": "EUR"}
     paid = client.webhook(json.dumps({"type": "payment.succeeded", "timestamp": moment, "data": data}).encode())
     assert (paid.status, paid.body["result"], client.get("/sales?limit=1000").status) == (200, "paid", 200)
 
 
-def test_late_payment_is_refunded_or_buys_again_as_the_sale_says(client: Client) -> None:
+def test_late_payment_follows_the_policy_of_the_sale(client: Client) -> None:
     refund, reacquire = (client.new_sale(2, paymentWindowSeconds=5, latePayment=policy) for policy in ("refund", "reacquire"))
     late, again = (client.order(sale, "ann").body["orderId"] for sale in (refund, reacquire))
     deadline = time.monotonic() + 15
@@ -509,7 +509,7 @@ def test_probes_metrics_and_documents_answer(client: Client, document: Any, sale
     assert 'flashsale_sale_stock_units{sale="' in scraped
 
 
-def test_body_that_never_comes_is_given_up_and_a_client_that_leaves_is_forgotten(stack: Stack, client: Client) -> None:
+def test_missing_body_times_out_and_a_client_that_left_is_dropped(stack: Stack, client: Client) -> None:
     address = urlsplit(client.env["FLASHSALE_URL"])
     head = b"POST /order HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{"
     with socket.create_connection((str(address.hostname), address.port), 10) as leaves:

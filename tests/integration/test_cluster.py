@@ -1,4 +1,4 @@
-"""A real Redis Cluster of three masters, and one, two and four gateways on it: no promise depends on how many there are of either."""
+"""A Redis Cluster of three masters with one, two and four gateways: no promise depends on their numbers."""
 
 import asyncio
 import os
@@ -47,12 +47,12 @@ def shop(cluster: Stack) -> Client:
 
 @pytest.fixture(scope="module")
 def promised() -> list[str]:
-    """Orders that a client was given, for the audit at the end."""
+    """Orders for which a client received a 200, for the audit at the end."""
     return []
 
 
 def master_of(sale: str) -> int:
-    """1, 2 or 3: the slots are shared out in equal parts."""
+    """1, 2 or 3: each master has an equal part of the slots."""
     return 1 + slot_of(shard_keys(shard_of(sale)).outbox) * MASTERS // SLOTS
 
 
@@ -65,13 +65,13 @@ def new_sale_on(shop: Client, masters: Sequence[int], stock: int = UNITS) -> str
             return sale
 
 
-def test_the_stack_is_a_cluster_and_says_so(cluster: Stack) -> None:
+def test_stack_is_a_cluster(cluster: Stack) -> None:
     assert cluster.running
     assert [status.name for status in cluster.status()][:4] == ["redis-1", "redis-2", "redis-3", "rabbitmq"]
     assert cluster.env()["REDIS_URL"].startswith("redis+cluster://")
 
 
-def test_sales_of_all_shards_sell_are_paid_are_given_back_and_expire(shop: Client, promised: list[str]) -> None:
+def test_orders_of_all_shards_are_paid_cancelled_and_expired(shop: Client, promised: list[str]) -> None:
     sales: dict[int, str] = {}
     while len(sales) < SHARDS_DEFAULT:
         name = f"t-{uuid.uuid4().hex[:12]}"
@@ -79,12 +79,12 @@ def test_sales_of_all_shards_sell_are_paid_are_given_back_and_expire(shop: Clien
     for sale in sales.values():
         assert shop.admin({"productId": sale, "stock": 3, "paymentWindowSeconds": WINDOW_SECONDS}).status == 201
         sold, cancelled, unpaid, late = [shop.order(sale, f"u{number}", request=f"r{number}") for number in range(4)]
-        assert [one.status for one in (sold, cancelled, unpaid, late)] == [200, 200, 200, 409]
-        promised += [one.body["orderId"] for one in (sold, cancelled, unpaid)]
+        assert [order.status for order in (sold, cancelled, unpaid, late)] == [200, 200, 200, 409]
+        promised += [order.body["orderId"] for order in (sold, cancelled, unpaid)]
         assert shop.order(sale, "u0", request="r0").body["orderId"] == sold.body["orderId"]
         assert pay(shop, sold.body["orderId"]) == "paid"
         assert shop.send("DELETE", f"/orders/{cancelled.body['orderId']}").status == 200
-    shown = {one["productId"] for one in shop.get("/sales?limit=100").body["sales"]}
+    shown = {sale["productId"] for sale in shop.get("/sales?limit=100").body["sales"]}
     assert set(sales.values()) <= shown
     for sale in sales.values():
         wait_for_stock(shop, sale, (3, 2, 0, 1))
@@ -93,7 +93,7 @@ def test_sales_of_all_shards_sell_are_paid_are_given_back_and_expire(shop: Clien
 
 
 @pytest.mark.parametrize("clock", ["CONSUME", "SWEEP"])
-def test_either_clock_alone_gives_units_back_on_every_master(cluster: Stack, shop: Client, clock: str) -> None:
+def test_queue_or_sweep_alone_releases_units_on_every_master(cluster: Stack, shop: Client, clock: str) -> None:
     other = {"CONSUME": "SWEEP", "SWEEP": "CONSUME"}[clock]
     cluster.stop("timeout-worker")
     cluster.up(extra_env={f"FLASHSALE_TIMEOUT_WORKER_{other}": "false"})
@@ -108,7 +108,7 @@ def test_either_clock_alone_gives_units_back_on_every_master(cluster: Stack, sho
         cluster.up(extra_env={})
 
 
-def test_a_master_killed_under_load_forgets_nothing_and_stops_nobody_else(cluster: Stack, shop: Client, tmp_path: Path) -> None:
+def test_killed_master_loses_nothing_and_stops_no_other_sale(cluster: Stack, shop: Client, tmp_path: Path) -> None:
     url = shop.env["FLASHSALE_URL"]
     struck, spared = new_sale_on(shop, [1]), new_sale_on(shop, [2, 3])
     with storm(url, struck, 12) as on_struck, storm(url, spared, 12) as on_spared:
@@ -118,7 +118,7 @@ def test_a_master_killed_under_load_forgets_nothing_and_stops_nobody_else(cluste
         before = len(on_spared.accepted)
         time.sleep(WINDOW_SECONDS)
         during = len(on_spared.accepted) - before
-        # The sale on the other masters goes on: orders, and units that come back.
+        # The sale on the other masters goes on: orders are accepted and units released.
         assert during > 100, during
         assert shop.get("/readyz").status == 200
         assert sum(shop.stock(spared)[2:]) < len(on_spared.accepted)
@@ -146,9 +146,7 @@ def test_every_master_must_be_durable(cluster: Stack, shop: Client) -> None:
     assert shop.get("/readyz").status == 200
 
 
-async def test_one_two_and_four_gateways_sell_a_contended_sale_to_its_last_unit_and_no_further(
-    cluster: Stack, shop: Client, promised: list[str], tmp_path: Path
-) -> None:
+async def test_one_two_and_four_gateways_sell_exactly_the_stock(cluster: Stack, shop: Client, promised: list[str], tmp_path: Path) -> None:
     busy: list[tuple[str, Storm]] = []
     for gateways in (1, 2, 4):
         with further_gateways(cluster, gateways - 1, tmp_path) as urls:
@@ -159,19 +157,19 @@ async def test_one_two_and_four_gateways_sell_a_contended_sale_to_its_last_unit_
 
 
 async def sell_out(cluster: Stack, shop: Client, urls: Sequence[str], stock: int) -> list[str]:
-    """Four buyers for each unit, all at once; returns the orders."""
+    """Four buyers for each unit order at the same time. Returns the ids of the orders."""
     sale, buyers = new_sale_on(shop, [len(urls) % MASTERS + 1], stock), 4 * stock
     answers = await rush(urls, sale, buyers)
     orders = [order_id for status, order_id in answers if status == 200]
     assert Counter(status for status, _ in answers) == {200: stock, 409: buyers - stock}
     assert len(set(orders)) == stock
-    # Whichever gateway is asked says the same.
+    # All gateways return the same stock.
     assert [Client(cluster.env() | {"FLASHSALE_URL": url}).stock(sale) for url in urls] == [(stock, 0, stock, 0)] * len(urls)
     return orders
 
 
 def keep_buying(urls: Sequence[str], sale: str) -> tuple[str, Storm]:
-    """Orders of one sale through all gateways at the same time, as one crowd saw them."""
+    """Order through all gateways at the same time. Returns the sale and the buyers as one crowd."""
     with ExitStack() as storms:
         crowds = [storms.enter_context(storm(url, sale, 24 // len(urls))) for url in urls]
         time.sleep(2)
@@ -183,8 +181,8 @@ def keep_buying(urls: Sequence[str], sale: str) -> tuple[str, Storm]:
     return sale, first
 
 
-def test_nothing_is_lost_or_oversold_in_all_of_it(cluster: Stack, promised: list[str], tmp_path: Path) -> None:
-    """The audit of everything that the tests above have done."""
+def test_audit_of_all_tests_is_clean(cluster: Stack, promised: list[str], tmp_path: Path) -> None:
+    """Audits the sales of all tests above."""
     accepted = tmp_path / "accepted"
     accepted.write_text("\n".join(promised) + "\n")
     command = [sys.executable, "-m", "flashsale_cli", "audit", "--wait-seconds", "30", "--expect-accepted", str(accepted)]
@@ -193,7 +191,7 @@ def test_nothing_is_lost_or_oversold_in_all_of_it(cluster: Stack, promised: list
 
 
 async def rush(urls: Sequence[str], sale: str, buyers: int) -> list[tuple[int, str]]:
-    """(status, order id) of one order per buyer, spread over the gateways, all at once; every other buyer asks twice, at two of them."""
+    """(status, order id) of one order per buyer, all at the same time and spread over the gateways; half of the buyers use two gateways."""
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
 
@@ -206,6 +204,6 @@ async def rush(urls: Sequence[str], sale: str, buyers: int) -> list[tuple[int, s
             asyncio.gather(*[buy(buyer, buyer) for buyer in range(buyers)]),
             asyncio.gather(*[buy(buyer, buyer + 1) for buyer in range(0, buyers, 2)]),
         )
-        # The same click at another gateway is the same order, or the same answer.
+        # The same request at another gateway gets the same order or the same refusal.
         assert [first[2 * number] for number in range(len(again))] == list(again)
         return list(first)

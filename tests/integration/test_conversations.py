@@ -9,7 +9,7 @@ SEED = 13
 CONVERSATIONS = 1000
 
 
-def test_hostile_conversations_harm_neither_honest_clients_nor_the_gateway(stack: Stack, tmp_path: Path) -> None:
+def test_hostile_conversations_harm_no_honest_client_and_no_gateway(stack: Stack, tmp_path: Path) -> None:
     with stages(stack.env(), tmp_path) as (ours, plain):
         report = run(stack.env(), Plan(SEED, CONVERSATIONS), ours, plain)
     assert report.findings == []

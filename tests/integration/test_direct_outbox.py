@@ -15,12 +15,12 @@ from flashsale_core.scripts import Order, pack_orders, read_scripts
 from flashsale_local_stack import Stack
 from tests.integration.broker import control
 from tests.integration.client import Client
-from tests.integration.stores import look_into
+from tests.integration.stores import redis_client
 
 
 @pytest.fixture
 def redis(stack: Stack) -> Iterator[Any]:
-    with look_into(stack.env()["REDIS_URL"]) as redis:
+    with redis_client(stack.env()["REDIS_URL"]) as redis:
         yield redis
 
 

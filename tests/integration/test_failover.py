@@ -1,4 +1,4 @@
-"""A server's address moves while the old server lives on and takes no writes: connections to it are left, at once and by themselves."""
+"""A server's address moves to a new one while the old one still runs and refuses writes: clients leave the old one by themselves."""
 
 import asyncio
 import logging
@@ -46,7 +46,7 @@ class Pair:
         self.url = f"redis://127.0.0.1:{address.port}/0"
 
     def demote(self) -> None:
-        """The new one is the master from here on, and has all that the old one had."""
+        """Make the new server the master, with everything that the old one had."""
         assert wait_until(lambda: self.old.execute_command("WAIT", 1, 1000) == 1, WAIT_SECONDS)
         self.new.replicaof("NO", "ONE")
         self.old.replicaof("127.0.0.1", port_of(self.new))
@@ -74,7 +74,7 @@ def pair(servers: tuple[Any, Any]) -> Iterator[Pair]:
         yield Pair(old, new, address)
 
 
-async def test_no_command_is_refused_once_the_address_leads_to_the_new_master(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_command_is_refused_after_the_address_moved(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "flashsale_redis"):
         async with open_redis(pair.url, WAIT_SECONDS, 2 * BUYERS) as redis:
 
@@ -104,7 +104,7 @@ async def test_no_command_is_refused_once_the_address_leads_to_the_new_master(pa
     assert [record.message for record in caplog.records] == ["redis.wrong_server"]
 
 
-async def test_a_worker_is_not_ready_while_its_redis_is_a_replica(pair: Pair) -> None:
+async def test_worker_is_not_ready_while_its_redis_is_a_replica(pair: Pair) -> None:
     async with open_redis(pair.url, 5, 4) as redis:
         expiry = Expiry(redis, SCRIPTS, 16, 5, 1)
         await expiry.ping()
@@ -112,12 +112,12 @@ async def test_a_worker_is_not_ready_while_its_redis_is_a_replica(pair: Pair) ->
         with pytest.raises(Retryable, match="takes no writes: look at where REDIS_URL leads"):
             await expiry.ping()
         pair.move()
-        # Where it leads is looked at ten times a second at most.
+        # The address is checked at most ten times a second.
         await asyncio.sleep(2 * LEAVE_EVERY_SECONDS)
         await expiry.ping()
 
 
-async def test_a_gateway_that_only_reads_leaves_a_demoted_redis_too(
+async def test_gateway_that_only_reads_also_leaves_a_demoted_redis(
     pair: Pair, infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(monitor, "MEASURE_EVERY_SECONDS", 0.01)
@@ -126,7 +126,7 @@ async def test_a_gateway_that_only_reads_leaves_a_demoted_redis_too(
         try:
             assert [await client.get("k") for client in (redis, reading)] == [None, None]
             await asyncio.to_thread(pair.demote)
-            # Cut off from its master: what it says stays as it was.
+            # Cut off from its master, the old server keeps its old data.
             await asyncio.to_thread(pair.old.replicaof, "127.0.0.1", 1)
             await asyncio.to_thread(pair.new.set, "k", "new")
             pair.move()
@@ -137,7 +137,7 @@ async def test_a_gateway_that_only_reads_leaves_a_demoted_redis_too(
             await cancel_and_wait(watching)
 
 
-def test_a_gateway_goes_on_when_its_redis_was_demoted(pair: Pair, infra_stack: Stack, tmp_path: Path) -> None:
+def test_gateway_recovers_when_its_redis_was_demoted(pair: Pair, infra_stack: Stack, tmp_path: Path) -> None:
     log = tmp_path / "gateway.log"
     env = infra_stack.env() | {"REDIS_URL": pair.url, "FLASHSALE_REQUIRE_DURABLE_REDIS": "false"}
     with gateway_on(env, log) as running, ThreadPoolExecutor(BUYERS) as buyers:
@@ -151,7 +151,7 @@ def test_a_gateway_goes_on_when_its_redis_was_demoted(pair: Pair, infra_stack: S
         pair.demote()
         refused, ready = client.order(sale, "b"), client.get("/readyz")
         assert (refused.status, refused.code, ready.status) == (503, "not_ready", 503)
-        # Buyers are not shown what a server says about scripts.
+        # Buyers do not see a server's error about scripts.
         assert "detail" not in refused.body
         assert "look at where REDIS_URL leads" in ready.body["detail"]
         pair.move()
@@ -159,13 +159,13 @@ def test_a_gateway_goes_on_when_its_redis_was_demoted(pair: Pair, infra_stack: S
         assert orders("d") == [200] * 100
         assert wait_until(lambda: client.get("/readyz").status == 200, WAIT_SECONDS)
         assert client.stock(sale) == (1000, 1000 - 201, 201, 0)
-    told = [line for line in log.read_text().splitlines() if '"redis.wrong_server"' in line]
-    # Once a client: the orders', the reads' and the relay's.
-    assert 1 <= len(told) <= 3, log.read_text()
+    warnings = [line for line in log.read_text().splitlines() if '"redis.wrong_server"' in line]
+    # One for each client: for orders, for reads and of the relay.
+    assert 1 <= len(warnings) <= 3, log.read_text()
 
 
-async def test_the_ledger_leaves_a_server_that_takes_no_writes(infra: Mapping[str, str]) -> None:
-    """Connections from before the change see it, and those from after it do not: as at a primary that became a standby."""
+async def test_ledger_leaves_a_server_that_refuses_writes(infra: Mapping[str, str]) -> None:
+    """Only connections from before the change are read-only, as on a primary that became a standby."""
     url, faults = infra["DATABASE_URL"], []
     async with open_ledger(url) as ledger:
         repository = Repository(url, WAIT_SECONDS, 0.01)

@@ -1,4 +1,4 @@
-"""What real servers say when they refuse, and that each service's words name the variable to look at."""
+"""When a real server refuses a login, the service's error names the variable to check."""
 
 import asyncio
 from collections.abc import Mapping
@@ -25,13 +25,13 @@ def changed(url: str, login: str = "", path: str = "") -> str:
 
 
 @pytest.mark.parametrize(
-    ("login", "path", "cure"),
+    ("login", "path", "advice"),
     [
         ("nobody:wrong", "", "the user or the password is wrong: look at AMQP_URL and the Secret it comes from"),
         ("", "/no-such-vhost", "there is no such vhost, or its user may not enter: look at AMQP_URL"),
     ],
 )
-async def test_a_consumer_names_the_cure(infra: Mapping[str, str], login: str, path: str, cure: str) -> None:
+async def test_consumer_names_the_variable_to_check(infra: Mapping[str, str], login: str, path: str, advice: str) -> None:
     async def handle(_: object) -> list[object]:
         return []
 
@@ -39,30 +39,30 @@ async def test_a_consumer_names_the_cure(infra: Mapping[str, str], login: str, p
     consumer = Consumer(ConsumerSettings(url, topology.ORDERS_QUEUE, 1, 1, 1, 10), handle)  # type: ignore[arg-type]
     consuming = asyncio.create_task(consumer.run())
     async with asyncio.timeout(20):
-        while consumer.fault is None or not consumer.fault.startswith("RabbitMQ: "):  # noqa: ASYNC110 - a word that changes
+        while consumer.fault is None or not consumer.fault.startswith("RabbitMQ: "):  # noqa: ASYNC110 - the fault changes in another task
             await asyncio.sleep(0.02)
     await cancel_and_wait(consuming)
-    assert cure in str(consumer.fault)
+    assert advice in str(consumer.fault)
 
 
 @pytest.mark.parametrize(
-    ("login", "path", "cure"),
+    ("login", "path", "advice"),
     [
         ("nobody:wrong", "", "the user or the password is wrong: look at DATABASE_URL and the Secret it comes from"),
         ("", "/no_such_database", "there is no such database, or its user may not enter: look at DATABASE_URL"),
     ],
 )
-async def test_the_ledger_names_the_cure(infra: Mapping[str, str], login: str, path: str, cure: str) -> None:
+async def test_ledger_names_the_variable_to_check(infra: Mapping[str, str], login: str, path: str, advice: str) -> None:
     repository = Repository(changed(infra["DATABASE_URL"], login, path), 5, 1)
     try:
-        with pytest.raises(Retryable, match=cure):
+        with pytest.raises(Retryable, match=advice):
             await repository.check_schema()
     finally:
         await repository.close()
 
 
 @pytest.mark.parametrize("service", ["operator", "timeout-worker"])
-async def test_who_asks_redis_names_the_cure(infra: Mapping[str, str], service: str) -> None:
+async def test_redis_client_names_the_variable_to_check(infra: Mapping[str, str], service: str) -> None:
     scripts = read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
     async with open_redis(changed(infra["REDIS_URL"], "nobody:wrong"), 5, 4) as redis:
         store = SaleStore(redis, scripts, 16, 5) if service == "operator" else Expiry(redis, scripts, 16, 5, 1)

@@ -1,6 +1,6 @@
-"""A broker that freezes at whatever step of a session: relay, consumers and probes say so, and come back with it.
+"""A broker that freezes at any step of a session: relay, consumers and probes report it, and recover when it thaws.
 
-All steps of a subject are played at the same time, each with a broker of its own: the waits are the same.
+All steps of a test run at the same time, each with its own broker, because each has to wait for the same timeouts.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ from tests.integration.broker import Broker, open_broker
 from tests.integration.frozen import HEADER, FreezingServer, freezing_broker
 
 TIMEOUT_SECONDS = 1.0
-"""What the services are told to wait for the broker."""
+"""The services' timeout for the broker."""
 DEADLINE_SECONDS = 60.0
 THAWS = 4
-"""Brokers that thaw at once: a machine that is busy could not open all sessions in time."""
+"""Brokers that thaw at the same time: a busy machine could not open more sessions in time."""
 Step = tuple[str, int]
 OPENING = [HEADER, "Connection.StartOk", "Connection.TuneOk", "Connection.Open", "Channel.Open", "Confirm.Select"]
 RELAY: Sequence[Step] = [
@@ -55,7 +55,7 @@ WAITS: Sequence[Step] = [
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that is up notices by its heartbeats alone that the broker is frozen: after 2 s instead of 33."""
+    """Heartbeats alone show an open connection that its broker is frozen: make them take 2 s instead of 33."""
     monkeypatch.setattr(aiormq.connection.Connection, "HEARTBEAT_GRACE_MULTIPLIER", 1)
     monkeypatch.setattr("flashsale_core.broker.HEARTBEAT_SECONDS", 1)
     monkeypatch.setattr("flashsale_core.backoff.RECONNECT_PAUSES_SECONDS", (0.1,))
@@ -64,28 +64,28 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what is waited for is in a broker
+        while not condition():  # noqa: ASYNC110 - the condition depends on a broker
             await asyncio.sleep(0.02)
 
 
 async def each(scenes: Mapping[Step, Coroutine[Any, Any, None]]) -> None:
-    """All scenes at once; what becomes of each is said by its step."""
+    """Run all scenes at the same time; a failure names its step."""
     ends = await asyncio.gather(*scenes.values(), return_exceptions=True)
     assert {step: repr(end) for step, end in zip(scenes, ends, strict=True) if end is not None} == {}
 
 
 class Stage:
-    """Where the scenes meet: when all brokers are frozen and all subjects have said so, nothing is up; then they thaw."""
+    """Synchronises the scenes: once all brokers are frozen and all services have reported it, nothing is up; then the brokers thaw."""
 
     def __init__(self, scenes: int, up: Callable[[], float]) -> None:
         self._meet = asyncio.Barrier(scenes)
         self._turns = asyncio.Semaphore(THAWS)
         self._up = up
 
-    async def freeze(self, broker: FreezingServer, told: Callable[[], object]) -> None:
+    async def freeze(self, broker: FreezingServer, reported: Callable[[], object]) -> None:
         try:
             await until(broker.frozen.is_set)
-            await until(told)
+            await until(reported)
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await self._meet.wait()
             assert self._up() == 0
@@ -106,13 +106,13 @@ def value(gauge: Any) -> float:
 
 
 def restarts(supervised: Supervised) -> float:
-    """How often it ended without a word of its own."""
+    """How often it was restarted after an unexpected end."""
     samples = [sample for metric in RESTARTS.collect() for sample in metric.samples if sample.name.endswith("_total")]
     return next(sample.value for sample in samples if sample.labels == {"task": supervised.name})
 
 
 def interrupted(caplog: pytest.LogCaptureFixture, **fields: str) -> Callable[[], bool]:
-    """Whether the log tells of an interruption with these fields."""
+    """A condition: the log contains a warning with these fields."""
     return lambda: any(
         record.levelno >= logging.WARNING and all(vars(record).get(name) == wanted for name, wanted in fields.items())
         for record in caplog.records
@@ -142,7 +142,7 @@ async def is_published(publisher: Publisher) -> bool:
     return False
 
 
-async def test_the_relay_comes_back_whatever_step_the_broker_freezes_at(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
+async def test_relay_recovers_from_a_freeze_at_any_step(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
     async def play(stage: Stage, step: Step) -> None:
         name = f"{step[0]} {step[1]}"
         async with freezing_broker(infra["AMQP_URL"], *step) as (broker, url), relaying(infra, url, name) as (publisher, supervised):
@@ -151,7 +151,7 @@ async def test_the_relay_comes_back_whatever_step_the_broker_freezes_at(infra: M
                 await is_published(publisher)
             await stage.freeze(broker, interrupted(caplog, message="relay.interrupted", consumer=name))
             async with stage.thaw(broker), asyncio.timeout(DEADLINE_SECONDS):
-                while not await is_published(publisher):  # noqa: ASYNC110 - what is waited for is a broker
+                while not await is_published(publisher):  # noqa: ASYNC110 - the condition depends on a broker
                     await asyncio.sleep(0.02)
             assert restarts(supervised) == 0
 
@@ -159,12 +159,10 @@ async def test_the_relay_comes_back_whatever_step_the_broker_freezes_at(infra: M
     await each({step: play(stage, step) for step in RELAY})
 
 
-async def test_a_consumer_comes_back_whatever_step_the_broker_freezes_at(
-    infra: Mapping[str, str], caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_consumer_recovers_from_a_freeze_at_any_step(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
     async def play(stage: Stage, step: Step, broker: Broker) -> None:
         consumed: list[Delivery] = []
-        # What is there for the others must not go to the one that needs a message to get to its step.
+        # The consumer that needs a message to reach its step has its own queue, so that it does not take those of the others.
         queue = topology.PARKED_ORDERS_QUEUE if step == ("Basic.Ack", 1) else topology.ORDERS_QUEUE
 
         async def handle(batch: Sequence[Delivery]) -> Sequence[Poison]:
@@ -182,7 +180,7 @@ async def test_a_consumer_comes_back_whatever_step_the_broker_freezes_at(
                 consumed.clear()
                 async with stage.thaw(frozen), asyncio.timeout(DEADLINE_SECONDS):
                     while not consumed:
-                        # One for somebody: all consumers of the queue take turns.
+                        # Any consumer of the queue may get it: they take turns.
                         await broker.publish(queue, b"two")
                 assert (consumer.fault, restarts(supervised)) == (None, 0)
             finally:
@@ -196,9 +194,7 @@ async def test_a_consumer_comes_back_whatever_step_the_broker_freezes_at(
     assert sum(record.message == "consumer.interrupted" for record in caplog.records) >= len(CONSUMER)
 
 
-async def test_the_probes_of_wait_queues_come_back_whatever_step_the_broker_freezes_at(
-    infra: Mapping[str, str], caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_wait_probes_recover_from_a_freeze_at_any_step(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
     async def play(stage: Stage, step: Step) -> None:
         async with freezing_broker(infra["AMQP_URL"], *step) as (broker, url):
             settings = replace(read_worker_settings(Environment(infra)), amqp_url=url, amqp_timeout_seconds=TIMEOUT_SECONDS)
@@ -207,7 +203,7 @@ async def test_the_probes_of_wait_queues_come_back_whatever_step_the_broker_free
             supervised = Supervised(f"waits {step}", tried.run)
             try:
                 await stage.freeze(broker, lambda: "cannot be probed" in str(tried.fault))
-                # No worker is there to note that a probe came home: the question is whether they are sent again.
+                # No worker marks probes as returned here: the test is whether they are sent again.
                 async with stage.thaw(broker):
                     await until(lambda: "cannot be probed" not in str(tried.fault))
                 assert restarts(supervised) == 0
@@ -220,7 +216,7 @@ async def test_the_probes_of_wait_queues_come_back_whatever_step_the_broker_free
     assert interrupted(caplog, message="waits.interrupted")()
 
 
-def test_a_worker_ends_in_time_although_the_broker_is_frozen(infra: Mapping[str, str]) -> None:
+def test_worker_stops_in_time_although_the_broker_is_frozen(infra: Mapping[str, str]) -> None:
     async def handle(_: Sequence[Delivery]) -> Sequence[Poison]:
         return []
 
@@ -235,5 +231,5 @@ def test_a_worker_ends_in_time_although_the_broker_is_frozen(infra: Mapping[str,
             assert broker.frozen.is_set()
 
     steps = [("Basic.Cancel", 1), ("Connection.Close", 1)]
-    # On a loop that ends with the scenes, as a worker's does: what still closes a connection then may ignore its cancellation.
+    # A loop that ends with the scenes, as a worker's does: tasks that still close a connection then may ignore their cancellation.
     asyncio.run(each({step: play(step) for step in steps}))

@@ -1,6 +1,6 @@
-"""A Postgres or a Redis that falls silent at whatever step: no call outlasts its timeout, and all succeed again once it is back.
+"""A Postgres or a Redis that freezes at any step: no call outlasts its timeout, and all calls succeed after it thaws.
 
-All steps are played at the same time, each with a server of its own.
+All steps run at the same time, each with its own server.
 """
 
 import asyncio
@@ -50,12 +50,12 @@ async def play(server: FreezingServer, calls: Calls) -> None:
     server.thaw()
     for call in calls.values():
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while not await _ends(call):  # noqa: ASYNC110 - what is waited for is a server
+            while not await _ends(call):  # noqa: ASYNC110 - the condition depends on a server
                 await asyncio.sleep(0.02)
 
 
 async def _ends(call: Callable[[], Awaitable[object]]) -> bool:
-    """Whether it succeeded; if not, with an error that says so."""
+    """Whether it succeeded; every failure must be one of our errors."""
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
             await call()
@@ -68,7 +68,7 @@ async def test_no_call_to_a_frozen_postgres_outlasts_its_timeout(infra: Mapping[
     words = [ACCEPT, "user", "schema_migrations", "BEGIN;", "insert into orders", "COMMIT;", "from refunds"]
 
     async def scene(word: str) -> None:
-        # Repeated after the thaw, when the transaction that froze may still hold its rows.
+        # The call is repeated after the thaw, when the frozen transaction may still hold its rows.
         message = OrdersReserved(
             v=1, sale=f"frozen-{words.index(word)}", epoch=1, at=1_000, deadline=5_000, orders=[ReservedLine("o1", "ann", 1)]
         )

@@ -11,21 +11,21 @@ from flashsale_local_stack import Stack, wait_until
 from flashsale_timeout_worker.wait_probes import MARK_RETURNED
 from tests.integration.client import Client
 from tests.integration.gateways import READY_SECONDS
-from tests.integration.stores import at_all, look_into
+from tests.integration.stores import on_all_masters, redis_client
 
 
 @pytest.fixture
 def full(stack: Stack) -> Iterator[Any]:
     """A client of Redis, whose memory limit is removed after the test."""
-    with look_into(stack.env()["REDIS_URL"]) as server:
+    with redis_client(stack.env()["REDIS_URL"]) as server:
         yield server
-        server.config_set("maxmemory", 0, **at_all(server))
+        server.config_set("maxmemory", 0, **on_all_masters(server))
 
 
 def test_full_redis_accepts_payments_cancels_and_changes_but_no_order(client: Client, full: Any) -> None:
     sale = client.new_sale(5)
     paid, cancelled = (client.order(sale, user).body["orderId"] for user in ("ann", "bob"))
-    full.config_set("maxmemory", 1, **at_all(full))
+    full.config_set("maxmemory", 1, **on_all_masters(full))
     refused = client.order(sale, "cem")
     assert (refused.status, refused.code) == (503, "not_ready"), refused
     assert int(refused.headers["retry-after"]) > 0
@@ -41,13 +41,13 @@ def test_full_redis_accepts_payments_cancels_and_changes_but_no_order(client: Cl
 
 
 def test_full_redis_lets_a_relay_start_and_a_probe_return(infra: Mapping[str, str]) -> None:
-    with look_into(infra["REDIS_URL"]) as server:
+    with redis_client(infra["REDIS_URL"]) as server:
         server.flushall()
-        server.config_set("maxmemory", 1, **at_all(server))
+        server.config_set("maxmemory", 1, **on_all_masters(server))
         try:
             assert server.eval(CREATE_GROUP, 1, "fs:{0}:outbox", GROUP) == b"OK"
             with pytest.raises(Exception, match="BUSYGROUP"):
                 server.eval(CREATE_GROUP, 1, "fs:{0}:outbox", GROUP)
             assert server.eval(MARK_RETURNED, 1, "fs:waits", "60", 1) == 1
         finally:
-            server.config_set("maxmemory", 0, **at_all(server))
+            server.config_set("maxmemory", 0, **on_all_masters(server))

@@ -12,7 +12,7 @@ import pytest
 
 from flashsale_local_stack import Stack
 from tests.integration.client import Client
-from tests.integration.stores import at_all, look_into
+from tests.integration.stores import on_all_masters, redis_client
 from tests.integration.wire import Wire, chunked, gateway, head, order, wait_for, whole, wire_to
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: shop\r\n\r\n"
@@ -52,8 +52,8 @@ def sale(client: Client) -> str:
 @contextmanager
 def redis_paused(client: Client) -> Iterator[None]:
     """Orders sent inside the block stay in progress until the pause ends."""
-    with look_into(client.env["REDIS_URL"]) as redis:
-        redis.execute_command("CLIENT", "PAUSE", PAUSE_MS, "ALL", **at_all(redis))
+    with redis_client(client.env["REDIS_URL"]) as redis:
+        redis.execute_command("CLIENT", "PAUSE", PAUSE_MS, "ALL", **on_all_masters(redis))
         yield
 
 
@@ -78,7 +78,7 @@ def exists(client: Client, body: bytes) -> bool:
         return "idempotent-replayed" in wire.answer().headers
 
 
-def test_garbage_behind_a_pipeline_harms_neither_its_answers_nor_the_batch(client: Client, sale: str) -> None:
+def test_garbage_behind_a_pipeline_harms_no_answer_and_no_batch(client: Client, sale: str) -> None:
     with ExitStack() as connections:
         hostile = [connections.enter_context(wire_to(client)) for _ in range(4)]
         honest = [connections.enter_context(wire_to(client)) for _ in range(4)]

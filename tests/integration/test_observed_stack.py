@@ -1,5 +1,5 @@
-"""A stack of its own with tracing on and a short outbox limit: one connected trace per order, logs for machines, and no new orders when
-none can be handed on."""
+"""A stack with tracing and a short outbox limit: one connected trace per order, logs as JSON lines, and no new orders while
+none can be published."""
 
 import json
 import re
@@ -38,7 +38,7 @@ EXPIRY_TO_LEDGER = [
     (f"send {EXPIRED}", f"process {EXPIRED}:{ORDERS}"),
 ]
 WAIT, WAITED = "wait payment.wait.5", f"process flashsale.timeouts:order.reserved.5:{TIMEOUT}"
-WAIT_TO_RESTOCK = [(WAITED, "EVALSHA expire"), (f"send {RESERVED}", WAITED), (f"send {RESERVED}", WAIT)]
+WAIT_TO_RELEASE = [(WAITED, "EVALSHA expire"), (f"send {RESERVED}", WAITED), (f"send {RESERVED}", WAIT)]
 PAYMENT_TO_LEDGER = [
     ("POST /payments/webhook", "EVALSHA settle"),
     ("POST /payments/webhook", f"send {PAID}"),
@@ -57,7 +57,7 @@ REQUIRED = {
     "postgresql": {"db.system.name", "db.query.summary", "db.namespace", "server.address", "server.port"},
     "INTERNAL": set(),
 }  # fmt: skip
-"""What the conventions require of a kind of span, or recommend and we know."""
+"""Attributes that the conventions require of a kind of span, or recommend where we have the value."""
 RFC_3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -73,7 +73,7 @@ def telemetry(collector: Collector) -> dict[str, str]:
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         "OTEL_BSP_SCHEDULE_DELAY": "200",
         "FLASHSALE_OUTBOX_LAG_LIMIT_MS": str(LAG_LIMIT_MS),
-        # The queue alone expires, unless a test says otherwise.
+        # Only the queue expires holds, unless a test turns the sweep on.
         "FLASHSALE_TIMEOUT_WORKER_SWEEP": "false",
     }
 
@@ -94,10 +94,10 @@ def client(observed: Stack) -> Client:
     return Client(observed.env())
 
 
-def wait_for(condition: Callable[[], bool], seconds: float, what: Callable[[], object] | str) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float, failure: Callable[[], object] | str) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, what if isinstance(what, str) else what()
+        assert time.monotonic() < deadline, failure if isinstance(failure, str) else failure()
         time.sleep(0.1)
 
 
@@ -114,39 +114,39 @@ def click(client: Client, sale: str, user: str, headers: dict[str, str]) -> Answ
 
 
 def edges(collector: Collector, trace_id: str) -> list[tuple[str, str]]:
-    """The trace as it is; whether the transaction also wrote the sale's definition is chance."""
+    """The edges of the trace. Whether a transaction also wrote the sale's definition depends on timing and is left out."""
     return sorted(
         (parent.replace("INSERT sales ", ""), name.replace("INSERT sales ", "")) for parent, name in collector.edges(trace_id, CLIENT_SPAN)
     )
 
 
 def wait_for_trace(collector: Collector, trace_id: str, expected: list[tuple[str, str]], seconds: float = 20) -> dict[str, Span]:
-    """The spans by name, once the trace is as expected: every span there, once, and every parent with it."""
+    """The spans by name, once the trace has exactly the expected edges."""
     wanted = sorted(expected)
     wait_for(lambda: edges(collector, trace_id) == wanted, seconds, lambda: f"{edges(collector, trace_id)} instead of {wanted}")
     return {span.name: span for span in collector.of_trace(trace_id)}
 
 
-def test_one_trace_runs_from_the_click_to_the_ledger_and_through_the_wait_to_the_restock(client: Client, collector: Collector) -> None:
+def test_one_trace_runs_from_the_click_to_the_ledger_and_the_release(client: Client, collector: Collector) -> None:
     sale, trace_id = client.new_sale(5, paymentWindowSeconds=5), new_trace()
     answer = click(client, sale, "ann", context(trace_id))
     assert answer.status == 200
-    spans = wait_for_trace(collector, trace_id, [*CLICK_TO_LEDGER, *WAIT_TO_RESTOCK, *EXPIRY_TO_LEDGER])
-    wait_for(lambda: client.stock(sale) == (5, 5, 0, 0), 10, "the unit did not come back")
+    spans = wait_for_trace(collector, trace_id, [*CLICK_TO_LEDGER, *WAIT_TO_RELEASE, *EXPIRY_TO_LEDGER])
+    wait_for(lambda: client.stock(sale) == (5, 5, 0, 0), 10, "the unit was not released")
     orders = {span.attributes["flashsale.order_id"] for span in spans.values() if span.kind != "CLIENT"}
     assert orders == {answer.body["orderId"]}
     wait, waited = spans[WAIT], spans[WAITED]
     assert (waited.attributes["flashsale.expired"], waited.attributes["flashsale.units_returned"]) == (True, 1)
-    # The wait is five seconds, less the clocks' milliseconds; it begins with the send and ends where its message is processed.
+    # It takes five seconds, or some ms less by the clocks; it begins with the send and ends when its message is processed.
     assert 4_900 < wait.milliseconds < 15_000
     assert abs(wait.milliseconds - float(waited.attributes["flashsale.wait_ms"])) < 2
     assert (wait.start_ns <= spans[f"send {RESERVED}"].end_ns, wait.end_ns) == (True, waited.start_ns)
 
 
-def test_spans_say_which_service_they_are_of_and_what_kind(client: Client, collector: Collector) -> None:
+def test_spans_have_their_service_and_kind(client: Client, collector: Collector) -> None:
     sale, trace_id = client.new_sale(5, paymentWindowSeconds=5), new_trace()
     click(client, sale, "ann", context(trace_id))
-    wait_for_trace(collector, trace_id, [*CLICK_TO_LEDGER, *WAIT_TO_RESTOCK, *EXPIRY_TO_LEDGER])
+    wait_for_trace(collector, trace_id, [*CLICK_TO_LEDGER, *WAIT_TO_RELEASE, *EXPIRY_TO_LEDGER])
     assert {(span.service.removeprefix("flashsale-"), span.kind, span.name.split()[0]) for span in collector.of_trace(trace_id)} == {
         ("gateway", "SERVER", "POST"),
         ("gateway", "CLIENT", "EVALSHA"),
@@ -168,20 +168,23 @@ def test_one_trace_runs_from_the_webhook_to_the_ledger(client: Client, collector
     assert spans[f"process {PAID}:{ORDERS}"].attributes["flashsale.order_id"] == order_id
 
 
-def test_orders_that_share_a_call_and_a_message_keep_their_traces_apart(client: Client, collector: Collector) -> None:
+def test_orders_that_share_a_call_and_a_message_have_separate_traces(client: Client, collector: Collector) -> None:
     sale, traces = client.new_sale(100, paymentWindowSeconds=5), [new_trace() for _ in range(40)]
     with ThreadPoolExecutor(40) as pool:
         answers = list(pool.map(lambda trace_id: click(client, sale, trace_id, context(trace_id)), traces))
     assert [answer.status for answer in answers] == [200] * 40
     for trace_id, answer in zip(traces, answers, strict=True):
-        spans = wait_for_trace(collector, trace_id, [*CLICK_TO_LEDGER, *WAIT_TO_RESTOCK, *EXPIRY_TO_LEDGER], 30)
+        spans = wait_for_trace(collector, trace_id, [*CLICK_TO_LEDGER, *WAIT_TO_RELEASE, *EXPIRY_TO_LEDGER], 30)
         assert spans[WAITED].attributes["flashsale.order_id"] == answer.body["orderId"]
-    assert len({span.attributes["messaging.message.id"] for one in traces for span in collector.of_trace(one) if span.name == WAITED}) < 40
+    assert (
+        len(
+            {span.attributes["messaging.message.id"] for trace_id in traces for span in collector.of_trace(trace_id) if span.name == WAITED}
+        )
+        < 40
+    )
 
 
-def test_what_the_sweeper_expires_is_in_the_trace_too(
-    observed: Stack, telemetry: dict[str, str], client: Client, collector: Collector
-) -> None:
+def test_expiry_by_the_sweep_is_in_the_trace(observed: Stack, telemetry: dict[str, str], client: Client, collector: Collector) -> None:
     sale, trace_id = client.new_sale(5, paymentWindowSeconds=5), new_trace()
     observed.stop("timeout-worker")
     sweeps = {"FLASHSALE_TIMEOUT_WORKER_SWEEP": "true", "FLASHSALE_TIMEOUT_WORKER_CONSUME": "false"}
@@ -209,12 +212,12 @@ def test_a_click_without_a_caller_begins_a_trace(client: Client, collector: Coll
     def clicks() -> list[Span]:
         return [span for span in collector.spans if (span.kind, span.attributes.get("flashsale.order_id")) == ("SERVER", order_id)]
 
-    wait_for(lambda: bool(clicks()), 10, "no span of the click")
+    wait_for(lambda: bool(clicks()), 10, "the click has no span")
     assert [span.parent_id for span in clicks()] == [""]
 
 
-def test_every_span_says_what_the_conventions_require_and_nothing_they_do_not_know(collector: Collector) -> None:
-    """Of all spans of the tests above."""
+def test_every_span_follows_the_conventions(collector: Collector) -> None:
+    """Checks all spans of the tests above."""
     assert {span.kind for span in collector.spans} == {"SERVER", "CLIENT", "PRODUCER", "CONSUMER", "INTERNAL"}
     for span in collector.spans:
         kind = str(span.attributes["db.system.name"]) if span.kind == "CLIENT" else span.kind
@@ -224,17 +227,17 @@ def test_every_span_says_what_the_conventions_require_and_nothing_they_do_not_kn
 
 
 def expected_name(span: Span) -> str:
-    """As the conventions make it of the attributes."""
-    said = span.attributes
+    """The name that the conventions derive from the attributes."""
+    attributes = span.attributes
     match span.kind:
         case "SERVER":
-            return f"{said['http.request.method']} {said['http.route']}"
-        case "CLIENT" if said["db.system.name"] == "redis":
-            return f"{said['db.operation.name']} {said['db.stored_procedure.name']}"
+            return f"{attributes['http.request.method']} {attributes['http.route']}"
+        case "CLIENT" if attributes["db.system.name"] == "redis":
+            return f"{attributes['db.operation.name']} {attributes['db.stored_procedure.name']}"
         case "CLIENT":
-            return str(said["db.query.summary"])
+            return str(attributes["db.query.summary"])
         case "PRODUCER" | "CONSUMER":
-            return f"{said['messaging.operation.name']} {said['messaging.destination.name']}"
+            return f"{attributes['messaging.operation.name']} {attributes['messaging.destination.name']}"
         case _:
             return span.name
 
@@ -244,32 +247,32 @@ def test_no_new_orders_once_the_outbox_lags_past_its_limit(observed: Stack, clie
     first = client.order(sale, "ann")
     observed.kill("rabbitmq")
     client.order(sale, "bob")
-    wait_for(lambda: client.order(sale, "late").status == 503, 10, "orders are taken for ever")
+    wait_for(lambda: client.order(sale, "late").status == 503, 10, "orders are accepted for ever")
     refused = client.order(sale, "never")
     assert (refused.code, refused.headers["retry-after"]) == ("outbox_lag", "5")
-    # What does not make the backlog longer goes on.
+    # Requests that do not add to the backlog still succeed.
     assert client.get(f"/orders/{first.body['orderId']}").body["state"] == "reserved"
     observed.start("rabbitmq")
     wait_for(lambda: client.order(sale, "never").status == 200, 30, "orders stay refused after the broker is back")
 
 
-async def test_logs_are_json_lines_with_trace_ids_and_none_for_an_accepted_order(observed: Stack, client: Client) -> None:
-    """After the tests above: the logs tell of a broker that was away, and of restarts."""
+async def test_logs_are_json_lines_with_trace_ids_and_skip_accepted_orders(observed: Stack, client: Client) -> None:
+    """Runs after the tests above, so that the logs contain a lost broker and restarts."""
     sale, trace_id = client.new_sale(100, paymentWindowSeconds=5), new_trace()
     orders = [click(client, sale, f"quiet-{number}", context(new_trace())).body["orderId"] for number in range(50)]
     for order_id in orders[:10]:
         assert client.pay(order_id, f"pay-{order_id}").status == 200
     await publish(client.env["AMQP_URL"], b"no message", context(trace_id))
-    wait_for(lambda: client.stock(sale) == (100, 90, 0, 10), 30, "the units did not come back")
+    wait_for(lambda: client.stock(sale) == (100, 90, 0, 10), 30, "the units were not released")
     wait_for(lambda: b"message.parked" in log_of(observed, "order-worker").read_bytes(), 10, "nothing was parked")
     for name in SERVICES:
         observed.restart(name)
     lines = {name: [json.loads(line) for line in log_of(observed, name).read_text().splitlines()] for name in SERVICES}
-    for name, found in lines.items():
-        assert [line for line in found if not is_complete(line)] == []
-        assert any(line["level"] == "info" for line in found), f"{name} logs at its default level"
+    for name, logged in lines.items():
+        assert [line for line in logged if not is_complete(line)] == []
+        assert any(line["level"] == "info" for line in logged), f"{name} logs at its default level"
         text = log_of(observed, name).read_text()
-        assert [one for one in (*orders, "quiet-") if one in text] == []
+        assert [word for word in (*orders, "quiet-") if word in text] == []
     assert {"uvicorn.error", "flashsale_gateway.outbox.relay"} <= {line["logger"] for line in lines["gateway"]}
     (parked,) = [line for line in lines["order-worker"] if line["event"] == "message.parked"]
     assert (parked["message_id"], parked["trace_id"], parked["span_id"]) == ("poison-1", trace_id, CLIENT_SPAN)
@@ -284,7 +287,7 @@ def is_complete(line: dict[str, Any]) -> bool:
 
 
 async def publish(amqp_url: str, body: bytes, headers: dict[str, str]) -> None:
-    """Straight into the queue of the ledger."""
+    """Publish directly to the ledger's queue."""
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
         message = aio_pika.Message(body, message_id="poison-1", headers=dict(headers))

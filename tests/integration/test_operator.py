@@ -19,7 +19,7 @@ from flashsale_operator.sale_store import SaleStore
 from flashsale_operator.settings import read_settings
 from flashsale_operator.sweep import Sweep
 from flashsale_redis import open_redis
-from tests.integration.stores import at_all, look_into
+from tests.integration.stores import on_all_masters, redis_client
 
 WINDOWS = (60, 300)
 
@@ -191,10 +191,16 @@ async def test_no_sale_is_ready_on_a_redis_that_may_lose_writes(infra: Mapping[s
 
 
 async def test_redis_whose_settings_cannot_be_read_counts_as_durable(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
-    with look_into(infra["REDIS_URL"]) as servers:
+    with redis_client(infra["REDIS_URL"]) as servers:
         async with Cluster(infra) as cluster:
             servers.acl_setuser(
-                "managed", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], commands=["-info"], **at_all(servers)
+                "managed",
+                enabled=True,
+                passwords=["+secret"],
+                keys=["*"],
+                categories=["+@all"],
+                commands=["-info"],
+                **on_all_masters(servers),
             )
             url = urlsplit(infra["REDIS_URL"])
             login = url._replace(netloc=f"managed:secret@{url.netloc.rpartition('@')[2]}").geturl()
@@ -203,7 +209,7 @@ async def test_redis_whose_settings_cannot_be_read_counts_as_durable(infra: Mapp
                 for _ in range(2):
                     await reconciler.check_durability()
                 assert ready(await reconciler.reconcile(resource(), {})) == ("True", "Reconciled")
-            servers.acl_deluser("managed", **at_all(servers))
+            servers.acl_deluser("managed", **on_all_masters(servers))
     assert [record.message for record in caplog.records] == ["redis.durability_unknown"]
 
 

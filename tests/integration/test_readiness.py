@@ -1,4 +1,4 @@
-"""What the gateway makes of a real Redis that would forget, or that does not tell."""
+"""The gateway's readiness with a real Redis that may lose writes, or does not show its settings."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -15,20 +15,20 @@ from flashsale_gateway import metrics
 from flashsale_gateway.errors import NotReady
 from flashsale_gateway.readiness import Readiness
 from flashsale_redis import open_redis
-from tests.integration.stores import at_all, look_into
+from tests.integration.stores import on_all_masters, redis_client
 
 
 @pytest.fixture
 def server(infra: Mapping[str, str]) -> Iterator[Any]:
-    with look_into(infra["REDIS_URL"]) as client:
+    with redis_client(infra["REDIS_URL"]) as client:
         yield client
         client.config_set("appendfsync", "always")
         client.config_set("no-appendfsync-on-rewrite", "no")
-        client.acl_deluser("managed", **at_all(client))
+        client.acl_deluser("managed", **on_all_masters(client))
 
 
 async def checked(infra: Mapping[str, str], require_durable: bool = True, times: int = 1, login: str = "") -> str:
-    """What readiness says in the end: the detail of its problem, or nothing."""
+    """The reason why the gateway is not ready; empty when it is ready."""
 
     async def check() -> str:
         url = urlsplit(infra["REDIS_URL"])
@@ -50,22 +50,20 @@ def durable() -> float:
     return float(sample.value)
 
 
-async def test_redis_that_answers_before_its_disk_has_it_is_not_ready_unless_that_is_wanted(infra: Mapping[str, str], server: Any) -> None:
+async def test_redis_that_answers_before_fsync_is_ready_only_if_allowed(infra: Mapping[str, str], server: Any) -> None:
     assert (await checked(infra), durable()) == ("", 1)
     server.config_set("appendfsync", "everysec")
-    said = await checked(infra)
-    assert ("appendfsync everysec" in said, "set `appendfsync always`" in said) == (True, True)
+    reason = await checked(infra)
+    assert ("appendfsync everysec" in reason, "set `appendfsync always`" in reason) == (True, True)
     assert (await checked(infra, require_durable=False), durable()) == ("", 0)
 
 
-async def test_redis_that_skips_its_disk_while_it_rewrites_its_file_is_not_ready(infra: Mapping[str, str], server: Any) -> None:
+async def test_redis_without_fsync_during_rewrites_is_not_ready(infra: Mapping[str, str], server: Any) -> None:
     server.config_set("no-appendfsync-on-rewrite", "yes")
     assert ("set `no-appendfsync-on-rewrite no`" in await checked(infra), durable()) == (True, 0)
 
 
-async def test_why_it_is_not_ready_is_logged_when_it_changes(
-    infra: Mapping[str, str], server: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_reason_is_logged_when_it_changes(infra: Mapping[str, str], server: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "flashsale_gateway"):
         async with open_redis(infra["REDIS_URL"], 5, 4) as client:
             readiness = Readiness(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 5, True, Supervisor())
@@ -77,11 +75,11 @@ async def test_why_it_is_not_ready_is_logged_when_it_changes(
     assert ["everysec" in caplog.text, "appendfsync no" in str(vars(caplog.records[1])["reason"])] == [False, True]
 
 
-async def test_redis_that_does_not_tell_is_taken_and_said_so_once(
+async def test_redis_that_hides_its_settings_is_ready_with_one_warning(
     infra: Mapping[str, str], server: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.acl_setuser(
-        "managed", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], commands=["-config"], **at_all(server)
+        "managed", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], commands=["-config"], **on_all_masters(server)
     )
     with caplog.at_level(logging.WARNING):
         assert await checked(infra, times=3, login="managed:secret") == ""

@@ -1,4 +1,4 @@
-"""Crowds that read: what they cost Redis is bounded, and orders among them are answered."""
+"""Crowds of readers cost Redis a limited number of calls, and orders among them are answered."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from flashsale_gateway.http.read_limits import WAITING_PER_READ
 from flashsale_gateway.http.scrapes import PAUSE_SECONDS
 from flashsale_local_stack import Stack
 from tests.integration.client import Client
-from tests.integration.stores import at_all, look_into
+from tests.integration.stores import on_all_masters, redis_client
 from tests.integration.wire import gateway, order, wait_for, whole, wire_to
 
 SALES = 300
@@ -35,15 +35,15 @@ def sales(client: Client) -> list[str]:
 
 
 def calls(stack: Stack, command: str) -> int:
-    """How often all masters have run it."""
-    with look_into(stack.env()["REDIS_URL"]) as redis:
-        answer = redis.info("commandstats", **at_all(redis))
-    of_each = answer.values() if at_all(redis) else [answer]
-    return sum(of.get(f"cmdstat_{command}", {}).get("calls", 0) for of in of_each)
+    """How often all masters have run `command`."""
+    with redis_client(stack.env()["REDIS_URL"]) as redis:
+        answer = redis.info("commandstats", **on_all_masters(redis))
+    all_stats = answer.values() if on_all_masters(redis) else [answer]
+    return sum(stats.get(f"cmdstat_{command}", {}).get("calls", 0) for stats in all_stats)
 
 
 async def crowd(client: Client, path: str, orders: list[bytes]) -> tuple[Counter[int], list[int]]:
-    """CROWD connections read `path` EACH times; the statuses of their answers, and those of the orders sent meanwhile."""
+    """CROWD connections read `path` EACH times. Returns the statuses of their answers, and of the orders sent at the same time."""
     address = urlsplit(client.env["FLASHSALE_URL"])
 
     async def ask(requests: list[bytes]) -> list[int]:
@@ -63,7 +63,7 @@ async def crowd(client: Client, path: str, orders: list[bytes]) -> tuple[Counter
     return Counter(status for statuses in read_statuses for status in statuses), ordered
 
 
-async def test_a_crowd_that_lists_sales_costs_one_read_of_each_and_no_order(stack: Stack, sales: list[str]) -> None:
+async def test_crowd_listing_sales_costs_one_read_per_sale_and_no_order(stack: Stack, sales: list[str]) -> None:
     with gateway(stack, FLASHSALE_SALES_REFRESH_MS="60000") as (_, client):
         listed = len(client.get("/sales?limit=1000").body["sales"])
         before = {command: calls(stack, command) for command in ("hgetall", "smembers")}
@@ -73,7 +73,7 @@ async def test_a_crowd_that_lists_sales_costs_one_read_of_each_and_no_order(stac
     assert (spent["hgetall"] <= listed, spent["smembers"] <= 16) == (True, True), spent
 
 
-def test_the_list_follows_what_is_sold(client: Client, sales: list[str]) -> None:
+def test_list_of_sales_follows_their_stock(client: Client, sales: list[str]) -> None:
     sale = client.new_sale(7)
     wait_for(lambda: sale in {shown["productId"] for shown in pages(client)})
     assert client.order(sale, "ann", 2).status == 200
@@ -88,17 +88,17 @@ def pages(client: Client) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/metrics"])
-async def test_a_crowd_that_probes_shares_its_answers(stack: Stack, client: Client, sales: list[str], path: str) -> None:
+async def test_crowd_of_probes_shares_answers(stack: Stack, client: Client, sales: list[str], path: str) -> None:
     before, started = calls(stack, "info"), time.monotonic()
     statuses, ordered = await crowd(client, path, [whole(order(sales[1], userId=f"{path[1:]}{n}")) for n in range(ORDERS)])
     checks = (time.monotonic() - started) / PAUSE_SECONDS
     spent = (calls(stack, "info") - before) / len([status for status in stack.status() if status.name.startswith("redis")])
     assert (statuses, ordered) == ({200: CROWD * EACH}, [200] * ORDERS)
-    # A few of the test's own, and of whoever looks at the stack.
+    # Plus a few calls by this test and by other clients of the stack.
     assert spent <= checks + 10
 
 
-def test_past_the_bound_of_reads_it_is_503_at_once_and_the_others_are_answered(stack: Stack, client: Client, sales: list[str]) -> None:
+def test_reads_past_the_limit_get_503_at_once_and_others_are_answered(stack: Stack, client: Client, sales: list[str]) -> None:
     asked, answered = 1 + WAITING_PER_READ + 11, 1 + WAITING_PER_READ
     read = b"GET /sales/" + sales[0].encode() + b" HTTP/1.1\r\nHost: shop\r\n\r\n"
     with gateway(stack, FLASHSALE_READS_MAX="1", FLASHSALE_REDIS_TIMEOUT_SECONDS="60") as (_, small), ExitStack() as connections:
@@ -132,6 +132,6 @@ def stopped_redis(stack: Stack) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-def test_a_long_query_is_not_read(client: Client) -> None:
+def test_long_query_string_is_refused(client: Client) -> None:
     answer = client.get("/sales?" + "a&" * 5000)
     assert (answer.status, answer.code) == (400, "bad_request")

@@ -1,4 +1,4 @@
-"""A wait queue that is full refuses messages that `orders` takes: copies in `orders` are bounded, and other routes go on."""
+"""A full wait queue refuses messages that `orders` accepts: copies in `orders` are limited, and other routes go on."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ DIRECT, SHARED = shard_keys(3).direct, shard_keys(3).outbox
 
 
 class Outbox:
-    """Both outboxes of a gateway, and what publishes them."""
+    """Both outboxes of a gateway, with their publishers."""
 
     def __init__(self, redis: Any, direct: DirectOutbox) -> None:
         self.redis = redis
@@ -69,7 +69,7 @@ async def publishing(infra: Mapping[str, str]) -> AsyncIterator[Outbox]:
     supervisor.start("test-direct", direct.run)
     try:
         async with asyncio.timeout(20):
-            while not publisher.ready:  # noqa: ASYNC110 - what is waited for is a broker
+            while not publisher.ready:  # noqa: ASYNC110 - the condition depends on a broker
                 await asyncio.sleep(0.01)
         yield Outbox(redis, direct)
     finally:
@@ -93,7 +93,7 @@ async def fill(amqp_url: str, queue: str) -> None:
                 await channel.default_exchange.publish(aio_pika.Message(b"full"), queue, timeout=10)
             except DeliveryError:
                 return
-    pytest.fail("the queue takes everything")
+    pytest.fail("the queue refuses nothing")
 
 
 async def empty(amqp_url: str, queue: str) -> None:
@@ -101,7 +101,7 @@ async def empty(amqp_url: str, queue: str) -> None:
         await (await (await connection.channel()).get_queue(queue)).purge()
 
 
-async def test_a_full_wait_queue_floods_orders_with_no_copies_and_delays_no_other_route(
+async def test_full_wait_queue_causes_few_copies_and_delays_no_other_route(
     infra: Mapping[str, str], infra_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refused_routes, "PAUSES_SECONDS", PAUSES_SECONDS)
@@ -120,12 +120,12 @@ async def test_a_full_wait_queue_floods_orders_with_no_copies_and_delays_no_othe
                 for stream in (DIRECT, SHARED):
                     good = await outbox.add(stream, GOOD, f"good {stream} {number}")
                     await until(partial(outbox.has_left, stream, good))
-            taken, elapsed = await broker.take_all(topology.ORDERS_QUEUE), loop.time() - began
+            messages, elapsed = await broker.take_all(topology.ORDERS_QUEUE), loop.time() - began
             limit(infra_stack, queue, 1_000_000)
             await until(outbox.is_empty)
             await broker.purge()
             await empty(url, queue)
-            copies, elapsed = Counter(line for message in taken for line in message.body.split(b"\n")), elapsed
+            copies, elapsed = Counter(line for message in messages for line in message.body.split(b"\n")), elapsed
     finally:
         control(infra_stack, "clear_policy", "limit")
     assert sum(count for line, count in copies.items() if line.startswith(b"good")) == 2 * ROUNDS

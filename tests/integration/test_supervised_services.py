@@ -1,4 +1,4 @@
-"""What a service lives by comes back when something it waited for is cancelled under it: every task of every service, as it is composed."""
+"""Every task of every composed service is restarted when something it waits for is cancelled."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -38,7 +38,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def cut_off_once(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
-    """The first run ends as aiormq ends what waits for a connection that it gives up; the next ones are as they were."""
+    """Make the first run end like a task that waits for a connection which aiormq gives up; later runs are unchanged."""
     run: Run = getattr(owner, name)
     ended: list[bool] = []
 
@@ -66,8 +66,8 @@ async def restarted(before: Mapping[str, float], *tasks: str) -> None:
     await until(all_once)
 
 
-async def works_off(queue: str) -> None:
-    """A message that is there is consumed and acknowledged."""
+async def consumes_from(queue: str) -> None:
+    """Wait until a message of `queue` is consumed and acknowledged."""
     batches = consumer_metrics.BATCHES.labels(queue)
     before = batches._value.get()
 
@@ -80,7 +80,7 @@ async def works_off(queue: str) -> None:
 MESSAGE = encode(OrdersReserved(v=1, sale="supervised", epoch=1, at=1_000, deadline=5_000, orders=[ReservedLine("o1", "ann", 1)]))
 
 
-async def test_the_order_worker_outlives_the_end_of_its_tasks(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_order_worker_survives_the_end_of_its_tasks(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     cut_off_once(monkeypatch, Consumer, "run")
     cut_off_once(monkeypatch, order_worker, "watch_refunds")
     before = restarts()
@@ -88,10 +88,10 @@ async def test_the_order_worker_outlives_the_end_of_its_tasks(infra: Mapping[str
         await broker.publish(topology.ORDERS_QUEUE, MESSAGE)
         settings = read_order_settings(Environment({**infra, "FLASHSALE_PROBE_PORT": "0"}))
         async with running(order_worker.run(settings)):
-            await asyncio.gather(restarted(before, "consumer", "refunds"), works_off(topology.ORDERS_QUEUE))
+            await asyncio.gather(restarted(before, "consumer", "refunds"), consumes_from(topology.ORDERS_QUEUE))
 
 
-async def test_the_timeout_worker_outlives_the_end_of_its_tasks(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_timeout_worker_survives_the_end_of_its_tasks(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for owner in (Consumer, WaitProbes, Sweeper):
         cut_off_once(monkeypatch, owner, "run")
     before = restarts()
@@ -99,13 +99,11 @@ async def test_the_timeout_worker_outlives_the_end_of_its_tasks(infra: Mapping[s
         await broker.publish(topology.TIMEOUT_QUEUE, MESSAGE)
         settings = read_timeout_settings(Environment({**infra, "FLASHSALE_PROBE_PORT": "0"}))
         async with running(timeout_worker.run(settings)):
-            await asyncio.gather(restarted(before, "consumer", "waits", "sweeper"), works_off(topology.TIMEOUT_QUEUE))
+            await asyncio.gather(restarted(before, "consumer", "waits", "sweeper"), consumes_from(topology.TIMEOUT_QUEUE))
 
 
-async def test_the_gateway_outlives_the_end_of_its_tasks_and_is_not_ready_meanwhile(
-    infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The pause ends when the test has seen it.
+async def test_gateway_is_not_ready_until_its_ended_tasks_are_restarted(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    # The pause before the restart lasts until the test ends it.
     monkeypatch.setattr(supervise, "PAUSES_SECONDS", (3600.0,))
     cut_off_once(monkeypatch, Relay, "run")
     before = restarts()

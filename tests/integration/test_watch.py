@@ -1,4 +1,4 @@
-"""The watch over the outboxes when its Redis user lacks a right, and what a gateway leaves there."""
+"""The watch over the outboxes: a Redis user without a right, and entries that a gateway left there."""
 
 import asyncio
 import logging
@@ -23,23 +23,23 @@ from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.outbox.refused_routes import RefusedRoutes
 from flashsale_gateway.settings import Settings, read_settings
 from flashsale_redis import open_redis
-from tests.integration.stores import at_all, look_into
+from tests.integration.stores import on_all_masters, redis_client
 
 
 @pytest.fixture
 def server(infra: Mapping[str, str]) -> Iterator[Any]:
-    with look_into(infra["REDIS_URL"]) as client:
+    with redis_client(infra["REDIS_URL"]) as client:
         client.flushall()
         yield client
-        client.acl_deluser("narrow", **at_all(client))
+        client.acl_deluser("narrow", **on_all_masters(client))
 
 
-async def test_what_the_watch_may_not_do_is_logged_once_and_when_it_may_again(
+async def test_missing_right_is_logged_once_and_again_on_recovery(
     infra: Mapping[str, str], server: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(monitor, "MEASURE_EVERY_SECONDS", 0.01)
     server.acl_setuser(
-        "narrow", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], commands=["-xlen"], **at_all(server)
+        "narrow", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], commands=["-xlen"], **on_all_masters(server)
     )
     settings = settings_of(infra)
     url = urlsplit(infra["REDIS_URL"])
@@ -49,7 +49,7 @@ async def test_what_the_watch_may_not_do_is_logged_once_and_when_it_may_again(
             watching = asyncio.create_task(Monitor([client], cast("DirectOutbox", None), settings, Lag(1000)).run())
             await _until(lambda: caplog.records)
             await asyncio.sleep(0.1)
-            server.acl_setuser("narrow", enabled=True, commands=["+xlen"], **at_all(server))
+            server.acl_setuser("narrow", enabled=True, commands=["+xlen"], **on_all_masters(server))
             await _until(lambda: len(caplog.records) > 1)
             await cancel_and_wait(watching)
     assert [record.message for record in caplog.records] == ["watch.failed", "watch.recovered"]
@@ -68,7 +68,7 @@ class NoBroker(Publisher):
         raise ConnectionError
 
 
-async def test_what_an_ending_gateway_leaves_reads_as_the_script_wrote_it(infra: Mapping[str, str], server: Any) -> None:
+async def test_stopping_gateway_moves_entries_unchanged(infra: Mapping[str, str], server: Any) -> None:
     shard = shard_keys(3)
     written = {b"k": b"order.reserved.60", b"b": b'{"v":1}'}
     entry_id = server.xadd(shard.direct, written).decode()
@@ -79,7 +79,7 @@ async def test_what_an_ending_gateway_leaves_reads_as_the_script_wrote_it(infra:
     assert ([fields for _, fields in server.xrange(shard.outbox)], server.xlen(shard.direct)) == ([written], 0)
 
 
-async def test_an_entry_from_a_clock_that_was_ahead_is_reclaimed(
+async def test_entry_from_a_clock_that_was_ahead_is_reclaimed(
     infra: Mapping[str, str], server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(monitor, "MEASURE_EVERY_SECONDS", 0.01)

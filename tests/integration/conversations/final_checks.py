@@ -13,7 +13,7 @@ from flashsale_local_stack import wait_until
 from tests.integration.client import Client
 from tests.integration.conversations.buyer import World
 from tests.integration.gateways import Gateway
-from tests.integration.stores import look_into
+from tests.integration.stores import redis_client
 
 GROWTH_BYTES_MAX = 48 * 1_000_000
 IDLE_SECONDS = 30.0
@@ -76,7 +76,7 @@ def _units(env: Mapping[str, str], client: Client, sale: str, accepted: Set[str]
 
 
 def _records(env: Mapping[str, str], sale: str) -> dict[str, OrderRecord]:
-    with look_into(env["REDIS_URL"]) as redis:
+    with redis_client(env["REDIS_URL"]) as redis:
         packed = redis.hscan_iter(sale_keys(sale).orders, count=1_000)
         return {order_id.decode(): unpack_record(record) for order_id, record in packed}
 

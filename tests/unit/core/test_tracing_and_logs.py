@@ -55,7 +55,7 @@ def test_context_continues_its_parent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parent", "at_none", "at_all"),
+    ("parent", "at_none", "on_all_masters"),
     [
         (PARENT, True, True),
         (UNSAMPLED, False, False),
@@ -66,9 +66,9 @@ def test_context_continues_its_parent() -> None:
         (f"01{PARENT[2:]}-more", True, True),
     ],
 )
-def test_a_caller_decides_and_else_the_ratio(parent: str | None, at_none: bool, at_all: bool) -> None:
+def test_a_caller_decides_and_else_the_ratio(parent: str | None, at_none: bool, on_all_masters: bool) -> None:
     tracer = TracerProvider().get_tracer("t")
-    assert (Tracing(tracer, ratio=0).samples(parent), Tracing(tracer, ratio=1).samples(parent)) == (at_none, at_all)
+    assert (Tracing(tracer, ratio=0).samples(parent), Tracing(tracer, ratio=1).samples(parent)) == (at_none, on_all_masters)
 
 
 def test_the_ratio_is_kept() -> None:
@@ -124,7 +124,7 @@ def test_log_line_is_one_json_object_with_its_fields(capsys: pytest.CaptureFixtu
     try:
         raise ValueError("bad")
     except ValueError:
-        logging.getLogger("t").exception("order.failed", extra={"order_id": "o1", "at_all": object})
+        logging.getLogger("t").exception("order.failed", extra={"order_id": "o1", "on_all_masters": object})
     line = json.loads(capsys.readouterr().err)
     assert (line["event"], line["level"], line["order_id"]) == ("order.failed", "error", "o1")
     assert "ValueError: bad" in line["error"]
