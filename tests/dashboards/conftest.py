@@ -1,4 +1,4 @@
-"""A stack of its own: what other tests leave behind would be seen."""
+"""A stack for these tests alone: what other tests leave behind would show in the metrics."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,11 +1,11 @@
-"""The dashboards' panels, asked as Grafana would ask them, of a real Prometheus."""
+"""Asks a real Prometheus the queries of the dashboards' panels, as Grafana would."""
 
 import time
 from typing import NamedTuple
 from urllib.error import HTTPError
 
-from tools.dashboards.dashboards import RATE_INTERVAL, chosen_all, read_dashboard, substituted
 from tools.dashboards.prometheus import Prometheus
+from tools.dashboards.reader import RATE_INTERVAL, chosen_all, read_dashboard, substituted
 
 RATE_SECONDS = 15
 
@@ -17,29 +17,30 @@ class Question(NamedTuple):
 
 
 def questions(prometheus: Prometheus, *names: str) -> list[Question]:
-    """Every query of every panel of these dashboards, with their variables at All."""
-    found = []
+    """Every query of every panel of these dashboards, with the variables at All."""
+    listed = []
     for name in names:
         dashboard = read_dashboard(name)
         values = chosen_all(dashboard.variables, prometheus.label_values) | {RATE_INTERVAL: f"{RATE_SECONDS}s"}
-        found += [Question(name, panel.title, substituted(target.query, values)) for panel in dashboard.panels for target in panel.targets]
-    return found
+        listed += [Question(name, panel.title, substituted(target.query, values)) for panel in dashboard.panels for target in panel.targets]
+    return listed
 
 
 def assert_answered(prometheus: Prometheus, asked: list[Question], seconds: float) -> None:
-    """Each has something to show within that time."""
+    """Every query returns a value within `seconds`."""
     assert asked
     deadline = time.monotonic() + seconds
     left = asked
     while left and time.monotonic() < deadline:
-        left = [one for one in left if not _answered(prometheus, one.query)]
+        left = [question for question in left if not _answered(prometheus, question.query)]
         time.sleep(0.5)
-    assert not left, "nothing to show:\n" + "\n".join(f"{one.dashboard}, panel {one.title}: {one.query}" for one in left)
+    lines = [f"{question.dashboard}, panel {question.title}: {question.query}" for question in left]
+    assert not left, "no data:\n" + "\n".join(lines)
 
 
 def _answered(prometheus: Prometheus, query: str) -> bool:
     try:
         return prometheus.values(query) != []
     except HTTPError:
-        # It is malformed: named with those that are empty.
+        # A malformed query is listed with the empty ones.
         return False

@@ -1,4 +1,4 @@
-"""Every alert fires when it should and is quiet when it should not: promtool runs the rule file against made-up series."""
+"""Every alert fires when it should and stays quiet when it should not. promtool runs the rules on invented series."""
 
 import json
 import re
@@ -20,7 +20,7 @@ class Case(NamedTuple):
     at: str
     quiet: Series
     labels: dict[str, str] = {}  # noqa: RUF012 - never changed
-    """Of the alert that fires, besides its severity."""
+    """Labels of the alert that fires, besides its severity."""
 
 
 ORDERS = 'flashsale_orders_total{outcome="%s", pod="%s"}'
@@ -36,7 +36,7 @@ CASES = {
     "FlashsaleErrorBudgetBurn": Case(
         {ORDERS % ("accepted", "a"): "0+900x70", ORDERS % ("overloaded", "b"): "0+100x70"},
         "70m",
-        # One in ten thousand; and however many are refused for want of stock.
+        # One failure in ten thousand. Orders refused because nothing is left do not count, however many.
         {ORDERS % ("accepted", "a"): "0+9999x70", ORDERS % ("internal", "b"): "0+1x70", ORDERS % ("out_of_stock", "a"): "0+90000x70"},
     ),
     "FlashsaleLatencyBudgetBurn": Case({BUCKET: "0+80x70", COUNT: "0+100x70"}, "70m", {BUCKET: "0+995x70", COUNT: "0+1000x70"}),
@@ -52,7 +52,7 @@ CASES = {
     "FlashsaleUnroutedLost": Case(
         {"flashsale_unrouted_kept": "0x6", "flashsale_broker_up": "1x6"},
         "5m",
-        # Never asked: no channel to the broker, and another alert.
+        # Without a channel to the broker nobody can ask, and another alert fires.
         {"flashsale_unrouted_kept": "0x6", "flashsale_broker_up": "0x6"},
     ),
     "FlashsaleConsumerDown": Case(
@@ -62,7 +62,7 @@ CASES = {
         {"queue": "orders"},
     ),
     "FlashsaleParkedMessages": Case(
-        # Two workers look at the same queue. It stays until somebody empties it, however long ago the worker parked.
+        # Two workers report the same queue. The alert stays until somebody empties it, however long ago the worker parked.
         {
             'flashsale_parked_messages{queue="orders.parked", pod="a"}': "7x10",
             'flashsale_parked_messages{queue="orders.parked", pod="b"}': "7x10",
@@ -77,7 +77,7 @@ CASES = {
     "FlashsaleLedgerLag": Case(
         {"flashsale_ledger_lag_seconds": "61x9", 'flashsale_batches_total{queue="orders"}': "0+10x9"},
         "8m",
-        # The last batch was late, an hour ago: a gauge keeps its value.
+        # The last batch was late an hour ago: a gauge keeps its value.
         {"flashsale_ledger_lag_seconds": "61x9", 'flashsale_batches_total{queue="orders"}': "10x9"},
     ),
     "FlashsaleRefundsStuck": Case(
@@ -110,19 +110,19 @@ CASES = {
 ALERTS = {rule["alert"]: rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
 
 
-def test_every_alert_has_its_case() -> None:
+def test_every_alert_has_a_case() -> None:
     assert list(CASES) == list(ALERTS)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_it_fires_and_stays_quiet(name: str, tmp_path: Path) -> None:
+def test_alert_fires_and_stays_quiet(name: str, tmp_path: Path) -> None:
     case, rule = CASES[name], ALERTS[name]
     labels = rule["labels"] | case.labels
     summary = re.sub(r"{{ \$labels\.(\w+) }}", lambda match: case.labels[match[1]], rule["annotations"]["summary"])
     expected = [{"exp_labels": labels, "exp_annotations": {"summary": summary}}]
 
     def test(series: Series, alerts: list[Any]) -> dict[str, Any]:
-        inputs = [{"series": one, "values": values} for one, values in series.items()]
+        inputs = [{"series": name_of_series, "values": values} for name_of_series, values in series.items()]
         return {
             "interval": "1m",
             "input_series": inputs,
@@ -135,6 +135,6 @@ def test_it_fires_and_stays_quiet(name: str, tmp_path: Path) -> None:
     assert status == 0, text
 
 
-def test_the_rule_file_is_well_formed() -> None:
+def test_rule_file_is_well_formed() -> None:
     status, text = promtool("check", "rules", RULES)
     assert status == 0, text

@@ -1,4 +1,4 @@
-"""Every query of the dashboards against a real Prometheus that watched a real sale; and the rules beside them, quiet."""
+"""Every query of the dashboards, asked of a real Prometheus that scraped a real sale. The alerts stay quiet."""
 
 import json
 import re
@@ -12,18 +12,18 @@ import pytest
 from flashsale_local_stack import Stack
 from tests.dashboards.panels import assert_answered, questions
 from tests.integration.client import Client
-from tools.dashboards.dashboards import BOARDS
 from tools.dashboards.prometheus import Prometheus, scraping, stack_targets
+from tools.dashboards.reader import BOARDS
 from tools.docs.metrics import registered
 from tools.repository import DASHBOARDS, ROOT, RULES
 
 
 @pytest.fixture(scope="module")
 def watched(stack: Stack, client: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """A sale with buyers who pay, cancel, come too late or forget to pay, and a Prometheus that saw it."""
+    """A Prometheus that scraped a sale with buyers who pay, cancel, come too late or forget to pay."""
     with scraping(tmp_path_factory.mktemp("prometheus"), stack_targets(stack.env())) as prometheus:
         sale = client.new_sale(10, paymentWindowSeconds=5)
-        # Twice, with a scrape between: a counter's first value is no increase.
+        # Twice, with a scrape in between: the first value of a counter is not an increase.
         for turn in range(2):
             orders = [client.order(sale, f"u{turn}-{number}").body["orderId"] for number in range(5)]
             client.pay(orders[0], f"p{turn}")
@@ -35,7 +35,7 @@ def watched(stack: Stack, client: Client, tmp_path_factory: pytest.TempPathFacto
         yield prometheus
 
 
-def test_every_panel_has_something_to_show(watched: Prometheus) -> None:
+def test_every_panel_has_data(watched: Prometheus) -> None:
     assert_answered(watched, questions(watched, "sale", "engine"), 10)
 
 
@@ -45,17 +45,17 @@ def test_no_alert_fires_in_a_healthy_sale(watched: Prometheus) -> None:
     assert {rule["health"] for rule in rules} == {"ok"}
 
 
-def test_stock_of_the_dashboard_is_the_sales(watched: Prometheus, client: Client) -> None:
-    shown = {one.title: one.query for one in questions(watched, "sale")}
+def test_dashboard_shows_the_stock_of_the_sale(watched: Prometheus, client: Client) -> None:
+    shown = {question.title: question.query for question in questions(watched, "sale")}
     stock = [client.stock(sale["productId"]) for sale in client.get("/sales").body["sales"]]
     for title, index in (("Available", 1), ("Waiting for payment", 2), ("Sold", 3)):
         deadline = time.monotonic() + 10
-        while watched.values(shown[title]) != [sum(one[index] for one in stock)]:
+        while watched.values(shown[title]) != [sum(counts[index] for counts in stock)]:
             assert time.monotonic() < deadline, (title, watched.values(shown[title]), stock)
             time.sleep(0.5)
 
 
-def test_dashboards_and_rules_name_metrics_there_are() -> None:
+def test_dashboards_and_rules_name_existing_metrics() -> None:
     known = {name for metric in registered() for name in (metric, *(f"{metric}_{part}" for part in ("total", "bucket", "sum", "count")))}
     for text in (RULES.read_text(), *(path.read_text() for path in DASHBOARDS.glob("*.json"))):
         names = set(re.findall(r"flashsale_[a-z_]+(?=[{\[])", text))
@@ -64,15 +64,15 @@ def test_dashboards_and_rules_name_metrics_there_are() -> None:
 
 
 @pytest.mark.parametrize("generator", ["tools.dashboards.generate", "tools.docs.metrics"])
-def test_what_is_generated_is_as_its_source_says(generator: str) -> None:
+def test_generated_file_is_up_to_date(generator: str) -> None:
     done = subprocess.run([sys.executable, "-m", generator, "--check"], cwd=ROOT, timeout=30, check=False)
     assert done.returncode == 0, f"run: .venv/bin/python -m {generator}"
 
 
-def test_the_metrics_page_has_every_metric() -> None:
+def test_metrics_page_has_every_metric() -> None:
     page = (ROOT / "docs" / "metrics.md").read_text()
-    told = set(re.findall(r"^\| `(flashsale_\w+?)(?:_total)?` ", page, re.MULTILINE))
-    assert told == registered()
+    listed = set(re.findall(r"^\| `(flashsale_\w+?)(?:_total)?` ", page, re.MULTILINE))
+    assert listed == registered()
 
 
 @pytest.mark.parametrize("name", BOARDS)

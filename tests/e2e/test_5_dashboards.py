@@ -11,9 +11,9 @@ import pytest
 from flashsale_core.keys import sale_keys
 from tests.dashboards.panels import assert_answered, questions
 from tests.e2e.kube import Namespace, flash_sale, until
-from tools.dashboards.answers import Span, ask
-from tools.dashboards.dashboards import read_dashboard
+from tools.dashboards.panel_data import TimeRange, query_panels
 from tools.dashboards.prometheus import Prometheus, scraping
+from tools.dashboards.reader import read_dashboard
 
 PROBE_PORT = 9103
 BOARD = "operator"
@@ -60,7 +60,7 @@ def test_every_panel_has_data(watched: Prometheus) -> None:
 
 def test_panels_show_the_phases_that_kubectl_lists(shop: Namespace, watched: Prometheus) -> None:
     deadline = time.monotonic() + 15
-    while (panels := (shown(watched, "By phase"), shown(watched, "Stalled"))) != (listed := as_listed(shop)):
+    while (panels := (shown(watched, "FlashSales by phase"), shown(watched, "Stalled"))) != (listed := as_listed(shop)):
         assert time.monotonic() < deadline, f"the dashboard shows {panels}, kubectl lists {listed}"
         time.sleep(1)
 
@@ -73,11 +73,11 @@ def as_listed(shop: Namespace) -> tuple[dict[str, int], dict[str, int]]:
 
 def test_dashboard_shows_the_causes_of_reconciliations(watched: Prometheus) -> None:
     wanted = {"create Reconciled", "create WindowNotInstalled", "update Reconciled", "sweep Reconciled"}
-    until(lambda: wanted <= shown(watched, "A second, by outcome").keys(), 10, f"lines named {wanted}")
+    until(lambda: wanted <= shown(watched, "Reconciliations per second, by outcome").keys(), 10, f"lines named {wanted}")
 
 
 def shown(prometheus: Prometheus, title: str) -> dict[str, float | None]:
     """The current values of a panel, by the name of the line."""
     now = time.time()
-    panels = ask(prometheus, read_dashboard(BOARD), Span(now, now), {})
+    panels = query_panels(prometheus, read_dashboard(BOARD), TimeRange(now, now), {})
     return {line.name: line.last for panel, lines in panels if panel.title == title for line in lines}

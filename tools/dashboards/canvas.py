@@ -1,4 +1,4 @@
-"""A figure in pixels, and how its file is kept small; for the pictures of the dashboards and of the benches. Needs matplotlib."""
+"""A figure measured in pixels, and its file kept small. Dashboards' pictures and benches' plots use it. Needs matplotlib."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 DPI = 100
 SCALE = 1.1
-"""Dots to a pixel: letters stay sharp where a page is zoomed."""
+"""Dots per pixel: letters stay sharp when a page is zoomed."""
 COLORS = 256
 
 
@@ -22,7 +22,7 @@ def points(pixels: float) -> float:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """As PNG of so many colors: a third of the bytes, and nobody sees it."""
+    """Write a PNG with COLORS colors: a third of the bytes, without a visible difference."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     picture = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")

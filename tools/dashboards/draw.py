@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Wedge
 
-from tools.dashboards.answers import Series, Span, clock, floors, largest, stacked
 from tools.dashboards.canvas import new_figure, points, save
-from tools.dashboards.dashboards import Dashboard, Panel, color_of
 from tools.dashboards.grid import HEAD_PX, MARGIN_PX, WIDTH_PX, Box, box, height_px, legend_rows
+from tools.dashboards.panel_data import Series, TimeRange, clock, floors, largest, stacked
+from tools.dashboards.reader import Dashboard, Panel, color_of
 from tools.dashboards.theme import BORDER, FAINT, FONT, GRID, LABEL_PX, LEGEND_PX, NAMED, PAGE, PANEL, TEXT, TITLE_PX, line_colors
 from tools.dashboards.units import axis_step, words
 
@@ -22,11 +22,11 @@ PX_OF_A_TIME, HALF_A_TIME_PX = 80, 18
 NO_DATA = "No data"
 
 
-def draw_dashboard(dashboard: Dashboard, shown: Sequence[tuple[Panel, list[Series]]], span: Span, path: Path) -> None:
-    """Raises KeyError on a kind of panel, or a unit, that no dashboard had so far."""
-    page = Page(span, height_px(dashboard.height))
+def draw_dashboard(dashboard: Dashboard, shown: Sequence[tuple[Panel, list[Series]]], time_range: TimeRange, path: Path) -> None:
+    """Raises KeyError for a kind of panel or a unit that is missing in KINDS or in units.py."""
+    page = Page(time_range, height_px(dashboard.height))
     page.text(MARGIN_PX, HEAD_PX / 2, dashboard.title, 19, weight="bold")
-    words = f"{clock(span.start)} to {clock(span.end)} UTC · drawn from the dashboard's own queries, not by Grafana"
+    words = f"{clock(time_range.start)} to {clock(time_range.end)} UTC · drawn from the dashboard's queries, not by Grafana"
     page.text(WIDTH_PX - MARGIN_PX - 8, HEAD_PX / 2, words, 11, FAINT, "right")
     for panel, series in shown:
         KINDS[panel.kind](page, panel, box(panel.place), series)
@@ -34,10 +34,10 @@ def draw_dashboard(dashboard: Dashboard, shown: Sequence[tuple[Panel, list[Serie
 
 
 class Page:
-    """A figure whose places are pixels from the upper left corner."""
+    """A figure with positions in pixels from the upper left corner."""
 
-    def __init__(self, span: Span, height: float) -> None:
-        self.span = span
+    def __init__(self, time_range: TimeRange, height: float) -> None:
+        self.time_range = time_range
         self._height = height
         self.figure: Figure = new_figure(WIDTH_PX, height, PAGE)
 
@@ -66,7 +66,7 @@ class Page:
         return axes
 
     def blank(self, place: Box) -> Axes:
-        """Axes that show nothing of themselves."""
+        """Axes without ticks."""
         axes = self.axes(place)
         axes.set_xticks([])
         axes.set_yticks([])
@@ -78,7 +78,7 @@ def draw_row(page: Page, panel: Panel, place: Box, _: Sequence[Series]) -> None:
 
 
 def draw_stat(page: Page, panel: Panel, place: Box, series: Sequence[Series]) -> None:
-    """The last number, and faintly how it came to it."""
+    """The last number, and its history as a faint line."""
     page.card(place, panel.title)
     value, color = _last(panel, series)
     middle, room = place.left + place.width / 2, place.height - TITLE_ROOM_PX
@@ -86,15 +86,15 @@ def draw_stat(page: Page, panel: Panel, place: Box, series: Sequence[Series]) ->
     if value is None or not panel.sparkline:
         return
     axes = page.blank(place.inside(1, place.height * 0.68, 1, 1))
-    moments, values = page.span.moments, series[0].values
+    moments, values = page.time_range.moments, series[0].values
     axes.fill_between(moments, values, color=color, alpha=0.12, linewidth=0)
     axes.plot(moments, values, color=color, alpha=0.5, linewidth=points(1.2))
-    axes.set_xlim(page.span.start, page.span.end)
+    axes.set_xlim(page.time_range.start, page.time_range.end)
     axes.set_ylim(0, (largest(series) or 1.0) * 1.05)
 
 
 def draw_gauge(page: Page, panel: Panel, place: Box, series: Sequence[Series]) -> None:
-    """A share of one, as half a ring."""
+    """A share from 0 to 1, as half a ring."""
     page.card(place, panel.title)
     value, color = _last(panel, series)
     axes = page.blank(place.inside(10, TITLE_ROOM_PX, 10, 8))
@@ -108,24 +108,26 @@ def draw_gauge(page: Page, panel: Panel, place: Box, series: Sequence[Series]) -
 
 def draw_lines(page: Page, panel: Panel, place: Box, series: Sequence[Series]) -> None:
     page.card(place, panel.title)
-    colors = line_colors([one.name for one in series], panel.fixed)
+    colors = line_colors([each.name for each in series], panel.fixed)
     legend_px = _legend(page, place, series, colors)
     plot = place.inside(AXIS_ROOM_PX, TITLE_ROOM_PX, 14, TIMES_ROOM_PX + legend_px)
     tops = stacked(series) if panel.stacked else series
-    below = floors(series) if panel.stacked else [[0.0] * len(one.values) for one in series]
+    below = floors(series) if panel.stacked else [[0.0] * len(each.values) for each in series]
     axes = page.axes(plot)
-    _scale(axes, panel, largest(tops), page.span, plot.width)
+    _scale(axes, panel, largest(tops), page.time_range, plot.width)
     if not series:
         page.text(place.left + place.width / 2, place.top + place.height / 2, NO_DATA, 13, FAINT, "center")
     for top, floor, color in zip(tops, below, colors, strict=True):
-        axes.plot(page.span.moments, top.values, color=color, linewidth=points(1.6), solid_capstyle="round", zorder=3)
-        axes.fill_between(page.span.moments, floor, top.values, color=color, alpha=0.25 if panel.stacked else 0.05, linewidth=0, zorder=2)
+        axes.plot(page.time_range.moments, top.values, color=color, linewidth=points(1.6), solid_capstyle="round", zorder=3)
+        axes.fill_between(
+            page.time_range.moments, floor, top.values, color=color, alpha=0.25 if panel.stacked else 0.05, linewidth=0, zorder=2
+        )
 
 
 def _legend(page: Page, place: Box, series: Sequence[Series], colors: Sequence[str]) -> float:
-    """At the foot of the panel; returns its height."""
+    """Draw the legend at the bottom of the panel. Returns its height."""
     left = place.left + 12
-    rows = legend_rows([one.name for one in series], place.width - 24)
+    rows = legend_rows([each.name for each in series], place.width - 24)
     height = len(rows) * LEGEND_ROW_PX + 6
     for number, row in enumerate(rows):
         y = place.top + place.height - height + LEGEND_ROW_PX * (number + 0.5)
@@ -135,15 +137,15 @@ def _legend(page: Page, place: Box, series: Sequence[Series], colors: Sequence[s
     return height
 
 
-def _scale(axes: Axes, panel: Panel, most: float, span: Span, width: float) -> None:
-    """From 0, as all panels have it, to a round number."""
+def _scale(axes: Axes, panel: Panel, most: float, time_range: TimeRange, width: float) -> None:
+    """Axes from 0 to a round number."""
     step = axis_step(1.0 if panel.unit == "percentunit" else most, panel.unit, AXIS_STEPS)
     top = step * max(1, math.ceil(most / step - 1e-9))
     levels = [step * number for number in range(round((1.0 if panel.unit == "percentunit" else top) / step) + 1)]
-    # The last time must not stand out over the panel's edge.
-    latest = span.end - (span.end - span.start) * HALF_A_TIME_PX / width
-    times = [at for at in span.clock_ticks(int(width / PX_OF_A_TIME)) if at <= latest]
-    axes.set_xlim(span.start, span.end)
+    # The last time must not cross the panel's edge.
+    latest = time_range.end - (time_range.end - time_range.start) * HALF_A_TIME_PX / width
+    times = [at for at in time_range.clock_ticks(int(width / PX_OF_A_TIME)) if at <= latest]
+    axes.set_xlim(time_range.start, time_range.end)
     axes.set_ylim(0, levels[-1] * 1.04)
     axes.set_yticks(levels, [words(level, panel.unit) for level in levels])
     axes.set_xticks(times, [clock(at) for at in times])

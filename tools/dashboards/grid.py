@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tools.dashboards.dashboards import Place
+from tools.dashboards.reader import Place
 
 COLUMNS = 24
 COLUMN_PX, ROW_PX, GAP_PX = 52, 38, 8
 HEAD_PX, MARGIN_PX = 56, 12
-"""Above all panels, for the dashboard's own title; and around them."""
+"""Space above all panels, for the dashboard's title, and space around them."""
 WIDTH_PX = COLUMNS * COLUMN_PX + 2 * MARGIN_PX
 LETTER_PX, MARKER_PX = 6.6, 32
-"""Of a legend: a letter of its font on average, and the line before a name with the space after it."""
+"""A legend's average letter, and the marker before a name with the space after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Box:
     height: float
 
     def inside(self, left: float, top: float, right: float, bottom: float) -> "Box":
-        """What is left after so much was taken off each side."""
+        """The box that is left when each side moves inwards by this much."""
         return Box(self.left + left, self.top + top, self.width - left - right, self.height - top - bottom)
 
     def in_figure(self, width: float, height: float) -> tuple[float, float, float, float]:
@@ -31,7 +31,7 @@ class Box:
 
 
 def box(place: Place) -> Box:
-    """Panels touch in the grid; on the picture there is a gap between them."""
+    """The place on the picture. Panels touch in the grid, and have a gap between them here."""
     left, top = MARGIN_PX + place.x * COLUMN_PX, HEAD_PX + place.y * ROW_PX
     return Box(left, top, place.width * COLUMN_PX - GAP_PX, place.height * ROW_PX - GAP_PX)
 
@@ -41,7 +41,7 @@ def height_px(rows: int) -> int:
 
 
 def legend_rows(names: Sequence[str], width: float) -> list[list[tuple[float, int]]]:
-    """Rows of (offset from the left, index of the name): as many in a row as there is room for, and one at least."""
+    """Rows of (offset from the left, index of the name). A row has one name at least, and otherwise those that fit."""
     rows: list[list[tuple[float, int]]] = []
     at = width
     for index, name in enumerate(names):

@@ -1,6 +1,6 @@
-"""`python -m tools.dashboards.pictures`: the dashboards as pictures in docs/pictures, drawn from their own queries after a real sale.
+"""`python -m tools.dashboards.pictures`: draw the dashboards after a real sale, from their own queries, into docs/pictures.
 
-No Grafana takes part: draw.py does its work. The operator's dashboard needs an apiserver; without one its picture stays as it was.
+Grafana is not needed: draw.py draws. The operator's dashboard needs an apiserver; without one, its picture stays unchanged.
 """
 
 import asyncio
@@ -16,22 +16,22 @@ from standardwebhooks.webhooks import Webhook
 
 from flashsale_cli.payments import Provider
 from flashsale_local_stack import Stack
-from tools.dashboards.answers import Span, ask
-from tools.dashboards.cluster import Cluster, operate, operating
-from tools.dashboards.dashboards import read_dashboard
 from tools.dashboards.draw import draw_dashboard
+from tools.dashboards.operator_demo import Cluster, operate, operating
+from tools.dashboards.panel_data import TimeRange, query_panels
 from tools.dashboards.prometheus import Prometheus, scraping, stack_targets
-from tools.dashboards.sale import SECONDS, Shop, sell
+from tools.dashboards.reader import read_dashboard
+from tools.dashboards.sale_demo import SECONDS, Shop, sell
 from tools.repository import PICTURES
 
 PRODUCT_ID = "sneaker"
 
 
 def main(
-    context: Annotated[str, typer.Option(envvar="FLASHSALE_PICTURES_CONTEXT", help="A kubectl context that is for tests.")] = "",
-    folder: Annotated[Path, typer.Option(help="Where the pictures go.")] = PICTURES,
+    context: Annotated[str, typer.Option(envvar="FLASHSALE_PICTURES_CONTEXT", help="A kubectl context of a test cluster.")] = "",
+    folder: Annotated[Path, typer.Option(help="Folder for the pictures.")] = PICTURES,
 ) -> None:
-    """Sell for two minutes on a stack of its own, then draw."""
+    """Sell for two minutes on a temporary stack, then draw."""
     boards = ("sale", "engine", "operator") if context else ("sale", "engine")
     with (
         tempfile.TemporaryDirectory(prefix="flashsale-pictures-", ignore_cleanup_errors=True) as name,
@@ -41,9 +41,9 @@ def main(
         typer.echo(f"selling for {SECONDS} s")
         start = time()
         asyncio.run(play(env, cluster))
-        draw(prometheus, boards, Span(start, start + SECONDS), folder)
+        draw(prometheus, boards, TimeRange(start, start + SECONDS), folder)
     if not context:
-        typer.echo("not drawn: operator.png, which needs an apiserver; name a kubectl context in FLASHSALE_PICTURES_CONTEXT")
+        typer.echo("not drawn: operator.png, which needs an apiserver: set FLASHSALE_PICTURES_CONTEXT to a kubectl context")
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def started(work: Path) -> Iterator[Mapping[str, str]]:
 
 @contextmanager
 def watched(env: Mapping[str, str], context: str, work: Path) -> Iterator[tuple[Prometheus, Cluster | None]]:
-    """With a context, the operator is watched too."""
+    """A Prometheus that scrapes the stack and, with a context, also an operator."""
     if not context:
         with scraping(work, stack_targets(env)) as prometheus:
             yield prometheus, None
@@ -67,10 +67,12 @@ def watched(env: Mapping[str, str], context: str, work: Path) -> Iterator[tuple[
         yield prometheus, cluster
 
 
-def draw(prometheus: Prometheus, boards: Sequence[str], span: Span, folder: Path) -> None:
+def draw(prometheus: Prometheus, boards: Sequence[str], time_range: TimeRange, folder: Path) -> None:
     for name in boards:
         dashboard = read_dashboard(name)
-        draw_dashboard(dashboard, ask(prometheus, dashboard, span, {"$sale": PRODUCT_ID}), span, folder / f"{name}.png")
+        draw_dashboard(
+            dashboard, query_panels(prometheus, dashboard, time_range, {"$sale": PRODUCT_ID}), time_range, folder / f"{name}.png"
+        )
         typer.echo(f"drawn: {name}.png")
 
 

@@ -1,6 +1,6 @@
-"""The real Prometheus and promtool, for the tests and the pictures of the dashboards.
+"""Runs Prometheus and promtool for the tests and pictures of the dashboards.
 
-Those on PATH, or those that `scripts/servers.sh test` unpacked.
+The programs are those on PATH, or those that `scripts/servers.sh test` has unpacked.
 """
 
 import json
@@ -29,21 +29,21 @@ ASK_TIMEOUT_SECONDS = 10
 
 def binary(name: str) -> str:
     """Raises RuntimeError when it is not installed."""
-    found = shutil.which(name) or shutil.which(name, path=str(UNPACKED))
-    if found is None:
+    path = shutil.which(name) or shutil.which(name, path=str(UNPACKED))
+    if path is None:
         raise RuntimeError(f"{name} is not installed; run `make test`, or scripts/servers.sh test")
-    return found
+    return path
 
 
 def promtool(*words: object) -> tuple[int, str]:
-    """(exit status, all it said)"""
+    """(exit status, standard output and error)"""
     command = [binary("promtool"), *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
 class Prometheus:
-    """Every method raises HTTPError when a query is malformed."""
+    """A client. Every method raises HTTPError when a query is malformed."""
 
     def __init__(self, port: int) -> None:
         self._url = f"http://127.0.0.1:{port}"
@@ -54,22 +54,22 @@ class Prometheus:
             return json.load(answer)["data"]
 
     def values(self, query: str) -> list[float]:
-        """What the query says now: one number for each series, those that are no number left out."""
-        found = self.ask("/api/v1/query", query=query)["result"]
-        return [value for value in (float(one["value"][1]) for one in found) if not math.isnan(value)]
+        """The current values of the query's series, without NaN."""
+        result = self.ask("/api/v1/query", query=query)["result"]
+        return [value for value in (float(series["value"][1]) for series in result) if not math.isnan(value)]
 
     def over(self, query: str, start: float, end: float, step_seconds: float) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
-        """(labels, points of time and value) of each series from `start` to `end`."""
+        """(labels, [(time, value)]) of each series from `start` to `end`; times are Unix seconds."""
         parameters = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step_seconds:g}"}
-        found = self.ask("/api/v1/query_range", query=query, **parameters)["result"]
-        return [(one["metric"], [(float(at), float(value)) for at, value in one["values"]]) for one in found]
+        result = self.ask("/api/v1/query_range", query=query, **parameters)["result"]
+        return [(series["metric"], [(float(at), float(value)) for at, value in series["values"]]) for series in result]
 
     def label_values(self, selector: str, label: str) -> list[str]:
-        found: list[str] = self.ask(f"/api/v1/label/{label}/values", **{"match[]": selector})
-        return found
+        values: list[str] = self.ask(f"/api/v1/label/{label}/values", **{"match[]": selector})
+        return values
 
     def up(self, jobs: int) -> bool:
-        """Whether so many jobs were scraped."""
+        """Whether `jobs` jobs or more were scraped."""
         try:
             return len(self.values("up == 1")) >= jobs
         except OSError:
@@ -77,7 +77,7 @@ class Prometheus:
 
 
 def stack_targets(env: Mapping[str, str]) -> dict[str, str]:
-    """Job -> address of what a stack of this environment answers /metrics on."""
+    """Job -> the address of its /metrics, in a stack with this environment."""
     return {
         "gateway": urlsplit(env["FLASHSALE_URL"]).netloc,
         "order-worker": f"127.0.0.1:{env['FLASHSALE_ORDER_WORKER_PROBE_PORT']}",
@@ -87,7 +87,7 @@ def stack_targets(env: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def scraping(folder: Path, targets: Mapping[str, str]) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes these addresses, by job, every second."""
+    """A Prometheus that has scraped all `targets` (job -> address) and does so every second. Raises RuntimeError when it ends early."""
     (port,) = free_ports(1)
     jobs = [{"job_name": job, "static_configs": [{"targets": [address]}]} for job, address in targets.items()]
     config = {"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": [str(RULES)], "scrape_configs": jobs}

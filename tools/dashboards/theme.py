@@ -1,4 +1,4 @@
-"""Colors and letters of the pictures: Grafana's light ones, a shade darker where white would drown them."""
+"""Colors and fonts of the pictures: those of Grafana's light theme, some a shade darker to be seen on white."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -10,13 +10,13 @@ MORE = ("#37a2b4", "#b0527c", "#6b7a3a", "#8f8f8f", "#8ab8ff", "#c4a26b", "#7eb2
 SERIES = (GREEN, YELLOW, BLUE, ORANGE, RED, PURPLE, *MORE)
 SHADES = {"dark-orange": "#b35400", "dark-red": "#8f0d1c", "dark-purple": "#5f2b7a", "light-purple": "#c07fe0"}
 NAMED = {"green": GREEN, "yellow": YELLOW, "blue": BLUE, "orange": ORANGE, "red": RED, "purple": PURPLE, **SHADES, "": TEXT}
-"""As the dashboards name them."""
+"""Name in a dashboard -> color."""
 FONT = "DejaVu Sans"
 TITLE_PX, LABEL_PX, LEGEND_PX = 13.0, 10.5, 11.0
 
 
 def line_colors(names: Sequence[str], fixed: Mapping[str, str]) -> list[str]:
-    """Each line's own where the dashboard says one, else the next that no other line of the panel has."""
+    """The color that the dashboard defines for each line, or else the next one that no other line of the panel has."""
     taken = {NAMED[fixed[name]] for name in names if name in fixed}
     free = cycle([color for color in SERIES if color not in taken])
     return [NAMED[fixed[name]] if name in fixed else next(free) for name in names]

@@ -1,11 +1,11 @@
-"""Numbers in Grafana's words: the units the dashboards name, and steps of an axis that read well in them. Pure."""
+"""Numbers as Grafana writes them in the dashboards' units, and round steps for an axis. Pure."""
 
 import math
 from collections.abc import Callable, Sequence
 from itertools import count
 
 Scale = Sequence[tuple[float, str]]
-"""Size and name, the largest first."""
+"""(size, name), the largest first."""
 TIMES: Scale = ((86400.0, " day"), (3600.0, " hour"), (60.0, " min"), (1.0, " s"), (1e-3, " ms"), (1e-6, " µs"), (1e-9, " ns"))
 THOUSANDS: Scale = ((1e9, " Bil"), (1e6, " Mil"), (1e3, " K"), (1.0, ""))
 BINARY: Scale = ((2.0**40, " TiB"), (2.0**30, " GiB"), (2.0**20, " MiB"), (2.0**10, " KiB"), (1.0, " B"))
@@ -16,12 +16,12 @@ EPSILON = 1e-9
 
 
 def words(value: float, unit: str) -> str:
-    """Raises KeyError on a unit that no dashboard had so far."""
+    """The number as Grafana writes it. Raises KeyError for a unit that is missing in WORDS."""
     return WORDS[unit](value)
 
 
 def axis_step(largest: float, unit: str, steps: int) -> float:
-    """Between two lines of an axis from 0 to `largest`, of which there are `steps` at most."""
+    """The distance between two lines of an axis from 0 to `largest`, with `steps` lines at most."""
     if largest <= 0:
         return 1.0
     least = largest / steps * (1 - EPSILON)
@@ -34,7 +34,7 @@ def _power(value: float) -> int:
 
 
 def _digits(value: float) -> str:
-    """Three digits that say something, and no zeros after the point that say nothing."""
+    """Three significant digits, without zeros at the end of a fraction."""
     if value == 0:
         return "0"
     text = f"{value:.{max(0, DIGITS - 1 - _power(value))}f}"
@@ -54,4 +54,4 @@ WORDS: dict[str, Callable[[float], str]] = {
     "percentunit": lambda value: f"{_digits(value * 100)}%",
     "bytes": lambda value: _scaled(value, BINARY, " B"),
 }
-"""Unit, as a dashboard's JSON names it -> its words."""
+"""Unit in a dashboard's JSON -> the function that writes a number."""

@@ -1,7 +1,7 @@
 import pytest
 
-from tools.dashboards.dashboards import BOARDS, Place, read_dashboard
 from tools.dashboards.grid import GAP_PX, WIDTH_PX, Box, box, height_px, legend_rows
+from tools.dashboards.reader import BOARDS, Place, read_dashboard
 
 
 def test_neighbours_have_a_gap_between_them() -> None:
@@ -14,16 +14,16 @@ def test_neighbours_have_a_gap_between_them() -> None:
 def test_every_panel_is_on_the_picture(name: str) -> None:
     board = read_dashboard(name)
     places = [box(panel.place) for panel in board.panels]
-    assert all(one.left >= 0 and one.left + one.width <= WIDTH_PX for one in places)
-    assert all(one.top >= 0 and one.top + one.height <= height_px(board.height) for one in places)
+    assert all(place.left >= 0 and place.left + place.width <= WIDTH_PX for place in places)
+    assert all(place.top >= 0 and place.top + place.height <= height_px(board.height) for place in places)
 
 
-def test_a_figure_counts_from_below() -> None:
+def test_figure_counts_from_the_bottom() -> None:
     assert Box(10, 20, 30, 40).in_figure(100, 200) == (0.1, 0.7, 0.3, 0.2)
     assert Box(10, 20, 30, 40).inside(1, 2, 3, 4) == Box(11, 22, 26, 34)
 
 
-def test_a_legend_goes_on_in_the_next_row() -> None:
+def test_long_legend_continues_in_the_next_row() -> None:
     rows = legend_rows(["accepted", "out_of_stock", "x" * 500], 200)
     assert [[index for _, index in row] for row in rows] == [[0, 1], [2]]
     assert rows[0][0][0] == rows[1][0][0] == 0.0

@@ -1,6 +1,6 @@
 import pytest
 
-from tools.dashboards.dashboards import BOARDS, read_dashboard
+from tools.dashboards.reader import BOARDS, read_dashboard
 from tools.dashboards.units import WORDS, axis_step, words
 
 
@@ -22,7 +22,7 @@ from tools.dashboards.units import WORDS, axis_step, words
         (50 * 2**20, "bytes", "50 MiB"),
     ],
 )
-def test_numbers_in_grafanas_words(value: float, unit: str, expected: str) -> None:
+def test_number_is_written_as_in_grafana(value: float, unit: str, expected: str) -> None:
     assert words(value, unit) == expected
 
 
@@ -30,10 +30,10 @@ def test_numbers_in_grafanas_words(value: float, unit: str, expected: str) -> No
     ("largest", "unit", "expected"),
     [(7, "short", 2), (1, "percentunit", 0.5), (0.012, "s", 0.005), (450, "ops", 200), (70 * 2**20, "bytes", 32 * 2**20), (0, "s", 1)],
 )
-def test_an_axis_steps_by_round_numbers_of_its_unit(largest: float, unit: str, expected: float) -> None:
+def test_axis_steps_are_round_numbers_of_the_unit(largest: float, unit: str, expected: float) -> None:
     assert axis_step(largest, unit, 4) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_every_unit_of_the_dashboards_has_words(name: str) -> None:
+def test_every_unit_of_the_dashboards_is_known(name: str) -> None:
     assert {panel.unit for panel in read_dashboard(name).panels if panel.targets} <= set(WORDS)

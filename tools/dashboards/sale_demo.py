@@ -1,4 +1,4 @@
-"""A sale worth looking at: a rush at the doors, buyers who pay, cancel, forget or come too late, and more stock when all seems over."""
+"""A sale for the pictures: a rush at the start, buyers who pay, cancel, forget to pay or pay late, and more stock after a minute."""
 
 import asyncio
 import math
@@ -22,12 +22,12 @@ from flashsale_cli.payments import Provider
 from flashsale_core.errors import Retryable
 
 SECONDS = 110
-DOORS_SECOND = 8
-MORE_SECOND = 62
+START_SECOND = 8
+MORE_STOCK_SECOND = 62
 STOCK, MORE_STOCK = 2_500, 4_000
 WINDOW_SECONDS = 15
 PAY_SECONDS = 4.0
-"""How long a buyer looks for the card, on average."""
+"""How long a buyer takes to pay, on average."""
 MAX_PER_USER = 2
 RATE_LIMIT = {"requests": 2, "seconds": 10}
 REPLAYS, OVER_LIMIT, RUBBISH = 0.05, 0.05, 0.02
@@ -44,13 +44,13 @@ class Shop:
 
 
 def buyers_at(second: int) -> int:
-    """Who comes in that second of the sale: a few before the doors open, a rush that dies away, and a second one when there is more."""
-    rushes = ((DOORS_SECOND, 450, 12.0), (MORE_SECOND, 140, 25.0))
-    return 20 + sum(round(most * math.exp((start - second) / fades)) for start, most, fades in rushes if second >= start)
+    """Buyers that arrive in this second: a few before the sale starts, a rush that fades, and a second rush when stock is added."""
+    rushes = ((START_SECOND, 450, 12.0), (MORE_STOCK_SECOND, 140, 25.0))
+    return 20 + sum(round(peak * math.exp((start - second) / fade)) for start, peak, fade in rushes if second >= start)
 
 
 async def sell(shop: Shop, product_id: str) -> None:
-    """SECONDS of a sale, from the moment that it is announced."""
+    """Sell for SECONDS, from the announcement of the sale on."""
     async with open_session(REQUEST_TIMEOUT_SECONDS) as session:
         await _Sale(shop, product_id, session).run()
 
@@ -71,7 +71,7 @@ class _Sale:
         async with asyncio.TaskGroup() as self._winners, asyncio.TaskGroup() as crowds:
             for second in range(SECONDS):
                 crowds.create_task(self._come(buyers_at(second)))
-                if second == MORE_SECOND:
+                if second == MORE_STOCK_SECOND:
                     crowds.create_task(self._set(STOCK + MORE_STOCK))
                 await asyncio.sleep(max(0.0, started + second + 1 - loop.time()))
 
@@ -85,7 +85,7 @@ class _Sale:
             "latePayment": "refund",
         }
         if stock == STOCK:
-            wanted["startsAt"] = (datetime.now(UTC) + timedelta(seconds=DOORS_SECOND)).isoformat()
+            wanted["startsAt"] = (datetime.now(UTC) + timedelta(seconds=START_SECOND)).isoformat()
         await sales_client.set_sale(self._session, self._shop.url, self._shop.admin_token, wanted)
 
     async def _come(self, buyers: int) -> None:

@@ -1,4 +1,4 @@
-"""The dashboards as Grafana reads them: panels, variables, and what it makes of a query and a legend. Pure."""
+"""Reads the dashboards' files as Grafana does: panels, variables, and the values in a query and a legend. generate.py writes the files."""
 
 import json
 import math
@@ -13,12 +13,12 @@ BOARDS = ("sale", "engine", "operator")
 RATE_INTERVAL = "$__rate_interval"
 ALL = ".*"
 LabelValues = Callable[[str, str], Sequence[str]]
-"""(selector, label) -> values, as Prometheus knows them."""
+"""(selector, label) -> values that Prometheus has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """In cells of Grafana's grid of 24 columns."""
+    """A panel's place, in cells of Grafana's grid of 24 columns."""
 
     x: int
     y: int
@@ -40,12 +40,12 @@ class Panel:
     unit: str = ""
     stacked: bool = False
     colors: tuple[tuple[float, str], ...] = ()
-    """From which value on a big number has which color."""
+    """(value, color of a big number from this value on)"""
     mapped: Mapping[str, str] = field(default_factory=dict)
-    """What is said instead of a number."""
+    """Number -> the text that is shown instead."""
     sparkline: bool = False
     fixed: Mapping[str, str] = field(default_factory=dict)
-    """Colors of lines by name; the others have the palette's."""
+    """Name of a line -> its color. Other lines take theirs from the palette."""
     targets: tuple[Target, ...] = ()
 
 
@@ -55,7 +55,7 @@ class Variable:
     selector: str
     label: str
     all_value: str
-    """What All stands for; empty: whatever values there are."""
+    """The regular expression for All. Empty: all values that Prometheus has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,12 @@ class Dashboard:
 
 def read_dashboard(name: str) -> Dashboard:
     document = json.loads((DASHBOARDS / f"flashsale-{name}.json").read_text())
-    variables = [_variable(one) for one in document["templating"]["list"] if one["type"] == "query"]
+    variables = [_variable(fields) for fields in document["templating"]["list"] if fields["type"] == "query"]
     return Dashboard(document["title"], tuple(map(_panel, document["panels"])), tuple(variables))
 
 
 def chosen_all(variables: Sequence[Variable], label_values: LabelValues) -> dict[str, str]:
-    """Each variable at All. One may be asked for with those before it in its query."""
+    """`$name` -> the regular expression for All. The query of a variable may use the variables before it."""
     chosen: dict[str, str] = {}
     for variable in variables:
         values = label_values(substituted(variable.selector, chosen), variable.label)
@@ -86,43 +86,43 @@ def chosen_all(variables: Sequence[Variable], label_values: LabelValues) -> dict
 
 
 def substituted(query: str, values: Mapping[str, str]) -> str:
-    # The longest first: one name may begin another.
+    # The longest name first: a name may begin with another one.
     for name in sorted(values, key=len, reverse=True):
         query = query.replace(name, values[name])
     return query
 
 
 def legend(template: str, labels: Mapping[str, str]) -> str:
-    return re.sub(r"{{\s*(\w+)\s*}}", lambda found: labels.get(found[1], ""), template)
+    return re.sub(r"{{\s*(\w+)\s*}}", lambda match: labels.get(match[1], ""), template)
 
 
 def _escaped(value: str) -> str:
-    """For a regex inside a string of PromQL, where a backslash is two."""
+    """Escape for a regular expression inside a PromQL string, where each backslash is written twice."""
     return re.sub(r"[\\^$.*+?()|{}\[\]]", r"\\\\\g<0>", value)
 
 
 def color_of(panel: Panel, value: float) -> str:
-    """Of a big number; empty when the panel does not say."""
+    """The color of a big number, or "" when the panel defines no color."""
     return next((color for least, color in reversed(panel.colors) if value >= least), "")
 
 
-def _panel(one: Mapping[str, Any]) -> Panel:
-    grid, config = one["gridPos"], one.get("fieldConfig", {})
+def _panel(fields: Mapping[str, Any]) -> Panel:
+    grid, config = fields["gridPos"], fields.get("fieldConfig", {})
     defaults = config.get("defaults", {})
     place = Place(grid["x"], grid["y"], grid["w"], grid["h"])
     stacked = defaults.get("custom", {}).get("stacking", {}).get("mode") == "normal"
     steps = defaults.get("thresholds", {}).get("steps", ())
     colors = tuple((-math.inf if step["value"] is None else step["value"], step["color"]) for step in steps)
-    targets = tuple(Target(target["expr"], target["legendFormat"]) for target in one.get("targets", ()))
-    mapped = {value: said["text"] for mapping in defaults.get("mappings", ()) for value, said in mapping["options"].items()}
-    sparkline = one.get("options", {}).get("graphMode") == "area"
+    targets = tuple(Target(target["expr"], target["legendFormat"]) for target in fields.get("targets", ()))
+    mapped = {value: shown["text"] for mapping in defaults.get("mappings", ()) for value, shown in mapping["options"].items()}
+    sparkline = fields.get("options", {}).get("graphMode") == "area"
     fixed = {override["matcher"]["options"]: override["properties"][0]["value"]["fixedColor"] for override in config.get("overrides", ())}
-    return Panel(one["title"], one["type"], place, defaults.get("unit", ""), stacked, colors, mapped, sparkline, fixed, targets)
+    return Panel(fields["title"], fields["type"], place, defaults.get("unit", ""), stacked, colors, mapped, sparkline, fixed, targets)
 
 
-def _variable(one: Mapping[str, Any]) -> Variable:
-    """Raises ValueError on a query that is no label_values(selector, label)."""
-    found = re.fullmatch(r"label_values\((.+), (\w+)\)", one["definition"])
-    if found is None:
-        raise ValueError(f"variable {one['name']}: {one['definition']}")
-    return Variable(one["name"], found[1], found[2], one.get("allValue") or "")
+def _variable(fields: Mapping[str, Any]) -> Variable:
+    """Raises ValueError when the query is not label_values(selector, label)."""
+    match = re.fullmatch(r"label_values\((.+), (\w+)\)", fields["definition"])
+    if match is None:
+        raise ValueError(f"variable {fields['name']}: {fields['definition']}")
+    return Variable(fields["name"], match[1], match[2], fields.get("allValue") or "")

@@ -1,7 +1,7 @@
-from tools.dashboards.dashboards import Variable, chosen_all, color_of, legend, read_dashboard, substituted
+from tools.dashboards.reader import Variable, chosen_all, color_of, legend, read_dashboard, substituted
 
 
-def test_a_dashboard_is_read_as_grafana_reads_it() -> None:
+def test_dashboard_is_read_as_grafana_reads_it() -> None:
     board = read_dashboard("sale")
     stock = next(panel for panel in board.panels if panel.title == "Stock")
     assert stock.fixed["available"] == "green"
@@ -10,7 +10,7 @@ def test_a_dashboard_is_read_as_grafana_reads_it() -> None:
     assert board.height == max(panel.place.y + panel.place.height for panel in board.panels)
 
 
-def test_a_variable_is_asked_for_with_those_before_it() -> None:
+def test_query_of_a_variable_uses_the_variables_before_it() -> None:
     asked = []
 
     def label_values(selector: str, label: str) -> list[str]:
@@ -22,15 +22,15 @@ def test_a_variable_is_asked_for_with_those_before_it() -> None:
     assert asked == [("up", "namespace"), ('up{namespace=~".*"}', "job")]
 
 
-def test_a_name_that_begins_another_is_left_alone() -> None:
+def test_name_that_begins_with_another_is_not_replaced() -> None:
     assert substituted("$a $ab", {"$a": "1", "$ab": "2"}) == "1 2"
 
 
-def test_a_legend_names_labels() -> None:
+def test_legend_shows_labels() -> None:
     assert legend("{{job}} {{ instance }}{{none}}", {"job": "gateway", "instance": "x:1"}) == "gateway x:1"
 
 
-def test_a_big_number_is_red_when_something_is_down() -> None:
+def test_big_number_is_red_when_something_is_down() -> None:
     panel = next(panel for panel in read_dashboard("engine").panels if panel.title == "Redis durable")
     assert [color_of(panel, value) for value in (0, 1, 2)] == ["red", "green", "green"]
     assert (panel.mapped, panel.sparkline) == ({"0": "no", "1": "yes"}, False)

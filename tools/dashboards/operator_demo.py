@@ -1,6 +1,6 @@
-"""An operator with a real apiserver, for its dashboard.
+"""An operator at work with a real apiserver, for its dashboard.
 
-It runs on this machine, with the stack's Redis; its FlashSales are in a namespace of their own, gone at the end.
+The operator runs on this machine, with the stack's Redis. Its FlashSales are in a namespace of their own, which is deleted at the end.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Cluster:
     kubeconfig: Path
 
     def kubectl(self, *words: str, stdin: str | None = None) -> str:
-        """Raises RuntimeError with what it said."""
+        """Run kubectl and return its output. Raises RuntimeError with its error."""
         command = ["kubectl", "--kubeconfig", str(self.kubeconfig), "-n", NAMESPACE, *words]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_SECONDS, check=False)
         if done.returncode:
@@ -48,23 +48,23 @@ class Cluster:
 
 
 async def operate(cluster: Cluster) -> None:
-    """A busy day of merchants in a minute and a half: sales are opened, planned, got wrong and mended, paused, withdrawn and deleted."""
-    shelves = named("shelf", 14)
-    later, wrong = named("friday", 6), named("typo", 2)
+    """A busy day in a minute and a half: sales are opened, scheduled, misconfigured, corrected, paused, reduced to 0 and deleted."""
+    shelves = names("shelf", 14)
+    scheduled, misconfigured = names("friday", 6), names("typo", 2)
 
-    def seconds_on(seconds: int) -> str:
+    def in_seconds(seconds: int) -> str:
         return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
-    def plan_friday() -> None:
-        cluster.apply({name: spec(startsAt=seconds_on(25), endsAt=seconds_on(55)) for name in later})
+    def schedule_friday() -> None:
+        cluster.apply({name: spec(startsAt=in_seconds(25), endsAt=in_seconds(55)) for name in scheduled})
 
     steps = {
         5: lambda: cluster.apply({name: spec() for name in shelves}),
-        15: plan_friday,
-        28: lambda: cluster.apply({name: spec(paymentWindowSeconds=WINDOW_NOT_INSTALLED) for name in wrong}),
+        15: schedule_friday,
+        28: lambda: cluster.apply({name: spec(paymentWindowSeconds=WINDOW_NOT_INSTALLED) for name in misconfigured}),
         45: lambda: cluster.apply({name: spec(paused=True) for name in shelves[:3]}),
         58: lambda: cluster.apply({name: spec(stock=0) for name in shelves[3:6]}),
-        70: lambda: cluster.apply({wrong[0]: spec()}),
+        70: lambda: cluster.apply({misconfigured[0]: spec()}),
         88: lambda: cluster.delete(shelves[-4:]),
     }
     loop, started = asyncio.get_running_loop(), asyncio.get_running_loop().time()
@@ -73,7 +73,7 @@ async def operate(cluster: Cluster) -> None:
         await asyncio.to_thread(step)
 
 
-def named(word: str, number: int) -> list[str]:
+def names(word: str, number: int) -> list[str]:
     return [f"{word}-{index + 1}" for index in range(number)]
 
 
@@ -85,11 +85,11 @@ def spec(**fields: Any) -> Spec:
 def operating(env: Mapping[str, str], context: str, folder: Path) -> Iterator[tuple[Cluster, str]]:
     """The cluster of a kubectl context with the FlashSale resource in it, and the address of an operator's /metrics.
 
-    `env` is the stack's: the sales are kept in its Redis. Raises RuntimeError with kubectl's words.
+    `env` is the stack's, because the sales are kept in its Redis. Raises RuntimeError with kubectl's error.
     """
     cluster = Cluster(_kubeconfig(context, folder))
-    known = cluster.kubectl("get", "crd", "flashsales.flashsale.dev", "--ignore-not-found") != ""
-    if not known:
+    installed = cluster.kubectl("get", "crd", "flashsales.flashsale.dev", "--ignore-not-found") != ""
+    if not installed:
         cluster.kubectl("apply", "--server-side", "-f", str(CRD))
         cluster.kubectl("wait", "--for=condition=Established", "crd/flashsales.flashsale.dev", "--timeout=30s")
     cluster.kubectl("create", "namespace", NAMESPACE)
@@ -98,11 +98,11 @@ def operating(env: Mapping[str, str], context: str, folder: Path) -> Iterator[tu
             try:
                 yield cluster, address
             finally:
-                # While there is an operator to take the finalizers away.
+                # Before the operator ends: it must remove the finalizers.
                 cluster.kubectl("delete", "flashsales", "--all", f"--timeout={COMMAND_TIMEOUT_SECONDS - 10}s")
     finally:
         cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
-        if not known:
+        if not installed:
             cluster.kubectl("delete", "crd", "flashsales.flashsale.dev", "--wait=false")
 
 
@@ -120,7 +120,7 @@ def _operator(env: Mapping[str, str], cluster: Cluster, folder: Path) -> Iterato
 
 
 def _kubeconfig(context: str, folder: Path) -> Path:
-    """Of that context alone: what is current elsewhere may change meanwhile, and is none of ours."""
+    """Write a kubeconfig for this context alone. The current context of the user's own file may change meanwhile."""
     path = folder / "kubeconfig"
     command = ["kubectl", "config", "view", "--minify", "--flatten", "--context", context]
     done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_SECONDS, check=False)
