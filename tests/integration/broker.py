@@ -75,10 +75,16 @@ async def consuming(*consumers: Consumer) -> AsyncIterator[None]:
             await asyncio.gather(*tasks)
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+async def until(condition: Callable[[], Awaitable[bool] | bool]) -> None:
+    """Wait until the condition is true. It depends on another process, so it is asked again and again."""
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while not await condition():  # noqa: ASYNC110 - the condition depends on another process
+        while not (holds if isinstance(holds := condition(), bool) else await holds):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
+
+
+async def counted(counting: Awaitable[int], wanted: int) -> bool:
+    """Whether a count comes to `wanted`; for `until`."""
+    return await counting == wanted
 
 
 def headers(messages: Sequence[AbstractIncomingMessage]) -> list[tuple[str | None, object]]:

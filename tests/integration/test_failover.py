@@ -26,7 +26,7 @@ from tests.integration.client import Client
 from tests.integration.forwarder import Forwarder, forwarding
 from tests.integration.gateways import gateway_on
 from tests.integration.ledger import open_ledger
-from tests.integration.test_order_worker import reserved
+from tests.integration.order_events import reserved
 from tests.integration.test_watch import settings_of
 from tests.lua.servers import SCRIPTS, found_servers, running
 

@@ -23,9 +23,9 @@ from flashsale_core.messages import encode
 from flashsale_core.tracing import Tracing
 from flashsale_local_stack import Stack
 from flashsale_order_worker.handlers import OrderEvents
-from tests.integration.broker import consuming, control, headers, open_broker, until
+from tests.integration.broker import consuming, control, counted, headers, open_broker, until
 from tests.integration.ledger import open_ledger
-from tests.integration.test_order_worker import consumer, open_repository, reserved
+from tests.integration.order_events import consumer, open_repository, reserved
 
 QUEUE, PARKED = topology.ORDERS_QUEUE, topology.PARKED_ORDERS_QUEUE
 REDELIVERIES = 26
@@ -57,7 +57,7 @@ async def test_good_orders_are_not_parked_however_long_the_ledger_is_away(infra:
         await broker.publish(QUEUE, *[encode(reserved(f"o{number}")) for number in range(5)])
         await redeliver(amqp_url, QUEUE, 5)
         async with consuming(consumer(infra, away_at_first)):
-            await until(lambda: _is(ledger.count(), 5))
+            await until(lambda: counted(ledger.count(), 5))
         assert [await broker.take_all(queue) for queue in (QUEUE, PARKED)] == [[], []]
 
 
@@ -86,7 +86,7 @@ async def test_good_orders_outlast_channels_that_the_broker_takes_away(infra: Ma
 
         await broker.publish(QUEUE, *[encode(reserved(f"o{number}")) for number in range(5)])
         async with consuming(consumer(infra, away_until_redelivered)):
-            await until(lambda: _is(ledger.count(), 5))
+            await until(lambda: counted(ledger.count(), 5))
         assert [await broker.take_all(queue) for queue in (QUEUE, PARKED)] == [[], []]
 
 
@@ -104,7 +104,7 @@ async def test_only_the_message_that_fails_alone_is_parked(infra: Mapping[str, s
         await broker.publish(QUEUE, encode(reserved("a")), bad, encode(reserved("b")))
         await redeliver(amqp_url, QUEUE, 3)
         async with consuming(consumer(infra, fails)):
-            await until(lambda: _is(ledger.count(), 2))
+            await until(lambda: counted(ledger.count(), 2))
         parked = await broker.take_all(PARKED)
         assert headers(parked) == [("2-0", "failed")]
         assert "ZeroDivisionError: a fault of ours" in str(parked[0].headers["x-error"])
@@ -138,8 +138,8 @@ async def test_a_message_that_kills_its_worker_is_parked_after_three_deaths(infr
             worker = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, amqp_url, str(tmp_path))
             assert await worker.wait() == -signal.SIGKILL
         async with consuming(Consumer(ConsumerSettings(amqp_url, QUEUE, 16, 1_000_000, 10, 10, tmp_path), handle)):
-            await until(lambda: _is(_count(amqp_url, PARKED), 1))
-            await until(lambda: _true(seen == [b"good"]))
+            await until(lambda: counted(_count(amqp_url, PARKED), 1))
+            await until(lambda: seen == [b"good"])
         (parked,) = await broker.take_all(PARKED)
         assert (parked.body, parked.headers["x-reason"]) == (b"killer", "crashed")
     assert os.listdir(tmp_path) == []
@@ -149,9 +149,9 @@ async def test_depth_of_a_parked_queue_is_a_metric(infra: Mapping[str, str]) -> 
     async with open_broker(infra["AMQP_URL"]) as broker:
         watching = asyncio.create_task(watch_parked(Watch(infra["AMQP_URL"], PARKED, 10, 0.02)))
         await broker.publish(PARKED, b"a", b"b")
-        await until(lambda: _true(_depth() == 2))
+        await until(lambda: _depth() == 2)
         await broker.take_all(PARKED)
-        await until(lambda: _true(_depth() == 0))
+        await until(lambda: _depth() == 0)
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
 
@@ -170,7 +170,7 @@ async def parked(infra: Mapping[str, str]) -> list[str]:
     async with open_broker(infra["AMQP_URL"]) as broker:
         await broker.publish(QUEUE, *[encode(reserved(name)) for name in "abc"])
         async with consuming(consumer(infra, poison)):
-            await until(lambda: _is(_count(infra["AMQP_URL"], PARKED), 3))
+            await until(lambda: counted(_count(infra["AMQP_URL"], PARKED), 3))
         async with await aio_pika.connect(infra["AMQP_URL"]) as connection, connection.channel() as channel:
             await channel.default_exchange.publish(aio_pika.Message(b"\xff?"), PARKED)
     return ["1-0", "2-0", "3-0"]
@@ -216,8 +216,8 @@ async def test_replayed_messages_reach_the_ledger_and_others_stay_parked(infra: 
     url = infra["DATABASE_URL"]
     async with open_ledger(url) as ledger, open_repository(url) as repository:
         async with consuming(consumer(infra, OrderEvents(repository, Tracing(None)))):
-            await until(lambda: _is(_count(infra["AMQP_URL"], PARKED), 1))
-            await until(lambda: _is(ledger.count(), 3))
+            await until(lambda: counted(_count(infra["AMQP_URL"], PARKED), 1))
+            await until(lambda: counted(ledger.count(), 3))
         assert await ledger.states() == dict.fromkeys("abc", "reserved")
     _, document = await run(infra, "show")
     assert [(message["reason"], message["origin"]) for message in document["messages"]] == [("undecodable", QUEUE)]
@@ -270,11 +270,3 @@ async def test_an_installation_is_upgraded_in_place_and_a_worker_may_replay_its_
 def test_a_broker_that_is_away_is_named(infra: Mapping[str, str]) -> None:
     done = CliRunner().invoke(app, ["parked", "list"], env={"AMQP_URL": "amqp://nobody:nothing@127.0.0.1:1/"})
     assert (done.exit_code, "RabbitMQ" in done.output) == (3, True)
-
-
-async def _is(counted: Any, wanted: int) -> bool:
-    return bool(await counted == wanted)
-
-
-async def _true(value: bool) -> bool:
-    return value

@@ -1,0 +1,43 @@
+"""The ledger's schema against the code that writes it."""
+
+from collections.abc import Mapping
+
+import asyncpg
+import pytest
+
+from flashsale_core.errors import Retryable
+from flashsale_core.orders import RANK
+from flashsale_order_worker.repository import SCHEMA_VERSION
+from tests.integration.ledger import open_ledger
+from tests.integration.order_events import open_repository
+
+
+async def test_ranks_in_the_schema_equal_those_in_the_code(infra: Mapping[str, str]) -> None:
+    async with open_ledger(infra["DATABASE_URL"]) as ledger:
+        rows = await ledger.connection.fetch("select s, order_rank(s) from unnest($1::text[]) s", [state.value for state in RANK])
+        assert dict(rows) == {state.value: rank for state, rank in RANK.items()}
+
+
+@pytest.mark.parametrize("statement", ["update order_events set at = now()", "delete from order_events"])
+async def test_history_is_append_only(infra: Mapping[str, str], statement: str) -> None:
+    with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+        async with open_ledger(infra["DATABASE_URL"]) as ledger:
+            await ledger.connection.execute(statement)
+
+
+async def test_missing_and_old_schemas_are_reported(infra: Mapping[str, str]) -> None:
+    admin = await asyncpg.connect(infra["DATABASE_URL"])
+    await admin.execute("create database bare")
+    bare = infra["DATABASE_URL"].rpartition("/")[0] + "/bare"
+    try:
+        async with open_repository(bare) as repository:
+            with pytest.raises(Retryable, match="no schema yet; run `flashsale migrate`"):
+                await repository.check_schema()
+            old = await asyncpg.connect(bare)
+            await old.execute("create table schema_migrations (version int); insert into schema_migrations values (1)")
+            await old.close()
+            with pytest.raises(Retryable, match=f"schema is 1, this release needs {SCHEMA_VERSION}"):
+                await repository.check_schema()
+    finally:
+        await admin.execute("drop database bare with (force)")
+        await admin.close()
