@@ -1,1 +1,1 @@
-"""The timeout-worker: releases units that were not paid in time, by dead-lettered waits and by a sweep of overdue deadlines."""
+"""The timeout-worker: releases units that were not paid in time, through messages from the broker and a sweep of overdue holds."""
