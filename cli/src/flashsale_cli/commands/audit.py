@@ -16,7 +16,7 @@ def audit(
     sales: Annotated[list[str] | None, typer.Argument(metavar="[PRODUCT]...", help="The sales to audit. Default: all.")] = None,
     overdue_grace_seconds: Annotated[float, typer.Option(help="How late an unpaid unit may be released.", min=0)] = 5.0,
     wait_seconds: Annotated[
-        float, typer.Option(help="Repeat for this long while differences may only be messages under way.", min=0)
+        float, typer.Option(help="Repeat the audit for up to this long if its differences may disappear by themselves.", min=0)
     ] = 0.0,
     expect_accepted: Annotated[Path | None, typer.Option(help="A file with the ids of orders that must exist.", exists=True)] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,

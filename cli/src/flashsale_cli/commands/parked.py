@@ -32,7 +32,7 @@ class Queue(StrEnum):
 
 
 Queues = Annotated[list[Queue] | None, typer.Option("--queue", help="A parked queue; may be repeated. Default: both.")]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[MESSAGE_ID]...")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="[MESSAGE_ID]...", help="Messages by id, as `parked show` prints them.")]
 All = Annotated[bool, typer.Option("--all", help="All messages instead of named ones.")]
 Limit = Annotated[int, typer.Option("--limit", help="Most messages to read in each queue, oldest first.", min=1, max=LOOKS_MAX)]
 Url = Annotated[str | None, typer.Option("--amqp-url", help="URL of RabbitMQ. Default: AMQP_URL.")]

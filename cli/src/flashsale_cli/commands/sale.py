@@ -19,13 +19,14 @@ T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="Create, change, show, close and remove sales.")
 TIMEOUT_SECONDS = 10.0
 Url = Annotated[str | None, typer.Option("--url", help="The gateway. Default: FLASHSALE_URL.")]
+Product = Annotated[str, typer.Argument(help="The sale.")]
 Token = Annotated[str | None, typer.Option(help="The admin token. Default: FLASHSALE_ADMIN_TOKEN.")]
 Json = Annotated[bool, JSON_OPTION]
 
 
 @app.command("set")
 def set_(
-    product: str,
+    product: Product,
     stock: Annotated[int, typer.Option(help="All units of the sale, including reserved and sold ones.", min=0)],
     max_per_user: Annotated[int | None, typer.Option(help="Most units one buyer may have; 0 for no limit.", min=0)] = None,
     max_released: Annotated[
@@ -66,7 +67,7 @@ def list_(url: Url = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def show(product: str, url: Url = None, as_json: Json = False) -> None:
+def show(product: Product, url: Url = None, as_json: Json = False) -> None:
     """Show all fields of one sale."""
     sale = _with_session(lambda session: sales_client.get_sale(session, CliEnvironment().url(url), product))
     if as_json:
@@ -76,14 +77,14 @@ def show(product: str, url: Url = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def close(product: str, token: Token = None, url: Url = None, as_json: Json = False) -> None:
+def close(product: Product, token: Token = None, url: Url = None, as_json: Json = False) -> None:
     """Accept no more orders, for good. Existing holds can still be paid or cancelled, and expire as before."""
     ended = _end(product, "close", token, url)
     _show_end(ended, f"{product} is closed; {ended['reserved']:,} units are reserved", as_json)
 
 
 @app.command()
-def remove(product: str, token: Token = None, url: Url = None, as_json: Json = False) -> None:
+def remove(product: Product, token: Token = None, url: Url = None, as_json: Json = False) -> None:
     """Close a sale and delete it from Redis; the ledger keeps its orders. Exit status 1 while it has holds: repeat the command later."""
     ended = _end(product, "remove", token, url)
     done = ended["state"] == "removed"

@@ -19,7 +19,7 @@ def top(
     count: Annotated[int, typer.Option(help="End after this many screens; 0 continues until Ctrl-C.", min=0)] = 0,
     metrics: Annotated[
         list[str] | None,
-        typer.Option(metavar="URL", help="Another /metrics to read; may be repeated. Default: those of the workers in the settings."),
+        typer.Option(metavar="URL", help="The /metrics of a worker or gateway; may be repeated. Default: the workers in the settings."),
     ] = None,
     url: Annotated[str | None, typer.Option(help="The gateway. Default: FLASHSALE_URL.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each screen.")] = False,

@@ -76,7 +76,7 @@ def cells(units: int, total: int) -> int:
 
 def wave(sale: Sale, tally: Tally, payments: Counter[str]) -> RenderableType:
     paid = Text("payments  ", "dim") + Text(" · ").join(Text(f"{number(count)} {name}") for name, count in payments.most_common())
-    return Lines(stock_bar(sale), line(tally, _rate(tally)), paid)
+    return Lines(stock_bar(sale), line(tally, tally.per_second()), paid)
 
 
 def payments_table(payments: Counter[str]) -> RenderableType:
@@ -87,12 +87,8 @@ def actions_table(actions: Counter[str]) -> RenderableType:
     return table("", ("winners who", "orders"), [(name, number(count)) for name, count in actions.most_common()])
 
 
-def _rate(tally: Tally) -> float:
-    return tally.done() / tally.elapsed_seconds if tally.elapsed_seconds else 0.0
-
-
 def summary(tally: Tally) -> str:
     """A sentence about a wave."""
     counts = {group: tally.count(group) for group in Group}
-    answered = f"{number(tally.done())} requests in {tally.elapsed_seconds:.1f} s ({number(_rate(tally))} per second)"
+    answered = f"{number(tally.done())} requests in {tally.elapsed_seconds:.1f} s ({number(tally.per_second())} per second)"
     return f"{answered}: {number(counts[Group.ACCEPTED])} orders, {number(counts[Group.SOLD_OUT])} refused because the sale was sold out."

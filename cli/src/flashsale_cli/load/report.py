@@ -23,8 +23,7 @@ COLORS = {
 
 
 def render(tally: Tally) -> RenderableType:
-    rate = tally.done() / tally.elapsed_seconds if tally.elapsed_seconds else 0.0
-    line = Text(f"{number(tally.done())} requests in {tally.elapsed_seconds:.2f} s, {number(rate)} per second")
+    line = Text(f"{number(tally.done())} requests in {tally.elapsed_seconds:.2f} s, {number(tally.per_second())} per second")
     return Lines(line, Text(), outcome_table(tally), Text(), latency_table(tally))
 
 
@@ -48,7 +47,7 @@ def to_json(tally: Tally) -> dict[str, Any]:
     return {
         "requests": tally.done(),
         "seconds": round(tally.elapsed_seconds, 3),
-        "per_second": round(tally.done() / tally.elapsed_seconds, 1) if tally.elapsed_seconds else 0.0,
+        "per_second": round(tally.per_second(), 1),
         "groups": {group.value: tally.count(group) for group in Group},
         "outcomes": [_outcome_json(*item) for item in _sorted(tally)],
         "orders": len(tally.orders),

@@ -34,6 +34,10 @@ class Tally:
     def done(self) -> int:
         return self.outcomes.total()
 
+    def per_second(self) -> float:
+        """Answered and unanswered requests per second; 0 before the run has ended."""
+        return self.done() / self.elapsed_seconds if self.elapsed_seconds else 0.0
+
     def count(self, group: Group) -> int:
         return sum(count for outcome, count in self.outcomes.items() if outcome.group is group)
 
