@@ -12,6 +12,7 @@ import pytest
 
 from flashsale_local_stack import Stack
 from tests.integration.client import Client
+from tests.integration.wire import Wire, wire_to
 
 REDIS_MASTERS = int(os.environ.get("FLASHSALE_TEST_REDIS_MASTERS", "1"))
 
@@ -47,3 +48,10 @@ def infra(infra_stack: Stack) -> Mapping[str, str]:
 @pytest.fixture(scope="session")
 def client(stack: Stack) -> Client:
     return Client(stack.env())
+
+
+@pytest.fixture
+def wire(client: Client) -> Iterator[Wire]:
+    """A connection to the gateway, without a client library."""
+    with wire_to(client) as wire:
+        yield wire

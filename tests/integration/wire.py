@@ -115,3 +115,10 @@ def wait_for(ready: Callable[[], bool], seconds: float = 30.0) -> None:
             pass
         assert time.monotonic() < give_up_at
         time.sleep(0.1)
+
+
+def order_to_pay(client: Client, sale: str) -> str:
+    """The id of a new order of the sale."""
+    answer = client.order(sale, "ann", request=uuid.uuid4().hex)
+    assert answer.status == 200
+    return str(answer.body["orderId"])
