@@ -27,9 +27,9 @@ kubectl get -n shop flashsales
 
 ## Values
 
-Values are checked strictly (`values.schema.json`): an unknown key is refused.
+helm checks the values against `values.schema.json` and refuses an unknown key.
 
-| key | default | |
+| key | default | meaning |
 |---|---|---|
 """
 

@@ -12,7 +12,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Selectors are frozen: a StatefulSet or Deployment refuses a change of them. (dict "root" $ "component" "gateway") */}}
+{{/* Selectors never change: a StatefulSet or Deployment refuses another one. (dict "root" $ "component" "gateway") */}}
 {{- define "flashsale.selector" -}}
 app.kubernetes.io/name: {{ include "flashsale.name" .root }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -31,7 +31,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 
 {{/*
-Labels of the bundled servers' pods. Nothing here tells a version: an upgrade of the engine leaves the servers, and the sales in them, running.
+Labels of the bundled servers' pods. They contain no version, so that an upgrade of the engine does not restart the servers during a sale.
 */}}
 {{- define "flashsale.serverLabels" -}}
 {{ include "flashsale.selector" . }}
@@ -41,19 +41,19 @@ app.kubernetes.io/part-of: flashsale
 {{- end }}
 {{- end -}}
 
-{{/* A value as text: helm reads numbers as floating point, and would write a million as 1e+06. */}}
+{{/* A value as text. helm reads numbers as floating point and would write a million as 1e+06. */}}
 {{- define "flashsale.text" -}}
 {{- if and (kindIs "float64" .) (eq . (floor .)) }}{{ printf "%.0f" . }}{{ else }}{{ toString . }}{{ end -}}
 {{- end -}}
 
-{{/* Bytes of a size as Redis (512mb, 1gb) and as Kubernetes (512Mi, 1Gi, 1G) write it. */}}
+{{/* A size in bytes. Redis writes 512mb and 1gb; Kubernetes writes 512Mi, 1Gi and 1G. */}}
 {{- define "flashsale.bytes" -}}
 {{- $text := include "flashsale.text" . | lower -}}
 {{- $units := dict "" 1 "b" 1 "k" 1000 "m" 1000000 "g" 1000000000 "kb" 1024 "mb" 1048576 "gb" 1073741824 "ki" 1024 "mi" 1048576 "gi" 1073741824 "ti" 1099511627776 -}}
 {{- mulf (regexFind "^[0-9.]+" $text | float64) (get $units (regexFind "[a-z]*$" $text) | default 1 | float64) | printf "%.0f" -}}
 {{- end -}}
 
-{{/* registry/repository:tag@digest; image.registry is where the engine's own images are. (dict "root" $ "image" .Values.gateway.image "own" true) */}}
+{{/* registry/repository:tag@digest; image.registry is the registry of the engine's own images. (dict "root" $ "image" .Values.gateway.image "own" true) */}}
 {{- define "flashsale.image" -}}
 {{- $registry := .image.registry -}}
 {{- if .own }}{{ $registry = $registry | default .root.Values.image.registry }}{{ end -}}
@@ -74,8 +74,8 @@ imagePullSecrets:
 {{- end -}}
 
 {{/*
-Whether helm itself runs hooks later, as it does of what it installs. `helm template` renders for others, most often for `kubectl apply`,
-which would run a hook at once, the one before an uninstall too. Only a cluster that was asked tells of kinds, not of groups alone.
+Whether helm runs the hooks itself. `helm template` renders for other tools, mostly `kubectl apply`, which would run every hook at once,
+even the one before an uninstall. Kinds such as v1/Pod are known only when helm has asked a cluster.
 */}}
 {{- define "flashsale.hooks" -}}
 {{- if .Capabilities.APIVersions.Has "v1/Pod" }}yes{{ end -}}
@@ -100,7 +100,7 @@ seccompProfile:
 {{- end }}
 {{- end -}}
 
-{{/* Where pods go. (dict "root" $ "c" .Values.gateway "component" "gateway") */}}
+{{/* Scheduling of a pod. (dict "root" $ "c" .Values.gateway "component" "gateway") */}}
 {{- define "flashsale.scheduling" -}}
 {{- with .c.priorityClassName | default .root.Values.priorityClassName }}
 priorityClassName: {{ . }}
@@ -130,7 +130,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{/* Where the pods of jobs, hooks and tests go. */}}
+{{/* Scheduling of the pods of jobs, hooks and tests. */}}
 {{- define "flashsale.jobPlacement" -}}
 {{- with .Values.cli.priorityClassName | default .Values.priorityClassName }}
 priorityClassName: {{ . }}
@@ -149,7 +149,7 @@ affinity:
 {{- end }}
 {{- end -}}
 
-{{/* Secrets: the merchant's own, or one that was made once. */}}
+{{/* Names of Secrets: the merchant's own, or the one that the chart creates once. */}}
 {{- define "flashsale.secret.credentials" -}}
 {{- .Values.credentials.existingSecret | default (printf "%s-credentials" (include "flashsale.fullname" .)) -}}
 {{- end -}}
@@ -163,7 +163,7 @@ affinity:
 {{- .Values.postgresql.auth.existingSecret | default (printf "%s-postgresql" (include "flashsale.fullname" .)) -}}
 {{- end -}}
 
-{{/* Connection URLs as environment variables. The password comes first: Kubernetes expands $(NAME) from what stands above. */}}
+{{/* Connection URLs as environment variables. The password comes first, because Kubernetes expands $(NAME) only from variables above. */}}
 {{- define "flashsale.env.redis" -}}
 {{- if .root.Values.redis.enabled }}
 - name: REDIS_PASSWORD
@@ -192,7 +192,7 @@ affinity:
 - name: AMQP_URL
   value: amqp://{{ .user }}:$(AMQP_PASSWORD)@{{ include "flashsale.fullname" .root }}-rabbitmq:5672/
 {{- else if .root.Values.rabbitmqTopology.enabled }}
-{{- /* The topology operator makes up a name and a password of URL-safe letters, and puts them into this Secret. */}}
+{{- /* The topology operator generates a name and a password of URL-safe letters, and writes them into this Secret. */}}
 {{- $cluster := .root.Values.rabbitmqTopology.cluster }}
 {{- range list (list "AMQP_USER" "username") (list "AMQP_PASSWORD" "password") }}
 - name: {{ index . 0 }}
@@ -389,7 +389,7 @@ spec:
           {{- if ne .component "operator" }}
           lifecycle:
             preStop:
-              {{- /* Endpoints learn of the end a moment after the pod does: it goes on serving until they have. */}}
+              {{- /* Endpoints drop a pod a moment after it is told to stop. Until then it goes on serving. */}}
               exec: {command: [python, -c, "import time; time.sleep({{ .root.Values.preStopSleepSeconds }})"]}
           {{- end }}
           resources:
