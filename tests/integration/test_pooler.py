@@ -46,7 +46,7 @@ def pooled(infra: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -
     path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", str(UNPACKED / "usr/sbin")])
     binary = shutil.which("pgbouncer", path=path)
     if binary is None:
-        pytest.skip("no PgBouncer to be had for this machine (scripts/servers.sh test)")
+        pytest.skip("PgBouncer is not installed (scripts/servers.sh test)")
     with _running(binary, infra["DATABASE_URL"]) as url:
         yield url
 
@@ -89,7 +89,7 @@ def rows(*order_ids: str) -> Rows:
 
 
 async def end_servers(database_url: str) -> None:
-    """The pooler's connections to Postgres end, its clients' stay: whoever comes next gets a new one."""
+    """End the pooler's connections to Postgres but not its clients': the next statement gets a new one."""
     connection = await asyncpg.connect(database_url)
     try:
         query = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = $1"
@@ -98,7 +98,7 @@ async def end_servers(database_url: str) -> None:
         await connection.close()
 
 
-async def test_the_ledger_is_written_and_read_through_a_pooler(infra: Mapping[str, str], pooled: str) -> None:
+async def test_ledger_is_written_and_read_through_a_pooler(infra: Mapping[str, str], pooled: str) -> None:
     workers = [Repository(pooled, 10, 0.05, statement_cache=0) for _ in range(3)]
     async with open_ledger(infra["DATABASE_URL"]) as ledger:
         for turn in range(5):
@@ -109,7 +109,7 @@ async def test_the_ledger_is_written_and_read_through_a_pooler(infra: Mapping[st
         await worker.close()
 
 
-async def test_a_statement_the_pooler_lost_is_named_with_its_cure(infra: Mapping[str, str], pooled: str) -> None:
+async def test_lost_prepared_statement_names_the_setting(infra: Mapping[str, str], pooled: str) -> None:
     worker = Repository(pooled, 10, 0.05)
     async with open_ledger(infra["DATABASE_URL"]):
         await worker.write(rows("o1"))
@@ -124,18 +124,18 @@ async def _write_until_a_statement_is_lost(worker: Repository) -> None:
         try:
             await worker.write(rows(f"p{number}"))
         except Retryable as error:
-            # The pooler may not know yet that its connection is gone.
+            # The pooler may not have noticed yet that its connection is closed.
             if "prepared statement" in str(error):
                 raise
 
 
-async def test_migrations_and_audit_leave_nothing_behind_in_a_pooler(infra: Mapping[str, str], pooled: str) -> None:
+async def test_migrations_and_audit_leave_no_state_in_a_pooler(infra: Mapping[str, str], pooled: str) -> None:
     result = await migrate(pooled, ROOT / "db")
     assert result.applied == []
     await audit_stores(CliEnvironment({**infra, "DATABASE_URL": pooled}, Path("none")), Options())
     worker = Repository(pooled, 10, 0.05, statement_cache=0)
     async with open_ledger(infra["DATABASE_URL"]) as ledger:
-        # A session's lock would keep this out, and a session that only reads would refuse the rows.
+        # A lock left in a session would block this, and a session left read-only would refuse the rows.
         await asyncio.gather(migrate(pooled, ROOT / "db"), migrate(infra["DATABASE_URL"], ROOT / "db"))
         await asyncio.gather(*[worker.write(rows(f"o{number}")) for number in range(4)])
         assert await ledger.count() == 4
