@@ -25,7 +25,7 @@ from flashsale_gateway.orders import Orders
 from flashsale_gateway.outbox.monitor import Lag
 from flashsale_gateway.outbox.spans import NAMED_MAX, PublishSpans
 from flashsale_gateway.settings import read_settings
-from flashsale_gateway.spans import around
+from flashsale_gateway.spans import with_spans
 from flashsale_gateway.store import Result
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -75,7 +75,7 @@ async def order(tmp_path: Path, tracing: Tracing, script: Script, headers: Mappi
     body = json.dumps({"userId": "ann", "productId": "shoe", "quantity": 1, "requestId": "r1"}).encode()
 
     async def send() -> int:
-        batcher = Batcher(around(tracing, script_call("reserve", "redis://r"), script), 256, Admission(10), lambda _: 0)
+        batcher = Batcher(with_spans(tracing, script_call("reserve", "redis://r"), script), 256, Admission(10), lambda _: 0)
         orders = Orders(batcher, Lag(1000), settings, tracing)
         decided: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         pending = orders.accept([(b"content-type", b"application/json"), *(headers or {}).items()], body, decided)
@@ -146,7 +146,7 @@ async def test_unsampled_order_uses_no_tracer_and_carries_no_context(tmp_path: P
 
 async def test_only_the_broken_sale_of_a_call_has_failed_spans() -> None:
     recorder = Recorder()
-    called = around(recorder.tracing, script_call("reserve", "redis://r"), Script())
+    called = with_spans(recorder.tracing, script_call("reserve", "redis://r"), Script())
     sales = [(sale_id, [Order("o1", "ann", 1, CONTEXT), Order("o2", "bob", 1)]) for sale_id in ("shoe", "broken")]
     *shoe, broken, again = await called(sales)
     assert (shoe, type(broken), type(again)) == ([ACCEPTED] * 2, StoreUnavailable, StoreUnavailable)
@@ -156,7 +156,7 @@ async def test_only_the_broken_sale_of_a_call_has_failed_spans() -> None:
 
 def test_call_is_unchanged_without_tracing() -> None:
     script: Call[Order, Result] = Script()
-    assert around(Tracing(None), script_call("reserve", ""), script) is script
+    assert with_spans(Tracing(None), script_call("reserve", ""), script) is script
 
 
 async def test_fault_is_logged_with_the_order_and_its_trace(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

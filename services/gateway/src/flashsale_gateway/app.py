@@ -38,7 +38,7 @@ from flashsale_gateway.payments import Payments
 from flashsale_gateway.readiness import Progress, Readiness
 from flashsale_gateway.sale_counters import SaleCounters
 from flashsale_gateway.settings import Settings
-from flashsale_gateway.spans import around
+from flashsale_gateway.spans import with_spans
 from flashsale_gateway.store import Store
 from flashsale_redis import open_redis
 
@@ -128,8 +128,8 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     # Orders have a limit of their own: a stampede that reaches it must not refuse the payments and cancellations that end holds.
     ordering, ending = Admission(settings.waiting_max), Admission(settings.waiting_max)
     decisions = Decisions(store, outbox, SaleCounters(metrics.SALE_ORDERS, metrics.SALES_MAX))
-    reserving = around(tracing, script_call("reserve", settings.redis_url), decisions.reserve)
-    settling = around(tracing, script_call("settle", settings.redis_url), decisions.settle)
+    reserving = with_spans(tracing, script_call("reserve", settings.redis_url), decisions.reserve)
+    settling = with_spans(tracing, script_call("settle", settings.redis_url), decisions.settle)
     reserve = Batcher(reserving, settings.batch_max, ordering, store.lane)
     settle = Batcher(settling, settings.batch_max, ending, store.lane)
     cancel = Batcher(decisions.cancel, settings.batch_max, ending, store.lane)

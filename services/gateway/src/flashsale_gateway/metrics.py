@@ -50,7 +50,7 @@ PUBLISH_FAILURES = Counter(
 PUBLISH_SECONDS = Histogram("flashsale_publish_seconds", "Time from publishing a message to its confirm", buckets=_LATENCY_SECONDS)
 CLAIMED = Counter("flashsale_outbox_claimed_total", "Entries of the shared outbox taken over from a gateway that stopped")
 RECLAIMED = Counter(
-    "flashsale_outbox_rescued_total", "Outbox entries that their gateway did not publish, moved to where every gateway looks"
+    "flashsale_outbox_rescued_total", "Entries of a direct outbox that their gateway did not publish, moved to the shared outbox"
 )
 ROUTES_REFUSED = Gauge("flashsale_refused_routes", "Routing keys whose messages the broker refuses or does not confirm")
 BROKER_UP = Gauge("flashsale_broker_up", "1 while the relay has a channel to the broker, else 0")

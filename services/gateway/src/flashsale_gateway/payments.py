@@ -124,7 +124,7 @@ def verify(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> None:
 
 
 def to_payment(request: PaymentWebhook, traceparent: str) -> tuple[str, Payment]:
-    """The sale and the payment. If the order id names no sale, the sale is empty: the payment is recorded, and its refund is due."""
+    """(sale id, payment). If the order id names no sale, the sale id is empty: the payment is recorded, and its refund is due."""
     order = parse_order_ref(request.data.orderId)
     sale_id, order_id = order if order is not None else ("", request.data.orderId)
     kind = request.type.removeprefix("payment.")

@@ -18,7 +18,7 @@ from flashsale_gateway.errors import NotReady
 from flashsale_gateway.single_flight import SingleFlight
 from flashsale_redis import Health, refuse_replica
 
-LOST_TIMEOUTS = 3
+STUCK_TIMEOUTS = 3
 """A script call takes two timeouts at most, because it is repeated once. A request that has waited for three is stuck."""
 CHECK_PAUSE_SECONDS = 0.1
 """Between the starts of two checks, however many probes ask."""
@@ -31,7 +31,7 @@ class Progress:
     def __init__(self, ages: Sequence[Callable[[], float]], redis_timeout_seconds: float) -> None:
         """Each of `ages` returns for how many seconds something has made no progress."""
         self._ages = ages
-        self._limit_seconds = LOST_TIMEOUTS * redis_timeout_seconds
+        self._limit_seconds = STUCK_TIMEOUTS * redis_timeout_seconds
         metrics.WAITING_SECONDS.set_function(self.age_seconds)
 
     def age_seconds(self) -> float:

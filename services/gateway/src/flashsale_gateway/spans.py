@@ -14,9 +14,9 @@ from flashsale_gateway.store import Result
 Item = TypeVar("Item", Order, Payment)
 
 
-def begin(tracing: Tracing, template: semconv.SpanTemplate, parent: str | None, more: Mapping[str, str]) -> tuple[Span, str]:
-    """Start the span of a sampled request; returns it with its traceparent. `more` are further attributes."""
-    span = tracing.start(template.name, SpanKind.SERVER, parent, {**template.attributes, **more})
+def begin(tracing: Tracing, template: semconv.SpanTemplate, parent: str | None, attributes: Mapping[str, str]) -> tuple[Span, str]:
+    """Start the span of a sampled request; returns it with its traceparent. `attributes` are those of this request."""
+    span = tracing.start(template.name, SpanKind.SERVER, parent, {**template.attributes, **attributes})
     return span, traceparent(span)
 
 
@@ -31,7 +31,7 @@ def end(span: Span | None, outcome: str, status: int) -> None:
     span.end()
 
 
-def around(tracing: Tracing, template: semconv.SpanTemplate, call: Call[Item, Result]) -> Call[Item, Result]:
+def with_spans(tracing: Tracing, template: semconv.SpanTemplate, call: Call[Item, Result]) -> Call[Item, Result]:
     """`call`, with a span in the trace of each traced item. The items share the call, so their spans start and end together."""
     if not tracing.enabled:
         return call
