@@ -1,5 +1,6 @@
 """The relay: what it confirms, what it keeps, and how it pages through entries that it holds."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -8,7 +9,9 @@ from typing import Any, cast
 import pytest
 from aio_pika.abc import AbstractChannel
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
+from flashsale_core import backoff
 from flashsale_core.records import Entry
 from flashsale_core.scripts import Scripts
 from flashsale_core.settings import Environment
@@ -19,7 +22,7 @@ from flashsale_gateway.outbox.refused_routes import RefusedRoutes
 from flashsale_gateway.outbox.relay import HELD_PAGES_MAX, REFUSED_PAGES_MAX, Relay
 from flashsale_gateway.settings import read_settings
 
-STREAM, PAGE = "fs:{0}:outbox", 4
+STREAM, OTHER_STREAM, PAGE = "fs:{0}:outbox", "fs:{1}:outbox", 4
 BAD, GOOD = "order.reserved.60", "payment.recorded"
 
 
@@ -32,12 +35,20 @@ class MemoryConsumer(GroupConsumer):
         self.held: list[Entry] = []
         self.claimable: list[Entry] = []
         self.pages = 0
+        self.failures: dict[str, int] = {}
+        """How often the creation of a stream's group fails."""
 
     async def create_groups(self, streams: Sequence[str]) -> None:
-        assert STREAM in streams
+        (stream,) = streams
+        if self.failures.get(stream):
+            self.failures[stream] -= 1
+            raise RedisConnectionError("away")
 
     async def read(self, after: Mapping[str, str]) -> list[Entry]:
         self.pages += 1
+        if STREAM not in after:
+            await asyncio.sleep(0)
+            return []
         if after[STREAM] != NEW:
             return [entry for entry in self.held if int(entry.entry_id) > int(after[STREAM])][:PAGE]
         read, self.entries = self.entries[:PAGE], self.entries[PAGE:]
@@ -45,6 +56,8 @@ class MemoryConsumer(GroupConsumer):
         return read
 
     async def claim(self, streams: Sequence[str]) -> list[Entry]:
+        if STREAM not in streams:
+            return []
         claimed, self.claimable = self.claimable, []
         self.held += claimed
         return claimed
@@ -74,6 +87,10 @@ class Broker(Publisher):
             raise TimeoutError
         self.published.append(entry.entry_id)
         return self.refused_routes.confirm(entry.routing_key, 1)
+
+
+class ClosedChannel:
+    is_closed = True
 
 
 class Channel:
@@ -169,3 +186,65 @@ async def test_paging_stops_when_the_broker_confirms_nothing(site: Site) -> None
     site.consumer.held, site.broker.away = entries(1, PAGE * HELD_PAGES_MAX), True
     after = await site.relay._publish_held({STREAM: HELD})
     assert (site.consumer.pages, after) == (1, {STREAM: str(PAGE)})
+
+
+async def test_route_that_recovers_gets_its_held_entries_before_the_next_claim(site: Site) -> None:
+    site.broker.refused_routes.refuse(BAD, 1, perf_counter() - 3600)
+    site.consumer.held = entries(1, 7, BAD)
+    site.consumer.entries = entries(100, 20 * PAGE)
+    await site.run(rounds=20)
+    assert [number for number in site.broker.published if int(number) < 100] == [str(number) for number in range(1, 8)]
+    assert site.held == []
+
+
+async def test_closed_channel_ends_the_pump(site: Site) -> None:
+    with pytest.raises(ConnectionError, match="the broker closed the channel"):
+        await site.relay._pump(cast("AbstractChannel", ClosedChannel()))
+
+
+async def test_one_master_that_fails_is_retried_while_the_other_relays(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(backoff, "RECONNECT_PAUSES_SECONDS", (0.0,))
+    site.relay._groups = [[STREAM], [OTHER_STREAM]]
+    site.consumer.failures[OTHER_STREAM] = 3
+    site.consumer.entries = entries(1, 10 * PAGE)
+    await site.run(rounds=60)
+    assert site.broker.published[: 10 * PAGE] == [str(number) for number in range(1, 10 * PAGE + 1)]
+    assert [record.message for record in caplog.records] == ["relay.interrupted"] * 3
+
+
+async def test_session_that_fails_is_logged_and_followed_by_another(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(backoff, "RECONNECT_PAUSES_SECONDS", (0.0,))
+    sessions = 0
+
+    async def session(worker: Relay) -> None:
+        nonlocal sessions
+        sessions += 1
+        if sessions < 3:
+            raise ConnectionError("refused")
+        worker.stop()
+
+    monkeypatch.setattr(Relay, "_session", session)
+    await site.relay.run()
+    assert (sessions, [record.message for record in caplog.records]) == (3, ["relay.interrupted"] * 2)
+
+
+async def test_pump_that_fails_cancels_the_others_and_its_error_is_raised() -> None:
+    ended: list[str] = []
+
+    async def endless() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.append("endless")
+
+    async def failing() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("not foreseen")
+
+    with pytest.raises(ValueError, match="not foreseen"):
+        await relay._run_until_one_fails([endless(), failing()])
+    assert ended == ["endless"]
