@@ -1,22 +1,22 @@
-# The commands people type. Each brings what it needs: uv, Python packages, servers.
+# The commands people type. Each installs what it needs: uv, Python packages, servers.
 .DEFAULT_GOAL := help
 .PHONY: help demo test check static up down stress bench bench-full pictures plots flame conversations figures images kind-up kind-load kind-test kind-down chart e2e clean lock bootstrap servers
 CLUSTER := flashsale
 KIND_CONFIG := deploy/kind/cluster.yaml
 BIN := .venv/bin
 
-help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+help: ## show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: bootstrap servers ## a real, contended sale on real servers, with a verdict
+demo: bootstrap servers ## run a sale with more buyers than units on real servers, and audit it
 	@$(BIN)/flashsale demo
 
-test: bootstrap ## everything that proves the engine: static checks, unit, Lua, integration, chaos
+test: bootstrap ## run all tests: static checks, unit, Lua, integration, chaos
 	@scripts/servers.sh test
 	@$(MAKE) --no-print-directory static
 	@$(BIN)/pytest
 
-check: bootstrap static ## format, lint, types, import contracts, unit tests
+check: bootstrap static ## check format, lint, types and import contracts, and run the unit tests
 	@$(BIN)/pytest tests/unit -q
 
 static: bootstrap
@@ -29,65 +29,65 @@ static: bootstrap
 up: bootstrap servers ## start the local stack: http://127.0.0.1:8000, settings in .flashsale/env
 	@$(BIN)/flashsale stack up
 
-down: bootstrap ## end it
+down: bootstrap ## stop the local stack
 	@$(BIN)/flashsale stack down
 
-stress: bootstrap servers ## 1,000 and 10,000 requests at once, plentiful and contended
+stress: bootstrap servers ## send 1,000 and 10,000 requests at once, with enough stock and with a tenth of it
 	@$(BIN)/python -m tools.bench.stress
 
-bench: bootstrap ## orders per second beside a bare Starlette endpoint, with a verdict
+bench: bootstrap ## measure orders per second, compared with a bare Starlette endpoint
 	@scripts/servers.sh bench
 	@$(BIN)/python -m tools.bench.run
 
-bench-full: bootstrap ## every figure the engine is held to, with its bar: half an hour
+bench-full: bootstrap ## measure everything that has a target; takes half an hour
 	@scripts/servers.sh bench
 	@$(BIN)/python -m tools.bench.full
 
-pictures: bootstrap ## the dashboards as pictures of a real sale, in docs/pictures; the operator's too with FLASHSALE_PICTURES_CONTEXT, a cluster for tests
+pictures: bootstrap ## draw the dashboards after a real sale, into docs/pictures; FLASHSALE_PICTURES_CONTEXT, a test cluster, adds the operator's
 	@scripts/servers.sh test
 	@scripts/pictures.sh
 	@$(BIN)/python -m tools.dashboards.pictures
 
-plots: bootstrap ## the newest results of the full bench as pictures, in docs/pictures
+plots: bootstrap ## draw the newest result of bench-full, into docs/pictures
 	@scripts/pictures.sh
 	@$(BIN)/python -m tools.bench.plots
 
-flame: bootstrap ## flame graphs of gateway and order-worker under load, in docs/pictures; needs the right to trace processes (root has it)
+flame: bootstrap ## draw flame graphs of gateway and order-worker under load, into docs/pictures; needs the right to trace processes, as root has
 	@scripts/servers.sh bench
 	@$(BIN)/python -m tools.bench.flame
 
-conversations: bootstrap ## 100,000 random conversations, honest and hostile, with a gateway: some minutes
+conversations: bootstrap ## hold 100,000 random HTTP conversations with a gateway, honest and hostile; takes some minutes
 	@scripts/servers.sh test
 	@$(BIN)/python -m tests.integration.conversations
 
-figures: bootstrap ## sizes of modules and functions, and the gateway's rooms, with their bars
+figures: bootstrap ## print the sizes of modules and functions and the gateway's rooms, with their limits
 	@$(BIN)/python -m tools.house.figures
 
-images: ## build the images of the services and of the flashsale command with docker, tagged TAG (dev)
+images: ## build the images of the services and of the flashsale command with docker; TAG is their tag (dev)
 	@scripts/images.sh
 
-kind-up: ## a cluster of three nodes on this machine, with kind
+kind-up: ## create a kind cluster of three nodes on this machine
 	@scripts/kind-up.sh $(CLUSTER) $(KIND_CONFIG)
 
-kind-load: images ## bring the images, those of the bundled servers too, into the cluster
+kind-load: images ## build the images, and load them and those of the bundled servers into the cluster
 	@scripts/kind-load.sh $(CLUSTER)
 
-kind-test: e2e ## the e2e suite on the kind cluster
+kind-test: e2e ## run the e2e suite on the kind cluster
 
-kind-down: ## remove the cluster
+kind-down: ## delete the kind cluster
 	@kind delete cluster --name $(CLUSTER)
 
-chart: bootstrap ## what helm renders, without a cluster: rendering matrix, schema, restricted pods; needs helm
+chart: bootstrap ## test what helm renders, without a cluster; needs helm
 	@command -v helm >/dev/null || { echo "chart: helm is not on PATH" >&2; exit 1; }
 	@$(BIN)/pytest -q tests/chart
 
-e2e: bootstrap ## the e2e suite on the cluster of KUBECONFIG, which has the images: FLASHSALE_E2E_CONTEXT names it (kind-flashsale)
+e2e: bootstrap ## run the e2e suite on a cluster that has the images; FLASHSALE_E2E_CONTEXT is its context (kind-flashsale)
 	@scripts/e2e.sh
 
-lock: bootstrap ## resolve requirements.lock anew; releases younger than a week are left out
+lock: bootstrap ## update requirements.lock, without releases younger than a week
 	@scripts/lock.sh
 
-clean: ## end the stack and remove everything that was set up here
+clean: ## stop the stack and remove everything that make has set up here
 	@if [ -e .flashsale/state.json ]; then scripts/bootstrap.sh && $(BIN)/flashsale stack down; fi
 	@rm -rf .flashsale .e2e .venv .bootstrap .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache uv.lock
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

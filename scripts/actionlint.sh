@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Lint the GitHub workflows: with the actionlint on PATH, else with one that Go builds into .bootstrap. Where neither is, it says so; the workflow lints itself too.
+# Lint the GitHub workflows with the actionlint on PATH, or with one that Go builds into .bootstrap.
+# Without both, print that the step is skipped: the workflow also lints itself.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh

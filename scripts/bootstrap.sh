@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make .venv hold exactly what requirements.lock says, and the workspace members. Needs Python >= 3.11; brings uv itself. Fast when nothing changed.
+# Install exactly requirements.lock and the workspace members into .venv. Needs Python >= 3.11, and installs uv itself. Fast when nothing has changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -13,7 +13,7 @@ if [ -x .venv/bin/python ] && [ "$(cat "$STAMP" 2>/dev/null)" = "$wanted" ]; the
   exit 0
 fi
 
-# Its Python is gone or too old, or the folder was moved and the programs in it still name the old place: not worth mending.
+# Fails if Python is gone or too old, or if the folder was moved and its programs name the old path. Such a .venv is created again.
 usable_venv() {
   .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || return 1
   [ ! -e .venv/bin/pytest ] || grep -qF "$PWD/.venv/bin/" .venv/bin/pytest
@@ -27,7 +27,7 @@ if ! usable_venv; then
   "$uv" venv --quiet --python "$python" .venv
 fi
 rm -f "$STAMP"
-# In this order: sync removes what the lock does not name, the members among it.
+# In this order: sync removes what the lock does not name, which includes the members.
 "$uv" pip sync --quiet --require-hashes requirements.lock
 editable=()
 for member in "${MEMBERS[@]}"; do editable+=(-e "$member"); done

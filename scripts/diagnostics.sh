@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What went on in the e2e suite's namespaces: events, objects, logs (of the containers before a restart too), Redis, queues. diagnostics.sh FOLDER
+# Collect from the e2e suite's namespaces: events, objects, logs (also from before a restart), Redis, queues. diagnostics.sh FOLDER
 set -uo pipefail
 folder=$1
 mkdir -p "$folder"
@@ -17,7 +17,7 @@ for namespace in $(kubectl get namespaces -o name | sed -n 's|^namespace/\(flash
   done
   kubectl -n "$namespace" exec flashsale-rabbitmq-0 -c rabbitmq -- rabbitmqctl list_queues name messages consumers >"$into/queues.txt" 2>&1
   kubectl -n "$namespace" exec flashsale-redis-0 -c redis -- sh -c 'ls -laR /data' >"$into/redis-data.txt" 2>&1
-  # Of the users the gateway's may ask for INFO.
+  # Only the Redis users of gateway and operator may run INFO.
   password=$(kubectl -n "$namespace" get secret flashsale-redis -o 'jsonpath={.data.gateway}' | base64 -d)
   kubectl -n "$namespace" exec flashsale-redis-0 -c redis -- env REDISCLI_AUTH="$password" valkey-cli --user gateway --no-auth-warning INFO everything >"$into/redis-info.txt" 2>&1
   helm -n "$namespace" history flashsale >"$into/helm.txt" 2>&1

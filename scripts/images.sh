@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build the engine's images, tagged TAG, with docker or what answers to its name. Prints their sizes.
+# Build the engine's images, tagged TAG, with docker or the program in CONTAINER_ENGINE. Prints their sizes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tag=${TAG:-dev} engine=${CONTAINER_ENGINE:-docker}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A kind cluster whose nodes are Ready: one that is up is kept, one that a cut or a reboot left behind is made anew. kind-up.sh CLUSTER CONFIG
+# Make sure that a kind cluster with Ready nodes exists. A broken one, as after a reboot, is created again. kind-up.sh CLUSTER CONFIG
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cluster=$1 config=$2
@@ -9,7 +9,7 @@ if kind get clusters 2>/dev/null | grep -qxF "$cluster"; then
     echo "kind-up: $cluster is up"
     exit 0
   fi
-  echo "kind-up: $cluster is there but does not answer; making it anew"
+  echo "kind-up: $cluster exists but does not answer; creating it again"
   kind delete cluster --name "$cluster"
 fi
 kind create cluster --name "$cluster" --config "$config" --wait 180s

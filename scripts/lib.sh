@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# Shared by the scripts here: saying, failing, finding Python and uv, installing Debian packages. Sourced, not run.
+# Functions for the scripts here: messages, finding Python and uv, installing Debian packages. Sourced, not run.
 
 UV_VERSION=0.13.9
 UV_VERSION_MIN=0.5
-# Errors inside $(...) count too. The system's Python is used, never a downloaded one.
+# Errors inside $(...) also end the script. uv uses the system's Python and never downloads one.
 shopt -s inherit_errexit
 export UV_PYTHON_DOWNLOADS=never
 
@@ -14,7 +14,7 @@ fail() {
   exit 1
 }
 
-# The first Python that is new enough, and really runs: a shim on PATH may stand for nothing.
+# The first Python that is new enough and runs: a shim on PATH may have no Python behind it.
 find_python() {
   local candidate
   for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
@@ -26,7 +26,7 @@ find_python() {
   return 1
 }
 
-# A uv of the user's is used when it runs and is not too old; else one of our own, in .bootstrap. find_uv PYTHON
+# The user's uv if it runs and is new enough, otherwise our own in .bootstrap. find_uv PYTHON
 find_uv() {
   if uv_runs uv; then
     command -v uv
@@ -38,7 +38,7 @@ find_uv() {
       need_packages "Python's venv module" "$("$1" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
     fi
     say "setting up uv $UV_VERSION in .bootstrap"
-    # Its output, errors too, must not end up in the answer.
+    # To stderr, because stdout is the result of this function.
     "$1" -m venv --clear "$own" >&2
     "$own/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$UV_VERSION" >&2
   fi
@@ -56,7 +56,7 @@ as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# need_packages WHAT PACKAGE...: install Debian packages, said in one line, without starting any service of the system's.
+# Install Debian packages with a message of one line, and without starting their services. need_packages WHAT PACKAGE...
 need_packages() {
   local what=$1
   shift
@@ -71,17 +71,17 @@ need_packages() {
   fi
 }
 
-# Runs in a subshell of its own, so that the trap is ours alone.
+# Runs in a subshell, so that the trap does not replace the caller's.
 apt_install() {
-  # invoke-rc.d asks this file whether a package may start its service (Debian Policy 9.3.3): ours may not. Only if nobody else has one.
+  # invoke-rc.d asks this file whether a package may start its service (Debian Policy 9.3.3). Ours forbids it; an existing file is left alone.
   local policy=/usr/sbin/policy-rc.d
   if [ ! -e "$policy" ]; then
     trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
     trap 'exit 130' INT TERM HUP
     printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" && as_root chmod 755 "$policy" || return 1
   fi
-  # A foreign source that cannot be read need not concern us: the installation decides.
-  as_root apt-get -qq update || echo "apt-get update failed; trying with what is known"
+  # A package source that fails may not matter: the installation decides.
+  as_root apt-get -qq update || echo "apt-get update failed; trying with the existing package lists"
   as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
     apt-get -qq -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Add to .venv what draws the pictures in docs/, as tools/requirements-pictures.lock says. Fast when it is there.
+# Install tools/requirements-pictures.lock, which draws the pictures in docs/, into .venv. Fast when it is installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Make sure the servers are installed: Redis (or Valkey), RabbitMQ, Postgres. `servers.sh bench` adds wrk; `servers.sh test` tries to add Valkey,
-# unpacked under .bootstrap, so that the scripts are tested on both, and PgBouncer, and unpacks Prometheus there, which runs the rules and the
-# dashboards' queries.
+# Make sure the servers are installed: Redis (or Valkey), RabbitMQ, Postgres. `servers.sh bench` adds wrk.
+# `servers.sh test` unpacks under .bootstrap: Prometheus for the rules and the dashboards' queries, and, if it can get them, Valkey and PgBouncer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -21,20 +20,20 @@ if [ ${#missing[@]} -gt 0 ]; then
   need_packages "${missing[*]}" "${missing[@]}"
 fi
 
-# Called as a condition, where set -e does not hold: each step says itself what its failure means.
-# Valkey 8 as Debian packages it, from the machine's own sources or else its mirror's backports: unpacked, not installed.
+# set -e has no effect in a function that is called as a condition, so each step handles its failure itself.
+# Valkey 8 from Debian, from the machine's own package sources or its mirror's backports. It is unpacked, not installed.
 fetch_valkey() {
   command -v apt-get >/dev/null && command -v dpkg >/dev/null || return 1
   local work
   work=$(mktemp -d)
-  # shellcheck disable=SC2064  # the folder of now
+  # shellcheck disable=SC2064  # expand the variable now
   trap "rm -rf '$work'" EXIT
   if ! from_own_sources "$work" >"$work/log" 2>&1; then
     from_backports "$work" >>"$work/log" 2>&1 || return 1
   fi
   mkdir -p "$VALKEY"
   for package in "$work"/*.deb; do dpkg -x "$package" "$VALKEY"; done
-  # It needs the libraries Debian's Redis needs; where Redis came from elsewhere they may be missing.
+  # It needs the libraries of Debian's Redis. They may be missing if Redis came from elsewhere.
   "$VALKEY/usr/bin/valkey-server" --version >/dev/null 2>&1
 }
 
@@ -45,13 +44,13 @@ from_own_sources() {
   (cd "$1" && apt-get -qq download valkey-server valkey-tools)
 }
 
-# With a source list and lists of our own: the system's apt does not change.
+# With our own source list and package lists, so that the system's apt does not change.
 from_backports() {
   local id codename mirror
   id=$(. /etc/os-release && echo "${ID:-}")
   codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
   [ "$id" = debian ] && [ -n "$codename" ] || return 1
-  # The mirror the machine takes the release itself from; not its security archive.
+  # The mirror of the release itself, not of its security archive.
   # shellcheck disable=SC2016  # apt's own variables
   mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' | awk -v name="$codename" '$1 == name || $1 == "stable" { found = $2 } END { print found }')
   [ -n "$mirror" ] || return 1
@@ -70,15 +69,15 @@ if [ "${1:-}" = test ] && ! command -v valkey-server >/dev/null && ! "$VALKEY/us
     say "Valkey unpacked for the tests: $("$VALKEY/usr/bin/valkey-server" --version | cut -d' ' -f3)"
   else
     rm -rf "$VALKEY"
-    say "no Valkey to be had for this machine: the tests run on Redis only"
+    say "Valkey is not available for this machine: the tests run on Redis only"
   fi
 fi
 
-# Unpacked, not installed: the package would start a service of the machine's own.
+# Unpacked, not installed: the package would start a system service.
 fetch_prometheus() {
   local work
   work=$(mktemp -d)
-  # shellcheck disable=SC2064  # the folder of now
+  # shellcheck disable=SC2064  # expand the variable now
   trap "rm -rf '$work'" EXIT
   cd "$work"
   apt-get -qq download prometheus || { as_root apt-get -qq update && apt-get -qq download prometheus; } || return 1
@@ -96,12 +95,12 @@ if [ "${1:-}" = test ] && ! command -v promtool >/dev/null && ! "$PROMETHEUS/usr
   say "Prometheus unpacked for the tests: $("$PROMETHEUS/usr/bin/promtool" --version 2>&1 | sed -n 's/^promtool, version \([^ ]*\).*/\1/p')"
 fi
 
-# Unpacked with the libraries it names, for the same reason; the C library is the machine's own.
+# Unpacked for the same reason, with the libraries that it depends on, except for the C library.
 fetch_pgbouncer() {
   command -v apt-get >/dev/null && command -v dpkg >/dev/null || return 1
   local work names
   work=$(mktemp -d)
-  # shellcheck disable=SC2064  # the folder of now
+  # shellcheck disable=SC2064  # expand the variable now
   trap "rm -rf '$work'" EXIT
   names=$(apt-cache depends pgbouncer | sed -n 's/^ *Depends: \(lib[^ ]*\)$/\1/p' | grep -v '^libc6')
   # shellcheck disable=SC2086  # several names
@@ -117,6 +116,6 @@ if [ "${1:-}" = test ] && ! command -v pgbouncer >/dev/null && ! [ -x "$PGBOUNCE
     say "PgBouncer unpacked for the tests"
   else
     rm -rf "$PGBOUNCER"
-    say "no PgBouncer to be had for this machine: its tests are left out"
+    say "PgBouncer is not available for this machine: its tests are skipped"
   fi
 fi
