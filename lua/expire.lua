@@ -18,6 +18,7 @@ Returns: cmsgpack {now_ms, results}; a result is {result, quantity, deadline_ms,
 -- @include lib/types.lua
 -- @include lib/stock.lua
 -- @include lib/terms.lua
+-- @include lib/record.lua
 -- @include lib/records.lua
 -- @include lib/released.lua
 -- @include lib/outbox.lua

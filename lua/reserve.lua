@@ -1,26 +1,27 @@
 #!lua
 --[[
-Purpose: Decide orders of several sales, each sale in one atomic step: replay, window, rate, buyer limit, stock; hold units, set deadlines, note them in the outbox.
+Purpose: Decide orders of several sales, each sale in one atomic step: replay, sale times, rate, buyer limits, stock; hold units, set deadlines, write the outbox.
 KEYS:
-  1 outbox       stream  one entry for all accepted orders of the call that have the same hold; the caller says which outbox
+  1 outbox       stream  one entry for all accepted orders of the call that have the same hold; the caller chooses the outbox
   and then for each sale of ARGV[1], in their order
   +1 sale        hash    definition and counters
   +2 orders      hash    order id -> packed record
-  +3 buyers      hash    user -> units held or bought; '#<user>' -> his orders that were released
-  +4 rate_even   hash    user -> requests in the even rate window; field '#' names the window: no user id begins with it
+  +3 buyers      hash    user -> units held or bought; '#<user>' -> the buyer's orders that were released
+  +4 rate_even   hash    user -> requests in the even rate window; field '#' is the window's number: no user id begins with it
   +5 rate_odd    hash    the same for odd windows
   +6 deadlines   zset    <sale>|<order id> by deadline in ms
 ARGV:
-  1 orders      cmsgpack array of {sale_ids, counts, order_ids, user_ids, quantities, traceparents}: which sales, none twice, how many orders each has, and then
+  1 orders      cmsgpack array of {sale_ids, counts, order_ids, user_ids, quantities, traceparents}: the sales, each once, how many orders each has, and
                 the orders of all sales, one sale after the other; traceparents are left out when no order is traced; 1..256 orders
   2 clock_ms    empty for Redis TIME
-Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key, body}; a result is {status, state, deadline_ms, retry_after_ms}, trailing fields left out where they say nothing; or a text, why this sale's data is broken: then nothing of it has changed.
+Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key, body}; a result is {status, state, deadline_ms, retry_after_ms}, trailing fields left out where they are empty; or a text that describes what is broken in the data of this sale, of which nothing has changed.
   status: accepted replayed gone conflict unknown_sale sale_removed not_started ended paused closed rate_limited order_limit user_limit out_of_stock
 ]]
 -- @include lib/clock.lua
 -- @include lib/stock.lua
 -- @include lib/terms.lua
--- @include lib/records.lua
+-- @include lib/record.lua
+-- @include lib/rate.lua
 -- @include lib/outbox.lua
 -- @include lib/sales.lua
 local KEYS_BEFORE, KEYS_EACH = 1, 6
@@ -28,7 +29,6 @@ local sale_ids, counts, ids, users, quantities, traces = unpack(cmsgpack.unpack(
 local now = now_ms(ARGV[2])
 local now_text = whole(now)
 local LIMITED, OUT, CONFLICT = { 'user_limit' }, { 'out_of_stock' }, { 'conflict' }
-local NOTHING = {}
 
 local function replay(record, quantity)
   if record[QUANTITY] ~= quantity then
@@ -40,7 +40,7 @@ local function replay(record, quantity)
   return { 'gone', record[STATE], record[DEADLINE] }
 end
 
--- How the sale as a whole refuses new orders (replays still get their answer); nil while it takes them.
+-- How the sale as a whole refuses new orders (replays still get their answer); nil while it accepts them.
 local function refusal(state, starts_ms, ends_ms)
   if state ~= 'open' then
     return { state }
@@ -52,57 +52,7 @@ local function refusal(state, starts_ms, ends_ms)
   return nil
 end
 
-local function counts_of(key, first, last)
-  local found, by_user = redis.call('HMGET', key, unpack(users, first, last)), {}
-  for i = first, last do
-    by_user[users[i]] = tonumber(found[i - first + 1] or 0)
-  end
-  return by_user
-end
-
--- Most users counted in one window, so that ids which somebody invents do not fill the memory. Past it new users go uncounted: refusing
--- them would let the inventor lock out honest buyers, and the rate of an invented id limits nobody.
-local RATE_USERS_MAX = 100000
-
--- Two neighbouring windows make a sliding count (the estimate of the "sliding window counter": the previous window weighs as
--- much as of it still lies within the last rate_ms). The window's number lives in the hash, so a stale hash counts as empty.
-local function load_rate(keys_at, requests, rate_ms, first, last)
-  local window = math.floor(now / rate_ms)
-  local current, previous = KEYS[keys_at + 4], KEYS[keys_at + 5]
-  if window % 2 == 1 then
-    current, previous = previous, current
-  end
-  local rate = {
-    requests = requests, ms = rate_ms, window = window, key = current, seen = {}, before = {}, counted = {}, room = RATE_USERS_MAX,
-    weight = 1 - (now % rate_ms) / rate_ms, stale = tonumber(redis.call('HGET', current, '#') or -1) ~= window,
-  }
-  if not rate.stale then
-    rate.seen = counts_of(current, first, last)
-    -- The window's number is a field among the users.
-    rate.room = RATE_USERS_MAX + 1 - redis.call('HLEN', current)
-  end
-  if tonumber(redis.call('HGET', previous, '#') or -1) == window - 1 then
-    rate.before = counts_of(previous, first, last)
-  end
-  return rate
-end
-
-local function over_rate(rate, user)
-  local count = rate.seen[user] or 0
-  if (rate.before[user] or 0) * rate.weight + count + 1 > rate.requests then
-    return true
-  end
-  if count == 0 then
-    if rate.room <= 0 then
-      return false
-    end
-    rate.room = rate.room - 1
-  end
-  rate.seen[user], rate.counted[user] = count + 1, count + 1
-  return false
-end
-
--- Ids are of alphabets that JSON escapes nothing of (libs/core ids.py), and traceparents are our own. Put together: string.format takes longer.
+-- No id needs escaping in JSON (libs/core ids.py), and traceparents are our own. Concatenated, for string.format takes longer.
 local function line_of(id, user, quantity, trace)
   if trace then
     return '["' .. id .. '","' .. user .. '",' .. quantity .. ',"' .. trace .. '"]'
@@ -110,8 +60,8 @@ local function line_of(id, user, quantity, trace)
   return '["' .. id .. '","' .. user .. '",' .. quantity .. ']'
 end
 
--- What is decided and not yet written: one list for the orders of all sales, for most sales of a call bring one order or few, and it is the
--- tables of a sale that cost. `records` and `buyers` have two values of each order, `lines` has one.
+-- What is decided and not yet written: one list for the orders of all sales, because most sales of a call have few orders, and each table
+-- costs. `records` and `buyers` have two values for each order, `lines` has one.
 local results, records, buyers, lines = {}, {}, {}, {}
 
 -- What the accepted orders of one hold have in common: their answer, and the words of their message.
@@ -128,6 +78,65 @@ local function hold_of(seconds)
     holds[seconds] = hold
   end
   return hold
+end
+
+-- Order `i` gets its units; `units` is what its buyer has with it.
+local function accept(sale, i, units)
+  local id, user, quantity, accepted = ids[i], users[i], quantities[i], sale.hold.accepted
+  sale.available, sale.reserved = sale.available - quantity, sale.reserved + quantity
+  local trace = traces and traces[i] ~= '' and traces[i] or nil
+  local at = #records + 1
+  records[at] = id
+  records[at + 1] = cmsgpack.pack({ 'R', user, quantity, accepted[3], trace })
+  -- If a buyer has several orders, the last one counts.
+  buyers[at] = user
+  buyers[at + 1] = whole(units)
+  lines[#lines + 1] = line_of(id, user, quantity, trace)
+  results[i] = accepted
+end
+
+-- Only what a decision can need is read: a sold-out sale without limits costs two HMGET, with that of its counters.
+local function decide_each(keys_at, sale, first, last, closed, max_per_user, rate_requests, rate_seconds, max_released)
+  local known = redis.call('HMGET', KEYS[keys_at + 2], unpack(ids, first, last))
+  local held_before, released, rate
+  if not closed and (max_per_user > 0 or sale.available > 0) then
+    held_before = redis.call('HMGET', KEYS[keys_at + 3], unpack(users, first, last))
+  end
+  if not closed and max_released > 0 then
+    local fields = {}
+    for i = first, last do
+      fields[#fields + 1] = '#' .. users[i]
+    end
+    released = redis.call('HMGET', KEYS[keys_at + 3], unpack(fields))
+  end
+  if not closed and rate_requests > 0 and sale.available > 0 then
+    rate = load_rate(KEYS[keys_at + 4], KEYS[keys_at + 5], users, first, last, rate_requests, rate_seconds * 1000, now)
+    sale.rate = rate
+  end
+  -- Of this call: quantities by order id, and the units of each buyer who got some.
+  local fresh, held = {}, {}
+  for i = first, last do
+    local id, user, quantity, place = ids[i], users[i], quantities[i], i - first + 1
+    local units = held[user] or tonumber(held_before and held_before[place] or 0)
+    if known[place] then
+      results[i] = replay(cmsgpack.unpack(known[place]), quantity)
+    elseif fresh[id] then
+      results[i] = fresh[id] == quantity and { 'replayed', 'R', sale.hold.accepted[3] } or CONFLICT
+    elseif closed then
+      results[i] = closed
+    elseif rate and sale.available > 0 and over_rate(rate, user) then
+      results[i] = { 'rate_limited', '', 0, rate.ms - now % rate.ms }
+    elseif released and tonumber(released[place] or 0) >= max_released then
+      results[i] = { 'order_limit' }
+    elseif max_per_user > 0 and units + quantity > max_per_user then
+      results[i] = LIMITED
+    elseif quantity > sale.available then
+      results[i] = OUT
+    else
+      fresh[id], held[user] = quantity, units + quantity
+      accept(sale, i, units + quantity)
+    end
+  end
 end
 
 -- Deadlines that are a sorted set, in a call whose outbox is a stream: both are written without being read. It is what lib/types.lua does;
@@ -147,72 +156,16 @@ local function decide(keys_at, _, first, last)
   end
   local state, starts_ms, ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds, max_released =
     cmsgpack.unpack(f[6] or save_terms(KEYS[keys_at + 1]))
+  -- Terms from before the limit of released orders lack it.
+  max_released = max_released or 0
   local closed = refusal(state, starts_ms, ends_ms)
-  local hold = hold_of(hold_seconds)
-  local accepted = hold.accepted
-  local deadline = accepted[3]
-
-  -- Only what a decision can need is read: a sold-out sale without limits costs two HMGET. A single order that its sale has the units for and
-  -- no limit can refuse needs neither: `save_single` writes it as it looks whether it is new.
-  local known, held_before, released, rate = NOTHING, nil, nil, nil
-  local single = last == first and not closed and max_per_user == 0 and rate_requests == 0 and (max_released or 0) == 0 and quantities[first] <= sale.available
-  if not single then
-    known = redis.call('HMGET', KEYS[keys_at + 2], unpack(ids, first, last))
-    if not closed and (max_per_user > 0 or sale.available > 0) then
-      held_before = redis.call('HMGET', KEYS[keys_at + 3], unpack(users, first, last))
-    end
-    if not closed and (max_released or 0) > 0 then
-      local fields = {}
-      for i = first, last do
-        fields[#fields + 1] = '#' .. users[i]
-      end
-      released = redis.call('HMGET', KEYS[keys_at + 3], unpack(fields))
-    end
-    if not closed and rate_requests > 0 and sale.available > 0 then
-      rate = load_rate(keys_at, rate_requests, rate_seconds * 1000, first, last)
-    end
-  end
-
-  -- Of this call: quantities by order id, and the units of each buyer who got some. A single order has none before it.
-  local fresh, held = NOTHING, NOTHING
-  if last > first then
-    fresh, held = {}, {}
-  end
-  sale.first, sale.hold, sale.rate, sale.single, sale.epoch_text = #records + 1, hold, rate, single and first, f[5]
-  for i = first, last do
-    local id, user, quantity = ids[i], users[i], quantities[i]
-    local place = i - first + 1
-    local units = held[user] or tonumber(held_before and held_before[place] or 0)
-    if known[place] then
-      results[i] = replay(cmsgpack.unpack(known[place]), quantity)
-    elseif fresh[id] then
-      results[i] = fresh[id] == quantity and { 'replayed', 'R', deadline } or CONFLICT
-    elseif closed then
-      results[i] = closed
-    elseif rate and sale.available > 0 and over_rate(rate, user) then
-      results[i] = { 'rate_limited', '', 0, rate.ms - now % rate.ms }
-    elseif released and tonumber(released[place] or 0) >= max_released then
-      results[i] = { 'order_limit' }
-    elseif max_per_user > 0 and units + quantity > max_per_user then
-      results[i] = LIMITED
-    elseif quantity > sale.available then
-      results[i] = OUT
-    else
-      sale.available, sale.reserved = sale.available - quantity, sale.reserved + quantity
-      units = units + quantity
-      if last > first then
-        fresh[id], held[user] = quantity, units
-      end
-      local trace = traces and traces[i] ~= '' and traces[i] or nil
-      local at = #records + 1
-      records[at] = id
-      records[at + 1] = cmsgpack.pack({ 'R', user, quantity, deadline, trace })
-      -- Of a buyer with several orders the last one counts.
-      buyers[at] = user
-      buyers[at + 1] = whole(units)
-      lines[#lines + 1] = line_of(id, user, quantity, trace)
-      results[i] = accepted
-    end
+  sale.first, sale.hold, sale.epoch_text = #records + 1, hold_of(hold_seconds), f[5]
+  if last == first and not closed and max_per_user == 0 and rate_requests == 0 and max_released == 0 and quantities[first] <= sale.available then
+    -- A single order that no limit can refuse needs nothing read: `save_single` finds out whether it is new as it writes it.
+    sale.single = first
+    accept(sale, first, quantities[first])
+  else
+    decide_each(keys_at, sale, first, last, closed, max_per_user, rate_requests, rate_seconds, max_released)
   end
   local broken = broken_stock(sale)
   if broken then
@@ -227,30 +180,12 @@ local function decide(keys_at, _, first, last)
   return sale
 end
 
-local function save_rate(rate)
-  if not next(rate.counted) then
-    return
-  end
-  if rate.stale then
-    -- A full server refuses the first of a script's writes or none, and never one that deletes: that cannot be the first.
-    redis.call('HSET', rate.key, '#', whole(rate.window))
-    redis.call('UNLINK', rate.key)
-  end
-  local args = { '#', whole(rate.window) }
-  for user, count in pairs(rate.counted) do
-    args[#args + 1] = user
-    args[#args + 1] = whole(count)
-  end
-  redis.call('HSET', rate.key, unpack(args))
-  redis.call('PEXPIRE', rate.key, rate.ms * 2)
-end
-
--- Writes the order of item `i` and counts its buyer's units up, unless the order is there already or one of the two hashes is broken: then the
--- item gets that for its result, and nothing of the sale changes. Returns whether it was written.
+-- Writes the order of item `i` and adds to its buyer's units, unless the order exists already or one of the two hashes is broken: then the
+-- item gets that as its result, and nothing of the sale changes. Returns whether it was written.
 local function save_single(keys_at, sale_id, i, at)
   local orders_key, id = KEYS[keys_at + 2], records[at]
   local written = redis.pcall('HSETNX', orders_key, id, records[at + 1])
-  -- A server without memory refuses to write, also what is there already: a replay gets its answer all the same.
+  -- A full server refuses the write even when the order exists: a replay gets its answer all the same.
   local known = written ~= 1 and redis.pcall('HGET', orders_key, id)
   if type(known) == 'string' then
     results[i] = replay(cmsgpack.unpack(known), quantities[i])
@@ -264,7 +199,7 @@ local function save_single(keys_at, sale_id, i, at)
     end
     redis.call('HDEL', orders_key, id)
   elseif not reason_of(fault, sale_id):find('^WRONGTYPE') then
-    -- Not this sale's data: the server takes no writes, so none was made before.
+    -- Not this sale's data: the server accepts no writes, so none was made before.
     error(fault)
   end
   results[i] = reason_of(fault, sale_id)
@@ -277,13 +212,21 @@ local function save(keys_at, sale_id, sale)
   if sale.rate and sale.available > 0 then
     save_rate(sale.rate)
   elseif sale.rate then
-    -- Sold out: every answer is the same and costs little, so nobody is counted until units come back.
+    -- Sold out: every answer is the same and costs little, so nobody is counted until units are released.
     emptied[#emptied + 1] = KEYS[keys_at + 4]
     emptied[#emptied + 1] = KEYS[keys_at + 5]
   end
   local first, last = sale.first, sale.last
-  if last < first or sale.single and not save_single(keys_at, sale_id, sale.single, first) then
+  if last < first then
     return
+  end
+  if sale.single then
+    if not save_single(keys_at, sale_id, sale.single, first) then
+      return
+    end
+  else
+    redis.call('HSET', KEYS[keys_at + 2], unpack(records, first, last))
+    redis.call('HSET', KEYS[keys_at + 3], unpack(buyers, first, last))
   end
   local hold, deadlines_key = sale.hold, KEYS[keys_at + 6]
   local deadlines = due[deadlines_key] or {}
@@ -292,12 +235,8 @@ local function save(keys_at, sale_id, sale)
     deadlines[#deadlines + 1] = hold.deadline
     deadlines[#deadlines + 1] = sale_id .. '|' .. records[i]
   end
-  if not sale.single then
-    redis.call('HSET', KEYS[keys_at + 2], unpack(records, first, last))
-    redis.call('HSET', KEYS[keys_at + 3], unpack(buyers, first, last))
-  end
   redis.call('HSET', KEYS[keys_at + 1], 'available', whole(sale.available), 'reserved', whole(sale.reserved))
-  local orders = sale.single and lines[last / 2] or table.concat(lines, ',', (first + 1) / 2, last / 2)
+  local orders = table.concat(lines, ',', (first + 1) / 2, last / 2)
   add_note(notes, hold.routing_key, '{"v":1,"type":"order.reserved","sale":"' .. sale_id .. '","epoch":' .. sale.epoch_text .. hold.times .. orders .. ']}')
 end
 

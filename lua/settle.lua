@@ -21,6 +21,7 @@ Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key
 -- @include lib/clock.lua
 -- @include lib/types.lua
 -- @include lib/stock.lua
+-- @include lib/record.lua
 -- @include lib/records.lua
 -- @include lib/outbox.lua
 -- @include lib/sales.lua

@@ -1,7 +1,4 @@
--- An order's packed record: {state, user, quantity, deadline_ms, traceparent, payment_id, refunded_payment_id...};
--- trailing fields are left out while they are empty. States: R reserved, P paid, X expired, C cancelled.
-local STATE, USER, QUANTITY, DEADLINE, TRACE, PAYMENT, FIRST_REFUND = 1, 2, 3, 4, 5, 6, 7
-
+-- The records of the orders of a call, and what their buyers hold (lib/record.lua has the record's fields).
 local function load_records(orders_key, ids)
   local found, records = redis.call('HMGET', orders_key, unpack(ids)), {}
   for i = 1, #ids do

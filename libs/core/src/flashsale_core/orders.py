@@ -94,7 +94,7 @@ RULES: Mapping[tuple[State | None, Event], Rule] = MappingProxyType(
 # (the ledger) keeps the highest state it has heard of and is right in the end, and each state is entered at most once.
 RANK: Mapping[State, int] = MappingProxyType({State.RESERVED: 0, State.CANCELLED: 1, State.EXPIRED: 1, State.PAID: 2})
 
-# The letter of each state in the packed record of lua/lib/records.lua.
+# The letter of each state in the packed record of lua/lib/record.lua.
 LETTERS: Mapping[str, State] = MappingProxyType({"R": State.RESERVED, "P": State.PAID, "X": State.EXPIRED, "C": State.CANCELLED})
 
 

@@ -1,4 +1,4 @@
-"""What the scripts leave in Redis: a sale's hash, the packed order record of lua/lib/records.lua, and the entries of an outbox."""
+"""What the scripts leave in Redis: a sale's hash, the packed order record of lua/lib/record.lua, and the entries of an outbox."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
