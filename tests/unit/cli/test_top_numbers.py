@@ -5,8 +5,8 @@ from math import inf
 import pytest
 
 from flashsale_cli.top.changes import Change, Changes, changes_of, histogram_quantile, increase
+from flashsale_cli.top.faults import faults
 from flashsale_cli.top.frame import SALES_MAX, frame
-from flashsale_cli.top.pipeline import faults
 from flashsale_cli.top.read import busy
 from flashsale_cli.top.reading import Samples, parse_samples
 from flashsale_cli.top.watch import recent

@@ -32,9 +32,7 @@ def load(
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests in the same order.")] = 0,
     timeout_seconds: Annotated[float, typer.Option(help="How long one request may take.", min=0.1)] = 30.0,
     stop_after_seconds: Annotated[float, typer.Option(help="Send no more requests after this time.", min=1)] = 600.0,
-    orders_out: Annotated[
-        Path | None, typer.Option(help="Write the ids of the orders to this file, one per line, for `pay` and `audit`.")
-    ] = None,
+    orders_out: Annotated[Path | None, typer.Option(help="Write the order ids to this file, one per line, for `pay` and `audit`.")] = None,
     url: Annotated[str | None, typer.Option(help="The gateway. Default: FLASHSALE_URL.")] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from flashsale_cli.sales_client import Sale
 from flashsale_cli.top.changes import Changes, change_of, changes_of
-from flashsale_cli.top.pipeline import Pipeline, faults, pipeline
+from flashsale_cli.top.faults import faults
+from flashsale_cli.top.pipeline import Pipeline, pipeline
 from flashsale_cli.top.reading import OTHER_SALES, SALE_ORDERS, Reading, Scrape
 
 SALES_MAX = 20

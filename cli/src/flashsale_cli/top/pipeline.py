@@ -1,9 +1,6 @@
-"""The numbers of the engine's dashboard, hop by hop, and what is wrong, in words. Pure.
+"""The numbers of the engine's dashboard, hop by hop. None means unknown: the service did not answer, or nothing was observed."""
 
-None means unknown: the service did not answer, or nothing was observed.
-"""
-
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flashsale_cli.top.changes import Changes
@@ -110,37 +107,3 @@ def _expiry(changes: Changes) -> Expiry:
         lateness_p99_seconds=changes.quantile(0.99, "flashsale_expiry_lateness_seconds"),
         overdue_orders=changes.most("flashsale_overdue_orders"),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class FaultRule:
-    metric: str
-    is_fault: Callable[[float], bool]
-    text: str
-    """`{}` stands for the label's value."""
-
-
-def _down(value: float) -> bool:
-    return value == 0
-
-
-FAULT_RULES = (
-    FaultRule("flashsale_sale_imbalance_units", lambda units: units != 0, "the stock of {} does not add up: run `flashsale audit`"),
-    FaultRule("flashsale_redis_durable", _down, "Redis may lose accepted orders: see the gateway's /readyz"),
-    FaultRule("flashsale_broker_up", _down, "a gateway has no channel to RabbitMQ"),
-    FaultRule("flashsale_unrouted_kept", _down, "RabbitMQ may lose messages that it cannot route: check its policy `events`"),
-    FaultRule("flashsale_consumer_up", _down, "no worker consumes the queue {}"),
-    FaultRule("flashsale_database_up", _down, "the order-worker cannot reach Postgres"),
-    FaultRule("flashsale_wait_up", _down, "the wait queue of {} s returns no messages"),
-)
-
-
-def faults(changes: Changes) -> list[str]:
-    """Gauges that report a fault, as sentences: among numbers they would be overlooked. Each sentence once."""
-    return list(dict.fromkeys(text for rule in FAULT_RULES for text in _faults(rule, changes)))
-
-
-def _faults(rule: FaultRule, changes: Changes) -> Iterator[str]:
-    for labels, value in changes.values(rule.metric):
-        if rule.is_fault(value):
-            yield rule.text.format(*(label for _, label in labels))
