@@ -101,7 +101,7 @@ def _refuse_overtaking(missing: Sequence[Migration], wanted: Sequence[Migration]
         first = skipped[0]
         raise MigrationError(
             f"migration {first.version} ({first.phase} {first.name}) must come before {last}; "
-            f"run --phase {first.phase} at the point of the release that it belongs to, or --phase all on a new database"
+            f"run --phase {first.phase} with the release that it belongs to, or --phase all on a new database"
         )
 
 

@@ -1,4 +1,4 @@
-"""The gateway's requests about sales: create, change, end, read."""
+"""Requests to the gateway about sales: create, change, end and read them."""
 
 import json
 from collections.abc import Mapping

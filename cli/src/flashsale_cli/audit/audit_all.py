@@ -44,7 +44,7 @@ async def audit_stores(environment: CliEnvironment, options: Options, wait_secon
 
 
 async def audit_until_settled(redis: RedisReader, ledger: LedgerReader, options: Options, wait_seconds: float) -> Report:
-    """Repeat the audit until no difference is left that time alone can remove, or until `wait_seconds` have passed."""
+    """Repeat the audit until no difference is left that can disappear by itself, or until `wait_seconds` have passed."""
     give_up_at = monotonic() + wait_seconds
     while True:
         report = await audit_all(redis, ledger, options)

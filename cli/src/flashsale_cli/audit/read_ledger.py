@@ -28,8 +28,8 @@ _OTHER_HISTORY = _VIOLATIONS.format(
                                             when h.cancelled then 'cancelled' else 'reserved' end
           or h.cancelled and (h.expired or h.paid))"""
 )
-# Units held or sold after each event. Within a millisecond, events that release units count first, so that an unknown order never raises
-# an alarm.
+# Units held or sold after each event. Which event of a millisecond came first is not known, so releases count first: a doubt must not
+# raise an alarm.
 _PEAK = """
     with expired as (select order_id from order_events where sale_id = $1 and epoch = $2 and state = 'expired')
     select coalesce(max(held), 0)::bigint from (
@@ -102,7 +102,7 @@ class LedgerReader:
         return [row[0] for row in await self._database.fetch(_LIVE_SALES)]
 
     async def paid_sale_ids(self) -> list[str]:
-        """The sales with a payment, a refund or a paid order. The empty id stands for payments that belong to no sale."""
+        """The sales with a payment, a refund or a paid order, which `money` reads. The empty id is for payments that belong to no sale."""
         return [row[0] for row in await self._database.fetch(_PAID_SALES)]
 
     async def sale(self, sale_id: str, epoch: int) -> LedgerSale:

@@ -1,1 +1,1 @@
-"""A sale and the pipeline as they are now, read from the services themselves: no Prometheus."""
+"""Live numbers of sales and pipeline, read from the services themselves; Prometheus is not needed."""

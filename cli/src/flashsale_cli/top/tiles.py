@@ -1,4 +1,4 @@
-"""Processes and pipeline as tiles: a name and a number each, in columns that stay where they are while the numbers change."""
+"""Processes and pipeline as tiles, each with a name and a number. The columns keep their places while the numbers change."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

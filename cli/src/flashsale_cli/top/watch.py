@@ -42,7 +42,7 @@ async def _show_following(
 ) -> None:
     earlier, due = [first], monotonic()
     for _ in range(screens) if screens else count():
-        # If a reading took longer than its interval, the next interval begins now: readings are not made up for in a rush.
+        # If a reading took longer than its interval, the next interval begins now; missed readings are not made up for.
         due = max(due + every_seconds, monotonic())
         await asyncio.sleep(due - monotonic())
         now = await read(session, sources)
@@ -72,7 +72,7 @@ def view(console: Console, url: str, as_json: bool) -> AbstractContextManager[Sh
 @contextmanager
 def lines() -> Iterator[Show]:
     def show(frame: Frame) -> None:
-        # The first frame has no rates, and a program does not need to see that something happens.
+        # The first frame has no rates, and only a person needs to see that the command has started.
         if frame.seconds:
             typer.echo(json.dumps(to_json(frame)))
 

@@ -76,7 +76,7 @@ _children: dict[int, "subprocess.Popen[bytes]"] = {}
 
 
 def reap_ended() -> None:
-    """Wait for the children that have ended, whoever ended them."""
+    """Reap the children that have ended, whoever ended them. Does not wait."""
     for pid, child in list(_children.items()):
         if child.poll() is not None:
             del _children[pid]
@@ -91,7 +91,7 @@ def _reap(pid: int) -> None:
 
 
 def end(process: ProcessId, timeout_seconds: float, first: signal.Signals = signal.SIGTERM) -> None:
-    """End the process with the signal `first`, after the timeout with SIGKILL, and then its remaining descendants."""
+    """End the process with the signal `first`, after the timeout with SIGKILL; then end its remaining descendants with SIGKILL."""
     if not process.alive:
         _reap(process.pid)
         return
