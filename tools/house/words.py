@@ -35,7 +35,7 @@ WORDS = (
     (r"(^|[.:;!?] |\"\"\" ?|[#|>*-] )(?-i:Of) (?!course\b)", "subject first: `the orders of a sale`"),
 )
 """(pattern, what to write instead). Case does not count."""
-NAMES = {"found": "a name for what was found", "one": "a name for what it is"}
+NAMES = {"found": "a name for what was found", "one": "a name for what it is", "told": "a name for what was reported"}
 """Variables and parameters that say nothing."""
 OUTWARD = re.compile(
     r"""handoff\.(failed|left|rescued)|["`]handoff["`]|flashsale_outbox_rescued\w*|(?i:given_back)|x-flashsale-\w+""",
