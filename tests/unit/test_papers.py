@@ -67,6 +67,13 @@ def test_every_file_and_module_that_a_document_names_exists(document: Path) -> N
     assert {name for name in names if not any(path.endswith(f"/{name}") for path in paths)} == set()
 
 
+def test_transcript_of_the_demo_has_the_promises_of_the_command() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "cli" / "src").rglob("*.py"))
+    promises = re.findall(r"^(\S.*?) {2,}PASS", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert promises
+    assert [promise for promise in promises if f'"{promise}"' not in source] == []
+
+
 def test_every_make_target_that_a_document_names_exists() -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {target for document in DOCUMENTS for target in re.findall(r"(?:^|`)make ([a-z-]+)", document.read_text(), re.MULTILINE)}
