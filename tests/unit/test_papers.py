@@ -10,6 +10,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(path for pattern in ("*.md", "[!.]*/**/*.md") for path in ROOT.glob(pattern))
+RUNBOOK = sorted((ROOT / "docs" / "runbook").glob("*.md"))
 LICENSE = "Apache-2.0"
 LICENSE_SHA256 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
 
@@ -72,6 +73,14 @@ def test_transcript_of_the_demo_has_the_promises_of_the_command() -> None:
     promises = re.findall(r"^(\S.*?) {2,}PASS", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert promises
     assert [promise for promise in promises if f'"{promise}"' not in source] == []
+
+
+def test_panels_that_the_runbook_names_are_on_a_dashboard() -> None:
+    dashboards = (ROOT / "deploy" / "helm" / "flashsale" / "files" / "dashboards").glob("*.json")
+    titles = set(re.findall(r'"title": "([^"]+)"', "".join(path.read_text() for path in dashboards)))
+    named = {title for page in RUNBOOK for title in re.findall(r"(?<!\*)\*([A-Z][^*]+)\*(?!\*)", page.read_text())}
+    assert named
+    assert named - titles == set()
 
 
 def test_every_make_target_that_a_document_names_exists() -> None:
