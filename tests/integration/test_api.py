@@ -433,12 +433,12 @@ def test_badly_signed_stale_and_wrong_webhooks_have_no_effect(client: Client, sa
 
 
 def other_events(client: Client) -> float:
-    found = re.search(r'^flashsale_payments_total\{result="other_type"\} (\S+)$', client.get("/metrics").raw.decode(), re.MULTILINE)
-    return float(found[1]) if found else 0.0
+    sample = re.search(r'^flashsale_payments_total\{result="other_type"\} (\S+)$', client.get("/metrics").raw.decode(), re.MULTILINE)
+    return float(sample[1]) if sample else 0.0
 
 
 @pytest.mark.parametrize("data", [None, {"object": {"amount": 5}}, {"orderId": 7}])
-def test_signed_event_of_another_type_is_noted_and_moves_nothing(client: Client, sale: str, data: Any) -> None:
+def test_signed_event_of_another_type_is_noted_and_changes_nothing(client: Client, sale: str, data: Any) -> None:
     order_id = client.order(sale, "ann").body["orderId"]
     before, event = other_events(client), {"type": "charge.refunded", "created": 1767225600, "orderId": order_id, "data": data}
     noted = client.webhook(json.dumps(event).encode())

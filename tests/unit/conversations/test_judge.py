@@ -75,10 +75,10 @@ def test_bytes_that_are_no_answer_are_malformed(wire: bytes) -> None:
 def test_seed_gives_the_same_conversations_in_every_world() -> None:
     other = replace(WORLD, sale="t-ffffffffffff", now_seconds=1_800_000_001.0)
     for number in range(50):
-        one, same = conversation(WORLD, 13, number), conversation(WORLD, 13, number)
+        first, second = conversation(WORLD, 13, number), conversation(WORLD, 13, number)
         elsewhere = conversation(other, 13, number)
-        assert one == same
-        assert _lengths(elsewhere) == _lengths(one)
+        assert first == second
+        assert _lengths(elsewhere) == _lengths(first)
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)

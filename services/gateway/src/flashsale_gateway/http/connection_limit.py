@@ -75,7 +75,7 @@ class _RefusedConnection(asyncio.Protocol):
 
 
 def fit_to_file_limit(connections_max: int) -> int:
-    """`connections_max`, or as many connections as the limit of open files allows, at least 1.
+    """`connections_max`, or the number of connections that the limit of open files allows, at least 1.
 
     Raises the process's own limit as far as needed and permitted.
     """
