@@ -1,4 +1,4 @@
-"""The rules of a sale in plain Python, as a merchant would tell them, written without looking at how the scripts do it."""
+"""The rules of a sale in plain Python, as a merchant would explain them; it shares nothing with the scripts."""
 
 from dataclasses import dataclass, field
 
@@ -20,11 +20,11 @@ class Order:
 
 @dataclass
 class ModelSale:
-    """A sale; None of it exists before `define`."""
+    """A sale. Nothing of it exists before `define`."""
 
     exists: bool = False
     removed: bool = False
-    """Whether it was removed, and no other took its name since."""
+    """Whether it was removed, and no sale of its name was defined since."""
     total: int = 0
     max_per_user: int = 0
     max_released: int = 20
@@ -35,9 +35,9 @@ class ModelSale:
     ends_ms: int = 0
     orders: dict[str, Order] = field(default_factory=dict)
     released: dict[str, int] = field(default_factory=dict)
-    """Orders that expired or were cancelled, by user, those that were bought again later among them."""
+    """Orders that expired or were cancelled, by user, including those that were bought again later."""
     strays: set[tuple[str, str]] = field(default_factory=set)
-    """Payments for orders that nobody knew. They outlive the sale."""
+    """Payments for unknown orders. They outlive the sale."""
 
     def units(self, *states: State) -> int:
         return sum(order.quantity for order in self.orders.values() if order.state in states)
@@ -47,11 +47,11 @@ class ModelSale:
         return self.total - self.units(State.RESERVED, State.PAID)
 
     def buyers(self) -> dict[str, int]:
-        found: dict[str, int] = {}
+        units: dict[str, int] = {}
         for order in self.orders.values():
             if order.state in (State.RESERVED, State.PAID):
-                found[order.user] = found.get(order.user, 0) + order.quantity
-        return found
+                units[order.user] = units.get(order.user, 0) + order.quantity
+        return units
 
     def deadlines(self) -> dict[str, int]:
         return {order_id: order.deadline for order_id, order in self.orders.items() if order.state is State.RESERVED}

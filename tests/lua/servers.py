@@ -1,4 +1,4 @@
-"""Real, private Redis and Valkey servers for the script tests, and the scripts on them with a clock in the test's hand."""
+"""Real, private Redis and Valkey servers for the script tests, and the scripts on them with a clock that the test sets."""
 
 import json
 import shutil
@@ -26,10 +26,10 @@ START_TIMEOUT_SECONDS = 10
 def found_servers() -> list[str]:
     """Every server this machine has: at least one, or the tests cannot run."""
     candidates = ["redis-server", "valkey-server", str(ROOT / ".bootstrap/valkey/usr/bin/valkey-server")]
-    found = {Path(path).name: path for name in candidates if (path := shutil.which(name))}
-    if not found:
+    servers = {Path(path).name: path for name in candidates if (path := shutil.which(name))}
+    if not servers:
         raise RuntimeError("neither redis-server nor valkey-server is installed; run `make test`, or scripts/servers.sh test")
-    return sorted(found.values())
+    return sorted(servers.values())
 
 
 @contextmanager
@@ -123,7 +123,7 @@ class Sale:
         return [(fields[b"k"].decode(), fields[b"b"]) for _, fields in self.redis.xrange(self.shard.outbox)]
 
     def terms(self) -> list[Any]:
-        """What the packed terms say of records.TERMS."""
+        """The values of records.TERMS in the packed terms."""
         script = "return cjson.encode({cmsgpack.unpack(redis.call('HGET', KEYS[1], 'terms'))})"
         return list(json.loads(self.redis.eval(script, 1, self.keys.sale)))
 
@@ -170,11 +170,11 @@ def settle_many(*asked: Some) -> tuple[list[Any], list[Any]]:
 
 
 def _by_sale(asked: Sequence[Some], results: list[Any]) -> list[Any]:
-    """Of a sale that could not be decided, the reason once."""
-    found: list[Any] = []
+    """The results of each sale; only its reason, once, if the sale could not be decided."""
+    by_sale: list[Any] = []
     for _, items in asked:
         own, results = results[: len(items)], results[len(items) :]
         reasons = {result for result in own if isinstance(result, str)}
         assert len(reasons) + all(isinstance(result, list) for result in own) == 1
-        found.append(reasons.pop() if reasons else own)
-    return found
+        by_sale.append(reasons.pop() if reasons else own)
+    return by_sale

@@ -1,4 +1,4 @@
-"""The chart's Redis users: scripts run as who calls them, connections are set up as services do it, and nobody can stop the server."""
+"""The chart's Redis users: each may call its scripts and connect as its service does, and none can stop the server."""
 
 import re
 from pathlib import Path
@@ -33,17 +33,17 @@ def connected(server: Any, user: str) -> Any:
     """A client of the server as `user` of the chart."""
     words = rules()[user]
     if server.info()["redis_version"].startswith("7.0") and "valkey_version" not in server.info():
-        # It has no such command and would refuse the rule. The chart brings Valkey.
+        # Redis lacks a command of the rule and would refuse it. The chart brings Valkey.
         words = [word for word in words if word != "+client|setinfo"]
     server.execute_command("ACL", "SETUSER", user, "reset", "on", f">{PASSWORD}", *words)
     return redis.Redis(port=server.connection_pool.connection_kwargs["port"], username=user, password=PASSWORD)
 
 
-def test_each_script_runs_as_who_calls_it(server: Any, sale: Sale) -> None:
+def test_each_script_runs_as_its_caller(server: Any, sale: Sale) -> None:
     gateway, worker, operator = (Sale(connected(server, user)) for user in CALLERS)
     assert operator.define(total=5, owner="shop")[0] == "created"
     assert gateway.define(total=6)[0] == "not_owner"
-    assert [one[0] for one in gateway.reserve(("o1", "ann", 1), ("o2", "bob", 1), ("o3", "cem", 1))] == ["accepted"] * 3
+    assert [result[0] for result in gateway.reserve(("o1", "ann", 1), ("o2", "bob", 1), ("o3", "cem", 1))] == ["accepted"] * 3
     assert gateway.settle(("o1", "p1"))[0][0] == "paid"
     assert gateway.cancel("o2")[0][0] == "cancelled"
     worker.now += 10_000_000
@@ -56,18 +56,18 @@ def test_each_script_runs_as_who_calls_it(server: Any, sale: Sale) -> None:
     assert gateway.define(total=1)[0] == "created"
     keys = (sale.shard.direct, sale.shard.outbox)
     gateway.redis.eval(SCRIPTS.reclaim.source, len(keys), *keys, "0", "10", str(sale.now))
-    for one in (gateway, worker, operator):
-        one.redis.close()
+    for caller in (gateway, worker, operator):
+        caller.redis.close()
 
 
 @pytest.mark.parametrize(("user", "script"), [(user, script) for user, scripts in CALLERS.items() for script in scripts])
-def test_a_caller_may_run_every_command_of_its_script(user: str, script: str) -> None:
+def test_caller_may_run_every_command_of_its_script(user: str, script: str) -> None:
     commands = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", getattr(SCRIPTS, script).source)}
     assert commands <= {word.removeprefix("+").split("|")[0] for word in rules()[user]}
 
 
 @pytest.mark.parametrize("user", USERS)
-async def test_a_service_connects_without_a_refusal(server: Any, user: str) -> None:
+async def test_service_connects_without_a_refusal(server: Any, user: str) -> None:
     connected(server, user).close()
     server.execute_command("ACL", "LOG", "RESET")
     port = server.connection_pool.connection_kwargs["port"]
@@ -75,12 +75,12 @@ async def test_a_service_connects_without_a_refusal(server: Any, user: str) -> N
         assert await client.ping()
         if user in CALLERS:
             await load_scripts(client, SCRIPTS)
-    # The probe is valkey-cli in the server's own pod: it says nothing of itself, and needs nothing but PING.
+    # The probe is valkey-cli in the server's own pod: it sends no HELLO or CLIENT, and needs only PING.
     assert [entry["object"] for entry in server.acl_log() if user != "probe"] == []
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_nobody_pauses_the_server_or_ends_the_connections_of_others(server: Any, user: str) -> None:
+def test_no_user_can_pause_the_server_or_close_other_connections(server: Any, user: str) -> None:
     client = connected(server, user)
     for words in (
         ("CLIENT", "PAUSE", "1"),
@@ -98,7 +98,7 @@ def test_nobody_pauses_the_server_or_ends_the_connections_of_others(server: Any,
     client.close()
 
 
-def test_only_the_gateway_asks_for_settings_for_it_must_know_appendfsync(server: Any) -> None:
+def test_only_the_gateway_may_read_the_server_settings(server: Any) -> None:
     asked = {user for user in USERS if "+config|get" in rules()[user]}
     assert asked == {"gateway"}
     client = connected(server, "gateway")

@@ -26,13 +26,13 @@ def test_new_sale_takes_its_defaults(sale: Sale) -> None:
     assert sale.redis.smembers(sale.shard.sales) == {b"iphone"}
 
 
-def test_hold_of_a_new_sale_may_have_another_default_and_one_that_is_there_keeps_its_own(sale: Sale) -> None:
+def test_default_payment_window_applies_to_new_sales_only(sale: Sale) -> None:
     assert sale.define(total=10, default_hold_seconds=120)[1]["hold_seconds"] == "120"
     before = sale.snapshot()
     assert (sale.define(total=10, default_hold_seconds=60)[0], sale.snapshot()) == ("unchanged", before)
 
 
-def test_terms_that_a_hand_left_behind_follow_with_the_next_definition_changed_or_not(sale: Sale) -> None:
+def test_any_definition_renews_packed_terms_that_are_stale(sale: Sale) -> None:
     sale.define(total=10, max_per_user=2)
     sale.redis.hset(sale.keys.sale, "max_per_user", 5)
     assert stale_terms(sale.redis.hgetall(sale.keys.sale)) == ("max_per_user",)
@@ -41,7 +41,7 @@ def test_terms_that_a_hand_left_behind_follow_with_the_next_definition_changed_o
     assert (stale_terms(sale.redis.hgetall(sale.keys.sale)), sale.terms()[3], len(sale.outbox())) == ((), 5, before)
 
 
-def test_definition_is_told_whole(sale: Sale) -> None:
+def test_definition_is_announced_in_full(sale: Sale) -> None:
     sale.define(total=10, owner="7", max_per_user=2, state="paused")
     assert decode(sale.outbox()[-1][1]) == SaleDefined(
         v=1, sale="iphone", epoch=sale.now, at=sale.now, owner="7", generation=1, total=10, available=10, reserved=0, sold=0,
@@ -49,19 +49,19 @@ def test_definition_is_told_whole(sale: Sale) -> None:
     )  # fmt: skip
 
 
-def test_definition_after_the_clock_was_set_back_is_told_as_the_later_one(sale: Sale) -> None:
+def test_definition_after_the_clock_was_set_back_is_the_later_one(sale: Sale) -> None:
     sale.define(total=10, owner="k8s/a", generation=5)
     epoch = sale.now
     for total, clock_ms in ((11, epoch + 50), (12, epoch - 60_000), (13, epoch - 50_000), (14, epoch + 90_000)):
         sale.now = clock_ms
         assert sale.define(total=total, owner="k8s/a", generation=5)[0] == "changed"
-    told = [message for _, body in sale.outbox() if isinstance(message := decode(body), SaleDefined)]
-    assert [(one.total, one.generation, one.at - epoch) for one in told] == [
+    messages = [message for _, body in sale.outbox() if isinstance(message := decode(body), SaleDefined)]
+    assert [(message.total, message.generation, message.at - epoch) for message in messages] == [
         (10, 5, 0), (11, 5, 50), (12, 5, 51), (13, 5, 52), (14, 5, 90_000),
     ]  # fmt: skip
 
 
-def test_sale_that_was_defined_by_an_older_release_takes_the_clock(sale: Sale) -> None:
+def test_sale_of_an_older_release_takes_its_time_from_the_clock(sale: Sale) -> None:
     sale.define(total=10)
     sale.redis.hdel(sale.keys.sale, "changed_ms")
     sale.now += 7
@@ -74,7 +74,7 @@ def test_new_sale_needs_a_total(sale: Sale) -> None:
     assert (sale.define(), sale.snapshot()) == (("total_missing", {}), {})
 
 
-def test_total_moves_only_what_is_available(sale: Sale) -> None:
+def test_changed_total_changes_only_the_available_units(sale: Sale) -> None:
     sale.define(total=10)
     sale.reserve(("o1", "ann", 3), ("o2", "bob", 2))
     sale.settle(("o2", "p1"))
@@ -85,7 +85,7 @@ def test_total_moves_only_what_is_available(sale: Sale) -> None:
     assert sale.snapshot() == before
 
 
-def test_fields_left_out_stay_and_generation_counts_changes(sale: Sale) -> None:
+def test_omitted_fields_stay_and_the_generation_counts_changes(sale: Sale) -> None:
     sale.define(total=10, max_per_user=2)
     assert sale.define(hold_seconds=60)[1]["max_per_user"] == "2"
     before = sale.snapshot()
@@ -93,7 +93,7 @@ def test_fields_left_out_stay_and_generation_counts_changes(sale: Sale) -> None:
     assert (status, fields["generation"], sale.snapshot()) == ("unchanged", "2", before)
 
 
-def test_end_never_comes_before_the_start_whichever_is_set_last(sale: Sale) -> None:
+def test_end_is_never_before_the_start_whichever_is_set_last(sale: Sale) -> None:
     assert sale.define(total=10, starts_ms=20, ends_ms=20) == ("ends_before_start", {})
     assert sale.define(total=10, starts_ms=20)[0] == "created"
     before = sale.snapshot()
@@ -104,20 +104,20 @@ def test_end_never_comes_before_the_start_whichever_is_set_last(sale: Sale) -> N
     assert [sale.define(**changes)[0] for changes in ({"starts_ms": 29}, {"ends_ms": 0}, {"starts_ms": 40})] == ["changed"] * 3
 
 
-def test_sale_whose_times_crossed_already_can_still_be_changed(sale: Sale) -> None:
+def test_sale_whose_end_is_before_its_start_can_be_changed(sale: Sale) -> None:
     sale.define(total=10, starts_ms=20)
     sale.redis.hset(sale.keys.sale, "ends_ms", 10)
     assert (sale.define(total=11)[0], sale.define(starts_ms=5)[0]) == ("changed", "changed")
 
 
-def test_last_time_of_all_is_told_as_a_whole_number_and_found_unchanged(sale: Sale) -> None:
+def test_latest_possible_end_is_a_whole_number_and_stays_unchanged(sale: Sale) -> None:
     sale.define(total=10, ends_ms=sale_times.END_MS - 1)
-    told = decode(sale.outbox()[-1][1])
-    assert isinstance(told, SaleDefined)
-    assert (told.ends_ms, sale.define(ends_ms=sale_times.END_MS - 1)[0]) == (sale_times.END_MS - 1, "unchanged")
+    message = decode(sale.outbox()[-1][1])
+    assert isinstance(message, SaleDefined)
+    assert (message.ends_ms, sale.define(ends_ms=sale_times.END_MS - 1)[0]) == (sale_times.END_MS - 1, "unchanged")
 
 
-def test_owner_and_generation_fence(sale: Sale) -> None:
+def test_definition_is_fenced_by_owner_and_generation(sale: Sale) -> None:
     sale.define(total=10, owner="k8s/a", generation=5)
     before = sale.snapshot()
     assert sale.define(total=11, owner="k8s/b", generation=6)[0] == "not_owner"
@@ -130,7 +130,7 @@ def test_owner_and_generation_fence(sale: Sale) -> None:
 
 
 @pytest.mark.parametrize(("field", "value"), [("hold_seconds", 60), ("late_payment", "reacquire"), ("ends_ms", 5), ("rate_requests", 3)])
-def test_live_holds_are_never_touched(sale: Sale, field: str, value: Any) -> None:
+def test_definition_never_changes_live_holds(sale: Sale, field: str, value: Any) -> None:
     sale.define(total=10)
     sale.reserve(("o1", "ann", 3))
     held = (sale.stock(), sale.records(), sale.buyers(), sale.deadlines())
@@ -148,14 +148,14 @@ def test_sale_closes_drains_and_is_removed(sale: Sale) -> None:
     sale.settle(("o1", "p1"))
     assert sale.retire("remove") == ["removed", 0]
     assert sorted(sale.redis.keys()) == sorted([sale.shard.outbox.encode(), sale.keys.sale.encode()])
-    told = [message for _, body in sale.outbox() if isinstance(message := decode(body), SaleRetired)]
-    assert told == [
+    messages = [message for _, body in sale.outbox() if isinstance(message := decode(body), SaleRetired)]
+    assert messages == [
         SaleRetired(v=1, sale="iphone", epoch=sale.now, at=sale.now, state="closed", total=10, available=7, reserved=3, sold=0),
         SaleRetired(v=1, sale="iphone", epoch=sale.now, at=sale.now, state="removed", total=10, available=7, reserved=0, sold=3),
     ]
 
 
-def test_sale_of_a_removed_ones_name_has_a_higher_epoch_whatever_the_clock(sale: Sale) -> None:
+def test_successor_of_a_removed_sale_has_a_higher_epoch(sale: Sale) -> None:
     epochs = []
     for clock_ms in (1_000_000, 1_000_000, 940_000, 2_000_000):
         sale.now = clock_ms
@@ -164,7 +164,7 @@ def test_sale_of_a_removed_ones_name_has_a_higher_epoch_whatever_the_clock(sale:
     assert epochs == [1_000_000, 1_000_001, 1_000_002, 2_000_000]
 
 
-def test_removed_sale_is_told_from_an_unknown_one_for_thirty_days(sale: Sale) -> None:
+def test_removed_sale_differs_from_an_unknown_one_for_thirty_days(sale: Sale) -> None:
     sale.define(total=1)
     sale.reserve(("o1", "ann", 1))
     sale.settle(("o1", "p1"))
@@ -206,7 +206,7 @@ def test_closed_sale_is_pruned_by_the_time_of_its_close(sale: Sale) -> None:
     sale.now += DAY_MS
     sale.retire("close")
     assert sale.prune(DAY_MS) == "kept"
-    # Closed by a release that noted no time.
+    # Closed by a release that did not record the time.
     sale.redis.hdel(sale.keys.sale, "closed_ms")
     sale.now += 1
     assert sale.prune(DAY_MS) == "kept"
@@ -226,13 +226,13 @@ def test_open_and_owned_sales_are_never_pruned(sale: Sale) -> None:
     assert owned.prune(0) == "removed"
 
 
-def test_only_the_owner_retires_and_only_a_sale_that_is_there(sale: Sale) -> None:
+def test_only_the_owner_retires_and_only_an_existing_sale(sale: Sale) -> None:
     assert sale.retire("close") == ["unknown_sale", 0]
     sale.define(total=1)
     assert sale.retire("close", owner="k8s/a") == ["not_owner", 0]
 
 
-def test_released_sale_goes_on_and_belongs_to_who_defines_it_next(sale: Sale) -> None:
+def test_released_sale_goes_on_and_its_next_definition_owns_it(sale: Sale) -> None:
     sale.define(total=10, owner="k8s/a", generation=7)
     sale.reserve(("o1", "ann", 3))
     assert sale.retire("release") == ["not_owner", 3]
@@ -245,7 +245,7 @@ def test_released_sale_goes_on_and_belongs_to_who_defines_it_next(sale: Sale) ->
     assert (sale.stock(), sale.define(total=12, owner="k8s/a", generation=8)[0]) == ((12, 8, 4, 0), "not_owner")
 
 
-def test_sale_of_the_same_name_begins_anew(sale: Sale) -> None:
+def test_removed_sale_can_be_defined_again_from_nothing(sale: Sale) -> None:
     sale.define(total=2)
     sale.reserve(("o1", "ann", 1))
     sale.cancel("o1")
@@ -256,8 +256,8 @@ def test_sale_of_the_same_name_begins_anew(sale: Sale) -> None:
     assert sale.reserve(("o1", "ann", 1))[0][0] == "accepted"
 
 
-def test_sale_that_was_lost_begins_anew_without_its_old_orders(sale: Sale) -> None:
-    # The hash is gone, its orders and deadlines are not: given back later, their units would be sold a second time.
+def test_lost_sale_begins_again_without_its_old_orders(sale: Sale) -> None:
+    # The hash is lost, its orders and deadlines are not: if they expired later, their units would be sold a second time.
     sale.define(total=10, rate_requests=5)
     sale.reserve(*[(f"old{number}", f"u{number}", 1) for number in range(5)])
     sale.redis.unlink(sale.keys.sale)

@@ -1,4 +1,4 @@
-"""A server without memory, which must not evict: nothing new is taken, and everything that ends what there is goes on."""
+"""A server whose memory is full and that must not evict: it refuses new orders and sales, and whatever ends a hold or a sale goes on."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ WAIT_SECONDS = 10
 
 @pytest.fixture
 def old(sale: Sale) -> Iterator[Sale]:
-    """A sold-out sale whose orders leave no memory to the sale of the test, which has o1 and o2 held for ann and o3 for bob."""
+    """A sold-out sale whose orders fill the memory. The sale of the test has o1 and o2 held for ann, and o3 for bob."""
     old = Sale(sale.redis, NEIGHBOUR)
     old.define(total=5)
     sale.define(total=10, late_payment="reacquire")
@@ -30,7 +30,7 @@ def old(sale: Sale) -> Iterator[Sale]:
     sale.redis.config_set("maxmemory", 0)
 
 
-def test_full_server_takes_no_order_and_no_new_sale(sale: Sale, old: Sale) -> None:
+def test_full_server_refuses_orders_and_new_sales(sale: Sale, old: Sale) -> None:
     before = sale.snapshot()
     new = Sale(sale.redis, "new")
     for call in (lambda: sale.reserve(("o4", "cem", 1)), lambda: new.define(total=1)):
@@ -40,8 +40,8 @@ def test_full_server_takes_no_order_and_no_new_sale(sale: Sale, old: Sale) -> No
     assert [result[0] for result in sale.reserve(("o1", "ann", 1))] == ["replayed"]
 
 
-def test_full_server_takes_no_order_when_rate_counts_are_deleted(sale: Sale, old: Sale) -> None:
-    """Both delete counts, and Redis refuses nothing that a script writes behind its first write."""
+def test_full_server_refuses_orders_when_rate_counts_are_deleted(sale: Sale, old: Sale) -> None:
+    """Both delete counts first, and after its first write Redis refuses a script nothing."""
     sale.redis.config_set("maxmemory", 0)
     sale.define(total=4, rate_requests=5, rate_seconds=1)
     sale.redis.config_set("maxmemory", 1)
@@ -63,7 +63,7 @@ def test_full_server_takes_no_order_when_rate_counts_are_deleted(sale: Sale, old
     assert last.stock() == (5, 5, 0, 0)
 
 
-def test_full_server_settles_releases_and_is_freed_by_a_sale_that_is_removed(sale: Sale, old: Sale) -> None:
+def test_full_server_settles_and_releases_and_a_removal_frees_it(sale: Sale, old: Sale) -> None:
     assert sale.settle(("o1", "p1"), ("nobody", "p2")) == [["paid", "P", ""], ["refund_due", "", "unknown_order"]]
     assert [result[0] for result in sale.cancel("o2")] == ["cancelled"]
     sale.now += 300_000
@@ -72,7 +72,7 @@ def test_full_server_settles_releases_and_is_freed_by_a_sale_that_is_removed(sal
     assert sale.define(state="paused")[0] == "changed"
     assert sale.define(state="open")[0] == "changed"
     assert [old.retire(action)[0] for action in ("close", "remove")] == ["closed", "removed"]
-    # The server frees what was unlinked in a thread of its own.
+    # The server frees unlinked keys in another thread.
     assert until(lambda: accepted(sale))
 
 

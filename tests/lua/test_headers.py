@@ -1,4 +1,4 @@
-"""Each script's header against its code: what is documented is used, what is used is documented."""
+"""Each script's header compared with its code: what is documented is used, and what is used is documented."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 LUA = Path(__file__).parents[2] / "lua"
 SCRIPTS = sorted(LUA.glob("*.lua"))
 LIBRARIES = sorted((LUA / "lib").glob("*.lua"))
-# Every one is in Redis 7.0 and in Valkey 8 (https://redis.io/docs/latest/commands/, "Available since").
+# Every command is in Redis 7.0 and in Valkey 8 (https://redis.io/docs/latest/commands/, "Available since").
 COMMANDS = {
     "TIME", "HGET", "HMGET", "HSET", "HGETALL", "HINCRBY", "HLEN", "HDEL", "PEXPIRE", "UNLINK", "ZADD", "ZREM", "XADD", "XDEL", "XRANGE",
     "XINFO", "XGROUP", "XLEN", "ZCARD", "SADD", "SREM",
@@ -23,7 +23,7 @@ def parts(path: Path) -> tuple[str, str]:
 
 
 def numbered(header: str, section: str) -> dict[str, str]:
-    """`+1` is the first of each sale's, in a script that is called for several."""
+    """`+1` is the first key of each sale, in a script that is called for several sales."""
     text = re.search(rf"^{section}:.*\n((?:  .*\n)+)", header, re.MULTILINE)
     assert text, f"no {section} section"
     return dict(re.findall(r"^  (\+?\d+) (\w+)", text[1], re.MULTILINE))
@@ -37,7 +37,7 @@ def test_header_has_its_parts_in_order(path: Path) -> None:
 
 @pytest.mark.parametrize("section", ["KEYS", "ARGV"])
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_documented_and_used_are_the_same(path: Path, section: str) -> None:
+def test_documented_and_used_arguments_are_the_same(path: Path, section: str) -> None:
     header, code = parts(path)
     once, of_each = set(re.findall(rf"{section}\[(\d+)\]", code)), set(re.findall(rf"{section}\[keys_at \+ (\d+)\]", code))
     used = [str(number + 1) for number in range(len(once))] + [f"+{number + 1}" for number in range(len(of_each))]
@@ -45,7 +45,7 @@ def test_documented_and_used_are_the_same(path: Path, section: str) -> None:
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_each_sale_has_as_many_keys_as_are_documented(path: Path) -> None:
+def test_each_sale_has_the_documented_number_of_keys(path: Path) -> None:
     header, code = parts(path)
     keys = numbered(header, "KEYS")
     of_each = sum(key.startswith("+") for key in keys)
@@ -63,7 +63,7 @@ def test_every_word_of_returns_can_be_returned(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [*SCRIPTS, *LIBRARIES], ids=lambda path: path.stem)
-def test_only_known_commands_and_no_key_of_its_own_making(path: Path) -> None:
+def test_script_uses_known_commands_and_only_keys_it_is_given(path: Path) -> None:
     text = path.read_text()
     assert set(re.findall(r"redis\.call\('(\w+)'", text)) <= COMMANDS
     assert len(re.findall(r"redis\.call\(", text)) == len(re.findall(r"redis\.call\('", text))
@@ -71,5 +71,5 @@ def test_only_known_commands_and_no_key_of_its_own_making(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", LIBRARIES, ids=lambda path: path.stem)
-def test_library_says_what_it_is_for(path: Path) -> None:
+def test_library_begins_with_its_purpose(path: Path) -> None:
     assert path.read_text().startswith("-- ")

@@ -1,4 +1,4 @@
-"""Ids of all that the patterns allow go through the scripts unharmed: into records, counts and messages."""
+"""Every id that the patterns allow reaches records, counts and messages unchanged."""
 
 import re
 
@@ -17,13 +17,13 @@ AS_PROVIDERS_HAVE_THEM = ["auth0|65a1f3|x", "o'brien+shop@example.com", "eu-cent
 @MANY
 @given(USERS, st.from_regex(re.compile(PAYMENT_ID_PATTERN, re.ASCII)))
 @example(AS_PROVIDERS_HAVE_THEM, "pi_3N/=+#" + "x" * 246)
-def test_ids_go_through_the_scripts_unharmed(sale: Sale, users: list[str], payment: str) -> None:
+def test_ids_pass_through_the_scripts_unchanged(sale: Sale, users: list[str], payment: str) -> None:
     sale.redis.flushall()
     sale.now = 1_000_000_000_000
     sale.define(total=10, hold_seconds=5, max_per_user=2, rate_requests=2, rate_seconds=60)
     paid, cancelled, expired = users
     orders = [(f"o{number}", user, 1) for number, user in enumerate(users)]
-    # Together, singly, and once more than the rate allows.
+    # Together, one by one, and once more than the rate allows.
     assert [answer[0] for answer in (*sale.reserve(*orders), *sale.reserve(("o3", paid, 1)), *sale.reserve(("o4", paid, 1)))] == [
         "accepted"
     ] * 4 + ["rate_limited"]
@@ -37,10 +37,10 @@ def test_ids_go_through_the_scripts_unharmed(sale: Sale, users: list[str], payme
     sale.now += 6_000
     assert [answer[0] for answer in sale.expire("o2", "o3")] == ["expired", "expired"]
     assert (sale.buyers(), sale.records()["o0"].payment_id) == ({paid: 1}, payment)
-    told = [message for _, body in sale.outbox() for message in read(body).messages]
+    messages = [message for _, body in sale.outbox() for message in read(body).messages]
     named = [
         (type(message), [(line.order_id, line.user_id) for line in message.orders])
-        for message in told
+        for message in messages
         if isinstance(message, OrdersReserved | OrdersCancelled | OrdersExpired)
     ]
     assert named == [
@@ -49,5 +49,7 @@ def test_ids_go_through_the_scripts_unharmed(sale: Sale, users: list[str], payme
         (OrdersCancelled, [("o1", cancelled)]),
         (OrdersExpired, [("o2", expired), ("o3", paid)]),
     ]
-    payments = [(line.payment_id, line.user_id) for message in told if isinstance(message, PaymentsRecorded) for line in message.payments]
+    payments = [
+        (line.payment_id, line.user_id) for message in messages if isinstance(message, PaymentsRecorded) for line in message.payments
+    ]
     assert payments == [(payment, paid), (payment, "")]

@@ -37,7 +37,7 @@ CHANGES = st.fixed_dictionaries(
 
 
 class Life(RuleBasedStateMachine):
-    """`client` is set by the test: the server this life is lived on."""
+    """`client` is set by the test: the server on which this life runs."""
 
     client: Any = None
 
@@ -67,11 +67,11 @@ class Life(RuleBasedStateMachine):
 
     @rule(batch=st.lists(ORDERS, min_size=1, max_size=4))
     def expire(self, batch: list[str]) -> None:
-        assert [result[0] for result in self.sale.expire(*batch)] == [self.model.expire(self.sale.now, one) for one in batch]
+        assert [result[0] for result in self.sale.expire(*batch)] == [self.model.expire(self.sale.now, order_id) for order_id in batch]
 
     @rule()
     def sweep(self) -> None:
-        """What the second clock does: everything overdue."""
+        """Expire everything that is overdue, as the sweep does."""
         due = [order_id for order_id, deadline in self.sale.deadlines().items() if deadline <= self.sale.now]
         if due:
             self.expire(due)
@@ -79,13 +79,13 @@ class Life(RuleBasedStateMachine):
 
     @rule(batch=st.lists(ORDERS, min_size=1, max_size=3))
     def cancel(self, batch: list[str]) -> None:
-        assert [result[0] for result in self.sale.cancel(*batch)] == [self.model.cancel(one) for one in batch]
+        assert [result[0] for result in self.sale.cancel(*batch)] == [self.model.cancel(order_id) for order_id in batch]
 
     @rule(ms=st.sampled_from([1, 4_999, 5_000, 300_000]))
     def time_passes(self, ms: int) -> None:
         self.sale.now += ms
 
-    @precondition(lambda self: self.sale.now > 1_000_000_300_000)  # long lives are the interesting ones
+    @precondition(lambda self: self.sale.now > 1_000_000_300_000)  # long lives find more
     @rule(remove=st.booleans())
     def retire(self, remove: bool) -> None:
         assert self.sale.retire("close")[0] == self.model.close()
@@ -98,7 +98,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.model.exists and self.sale.now > 1_000_000_300_000)
     @rule(total=st.integers(0, 12))
     def is_lost_and_created_anew(self, total: int) -> None:
-        """The hash alone is lost; a sale of the same name begins with nothing, and what is left of the old one gives no unit back."""
+        """The hash alone is lost; a sale of the same name begins with nothing, and what is left of the old one releases no unit."""
         self.client.delete(self.sale.keys.sale, self.sale.shard.outbox)
         self.leftovers = set(self.sale.deadlines())
         self.model = ModelSale(strays=self.model.strays)
@@ -115,7 +115,7 @@ class Life(RuleBasedStateMachine):
         assert self.sale.released() == model.released
         live = model.deadlines()
         # A deadline of a lost sale stays until it is due, or an order of the same id takes its place.
-        assert {one: at for one, at in self.sale.deadlines().items() if one in live or one not in self.leftovers} == live
+        assert {key: at for key, at in self.sale.deadlines().items() if key in live or key not in self.leftovers} == live
         assert self.client.smembers(self.sale.shard.sales) == ({b"iphone"} if model.exists else set())
         if model.exists:
             fields = self.client.hgetall(self.sale.keys.sale)
@@ -125,12 +125,12 @@ class Life(RuleBasedStateMachine):
     def outbox_in_any_order_tells_the_state_of_every_order(self) -> None:
         messages = [decode(body) for _, body in self.sale.outbox()]
         random.shuffle(messages)
-        heard: dict[str, State] = {}
+        states: dict[str, State] = {}
         for message in messages:
             for order_id, state in transitions(message):
-                if order_id not in heard or supersedes(state, heard[order_id]):
-                    heard[order_id] = state
-        assert heard == {order_id: order.state for order_id, order in self.model.orders.items()}
+                if order_id not in states or supersedes(state, states[order_id]):
+                    states[order_id] = state
+        assert states == {order_id: order.state for order_id, order in self.model.orders.items()}
 
 
 def transitions(message: Any) -> Iterator[tuple[str, State]]:
@@ -146,7 +146,7 @@ def transitions(message: Any) -> Iterator[tuple[str, State]]:
 
 
 @pytest.mark.parametrize("binary", found_servers(), ids=lambda path: path.rpartition("/")[2])
-def test_scripts_live_as_the_model_does(binary: str) -> None:
+def test_scripts_agree_with_the_model(binary: str) -> None:
     with ExitStack() as stack:
         life = type("Life", (Life,), {"client": stack.enter_context(running(binary))})
         run_state_machine_as_test(

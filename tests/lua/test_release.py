@@ -1,4 +1,4 @@
-"""expire and cancel: the two ways units come back."""
+"""`expire` and `cancel`: the two ways in which units are released."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_due_hold_expires_once(held: Sale) -> None:
     assert held.snapshot() == before
 
 
-def test_expiry_is_told_with_the_orders_own_quantity(held: Sale) -> None:
+def test_expiry_is_announced_with_the_quantity_of_each_order(held: Sale) -> None:
     held.now += 300_000
     held.expire("o1", "o2")
     key, body = held.outbox()[-1]
@@ -46,7 +46,7 @@ def test_hold_that_is_not_due_stays(held: Sale) -> None:
     assert held.snapshot() == before
 
 
-def test_same_order_twice_in_a_batch_returns_its_units_once(held: Sale) -> None:
+def test_same_order_twice_in_a_batch_releases_its_units_once(held: Sale) -> None:
     held.now += 300_000
     assert [result[0] for result in held.expire("o1", "o1")] == ["expired", "ignored"]
     assert held.stock() == (10, 9, 1, 0)
@@ -75,7 +75,7 @@ def test_full_batch_expires(sale: Sale) -> None:
     assert ({result[0] for result in results}, sale.stock(), sale.buyers()) == ({"expired"}, (1000, 1000, 0, 0), {})
 
 
-def test_buyer_gives_a_hold_back_once(held: Sale) -> None:
+def test_hold_is_cancelled_once(held: Sale) -> None:
     deadline = held.deadlines()["o1"]
     assert held.cancel("o1", "o1") == [["cancelled", 2, deadline], ["replayed", 2, deadline]]
     assert held.cancel("o1") == [["replayed", 2, deadline]]
@@ -104,7 +104,7 @@ def test_trace_of_an_order_travels_with_its_expiry(sale: Sale) -> None:
 
 
 def churn(sale: Sale, user: str, first: int, orders: int) -> list[str]:
-    """The answers to so many orders of `user`, each cancelled at once."""
+    """The answers to `orders` orders of `user`, each cancelled at once."""
     answers = []
     for number in range(first, first + orders):
         answers.append(sale.reserve((f"{user}{number}", user, 1))[0][0])
@@ -112,7 +112,7 @@ def churn(sale: Sale, user: str, first: int, orders: int) -> list[str]:
     return answers
 
 
-def test_orders_of_a_buyer_that_come_to_nothing_are_bounded(sale: Sale) -> None:
+def test_released_orders_of_one_buyer_are_bounded(sale: Sale) -> None:
     sale.define(total=5, max_per_user=1)
     assert churn(sale, "ann", 0, 30) == ["accepted"] * 20 + ["order_limit"] * 10
     assert (len(sale.records()), sale.released(), sale.stock()) == (20, {"ann": 20}, (5, 5, 0, 0))
@@ -132,7 +132,7 @@ def test_expired_orders_count_and_bought_ones_do_not(sale: Sale) -> None:
     assert (sale.released(), sale.reserve(("o11", "ann", 1))) == ({"ann": 2}, [["order_limit"]])
 
 
-def test_limit_of_released_orders_is_raised_lowered_and_taken_away(sale: Sale) -> None:
+def test_limit_of_released_orders_is_raised_lowered_and_removed(sale: Sale) -> None:
     sale.define(total=100, max_released=0)
     assert churn(sale, "ann", 0, 25) == ["accepted"] * 25
     sale.define(max_released=26)

@@ -45,7 +45,7 @@ def test_nothing_accepted_writes_nothing(sale: Sale) -> None:
     assert sale.snapshot() == before
 
 
-def test_unknown_sale(sale: Sale) -> None:
+def test_unknown_sale_is_refused(sale: Sale) -> None:
     assert sale.reserve(("o1", "ann", 1), ("o2", "bob", 1)) == [["unknown_sale"], ["unknown_sale"]]
     assert sale.snapshot() == {}
 
@@ -85,7 +85,7 @@ def test_replay_is_answered_when_the_sale_takes_no_orders(sale: Sale) -> None:
     assert statuses(sale.reserve(("o1", "ann", 1), ("o2", "bob", 1))) == ["replayed", "closed"]
 
 
-def test_replay_of_a_finished_order(sale: Sale) -> None:
+def test_replay_of_a_finished_order_returns_its_state(sale: Sale) -> None:
     sale.define(total=5)
     sale.reserve(("paid", "a", 1), ("gone", "b", 1), ("back", "c", 1))
     deadline = sale.now + HOLD_MS
@@ -107,7 +107,7 @@ def test_window_is_closed_before_its_start_and_from_its_end(sale: Sale) -> None:
     assert statuses(sale.reserve(("b", "u", 1))) == ["ended"]
 
 
-def test_buyer_limit_counts_held_and_bought_units_and_forgets_returned_ones(sale: Sale) -> None:
+def test_buyer_limit_counts_held_and_bought_but_not_released_units(sale: Sale) -> None:
     sale.define(total=10, max_per_user=2)
     assert statuses(sale.reserve(("a", "u", 1), ("b", "u", 2), ("c", "u", 1), ("d", "u", 1), ("e", "v", 2))) == [
         "accepted", "user_limit", "accepted", "user_limit", "accepted",
@@ -123,7 +123,7 @@ def test_buyer_limit_comes_before_stock(sale: Sale) -> None:
     assert statuses(sale.reserve(("b", "u", 1), ("c", "v", 1))) == ["user_limit", "out_of_stock"]
 
 
-def test_limit_introduced_later_knows_earlier_units(sale: Sale) -> None:
+def test_limit_introduced_later_counts_earlier_units(sale: Sale) -> None:
     sale.define(total=9)
     sale.reserve(("a", "u", 3))
     sale.define(max_per_user=3)
@@ -138,7 +138,7 @@ class TestRate:
         sale.now = 1_000_000_000_000
         sale.define(total=100, rate_requests=2, rate_seconds=10)
 
-    def test_requests_past_the_limit_are_told_when_to_return(self, sale: Sale) -> None:
+    def test_requests_past_the_limit_get_the_time_to_retry(self, sale: Sale) -> None:
         sale.now += 4_000
         assert sale.reserve(("a", "u", 1), ("b", "u", 1), ("c", "u", 1), ("d", "v", 1)) == [
             ["accepted", "R", sale.now + HOLD_MS], ["accepted", "R", sale.now + HOLD_MS],
@@ -169,7 +169,7 @@ class TestRate:
         assert 0 < sale.redis.pttl(sale.keys.rate_even) <= 20_000
 
 
-def test_full_batch(sale: Sale) -> None:
+def test_full_batch_is_accepted(sale: Sale) -> None:
     sale.define(total=200)
     results = sale.reserve(*[(f"o{n}", f"u{n}", 1) for n in range(256)])
     assert (statuses(results).count("accepted"), statuses(results).count("out_of_stock"), sale.stock()) == (200, 56, (200, 0, 200, 0))
@@ -184,7 +184,7 @@ def test_broken_counters_are_refused_and_left_as_they_are(sale: Sale) -> None:
     assert (entries, sale.snapshot()) == ([], before)
 
 
-def test_a_sale_without_packed_terms_gets_them_with_its_first_order(sale: Sale) -> None:
+def test_sale_without_packed_terms_gets_them_with_its_first_order(sale: Sale) -> None:
     sale.define(total=10, max_per_user=2, rate_requests=5)
     terms = sale.terms()
     sale.redis.hdel(sale.keys.sale, "terms")
@@ -204,7 +204,7 @@ def test_server_without_memory_refuses_and_changes_nothing(sale: Sale) -> None:
     assert sale.snapshot() == before
 
 
-def test_the_answer_brings_the_outbox_entry(sale: Sale) -> None:
+def test_answer_contains_the_outbox_entry(sale: Sale) -> None:
     sale.define(total=1)
     _, [(entry_id, key, body)] = reserve_many((sale, [("o1", "ann", 1)]))
     assert (key, body.encode()) == sale.outbox()[-1]
@@ -212,13 +212,13 @@ def test_the_answer_brings_the_outbox_entry(sale: Sale) -> None:
     assert reserve_many((sale, [("o1", "ann", 1), ("o2", "bob", 1)]))[1] == []
 
 
-def test_full_rate_window_counts_no_new_user_and_locks_nobody_out(sale: Sale) -> None:
+def test_full_rate_window_counts_no_new_user_and_refuses_none(sale: Sale) -> None:
     sale.define(total=1000, rate_requests=2, rate_seconds=60)
     sale.now -= sale.now % 120_000
     sale.reserve(("o1", "ann", 1), ("o2", "ann", 1))
     strangers = {f"stranger{number}": 1 for number in range(RATE_USERS_MAX - 2)}
     sale.redis.hset(sale.keys.rate_even, mapping=strangers)
-    # Bob takes the last place; cid and dora find none.
+    # Bob takes the last place; none is left for cid and dora.
     assert statuses(sale.reserve(("o3", "bob", 1), ("o4", "cid", 1), ("o5", "ann", 1))) == ["accepted", "accepted", "rate_limited"]
     assert statuses(sale.reserve(*[(f"d{number}", "dora", 1) for number in range(5)])) == ["accepted"] * 5
     assert statuses(sale.reserve(("o6", "bob", 1), ("o7", "bob", 1))) == ["accepted", "rate_limited"]
@@ -227,7 +227,7 @@ def test_full_rate_window_counts_no_new_user_and_locks_nobody_out(sale: Sale) ->
     assert statuses(sale.reserve(*[(f"e{number}", "dora", 1) for number in range(3)])) == ["accepted", "accepted", "rate_limited"]
 
 
-def test_sold_out_sale_counts_nobody(sale: Sale) -> None:
+def test_sold_out_sale_counts_no_requests(sale: Sale) -> None:
     sale.define(total=2, rate_requests=2, rate_seconds=60)
     sale.reserve(("o1", "ann", 1))
     sale.now += 60_000

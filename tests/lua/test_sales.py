@@ -1,4 +1,4 @@
-"""Calls for several sales: each is decided as if it were alone, and what they share is written once."""
+"""Calls for several sales: each sale is decided as if it were alone, and what they share is written once."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from flashsale_core.messages import OrdersReserved, PaymentsRecorded, read
 from tests.lua.servers import Sale, reserve_many, settle_many
 
 ALONE_DB = 1
-"""Where the property test calls for one sale at a time."""
+"""The server on which the property test calls for one sale at a time."""
 
 
 def neighbours(count: int) -> list[str]:
@@ -26,8 +26,8 @@ def pair(server: Any) -> tuple[Sale, Sale]:
     """Two sales of one shard, five units each."""
     server.flushall()
     first, second = (Sale(server, name) for name in neighbours(2))
-    for one in (first, second):
-        one.define(total=5)
+    for sale in (first, second):
+        sale.define(total=5)
     return first, second
 
 
@@ -45,35 +45,35 @@ def test_each_sale_gets_its_own_answer(pair: tuple[Sale, Sale]) -> None:
     assert (first.stock(), second.stock()) == ((5, 2, 3, 0), (5, 5, 0, 0))
 
 
-def test_sales_of_one_hold_share_an_entry(pair: tuple[Sale, Sale]) -> None:
+def test_sales_of_one_payment_window_share_an_entry(pair: tuple[Sale, Sale]) -> None:
     first, second = pair
     before = len(first.outbox())
     _, [(_, routing_key, body)] = reserve_many((first, [("o1", "ann", 1), ("o2", "bob", 2)]), (second, [("o3", "cem", 1)]))
     assert first.outbox()[before:] == [(routing_key, body.encode())]
     assert routing_key == "order.reserved.300"
     messages, errors = read(body.encode())
-    told = [(one.sale, [line.order_id for line in one.orders]) for one in messages if isinstance(one, OrdersReserved)]
-    assert (told, errors) == ([(first.name, ["o1", "o2"]), (second.name, ["o3"])], [])
+    orders = [(message.sale, [line.order_id for line in message.orders]) for message in messages if isinstance(message, OrdersReserved)]
+    assert (orders, errors) == ([(first.name, ["o1", "o2"]), (second.name, ["o3"])], [])
     members = {member.decode() for member in first.redis.zrange(first.shard.deadlines, 0, -1)}
     assert members == {f"{first.name}|o1", f"{first.name}|o2", f"{second.name}|o3"}
 
 
-def test_another_hold_is_another_entry_another_shard_is_not(pair: tuple[Sale, Sale]) -> None:
+def test_another_window_is_another_entry_and_another_shard_is_not(pair: tuple[Sale, Sale]) -> None:
     first, second = pair
     far = stranger(first.redis)
     second.define(hold_seconds=60)
     far.define(total=5)
     before = len(first.outbox()), len(far.outbox())
-    _, entries = reserve_many(*((one, [("o1", "ann", 1)]) for one in (first, second, far)))
-    told = {key: [one.sale for one in read(body.encode())[0]] for _, key, body in entries}
-    assert told == {"order.reserved.300": [first.name, far.name], "order.reserved.60": [second.name]}
+    _, entries = reserve_many(*((sale, [("o1", "ann", 1)]) for sale in (first, second, far)))
+    sales = {key: [message.sale for message in read(body.encode())[0]] for _, key, body in entries}
+    assert sales == {"order.reserved.300": [first.name, far.name], "order.reserved.60": [second.name]}
     # All in the outbox of the first: any gateway publishes any of them.
     assert (len(first.outbox()), len(far.outbox())) == (before[0] + 2, before[1])
     assert far.deadlines() == {"o1": far.now + 300_000}
 
 
 @pytest.mark.parametrize("broken", ["INVARIANT", "WRONGTYPE"])
-def test_a_sale_whose_data_is_broken_costs_the_others_nothing(pair: tuple[Sale, Sale], broken: str) -> None:
+def test_sale_with_broken_data_costs_the_others_nothing(pair: tuple[Sale, Sale], broken: str) -> None:
     first, second = pair
     if broken == "INVARIANT":
         first.redis.hset(first.keys.sale, "sold", 1)
@@ -89,7 +89,7 @@ def test_a_sale_whose_data_is_broken_costs_the_others_nothing(pair: tuple[Sale, 
     assert first.redis.hgetall(first.keys.sale) == before
 
 
-def test_orders_that_cannot_be_counted_for_their_buyers_cost_the_others_nothing(pair: tuple[Sale, Sale]) -> None:
+def test_orders_that_cannot_be_counted_cost_the_others_nothing(pair: tuple[Sale, Sale]) -> None:
     """A single order is written without reading first, so the reason shows only then; those of a larger batch are read."""
     first, second = pair
     first.redis.set(first.keys.buyers, "no hash")
@@ -102,7 +102,7 @@ def test_orders_that_cannot_be_counted_for_their_buyers_cost_the_others_nothing(
     assert second.stock() == (5, 3, 2, 0)
 
 
-def test_a_single_order_that_is_known_gets_its_first_answer(pair: tuple[Sale, Sale]) -> None:
+def test_single_known_order_gets_its_first_answer(pair: tuple[Sale, Sale]) -> None:
     first, second = pair
     asked = (first, [("o1", "ann", 2)]), (second, [("o1", "bob", 1)])
     (given, _), _ = reserve_many(*asked)
@@ -117,7 +117,7 @@ def test_a_single_order_that_is_known_gets_its_first_answer(pair: tuple[Sale, Sa
     assert before != first.snapshot()
 
 
-def test_a_sale_named_twice_is_refused_and_nothing_changes(pair: tuple[Sale, Sale]) -> None:
+def test_sale_named_twice_is_refused_and_nothing_changes(pair: tuple[Sale, Sale]) -> None:
     first, second = pair
     before = first.snapshot()
     for many, items in ((reserve_many, [("o1", "ann", 5)]), (settle_many, [("o1", "p1")])):
@@ -132,8 +132,10 @@ def test_payments_of_several_sales_share_an_entry(pair: tuple[Sale, Sale]) -> No
     answers, [(_, key, body)] = settle_many((first, [("o1", "p1")]), (second, [("o1", "p2"), ("nobody", "p3")]))
     assert answers == [[["paid", "P", ""]], [["paid", "P", ""], ["refund_due", "", "unknown_order"]]]
     messages, _ = read(body.encode())
-    told = [(one.sale, [line.payment_id for line in one.payments]) for one in messages if isinstance(one, PaymentsRecorded)]
-    assert (key, told) == ("payment.recorded", [(first.name, ["p1"]), (second.name, ["p2", "p3"])])
+    payments = [
+        (message.sale, [line.payment_id for line in message.payments]) for message in messages if isinstance(message, PaymentsRecorded)
+    ]
+    assert (key, payments) == ("payment.recorded", [(first.name, ["p1"]), (second.name, ["p2", "p3"])])
     assert (first.stock(), second.stock()) == ((5, 3, 0, 2), (5, 3, 1, 1))
     assert first.redis.zrange(first.shard.deadlines, 0, -1) == [f"{second.name}|o2".encode()]
 
@@ -157,7 +159,7 @@ CALLS = st.tuples(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(CALLS, min_size=1, max_size=4))
-def test_several_sales_in_one_call_come_to_what_each_alone_comes_to(server: Any, calls: list[Any]) -> None:
+def test_several_sales_in_one_call_are_as_each_of_them_alone(server: Any, calls: list[Any]) -> None:
     server.flushall()
     alone = redis.Redis(port=server.connection_pool.connection_kwargs["port"], db=ALONE_DB)
     worlds = [{name: Sale(client, name) for name in NAMES} for client in (server, alone)]
@@ -176,12 +178,12 @@ def test_several_sales_in_one_call_come_to_what_each_alone_comes_to(server: Any,
 
 
 def of_hashes(client: Any) -> dict[bytes, Any]:
-    """All but the streams: there a call for several sales makes fewer entries."""
-    found: dict[bytes, Any] = {}
+    """All keys without the streams, for a call for several sales makes fewer entries there."""
+    values: dict[bytes, Any] = {}
     for key in sorted(client.keys()):
         match client.type(key):
             case b"hash":
-                found[key] = client.hgetall(key)
+                values[key] = client.hgetall(key)
             case b"zset":
-                found[key] = client.zrange(key, 0, -1, withscores=True)
-    return found
+                values[key] = client.zrange(key, 0, -1, withscores=True)
+    return values

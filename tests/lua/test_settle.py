@@ -8,7 +8,7 @@ from tests.lua.servers import Sale
 
 @pytest.fixture
 def held(sale: Sale) -> Sale:
-    """Ten units, of which order o1 of ann holds two."""
+    """Ten units; order o1 of ann holds two of them."""
     sale.define(total=10)
     sale.reserve(("o1", "ann", 2))
     return sale
@@ -26,7 +26,7 @@ def test_payment_sells_the_held_units(held: Sale) -> None:
     assert held.records() == {"o1": OrderRecord(State.PAID, "ann", 2, deadline, payment_id="p1")}
 
 
-def test_outbox_tells_the_whole_payment(held: Sale) -> None:
+def test_outbox_entry_contains_the_whole_payment(held: Sale) -> None:
     held.settle(("o1", "p1", "succeeded", 1999, "EUR", "00-aa-bb-01"), ("nobody", "p2"))
     key, body = held.outbox()[-1]
     assert key == "payment.recorded"
@@ -46,7 +46,7 @@ def test_replay_of_the_payment_changes_nothing(held: Sale) -> None:
     assert held.snapshot() == before
 
 
-def test_second_payment_is_due_back_and_remembered(held: Sale) -> None:
+def test_second_payment_is_refunded_and_remembered(held: Sale) -> None:
     assert held.settle(("o1", "p1"), ("o1", "p2")) == [["paid", "P", ""], ["refund_due", "P", "duplicate"]]
     before = held.snapshot()
     assert held.settle(("o1", "p2"), ("o1", "p1")) == [["refund_due", "P", "replayed"], ["replayed", "P", ""]]
@@ -60,13 +60,13 @@ def test_failed_payment_is_noted_and_the_hold_stays(held: Sale) -> None:
     assert held.settle(("o1", "p1")) == [["paid", "P", ""]]
 
 
-def test_payment_of_a_cancelled_order_is_due_back(held: Sale) -> None:
+def test_payment_of_a_cancelled_order_is_refunded(held: Sale) -> None:
     held.cancel("o1")
     assert held.settle(("o1", "p1")) == [["refund_due", "C", "cancelled"]]
     assert held.stock() == (10, 10, 0, 0)
 
 
-def test_late_payment_is_due_back_under_refund(held: Sale) -> None:
+def test_late_payment_is_refunded_under_refund(held: Sale) -> None:
     expire(held, "o1")
     assert held.settle(("o1", "p1")) == [["refund_due", "X", "late"]]
     assert held.stock() == (10, 10, 0, 0)
@@ -79,7 +79,7 @@ def test_late_payment_buys_again_under_reacquire(held: Sale) -> None:
     assert (held.stock(), held.buyers(), held.deadlines()) == ((10, 8, 0, 2), {"ann": 2}, {})
 
 
-def test_late_payment_without_stock_is_due_back(held: Sale) -> None:
+def test_late_payment_without_stock_is_refunded(held: Sale) -> None:
     held.define(late_payment="reacquire")
     expire(held, "o1")
     held.reserve(("o2", "bob", 9))
@@ -96,7 +96,7 @@ def test_refunded_payment_never_buys_later(held: Sale) -> None:
     assert held.stock() == (10, 8, 0, 2)
 
 
-def test_order_with_too_many_refunds_takes_no_payment_at_all(held: Sale) -> None:
+def test_order_with_too_many_refunds_accepts_no_payment(held: Sale) -> None:
     expire(held, "o1")
     held.settle(*[("o1", f"p{number}") for number in range(16)])
     held.define(late_payment="reacquire")
@@ -105,7 +105,7 @@ def test_order_with_too_many_refunds_takes_no_payment_at_all(held: Sale) -> None
     assert held.stock() == (10, 10, 0, 0)
 
 
-def test_paid_order_refunds_without_bound_but_remembers_sixteen(held: Sale) -> None:
+def test_paid_order_refunds_without_limit_and_remembers_sixteen(held: Sale) -> None:
     held.settle(("o1", "p"))
     results = held.settle(*[("o1", f"q{number}") for number in range(20)])
     assert {tuple(result) for result in results} == {("refund_due", "P", "duplicate")}
@@ -132,25 +132,25 @@ def test_largest_amount_survives_the_scripts_json(held: Sale) -> None:
     assert message.payments[0].amount_minor == 10**12 - 1
 
 
-def test_a_payment_that_is_going_back_buys_nothing_when_its_order_is_made_afterwards(sale: Sale) -> None:
+def test_refunded_payment_does_not_buy_an_order_that_is_made_later(sale: Sale) -> None:
     sale.define(total=5)
     assert sale.settle(("o1", "p1"), ("o1", "p1")) == [["refund_due", "", "unknown_order"], ["refund_due", "", "replayed"]]
     sale.reserve(("o1", "ann", 1))
-    told = len(sale.outbox())
+    entries = len(sale.outbox())
     assert sale.settle(("o1", "p1")) == [["refund_due", "R", "replayed"]]
-    assert (len(sale.outbox()), sale.stock()) == (told, (5, 4, 1, 0))
+    assert (len(sale.outbox()), sale.stock()) == (entries, (5, 4, 1, 0))
     assert sale.settle(("o1", "p2"), ("o1", "p1")) == [["paid", "P", ""], ["refund_due", "P", "replayed"]]
     assert sale.stock() == (5, 4, 0, 1)
 
 
-def test_strays_are_of_one_sale_and_are_forgotten_after_a_week(sale: Sale) -> None:
+def test_strays_belong_to_one_sale_and_are_deleted_after_a_week(sale: Sale) -> None:
     sale.settle(("o1", "p1"))
     other = Sale(sale.redis, "pixel")
     assert other.settle(("o1", "p1")) == [["refund_due", "", "unknown_order"]]
     assert 0 < sale.redis.pttl(sale.shard.strays) <= 7 * 24 * 3600 * 1000
 
 
-def test_no_more_strays_are_remembered_than_fit(sale: Sale) -> None:
+def test_number_of_remembered_strays_is_limited(sale: Sale) -> None:
     sale.redis.hset(sale.shard.strays, "#", 100_000)
-    assert [one[2] for one in sale.settle(("o1", "p1"), ("o2", "p2"))] == ["unknown_order", "unknown_order"]
+    assert [result[2] for result in sale.settle(("o1", "p1"), ("o2", "p2"))] == ["unknown_order", "unknown_order"]
     assert sale.redis.hgetall(sale.shard.strays) == {b"#": b"100000"}

@@ -1,4 +1,4 @@
-"""The scripts against the state table: every (state, event), and both outcomes of every guard."""
+"""The scripts compared with the state table: every (state, event), and both outcomes of every guard."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A key of the wrong type: the script names it and has changed nothing, whichever of its keys it is."""
+"""A key of the wrong type: the script names the key and changes nothing, whichever of its keys it is."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -104,7 +104,7 @@ CALLS: dict[Callable[[Sale], Call], tuple[str, set[str]]] = {
 """Each with its script, and the keys that it reads nothing from."""
 
 
-def test_every_script_is_here() -> None:
+def test_every_script_is_covered() -> None:
     assert {script for script, _ in CALLS.values()} == {script.name for script in SCRIPTS}
 
 
@@ -122,7 +122,7 @@ def key_names(script: str) -> list[str]:
         if name not in unread
     ],
 )
-def test_key_of_the_wrong_type_leaves_everything_as_it_was(sale: Sale, arrange: Callable[[Sale], Call], place: int) -> None:
+def test_key_of_the_wrong_type_changes_nothing(sale: Sale, arrange: Callable[[Sale], Call], place: int) -> None:
     keys, call = arrange(sale)
     plant(sale, keys[place])
     before = sale.snapshot()
@@ -132,7 +132,7 @@ def test_key_of_the_wrong_type_leaves_everything_as_it_was(sale: Sale, arrange: 
 
 @pytest.mark.parametrize("what", ["sale", "orders", "buyers", "deadlines"])
 @pytest.mark.parametrize("arrange", [one_order, several_orders, settle], ids=lambda arrange: arrange.__name__)
-def test_sales_of_the_same_call_are_not_touched_by_it(sale: Sale, what: str, arrange: Callable[[Sale], Call]) -> None:
+def test_other_sales_of_the_call_are_not_affected(sale: Sale, what: str, arrange: Callable[[Sale], Call]) -> None:
     arrange(sale)
     far = Sale(sale.redis, FAR)
     far.define(total=5)
@@ -152,7 +152,7 @@ def test_sales_of_the_same_call_are_not_touched_by_it(sale: Sale, what: str, arr
     assert of_shard(sale.snapshot(), sale) == of_shard(before, sale)
 
 
-def test_units_of_a_buyer_that_are_no_number_leave_everything_as_it_was(sale: Sale) -> None:
+def test_units_of_a_buyer_that_are_no_number_change_nothing(sale: Sale) -> None:
     prepared(sale)
     sale.redis.hset(sale.keys.buyers, mapping={"ann": "many", "bob": "many"})
     before = sale.snapshot()
@@ -167,7 +167,7 @@ def of_shard(snapshot: dict[bytes, Any], sale: Sale) -> dict[bytes, Any]:
 
 
 def plant(sale: Sale, key: str) -> None:
-    """No script of ours writes a text."""
+    """A string, which no script writes."""
     sale.redis.delete(key)
     sale.redis.set(key, "a text")
 

@@ -38,7 +38,7 @@ WORDS = (
 NAMES = {"found": "a name for what was found", "one": "a name for what it is", "told": "a name for what was reported"}
 """Variables and parameters that say nothing."""
 OUTWARD = re.compile(
-    r"""handoff\.(failed|left|rescued)|["`]handoff["`]|flashsale_outbox_rescued\w*|(?i:given_back)|x-flashsale-\w+""",
+    r"""\bdismissed\b|handoff\.(failed|left|rescued)|["`]handoff["`]|flashsale_outbox_rescued\w*|(?i:given_back)|x-flashsale-\w+""",
 )
 """Names that others depend on (tests/unit/frozen): they keep the old word."""
 SUFFIXES = frozenset((".py", ".lua", ".md", ".sql", ".sh", ".yaml", ".tpl", ".txt", ".toml", ".conf", ".env"))
