@@ -1,4 +1,4 @@
-"""What is parked, and what is not: real RabbitMQ and Postgres, and the `flashsale parked` commands."""
+"""Which messages are parked, on real RabbitMQ and Postgres, and the `flashsale parked` commands."""
 
 import asyncio
 import json
@@ -29,11 +29,11 @@ from tests.integration.order_events import consumer, open_repository, reserved
 
 QUEUE, PARKED = topology.ORDERS_QUEUE, topology.PARKED_ORDERS_QUEUE
 REDELIVERIES = 26
-"""More than the 20 after which RabbitMQ 4 gives up a message by default, as did the policies of earlier releases."""
+"""More than the 20 deliveries after which RabbitMQ 4 drops a message by default, as did the policies of earlier releases."""
 
 
 async def redeliver(amqp_url: str, queue: str, messages: int) -> None:
-    """Each message of `queue` as often as workers do whose sessions end while the ledger is away."""
+    """Deliver each message of `queue` as often as to workers whose sessions end while the ledger is down."""
     async with await aio_pika.connect(amqp_url) as connection:
         for _ in range(REDELIVERIES):
             async with connection.channel() as channel:
@@ -42,7 +42,7 @@ async def redeliver(amqp_url: str, queue: str, messages: int) -> None:
                     await source.get()
 
 
-async def test_good_orders_are_not_parked_however_long_the_ledger_is_away(infra: Mapping[str, str]) -> None:
+async def test_valid_orders_are_not_parked_while_the_ledger_is_down(infra: Mapping[str, str]) -> None:
     url, amqp_url = infra["DATABASE_URL"], infra["AMQP_URL"]
     async with open_broker(amqp_url) as broker, open_ledger(url) as ledger, open_repository(url) as repository:
         events, away = OrderEvents(repository, Tracing(None)), 3
@@ -63,7 +63,7 @@ async def test_good_orders_are_not_parked_however_long_the_ledger_is_away(infra:
 
 @pytest.fixture
 def short_consumer_timeout(infra_stack: Stack) -> Iterator[None]:
-    """The broker takes a channel away whose deliveries are not acknowledged within 0.3 s; the default is 30 minutes."""
+    """The broker closes a channel whose deliveries are not acknowledged within 0.3 s; the default is 30 minutes."""
     setting = "application:set_env(rabbit, consumer_timeout, {}), application:set_env(rabbit, channel_tick_interval, {})."
     control(infra_stack, "eval", setting.format(300, 200))
     yield
@@ -71,7 +71,7 @@ def short_consumer_timeout(infra_stack: Stack) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("short_consumer_timeout")
-async def test_good_orders_outlast_channels_that_the_broker_takes_away(infra: Mapping[str, str]) -> None:
+async def test_valid_orders_survive_channels_that_the_broker_closes(infra: Mapping[str, str]) -> None:
     async with (
         open_broker(infra["AMQP_URL"]) as broker,
         open_ledger(infra["DATABASE_URL"]) as ledger,
@@ -90,7 +90,7 @@ async def test_good_orders_outlast_channels_that_the_broker_takes_away(infra: Ma
         assert [await broker.take_all(queue) for queue in (QUEUE, PARKED)] == [[], []]
 
 
-async def test_only_the_message_that_fails_alone_is_parked(infra: Mapping[str, str]) -> None:
+async def test_only_a_message_that_fails_alone_is_parked(infra: Mapping[str, str]) -> None:
     url, amqp_url = infra["DATABASE_URL"], infra["AMQP_URL"]
     async with open_broker(amqp_url) as broker, open_ledger(url) as ledger, open_repository(url) as repository:
         events = OrderEvents(repository, Tracing(None))
@@ -124,7 +124,7 @@ asyncio.run(Consumer(ConsumerSettings(url, "orders", 16, 1_000_000, 10, 10, Path
 """
 
 
-async def test_a_message_that_kills_its_worker_is_parked_after_three_deaths(infra: Mapping[str, str], tmp_path: Path) -> None:
+async def test_message_that_kills_its_worker_is_parked_after_three_deaths(infra: Mapping[str, str], tmp_path: Path) -> None:
     amqp_url, seen = infra["AMQP_URL"], list[bytes]()
 
     async def handle(batch: Sequence[Delivery]) -> Sequence[Poison]:
@@ -186,12 +186,12 @@ async def count(infra: Mapping[str, str], queue: str) -> int:
 
 
 async def run(infra: Mapping[str, str], *words: str) -> tuple[int, Any]:
-    """Exit status, and what --json printed. In a thread of its own: the command runs a loop."""
+    """The exit status and the printed JSON. The command runs its own event loop, so it needs its own thread."""
     done = await asyncio.to_thread(CliRunner().invoke, app, ["parked", *words, "--json"], env={"AMQP_URL": infra["AMQP_URL"]})
     return done.exit_code, json.loads(done.stdout) if done.stdout.startswith("{") else done.output
 
 
-async def test_parked_messages_are_listed_and_shown_and_stay(infra: Mapping[str, str], parked: list[str]) -> None:
+async def test_list_and_show_leave_messages_parked(infra: Mapping[str, str], parked: list[str]) -> None:
     status, document = await run(infra, "list")
     orders, timeouts = document["queues"]
     assert (status, timeouts) == (0, {"queue": topology.PARKED_TIMEOUT_QUEUE, "messages": 0, "lookedAt": 0, "oldest": None, "reasons": {}})
@@ -223,14 +223,14 @@ async def test_replayed_messages_reach_the_ledger_and_others_stay_parked(infra: 
     assert [(message["reason"], message["origin"]) for message in document["messages"]] == [("undecodable", QUEUE)]
 
 
-async def test_dropped_messages_are_gone_and_all_of_them_need_a_yes(infra: Mapping[str, str], parked: list[str]) -> None:
+async def test_drop_deletes_messages_and_requires_yes_for_all(infra: Mapping[str, str], parked: list[str]) -> None:
     for words in (["drop"], ["drop", "--all"], ["drop", "1-0", "--all"], ["replay"]):
         assert (await run(infra, *words))[0] == 2
     assert ((await run(infra, "drop", "1-0"))[0], await count(infra, PARKED), await count(infra, QUEUE)) == (0, 3, 0)
     assert ((await run(infra, "drop", "--all", "--yes"))[0], await count(infra, PARKED)) == (0, 0)
 
 
-async def test_a_broker_without_the_way_back_loses_nothing(infra: Mapping[str, str], parked: list[str]) -> None:
+async def test_replay_without_its_route_loses_nothing(infra: Mapping[str, str], parked: list[str]) -> None:
     async def bind(there: bool) -> None:
         async with await aio_pika.connect(infra["AMQP_URL"]) as connection, connection.channel() as channel:
             queue = await channel.get_queue(QUEUE)
@@ -245,10 +245,10 @@ async def test_a_broker_without_the_way_back_loses_nothing(infra: Mapping[str, s
     assert (status, topology.CURE in text, await count(infra, PARKED)) == (3, True, 4), text
 
 
-async def test_an_installation_is_upgraded_in_place_and_a_worker_may_replay_its_own(
+async def test_installation_is_upgraded_and_a_worker_user_can_replay(
     infra: Mapping[str, str], infra_stack: Stack, parked: list[str], tmp_path: Path
 ) -> None:
-    # As before decision 0017, and then the definitions of now with a user for each service, into the broker that runs.
+    # The broker has the definitions from before decision 0017 and then loads the current ones, with a user for each service.
     old = {"delivery-limit": 20, "dead-letter-exchange": topology.PARKING_EXCHANGE, "dead-letter-routing-key": QUEUE}
     control(infra_stack, "set_policy", "work-orders", "^orders$", json.dumps(old), "--apply-to", "queues")
     users = topology.service_users(dict.fromkeys(("gateway", "order-worker", "timeout-worker"), topology.password_hash("word")))
@@ -267,6 +267,6 @@ async def test_an_installation_is_upgraded_in_place_and_a_worker_may_replay_its_
             control(infra_stack, "delete_user", user.name)
 
 
-def test_a_broker_that_is_away_is_named(infra: Mapping[str, str]) -> None:
+def test_broker_that_does_not_answer_is_named(infra: Mapping[str, str]) -> None:
     done = CliRunner().invoke(app, ["parked", "list"], env={"AMQP_URL": "amqp://nobody:nothing@127.0.0.1:1/"})
     assert (done.exit_code, "RabbitMQ" in done.output) == (3, True)

@@ -14,10 +14,10 @@ class Promise(StrEnum):
 
     NOT_OVERSOLD = "never one unit too many"
     NOT_FORGOTTEN = "every accepted order is kept"
-    ONE_ORDER = "every buyer has what his orders say"
-    GIVEN_BACK = "every unpaid unit comes back, once, on time"
+    ONE_ORDER = "every buyer's count matches the orders"
+    GIVEN_BACK = "every unpaid unit is released, once, on time"
     MONEY = "no money without an order or a refund"
-    LEDGER = "the ledger has it all, nothing waits"
+    LEDGER = "the ledger is complete, nothing waits"
 
 
 class Kind(StrEnum):
