@@ -15,7 +15,7 @@ def whsec(count: int) -> str:
 
 
 @pytest.mark.parametrize("count", [24, 25, 32, 64])
-def test_webhook_secret_of_standard_webhooks_is_taken(count: int) -> None:
+def test_standard_webhooks_secret_is_accepted(count: int) -> None:
     secret = whsec(count)
     assert webhook_secret(secret) == secret
 
@@ -73,7 +73,7 @@ def test_wrong_token_is_refused_with_the_fix(secret: str) -> None:
         (database_url, "postgresql://u@/db?sslmode=disable&host=/run/postgresql"),
     ],
 )
-def test_server_url_is_taken_as_it_is(check: Callable[[str], str], url: str) -> None:
+def test_server_url_is_returned_unchanged(check: Callable[[str], str], url: str) -> None:
     assert check(url) == url
 
 

@@ -38,7 +38,7 @@ class InsufficientPrivilegeError(Exception):
         (Server.POSTGRES, InsufficientPrivilegeError("permission denied for table orders"), "the user of DATABASE_URL lacks a right"),
     ],
 )  # fmt: skip
-def test_a_refusal_names_the_variable_to_look_at(server: Server, error: Exception, cure: str) -> None:
+def test_refusal_names_the_variable_to_look_at(server: Server, error: Exception, cure: str) -> None:
     words = describe_error(server, error)
     assert words.startswith(f"{server}: ")
     assert str(error) in words
@@ -49,5 +49,5 @@ def test_a_refusal_names_the_variable_to_look_at(server: Server, error: Exceptio
     ("error", "words"),
     [(TimeoutError(), "Redis: TimeoutError"), (OSError("refused"), "Redis: OSError: refused")],
 )
-def test_a_server_that_is_away_is_only_named(error: Exception, words: str) -> None:
+def test_server_that_is_away_is_only_named(error: Exception, words: str) -> None:
     assert describe_error(Server.REDIS, error) == words

@@ -17,7 +17,7 @@ def test_same_request_has_the_same_id_and_every_part_counts() -> None:
     assert len(others | {first}) == 6
 
 
-def test_id_is_pinned() -> None:
+def test_id_of_a_request_never_changes() -> None:
     # Changing how ids are made would give every repeated request a second order.
     assert order_id(KEY, "iphone", "ann", "r1") == "eQ6yDFhwRKT5n5wmHzcg"
 
@@ -30,7 +30,7 @@ def test_reference_reads_back() -> None:
 @pytest.mark.parametrize(
     "text", ["", ".", "iphone", "iphone.short", "iphone.ABCDEFGHIJ_123-56789\n", ".ABCDEFGHIJ_123-56789", "a b.ABCDEFGHIJ_123-56789"]
 )
-def test_text_that_names_no_order(text: str) -> None:
+def test_text_that_names_no_order_is_no_reference(text: str) -> None:
     assert parse_order_ref(text) is None
 
 
@@ -48,12 +48,12 @@ def test_text_that_names_no_order(text: str) -> None:
         ("ä", False),
     ],
 )
-def test_sale_ids(sale: str, good: bool) -> None:
+def test_sale_id_is_valid_or_not(sale: str, good: bool) -> None:
     assert is_sale_id(sale) is good
 
 
-def test_shards_are_pinned() -> None:
-    # A sale whose shard moved would be a sale without keys.
+def test_shard_of_a_sale_never_changes() -> None:
+    # If the shard of a sale changed, its keys could not be found.
     assert {name: shard_of(name) for name in ("iphone", "pixel", "a", "sale-2026")} == {"iphone": 1, "pixel": 2, "a": 3, "sale-2026": 4}
 
 

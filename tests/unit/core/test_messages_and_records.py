@@ -57,14 +57,14 @@ def test_body_that_is_no_message_is_refused(body: bytes) -> None:
         decode(body)
 
 
-def test_several_messages_travel_as_one_and_a_line_that_is_none_does_not_hide_its_neighbours() -> None:
+def test_bad_line_of_a_body_does_not_hide_the_other_messages() -> None:
     first, *others = map(encode, MESSAGES)
     assert read(join([first, *others])) == (MESSAGES, [])
     messages, errors = read(join([first, b"{", b"", *others]))
     assert (messages, len(errors)) == (MESSAGES, 2)
 
 
-def test_a_probe_is_a_message_only_to_who_waits() -> None:
+def test_probe_is_a_message_only_in_a_wait_queue() -> None:
     probe = WaitProbed(v=1, window=60, at=1)
     body = join([encode(probe), encode(MESSAGES[0])])
     assert read_wait(body) == ([probe, MESSAGES[0]], [])
@@ -80,5 +80,5 @@ def test_a_probe_is_a_message_only_to_who_waits() -> None:
         (["X", "u", 2, 5, "", "", "p1", "p2"], OrderRecord(State.EXPIRED, "u", 2, 5, "", "", ("p1", "p2"))),
     ],
 )
-def test_record_is_unpacked_with_what_it_has(fields: list[Any], record: OrderRecord) -> None:
+def test_record_is_unpacked_with_its_optional_fields(fields: list[Any], record: OrderRecord) -> None:
     assert unpack_record(msgspec.msgpack.encode(fields)) == record

@@ -8,7 +8,7 @@ def test_every_state_and_event_has_a_rule() -> None:
 
 
 @pytest.mark.parametrize(("state", "event"), RULES, ids=str)
-def test_every_transition_climbs(state: State | None, event: Event) -> None:
+def test_every_transition_raises_the_rank(state: State | None, event: Event) -> None:
     entered = RULES[state, event].next
     assert entered is None or state is None or supersedes(entered, state)
 
@@ -19,7 +19,7 @@ def test_guard_comes_with_another_result(rule: Rule) -> None:
 
 
 def test_each_state_is_entered_from_states_that_cannot_follow_it() -> None:
-    # Together with the climb: no path enters a state twice, and cancelled never meets expired or paid.
+    # Ranks only rise, so no path enters a state twice, and no path has both cancelled and expired or paid.
     entered = {(state, rule.next) for (state, _), rule in RULES.items() if rule.next}
     assert entered == {
         (None, State.RESERVED),
@@ -30,7 +30,7 @@ def test_each_state_is_entered_from_states_that_cannot_follow_it() -> None:
     }
 
 
-def test_guard_decides() -> None:
+def test_guard_decides_the_result() -> None:
     assert next_state(State.RESERVED, Event.EXPIRE) == (Result.EXPIRED, State.EXPIRED)
     assert next_state(State.RESERVED, Event.EXPIRE, guard_holds=False) == (Result.NOT_DUE, State.RESERVED)
 

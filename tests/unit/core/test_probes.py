@@ -42,7 +42,7 @@ async def test_ready_service_answers_all_probes() -> None:
     assert "python_info" in metrics[1]
 
 
-async def test_service_that_is_not_ready_says_why_and_is_alive() -> None:
+async def test_service_that_is_not_ready_reports_why_and_is_alive() -> None:
     assert await ask(waiting, "/readyz", "/healthz") == [(503, "Redis does not answer\n"), (200, "ok\n")]
 
 
@@ -54,7 +54,7 @@ async def test_blocked_loop_is_not_alive(monkeypatch: pytest.MonkeyPatch) -> Non
         assert asked.result()[0] == 503
 
 
-async def test_a_silent_client_keeps_no_thread(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_silent_client_keeps_no_thread(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(probes._Quiet, "timeout", 0.1)
 
     def closed(port: int) -> bool:
@@ -86,7 +86,7 @@ def has_ipv6() -> bool:
         ("fd00::7", socket.AF_INET6),
     ],
 )
-def test_a_host_is_listened_on_in_its_own_address_family(host: str, family: socket.AddressFamily) -> None:
+def test_host_is_listened_on_in_its_address_family(host: str, family: socket.AddressFamily) -> None:
     assert probes.family(host) == family
 
 

@@ -9,7 +9,7 @@ def test_durable_store_has_no_fault() -> None:
     assert durability_fault(SOUND | {"appendfsync": "always"}) is None
 
 
-def test_server_that_does_not_tell_its_appendfsync_has_no_fault() -> None:
+def test_server_that_hides_appendfsync_has_no_fault() -> None:
     assert durability_fault(SOUND) is None
 
 
@@ -29,5 +29,5 @@ def test_fault_names_the_cure(change: dict[str, object], words: str) -> None:
 
 
 @pytest.mark.parametrize(("version", "fine"), [("7.0.15", True), ("7.2.4", True), ("8.0", True), ("6.2.14", False), ("", True)])
-def test_a_server_too_old_is_named(version: str, fine: bool) -> None:
+def test_server_that_is_too_old_is_named(version: str, fine: bool) -> None:
     assert (version_fault({"redis_version": version}) is None) == fine

@@ -32,7 +32,7 @@ class NoScriptError(Exception):
 
 
 class Server:
-    """Answers EVAL; EVALSHA only after it has seen the source, or fails as told."""
+    """Answers EVAL, and EVALSHA once it has the source; or raises the error that the test has set."""
 
     def __init__(self, failure: Exception | None = None) -> None:
         self.calls: list[str] = []
@@ -54,7 +54,7 @@ async def test_forgotten_script_is_sent_once_more() -> None:
     assert server.calls == ["EVALSHA", "EVAL"]
 
 
-async def test_every_other_failure_is_the_callers() -> None:
+async def test_every_other_failure_reaches_the_caller() -> None:
     server = Server(ConnectionError("gone"))
     with pytest.raises(ConnectionError):
         await call(server, SCRIPT, ["k"], "a")

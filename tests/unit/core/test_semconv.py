@@ -1,4 +1,4 @@
-"""Names of spans and attributes, held against the package of OpenTelemetry's semantic conventions that the lock has."""
+"""Names of spans and attributes, compared with the package of OpenTelemetry's semantic conventions in the lock."""
 
 import re
 from pathlib import Path
@@ -20,12 +20,12 @@ def used_names() -> set[str]:
     return {name for path in files for name in re.findall(rf'"((?:{NAMESPACES})\.[a-z_]+(?:\.[a-z_]+)*)"', path.read_text())}
 
 
-def test_the_package_is_read() -> None:
+def test_package_of_conventions_is_read() -> None:
     assert {"db.system.name", "http.route", "messaging.operation.type"} <= CONVENTIONS
     assert "messaging.operation" not in CONVENTIONS
 
 
-def test_every_attribute_in_the_code_is_of_the_conventions() -> None:
+def test_every_attribute_in_the_code_is_in_the_conventions() -> None:
     used = used_names()
     assert {"db.stored_procedure.name", "messaging.message.id", "error.type", "http.response.status_code"} <= used
     assert used - CONVENTIONS - ASGI == set()
@@ -95,20 +95,20 @@ def test_every_attribute_in_the_code_is_of_the_conventions() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_names_and_attributes(named: semconv.SpanTemplate, name: str, attributes: dict[str, object]) -> None:
+def test_span_has_its_name_and_attributes(named: semconv.SpanTemplate, name: str, attributes: dict[str, object]) -> None:
     assert (named.name, dict(named.attributes)) == (name, attributes)
 
 
-def test_what_was_published_to_a_queue_is_named_once() -> None:
+def test_queue_that_is_also_the_routing_key_is_named_once() -> None:
     assert semconv.process("", "orders", "orders", "").name == "process orders"
 
 
 @pytest.mark.parametrize("url", ["", "postgresql://a:5432,b:5432/ledger", "/no/url"])
-def test_a_server_that_is_not_one_is_left_out(url: str) -> None:
+def test_server_is_left_out_when_the_url_names_several(url: str) -> None:
     assert not {"server.address", "server.port"} & set(semconv.ledger_write(("orders",), url).attributes)
 
 
-def test_the_page_about_tracing_names_every_attribute_of_ours() -> None:
+def test_page_about_tracing_names_every_attribute() -> None:
     files = [path for path in (ROOT / "services").rglob("src/**/*.py") if path.name in {"spans.py", "sends.py", "orders.py", "routes.py"}]
     used = {name for path in files for name in re.findall(r'"(flashsale\.[a-z_]+)"', path.read_text())}
     assert {"flashsale.order_id", "flashsale.wait_ms"} <= used
@@ -131,5 +131,5 @@ def test_the_page_about_tracing_names_every_attribute_of_ours() -> None:
     ],
     ids=lambda named: named.name,
 )
-def test_the_page_about_tracing_shows_the_span(named: semconv.SpanTemplate) -> None:
+def test_page_about_tracing_shows_the_span(named: semconv.SpanTemplate) -> None:
     assert re.search(rf"(^|─ ){re.escape(named.name)}( |$)", (ROOT / "docs" / "tracing.md").read_text(), re.MULTILINE)

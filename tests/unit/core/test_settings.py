@@ -37,7 +37,7 @@ def test_error_names_the_variable(read: object, value: str) -> None:
         read(Environment({"V": value}))  # type: ignore[operator]
 
 
-def test_log_level_is_one_that_there_is() -> None:
+def test_log_level_must_exist() -> None:
     assert (
         Environment({}).log_level("FLASHSALE_LOG_LEVEL"),
         Environment({"FLASHSALE_LOG_LEVEL": "debug"}).log_level("FLASHSALE_LOG_LEVEL"),

@@ -1,4 +1,4 @@
-"""A long-lived task comes back whatever ends it, and says that it was gone; only who owns it can end it."""
+"""A long-lived task is restarted and reported whatever ends it; only its owner can end it."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ async def raises() -> None:
 
 
 async def is_cut_off() -> None:
-    """As aiormq ends what waits for a connection that it gives up."""
+    """Ends as aiormq ends what waits for a connection that it closes."""
     waited_for = asyncio.get_running_loop().create_future()
     waited_for.set_exception(asyncio.CancelledError())
     await waited_for
@@ -44,7 +44,7 @@ def restarts(task: str) -> float:
 @pytest.mark.parametrize(
     ("ends", "reason"), [(returns, "it returned"), (raises, "ValueError: not foreseen"), (is_cut_off, "CancelledError")]
 )
-async def test_a_task_that_ends_unasked_comes_back_and_says_so(
+async def test_task_that_ends_unasked_is_restarted_and_reported(
     ends: Callable[[], Awaitable[None]], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = f"test-{ends.__name__}"
@@ -67,21 +67,21 @@ async def test_a_task_that_ends_unasked_comes_back_and_says_so(
     assert restarts(name) == 1
 
 
-async def test_a_task_that_is_told_to_return_is_not_started_again() -> None:
-    told = asyncio.Event()
+async def test_task_that_returns_on_request_is_not_restarted() -> None:
+    requested = asyncio.Event()
 
     async def live() -> None:
-        await told.wait()
+        await requested.wait()
 
-    supervised = Supervisor().start("test-told", live)
+    supervised = Supervisor().start("test-requested", live)
     await asyncio.sleep(0)
-    told.set()
+    requested.set()
     await supervised.finish(10)
-    assert restarts("test-told") == 0
+    assert restarts("test-requested") == 0
 
 
 @pytest.mark.parametrize("end", ["finish", "end", "owner"])
-async def test_an_end_that_is_asked_for_is_no_fault(end: str) -> None:
+async def test_requested_end_is_no_fault(end: str) -> None:
     supervised = Supervisor().start("test-asked", lambda: asyncio.sleep(3600))
     await asyncio.sleep(0)
     match end:
@@ -90,13 +90,13 @@ async def test_an_end_that_is_asked_for_is_no_fault(end: str) -> None:
         case "end":
             await supervised.end()
         case _:
-            # As asyncio.run does with all that is left.
+            # As asyncio.run does with the remaining tasks.
             await tasks.cancel_and_wait(supervised._task)
     assert supervised._task.done()
     assert restarts("test-asked") == 0
 
 
-async def test_a_service_that_stops_does_not_wait_for_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_service_that_stops_does_not_wait_for_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervise, "PAUSES_SECONDS", (3600,))
     supervised = Supervisor().start("test-down", raises)
     await until(lambda: supervised.fault)
@@ -104,7 +104,7 @@ async def test_a_service_that_stops_does_not_wait_for_a_restart(monkeypatch: pyt
         await supervised.finish(3600)
 
 
-async def test_the_cancellation_of_something_waited_for_is_an_error() -> None:
+async def test_cancellation_of_an_awaited_task_is_an_error() -> None:
     with pytest.raises(ConnectionAbortedError), tasks.only_own_cancellation():
         await is_cut_off()
     with pytest.raises(TimeoutError), tasks.only_own_cancellation():
@@ -112,7 +112,7 @@ async def test_the_cancellation_of_something_waited_for_is_an_error() -> None:
             await asyncio.sleep(1)
 
 
-async def test_its_own_cancellation_ends_a_task() -> None:
+async def test_own_cancellation_ends_a_task() -> None:
     async def live() -> None:
         with tasks.only_own_cancellation():
             await asyncio.sleep(3600)
@@ -123,7 +123,7 @@ async def test_its_own_cancellation_ends_a_task() -> None:
     assert task.cancelled()
 
 
-async def test_an_end_that_takes_long_holds_up_nobody() -> None:
+async def test_slow_end_does_not_hold_up_its_caller() -> None:
     done = asyncio.Event()
 
     async def deaf() -> None:

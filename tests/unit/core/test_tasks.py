@@ -1,4 +1,4 @@
-"""Background tasks end, even those that lose a cancellation on the way."""
+"""Background tasks end, even those that lose a cancellation."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ async def _broken() -> None:
     raise ValueError("nobody asks for this")
 
 
-async def test_a_lost_cancellation_is_repeated() -> None:
+async def test_lost_cancellation_is_repeated() -> None:
     ended = [asyncio.create_task(_for_ever(deaf_to)) for deaf_to in (0, 1, 2)]
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
@@ -28,7 +28,7 @@ async def test_a_lost_cancellation_is_repeated() -> None:
     assert [task.cancelled() for task in ended] == [True, True, True]
 
 
-async def test_what_ended_by_itself_is_no_trouble() -> None:
+async def test_task_that_ended_by_itself_raises_nothing() -> None:
     ended = asyncio.create_task(_broken())
     await asyncio.sleep(0)
     await tasks.cancel_and_wait(ended)

@@ -9,7 +9,7 @@ from flashsale_core.timestamps import rfc3339, rfc3339_of_ms, to_ms
     ("ms", "text"),
     [(0, "1970-01-01T00:00:00.000Z"), (1_700_000_000_123, "2023-11-14T22:13:20.123Z"), (32_503_679_999_999, "2999-12-31T23:59:59.999Z")],
 )
-def test_milliseconds_to_text(ms: int, text: str) -> None:
+def test_milliseconds_are_written_as_rfc_3339(ms: int, text: str) -> None:
     assert rfc3339_of_ms(ms) == text
     assert to_ms(datetime.fromisoformat(text)) == ms
 

@@ -28,18 +28,22 @@ def test_wait_queue_dead_letters_after_its_window_at_least_once() -> None:
         assert (policy["dead-letter-strategy"], policy["overflow"]) == ("at-least-once", "reject-publish")
 
 
-def test_no_queue_gives_up_a_message_for_being_delivered_often() -> None:
+def test_no_queue_drops_a_message_for_many_deliveries() -> None:
     for queue, parked in topology.PARKED_QUEUES.items():
         assert policy_of(queue)["dead-letter-routing-key"] == queue
         for name in (queue, parked, topology.UNROUTED_QUEUE):
             limit = policy_of(name)["delivery-limit"]
-            # RabbitMQ 3 takes no number below 0, and each version one that is never reached.
+            # RabbitMQ 3 refuses numbers below 0. Every version takes one that is never reached.
             assert isinstance(limit, int)
             assert limit >= 2**31 - 1
 
 
-def test_parked_messages_go_back_to_the_queue_they_came_from() -> None:
-    bound = {(one["routing_key"], one["destination"]) for one in DOCUMENT["bindings"] if one["source"] == topology.PARKING_EXCHANGE}
+def test_replayed_messages_reach_the_queue_they_came_from() -> None:
+    bound = {
+        (binding["routing_key"], binding["destination"])
+        for binding in DOCUMENT["bindings"]
+        if binding["source"] == topology.PARKING_EXCHANGE
+    }
     parking = set(topology.PARKED_QUEUES.items())
     assert bound == parking | {(topology.replay_routing_key(queue), queue) for queue in topology.PARKED_QUEUES}
 
@@ -55,7 +59,7 @@ def test_reserved_orders_reach_the_ledger_and_their_window() -> None:
         assert {queue for queue, bound_key in bound if bound_key == key} == {topology.ORDERS_QUEUE, topology.wait_queue(window)}
 
 
-def test_nobody_may_declare_or_delete() -> None:
+def test_no_user_may_declare_or_delete() -> None:
     assert [permission["configure"] for permission in DOCUMENT["permissions"]] == ["^$"]
 
 
@@ -65,11 +69,15 @@ def test_password_hash_is_salted_sha256() -> None:
     assert len(base64.b64decode(topology.password_hash("x"))) == 36
 
 
-def test_each_service_has_a_user_that_declares_nothing_and_touches_its_own() -> None:
+def test_each_service_has_a_user_with_its_own_rights_only() -> None:
     users = topology.service_users({"gateway": "g", "order-worker": "o", "timeout-worker": "t"})
     document = topology.definitions(users, WINDOWS, "shop")
-    assert {one["name"]: one["password_hash"] for one in document["users"]} == {"gateway": "g", "order-worker": "o", "timeout-worker": "t"}
-    rights = {one["user"]: (one["vhost"], one["configure"], one["write"], one["read"]) for one in document["permissions"]}
+    assert {user["name"]: user["password_hash"] for user in document["users"]} == {
+        "gateway": "g",
+        "order-worker": "o",
+        "timeout-worker": "t",
+    }
+    rights = {right["user"]: (right["vhost"], right["configure"], right["write"], right["read"]) for right in document["permissions"]}
     assert rights == {
         "gateway": ("shop", "^$", r"^flashsale\.events$", "^$"),
         "order-worker": ("shop", "^$", r"^flashsale\.parking$", r"^(orders|orders\.parked)$"),

@@ -41,7 +41,7 @@ def test_tracing_is_off_without_an_endpoint() -> None:
         ),
     ],
 )
-def test_what_is_set_wrong_is_named(variables: dict[str, str], words: str) -> None:
+def test_wrong_variable_is_named(variables: dict[str, str], words: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(words)):
         configure_tracing("x", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"} | variables)
 
@@ -62,16 +62,16 @@ def test_context_continues_its_parent() -> None:
         (None, False, True),
         # No traceparent: a trace begins here (W3C Trace Context, 3.2.3).
         ("rubbish", False, True),
-        # A later version may say more.
+        # A later version may have more fields.
         (f"01{PARENT[2:]}-more", True, True),
     ],
 )
-def test_a_caller_decides_and_else_the_ratio(parent: str | None, at_none: bool, on_all_masters: bool) -> None:
+def test_caller_decides_sampling_and_otherwise_the_ratio(parent: str | None, at_none: bool, on_all_masters: bool) -> None:
     tracer = TracerProvider().get_tracer("t")
     assert (Tracing(tracer, ratio=0).samples(parent), Tracing(tracer, ratio=1).samples(parent)) == (at_none, on_all_masters)
 
 
-def test_the_ratio_is_kept() -> None:
+def test_sampled_share_is_the_ratio() -> None:
     tracing = Tracing(TracerProvider().get_tracer("t"), ratio=0.1)
     assert 800 < sum(tracing.samples(None) for _ in range(10_000)) < 1200
 
@@ -95,7 +95,7 @@ def test_spans_of_a_block_end_with_it_and_have_its_error() -> None:
         ({}, PARENT),
     ],
 )
-def test_parent_of_what_is_received_is_what_was_sent(headers: dict[str, object], parent: str) -> None:
+def test_parent_of_a_receive_span_is_the_send_span(headers: dict[str, object], parent: str) -> None:
     assert sent_context(PARENT, headers) == parent
 
 
@@ -104,14 +104,14 @@ def test_log_fields_are_those_of_a_traceparent() -> None:
     assert [log_fields(other) for other in (None, "", "rubbish", 7)] == [{}, {}, {}, {}]
 
 
-def test_unsampled_span_costs_nobody_downstream_anything() -> None:
+def test_unsampled_span_has_no_traceparent() -> None:
     provider = TracerProvider(sampler=ALWAYS_OFF)
     assert traceparent(Tracing(provider.get_tracer("t")).start("x", SpanKind.SERVER)) == ""
 
 
 @pytest.fixture
 def logging_to_stderr(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Undone afterwards."""
+    """The logging configuration, restored afterwards."""
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     yield
     logging.captureWarnings(capture=False)
@@ -131,7 +131,7 @@ def test_log_line_is_one_json_object_with_its_fields(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.usefixtures("logging_to_stderr")
-def test_time_of_a_line_is_rfc_3339_in_utc_wherever_the_machine_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_time_of_a_log_line_is_rfc_3339_in_utc(capsys: pytest.CaptureFixture[str]) -> None:
     record = logging.makeLogRecord({"created": 1_800_000_000.25, "msg": "sale.opened", "levelno": logging.INFO})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TZ", "Asia/Tokyo")
@@ -143,7 +143,7 @@ def test_time_of_a_line_is_rfc_3339_in_utc_wherever_the_machine_is(capsys: pytes
 
 
 @pytest.mark.usefixtures("logging_to_stderr")
-def test_a_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     configure_logging("info")
@@ -152,7 +152,7 @@ def test_a_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("logging_to_stderr")
-def test_a_crash_and_a_warning_are_lines_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_crash_and_warning_are_log_lines(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info")
     sys.excepthook(ValueError, ValueError("bad"), None)
     logging.getLogger("py.warnings").warning("x.py:1: RuntimeWarning: never awaited\n  x()\n")

@@ -150,8 +150,8 @@ async def test_only_the_broken_sale_of_a_call_has_failed_spans() -> None:
     sales = [(sale_id, [Order("o1", "ann", 1, CONTEXT), Order("o2", "bob", 1)]) for sale_id in ("shoe", "broken")]
     *shoe, broken, again = await called(sales)
     assert (shoe, type(broken), type(again)) == ([ACCEPTED] * 2, StoreUnavailable, StoreUnavailable)
-    told = {dict(span.attributes or {})["flashsale.sale_id"]: span.status.status_code for span in recorder.spans}
-    assert told == {"shoe": StatusCode.UNSET, "broken": StatusCode.ERROR}
+    statuses = {dict(span.attributes or {})["flashsale.sale_id"]: span.status.status_code for span in recorder.spans}
+    assert statuses == {"shoe": StatusCode.UNSET, "broken": StatusCode.ERROR}
 
 
 def test_call_is_unchanged_without_tracing() -> None:

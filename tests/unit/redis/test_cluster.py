@@ -1,4 +1,4 @@
-"""The client of a cluster, over nodes in memory: where it sends, whom it follows, and what one that is away costs the others."""
+"""The client of a cluster, over nodes in memory: where it sends, which redirections it follows, and what a missing master costs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ LOW, HIGH = "b", "a"
 
 
 class Nodes:
-    """Nodes that note what they were sent and answer their own name, or what a test tells them to."""
+    """Nodes that record what they receive, and answer their own name or what a test has set."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[Address, tuple[Any, ...]]] = []
@@ -40,8 +40,8 @@ class Nodes:
             half = SLOTS // 2
             return [[0, half - 1, [low.encode(), low_port, b"id"]], [half, SLOTS - 1, [high.encode(), high_port, b"id"]]]
         self.sent.append((address, args))
-        told = self.say.get((address, args[0]))
-        answer = told.pop(0) if told else address[0]
+        answers = self.say.get((address, args[0]))
+        answer = answers.pop(0) if answers else address[0]
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -104,18 +104,18 @@ def moved(key: str, to: Address) -> MovedError:
     return MovedError(f"{slot_of(key)} {to[0]}:{to[1]}")
 
 
-def test_the_keys_of_these_tests_are_in_both_halves() -> None:
+def test_keys_of_these_tests_are_in_both_halves() -> None:
     assert slot_of(LOW) < SLOTS // 2 <= slot_of(HIGH)
 
 
-async def test_a_command_goes_to_the_master_of_its_key() -> None:
+async def test_command_goes_to_the_master_of_its_key() -> None:
     async def scene(cluster: Cluster) -> list[Any]:
         return [await cluster.get(LOW), await cluster.execute_command("EVALSHA", "sha", 1, HIGH)]
 
     assert await play(Nodes(), scene) == ["a", "b"]
 
 
-async def test_a_redirection_is_followed_and_remembered() -> None:
+async def test_redirection_is_followed_and_remembered() -> None:
     nodes = Nodes()
     nodes.say[A, "GET"] = [moved(LOW, C)]
     nodes.away = {B}
@@ -127,7 +127,7 @@ async def test_a_redirection_is_followed_and_remembered() -> None:
     assert [address for address, _ in nodes.sent] == [A, C, C]
 
 
-async def test_a_key_on_its_way_is_asked_for_where_it_went_and_there_only_this_once() -> None:
+async def test_key_in_migration_is_read_at_its_target_this_once() -> None:
     nodes = Nodes()
     nodes.say[A, "GET"] = [TryAgainError("try"), AskError(f"{slot_of(LOW)} c:3")]
 
@@ -138,7 +138,7 @@ async def test_a_key_on_its_way_is_asked_for_where_it_went_and_there_only_this_o
     assert nodes.sent == [(A, ("GET", LOW)), (A, ("GET", LOW)), (C, ("ASKING",)), (C, ("GET", LOW)), (A, ("GET", LOW))]
 
 
-async def test_a_lost_answer_is_not_asked_for_again() -> None:
+async def test_command_with_a_lost_answer_is_not_repeated() -> None:
     nodes = Nodes()
     nodes.say[A, "APPEND"] = [RedisConnectionError("gone")]
 
@@ -150,7 +150,7 @@ async def test_a_lost_answer_is_not_asked_for_again() -> None:
     assert nodes.sent == [(A, ("APPEND", LOW, "x"))]
 
 
-async def test_redirections_without_end_are_an_answer_and_no_loss() -> None:
+async def test_endless_redirections_are_an_error_reply() -> None:
     nodes = Nodes()
     nodes.say[A, "GET"] = [moved(LOW, B) for _ in range(99)]
     nodes.say[B, "GET"] = [moved(LOW, A) for _ in range(99)]
@@ -162,7 +162,7 @@ async def test_redirections_without_end_are_an_answer_and_no_loss() -> None:
     await play(nodes, scene)
 
 
-async def test_a_failover_is_learnt_without_a_redirection() -> None:
+async def test_failover_is_noticed_without_a_redirection() -> None:
     nodes = Nodes()
 
     async def scene(cluster: Cluster) -> list[Any]:
@@ -176,7 +176,7 @@ async def test_a_failover_is_learnt_without_a_redirection() -> None:
     assert await play(nodes, scene) == ["a", "c", "b"]
 
 
-async def test_with_a_master_away_the_others_are_learnt_of_and_served() -> None:
+async def test_other_masters_are_served_while_one_is_away() -> None:
     nodes = Nodes()
     nodes.away = {A}
 
@@ -188,7 +188,7 @@ async def test_with_a_master_away_the_others_are_learnt_of_and_served() -> None:
     assert await play(nodes, scene) == "b"
 
 
-async def test_without_any_node_the_error_is_one_of_redis() -> None:
+async def test_error_without_any_node_is_one_of_redis() -> None:
     nodes = Nodes()
     nodes.away = {A, B}
 
@@ -200,7 +200,7 @@ async def test_without_any_node_the_error_is_one_of_redis() -> None:
     await play(nodes, scene)
 
 
-async def test_a_pipeline_answers_in_its_order_from_all_masters() -> None:
+async def test_pipeline_over_masters_answers_in_order() -> None:
     nodes = Nodes()
     nodes.say[B, "HGETALL"] = [moved(HIGH, C), moved(HIGH, C)]
 
@@ -215,7 +215,7 @@ async def test_a_pipeline_answers_in_its_order_from_all_masters() -> None:
     assert await play(nodes, scene) == ["a", "a", "c", "a"]
 
 
-async def test_a_master_away_fails_only_its_own_commands_of_a_pipeline() -> None:
+async def test_missing_master_fails_only_its_commands_of_a_pipeline() -> None:
     nodes = Nodes()
     nodes.away = {A}
 
@@ -229,11 +229,11 @@ async def test_a_master_away_fails_only_its_own_commands_of_a_pipeline() -> None
                 await pipe.execute()
             return answers
 
-    lost, found = await play(nodes, scene)
-    assert (type(lost), found) == (RedisConnectionError, "b")
+    lost, answered = await play(nodes, scene)
+    assert (type(lost), answered) == (RedisConnectionError, "b")
 
 
-async def test_a_transaction_over_masters_is_refused() -> None:
+async def test_transaction_over_masters_is_refused() -> None:
     async def scene(cluster: Cluster) -> None:
         with pytest.raises(ValueError, match="transaction"):
             cluster.pipeline()
@@ -241,7 +241,7 @@ async def test_a_transaction_over_masters_is_refused() -> None:
     await play(Nodes(), scene)
 
 
-async def test_scripts_are_loaded_into_every_master_that_is_there() -> None:
+async def test_scripts_are_loaded_into_every_reachable_master() -> None:
     nodes = Nodes()
     nodes.say = {(A, "SCRIPT EXISTS"): [[True, True]], (B, "SCRIPT EXISTS"): [[True, False]]}
 
@@ -253,7 +253,7 @@ async def test_scripts_are_loaded_into_every_master_that_is_there() -> None:
     assert await play(nodes, scene) == ([True, False], "b")
 
 
-async def test_every_master_that_answers_tells_of_itself_and_its_own_clock() -> None:
+async def test_every_reachable_master_reports_itself_and_its_clock() -> None:
     nodes = Nodes()
     nodes.say = {(A, "INFO"): [{"aof_enabled": 1}], (B, "INFO"): [{"aof_enabled": 0}, {"aof_enabled": 0}], (B, "TIME"): [(5, 6000)]}
 
@@ -265,7 +265,7 @@ async def test_every_master_that_answers_tells_of_itself_and_its_own_clock() -> 
     assert await play(nodes, scene) == ({"a:1": {"aof_enabled": 1}, "b:2": {"aof_enabled": 0}}, 5006, {"b:2": {"aof_enabled": 0}})
 
 
-async def test_a_master_that_refuses_is_not_passed_over() -> None:
+async def test_refusal_of_one_master_is_raised() -> None:
     nodes = Nodes()
     nodes.say[A, "INFO"] = [ResponseError("NOPERM")]
 

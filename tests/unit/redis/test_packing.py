@@ -17,14 +17,14 @@ NAMES = st.sampled_from(["GET", "CONFIG GET", "SCRIPT LOAD", b"XADD", b"CONFIG S
 
 @settings(deadline=None)
 @given(NAMES, st.lists(ARGUMENTS, max_size=6))
-def test_they_are_what_redis_py_packs(name: str | bytes, arguments: list[Any]) -> None:
+def test_packed_commands_equal_those_of_redis_py(name: str | bytes, arguments: list[Any]) -> None:
     ours, theirs = packing(Connection)(), Connection()
     assert b"".join(ours.pack_command(name, *arguments)) == b"".join(theirs.pack_command(name, *arguments))
     both = [(name, *arguments), ("PING",)]
     assert b"".join(ours.pack_commands(both)) == b"".join(theirs.pack_commands(both))
 
 
-def test_what_is_no_argument_is_told_as_redis_py_tells_it() -> None:
+def test_invalid_argument_raises_as_in_redis_py() -> None:
     with pytest.raises(DataError):
         packing(Connection)().pack_command("SET", "a", None)  # type: ignore[arg-type]
 
@@ -37,7 +37,7 @@ def test_what_is_no_argument_is_told_as_redis_py_tells_it() -> None:
         ("unix:///nowhere", UnixDomainSocketConnection),
     ],
 )
-def test_every_way_to_a_server_packs_so(url: str, transport: type[Connection]) -> None:
+def test_every_transport_packs_with_hiredis(url: str, transport: type[Connection]) -> None:
     connection = open_redis(url, 1, 1).connection_pool.make_connection()  # type: ignore[no-untyped-call]
     assert isinstance(connection, PacksByHiredis)
     assert isinstance(connection, transport)

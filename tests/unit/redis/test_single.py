@@ -1,4 +1,4 @@
-"""Which replies say that a server is the wrong one, and what HELLO says of its role."""
+"""Which replies mean that a server is the wrong one, and the role in a HELLO reply."""
 
 from typing import Any
 
@@ -34,12 +34,12 @@ from flashsale_redis.single import role_of
         (ResponseError("INVARIANT total 1 is not available 2"), False),
     ],
 )
-def test_a_reply_that_speaks_of_the_server_is_told_from_one_of_the_command(error: RedisError, wrong: bool) -> None:
+def test_reply_concerns_the_server_or_only_the_command(error: RedisError, wrong: bool) -> None:
     assert is_wrong_server(error) is wrong
 
 
 @pytest.mark.parametrize(
-    ("told", "role"),
+    ("reply", "role"),
     [
         ({b"server": b"redis", b"role": b"replica"}, b"replica"),
         ([b"server", b"redis", b"role", b"master"], b"master"),
@@ -47,5 +47,5 @@ def test_a_reply_that_speaks_of_the_server_is_told_from_one_of_the_command(error
         ({}, None),
     ],
 )
-def test_a_role_is_read_of_both_protocols(told: Any, role: bytes | None) -> None:
-    assert role_of(told) == role
+def test_role_is_read_from_both_protocols(reply: Any, role: bytes | None) -> None:
+    assert role_of(reply) == role

@@ -1,4 +1,4 @@
-"""Which slot a command belongs to, and who serves it."""
+"""Which slot a command belongs to, and which master serves it."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ KEY = "fs:{7}:deadlines"
         (("SCRIPT EXISTS", "sha"), None),
     ],
 )
-def test_a_command_goes_where_its_first_key_lives(command: tuple[Any, ...], slot: int | None) -> None:
+def test_slot_of_a_command_is_that_of_its_first_key(command: tuple[Any, ...], slot: int | None) -> None:
     assert slot_of_command(command) == slot
 
 
@@ -40,14 +40,14 @@ def test_all_keys_of_a_sale_and_its_shard_share_a_slot(sale_id: str) -> None:
     assert len({slot_of(name) for name in names}) == 1
 
 
-def test_sixteen_shards_are_in_sixteen_slots_and_spread_over_three_masters() -> None:
+def test_sixteen_shards_spread_over_three_masters() -> None:
     slots = {slot_of(shard_keys(shard).outbox) for shard in range(16)}
     assert len(slots) == 16
     shares = [sum(slot * 3 // SLOTS == master for slot in slots) for master in range(3)]
     assert min(shares) >= 3
 
 
-def test_masters_are_known_by_slot_and_a_nameless_one_is_the_one_that_was_asked() -> None:
+def test_node_without_a_name_is_the_one_that_was_asked() -> None:
     answer = [
         [0, 99, [b"10.0.0.1", 7001, b"id", []], [b"10.0.0.9", 7009, b"replica", []]],
         [200, SLOTS - 1, [None, 7002, b"id", []]],
@@ -56,7 +56,7 @@ def test_masters_are_known_by_slot_and_a_nameless_one_is_the_one_that_was_asked(
     assert (len(masters), masters[99], masters[100], masters[200]) == (SLOTS, ("10.0.0.1", 7001), None, ("seed", 7002))
 
 
-def test_on_one_server_one_command_may_name_all_keys_on_a_cluster_those_of_a_slot() -> None:
+def test_keys_are_grouped_by_slot_only_on_a_cluster() -> None:
     keys = [shard_keys(1).outbox, shard_keys(2).outbox, shard_keys(1).direct]
     assert one_slot_groups(open_redis("redis://r", 1, 1), keys) == [keys]
     assert one_slot_groups(open_redis("redis+cluster://r", 1, 1), keys) == [[keys[0], keys[2]], [keys[1]]]

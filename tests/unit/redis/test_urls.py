@@ -11,7 +11,7 @@ from flashsale_redis.urls import ClusterUrl, cluster_url
 
 
 @pytest.mark.parametrize("url", ["redis://sales/", "redis://u:p@h:1/0", "rediss://h", "unix:///run/redis.sock"])
-def test_a_single_server_is_none_of_a_cluster(url: str) -> None:
+def test_single_server_is_no_cluster(url: str) -> None:
     assert (cluster_url(url), checked_url(url)) == (None, url)
 
 
@@ -23,11 +23,11 @@ def test_a_single_server_is_none_of_a_cluster(url: str) -> None:
         ("rediss+cluster://:p@[::1]:7,[fd00::2]/?protocol=2", ClusterUrl("rediss", ":p@", (("::1", 7), ("fd00::2", 6379)), "protocol=2")),
     ],
 )
-def test_a_cluster_names_nodes_of_which_any_will_do(url: str, expected: ClusterUrl) -> None:
+def test_cluster_url_names_nodes(url: str, expected: ClusterUrl) -> None:
     assert cluster_url(url) == expected
 
 
-def test_each_node_is_reached_with_the_credentials_and_options_of_the_url() -> None:
+def test_each_node_gets_the_credentials_and_options_of_the_url() -> None:
     cluster = cluster_url("rediss+cluster://u:p%40x@a:1?ssl_check_hostname=false")
     assert cluster is not None
     assert cluster.node_url(("10.0.0.7", 7001)) == "rediss://u:p%40x@10.0.0.7:7001/0?ssl_check_hostname=false"
@@ -58,14 +58,14 @@ def test_each_node_is_reached_with_the_credentials_and_options_of_the_url() -> N
         "redis+cluster://u:secret@a/3",
     ],
 )
-def test_what_is_neither_is_refused_by_name_and_without_its_password(url: str) -> None:
+def test_other_url_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(SettingsError, match="REDIS_URL") as refused:
         checked_url(url)
     assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("url", ["redis://nowhere/", "redis+cluster://nowhere"])
-async def test_no_client_repeats_anything_by_itself_and_each_waits_for_a_free_connection(url: str) -> None:
+async def test_clients_never_retry_and_wait_for_a_free_connection(url: str) -> None:
     redis = open_redis(url, timeout_seconds=1.5, connections_max=7)
     pool: Any = redis.connection_pool
     retries = int(pool.connection_kwargs["retry"].get_retries())
