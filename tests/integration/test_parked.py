@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flashsale_cli.main import app
-from flashsale_consumer import Consumer, ConsumerSettings, Delivery, Poison, Watch, trials, watch_parked
+from flashsale_consumer import Consumer, ConsumerSettings, Delivery, Poison, Watch, suspicious, watch_parked
 from flashsale_consumer.metrics import PARKED_MESSAGES
 from flashsale_core import topology
 from flashsale_core.errors import Retryable
@@ -134,7 +134,7 @@ async def test_message_that_kills_its_worker_is_parked_after_three_deaths(infra:
     async with open_broker(amqp_url) as broker:
         await broker.publish(QUEUE, b"killer", b"good")
         await redeliver(amqp_url, QUEUE, 2)
-        for _ in range(trials.DEATHS_MAX):
+        for _ in range(suspicious.CRASHES_MAX):
             worker = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, amqp_url, str(tmp_path))
             assert await worker.wait() == -signal.SIGKILL
         async with consuming(Consumer(ConsumerSettings(amqp_url, QUEUE, 16, 1_000_000, 10, 10, tmp_path), handle)):

@@ -1,11 +1,11 @@
-"""What `multiple` would acknowledge must be exactly what was worked off."""
+"""`multiple` must acknowledge exactly the messages that were processed."""
 
 import pytest
 
 from flashsale_consumer.consumer import _refuse_gap, _SessionLostError
 
 
-def test_tags_that_follow_the_acknowledged_ones_are_taken() -> None:
+def test_tags_that_follow_the_acknowledged_ones_pass() -> None:
     _refuse_gap(0, [1, 2, 3])
     _refuse_gap(3, [4])
 

@@ -1,4 +1,4 @@
-"""A broker that lets a consumer in and fails it at once is not asked again and again without a pause that grows."""
+"""A consumer whose sessions fail at once pauses longer and longer between them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -12,8 +12,8 @@ from flashsale_core import backoff
 from flashsale_core.tasks import cancel_and_wait
 
 
-class Refused(Consumer):
-    """Each session begins well, and fails with its first batch."""
+class FailingConsumer(Consumer):
+    """A consumer whose sessions begin well and fail with their first batch."""
 
     sessions = 0
 
@@ -32,12 +32,12 @@ async def handle(_: Sequence[Delivery]) -> Sequence[Poison]:
     return []
 
 
-async def test_sessions_that_fail_with_their_first_batch_pause_longer_and_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pauses_grow_while_sessions_fail_with_their_first_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "RECONNECT_PAUSES_SECONDS", (0.0, 0.0, 3600.0))
     monkeypatch.setattr(consumer, "_channel", connected)
-    refused = Refused(ConsumerSettings("amqp://a", "orders", 1, 1, 1, 1), handle)
-    consuming = asyncio.create_task(refused.run())
+    failing = FailingConsumer(ConsumerSettings("amqp://a", "orders", 1, 1, 1, 1), handle)
+    consuming = asyncio.create_task(failing.run())
     for _ in range(100):
         await asyncio.sleep(0)
     await cancel_and_wait(consuming)
-    assert refused.sessions == 3
+    assert failing.sessions == 3

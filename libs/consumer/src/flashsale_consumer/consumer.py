@@ -1,4 +1,4 @@
-"""The consuming loop: a session with the broker, batch after batch, and a new session after any failure."""
+"""The consuming loop: a session with the broker, batch after batch, and a new session after each failure."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from time import perf_counter
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage
 
-from flashsale_consumer import metrics, trials
+from flashsale_consumer import metrics, suspicious
 from flashsale_consumer.deliveries import Delivery, Handle, Poison, Publication
 from flashsale_core import topology
 from flashsale_core.backoff import reconnect_backoff
@@ -32,15 +32,15 @@ class ConsumerSettings:
     amqp_url: str
     queue: str
     batch_messages: int
-    """Most messages in one batch; twice as many are prefetched, so that the next batch gathers while this one is worked off."""
+    """Most messages in one batch. Twice this number is prefetched, so that the next batch gathers while this one is processed."""
     batch_bytes_max: int
-    """Past this many bytes of bodies a batch takes no further message."""
+    """A batch whose bodies reach this many bytes takes no further message."""
     gather_ms: int
     """How long a batch waits for more messages after its first."""
     amqp_timeout_seconds: float
     """How long opening or closing a session, parking and acknowledging may take."""
     notes_dir: Path = NOTES_DIR
-    """Where a note about a suspicious message outlives the process."""
+    """Where notes about suspicious messages are kept: a folder that survives the process."""
 
 
 class _SessionLostError(Exception):
@@ -56,9 +56,9 @@ class Consumer:
         self._incoming: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
         self._stopping = False
         self._up = metrics.CONSUMER_UP.labels(settings.queue)
-        self._trials = trials.Trials(settings.notes_dir / f"flashsale-{settings.queue}.trials")
+        self._crash_notes = suspicious.CrashNotes(settings.notes_dir / f"flashsale-{settings.queue}.trials")
         self.fault: str | None = "not connected to RabbitMQ yet"
-        """Why nothing is consumed now, in words; None while all is well."""
+        """Why nothing is consumed now, as a text for people; None while messages are consumed."""
 
     async def run(self) -> None:
         """Consume until `stop`. A failure of broker or channel starts a new session after a pause that grows."""
@@ -70,18 +70,18 @@ class Consumer:
                     async with _channel(self._settings) as consuming, _channel(self._settings) as publishing:
                         await self._session(consuming, publishing)
             except Exception as error:
-                # The broad catch is the edge: nothing of the lost session was acknowledged, the broker delivers it again.
+                # The broad catch is the edge: the broker delivers again what the lost session did not acknowledge.
                 self.fault = describe_error(Server.RABBITMQ, error)
                 log.warning("consumer.interrupted", extra={"queue": self._settings.queue, "reason": self.fault})
-                # It grows even if a session began well: each takes its batch again, and parks again what it parked.
+                # The pause grows even if each session begins well: each receives its batch again, and parks again what it parked.
                 await asyncio.sleep(backoff.pause_seconds(perf_counter() - started))
 
     def stop(self) -> None:
-        """Take no further batch; the one under way is finished and acknowledged."""
+        """Take no further batch; the current one is finished and acknowledged."""
         self._stopping = True
         self._incoming.put_nowait(None)
-        # Whoever stops us may kill us next, and the message under way would not be why.
-        self._trials.end()
+        # The process may be killed next, and the current message would not be the reason.
+        self._crash_notes.end()
 
     async def _session(self, consuming: AbstractChannel, publishing: AbstractChannel) -> None:
         self._incoming = asyncio.Queue()
@@ -91,7 +91,7 @@ class Consumer:
             queue = await consuming.declare_queue(settings.queue, passive=True)
             parking = await publishing.get_exchange(topology.PARKING_EXCHANGE, ensure=True)
             consuming.close_callbacks.add(self._wake)
-            # A queue that is deleted takes its consumer along and leaves the channel open; aio_pika's own channel does not pass that on.
+            # A deleted queue cancels its consumer and leaves the channel open; aio_pika's own channel does not report that.
             (await consuming.get_underlay_channel()).on_consumer_cancel_callbacks.add(self._wake)
             tag = await queue.consume(self._incoming.put)
         self.fault = None
@@ -109,15 +109,15 @@ class Consumer:
             batch = await self._gather()
             if batch:
                 _refuse_gap(acknowledged, [message.delivery_tag for message in batch])
-                for part in trials.parts([(message, trials.is_suspicious(message.headers)) for message in batch]):
-                    await self._work_off(part, consuming, publishing, parking)
+                for part in suspicious.split_suspicious([(message, suspicious.is_suspicious(message.headers)) for message in batch]):
+                    await self._process(part, consuming, publishing, parking)
                 acknowledged += len(batch)
 
     def _wake(self, *_: object) -> None:
         self._incoming.put_nowait(None)
 
     async def _gather(self) -> list[AbstractIncomingMessage]:
-        """The next batch: by size, or what came within gather_ms of its first. Empty when it is time to stop."""
+        """The next batch: full, or what arrived within gather_ms of its first message. Empty when it is time to stop."""
         first = await self._incoming.get()
         if first is None:
             if self._stopping:
@@ -129,21 +129,21 @@ class Consumer:
                 while len(batch) < self._settings.batch_messages and size < self._settings.batch_bytes_max:
                     message = await self._incoming.get()
                     if message is None:
-                        # Said again for the next turn, after this batch.
+                        # Repeated for the next call, after this batch.
                         self._incoming.put_nowait(None)
                         break
                     batch.append(message)
                     size += len(message.body)
         return batch
 
-    async def _work_off(
+    async def _process(
         self, batch: Sequence[AbstractIncomingMessage], consuming: AbstractChannel, publishing: AbstractChannel, parking: AbstractExchange
     ) -> None:
         started, name = perf_counter(), self._settings.queue
         metrics.CONSUMED.labels(name).inc(len(batch))
         metrics.REDELIVERED.labels(name).inc(sum(bool(message.redelivered) for message in batch))
         results = await self._handle_until_durable([_delivery(message) for message in batch], consuming)
-        # Before anything is parked: where the broker refuses it, the batch comes again and would be parked twice.
+        # Before anything is parked: if the broker refuses a publication, the batch is delivered again and would be parked twice.
         for publication in [result for result in results if isinstance(result, Publication)]:
             await self._publish(publishing, publication)
         for poison in [result for result in results if isinstance(result, Poison)]:
@@ -158,41 +158,41 @@ class Consumer:
     async def _handle_until_durable(self, deliveries: Sequence[Delivery], channel: AbstractChannel) -> Sequence[Poison | Publication]:
         while True:
             try:
-                results = await self._handle_or_try(deliveries)
+                results = await self._handle_or_judge(deliveries)
             except Retryable as error:
                 self.fault = str(error)
                 metrics.RETRIES.labels(self._settings.queue).inc()
                 log.warning("batch.retried", extra={"queue": self._settings.queue, "reason": str(error)})
                 await asyncio.sleep(error.delay_seconds)
                 if channel.is_closed or self._stopping:
-                    raise _SessionLostError("the batch goes back to the broker") from error
+                    raise _SessionLostError("the batch is returned to the broker") from error
             else:
                 self.fault = None
                 return results
 
-    async def _handle_or_try(self, deliveries: Sequence[Delivery]) -> Sequence[Poison | Publication]:
-        """Raises Retryable, and whatever else a handler may raise of a batch that is not suspicious."""
+    async def _handle_or_judge(self, deliveries: Sequence[Delivery]) -> Sequence[Poison | Publication]:
+        """Raises Retryable, and for a batch that is not suspicious whatever else the handler raises."""
         first = deliveries[0]
-        if not trials.is_suspicious(first.headers):
+        if not suspicious.is_suspicious(first.headers):
             return await self._handle(deliveries)
-        if (deaths := self._trials.deaths(first)) >= trials.DEATHS_MAX:
-            self._trials.forget(first)
-            return [Poison(0, "crashed", f"the worker ended {deaths} times while it handled this message alone")]
-        self._trials.begin(first)
+        if (crashes := self._crash_notes.crashes(first)) >= suspicious.CRASHES_MAX:
+            self._crash_notes.forget(first)
+            return [Poison(0, "crashed", f"the worker ended {crashes} times while it handled this message alone")]
+        self._crash_notes.begin(first)
         try:
             results = await self._handle(deliveries)
         except Retryable:
             raise
         except Exception as error:
-            # Alone, and no store is away: the failure is the message's own.
+            # The message is alone and no store is away: it is the cause of the failure.
             results = [Poison(0, "failed", f"{type(error).__name__}: {error}")]
         finally:
-            self._trials.end()
-        self._trials.forget(first)
+            self._crash_notes.end()
+        self._crash_notes.forget(first)
         return results
 
     async def _publish(self, channel: AbstractChannel, publication: Publication) -> None:
-        """Raises what ends the session when the broker does not take it: the batch is then delivered again."""
+        """Raises an error that ends the session if the broker does not confirm: the batch is then delivered again."""
         message = aio_pika.Message(
             publication.body,
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
@@ -230,9 +230,9 @@ def _delivery(message: AbstractIncomingMessage) -> Delivery:
 
 
 def _refuse_gap(acknowledged: int, tags: Sequence[int | None]) -> None:
-    """`multiple` acknowledges every lower tag too, so a batch must hold all of them: the tags of a channel are 1, 2, 3, ...
+    """`multiple` also acknowledges every lower tag, so a batch must hold all of them: the tags of a channel are 1, 2, 3, ...
 
-    aio_pika keeps that order; should it ever not, this raises, and a new session starts from what was not acknowledged.
+    aio_pika keeps that order. If it ever does not, this raises, and a new session starts from what was not acknowledged.
     """
     if list(tags) != list(range(acknowledged + 1, acknowledged + 1 + len(tags))):
         raise _SessionLostError(f"deliveries {tags} do not follow {acknowledged}")
@@ -240,7 +240,7 @@ def _refuse_gap(acknowledged: int, tags: Sequence[int | None]) -> None:
 
 @contextlib.asynccontextmanager
 async def _channel(settings: ConsumerSettings) -> AsyncIterator[AbstractChannel]:
-    """A channel on a connection of its own: a consumer that is throttled must not hold up what is published."""
+    """A channel on its own connection: a throttled consumer must not delay what is published."""
     timeout_seconds = settings.amqp_timeout_seconds
     async with broker_session(aio_pika.connect, settings.amqp_url, timeout_seconds) as connection:
         async with within(timeout_seconds, "opening a channel"):

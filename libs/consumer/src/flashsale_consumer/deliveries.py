@@ -1,4 +1,4 @@
-"""What a worker is given, and what it says of it."""
+"""What a worker receives, and what it returns: deliveries, poison and publications."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Poison:
-    """A message that can never be worked off: which of the batch, and why."""
+    """A message that can never be processed: its index in the batch, and why."""
 
     index: int
     reason: str
@@ -27,25 +27,25 @@ class Poison:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A message that the broker must have taken before the batch that led to it is acknowledged."""
+    """A message that the broker must confirm before the batch that caused it is acknowledged."""
 
     exchange: str
     routing_key: str
     body: bytes
     life_seconds: float
-    """How long it may stay in its queue."""
+    """The message leaves its queue after this time (its `expiration`)."""
 
 
 def once_each(poisons: Iterable[Poison]) -> list[Poison]:
-    """One per delivery, the first that is wrong with it: a delivery is parked whole, and once."""
-    found: dict[int, Poison] = {}
+    """The first poison of each delivery: a delivery is parked as a whole, and once."""
+    first: dict[int, Poison] = {}
     for poison in poisons:
-        found.setdefault(poison.index, poison)
-    return list(found.values())
+        first.setdefault(poison.index, poison)
+    return list(first.values())
 
 
 Handle = Callable[[Sequence[Delivery]], Awaitable[Sequence[Poison | Publication]]]
-"""Works off a batch and returns when that is durable, naming the poison in it and what is to be published before it is acknowledged.
+"""Processes a batch and returns when its effects are durable: the poison in it, and what is to be published before it is acknowledged.
 
-Raises flashsale_core.errors.Retryable when the same batch may succeed later: it is handed over again after a pause.
+Raises flashsale_core.errors.Retryable when the same batch may succeed later: it is called again with it after a pause.
 """

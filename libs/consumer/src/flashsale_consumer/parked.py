@@ -1,4 +1,4 @@
-"""How many messages are parked, as a metric: each worker asks the broker for the depth of the queue it parks into."""
+"""The number of parked messages, as a metric: each worker asks the broker for the depth of the queue that it parks into."""
 
 import asyncio
 import logging
@@ -22,27 +22,27 @@ class Watch:
     queue: str
     """The parked queue."""
     timeout_seconds: float
-    """How long connecting, and one look, may take."""
+    """For connecting, and for each reading."""
     interval_seconds: float = INTERVAL_SECONDS
 
 
 async def watch_parked(watch: Watch) -> None:
-    """Look until cancelled. While the broker is away the metric keeps its last value, and the consumer says what is wrong."""
-    told: str | None = None
+    """Read the depth until cancelled. While the broker is away the metric keeps its last value, and the consumer reports the fault."""
+    logged: str | None = None
     while True:
         try:
             with only_own_cancellation():
-                await _look_again_and_again(watch)
+                await _read_until_failure(watch)
         except Exception as error:
             reason = describe_error(Server.RABBITMQ, error)
-            if reason != told:
+            if reason != logged:
                 log.warning("parked.unknown", extra={"queue": watch.queue, "reason": reason})
-            told = reason
+            logged = reason
             await asyncio.sleep(watch.interval_seconds)
 
 
-async def _look_again_and_again(watch: Watch) -> None:
-    """Until the broker is away or the queue is gone, which raises."""
+async def _read_until_failure(watch: Watch) -> None:
+    """Raises when the broker is away or the queue is gone."""
     async with broker_session(aio_pika.connect, watch.amqp_url, watch.timeout_seconds) as connection:
         while True:
             async with within(watch.timeout_seconds, f"looking at {watch.queue}"):
@@ -51,6 +51,6 @@ async def _look_again_and_again(watch: Watch) -> None:
 
 
 async def _depth(connection: AbstractConnection, queue: str) -> int:
-    # A queue that is missing costs the channel, so each look has its own.
+    # A missing queue closes the channel, so each reading has its own.
     async with connection.channel() as channel:
         return (await channel.declare_queue(queue, passive=True)).declaration_result.message_count or 0

@@ -19,7 +19,9 @@ PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0)
 """Between an end and the next start, by ends in a row."""
 SOUND_SECONDS = 30.0
 """A task that ran longer than this begins a new row."""
-RESTARTS = Counter("flashsale_task_restarts_total", "Ends of a long-lived task that nobody asked for, each followed by a restart", ["task"])
+RESTARTS = Counter(
+    "flashsale_task_restarts_total", "Long-lived tasks that ended without being stopped, each followed by a restart", ["task"]
+)
 Run = Callable[[], Awaitable[None]]
 log = logging.getLogger(__name__)
 
