@@ -72,7 +72,7 @@ def test_refusal_of_an_id_describes_valid_ids() -> None:
 def test_payment_ids_of_providers_are_accepted(payment: str) -> None:
     webhook = read_webhook(body(PAYMENT | {"data": {**PAYMENT["data"], "paymentId": payment, "currency": "eur"}}))
     assert webhook is not None
-    assert (webhook.data.paymentId, to_payment(webhook, "")[1][4]) == (payment, "EUR")
+    assert (webhook.data.paymentId, to_payment(webhook, "")[1].currency) == (payment, "EUR")
 
 
 @pytest.mark.parametrize(("field", "value"), WRONG_ORDERS)

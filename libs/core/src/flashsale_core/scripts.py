@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -19,7 +19,8 @@ NAMES = ("reserve", "settle", "expire", "cancel", "define", "retire", "reclaim",
 _INCLUDE = re.compile(r"^-- @include (\S+)$", re.MULTILINE)
 
 
-class Order(NamedTuple):
+# Structs as arrays, because one is made for each order: they take a quarter of a NamedTuple's time, and are packed like tuples.
+class Order(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An order for `reserve`."""
 
     order_id: str
@@ -29,7 +30,7 @@ class Order(NamedTuple):
     """Empty if the order is not traced."""
 
 
-class Payment(NamedTuple):
+class Payment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A payment for `settle`."""
 
     order_id: str
@@ -114,8 +115,10 @@ async def call(redis: Redis, script: Script, keys: Sequence[str], *args: Any) ->
 
 def pack_orders(sales: Sequence[tuple[str, Sequence[Order]]]) -> bytes:
     """What `reserve` is given: columns, for the script would have to turn rows. One order at least."""
-    ids, users, quantities, traces = zip(*chain.from_iterable([orders for _, orders in sales]), strict=True)
-    columns = (*_sales(sales), ids, users, quantities)
+    orders = list(chain.from_iterable([orders for _, orders in sales]))
+    ids, users = [order.order_id for order in orders], [order.user_id for order in orders]
+    columns = (*_sales(sales), ids, users, [order.quantity for order in orders])
+    traces = [order.traceparent for order in orders]
     return pack((*columns, traces) if any(traces) else columns)
 
 

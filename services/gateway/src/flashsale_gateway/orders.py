@@ -94,9 +94,7 @@ class Orders(Endpoint[PendingOrder, Order]):
         status = result[STATUS]
         if status in _HEADERS:
             self._counters[status].inc()
-            answer = Answer(
-                200, _HEADERS[status], _success(OrderRef(SaleId(pending.request.productId), pending.order_id), pending.request, result)
-            )
+            answer = Answer(200, _HEADERS[status], _success(pending.order_id, pending.request, result))
         else:
             answer = self.refuse(_refusal(status, result))
         metrics.ORDER_SECONDS.observe(perf_counter() - pending.started, {"trace_id": pending.trace_id} if pending.trace_id else None)
@@ -142,9 +140,9 @@ def _refusal(status: str, result: Result) -> Problem:
     return Problem(code)
 
 
-def _success(order: OrderRef, request: OrderRequest, result: Result) -> bytes:
+def _success(order: OrderId, request: OrderRequest, result: Result) -> bytes:
     # Nothing needs escaping: the request's parts were validated, and the rest is made here.
     return (
-        f'{{"status":"success","orderId":"{order.sale_id}.{order.order_id}","state":"{_STATES[result[STATE]]}",'
-        f'"productId":"{order.sale_id}","quantity":{request.quantity},"expiresAt":"{rfc3339_of_ms(int(result[DEADLINE_MS]))}"}}'
+        f'{{"status":"success","orderId":"{request.productId}.{order}","state":"{_STATES[result[STATE]]}",'
+        f'"productId":"{request.productId}","quantity":{request.quantity},"expiresAt":"{rfc3339_of_ms(int(result[DEADLINE_MS]))}"}}'
     ).encode()
