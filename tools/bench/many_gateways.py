@@ -48,7 +48,7 @@ async def measure(testbed: Testbed, stack: Stack, seconds: int, rounds: int, scr
             done = []
             for _ in range(rounds):
                 done.append(await _round(testbed, sale_id, urls, pids, seconds))
-                screen.print(Text(f"{count} gateways: {number(done[-1].per_second)} orders/s", "dim"))
+                screen.print(Text(f"{_named(count)}: {number(done[-1].per_second)} orders/s", "dim"))
             measurements += _measurements(count, done)
             problems += _problems(count, done)
     return Section("Many gateways on the same stores", measurements, problems, [sale_id])
@@ -97,11 +97,14 @@ def _spent(pid: int) -> float:
 def _measurements(count: int, rounds: Sequence[GatewaysRound]) -> list[Measurement]:
     rate = median(each.per_second for each in rounds)
     cpu = {name: median(each.cpu_seconds[name] for each in rounds) for name in sorted(rounds[0].cpu_seconds)}
-    rate_details = f"median of {len(rounds)} rounds, {CONNECTIONS} connections"
-    by_component = [Measurement(f"{count} gateways: CPU of {name} per 1,000 orders", 1000 * spent, "ms") for name, spent in cpu.items()]
-    return [Measurement(f"{count} gateways: accepted orders", rate, "/s", None, rate_details), *by_component]
+    by_component = [Measurement(f"{_named(count)}: CPU of {name} per 1,000 orders", 1000 * spent, "ms") for name, spent in cpu.items()]
+    return [Measurement(f"{_named(count)}: accepted orders", rate, "/s", None, f"{CONNECTIONS} connections"), *by_component]
 
 
 def _problems(count: int, rounds: Sequence[GatewaysRound]) -> list[str]:
     bad = [result for each in rounds for result in each.results if result.refused or result.broken]
-    return [f"{count} gateways: {result.refused} refused, {result.broken} broke" for result in bad]
+    return [f"{_named(count)}: {result.refused} refused, {result.broken} broke" for result in bad]
+
+
+def _named(count: int) -> str:
+    return f"{count} gateway{'s' if count > 1 else ''}"

@@ -129,7 +129,7 @@ async def _received(testbed: Testbed, receiver: str) -> dict[str, int]:
 
 def _measurements(off: TracedGateway, traced: TracedGateway, connections: int) -> list[Measurement]:
     """Rate and CPU. Only CPU is exact: on shared cores, receiver, broker and Redis take time from the gateway and lower its rate."""
-    where = f"{connections} connections, {traced.name} of orders sampled, compared with tracing off"
+    where = f"{connections} connections, {traced.name} of orders sampled"
     rate, rate_off = traced.per_second(connections), off.per_second(connections)
     cpu_us, cpu_us_off = traced.cpu_us_per_order(connections), off.cpu_us_per_order(connections)
     latency = f"p99 {traced.p99_ms(connections):.1f} and {off.p99_ms(connections):.1f} ms"
