@@ -7,7 +7,6 @@ The list is short on purpose: a word stands here only if every use of it is wron
 import argparse
 import ast
 import re
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -49,6 +48,9 @@ QUOTED = (("docs/README.md", "|"),)
 """(file, beginning of the lines that name wrong words on purpose): the glossary's table."""
 
 
+_HIDDEN = (".ci", ".github")
+
+
 class Finding(NamedTuple):
     file: str
     line: int
@@ -68,9 +70,18 @@ def main() -> int:
 
 
 def files(paths: Iterable[Path]) -> list[str]:
-    """What git knows below the paths, and what is text of ours."""
-    listed = subprocess.run(["git", "ls-files", "--", *map(str, paths)], capture_output=True, text=True, check=True).stdout.splitlines()
-    return [file for file in listed if _is_searched(file)]
+    """The files below the paths that are text of ours, sorted; below the current folder if there is none."""
+    listed = [file for path in list(paths) or [Path()] for file in ([path] if path.is_file() else _walk(path))]
+    return sorted(file.as_posix() for file in listed if _is_searched(file))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Every file below, without hidden folders, which hold tools and caches, but for those of CI."""
+    for path in folder.iterdir():
+        if path.is_file():
+            yield path
+        elif path.is_dir() and (path.name in _HIDDEN or not path.name.startswith((".", "__"))):
+            yield from _walk(path)
 
 
 def search(file: str, text: str) -> Iterator[Finding]:
@@ -79,9 +90,8 @@ def search(file: str, text: str) -> Iterator[Finding]:
     yield from sorted(findings, key=lambda finding: finding.line)
 
 
-def _is_searched(file: str) -> bool:
-    path = Path(file)
-    return (path.suffix in SUFFIXES or path.name in PLAIN_FILES) and not file.startswith(SKIPPED) and path.is_file()
+def _is_searched(file: Path) -> bool:
+    return (file.suffix in SUFFIXES or file.name in PLAIN_FILES) and not file.as_posix().startswith(SKIPPED)
 
 
 def _wrong_words(file: str, text: str) -> Iterator[Finding]:
