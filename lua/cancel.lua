@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 --[[
-Purpose: Give holds back early, because their buyers said so.
+Purpose: Release holds early, because their buyers cancelled them.
 KEYS:
   1 sale        hash    definition and counters
   2 orders      hash    order id -> packed record

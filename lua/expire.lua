@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 --[[
-Purpose: Expire the due holds among the given orders of one sale and give their units back. Not due or not held: nothing, however often it is asked.
+Purpose: Expire the due holds among the given orders of one sale, and release their units. An order that is not due or not held does not change, however often the call is repeated.
 KEYS:
   1 sale        hash    definition and counters
   2 orders      hash    order id -> packed record

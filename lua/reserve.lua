@@ -113,7 +113,7 @@ local function decide_each(keys_at, sale, first, last, closed, max_per_user, rat
     rate = load_rate(KEYS[keys_at + 4], KEYS[keys_at + 5], users, first, last, rate_requests, rate_seconds * 1000, now)
     sale.rate = rate
   end
-  -- Of this call: quantities by order id, and the units of each buyer who got some.
+  -- What this call adds: quantities by order id, and the units of each buyer who got some.
   local fresh, held = {}, {}
   for i = first, last do
     local id, user, quantity, place = ids[i], users[i], quantities[i], i - first + 1

@@ -29,10 +29,10 @@ local KEYS_BEFORE, KEYS_EACH = 1, 5
 local sale_ids, counts, payments = unpack(cmsgpack.unpack(ARGV[1]))
 local results, now = {}, now_ms(ARGV[2])
 
--- An order remembers the payments it sent back, so that a replay of one cannot buy units later. Past this many it takes no payment at all.
+-- An order remembers its refunded payments, so that a replay of one cannot buy units later. Past this number it accepts no payment.
 local REFUNDS_MAX = 16
--- A payment whose order nobody knew is remembered by itself, for its order may be made afterwards: an id is a function of its request.
--- So many and so long in a shard; past that the ledger alone keeps a payment from being both kept and sent back. Field '#' counts them.
+-- A payment for an unknown order is remembered by itself, for its order may be made later: an id is a function of its request. Field '#' counts them.
+-- These are the limits of a shard; past them only the ledger prevents that a payment both buys and is refunded.
 local STRAYS_MAX, STRAYS_MS = 100000, 7 * 24 * 3600 * 1000
 
 local stray_counts = {}
