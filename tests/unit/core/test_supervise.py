@@ -135,4 +135,4 @@ async def test_slow_end_does_not_hold_up_its_caller() -> None:
     async with asyncio.timeout(10):
         await tasks.wait_briefly(deaf(), 0.01)
     done.set()
-    await until(lambda: not tasks._left)
+    await until(lambda: not tasks._in_background)

@@ -1,15 +1,18 @@
-"""How long to pause before the next try: the longer, the more often the tries before it failed in a row. Pure."""
+"""How long to pause before the next try: longer after each failure in a row. Pure."""
 
 from collections.abc import Sequence
 
 RECONNECT_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
 RECONNECT_SOUND_SECONDS = 5.0
-"""A session that connects and fails sooner is no better than none."""
+"""A session that fails sooner than this counts as another failure in a row."""
 
 
 class Backoff:
     def __init__(self, pauses_seconds: Sequence[float], sound_seconds: float) -> None:
-        """`pauses_seconds` by failures in a row, the last for all further ones. A try that ran longer than `sound_seconds` ends the row."""
+        """`pauses_seconds` has the pause after the first failure in a row, the second and so on; the last pause is repeated.
+
+        A failure after more than `sound_seconds` is the first of a new row.
+        """
         self._pauses_seconds = pauses_seconds
         self._sound_seconds = sound_seconds
         self._failures = 0
@@ -23,10 +26,10 @@ class Backoff:
         return pause_seconds
 
     def reset(self) -> None:
-        """A try succeeded: the row of failures ends."""
+        """A try succeeded: the next failure is the first of a new row."""
         self._failures = 0
 
 
 def reconnect_backoff() -> Backoff:
-    """Between sessions with the broker."""
+    """The pauses between sessions with the broker."""
     return Backoff(RECONNECT_PAUSES_SECONDS, RECONNECT_SOUND_SECONDS)

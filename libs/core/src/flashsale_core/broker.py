@@ -1,4 +1,4 @@
-"""A session with the broker. The module is given the client library's `connect` and imports no client."""
+"""A session with the broker. The module gets the client library's `connect` as an argument and imports no client."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 from flashsale_core.tasks import wait_briefly, within
 
 HEARTBEAT_SECONDS = 10
-"""A connection that is silent for some of these is closed: until then nobody notices that the broker is frozen."""
+"""The client closes a connection that misses some heartbeats; until then, a frozen broker goes unnoticed."""
 
 
 class Connection(Protocol):

@@ -1,4 +1,4 @@
-"""Cutting what waits into pieces that are bounded in count and in size. Pure."""
+"""Splits items into pieces of bounded count and size. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 def chunked(items: Iterable[T], count_max: int, size_max: int, size_of: Callable[[T], int]) -> Iterator[list[T]]:
-    """The items in their order, in pieces of at most `count_max` items and `size_max` in all; a larger item goes alone."""
+    """The items in their order, in pieces of at most `count_max` items and `size_max` in total. A larger item is a piece by itself."""
     piece: list[T] = []
     size = 0
     for item in items:

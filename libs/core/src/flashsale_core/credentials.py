@@ -1,4 +1,4 @@
-"""Secrets and server URLs, checked before a service starts. Pure; no error shows a value, which may be or hold a password."""
+"""Secrets and server URLs, checked before a service starts. Pure. No error repeats a value, because it may contain a password."""
 
 import binascii
 import re
@@ -35,7 +35,7 @@ def webhook_secret(secret: str, name: str = "FLASHSALE_WEBHOOK_SECRET") -> str:
 def token(secret: str, name: str, characters_min: int, command: str) -> str:
     """`secret` as it is. Raises SettingsError when it is short, a placeholder, in quotes, or not printable ASCII without blanks.
 
-    `command` makes a good one, and is part of the error.
+    `command` generates a good one; the error quotes it.
     """
     fix = f"try `{command}`"
     refuse_wrapping(secret, name, fix)
@@ -46,7 +46,7 @@ def token(secret: str, name: str, characters_min: int, command: str) -> str:
 
 
 def server_url(url: str, name: str, schemes: Sequence[str], example: str) -> str:
-    """`url` as it is. Raises SettingsError unless it has one of `schemes` and names a host; several hosts may stand between commas."""
+    """`url` as it is. Raises SettingsError unless it has one of `schemes` and a host, or several hosts with commas between."""
     fix = f"use {example}, and percent-encode the password's special characters"
     refuse_wrapping(url, name, fix)
     scheme, separator, _ = url.partition("://")
@@ -62,7 +62,7 @@ def amqp_url(url: str) -> str:
 
 
 def database_url(url: str) -> str:
-    """`url` as it is; its host may be a parameter instead, as a socket's folder is. Raises SettingsError."""
+    """`url` as it is. The host may also be a parameter, such as the folder of a socket. Raises SettingsError, as `server_url` does."""
     example = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
     if re.match(r"postgres(?:ql)?://[^/?#]*@?/[^?#\s]*\?(?:[^\s]*&)?host=[^\s&]+", url):
         return url
@@ -71,14 +71,14 @@ def database_url(url: str) -> str:
 
 def is_host(text: str) -> bool:
     """Whether `text` is HOST or HOST:PORT, an IPv6 address in brackets."""
-    found = _HOST.fullmatch(text)
-    return found is not None and 0 < int(found["port"] or 1) <= 65535
+    host = _HOST.fullmatch(text)
+    return host is not None and 0 < int(host["port"] or 1) <= 65535
 
 
 def refuse_wrapping(text: str, name: str, fix: str) -> None:
-    """Raises SettingsError when `text` is in quotes or has blanks: .env files, templates and `--from-file` bring both along."""
+    """Raises SettingsError when `text` is in quotes or has blanks: .env files, templates and `--from-file` often add them."""
     if text[:1] in _QUOTES or text[-1:] in _QUOTES:
-        raise SettingsError(f"{name} is in quotes; take them away, or {fix}")
+        raise SettingsError(f"{name} is in quotes; remove them, or {fix}")
     if not all("!" <= character <= "~" for character in text):
         raise SettingsError(f"{name} has a blank, a line end or a character that is not printable ASCII; {fix}")
 
@@ -87,7 +87,7 @@ def _authority(url: str, name: str, fix: str) -> str:
     try:
         return urlsplit(url).netloc
     except ValueError:
-        raise SettingsError(f"{name} is no URL; {fix}") from None
+        raise SettingsError(f"{name} is not a URL; {fix}") from None
 
 
 def _refuse_placeholder(text: str, name: str, fix: str) -> None:

@@ -1,4 +1,4 @@
-"""Identifiers: their alphabets, and the keyed hash that makes an order id out of a request."""
+"""Identifiers: their alphabets, and the keyed hash that turns a request into an order id."""
 
 import base64
 import hmac
@@ -12,11 +12,11 @@ OrderId = NewType("OrderId", str)
 PaymentId = NewType("PaymentId", str)
 
 # No '|', ':', '{' or '}' in a sale id: it is part of key names and of the members of the deadlines set.
-# The end is a lookahead, not '$': Python's '$' also matches before a final newline, and \\Z is not known to JSON Schema's dialect.
+# The end is a lookahead, not '$': Python's '$' also matches before a final newline, and JSON Schema's dialect has no \\Z.
 _END = r"(?![\s\S])"
 SALE_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}{_END}"
-# Ids of others are printable ASCII, such as `auth0|65a1` and `o'brien@example.com`, but for '"' and '\\': scripts write users into JSON.
-# A field '#' is the scripts' own among users, and '|' separates the parts of the names of stray payments.
+# Clients choose these ids: printable ASCII, such as `auth0|65a1` and `o'brien@example.com`, without '"' and '\\', as scripts write JSON.
+# Scripts keep fields that begin with '#' among the users, and '|' separates the parts of a stray payment's name.
 USER_ID_PATTERN = rf"^[!$-\[\]-~][!#-\[\]-~]{{0,254}}{_END}"
 REQUEST_ID_PATTERN = rf"^[!#-\[\]-~]{{1,255}}{_END}"
 PAYMENT_ID_PATTERN = rf"^[!#-\[\]-z~]{{1,255}}{_END}"
@@ -28,7 +28,7 @@ ID_RULES = {
     REQUEST_ID_PATTERN: _PRINTABLE,
     PAYMENT_ID_PATTERN: "1 to 255 printable ASCII characters without spaces, '\"', '\\', '{', '|' and '}'",
 }
-"""What each pattern accepts, in words for whoever sent something else."""
+"""What each pattern accepts, in words for an error."""
 ORDER_ID_LENGTH = 20
 
 _SALE = re.compile(SALE_ID_PATTERN)
@@ -36,7 +36,7 @@ _ORDER = re.compile(rf"^[A-Za-z0-9_-]{{{ORDER_ID_LENGTH}}}{_END}")
 
 
 class OrderRef(NamedTuple):
-    """An order as the outside names it: `<sale>.<order id>`, so that an id alone says which shard knows it."""
+    """An order as clients name it: `<sale>.<order id>`. It contains the sale, which determines the shard."""
 
     sale_id: SaleId
     order_id: OrderId
@@ -48,8 +48,8 @@ class OrderRef(NamedTuple):
 def order_id(key: bytes, sale_id: str, user_id: str, request_id: str) -> OrderId:
     """The order id of a request: 120 bits of HMAC-SHA-256 (RFC 2104), base64url, 20 characters.
 
-    The same request always gives the same id, so idempotency needs no second key; without `key` nobody can name another's order.
-    The parts cannot run into each other: none of their alphabets has a zero byte.
+    The same request always has the same id, so idempotency needs no other key. Without `key` nobody can guess another buyer's order id.
+    A zero byte separates the parts, and none of their alphabets has one.
     """
     keyed = _keyed(key).copy()
     keyed.update(f"{sale_id}\0{user_id}\0{request_id}".encode())
@@ -58,12 +58,12 @@ def order_id(key: bytes, sale_id: str, user_id: str, request_id: str) -> OrderId
 
 @lru_cache(maxsize=8)
 def _keyed(key: bytes) -> hmac.HMAC:
-    """To be copied: setting up the key costs more than hashing a request."""
+    """A hash to be copied: setting up the key costs more than hashing a request."""
     return hmac.new(key, digestmod="sha256")
 
 
 def parse_order_ref(text: str) -> OrderRef | None:
-    """The order that `text` names, or None when it cannot name one."""
+    """The order that `text` names, or None if it is not an order id."""
     sale, _, order = text.rpartition(".")
     if _SALE.match(sale) and _ORDER.match(order):
         return OrderRef(SaleId(sale), OrderId(order))

@@ -11,7 +11,7 @@ from itertools import chain
 
 SHARDS_DEFAULT = 16
 WAITS = "fs:waits"
-"""When a probe of each payment window last came home (hash: window in seconds -> ms)."""
+"""When a probe last returned from the wait queue of each payment window (hash: window in seconds -> ms)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class SaleKeys:
 class ShardKeys:
     deadlines: str
     outbox: str
-    """What any gateway publishes."""
+    """The shared outbox: any gateway publishes its entries."""
     direct: str
-    """What the gateway that made it publishes, from the script's answer."""
+    """The direct outbox: the gateway that called the script publishes the entry from the script's answer."""
     strays: str
-    """Payments for orders that nobody knew."""
+    """Payments for orders that did not exist."""
     sales: str
 
 
@@ -64,24 +64,24 @@ def shard_keys(shard: int) -> ShardKeys:
 
 
 def define_keys(sale_id: str, shards: int = SHARDS_DEFAULT) -> tuple[str, ...]:
-    """What `define` and `retire` are given."""
+    """The keys of a call of `define` or `retire`."""
     sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
     return (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.sales, shard.outbox)
 
 
 def order_keys(sale_id: str, shards: int = SHARDS_DEFAULT) -> tuple[str, ...]:
-    """What `cancel` and `expire` are given."""
+    """The keys of a call of `cancel` or `expire`."""
     sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
     return (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.outbox)
 
 
 def reserve_keys(sale_ids: Sequence[str], shards: int = SHARDS_DEFAULT, direct: bool = False) -> list[str]:
-    """What `reserve` is given for these sales, of one slot on a cluster, with one or the other outbox."""
+    """The keys of a call of `reserve`, with the direct or the shared outbox. On a cluster, all sales are of one slot."""
     return _call_keys(_reserved, sale_ids, shards, direct)
 
 
 def settle_keys(sale_ids: Sequence[str], shards: int = SHARDS_DEFAULT, direct: bool = False) -> list[str]:
-    """What `settle` is given for these sales, of one slot on a cluster, with one or the other outbox."""
+    """The keys of a call of `settle`, with the direct or the shared outbox. On a cluster, all sales are of one slot."""
     return _call_keys(_settled, sale_ids, shards, direct)
 
 
@@ -90,7 +90,7 @@ def _call_keys(keys_of: Callable[[str, int], Sequence[str]], sale_ids: Sequence[
     return [shard.direct if direct else shard.outbox, *chain.from_iterable([keys_of(sale_id, shards) for sale_id in sale_ids])]
 
 
-# A sale's keys are named with every call that it has a part in: as many sales as this are not reckoned anew each time.
+# Every call names the keys of its sales, so those of the sales that are called most are cached.
 @lru_cache(maxsize=16_384)
 def _reserved(sale_id: str, shards: int) -> tuple[str, ...]:
     sale = sale_keys(sale_id, shards)

@@ -10,7 +10,7 @@ import msgspec
 
 from flashsale_core.timestamps import rfc3339
 
-# `color_message` is uvicorn's: its message once more, for a terminal.
+# uvicorn adds `color_message`: the same message, for a terminal.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def configure_logging(level: str = "INFO") -> None:
 
 
 def _on_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """What ends the process is one line too."""
+    """Log the error that ends the process as one line, like any event."""
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
     else:

@@ -1,7 +1,7 @@
 """The messages between services: written as JSON by the Lua scripts, relayed as they are, read by the workers.
 
-Version 1. Orders and payments are arrays, not objects: one message carries up to 256 of them and travels through two queues. A body is
-one message or several, a line each: what a gateway has to say within a few milliseconds travels together.
+Version 1. Orders and payments are arrays, not objects, because a message has up to 256 of them and goes through two queues. A body is
+one or several messages, one per line: what a gateway publishes within a few milliseconds is sent together.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ PaymentResult = Literal["paid", "refund_due", "failed"]
 
 
 class PaymentLine(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A payment and what became of it. `user_id` is empty, `quantity` and `deadline_ms` are 0 for an unknown order."""
+    """A payment and its result. If the order is unknown, `user_id` is empty, and `quantity` and `deadline_ms` are 0."""
 
     order_id: str
     payment_id: str
@@ -50,7 +50,7 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     v: Literal[1]
     sale: str
     epoch: int
-    """When this sale was created, in ms: tells two sales of one name apart."""
+    """When this sale was created, in ms: it distinguishes two sales of one name."""
     at: int
     """Redis time of the script call, in ms since the Unix epoch."""
 
@@ -102,7 +102,7 @@ class SaleRetired(_Message, frozen=True, tag="sale.retired"):
 
 
 class WaitProbed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="wait.probed"):
-    """Tells of no sale: sent through a wait queue to learn whether it gives back."""
+    """A probe, without a sale: it is sent through a wait queue to check that messages return from it."""
 
     v: Literal[1]
     window: int
@@ -127,28 +127,28 @@ _wait_decoder: msgspec.json.Decoder[Message | WaitProbed] = msgspec.json.Decoder
 def decode(line: bytes) -> Message:
     """One message.
 
-    Raises msgspec.MsgspecError (a ValueError) when it is no message of a version this release reads.
+    Raises msgspec.MsgspecError (a ValueError) if it is not a message of a version that this release reads.
     """
     return _decoder.decode(line)
 
 
 def join(lines: Iterable[bytes]) -> bytes:
-    """The body of several messages that travel as one: a line each (https://jsonlines.org)."""
+    """The body of several messages: one per line (https://jsonlines.org)."""
     return b"\n".join(lines)
 
 
 def read(body: bytes) -> Read[Message]:
-    """The messages of a body, and what is wrong with those lines that are none."""
+    """The messages of a body, and an error for each line that cannot be decoded."""
     return _read(_decoder, body)
 
 
 def read_wait(body: bytes) -> Read[Message | WaitProbed]:
-    """As `read`, of what comes out of a wait queue."""
+    """As `read`, for a body from a wait queue, which may contain probes."""
     return _read(_wait_decoder, body)
 
 
 def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> Read[T]:
-    # All lines at once, which takes half as long, and is given up for the careful way when one of them is not in order.
+    # All lines at once takes half as long. If one of them cannot be decoded, each line is decoded by itself.
     with suppress(msgspec.MsgspecError, ValueError):
         messages = decoder.decode_lines(body)
         if len(messages) == body.count(b"\n") + 1:
@@ -163,15 +163,15 @@ def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> Read[T]:
 
 
 def traced(message: Message) -> list[tuple[str, str]]:
-    """(order as the outside names it, traceparent) of the orders or payments that carry one."""
+    """(order id as clients name it, traceparent) of each order or payment that is traced."""
     match message:
         case OrdersReserved() | OrdersExpired() | OrdersCancelled():
-            found = [(line.order_id, line.traceparent) for line in message.orders if line.traceparent]
+            contexts = [(line.order_id, line.traceparent) for line in message.orders if line.traceparent]
         case PaymentsRecorded():
-            found = [(line.order_id, line.traceparent) for line in message.payments if line.traceparent]
+            contexts = [(line.order_id, line.traceparent) for line in message.payments if line.traceparent]
         case _:
             return []
-    return [(f"{message.sale}.{order_id}" if message.sale else order_id, context) for order_id, context in found]
+    return [(f"{message.sale}.{order_id}" if message.sale else order_id, context) for order_id, context in contexts]
 
 
 def encode(message: Message | WaitProbed) -> bytes:

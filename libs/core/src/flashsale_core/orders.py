@@ -1,7 +1,7 @@
 """The order's state machine: the only place that says which event moves which state.
 
 The Lua scripts decide in Redis and the ledger follows; tests hold both against this table. Units move only together with a state:
-`reserved` holds them, `paid` sells them, `expired` and `cancelled` have given them back.
+`reserved` holds them, `paid` sells them, `expired` and `cancelled` release them.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Event(StrEnum):
 
 
 class Result(StrEnum):
-    """What the one who sent the event is told."""
+    """What the sender of the event gets."""
 
     ACCEPTED = "accepted"
     REPLAYED = "replayed"
@@ -43,7 +43,7 @@ class Result(StrEnum):
 
 
 class Guard(StrEnum):
-    """A condition besides the state; where it does not hold, the rule's `otherwise` is the result and nothing moves."""
+    """A condition in addition to the state. If it does not hold, the result is the rule's `otherwise`, and the state stays."""
 
     ADMITTED = "window, limits and stock allow it"
     DUE = "the deadline has passed"
@@ -90,8 +90,8 @@ RULES: Mapping[tuple[State | None, Event], Rule] = MappingProxyType(
     }
 )
 
-# Every path through RULES climbs: reserved < cancelled, and reserved < expired < paid. So whoever hears the events in another order
-# (the ledger) keeps the highest state it has heard of and is right in the end, and each state is entered at most once.
+# Every path through RULES climbs: reserved < cancelled, and reserved < expired < paid. So each state is entered at most
+# once, and the ledger, which may receive the events in another order, ends in the right state by keeping the highest one.
 RANK: Mapping[State, int] = MappingProxyType({State.RESERVED: 0, State.CANCELLED: 1, State.EXPIRED: 1, State.PAID: 2})
 
 # The letter of each state in the packed record of lua/lib/record.lua.
@@ -108,5 +108,5 @@ def next_state(state: State | None, event: Event, *, guard_holds: bool = True) -
 
 
 def supersedes(new: State, old: State) -> bool:
-    """Whether the ledger, having `old`, moves to `new`: only ever upwards, so order of arrival does not matter."""
+    """Whether the ledger replaces `old` by `new`: only by a higher state, so the order of arrival does not matter."""
     return RANK[new] > RANK[old]

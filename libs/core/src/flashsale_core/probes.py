@@ -1,6 +1,6 @@
-"""The HTTP side of a worker: /metrics, /healthz and /readyz on a small threaded server beside its event loop.
+"""/metrics, /healthz and /readyz of a worker, served by threads of their own next to its event loop.
 
-Health asks the loop itself, from outside: a blocked loop does not answer, and that is the failure liveness is for.
+/healthz runs its check in the event loop: a blocked loop does not answer, and liveness exists to find that.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ Check = Callable[[], Awaitable[None]]
 
 PROBE_TIMEOUT_SECONDS = 3.0
 REQUEST_TIMEOUT_SECONDS = 5.0
-"""How long a client may be silent: each keeps a thread."""
+"""How long a client may be silent: each one occupies a thread."""
 POLL_SECONDS = 1.0
-"""How often the server looks whether it is to end."""
+"""How often the server checks whether it must end."""
 
 
-async def _answers() -> None:
+async def _always_alive() -> None:
     return None
 
 
@@ -36,7 +36,7 @@ class _Server6(_Server):
     address_family = socket.AF_INET6
 
     def server_bind(self) -> None:
-        # `::` stands for both families, whatever the machine's default is.
+        # `::` listens on both families, whatever the machine's default is.
         self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
 
@@ -45,7 +45,7 @@ class _Quiet(WSGIRequestHandler):
     timeout = REQUEST_TIMEOUT_SECONDS
 
     def handle(self) -> None:
-        # A client that is silent or gone keeps no thread, and is no fault of ours to be told on stderr.
+        # A client that is silent or has left is not an error to print on stderr.
         with suppress(TimeoutError, ConnectionError):
             super().handle()
 
@@ -54,8 +54,11 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def serve_probes(host: str, port: int, ready: Check, alive: Check = _answers) -> Iterator[int]:
-    """Serve until the block ends; yields the port in use. Call from the running event loop, which `alive` asks more of than to answer."""
+def serve_probes(host: str, port: int, ready: Check, alive: Check = _always_alive) -> Iterator[int]:
+    """Serve until the block ends; yields the port in use. Call from the running event loop.
+
+    /readyz checks `ready`, and /healthz checks `alive`: by default, only that the loop answers.
+    """
     server = make_server(
         host,
         port,
@@ -77,12 +80,12 @@ def family(host: str) -> socket.AddressFamily:
 
     Raises OSError when `host` is a name that cannot be resolved.
     """
-    families = {found[0] for found in socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)}
+    families = {address[0] for address in socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)}
     return socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
 
 
 def _shut_down(server: WSGIServer) -> None:
-    """At once, although the server looks rarely whether it is to end: a connection wakes it."""
+    """End the server at once: it checks rarely, so a connection wakes it."""
     ending = threading.Thread(target=server.shutdown)
     ending.start()
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What the scripts leave in Redis: a sale's hash, the packed order record of lua/lib/record.lua, and the entries of an outbox."""
+"""What the scripts write to Redis: a sale's hash, the packed order record of lua/lib/record.lua, and the entries of an outbox."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ class Entry:
 
 
 TERMS = ("state", "starts_ms", "ends_ms", "max_per_user", "hold_seconds", "rate_requests", "rate_seconds")
-"""The fields of a sale that `reserve` goes by, in the order in which lua/lib/terms.lua packs them."""
+"""The fields of a sale that `reserve` decides by, in the order in which lua/lib/terms.lua packs them."""
 _PACKED_TERMS = b"terms"
 MAX_RELEASED = 20
-"""Orders of one buyer that may expire or be cancelled, in a sale that says nothing of it (lua/lib/terms.lua)."""
+"""How many orders of one buyer may expire or be cancelled if the sale has no limit of its own (lua/lib/terms.lua)."""
 _decoder = msgspec.msgpack.Decoder(list[Any])
 
 
@@ -49,11 +49,11 @@ def _from_fields(fields: Sequence[Any]) -> OrderRecord:
 
 
 def stale_terms(fields: Mapping[bytes, bytes]) -> tuple[str, ...]:
-    """Of a sale's hash the fields whose packed copy says something else: all of them when it cannot be read, none when there is no copy."""
+    """The fields of a sale whose packed copy has another value: all of them if it cannot be read, none if there is no copy."""
     packed = fields.get(_PACKED_TERMS)
     if packed is None:
         return ()
-    # Terms from before the limit of released orders end with the others.
+    # Terms that an older release packed lack the limit of released orders.
     copies = _unpack_terms(packed, len(TERMS) + 1) or _unpack_terms(packed, len(TERMS))
     if copies is None:
         return TERMS
@@ -63,7 +63,7 @@ def stale_terms(fields: Mapping[bytes, bytes]) -> tuple[str, ...]:
 
 
 def _unpack_terms(packed: bytes, values: int) -> list[Any] | None:
-    """The script packs its values one after the other, without the head of an array."""
+    """The values, or None if they cannot be read. The script packs them without the header of an array, so it is added here."""
     try:
         return _decoder.decode(bytes([0x90 | values]) + packed)
     except msgspec.DecodeError:
@@ -78,14 +78,14 @@ def _released_limit(fields: Mapping[bytes, bytes]) -> int:
 
 
 def is_tombstone(fields: Mapping[bytes, bytes]) -> bool:
-    """Whether a sale's hash is what stays of a removed sale (lua/lib/tombstone.lua)."""
+    """Whether a sale's hash is what remains of a removed sale (lua/lib/tombstone.lua)."""
     return b"removed_ms" in fields and b"total" not in fields
 
 
 def sale_in_words(fields: Mapping[bytes, bytes]) -> dict[str, str]:
     """A sale's hash without its packed terms, which repeat some of the fields for `reserve` (lua/lib/terms.lua); empty for a tombstone.
 
-    Never raises: one hash that holds no text must not keep a reader from the others.
+    Never raises: a sale whose data is broken must not keep a reader from the others.
     """
     if is_tombstone(fields):
         return {}

@@ -1,14 +1,14 @@
-"""What a Redis' INFO, with FSYNC_SETTINGS where it tells them, says against it. Pure: libs/redis asks, for gateway and operator."""
+"""Finds faults in the INFO of a Redis server, with its FSYNC_SETTINGS where they are known. Pure: libs/redis asks the servers."""
 
 from collections.abc import Callable, Mapping
 
 Info = Mapping[str, object]
 FSYNC_SETTINGS = ("appendfsync", "no-appendfsync-on-rewrite")
-"""What INFO does not say of how a server writes to its disk."""
+"""Settings of how a server writes to its disk; INFO does not contain them."""
 
 
 def first_fault(servers: Mapping[str, Info], judge: Callable[[Info], str | None]) -> str | None:
-    """Of the masters that answer, by address. One that is away keeps its own sales from selling, and the others' not."""
+    """The first fault that `judge` finds among the masters that answer, with its address. One that is away stops only its own sales."""
     for address, info in servers.items():
         if (fault := judge(info)) is not None:
             return f"{address}: {fault}" if address else fault
@@ -16,14 +16,14 @@ def first_fault(servers: Mapping[str, Info], judge: Callable[[Info], str | None]
 
 
 def version_fault(info: Info) -> str | None:
-    """None when the scripts can run on this server: Redis >= 7.0, or Valkey, which tells of a Redis version too."""
+    """None when the scripts can run on this server: Redis >= 7.0, or Valkey, which also reports a Redis version."""
     version = str(info.get("redis_version", ""))
     major = version.split(".")[0]
     return f"Redis {version} is too old; use Redis >= 7.0 or Valkey >= 8" if major.isdigit() and int(major) < 7 else None
 
 
 def durability_fault(info: Info) -> str | None:
-    """What breaks the promise that an acknowledged order is never forgotten; None when nothing does."""
+    """Why this server may lose an acknowledged order; None if it does not."""
     if not info.get("aof_enabled"):
         return "Redis keeps no append-only file; set `appendonly yes` and `appendfsync always`"
     if info.get("appendfsync", "always") != "always":

@@ -1,7 +1,7 @@
 """When a sale may begin and end: gateway, operator and the FlashSale's schema agree on it. Pure.
 
-0 stands for no time. Every reader must be able to express a sale time in milliseconds and in words: Lua's JSON writes 14 digits and
-then a float, and Python's calendar ends with the year 9999, less an offset.
+0 means no time. Every reader must be able to write a sale time: Lua's JSON writes more than 14 digits as a float, and Python's calendar
+ends with the year 9999 in every time zone.
 """
 
 from datetime import UTC, datetime

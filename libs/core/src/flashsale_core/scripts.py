@@ -1,6 +1,6 @@
 """The Lua scripts: loaded from `lua/`, registered by SHA-1, called by EVALSHA, loaded again when the server has forgotten them.
 
-The module is given a client and imports none. `Redis` below is the little it needs of redis-py's asyncio client.
+The module imports no client: `Redis` below is the part of redis-py's asyncio client that it needs.
 """
 
 import hashlib
@@ -81,7 +81,7 @@ def read_scripts(lua_dir: Path) -> Scripts:
 def _read(lua_dir: Path, name: str) -> Script:
     path = lua_dir / f"{name}.lua"
     try:
-        # A shebang without flags is for editors: with one, the server refuses the whole script where it is full, replays included.
+        # A shebang without flags is for editors. A server that saw it would refuse the whole script while it is full, replays included.
         text = path.read_text().removeprefix("#!lua\n")
         source = _INCLUDE.sub(lambda match: (lua_dir / match[1]).read_text().rstrip(), text)
     except FileNotFoundError as error:
@@ -90,7 +90,7 @@ def _read(lua_dir: Path, name: str) -> Script:
 
 
 async def load_scripts(redis: Redis, scripts: Scripts) -> None:
-    """Make the server know all scripts."""
+    """Load all scripts into the server."""
     for script in scripts:
         await redis.execute_command("SCRIPT LOAD", script.source)
 
@@ -102,7 +102,7 @@ async def scripts_loaded(redis: Redis, scripts: Scripts) -> bool:
 async def call(redis: Redis, script: Script, keys: Sequence[str], *args: Any) -> Any:
     """Run `script` and unpack its cmsgpack answer.
 
-    Only a NOSCRIPT answer leads to a second call: then the first has done nothing. Every other error is the caller's to judge.
+    Only a NOSCRIPT answer leads to a second call, because then the first one did nothing. Every other error is raised.
     """
     try:
         packed = await redis.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
@@ -114,7 +114,7 @@ async def call(redis: Redis, script: Script, keys: Sequence[str], *args: Any) ->
 
 
 def pack_orders(sales: Sequence[tuple[str, Sequence[Order]]]) -> bytes:
-    """What `reserve` is given: columns, for the script would have to turn rows. One order at least."""
+    """The argument of `reserve`, in columns, because the script works with columns. `sales` has at least one order."""
     orders = list(chain.from_iterable([orders for _, orders in sales]))
     ids, users = [order.order_id for order in orders], [order.user_id for order in orders]
     columns = (*_sales(sales), ids, users, [order.quantity for order in orders])
@@ -123,7 +123,7 @@ def pack_orders(sales: Sequence[tuple[str, Sequence[Order]]]) -> bytes:
 
 
 def pack_payments(sales: Sequence[tuple[str, Sequence[Payment]]]) -> bytes:
-    """What `settle` is given."""
+    """The argument of `settle`."""
     return pack((*_sales(sales), list(chain.from_iterable([payments for _, payments in sales]))))
 
 

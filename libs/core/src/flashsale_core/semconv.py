@@ -1,7 +1,7 @@
-"""How spans are named and what they say, in the words of OpenTelemetry's semantic conventions. Pure.
+"""Names and attributes of spans, by OpenTelemetry's semantic conventions. Pure.
 
-https://opentelemetry.io/docs/specs/semconv/, 1.44: HTTP and databases are stable there, messaging and Redis are not yet. A test holds the
-names against the conventions' own package. What the conventions have no word for is under `flashsale.`.
+https://opentelemetry.io/docs/specs/semconv/, 1.44: HTTP and databases are stable there, messaging and Redis are not yet. A test
+compares the names with the conventions' own package. Attributes that the conventions do not have begin with `flashsale.`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ Attributes = Mapping[str, str | int | bool]
 
 
 class SpanTemplate(NamedTuple):
-    """A span's name and the attributes that all spans of this name share. Not to be changed: it is made once."""
+    """A span's name and the attributes that all spans of this name share. It is shared, and must not be changed."""
 
     name: str
     attributes: Attributes
@@ -21,26 +21,26 @@ class SpanTemplate(NamedTuple):
 
 def request(method: str, route: str) -> SpanTemplate:
     """An HTTP request as its server sees it; the route has no variable part."""
-    said = {"http.request.method": method, "http.route": route, "url.path": route, "url.scheme": "http"}
-    return SpanTemplate(f"{method} {route}", said)
+    attributes = {"http.request.method": method, "http.route": route, "url.path": route, "url.scheme": "http"}
+    return SpanTemplate(f"{method} {route}", attributes)
 
 
 def script_call(script: str, redis_url: str) -> SpanTemplate:
-    said = {
+    attributes = {
         "db.system.name": "redis",
         "db.operation.name": "EVALSHA",
         "db.stored_procedure.name": script,
         "db.namespace": _database(redis_url) or "0",
     }
-    return SpanTemplate(f"EVALSHA {script}", {**said, **_server(redis_url)})
+    return SpanTemplate(f"EVALSHA {script}", {**attributes, **_server(redis_url)})
 
 
 @lru_cache(maxsize=64)
 def ledger_write(tables: tuple[str, ...], database_url: str) -> SpanTemplate:
     """One transaction; the summary of its statements is its name."""
     summary = " ".join(f"INSERT {table}" for table in tables)
-    said = {"db.system.name": "postgresql", "db.query.summary": summary, "db.namespace": _database(database_url)}
-    return SpanTemplate(summary, {**said, **_server(database_url)})
+    attributes = {"db.system.name": "postgresql", "db.query.summary": summary, "db.namespace": _database(database_url)}
+    return SpanTemplate(summary, {**attributes, **_server(database_url)})
 
 
 @lru_cache(maxsize=64)
@@ -55,19 +55,19 @@ def process(exchange: str, routing_key: str, queue: str, amqp_url: str) -> SpanT
 
 
 def wait(queue: str) -> SpanTemplate:
-    """The time in a wait queue: no operation of any client, so the conventions have no kind of span for it."""
+    """The time in a wait queue. It is no operation of a client, so the conventions have no span for it."""
     return SpanTemplate(f"wait {queue}", {"messaging.system": "rabbitmq", "messaging.destination.name": queue})
 
 
 def _message(operation: str, destination: str, routing_key: str, amqp_url: str) -> SpanTemplate:
-    said = {
+    attributes = {
         "messaging.system": "rabbitmq",
         "messaging.operation.name": operation,
         "messaging.operation.type": operation,
         "messaging.destination.name": destination,
     }
     key = {"messaging.rabbitmq.destination.routing_key": routing_key} if routing_key else {}
-    return SpanTemplate(f"{operation} {destination}", {**said, **key, **_server(amqp_url)})
+    return SpanTemplate(f"{operation} {destination}", {**attributes, **key, **_server(amqp_url)})
 
 
 def _destination(parts: Iterable[str]) -> str:

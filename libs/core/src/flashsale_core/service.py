@@ -1,4 +1,4 @@
-"""The frame around a service that answers no HTTP requests: it works until a signal, serves probes meanwhile, and ends its tasks last."""
+"""Runs a service that has no HTTP API: it works until a signal, serves probes meanwhile, and ends its tasks last."""
 
 import asyncio
 import signal

@@ -61,7 +61,7 @@ class Environment:
     def directory(self, name: str, default: str) -> Path:
         path = Path(self.text(name, default))
         if not path.is_dir():
-            raise SettingsError(f"{name} must be a directory; {str(path)!r} is none")
+            raise SettingsError(f"{name} must be a directory; {str(path)!r} is not one")
         return path
 
     def _number(self, name: str, default: T, parse: Callable[[str], T], words: str, least: float, most: float) -> T:

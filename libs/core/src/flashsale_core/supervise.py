@@ -1,7 +1,7 @@
-"""Tasks that live as long as their service. An end that nobody asked for is logged, counted, and followed by a new start.
+"""Tasks that live as long as their service. One that ends by itself is logged, counted and restarted.
 
-A client library may end a task with CancelledError, which no `except Exception` sees: aiormq does so to whatever waits for a connection
-that it gives up. Only a cancellation of the task itself, or `finish` and `end`, count as asked for.
+A client library may end a task with CancelledError, which no `except Exception` catches: aiormq does so to every task that waits for a
+connection it gives up. Only `finish`, `end` and a cancellation of the supervising task end a task for good.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from flashsale_core.backoff import Backoff
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0)
 """Between an end and the next start, by ends in a row."""
 SOUND_SECONDS = 30.0
-"""A task that ran longer than this begins a new row."""
+"""The end of a task that ran longer than this begins a new row."""
 RESTARTS = Counter(
     "flashsale_task_restarts_total", "Long-lived tasks that ended without being stopped, each followed by a restart", ["task"]
 )
@@ -27,40 +27,40 @@ log = logging.getLogger(__name__)
 
 
 class Supervised:
-    """One such task, which runs from now on."""
+    """One supervised task. It starts at once."""
 
     def __init__(self, name: str, run: Run) -> None:
         self.name = name
         self.fault: str | None = None
         """Why it is down, in words; None while it runs."""
         self._run = run
-        self._asked = asyncio.Event()
+        self._end_requested = asyncio.Event()
         RESTARTS.labels(name)
-        self._task = asyncio.create_task(self._keep(), name=name)
+        self._task = asyncio.create_task(self._supervise(), name=name)
 
     async def finish(self, timeout_seconds: float) -> None:
-        """Wait until it returns, as whoever calls this has told it to do; after `timeout_seconds` it is cancelled."""
-        self._asked.set()
+        """Wait until it returns, which the caller has told it to do before; after `timeout_seconds` it is cancelled."""
+        self._end_requested.set()
         await asyncio.wait([self._task], timeout=timeout_seconds)
         await tasks.cancel_and_wait(self._task)
 
     async def end(self) -> None:
         """Cancel it, and wait until it is done."""
-        self._asked.set()
+        self._end_requested.set()
         await tasks.cancel_and_wait(self._task)
 
-    async def _keep(self) -> None:
+    async def _supervise(self) -> None:
         backoff = Backoff(PAUSES_SECONDS, SOUND_SECONDS)
         while True:
             started = perf_counter()
-            error = await self._once()
-            if self._asked.is_set():
+            error = await self._run_once()
+            if self._end_requested.is_set():
                 return
             await self._pause(error, backoff.pause_seconds(perf_counter() - started))
-            if self._asked.is_set():
+            if self._end_requested.is_set():
                 return
 
-    async def _once(self) -> BaseException | None:
+    async def _run_once(self) -> BaseException | None:
         try:
             await self._run()
         except asyncio.CancelledError as error:
@@ -78,7 +78,7 @@ class Supervised:
         log.error("task.ended", extra={"task": self.name, "reason": reason, "pause_seconds": seconds}, exc_info=error)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._asked.wait()
+                await self._end_requested.wait()
         self.fault = None
 
 
@@ -89,7 +89,7 @@ class Supervisor:
         self._supervised: list[Supervised] = []
 
     def start(self, name: str, run: Run) -> Supervised:
-        """`run` is to live until it is cancelled, or told to return by whoever then calls `finish`. The name is a metric's label."""
+        """`run` must last until it is cancelled, or until the caller tells it to return and calls `finish`. `name` is a metric's label."""
         supervised = Supervised(name, run)
         self._supervised.append(supervised)
         return supervised
@@ -97,8 +97,8 @@ class Supervisor:
     @property
     def fault(self) -> str | None:
         """Why one of them is down, in words for readiness; None while all run."""
-        return next((one.fault for one in self._supervised if one.fault is not None), None)
+        return next((task.fault for task in self._supervised if task.fault is not None), None)
 
     async def end(self) -> None:
         """Cancel all of them."""
-        await asyncio.gather(*[one.end() for one in self._supervised])
+        await asyncio.gather(*[task.end() for task in self._supervised])

@@ -1,41 +1,41 @@
-"""Ending background tasks for certain, and telling their own end from that of what they wait for."""
+"""Cancels background tasks reliably, and distinguishes their own cancellation from that of something they wait for."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-AGAIN_SECONDS = 0.1
-TRIES = 100
-_left: "set[asyncio.Task[Any]]" = set()
-"""Ends that take longer than anybody waits for them: the loop itself keeps no reference to its tasks."""
+CANCEL_AGAIN_SECONDS = 0.1
+CANCELS_MAX = 100
+_in_background: "set[asyncio.Task[Any]]" = set()
+"""Tasks that nobody waits for any more. The event loop itself keeps only weak references to its tasks."""
 
 
 async def cancel_and_wait(*tasks: "asyncio.Task[Any]") -> None:
-    """Cancel `tasks` and wait until they are done, for at most TRIES * AGAIN_SECONDS; what they raised is dropped.
+    """Cancel `tasks` and wait until they are done, for at most CANCELS_MAX * CANCEL_AGAIN_SECONDS; what they raised is dropped.
 
     One cancellation can get lost: before Python 3.12 `asyncio.wait_for` returns the result instead of raising when it is cancelled
-    in the moment its future is done (python/cpython#86296), and redis-py sends every command under it. So it is repeated.
+    in the moment its future is done (python/cpython#86296), and redis-py uses it for every command. So the cancellation is repeated.
     """
     pending = {task for task in tasks if not task.done()}
-    for _ in range(TRIES):
+    for _ in range(CANCELS_MAX):
         if not pending:
             break
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=AGAIN_SECONDS)
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
     await asyncio.gather(*(task for task in tasks if task.done()), return_exceptions=True)
 
 
 def cancelled_here() -> bool:
-    """Whether somebody cancelled the running task. If not, a CancelledError in it is that of something it waited for."""
+    """Whether somebody cancelled the running task. If not, a CancelledError in it comes from something that it waited for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 @contextmanager
 def only_own_cancellation() -> Iterator[None]:
-    """Raise ConnectionAbortedError for a CancelledError of something else: aiormq ends so what waits for a connection it gives up."""
+    """Raise ConnectionAbortedError for a CancelledError of something else: aiormq cancels whatever waits for a connection it gives up."""
     try:
         yield
     except asyncio.CancelledError as error:
@@ -55,18 +55,18 @@ async def within(timeout_seconds: float, what: str) -> AsyncIterator[None]:
 
 
 async def wait_briefly(ending: Coroutine[Any, Any, Any], timeout_seconds: float) -> None:
-    """Wait for `ending` to be done; past `timeout_seconds` it goes on in the background. What it raises is dropped.
+    """Wait until `ending` is done; past `timeout_seconds` it continues in the background. What it raises is dropped.
 
-    For what must not hold up its caller and ignores a cancellation, as the closing of a connection to a frozen server may.
+    For work that must not hold up its caller and may ignore a cancellation, such as closing a connection to a frozen server.
     """
     task = asyncio.create_task(ending)
-    _left.add(task)
+    _in_background.add(task)
     task.add_done_callback(_drop)
     await asyncio.wait([task], timeout=timeout_seconds)
 
 
 def _drop(task: "asyncio.Task[Any]") -> None:
-    _left.discard(task)
+    _in_background.discard(task)
     if not task.cancelled():
-        # Asked for, so that asyncio does not log it as never retrieved.
+        # Without this, asyncio logs that the exception was never retrieved.
         task.exception()

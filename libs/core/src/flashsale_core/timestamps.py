@@ -17,5 +17,5 @@ def rfc3339_of_ms(ms: int) -> str:
 
 
 def to_ms(moment: datetime) -> int:
-    """Milliseconds since the epoch; a `moment` without a zone is of this machine's."""
+    """Milliseconds since the epoch; a `moment` without a zone is in this machine's zone."""
     return round(moment.timestamp() * 1000)

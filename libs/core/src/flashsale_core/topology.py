@@ -27,7 +27,7 @@ PARKED_TIMEOUT_QUEUE = "payment.timeout.parked"
 
 WINDOWS_DEFAULT = (15, 60, 120, 300, 600, 900, 1800)
 NO_DELIVERY_LIMIT = 2_147_483_647
-"""What stands for no limit: RabbitMQ 4 takes -1 and has 20 by default, RabbitMQ 3 has none by default and refuses -1."""
+"""A limit that is never reached: RabbitMQ 4 has a limit of 20 unless it is given one, and RabbitMQ 3 refuses -1."""
 WAIT_LENGTH_MAX = 1_000_000
 CURE = "load the definitions that `flashsale topology` prints"
 RESERVED_ROUTING_KEY = "order.reserved"
@@ -44,7 +44,7 @@ def reserved_routing_key(window_seconds: int) -> str:
 
 
 def replay_routing_key(queue: str) -> str:
-    """The key by which the parking exchange gives a message back to the work queue it came from."""
+    """The routing key by which the parking exchange returns a message to its work queue."""
     return f"replay.{queue}"
 
 
@@ -55,7 +55,7 @@ def queues(windows: Sequence[int]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user of the broker. It may declare and delete nothing; what it may write to and read from are patterns of exchange and queue names.
+    """A user of the broker, who may not declare or delete anything. `write` and `read` are patterns of exchange and queue names.
 
     https://www.rabbitmq.com/docs/access-control
     """
@@ -67,13 +67,13 @@ class User:
 
 
 def service_users(hashed_passwords: Mapping[str, str]) -> list[User]:
-    """One user for each service, with no more than it needs. Declaring passively and publishing through an exchange ask for these alone."""
+    """One user for each service, with no more rights than it needs: passive declarations need none, and publishing needs the exchange."""
     rights = {
-        # The relay publishes events, and looks whether every queue is there.
+        # The relay publishes events, and checks that every queue exists.
         "gateway": (_exactly(EVENTS_EXCHANGE), "^$"),
-        # A worker consumes its queue, and parks what it cannot use. `flashsale parked` reads that, and replays it, as the same user.
+        # A worker consumes its queue, and parks what it cannot use. `flashsale parked` reads and replays those as the same user.
         "order-worker": (_exactly(PARKING_EXCHANGE), _exactly(ORDERS_QUEUE, PARKED_ORDERS_QUEUE)),
-        # This one also tries whether the wait queues give back what they get.
+        # It also sends probes and early holds to the wait queues.
         "timeout-worker": (_exactly(PARKING_EXCHANGE, PROBES_EXCHANGE), _exactly(TIMEOUT_QUEUE, PARKED_TIMEOUT_QUEUE)),
     }
     return [User(name, hashed_passwords[name], write, read) for name, (write, read) in rights.items()]
@@ -121,7 +121,7 @@ _EXCHANGES = (
 def _bindings(windows: Sequence[int]) -> list[tuple[str, str, str]]:
     waits = [(EVENTS_EXCHANGE, wait_queue(window), reserved_routing_key(window)) for window in windows]
     probes = [(PROBES_EXCHANGE, wait_queue(window), str(window)) for window in windows]
-    # Every window is bound to `orders` by name: a window without a wait queue is unroutable as a whole, and goes to `unrouted` loudly.
+    # Each window is bound to `orders` by name: a message whose window has no wait queue then has no route at all, and goes to `unrouted`.
     reserved = [(EVENTS_EXCHANGE, ORDERS_QUEUE, reserved_routing_key(window)) for window in windows]
     return [
         *waits,
@@ -154,7 +154,7 @@ def _policies(windows: Sequence[int]) -> list[tuple[str, str, str, dict[str, Any
         )
         for window in windows
     ]
-    # Deliveries say nothing of a message: a store that is away for long causes as many. Workers park, and know why (decision 0017).
+    # Many deliveries do not make a message poison: a store that is away causes them. Workers park, with the reason (decision 0017).
     works = [
         (
             f"work-{queue.replace('.', '-')}",
@@ -170,7 +170,7 @@ def _policies(windows: Sequence[int]) -> list[tuple[str, str, str, dict[str, Any
         )
         for queue in PARKED_QUEUES
     ]
-    # Each look at a queue counts as a delivery: RabbitMQ 4 would drop what was looked at 20 times.
+    # Each reading of a message counts as a delivery: without this, RabbitMQ 4 would drop a message that was read 20 times.
     kept = (
         "kept",
         f"^({'|'.join(map(re.escape, (*PARKED_QUEUES.values(), UNROUTED_QUEUE)))})$",

@@ -1,7 +1,7 @@
 """Tracing: off unless an OTLP endpoint is set, and then sampled by OTEL_TRACES_SAMPLER_ARG (0..1, default 1).
 
 Context travels as a W3C traceparent string (https://www.w3.org/TR/trace-context/) through the packed order, the outbox and the message:
-only a sampled order carries one, so an unsampled order costs one check where it begins, and a look at an empty field later on.
+only a sampled order has one, so an unsampled order costs one check where it begins, and one of an empty field in each later step.
 """
 
 import os
@@ -22,14 +22,14 @@ PROTOCOL_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_
 PROTOCOL = "http/protobuf"
 RATIO_VARIABLE = "OTEL_TRACES_SAMPLER_ARG"
 SENT_HEADER = "x-flashsale-sent"
-"""Of a message: which span sent an order, by the span that its order carries (both as 16 hex digits)."""
+"""A header of messages: the id of the span that sent an order, by the span id in the order's traceparent (both 16 hex digits)."""
 SENT_AT_HEADER = "x-flashsale-sent-ms"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-([0-9a-f]{2})(-.*)?")
 _propagator = TraceContextTextMapPropagator()
 
 
 class Tracing:
-    """A service's tracer, or nothing: `enabled` is what hot paths ask before doing any work."""
+    """A service's tracer. Hot paths check `enabled` before they do any work."""
 
     def __init__(self, tracer: Tracer | None, provider: Any = None, ratio: float = 1.0) -> None:
         self._tracer = tracer
@@ -38,11 +38,11 @@ class Tracing:
         self.enabled = tracer is not None
 
     def samples(self, parent: str | None) -> bool:
-        """Whether what begins here is traced: as its caller's traceparent says, and by chance when there is none."""
+        """Whether a request is traced: as its traceparent says, or at random if it has none."""
         if not self.enabled:
             return False
-        found = _TRACEPARENT.fullmatch(parent) if parent else None
-        return random() < self._ratio if found is None else bool(int(found[1], 16) & 1)  # noqa: S311 - sampling keeps no secret
+        context = _TRACEPARENT.fullmatch(parent) if parent else None
+        return random() < self._ratio if context is None else bool(int(context[1], 16) & 1)  # noqa: S311 - sampling keeps no secret
 
     def start(
         self,
@@ -52,7 +52,7 @@ class Tracing:
         attributes: Mapping[str, Any] | None = None,
         start_ns: int | None = None,
     ) -> Span:
-        """A started span, child of the traceparent `parent`. Only when `enabled`, and for what `samples` or is already traced."""
+        """Start a span, a child of the traceparent `parent`. Call it only when `enabled`, and for a request that is traced."""
         assert self._tracer is not None  # noqa: S101 - callers ask `enabled` first
         context = _propagator.extract({"traceparent": parent}) if parent else None
         return self._tracer.start_span(name, context, kind, attributes, start_time=start_ns)
@@ -65,7 +65,7 @@ class Tracing:
 
 @contextmanager
 def ended(spans: Sequence[Span]) -> Iterator[None]:
-    """End the spans with the block; what it raises is theirs too, by the name of its first cause."""
+    """End the spans with the block. If it raises, they fail with the type of the error, or of its cause."""
     try:
         yield
     except BaseException as error:
@@ -100,14 +100,14 @@ def span_id(context: str) -> str:
 
 
 def sent_context(context: str, headers: Mapping[str, Any]) -> str:
-    """The span that sent an order's message, as the publisher's headers tell it; without them the span that the order carries."""
+    """The traceparent of the span that sent an order's message, from the message's headers; without them, the order's own."""
     sent = headers.get(SENT_HEADER)
     sender = sent.get(span_id(context)) if isinstance(sent, Mapping) else None
     return f"{context[:36]}{sender}{context[52:]}" if isinstance(sender, str) else context
 
 
 def log_fields(context: Any) -> dict[str, str]:
-    """A traceparent as fields of a log line, named as OpenTelemetry names them; none for what is no traceparent.
+    """A traceparent as fields of a log line, named as OpenTelemetry names them; empty if it is not a traceparent.
 
     https://opentelemetry.io/docs/specs/otel/compatibility/logging_trace_context/
     """
@@ -133,7 +133,7 @@ def configure_tracing(service_name: str, variables: Mapping[str, str] | None = N
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
     from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 
-    # The ratio is `samples`': asked before a span is made, where the SDK's sampler is asked after most of its work.
+    # `samples` applies the ratio before a span is made; the SDK's sampler would apply it after most of the work.
     provider = TracerProvider(sampler=ParentBased(ALWAYS_ON), resource=Resource.create({"service.name": service_name}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return Tracing(trace.get_tracer("flashsale", tracer_provider=provider), provider, ratio)
