@@ -1,4 +1,4 @@
-"""Opening Redis, one server or a cluster of them, for every service alike."""
+"""Opens Redis for every service, whether it is a single server or a cluster."""
 
 from flashsale_redis.client import open_redis
 from flashsale_redis.errors import is_wrong_server, server_of

@@ -1,4 +1,4 @@
-"""`open_redis`: the client that a URL asks for."""
+"""`open_redis` returns the client for a URL."""
 
 from functools import partial
 
@@ -16,8 +16,8 @@ from flashsale_redis.urls import Address, ClusterUrl, cluster_url
 def open_redis(url: str, timeout_seconds: float, connections_max: int) -> Redis:
     """A client that repeats no command whose answer was lost: only the caller knows whether that is safe.
 
-    `connections_max` is of one server: a cluster's client has as many to each master. Nothing is connected yet; SettingsError when
-    the URL is none of ours.
+    `connections_max` applies to each server: a cluster's client has that many to each master. Nothing is connected yet.
+    Raises SettingsError if the URL is not valid.
     """
     connect = partial(_connect, timeout_seconds=timeout_seconds, connections_max=connections_max)
     cluster = cluster_url(url)
@@ -42,6 +42,6 @@ def _connect(url: str, timeout_seconds: float, connections_max: int) -> Redis:
         )
     except ValueError as error:
         raise SettingsError(f"REDIS_URL: {error}") from error
-    # Which class it is, the URL says: plain, TLS or a socket of this machine.
+    # The URL determines the class: plain, TLS or a Unix socket.
     pool.connection_class = packing(pool.connection_class)
     return Single.from_pool(pool)

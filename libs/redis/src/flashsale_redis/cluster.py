@@ -1,8 +1,8 @@
-"""redis-py's client over the masters of a Redis Cluster: to its caller a single Redis, as long as a command keeps to one slot.
+"""redis-py's client over the masters of a Redis Cluster. To its caller it is a single Redis, as long as each command keeps to one slot.
 
 Not redis-py's own cluster client: see docs/decisions/0012. Each master has a client and a pool of its own, as a single server would,
-so one that is down or slow takes nothing from the others. Which master serves what is learnt from any of them, in the background once it
-is known at all: a command to a sound master never waits because another is not.
+so one that is down or slow does not affect the others. Any node can report which master serves which slot. After the first report this is
+refreshed in the background, so a command to a working master never waits for another one.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ REDIRECTS_MAX = 16
 TRY_AGAIN_SECONDS = 0.05
 LEARN_EVERY_SECONDS = 0.25
 LEARN_TIMEOUT_SECONDS = 1.0
-# After these the master may be another by now. A caller's timeout cancels the command, and says so too.
+# After these errors another node may be the master. A caller's timeout, which cancels the command, is such a sign as well.
 _DOUBTFUL = (RedisConnectionError, RedisTimeoutError, ClusterDownError, OSError, asyncio.CancelledError)
 Connect = Callable[[Address], Redis]
 Command = tuple[Sequence[Any], Mapping[str, Any]]
@@ -41,11 +41,11 @@ class Cluster(Redis):
         self._learning: asyncio.Task[None] | None = None
         self._learnt_at = 0.0
         self._closed = False
-        # What it inherits for encoding and parsing comes with a pool; nothing is ever sent through this one but by its own client.
+        # The inherited encoding and parsing need a pool. This client sends nothing through it; only the first seed's client does.
         super().__init__(connection_pool=self._clients[seeds[0]].connection_pool)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Of commands without a key, SCRIPT, CONFIG and FLUSH go to every master, others to any."""
+        """Commands without a key go to any master; SCRIPT, CONFIG and FLUSH go to every master."""
         slot = slot_of_command(args)
         if slot is not None:
             return await self._on_slot(slot, args, options)
@@ -55,39 +55,39 @@ class Cluster(Redis):
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "ClusterPipeline":
         if transaction:
-            raise ValueError("commands to several masters are no transaction; use pipeline(transaction=False)")
+            raise ValueError("commands to several masters cannot be a transaction; use pipeline(transaction=False)")
         return ClusterPipeline(self)
 
     async def at(self, key: str, *args: Any) -> Any:
-        """A command without a key, at the master of `key`."""
+        """Run a command without a key at the master of `key`."""
         return await self._on_slot(slot_of(key), args, {})
 
     async def everywhere(self, *args: Any, **options: Any) -> dict[Address, Any]:
-        """The answers of the masters that answer. Raises the first error when none does, or when one refuses."""
+        """The answers, by master, of those that answer. Raises the first error if no master answers or if one refuses."""
         addresses = await self._addresses()
         answers = await asyncio.gather(*[self._send(address, args, options) for address in addresses], return_exceptions=True)
-        given = dict(zip(addresses, answers, strict=True))
-        sound = {address: answer for address, answer in given.items() if not isinstance(answer, BaseException)}
+        by_master = dict(zip(addresses, answers, strict=True))
+        sound = {address: answer for address, answer in by_master.items() if not isinstance(answer, BaseException)}
         for answer in answers:
             if isinstance(answer, BaseException) and not (sound and isinstance(answer, _DOUBTFUL)):
                 raise answer
         return sound
 
     async def pipelined(self, commands: Sequence[Command]) -> list[Any]:
-        """An answer or an error for each, from all masters at once; what names no key goes where the first key lives."""
+        """An answer or an error for each command, from all masters at once. A command without a key goes to the master of the first key."""
         slots = [slot_of_command(args) for args, _ in commands]
         near = next((slot for slot in slots if slot is not None), 0)
         places: dict[Address, list[int]] = {}
         for place, slot in enumerate(slots):
             places.setdefault(await self._owner(near if slot is None else slot), []).append(place)
-        parts = await asyncio.gather(*[self._send_many(one, [commands[place] for place in at]) for one, at in places.items()])
-        found = {place: answer for at, part in zip(places.values(), parts, strict=True) for place, answer in zip(at, part, strict=True)}
-        for place, answer in found.items():
+        parts = await asyncio.gather(*[self._send_many(master, [commands[place] for place in at]) for master, at in places.items()])
+        answers = {place: answer for at, part in zip(places.values(), parts, strict=True) for place, answer in zip(at, part, strict=True)}
+        for place, answer in answers.items():
             if isinstance(answer, AskError | TryAgainError):
                 args, options = commands[place]
                 slot = slots[place]
-                found[place] = await _or_error(self._on_slot(near if slot is None else slot, args, options))
-        return [found[place] for place in range(len(commands))]
+                answers[place] = await _or_error(self._on_slot(near if slot is None else slot, args, options))
+        return [answers[place] for place in range(len(commands))]
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         self._closed = True
@@ -96,7 +96,7 @@ class Cluster(Redis):
         await asyncio.gather(*[client.aclose() for client in self._clients.values()], return_exceptions=True)
 
     async def _on_slot(self, slot: int, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
-        """Follow redirections: who redirects a command has not executed it."""
+        """Follow redirections: a node that redirects a command has not executed it."""
         address, asking = await self._owner(slot), False
         for _ in range(REDIRECTS_MAX):
             try:
@@ -134,7 +134,7 @@ class Cluster(Redis):
         return answer
 
     async def _send_many(self, address: Address, commands: Sequence[Command]) -> list[Any]:
-        """In one round trip; when the master does not answer, each has that error."""
+        """Send commands in one round trip. If the master does not answer, each command gets that error."""
         try:
             async with self._client(address).pipeline(transaction=False) as pipe:
                 for args, options in commands:
@@ -168,10 +168,10 @@ class Cluster(Redis):
         return sorted({address for address in self._masters if address is not None})
 
     async def _learnt(self) -> None:
-        """Wait for the first knowledge of the masters. Raises what the last node asked said, when none knows."""
+        """Wait until the masters are known. If no node reports them, raises the error of the last one."""
         learning = self._learn_soon()
         if learning is not None:
-            # One that gives up waiting must not end what others wait for.
+            # A caller that is cancelled must not cancel what others wait for.
             await asyncio.shield(learning)
         if not self._known:
             raise self._fault or RedisConnectionError("the client is closed")
@@ -189,9 +189,9 @@ class Cluster(Redis):
             if isinstance(answer, Exception):
                 self._fault = answer
                 continue
-            gone = {one for one in self._masters if one is not None}
+            previous = {address for address in self._masters if address is not None}
             self._masters, self._known = masters_of(answer, address), True
-            await self._close(gone - {*self._masters, *self._seeds})
+            await self._close(previous - {*self._masters, *self._seeds})
             break
         self._learnt_at = loop.time()
 
@@ -200,13 +200,13 @@ class Cluster(Redis):
             return await self._client(address).execute_command("CLUSTER SLOTS")
 
     def _informants(self) -> list[Address]:
-        """Masters before seeds, each in any order: a seed may be a name that leads to a node that is gone."""
+        """The nodes to ask: masters before seeds, because a seed's name may lead to a node that is gone. Each group is in random order."""
         masters = list({address for address in self._masters if address is not None})
         seeds = [seed for seed in self._seeds if seed not in masters]
         return [*random.sample(masters, len(masters)), *random.sample(seeds, len(seeds))]
 
     async def _close(self, gone: Iterable[Address]) -> None:
-        """Let go of those that serve nothing any more; a command that is there still gets a connection error, as if they had died."""
+        """Close the clients of masters that serve no slot any more. A running command gets a connection error, as if they had died."""
         for address in gone:
             client = self._clients.pop(address, None)
             if client is not None:
@@ -219,7 +219,7 @@ class ClusterPipeline(Pipeline):
         self._cluster = cluster
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """The answers in the order of the commands. An error of one master is the error of its commands alone."""
+        """The answers in the order of the commands. An error of one master concerns only its commands."""
         commands, self.command_stack = self.command_stack, []
         answers = await self._cluster.pipelined(commands) if commands else []
         if raise_on_error:
@@ -230,9 +230,9 @@ class ClusterPipeline(Pipeline):
 
 
 def _together(args: Sequence[Any], answers: Iterable[Any]) -> Any:
-    """One answer for that of several masters: for SCRIPT EXISTS what holds at all of them."""
-    given = list(answers)
-    return [all(known) for known in zip(*given, strict=True)] if args[0] == "SCRIPT EXISTS" else given[0]
+    """One answer for the answers of several masters: for SCRIPT EXISTS, whether all of them have the script; else the first."""
+    of_masters = list(answers)
+    return [all(exist) for exist in zip(*of_masters, strict=True)] if args[0] == "SCRIPT EXISTS" else of_masters[0]
 
 
 async def _or_error(awaitable: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What an error tells about its server. Pure."""
+"""What an error means about the server that it comes from. Pure."""
 
 from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError, ResponseError
 
@@ -9,7 +9,7 @@ _CODES = ("NOREPLICAS", "UNBLOCKED")
 
 
 def is_wrong_server(error: BaseException) -> bool:
-    """Whether a reply means that this server serves nobody now, though another may. Its command was not executed."""
+    """Whether a reply means that this server cannot serve now, although another may. The command was not executed."""
     if isinstance(error, ReadOnlyError | BusyLoadingError | MasterDownError):
         return True
     return isinstance(error, ResponseError) and str(error).startswith(_CODES)

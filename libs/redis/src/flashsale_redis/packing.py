@@ -1,6 +1,6 @@
-"""Commands packed by hiredis; redis-py's asyncio connections leave that to Python, which takes ten times as long.
+"""Packs commands with hiredis. redis-py's asyncio connections pack them in Python, which takes ten times as long.
 
-It matters for a script call with a thousand keys: packed by Python it was a tenth of what an order cost the gateway.
+This matters for a script call with a thousand keys: packing it in Python was a tenth of the gateway's cost of an order.
 """
 
 from typing import Any
@@ -11,11 +11,11 @@ from redis.exceptions import DataError
 
 
 class PacksByHiredis(AbstractConnection):
-    """Of a connection class: the same, packed by hiredis. redis-py does so itself where connections are not asyncio's."""
+    """A mixin for connection classes. redis-py's synchronous connections pack with hiredis by themselves."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
         name, *rest = args
-        # A name may be two words, as in CONFIG GET, and Redis wants them apart.
+        # A name may be two words, as in CONFIG GET; on the wire each is an argument.
         words = (name if isinstance(name, bytes) else name.encode()).split()
         try:
             return [hiredis.pack_command((*words, *rest))]

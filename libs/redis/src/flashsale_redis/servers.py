@@ -1,4 +1,4 @@
-"""What differs between one server and many, so that callers need not know which they have."""
+"""Functions that work alike for a single server and a cluster."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,27 +11,27 @@ from flashsale_redis.slots import slot_of
 
 
 async def now_ms(redis: Redis, near: str) -> int:
-    """The clock of the server that holds the key `near`: what a script wrote there is by that clock."""
+    """The clock of the server with the key `near`: times that a script wrote there are by that clock."""
     seconds, micros = await (redis.at(near, "TIME") if isinstance(redis, Cluster) else redis.time())
     return int(seconds) * 1000 + int(micros) // 1000
 
 
 async def infos(redis: Redis) -> Mapping[str, Mapping[str, Any]]:
-    """INFO of each server that answers, by address; of a single one under the empty name. Raises like a command when none answers."""
+    """INFO of each server that answers, by address; a single server's address is empty. Raises like a command if no server answers."""
     if isinstance(redis, Cluster):
         return {f"{host}:{port}": info for (host, port), info in (await redis.everywhere("INFO", "everything")).items()}
     return {"": await redis.info("everything")}
 
 
 async def fsync_policies(redis: Redis) -> Mapping[str, Mapping[Any, Any]]:
-    """FSYNC_SETTINGS of each server, by the addresses of `infos`. Raises ResponseError where one may not be asked."""
+    """FSYNC_SETTINGS of each server, by the addresses of `infos`. Raises ResponseError where the user may not read them."""
     if isinstance(redis, Cluster):
-        return {f"{host}:{port}": told for (host, port), told in (await redis.everywhere("CONFIG GET", *FSYNC_SETTINGS)).items()}
+        return {f"{host}:{port}": policy for (host, port), policy in (await redis.everywhere("CONFIG GET", *FSYNC_SETTINGS)).items()}
     return {"": await redis.config_get(*FSYNC_SETTINGS)}
 
 
 def one_slot_groups(redis: Redis, keys: Iterable[str]) -> list[list[str]]:
-    """The keys, in groups of which one command may name all: on a single server that is all of them, on a cluster those of a slot."""
+    """The keys in groups, each of which one command may name: all keys on a single server, the keys of one slot on a cluster."""
     if not isinstance(redis, Cluster):
         return [list(keys)]
     groups: dict[int, list[str]] = {}

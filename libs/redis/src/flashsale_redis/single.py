@@ -1,7 +1,7 @@
-"""redis-py's client of one server, which leaves a server that says it is the wrong one.
+"""redis-py's client of one server. It reconnects when a reply means that this is the wrong server.
 
-An address may lead to another server by now (a Service, a DNS name), while the old one lives on as a replica. Its connections stay open,
-and it refuses every write for as long as it lives. So such a reply ends all connections, and the next ones resolve the name again.
+After a failover the address (a Service, a DNS name) leads to another server, while the old one may live on as a replica: connections to it
+stay open, and it refuses every write. So such a reply ends all connections, and new ones resolve the name again.
 """
 
 import logging
@@ -20,16 +20,16 @@ from flashsale_redis import metrics
 from flashsale_redis.errors import is_wrong_server
 
 LEAVE_EVERY_SECONDS = 0.1
-"""Where the name still leads to the wrong server, each command would otherwise open a connection of its own."""
+"""Without this pause, each command would open a connection while the name still leads to the wrong server."""
 QUIET_SECONDS = 60.0
-"""Wrong replies with less between them are one event in the log."""
+"""Replies of a wrong server that are closer together are logged once."""
 _REPLICA = "You can't write against a read only replica."
 log = logging.getLogger(__name__)
 
 
 class Pool(BlockingConnectionPool):
     def leave(self) -> None:
-        """Have every connection end before its next command."""
+        """Make every connection reconnect before its next command."""
         for connection in (*self._available_connections, *self._in_use_connections):
             connection.mark_for_reconnect()  # type: ignore[no-untyped-call]
 
@@ -40,7 +40,7 @@ class Pool(BlockingConnectionPool):
 
 
 class Single(Redis):
-    """A command that the wrong server refused is sent once more, on a new connection: the refusal says that it did nothing."""
+    """A command that the wrong server refused was not executed, so it is sent once more, on a new connection."""
 
     def __init__(self, connection_pool: Pool) -> None:
         super().__init__(connection_pool=connection_pool)
@@ -60,7 +60,7 @@ class Single(Redis):
         return SinglePipeline(self, transaction, shard_hint)
 
     def leave(self, error: RedisError) -> None:
-        """Leave the server that `error` is of, and log that once."""
+        """Leave the server that replied with `error`, and log that once."""
         now = monotonic()
         metrics.WRONG_SERVER.inc()
         if now - self._refused_at > QUIET_SECONDS:
@@ -71,10 +71,10 @@ class Single(Redis):
             self._pool.leave()
 
     async def refuse_replica(self) -> None:
-        """Raises ReadOnlyError while the address leads to a replica; whoever may log in may ask. A server that does not tell is taken."""
+        """Raises ReadOnlyError while the address leads to a replica. Every user may check that. A server without a role is accepted."""
         if not await self._is_replica():
             return
-        # It may be an old connection alone.
+        # Perhaps only this connection is old: ask again on a new one.
         error = ReadOnlyError(_REPLICA)
         self.leave(error)
         if await self._is_replica():
@@ -82,12 +82,12 @@ class Single(Redis):
 
     async def _is_replica(self) -> bool:
         try:
-            told = await self.execute_command("HELLO")
+            reply = await self.execute_command("HELLO")
         except ResponseError as error:
             if is_wrong_server(error):
                 raise
             return False
-        return role_of(told) in (b"replica", b"slave")
+        return role_of(reply) in (b"replica", b"slave")
 
 
 class SinglePipeline(Pipeline):
@@ -96,27 +96,27 @@ class SinglePipeline(Pipeline):
         self._client = client
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """As redis-py's; commands that the wrong server refused are sent once more, by themselves."""
+        """As redis-py's, but commands that the wrong server refused are sent once more."""
         commands = list(self.command_stack)
         if self.is_transaction or not commands:
             return await super().execute(raise_on_error)
         try:
             answers = await super().execute(raise_on_error=False)
         except BusyLoadingError as error:
-            # Read no further: those behind the first may have been executed.
+            # redis-py stopped reading here, so later commands may have been executed: nothing is sent again.
             self._client.leave(error)
             raise
         refused = [place for place, answer in enumerate(answers) if isinstance(answer, RedisError) and is_wrong_server(answer)]
         if refused:
             self._client.leave(answers[refused[0]])
-            again = await self._again([commands[place] for place in refused])
-            for place, answer in zip(refused, again, strict=True):
+            repeated = await self._repeat([commands[place] for place in refused])
+            for place, answer in zip(refused, repeated, strict=True):
                 answers[place] = answer
         if raise_on_error:
             self.raise_first_error(commands, answers)
         return answers
 
-    async def _again(self, commands: Sequence[Any]) -> list[Any]:
+    async def _repeat(self, commands: Sequence[Any]) -> list[Any]:
         async with Pipeline(self._client.connection_pool, self.response_callbacks, False, None) as pipe:
             for args, options in commands:
                 pipe.execute_command(*args, **options)
@@ -124,13 +124,13 @@ class SinglePipeline(Pipeline):
 
 
 async def refuse_replica(redis: Redis) -> None:
-    """As Single.refuse_replica. A replica of a cluster sends every command on to its master: nothing is asked there."""
+    """As Single.refuse_replica. Nothing is checked in a cluster, because a replica there redirects commands to its master."""
     if isinstance(redis, Single):
         await redis.refuse_replica()
 
 
-def role_of(told: Any) -> bytes | None:
-    """HELLO's `role`: RESP3 answers a map, RESP2 a list of its keys and values."""
-    fields = told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=False))
+def role_of(reply: Any) -> bytes | None:
+    """The `role` in a reply to HELLO: a map in RESP3, a list of keys and values in RESP2."""
+    fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=False))
     role: bytes | None = fields.get(b"role")
     return role

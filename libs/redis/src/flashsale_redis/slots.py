@@ -11,10 +11,10 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from flashsale_redis.urls import Address
 
 SLOTS = REDIS_CLUSTER_HASH_SLOTS
-# First words of the commands we send that name no key.
+# First words of the commands without a key that flashsale sends.
 _KEYLESS = frozenset({"CLUSTER", "CONFIG", "DBSIZE", "FLUSHALL", "FLUSHDB", "INFO", "PING", "SCRIPT", "TIME"})
 Masters = list[Address | None]
-"""The master of each slot; None where nobody serves it."""
+"""The master of each slot; None where no master serves it."""
 
 
 def slot_of(key: str | bytes) -> int:
@@ -22,7 +22,7 @@ def slot_of(key: str | bytes) -> int:
 
 
 def slot_of_command(args: Sequence[Any]) -> int | None:
-    """The slot of a command's first key, which is that of all its keys or the server refuses it; None without a key."""
+    """The slot of a command's first key, which all its keys share, or else the server refuses it; None without a key."""
     name = args[0]
     if name in ("EVALSHA", "EVAL"):
         return slot_of(args[3]) if int(args[2]) else None
@@ -34,7 +34,7 @@ def slot_of_command(args: Sequence[Any]) -> int | None:
 
 
 def masters_of(answer: Sequence[Any], asked: Address) -> Masters:
-    """What CLUSTER SLOTS says, by slot. A node that does not know its own name is the one that was `asked`."""
+    """The masters by slot, from the reply to CLUSTER SLOTS. A node without a name is the one that was `asked`."""
     masters: Masters = [None] * SLOTS
     for first, last, (host, port, *_), *_ in answer:
         name = host.decode() if isinstance(host, bytes) else host

@@ -1,4 +1,4 @@
-"""REDIS_URL: what it may say. Pure; no error shows more of it than its scheme, for the rest may be a password."""
+"""Reads and checks REDIS_URL. Pure. Errors show only its scheme, because the rest may contain a password."""
 
 import re
 from dataclasses import dataclass
@@ -21,30 +21,30 @@ class ClusterUrl:
     scheme: str
     """Of one node: redis or rediss."""
     credentials: str
-    """As they stand in the URL, with the @; empty without."""
+    """As in the URL, with the @; empty if there are none."""
     seeds: tuple[Address, ...]
-    """The nodes that are named: any of them tells of the others."""
+    """The nodes that the URL names; any of them reports the others."""
     query: str
 
     def node_url(self, address: Address) -> str:
         host, port = address
-        shown = f"[{host}]" if ":" in host else host
-        return f"{self.scheme}://{self.credentials}{shown}:{port}/0{'?' if self.query else ''}{self.query}"
+        bracketed = f"[{host}]" if ":" in host else host
+        return f"{self.scheme}://{self.credentials}{bracketed}:{port}/0{'?' if self.query else ''}{self.query}"
 
 
 def checked_url(url: str) -> str:
-    """`url`, for settings to read. Raises SettingsError when it is none of ours."""
+    """`url` as it is. Raises SettingsError unless it is valid."""
     refuse_wrapping(url, "REDIS_URL", _CURE)
     cluster_url(url)
     return url
 
 
 def cluster_url(url: str) -> ClusterUrl | None:
-    """None when the URL is of a single server. Raises SettingsError when it is neither."""
+    """The parts of a cluster's URL; None for the URL of a single server. Raises SettingsError if the URL is not valid."""
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise SettingsError(f"REDIS_URL is no URL; {_CURE}") from None
+        raise SettingsError(f"REDIS_URL is not a URL; {_CURE}") from None
     if parts.scheme in PLAIN:
         if parts.scheme != "unix":
             _address(parts.netloc.rpartition("@")[2])
@@ -58,8 +58,8 @@ def cluster_url(url: str) -> ClusterUrl | None:
 
 
 def _address(node: str) -> Address:
-    found = _NODE.fullmatch(node)
-    port = int(found["port"] or PORT_DEFAULT) if found else 0
-    if found is None or not 0 < port <= 65535:
+    match = _NODE.fullmatch(node)
+    port = int(match["port"] or PORT_DEFAULT) if match else 0
+    if match is None or not 0 < port <= 65535:
         raise SettingsError(f"REDIS_URL names a node that is not HOST or HOST:PORT; {_CURE}")
-    return found["v6"] or found["name"], port
+    return match["v6"] or match["name"], port
