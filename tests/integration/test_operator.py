@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from flashsale_core.keys import reserve_keys, sale_keys
-from flashsale_core.records import sale_in_words
+from flashsale_core.records import sale_fields
 from flashsale_core.scripts import Order, call, pack_orders, read_scripts
 from flashsale_core.settings import Environment
 from flashsale_operator.cache import ResourceCache
@@ -58,7 +58,7 @@ class Cluster:
 
     async def sale(self) -> dict[str, str]:
         fields = await self.redis.hgetall(sale_keys("shoe").sale)
-        return sale_in_words(fields)
+        return sale_fields(fields)
 
 
 async def test_resource_is_loaded_changed_and_fenced(infra: Mapping[str, str]) -> None:

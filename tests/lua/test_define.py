@@ -4,7 +4,7 @@ import pytest
 
 from flashsale_core import sale_times
 from flashsale_core.messages import SaleDefined, SaleRetired, decode
-from flashsale_core.records import sale_in_words, stale_terms
+from flashsale_core.records import sale_fields, stale_terms
 from tests.lua.servers import Sale
 
 DEFAULTS = {
@@ -179,7 +179,7 @@ def test_removed_sale_differs_from_an_unknown_one_for_thirty_days(sale: Sale) ->
     assert days - 60_000 < sale.redis.pttl(sale.keys.sale) <= days
     assert sale.redis.memory_usage(sale.keys.sale) < 200
     assert (sale.define(total=1)[0], sale.redis.pttl(sale.keys.sale)) == ("created", -1)
-    assert sale_in_words(sale.redis.hgetall(sale.keys.sale)).keys().isdisjoint({"removed_ms", "removed_owner", "removed_epoch"})
+    assert sale_fields(sale.redis.hgetall(sale.keys.sale)).keys().isdisjoint({"removed_ms", "removed_owner", "removed_epoch"})
 
 
 DAY_MS = 24 * 3600 * 1000

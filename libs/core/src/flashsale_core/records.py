@@ -82,7 +82,7 @@ def is_tombstone(fields: Mapping[bytes, bytes]) -> bool:
     return b"removed_ms" in fields and b"total" not in fields
 
 
-def sale_in_words(fields: Mapping[bytes, bytes]) -> dict[str, str]:
+def sale_fields(fields: Mapping[bytes, bytes]) -> dict[str, str]:
     """A sale's hash without its packed terms, which repeat some of the fields for `reserve` (lua/lib/terms.lua); empty for a tombstone.
 
     Never raises: a sale whose data is broken must not keep a reader from the others.

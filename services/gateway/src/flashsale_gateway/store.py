@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from flashsale_core.keys import define_keys, order_keys, reserve_keys, sale_keys, settle_keys, shard_keys, shard_of
-from flashsale_core.records import Entry, OrderRecord, sale_in_words, unpack_record
+from flashsale_core.records import Entry, OrderRecord, sale_fields, unpack_record
 from flashsale_core.scripts import Order, Payment, Script, Scripts, call, pack, pack_orders, pack_payments
 from flashsale_core.scripts import Redis as ScriptRedis
 from flashsale_gateway import metrics
@@ -94,7 +94,7 @@ class Store:
 
     async def sale(self, sale_id: str) -> Mapping[str, str]:
         """The fields of a sale; empty if there is no such sale."""
-        return sale_in_words(await self._read(lambda: self._reading.hgetall(sale_keys(sale_id, self._shards).sale)))
+        return sale_fields(await self._read(lambda: self._reading.hgetall(sale_keys(sale_id, self._shards).sale)))
 
     async def sale_names(self) -> list[str]:
         """The names of all sales, sorted."""
@@ -105,7 +105,7 @@ class Store:
     async def sales(self, names: Sequence[str]) -> list[Mapping[str, str]]:
         """The fields of each sale; empty if there is no such sale."""
         keys = [sale_keys(name, self._shards).sale for name in names]
-        return [sale_in_words(fields) for fields in await self._read(lambda: self._pipelined("HGETALL", keys))]
+        return [sale_fields(fields) for fields in await self._read(lambda: self._pipelined("HGETALL", keys))]
 
     async def order(self, sale_id: str, order_id: str) -> OrderRecord | None:
         packed = await self._read(lambda: self._reading.hget(sale_keys(sale_id, self._shards).orders, order_id))

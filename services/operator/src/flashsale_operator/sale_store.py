@@ -12,7 +12,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import define_keys, sale_keys
-from flashsale_core.records import sale_in_words
+from flashsale_core.records import sale_fields
 from flashsale_core.scripts import Scripts, call, load_scripts, pack
 from flashsale_operator.resource import Resource
 from flashsale_redis import Health, refuse_replica
@@ -53,7 +53,7 @@ class SaleStore:
     async def read(self, sale_id: str) -> dict[str, str]:
         """The sale's hash; empty when there is none."""
         fields = await self._call(self._redis.hgetall(sale_keys(sale_id, self._shards).sale))
-        return sale_in_words(fields)
+        return sale_fields(fields)
 
     async def read_many(self, sale_ids: Sequence[str]) -> list[dict[str, str]]:
         """The hashes of many sales in one round trip. A key that is not a hash reads as a sale without numbers."""
@@ -64,7 +64,7 @@ class SaleStore:
         for answer in answers:
             if isinstance(answer, RedisError) and not str(answer).startswith(_SALE_ERRORS):
                 raise Retryable(describe_error(Server.REDIS, answer))
-        return [{"state": "broken"} if isinstance(answer, RedisError) else sale_in_words(answer) for answer in answers]
+        return [{"state": "broken"} if isinstance(answer, RedisError) else sale_fields(answer) for answer in answers]
 
     async def define(self, resource: Resource, definition: Mapping[str, Any]) -> Defined:
         sale_id, keys = resource.product_id, define_keys(resource.product_id, self._shards)
