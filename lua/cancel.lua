@@ -4,7 +4,7 @@ Purpose: Release holds early, because their buyers cancelled them.
 KEYS:
   1 sale        hash    definition and counters
   2 orders      hash    order id -> packed record
-  3 buyers      hash    user -> units held or bought; '#<user>' -> his orders that were released
+  3 buyers      hash    user -> units held or bought; '#<user>' -> the buyer's orders that were released
   4 deadlines   zset    <sale>|<order id> by deadline in ms
   5 outbox      stream  one entry for the batch
 ARGV:

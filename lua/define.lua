@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[
 Purpose: Create a sale or change it, fenced by owner and generation. A changed total moves `available` by the difference; live holds are never touched.
-         A sale that is created begins with nothing: what a lost sale of its name left behind is deleted.
+         A new sale starts empty: what a lost sale of its name left behind is deleted.
 KEYS:
   1 sale        hash    definition and counters
   2 orders      hash    order id -> packed record
@@ -33,7 +33,7 @@ local DEFAULTS = {
   late_payment = 'refund', state = 'open',
 }
 
--- The hash as people read it: the packed terms say nothing that is not there in words, and a tombstone is no sale.
+-- The sale without its packed terms, which only repeat other fields; empty for a tombstone.
 local function in_words()
   local flat, words = redis.call('HGETALL', sale_key), {}
   if not redis.call('HGET', sale_key, 'total') then
@@ -52,7 +52,7 @@ local function answer(status)
   return cmsgpack.pack({ now, status, in_words() })
 end
 
--- `changed_ms` is the clock, but never goes back with it: of two definitions of one generation the ledger keeps the one with the later `at`.
+-- `changed_ms` is the clock, but always rises: if two definitions have the same generation, the ledger keeps the one with the later `at`.
 local function announce(status, changed_ms)
   local message = { v = 1, type = 'sale.defined', sale = sale_id, at = changed_ms }
   local flat = in_words()
@@ -65,7 +65,7 @@ local function announce(status, changed_ms)
   return answer(status)
 end
 
--- One of the two may come without the other: each call is sound by itself, and the second of them crosses what the first left.
+-- Whether the sale would end before it starts. A call may set only one of the two times: then it is compared with the stored other one.
 local function crossed(starts_ms, ends_ms)
   if not (wanted.starts_ms or wanted.ends_ms) then
     return false
@@ -83,10 +83,10 @@ if not stock then
   elseif crossed(DEFAULTS.starts_ms, DEFAULTS.ends_ms) then
     return answer('ends_before_start')
   elseif memory_is_full() then
-    -- A change must get through, to pause a sale for one; what is new can wait, as orders do.
+    -- A full server still accepts changes, for example to pause a sale. A new sale can wait, as orders do.
     return redis.error_reply("OOM the server is past its 'maxmemory': no sale is created until memory is free")
   end
-  -- The clock, unless it was set back since the sale of this name before: the ledger takes the highest epoch of a name for the present one.
+  -- The clock, unless it was set back since an earlier sale of this name: to the ledger, the highest epoch of a name is the present sale.
   local epoch = math.max(now, tonumber(redis.call('HGET', sale_key, 'removed_epoch') or -1) + 1)
   local args = {
     'owner', wanted.owner, 'generation', math.max(wanted.generation, 1), 'epoch', whole(epoch), 'changed_ms', now,
@@ -97,7 +97,7 @@ if not stock then
     args[#args + 1] = field
     args[#args + 1] = wanted[field] or default
   end
-  -- Records carry no epoch: an old hold that expired later would give its units to this sale. Without a record, `expire` drops its deadline.
+  -- Records have no epoch: an old hold that expired later would release its units into this sale. Without a record, `expire` drops its deadline.
   redis.call('UNLINK', sale_key, KEYS[2], KEYS[3], KEYS[4], KEYS[5])
   redis.call('HSET', sale_key, unpack(args))
   save_terms(sale_key)
@@ -108,7 +108,7 @@ end
 local f = redis.call('HMGET', sale_key, 'owner', 'generation', 'state', 'base', 'starts_ms', 'ends_ms', 'changed_ms')
 local owner, generation, state = f[1], tonumber(f[2]), f[3]
 local released = owner == ''
--- A new owner counts its generations from 1, the ledger wants them to rise: they are stored on top of what the owner before it reached.
+-- The generations of a new owner begin at 1, but in the ledger they must rise: they are added to the last generation of the previous owner.
 local base = released and generation or tonumber(f[4] or 0)
 local next_generation = wanted.generation == 0 and 0 or base + wanted.generation
 if not released and owner ~= wanted.owner then
@@ -140,7 +140,7 @@ for field in pairs(DEFAULTS) do
   end
 end
 if wanted.max_released then
-  -- Some buyer may be past a limit that was lowered: nobody has counted how many.
+  -- A buyer may already be past a lowered limit, and no call checks all buyers: so `reserve` has to check from now on.
   local before = redis.call('HGET', sale_key, 'max_released')
   if before ~= tostring(wanted.max_released) then
     args[#args + 1] = 'limits_released'
@@ -156,11 +156,11 @@ if next_generation == 0 then
   next_generation = #args > 0 and generation + 1 or generation
 end
 if #args == 0 and next_generation == generation then
-  -- A definition that somebody wrote by hand, or a release that knew no terms, is what orders go by from now on.
+  -- The fields may have been written by hand, or by a release without terms: from now on orders are decided by them.
   save_terms(sale_key)
   return answer('unchanged')
 end
--- A sale from before this field has none.
+-- A sale that an older release defined lacks field 7.
 local changed_ms = math.max(now, tonumber(f[7] or 0) + 1)
 for _, word in ipairs({ 'generation', next_generation, 'changed_ms', whole(changed_ms) }) do
   args[#args + 1] = word

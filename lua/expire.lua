@@ -4,14 +4,14 @@ Purpose: Expire the due holds among the given orders of one sale, and release th
 KEYS:
   1 sale        hash    definition and counters
   2 orders      hash    order id -> packed record
-  3 buyers      hash    user -> units held or bought; '#<user>' -> his orders that were released
+  3 buyers      hash    user -> units held or bought; '#<user>' -> the buyer's orders that were released
   4 deadlines   zset    <sale>|<order id> by deadline in ms
   5 outbox      stream  one entry for the batch
 ARGV:
   1 sale_id     the sale's id
   2 order_ids   cmsgpack array of order ids; 1..512 of them
   3 clock_ms    empty for Redis TIME
-Returns: cmsgpack {now_ms, results}; a result is {result, quantity, deadline_ms, traceparent}, the last left out where there is none
+Returns: cmsgpack {now_ms, results}; a result is {result, quantity, deadline_ms, traceparent}, without the last one if the order is not traced
   result: expired not_due ignored
 ]]
 -- @include lib/clock.lua
@@ -53,7 +53,7 @@ if #due > 0 then
   end
 end
 if #stale > 0 then
-  -- A deadline without a hold would be swept for ever.
+  -- The sweeper would read a deadline without a hold for ever.
   redis.call('ZREM', keys.deadlines, unpack(stale))
 end
 return cmsgpack.pack({ now, results })

@@ -14,7 +14,7 @@ ARGV:
   1 orders      cmsgpack array of {sale_ids, counts, order_ids, user_ids, quantities, traceparents}: the sales, each once, how many orders each has, and
                 the orders of all sales, one sale after the other; traceparents are left out when no order is traced; 1..256 orders
   2 clock_ms    empty for Redis TIME
-Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key, body}; a result is {status, state, deadline_ms, retry_after_ms}, trailing fields left out where they are empty; or a text that describes what is broken in the data of this sale, of which nothing has changed.
+Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key, body}; a result is {status, state, deadline_ms, retry_after_ms}, trailing fields left out where they are empty; or a text that describes what is broken in the sale's data: then nothing of the sale has changed.
   status: accepted replayed gone conflict unknown_sale sale_removed not_started ended paused closed rate_limited order_limit user_limit out_of_stock
 ]]
 -- @include lib/clock.lua
@@ -52,7 +52,7 @@ local function refusal(state, starts_ms, ends_ms)
   return nil
 end
 
--- No id needs escaping in JSON (libs/core ids.py), and traceparents are our own. Concatenated, for string.format takes longer.
+-- No id needs escaping in JSON (libs/core ids.py), and the gateway made the traceparents. Concatenation is faster than string.format.
 local function line_of(id, user, quantity, trace)
   if trace then
     return '["' .. id .. '","' .. user .. '",' .. quantity .. ',"' .. trace .. '"]'
@@ -64,7 +64,7 @@ end
 -- costs. `records` and `buyers` have two values for each order, `lines` has one.
 local results, records, buyers, lines = {}, {}, {}, {}
 
--- What the accepted orders of one hold have in common: their answer, and the words of their message.
+-- What accepted orders with the same hold share: their answer, and the parts of their message.
 local holds = {}
 local function hold_of(seconds)
   local hold = holds[seconds]
@@ -80,7 +80,7 @@ local function hold_of(seconds)
   return hold
 end
 
--- Order `i` gets its units; `units` is what its buyer has with it.
+-- Accept order `i`; `units` are the units of its buyer, this order included.
 local function accept(sale, i, units)
   local id, user, quantity, accepted = ids[i], users[i], quantities[i], sale.hold.accepted
   sale.available, sale.reserved = sale.available - quantity, sale.reserved + quantity
@@ -95,7 +95,7 @@ local function accept(sale, i, units)
   results[i] = accepted
 end
 
--- Only what a decision can need is read: a sold-out sale without limits costs two HMGET, with that of its counters.
+-- Reads only what a decision can need: for a sold-out sale without limits, its counters and the orders' records.
 local function decide_each(keys_at, sale, first, last, closed, max_per_user, rate_requests, rate_seconds, max_released)
   local known = redis.call('HMGET', KEYS[keys_at + 2], unpack(ids, first, last))
   local held_before, released, rate
@@ -156,7 +156,7 @@ local function decide(keys_at, _, first, last)
   end
   local state, starts_ms, ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds, max_released =
     cmsgpack.unpack(f[6] or save_terms(KEYS[keys_at + 1]))
-  -- Terms from before the limit of released orders lack it.
+  -- Terms that an older release packed lack it.
   max_released = max_released or 0
   local closed = refusal(state, starts_ms, ends_ms)
   sale.first, sale.hold, sale.epoch_text = #records + 1, hold_of(hold_seconds), f[5]
@@ -245,7 +245,7 @@ for key, args in pairs(due) do
   redis.call('ZADD', key, unpack(args))
 end
 if #emptied > 0 then
-  -- Last: behind a write that deletes, a full server refuses nothing.
+  -- Last, because after a write that deletes a full server refuses no further write.
   redis.call('UNLINK', unpack(emptied))
 end
 return cmsgpack.pack({ now, results, publish_notes(KEYS[1], notes, now) })

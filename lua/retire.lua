@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 --[[
-Purpose: End a sale in two steps: `close` takes no new order while holds settle or expire; `remove` deletes its keys once none is left.
-         A tombstone of a removed sale stays in its hash for 30 days: a repeated `close` or `remove` of its owner is answered `removed`.
+Purpose: End a sale in two steps: after `close` it accepts no new orders, and its holds are paid or expire; `remove` deletes its keys once no hold is left.
+         A removed sale leaves a tombstone in its hash for 30 days: if its owner repeats `close` or `remove`, the answer is `removed`.
          `prune` removes a sale that finished long ago: it was closed or ended, no hold is live, and nobody else owns it.
-         Or let go of it: `release` leaves it as it is, and whoever defines it next owns it.
+         `release` only gives up the ownership: whoever defines the sale next owns it.
 KEYS:
   1 sale        hash    definition and counters
   2 orders      hash    order id -> packed record
@@ -15,7 +15,7 @@ KEYS:
 ARGV:
   1 sale_id     the sale's id
   2 action      close, remove, prune or release
-  3 owner       who asks; must own the sale; `prune` also takes a sale that was let go of
+  3 owner       the caller, who must own the sale; `prune` also removes a sale without an owner
   4 clock_ms    empty for Redis TIME
   5 retention   ms from a sale's end until `prune` removes it; only `prune` reads it
 Returns: cmsgpack {now_ms, status, reserved}
@@ -50,7 +50,7 @@ local function announce(state)
   }, now)
 end
 
--- When the sale took its last order, or nil while it may take more. One that was closed before this was noted has its time from now on.
+-- When the sale stopped accepting orders; nil while it may accept more. A sale that an older release closed has no such time: it counts from now.
 local function finished_ms()
   local closed, ends = tonumber(f[3] or nil), tonumber(f[4])
   if f[2] == 'closed' and not closed then
@@ -69,7 +69,7 @@ local function remove()
 end
 
 if action == 'release' then
-  -- Not announced: nothing that is sold changes, and the next definition tells of its owner.
+  -- Not announced: no units change, and the message of the next definition contains the new owner.
   redis.call('HSET', sale_key, 'owner', '')
   return cmsgpack.pack({ now, 'released', stock.reserved })
 elseif action == 'close' then

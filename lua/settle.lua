@@ -2,18 +2,18 @@
 --[[
 Purpose: Apply payments of several sales, each sale in one atomic step: a hold becomes paid, a late payment follows the sale's policy, anything else becomes a refund that is due.
 KEYS:
-  1 outbox       stream  one entry for all payments of the call; the caller says which outbox
+  1 outbox       stream  one entry for all payments of the call; the caller chooses the outbox
   and then for each sale of ARGV[1], in their order
   +1 sale        hash    definition and counters (may be missing: then every order is unknown)
   +2 orders      hash    order id -> packed record
   +3 buyers      hash    user -> units held or bought
   +4 deadlines   zset    <sale>|<order id> by deadline in ms
-  +5 strays      hash    payments for orders that nobody knew, which are going back
+  +5 strays      hash    payments for orders that did not exist: their refunds are due
 ARGV:
-  1 payments    cmsgpack array of {sale_ids, counts, payments}: which sales, none twice, how many payments each has, and then the payments of all sales, one sale
+  1 payments    cmsgpack array of {sale_ids, counts, payments}: the sales, each once, how many payments each has, and the payments of all sales, one sale
                 after the other, each {order_id, payment_id, kind, amount_minor, currency, traceparent}; kind: succeeded or failed; 1..256 payments
   2 clock_ms    empty for Redis TIME
-Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key, body}; a result is {result, state, reason}; or a text, why this sale's data is broken: then nothing of it has changed.
+Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key, body}; a result is {result, state, reason}; or a text that describes what is broken in the sale's data: then nothing of the sale has changed.
   result: paid replayed refund_due noted
   state: R P X C, or empty for an unknown order
   reason: empty, or why a refund is due: late sold_out duplicate cancelled unknown_order
@@ -43,7 +43,7 @@ local function count_strays(strays_key)
   return stray_counts[strays_key]
 end
 
--- Which of the payments are remembered as strays, by their names.
+-- Which of these payments are stored as strays, by name.
 local function load_strays(strays_key, names)
   local strays = {}
   if count_strays(strays_key) > 0 then
@@ -97,7 +97,7 @@ local function apply(change, record, id, payment_id)
   elseif quantity > stock.available then
     return refund(change, record, id, payment_id, 'sold_out')
   else
-    -- Read to raise before anything is written, should it be no number or no hash.
+    -- Read now, so that a broken hash or number raises before anything is written.
     assert(tonumber(redis.call('HGET', change.buyers_key, record[USER]) or 0), 'the units of a buyer are no number')
     stock.available, stock.sold = stock.available - quantity, stock.sold + quantity
     change.reacquired[#change.reacquired + 1] = record

@@ -1,4 +1,4 @@
--- Whether the server is past its `maxmemory`: it does not refuse a script with the flag `allow-oom` by itself. Where INFO is forbidden: no.
+-- Whether the server is past its `maxmemory`, which a script with the flag `allow-oom` must check itself. False where INFO is forbidden.
 local function memory_is_full()
   local info = redis.pcall('INFO', 'memory')
   if type(info) ~= 'string' then

@@ -1,8 +1,8 @@
--- The request rate of each buyer, as a sliding count over two neighbouring windows: the previous window counts by the share of it that lies
--- within the last rate_ms ("sliding window counter"). Each hash holds its window's number in the field '#', so a stale hash counts as empty.
+-- The request rate of each buyer, as a sliding count over two neighbouring windows: the previous window counts in proportion to
+-- its part within the last rate_ms ("sliding window counter"). Each hash holds its window's number in the field '#', so a stale hash counts as empty.
 
--- Most users counted in one window, so that invented ids do not fill the memory. Past it new users go uncounted: refusing them would
--- let the inventor lock out honest buyers, and the rate of an invented id limits nobody.
+-- Most users counted in one window, so that invented ids do not fill the memory. Past it new users are not counted: if they were refused,
+-- whoever invents ids could lock out honest buyers, and a rate limits nobody who invents an id for each request.
 local RATE_USERS_MAX = 100000
 
 local function requests_by_user(key, users, first, last)
@@ -13,7 +13,7 @@ local function requests_by_user(key, users, first, last)
   return by_user
 end
 
--- The counts of `users` from `first` to `last`; `requests` may be made in `rate_ms`.
+-- Loads the counts of `users` from `first` to `last`; `requests` are allowed in `rate_ms`.
 local function load_rate(even_key, odd_key, users, first, last, requests, rate_ms, now)
   local window = math.floor(now / rate_ms)
   local current, previous = even_key, odd_key
@@ -26,7 +26,7 @@ local function load_rate(even_key, odd_key, users, first, last, requests, rate_m
   }
   if not rate.stale then
     rate.seen = requests_by_user(current, users, first, last)
-    -- The window's number is a field among the users.
+    -- One more, because the window's number is a field among the users.
     rate.room = RATE_USERS_MAX + 1 - redis.call('HLEN', current)
   end
   if tonumber(redis.call('HGET', previous, '#') or -1) == window - 1 then

@@ -33,7 +33,7 @@ local function load_units(buyers_key, records, ids)
   return units
 end
 
--- A buyer with none left leaves the hash.
+-- A buyer without units is deleted from the hash.
 local function save_units(buyers_key, units)
   local left, gone = {}, {}
   for user, count in pairs(units) do

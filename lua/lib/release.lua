@@ -1,4 +1,4 @@
--- Give the units of held orders back: the one way from reserved to expired or cancelled. `released` is a list of order ids whose records are held.
+-- Releases held orders: the only way from reserved to expired or cancelled. `released` is a list of ids of orders that are reserved.
 local function release(keys, sale_id, stock, records, released, state, message_type, now)
   must_be_stream(keys.outbox)
   must_be_sorted_set(keys.deadlines)

@@ -13,7 +13,7 @@ local function load_released(buyers_key, records, ids)
   return counts
 end
 
--- The first buyer at the limit lets `reserve` look at these counts from then on: until then it need not.
+-- Until the first buyer reaches the limit, `reserve` does not read these counts.
 local function save_released(sale_key, buyers_key, counts)
   local args, most = {}, 0
   for field, count in pairs(counts) do

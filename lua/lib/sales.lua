@@ -1,18 +1,18 @@
--- A call for several sales. All are decided before anything is written, so that one whose data is broken costs the others nothing.
+-- A call for several sales. All are decided before anything is written, so that a sale whose data is broken does not affect the others.
 
 local function reason_of(fault, sale_id)
   local words = type(fault) == 'table' and fault.err or fault
   return (tostring(words):gsub('^%-', '')) .. ' (sale ' .. sale_id .. ')'
 end
 
--- Behind `keys_before` keys of the call each sale has `keys_each`, in their order, and `counts` says how many items.
+-- The call has `keys_before` keys of its own, then `keys_each` keys for each sale, in their order; `counts` has the number of each sale's items.
 -- `decide(keys_at, sale_id, first, last)` puts the results of its items into `results` and returns what is to be written, or nil;
--- `save(keys_at, sale_id, change)` writes it. The results of a sale that could not be decided are the reason, in words.
+-- `save(keys_at, sale_id, change)` writes it. If a sale cannot be decided, each of its results is the reason, a text.
 local function for_each_sale(sale_ids, counts, keys_before, keys_each, results, decide, save)
   local changes, seen, last = {}, {}, 0
   for n = 1, #sale_ids do
     if seen[sale_ids[n]] then
-      -- Decided twice from the same reading, its units would be sold twice.
+      -- Both decisions would read the same stock, and its units would be sold twice.
       error({ err = 'TWICE the sale ' .. sale_ids[n] .. ' is named twice in one call' })
     end
     seen[sale_ids[n]] = true
@@ -34,7 +34,7 @@ local function for_each_sale(sale_ids, counts, keys_before, keys_each, results, 
   end
 end
 
--- Messages that leave together: those of one routing key are one entry, a line each. `notes` begins as an empty table.
+-- Adds a message. Those of one routing key become one entry, one per line. `notes` begins as an empty table.
 local function add_note(notes, routing_key, line)
   local lines = notes[routing_key]
   if not lines then

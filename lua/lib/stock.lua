@@ -1,4 +1,4 @@
--- A whole number as an argument. Redis would write it as a double, with seventeen digits, which takes as long as a small command.
+-- A whole number as an argument. Redis would format it as a double with seventeen digits, which takes as long as a small command.
 local function whole(number)
   return string.format('%d', number)
 end
@@ -16,7 +16,7 @@ local function load_stock(sale_key, ...)
   }, f
 end
 
--- Returns an error reply when the numbers cannot be true, else nil. Call before the first write.
+-- Returns an error reply when the counters contradict each other, else nil. Call before the first write.
 local function broken_stock(stock)
   local sum = stock.available + stock.reserved + stock.sold
   if stock.available < 0 or stock.reserved < 0 or stock.sold < 0 or sum ~= stock.total then

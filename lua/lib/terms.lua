@@ -1,5 +1,5 @@
--- What every order asks of its sale's definition, packed in the field `terms`: as one field it is read in a third of the time that seven take.
--- Whoever changes one of them saves the terms in the same call.
+-- The parts of a sale's definition that every order needs, packed in the field `terms`: reading it takes a third of the time of seven fields.
+-- A call that changes one of them also saves the terms.
 -- The last is the limit of a buyer's released orders once some buyer may have reached it, else 0; a sale from before that limit has the default.
 local MAX_RELEASED = 20
 local function save_terms(sale_key)

@@ -1,4 +1,4 @@
--- What stays of a removed sale, in its own key: who owned it, its epoch and when it was removed. Without a `total` it is no sale to any script.
+-- What remains of a removed sale, in its own key: its owner, its epoch and when it was removed. Without a `total`, no script takes it for a sale.
 local TOMBSTONE_MS = 30 * 24 * 3600 * 1000
 
 local function save_tombstone(sale_key, owner, removed_ms, epoch)

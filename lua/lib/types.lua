@@ -1,5 +1,5 @@
--- For keys that are written without having been read: each raises, naming the key, unless the key is missing or of its type. Each key is looked
--- at once a call, and by its size: TYPE takes twice as long.
+-- For keys that are written without having been read: each function raises, with the key's name, unless the key is missing or has that type.
+-- Each key is checked once in a call, by reading its size: TYPE takes twice as long.
 local looked_at = {}
 local function look_at(kind, key, answer)
   if type(answer) == 'table' then
