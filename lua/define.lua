@@ -34,7 +34,7 @@ local DEFAULTS = {
 }
 
 -- The sale without its packed terms, which only repeat other fields; empty for a tombstone.
-local function in_words()
+local function public_fields()
   local flat, words = redis.call('HGETALL', sale_key), {}
   if not redis.call('HGET', sale_key, 'total') then
     return words
@@ -49,13 +49,13 @@ local function in_words()
 end
 
 local function answer(status)
-  return cmsgpack.pack({ now, status, in_words() })
+  return cmsgpack.pack({ now, status, public_fields() })
 end
 
 -- `changed_ms` is the clock, but always rises: if two definitions have the same generation, the ledger keeps the one with the later `at`.
 local function announce(status, changed_ms)
   local message = { v = 1, type = 'sale.defined', sale = sale_id, at = changed_ms }
-  local flat = in_words()
+  local flat = public_fields()
   for i = 1, #flat, 2 do
     message[flat[i]] = tonumber(flat[i + 1]) or flat[i + 1]
   end

@@ -47,9 +47,9 @@ end
 local function load_strays(strays_key, names)
   local strays = {}
   if count_strays(strays_key) > 0 then
-    local found = redis.call('HMGET', strays_key, unpack(names))
+    local times = redis.call('HMGET', strays_key, unpack(names))
     for i = 1, #names do
-      strays[names[i]] = found[i]
+      strays[names[i]] = times[i]
     end
   end
   return strays

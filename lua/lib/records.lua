@@ -1,9 +1,9 @@
 -- The records of the orders of a call, and what their buyers hold (lib/record.lua has the record's fields).
 local function load_records(orders_key, ids)
-  local found, records = redis.call('HMGET', orders_key, unpack(ids)), {}
+  local packed, records = redis.call('HMGET', orders_key, unpack(ids)), {}
   for i = 1, #ids do
-    if found[i] then
-      records[ids[i]] = cmsgpack.unpack(found[i])
+    if packed[i] then
+      records[ids[i]] = cmsgpack.unpack(packed[i])
     end
   end
   return records
@@ -26,9 +26,9 @@ local function load_units(buyers_key, records, ids)
   for i = 1, #ids do
     users[i] = records[ids[i]][USER]
   end
-  local found = redis.call('HMGET', buyers_key, unpack(users))
+  local counts = redis.call('HMGET', buyers_key, unpack(users))
   for i = 1, #users do
-    units[users[i]] = tonumber(found[i] or 0)
+    units[users[i]] = tonumber(counts[i] or 0)
   end
   return units
 end

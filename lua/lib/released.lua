@@ -6,9 +6,9 @@ local function load_released(buyers_key, records, ids)
   for i = 1, #ids do
     fields[i] = '#' .. records[ids[i]][USER]
   end
-  local found = redis.call('HMGET', buyers_key, unpack(fields))
+  local before = redis.call('HMGET', buyers_key, unpack(fields))
   for i = 1, #fields do
-    counts[fields[i]] = (counts[fields[i]] or tonumber(found[i] or 0)) + 1
+    counts[fields[i]] = (counts[fields[i]] or tonumber(before[i] or 0)) + 1
   end
   return counts
 end
