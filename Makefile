@@ -24,6 +24,8 @@ static: bootstrap
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/python -m tools.house.words
+	@$(BIN)/python -m tools.house.lines
 	@scripts/actionlint.sh
 
 up: bootstrap servers ## start the local stack: http://127.0.0.1:8000, settings in .flashsale/env

@@ -65,6 +65,7 @@ def test_every_file_and_module_that_a_document_names_exists(document: Path) -> N
     names = set(re.findall(r"`([\w./-]+\.(?:py|lua|sql|sh|yaml|tpl))`", text))
     names |= {module.replace(".", "/") + ".py" for module in re.findall(r"python -m ((?:tools|tests)\.[\w.]+)", text)}
     paths = {f"/{path.relative_to(ROOT)}" for path in ROOT.glob("[!.]*/**/*") if path.suffix}
+    paths |= {f"/{path.parent.relative_to(ROOT)}.py" for path in ROOT.glob("[!.]*/**/__main__.py")}
     assert {name for name in names if not any(path.endswith(f"/{name}") for path in paths)} == set()
 
 

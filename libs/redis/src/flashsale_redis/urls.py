@@ -19,7 +19,7 @@ _CURE = "use redis://USER:PASSWORD@HOST:PORT/0, or redis+cluster://USER:PASSWORD
 @dataclass(frozen=True, slots=True)
 class ClusterUrl:
     scheme: str
-    """Of one node: redis or rediss."""
+    """The scheme of one node: redis or rediss."""
     credentials: str
     """As in the URL, with the @; empty if there are none."""
     seeds: tuple[Address, ...]
