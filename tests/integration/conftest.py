@@ -1,9 +1,5 @@
-"""The stack for integration tests: Redis, RabbitMQ, Postgres and the services, started once per session in a temporary folder.
+"""What the integration tests share besides the session's stack: servers without services, and a connection to the gateway."""
 
-With FLASHSALE_TEST_REDIS_MASTERS=3 Redis is a cluster of three masters for the whole suite.
-"""
-
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,21 +7,9 @@ from pathlib import Path
 import pytest
 
 from flashsale_local_stack import Stack
+from tests.conftest import REDIS_MASTERS
 from tests.integration.client import Client
 from tests.integration.wire import Wire, wire_to
-
-REDIS_MASTERS = int(os.environ.get("FLASHSALE_TEST_REDIS_MASTERS", "1"))
-
-
-@pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    with tempfile.TemporaryDirectory(prefix="flashsale-test-", ignore_cleanup_errors=True) as folder:
-        stack = Stack(Path(folder) / "home")
-        stack.up(gateway_port=0, redis_masters=REDIS_MASTERS)
-        try:
-            yield stack
-        finally:
-            stack.down()
 
 
 @pytest.fixture(scope="session")
@@ -43,11 +27,6 @@ def infra_stack() -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def infra(infra_stack: Stack) -> Mapping[str, str]:
     return infra_stack.env()
-
-
-@pytest.fixture(scope="session")
-def client(stack: Stack) -> Client:
-    return Client(stack.env())
 
 
 @pytest.fixture

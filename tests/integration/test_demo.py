@@ -31,16 +31,10 @@ def test_demo_starts_and_stops_its_stack_and_keeps_every_promise(tmp_path: Path)
     assert not any(status.running for status in Stack(home).status())
 
 
-def test_demo_uses_a_running_stack_and_leaves_it_running(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    stack = Stack(home)
-    stack.up(gateway_port=0)
-    try:
-        done = demo(home, "--json")
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert stack.running
-    finally:
-        stack.down()
+def test_demo_uses_a_running_stack_and_leaves_it_running(stack: Stack) -> None:
+    done = demo(stack.home, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert stack.running
     document = json.loads(done.stdout)
     assert document["verdict"] == "PASS"
     counters = document["audit"]["sales"][0]["counters"]

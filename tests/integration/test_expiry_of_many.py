@@ -10,8 +10,8 @@ from flashsale_core import topology
 from flashsale_core.keys import sale_keys, shard_keys
 from flashsale_core.messages import OrdersExpired, join, read
 from flashsale_redis import infos
+from tests.conftest import REDIS_MASTERS
 from tests.integration.broker import consuming, open_broker, until
-from tests.integration.conftest import REDIS_MASTERS
 from tests.integration.test_timeout_worker import QUEUE, Shop, ids, open_shop
 
 SALES = [f"s{number:03}" for number in range(200)]
