@@ -1,6 +1,6 @@
 """The rooms of a package and the import arrows between them. Pure, but for reading the files.
 
-A room is a module or a package at the top of the package. An arrow is a pair of rooms of which the first imports the second.
+A room is a module or a package at the top of the package. An arrow is a pair of rooms: the first imports the second.
 """
 
 import ast

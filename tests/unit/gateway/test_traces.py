@@ -104,9 +104,9 @@ async def test_request_and_script_call_are_spans_of_the_callers_trace(tmp_path: 
     assert (request.name, request.kind, parent(request)) == ("POST /order", SpanKind.SERVER, f"{TRACE}-{PARENT}")
     assert (call.name, call.kind, parent(call)) == ("EVALSHA reserve", SpanKind.CLIENT, own(request))
     assert script.orders[0].traceparent == f"00-{own(request)}-01"
-    said = dict(request.attributes or {})
-    assert str(said.pop("flashsale.order_id")).startswith("shoe.")
-    assert said == {
+    attributes = dict(request.attributes or {})
+    assert str(attributes.pop("flashsale.order_id")).startswith("shoe.")
+    assert attributes == {
         "http.request.method": "POST",
         "http.route": "/order",
         "url.path": "/order",

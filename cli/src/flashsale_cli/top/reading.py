@@ -84,5 +84,5 @@ def labels_of(labels: Mapping[str, str]) -> Labels:
 
 
 def started_at(samples: Samples) -> float | None:
-    """Unix time at which the process started, which tells it from its predecessor. None on systems that do not report it."""
+    """Unix time at which the process started, which distinguishes it from its predecessor. None on systems that do not report it."""
     return samples.get(_STARTED, {}).get(())

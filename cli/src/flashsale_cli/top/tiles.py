@@ -144,7 +144,7 @@ def percent(share: float | None) -> str:
 
 
 def span(seconds: float | None) -> str:
-    """A duration, in the largest unit of which it has at least two."""
+    """A duration, in the largest unit that gives a value of at least 2."""
     if seconds is None:
         return UNKNOWN
     if seconds < 0.9995:

@@ -70,7 +70,7 @@ class Consumer:
                     async with _channel(self._settings) as consuming, _channel(self._settings) as publishing:
                         await self._session(consuming, publishing)
             except Exception as error:
-                # The broad catch is the edge: the broker delivers again what the lost session did not acknowledge.
+                # Broad on purpose: the broker delivers again what the lost session did not acknowledge.
                 self.fault = describe_error(Server.RABBITMQ, error)
                 log.warning("consumer.interrupted", extra={"queue": self._settings.queue, "reason": self.fault})
                 # The pause grows even if each session begins well: each receives its batch again, and parks again what it parked.

@@ -1,4 +1,4 @@
-"""The order's state machine: the only place that says which event moves which state.
+"""The order's state machine: the only place that defines which event changes which state.
 
 The Lua scripts decide in Redis and the ledger follows; tests hold both against this table. Units move only together with a state:
 `reserved` holds them, `paid` sells them, `expired` and `cancelled` release them.

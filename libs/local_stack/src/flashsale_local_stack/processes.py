@@ -1,4 +1,4 @@
-"""Starts and ends the processes of the stack, and tells them from other processes."""
+"""Starts and ends the processes of the stack, and distinguishes them from other processes."""
 
 import contextlib
 import os

@@ -47,7 +47,7 @@ RELAY_CONNECTIONS = 3
 SHARED_READ_CONNECTIONS = 3
 """In addition to FLASHSALE_READS_MAX: one for the names of the sales, one for the sales, one for the monitor."""
 INTERNAL_PATHS = ("/healthz", "/readyz", "/metrics", "/admin")
-"""Paths for operators and probes: each has a limiter of its own, so that no crowd of buyers is ahead of them."""
+"""Paths for operators and probes. Each has a limiter of its own, so that it never waits behind a crowd of buyers."""
 log = logging.getLogger(__name__)
 
 
@@ -147,16 +147,16 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
 async def _relaying(scripts: Scripts, settings: Settings, publisher: Publisher, supervisor: Supervisor) -> AsyncIterator[None]:
     timeout_seconds = settings.redis_timeout_seconds + settings.relay_block_ms / 1000
     redis = open_redis(settings.redis_url, timeout_seconds, settings.shards + RELAY_CONNECTIONS)
-    worker = Relay(redis, scripts, settings, _consumer_name(), publisher)
-    relaying = supervisor.start("relay", worker.run)
+    relay = Relay(redis, scripts, settings, _consumer_name(), publisher)
+    relaying = supervisor.start("relay", relay.run)
     try:
         yield
     finally:
-        worker.stop()
+        relay.stop()
         await relaying.finish(settings.relay_block_ms / 1000 + settings.relay_publish_timeout_seconds)
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
-                await worker.leave()
+                await relay.leave()
         await redis.aclose()
 
 

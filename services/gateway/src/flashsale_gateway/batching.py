@@ -4,7 +4,7 @@ There is no timer: an idle lane calls as soon as the event loop has read what ha
 Under load a second call overlaps the first, so that Redis decides one batch while the gateway reads and answers the next. Admission
 counts the waiting items of all lanes.
 
-Neither a waiter that fails nor a call that fails harms others: every waiter of a batch is answered, and the lane goes on.
+Neither a waiter that fails nor a call that fails harms others: every waiter of a batch is answered, and the lane continues.
 """
 
 import asyncio

@@ -60,7 +60,7 @@ class Settings:
     sales_refresh_ms: int
     """FLASHSALE_SALES_REFRESH_MS: how old the sales in GET /sales and /metrics may be; each sale is read at most once in that time."""
     require_durable_redis: bool
-    """FLASHSALE_REQUIRE_DURABLE_REDIS: not ready while Redis has no append-only file, answers before its disk has it, or may evict keys."""
+    """FLASHSALE_REQUIRE_DURABLE_REDIS: not ready while Redis has no append-only file, answers before writing to disk, or may evict keys."""
     outbox_lag_limit_ms: int
     """FLASHSALE_OUTBOX_LAG_LIMIT_MS: orders get 503 while the oldest unpublished entry is older than this."""
     relay_in_flight_max: int

@@ -23,7 +23,7 @@ from flashsale_redis import is_wrong_server, one_slot_groups
 
 T = TypeVar("T")
 Result = list[Any]
-"""One item's answer, as its script's header says."""
+"""One item's answer; the header of its script describes it."""
 _LOST = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
 
 

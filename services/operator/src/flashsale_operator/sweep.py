@@ -44,7 +44,7 @@ class Sweep:
                 log.warning("sweep.interrupted", extra={"reason": str(error)})
                 self._wake_all()
             except Exception:
-                # The broad catch is the edge: an unforeseen error must not end the watch over all sales. An alert reports it.
+                # Broad on purpose: an unforeseen error must not end the watch over all sales. An alert reports it.
                 metrics.RECONCILE_ERRORS.inc()
                 log.exception("sweep.failed")
 
@@ -61,7 +61,7 @@ class Sweep:
         self._cache.count_phases()
 
     async def _sweep_chunk(self, chunk: list[CachedResource]) -> list[CachedResource]:
-        """Wake the resources that need work; returns those of which only the stock numbers are due to be written."""
+        """Wake the resources that need work; returns those that only need new stock numbers."""
         numbers_only: list[CachedResource] = []
         sales = await self._reconciler.read([cached.resource.product_id for cached in chunk])
         now = asyncio.get_running_loop().time()

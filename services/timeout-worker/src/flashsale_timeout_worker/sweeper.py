@@ -57,7 +57,7 @@ class Sweeper:
                 self.fault = None
                 await asyncio.sleep(interval_seconds)
             except Exception as error:
-                # The broad catch is the edge: the next sweep reads Redis again, and readiness reports this failure.
+                # Broad on purpose: the next sweep reads Redis again, and readiness reports this failure.
                 self.fault = str(error) or type(error).__name__
                 metrics.SWEEP_FAILURES.inc()
                 log.warning("sweep.interrupted", extra={"reason": self.fault})
@@ -89,7 +89,7 @@ class Sweeper:
         return swept
 
     async def _sweep_shards(self, shards: Sequence[int], latest_ms: int, swept: GroupSweep) -> None:
-        # An unfinished sweep continues where it stopped. From the front, a broken sale as long as a sweep would hide all orders behind it.
+        # If a sweep always began at the front, a broken sale that fills a whole sweep would hide all orders behind it.
         offsets = {shard: self._unfinished.pop(shard, 0) for shard in shards}
         for _ in range(self._settings.sweep_pages_max):
             if not offsets:
@@ -131,7 +131,7 @@ def next_offsets(offsets: Mapping[int, int], pages: Mapping[int, Page], outcomes
     """The offset of the next page of each shard that has one.
 
     The orders of a broken sale stay in the set of deadlines, so the next page starts behind them. Every other order of a page has left the
-    set. A short page was the last one. Where Redis is away, the next sweep continues.
+    set. A short page was the last one. If Redis is away there is no next page, and the next sweep tries again.
     """
     offsets_of_next: dict[int, int] = {}
     for shard, page in pages.items():

@@ -82,7 +82,7 @@ class WaitProbes:
                 self._round_fault = None
                 await asyncio.sleep(RETRY_SECONDS if self._faults else self._settings.probe_interval_seconds)
             except Exception as error:
-                # The broad catch is the edge: after any failure of the broker or Redis, the next round sends new probes.
+                # Broad on purpose: after any failure of the broker or Redis, the next round sends new probes.
                 self._round_fault = f"the wait queues cannot be probed: {describe_error(server_of(error), error)}"
                 self._probes.clear()
                 log.warning("waits.interrupted", extra={"reason": self._round_fault})
@@ -123,7 +123,7 @@ class WaitProbes:
             self._probes[window] = WaitProbe(now_ms, due_ms(now_ms, window, ahead, self._settings.probe_timeout_seconds))
 
     async def _collect(self) -> bool:
-        """Settle the probes that returned or are overdue; returns whether another one may return in this round."""
+        """Conclude the probes that returned or are overdue; returns whether another one may return in this round."""
         windows = list(self._probes)
         if not windows:
             return False
@@ -133,12 +133,12 @@ class WaitProbes:
         for window, returned_ms in zip(windows, returns, strict=True):
             probe = self._probes[window]
             if probe.is_answered(int(returned_ms) if returned_ms else None):
-                self._settle(window, None)
+                self._conclude(window, None)
             elif now_ms > probe.due_ms:
-                self._settle(window, _lost(window))
+                self._conclude(window, _lost(window))
         return any(probe.due_ms <= soon_ms for probe in self._probes.values())
 
-    def _settle(self, window: int, fault: str | None) -> None:
+    def _conclude(self, window: int, fault: str | None) -> None:
         del self._probes[window]
         metrics.WAIT_UP.labels(str(window)).set(fault is None)
         if fault is None:

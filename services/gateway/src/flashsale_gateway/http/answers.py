@@ -16,7 +16,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 CLOSE = b"connection: close\r\n"
 CACHE_CONTROL = "cache-control"
 NO_STORE = "no-store"
-"""For answers that belong to one buyer, change, or refuse: from a cache they would be phantom stock or another buyer's order."""
+"""For answers to one buyer, to changes, and for refusals: a cache would show stock that is gone, or another buyer's order."""
 SHARED = "public, max-age=1"
 """For what a sale shows to everybody. Caches absorb a crowd that reloads, and are at most a second behind."""
 STATIC = "public, max-age=60"
@@ -53,7 +53,7 @@ def header_lines(headers: Headers) -> bytes:
 
 
 class _DefaultHeaders:
-    """uvicorn's default headers, the date among them, rendered once for each list that uvicorn makes: one a second."""
+    """uvicorn's default headers, the date among them, rendered once for each list that uvicorn makes, which is one list a second."""
 
     rendered: list[tuple[bytes, bytes]] | None = None
     lines = b""

@@ -143,7 +143,7 @@ def read_webhook(body: bytes) -> PaymentWebhook | None:
     try:
         return _read_payment(body)
     except Problem:
-        # The type is checked only here, so that payments, which are nearly all events, are decoded once.
+        # The type is checked only now, so that a payment, as nearly every event is, is decoded once.
         if _has_other_type(body):
             return None
         raise

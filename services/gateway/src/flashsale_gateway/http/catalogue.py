@@ -63,7 +63,7 @@ class Catalogue:
         """Sales to be read, in the order they were requested."""
         self._reading = SingleFlight(self._read)
         self._budget_spent_until = -inf
-        """When SALES_PER_SECOND would have allowed all reads so far."""
+        """The time by which SALES_PER_SECOND allows all reads so far."""
 
     async def page(self, after: str, limit: int) -> list[tuple[str, SaleSnapshot]]:
         """The first `limit` sales whose id sorts after `after`. Raises Problem and StoreUnavailable."""

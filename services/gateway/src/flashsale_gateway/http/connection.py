@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's connection with a single timer, and an end that the answers before it reach first."""
+    """uvicorn's connection with a single timer. It closes only behind the answers to earlier requests."""
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
@@ -58,7 +58,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         """The head of a request has begun and is not complete."""
         self._in_body = False
-        """A request that goes through ASGI has its head here, and not yet the end of its body."""
+        """A request that goes through ASGI has a complete head, and its body has not ended."""
 
         self._reading_ended = False
         """Nothing more is read: the connection closes behind the answers that are still to come."""
@@ -133,7 +133,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _drop_partial_request(self) -> None:
-        """Its endpoint no longer answers the request whose body was being read."""
+        """Give up the request whose body was being read: its endpoint no longer answers it."""
         self._in_body = False
         if self.cycle.response_complete:
             self._closing_problem = None

@@ -1,6 +1,6 @@
 """From bytes to requests: httptools parses them, and each one goes to the fast path or, through uvicorn, to ASGI.
 
-Heads are bounded, and so is what a connection sends after them, however it is wrapped.
+Heads are bounded, and so is everything after them: bodies, chunk headers and trailers.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class RequestReader(Connection, ABC):
         self._head_bytes = 0
         """Bytes received of a head that did not arrive in one piece."""
         self._may_hold_large_head = False
-        """The bytes at hand could contain a whole head past its limit: only then are heads measured."""
+        """Whether the bytes just received could contain a whole head past the limit: only then are heads measured."""
         self._upgrade_ignored = False
 
     @abstractmethod
@@ -129,7 +129,7 @@ class RequestReader(Connection, ABC):
                 return
 
     def _head_without_upgrade(self) -> bytes:
-        """The same head for a new parser, which does not stop behind it: a server may ignore an Upgrade (RFC 9110, 7.8)."""
+        """The same head without its Upgrade, for a new parser: the old one has stopped. A server may ignore an Upgrade (RFC 9110, 7.8)."""
         self._upgrade_ignored = False
         request_line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
         kept = header_lines(tuple(header for header in self.headers if header[0] != b"upgrade"))

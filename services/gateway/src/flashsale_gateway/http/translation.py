@@ -1,4 +1,4 @@
-"""Errors raised below `http/` as problems: the only place where one becomes the other."""
+"""Translates errors raised below `http/` into problems. No other module does."""
 
 from functools import lru_cache
 

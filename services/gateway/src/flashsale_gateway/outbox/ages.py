@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 OWN_CLOCK_FACTOR = 3
-"""Our own clock waits for this many times the idle time: where Redis' clock is right, the entry was claimed long before."""
+"""By our own clock, an entry is claimed only after this many idle times: if Redis' clock is right, it was claimed long before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The monitor of both outboxes: it measures their age, reclaims what lies too long in a direct one, and leaves a demoted server.
 
-A Redis that does not answer, or refuses, keeps its last figures, and the log names the reason once: orders to it fail by themselves.
+If a Redis does not answer or refuses, its last figures stay, and the log names the reason once. No more is needed: its orders fail anyway.
 """
 
 import asyncio

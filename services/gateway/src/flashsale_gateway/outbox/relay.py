@@ -114,7 +114,7 @@ class Relay:
             await _run_until_one_fails([self._pump_slot_group(channel, streams) for streams in self._groups])
 
     async def _pump_slot_group(self, channel: AbstractChannel, streams: Sequence[str]) -> None:
-        """As `_pump_streams`, but a failure of this master of a cluster is retried here: entries of the other masters go on."""
+        """As `_pump_streams`, but a failure of this master of a cluster is retried here, so the other masters' entries go out."""
         backoff = reconnect_backoff()
         while not self._stopping:
             try:
@@ -145,7 +145,7 @@ class Relay:
                 await asyncio.sleep(REFUSED_PAUSE_SECONDS if published.failed else self._settings.relay_linger_ms / 1000)
 
     async def _publish_held(self, after: Mapping[str, str]) -> dict[str, str]:
-        """Publish what this consumer read before it lost the broker, or what the broker has refused since. Returns where to go on.
+        """Publish what this consumer read before it lost the broker, or what the broker has refused since. Returns where to continue.
 
         Page by page, so that entries refused for long do not hide those behind them.
         """
