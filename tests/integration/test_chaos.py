@@ -23,7 +23,7 @@ def sale(client: Client) -> str:
     return client.new_sale(UNITS, paymentWindowSeconds=WINDOW_SECONDS)
 
 
-def test_gateway_killed_under_load(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
+def test_orders_survive_a_gateway_that_is_killed(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
     with storm(client.env["FLASHSALE_URL"], sale) as crowd:
         for _ in range(3):
             time.sleep(1.5)
@@ -33,7 +33,7 @@ def test_gateway_killed_under_load(stack: Stack, client: Client, sale: str, tmp_
     prove(stack, client, sale, crowd, tmp_path)
 
 
-def test_order_worker_killed_between_commit_and_ack(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
+def test_ledger_survives_an_order_worker_killed_before_its_ack(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
     # A batch takes a few ms, so some of these kills fall between commit and acknowledgement.
     with storm(client.env["FLASHSALE_URL"], sale) as crowd:
         for number in range(5):
@@ -43,7 +43,7 @@ def test_order_worker_killed_between_commit_and_ack(stack: Stack, client: Client
     prove(stack, client, sale, crowd, tmp_path)
 
 
-def test_timeout_worker_killed_mid_batch(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
+def test_units_are_released_once_if_the_timeout_worker_is_killed(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
     with storm(client.env["FLASHSALE_URL"], sale) as crowd:
         time.sleep(WINDOW_SECONDS)
         for number in range(5):
@@ -53,7 +53,7 @@ def test_timeout_worker_killed_mid_batch(stack: Stack, client: Client, sale: str
     prove(stack, client, sale, crowd, tmp_path)
 
 
-def test_rabbitmq_down_for_a_while(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
+def test_orders_and_releases_continue_while_rabbitmq_is_down(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
     with storm(client.env["FLASHSALE_URL"], sale) as crowd:
         time.sleep(1)
         stack.kill("rabbitmq")
@@ -67,7 +67,7 @@ def test_rabbitmq_down_for_a_while(stack: Stack, client: Client, sale: str, tmp_
     prove(stack, client, sale, crowd, tmp_path)
 
 
-def test_postgres_down_for_a_while(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
+def test_orders_continue_while_postgres_is_down(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
     with storm(client.env["FLASHSALE_URL"], sale) as crowd:
         time.sleep(1)
         stack.kill("postgres")
@@ -79,7 +79,7 @@ def test_postgres_down_for_a_while(stack: Stack, client: Client, sale: str, tmp_
     prove(stack, client, sale, crowd, tmp_path)
 
 
-def test_redis_killed_and_restarted(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
+def test_accepted_orders_survive_a_redis_that_is_killed(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
     with storm(client.env["FLASHSALE_URL"], sale) as crowd:
         for _ in range(3):
             time.sleep(1.5)

@@ -65,7 +65,7 @@ def new_sale_on(shop: Client, masters: Sequence[int], stock: int = UNITS) -> str
             return sale
 
 
-def test_stack_is_a_cluster(cluster: Stack) -> None:
+def test_stack_runs_three_masters_as_a_cluster(cluster: Stack) -> None:
     assert cluster.running
     assert [status.name for status in cluster.status()][:4] == ["redis-1", "redis-2", "redis-3", "rabbitmq"]
     assert cluster.env()["REDIS_URL"].startswith("redis+cluster://")

@@ -20,7 +20,7 @@ def bodies(sale: Sale, stream: str) -> list[bytes]:
     return [fields[b"b"] for _, fields in sale.redis.xrange(stream)]
 
 
-def test_nothing_to_move(sale: Sale) -> None:
+def test_empty_outbox_moves_nothing(sale: Sale) -> None:
     assert reclaim(sale, 1000) == ["none", 0]
     assert sale.redis.keys() == []
 

@@ -20,7 +20,7 @@ def test_stack_has_the_frames_of_python_and_the_last_c_function() -> None:
     assert read_folded(folded) == {CallStack(frames, Frame("write", "/lib/libc.so.6")): 3}
 
 
-def test_waiting_is_left_out() -> None:
+def test_waiting_does_not_count_as_cpu_time() -> None:
     poll = "_PollLikeSelector.select (/usr/lib/python3.11/selectors.py:415)"
     waits = stack(LOOP, "uv__io_poll (linux.c:1452)", "epoll_pwait (/lib/libc.so.6)", samples=9) + stack(poll, samples=9)
     no_python = "0x7ff3a844524a (/lib/libc.so.6) 1\n"

@@ -63,11 +63,11 @@ gateway orders           500/s  answer p50      5.6 ms  answer p99       19 ms  
         batch               10  out_of_stock     300/s  accepted         200/s"""
 
 
-def test_frame_at_80_columns() -> None:
+def test_frame_is_shortened_to_80_columns() -> None:
     assert text(FRAME, 80) == NARROW.splitlines()
 
 
-def test_frame_at_120_columns() -> None:
+def test_frame_uses_120_columns() -> None:
     assert text(FRAME, 120)[: len(WIDE.splitlines())] == WIDE.splitlines()
 
 

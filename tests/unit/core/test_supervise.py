@@ -126,13 +126,13 @@ async def test_own_cancellation_ends_a_task() -> None:
 async def test_slow_end_does_not_hold_up_its_caller() -> None:
     done = asyncio.Event()
 
-    async def deaf() -> None:
+    async def ignores_cancellation() -> None:
         while not done.is_set():
             with tasks.only_own_cancellation():
                 await done.wait()
         raise ValueError("nobody asks for this")
 
     async with asyncio.timeout(10):
-        await tasks.wait_briefly(deaf(), 0.01)
+        await tasks.wait_briefly(ignores_cancellation(), 0.01)
     done.set()
     await until(lambda: not tasks._in_background)

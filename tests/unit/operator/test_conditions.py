@@ -23,7 +23,7 @@ def conditions(document: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {condition["type"]: (condition["status"], condition["reason"]) for condition in document["conditions"]}
 
 
-def test_status_of_a_live_sale() -> None:
+def test_live_sale_is_ready_and_shows_its_stock() -> None:
     live = status(Verdict(SALE))
     assert without_stock(live) | {"conditions": conditions(live)} == {
         "observedGeneration": 3, "productId": "sneaker", "phase": "Live", "epoch": 7,

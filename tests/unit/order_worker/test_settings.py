@@ -9,7 +9,7 @@ from flashsale_order_worker.settings import Settings, read_settings
 NEEDED = {"AMQP_URL": "amqp://broker/", "DATABASE_URL": "postgresql://ledger/flashsale"}
 
 
-def test_defaults() -> None:
+def test_every_other_setting_has_a_default() -> None:
     assert read_settings(Environment(NEEDED)) == Settings(
         amqp_url="amqp://broker/",
         database_url="postgresql://ledger/flashsale",

@@ -56,20 +56,20 @@ class Node:
         await asyncio.sleep(0)
         return self._nodes.answer(self._address, args)
 
-    def pipeline(self, *, transaction: bool) -> "Together":
+    def pipeline(self, *, transaction: bool) -> "PipelineInMemory":
         assert not transaction
-        return Together(self._nodes, self._address)
+        return PipelineInMemory(self._nodes, self._address)
 
     async def aclose(self) -> None:
         self._nodes.closed.append(self._address)
 
 
-class Together:
+class PipelineInMemory:
     def __init__(self, nodes: Nodes, address: Address) -> None:
         self._nodes, self._address = nodes, address
         self._commands: list[tuple[Any, ...]] = []
 
-    async def __aenter__(self) -> "Together":
+    async def __aenter__(self) -> "PipelineInMemory":
         return self
 
     async def __aexit__(self, *_: object) -> None:
