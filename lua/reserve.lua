@@ -52,14 +52,6 @@ local function refusal(state, starts_ms, ends_ms)
   return nil
 end
 
--- No id needs escaping in JSON (libs/core ids.py), and the gateway made the traceparents. Concatenation is faster than string.format.
-local function line_of(id, user, quantity, trace)
-  if trace then
-    return '["' .. id .. '","' .. user .. '",' .. quantity .. ',"' .. trace .. '"]'
-  end
-  return '["' .. id .. '","' .. user .. '",' .. quantity .. ']'
-end
-
 -- What is decided and not yet written: one list for the orders of all sales, because most sales of a call have few orders, and each table
 -- costs. `records` and `buyers` have two values for each order, `lines` has one.
 local results, records, buyers, lines = {}, {}, {}, {}
@@ -91,7 +83,8 @@ local function accept(sale, i, units)
   -- If a buyer has several orders, the last one counts.
   buyers[at] = user
   buyers[at + 1] = whole(units)
-  lines[#lines + 1] = line_of(id, user, quantity, trace)
+  -- No id needs escaping in JSON (libs/core ids.py), and the gateway made the traceparents. Concatenation is faster than string.format.
+  lines[#lines + 1] = '["' .. id .. '","' .. user .. '",' .. quantity .. (trace and ',"' .. trace .. '"]' or ']')
   results[i] = accepted
 end
 
@@ -117,7 +110,8 @@ local function decide_each(keys_at, sale, first, last, closed, max_per_user, rat
   local fresh, held = {}, {}
   for i = first, last do
     local id, user, quantity, place = ids[i], users[i], quantities[i], i - first + 1
-    local units = held[user] or tonumber(held_before and held_before[place] or 0)
+    local before = held_before and held_before[place]
+    local units = held[user] or before and tonumber(before) or 0
     if known[place] then
       results[i] = replay(cmsgpack.unpack(known[place]), quantity)
     elseif fresh[id] then
@@ -126,7 +120,7 @@ local function decide_each(keys_at, sale, first, last, closed, max_per_user, rat
       results[i] = closed
     elseif rate and sale.available > 0 and over_rate(rate, user) then
       results[i] = { 'rate_limited', '', 0, rate.ms - now % rate.ms }
-    elseif released and tonumber(released[place] or 0) >= max_released then
+    elseif released and released[place] and tonumber(released[place]) >= max_released then
       results[i] = { 'order_limit' }
     elseif max_per_user > 0 and units + quantity > max_per_user then
       results[i] = LIMITED
