@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flashsale_local_stack.leftovers import marked, postgres_of
-from flashsale_local_stack.processes import ProcessId, end_all, run, spawn, start_mark_in, wait_until
+from flashsale_local_stack.processes import ProcessId, end_all, reap_ended, run, spawn, start_mark_in, wait_until
 from flashsale_local_stack.state import gateway_port_of, locked
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="leftovers are found through /proc")
@@ -44,6 +44,8 @@ def test_child_of_an_ended_launcher_is_found_by_its_mark(tmp_path: Path) -> None
     assert (marked(tmp_path / "log" / "broker.lo"), marked(tmp_path / "log" / "other.log")) == ([], [])
     end_all([left], 5)
     assert (left.alive, marked(log)) == (False, [])
+    # Else Python warns at its end that the launcher was never waited for.
+    reap_ended()
 
 
 def test_only_postgres_in_the_data_folder_is_a_leftover(tmp_path: Path) -> None:
