@@ -178,7 +178,7 @@ def test_several_sales_in_one_call_are_as_each_of_them_alone(server: Any, calls:
 
 
 def of_hashes(client: Any) -> dict[bytes, Any]:
-    """All keys without the streams, for a call for several sales makes fewer entries there."""
+    """All keys but the streams, because a call for several sales adds fewer entries there."""
     values: dict[bytes, Any] = {}
     for key in sorted(client.keys()):
         match client.type(key):

@@ -163,7 +163,7 @@ class DirectOutbox:
                 self._retry(routing_key)
 
     def _retry(self, routing_key: str) -> None:
-        """Publish failed entries again: all of them, or only a few if the route is refused, for each also reaches its other queues."""
+        """Publish failed entries again: all of them, or only a few if the route is refused, because each one also reaches other queues."""
         failed = self._failed[routing_key]
         count = self._publisher.refused_routes.allow(routing_key, len(failed), perf_counter())
         for message in in_messages([failed.popleft() for _ in range(count)]):
