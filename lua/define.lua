@@ -86,7 +86,7 @@ if not stock then
     -- A full server still accepts changes, for example to pause a sale. A new sale can wait, as orders do.
     return redis.error_reply("OOM the server is past its 'maxmemory': no sale is created until memory is free")
   end
-  -- The clock, unless it was set back since an earlier sale of this name: to the ledger, the highest epoch of a name is the present sale.
+  -- Higher than the epoch of an earlier sale of this name, even if the clock was set back: in the ledger, the highest epoch is the present sale.
   local epoch = math.max(now, tonumber(redis.call('HGET', sale_key, 'removed_epoch') or -1) + 1)
   local args = {
     'owner', wanted.owner, 'generation', math.max(wanted.generation, 1), 'epoch', whole(epoch), 'changed_ms', now,

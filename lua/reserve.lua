@@ -174,8 +174,8 @@ local function decide(keys_at, _, first, last)
   return sale
 end
 
--- Writes the order of item `i` and adds to its buyer's units, unless the order exists already or one of the two hashes is broken: then the
--- item gets that as its result, and nothing of the sale changes. Returns whether it was written.
+-- Writes the order of item `i` and adds to its buyer's units. Returns whether it was written. If the order exists already or one of the
+-- two hashes is broken, that becomes the item's result, and nothing of the sale changes.
 local function save_single(keys_at, sale_id, i, at)
   local orders_key, id = KEYS[keys_at + 2], records[at]
   local written = redis.pcall('HSETNX', orders_key, id, records[at + 1])

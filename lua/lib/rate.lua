@@ -2,7 +2,7 @@
 -- its part within the last rate_ms ("sliding window counter"). Each hash holds its window's number in the field '#', so a stale hash counts as empty.
 
 -- Most users counted in one window, so that invented ids do not fill the memory. Past it new users are not counted: if they were refused,
--- whoever invents ids could lock out honest buyers, and a rate limits nobody who invents an id for each request.
+-- invented ids could lock out honest buyers. Nothing is lost, because a rate never limits a client that invents an id for each request.
 local RATE_USERS_MAX = 100000
 
 local function requests_by_user(key, users, first, last)

@@ -1,4 +1,4 @@
-"""A server whose memory is full and that must not evict: it refuses new orders and sales, and whatever ends a hold or a sale goes on."""
+"""A server with full memory that must not evict: it refuses new orders and sales, and accepts everything that ends a hold or a sale."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -97,8 +97,8 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.exists and self.sale.now > 1_000_000_300_000)
     @rule(total=st.integers(0, 12))
-    def is_lost_and_created_anew(self, total: int) -> None:
-        """The hash alone is lost; a sale of the same name begins with nothing, and what is left of the old one releases no unit."""
+    def is_lost_and_created_again(self, total: int) -> None:
+        """Only the hash is lost. A new sale of the same name starts empty, and what is left of the old one releases no unit."""
         self.client.delete(self.sale.keys.sale, self.sale.shard.outbox)
         self.leftovers = set(self.sale.deadlines())
         self.model = ModelSale(strays=self.model.strays)

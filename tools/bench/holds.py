@@ -47,7 +47,7 @@ async def measure_live(testbed: Testbed, seconds: int, rounds: int, screen: Cons
     bytes_each = (await _used_memory(testbed) - before) / MANY
     rates: dict[str, list[float]] = {few_id: [], many_id: []}
     problems = []
-    # The first round does not count: after the rewrite's fork, each first write to a page is a fault, and most pages are the million's.
+    # The first round does not count: after the fork of Redis' rewrite, the first write to each page is a page fault.
     for _ in range(rounds + 1):
         for sale_id, sale_rates in rates.items():
             result = await run_wrk(testbed.url, Load(sale_id), CONNECTIONS, seconds)

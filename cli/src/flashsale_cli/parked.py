@@ -1,7 +1,7 @@
 """Parked messages, accessed only through AMQP: read them, replay them into their work queue, or delete them.
 
 A message that is read is held by this command and is put back when the command ends. A replayed message is acknowledged only after the
-broker has confirmed its copy: a crash in between leaves the message twice, which the workers' writes allow for, and never loses it.
+broker has confirmed its copy: a crash in between may leave two copies, which the workers' writes allow for, but never loses the message.
 """
 
 import hashlib

@@ -32,7 +32,7 @@ class Broker(Publisher):
         self.away = False
         self.silent = False
         self.full: set[str] = set()
-        """Routing keys that it refuses; a copy of what it refuses is in `messages` all the same, as in the queues that are not full."""
+        """Routing keys that it refuses. `messages` still gets a copy, as the queues that are not full do."""
         self.refused_routes = RefusedRoutes()
         self.ready_reads = 0
         """How often `ready` was read, as every round of cleaning up does."""

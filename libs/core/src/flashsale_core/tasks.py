@@ -14,8 +14,8 @@ _in_background: "set[asyncio.Task[Any]]" = set()
 async def cancel_and_wait(*tasks: "asyncio.Task[Any]") -> None:
     """Cancel `tasks` and wait until they are done, for at most CANCELS_MAX * CANCEL_AGAIN_SECONDS; what they raised is dropped.
 
-    One cancellation can get lost: before Python 3.12 `asyncio.wait_for` returns the result instead of raising when it is cancelled
-    in the moment its future is done (python/cpython#86296), and redis-py uses it for every command. So the cancellation is repeated.
+    The cancellation is repeated, because one can get lost: before Python 3.12, `asyncio.wait_for` returns its result if it is cancelled
+    in the moment when its future is done (python/cpython#86296). redis-py uses it for every command.
     """
     pending = {task for task in tasks if not task.done()}
     for _ in range(CANCELS_MAX):

@@ -1,7 +1,7 @@
 """Tracing: off unless an OTLP endpoint is set, and then sampled by OTEL_TRACES_SAMPLER_ARG (0..1, default 1).
 
-Context travels as a W3C traceparent string (https://www.w3.org/TR/trace-context/) through the packed order, the outbox and the message:
-only a sampled order has one, so an unsampled order costs one check where it begins, and one of an empty field in each later step.
+Context travels as a W3C traceparent string (https://www.w3.org/TR/trace-context/) through the packed order, the outbox and the message.
+Only a sampled order has one. Any other order costs a check where it begins, and a check of an empty field in each later step.
 """
 
 import os

@@ -58,7 +58,7 @@ def to_definition(request: StockRequest, windows: Sequence[int]) -> dict[str, An
 
 
 def default_hold_seconds(windows: Sequence[int]) -> int:
-    """The payment window of a new sale that names none: of the installed windows, which alone have a queue, the one nearest to 300 s."""
+    """The payment window of a new sale that names none: the installed one nearest to 300 s, because other windows have no queue."""
     return min(windows, key=lambda window: (abs(window - HOLD_SECONDS), window))
 
 
