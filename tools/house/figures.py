@@ -1,4 +1,4 @@
-"""Sizes of modules and functions, annotations and the gateway's rooms: `python -m tools.house.figures`; `--check` exits with 1 past a bar.
+"""Sizes of modules and functions, annotations, and rooms: `python -m tools.house.figures`; with `--check` it exits with 1 past a limit.
 
 Product code is libs/*/src, services/*/src and cli/src. A module's lines are all lines of its file. A function's body is counted from its
 first statement after the docstring to its last line, comments, blank lines and nested functions included. p90 is the nearest rank.
@@ -17,7 +17,7 @@ from tools.house import rooms
 
 PATTERNS = ("libs/*/src/**/*.py", "services/*/src/**/*.py", "cli/src/**/*.py")
 GATEWAY = Path("services/gateway/src/flashsale_gateway")
-# Bars: what the code had when they were set. Raise none of them: take a thing apart instead.
+# Limits: the figures of the code when they were set. Do not raise one; divide the module or the function instead.
 MODULE_LINES = (74, 177, 334)
 BODY_LINES = (4, 12, 48)
 ANNOTATED_PERCENT = 100.0
@@ -33,7 +33,7 @@ class Spread:
     p90: int
     most: int
     where: str
-    """Whose the maximum is."""
+    """The module or function with the maximum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Figures:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.house.figures", description=__doc__)
     parser.add_argument("--root", type=Path, default=Path(), help="the checkout to be measured; this folder")
-    parser.add_argument("--check", action="store_true", help="exit with 1 when a bar is missed")
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a limit is exceeded")
     options = parser.parse_args()
     figures = measure(options.root)
     missed = misses(figures)
@@ -68,17 +68,17 @@ def measure(root: Path) -> Figures:
 
 
 def misses(figures: Figures) -> list[str]:
-    """What is past its bar, one line each."""
+    """The figures that are past their limits, one line each."""
     lines = [
         *_past("module lines", figures.modules, MODULE_LINES),
         *_past("function body lines", figures.bodies, BODY_LINES),
     ]
     if figures.annotated_percent < ANNOTATED_PERCENT:
-        lines.append(f"annotated returns {figures.annotated_percent:.2f} % (bar {ANNOTATED_PERCENT:g} %)")
+        lines.append(f"annotated returns {figures.annotated_percent:.2f} % (limit {ANNOTATED_PERCENT:g} %)")
     if figures.gateway.floors > FLOORS:
-        lines.append(f"gateway floors {figures.gateway.floors} (bar {FLOORS})")
+        lines.append(f"gateway floors {figures.gateway.floors} (limit {FLOORS})")
     if len(figures.gateway.upward) > UPWARD_ARROWS:
-        lines.append(f"gateway arrows in cycles {len(figures.gateway.upward)} (bar {UPWARD_ARROWS})")
+        lines.append(f"gateway arrows in cycles {len(figures.gateway.upward)} (limit {UPWARD_ARROWS})")
     return lines
 
 
@@ -111,7 +111,7 @@ def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunction
 
 def _past(what: str, measured: Spread, bars: tuple[int, int, int]) -> Iterator[str]:
     named = zip(("median", "p90", "max"), (measured.median, measured.p90, measured.most), bars, strict=True)
-    return (f"{what} {name} {value:g} (bar {bar})" for name, value, bar in named if value > bar)
+    return (f"{what} {name} {value:g} (limit {bar})" for name, value, bar in named if value > bar)
 
 
 def _row(what: str, measured: Spread, bars: tuple[int, int, int]) -> str:

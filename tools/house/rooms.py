@@ -1,4 +1,4 @@
-"""The rooms of a package and the import arrows between them. Pure, but for reading the files.
+"""The rooms of a package and the imports between them. Pure, except that it reads the files.
 
 A room is a module or a package at the top of the package. An arrow is a pair of rooms: the first imports the second.
 """
@@ -14,7 +14,7 @@ Arrows = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the rooms of a package come to."""
+    """Figures of the rooms of a package."""
 
     rooms: int
     arrows: int
@@ -25,7 +25,7 @@ class Plan:
 
 
 def read_arrows(package: Path) -> Arrows:
-    """`__init__` and `__main__` are no rooms: they are the doors of the package."""
+    """Without `__init__` and `__main__`, which may import every room."""
     rooms = {path.stem for path in package.iterdir() if _is_room(path)}
     return {room: frozenset(_imported(package, room) & rooms - {room}) for room in sorted(rooms)}
 
@@ -69,7 +69,7 @@ def _reachable(room: str, arrows: Arrows) -> frozenset[str]:
 
 
 def _floors(arrows: Arrows, reach: Mapping[str, frozenset[str]]) -> int:
-    """Every room after those below it: whoever reaches more stands higher, and rooms of one cycle reach the same."""
+    """The number of floors. A room is one floor above the highest room that it reaches, unless that room reaches it as well."""
     floor: dict[str, int] = {}
     for room in sorted(arrows, key=lambda room: len(reach[room] | {room})):
         below = [floor[other] for other in reach[room] if room not in reach[other]]

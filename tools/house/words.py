@@ -70,13 +70,13 @@ def main() -> int:
 
 
 def files(paths: Iterable[Path]) -> list[str]:
-    """The files below the paths that are text of ours, sorted; below the current folder if there is none."""
+    """The searched files at or below the paths, sorted; without paths, below the current folder."""
     listed = [file for path in list(paths) or [Path()] for file in ([path] if path.is_file() else _walk(path))]
     return sorted(file.as_posix() for file in listed if _is_searched(file))
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Every file below, without hidden folders, which hold tools and caches, but for those of CI."""
+    """Every file below, except in hidden folders, which contain tools and caches; those of CI are included."""
     for path in folder.iterdir():
         if path.is_file():
             yield path
