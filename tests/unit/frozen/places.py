@@ -1,4 +1,4 @@
-"""Where the frozen names stand in the product: the one file to adapt when a module moves or an object of it is renamed."""
+"""Where the product defines its outward names. If a module moves or an object is renamed, only this file changes."""
 
 from importlib import import_module
 from pathlib import Path

@@ -62,7 +62,7 @@ class LedgerSale:
     state: str
     sums: TotalsByState
     peak_units: int | None = None
-    """The most units held or sold at the same time, from the history. None if the stock may have been different then."""
+    """The largest number of units that were held or sold at the same time, from the history. None if the stock may have changed."""
     without_reserved_event: Violations = NO_VIOLATIONS
     """Orders whose history does not begin with a hold."""
     with_other_history: Violations = NO_VIOLATIONS

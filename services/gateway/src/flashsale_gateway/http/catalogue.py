@@ -63,7 +63,7 @@ class Catalogue:
         """Sales to be read, in the order they were requested."""
         self._reading = SingleFlight(self._read)
         self._budget_spent_until = -inf
-        """The time by which SALES_PER_SECOND allows all reads so far."""
+        """When the reads so far are paid for, at SALES_PER_SECOND; the next read waits until BURST_SECONDS before that."""
 
     async def page(self, after: str, limit: int) -> list[tuple[str, SaleSnapshot]]:
         """The first `limit` sales whose id sorts after `after`. Raises Problem and StoreUnavailable."""

@@ -19,7 +19,7 @@ from flashsale_gateway.http.client_buffers import UNSENT_BYTES_MAX
 TICK_SECONDS = 1.0
 """How often the Date header is renewed; it has whole seconds."""
 ACCEPTS_PER_TURN = 64
-"""Most connections accepted in one turn. Each needs a descriptor of the one listening socket; all are ready when a connection waits."""
+"""The most connections accepted in one turn. The socket has that many descriptors: libuv accepts one connection for each of them."""
 
 
 class Server(uvicorn.Server):

@@ -12,11 +12,11 @@ class Head:
 
     entry_id: str
     written_ms: int
-    """By Redis' clock at that moment. Entries of the previous release have only the time in their id, which never goes back."""
+    """Redis' clock when the entry was written. For entries of an older release, the time in their id, which never goes back."""
 
 
 class StreamAges:
-    """Remembers since when a stream has had the same oldest entry: that entry is at least so old, wherever Redis' clock stands."""
+    """Remembers how long a stream has had the same oldest entry: that is the entry's least age, whatever Redis' clock shows."""
 
     def __init__(self) -> None:
         self._since: dict[str, tuple[str, float]] = {}
