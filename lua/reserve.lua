@@ -133,9 +133,9 @@ local function decide_each(keys_at, sale, first, last, closed, max_per_user, rat
   end
 end
 
--- Deadlines that are a sorted set, in a call whose outbox is a stream: both are written without being read. It is what lib/types.lua does;
--- each function that a script makes costs every call.
-local looked_at = {}
+-- The deadlines' keys whose type was checked in this call: they are written without being read, and so is the outbox.
+-- lib/types.lua checks the same, but each function that a script defines costs every call.
+local checked = {}
 
 -- Reads and decides the orders from first to last, and writes nothing: returns what is to be written of the sale.
 local function decide(keys_at, _, first, last)
@@ -166,10 +166,10 @@ local function decide(keys_at, _, first, last)
     error(broken)
   end
   sale.last = #records
-  if sale.last >= sale.first and not looked_at[KEYS[keys_at + 6]] then
+  if sale.last >= sale.first and not checked[KEYS[keys_at + 6]] then
     redis.call('XLEN', KEYS[1])
     redis.call('ZCARD', KEYS[keys_at + 6])
-    looked_at[KEYS[keys_at + 6]] = true
+    checked[KEYS[keys_at + 6]] = true
   end
   return sale
 end

@@ -1,5 +1,5 @@
--- The request rate of each buyer, as a sliding count over two neighbouring windows: the previous window counts in proportion to
--- its part within the last rate_ms ("sliding window counter"). Each hash holds its window's number in the field '#', so a stale hash counts as empty.
+-- The request rate of each buyer, as a sliding window counter over two windows of rate_ms: current + previous * (1 - elapsed / rate_ms).
+-- Each window has a hash. Its field '#' is the window's number, so a stale hash counts as empty.
 
 -- Most users counted in one window, so that invented ids do not fill the memory. Past it new users are not counted: if they were refused,
 -- invented ids could lock out honest buyers. Nothing is lost, because a rate never limits a client that invents an id for each request.

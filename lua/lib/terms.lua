@@ -1,6 +1,7 @@
--- The parts of a sale's definition that every order needs, packed in the field `terms`: reading it takes a third of the time of seven fields.
--- A call that changes one of them also saves the terms.
--- The last one is the limit of a buyer's released orders, or 0 while no buyer can have reached it. A sale without that limit has the default.
+-- The parts of a sale's definition that every order needs, packed in the field `terms`:
+-- {state, starts_ms, ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds, max_released}.
+-- One packed field is read in a third of the time of seven fields. A call that changes one of these parts also saves the terms.
+-- max_released limits a buyer's released orders; it is 0 while no buyer can have reached it. A sale without that limit has the default.
 local MAX_RELEASED = 20
 local function save_terms(sale_key)
   local f = redis.call('HMGET', sale_key, 'state', 'starts_ms', 'ends_ms', 'max_per_user', 'hold_seconds', 'rate_requests', 'rate_seconds', 'max_released', 'limits_released', 'terms')

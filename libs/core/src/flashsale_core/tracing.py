@@ -22,7 +22,7 @@ PROTOCOL_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_
 PROTOCOL = "http/protobuf"
 RATIO_VARIABLE = "OTEL_TRACES_SAMPLER_ARG"
 SENT_HEADER = "x-flashsale-sent"
-"""A header of messages: the id of the span that sent an order, by the span id in the order's traceparent (both 16 hex digits)."""
+"""Header of a message: maps the span id in an order's traceparent to the id of the span that sent the order (16 hex digits each)."""
 SENT_AT_HEADER = "x-flashsale-sent-ms"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-([0-9a-f]{2})(-.*)?")
 _propagator = TraceContextTextMapPropagator()

@@ -1,8 +1,8 @@
 """Orders counted by sale, with a limit on what that costs Prometheus.
 
-A sale gets its own label with its first order, as long as fewer than `sales_max` sales have one. All other sales, and names of no sale,
-are counted together as `_other`. A sale loses its label after an hour without orders, if another sale needs one: a process makes at most
-`sales_max` new labels an hour, however many sales there are.
+A sale gets its own label with its first order, as long as fewer than `sales_max` sales have one. All other sales, and ids that are not
+sales, are counted together as `_other`. A sale loses its label after an hour without orders, if another sale needs one: a process makes
+at most `sales_max` new labels an hour, however many sales there are.
 """
 
 from collections import Counter as Tally

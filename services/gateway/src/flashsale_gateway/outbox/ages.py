@@ -52,5 +52,5 @@ class ClaimPolicy:
         self._held_ms[stream] = self._ages.age_ms(stream, head, 0, seconds)
 
     def claim_idle_ms(self, stream: str) -> int:
-        """The idle time, by Redis' clock, from which an entry is claimed: 0 once it was held for much longer by our own clock."""
+        """How long, by Redis' clock, an entry must be idle to be claimed; 0 if our own clock shows that it was held for much longer."""
         return 0 if self._held_ms.get(stream, 0) > OWN_CLOCK_FACTOR * self._idle_ms else self._idle_ms
