@@ -111,7 +111,8 @@ local function decide_each(keys_at, sale, first, last, closed, max_per_user, rat
   for i = first, last do
     local id, user, quantity, place = ids[i], users[i], quantities[i], i - first + 1
     local before = held_before and held_before[place]
-    local units = held[user] or before and tonumber(before) or 0
+    -- A count that is no number is nil here, and the sum below then fails: a sale whose data is broken sells nothing.
+    local units = held[user] or not before and 0 or tonumber(before)
     if known[place] then
       results[i] = replay(cmsgpack.unpack(known[place]), quantity)
     elseif fresh[id] then

@@ -184,6 +184,17 @@ def test_broken_counters_are_refused_and_left_as_they_are(sale: Sale) -> None:
     assert (entries, sale.snapshot()) == ([], before)
 
 
+@pytest.mark.parametrize("max_per_user", [0, 2])
+def test_buyer_whose_count_is_broken_gets_no_further_units(sale: Sale, max_per_user: int) -> None:
+    sale.define(total=10, max_per_user=max_per_user)
+    sale.redis.hset(sale.keys.buyers, "ann", "broken")
+    before = sale.snapshot()
+    for orders in ([("o1", "ann", 1)], [("o1", "ann", 1), ("o2", "bob", 1)]):
+        answers, entries = reserve_many((sale, orders))
+        assert isinstance(answers[0], str)
+        assert (entries, sale.snapshot()) == ([], before)
+
+
 def test_sale_without_packed_terms_gets_them_with_its_first_order(sale: Sale) -> None:
     sale.define(total=10, max_per_user=2, rate_requests=5)
     terms = sale.terms()
