@@ -20,7 +20,7 @@ from flashsale_core import topology
 from flashsale_core.broker import broker_session
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, describe_error
-from flashsale_core.tasks import only_own_cancellation, wait_briefly, within
+from flashsale_core.tasks import end_background, only_own_cancellation, wait_briefly, within
 
 TIMEOUT_SECONDS = 30.0
 """For the connection and for each step after it."""
@@ -157,6 +157,8 @@ async def open_parking(amqp_url: str) -> AsyncIterator[Parking]:
         raise Rejected(f"RabbitMQ cannot route the replayed message, which stays parked; {topology.CURE}") from error
     except (AMQPError, OSError, TimeoutError) as error:
         raise Retryable(describe_error(Server.RABBITMQ, error)) from error
+    finally:
+        await end_background()
 
 
 async def _close(channel: AbstractChannel) -> None:

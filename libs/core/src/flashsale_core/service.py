@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from flashsale_core.supervise import Supervisor
+from flashsale_core.tasks import end_background
 
 Work = Callable[[asyncio.Event], Awaitable[None]]
 """Starts the service's tasks, and returns after the event is set."""
@@ -23,6 +24,7 @@ async def run_until_signal(work: Work, supervisor: Supervisor, probes: AbstractC
             await work(stop)
     finally:
         await supervisor.end()
+        await end_background()
 
 
 def stop_event() -> asyncio.Event:

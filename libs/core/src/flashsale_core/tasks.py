@@ -65,6 +65,14 @@ async def wait_briefly(ending: Coroutine[Any, Any, Any], timeout_seconds: float)
     await asyncio.wait([task], timeout=timeout_seconds)
 
 
+async def end_background() -> None:
+    """End what `wait_briefly` left running, within the limits of `cancel_and_wait`. Call it before the event loop ends.
+
+    A loop that ends cancels its tasks only once and waits for them without a limit: a task that ignores this would hold up the process.
+    """
+    await cancel_and_wait(*_in_background)
+
+
 def _drop(task: "asyncio.Task[Any]") -> None:
     _in_background.discard(task)
     if not task.cancelled():

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from flashsale_core.scripts import Scripts, load_scripts, read_scripts
 from flashsale_core.semconv import script_call
 from flashsale_core.supervise import Supervisor
+from flashsale_core.tasks import end_background
 from flashsale_core.tracing import configure_tracing
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Admission, Batcher
@@ -102,6 +103,7 @@ class Gateway:
 
 async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, Endpoints]:
     """Open everything. The stack closes it in reverse: first what serves requests, last what they need."""
+    stack.push_async_callback(end_background)
     scripts = read_scripts(settings.lua_dir)
     webhook = Webhook(settings.webhook_secret)
     tracing = configure_tracing("flashsale-gateway")
