@@ -100,7 +100,7 @@ ADVICE = {
     "flashsale_parked_messages": "Above 0: see FlashsaleParkedMessages. `flashsale parked list` shows the messages.",
     "flashsale_consumer_up": "0 on all workers of a queue: see FlashsaleConsumerDown.",
     "flashsale_task_restarts": "Not 0: a fault of the service, which `task.ended` in the log explains. The service is not ready while the task is down.",
-    "flashsale_operator_reconciles": "For insight. Outcome `error` repeats until its cause is removed.",
+    "flashsale_operator_reconciles": "For insight. Outcome `RedisUnavailable` means that the operator could not reach Redis.",
     "flashsale_operator_reconcile_seconds": "High: Redis is slow for the operator.",
     "flashsale_operator_reconcile_errors": "If it rises: Redis is away. Check whether orders are affected.",
     "flashsale_operator_objects": "`Stalled` above 0: see FlashsaleStalled.",
