@@ -5,14 +5,13 @@ Async tests run in anyio's plugin (`anyio_mode` in pyproject.toml), each on a ne
 """
 
 import os
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from flashsale_local_stack import Stack
 from tests.integration.client import Client
+from tests.stacks import private_stack
 
 REDIS_MASTERS = int(os.environ.get("FLASHSALE_TEST_REDIS_MASTERS", "1"))
 
@@ -24,13 +23,8 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    with tempfile.TemporaryDirectory(prefix="flashsale-test-", ignore_cleanup_errors=True) as folder:
-        stack = Stack(Path(folder) / "home")
-        stack.up(gateway_port=0, redis_masters=REDIS_MASTERS)
-        try:
-            yield stack
-        finally:
-            stack.down()
+    with private_stack(redis_masters=REDIS_MASTERS) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")

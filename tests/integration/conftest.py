@@ -1,8 +1,6 @@
 """What the integration tests share besides the session's stack: servers without services, and a connection to the gateway."""
 
-import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
@@ -10,18 +8,14 @@ from flashsale_local_stack import Stack
 from tests.conftest import REDIS_MASTERS
 from tests.integration.client import Client
 from tests.integration.wire import Wire, wire_to
+from tests.stacks import private_stack
 
 
 @pytest.fixture(scope="session")
 def infra_stack() -> Iterator[Stack]:
     """Redis, RabbitMQ and Postgres without services, for tests that run a service's code themselves."""
-    with tempfile.TemporaryDirectory(prefix="flashsale-infra-", ignore_cleanup_errors=True) as folder:
-        stack = Stack(Path(folder) / "home")
-        stack.up(services=False, redis_masters=REDIS_MASTERS)
-        try:
-            yield stack
-        finally:
-            stack.down()
+    with private_stack(services=False, redis_masters=REDIS_MASTERS) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections import Counter
@@ -24,6 +23,7 @@ from tests.integration.client import Client
 from tests.integration.gateways import further_gateways
 from tests.integration.storm import Storm, storm
 from tests.integration.test_chaos import UNITS, pay, prove, wait_for_stock
+from tests.stacks import private_stack
 
 MASTERS = 3
 WINDOW_SECONDS = 5
@@ -31,13 +31,8 @@ WINDOW_SECONDS = 5
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Stack]:
-    with tempfile.TemporaryDirectory(prefix="flashsale-cluster-", ignore_cleanup_errors=True) as folder:
-        stack = Stack(Path(folder) / "home")
-        stack.up(gateway_port=0, redis_masters=MASTERS)
-        try:
-            yield stack
-        finally:
-            stack.down()
+    with private_stack(redis_masters=MASTERS) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")

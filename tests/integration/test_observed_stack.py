@@ -3,7 +3,6 @@ none can be published."""
 
 import json
 import re
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from flashsale_local_stack import SERVICES, Stack
 from tests.integration.client import Answer, Client
 from tests.integration.collector import Collector, Span, collecting
 from tests.semconv import CONVENTIONS
+from tests.stacks import private_stack
 
 CLIENT_SPAN = "b7ad6b7169203331"
 LAG_LIMIT_MS = 1_500
@@ -80,13 +80,8 @@ def telemetry(collector: Collector) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def observed(telemetry: dict[str, str]) -> Iterator[Stack]:
-    with tempfile.TemporaryDirectory(prefix="flashsale-test-", ignore_cleanup_errors=True) as folder:
-        stack = Stack(Path(folder) / "home")
-        stack.up(gateway_port=0, extra_env=telemetry)
-        try:
-            yield stack
-        finally:
-            stack.down()
+    with private_stack(extra_env=telemetry) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")

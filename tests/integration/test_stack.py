@@ -6,7 +6,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,18 +21,14 @@ from flashsale_local_stack import INFRASTRUCTURE, Stack, StackError, binaries, p
 from flashsale_local_stack import stack as stack_module
 from flashsale_local_stack.processes import ProcessId, wait_until
 from flashsale_local_stack.state import load, save
+from tests.stacks import private_stack
 
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Stack]:
     """The servers of a private stack, without services."""
-    with tempfile.TemporaryDirectory(prefix="flashsale-test-", ignore_cleanup_errors=True) as folder:
-        stack = Stack(Path(folder) / "home")
-        stack.up(services=False)
-        try:
-            yield stack
-        finally:
-            stack.down()
+    with private_stack(services=False) as stack:
+        yield stack
 
 
 def running(stack: Stack) -> set[str]:

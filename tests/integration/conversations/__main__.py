@@ -1,16 +1,14 @@
 """`python -m tests.integration.conversations`: random conversations with a gateway, on servers of its own."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from flashsale_cli.console import EXIT_FAILED, console, number, table, verdict
-from flashsale_local_stack import Stack
 from tests.integration.conversations.conversation import Conversation
 from tests.integration.conversations.run import Finding, Plan, Report, Stage, run, stages
+from tests.stacks import private_stack
 
 BYTES_SHOWN = 2_000
 screen = console()
@@ -26,15 +24,9 @@ def main(
 ) -> None:
     """Play random conversations, honest and hostile ones at the same time; check every answer, and the gateway at the end."""
     plan = Plan(seed, conversations, first, at_once, findings_max) if only is None else Plan(seed, 1, only)
-    with tempfile.TemporaryDirectory(prefix="flashsale-conversations-", ignore_cleanup_errors=True) as folder:
-        stack = Stack(Path(folder) / "home", say=_say)
-        stack.up(gateway_port=0)
-        try:
-            with stages(stack.env(), Path(folder)) as (ours, plain):
-                report = run(stack.env(), plan, ours, plain, _say)
-                _show(report, plan, ours, whole=only is not None)
-        finally:
-            stack.down()
+    with private_stack(say=_say) as stack, stages(stack.env(), stack.home) as (ours, plain):
+        report = run(stack.env(), plan, ours, plain, _say)
+        _show(report, plan, ours, whole=only is not None)
     if report.findings:
         raise typer.Exit(EXIT_FAILED)
 
