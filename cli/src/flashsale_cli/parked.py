@@ -17,10 +17,11 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, DeliveryError
 
 from flashsale_core import topology
+from flashsale_core.background import end_background, wait_briefly
 from flashsale_core.broker import broker_session
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, describe_error
-from flashsale_core.tasks import end_background, only_own_cancellation, wait_briefly, within
+from flashsale_core.tasks import only_own_cancellation, within
 
 TIMEOUT_SECONDS = 30.0
 """For the connection and for each step after it."""

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 import pytest
 
@@ -122,34 +121,3 @@ async def test_own_cancellation_ends_a_task() -> None:
     await asyncio.sleep(0)
     await tasks.cancel_and_wait(task)
     assert task.cancelled()
-
-
-async def test_slow_end_does_not_hold_up_its_caller() -> None:
-    done = asyncio.Event()
-
-    async def ignores_cancellation() -> None:
-        while not done.is_set():
-            with tasks.only_own_cancellation():
-                await done.wait()
-        raise ValueError("nobody asks for this")
-
-    async with asyncio.timeout(10):
-        await tasks.wait_briefly(ignores_cancellation(), 0.01)
-    done.set()
-    await until(lambda: not tasks._in_background)
-
-
-async def test_background_task_that_ignores_a_cancellation_is_ended_before_the_loop() -> None:
-    ignored = 0
-
-    async def ignores_one_cancellation() -> None:
-        nonlocal ignored
-        with suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        ignored += 1
-        await asyncio.Event().wait()
-
-    await tasks.wait_briefly(ignores_one_cancellation(), 0.01)
-    async with asyncio.timeout(10):
-        await tasks.end_background()
-    assert (ignored, tasks._in_background) == (1, set())

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
-from flashsale_core.tasks import wait_briefly, within
+from flashsale_core.background import wait_briefly
+from flashsale_core.tasks import within
 
 HEARTBEAT_SECONDS = 10
 """The client closes a connection that misses some heartbeats; until then, a frozen broker goes unnoticed."""

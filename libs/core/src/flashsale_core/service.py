@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from flashsale_core.background import end_background
 from flashsale_core.supervise import Supervisor
-from flashsale_core.tasks import end_background
 
 Work = Callable[[asyncio.Event], Awaitable[None]]
 """Starts the service's tasks, and returns after the event is set."""

@@ -1,14 +1,12 @@
 """Cancels background tasks reliably, and distinguishes their own cancellation from that of something they wait for."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 CANCEL_AGAIN_SECONDS = 0.1
 CANCELS_MAX = 100
-_in_background: "set[asyncio.Task[Any]]" = set()
-"""Tasks that nobody waits for any more. The event loop itself keeps only weak references to its tasks."""
 
 
 async def cancel_and_wait(*tasks: "asyncio.Task[Any]") -> None:
@@ -52,29 +50,3 @@ async def within(timeout_seconds: float, what: str) -> AsyncIterator[None]:
             yield
     except TimeoutError as error:
         raise TimeoutError(f"{what} took longer than {timeout_seconds:g} s") from error
-
-
-async def wait_briefly(ending: Coroutine[Any, Any, Any], timeout_seconds: float) -> None:
-    """Wait until `ending` is done; past `timeout_seconds` it continues in the background. What it raises is dropped.
-
-    For work that must not hold up its caller and may ignore a cancellation, such as closing a connection to a frozen server.
-    """
-    task = asyncio.create_task(ending)
-    _in_background.add(task)
-    task.add_done_callback(_drop)
-    await asyncio.wait([task], timeout=timeout_seconds)
-
-
-async def end_background() -> None:
-    """End what `wait_briefly` left running, within the limits of `cancel_and_wait`. Call it before the event loop ends.
-
-    A loop that ends cancels its tasks only once and waits for them without a limit: a task that ignores this would hold up the process.
-    """
-    await cancel_and_wait(*_in_background)
-
-
-def _drop(task: "asyncio.Task[Any]") -> None:
-    _in_background.discard(task)
-    if not task.cancelled():
-        # Without this, asyncio logs that the exception was never retrieved.
-        task.exception()

@@ -12,10 +12,10 @@ from standardwebhooks.webhooks import Webhook
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
+from flashsale_core.background import end_background
 from flashsale_core.scripts import Scripts, load_scripts, read_scripts
 from flashsale_core.semconv import script_call
 from flashsale_core.supervise import Supervisor
-from flashsale_core.tasks import end_background
 from flashsale_core.tracing import configure_tracing
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Admission, Batcher
