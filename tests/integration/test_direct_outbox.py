@@ -12,7 +12,7 @@ import pytest
 from flashsale_core import topology
 from flashsale_core.keys import reserve_keys, shard_keys, shard_of
 from flashsale_core.scripts import Order, pack_orders, read_scripts
-from flashsale_local_stack import Stack
+from flashsale_local_stack import Stack, wait_until
 from tests.integration.broker import control
 from tests.integration.client import Client
 from tests.integration.stores import redis_client
@@ -25,10 +25,7 @@ def redis(stack: Stack) -> Iterator[Any]:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, failure: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, failure
-        time.sleep(0.1)
+    assert wait_until(condition, seconds), failure
 
 
 def metric(client: Client, name: str) -> float:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,14 @@ from flashsale_redis import open_redis
 from flashsale_timeout_worker import wait_probes
 from flashsale_timeout_worker.settings import read_settings as read_worker_settings
 from flashsale_timeout_worker.wait_probes import WaitProbes
+from tests import waiting
 from tests.integration.broker import Broker, open_broker
 from tests.integration.frozen import HEADER, FreezingServer, freezing_broker
 
 TIMEOUT_SECONDS = 1.0
 """The services' timeout for the broker."""
 DEADLINE_SECONDS = 60.0
+until = partial(waiting.until, timeout_seconds=DEADLINE_SECONDS, poll_seconds=0.02)
 THAWS = 4
 """Brokers that thaw at the same time: a busy machine could not open more sessions in time."""
 Step = tuple[str, int]
@@ -60,12 +63,6 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flashsale_core.broker.HEARTBEAT_SECONDS", 1)
     monkeypatch.setattr("flashsale_core.backoff.RECONNECT_PAUSES_SECONDS", (0.1,))
     monkeypatch.setattr(wait_probes, "RETRY_SECONDS", 0.1)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - the condition depends on a broker
-            await asyncio.sleep(0.02)
 
 
 async def each(scenes: Mapping[Step, Coroutine[Any, Any, None]]) -> None:

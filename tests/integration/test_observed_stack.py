@@ -14,7 +14,7 @@ import aio_pika
 import pytest
 
 from flashsale_core import topology
-from flashsale_local_stack import SERVICES, Stack
+from flashsale_local_stack import SERVICES, Stack, wait_until
 from tests.integration.client import Answer, Client
 from tests.integration.collector import Collector, Span, collecting
 from tests.semconv import CONVENTIONS
@@ -90,10 +90,7 @@ def client(observed: Stack) -> Client:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, failure: Callable[[], object] | str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, failure if isinstance(failure, str) else failure()
-        time.sleep(0.1)
+    assert wait_until(condition, seconds), failure if isinstance(failure, str) else failure()
 
 
 def new_trace() -> str:

@@ -24,6 +24,7 @@ from flashsale_gateway.outbox.refused_routes import RefusedRoutes
 from flashsale_gateway.settings import Settings, read_settings
 from flashsale_redis import open_redis
 from tests.integration.stores import on_all_masters, redis_client
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -47,10 +48,10 @@ async def test_missing_right_is_logged_once_and_again_on_recovery(
     with caplog.at_level(logging.INFO, "flashsale_gateway.outbox.monitor"):
         async with open_redis(login, 5, 4) as client:
             watching = asyncio.create_task(Monitor([client], cast("DirectOutbox", None), settings, Lag(1000)).run())
-            await _until(lambda: caplog.records)
+            await until(lambda: caplog.records)
             await asyncio.sleep(0.1)
             server.acl_setuser("narrow", enabled=True, commands=["+xlen"], **on_all_masters(server))
-            await _until(lambda: len(caplog.records) > 1)
+            await until(lambda: len(caplog.records) > 1)
             await cancel_and_wait(watching)
     assert [record.message for record in caplog.records] == ["watch.failed", "watch.recovered"]
     assert "(the user of REDIS_URL lacks a right)" in vars(caplog.records[0])["reason"]
@@ -91,7 +92,7 @@ async def test_entry_from_a_clock_that_was_ahead_is_reclaimed(
         settings = replace(settings_of(infra), relay_claim_idle_ms=20)
         outbox = DirectOutbox(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), NoBroker(), settings)
         watching = asyncio.create_task(Monitor([client], outbox, settings, Lag(0)).run())
-        await _until(lambda: server.xlen(shard.direct) == 0)
+        await until(lambda: server.xlen(shard.direct) == 0)
         await cancel_and_wait(watching)
     assert [fields for _, fields in server.xrange(shard.outbox)] == [written]
 
@@ -99,9 +100,3 @@ async def test_entry_from_a_clock_that_was_ahead_is_reclaimed(
 def settings_of(infra: Mapping[str, str]) -> Settings:
     secrets = {"FLASHSALE_ORDER_ID_KEY": "k" * 32, "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_WEBHOOK_SECRET": "whsec_" + "QUFB" * 8}
     return read_settings(Environment(dict(infra) | secrets))
-
-
-async def _until(condition: Any) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for is a log that grows
-            await asyncio.sleep(0.01)

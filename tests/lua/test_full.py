@@ -1,13 +1,12 @@
 """A server with full memory that must not evict: it refuses new orders and sales, and accepts everything that ends a hold or a sale."""
 
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 import redis
 
 from flashsale_core.keys import shard_of
+from flashsale_local_stack import wait_until
 from tests.lua.servers import SCRIPTS, Sale, reserve_many
 
 NEIGHBOUR = next(name for number in range(1000) if shard_of(name := f"old-{number}") == shard_of("iphone"))
@@ -73,7 +72,7 @@ def test_full_server_settles_and_releases_and_a_removal_frees_it(sale: Sale, old
     assert sale.define(state="open")[0] == "changed"
     assert [old.retire(action)[0] for action in ("close", "remove")] == ["closed", "removed"]
     # The server frees unlinked keys in another thread.
-    assert until(lambda: accepted(sale))
+    assert wait_until(lambda: accepted(sale), WAIT_SECONDS)
 
 
 def test_full_server_lets_the_relay_empty_its_outboxes(sale: Sale, old: Sale) -> None:
@@ -96,12 +95,3 @@ def accepted(sale: Sale) -> bool:
         return [result[0] for result in sale.reserve(("o5", "dea", 1))] == ["accepted"]
     except redis.exceptions.OutOfMemoryError:
         return False
-
-
-def until(condition: Callable[[], Any]) -> bool:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True

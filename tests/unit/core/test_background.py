@@ -1,18 +1,12 @@
 """What outlasts its caller holds up neither the caller nor the end of the process."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 
 from flashsale_core import background
 from flashsale_core.background import end_background, wait_briefly
 from flashsale_core.tasks import only_own_cancellation
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for is a number that grows
-            await asyncio.sleep(0.001)
+from tests.waiting import until
 
 
 async def test_slow_end_does_not_hold_up_its_caller() -> None:

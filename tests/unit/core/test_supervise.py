@@ -8,17 +8,12 @@ import pytest
 
 from flashsale_core import supervise, tasks
 from flashsale_core.supervise import RESTARTS, Supervisor
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervise, "PAUSES_SECONDS", (0.02,))
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for is a number that grows
-            await asyncio.sleep(0.001)
 
 
 async def returns() -> None:

@@ -20,6 +20,9 @@ from flashsale_gateway.outbox.direct import MESSAGE_BYTES_MAX, MESSAGE_ENTRIES_M
 from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.outbox.refused_routes import PAUSES_SECONDS, RefusedRoutes
 from flashsale_gateway.settings import read_settings
+from tests import waiting
+
+until = partial(waiting.until, timeout_seconds=5)
 
 STREAM = shard_keys(3).direct
 
@@ -119,12 +122,6 @@ async def play(tmp_path: Path, scene: Callable[[Site], Awaitable[Any]]) -> Site:
     await scene(site)
     cleaning.cancel()
     return site
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for is a list that grows
-            await asyncio.sleep(0.001)
 
 
 async def test_entries_of_one_key_share_a_message_and_are_deleted(tmp_path: Path) -> None:
