@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +254,9 @@ def test_bundled_broker_has_the_definitions_of_the_engine() -> None:
     users = definitions.pop("users")
     wanted = topology.definitions(topology.service_users({user["name"]: "" for user in users}), [30, 86400])
     # Passwords are inserted where the Secret is mounted; the broker hashes them.
-    assert users == [{"name": user["name"], "password": f"@{user['name']}@", "tags": ""} for user in wanted.pop("users")]
+    assert users == [
+        {"name": user["name"], "password": f"@{user['name']}@", "tags": ""} for user in sorted(wanted.pop("users"), key=itemgetter("name"))
+    ]
 
     def ordered(document: dict[str, Any]) -> dict[str, list[str]]:
         return {name: sorted(json.dumps(entry, sort_keys=True) for entry in entries) for name, entries in document.items()}
@@ -269,14 +272,14 @@ def test_passwords_are_inserted_into_the_definitions_in_the_pod(tmp_path: Path) 
         (tmp_path / folder).mkdir(parents=True)
         script = script.replace(f" /{folder}/", f" {tmp_path}/{folder}/").replace(f'"/{folder}/', f'"{tmp_path}/{folder}/')
         script = script.replace(f"=/{folder}/", f"={tmp_path}/{folder}/")
-    for name in ("erlang-cookie", "gateway", "order-worker", "timeout-worker"):
+    for name in ("erlang-cookie", "gateway", "order-worker", "timeout-worker", "keeper"):
         (tmp_path / "secrets" / name).write_text(f"of{name.replace('-', '')}\n")
     definitions = find(rendered(""), "ConfigMap", "shop-flashsale-rabbitmq")["data"]["definitions.json"]
     (tmp_path / "config" / "definitions.json").write_text(definitions)
     subprocess.run(["sh", "-c", script], check=True, timeout=10)
     users = json.loads((tmp_path / "definitions" / "definitions.json").read_text())["users"]
     assert {user["name"]: user["password"] for user in users} == {
-        "gateway": "ofgateway", "order-worker": "oforderworker", "timeout-worker": "oftimeoutworker"
+        "gateway": "ofgateway", "order-worker": "oforderworker", "timeout-worker": "oftimeoutworker", "keeper": "ofkeeper"
     }  # fmt: skip
     assert [path.name for path in (tmp_path / "definitions").iterdir()] == ["definitions.json"]
     (tmp_path / "secrets" / "gateway").write_text("no/slash")

@@ -55,7 +55,7 @@ def test_services_have_no_token(shop: Namespace) -> None:
         assert all(pod["spec"]["automountServiceAccountToken"] is False for pod in shop.pods(component))
 
 
-@pytest.mark.parametrize("user", ["gateway", "timeout-worker", "operator", "audit", "probe"])
+@pytest.mark.parametrize("user", ["gateway", "timeout-worker", "operator", "audit", "keeper", "probe"])
 def test_redis_user_is_limited_to_its_commands_and_keys(shop: Namespace, user: str) -> None:
     assert shop.redis("PING", user=user) == "PONG"
     for words in (
@@ -131,4 +131,9 @@ def test_broker_has_no_guest_user(shop: Namespace) -> None:
     pod = shop.pods("gateway")[0]["metadata"]["name"]
     assert shop.kubectl("exec", pod, "--", "python", "-c", GUEST).strip() in ("AuthenticationError", "ProbableAuthenticationError")
     users = shop.kubectl("exec", "flashsale-rabbitmq-0", "-c", "rabbitmq", "--", "rabbitmqctl", "--silent", "list_users").split()
-    assert {word for word in users if word.isalpha() or "-" in word} - {"user", "tags"} == {"gateway", "order-worker", "timeout-worker"}
+    assert {word for word in users if word.isalpha() or "-" in word} - {"user", "tags"} == {
+        "gateway",
+        "order-worker",
+        "timeout-worker",
+        "keeper",
+    }

@@ -251,7 +251,7 @@ async def test_installation_is_upgraded_and_a_worker_user_can_replay(
     # The broker has the definitions from before decision 0017 and then loads the current ones, with a user for each service.
     old = {"delivery-limit": 20, "dead-letter-exchange": topology.PARKING_EXCHANGE, "dead-letter-routing-key": QUEUE}
     control(infra_stack, "set_policy", "work-orders", "^orders$", json.dumps(old), "--apply-to", "queues")
-    users = topology.service_users(dict.fromkeys(("gateway", "order-worker", "timeout-worker"), topology.password_hash("word")))
+    users = topology.service_users(dict.fromkeys(("gateway", "order-worker", "timeout-worker", "keeper"), topology.password_hash("word")))
     file = tmp_path / "definitions.json"
     file.write_text(json.dumps(topology.definitions(users, [5])))
     control(infra_stack, "import_definitions", str(file))

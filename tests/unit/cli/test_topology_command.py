@@ -11,14 +11,14 @@ from flashsale_cli.main import app
 
 
 def test_definitions_per_service_are_written_to_a_private_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GATEWAY", "ORDER_WORKER", "TIMEOUT_WORKER"):
+    for name in ("GATEWAY", "ORDER_WORKER", "TIMEOUT_WORKER", "KEEPER"):
         monkeypatch.setenv(f"FLASHSALE_AMQP_{name}_PASSWORD", "secret")
     monkeypatch.setenv("FLASHSALE_PAYMENT_WINDOWS", "5,60")
     target = tmp_path / "definitions.json"
     done = CliRunner().invoke(app, ["topology", "--per-service", "--output", str(target)])
     assert (done.exit_code, done.stdout) == (0, "")
     document = json.loads(target.read_text())
-    assert [user["name"] for user in document["users"]] == ["gateway", "order-worker", "timeout-worker"]
+    assert [user["name"] for user in document["users"]] == ["gateway", "order-worker", "timeout-worker", "keeper"]
     assert {"payment.wait.5", "payment.wait.60"} <= {queue["name"] for queue in document["queues"]}
     assert stat.S_IMODE(target.stat().st_mode) & stat.S_IROTH == 0
     assert "secret" not in target.read_text()

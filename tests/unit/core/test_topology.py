@@ -70,16 +70,18 @@ def test_password_hash_is_salted_sha256() -> None:
 
 
 def test_each_service_has_a_user_with_its_own_rights_only() -> None:
-    users = topology.service_users({"gateway": "g", "order-worker": "o", "timeout-worker": "t"})
+    users = topology.service_users({"gateway": "g", "order-worker": "o", "timeout-worker": "t", "keeper": "k"})
     document = topology.definitions(users, WINDOWS, "shop")
     assert {user["name"]: user["password_hash"] for user in document["users"]} == {
         "gateway": "g",
         "order-worker": "o",
         "timeout-worker": "t",
+        "keeper": "k",
     }
     rights = {right["user"]: (right["vhost"], right["configure"], right["write"], right["read"]) for right in document["permissions"]}
     assert rights == {
         "gateway": ("shop", "^$", r"^flashsale\.events$", "^$"),
         "order-worker": ("shop", "^$", r"^flashsale\.parking$", r"^(orders|orders\.parked)$"),
         "timeout-worker": ("shop", "^$", r"^(flashsale\.parking|flashsale\.probes)$", r"^(payment\.timeout|payment\.timeout\.parked)$"),
+        "keeper": ("shop", "^$", r"^amq\.default$", "^$"),
     }

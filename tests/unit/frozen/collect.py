@@ -76,7 +76,7 @@ def messages() -> Iterator[str]:
             if isinstance(field.type, msgspec.inspect.ListType) and isinstance(field.type.item_type, msgspec.inspect.StructType):
                 yield f"message {info.tag} {field.encode_name}[] {_fields(field.type.item_type)}"
     yield from (f"header {name}" for name in places.MESSAGE_HEADERS)
-    users = places.BROKER_USERS(dict.fromkeys(("gateway", "order-worker", "timeout-worker"), ""))
+    users = places.BROKER_USERS(dict.fromkeys(("gateway", "order-worker", "timeout-worker", "keeper"), ""))
     for section, entries in places.BROKER(users, places.WINDOWS).items():
         yield from (f"{section} {_plain(entry)}" for entry in entries)
 

@@ -12,7 +12,7 @@ from flashsale_cli.environment import CliEnvironment
 from flashsale_core.settings import Environment
 from flashsale_core.topology import WINDOWS_DEFAULT, User, definitions, password_hash, service_users
 
-SERVICES = ("gateway", "order-worker", "timeout-worker")
+SERVICES = ("gateway", "order-worker", "timeout-worker", "keeper")
 
 
 def topology(
@@ -29,7 +29,7 @@ def topology(
     """Print the RabbitMQ definitions that a broker must load.
 
     The user's password is FLASHSALE_AMQP_PASSWORD. With --per-service, the passwords are FLASHSALE_AMQP_GATEWAY_PASSWORD,
-    FLASHSALE_AMQP_ORDER_WORKER_PASSWORD and FLASHSALE_AMQP_TIMEOUT_WORKER_PASSWORD.
+    FLASHSALE_AMQP_ORDER_WORKER_PASSWORD, FLASHSALE_AMQP_TIMEOUT_WORKER_PASSWORD and FLASHSALE_AMQP_KEEPER_PASSWORD.
     """
     chosen = Environment({"FLASHSALE_PAYMENT_WINDOWS": windows or os.environ.get("FLASHSALE_PAYMENT_WINDOWS", "")})
     users = _service_users() if per_service else [User(user, _hashed("FLASHSALE_AMQP_PASSWORD"))]

@@ -18,6 +18,8 @@ TIMEOUTS_EXCHANGE = "flashsale.timeouts"
 UNROUTED_EXCHANGE = "flashsale.unrouted"
 PROBES_EXCHANGE = "flashsale.probes"
 PARKING_EXCHANGE = "flashsale.parking"
+DEFAULT_EXCHANGE = "amq.default"
+"""What permissions call the exchange without a name, which brings a message to the queue that its routing key names."""
 
 ORDERS_QUEUE = "orders"
 TIMEOUT_QUEUE = "payment.timeout"
@@ -75,6 +77,8 @@ def service_users(hashed_passwords: Mapping[str, str]) -> list[User]:
         "order-worker": (_exactly(PARKING_EXCHANGE), _exactly(ORDERS_QUEUE, PARKED_ORDERS_QUEUE)),
         # It also sends probes and early holds to the wait queues.
         "timeout-worker": (_exactly(PARKING_EXCHANGE, PROBES_EXCHANGE), _exactly(TIMEOUT_QUEUE, PARKED_TIMEOUT_QUEUE)),
+        # It sends markers to the queue of the ledger, and consumes nothing.
+        "keeper": (_exactly(DEFAULT_EXCHANGE), "^$"),
     }
     return [User(name, hashed_passwords[name], write, read) for name, (write, read) in rights.items()]
 
