@@ -20,6 +20,7 @@ SETTINGS = (
     "flashsale_gateway.settings",
     "flashsale_order_worker.settings",
     "flashsale_timeout_worker.settings",
+    "flashsale_keeper.settings",
     "flashsale_operator.settings",
 )
 
