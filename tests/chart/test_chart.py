@@ -157,6 +157,7 @@ def test_every_variable_of_the_chart_is_read_by_its_service() -> None:
         "gateway": ROOT / "services/gateway/src/flashsale_gateway/settings.py",
         "order-worker": ROOT / "services/order-worker/src/flashsale_order_worker/settings.py",
         "timeout-worker": ROOT / "services/timeout-worker/src/flashsale_timeout_worker/settings.py",
+        "keeper": ROOT / "services/keeper/src/flashsale_keeper/settings.py",
         "operator": ROOT / "services/operator/src/flashsale_operator/settings.py",
     }
     shared = {"REDIS_PASSWORD", "AMQP_PASSWORD", "POSTGRES_PASSWORD", "FLASHSALE_SHARDS"}
@@ -171,7 +172,7 @@ def test_every_variable_of_the_chart_is_read_by_its_service() -> None:
 
 def test_services_and_probes_listen_on_the_configured_host() -> None:
     documents = rendered("", "--set", "listenHost=::")
-    for name in ("gateway", "order-worker", "timeout-worker", "operator"):
+    for name in ("gateway", "order-worker", "timeout-worker", "keeper", "operator"):
         pod = find(documents, "Deployment", f"shop-flashsale-{name}")["spec"]["template"]["spec"]
         given = {variable["name"]: variable.get("value") for variable in pod["containers"][0]["env"]}
         assert given["FLASHSALE_HOST" if name == "gateway" else "FLASHSALE_PROBE_HOST"] == "::"
@@ -190,7 +191,7 @@ def test_only_components_with_replicas_have_disruption_budgets() -> None:
         return {document["metadata"]["name"] for document in rendered(values) if document["kind"] == "PodDisruptionBudget"}
 
     assert budgets("") == {"shop-flashsale-gateway"}
-    assert budgets("ha.yaml") == {f"shop-flashsale-{name}" for name in ("gateway", "order-worker", "timeout-worker", "rabbitmq")}
+    assert budgets("ha.yaml") == {f"shop-flashsale-{name}" for name in ("gateway", "order-worker", "timeout-worker", "keeper", "rabbitmq")}
 
 
 def test_new_version_does_not_change_the_pods_of_servers(tmp_path: Path) -> None:
@@ -212,7 +213,7 @@ def test_new_version_does_not_change_the_pods_of_servers(tmp_path: Path) -> None
 def test_image_registry_applies_only_to_our_images() -> None:
     images = {container["image"] for _, pod in pods(rendered("", "--set", "image.registry=mine.example")) for container in containers(pod)}
     assert {image for image in images if image.startswith("mine.example/")} == {
-        f"mine.example/flashsale/{name}:0.1.0" for name in ("gateway", "order-worker", "timeout-worker", "operator", "cli")
+        f"mine.example/flashsale/{name}:0.1.0" for name in ("gateway", "order-worker", "timeout-worker", "keeper", "operator", "cli")
     }
     assert {image.split(":")[0] for image in images if not image.startswith("mine.example/")} == {"postgres", "rabbitmq", "valkey/valkey"}
 
@@ -306,6 +307,17 @@ def test_external_servers_replace_all_bundled_ones() -> None:
     assert variables["FLASHSALE_ADMIN_TOKEN"] == {"name": "my-credentials", "key": "admin-token"}
 
 
+def test_keeper_may_have_an_url_that_leads_past_a_pooler() -> None:
+    """It holds an advisory lock as long as its session, which a pooler in transaction mode ends after each transaction."""
+
+    def key(name: str) -> str:
+        pod = find(rendered("all-external.yaml"), "Deployment", f"shop-flashsale-{name}")["spec"]["template"]["spec"]
+        (key,) = [entry["valueFrom"]["secretKeyRef"]["key"] for entry in pod["containers"][0]["env"] if entry["name"] == "DATABASE_URL"]
+        return str(key)
+
+    assert (key("order-worker"), key("keeper")) == ("uri", "direct-uri")
+
+
 def test_topology_operator_gets_the_definitions_of_the_engine() -> None:
     documents = [document for document in rendered("topology-operator.yaml") if document["apiVersion"] == "rabbitmq.com/v1beta1"]
     user_objects = [document["metadata"]["name"] for document in documents if document["kind"] == "User"]
@@ -389,6 +401,7 @@ def test_network_policies_allow_exactly_the_needed_ports(endpoint: str, port: in
 
     traced = {port} if port else set()
     assert ports("gateway", "egress") == {53, 6380, 16380, 5672} | traced
+    assert ports("keeper", "egress") == {53, 6380, 16380, 5672, 5432} | traced
     assert ports("operator", "egress") == {53, 6380, 16380, 443, 6443} | traced
     assert ports("test", "egress") == {53, "http", 443, 6443}
     assert ports("cleanup", "egress") == {53, 443, 6443}

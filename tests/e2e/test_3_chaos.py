@@ -12,7 +12,7 @@ from tests.e2e.kube import Namespace, flash_sale, report, run, until
 STOCK = 8000
 PLANNED = ("rollout", "drain")
 """Planned work by an administrator causes no failed request, only clean 503s."""
-SERVICES = ("gateway", "order-worker", "timeout-worker", "operator")
+SERVICES = ("gateway", "order-worker", "timeout-worker", "keeper", "operator")
 SERVERS = ("redis", "rabbitmq", "postgresql")
 
 

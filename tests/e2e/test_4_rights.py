@@ -51,7 +51,7 @@ def test_each_account_has_exactly_its_rights(shop: Namespace, accounts: set[str]
 
 
 def test_services_have_no_token(shop: Namespace) -> None:
-    for component in ("gateway", "order-worker", "timeout-worker", "redis", "rabbitmq", "postgresql"):
+    for component in ("gateway", "order-worker", "timeout-worker", "keeper", "redis", "rabbitmq", "postgresql"):
         assert all(pod["spec"]["automountServiceAccountToken"] is False for pod in shop.pods(component))
 
 
@@ -107,7 +107,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("component", ["gateway", "order-worker", "timeout-worker"])
+@pytest.mark.parametrize("component", ["gateway", "order-worker", "timeout-worker", "keeper"])
 def test_broker_user_cannot_declare_or_delete(shop: Namespace, component: str) -> None:
     pod = shop.pods(component)[0]["metadata"]["name"]
     lines = shop.kubectl("exec", pod, "--", "python", "-c", DECLARE).splitlines()

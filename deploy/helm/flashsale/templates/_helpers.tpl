@@ -213,20 +213,20 @@ affinity:
 {{- end -}}
 
 {{- define "flashsale.env.database" -}}
-{{- if .Values.postgresql.enabled }}
+{{- if .root.Values.postgresql.enabled }}
 - name: POSTGRES_PASSWORD
   valueFrom:
     secretKeyRef:
-      name: {{ include "flashsale.secret.postgresql" . }}
+      name: {{ include "flashsale.secret.postgresql" .root }}
       key: password
 - name: DATABASE_URL
-  value: postgresql://flashsale:$(POSTGRES_PASSWORD)@{{ include "flashsale.fullname" . }}-postgresql:5432/flashsale
+  value: postgresql://flashsale:$(POSTGRES_PASSWORD)@{{ include "flashsale.fullname" .root }}-postgresql:5432/flashsale
 {{- else }}
 - name: DATABASE_URL
   valueFrom:
     secretKeyRef:
-      name: {{ .Values.externalPostgresql.existingSecret }}
-      key: {{ .Values.externalPostgresql.urlKey }}
+      name: {{ .root.Values.externalPostgresql.existingSecret }}
+      key: {{ get .root.Values.externalPostgresql.urlKeys .urlKey | default .root.Values.externalPostgresql.urlKey }}
 {{- end }}
 {{- end -}}
 
@@ -248,8 +248,10 @@ affinity:
   value: {{ .root.Values.logLevel | quote }}
 - name: FLASHSALE_SHARDS
   value: {{ .root.Values.shards | quote }}
+{{- if ne .component "keeper" }}
 - name: FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS
   value: "20"
+{{- end }}
 {{- with .root.Values.listenHost }}
 - name: {{ eq $.component "gateway" | ternary "FLASHSALE_HOST" "FLASHSALE_PROBE_HOST" }}
   value: {{ . | quote }}
@@ -280,7 +282,7 @@ affinity:
 {{- end -}}
 {{- define "flashsale.env.order-worker" -}}
 {{ include "flashsale.env.amqp" (dict "root" . "user" "order-worker" "urlKey" "orderWorker") }}
-{{ include "flashsale.env.database" . }}
+{{ include "flashsale.env.database" (dict "root" . "urlKey" "orderWorker") }}
 {{- if not .Values.postgresql.enabled }}
 - name: FLASHSALE_DATABASE_STATEMENT_CACHE
   value: {{ .Values.externalPostgresql.statementCache | quote }}
@@ -294,6 +296,13 @@ affinity:
 {{ include "flashsale.env.windows" . }}
 - name: FLASHSALE_PROBE_PORT
   value: "9102"
+{{- end -}}
+{{- define "flashsale.env.keeper" -}}
+{{ include "flashsale.env.redis" (dict "root" . "user" "keeper" "urlKey" "keeper") }}
+{{ include "flashsale.env.amqp" (dict "root" . "user" "keeper" "urlKey" "keeper") }}
+{{ include "flashsale.env.database" (dict "root" . "urlKey" "keeper") }}
+- name: FLASHSALE_PROBE_PORT
+  value: "9104"
 {{- end -}}
 {{- define "flashsale.env.operator" -}}
 {{ include "flashsale.env.redis" (dict "root" . "user" "operator" "urlKey" "operator") }}
@@ -386,7 +395,7 @@ spec:
             periodSeconds: 10
             timeoutSeconds: 4
             failureThreshold: 3
-          {{- if ne .component "operator" }}
+          {{- if not (has .component (list "operator" "keeper")) }}
           lifecycle:
             preStop:
               {{- /* Endpoints drop a pod a moment after it is told to stop. Until then it goes on serving. */}}
