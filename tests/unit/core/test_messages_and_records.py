@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from flashsale_core.messages import (
+    LedgerMarker,
     Message,
     OrderLine,
     OrdersCancelled,
@@ -11,6 +12,7 @@ from flashsale_core.messages import (
     OrdersReserved,
     PaymentLine,
     PaymentsRecorded,
+    Position,
     ReservedLine,
     SaleDefined,
     SaleRetired,
@@ -35,12 +37,40 @@ MESSAGES: list[Message] = [
         hold_seconds=5, rate_requests=0, rate_seconds=1, late_payment="refund", state="open",
     ),
     SaleRetired(**HEAD, state="closed", total=1, available=1, reserved=0, sold=0),
+    LedgerMarker(v=1, marker="0b5f1f0a-1f3f-4c1c-9d52-0b0f6a6f7a11", at=2),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
 def test_message_reads_back(message: Message) -> None:
     assert decode(encode(message)) == message
+
+
+@pytest.mark.parametrize("message", [message for message in MESSAGES if not isinstance(message, LedgerMarker)])
+def test_both_decoders_read_a_message_with_and_without_its_position(message: Any) -> None:
+    positioned = msgspec.structs.replace(message, seq=Position(15, 2, 2_000_000))
+    new = encode(positioned)
+    old = msgspec.json.encode({name: value for name, value in msgspec.json.decode(encode(message)).items() if name != "seq"})
+    assert (b'"seq":[15,2,2000000]' in new, b"seq" in old) == (True, False)
+    assert read(join([new, old])) == read_wait(join([new, old])) == ([positioned, message], [])
+
+
+def test_definition_of_an_older_release_gets_the_default_terms() -> None:
+    fields = msgspec.json.decode(encode(MESSAGES[4]))
+    old = {name: value for name, value in fields.items() if name not in ("max_released", "base", "durability")}
+    assert decode(msgspec.json.encode(old)) == msgspec.structs.replace(MESSAGES[4], max_released=20, base=0, durability="fsync")
+
+
+@pytest.mark.parametrize("seq", [[-1, 1, 1], [2**31, 1, 1], [0, 1, 2**53 + 1], [0, 1], [0, 1, 1.5], "1-2-3"])
+def test_position_that_the_ledger_could_not_store_is_refused(seq: Any) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        decode(msgspec.json.encode({**msgspec.json.decode(encode(MESSAGES[1])), "seq": seq}))
+
+
+@pytest.mark.parametrize("fields", [{"marker": "\x00"}, {"marker": "m"}, {"at": -1}, {"at": 10**15}])
+def test_marker_that_the_ledger_could_not_store_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        decode(msgspec.json.encode({**msgspec.json.decode(encode(MESSAGES[-1])), **fields}))
 
 
 @pytest.mark.parametrize(

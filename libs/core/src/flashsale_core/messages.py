@@ -6,11 +6,24 @@ one or several messages, one per line: what a gateway publishes within a few mil
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 VERSION = 1
+Shard = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+# Lua's numbers are exact up to here.
+Counter = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
+class Position(NamedTuple):
+    """The place of an outbox entry. `shard` is the outbox's, which may differ from the shard of a sale in the entry."""
+
+    shard: Shard
+    incarnation: Counter
+    """The history of the shard's Redis, numbered from 1."""
+    seq: Counter
+    """The entry's number in the shard; it rises by 1 with each entry of an incarnation."""
 
 
 class OrderLine(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -53,6 +66,8 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """When this sale was created, in ms: it distinguishes two sales of one name."""
     at: int
     """Redis time of the script call, in ms since the Unix epoch."""
+    seq: Position | None = None
+    """The entry that contains this line, perhaps with other lines; None if an older release wrote it."""
 
 
 class OrdersReserved(_Message, frozen=True, tag="order.reserved"):
@@ -75,9 +90,10 @@ class PaymentsRecorded(_Message, frozen=True, tag="payment.recorded"):
 
 
 class SaleDefined(_Message, frozen=True, tag="sale.defined"):
-    """`at` rises with every definition of a sale, whatever Redis' clock does."""
+    """`at` rises with every definition of a sale, whatever Redis' clock does. The fields with a default are absent in older releases."""
 
     owner: str
+    """Empty for a sale that its owner gave up."""
     generation: int
     total: int
     available: int
@@ -91,6 +107,10 @@ class SaleDefined(_Message, frozen=True, tag="sale.defined"):
     rate_seconds: int
     late_payment: str
     state: str
+    max_released: int = 20
+    base: int = 0
+    """The last generation of the previous owner; the generations of this owner are added to it."""
+    durability: Literal["fsync", "confirmed"] = "fsync"
 
 
 class SaleRetired(_Message, frozen=True, tag="sale.retired"):
@@ -99,6 +119,16 @@ class SaleRetired(_Message, frozen=True, tag="sale.retired"):
     available: int
     reserved: int
     sold: int
+
+
+class LedgerMarker(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="ledger.marker"):
+    """A mark of the keeper, without a sale: once the ledger has it, the queue `orders` was read up to the moment of its publication."""
+
+    v: Literal[1]
+    # Both are bounded, because a marker that the ledger rejects would take the positions of its batch with it.
+    marker: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f-]{36}$")]
+    at: Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
+    """Time of publication, in ms since the Unix epoch."""
 
 
 class WaitProbed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="wait.probed"):
@@ -118,7 +148,7 @@ class Read(NamedTuple, Generic[T]):
     errors: list[str]
 
 
-Message = OrdersReserved | OrdersExpired | OrdersCancelled | PaymentsRecorded | SaleDefined | SaleRetired
+Message = OrdersReserved | OrdersExpired | OrdersCancelled | PaymentsRecorded | SaleDefined | SaleRetired | LedgerMarker
 
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 _wait_decoder: msgspec.json.Decoder[Message | WaitProbed] = msgspec.json.Decoder(Message | WaitProbed)
