@@ -22,13 +22,21 @@ class Ledger:
         self.connection = connection
 
     async def empty(self) -> None:
-        await self.connection.execute("truncate sales, orders, order_events, payments, refunds")
+        await self.connection.execute("truncate sales, orders, order_events, payments, refunds, received_entries, markers")
 
     async def rows(self) -> Rows:
         return {table: [dict(row) for row in await self.connection.fetch(query)] for table, query in _TABLES.items()}
 
     async def states(self) -> dict[str, str]:
         return {row["order_id"]: row["state"] for row in await self.connection.fetch("select order_id, state from orders")}
+
+    async def received(self) -> list[tuple[int, int, int, int]]:
+        """(shard, incarnation, first seq, last seq) of every row, in the order of these."""
+        query = "select shard, incarnation, from_seq, to_seq from received_entries order by 1, 2, 3, 4"
+        return [tuple(row) for row in await self.connection.fetch(query)]
+
+    async def markers(self) -> list[str]:
+        return [row["marker"] for row in await self.connection.fetch("select marker from markers order by marker")]
 
     async def count(self, table: str = "orders") -> int:
         return int(await self.connection.fetchval(f"select count(*) from {table}"))  # noqa: S608 - the tests' own names

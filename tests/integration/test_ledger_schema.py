@@ -18,11 +18,12 @@ async def test_ranks_in_the_schema_equal_those_in_the_code(infra: Mapping[str, s
         assert dict(rows) == {state.value: rank for state, rank in RANK.items()}
 
 
-@pytest.mark.parametrize("statement", ["update order_events set at = now()", "delete from order_events"])
-async def test_history_is_append_only(infra: Mapping[str, str], statement: str) -> None:
+@pytest.mark.parametrize("table", ["order_events", "received_entries"])
+@pytest.mark.parametrize("statement", ["update {} set at = now()", "delete from {}"])
+async def test_history_is_append_only(infra: Mapping[str, str], table: str, statement: str) -> None:
     with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
         async with open_ledger(infra["DATABASE_URL"]) as ledger:
-            await ledger.connection.execute(statement)
+            await ledger.connection.execute(statement.format(table))
 
 
 async def test_missing_and_old_schemas_are_reported(infra: Mapping[str, str]) -> None:

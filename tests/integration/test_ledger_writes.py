@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flashsale_core.errors import Rejected
-from flashsale_core.messages import Message
+from flashsale_core.messages import LedgerMarker, Message, Position
 from flashsale_order_worker import repository as repository_module
 from flashsale_order_worker.plan import plan
 from tests.integration.ledger import Rows, open_ledger
-from tests.integration.order_events import IDENTIFIED, cancelled, open_repository, payment, reserved, written
+from tests.integration.order_events import IDENTIFIED, cancelled, defined, open_repository, payment, reserved, written
 
 ARRIVALS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -112,6 +112,53 @@ async def test_times_keep_milliseconds_and_impossible_ones_are_rejected(infra: M
     for late in ("at", "deadline"):
         with pytest.raises(Rejected):
             await written(infra["DATABASE_URL"], [[*batch, ("3-0", msgspec.structs.replace(reserved("o3"), **{late: last_ms + 1}))]])
+
+
+def positioned(message: Message, seq: int, shard: int = 0) -> tuple[str, Message]:
+    assert not isinstance(message, LedgerMarker)
+    return f"{seq}-0", msgspec.structs.replace(message, seq=Position(shard, 1, seq))
+
+
+MARKER = LedgerMarker(v=1, marker="0b5f1f0a-1f3f-4c1c-9d52-0b0f6a6f7a11", at=1_000)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+async def test_positions_and_markers_are_committed_with_the_orders(infra: Mapping[str, str], fast: bool) -> None:
+    # A cancelled order makes the batch take the statements that look.
+    last = reserved("o3") if fast else cancelled("o3")
+    batch = [positioned(reserved("o1"), 1), positioned(reserved("o2"), 2, shard=3), positioned(last, 2), ("", MARKER)]
+    async with open_repository(infra["DATABASE_URL"]) as repository, open_ledger(infra["DATABASE_URL"]) as ledger:
+        rows = plan(batch)
+        assert repository_module.only_new(rows) is fast
+        await repository.write(rows)
+        assert (await ledger.count(), await ledger.received(), await ledger.markers()) == (3, [(0, 1, 1, 2), (3, 1, 2, 2)], [MARKER.marker])
+        refused = [positioned(reserved("o4"), 3), ("", msgspec.structs.replace(reserved("o5"), deadline=10**15))]
+        with pytest.raises(Rejected):
+            await repository.write(plan(refused))
+        assert (await ledger.count(), len(await ledger.received())) == (3, 2)
+
+
+async def test_redelivered_batch_adds_only_its_ranges_again(infra: Mapping[str, str]) -> None:
+    rows = plan([positioned(reserved("o1"), 1), positioned(reserved("o2"), 2), ("", MARKER)])
+    async with open_repository(infra["DATABASE_URL"]) as repository, open_ledger(infra["DATABASE_URL"]) as ledger:
+        await repository.write(rows)
+        before = await ledger.rows()
+        # Several workers at once: none waits for another because of the ranges, and none fails.
+        await asyncio.gather(*(repository.write(rows) for _ in range(8)))
+        assert await ledger.rows() == before
+        assert (set(await ledger.received()), await ledger.count("received_entries"), await ledger.markers()) == (
+            {(0, 1, 1, 2)}, 9, [MARKER.marker],
+        )  # fmt: skip
+
+
+async def test_terms_of_the_latest_definition_are_kept(infra: Mapping[str, str]) -> None:
+    first = defined(1, 100, 10)
+    second = msgspec.structs.replace(defined(2, 200, 10), owner="", max_released=0, base=2, durability="confirmed")
+    for batches in ([[("1", first), ("2", second)]], [[("1", first)], [("2", second)]], [[("2", second)], [("1", first)]]):
+        (sale,) = (await written(infra["DATABASE_URL"], batches))["sales"]
+        assert (sale["owner"], sale["max_released"], sale["base"], sale["durability"]) == ("", 0, 2, "confirmed")
+    (sale,) = (await written(infra["DATABASE_URL"], [[("1", first)]]))["sales"]
+    assert (sale["max_released"], sale["base"], sale["durability"]) == (20, 0, "fsync")
 
 
 async def test_idle_connection_is_closed(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

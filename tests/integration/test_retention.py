@@ -17,7 +17,7 @@ from flashsale_cli import retention
 from flashsale_cli.audit.read_ledger import LedgerReader
 from flashsale_cli.main import app
 from flashsale_cli.migrations import migrate
-from flashsale_core.messages import OrdersReserved, ReservedLine
+from flashsale_core.messages import LedgerMarker, Message, OrdersReserved, Position, ReservedLine
 from flashsale_order_worker.plan import plan
 from flashsale_order_worker.repository import Repository
 
@@ -172,7 +172,8 @@ async def _writes_as(writer: str) -> None:
     try:
         await worker.check_schema()
         lines = [ReservedLine("o9", "ann", 1)]
-        await worker.write(plan([("1-0", OrdersReserved(v=1, sale="hat", epoch=7, at=1_000, deadline=5_000, orders=lines))]))
+        order: Message = OrdersReserved(v=1, sale="hat", epoch=7, at=1_000, deadline=5_000, orders=lines, seq=Position(0, 1, 1))
+        await worker.write(plan([("1-0", order), ("", LedgerMarker(v=1, marker=str(uuid.uuid4()), at=1_000))]))
         await worker.refunds_due()
     finally:
         await worker.close()

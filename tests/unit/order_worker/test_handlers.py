@@ -6,7 +6,7 @@ import pytest
 
 from flashsale_consumer import Delivery, Poison
 from flashsale_core.errors import Rejected, Retryable
-from flashsale_core.messages import OrdersReserved, ReservedLine, encode, join
+from flashsale_core.messages import LedgerMarker, OrdersReserved, Position, ReservedLine, encode, join
 from flashsale_core.tracing import Tracing
 from flashsale_order_worker.handlers import OrderEvents
 from flashsale_order_worker.plan import Rows
@@ -18,6 +18,9 @@ class Ledger(Repository):
 
     def __init__(self) -> None:
         self.written: list[str] = []
+        self.received: list[tuple[int, int]] = []
+        """First and last seq of each range, in the order in which they were written."""
+        self.markers: list[str] = []
         self.away = False
 
     async def write(self, rows: Rows) -> None:
@@ -26,10 +29,13 @@ class Ledger(Repository):
         if any(row.user_id == "bad" for row in rows.orders.values()):
             raise Rejected("refused")
         self.written += [key.order_id for key in rows.orders]
+        self.received += [(row.from_seq, row.to_seq) for row in rows.received]
+        self.markers += rows.markers
 
 
-def delivery(order_id: str, user_id: str = "ann") -> Delivery:
-    message = OrdersReserved(v=1, sale="shoe", epoch=7, at=1, deadline=9, orders=[ReservedLine(order_id, user_id, 1)])
+def delivery(order_id: str, user_id: str = "ann", seq: int | None = None) -> Delivery:
+    position = None if seq is None else Position(0, 1, seq)
+    message = OrdersReserved(v=1, sale="shoe", epoch=7, at=1, deadline=9, orders=[ReservedLine(order_id, user_id, 1)], seq=position)
     return Delivery(encode(message), f"m-{order_id}", redelivered=False)
 
 
@@ -78,3 +84,36 @@ async def test_absent_database_is_retryable_and_not_poison() -> None:
     ledger.away = True
     with pytest.raises(Retryable):
         await handle(ledger, [delivery("a"), Delivery(b"{", "m", redelivered=False)])
+
+
+MARKER = LedgerMarker(v=1, marker="0b5f1f0a-1f3f-4c1c-9d52-0b0f6a6f7a11", at=1)
+
+
+async def test_rejected_line_leaves_its_entry_unreceived() -> None:
+    ledger = Ledger()
+    # The lines of entry 2 are in different halves of the batch.
+    batch = [delivery("a", seq=1), delivery("b", seq=2), delivery("x", "bad", seq=2), delivery("c", seq=3)]
+    poisons = await handle(ledger, [*batch, Delivery(encode(MARKER), "", redelivered=False)])
+    assert ([poison.index for poison in poisons], ledger.written) == ([2], ["a", "b", "c"])
+    assert (ledger.received, ledger.markers) == ([(1, 1), (3, 3)], [MARKER.marker])
+
+
+async def test_undecodable_line_leaves_its_entry_unreceived() -> None:
+    ledger = Ledger()
+    bad = delivery("x", seq=2).body.replace(b'"v":1', b'"v":2')
+    body = join([delivery("a", seq=1).body, delivery("b", seq=2).body, bad, delivery("c", seq=3).body])
+    poisons = await handle(ledger, [Delivery(body, "m", redelivered=False)])
+    assert ([poison.reason for poison in poisons], ledger.written, ledger.received) == (["undecodable"], ["a", "b", "c"], [(1, 1), (3, 3)])
+
+
+async def test_positions_of_a_batch_in_parts_are_written_last() -> None:
+    class Interrupted(Ledger):
+        async def write(self, rows: Rows) -> None:
+            if rows.received and not rows.orders:
+                raise Retryable("away")
+            await super().write(rows)
+
+    ledger = Interrupted()
+    with pytest.raises(Retryable):
+        await handle(ledger, [delivery("a", seq=1), delivery("x", "bad", seq=2)])
+    assert (ledger.written, ledger.received) == (["a"], [])

@@ -1,10 +1,15 @@
 """plan turns messages into rows, whatever their order."""
 
 from itertools import permutations
+from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flashsale_core.messages import (
+    LedgerMarker,
     Message,
     OrderLine,
     OrdersCancelled,
@@ -13,12 +18,13 @@ from flashsale_core.messages import (
     PaymentLine,
     PaymentResult,
     PaymentsRecorded,
+    Position,
     ReservedLine,
     SaleDefined,
     SaleRetired,
 )
 from flashsale_core.orders import State
-from flashsale_order_worker.plan import EventRow, OrderKey, OrderRow, PaymentKey, PaymentRow, Rows, plan
+from flashsale_order_worker.plan import EventRow, OrderKey, OrderRow, PaymentKey, PaymentRow, ReceivedRow, Rows, plan
 
 KEY = OrderKey("shoe", 7, "o1")
 PAYMENT = PaymentKey("p1", "shoe", "o1")
@@ -126,3 +132,44 @@ def test_latest_definition_of_the_newest_generation_is_kept(messages: tuple[Mess
 @pytest.mark.parametrize("messages", list(permutations([retired("closed", 50), retired("removed", 60)])))
 def test_removed_sale_stays_removed(messages: tuple[Message, ...]) -> None:
     assert rows_of(*messages) == Rows(retired={("shoe", 7): retired("removed", 60)})
+
+
+def at_position(message: Any, *position: int) -> Message:
+    return msgspec.structs.replace(message, seq=Position(*position))  # type: ignore[no-any-return]
+
+
+def test_positions_of_a_batch_become_ranges_by_shard_and_incarnation() -> None:
+    places = [(0, 1, 7), (0, 1, 5), (0, 1, 6), (0, 2, 8), (1, 1, 1), (0, 1, 9)]
+    assert rows_of(*(at_position(RESERVED, *place) for place in places)).received == [
+        ReceivedRow(0, 1, 5, 7),
+        ReceivedRow(0, 1, 9, 9),
+        ReceivedRow(0, 2, 8, 8),
+        ReceivedRow(1, 1, 1, 1),
+    ]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 2), st.integers(1, 12))))
+def test_received_ranges_hold_every_position_once(places: list[tuple[int, int, int]]) -> None:
+    received = rows_of(*(at_position(EXPIRED, *place) for place in places)).received
+    held = [(row.shard, row.incarnation, seq) for row in received for seq in range(row.from_seq, row.to_seq + 1)]
+    assert (sorted(set(held)), len(set(held))) == (sorted(set(places)), len(held))
+
+
+def test_lines_of_one_entry_are_one_position() -> None:
+    lines = (at_position(EXPIRED, 3, 1, 4), at_position(CANCELLED, 3, 1, 4))
+    assert rows_of(*lines).received == [ReceivedRow(3, 1, 4, 4)]
+
+
+def test_message_without_position_adds_no_range() -> None:
+    assert rows_of(RESERVED, EXPIRED).received == []
+
+
+def test_incomplete_entry_is_a_hole() -> None:
+    messages = [("m", at_position(RESERVED, 0, 1, seq)) for seq in (4, 5, 6)]
+    assert plan(messages, {Position(0, 1, 5)}).received == [ReceivedRow(0, 1, 4, 4), ReceivedRow(0, 1, 6, 6)]
+
+
+def test_marker_gives_a_row_of_its_own() -> None:
+    assert rows_of(LedgerMarker(v=1, marker="0b5f1f0a-1f3f-4c1c-9d52-0b0f6a6f7a11", at=5)) == Rows(
+        markers={"0b5f1f0a-1f3f-4c1c-9d52-0b0f6a6f7a11": 5}
+    )

@@ -2,16 +2,17 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import msgspec
 
 from flashsale_consumer import Delivery, Poison, once_each
 from flashsale_core.errors import Rejected
-from flashsale_core.messages import Message, read
+from flashsale_core.messages import Message, Position, read
 from flashsale_core.tracing import Tracing
 from flashsale_order_worker import metrics
-from flashsale_order_worker.plan import Rows, plan
+from flashsale_order_worker.incomplete import incomplete_positions
+from flashsale_order_worker.plan import Rows, arrivals, plan, position_of, without_arrivals
 from flashsale_order_worker.repository import Repository, tables
 from flashsale_order_worker.spans import LedgerSpans
 
@@ -22,6 +23,10 @@ class Decoded(msgspec.Struct, frozen=True, gc=False):
     index: int
     delivery: Delivery
     message: Message
+
+
+Rejection = tuple[Decoded, str]
+"""A message that the ledger will never accept, and why."""
 
 
 class OrderEvents:
@@ -35,40 +40,63 @@ class OrderEvents:
     async def __call__(self, batch: Sequence[Delivery]) -> Sequence[Poison]:
         """Raises Retryable when Postgres is away; parts of the batch may be written by then, and a repeat is harmless."""
         started_ns = time.time_ns()
-        decoded, poisons = decode_all(batch)
-        poisons += await self._write(decoded, started_ns)
-        return once_each(poisons)
+        decoded, poisons, incomplete = decode_all(batch)
+        rejected = await self._write(decoded, incomplete, started_ns)
+        return once_each([*poisons, *(Poison(item.index, "rejected", reason) for item, reason in rejected)])
 
-    async def _write(self, decoded: Sequence[Decoded], started_ns: int) -> list[Poison]:
-        """Write in one transaction. A rejected batch is split in halves until the message that cannot be written is alone."""
-        if not decoded:
+    async def _write(self, decoded: Sequence[Decoded], incomplete: set[Position], started_ns: int) -> list[Rejection]:
+        """Write in one transaction. If the batch is rejected, write its messages in parts and then their positions."""
+        if not decoded or await self._write_rows(decoded, _rows(decoded, incomplete), started_ns) is None:
             return []
-        rows = plan((item.delivery.message_id, item.message) for item in decoded)
-        delivered, writing_ns = [(item.delivery, item.message) for item in decoded], time.time_ns()
+        rejections = await self._write_parts(decoded, started_ns)
+        # Last: a received position means that the ledger has all lines of its entry, and those may be in several parts.
+        rejected = {position for item, _ in rejections if (position := position_of(item.message)) is not None}
+        await self._repository.write(arrivals(_rows(decoded, incomplete | rejected)))
+        return rejections
+
+    async def _write_parts(self, decoded: Sequence[Decoded], started_ns: int) -> list[Rejection]:
+        """Write without positions and markers. A rejected part is split in halves until the message that cannot be written is alone."""
+        reason = await self._write_rows(decoded, without_arrivals(_rows(decoded)), started_ns)
+        if reason is None:
+            return []
+        if len(decoded) == 1:
+            self._spans.rejected([(decoded[0].delivery, decoded[0].message)], started_ns)
+            return [(decoded[0], reason)]
+        middle = len(decoded) // 2
+        return [*await self._write_parts(decoded[:middle], started_ns), *await self._write_parts(decoded[middle:], started_ns)]
+
+    async def _write_rows(self, decoded: Sequence[Decoded], rows: Rows, started_ns: int) -> str | None:
+        """Returns the reason if the ledger rejects the rows."""
+        writing_ns = time.time_ns()
         try:
             with metrics.COMMIT_SECONDS.time():
                 await self._repository.write(rows)
         except Rejected as error:
-            if len(decoded) == 1:
-                self._spans.rejected(delivered, started_ns)
-                return [Poison(decoded[0].index, "rejected", error.reason)]
-            middle = len(decoded) // 2
-            return [*await self._write(decoded[:middle], started_ns), *await self._write(decoded[middle:], started_ns)]
-        self._spans.written(delivered, tables(rows), started_ns, writing_ns)
+            return error.reason
+        self._spans.written([(item.delivery, item.message) for item in decoded], tables(rows), started_ns, writing_ns)
         _count(decoded, rows)
-        return []
+        return None
 
 
-def decode_all(batch: Sequence[Delivery]) -> tuple[list[Decoded], list[Poison]]:
-    """Decode every line of every body. A body with a line that cannot be decoded is poison, but its other lines are still written."""
+def decode_all(batch: Sequence[Delivery]) -> tuple[list[Decoded], list[Poison], set[Position]]:
+    """Decode every line of every body. A body with a line that cannot be decoded is poison, but its other lines are still written.
+
+    Also returns the positions of the entries to which such lines belong.
+    """
     decoded: list[Decoded] = []
     poisons: list[Poison] = []
+    incomplete: set[Position] = set()
     for index, delivery in enumerate(batch):
         messages, errors = read(delivery.body)
         decoded += [Decoded(index, delivery, message) for message in messages]
         if errors:
             poisons.append(Poison(index, "undecodable", errors[0]))
-    return decoded, poisons
+            incomplete.update(incomplete_positions(delivery.body))
+    return decoded, poisons, incomplete
+
+
+def _rows(decoded: Sequence[Decoded], incomplete: Set[Position] = frozenset()) -> Rows:
+    return plan(((item.delivery.message_id, item.message) for item in decoded), incomplete)
 
 
 def _count(decoded: Sequence[Decoded], rows: Rows) -> None:

@@ -4,23 +4,28 @@ Messages arrive in any order and any number of times. This module merges the mes
 result with earlier batches by the same rules.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple, assert_never
 
 import msgspec
 
 from flashsale_core.messages import (
+    LedgerMarker,
     Message,
     OrdersCancelled,
     OrdersExpired,
     OrdersReserved,
     PaymentLine,
     PaymentsRecorded,
+    Position,
     SaleDefined,
     SaleRetired,
 )
 from flashsale_core.orders import State, supersedes
+from flashsale_core.positions import ranges_of
 
 
 class OrderKey(NamedTuple):
@@ -66,6 +71,15 @@ class PaymentRow:
         return self.line.result != "failed", self.line.result == "paid", -self.at_ms
 
 
+class ReceivedRow(NamedTuple):
+    """A range of entries of one shard and incarnation that the batch contains."""
+
+    shard: int
+    incarnation: int
+    from_seq: int
+    to_seq: int
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Rows by key. They are written in the order of their keys, so that two workers never deadlock."""
@@ -76,14 +90,42 @@ class Rows:
     sales: dict[tuple[str, int], SaleDefined] = field(default_factory=dict)
     refunds: dict[PaymentKey, PaymentRow] = field(default_factory=dict)
     retired: dict[tuple[str, int], SaleRetired] = field(default_factory=dict)
+    received: list[ReceivedRow] = field(default_factory=list)
+    markers: dict[str, int] = field(default_factory=dict)
+    """When each marker was published, in ms."""
 
 
-def plan(messages: Iterable[tuple[str, Message]]) -> Rows:
-    """The rows for (message id, message) pairs."""
+def plan(messages: Iterable[tuple[str, Message]], incomplete: Set[Position] = frozenset()) -> Rows:
+    """The rows for (message id, message) pairs. The entries at `incomplete` positions do not count as received."""
     rows = Rows()
+    positions: set[Position] = set()
     for message_id, message in messages:
         _add(rows, message_id, message)
+        if (position := position_of(message)) is not None:
+            positions.add(position)
+    rows.received.extend(_received(positions - incomplete))
     return rows
+
+
+def position_of(message: Message) -> Position | None:
+    """None for a marker, and for a message of an older release."""
+    return None if isinstance(message, LedgerMarker) else message.seq
+
+
+def without_arrivals(rows: Rows) -> Rows:
+    """The same rows without positions and markers."""
+    return replace(rows, received=[], markers={})
+
+
+def arrivals(rows: Rows) -> Rows:
+    """Only the positions and markers."""
+    return Rows(received=rows.received, markers=rows.markers)
+
+
+def _received(positions: Iterable[Position]) -> Iterator[ReceivedRow]:
+    for (shard, incarnation), of_shard in groupby(sorted(positions), key=itemgetter(0, 1)):
+        for first, last in ranges_of(position.seq for position in of_shard):
+            yield ReceivedRow(shard, incarnation, first, last)
 
 
 def _add(rows: Rows, message_id: str, message: Message) -> None:
@@ -108,6 +150,8 @@ def _add(rows: Rows, message_id: str, message: Message) -> None:
             gone = rows.retired.get((message.sale, message.epoch))
             if gone is None or gone.state == "closed":
                 rows.retired[message.sale, message.epoch] = message
+        case LedgerMarker():
+            rows.markers[message.marker] = message.at
         case _:
             assert_never(message)
 

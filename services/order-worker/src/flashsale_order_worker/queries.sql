@@ -1,15 +1,16 @@
--- Each statement writes the rows of a batch, given as one array per column. A repeat changes nothing.
+-- Each statement writes the rows of a batch, given as one array per column. A repeat changes nothing, except that it adds its ranges again.
 
 -- name: write_sales
 insert into sales as s (sale_id, epoch, owner, generation, state, total, starts_at, ends_at, max_per_user, hold_seconds, rate_requests,
-                        rate_seconds, late_payment, defined_at)
+                        rate_seconds, late_payment, defined_at, max_released, base, durability)
 select * from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::timestamptz[], $8::timestamptz[],
-                     $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::timestamptz[])
+                     $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::timestamptz[], $15::bigint[],
+                     $16::bigint[], $17::text[])
 on conflict (sale_id, epoch) do update set
     owner = excluded.owner, generation = excluded.generation, total = excluded.total, starts_at = excluded.starts_at,
     ends_at = excluded.ends_at, max_per_user = excluded.max_per_user, hold_seconds = excluded.hold_seconds,
     rate_requests = excluded.rate_requests, rate_seconds = excluded.rate_seconds, late_payment = excluded.late_payment,
-    defined_at = excluded.defined_at,
+    defined_at = excluded.defined_at, max_released = excluded.max_released, base = excluded.base, durability = excluded.durability,
     -- A retired sale stays retired, even if that message arrived first.
     state = case when s.retired_at is null then excluded.state else s.state end
 -- The later definition of one generation wins: an owner may change fields that it had left out before.
@@ -94,3 +95,11 @@ on conflict (payment_id, sale_id, order_id) do nothing;
 delete from refunds r using unnest($1::text[], $2::text[], $3::text[]) as paid (payment_id, sale_id, order_id)
 where (r.payment_id, r.sale_id, r.order_id) = (paid.payment_id, paid.sale_id, paid.order_id)
   and r.state = 'due' and r.reason = 'unknown_order';
+
+-- name: write_received
+-- Without a key: a redelivered batch adds its ranges again, and workers never wait for each other here.
+insert into received_entries (shard, incarnation, from_seq, to_seq)
+select * from unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[]);
+
+-- name: write_markers
+insert into markers (marker, at) select * from unnest($1::text[], $2::timestamptz[]) on conflict do nothing;

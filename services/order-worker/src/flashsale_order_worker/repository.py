@@ -17,7 +17,7 @@ from flashsale_order_worker import metrics
 from flashsale_order_worker.plan import Rows
 from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
 IDLE_SECONDS = 60.0
@@ -51,7 +51,7 @@ class Repository:
         self._opening = asyncio.Lock()
 
     async def write(self, rows: Rows) -> None:
-        """Write all rows in one transaction. A repeat changes nothing.
+        """Write all rows in one transaction. A repeat changes nothing, except that `received_entries` gets the same ranges again.
 
         Raises Retryable when Postgres is away, Rejected when it will never accept these rows.
         """
@@ -139,7 +139,7 @@ class Repository:
 
 
 def tables(rows: Rows) -> tuple[str, ...]:
-    """The tables that get rows, in the order in which they are written."""
+    """The tables that get rows of orders, payments and sales, in the order in which they are written."""
     rows_by_table = {"sales": rows.sales or rows.retired, "orders": rows.orders, "order_events": rows.events, "payments": rows.payments,
                "refunds": rows.refunds}  # fmt: skip
     return tuple(name for name, its_rows in rows_by_table.items() if its_rows)
@@ -166,7 +166,7 @@ def _statements(rows: Rows, *, new: bool) -> Iterator[tuple[str, Columns]]:
     """Each statement with an array per column, in the order of the tables and of the rows' keys. Without rows there are no columns."""
     yield "write_sales", _columns(
         (sale, epoch, d.owner, d.generation, d.state, d.total, _maybe_at(d.starts_ms), _maybe_at(d.ends_ms), d.max_per_user,
-         d.hold_seconds, d.rate_requests, d.rate_seconds, d.late_payment, _at(d.at))
+         d.hold_seconds, d.rate_requests, d.rate_seconds, d.late_payment, _at(d.at), d.max_released, d.base, d.durability)
         for (sale, epoch), d in sorted(rows.sales.items(), key=_by_key)
     )  # fmt: skip
     yield (
@@ -179,26 +179,7 @@ def _statements(rows: Rows, *, new: bool) -> Iterator[tuple[str, Columns]]:
     if new:
         yield "write_new", _new_columns(rows)
     else:
-        yield (
-            "write_orders",
-            _columns(
-                (
-                    *key,
-                    o.state.value,
-                    o.user_id,
-                    o.quantity,
-                    _at(o.deadline_ms),
-                    _maybe_at(o.reserved_at_ms or 0),
-                    o.payment_id,
-                    _at(o.at_ms),
-                )
-                for key, o in sorted(rows.orders.items(), key=_by_key)
-            ),
-        )
-        yield (
-            "write_events",
-            _columns((*key, state.value, _at(e.at_ms), e.message_id) for (key, state), e in sorted(rows.events.items(), key=_by_key)),
-        )
+        yield from _merge_statements(rows)
     yield "write_payments", _columns(
         (*key, p.epoch, "failed" if p.line.result == "failed" else "succeeded", p.line.result, p.line.reason, p.line.amount_minor,
          p.line.currency, _at(p.at_ms))
@@ -211,6 +192,23 @@ def _statements(rows: Rows, *, new: bool) -> Iterator[tuple[str, Columns]]:
             (*key, p.epoch, p.line.reason, p.line.amount_minor, p.line.currency, _at(p.at_ms))
             for key, p in sorted(rows.refunds.items(), key=_by_key)
         ),
+    )
+    yield "write_received", _columns(rows.received)
+    yield "write_markers", _columns((marker, _at(at_ms)) for marker, at_ms in sorted(rows.markers.items()))
+
+
+def _merge_statements(rows: Rows) -> Iterator[tuple[str, Columns]]:
+    """The statements that read existing rows of orders and of their history."""
+    yield (
+        "write_orders",
+        _columns(
+            (*key, o.state.value, o.user_id, o.quantity, _at(o.deadline_ms), _maybe_at(o.reserved_at_ms or 0), o.payment_id, _at(o.at_ms))
+            for key, o in sorted(rows.orders.items(), key=_by_key)
+        ),
+    )
+    yield (
+        "write_events",
+        _columns((*key, state.value, _at(e.at_ms), e.message_id) for (key, state), e in sorted(rows.events.items(), key=_by_key)),
     )
 
 
