@@ -386,7 +386,9 @@ def test_changed_migration_job_gets_a_new_name() -> None:
         return migrate
 
     assert job()["metadata"]["name"] != job("--set", "image.tag=next")["metadata"]["name"]
-    assert job()["spec"]["template"]["spec"]["containers"][0]["args"][:3] == ["migrate", "--phase", "pre"]
+    (container,) = job()["spec"]["template"]["spec"]["containers"]
+    assert container["args"][:4] == ["migrate", "--phase", "pre", "--initialise"]
+    assert {"name": "FLASHSALE_SHARDS", "value": "16"} in container["env"]
 
 
 @pytest.mark.parametrize(("endpoint", "port"), [("http://collector:4318", 4318), ("https://collector.example", 443), ("", None)])

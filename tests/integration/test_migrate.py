@@ -14,7 +14,9 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
+from flashsale_cli import installation as installations
 from flashsale_cli.commands.migrate import migrate as command
+from flashsale_cli.installation import Installation
 from flashsale_cli.migrations import Migrated, MigrationError, migrate, read_migrations
 
 DB = Path(__file__).parents[2] / "db"
@@ -145,6 +147,61 @@ async def test_older_release_reports_nothing_to_do(database: str, folder: Path) 
     result = await asyncio.to_thread(CliRunner().invoke, app, ["--json"], env=variables)
     assert (result.exit_code, json.loads(result.stdout)) == (0, [])
     assert (await history(database))[-1][0] == after
+
+
+def initialise(database: str, *words: str, **variables: str) -> Any:
+    app = Typer()
+    app.command()(command)
+    env = {"DATABASE_URL": database, "FLASHSALE_DB_DIR": str(DB)} | variables
+    return CliRunner().invoke(app, ["--initialise", *words], env=env)
+
+
+def installation(url: str) -> list[Any]:
+    return asyncio.run(_fetch(url, "select name, shards, ledger_id from installation"))
+
+
+def test_ledger_is_initialised_once_and_keeps_its_id(database: str) -> None:
+    first = initialise(database, FLASHSALE_INSTALLATION="shop", FLASHSALE_SHARDS="4")
+    ((name, shards, ledger_id),) = installation(database)
+    assert (first.exit_code, name, shards) == (0, "shop", 4)
+    assert "now belongs to the installation 'shop' with 4 shards" in first.stdout
+    second = initialise(database, "--installation", "shop", "--shards", "4")
+    assert (second.exit_code, "now belongs" in second.stdout) == (0, False)
+    assert installation(database) == [("shop", 4, ledger_id)]
+
+
+def test_ledger_of_another_installation_is_refused(database: str) -> None:
+    assert initialise(database).exit_code == 0
+    before = installation(database)
+    for variables, reason in [
+        ({"FLASHSALE_INSTALLATION": "other"}, "belongs to the installation 'flashsale', and FLASHSALE_INSTALLATION is 'other'"),
+        ({"FLASHSALE_SHARDS": "8"}, "was created with 16 shards, and FLASHSALE_SHARDS is 8"),
+        ({"FLASHSALE_INSTALLATION": "a b"}, "FLASHSALE_INSTALLATION is 'a b'; a name has"),
+    ]:
+        result = initialise(database, **variables)
+        assert (result.exit_code, reason in result.stderr) == (1, True)
+    assert [row[:2] for row in before] == [("flashsale", 16)]
+    assert installation(database) == before
+
+
+def test_only_the_explicit_command_initialises(database: str) -> None:
+    assert asyncio.run(migrate(database, DB)).applied
+    assert installation(database) == []
+
+
+def test_ledger_without_the_table_is_not_initialised(database: str) -> None:
+    result = initialise(database, "--phase", "post")
+    assert (result.exit_code, "run --phase pre first" in result.stderr) == (1, True)
+
+
+async def test_concurrent_initialisations_agree(database: str) -> None:
+    await migrate(database, DB)
+    wanted = [Installation("shop", 16)] * 4 + [Installation("other", 16)] * 4
+    results = await asyncio.gather(*(installations.initialise(database, each) for each in wanted), return_exceptions=True)
+    assert results.count(True) == 1
+    refused = [each.name for each, result in zip(wanted, results, strict=True) if isinstance(result, MigrationError)]
+    ((name,),) = await _fetch(database, "select name from installation")
+    assert refused == [each.name for each in wanted if each.name != name]
 
 
 def test_wait_for_a_server_that_does_not_answer_is_bounded() -> None:

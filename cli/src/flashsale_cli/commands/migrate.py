@@ -1,4 +1,4 @@
-"""`flashsale migrate`: bring the ledger's schema up to date."""
+"""`flashsale migrate`: bring the ledger's schema up to date, and note whose ledger it is."""
 
 import asyncio
 from enum import StrEnum
@@ -12,8 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from flashsale_cli import migrations
+from flashsale_cli.installation import NAME_DEFAULT, Installation
+from flashsale_cli.installation import initialise as write_installation
 from flashsale_core.credentials import database_url as checked_database_url
 from flashsale_core.faults import Server, describe_error
+from flashsale_core.keys import SHARDS_DEFAULT
 
 
 class Phase(StrEnum):
@@ -29,11 +32,22 @@ def migrate(
         Phase, typer.Option(help="pre: run before the new release starts; post: run after the old release has ended.")
     ] = Phase.ALL,
     wait_seconds: Annotated[float, typer.Option(min=0, max=600, help="How long to wait for the server to accept connections.")] = 30,
+    initialise: Annotated[
+        bool, typer.Option("--initialise", help="Then write the installation's name and shard count into the ledger, once.")
+    ] = False,
+    name: Annotated[str, typer.Option("--installation", envvar="FLASHSALE_INSTALLATION", help="Its name.")] = NAME_DEFAULT,
+    shards: Annotated[int, typer.Option(envvar="FLASHSALE_SHARDS", min=1, max=4096, help="How many shards Redis has.")] = SHARDS_DEFAULT,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Apply missing migrations in order, under an advisory lock. Exit status 1 if one cannot be applied."""
+    """Apply missing migrations in order, under an advisory lock.
+
+    With --initialise, a ledger that has another installation's name or another shard count is refused. Exit status 1 if a migration cannot
+    be applied, or the ledger is refused.
+    """
     try:
-        outcome = asyncio.run(migrations.migrate(checked_database_url(database_url), db_dir, phase.value, wait_seconds))
+        url = checked_database_url(database_url)
+        outcome = asyncio.run(migrations.migrate(url, db_dir, phase.value, wait_seconds))
+        created = initialise and asyncio.run(write_installation(url, Installation(name, shards)))
     except migrations.MigrationError as error:
         _refuse(str(error))
     except (asyncpg.PostgresError, OSError) as error:
@@ -43,6 +57,8 @@ def migrate(
         print(msgspec.json.encode(applied).decode())  # noqa: T201 - exact bytes, no wrapping
     else:
         Console().print(_table(outcome.applied) if outcome.applied else _nothing(outcome.newer, db_dir))
+        if created:
+            Console().print(f"the ledger now belongs to the installation {name!r} with {shards} shards", highlight=False)
 
 
 def _refuse(reason: str) -> NoReturn:

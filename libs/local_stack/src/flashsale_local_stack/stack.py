@@ -206,7 +206,7 @@ class Stack:
             redis_cluster.join(state.redis_nodes, state.secrets.redis)
         PostgresServer(self.home, state).create_database()
         env = Service("gateway", self._root, state).env()
-        done = run([sys.executable, "-m", "flashsale_cli", "migrate"], env, self._root, MIGRATE_TIMEOUT_SECONDS)
+        done = run([sys.executable, "-m", "flashsale_cli", "migrate", "--initialise"], env, self._root, MIGRATE_TIMEOUT_SECONDS)
         if done.returncode != 0:
             raise StackError(f"flashsale migrate failed:\n{(done.stdout + done.stderr).strip()}")
         if "postgres" in started:
