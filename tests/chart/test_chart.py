@@ -143,6 +143,7 @@ REFUSED = [
     ("redis.resources.limits.memory=512Mi", "Redis would be killed before it could refuse an order"),
     ("redis.maxmemory=lots", "does not match pattern"),
     ("migrations.phase=later", "value must be one of 'pre'"),
+    ("installation.name=my shop", "does not match pattern"),
 ]
 
 
@@ -160,7 +161,7 @@ def test_every_variable_of_the_chart_is_read_by_its_service() -> None:
         "keeper": ROOT / "services/keeper/src/flashsale_keeper/settings.py",
         "operator": ROOT / "services/operator/src/flashsale_operator/settings.py",
     }
-    shared = {"REDIS_PASSWORD", "AMQP_PASSWORD", "POSTGRES_PASSWORD", "FLASHSALE_SHARDS"}
+    shared = {"REDIS_PASSWORD", "AMQP_PASSWORD", "POSTGRES_PASSWORD", "FLASHSALE_SHARDS", "FLASHSALE_INSTALLATION"}
     for name, source in sources.items():
         pod = find(rendered(""), "Deployment", f"shop-flashsale-{name}")["spec"]["template"]["spec"]
         given = {variable["name"] for variable in pod["containers"][0]["env"]}
@@ -368,6 +369,27 @@ def test_hooks_are_not_rendered_for_kubectl() -> None:
     metadata = [document["metadata"] for document in rendered("")]
     hooks = {entry["annotations"]["helm.sh/hook"] for entry in metadata if "helm.sh/hook" in str(entry)}
     assert hooks == {"test", "pre-delete"}
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ((), "shop.shop-flashsale"),
+        (("--set", "installation.name=main"), "main"),
+        (("--namespace", "n" * 63), "n" * 52 + "-64145920c3"),
+    ],
+)
+def test_services_and_ledger_know_the_same_installation(words: tuple[str, ...], name: str) -> None:
+    """Two releases on one Redis or one ledger are refused by this name. `flashsale migrate` accepts at most 63 characters."""
+    documents = rendered("", *words)
+    environments = {
+        owner: {variable["name"]: variable.get("value") for container in pod["containers"] for variable in container.get("env", [])}
+        for owner, pod in pods(documents)
+    }
+    own = {owner for owner in environments if owner.startswith("Deployment/") or "migrate" in owner}
+    assert {environments[owner]["FLASHSALE_INSTALLATION"] for owner in own} == {name}
+    assert len(own) == 6
+    assert len(name) <= 63
 
 
 def test_migrations_hook_needs_no_object_of_the_release() -> None:

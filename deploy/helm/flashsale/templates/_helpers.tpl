@@ -12,6 +12,12 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The installation's name: at most 63 characters, as `flashsale migrate --initialise` accepts. */}}
+{{- define "flashsale.installation" -}}
+{{- $name := .Values.installation.name | default (printf "%s.%s" .Release.Namespace (include "flashsale.fullname" .)) -}}
+{{- if gt (len $name) 63 }}{{ printf "%s-%s" (trunc 52 $name) ($name | sha256sum | trunc 10) }}{{ else }}{{ $name }}{{ end -}}
+{{- end -}}
+
 {{/* Selectors never change: a StatefulSet or Deployment refuses another one. (dict "root" $ "component" "gateway") */}}
 {{- define "flashsale.selector" -}}
 app.kubernetes.io/name: {{ include "flashsale.name" .root }}
@@ -248,6 +254,8 @@ affinity:
   value: {{ .root.Values.logLevel | quote }}
 - name: FLASHSALE_SHARDS
   value: {{ .root.Values.shards | quote }}
+- name: FLASHSALE_INSTALLATION
+  value: {{ include "flashsale.installation" .root }}
 {{- if ne .component "keeper" }}
 - name: FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS
   value: "20"
