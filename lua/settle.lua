@@ -10,8 +10,9 @@ KEYS:
   +4 deadlines   zset    <sale>|<order id> by deadline in ms
   +5 strays      hash    payments for orders that did not exist: their refunds are due
 ARGV:
-  1 payments    cmsgpack array of {sale_ids, counts, payments}: the sales, each once, how many payments each has, and the payments of all sales, one sale
-                after the other, each {order_id, payment_id, kind, amount_minor, currency, traceparent}; kind: succeeded or failed; 1..256 payments
+  1 payments    cmsgpack array of {sale_ids, counts, payments, confirms}: the sales, each once, how many payments each has, and the payments of all sales,
+                one sale after the other, each {order_id, payment_id, kind, amount_minor, currency, traceparent}; kind: succeeded or failed; 1..256 payments;
+                confirms: whether the caller answers only after the broker's confirm of the entry, so that the entry also has the replayed payments
   2 clock_ms    empty for Redis TIME
 Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key, body}; a result is {result, state, reason}; or a text that describes what is broken in the sale's data: then nothing of the sale has changed.
   result: paid replayed refund_due noted
@@ -26,7 +27,7 @@ Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key
 -- @include lib/outbox.lua
 -- @include lib/sales.lua
 local KEYS_BEFORE, KEYS_EACH = 1, 5
-local sale_ids, counts, payments = unpack(cmsgpack.unpack(ARGV[1]))
+local sale_ids, counts, payments, confirms = unpack(cmsgpack.unpack(ARGV[1]))
 local results, now = {}, now_ms(ARGV[2])
 
 -- An order remembers its refunded payments, so that a replay of one cannot buy units later. Past this number it accepts no payment.
@@ -114,6 +115,16 @@ local function note(change, payment, record, result, reason)
   }
 end
 
+-- Nothing says whether the first entry of a replayed payment reached the broker, so the payment is noted again; the ledger keeps its earlier row.
+local function note_again(change, payment, record, result, reason)
+  if confirms then
+    note(change, payment, record, result, reason)
+  end
+end
+
+-- Why the payment of an order in this state is refunded, if its refund was decided earlier.
+local REFUND_REASON = { P = 'duplicate', C = 'cancelled', X = 'late' }
+
 -- Reads and decides the payments from first to last, and writes nothing: returns what is to be written of the sale.
 local function decide(keys_at, sale_id, first, last)
   local stock, f = load_stock(KEYS[keys_at + 1], 'late_payment')
@@ -136,8 +147,10 @@ local function decide(keys_at, sale_id, first, last)
       note(change, payments[i], record, 'failed', '')
     elseif record and record[PAYMENT] == payment_id then
       result = 'replayed'
+      note_again(change, payments[i], record, 'paid', '')
     elseif strays[name] then
       result, reason = 'refund_due', 'replayed'
+      note_again(change, payments[i], nil, result, 'unknown_order')
     elseif not record then
       result, reason = 'refund_due', 'unknown_order'
       note(change, payments[i], nil, result, reason)
@@ -145,6 +158,7 @@ local function decide(keys_at, sale_id, first, last)
       change.strays[#change.strays + 1] = name
     elseif was_refunded(record, payment_id) then
       result, reason = 'refund_due', 'replayed'
+      note_again(change, payments[i], record, result, REFUND_REASON[record[STATE]])
     else
       result, reason = apply(change, record, id, payment_id)
       note(change, payments[i], record, result, reason)

@@ -83,6 +83,10 @@ class Sale:
         """Payments as (order id, payment id) or with kind, amount, currency and traceparent."""
         return list(settle_many((self, payments))[0][0])
 
+    def settle_confirmed(self, *payments: tuple[Any, ...]) -> list[list[Any]]:
+        """As `settle`, for a caller that waits for the broker's confirm."""
+        return list(settle_many((self, payments), confirms=True)[0][0])
+
     def expire(self, *order_ids: str) -> list[list[Any]]:
         return list(self._call("expire", self._order_keys, self.name, pack(order_ids))[1])
 
@@ -158,12 +162,13 @@ def reserve_many(*asked: Some) -> tuple[list[Any], list[Any]]:
     return _by_sale(asked, results), entries
 
 
-def settle_many(*asked: Some) -> tuple[list[Any], list[Any]]:
+def settle_many(*asked: Some, confirms: bool = False) -> tuple[list[Any], list[Any]]:
     """As `reserve_many`."""
     defaults = ("succeeded", 100, "EUR", "")
     keys = settle_keys([sale.name for sale, _ in asked])
     packed = pack_payments(
-        [(sale.name, [Payment(*payment, *defaults[len(payment) - 2 :]) for payment in payments]) for sale, payments in asked]
+        [(sale.name, [Payment(*payment, *defaults[len(payment) - 2 :]) for payment in payments]) for sale, payments in asked],
+        confirms=confirms,
     )
     _, results, entries = asked[0][0]._call("settle", keys, packed)
     return _by_sale(asked, results), entries

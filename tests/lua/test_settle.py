@@ -54,6 +54,37 @@ def test_second_payment_is_refunded_and_remembered(held: Sale) -> None:
     assert held.records()["o1"].refunded_payment_ids == ("p2",)
 
 
+def test_replayed_payment_is_noted_again_for_a_caller_that_waits_for_the_confirm(held: Sale) -> None:
+    held.reserve(("o2", "bob", 1))
+    held.cancel("o2")
+    held.settle(("o1", "p1"), ("o1", "p2"), ("o2", "p3"), ("nobody", "p4"))
+    first, state = lines(held), (held.records(), held.stock())
+    answers = held.settle_confirmed(("o1", "p1"), ("o1", "p2"), ("o2", "p3"), ("nobody", "p4"))
+    assert answers == [
+        ["replayed", "P", ""],
+        ["refund_due", "P", "replayed"],
+        ["refund_due", "C", "replayed"],
+        ["refund_due", "", "replayed"],
+    ]
+    assert (lines(held), (held.records(), held.stock())) == (first, state)
+    assert [line.result for line in first] == ["paid", "refund_due", "refund_due", "refund_due"]
+
+
+def lines(sale: Sale) -> list[PaymentLine]:
+    """The payments in the newest entry."""
+    message = decode(sale.outbox()[-1][1])
+    assert isinstance(message, PaymentsRecorded)
+    return message.payments
+
+
+def test_late_refund_is_noted_again_with_its_reason(held: Sale) -> None:
+    expire(held, "o1")
+    held.settle(("o1", "p1"))
+    first = lines(held)
+    assert held.settle_confirmed(("o1", "p1")) == [["refund_due", "X", "replayed"]]
+    assert (lines(held), len(held.outbox())) == (first, 5)
+
+
 def test_failed_payment_is_noted_and_the_hold_stays(held: Sale) -> None:
     assert held.settle(("o1", "p1", "failed"), ("nobody", "p2", "failed")) == [["noted", "R", ""], ["noted", "", ""]]
     assert held.stock() == (10, 8, 2, 0)

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashsale_gateway.batching import Admission, Answers, Batch, Batcher
-from flashsale_gateway.errors import NotReady, OutcomeUnknown, Overloaded
+from flashsale_gateway.errors import NotReady, OutcomeUnknown, Overloaded, Unconfirmed
 from flashsale_gateway.lanes import OVERLAP_ITEMS, Lane
+from flashsale_gateway.provisional import Confirm, Provisional
 from flashsale_gateway.readiness import Progress
 
 
@@ -29,7 +30,7 @@ class Calls:
         self._opening = asyncio.create_task(self.gate.wait())
         await self._opening
 
-    async def __call__(self, sales: Batch[int]) -> Answers[int]:
+    async def __call__(self, sales: Batch[int]) -> Answers[int | Provisional[int]]:
         self.batches.append({sale_id: list(items) for sale_id, items in sales})
         await self.cancelled_or_open()
         if any(-1 in items for _, items in sales):
@@ -97,6 +98,46 @@ async def test_buyer_who_disconnects_does_not_disturb_the_others() -> None:
     gone.cancel()
     calls.gate.set()
     assert (await stays, admission.waiting) == (4, 0)
+
+
+class Confirming(Calls):
+    """Answers even items at once, and odd ones once `confirm` is done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate.set()
+        self.confirm: Confirm = asyncio.get_running_loop().create_future()
+
+    async def __call__(self, sales: Batch[int]) -> Answers[int | Provisional[int]]:
+        answers = await super().__call__(sales)
+        return [Provisional(answer, self.confirm, Unconfirmed()) if answer in {2, 6} else answer for answer in answers]
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+async def test_answer_that_waits_for_a_confirm_holds_up_no_other(confirmed: bool) -> None:
+    calls, admission = Confirming(), Admission(3)
+    batcher = batcher_of(calls, 2, admission)
+    odd = [batcher.submit("a", item) for item in (1, 3)]
+    assert await batcher.submit("a", 2) == 4
+    assert ([future.done() for future in odd], admission.waiting, batcher.age_seconds()) == ([False] * 2, 2, 0)
+    finishing = asyncio.create_task(batcher.finish())
+    await asyncio.sleep(0.01)
+    assert not finishing.done()
+    calls.confirm.set_result(confirmed)
+    answers = await asyncio.gather(*odd, return_exceptions=True)
+    assert answers == [2, 6] if confirmed else [type(answer) for answer in answers] == [Unconfirmed] * 2
+    await finishing
+    assert admission.waiting == 0
+
+
+async def test_buyer_who_disconnects_before_the_confirm_disturbs_nobody() -> None:
+    calls, admission = Confirming(), Admission(3)
+    batcher = batcher_of(calls, 2, admission)
+    gone, stays = batcher.submit("a", 1), batcher.submit("a", 3)
+    await asyncio.sleep(0.01)
+    gone.cancel()
+    calls.confirm.set_result(True)
+    assert (await stays, admission.waiting) == (6, 0)
 
 
 class Broken:

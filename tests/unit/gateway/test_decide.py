@@ -1,5 +1,6 @@
 """The way from a batch to its decisions: which outbox is chosen, what is published and what is counted."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -9,8 +10,9 @@ from prometheus_client import CollectorRegistry, Counter
 from flashsale_core.records import Entry
 from flashsale_core.scripts import Order, Payment
 from flashsale_gateway.decide import Decisions
-from flashsale_gateway.errors import StoreUnavailable
+from flashsale_gateway.errors import StoreUnavailable, Unconfirmed
 from flashsale_gateway.outbox.direct import DirectOutbox
+from flashsale_gateway.provisional import Provisional
 from flashsale_gateway.sale_counters import SaleCounters
 from flashsale_gateway.store import Decided, Result, Store
 
@@ -44,8 +46,15 @@ class MemoryOutbox:
         self.ready = ready
         self.sent: list[Entry] = []
 
+        self.confirms: list[asyncio.Future[bool]] = []
+
     def send(self, entry: Entry) -> None:
         self.sent.append(entry)
+
+    def confirm(self, entry: Entry, since: float) -> asyncio.Future[bool]:
+        self.sent.append(entry)
+        self.confirms.append(asyncio.get_running_loop().create_future())
+        return self.confirms[-1]
 
 
 class Gateway:
@@ -64,6 +73,21 @@ async def test_only_entries_of_the_direct_outbox_are_published(ready: bool) -> N
     await gateway.decisions.reserve([("shoe", [ORDER])])
     await gateway.decisions.settle([("shoe", [PAYMENT])])
     assert (gateway.store.direct, gateway.outbox.sent) == ([ready] * 2, [ENTRY] * 2 if ready else [])
+
+
+async def test_payments_of_a_call_wait_for_the_confirm_of_their_entry() -> None:
+    gateway = Gateway()
+    first, error, second = await gateway.decisions.settle([("shoe", [PAYMENT]), ("broken", [PAYMENT]), ("hat", [PAYMENT])])
+    assert isinstance(first, Provisional)
+    assert isinstance(second, Provisional)
+    assert ([first.confirm, second.confirm], error) == (gateway.outbox.confirms * 2, BROKEN)
+    gateway.outbox.confirms[0].set_result(True)
+    assert (first.final(), second.final()) == (ACCEPTED, ACCEPTED)
+
+
+async def test_payments_are_unconfirmed_at_once_while_the_broker_is_away() -> None:
+    answers = await Gateway(ready=False).decisions.settle([("shoe", [PAYMENT]), ("broken", [PAYMENT])])
+    assert [type(answer) for answer in answers] == [Unconfirmed, StoreUnavailable]
 
 
 async def test_broken_sale_keeps_its_error_and_is_not_counted() -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, cast
 
 import pytest
@@ -101,11 +102,14 @@ class Site:
         variables = {
             "REDIS_URL": "redis://r", "AMQP_URL": "amqp://a", "FLASHSALE_LUA_DIR": str(folder), "FLASHSALE_ORDER_ID_KEY": "k" * 32,
             "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_WEBHOOK_SECRET": "whsec_" + "QUFB" * 8, "FLASHSALE_RELAY_LINGER_MS": "5",
-            "FLASHSALE_RELAY_FORGET_MS": "1", "FLASHSALE_RELAY_PUBLISH_TIMEOUT_SECONDS": "1",
+            "FLASHSALE_CONFIRM_TIMEOUT_SECONDS": "0.5", "FLASHSALE_RELAY_FORGET_MS": "1", "FLASHSALE_RELAY_PUBLISH_TIMEOUT_SECONDS": "1",
         }  # fmt: skip
         self.broker, self.streams = Broker(), Streams()
-        settings = read_settings(Environment(variables))
-        self.outbox = DirectOutbox(cast("Redis", self.streams), cast("Scripts", None), self.broker, settings)
+        self.settings = read_settings(Environment(variables))
+        self.outbox = DirectOutbox(cast("Redis", self.streams), cast("Scripts", None), self.broker, self.settings)
+
+    def linger(self, ms: int) -> None:
+        self.outbox._settings = replace(self.settings, relay_linger_ms=ms)
 
 
 def entry(entry_id: str, body: bytes = b"{}", key: str = "order.reserved.60") -> Entry:
@@ -192,6 +196,64 @@ async def test_entry_confirmed_while_redis_is_away_is_deleted_later(tmp_path: Pa
 
     site = await play(tmp_path, scene)
     assert (site.broker.messages, site.streams.deleted) == ([["1"]], [f"{STREAM} 1"])
+
+
+async def test_entry_somebody_waits_for_is_sent_without_a_pause_with_those_of_its_key(tmp_path: Path) -> None:
+    async def scene(site: Site) -> None:
+        site.outbox.send(entry("1", key="payment.recorded"))
+        await until(lambda: site.broker.messages)
+        # The pause has begun, and is longer than this test.
+        site.linger(ms=60_000)
+        site.outbox.send(entry("2"))
+        site.outbox.send(entry("3", key="payment.recorded"))
+        confirms = [site.outbox.confirm(entry(name, key="payment.recorded"), monotonic()) for name in ("4", "5")]
+        assert await asyncio.gather(*confirms) == [True, True]
+        assert site.broker.messages == [["1"], ["3", "4", "5"]]
+        await until(lambda: len(site.streams.deleted) == 4)
+
+    await play(tmp_path, scene)
+
+
+async def test_confirm_comes_although_the_first_try_failed(tmp_path: Path) -> None:
+    async def scene(site: Site) -> None:
+        site.broker.away = True
+        confirm = site.outbox.confirm(entry("1"), monotonic())
+        await asyncio.sleep(0.02)
+        assert not confirm.done()
+        site.broker.away = False
+        assert await confirm
+
+    assert (await play(tmp_path, scene)).broker.messages == [["1"]]
+
+
+async def test_confirm_on_a_route_that_was_refused_comes_with_a_later_try(tmp_path: Path) -> None:
+    async def scene(site: Site) -> None:
+        site.broker.full.add("order.reserved.60")
+        site.outbox.send(entry("1"))
+        await until(lambda: site.broker.messages)
+        site.broker.full.clear()
+        assert await site.outbox.confirm(entry("2"), monotonic())
+
+    await play(tmp_path, scene)
+
+
+@pytest.mark.parametrize("fault", ["away", "silent"])
+async def test_confirm_that_does_not_come_in_time_is_false_and_the_entry_stays(tmp_path: Path, fault: str) -> None:
+    async def scene(site: Site) -> None:
+        setattr(site.broker, fault, True)
+        assert not await site.outbox.confirm(entry("1"), monotonic())
+
+    assert (await play(tmp_path, scene)).streams.deleted == []
+
+
+async def test_confirm_is_false_when_the_gateway_ends_first(tmp_path: Path) -> None:
+    async def scene(site: Site) -> None:
+        site.broker.away = True
+        confirm = site.outbox.confirm(entry("1", b"one"), monotonic())
+        await site.outbox.finish()
+        assert not await confirm
+
+    assert (await play(tmp_path, scene)).streams.added == [f"{shard_keys(3).outbox} 'order.reserved.60' b'one'"]
 
 
 async def test_finish_waits_for_messages_in_flight(tmp_path: Path) -> None:

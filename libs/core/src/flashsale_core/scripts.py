@@ -122,9 +122,9 @@ def pack_orders(sales: Sequence[tuple[str, Sequence[Order]]]) -> bytes:
     return pack((*columns, traces) if any(traces) else columns)
 
 
-def pack_payments(sales: Sequence[tuple[str, Sequence[Payment]]]) -> bytes:
-    """The argument of `settle`."""
-    return pack((*_sales(sales), list(chain.from_iterable([payments for _, payments in sales]))))
+def pack_payments(sales: Sequence[tuple[str, Sequence[Payment]]], *, confirms: bool = False) -> bytes:
+    """The argument of `settle`; `confirms`: the caller answers after the broker's confirm, so its entry also has the replayed payments."""
+    return pack((*_sales(sales), list(chain.from_iterable([payments for _, payments in sales])), confirms))
 
 
 def _sales(sales: Sequence[tuple[str, Sequence[Any]]]) -> tuple[list[str], list[int]]:

@@ -4,19 +4,23 @@ There is no timer: an idle lane calls as soon as the event loop has read what ha
 Under load a second call overlaps the first, so that Redis decides one batch while the gateway reads and answers the next. Admission
 counts the waiting items of all lanes.
 
+An answer that waits for a confirm does not hold up the others of its batch, nor the next batch.
+
 Neither a waiter that fails nor a call that fails harms others: every waiter of a batch is answered, and the lane continues.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from flashsale_core.tasks import cancelled_here
 from flashsale_gateway.errors import OutcomeUnknown, Overloaded
 from flashsale_gateway.lanes import OVERLAP_ITEMS, Lane, Queue, Waiter
+from flashsale_gateway.provisional import Confirm, Held, Provisional, hold_back
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -24,7 +28,7 @@ Answer = TypeVar("Answer")
 
 
 class Admission:
-    """A limit on how many requests wait for Redis at once."""
+    """A limit on how many requests wait for Redis, or for a confirm, at once."""
 
     def __init__(self, waiting_max: int) -> None:
         self.waiting = 0
@@ -44,7 +48,7 @@ Batch = Sequence[tuple[str, Sequence[Item]]]
 """Items by sale; each sale appears once."""
 Answers = Sequence[Answer | Exception]
 """One for each item of a batch, in its order: its answer, or the error that took its place."""
-Call = Callable[[Batch[Item]], Awaitable[Answers[Answer]]]
+Call = Callable[[Batch[Item]], Awaitable[Answers[Answer | Provisional[Answer]]]]
 
 
 class Batcher(Generic[Item, Answer]):
@@ -58,6 +62,7 @@ class Batcher(Generic[Item, Answer]):
         self._lane_of = lane_of
         self._lanes: dict[int, Lane[Item, Answer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._confirms: set[Confirm] = set()
 
     def submit(self, sale_id: str, item: Item) -> asyncio.Future[Answer]:
         """Enqueue an item and return its future answer. Raises Overloaded when too many items are waiting."""
@@ -109,7 +114,10 @@ class Batcher(Generic[Item, Answer]):
         """Call, and answer every waiter however the call ends. Raises CancelledError only when this task itself is cancelled."""
         waiters = list(chain.from_iterable([queue.waiters for queue in sales.values()]))
         try:
-            _deliver(waiters, await self._call([(sale_id, queue.items) for sale_id, queue in sales.items()]))
+            answers = await self._call([(sale_id, queue.items) for sale_id, queue in sales.items()])
+            waiters, ready, held = hold_back(waiters, answers)
+            self._wait(held)
+            _deliver(waiters, ready)
         except asyncio.CancelledError:
             # A client library may end a call like this; what the server did is unknown then.
             _fail(waiters, OutcomeUnknown())
@@ -120,10 +128,24 @@ class Batcher(Generic[Item, Answer]):
         finally:
             self._admission.leave(len(waiters))
 
+    def _wait(self, held: Held[Waiter[Answer], Answer]) -> None:
+        for confirm, pairs in held.items():
+            self._confirms.add(confirm)
+            confirm.add_done_callback(partial(self._deliver_held, pairs))
+
+    def _deliver_held(self, pairs: Sequence[tuple[Waiter[Answer], Provisional[Answer]]], confirm: Confirm) -> None:
+        self._confirms.discard(confirm)
+        self._admission.leave(len(pairs))
+        _deliver([waiter for waiter, _ in pairs], [provisional.final() for _, provisional in pairs])
+
     async def finish(self) -> None:
         """Wait until every enqueued item is answered."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while unanswered := self._unanswered:
+            await asyncio.wait(unanswered)
+
+    @property
+    def _unanswered(self) -> list[asyncio.Future[Any]]:
+        return [*self._tasks, *self._confirms]
 
 
 def _deliver(waiters: Sequence[Waiter[Answer]], answers: Answers[Answer]) -> None:

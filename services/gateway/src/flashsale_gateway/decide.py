@@ -1,19 +1,22 @@
 """The one way from a batch to its decisions: choose the outbox, have the store call the script, publish its entries, count.
 
+A payment is answered only after the broker's confirm of its entry (decision 0033).
+
 The batchers call this, and the endpoints answer with its results.
 """
 
 import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from time import perf_counter
+from time import monotonic, perf_counter
 
 from flashsale_core.records import Entry
 from flashsale_core.scripts import Order, Payment
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Answers, Batch
-from flashsale_gateway.errors import GatewayError
+from flashsale_gateway.errors import GatewayError, Unconfirmed
 from flashsale_gateway.outbox.direct import DirectOutbox
+from flashsale_gateway.provisional import Provisional
 from flashsale_gateway.sale_counters import SaleCounters
 from flashsale_gateway.store import Result, Store
 
@@ -33,12 +36,19 @@ class Decisions:
         self._counters.count(_by_sale(sales, answers), perf_counter())
         return answers
 
-    async def settle(self, sales: Batch[Payment]) -> Answers[Result]:
-        """One result per payment, see Store.settle. The sales are of one lane. Raises StoreUnavailable and OutcomeUnknown."""
-        direct = self._outbox.ready
+    async def settle(self, sales: Batch[Payment]) -> Answers[Result | Provisional[Result]]:
+        """One result per payment, see Store.settle. The sales are of one lane. Raises StoreUnavailable and OutcomeUnknown.
+
+        Each result is provisional until the broker has confirmed the entry; without a broker its place has Unconfirmed.
+        """
+        direct, started = self._outbox.ready, monotonic()
         answers, entries = await self._store.settle(sales, direct=direct)
-        self._publish(entries, direct)
-        return answers
+        unconfirmed = Unconfirmed()
+        if not direct or not entries:
+            return [answer if isinstance(answer, Exception) else unconfirmed for answer in answers]
+        # All payments of a call are in one entry, because they have the same routing key.
+        confirm = self._outbox.confirm(entries[0], started)
+        return [answer if isinstance(answer, Exception) else Provisional(answer, confirm, unconfirmed) for answer in answers]
 
     async def cancel(self, sales: Batch[str]) -> Answers[Result]:
         """One result per order, see Store.cancel, or the error of its sale. A call for each sale: few orders are cancelled."""

@@ -19,5 +19,9 @@ class OutcomeUnknown(GatewayError):
     """A script may have run, but its answer is lost. The same call may be repeated: each item gets its first answer again."""
 
 
+class Unconfirmed(GatewayError):
+    """What was decided is stored, but the broker has not confirmed it in time. The same request may be repeated."""
+
+
 class NotReady(GatewayError):
     """This gateway must not take orders now."""

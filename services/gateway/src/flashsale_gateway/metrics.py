@@ -10,7 +10,8 @@ ORDERS = Counter("flashsale_orders_total", "Orders answered, by outcome", ["outc
 ORDER_SECONDS = Histogram("flashsale_order_seconds", "Time from the last byte of an order's body to its answer", buckets=_LATENCY_SECONDS)
 PAYMENTS = Counter(
     "flashsale_payments_total",
-    "Payment webhooks answered, by result; other_type counts signed events of types that have no effect",
+    "Payment webhooks answered, by result; other_type counts signed events of types that have no effect, "
+    "unconfirmed those answered 503 because the broker did not confirm them",
     ["result"],
 )
 CANCELS = Counter("flashsale_cancels_total", "Cancellations answered, by result", ["result"])

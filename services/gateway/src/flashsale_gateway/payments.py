@@ -26,6 +26,8 @@ PATH = "/payments/webhook"
 SIGNED = ("webhook-id", "webhook-timestamp", "webhook-signature")
 OTHER_TYPE = "other_type"
 """Reason and metric label of a signed event whose type has no effect."""
+UNCONFIRMED = "unconfirmed"
+"""Problem code and metric label of a payment that is stored but not confirmed by the broker."""
 _REQUEST_SPAN = semconv.request("POST", PATH)
 _SIGNED = {name.encode(): name for name in SIGNED}
 _JSON = (b"content-type", b"application/json")
@@ -77,6 +79,11 @@ class Payments(Endpoint[PendingPayment, Payment]):
         metrics.PAYMENTS.labels(outcome if reason != OTHER_TYPE else OTHER_TYPE).inc()
         spans.end(pending.span, outcome, 200)
         return _answer(outcome, reason)
+
+    def refuse(self, problem: Problem) -> Answer:
+        if problem.code == UNCONFIRMED:
+            metrics.PAYMENTS.labels(UNCONFIRMED).inc()
+        return problem.answer
 
     def _traced(self, parent: str | None, webhook: PaymentWebhook) -> tuple[Span | None, str]:
         if not self._tracing.samples(parent):

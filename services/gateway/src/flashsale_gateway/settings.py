@@ -67,6 +67,8 @@ class Settings:
     """FLASHSALE_RELAY_IN_FLIGHT_MAX: the most unconfirmed messages at once."""
     relay_publish_timeout_seconds: float
     """FLASHSALE_RELAY_PUBLISH_TIMEOUT_SECONDS: how long a confirm may take, and the opening or closing of a session."""
+    confirm_timeout_seconds: float
+    """FLASHSALE_CONFIRM_TIMEOUT_SECONDS: how long after the start of its script call a webhook's confirm may arrive; then it gets 503."""
     relay_block_ms: int
     """FLASHSALE_RELAY_BLOCK_MS: how long one read of the shared outbox waits for new entries."""
     relay_linger_ms: int
@@ -113,6 +115,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         outbox_lag_limit_ms=env.integer("FLASHSALE_OUTBOX_LAG_LIMIT_MS", 300_000, least=100),
         relay_in_flight_max=env.integer("FLASHSALE_RELAY_IN_FLIGHT_MAX", 256, least=1, most=1000),
         relay_publish_timeout_seconds=env.number("FLASHSALE_RELAY_PUBLISH_TIMEOUT_SECONDS", 10.0, least=0.1, most=300),
+        confirm_timeout_seconds=env.number("FLASHSALE_CONFIRM_TIMEOUT_SECONDS", 3.0, least=0.1, most=4),
         relay_block_ms=env.integer("FLASHSALE_RELAY_BLOCK_MS", 1000, least=10, most=10_000),
         relay_linger_ms=env.integer("FLASHSALE_RELAY_LINGER_MS", 25, most=10_000),
         relay_forget_ms=env.integer("FLASHSALE_RELAY_FORGET_MS", 100, least=1, most=10_000),

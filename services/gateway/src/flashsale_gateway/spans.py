@@ -9,6 +9,7 @@ from flashsale_core import semconv
 from flashsale_core.scripts import Order, Payment
 from flashsale_core.tracing import Tracing, ended, fail, traceparent
 from flashsale_gateway.batching import Answers, Batch, Call
+from flashsale_gateway.provisional import Provisional
 from flashsale_gateway.store import Result
 
 Item = TypeVar("Item", Order, Payment)
@@ -36,7 +37,7 @@ def with_spans(tracing: Tracing, template: semconv.SpanTemplate, call: Call[Item
     if not tracing.enabled:
         return call
 
-    async def traced(sales: Batch[Item]) -> Answers[Result]:
+    async def traced(sales: Batch[Item]) -> Answers[Result | Provisional[Result]]:
         if not any(item.traceparent for _, items in sales for item in items):
             return await call(sales)
         parents = [(sale_id, item.traceparent) for sale_id, items in sales for item in items]

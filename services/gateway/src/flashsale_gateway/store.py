@@ -69,9 +69,12 @@ class Store:
         return _decided(keys[0], await self._run(self._scripts.reserve, keys, pack_orders(sales), ""))
 
     async def settle(self, sales: Batch[Payment], *, direct: bool) -> Decided:
-        """One result per payment: [result, state, reason], see lua/settle.lua. The sales are of one lane, `direct` is as in `reserve`."""
+        """One result per payment: [result, state, reason], see lua/settle.lua. The sales are of one lane, `direct` is as in `reserve`.
+
+        An entry in the direct outbox has every payment of the call, also those that are replayed.
+        """
         keys = settle_keys([sale_id for sale_id, _ in sales], self._shards, direct)
-        return _decided(keys[0], await self._run(self._scripts.settle, keys, pack_payments(sales), ""))
+        return _decided(keys[0], await self._run(self._scripts.settle, keys, pack_payments(sales, confirms=direct), ""))
 
     async def cancel(self, sale_id: str, order_ids: Sequence[str]) -> list[Result]:
         """One result per order: [result, quantity, deadline_ms], see lua/cancel.lua."""

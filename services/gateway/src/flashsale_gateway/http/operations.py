@@ -91,7 +91,7 @@ OPERATIONS = (
         "/payments/webhook",
         "Receive a payment's outcome from the payment provider, signed as Standard Webhooks specifies. Other event types have no effect",
         {200: PaymentOutcome},
-        (*_BODY_PROBLEMS, "stale_webhook", "bad_signature", *_WRITE_PROBLEMS),
+        (*_BODY_PROBLEMS, "stale_webhook", "bad_signature", "unconfirmed", *_WRITE_PROBLEMS),
         PaymentWebhook | OtherEvent,
         (),
         "webhook",

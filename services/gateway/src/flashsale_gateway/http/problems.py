@@ -52,6 +52,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "internal": Kind(500, "The gateway failed; the request may be repeated"),
         "overloaded": Kind(503, "Too many requests are waiting", 1),
         "outcome_unknown": Kind(503, "The outcome is unknown; retry with the same request id", 1),
+        "unconfirmed": Kind(503, "The payment is stored but not yet confirmed; send the webhook again", 5),
         "not_ready": Kind(503, "The sale's store does not answer or refuses writes", 2),
         "outbox_lag": Kind(503, "Orders are not being published; no new ones are accepted", 5),
     }

@@ -2,12 +2,13 @@
 
 from functools import lru_cache
 
-from flashsale_gateway.errors import NotReady, OutcomeUnknown, Overloaded, StoreUnavailable
+from flashsale_gateway.errors import NotReady, OutcomeUnknown, Overloaded, StoreUnavailable, Unconfirmed
 from flashsale_gateway.http.problems import Problem
 
 # Ready-made, because a stampede meets them often. They are answered and never raised: each raise would lengthen their traceback.
 _OVERLOADED = Problem("overloaded")
 _OUTCOME_UNKNOWN = Problem("outcome_unknown")
+_UNCONFIRMED = Problem("unconfirmed")
 _REASONS_KEPT = 64
 
 
@@ -20,6 +21,8 @@ def problem_of(error: BaseException) -> Problem | None:
             return _OVERLOADED
         case OutcomeUnknown():
             return _OUTCOME_UNKNOWN
+        case Unconfirmed():
+            return _UNCONFIRMED
         case StoreUnavailable() | NotReady():
             return _not_ready(str(error))
         case _:

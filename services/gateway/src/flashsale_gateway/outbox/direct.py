@@ -21,6 +21,7 @@ from flashsale_core.keys import shard_keys
 from flashsale_core.records import Entry
 from flashsale_core.scripts import Scripts, call
 from flashsale_gateway import metrics
+from flashsale_gateway.outbox.confirms import Confirms
 from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.outbox.streams import delete_entries
 from flashsale_gateway.settings import Settings
@@ -45,6 +46,9 @@ class DirectOutbox:
         self._settings = settings
         self._waiting: dict[str, list[Entry]] = {}
         """Entries to be published, by routing key."""
+        self._urgent: set[str] = set()
+        """Routing keys of entries whose confirm somebody waits for."""
+        self._confirms = Confirms(settings.confirm_timeout_seconds)
         self._timer: asyncio.TimerHandle | None = None
         self._sent_at = 0.0
         self._in_flight: dict[asyncio.Task[None], Sequence[Entry]] = {}
@@ -68,6 +72,20 @@ class DirectOutbox:
             pause_seconds = self._settings.relay_linger_ms / 1000
             self._timer = loop.call_later(max(0.0, self._sent_at + pause_seconds - loop.time()), self._send_waiting)
 
+    def confirm(self, entry: Entry, since: float) -> asyncio.Future[bool]:
+        """Publish as `send`, but without a pause. True once the broker has confirmed the entry, False if that takes too long.
+
+        `since` is when the script call began, by time.monotonic.
+        An entry whose route is refused, or whose channel is lost, is tried again meanwhile.
+        """
+        confirmed = self._confirms.wait_for(entry, since)
+        self._waiting.setdefault(entry.routing_key, []).append(entry)
+        if not self._urgent:
+            # Not at once, so that entries of several calls that end in this turn of the loop share a message.
+            asyncio.get_running_loop().call_soon(self._send_urgent)
+        self._urgent.add(entry.routing_key)
+        return confirmed
+
     async def run(self) -> None:
         """Delete confirmed entries and retry failed ones, until cancelled. While nothing is sent, nothing wakes."""
         while True:
@@ -90,6 +108,7 @@ class DirectOutbox:
         ]
         self._failed.clear()
         self._waiting.clear()
+        self._confirms.give_up()
         await asyncio.gather(*[self._move_to_shared(shard, unpublished) for shard in range(self._settings.shards)])
 
     async def reclaim(self, shard: int) -> int:
@@ -129,12 +148,22 @@ class DirectOutbox:
             self._timer.cancel()
         self._timer, self._sent_at = None, loop.time()
         waiting, self._waiting = self._waiting, {}
-        for routing_key, entries in waiting.items():
-            if routing_key in self._publisher.refused_routes:
-                self._keep_failed(entries)
-            else:
-                for message in in_messages(entries):
-                    self._start(message)
+        for entries in waiting.values():
+            self._send_now(entries)
+
+    def _send_urgent(self) -> None:
+        for routing_key in self._urgent:
+            if entries := self._waiting.pop(routing_key, None):
+                self._send_now(entries)
+        self._urgent.clear()
+
+    def _send_now(self, entries: Sequence[Entry]) -> None:
+        """Publish entries of one routing key."""
+        if entries[0].routing_key in self._publisher.refused_routes:
+            self._keep_failed(entries)
+        else:
+            for message in in_messages(entries):
+                self._start(message)
 
     def _start(self, message: Sequence[Entry]) -> None:
         task = asyncio.get_running_loop().create_task(self._publish(message))
@@ -150,6 +179,7 @@ class DirectOutbox:
             self._keep_failed(message)
         else:
             self._confirmed.extend(message)
+            self._confirms.confirm(message)
         self._cleanup_needed.set()
 
     def _keep_failed(self, entries: Sequence[Entry]) -> None:
