@@ -1,6 +1,7 @@
 """Deletes old sales from the ledger, each with all its rows. Called by `flashsale ledger prune`."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -82,11 +83,18 @@ async def prune(database_url: str, older_than: timedelta, sales_max: int, *, dry
 
     Raises Retryable if Postgres refuses or does not answer; sales deleted before that stay deleted.
     """
+    async with owner_connection(database_url) as connection:
+        async for pruned in _prune(connection, older_than, sales_max, dry_run=dry_run):
+            yield pruned
+
+
+@asynccontextmanager
+async def owner_connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection as the owner of the tables. Errors of Postgres, also those inside the block, become Retryable."""
     try:
         connection = await asyncpg.connect(database_url, timeout=10, statement_cache_size=0)
         try:
-            async for pruned in _prune(connection, older_than, sales_max, dry_run=dry_run):
-                yield pruned
+            yield connection
         finally:
             await connection.close()
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

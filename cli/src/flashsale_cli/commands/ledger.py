@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from flashsale_cli.compaction import compact
 from flashsale_cli.console import JSON_OPTION, console, number, table, write_json
 from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.retention import AGE_MIN, Pruned, prune
@@ -31,17 +32,24 @@ def prune_command(
 ) -> None:
     """Delete sales that were removed long ago, with all their orders, history, payments and refunds.
 
+    It also merges the ranges of received entries that are older than an hour; no position is forgotten.
     A sale is kept while it is open or closed, while it has a younger order or payment, or while it has a refund that is not sent.
     The command may be repeated.
     """
     age = read_age(older_than)
     url = checked_database_url(CliEnvironment().text("DATABASE_URL", database_url))
     deleted: list[Pruned] = asyncio.run(_all(url, age, sales_max, dry_run))
+    compacted = asyncio.run(compact(url, age, dry_run=dry_run))
     if as_json:
-        write_json({"dryRun": dry_run, "sales": [_document(pruned) for pruned in deleted]})
+        write_json({
+            "dryRun": dry_run, "sales": [_document(pruned) for pruned in deleted],
+            "receivedRanges": {"before": compacted.ranges_before, "after": compacted.ranges_after}, "markers": compacted.markers,
+        })  # fmt: skip
     else:
         console().print(table("", ("sale", " ended", "orders", "events", "payments", "refunds"), map(_row, deleted)))
-        console().print(f"{len(deleted)} sales {'would be ' if dry_run else ''}deleted")
+        would = "would be " if dry_run else ""
+        console().print(f"{len(deleted)} sales {would}deleted")
+        console().print(f"{number(compacted.ranges_before)} ranges of received entries {would}merged into {number(compacted.ranges_after)}")
 
 
 def read_age(text: str) -> timedelta:
