@@ -7,7 +7,7 @@ import pytest
 
 from flashsale_core.errors import Retryable
 from flashsale_core.orders import RANK
-from flashsale_order_worker.repository import SCHEMA_VERSION
+from flashsale_order_worker.repository import SCHEMA_VERSION, Repository
 from tests.integration.ledger import open_ledger
 from tests.integration.order_events import open_repository
 
@@ -24,6 +24,21 @@ async def test_history_is_append_only(infra: Mapping[str, str], table: str, stat
     with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
         async with open_ledger(infra["DATABASE_URL"]) as ledger:
             await ledger.connection.execute(statement.format(table))
+
+
+async def test_ledger_of_another_installation_is_refused_until_it_is_renamed(infra: Mapping[str, str]) -> None:
+    url = infra["DATABASE_URL"]
+    worker = Repository(url, 5, 0.1, installation="other")
+    async with open_ledger(url) as ledger:
+        before = await ledger.connection.fetchval("select name from installation")
+        try:
+            with pytest.raises(Retryable, match=f"belongs to the installation '{before}', and FLASHSALE_INSTALLATION is 'other'"):
+                await worker.check_schema()
+            await ledger.connection.execute("update installation set name = 'other'")
+            await worker.check_schema()
+        finally:
+            await ledger.connection.execute("update installation set name = $1", before)
+            await worker.close()
 
 
 async def test_missing_and_old_schemas_are_reported(infra: Mapping[str, str]) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from flashsale_consumer import Delivery, Poison
 from flashsale_core import topology
 from flashsale_core.errors import Retryable
-from flashsale_core.messages import encode
+from flashsale_core.messages import LedgerMarker, Position, encode, join
 from tests.integration.broker import consuming, counted, headers, open_broker, until
 from tests.integration.order_events import IDENTIFIED, QUEUE, STORY, at_work, consumer, reserved, written
 
@@ -33,6 +35,22 @@ async def test_poison_is_parked_with_its_reason_and_the_rest_is_committed(infra:
         assert {message.body for message in parked} == set(poison)
         assert all(message.headers["x-error"] and message.headers["x-queue"] == QUEUE for message in parked)
         assert await broker.take_all(QUEUE) == []
+
+
+async def test_parked_entry_is_a_hole_until_it_is_replayed(infra: Mapping[str, str]) -> None:
+    async with at_work(infra) as (broker, ledger, handle):
+        lines = [encode(msgspec.structs.replace(reserved(f"o{seq}"), seq=Position(3, 1, seq))) for seq in (1, 2, 3)]
+        marker = LedgerMarker(v=1, marker="0b5f1f0a-1f3f-4c1c-9d52-0b0f6a6f7a11", at=1_000)
+        await broker.publish(QUEUE, join([lines[0], lines[1].replace(b'"v":1', b'"v":2'), lines[2]]), encode(marker))
+        async with consuming(consumer(infra, handle)):
+            await until(lambda: counted(ledger.count("markers"), 1))
+        assert (await ledger.count(), await ledger.received()) == (2, [(3, 1, 1, 1), (3, 1, 3, 3)])
+        assert headers(await broker.take_all(topology.PARKED_ORDERS_QUEUE)) == [("1-0", "undecodable")]
+        # As `flashsale parked replay` does once a release reads the message.
+        await broker.publish(QUEUE, join(lines))
+        async with consuming(consumer(infra, handle)):
+            await until(lambda: counted(ledger.count(), 3))
+        assert await ledger.received() == [(3, 1, 1, 1), (3, 1, 1, 3), (3, 1, 3, 3)]
 
 
 async def test_crash_between_commit_and_ack_loses_and_doubles_nothing(infra: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ def test_every_other_setting_has_a_default() -> None:
     assert read_settings(Environment(NEEDED)) == Settings(
         amqp_url="amqp://broker/",
         database_url="postgresql://ledger/flashsale",
+        installation="flashsale",
         statement_cache=100,
         probe_host="0.0.0.0",  # noqa: S104 - a pod listens on all its addresses
         probe_port=9101,

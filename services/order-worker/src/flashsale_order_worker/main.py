@@ -38,7 +38,13 @@ def main() -> int:
 async def run(settings: Settings) -> None:
     """Consume until SIGTERM or SIGINT."""
     tracing = configure_tracing("flashsale-order-worker")
-    repository = Repository(settings.database_url, settings.statement_timeout_seconds, settings.retry_seconds, settings.statement_cache)
+    repository = Repository(
+        settings.database_url,
+        settings.statement_timeout_seconds,
+        settings.retry_seconds,
+        settings.statement_cache,
+        settings.installation,
+    )
     consumer = Consumer(_consumer_settings(settings), OrderEvents(repository, tracing, settings.amqp_url, settings.database_url))
     supervisor = Supervisor()
 

@@ -23,6 +23,7 @@ CONNECTIONS_MAX = 4
 IDLE_SECONDS = 60.0
 """An idle connection is closed after this time: load balancers and NAT drop one after 240 s or more, without notice to either end."""
 _SCHEMA = "select max(version), current_setting('transaction_read_only')::bool from schema_migrations"
+_OWNER = "select (select name from installation) as name"
 _REFUNDS_DUE = "select count(*), coalesce(extract(epoch from now() - min(created_at)), 0) from refunds where state = 'due'"
 Columns = Sequence[Sequence[Any]]
 Statement = tuple[str, Columns]
@@ -41,8 +42,13 @@ class Repository:
         statement_timeout_seconds: float,
         retry_seconds: float,
         statement_cache: int = STATEMENT_CACHE_DEFAULT,
+        installation: str | None = None,
     ) -> None:
-        """With a `statement_cache` of 0 no statement outlives its transaction, as a pooler in transaction mode requires."""
+        """With a `statement_cache` of 0 no statement outlives its transaction, as a pooler in transaction mode requires.
+
+        With an `installation`, `check_schema` refuses the ledger of another one.
+        """
+        self._installation = installation
         self._database_url = database_url
         self._statement_timeout_seconds = statement_timeout_seconds
         self._retry_seconds = retry_seconds
@@ -80,11 +86,12 @@ class Repository:
                 await connection.execute(statement, *columns)
 
     async def check_schema(self) -> None:
-        """Raises Retryable until the ledger takes writes and its schema is new enough for this release."""
+        """Raises Retryable until the ledger takes writes, has a schema that is new enough for this release, and is this installation's."""
         try:
             version, read_only = await self._one_row(_SCHEMA)
             if read_only:
                 raise asyncpg.ReadOnlySQLTransactionError("the ledger's transactions are read-only")
+            owner = (await self._one_row(_OWNER))["name"] if (version or 0) >= SCHEMA_VERSION else None
         except asyncpg.UndefinedTableError as error:
             raise Retryable("the ledger has no schema yet; run `flashsale migrate`", self._retry_seconds) from error
         except _SERVER_ERRORS as error:
@@ -93,6 +100,12 @@ class Repository:
         if (version or 0) < SCHEMA_VERSION:
             raise Retryable(
                 f"the ledger's schema is {version}, this release needs {SCHEMA_VERSION}; run `flashsale migrate`", self._retry_seconds
+            )
+        # A ledger without an owner is an older one; the keeper waits until `flashsale migrate --initialise` has written it.
+        if self._installation is not None and owner not in (None, self._installation):
+            raise Retryable(
+                f"the ledger belongs to the installation {owner!r}, and FLASHSALE_INSTALLATION is {self._installation!r}",
+                self._retry_seconds,
             )
 
     async def refunds_due(self) -> tuple[int, float]:

@@ -14,6 +14,8 @@ class Settings:
     """AMQP_URL: the RabbitMQ to consume from."""
     database_url: str
     """DATABASE_URL: the Postgres that holds the ledger."""
+    installation: str
+    """FLASHSALE_INSTALLATION: the name of the installation; a ledger of another one is refused."""
     statement_cache: int
     """FLASHSALE_DATABASE_STATEMENT_CACHE: most prepared statements a connection keeps; use 0 behind a pooler in transaction mode."""
     probe_host: str
@@ -46,6 +48,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
     return Settings(
         amqp_url=credentials.amqp_url(env.text("AMQP_URL")),
         database_url=credentials.database_url(env.text("DATABASE_URL")),
+        installation=env.text("FLASHSALE_INSTALLATION", "flashsale"),
         statement_cache=env.integer("FLASHSALE_DATABASE_STATEMENT_CACHE", STATEMENT_CACHE_DEFAULT, most=10_000),
         probe_host=env.text("FLASHSALE_PROBE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
         probe_port=env.integer("FLASHSALE_PROBE_PORT", 9101, most=65535),
