@@ -2,26 +2,31 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from flashsale_cli.audit.connect import connect
+from flashsale_cli.environment import CliEnvironment
 from flashsale_core.errors import Retryable
-from flashsale_core.keys import define_keys
+from flashsale_core.keys import define_keys, sale_keys, shard_keys
 from flashsale_core.scripts import call, pack
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_gateway.outbox import monitor
 from flashsale_gateway.outbox.direct import DirectOutbox
 from flashsale_gateway.outbox.monitor import Lag, Monitor
 from flashsale_local_stack import Stack, wait_until
+from flashsale_operator.sale_store import SaleStore
 from flashsale_order_worker.plan import plan
 from flashsale_order_worker.repository import Repository
 from flashsale_redis import open_redis
 from flashsale_redis.single import LEAVE_EVERY_SECONDS
 from flashsale_timeout_worker.expiry import Expiry
+from tests.integration.broker import until
 from tests.integration.client import Client
 from tests.integration.forwarder import Forwarder, forwarding
 from tests.integration.gateways import gateway_on
@@ -50,6 +55,12 @@ class Pair:
         assert wait_until(lambda: self.old.execute_command("WAIT", 1, 1000) == 1, WAIT_SECONDS)
         self.new.replicaof("NO", "ONE")
         self.old.replicaof("127.0.0.1", port_of(self.new))
+
+    async def cut_off_and_move(self) -> None:
+        """Demote the old server, which keeps its old data because it does not reach its master, and move the address."""
+        await asyncio.to_thread(self.demote)
+        await asyncio.to_thread(self.old.replicaof, "127.0.0.1", 1)
+        self.move()
 
     def move(self) -> None:
         self.address.target = port_of(self.new)
@@ -117,6 +128,46 @@ async def test_worker_is_not_ready_while_its_redis_is_a_replica(pair: Pair) -> N
         await expiry.ping()
 
 
+async def test_sweep_that_only_reads_leaves_a_demoted_redis(pair: Pair) -> None:
+    async with open_redis(pair.url, 5, 4) as redis:
+        expiry = Expiry(redis, SCRIPTS, 16, 5, 1)
+        assert (await expiry.overdue(range(16), 0)).shards == []
+        await pair.cut_off_and_move()
+        await asyncio.to_thread(pair.new.zadd, shard_keys(3).deadlines, {"sale|order": 1})
+
+        async def finds_the_order() -> bool:
+            try:
+                return (await expiry.overdue(range(16), 0)).shards == [3]
+            except Retryable:
+                return False
+
+        await until(finds_the_order)
+
+
+async def test_operators_sweep_leaves_a_demoted_redis(pair: Pair) -> None:
+    async with open_redis(pair.url, 5, 4) as redis:
+        sales = SaleStore(redis, SCRIPTS, 16, 5)
+        assert await sales.read_many(["shoe"]) == [{}]
+        await pair.cut_off_and_move()
+        await asyncio.to_thread(pair.new.hset, sale_keys("shoe", 16).sale, "total", 5)
+
+        async def reads_the_sale() -> bool:
+            try:
+                return await sales.read_many(["shoe"]) == [{"total": "5"}]
+            except Retryable:
+                return False
+
+        await until(reads_the_sale)
+
+
+async def test_audit_refuses_a_replica(pair: Pair, infra: Mapping[str, str]) -> None:
+    await asyncio.to_thread(pair.demote)
+    environment = CliEnvironment({**infra, "REDIS_URL": pair.url})
+    with pytest.raises(Retryable, match="leads to a replica"):
+        async with connect(environment):
+            pass
+
+
 async def test_gateway_that_only_reads_also_leaves_a_demoted_redis(
     pair: Pair, infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,11 +176,8 @@ async def test_gateway_that_only_reads_also_leaves_a_demoted_redis(
         watching = asyncio.create_task(Monitor((redis, reading), cast("DirectOutbox", None), settings_of(infra), Lag(1000)).run())
         try:
             assert [await client.get("k") for client in (redis, reading)] == [None, None]
-            await asyncio.to_thread(pair.demote)
-            # Cut off from its master, the old server keeps its old data.
-            await asyncio.to_thread(pair.old.replicaof, "127.0.0.1", 1)
+            await pair.cut_off_and_move()
             await asyncio.to_thread(pair.new.set, "k", "new")
-            pair.move()
             async with asyncio.timeout(WAIT_SECONDS):
                 while [await client.get("k") for client in (redis, reading)] != [b"new"] * 2:  # noqa: ASYNC110 - a server that changes
                     await asyncio.sleep(0.01)
@@ -164,16 +212,32 @@ def test_gateway_recovers_when_its_redis_was_demoted(pair: Pair, infra_stack: St
     assert 1 <= len(warnings) <= 3, log.read_text()
 
 
+@asynccontextmanager
+async def writable_again(connection: Any) -> AsyncIterator[None]:
+    """`refuse_writes` inside the block ends with it."""
+    try:
+        yield
+    finally:
+        await connection.execute("set default_transaction_read_only = off")
+        await connection.execute("alter system reset default_transaction_read_only")
+        await connection.execute("alter role current_user reset default_transaction_read_only")
+        await connection.execute("select pg_reload_conf()")
+
+
+async def refuse_writes(connection: Any) -> None:
+    """Only connections from before are read-only then, as on a primary that became a standby."""
+    await connection.execute("alter role current_user set default_transaction_read_only = off")
+    await connection.execute("alter system set default_transaction_read_only = on")
+    await connection.execute("select pg_reload_conf()")
+
+
 async def test_ledger_leaves_a_server_that_refuses_writes(infra: Mapping[str, str]) -> None:
-    """Only connections from before the change are read-only, as on a primary that became a standby."""
     url, faults = infra["DATABASE_URL"], []
-    async with open_ledger(url) as ledger:
+    async with open_ledger(url) as ledger, writable_again(ledger.connection):
         repository = Repository(url, WAIT_SECONDS, 0.01)
         try:
             await repository.write(plan([("1-0", reserved("o1"))]))
-            await ledger.connection.execute("alter role current_user set default_transaction_read_only = off")
-            await ledger.connection.execute("alter system set default_transaction_read_only = on")
-            await ledger.connection.execute("select pg_reload_conf()")
+            await refuse_writes(ledger.connection)
             for number in range(200):
                 try:
                     await repository.check_schema()
@@ -186,9 +250,27 @@ async def test_ledger_leaves_a_server_that_refuses_writes(infra: Mapping[str, st
             await repository.write(plan([("3-0", reserved("last"))]))
         finally:
             await repository.close()
-            await ledger.connection.execute("set default_transaction_read_only = off")
-            await ledger.connection.execute("alter system reset default_transaction_read_only")
-            await ledger.connection.execute("alter role current_user reset default_transaction_read_only")
-            await ledger.connection.execute("select pg_reload_conf()")
     (fault,) = faults
     assert "takes no writes: look at where DATABASE_URL leads" in fault
+
+
+async def test_refunds_are_not_counted_on_a_server_that_refuses_writes(infra: Mapping[str, str]) -> None:
+    url = infra["DATABASE_URL"]
+    async with open_ledger(url) as ledger, writable_again(ledger.connection):
+        repository = Repository(url, WAIT_SECONDS, 0.01)
+        try:
+            await repository.refunds_due()
+            await refuse_writes(ledger.connection)
+
+            async def refuses_to_count() -> bool:
+                try:
+                    await repository.refunds_due()
+                except Retryable as error:
+                    return "takes no writes" in str(error)
+                return False
+
+            await until(refuses_to_count)
+            # The next connection leads to the new primary.
+            assert (await repository.refunds_due())[0] >= 0
+        finally:
+            await repository.close()

@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from flashsale_cli.audit.read_ledger import SESSION, LedgerReader
 from flashsale_cli.audit.read_redis import RedisReader
 from flashsale_cli.environment import CliEnvironment
 from flashsale_core.credentials import database_url as checked_database_url
 from flashsale_core.errors import Retryable
-from flashsale_redis import checked_url, open_redis
+from flashsale_redis import checked_url, open_redis, refuse_replica
 
 TIMEOUT_SECONDS = 60.0
 CONNECTIONS_MAX = 4
@@ -32,8 +32,12 @@ async def connect(environment: CliEnvironment) -> AsyncIterator[tuple[RedisReade
             database.transaction(isolation="read_committed", readonly=True),
             open_redis(redis_url, TIMEOUT_SECONDS, CONNECTIONS_MAX) as redis,
         ):
+            # A replica may be behind, and would show differences that its master does not have.
+            await refuse_replica(redis)
             await database.execute(SESSION)
             yield RedisReader(redis, shards), LedgerReader(database)
+    except ReadOnlyError as error:
+        raise Retryable("REDIS_URL leads to a replica, which may be behind its master") from error
     except RedisError as error:
         raise Retryable(f"REDIS_URL: Redis does not answer: {error}") from error
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

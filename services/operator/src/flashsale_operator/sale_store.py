@@ -56,7 +56,9 @@ class SaleStore:
         return sale_fields(fields)
 
     async def read_many(self, sale_ids: Sequence[str]) -> list[dict[str, str]]:
-        """The hashes of many sales in one round trip. A key that is not a hash reads as a sale without numbers."""
+        """The hashes of many sales, of a server that takes writes. A key that is not a hash reads as a sale without numbers."""
+        # A sweep only reads, and a demoted master would answer such reads for as long as it runs.
+        await self._call(refuse_replica(self._redis))
         async with self._redis.pipeline(transaction=False) as pipe:
             for sale_id in sale_ids:
                 pipe.hgetall(sale_keys(sale_id, self._shards).sale)

@@ -22,9 +22,11 @@ SCHEMA_VERSION = 4
 CONNECTIONS_MAX = 4
 IDLE_SECONDS = 60.0
 """An idle connection is closed after this time: load balancers and NAT drop one after 240 s or more, without notice to either end."""
-_SCHEMA = "select max(version), current_setting('transaction_read_only')::bool from schema_migrations"
+# A row with `read_only` true is refused: the server is a standby, whose rows may be old, or takes no writes for another reason.
+_SCHEMA = "select max(version), current_setting('transaction_read_only')::bool as read_only from schema_migrations"
 _OWNER = "select (select name from installation) as name"
-_REFUNDS_DUE = "select count(*), coalesce(extract(epoch from now() - min(created_at)), 0) from refunds where state = 'due'"
+_REFUNDS_DUE = """select count(*), coalesce(extract(epoch from now() - min(created_at)), 0),
+    current_setting('transaction_read_only')::bool as read_only from refunds where state = 'due'"""
 Columns = Sequence[Sequence[Any]]
 Statement = tuple[str, Columns]
 """A statement, and one array for each of its columns."""
@@ -88,9 +90,7 @@ class Repository:
     async def check_schema(self) -> None:
         """Raises Retryable until the ledger takes writes, has a schema that is new enough for this release, and is this installation's."""
         try:
-            version, read_only = await self._one_row(_SCHEMA)
-            if read_only:
-                raise asyncpg.ReadOnlySQLTransactionError("the ledger's transactions are read-only")
+            version, _ = await self._one_row(_SCHEMA)
             owner = (await self._one_row(_OWNER))["name"] if (version or 0) >= SCHEMA_VERSION else None
         except asyncpg.UndefinedTableError as error:
             raise Retryable("the ledger has no schema yet; run `flashsale migrate`", self._retry_seconds) from error
@@ -111,18 +111,20 @@ class Repository:
     async def refunds_due(self) -> tuple[int, float]:
         """Returns (number of refunds due, age of the oldest in seconds). Raises Retryable when Postgres is away."""
         try:
-            due, age_seconds = await self._one_row(_REFUNDS_DUE)
+            due, age_seconds, _ = await self._one_row(_REFUNDS_DUE)
         except _SERVER_ERRORS as error:
             raise await self._away(error) from error
         return int(due), float(age_seconds)
 
     async def _one_row(self, query: str) -> asyncpg.Record:
-        """The single row of an aggregate query."""
+        """The single row of an aggregate query. Raises ReadOnlySQLTransactionError if its column `read_only` is true."""
         pool = await self._open_pool()
         # In a transaction, although it only reads: a pooler may change the server connection between the steps of a statement.
         async with pool.acquire(timeout=self._statement_timeout_seconds) as connection, connection.transaction():
             row = await connection.fetchrow(query)
         assert row is not None  # noqa: S101 - an aggregate always has a row
+        if row.get("read_only"):
+            raise asyncpg.ReadOnlySQLTransactionError("the ledger's transactions are read-only")
         return row
 
     async def close(self) -> None:

@@ -4,7 +4,7 @@ The calls for many sales are sent together, in one round trip to each server.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -91,8 +91,9 @@ class Expiry:
     async def overdue(self, shards: Sequence[int], grace_ms: int) -> Overdue:
         """Find the shards of a slot group with a deadline more than `grace_ms` ago by Redis' clock, in one round trip.
 
-        Raises Retryable when Redis is away.
+        Raises Retryable when Redis is away, or is a replica: an old master that is cut off shows nothing overdue for as long as it runs.
         """
+        await self._refuse_replica()
 
         def add_commands(pipe: Any) -> None:
             pipe.time()
@@ -125,10 +126,16 @@ class Expiry:
 
     async def ping(self) -> None:
         """Load the scripts. Raises Retryable unless a Redis that takes writes answers."""
+        await self._refuse_replica()
+        await self._call(load_scripts(self._redis, self._scripts))
+
+    async def _refuse_replica(self) -> None:
+        await self._call(refuse_replica(self._redis))
+
+    async def _call(self, awaitable: Awaitable[object]) -> None:
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                await refuse_replica(self._redis)
-                await load_scripts(self._redis, self._scripts)
+                await awaitable
         except (RedisError, OSError, TimeoutError) as error:
             raise Retryable(describe_error(Server.REDIS, error), self._retry_seconds) from error
 
