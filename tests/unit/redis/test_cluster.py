@@ -27,6 +27,8 @@ class Nodes:
         self.away: set[Address] = set()
         self.say: dict[tuple[Address, str], list[Any]] = {}
         self.halves: tuple[Address, Address] = (A, B)
+        self.reports: dict[Address, tuple[Address, Address]] = {}
+        """What single nodes report instead of `halves`."""
         self.closed: list[Address] = []
 
     def connect(self, address: Address) -> Redis:
@@ -36,7 +38,7 @@ class Nodes:
         if address in self.away:
             raise RedisConnectionError("refused")
         if args[0] == "CLUSTER SLOTS":
-            (low, low_port), (high, high_port) = self.halves
+            (low, low_port), (high, high_port) = self.reports.get(address, self.halves)
             half = SLOTS // 2
             return [[0, half - 1, [low.encode(), low_port, b"id"]], [half, SLOTS - 1, [high.encode(), high_port, b"id"]]]
         self.sent.append((address, args))
@@ -285,3 +287,33 @@ async def test_every_client_is_closed_at_the_end() -> None:
 
     await play(nodes, scene)
     assert sorted(nodes.closed) == [A, B, C]
+
+
+@pytest.mark.parametrize(
+    "refusal", ["NOREPLICAS Not enough good replicas to write.", "UNBLOCKED instance state changed (master -> replica?)"]
+)
+@pytest.mark.parametrize("pipelined", [False, True])
+async def test_master_that_refuses_to_serve_is_asked_last_for_the_masters(refusal: str, pipelined: bool) -> None:
+    nodes = Nodes()
+    nodes.say[A, "SET"] = [ResponseError(refusal)]
+
+    async def write(cluster: Cluster) -> Any:
+        if not pipelined:
+            return await cluster.set(LOW, "x")
+        async with cluster.pipeline(transaction=False) as pipe:
+            pipe.set(LOW, "x")
+            return (await pipe.execute())[0]
+
+    async def scene(cluster: Cluster) -> Any:
+        await cluster.get(LOW)
+        # The old master is cut off: it still reports itself, and the other node reports its successor.
+        nodes.reports[A], nodes.halves = nodes.halves, (C, B)
+        with pytest.raises(ResponseError):
+            await write(cluster)
+        await asyncio.sleep(LEARN_EVERY_SECONDS * 1.5)
+        return await write(cluster)
+
+    for _ in range(5):
+        assert await play(nodes, scene) == "c"
+        nodes.halves, nodes.say[A, "SET"] = (A, B), [ResponseError(refusal)]
+        nodes.reports.clear()

@@ -17,6 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from flashsale_core.tasks import cancel_and_wait
+from flashsale_redis.errors import is_wrong_server
 from flashsale_redis.slots import SLOTS, Masters, masters_of, slot_of, slot_of_command
 from flashsale_redis.urls import Address
 
@@ -40,6 +41,8 @@ class Cluster(Redis):
         self._fault: Exception | None = None
         self._learning: asyncio.Task[None] | None = None
         self._learnt_at = 0.0
+        self._doubted: set[Address] = set()
+        """Masters that did not answer, or refused to serve, since the last report: they are asked last which the masters are."""
         self._closed = False
         # The inherited encoding and parsing need a pool. This client sends nothing through it; only the first seed's client does.
         super().__init__(connection_pool=self._clients[seeds[0]].connection_pool)
@@ -124,7 +127,11 @@ class Cluster(Redis):
         try:
             return await self._client(address).execute_command(*args, **options)
         except _DOUBTFUL:
-            self._learn_soon()
+            self._doubt(address)
+            raise
+        except RedisError as error:
+            if is_wrong_server(error):
+                self._doubt(address)
             raise
 
     async def _ask(self, address: Address, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
@@ -140,12 +147,14 @@ class Cluster(Redis):
                 for args, options in commands:
                     pipe.execute_command(*args, **options)
                 answers: list[Any] = await pipe.execute(raise_on_error=False)
-                return answers
         except _DOUBTFUL as error:
-            self._learn_soon()
+            self._doubt(address)
             if isinstance(error, asyncio.CancelledError):
                 raise
             return [error] * len(commands)
+        if any(isinstance(answer, RedisError) and is_wrong_server(answer) for answer in answers):
+            self._doubt(address)
+        return answers
 
     def _client(self, address: Address) -> Any:
         client = self._clients.get(address)
@@ -176,6 +185,11 @@ class Cluster(Redis):
         if not self._known:
             raise self._fault or RedisConnectionError("the client is closed")
 
+    def _doubt(self, address: Address) -> None:
+        """Another node may be the master now, and this one may not know it."""
+        self._doubted.add(address)
+        self._learn_soon()
+
     def _learn_soon(self) -> "asyncio.Task[None] | None":
         if not self._closed and (self._learning is None or self._learning.done()):
             self._learning = asyncio.create_task(self._learn())
@@ -191,6 +205,7 @@ class Cluster(Redis):
                 continue
             previous = {address for address in self._masters if address is not None}
             self._masters, self._known = masters_of(answer, address), True
+            self._doubted.clear()
             await self._close(previous - {*self._masters, *self._seeds})
             break
         self._learnt_at = loop.time()
@@ -200,10 +215,14 @@ class Cluster(Redis):
             return await self._client(address).execute_command("CLUSTER SLOTS")
 
     def _informants(self) -> list[Address]:
-        """The nodes to ask: masters before seeds, because a seed's name may lead to a node that is gone. Each group is in random order."""
+        """The nodes to ask: masters before seeds, because a seed's name may lead to a node that is gone. Each group is in random order.
+
+        Doubted ones come last: a master that is cut off still reports itself.
+        """
         masters = list({address for address in self._masters if address is not None})
         seeds = [seed for seed in self._seeds if seed not in masters]
-        return [*random.sample(masters, len(masters)), *random.sample(seeds, len(seeds))]
+        nodes = [*random.sample(masters, len(masters)), *random.sample(seeds, len(seeds))]
+        return sorted(nodes, key=lambda node: node in self._doubted)
 
     async def _close(self, gone: Iterable[Address]) -> None:
         """Close the clients of masters that serve no slot any more. A running command gets a connection error, as if they had died."""
