@@ -1,10 +1,10 @@
-"""Finds faults in the INFO of a Redis server, with its FSYNC_SETTINGS where they are known. Pure: libs/redis asks the servers."""
+"""Finds faults in the INFO of a Redis server, with its SAFETY_SETTINGS where they are known. Pure: libs/redis asks the servers."""
 
 from collections.abc import Callable, Mapping
 
 Info = Mapping[str, object]
-FSYNC_SETTINGS = ("appendfsync", "no-appendfsync-on-rewrite")
-"""Settings of how a server writes to its disk; INFO does not contain them."""
+SAFETY_SETTINGS = ("appendfsync", "no-appendfsync-on-rewrite", "min-replicas-to-write")
+"""Settings of how a server writes to its disk and to its replicas; INFO does not contain them."""
 
 
 def first_fault(servers: Mapping[str, Info], judge: Callable[[Info], str | None]) -> str | None:
@@ -20,6 +20,14 @@ def version_fault(info: Info) -> str | None:
     version = str(info.get("redis_version", ""))
     major = version.split(".")[0]
     return f"Redis {version} is too old; use Redis >= 7.0 or Valkey >= 8" if major.isdigit() and int(major) < 7 else None
+
+
+def replicas_fault(info: Info) -> str | None:
+    """Why this server refuses every write with NOREPLICAS; None if it does not. INFO counts good replicas only where some are required."""
+    good, required = info.get("min_slaves_good_slaves"), int(str(info.get("min-replicas-to-write", 1)))
+    if good is None or int(str(good)) >= required:
+        return None
+    return f"Redis takes no writes: {good} of {required} required replicas keep up (min-replicas-to-write)"
 
 
 def durability_fault(info: Info) -> str | None:

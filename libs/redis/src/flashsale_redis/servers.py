@@ -5,7 +5,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from flashsale_core.redis_info import FSYNC_SETTINGS
+from flashsale_core.redis_info import SAFETY_SETTINGS
 from flashsale_redis.cluster import Cluster
 from flashsale_redis.slots import slot_of
 
@@ -23,11 +23,11 @@ async def infos(redis: Redis) -> Mapping[str, Mapping[str, Any]]:
     return {"": await redis.info("everything")}
 
 
-async def fsync_policies(redis: Redis) -> Mapping[str, Mapping[Any, Any]]:
-    """FSYNC_SETTINGS of each server, by the addresses of `infos`. Raises ResponseError where the user may not read them."""
+async def safety_settings(redis: Redis) -> Mapping[str, Mapping[Any, Any]]:
+    """SAFETY_SETTINGS of each server, by the addresses of `infos`. Raises ResponseError where the user may not read them."""
     if isinstance(redis, Cluster):
-        return {f"{host}:{port}": policy for (host, port), policy in (await redis.everywhere("CONFIG GET", *FSYNC_SETTINGS)).items()}
-    return {"": await redis.config_get(*FSYNC_SETTINGS)}
+        return {f"{host}:{port}": settings for (host, port), settings in (await redis.everywhere("CONFIG GET", *SAFETY_SETTINGS)).items()}
+    return {"": await redis.config_get(*SAFETY_SETTINGS)}
 
 
 def one_slot_groups(redis: Redis, keys: Iterable[str]) -> list[list[str]]:
