@@ -1,6 +1,7 @@
 """A Redis Cluster of three masters with one, two and four gateways: no promise depends on their numbers."""
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
@@ -8,16 +9,19 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 from redis import Redis
+from redis.exceptions import RedisError
 
 from flashsale_core.keys import SHARDS_DEFAULT, shard_keys, shard_of
-from flashsale_local_stack import Stack
-from flashsale_local_stack.state import load
+from flashsale_local_stack import Stack, free_ports, wait_until
+from flashsale_local_stack.binaries import redis_server
+from flashsale_local_stack.configs import redis_conf
+from flashsale_local_stack.state import RedisNode, load
 from flashsale_redis.slots import SLOTS, slot_of
 from tests.integration.client import Client
 from tests.integration.gateways import further_gateways
@@ -27,6 +31,8 @@ from tests.stacks import private_stack
 
 MASTERS = 3
 WINDOW_SECONDS = 5
+TAKE_OVER_SECONDS = 60.0
+log = logging.getLogger(__name__)
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +189,53 @@ def test_audit_of_all_tests_is_clean(cluster: Stack, promised: list[str], tmp_pa
     command = [sys.executable, "-m", "flashsale_cli", "audit", "--wait-seconds", "30", "--expect-accepted", str(accepted)]
     done = subprocess.run(command, env={**os.environ, **cluster.env()}, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@contextmanager
+def replica_of_master_1(cluster: Stack, folder: Path) -> Iterator[None]:
+    state = load(cluster.home)
+    assert state is not None
+    node = RedisNode(*free_ports(2))
+    conf = folder / "replica.conf"
+    conf.write_text(redis_conf(state, str(folder), node))
+    process = subprocess.Popen([redis_server(state.redis_server or None), str(conf)], cwd=folder, stdout=subprocess.DEVNULL)
+    master = state.redis_nodes[0]
+    try:
+        with Redis(port=node.port, password=state.secrets.redis) as replica, Redis(port=master.port, password=state.secrets.redis) as first:
+
+            def replicates() -> bool:
+                """Repeated, because a node replicates only a master that it has met."""
+                try:
+                    replica.execute_command("CLUSTER MEET", "127.0.0.1", str(master.port), str(master.bus_port))
+                    replica.execute_command("CLUSTER REPLICATE", first.execute_command("CLUSTER MYID").decode())
+                except RedisError:
+                    return False
+                return True
+
+            assert wait_until(replicates, TAKE_OVER_SECONDS)
+            assert wait_until(lambda: replica.info("replication").get("master_link_status") == "up", TAKE_OVER_SECONDS)
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_orders_go_on_at_the_replica_of_a_killed_master(cluster: Stack, shop: Client, tmp_path: Path) -> None:
+    """Last, because the masters are others afterwards."""
+    url, sale = shop.env["FLASHSALE_URL"], new_sale_on(shop, [1])
+    with replica_of_master_1(cluster, tmp_path), storm(url, sale, 12) as crowd:
+        time.sleep(2)
+        cluster.kill("redis-1")
+        started = time.monotonic()
+        assert wait_until(lambda: shop.order(sale, f"probe{time.monotonic()}").status == 200, TAKE_OVER_SECONDS)
+        log.info("orders were refused for %.1f s", time.monotonic() - started)
+        cluster.start("redis-1")
+        refused = crowd.outcomes["503"]
+        time.sleep(2)
+        # The old master is a replica, which redirects, and the other sales never stopped.
+        assert crowd.outcomes["503"] == refused
+        crowd.stopping = True
+        prove(cluster, shop, sale, crowd, tmp_path)
 
 
 async def rush(urls: Sequence[str], sale: str, buyers: int) -> list[tuple[int, str]]:

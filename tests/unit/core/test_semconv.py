@@ -52,6 +52,16 @@ def test_every_attribute_in_the_code_is_in_the_conventions() -> None:
             },
         ),
         (
+            semconv.script_call("settle", "redis+sentinel://:p@s:26379/sales?sentinel_password=q"),
+            "EVALSHA settle",
+            {
+                "db.system.name": "redis",
+                "db.operation.name": "EVALSHA",
+                "db.stored_procedure.name": "settle",
+                "db.namespace": "0",
+            },
+        ),
+        (
             semconv.ledger_write(("orders", "order_events"), POSTGRES),
             "INSERT orders INSERT order_events",
             {

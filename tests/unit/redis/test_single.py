@@ -16,7 +16,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from flashsale_redis import is_wrong_server
-from flashsale_redis.single import role_of
+from flashsale_redis.roles import role_of
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import pytest
 from flashsale_core.errors import SettingsError
 from flashsale_redis import checked_url, open_redis
 from flashsale_redis.cluster import Cluster
+from flashsale_redis.followed import Followed
+from flashsale_redis.single import Single
 from flashsale_redis.urls import ClusterUrl, cluster_url
 
 
@@ -47,7 +49,6 @@ def test_each_node_gets_the_credentials_and_options_of_the_url() -> None:
         "redis://[::1/0",
         "'redis://u:secret@h/0'",
         "redis://u:secret@h/0\n",
-        "redis+sentinel://u:secret@h",
         "redis+cluster://",
         "redis+cluster://u:secret@",
         "redis+cluster://u:secret@a,,b",
@@ -64,13 +65,14 @@ def test_other_url_is_refused_without_its_password(url: str) -> None:
     assert "secret" not in str(refused.value)
 
 
-@pytest.mark.parametrize("url", ["redis://nowhere/", "redis+cluster://nowhere"])
+@pytest.mark.parametrize("url", ["redis://nowhere/", "redis+cluster://nowhere", "redis+sentinel://nowhere/m"])
 async def test_clients_never_retry_and_wait_for_a_free_connection(url: str) -> None:
     redis = open_redis(url, timeout_seconds=1.5, connections_max=7)
     pool: Any = redis.connection_pool
     retries = int(pool.connection_kwargs["retry"].get_retries())
-    assert (isinstance(redis, Cluster), retries, pool.max_connections, pool.connection_kwargs["socket_timeout"]) == (
-        url.startswith("redis+cluster"),
+    kind = Followed if "sentinel" in url else Cluster if "cluster" in url else Single
+    assert (type(redis), retries, pool.max_connections, pool.connection_kwargs["socket_timeout"]) == (
+        kind,
         0,
         7,
         1.5,

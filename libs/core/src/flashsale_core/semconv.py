@@ -7,7 +7,7 @@ compares the names with the conventions' own package. Attributes that the conven
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 Attributes = Mapping[str, str | int | bool]
 
@@ -75,14 +75,22 @@ def _destination(parts: Iterable[str]) -> str:
 
 
 def _database(url: str) -> str:
-    return urlsplit(url).path.strip("/")
+    parts = urlsplit(url)
+    return "" if _names_sentinels(parts) else parts.path.strip("/")
 
 
 def _server(url: str) -> Attributes:
-    """Where the server is; nothing when the URL names several."""
+    """Where the server is; nothing when the URL names several, or who knows where it is."""
     parts = urlsplit(url)
+    if _names_sentinels(parts):
+        return {}
     try:
         port = parts.port
     except ValueError:
         return {}
     return ({"server.address": parts.hostname} if parts.hostname else {}) | ({"server.port": port} if port else {})
+
+
+def _names_sentinels(parts: SplitResult) -> bool:
+    """Such a URL's hosts are Sentinels, and its path is the name of a master."""
+    return parts.scheme.endswith("+sentinel")

@@ -8,9 +8,40 @@ LOOPBACK_TUPLE = "{" + HOST.replace(".", ",") + "}"
 
 
 def redis_conf(state: State, data: str, node: RedisNode | None = None) -> str:
+    return _redis_conf(node.port if node else state.ports.redis, state.secrets.redis, data) + (
+        _cluster_conf(node, state.secrets.redis) if node else ""
+    )
+
+
+def replicated_redis_conf(port: int, password: str, data: str, master_port: int | None) -> str:
+    """A server that Sentinels watch: a replica of `master_port`, or the first master if that is None."""
+    return f"""{_redis_conf(port, password, data)}masterauth {password}
+min-replicas-to-write 1
+min-replicas-max-lag 5
+repl-diskless-sync-delay 0
+{"" if master_port is None else f"replicaof {HOST} {master_port}"}
+"""
+
+
+def sentinel_conf(port: int, password: str, data: str, service: str, master_port: int, redis_password: str, down_after_ms: int) -> str:
     return f"""bind {HOST}
-port {node.port if node else state.ports.redis}
-requirepass {state.secrets.redis}
+port {port}
+requirepass {password}
+sentinel sentinel-pass {password}
+dir {_redis_quoted(data)}
+daemonize no
+sentinel monitor {service} {HOST} {master_port} 2
+sentinel auth-pass {service} {redis_password}
+sentinel down-after-milliseconds {service} {down_after_ms}
+sentinel failover-timeout {service} {6 * down_after_ms}
+sentinel parallel-syncs {service} 2
+"""
+
+
+def _redis_conf(port: int, password: str, data: str) -> str:
+    return f"""bind {HOST}
+port {port}
+requirepass {password}
 dir {_redis_quoted(data)}
 daemonize no
 tcp-backlog 4096
@@ -21,12 +52,13 @@ no-appendfsync-on-rewrite no
 save ""
 maxmemory-policy noeviction
 hash-max-listpack-entries {LISTPACK_ENTRIES_MAX}
-{_cluster_conf(node) if node else ""}"""
+"""
 
 
-def _cluster_conf(node: RedisNode) -> str:
+def _cluster_conf(node: RedisNode, password: str) -> str:
     # With full coverage one failed master would stop all of them, although the sales on the others do not need it.
-    return f"""cluster-enabled yes
+    return f"""masterauth {password}
+cluster-enabled yes
 cluster-port {node.bus_port}
 cluster-config-file nodes.conf
 cluster-node-timeout 2000

@@ -1,10 +1,10 @@
-"""Opens Redis for every service, whether it is a single server or a cluster."""
+"""Opens Redis for every service, whether it is a single server, the master that Sentinels name, or a cluster."""
 
 from flashsale_redis.client import open_redis
 from flashsale_redis.errors import is_wrong_server, server_of
 from flashsale_redis.health import Health
+from flashsale_redis.sentinel_urls import checked_url
 from flashsale_redis.servers import infos, now_ms, one_slot_groups
 from flashsale_redis.single import refuse_replica
-from flashsale_redis.urls import checked_url
 
 __all__ = ["Health", "checked_url", "infos", "is_wrong_server", "now_ms", "one_slot_groups", "open_redis", "refuse_replica", "server_of"]

@@ -8,9 +8,15 @@ from redis.backoff import NoBackoff
 
 from flashsale_core.errors import SettingsError
 from flashsale_redis.cluster import Cluster
+from flashsale_redis.followed import Followed
 from flashsale_redis.packing import packing
+from flashsale_redis.sentinel_urls import SentinelUrl, sentinel_url
+from flashsale_redis.sentinels import ANSWER_SECONDS, Sentinels
 from flashsale_redis.single import Pool, Single
 from flashsale_redis.urls import Address, ClusterUrl, cluster_url
+
+SENTINEL_CONNECTIONS_MAX = 2
+"""To each Sentinel: one question at a time, and one more while a question that took too long ends."""
 
 
 def open_redis(url: str, timeout_seconds: float, connections_max: int) -> Redis:
@@ -20,17 +26,31 @@ def open_redis(url: str, timeout_seconds: float, connections_max: int) -> Redis:
     Raises SettingsError if the URL is not valid.
     """
     connect = partial(_connect, timeout_seconds=timeout_seconds, connections_max=connections_max)
-    cluster = cluster_url(url)
-    if cluster is None:
-        return connect(url)
-    return Cluster(cluster.seeds, partial(_connect_node, connect, cluster))
+    if (sentinels := sentinel_url(url)) is not None:
+        return _connect_followed(sentinels, timeout_seconds, connections_max)
+    if (cluster := cluster_url(url)) is not None:
+        return Cluster(cluster.seeds, partial(_connect_node, connect, cluster))
+    return connect(url)
 
 
 def _connect_node(connect: "partial[Redis]", cluster: ClusterUrl, address: Address) -> Redis:
     return connect(cluster.node_url(address))
 
 
+def _connect_followed(url: SentinelUrl, timeout_seconds: float, connections_max: int) -> Redis:
+    sentinels = Sentinels(url.service, url.sentinels, partial(_connect_sentinel, url))
+    return Followed(_pool(url.master_url, timeout_seconds, connections_max), sentinels)
+
+
+def _connect_sentinel(url: SentinelUrl, address: Address) -> Redis:
+    return Redis.from_pool(_pool(url.sentinel_url(address), ANSWER_SECONDS, SENTINEL_CONNECTIONS_MAX))
+
+
 def _connect(url: str, timeout_seconds: float, connections_max: int) -> Redis:
+    return Single.from_pool(_pool(url, timeout_seconds, connections_max))
+
+
+def _pool(url: str, timeout_seconds: float, connections_max: int) -> Pool:
     try:
         pool = Pool.from_url(
             url,
@@ -44,4 +64,4 @@ def _connect(url: str, timeout_seconds: float, connections_max: int) -> Redis:
         raise SettingsError(f"REDIS_URL: {error}") from error
     # The URL determines the class: plain, TLS or a Unix socket.
     pool.connection_class = packing(pool.connection_class)
-    return Single.from_pool(pool)
+    return pool

@@ -6,6 +6,8 @@ from flashsale_core.faults import Server
 
 # Codes that redis-py has no type for: a master cut off from its replicas, and a blocked read as its master becomes a replica.
 _CODES = ("NOREPLICAS", "UNBLOCKED")
+REPLICA = "You can't write against a read only replica."
+"""The text of the error that this package itself raises for a replica, as a server words it."""
 
 
 def is_wrong_server(error: BaseException) -> bool:

@@ -17,21 +17,35 @@ from redis.exceptions import BusyLoadingError, ReadOnlyError, RedisError, Respon
 
 from flashsale_core.faults import Server, describe_error
 from flashsale_redis import metrics
-from flashsale_redis.errors import is_wrong_server
+from flashsale_redis.errors import REPLICA, is_wrong_server
+from flashsale_redis.roles import is_replica
+from flashsale_redis.urls import Address
 
 LEAVE_EVERY_SECONDS = 0.1
 """Without this pause, each command would open a connection while the name still leads to the wrong server."""
 QUIET_SECONDS = 60.0
 """Replies of a wrong server that are closer together are logged once."""
-_REPLICA = "You can't write against a read only replica."
 log = logging.getLogger(__name__)
 
 
 class Pool(BlockingConnectionPool):
-    def leave(self) -> None:
-        """Make every connection reconnect before its next command."""
-        for connection in (*self._available_connections, *self._in_use_connections):
+    async def leave(self) -> None:
+        """End every connection: an idle one now, one in use before its next command."""
+        for connection in self._in_use_connections:
             connection.mark_for_reconnect()  # type: ignore[no-untyped-call]
+        for connection in [*self._available_connections]:
+            await connection.disconnect(nowait=True)
+
+    async def keep_only(self, address: Address) -> bool:
+        """End every connection to another address now: commands that wait there fail. Returns whether there was one."""
+        others = [
+            connection
+            for connection in (*self._available_connections, *self._in_use_connections)
+            if connection.is_connected and (getattr(connection, "host", None), getattr(connection, "port", None)) != address
+        ]
+        for connection in others:
+            await connection.disconnect(nowait=True)
+        return bool(others)
 
     async def ensure_connection(self, connection: AbstractConnection) -> None:
         if connection.should_reconnect():  # type: ignore[no-untyped-call]
@@ -53,13 +67,13 @@ class Single(Redis):
         except RedisError as error:
             if not is_wrong_server(error):
                 raise
-            self.leave(error)
+            await self.leave(error)
         return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "SinglePipeline":
         return SinglePipeline(self, transaction, shard_hint)
 
-    def leave(self, error: RedisError) -> None:
+    async def leave(self, error: RedisError) -> None:
         """Leave the server that replied with `error`, and log that once."""
         now = monotonic()
         metrics.WRONG_SERVER.inc()
@@ -68,15 +82,15 @@ class Single(Redis):
         self._refused_at = now
         if now - self._left_at > LEAVE_EVERY_SECONDS:
             self._left_at = now
-            self._pool.leave()
+            await self._pool.leave()
 
     async def refuse_replica(self) -> None:
         """Raises ReadOnlyError while the address leads to a replica. Every user may check that. A server without a role is accepted."""
         if not await self._is_replica():
             return
         # Perhaps only this connection is old: ask again on a new one.
-        error = ReadOnlyError(_REPLICA)
-        self.leave(error)
+        error = ReadOnlyError(REPLICA)
+        await self.leave(error)
         if await self._is_replica():
             raise error
 
@@ -87,7 +101,7 @@ class Single(Redis):
             if is_wrong_server(error):
                 raise
             return False
-        return role_of(reply) in (b"replica", b"slave")
+        return is_replica(reply)
 
 
 class SinglePipeline(Pipeline):
@@ -104,11 +118,11 @@ class SinglePipeline(Pipeline):
             answers = await super().execute(raise_on_error=False)
         except BusyLoadingError as error:
             # redis-py stopped reading here, so later commands may have been executed: nothing is sent again.
-            self._client.leave(error)
+            await self._client.leave(error)
             raise
         refused = [place for place, answer in enumerate(answers) if isinstance(answer, RedisError) and is_wrong_server(answer)]
         if refused:
-            self._client.leave(answers[refused[0]])
+            await self._client.leave(answers[refused[0]])
             repeated = await self._repeat([commands[place] for place in refused])
             for place, answer in zip(refused, repeated, strict=True):
                 answers[place] = answer
@@ -127,10 +141,3 @@ async def refuse_replica(redis: Redis) -> None:
     """As Single.refuse_replica. Nothing is checked in a cluster, because a replica there redirects commands to its master."""
     if isinstance(redis, Single):
         await redis.refuse_replica()
-
-
-def role_of(reply: Any) -> bytes | None:
-    """The `role` in a reply to HELLO: a map in RESP3, a list of keys and values in RESP2."""
-    fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=False))
-    role: bytes | None = fields.get(b"role")
-    return role
