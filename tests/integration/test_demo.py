@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flashsale_cli.audit.differences import Promise
+from flashsale_audit.differences import Promise
 from flashsale_local_stack import Stack
 
 SMALL = ("--buyers", "300", "--units", "30", "--window", "5")

@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from flashsale_cli.audit.connect import connect
+from flashsale_audit.connect import connect
+from flashsale_cli.audit.stores import stores_of
 from flashsale_cli.environment import CliEnvironment
 from flashsale_core.errors import Retryable
 from flashsale_core.keys import define_keys, sale_keys, shard_keys
@@ -164,7 +165,7 @@ async def test_audit_refuses_a_replica(pair: Pair, infra: Mapping[str, str]) -> 
     await asyncio.to_thread(pair.demote)
     environment = CliEnvironment({**infra, "REDIS_URL": pair.url})
     with pytest.raises(Retryable, match="leads to a replica"):
-        async with connect(environment):
+        async with connect(stores_of(environment)):
             pass
 
 

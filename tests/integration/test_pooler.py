@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from flashsale_cli.audit.audit_all import Options, audit_stores
+from flashsale_audit.audit_all import Options
+from flashsale_cli.audit.stores import audit_stores
 from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.migrations import migrate
 from flashsale_core.errors import Retryable

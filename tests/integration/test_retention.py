@@ -13,8 +13,8 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner
 
+from flashsale_audit.read_ledger import LedgerReader
 from flashsale_cli import retention
-from flashsale_cli.audit.read_ledger import LedgerReader
 from flashsale_cli.main import app
 from flashsale_cli.migrations import migrate
 from flashsale_core.messages import LedgerMarker, Message, OrdersReserved, Position, ReservedLine

@@ -70,7 +70,7 @@ def test_every_file_and_module_that_a_document_names_exists(document: Path) -> N
 
 
 def test_transcript_of_the_demo_has_the_promises_of_the_command() -> None:
-    source = "".join(path.read_text() for path in (ROOT / "cli" / "src").rglob("*.py"))
+    source = "".join(path.read_text() for folder in ("cli/src", "libs/audit/src") for path in (ROOT / folder).rglob("*.py"))
     promises = re.findall(r"^(\S.*?) {2,}PASS", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert promises
     assert [promise for promise in promises if f'"{promise}"' not in source] == []

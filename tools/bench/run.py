@@ -12,8 +12,9 @@ import uvloop
 from rich.console import Console
 from rich.text import Text
 
+from flashsale_audit.audit_all import Options, Report
 from flashsale_cli.audit import report as audit_report
-from flashsale_cli.audit.audit_all import Options, Report, audit_stores
+from flashsale_cli.audit.stores import audit_stores
 from flashsale_cli.console import EXIT_FAILED, EXIT_UNREACHABLE, console
 from flashsale_cli.environment import CliEnvironment
 from flashsale_local_stack import DEFAULT_HOME, temporary_stack

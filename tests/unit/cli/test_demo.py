@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from flashsale_cli.audit.audit_all import Report
+from flashsale_audit.audit_all import Report
 from flashsale_cli.demo.scenario import Outcome
 from flashsale_cli.demo.screen import BAR_WIDTH, cells, stock_bar
 from flashsale_cli.demo.verdict import judge

@@ -1,1 +1,1 @@
-"""The audit: compares Redis, the ledger and the payments of each sale with each other. It only reads."""
+"""`flashsale audit`: where the stores are, and how the audit's report is shown."""

@@ -7,9 +7,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flashsale_cli.audit.audit_all import Report
-from flashsale_cli.audit.differences import PROMISES, Promise
-from flashsale_cli.audit.facts import OrderTotals, SaleNumbers, TotalsByState
+from flashsale_audit.audit_all import Report
+from flashsale_audit.differences import PROMISES, Promise
+from flashsale_audit.facts import OrderTotals, SaleNumbers, TotalsByState
 from flashsale_cli.console import number, table, verdict
 from flashsale_core.orders import State
 

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from flashsale_audit.audit_all import Options
 from flashsale_cli.audit import report
-from flashsale_cli.audit.audit_all import Options, audit_stores
+from flashsale_cli.audit.stores import audit_stores
 from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, write_json
 from flashsale_cli.environment import CliEnvironment
 
@@ -23,7 +24,7 @@ def audit(
 ) -> None:
     """Compare the stock, orders, buyers and deadlines in Redis with the orders, history and payments in the ledger. Only reads.
 
-    Exit status 1 if there are differences. During a sale, numbers change while they are read: use --wait-seconds, or audit afterwards.
+    Exit status 1 if there are differences. Sales may be running: a difference counts only if it holds in one look at both stores.
     """
     accepted = expect_accepted.read_text().split() if expect_accepted else ()
     options = Options(tuple(sales or ()), overdue_grace_seconds, accepted)

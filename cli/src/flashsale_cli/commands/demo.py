@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.text import Text
 from standardwebhooks.webhooks import Webhook
 
+from flashsale_audit.audit_all import Options, Report
 from flashsale_cli.audit import report as audit_report
-from flashsale_cli.audit.audit_all import Options, Report, audit_stores
+from flashsale_cli.audit.stores import audit_stores
 from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, write_json
 from flashsale_cli.demo.scenario import Outcome, ScenarioSettings, run_scenario
 from flashsale_cli.demo.screen import Screen

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from flashsale_cli.audit.audit_all import Report
-from flashsale_cli.audit.differences import Promise
+from flashsale_audit.audit_all import Report
+from flashsale_audit.differences import Promise
 from flashsale_cli.audit.report import evidence
 from flashsale_cli.console import number, table, verdict
 from flashsale_cli.demo.scenario import Outcome

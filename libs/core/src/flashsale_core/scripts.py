@@ -75,10 +75,11 @@ class Scripts:
 
 def read_scripts(lua_dir: Path) -> Scripts:
     """All scripts of `lua_dir`. Raises SettingsError when one is missing: a service without its scripts must not start."""
-    return Scripts(**{name: _read(lua_dir, name) for name in NAMES})
+    return Scripts(**{name: read_script(lua_dir, name) for name in NAMES})
 
 
-def _read(lua_dir: Path, name: str) -> Script:
+def read_script(lua_dir: Path, name: str) -> Script:
+    """One script. Raises SettingsError when it is missing."""
     path = lua_dir / f"{name}.lua"
     try:
         # A shebang without flags is for editors. A server that saw it would refuse the whole script while it is full, replays included.

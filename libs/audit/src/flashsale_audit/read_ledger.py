@@ -1,17 +1,17 @@
 """Reads the ledger. Postgres computes sums and joins; only their results and pages of orders are transferred."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncpg
 
-from flashsale_cli.audit.facts import LedgerOrder, LedgerSale, Money, OrderTotals, TotalsByState, Violations
+from flashsale_audit.facts import History, LedgerOrder, LedgerSale, Money, OrderTotals, TotalsByState, Violations
 from flashsale_core.orders import State
 
 PAGE = 2000
 
 # Counts and names rows that must not exist: `bad` is a query of one column. All its parts are constants of this module.
-_VIOLATIONS = "with bad(name) as ({}) select count(*) as count, (array_agg(name order by name))[1:10] as names from bad"
+_VIOLATIONS = "with bad(name) as ({}) select count(*) as count, (array_agg(name order by name))[1:1000] as names from bad"
 
 _HISTORY = """
     with history as (
@@ -28,21 +28,6 @@ _OTHER_HISTORY = _VIOLATIONS.format(
                                             when h.cancelled then 'cancelled' else 'reserved' end
           or h.cancelled and (h.expired or h.paid))"""
 )
-# Units held or sold after each event. Which event of a millisecond came first is not known, so releases count first: a doubt must not
-# raise an alarm.
-_PEAK = """
-    with expired as (select order_id from order_events where sale_id = $1 and epoch = $2 and state = 'expired')
-    select coalesce(max(held), 0)::bigint from (
-        select sum(moved) over (order by at, moved rows unbounded preceding) as held from (
-            select e.at, o.quantity * case
-                     when e.state = 'reserved' then 1
-                     when e.state in ('expired', 'cancelled') then -1
-                     when x.order_id is not null then 1  -- paid again after it had expired
-                     else 0 end as moved
-              from order_events e join orders o using (sale_id, epoch, order_id) left join expired x using (order_id)
-             where e.sale_id = $1 and e.epoch = $2) moves) steps
-"""
-
 _PAID = """
     with paying as (select epoch, order_id, count(*) as times, min(payment_id) as payment_id
                       from payments where sale_id = $1 and result = 'paid' group by epoch, order_id)
@@ -65,9 +50,14 @@ _NO_REASON_TO_REFUND = _VIOLATIONS.format("""
 _PAID_SALES = """
     select sale_id from payments union select sale_id from refunds union select sale_id from orders where state = 'paid' order by sale_id
 """
-_RECEIVED = "select currency, sum(amount_minor)::bigint from payments where sale_id = $1 and status = 'succeeded' group by currency"
-_KEPT = "select currency, sum(amount_minor)::bigint from payments where sale_id = $1 and result = 'paid' group by currency"
-_REFUNDS = "select currency, sum(amount_minor)::bigint from refunds where sale_id = $1 group by currency"
+# One statement, because amounts that are read at different moments do not add up while payments arrive.
+_AMOUNTS = """
+    select 'received', currency, sum(amount_minor)::bigint from payments where sale_id = $1 and status = 'succeeded' group by currency
+    union all
+    select 'kept', currency, sum(amount_minor)::bigint from payments where sale_id = $1 and result = 'paid' group by currency
+    union all
+    select 'refunds', currency, sum(amount_minor)::bigint from refunds where sale_id = $1 group by currency
+"""
 
 _SUMS = "select state, count(*), sum(quantity)::bigint from orders where sale_id = $1 and epoch = $2 group by state"
 # The lateral join forces one index lookup per order. With `= any` and statistics from before a sale of a million orders, the planner
@@ -106,13 +96,11 @@ class LedgerReader:
         return [row[0] for row in await self._database.fetch(_PAID_SALES)]
 
     async def sale(self, sale_id: str, epoch: int) -> LedgerSale:
-        row = await self._database.fetchrow("select total, state, generation from sales where sale_id = $1 and epoch = $2", sale_id, epoch)
-        return LedgerSale(
-            total=row["total"] if row else None,
-            state=row["state"] if row else "",
-            sums=await self.sums(sale_id, epoch),
-            # The ledger has no history of the stock, so the peak can be judged only if the sale was never changed.
-            peak_units=await self._peak(sale_id, epoch) if row and row["generation"] == 1 else None,
+        row = await self._database.fetchrow("select total, state from sales where sale_id = $1 and epoch = $2", sale_id, epoch)
+        return LedgerSale(row["total"], row["state"]) if row else LedgerSale(None, "")
+
+    async def history(self, sale_id: str, epoch: int) -> History:
+        return History(
             without_reserved_event=await self._violations(_NO_RESERVED_EVENT, sale_id, epoch),
             with_other_history=await self._violations(_OTHER_HISTORY, sale_id, epoch),
         )
@@ -132,26 +120,23 @@ class LedgerReader:
             last = rows[-1]["order_id"]
 
     async def money(self, sale_id: str) -> Money:
+        amounts: dict[str, dict[str, int]] = {"received": {}, "kept": {}, "refunds": {}}
+        for name, currency, amount in await self._database.fetch(_AMOUNTS, sale_id):
+            amounts[name][currency] = amount
         return Money(
             paid_orders_without_payment=await self._violations(_NO_PAYMENT, sale_id),
             paid_orders_with_many_payments=await self._violations(_MANY_PAYMENTS, sale_id),
             payments_without_paid_order=await self._violations(_NO_PAID_ORDER, sale_id),
             due_without_refund=await self._violations(_NO_REFUND, sale_id),
             refunds_without_payment=await self._violations(_NO_REASON_TO_REFUND, sale_id),
-            received_minor=await self._amounts(_RECEIVED, sale_id),
-            kept_minor=await self._amounts(_KEPT, sale_id),
-            refunds_minor=await self._amounts(_REFUNDS, sale_id),
+            received_minor=amounts["received"],
+            kept_minor=amounts["kept"],
+            refunds_minor=amounts["refunds"],
         )
-
-    async def _peak(self, sale_id: str, epoch: int) -> int:
-        return int(await self._database.fetchval(_PEAK, sale_id, epoch))
 
     async def _violations(self, query: str, *arguments: Any) -> Violations:
         row = await self._database.fetchrow(query, *arguments)
         return Violations(row["count"], tuple(row["names"] or ())) if row else Violations()
-
-    async def _amounts(self, query: str, sale_id: str) -> Mapping[str, int]:
-        return {row[0]: row[1] for row in await self._database.fetch(query, sale_id)}
 
 
 def _orders(rows: Sequence[Any]) -> dict[str, LedgerOrder]:

@@ -88,13 +88,12 @@ PROMISES: Mapping[Kind, Promise] = MappingProxyType(
     }
 )
 
-# The ledger follows Redis, so these may disappear once messages under way have arrived. During a sale, a read can also cause the first two.
+# The ledger follows Redis and releases follow deadlines, so these may disappear once what is under way has arrived.
 SETTLING = frozenset(
     {
         Kind.ACCEPTED_MISSING,
         Kind.ORDER_MISSING_IN_REDIS,
         Kind.OVERDUE,
-        Kind.DEADLINE_WITHOUT_HOLD,
         Kind.PAID_WITHOUT_PAYMENT,
         Kind.PAYMENT_WITHOUT_ORDER,
         Kind.MONEY_UNBALANCED,

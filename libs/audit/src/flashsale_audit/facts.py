@@ -21,7 +21,7 @@ TotalsByState = Mapping[State, OrderTotals]
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """The numbers of a sale's hash in Redis."""
+    """The numbers of a sale in Redis, of one moment."""
 
     sale_id: str
     epoch: int
@@ -32,6 +32,10 @@ class Counters:
     state: str = "open"
     stale_terms: tuple[str, ...] = ()
     """The fields of the definition for which the script that decides orders uses another value."""
+    orders: int = 0
+    """The number of its orders, in all states."""
+    max_per_user: int = 0
+    """0: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +57,19 @@ class Violations:
 NO_VIOLATIONS = Violations()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class LedgerSale:
-    """The contents of the ledger for one epoch of a sale."""
+    """The ledger's row for one epoch of a sale."""
 
     total: int | None
     """Units of stock. None if the ledger has no row for the sale."""
     state: str
-    sums: TotalsByState
-    peak_units: int | None = None
-    """The largest number of units that were held or sold at the same time, from the history. None if the stock may have changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The orders of one epoch of a sale whose history in the ledger is wrong."""
+
     without_reserved_event: Violations = NO_VIOLATIONS
     """Orders whose history does not begin with a hold."""
     with_other_history: Violations = NO_VIOLATIONS

@@ -1,0 +1,161 @@
+"""Reads the stores, passes what they contain to `compare`, and collects the findings."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+
+from flashsale_audit import compare
+from flashsale_audit.catch_up import CatchUp, RepeatedLooks
+from flashsale_audit.confirm import confirmed
+from flashsale_audit.differences import Difference, Findings, Kind
+from flashsale_audit.facts import Money, OrderTotals, SaleNumbers
+from flashsale_audit.outbox_audit import OutboxAudit
+from flashsale_audit.read_ledger import LedgerReader
+from flashsale_audit.read_redis import RedisReader
+from flashsale_audit.sale_audit import SaleAudit
+from flashsale_core.ids import parse_order_ref
+from flashsale_core.orders import State
+
+RETRY_SECONDS = 0.5
+ACCEPTED_PAGE = 2000
+DEADLINES_LOOK = 400
+SALE_TRIES = 3
+"""How often a sale is read that is replaced while it is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    sales: Sequence[str] = ()
+    """Empty: all sales."""
+    overdue_grace_seconds: float = 5.0
+    accepted: Sequence[str] = ()
+    """Order ids that clients received."""
+    outbox_seconds: float = 5.0
+    """How long an entry may wait in an outbox."""
+
+
+@dataclass(slots=True)
+class Report:
+    sales: list[SaleNumbers] = field(default_factory=list)
+    money: dict[str, Money] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
+    accepted_checked: int = 0
+
+
+async def at_once() -> None:
+    """The pace of an audit that does not pause between pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    redis: RedisReader
+    ledger: LedgerReader
+    options: Options
+    catch_up: CatchUp = field(default_factory=RepeatedLooks)
+    pace: Callable[[], Awaitable[None]] = at_once
+    """Called after each page."""
+
+    async def until_settled(self, wait_seconds: float) -> Report:
+        """Repeat the audit until no difference is left that can disappear by itself, or until `wait_seconds` have passed."""
+        give_up_at = monotonic() + wait_seconds
+        while True:
+            report = await self.run()
+            if monotonic() >= give_up_at or not report.findings.may_settle():
+                return report
+            # A full audit reads everything, so it waits until the pipeline has no backlog.
+            while monotonic() < give_up_at and not await self._drained(report):  # noqa: ASYNC110 - the stores cannot wake us
+                await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def run(self) -> Report:
+        """Audit the sales that the options name, or all of them, once."""
+        report = Report()
+        outbox = await OutboxAudit.begin(self.redis)
+        # The ledger first: it follows Redis, so a sale that it has is in Redis by now.
+        in_ledger, in_redis = await self.ledger.live_sale_ids(), await self.redis.sale_ids()
+        for sale_id in self.options.sales or in_redis:
+            await self._audit_sale(sale_id, report)
+        await self._audit_deadlines(report)
+        lost = [] if self.options.sales else sorted(set(in_ledger) - set(in_redis))
+        report.findings.add(await self._lost_sales(lost))
+        await self._audit_money(report)
+        report.findings.add(await outbox.waiting(self.options.outbox_seconds))
+        await self._check_accepted(report)
+        return report
+
+    async def _audit_sale(self, sale_id: str, report: Report) -> None:
+        grace_ms = round(1000 * self.options.overdue_grace_seconds)
+        for _ in range(SALE_TRIES):
+            counters = await self.redis.counters(sale_id)
+            if counters is None:
+                # A sale that was removed since the list was read is no fault; one that was asked for by its name is.
+                if self.options.sales:
+                    report.findings.add([Difference(Kind.SALE_MISSING_IN_REDIS, sale_id, "Redis has no such sale")])
+                return
+            audit = SaleAudit(self.redis, self.ledger, self.catch_up, counters, grace_ms, report.findings, self.pace)
+            numbers = await audit.run()
+            if numbers is not None:
+                report.sales.append(numbers)
+                return
+
+    async def _audit_deadlines(self, report: Report) -> None:
+        async for page in self.redis.deadline_pages(numbers.counters.sale_id for numbers in report.sales):
+            for sale_id, order_ids in page.items():
+                records = await self.redis.orders(sale_id, order_ids)
+                await self._confirm_deadlines(sale_id, compare.without_hold(order_ids, records), report)
+            await self.pace()
+
+    async def _confirm_deadlines(self, sale_id: str, suspects: Sequence[str], report: Report) -> None:
+        for start in range(0, len(suspects), DEADLINES_LOOK):
+            look = await self.redis.look(sale_id, suspects[start : start + DEADLINES_LOOK])
+            report.findings.add(compare.compare_deadlines(sale_id, look.deadlines, look.records, look.unreadable))
+
+    async def _lost_sales(self, sale_ids: Sequence[str]) -> Sequence[Difference]:
+        """The sales among these that are still in the ledger alone."""
+
+        async def read() -> Sequence[Difference]:
+            still = set(sale_ids) & set(await self.ledger.live_sale_ids())
+            return compare.compare_sales(sorted(still), await self.redis.sale_ids())
+
+        return await confirmed(read, self.catch_up) if sale_ids else ()
+
+    async def _audit_money(self, report: Report) -> None:
+        # Each query about money reads all payments of a sale, so it is asked only for sales that have some.
+        paid = await self.ledger.paid_sale_ids()
+        for sale_id in self.options.sales or paid:
+
+            async def read(sale_id: str = sale_id) -> Sequence[Difference]:
+                report.money[sale_id] = await self.ledger.money(sale_id) if sale_id in paid else Money()
+                return list(compare.compare_money(sale_id or "(no sale)", report.money[sale_id]))
+
+            report.findings.add(await confirmed(read, self.catch_up))
+            await self.pace()
+
+    async def _drained(self, report: Report) -> bool:
+        if any((await self.redis.outbox_lengths()).values()):
+            return False
+        for numbers in report.sales:
+            counters = await self.redis.counters(numbers.counters.sale_id)
+            if counters is None:
+                continue
+            sums = await self.ledger.sums(counters.sale_id, counters.epoch)
+            units = (sums.get(State.RESERVED, OrderTotals()).units, sums.get(State.PAID, OrderTotals()).units)
+            orders = sum(total.orders for total in sums.values())
+            if (*units, orders) != (counters.reserved, counters.sold, counters.orders):
+                return False
+        return True
+
+    async def _check_accepted(self, report: Report) -> None:
+        by_sale: dict[str, list[str]] = {}
+        refs = {text: parse_order_ref(text) for text in self.options.accepted}
+        report.findings.add(compare.compare_accepted([text for text, ref in refs.items() if ref is None], []))
+        for ref in refs.values():
+            if ref is not None:
+                by_sale.setdefault(ref.sale_id, []).append(ref.order_id)
+        for sale_id, ids in by_sale.items():
+            for start in range(0, len(ids), ACCEPTED_PAGE):
+                page = ids[start : start + ACCEPTED_PAGE]
+                in_redis = [f"{sale_id}.{order_id}" for order_id in await self.redis.orders(sale_id, page)]
+                report.findings.add(compare.compare_accepted([f"{sale_id}.{order_id}" for order_id in page], in_redis))
+        report.accepted_checked = len(refs)

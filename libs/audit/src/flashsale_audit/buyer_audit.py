@@ -1,0 +1,82 @@
+"""Compares the units that a sale counts for each buyer with the buyer's orders.
+
+A look at a buyer needs all orders of the buyer. Whether it had them shows a pass over the sale's orders that begins after the look: it sees
+every order that existed at the look. If it brings no other order of the buyer, the difference was real.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+from flashsale_audit.buyers import BuyerPass, units_of
+from flashsale_audit.differences import Difference, Findings, Kind
+from flashsale_audit.read_redis import RedisReader
+
+LOOK_USERS = 200
+LOOK_IDS = 400
+LOOK_IDS_MAX = 2000
+"""A buyer with more orders is not judged, because one look cannot read them."""
+PASSES_MAX = 5
+Orders = Mapping[str, set[str]]
+"""The known orders by user."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuyerAudit:
+    redis: RedisReader
+    sale_id: str
+    findings: Findings
+    pace: Callable[[], Awaitable[None]]
+
+    async def run(self, buyers: BuyerPass) -> None:
+        async for noted in self.redis.buyer_pages(self.sale_id):
+            buyers.add_noted(noted)
+            await self.pace()
+        suspects, differences = await self._look(buyers.open)
+        for _ in range(PASSES_MAX):
+            if not suspects:
+                return
+            others = await self._other_orders(suspects)
+            self.findings.add(differences[user] for user in suspects if user not in others)
+            suspects, differences = await self._look({user: suspects[user] | ids for user, ids in others.items()})
+
+    async def _look(self, orders: Orders) -> tuple[dict[str, set[str]], dict[str, Difference]]:
+        """The users among them with more units than orders, with the differences. Too few units are a fault whatever other orders exist."""
+        suspects, differences = {}, {}
+        for part in _parts(orders):
+            look = await self.redis.look(self.sale_id, list(chain.from_iterable(part.values())), list(part))
+            for user, ids in part.items():
+                units, count = units_of(user, look.records, ids), look.units[user]
+                difference = Difference(Kind.BUYER_UNITS, f"{self.sale_id} {user}", f"orders have {units} units, the sale counts {count}")
+                if units > count:
+                    self.findings.add([difference])
+                elif units < count:
+                    suspects[user], differences[user] = ids, difference
+            await self.pace()
+        return suspects, differences
+
+    async def _other_orders(self, suspects: Orders) -> dict[str, set[str]]:
+        """The orders of these users that are not among the known ones."""
+        others: dict[str, set[str]] = {}
+        async for page in self.redis.order_pages(self.sale_id):
+            for order_id, record in page.items():
+                if record.user_id in suspects and order_id not in suspects[record.user_id]:
+                    others.setdefault(record.user_id, set()).add(order_id)
+            await self.pace()
+        return others
+
+
+def _parts(orders: Orders) -> Iterator[dict[str, set[str]]]:
+    """Portions for one look each."""
+    part: dict[str, set[str]] = {}
+    size = 0
+    for user, ids in orders.items():
+        if len(ids) > LOOK_IDS_MAX:
+            continue
+        if part and (size + len(ids) > LOOK_IDS or len(part) == LOOK_USERS):
+            yield part
+            part, size = {}, 0
+        part[user] = ids
+        size += len(ids)
+    if part:
+        yield part

@@ -1,0 +1,70 @@
+"""What one call of lua/look.lua returned: values of one moment."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flashsale_audit.facts import Counters, OrderTotals, TotalsByState
+from flashsale_core.orders import State
+from flashsale_core.records import OrderRecord, is_tombstone, stale_terms, unpack_record
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    now_ms: int
+    cursor: int
+    """Where the next page begins; 0 after the last one."""
+    counters: Counters | None
+    """None if there is no such sale."""
+    records: Mapping[str, OrderRecord] = field(default_factory=dict)
+    unreadable: Sequence[str] = ()
+    deadlines: Mapping[str, int] = field(default_factory=dict)
+    """By order id, in Unix milliseconds."""
+    units: Mapping[str, int] = field(default_factory=dict)
+    """By user: what the sale counts for the buyer's limit."""
+
+
+def parse_look(sale_id: str, answer: Sequence[Any]) -> Look:
+    """Raises ValueError if a counter of the sale or of a buyer is not a number."""
+    now_ms, _, cursor, sale, size, ids, packed, scores, users, units = answer
+    names = [order_id.decode() for order_id in ids]
+    records, unreadable = read_records(dict(zip(names, packed, strict=True)))
+    return Look(
+        now_ms=now_ms,
+        cursor=int(cursor or 0),
+        counters=read_counters(sale_id, dict(zip(sale[::2], sale[1::2], strict=True)), size),
+        records=records,
+        unreadable=unreadable,
+        deadlines={name: int(score) for name, score in zip(names, scores, strict=True) if score is not None},
+        units={user.decode(): int(count or 0) for user, count in zip(users, units, strict=True)},
+    )
+
+
+def read_counters(sale_id: str, fields: Mapping[bytes, bytes], orders: int) -> Counters | None:
+    if not fields or is_tombstone(fields):
+        return None
+    numbers = {name: int(fields[name.encode()]) for name in ("epoch", "total", "available", "reserved", "sold")}
+    limit = int(fields.get(b"max_per_user") or 0)
+    return Counters(
+        sale_id=sale_id, state=fields[b"state"].decode(), stale_terms=stale_terms(fields), orders=orders, max_per_user=limit, **numbers
+    )
+
+
+def read_records(packed: Mapping[str, bytes | None]) -> tuple[dict[str, OrderRecord], list[str]]:
+    """The readable records, and the ids of the others. A record that is missing is in neither."""
+    records, unreadable = {}, []
+    for name, record in packed.items():
+        if record is None:
+            continue
+        try:
+            records[name] = unpack_record(record)
+        except (ValueError, KeyError, TypeError):
+            unreadable.append(name)
+    return records, unreadable
+
+
+def totals(records: Mapping[str, OrderRecord]) -> TotalsByState:
+    sums: dict[State, OrderTotals] = {}
+    for record in records.values():
+        sums[record.state] = sums.get(record.state, OrderTotals()) + OrderTotals(1, record.quantity)
+    return sums

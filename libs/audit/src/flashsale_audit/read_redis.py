@@ -1,0 +1,129 @@
+"""Reads Redis page by page, so that memory does not grow with the sale. What must be of one moment is read by lua/look.lua."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from flashsale_audit.facts import Counters
+from flashsale_audit.look import Look, parse_look, read_records
+from flashsale_core.keys import sale_keys, shard_keys, shard_of, split_deadline_member
+from flashsale_core.records import OrderRecord
+from flashsale_core.scripts import Script, pack
+
+PAGE = 2000
+LOOK_PAGE = 400
+"""Orders of one look: it takes about a millisecond of Redis, in which the server does nothing else."""
+LOOK_WHOLE = 600
+"""A sale with at most this many orders is read in one look, so that its sums are of one moment."""
+
+
+class RedisReader:
+    def __init__(self, redis: Redis, shards: int, look: Script) -> None:
+        """`redis` must return bytes."""
+        # Its type stubs cover both bytes and text; this reader uses bytes.
+        self._redis: Any = redis
+        self._shards = shards
+        self._look = look
+
+    async def sale_ids(self) -> list[str]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for shard in range(self._shards):
+                pipe.smembers(shard_keys(shard).sales)
+            by_shard = await pipe.execute()
+        return sorted(name.decode() for members in by_shard for name in members)
+
+    async def outbox_lengths(self) -> dict[str, int]:
+        streams = self._streams()
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for stream in streams:
+                pipe.xlen(stream)
+            return dict(zip(streams, await pipe.execute(), strict=True))
+
+    async def oldest_entries(self) -> dict[str, bytes]:
+        """The id of the oldest entry of each outbox that has one."""
+        streams = self._streams()
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for stream in streams:
+                pipe.xrange(stream, count=1)
+            return {stream: entries[0][0] for stream, entries in zip(streams, await pipe.execute(), strict=True) if entries}
+
+    async def counters(self, sale_id: str) -> Counters | None:
+        return (await self.look(sale_id)).counters
+
+    async def look(self, sale_id: str, order_ids: Sequence[str] = (), user_ids: Sequence[str] = ()) -> Look:
+        """The named orders and users of a sale, at most 2,000 of each, and its counters, all of one moment."""
+        return await self._call(sale_id, "", 0, order_ids, user_ids)
+
+    async def look_pages(self, sale_id: str) -> AsyncIterator[Look]:
+        """All orders, each at least once. A page is of one moment, and so is a whole sale of at most LOOK_WHOLE orders."""
+        counters, cursor = await self.counters(sale_id), 0
+        count = LOOK_WHOLE if counters is not None and counters.orders <= LOOK_WHOLE else LOOK_PAGE
+        while True:
+            page = await self._call(sale_id, str(cursor), count)
+            yield page
+            cursor = page.cursor
+            if cursor == 0:
+                return
+
+    async def order_pages(self, sale_id: str) -> AsyncIterator[dict[str, OrderRecord]]:
+        """All readable orders, each at least once."""
+        async for fields in self._scan_hash(sale_keys(sale_id, self._shards).orders):
+            yield read_records({name.decode(): packed for name, packed in fields.items()})[0]
+
+    async def orders(self, sale_id: str, order_ids: Sequence[str]) -> dict[str, OrderRecord]:
+        """The named orders that are in Redis and readable."""
+        return read_records(await self._packed(sale_id, order_ids))[0]
+
+    async def known(self, sale_id: str, order_ids: Sequence[str]) -> set[str]:
+        """The ids among those that are in Redis, readable or not."""
+        return {order_id for order_id, packed in (await self._packed(sale_id, order_ids)).items() if packed is not None}
+
+    async def deadline_pages(self, sale_ids: Iterable[str]) -> AsyncIterator[dict[str, list[str]]]:
+        """The orders of the sales that have a deadline, by sale. Each shard is read once, whatever the number of its sales."""
+        wanted = set(sale_ids)
+        for key in sorted({shard_keys(shard_of(sale_id, self._shards)).deadlines for sale_id in wanted}):
+            cursor = 0
+            while True:
+                cursor, members = await self._redis.zscan(key, cursor, count=PAGE)
+                page: dict[str, list[str]] = {}
+                for member, _ in members:
+                    sale_id, order_id = split_deadline_member(member.decode())
+                    if sale_id in wanted:
+                        page.setdefault(sale_id, []).append(order_id)
+                yield page
+                if cursor == 0:
+                    break
+
+    async def buyer_pages(self, sale_id: str) -> AsyncIterator[dict[str, int]]:
+        async for fields in self._scan_hash(sale_keys(sale_id, self._shards).buyers):
+            # The field '#<user>' counts the released orders of the buyer.
+            yield {user.decode(): int(units) for user, units in fields.items() if not user.startswith(b"#")}
+
+    def _streams(self) -> list[str]:
+        return [stream for shard in map(shard_keys, range(self._shards)) for stream in (shard.outbox, shard.direct)]
+
+    async def _packed(self, sale_id: str, order_ids: Sequence[str]) -> dict[str, bytes | None]:
+        if not order_ids:
+            return {}
+        packed = await self._redis.hmget(sale_keys(sale_id, self._shards).orders, list(order_ids))
+        return dict(zip(order_ids, packed, strict=True))
+
+    async def _call(self, sale_id: str, cursor: str, count: int, order_ids: Sequence[str] = (), user_ids: Sequence[str] = ()) -> Look:
+        sale = sale_keys(sale_id, self._shards)
+        keys = (sale.sale, sale.orders, sale.buyers, shard_keys(shard_of(sale_id, self._shards)).deadlines)
+        arguments = (len(keys), *keys, sale_id, cursor, count, pack(list(order_ids)), pack(list(user_ids)), "")
+        try:
+            answer = await self._redis.execute_command("EVALSHA", self._look.sha, *arguments)
+        except NoScriptError:
+            answer = await self._redis.execute_command("EVAL", self._look.source, *arguments)
+        return parse_look(sale_id, answer)
+
+    async def _scan_hash(self, key: str) -> AsyncIterator[Mapping[bytes, bytes]]:
+        cursor = 0
+        while True:
+            cursor, fields = await self._redis.hscan(key, cursor, count=PAGE)
+            yield fields
+            if cursor == 0:
+                return

@@ -1,0 +1,71 @@
+#!lua
+--[[
+Purpose: Read everything about some orders of a sale in one atomic step, so that a difference between two of these values is a fault. Writes nothing.
+KEYS:
+  1 sale        hash    definition and counters (may be missing)
+  2 orders      hash    order id -> packed record
+  3 buyers      hash    user -> units held or bought
+  4 deadlines   zset    <sale>|<order id> by deadline in ms
+ARGV:
+  1 sale_id     the sale's id
+  2 cursor      of HSCAN over the orders, '0' at first: the call reads a page of them; empty: it reads the orders and users named below
+  3 count       orders of a page, about
+  4 order_ids   cmsgpack array of order ids, at most 2,000
+  5 user_ids    cmsgpack array of users, at most 2,000
+  6 clock_ms    empty for Redis TIME
+Returns: {now_ms, status, cursor, sale, size, order_ids, records, deadlines, users, units}: the fields of the sale flat, the number of its orders, then the orders in three parallel arrays, and the users in two; for a page, the users are the buyers of its orders; not packed, because records are bytes
+  status: known unknown
+]]
+-- @include lib/clock.lua
+-- @include lib/record.lua
+local keys = { sale = KEYS[1], orders = KEYS[2], buyers = KEYS[3], deadlines = KEYS[4] }
+local sale_id, cursor, ids, users = ARGV[1], ARGV[2], cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5])
+-- What `unpack` can put on the stack is limited, and a small hash returns all its fields at once, whatever the count.
+local NAMES_MAX = 1000
+
+local function read_each(command, key, names)
+  local values = {}
+  for first = 1, #names, NAMES_MAX do
+    local last = math.min(first + NAMES_MAX - 1, #names)
+    local part = command(key, unpack(names, first, last))
+    for i = 1, #part do
+      values[first + i - 1] = part[i]
+    end
+  end
+  return values
+end
+
+local function hmget(key, ...)
+  return redis.call('HMGET', key, ...)
+end
+
+local function zmscore(key, ...)
+  return redis.call('ZMSCORE', key, ...)
+end
+
+local records = {}
+if cursor ~= '' then
+  local page = redis.call('HSCAN', keys.orders, cursor, 'COUNT', ARGV[3])
+  cursor, ids = page[1], {}
+  local listed = {}
+  for i = 1, #page[2], 2 do
+    ids[#ids + 1], records[#records + 1] = page[2][i], page[2][i + 1]
+    local ok, record = pcall(cmsgpack.unpack, page[2][i + 1])
+    local user = ok and type(record) == 'table' and record[USER]
+    if type(user) == 'string' and not listed[user] then
+      listed[user] = true
+      users[#users + 1] = user
+    end
+  end
+else
+  records = read_each(hmget, keys.orders, ids)
+end
+local members = {}
+for i = 1, #ids do
+  members[i] = sale_id .. '|' .. ids[i]
+end
+local status = redis.call('HGET', keys.sale, 'total') and 'known' or 'unknown'
+return {
+  now_ms(ARGV[6]), status, cursor, redis.call('HGETALL', keys.sale), redis.call('HLEN', keys.orders), ids, records,
+  read_each(zmscore, keys.deadlines, members), users, read_each(hmget, keys.buyers, users),
+}

@@ -1,0 +1,107 @@
+"""The audit is right while sales move at full speed: it names no difference that is not there, and each one that is."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from flashsale_audit.audit_all import Options, Report
+from flashsale_cli.audit.stores import audit_stores
+from flashsale_cli.environment import CliEnvironment
+from flashsale_core.keys import deadline_member, sale_keys, shard_keys, shard_of
+from flashsale_core.orders import State
+from flashsale_core.records import unpack_record
+from flashsale_local_stack import Stack
+from flashsale_redis import open_redis
+from tests.integration.client import Client
+from tests.waiting import until
+from tools.bench.moving_crowd import MovingCrowd
+
+pytestmark = pytest.mark.timeout(300)
+WINDOW_SECONDS = 5
+MOTION_SECONDS = 10
+STOCKS = (100_000_000, 500)
+"""One sale in which every order is accepted, and one whose units are sold, released and sold again."""
+TERMS = {"paymentWindowSeconds": WINDOW_SECONDS, "maxPerUser": None, "maxReleasedPerUser": None, "latePayment": "reacquire"}
+
+
+@asynccontextmanager
+async def moving_sales(client: Client) -> AsyncIterator[MovingCrowd]:
+    """A crowd on two sales that has bought long enough for its first orders to expire, and goes on."""
+    sales = [client.new_sale(stock, **TERMS) for stock in STOCKS]
+    crowd = MovingCrowd(client.env["FLASHSALE_URL"], sales, client.env["FLASHSALE_WEBHOOK_SECRET"], WINDOW_SECONDS, lanes=16)
+    running = asyncio.create_task(crowd.run())
+    try:
+        await asyncio.sleep(WINDOW_SECONDS + 1)
+        await until(lambda: crowd.outcomes["paid"] and crowd.outcomes["DELETE 200"], 60)
+        yield crowd
+    finally:
+        crowd.stopping = True
+        await running
+
+
+async def audit(stack: Stack, sales: Sequence[str]) -> Report:
+    return await audit_stores(CliEnvironment(stack.env()), Options(sales, overdue_grace_seconds=60, outbox_seconds=60))
+
+
+def named(report: Report) -> dict[str, list[str]]:
+    return {kind.value: [f"{sample.subject}: {sample.detail}" for sample in samples] for kind, samples in report.findings.samples.items()}
+
+
+async def test_sale_that_moves_has_no_differences(stack: Stack, client: Client) -> None:
+    async with moving_sales(client) as crowd:
+        stop_at, expired = monotonic() + MOTION_SECONDS, 0
+        while monotonic() < stop_at:
+            report = await audit(stack, crowd.sale_ids)
+            assert named(report) == {}
+            expired = sum(numbers.redis[State.EXPIRED].orders for numbers in report.sales)
+    assert expired > 0
+    assert crowd.outcomes["no answer"] == 0
+    assert named(await audit(stack, crowd.sale_ids)) == {}
+
+
+async def change_buyer(redis: Any, sale: str) -> None:
+    _, buyers = await redis.hscan(sale_keys(sale).buyers, 0, count=50)
+    user = next(name for name, units in buyers.items() if not name.startswith(b"#") and int(units) > 0)
+    await redis.hincrby(sale_keys(sale).buyers, user, 1)
+
+
+async def invent_buyer(redis: Any, sale: str) -> None:
+    await redis.hset(sale_keys(sale).buyers, "nobody", 3)
+
+
+async def change_order(redis: Any, sale: str) -> None:
+    order_id = await an_order(redis, sale, State.CANCELLED)
+    packed = await redis.hget(sale_keys(sale).orders, order_id)
+    await redis.hset(sale_keys(sale).orders, order_id, packed.replace(b"C", b"X", 1))
+
+
+async def lose_order(redis: Any, sale: str) -> None:
+    await redis.hdel(sale_keys(sale).orders, await an_order(redis, sale, State.CANCELLED))
+
+
+async def invent_deadline(redis: Any, sale: str) -> None:
+    await redis.zadd(shard_keys(shard_of(sale)).deadlines, {deadline_member(sale, "nobody"): 2**42})
+
+
+async def an_order(redis: Any, sale: str, state: State) -> bytes:
+    cursor = 0
+    while True:
+        cursor, orders = await redis.hscan(sale_keys(sale).orders, cursor, count=500)
+        for order_id, packed in orders.items():
+            if unpack_record(packed).state is state:
+                return bytes(order_id)
+        assert cursor != 0, f"no order is {state}"
+
+
+async def test_damage_is_found_while_the_sale_moves(stack: Stack, client: Client) -> None:
+    async with moving_sales(client) as crowd, open_redis(stack.env()["REDIS_URL"], 10, 2) as redis:
+        assert named(await audit(stack, crowd.sale_ids)) == {}
+        for damage in (change_buyer, invent_buyer, change_order, lose_order, invent_deadline):
+            await damage(redis, crowd.sale_ids[0])
+        report = await audit(stack, crowd.sale_ids)
+    counts = {kind.value: count for kind, count in report.findings.counts.items()}
+    assert counts == {"buyer_units": 2, "order_differs": 1, "order_missing_in_redis": 1, "deadline_without_hold": 1}
