@@ -20,6 +20,8 @@ create table shards (
     fenced_at     timestamptz,
     opened_at     timestamptz,
     lost_entries  bigint,
+    -- Null while the incarnation may still write. Then: entries up to it are in Redis, and one behind it that arrives now is too late.
+    kept_seq      bigint,
     primary key (shard, incarnation)
 );
 

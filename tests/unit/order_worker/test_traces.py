@@ -23,14 +23,14 @@ class AcceptingLedger(Repository):
     def __init__(self) -> None:
         pass
 
-    async def write(self, rows: Rows) -> None:
+    async def write(self, rows: Rows, *, with_arrivals: bool = True) -> None:
         pass
 
 
 class RejectingLedger(AcceptingLedger):
     """A ledger that rejects orders of the sale `bad`."""
 
-    async def write(self, rows: Rows) -> None:
+    async def write(self, rows: Rows, *, with_arrivals: bool = True) -> None:
         if any(key.sale_id == "bad" for key in rows.orders):
             raise Rejected("no")
 

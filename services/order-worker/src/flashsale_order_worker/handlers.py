@@ -1,5 +1,6 @@
 """Writes a batch of messages to the ledger: decode, plan, write. Messages that can never be written are returned as poison."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Sequence, Set
@@ -8,13 +9,28 @@ import msgspec
 
 from flashsale_consumer import Delivery, Poison, once_each
 from flashsale_core.errors import Rejected
-from flashsale_core.messages import Message, Position, read
+from flashsale_core.messages import (
+    Message,
+    OrderLine,
+    OrdersCancelled,
+    OrdersExpired,
+    OrdersReserved,
+    PaymentLine,
+    PaymentsRecorded,
+    Position,
+    ReservedLine,
+    read,
+)
 from flashsale_core.tracing import Tracing
 from flashsale_order_worker import metrics
 from flashsale_order_worker.incomplete import incomplete_positions
-from flashsale_order_worker.plan import Rows, arrivals, plan, position_of, without_arrivals
+from flashsale_order_worker.late import LateEntriesError
+from flashsale_order_worker.plan import Rows, arrivals, plan, position_of
 from flashsale_order_worker.repository import Repository, tables
 from flashsale_order_worker.spans import LedgerSpans
+
+LATE_ORDERS_LOGGED_MAX = 100
+log = logging.getLogger(__name__)
 
 
 class Decoded(msgspec.Struct, frozen=True, gc=False):
@@ -46,31 +62,41 @@ class OrderEvents:
 
     async def _write(self, decoded: Sequence[Decoded], incomplete: set[Position], started_ns: int) -> list[Rejection]:
         """Write in one transaction. If the batch is rejected, write its messages in parts and then their positions."""
-        if not decoded or await self._write_rows(decoded, _rows(decoded, incomplete), started_ns) is None:
+        if not decoded:
             return []
-        rejections = await self._write_parts(decoded, started_ns)
+        late: frozenset[Position] = frozenset()
+        try:
+            reason = await self._write_rows(decoded, _rows(decoded, incomplete), started_ns)
+        except LateEntriesError as error:
+            late = error.positions
+            _report_late(decoded, late)
+            reason = await self._write_rows(decoded, _rows(decoded, incomplete, late), started_ns)
+        if reason is None:
+            return []
+        rejections = await self._write_parts(decoded, started_ns, late)
         # Last: a received position means that the ledger has all lines of its entry, and those may be in several parts.
         rejected = {position for item, _ in rejections if (position := position_of(item.message)) is not None}
-        await self._repository.write(arrivals(_rows(decoded, incomplete | rejected)))
+        await self._repository.write(arrivals(_rows(decoded, incomplete | rejected, late)))
         return rejections
 
-    async def _write_parts(self, decoded: Sequence[Decoded], started_ns: int) -> list[Rejection]:
+    async def _write_parts(self, decoded: Sequence[Decoded], started_ns: int, late: frozenset[Position]) -> list[Rejection]:
         """Write without positions and markers. A rejected part is split in halves until the message that cannot be written is alone."""
-        reason = await self._write_rows(decoded, without_arrivals(_rows(decoded)), started_ns)
+        reason = await self._write_rows(decoded, _rows(decoded, late=late), started_ns, with_arrivals=False)
         if reason is None:
             return []
         if len(decoded) == 1:
             self._spans.rejected([(decoded[0].delivery, decoded[0].message)], started_ns)
             return [(decoded[0], reason)]
         middle = len(decoded) // 2
-        return [*await self._write_parts(decoded[:middle], started_ns), *await self._write_parts(decoded[middle:], started_ns)]
+        first, second = decoded[:middle], decoded[middle:]
+        return [*await self._write_parts(first, started_ns, late), *await self._write_parts(second, started_ns, late)]
 
-    async def _write_rows(self, decoded: Sequence[Decoded], rows: Rows, started_ns: int) -> str | None:
+    async def _write_rows(self, decoded: Sequence[Decoded], rows: Rows, started_ns: int, *, with_arrivals: bool = True) -> str | None:
         """Returns the reason if the ledger rejects the rows."""
         writing_ns = time.time_ns()
         try:
             with metrics.COMMIT_SECONDS.time():
-                await self._repository.write(rows)
+                await self._repository.write(rows, with_arrivals=with_arrivals)
         except Rejected as error:
             return error.reason
         self._spans.written([(item.delivery, item.message) for item in decoded], tables(rows), started_ns, writing_ns)
@@ -95,8 +121,24 @@ def decode_all(batch: Sequence[Delivery]) -> tuple[list[Decoded], list[Poison], 
     return decoded, poisons, incomplete
 
 
-def _rows(decoded: Sequence[Decoded], incomplete: Set[Position] = frozenset()) -> Rows:
-    return plan(((item.delivery.message_id, item.message) for item in decoded), incomplete)
+def _rows(decoded: Sequence[Decoded], incomplete: Set[Position] = frozenset(), late: Set[Position] = frozenset()) -> Rows:
+    return plan(((item.delivery.message_id, item.message) for item in decoded), incomplete, late)
+
+
+def _report_late(decoded: Sequence[Decoded], late: Set[Position]) -> None:
+    metrics.LATE_ENTRIES.inc(len(late))
+    orders = [line.order_id for item in decoded if position_of(item.message) in late for line in _lines(item.message)]
+    log.error("ledger.late", extra={"entries": len(late), "order_ids": orders[:LATE_ORDERS_LOGGED_MAX]})
+
+
+def _lines(message: Message) -> Sequence[OrderLine | ReservedLine | PaymentLine]:
+    match message:
+        case OrdersReserved() | OrdersExpired() | OrdersCancelled():
+            return message.orders
+        case PaymentsRecorded():
+            return message.payments
+        case _:
+            return ()
 
 
 def _count(decoded: Sequence[Decoded], rows: Rows) -> None:

@@ -12,6 +12,9 @@ COMMIT_SECONDS = Histogram(
 KNOWN_BATCHES = Counter(
     "flashsale_ledger_known_batches_total", "Batches written a second time because the ledger already had one of their new orders"
 )
+LATE_ENTRIES = Counter(
+    "flashsale_ledger_late_entries_total", "Entries that arrived after recovery had closed their incarnation; their payments are refunded"
+)
 REFUNDS_DUE = Gauge("flashsale_refunds_due", "Refunds that are due and not settled, over all sales")
 REFUNDS_OLDEST_SECONDS = Gauge("flashsale_refunds_oldest_seconds", "Age of the oldest refund that is due; 0 when no refund is due")
 LEDGER_LAG_SECONDS = Gauge("flashsale_ledger_lag_seconds", "Age of the newest event in the last committed batch, at its commit")

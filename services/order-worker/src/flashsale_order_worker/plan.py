@@ -23,6 +23,7 @@ from flashsale_core.messages import (
     SaleRetired,
 )
 from flashsale_core.orders import State, supersedes
+from flashsale_order_worker.late import without_effect
 
 
 class OrderKey(NamedTuple):
@@ -92,15 +93,21 @@ class Rows:
     """When each marker was published, in ms."""
 
 
-def plan(messages: Iterable[tuple[str, Message]], incomplete: Set[Position] = frozenset()) -> Rows:
-    """The rows for (message id, message) pairs. The entries at `incomplete` positions do not count as received."""
+def plan(messages: Iterable[tuple[str, Message]], incomplete: Set[Position] = frozenset(), late: Set[Position] = frozenset()) -> Rows:
+    """The rows for (message id, message) pairs.
+
+    The entries at `incomplete` and at `late` positions do not count as received. Late ones have no effect on orders and sales.
+    """
     rows = Rows()
     positions: set[Position] = set()
     for message_id, message in messages:
-        _add(rows, message_id, message)
-        if (position := position_of(message)) is not None:
+        position = position_of(message)
+        if position is not None:
             positions.add(position)
-    rows.received.extend(_received(positions - incomplete))
+        effective = message if position not in late else without_effect(message)
+        if effective is not None:
+            _add(rows, message_id, effective)
+    rows.received.extend(_received(positions - incomplete - late))
     return rows
 
 

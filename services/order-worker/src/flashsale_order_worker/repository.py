@@ -12,9 +12,12 @@ import asyncpg
 
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, describe_error
+from flashsale_core.ledger_locks import RECEIVING
 from flashsale_core.orders import State
 from flashsale_order_worker import metrics
-from flashsale_order_worker.plan import Rows
+from flashsale_order_worker.late import LateEntriesError
+from flashsale_order_worker.late_positions import late_positions
+from flashsale_order_worker.plan import ReceivedRow, Rows, without_arrivals
 from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 
 SCHEMA_VERSION = 4
@@ -24,6 +27,7 @@ IDLE_SECONDS = 60.0
 """An idle connection is closed after this time: load balancers and NAT drop one after 240 s or more, without notice to either end."""
 # A row with `read_only` true is refused: the server is a standby, whose rows may be old, or takes no writes for another reason.
 _SCHEMA = "select max(version), current_setting('transaction_read_only')::bool as read_only from schema_migrations"
+_BEGIN = "select set_config('idle_in_transaction_session_timeout', $1, true), pg_advisory_xact_lock_shared($2)"
 _OWNER = "select (select name from installation) as name"
 _REFUNDS_DUE = """select count(*), coalesce(extract(epoch from now() - min(created_at)), 0),
     current_setting('transaction_read_only')::bool as read_only from refunds where state = 'due'"""
@@ -58,32 +62,35 @@ class Repository:
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 
-    async def write(self, rows: Rows) -> None:
+    async def write(self, rows: Rows, *, with_arrivals: bool = True) -> None:
         """Write all rows in one transaction. A repeat changes nothing, except that `received_entries` gets the same ranges again.
 
-        Raises Retryable when Postgres is away, Rejected when it will never accept these rows.
+        Raises Retryable when Postgres is away, Rejected when it will never accept these rows, and LateEntriesError if an entry is too late.
+        Without `with_arrivals` no positions and markers are written.
         """
-        new = only_new(rows)
+        new, received, rows = only_new(rows), rows.received, rows if with_arrivals else without_arrivals(rows)
         try:
             try:
-                await self._commit(_prepared(rows, new=new))
+                await self._commit(_prepared(rows, new=new), received)
             except asyncpg.UniqueViolationError:
                 if not new:
                     raise
                 # The batch was delivered before, or another message of an order came first: use the statements that read existing rows.
                 metrics.KNOWN_BATCHES.inc()
-                await self._commit(_prepared(rows, new=False))
+                await self._commit(_prepared(rows, new=False), received)
         except _ROW_ERRORS as error:
             raise Rejected(f"{type(error).__name__}: {error}") from error
         except _SERVER_ERRORS as error:
             raise await self._away(error) from error
         metrics.DATABASE_UP.set(1)
 
-    async def _commit(self, statements: Sequence[Statement]) -> None:
+    async def _commit(self, statements: Sequence[Statement], received: Sequence[ReceivedRow]) -> None:
         pool = await self._open_pool()
         async with pool.acquire(timeout=self._statement_timeout_seconds) as connection, connection.transaction():
             # Postgres does not notice when a worker's machine dies, and its rows stay locked: for two hours, with the kernel's defaults.
-            await connection.execute(f"set local idle_in_transaction_session_timeout = {int(self._statement_timeout_seconds * 1000)}")
+            await connection.execute(_BEGIN, str(int(self._statement_timeout_seconds * 1000)), RECEIVING)
+            if late := await late_positions(connection, received):
+                raise LateEntriesError(late)
             for statement, columns in statements:
                 await connection.execute(statement, *columns)
 

@@ -1,0 +1,40 @@
+"""Finds the entries of a batch that are too late, in the transaction that would write them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flashsale_core.messages import Position
+from flashsale_order_worker.plan import ReceivedRow
+
+_CLOSED = "select shard, incarnation, kept_seq from shards where shard = any($1::int[]) and kept_seq is not null"
+_KNOWN = """
+select seq from generate_series($3::bigint, $4::bigint) as seq
+where exists (select from received_entries where shard = $1 and incarnation = $2 and to_seq >= seq and from_seq <= seq)
+"""
+
+
+async def late_positions(connection: Any, received: Sequence[ReceivedRow]) -> frozenset[Position]:
+    """The entries of `received` that are behind the end of a closed incarnation, and new to the ledger.
+
+    A redelivered entry changes nothing, so it is not late.
+    """
+    if not received:
+        return frozenset()
+    closed = await connection.fetch(_CLOSED, sorted({row.shard for row in received}))
+    kept = {(row["shard"], row["incarnation"]): row["kept_seq"] for row in closed}
+    late: set[Position] = set()
+    for suspect in behind(received, kept):
+        known = {row["seq"] for row in await connection.fetch(_KNOWN, *suspect)}
+        seqs = range(suspect.from_seq, suspect.to_seq + 1)
+        late.update(Position(suspect.shard, suspect.incarnation, seq) for seq in seqs if seq not in known)
+    return frozenset(late)
+
+
+def behind(received: Sequence[ReceivedRow], kept: Mapping[tuple[int, int], int]) -> list[ReceivedRow]:
+    """The parts of the ranges that are behind the last kept seq of their incarnation; incarnations that are not in `kept` are open."""
+    parts = []
+    for row in received:
+        kept_seq = kept.get((row.shard, row.incarnation))
+        if kept_seq is not None and row.to_seq > kept_seq:
+            parts.append(row._replace(from_seq=max(row.from_seq, kept_seq + 1)))
+    return parts
