@@ -75,7 +75,7 @@ ADVICE = {
     "flashsale_ledger_orders": "Changes of orders that reach the ledger; for insight.",
     "flashsale_ledger_messages": "Nothing; for insight.",
     "flashsale_database_up": "0: Postgres cannot be reached. The order-worker leaves messages in RabbitMQ until Postgres is back.",
-    "flashsale_ledger_late_entries": "Not 0: a gateway that was paused or cut off published what it held, after a lost Redis had been rebuilt without it. Its orders do not exist, and their payments are refunded (reason `late_history`); the log event `ledger.late` names them.",
+    "flashsale_ledger_late_entries": "Not 0: a gateway that was paused or cut off published what it held, after a lost Redis had been rebuilt without it. Its orders do not exist, and no buyer was told that they are paid; the log event `ledger.late` names them.",
     "flashsale_ledger_known_batches": "Normal after a crash: a message was delivered again, or two workers had it. If it keeps rising, messages arrive out of order and cost Postgres time.",
     "flashsale_ledger_commit_seconds": "High: check Postgres' disk.",
     "flashsale_ledger_lag_seconds": "See FlashsaleLedgerLag. Add order-workers, or check the commit time.",

@@ -24,7 +24,7 @@ from flashsale_core.messages import (
 from flashsale_core.tracing import Tracing
 from flashsale_order_worker import metrics
 from flashsale_order_worker.incomplete import incomplete_positions
-from flashsale_order_worker.late import LateEntriesError
+from flashsale_order_worker.late_entries import LateEntriesError
 from flashsale_order_worker.plan import Rows, arrivals, plan, position_of
 from flashsale_order_worker.repository import Repository, tables
 from flashsale_order_worker.spans import LedgerSpans

@@ -13,7 +13,7 @@ KNOWN_BATCHES = Counter(
     "flashsale_ledger_known_batches_total", "Batches written a second time because the ledger already had one of their new orders"
 )
 LATE_ENTRIES = Counter(
-    "flashsale_ledger_late_entries_total", "Entries that arrived after recovery had closed their incarnation; their payments are refunded"
+    "flashsale_ledger_late_entries_total", "Entries that arrived after recovery had closed their incarnation, and changed nothing"
 )
 REFUNDS_DUE = Gauge("flashsale_refunds_due", "Refunds that are due and not settled, over all sales")
 REFUNDS_OLDEST_SECONDS = Gauge("flashsale_refunds_oldest_seconds", "Age of the oldest refund that is due; 0 when no refund is due")

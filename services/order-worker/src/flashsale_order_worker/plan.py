@@ -23,7 +23,6 @@ from flashsale_core.messages import (
     SaleRetired,
 )
 from flashsale_core.orders import State, supersedes
-from flashsale_order_worker.late import without_effect
 
 
 class OrderKey(NamedTuple):
@@ -96,7 +95,7 @@ class Rows:
 def plan(messages: Iterable[tuple[str, Message]], incomplete: Set[Position] = frozenset(), late: Set[Position] = frozenset()) -> Rows:
     """The rows for (message id, message) pairs.
 
-    The entries at `incomplete` and at `late` positions do not count as received. Late ones have no effect on orders and sales.
+    The entries at `incomplete` and at `late` positions do not count as received. Late ones have no effect at all.
     """
     rows = Rows()
     positions: set[Position] = set()
@@ -104,9 +103,8 @@ def plan(messages: Iterable[tuple[str, Message]], incomplete: Set[Position] = fr
         position = position_of(message)
         if position is not None:
             positions.add(position)
-        effective = message if position not in late else without_effect(message)
-        if effective is not None:
-            _add(rows, message_id, effective)
+        if position not in late:
+            _add(rows, message_id, message)
     rows.received.extend(_received(positions - incomplete - late))
     return rows
 

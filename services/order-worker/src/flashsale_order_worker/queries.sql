@@ -94,7 +94,7 @@ on conflict (payment_id, sale_id, order_id) do nothing;
 -- The same rule when the repeated webhook arrived first: its refund is deleted if it has not been started.
 delete from refunds r using unnest($1::text[], $2::text[], $3::text[]) as paid (payment_id, sale_id, order_id)
 where (r.payment_id, r.sale_id, r.order_id) = (paid.payment_id, paid.sale_id, paid.order_id)
-  and r.state = 'due' and r.reason in ('unknown_order', 'late_history');
+  and r.state = 'due' and r.reason = 'unknown_order';
 
 -- name: write_received
 -- Without a key: a redelivered batch adds its ranges again, and workers never wait for each other here.

@@ -15,8 +15,7 @@ from flashsale_core.faults import Server, describe_error
 from flashsale_core.ledger_locks import RECEIVING
 from flashsale_core.orders import State
 from flashsale_order_worker import metrics
-from flashsale_order_worker.late import LateEntriesError
-from flashsale_order_worker.late_positions import late_positions
+from flashsale_order_worker.late_entries import LateEntriesError, late_positions
 from flashsale_order_worker.plan import ReceivedRow, Rows, without_arrivals
 from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 

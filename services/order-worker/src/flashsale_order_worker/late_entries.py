@@ -1,8 +1,13 @@
-"""Finds the entries of a batch that are too late, in the transaction that would write them."""
+"""Finds the entries of a batch that are too late: recovery has closed their incarnation, and a Redis without them has sold on.
+
+A gateway that was paused or cut off may publish such an entry at any time (docs/decisions/0029). Merged, it would be a second order for a
+unit, or a second payment.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flashsale_core.errors import FlashsaleError
 from flashsale_core.messages import Position
 from flashsale_order_worker.plan import ReceivedRow
 
@@ -11,6 +16,14 @@ _KNOWN = """
 select seq from generate_series($3::bigint, $4::bigint) as seq
 where exists (select from received_entries where shard = $1 and incarnation = $2 and to_seq >= seq and from_seq <= seq)
 """
+
+
+class LateEntriesError(FlashsaleError):
+    """Entries of a batch are too late; nothing of the batch was written."""
+
+    def __init__(self, positions: frozenset[Position]) -> None:
+        super().__init__(f"{len(positions)} entries are too late")
+        self.positions = positions
 
 
 async def late_positions(connection: Any, received: Sequence[ReceivedRow]) -> frozenset[Position]:
