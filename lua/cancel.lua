@@ -7,11 +7,13 @@ KEYS:
   3 buyers      hash    user -> units held or bought; '#<user>' -> the buyer's orders that were released
   4 deadlines   zset    <sale>|<order id> by deadline in ms
   5 outbox      stream  one entry for the batch
+  6 fence       hash    the fence of the sale's shard
 ARGV:
   1 sale_id     the sale's id
   2 order_ids   cmsgpack array of order ids; 1..256 of them
   3 clock_ms    empty for Redis TIME
-Returns: cmsgpack {now_ms, results}; a result is {result, quantity, deadline_ms}
+  4 known       the highest seq of the shard that the caller was answered; may be left out
+Returns: cmsgpack {now_ms, results, seq}; a result is {result, quantity, deadline_ms}
   result: cancelled replayed refused gone unknown_order
 ]]
 -- @include lib/clock.lua
@@ -21,12 +23,14 @@ Returns: cmsgpack {now_ms, results}; a result is {result, quantity, deadline_ms}
 -- @include lib/record.lua
 -- @include lib/records.lua
 -- @include lib/released.lua
+-- @include lib/fence.lua
 -- @include lib/outbox.lua
 -- @include lib/release.lua
-local keys = { sale = KEYS[1], orders = KEYS[2], buyers = KEYS[3], deadlines = KEYS[4], outbox = KEYS[5] }
+local keys = { sale = KEYS[1], orders = KEYS[2], buyers = KEYS[3], deadlines = KEYS[4], outbox = KEYS[5], fence = KEYS[6] }
 local sale_id, ids, now = ARGV[1], cmsgpack.unpack(ARGV[2]), now_ms(ARGV[3])
 
 local ANSWER = { R = 'cancelled', C = 'replayed', P = 'refused', X = 'gone' }
+require_open(keys.fence, ARGV[4])
 local stock = load_stock(keys.sale)
 local records = stock and load_records(keys.orders, ids) or {}
 local results, released, listed = {}, {}, {}
@@ -52,4 +56,4 @@ if #released > 0 then
     return broken
   end
 end
-return cmsgpack.pack({ now, results })
+return cmsgpack.pack({ now, results, seq_of(keys.fence) })

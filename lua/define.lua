@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[
 Purpose: Create a sale or change it, fenced by owner and generation. A changed total moves `available` by the difference; live holds are never touched.
-         A new sale starts empty: what a lost sale of its name left behind is deleted.
+         Orders without a sale are the rest of a lost sale: they are never deleted, and no sale of that name is created.
 KEYS:
   1 sale        hash    definition and counters
   2 orders      hash    order id -> packed record
@@ -10,13 +10,15 @@ KEYS:
   5 rate_odd    hash    rate window
   6 sales       set     the sales of this shard
   7 outbox      stream  one entry when something changed
+  8 fence       hash    the fence of the sale's shard
 ARGV:
   1 sale_id     the sale's id
   2 definition  cmsgpack map: owner, generation (0: the next one), and any of total, starts_ms, ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds,
                 max_released, late_payment (refund, reacquire), state (open, paused); what is left out stays as it is, or takes its default in a new sale;
                 and default_hold_seconds, for a caller whose installation may have no window of 300 s
   3 clock_ms    empty for Redis TIME
-Returns: cmsgpack {now_ms, status, sale}; sale is the flat field/value list of the hash after the call, without the packed terms; empty when there is no such sale
+  4 known       the highest seq of the shard that the caller was answered; may be left out
+Returns: cmsgpack {now_ms, status, sale, seq}; sale is the flat field/value list of the hash after the call, without the packed terms; empty when there is no such sale
   status: created changed unchanged not_owner stale_generation below_committed closed total_missing ends_before_start
 ]]
 -- @include lib/clock.lua
@@ -24,8 +26,10 @@ Returns: cmsgpack {now_ms, status, sale}; sale is the flat field/value list of t
 -- @include lib/types.lua
 -- @include lib/stock.lua
 -- @include lib/terms.lua
+-- @include lib/fence.lua
 -- @include lib/outbox.lua
-local sale_key, sales_key, outbox_key = KEYS[1], KEYS[6], KEYS[7]
+-- @include lib/definition.lua
+local sale_key, sales_key, outbox_key, fence_key = KEYS[1], KEYS[6], KEYS[7], KEYS[8]
 local sale_id, wanted, now = ARGV[1], cmsgpack.unpack(ARGV[2]), now_ms(ARGV[3])
 
 local DEFAULTS = {
@@ -33,35 +37,12 @@ local DEFAULTS = {
   late_payment = 'refund', state = 'open',
 }
 
--- The sale without its packed terms, which only repeat other fields; empty for a tombstone.
-local function public_fields()
-  local flat, words = redis.call('HGETALL', sale_key), {}
-  if not redis.call('HGET', sale_key, 'total') then
-    return words
-  end
-  for i = 1, #flat, 2 do
-    if flat[i] ~= 'terms' then
-      words[#words + 1] = flat[i]
-      words[#words + 1] = flat[i + 1]
-    end
-  end
-  return words
-end
-
 local function answer(status)
-  return cmsgpack.pack({ now, status, public_fields() })
+  return cmsgpack.pack({ now, status, public_fields(sale_key), seq_of(fence_key) })
 end
 
--- `changed_ms` is the clock, but always rises: if two definitions have the same generation, the ledger keeps the one with the later `at`.
 local function announce(status, changed_ms)
-  local message = { v = 1, type = 'sale.defined', sale = sale_id, at = changed_ms }
-  local flat = public_fields()
-  for i = 1, #flat, 2 do
-    message[flat[i]] = tonumber(flat[i + 1]) or flat[i + 1]
-  end
-  -- Owners are names, even when they look like numbers.
-  message.owner = redis.call('HGET', sale_key, 'owner')
-  add_to_outbox(outbox_key, 'sale.defined', message, now)
+  add_definition(outbox_key, fence_key, sale_key, sale_id, changed_ms, now)
   return answer(status)
 end
 
@@ -74,6 +55,7 @@ local function crossed(starts_ms, ends_ms)
   return ends ~= 0 and ends <= starts
 end
 
+require_open(fence_key, ARGV[4])
 must_be_stream(outbox_key)
 must_be_set(sales_key)
 local stock = load_stock(sale_key)
@@ -82,6 +64,9 @@ if not stock then
     return answer('total_missing')
   elseif crossed(DEFAULTS.starts_ms, DEFAULTS.ends_ms) then
     return answer('ends_before_start')
+  elseif redis.call('HLEN', KEYS[2]) + redis.call('HLEN', KEYS[3]) > 0 then
+    -- Records have no epoch: an old hold that expired later would release its units into this sale.
+    return redis.error_reply('INVARIANT the sale is missing, but ' .. KEYS[2] .. ' or ' .. KEYS[3] .. ' has its orders: run flashsale recover')
   elseif memory_is_full() then
     -- A full server still accepts changes, for example to pause a sale. A new sale can wait, as orders do.
     return redis.error_reply("OOM the server is past its 'maxmemory': no sale is created until memory is free")
@@ -97,8 +82,8 @@ if not stock then
     args[#args + 1] = field
     args[#args + 1] = wanted[field] or default
   end
-  -- Records have no epoch: an old hold that expired later would release its units into this sale. Without a record, `expire` drops its deadline.
-  redis.call('UNLINK', sale_key, KEYS[2], KEYS[3], KEYS[4], KEYS[5])
+  -- The tombstone of an earlier sale, and what it counted.
+  redis.call('UNLINK', sale_key, KEYS[4], KEYS[5])
   redis.call('HSET', sale_key, unpack(args))
   save_terms(sale_key)
   redis.call('SADD', sales_key, sale_id)

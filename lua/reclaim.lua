@@ -4,14 +4,17 @@ Purpose: Move old entries from the direct outbox to the shared one: the gateway 
 KEYS:
   1 direct      stream  entries that the gateway which wrote them publishes itself
   2 outbox      stream  entries that any gateway publishes
+  3 fence       hash    the shard's fence
 ARGV:
   1 age_ms      how old an entry must be
   2 count_max   most entries to look at in one call
   3 clock_ms    empty for Redis TIME
+  4 known       the highest seq of the shard that the caller was answered; may be left out
 Returns: cmsgpack {now_ms, status, moved}
   status: moved none
 ]]
 -- @include lib/clock.lua
+-- @include lib/fence.lua
 local direct_key, outbox_key = KEYS[1], KEYS[2]
 local now = now_ms(ARGV[3])
 local age_ms = tonumber(ARGV[1])
@@ -32,6 +35,7 @@ local function is_old(entry)
   return written <= now - age_ms or written > now
 end
 
+require_open(KEYS[3], ARGV[4])
 local entries, moved = redis.call('XRANGE', direct_key, '-', '+', 'COUNT', ARGV[2]), 0
 for i = 1, #entries do
   if is_old(entries[i]) then

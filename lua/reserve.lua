@@ -10,11 +10,13 @@ KEYS:
   +4 rate_even   hash    user -> requests in the even rate window; field '#' is the window's number: no user id begins with it
   +5 rate_odd    hash    the same for odd windows
   +6 deadlines   zset    <sale>|<order id> by deadline in ms
+  +7 fence       hash    the fence of the sale's shard
 ARGV:
   1 orders      cmsgpack array of {sale_ids, counts, order_ids, user_ids, quantities, traceparents}: the sales, each once, how many orders each has, and
                 the orders of all sales, one sale after the other; traceparents are left out when no order is traced; 1..256 orders
   2 clock_ms    empty for Redis TIME
-Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key, body}; a result is {status, state, deadline_ms, retry_after_ms}, trailing fields left out where they are empty; or a text that describes what is broken in the sale's data: then nothing of the sale has changed.
+  3 known       cmsgpack array: for each sale the highest seq of its shard that the caller was answered; may be left out
+Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routing_key, body}; a result is {status, state, deadline_ms, retry_after_ms}, trailing fields left out where they are empty; or a text that describes what is broken in the sale's data: then nothing of the sale has changed.
   status: accepted replayed gone conflict unknown_sale sale_removed not_started ended paused closed rate_limited order_limit user_limit out_of_stock
 ]]
 -- @include lib/clock.lua
@@ -22,9 +24,10 @@ Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key
 -- @include lib/terms.lua
 -- @include lib/record.lua
 -- @include lib/rate.lua
+-- @include lib/fence.lua
 -- @include lib/outbox.lua
 -- @include lib/sales.lua
-local KEYS_BEFORE, KEYS_EACH = 1, 6
+local KEYS_BEFORE, KEYS_EACH = 1, 7
 local sale_ids, counts, ids, users, quantities, traces = unpack(cmsgpack.unpack(ARGV[1]))
 local now = now_ms(ARGV[2])
 local now_text = whole(now)
@@ -232,9 +235,16 @@ local function save(keys_at, sale_id, sale)
   end
   redis.call('HSET', KEYS[keys_at + 1], 'available', whole(sale.available), 'reserved', whole(sale.reserved))
   local orders = table.concat(lines, ',', (first + 1) / 2, last / 2)
-  add_note(notes, hold.routing_key, '{"v":1,"type":"order.reserved","sale":"' .. sale_id .. '","epoch":' .. sale.epoch_text .. hold.times .. orders .. ']}')
+  add_note(notes, hold.routing_key, '{"v":1,"type":"order.reserved","sale":"' .. sale_id .. '","epoch":' .. sale.epoch_text .. hold.times .. orders .. ']')
 end
 
+-- The entries go to the outbox of the first sale's shard, so they get positions of that shard.
+local known, fence_key = (ARGV[3] or '') ~= '' and cmsgpack.unpack(ARGV[3]), nil
+for n = 1, #sale_ids do
+  local keys_at = KEYS_BEFORE + (n - 1) * KEYS_EACH
+  fence_key = fence_key or KEYS[keys_at + 7]
+  require_open(KEYS[keys_at + 7], known and known[n])
+end
 for_each_sale(sale_ids, counts, KEYS_BEFORE, KEYS_EACH, results, decide, save)
 for key, args in pairs(due) do
   redis.call('ZADD', key, unpack(args))
@@ -243,4 +253,5 @@ if #emptied > 0 then
   -- Last, because after a write that deletes a full server refuses no further write.
   redis.call('UNLINK', unpack(emptied))
 end
-return cmsgpack.pack({ now, results, publish_notes(KEYS[1], notes, now) })
+local entries = publish_notes(KEYS[1], fence_key, notes, now)
+return cmsgpack.pack({ now, results, entries, seq_of(fence_key) })

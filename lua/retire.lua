@@ -11,14 +11,16 @@ KEYS:
   4 rate_even   hash    rate window
   5 rate_odd    hash    rate window
   6 sales       set     the sales of this shard
-  7 outbox      stream  one entry when the sale is closed or removed
+  7 outbox      stream  one entry when the sale is closed, removed or released
+  8 fence       hash    the fence of the sale's shard
 ARGV:
   1 sale_id     the sale's id
   2 action      close, remove, prune or release
   3 owner       the caller, who must own the sale; `prune` also removes a sale without an owner
   4 clock_ms    empty for Redis TIME
   5 retention   ms from a sale's end until `prune` removes it; only `prune` reads it
-Returns: cmsgpack {now_ms, status, reserved}
+  6 known       the highest seq of the shard that the caller was answered; may be left out
+Returns: cmsgpack {now_ms, status, reserved, seq}
   status: closed removed released unknown_sale not_owner not_closed holds_live kept
 ]]
 -- @include lib/clock.lua
@@ -26,25 +28,32 @@ Returns: cmsgpack {now_ms, status, reserved}
 -- @include lib/stock.lua
 -- @include lib/terms.lua
 -- @include lib/tombstone.lua
+-- @include lib/fence.lua
 -- @include lib/outbox.lua
-local sale_key, sales_key, outbox_key = KEYS[1], KEYS[6], KEYS[7]
+-- @include lib/definition.lua
+local sale_key, sales_key, outbox_key, fence_key = KEYS[1], KEYS[6], KEYS[7], KEYS[8]
 local sale_id, action, owner, now = ARGV[1], ARGV[2], ARGV[3], now_ms(ARGV[4])
 
+local function answer(status, reserved)
+  return cmsgpack.pack({ now, status, reserved, seq_of(fence_key) })
+end
+
+require_open(fence_key, ARGV[6])
 local stock = load_stock(sale_key)
 if not stock then
   local removed = action ~= 'release' and load_tombstone(sale_key) == owner
-  return cmsgpack.pack({ now, removed and 'removed' or 'unknown_sale', 0 })
+  return answer(removed and 'removed' or 'unknown_sale', 0)
 end
 local f = redis.call('HMGET', sale_key, 'owner', 'state', 'closed_ms', 'ends_ms')
 if f[1] ~= owner and not (action == 'prune' and f[1] == '') then
-  return cmsgpack.pack({ now, 'not_owner', stock.reserved })
+  return answer('not_owner', stock.reserved)
 end
 
 must_be_stream(outbox_key)
 must_be_set(sales_key)
 
 local function announce(state)
-  add_to_outbox(outbox_key, 'sale.retired', {
+  add_to_outbox(outbox_key, fence_key, 'sale.retired', {
     v = 1, type = 'sale.retired', sale = sale_id, epoch = stock.epoch, at = now, state = state,
     total = stock.total, available = stock.available, reserved = stock.reserved, sold = stock.sold,
   }, now)
@@ -65,27 +74,29 @@ local function remove()
   redis.call('UNLINK', sale_key, KEYS[2], KEYS[3], KEYS[4], KEYS[5])
   save_tombstone(sale_key, owner, now, stock.epoch)
   redis.call('SREM', sales_key, sale_id)
-  return cmsgpack.pack({ now, 'removed', 0 })
+  return answer('removed', 0)
 end
 
 if action == 'release' then
-  -- Not announced: no units change, and the message of the next definition contains the new owner.
-  redis.call('HSET', sale_key, 'owner', '')
-  return cmsgpack.pack({ now, 'released', stock.reserved })
+  -- Its time rises as in `define`: the ledger keeps the later of two definitions of one generation.
+  local changed_ms = math.max(now, tonumber(redis.call('HGET', sale_key, 'changed_ms') or 0) + 1)
+  redis.call('HSET', sale_key, 'owner', '', 'changed_ms', whole(changed_ms))
+  add_definition(outbox_key, fence_key, sale_key, sale_id, changed_ms, now)
+  return answer('released', stock.reserved)
 elseif action == 'close' then
   if f[2] ~= 'closed' then
     redis.call('HSET', sale_key, 'state', 'closed', 'closed_ms', now)
     save_terms(sale_key)
     announce('closed')
   end
-  return cmsgpack.pack({ now, 'closed', stock.reserved })
+  return answer('closed', stock.reserved)
 elseif action == 'prune' then
   local finished = finished_ms()
   local due = finished and now - finished > tonumber(ARGV[5]) and stock.reserved == 0
-  return due and remove() or cmsgpack.pack({ now, 'kept', stock.reserved })
+  return due and remove() or answer('kept', stock.reserved)
 elseif f[2] ~= 'closed' then
-  return cmsgpack.pack({ now, 'not_closed', stock.reserved })
+  return answer('not_closed', stock.reserved)
 elseif stock.reserved > 0 then
-  return cmsgpack.pack({ now, 'holds_live', stock.reserved })
+  return answer('holds_live', stock.reserved)
 end
 return remove()

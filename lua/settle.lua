@@ -9,12 +9,14 @@ KEYS:
   +3 buyers      hash    user -> units held or bought
   +4 deadlines   zset    <sale>|<order id> by deadline in ms
   +5 strays      hash    payments for orders that did not exist: their refunds are due
+  +6 fence       hash    the fence of the sale's shard
 ARGV:
   1 payments    cmsgpack array of {sale_ids, counts, payments, confirms}: the sales, each once, how many payments each has, and the payments of all sales,
                 one sale after the other, each {order_id, payment_id, kind, amount_minor, currency, traceparent}; kind: succeeded or failed; 1..256 payments;
                 confirms: whether the caller answers only after the broker's confirm of the entry, so that the entry also has the replayed payments
   2 clock_ms    empty for Redis TIME
-Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key, body}; a result is {result, state, reason}; or a text that describes what is broken in the sale's data: then nothing of the sale has changed.
+  3 known       cmsgpack array: for each sale the highest seq of its shard that the caller was answered; may be left out
+Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routing_key, body}; a result is {result, state, reason}; or a text that describes what is broken in the sale's data: then nothing of the sale has changed.
   result: paid replayed refund_due noted
   state: R P X C, or empty for an unknown order
   reason: empty, or why a refund is due: late sold_out duplicate cancelled unknown_order
@@ -24,9 +26,10 @@ Returns: cmsgpack {now_ms, results, entries}; an entry is {entry_id, routing_key
 -- @include lib/stock.lua
 -- @include lib/record.lua
 -- @include lib/records.lua
+-- @include lib/fence.lua
 -- @include lib/outbox.lua
 -- @include lib/sales.lua
-local KEYS_BEFORE, KEYS_EACH = 1, 5
+local KEYS_BEFORE, KEYS_EACH = 1, 6
 local sale_ids, counts, payments, confirms = unpack(cmsgpack.unpack(ARGV[1]))
 local results, now = {}, now_ms(ARGV[2])
 
@@ -215,12 +218,20 @@ local function save(keys_at, sale_id, change)
     add_note(notes, 'payment.recorded', cjson.encode({
       v = 1, type = 'payment.recorded', sale = sale_id, epoch = change.stock and change.stock.epoch or 0, at = now,
       payments = change.lines,
-    }))
+    }):sub(1, -2))
   end
 end
 
+-- The entries go to the outbox of the first sale's shard, so they get positions of that shard.
+local known, fence_key = (ARGV[3] or '') ~= '' and cmsgpack.unpack(ARGV[3]), nil
+for n = 1, #sale_ids do
+  local keys_at = KEYS_BEFORE + (n - 1) * KEYS_EACH
+  fence_key = fence_key or KEYS[keys_at + 6]
+  require_open(KEYS[keys_at + 6], known and known[n])
+end
 for_each_sale(sale_ids, counts, KEYS_BEFORE, KEYS_EACH, results, decide, save)
 for key, members in pairs(over) do
   redis.call('ZREM', key, unpack(members))
 end
-return cmsgpack.pack({ now, results, publish_notes(KEYS[1], notes, now) })
+local entries = publish_notes(KEYS[1], fence_key, notes, now)
+return cmsgpack.pack({ now, results, entries, seq_of(fence_key) })

@@ -23,7 +23,7 @@ local function release(keys, sale_id, stock, records, released, state, message_t
   save_units(keys.buyers, units)
   redis.call('ZREM', keys.deadlines, unpack(members))
   save_stock(keys.sale, stock)
-  add_to_outbox(keys.outbox, message_type, {
+  add_to_outbox(keys.outbox, keys.fence, message_type, {
     v = 1, type = message_type, sale = sale_id, epoch = stock.epoch, at = now, orders = lines,
   }, now)
   return nil

@@ -34,7 +34,7 @@ local function for_each_sale(sale_ids, counts, keys_before, keys_each, results, 
   end
 end
 
--- Adds a message. Those of one routing key become one entry, one per line. `notes` begins as an empty table.
+-- Adds a message without its closing brace. Those of one routing key become one entry, one per line. `notes` begins as an empty table.
 local function add_note(notes, routing_key, line)
   local lines = notes[routing_key]
   if not lines then
@@ -44,11 +44,12 @@ local function add_note(notes, routing_key, line)
   lines[#lines + 1] = line
 end
 
--- Returns the entries as {entry id, routing key, body}.
-local function publish_notes(outbox_key, notes, now)
+-- Returns the entries as {entry id, routing key, body}. Each line ends with the position of its entry (lib/fence.lua).
+local function publish_notes(outbox_key, fence_key, notes, now)
   local entries = {}
   for routing_key, lines in pairs(notes) do
-    local body = table.concat(lines, '\n')
+    local position = next_position(fence_key)
+    local body = table.concat(lines, position .. '\n') .. position
     entries[#entries + 1] = { add_body(outbox_key, routing_key, body, now), routing_key, body }
   end
   return entries

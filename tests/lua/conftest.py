@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.lua.servers import Sale, found_servers, running
+from tests.lua.servers import Sale, empty, found_servers, running
 
 
 @pytest.fixture(scope="session", params=found_servers(), ids=lambda path: Path(path).name)
@@ -17,5 +17,5 @@ def server(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 @pytest.fixture
 def sale(server: Any) -> Sale:
-    server.flushall()
+    empty(server)
     return Sale(server)

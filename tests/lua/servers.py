@@ -13,7 +13,18 @@ from typing import Any
 import msgspec
 import redis
 
-from flashsale_core.keys import SaleKeys, ShardKeys, reserve_keys, sale_keys, settle_keys, shard_keys, shard_of
+from flashsale_core.keys import (
+    SHARDS_DEFAULT,
+    SaleKeys,
+    ShardKeys,
+    define_keys,
+    order_keys,
+    reserve_keys,
+    sale_keys,
+    settle_keys,
+    shard_keys,
+    shard_of,
+)
 from flashsale_core.records import OrderRecord, unpack_record
 from flashsale_core.scripts import Order, Payment, pack, pack_orders, pack_payments, read_scripts
 from flashsale_local_stack import free_ports
@@ -60,6 +71,14 @@ def _wait(client: Any) -> None:
             time.sleep(0.02)
 
 
+def empty(client: Any) -> None:
+    """A server as a new installation has it: no data, and an open fence in each shard."""
+    client.flushdb()
+    for shard in range(SHARDS_DEFAULT):
+        fields = pack({"state": "open", "incarnation": 1, "seq": 0})
+        client.eval(SCRIPTS.seal.source, 1, shard_keys(shard).fence, "", "", fields, "1", "")
+
+
 class Sale:
     """One sale and its scripts. `now` is the clock, in ms: nothing here waits."""
 
@@ -72,7 +91,7 @@ class Sale:
 
     def define(self, **fields: Any) -> tuple[str, dict[str, str]]:
         wanted = {"owner": "admin", "generation": 0, **fields}
-        _, status, flat = self._call("define", (*self._sale_keys, self.shard.sales, self.shard.outbox), self.name, pack(wanted))
+        _, status, flat, _ = self._call("define", define_keys(self.name), self.name, pack(wanted))
         return status, dict(zip(flat[::2], flat[1::2], strict=True))
 
     def reserve(self, *orders: tuple[Any, ...]) -> list[list[Any]]:
@@ -88,18 +107,16 @@ class Sale:
         return list(settle_many((self, payments), confirms=True)[0][0])
 
     def expire(self, *order_ids: str) -> list[list[Any]]:
-        return list(self._call("expire", self._order_keys, self.name, pack(order_ids))[1])
+        return list(self._call("expire", order_keys(self.name), self.name, pack(order_ids))[1])
 
     def cancel(self, *order_ids: str) -> list[list[Any]]:
-        return list(self._call("cancel", self._order_keys, self.name, pack(order_ids))[1])
+        return list(self._call("cancel", order_keys(self.name), self.name, pack(order_ids))[1])
 
     def prune(self, retention_ms: int) -> str:
-        keys = (*self._sale_keys, self.shard.sales, self.shard.outbox)
-        return str(self._call("retire", keys, self.name, "prune", "admin", clock_and=(str(retention_ms),))[1])
+        return str(self._call("retire", define_keys(self.name), self.name, "prune", "admin", clock_and=(str(retention_ms),))[1])
 
     def retire(self, action: str, owner: str = "admin") -> list[Any]:
-        keys = (*self._sale_keys, self.shard.sales, self.shard.outbox)
-        return list(self._call("retire", keys, self.name, action, owner)[1:])
+        return list(self._call("retire", define_keys(self.name), self.name, action, owner)[1:3])
 
     def stock(self) -> tuple[int, ...]:
         """(total, available, reserved, sold)"""
@@ -132,18 +149,8 @@ class Sale:
         return list(json.loads(self.redis.eval(script, 1, self.keys.sale)))
 
     def snapshot(self) -> dict[bytes, Any]:
-        """Everything in the server, comparable."""
-        return {key: self.redis.dump(key) for key in sorted(self.redis.keys())}
-
-    @property
-    def _sale_keys(self) -> tuple[str, ...]:
-        keys = self.keys
-        return (keys.sale, keys.orders, keys.buyers, keys.rate_even, keys.rate_odd)
-
-    @property
-    def _order_keys(self) -> tuple[str, ...]:
-        keys = self.keys
-        return (keys.sale, keys.orders, keys.buyers, self.shard.deadlines, self.shard.outbox)
+        """Everything in the server but the fences, comparable."""
+        return {key: self.redis.dump(key) for key in sorted(self.redis.keys()) if not key.endswith(b":fence")}
 
     def _call(self, script: str, keys: Sequence[str], *args: Any, clock_and: Sequence[str] = ()) -> Any:
         source = getattr(SCRIPTS, script).source
@@ -158,7 +165,7 @@ def reserve_many(*asked: Some) -> tuple[list[Any], list[Any]]:
     """One call for several sales: (the results of each, the entries). The first sale's clock counts."""
     keys = reserve_keys([sale.name for sale, _ in asked])
     packed = pack_orders([(sale.name, [Order(*order) for order in orders]) for sale, orders in asked])
-    _, results, entries = asked[0][0]._call("reserve", keys, packed)
+    _, results, entries, _ = asked[0][0]._call("reserve", keys, packed)
     return _by_sale(asked, results), entries
 
 
@@ -170,7 +177,7 @@ def settle_many(*asked: Some, confirms: bool = False) -> tuple[list[Any], list[A
         [(sale.name, [Payment(*payment, *defaults[len(payment) - 2 :]) for payment in payments]) for sale, payments in asked],
         confirms=confirms,
     )
-    _, results, entries = asked[0][0]._call("settle", keys, packed)
+    _, results, entries, _ = asked[0][0]._call("settle", keys, packed)
     return _by_sale(asked, results), entries
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import redis
 
+from flashsale_core.keys import reclaim_keys, shard_of
 from flashsale_core.scripts import load_scripts
 from flashsale_redis.client import open_redis
 from tests.lua.servers import SCRIPTS, Sale
@@ -54,7 +55,7 @@ def test_each_script_runs_as_its_caller(server: Any, sale: Sale) -> None:
     assert gateway.define(total=1, ends_ms=gateway.now + 1)[0] == "created"
     assert (worker.redis.sscan(worker.shard.sales), worker.prune(0)) == ((0, [b"iphone"]), "removed")
     assert gateway.define(total=1)[0] == "created"
-    keys = (sale.shard.direct, sale.shard.outbox)
+    keys = reclaim_keys(shard_of(sale.name))
     gateway.redis.eval(SCRIPTS.reclaim.source, len(keys), *keys, "0", "10", str(sale.now))
     for caller in (gateway, worker, operator):
         caller.redis.close()

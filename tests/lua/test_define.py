@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+import redis
 
 from flashsale_core import sale_times
 from flashsale_core.messages import SaleDefined, SaleRetired, decode
@@ -147,7 +148,7 @@ def test_sale_closes_drains_and_is_removed(sale: Sale) -> None:
     assert sale.retire("remove") == ["holds_live", 3]
     sale.settle(("o1", "p1"))
     assert sale.retire("remove") == ["removed", 0]
-    assert sorted(sale.redis.keys()) == sorted([sale.shard.outbox.encode(), sale.keys.sale.encode()])
+    assert sorted(sale.snapshot()) == sorted([sale.shard.outbox.encode(), sale.keys.sale.encode()])
     messages = [message for _, body in sale.outbox() if isinstance(message := decode(body), SaleRetired)]
     assert messages == [
         SaleRetired(v=1, sale="iphone", epoch=sale.now, at=sale.now, state="closed", total=10, available=7, reserved=3, sold=0),
@@ -256,17 +257,12 @@ def test_removed_sale_can_be_defined_again_from_nothing(sale: Sale) -> None:
     assert sale.reserve(("o1", "ann", 1))[0][0] == "accepted"
 
 
-def test_lost_sale_begins_again_without_its_old_orders(sale: Sale) -> None:
-    # The hash is lost, its orders and deadlines are not: if they expired later, their units would be sold a second time.
-    sale.define(total=10, rate_requests=5)
+def test_orders_of_a_lost_sale_are_never_deleted(sale: Sale) -> None:
+    sale.define(total=10)
     sale.reserve(*[(f"old{number}", f"u{number}", 1) for number in range(5)])
     sale.redis.unlink(sale.keys.sale)
+    before = sale.snapshot()
     assert sale.retire("close") == ["unknown_sale", 0]
-    assert (sale.define(total=10)[0], sale.stock()) == ("created", (10, 10, 0, 0))
-    assert (sale.records(), sale.buyers(), sale.redis.exists(sale.keys.rate_even, sale.keys.rate_odd)) == ({}, {}, 0)
-    assert {result[0] for result in sale.reserve(*[(f"new{number}", f"v{number}", 1) for number in range(10)])} == {"accepted"}
-    sale.settle(*[(f"new{number}", f"p{number}") for number in range(10)])
-    sale.now += 300_000
-    assert sale.expire(*sale.deadlines()) == [["ignored", 0, 0]] * 5
-    assert (sale.stock(), sale.deadlines()) == ((10, 0, 0, 10), {})
-    assert [result[0] for result in sale.reserve(*[(f"more{number}", f"w{number}", 1) for number in range(5)])] == ["out_of_stock"] * 5
+    with pytest.raises(redis.ResponseError, match="INVARIANT the sale is missing"):
+        sale.define(total=10)
+    assert sale.snapshot() == before

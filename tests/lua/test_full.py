@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from flashsale_core.keys import shard_of
+from flashsale_core.keys import reclaim_keys, shard_of
 from flashsale_local_stack import wait_until
 from tests.lua.servers import SCRIPTS, Sale, reserve_many
 
@@ -82,7 +82,7 @@ def test_full_server_lets_the_relay_empty_its_outboxes(sale: Sale, old: Sale) ->
     client.config_set("maxmemory", 0)
     client.xadd(sale.shard.direct, {"k": "order.expired", "b": "{}"}, id="1-*")
     client.config_set("maxmemory", 1)
-    assert sale._call("reclaim", (sale.shard.direct, stream), "1000", "64")[1:] == ["moved", 1]
+    assert sale._call("reclaim", reclaim_keys(shard_of(sale.name)), "1000", "64")[1:] == ["moved", 1]
     ((_, entries),) = client.xreadgroup("relay", "one", {stream: ">"})
     assert len(client.xautoclaim(stream, "relay", "two", 0)[1]) == len(entries) > 1
     assert sale._call("prune_consumers", (stream,), "relay", "0")[1:] == ["dismissed", 1]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from flashsale_core.ids import PAYMENT_ID_PATTERN, USER_ID_PATTERN
 from flashsale_core.messages import OrdersCancelled, OrdersExpired, OrdersReserved, PaymentsRecorded, read
-from tests.lua.servers import Sale
+from tests.lua.servers import Sale, empty
 
 MANY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 USERS = st.lists(st.from_regex(re.compile(USER_ID_PATTERN, re.ASCII)), min_size=3, max_size=3, unique=True)
@@ -18,7 +18,7 @@ AS_PROVIDERS_HAVE_THEM = ["auth0|65a1f3|x", "o'brien+shop@example.com", "eu-cent
 @given(USERS, st.from_regex(re.compile(PAYMENT_ID_PATTERN, re.ASCII)))
 @example(AS_PROVIDERS_HAVE_THEM, "pi_3N/=+#" + "x" * 246)
 def test_ids_pass_through_the_scripts_unchanged(sale: Sale, users: list[str], payment: str) -> None:
-    sale.redis.flushall()
+    empty(sale.redis)
     sale.now = 1_000_000_000_000
     sale.define(total=10, hold_seconds=5, max_per_user=2, rate_requests=2, rate_seconds=60)
     paid, cancelled, expired = users

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
@@ -14,7 +15,7 @@ from flashsale_core.messages import OrdersCancelled, OrdersExpired, OrdersReserv
 from flashsale_core.orders import State, supersedes
 from flashsale_core.records import stale_terms
 from tests.lua.model import ModelSale
-from tests.lua.servers import Sale, found_servers, running
+from tests.lua.servers import Sale, empty, found_servers, running
 
 ORDERS = st.sampled_from([f"o{number}" for number in range(8)])
 USERS = st.sampled_from(["ann", "bob", "cid"])
@@ -43,10 +44,9 @@ class Life(RuleBasedStateMachine):
 
     @initialize(total=st.integers(0, 12), changes=CHANGES)
     def begin(self, total: int, changes: dict[str, Any]) -> None:
-        self.client.flushall()
+        empty(self.client)
         self.sale = Sale(self.client)
         self.model = ModelSale()
-        self.leftovers: set[str] = set()
         self.define(total, changes)
 
     @rule(total=st.none() | st.integers(0, 14), changes=CHANGES)
@@ -95,14 +95,15 @@ class Life(RuleBasedStateMachine):
             if answer == "removed":
                 self.client.delete(self.sale.shard.outbox)
 
-    @precondition(lambda self: self.model.exists and self.sale.now > 1_000_000_300_000)
+    @precondition(lambda self: self.model.exists and len(self.model.orders) > 0)
     @rule(total=st.integers(0, 12))
-    def is_lost_and_created_again(self, total: int) -> None:
-        """Only the hash is lost. A new sale of the same name starts empty, and what is left of the old one releases no unit."""
-        self.client.delete(self.sale.keys.sale, self.sale.shard.outbox)
-        self.leftovers = set(self.sale.deadlines())
-        self.model = ModelSale(strays=self.model.strays)
-        self.define(total, {})
+    def is_lost_and_not_created_again(self, total: int) -> None:
+        """Only the hash is lost: nothing is created over the orders that are left."""
+        lost = self.client.hgetall(self.sale.keys.sale)
+        self.client.delete(self.sale.keys.sale)
+        with pytest.raises(redis.ResponseError, match="INVARIANT the sale is missing"):
+            self.sale.define(total=total)
+        self.client.hset(self.sale.keys.sale, mapping=lost)
 
     @invariant()
     def everything_agrees(self) -> None:
@@ -115,7 +116,7 @@ class Life(RuleBasedStateMachine):
         assert self.sale.released() == model.released
         live = model.deadlines()
         # A deadline of a lost sale stays until it is due, or an order of the same id takes its place.
-        assert {key: at for key, at in self.sale.deadlines().items() if key in live or key not in self.leftovers} == live
+        assert self.sale.deadlines() == live
         assert self.client.smembers(self.sale.shard.sales) == ({b"iphone"} if model.exists else set())
         if model.exists:
             fields = self.client.hgetall(self.sale.keys.sale)

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from flashsale_core.keys import reclaim_keys, shard_of
 from tests.lua.servers import SCRIPTS, Sale
 
 
@@ -11,7 +12,7 @@ def add(sale: Sale, stream: str, at_ms: int, body: bytes) -> None:
 
 
 def reclaim(sale: Sale, age_ms: int, count_max: int = 64) -> list[object]:
-    keys = (sale.shard.direct, sale.shard.outbox)
+    keys = reclaim_keys(shard_of(sale.name))
     packed = sale.redis.eval(SCRIPTS.reclaim.source, len(keys), *keys, str(age_ms), str(count_max), str(sale.now))
     return list(msgspec.msgpack.decode(packed)[1:])
 
@@ -22,7 +23,7 @@ def bodies(sale: Sale, stream: str) -> list[bytes]:
 
 def test_empty_outbox_moves_nothing(sale: Sale) -> None:
     assert reclaim(sale, 1000) == ["none", 0]
-    assert sale.redis.keys() == []
+    assert not sale.redis.exists(sale.shard.direct, sale.shard.outbox)
 
 
 def test_old_entries_move_in_order_and_young_ones_stay(sale: Sale) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from flashsale_core.keys import shard_of
 from flashsale_core.messages import OrdersReserved, PaymentsRecorded, read
-from tests.lua.servers import Sale, reserve_many, settle_many
+from tests.lua.servers import Sale, empty, reserve_many, settle_many
 
 ALONE_DB = 1
 """The server on which the property test calls for one sale at a time."""
@@ -24,7 +24,7 @@ def neighbours(count: int) -> list[str]:
 @pytest.fixture
 def pair(server: Any) -> tuple[Sale, Sale]:
     """Two sales of one shard, five units each."""
-    server.flushall()
+    empty(server)
     first, second = (Sale(server, name) for name in neighbours(2))
     for sale in (first, second):
         sale.define(total=5)
@@ -162,8 +162,9 @@ CALLS = st.tuples(
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(CALLS, min_size=1, max_size=4))
 def test_several_sales_in_one_call_are_as_each_of_them_alone(server: Any, calls: list[Any]) -> None:
-    server.flushall()
+    empty(server)
     alone = redis.Redis(port=server.connection_pool.connection_kwargs["port"], db=ALONE_DB)
+    empty(alone)
     worlds = [{name: Sale(client, name) for name in NAMES} for client in (server, alone)]
     for world in worlds:
         for number, name in enumerate(NAMES[:-1]):
@@ -183,6 +184,9 @@ def of_hashes(client: Any) -> dict[bytes, Any]:
     """All keys but the streams, because a call for several sales adds fewer entries there."""
     values: dict[bytes, Any] = {}
     for key in sorted(client.keys()):
+        if key.endswith(b":fence"):
+            # One entry for several sales has one position.
+            continue
         match client.type(key):
             case b"hash":
                 values[key] = client.hgetall(key)

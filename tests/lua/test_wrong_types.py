@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import redis
 
-from flashsale_core.keys import reserve_keys, settle_keys, shard_of
+from flashsale_core.keys import attest_keys, define_keys, order_keys, reclaim_keys, reserve_keys, settle_keys, shard_of
+from flashsale_core.scripts import pack
 from tests.lua.servers import SCRIPTS, Sale, reserve_many, settle_many
 from tests.lua.test_headers import LUA, numbered, parts
 
@@ -48,15 +49,15 @@ def settle(sale: Sale) -> Call:
 
 
 def cancel(sale: Sale) -> Call:
-    return prepared(sale)._order_keys, lambda: sale.cancel("o1")
+    return order_keys(prepared(sale).name), lambda: sale.cancel("o1")
 
 
 def expire(sale: Sale) -> Call:
-    return prepared(sale)._order_keys, lambda: sale.expire("o1", "ghost")
+    return order_keys(prepared(sale).name), lambda: sale.expire("o1", "ghost")
 
 
 def _of_definition(sale: Sale) -> Sequence[str]:
-    return (*sale._sale_keys, sale.shard.sales, sale.shard.outbox)
+    return define_keys(sale.name)
 
 
 def create(sale: Sale) -> Call:
@@ -79,7 +80,7 @@ def remove(sale: Sale) -> Call:
 
 
 def reclaim(sale: Sale) -> Call:
-    keys = (prepared(sale).shard.direct, sale.shard.outbox)
+    keys = reclaim_keys(shard_of(prepared(sale).name))
     return keys, lambda: sale._call("reclaim", keys, "1000", "64")
 
 
@@ -88,17 +89,29 @@ def prune_consumers(sale: Sale) -> Call:
     return keys, lambda: sale._call("prune_consumers", keys, "relay", "0")
 
 
+def attest(sale: Sale) -> Call:
+    keys = attest_keys(shard_of(prepared(sale).name))
+    return keys, lambda: sale._call("attest", keys, "gateway-1", "7", "0")
+
+
+def seal(sale: Sale) -> Call:
+    keys = (prepared(sale).shard.fence,)
+    return keys, lambda: sale._call("seal", keys, "1", "open", pack({"state": "fenced"}), "")
+
+
 CALLS: dict[Callable[[Sale], Call], tuple[str, set[str]]] = {
     one_order: ("reserve", {"rate_even", "rate_odd"}),
     several_orders: ("reserve", set()),
     settle: ("settle", set()),
     cancel: ("cancel", set()),
     expire: ("expire", set()),
-    create: ("define", DELETED),
+    create: ("define", {"rate_even", "rate_odd"}),
     change: ("define", DELETED),
     close: ("retire", DELETED),
     remove: ("retire", DELETED),
     reclaim: ("reclaim", set()),
+    attest: ("attest", set()),
+    seal: ("seal", set()),
     prune_consumers: ("prune_consumers", set()),
 }
 """Each with its script, and the keys that it reads nothing from."""

@@ -10,6 +10,8 @@ from functools import lru_cache
 from itertools import chain
 
 SHARDS_DEFAULT = 16
+INSTALLATION_DEFAULT = "flashsale"
+"""The name of an installation in fences and in the ledger, so that two installations never share a Redis unnoticed."""
 WAITS = "fs:waits"
 """When a probe last returned from the wait queue of each payment window (hash: window in seconds -> ms)."""
 
@@ -33,6 +35,10 @@ class ShardKeys:
     strays: str
     """Payments for orders that did not exist."""
     sales: str
+    fence: str
+    """The history of Redis that scripts may write to (lua/lib/fence.lua)."""
+    gateways: str
+    """What each gateway knows of the shard (lua/attest.lua)."""
 
 
 def shard_of(sale_id: str, shards: int = SHARDS_DEFAULT) -> int:
@@ -60,19 +66,33 @@ def shard_keys(shard: int) -> ShardKeys:
         direct=f"{prefix}:direct",
         strays=f"{prefix}:strays",
         sales=f"{prefix}:sales",
+        fence=f"{prefix}:fence",
+        gateways=f"{prefix}:gateways",
     )
 
 
 def define_keys(sale_id: str, shards: int = SHARDS_DEFAULT) -> tuple[str, ...]:
     """The keys of a call of `define` or `retire`."""
     sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
-    return (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.sales, shard.outbox)
+    return (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.sales, shard.outbox, shard.fence)
 
 
 def order_keys(sale_id: str, shards: int = SHARDS_DEFAULT) -> tuple[str, ...]:
     """The keys of a call of `cancel` or `expire`."""
     sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
-    return (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.outbox)
+    return (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.outbox, shard.fence)
+
+
+def reclaim_keys(shard: int) -> tuple[str, ...]:
+    """The keys of a call of `reclaim`."""
+    keys = shard_keys(shard)
+    return (keys.direct, keys.outbox, keys.fence)
+
+
+def attest_keys(shard: int) -> tuple[str, ...]:
+    """The keys of a call of `attest`."""
+    keys = shard_keys(shard)
+    return (keys.fence, keys.gateways)
 
 
 def reserve_keys(sale_ids: Sequence[str], shards: int = SHARDS_DEFAULT, direct: bool = False) -> list[str]:
@@ -93,14 +113,14 @@ def _call_keys(keys_of: Callable[[str, int], Sequence[str]], sale_ids: Sequence[
 # Every call names the keys of its sales, so those of the sales that are called most are cached.
 @lru_cache(maxsize=16_384)
 def _reserved(sale_id: str, shards: int) -> tuple[str, ...]:
-    sale = sale_keys(sale_id, shards)
-    return (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard_keys(shard_of(sale_id, shards)).deadlines)
+    sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
+    return (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.deadlines, shard.fence)
 
 
 @lru_cache(maxsize=16_384)
 def _settled(sale_id: str, shards: int) -> tuple[str, ...]:
     sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
-    return (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.strays)
+    return (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.strays, shard.fence)
 
 
 def deadline_member(sale_id: str, order_id: str) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 from flashsale_core.errors import SettingsError
 
-NAMES = ("reserve", "settle", "expire", "cancel", "define", "retire", "reclaim", "prune_consumers")
+NAMES = ("reserve", "settle", "expire", "cancel", "define", "retire", "reclaim", "prune_consumers", "attest", "seal")
 _INCLUDE = re.compile(r"^-- @include (\S+)$", re.MULTILINE)
 
 
@@ -68,6 +68,8 @@ class Scripts:
     retire: Script
     reclaim: Script
     prune_consumers: Script
+    attest: Script
+    seal: Script
 
     def __iter__(self) -> Any:
         return iter([getattr(self, name) for name in NAMES])

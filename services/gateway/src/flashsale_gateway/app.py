@@ -18,8 +18,10 @@ from flashsale_core.semconv import script_call
 from flashsale_core.supervise import Supervisor
 from flashsale_core.tracing import configure_tracing
 from flashsale_gateway import metrics
+from flashsale_gateway.attester import Attester
 from flashsale_gateway.batching import Admission, Batcher
 from flashsale_gateway.decide import Decisions
+from flashsale_gateway.history import History
 from flashsale_gateway.http.catalogue import Catalogue
 from flashsale_gateway.http.client_buffers import ClientBuffers
 from flashsale_gateway.http.endpoints import Endpoints
@@ -45,8 +47,8 @@ from flashsale_redis import open_redis
 
 RELAY_CONNECTIONS = 3
 """In addition to one for each blocking read; on a cluster there may be one such read per shard."""
-SHARED_READ_CONNECTIONS = 3
-"""In addition to FLASHSALE_READS_MAX: one for the names of the sales, one for the sales, one for the monitor."""
+SHARED_READ_CONNECTIONS = 4
+"""In addition to FLASHSALE_READS_MAX: one each for the names of the sales, the sales, the monitor and the attester."""
 INTERNAL_PATHS = ("/healthz", "/readyz", "/metrics", "/admin")
 """Paths for operators and probes. Each has a limiter of its own, so that it never waits behind a crowd of buyers."""
 log = logging.getLogger(__name__)
@@ -115,17 +117,21 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     with suppress(RedisError, OSError):
         # Redis may start later than the gateway: then readiness loads the scripts.
         await load_scripts(redis, scripts)
+    history, name = History(settings.shards, settings.installation), _consumer_name()
     lag = Lag(settings.outbox_lag_limit_ms)
     publisher = Publisher(settings, tracing)
-    outbox = DirectOutbox(redis, scripts, publisher, settings)
+    outbox = DirectOutbox(redis, scripts, publisher, settings, history.known)
     monitor = Monitor((redis, reading), outbox, settings, lag)
     supervisor = Supervisor()
     stack.push_async_callback(supervisor.start("watch", monitor.run).end)
-    await stack.enter_async_context(_relaying(scripts, settings, publisher, supervisor))
+    attester = Attester(reading, scripts, settings, history, outbox, name)
+    stack.push_async_callback(attester.leave)
+    stack.push_async_callback(supervisor.start("attest", attester.run).end)
+    await stack.enter_async_context(_relaying(scripts, settings, publisher, supervisor, name))
     stack.push_async_callback(supervisor.start("handoff", outbox.run).end)
     stack.push_async_callback(outbox.finish)
 
-    store = Store(redis, reading, scripts, settings)
+    store = Store(redis, reading, scripts, settings, history)
     catalogue = Catalogue(store.sale_names, store.sales, settings.sales_refresh_ms / 1000)
     # Orders have a limit of their own: a stampede that reaches it must not refuse the payments and cancellations that end holds.
     ordering, ending = Admission(settings.waiting_max), Admission(settings.waiting_max)
@@ -138,7 +144,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     metrics.WAITING.set_function(lambda: ordering.waiting + ending.waiting)
     for batcher in (reserve, settle, cancel):
         stack.push_async_callback(batcher.finish)
-    readiness = Readiness(redis, scripts, settings.redis_timeout_seconds, settings.require_durable_redis, supervisor)
+    readiness = Readiness(redis, scripts, settings.redis_timeout_seconds, settings.require_durable_redis, supervisor, history)
     progress = Progress([batcher.age_seconds for batcher in (reserve, settle, cancel)], settings.redis_timeout_seconds)
     orders, paid = Orders(reserve, lag, settings, tracing), Payments(settle, webhook, settings, tracing)
     slots, scrapes = ReadSlots(settings.reads_max, settings.redis_timeout_seconds), Scrapes(readiness, catalogue)
@@ -146,10 +152,10 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
 
 
 @asynccontextmanager
-async def _relaying(scripts: Scripts, settings: Settings, publisher: Publisher, supervisor: Supervisor) -> AsyncIterator[None]:
+async def _relaying(scripts: Scripts, settings: Settings, publisher: Publisher, supervisor: Supervisor, name: str) -> AsyncIterator[None]:
     timeout_seconds = settings.redis_timeout_seconds + settings.relay_block_ms / 1000
     redis = open_redis(settings.redis_url, timeout_seconds, settings.shards + RELAY_CONNECTIONS)
-    relay = Relay(redis, scripts, settings, _consumer_name(), publisher)
+    relay = Relay(redis, scripts, settings, name, publisher)
     relaying = supervisor.start("relay", relay.run)
     try:
         yield

@@ -15,6 +15,10 @@ class StoreUnavailable(GatewayError):
     """Redis does not answer or refuses the call, or a sale's data is broken. Nothing has changed."""
 
 
+class Recovering(StoreUnavailable):
+    """Redis is not the history that the ledger agreed to, or its recovery is not finished. Nothing has changed."""
+
+
 class OutcomeUnknown(GatewayError):
     """A script may have run, but its answer is lost. The same call may be repeated: each item gets its first answer again."""
 

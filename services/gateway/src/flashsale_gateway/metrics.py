@@ -25,6 +25,7 @@ WAITING_SECONDS = Gauge(
     "flashsale_waiting_seconds",
     "How long requests have waited for Redis without progress; longer than three times its timeout means they are stuck",
 )
+FENCED_SHARDS = Gauge("flashsale_fenced_shards", "Shards of Redis that refuse every change, because recovery has not opened them")
 CONNECTIONS = Gauge("flashsale_connections", "Client connections now")
 READS_REFUSED = Counter(
     "flashsale_reads_refused_total", "Requests, other than orders and payments, refused with 503 at the limits of reads"

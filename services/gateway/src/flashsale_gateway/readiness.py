@@ -1,6 +1,6 @@
 """Whether this gateway may accept orders.
 
-It may if Redis answers, has the scripts and keeps what it acknowledged, and if all of the gateway's own tasks run.
+It may if Redis answers, has the scripts and keeps what it acknowledged, if every shard is open, and if all of the gateway's own tasks run.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from flashsale_core.scripts import Scripts, load_scripts, scripts_loaded
 from flashsale_core.supervise import Supervisor
 from flashsale_gateway import metrics
 from flashsale_gateway.errors import NotReady
+from flashsale_gateway.history import History
 from flashsale_gateway.single_flight import SingleFlight
 from flashsale_redis import Health, refuse_replica
 
@@ -46,12 +47,15 @@ class Progress:
 
 
 class Readiness:
-    def __init__(self, redis: Redis, scripts: Scripts, timeout_seconds: float, require_durable: bool, supervisor: Supervisor) -> None:
+    def __init__(
+        self, redis: Redis, scripts: Scripts, timeout_seconds: float, require_durable: bool, supervisor: Supervisor, history: History
+    ) -> None:
         self._redis = redis
         self._scripts = scripts
         self._timeout_seconds = timeout_seconds
         self._require_durable = require_durable
         self._supervisor = supervisor
+        self._history = history
         self._health = Health(redis)
         self._reason: str | None = None
         self._checked = SingleFlight(self._check, CHECK_PAUSE_SECONDS)
@@ -76,7 +80,7 @@ class Readiness:
         except (RedisError, OSError, TimeoutError) as error:
             return describe_error(Server.REDIS, error)
         metrics.REDIS_DURABLE.set(not_durable is None)
-        return too_old or (not_durable if self._require_durable else None) or self._supervisor.fault
+        return too_old or (not_durable if self._require_durable else None) or self._supervisor.fault or self._history.fault
 
     def _log_change(self, reason: str | None) -> None:
         """Probes ask every few seconds, so only a change is logged."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flashsale_core import credentials, topology
-from flashsale_core.keys import SHARDS_DEFAULT
+from flashsale_core.keys import INSTALLATION_DEFAULT, SHARDS_DEFAULT
 from flashsale_core.settings import Environment
 from flashsale_redis import checked_url
 
@@ -23,6 +23,8 @@ class Settings:
     """FLASHSALE_LUA_DIR: the folder of the Lua scripts."""
     shards: int
     """FLASHSALE_SHARDS: the number of shards; it must not change while there is data."""
+    installation: str
+    """FLASHSALE_INSTALLATION: the name of the installation; a Redis that has another name in its fence is refused."""
     payment_windows: tuple[int, ...]
     """FLASHSALE_PAYMENT_WINDOWS: the payment windows that the broker has wait queues for, in seconds."""
     order_id_key: bytes
@@ -93,6 +95,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         amqp_url=credentials.amqp_url(env.text("AMQP_URL")),
         lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
         shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
+        installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),
         payment_windows=env.integers("FLASHSALE_PAYMENT_WINDOWS", topology.WINDOWS_DEFAULT),
         order_id_key=credentials.token(env.text("FLASHSALE_ORDER_ID_KEY"), "FLASHSALE_ORDER_ID_KEY", 16, "openssl rand -hex 32").encode(),
         admin_token=credentials.token(env.text("FLASHSALE_ADMIN_TOKEN"), "FLASHSALE_ADMIN_TOKEN", 8, "openssl rand -hex 24"),

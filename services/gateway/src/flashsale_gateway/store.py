@@ -11,13 +11,15 @@ from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from flashsale_core.fence import fenced_reason
 from flashsale_core.keys import define_keys, order_keys, reserve_keys, sale_keys, settle_keys, shard_keys, shard_of
 from flashsale_core.records import Entry, OrderRecord, sale_fields, unpack_record
 from flashsale_core.scripts import Order, Payment, Script, Scripts, call, pack, pack_orders, pack_payments
 from flashsale_core.scripts import Redis as ScriptRedis
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Answers, Batch
-from flashsale_gateway.errors import OutcomeUnknown, StoreUnavailable
+from flashsale_gateway.errors import OutcomeUnknown, Recovering, StoreUnavailable
+from flashsale_gateway.history import FENCED, History
 from flashsale_gateway.settings import Settings
 from flashsale_redis import is_wrong_server, one_slot_groups
 
@@ -45,8 +47,9 @@ class Definition:
 
 
 class Store:
-    def __init__(self, redis: Redis, reading: Redis, scripts: Scripts, settings: Settings) -> None:
+    def __init__(self, redis: Redis, reading: Redis, scripts: Scripts, settings: Settings, history: History) -> None:
         """`reading` has connections of its own for reads and cancellations, so that these never wait for those of orders and payments."""
+        self._history = history
         self._reading: Redis = reading
         self._reading_runner: ScriptRedis = reading
         self._runner: ScriptRedis = redis
@@ -66,7 +69,7 @@ class Store:
         The script notes its entries in the direct outbox or in the shared one.
         """
         keys = reserve_keys([sale_id for sale_id, _ in sales], self._shards, direct)
-        return _decided(keys[0], await self._run(self._scripts.reserve, keys, pack_orders(sales), ""))
+        return self._decided(sales, keys[0], await self._run(self._scripts.reserve, keys, pack_orders(sales), "", self._known(sales)))
 
     async def settle(self, sales: Batch[Payment], *, direct: bool) -> Decided:
         """One result per payment: [result, state, reason], see lua/settle.lua. The sales are of one lane, `direct` is as in `reserve`.
@@ -74,21 +77,29 @@ class Store:
         An entry in the direct outbox has every payment of the call, also those that are replayed.
         """
         keys = settle_keys([sale_id for sale_id, _ in sales], self._shards, direct)
-        return _decided(keys[0], await self._run(self._scripts.settle, keys, pack_payments(sales, confirms=direct), ""))
+        return self._decided(sales, keys[0], await self._run(self._scripts.settle, keys, pack_payments(sales, confirms=direct), "", self._known(sales)))
 
     async def cancel(self, sale_id: str, order_ids: Sequence[str]) -> list[Result]:
         """One result per order: [result, quantity, deadline_ms], see lua/cancel.lua."""
-        keys = order_keys(sale_id, self._shards)
-        _, results = await self._run_on(self._reading_runner, self._scripts.cancel, keys, sale_id, pack(order_ids), "")
+        keys, shard = order_keys(sale_id, self._shards), shard_of(sale_id, self._shards)
+        arguments = (sale_id, pack(order_ids), "", str(self._history.known[shard]))
+        _, results, seq = await self._run_on(self._reading_runner, self._scripts.cancel, keys, *arguments)
+        self._history.known.learn(shard, seq)
         return list(results)
 
     async def define(self, sale_id: str, definition: Mapping[str, Any]) -> Definition:
-        _, status, flat = await self._run(self._scripts.define, define_keys(sale_id, self._shards), sale_id, pack(definition), "")
+        keys, shard = define_keys(sale_id, self._shards), shard_of(sale_id, self._shards)
+        arguments = (sale_id, pack(definition), "", str(self._history.known[shard]))
+        _, status, flat, seq = await self._run(self._scripts.define, keys, *arguments)
+        self._history.known.learn(shard, seq)
         return Definition(status, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     async def retire(self, sale_id: str, action: str, owner: str) -> tuple[str, int]:
         """(status, units reserved) of closing or removing a sale, see lua/retire.lua."""
-        _, status, reserved = await self._run(self._scripts.retire, define_keys(sale_id, self._shards), sale_id, action, owner, "")
+        keys, shard = define_keys(sale_id, self._shards), shard_of(sale_id, self._shards)
+        arguments = (sale_id, action, owner, "", "", str(self._history.known[shard]))
+        _, status, reserved, seq = await self._run(self._scripts.retire, keys, *arguments)
+        self._history.known.learn(shard, seq)
         return status, int(reserved)
 
     async def is_removed(self, sale_id: str) -> bool:
@@ -120,12 +131,16 @@ class Store:
     async def _run_on(self, runner: ScriptRedis, script: Script, keys: Sequence[str], *args: Any) -> Any:
         """Call a script, and once more if its answer was lost: that is safe, because a script gives a repeated item its first answer.
 
-        Raises StoreUnavailable and OutcomeUnknown.
+        Raises StoreUnavailable, Recovering and OutcomeUnknown.
         """
+        self._history.require_ours()
         started = perf_counter()
         try:
             return await self._with_timeout(lambda: call(runner, script, keys, *args))
         except (ResponseError, BusyLoadingError) as error:
+            if (reason := fenced_reason(error)) is not None:
+                self._history.on_fenced()
+                raise Recovering(FENCED.get(reason, f"the recovery is {reason}")) from error
             # Redis answered: out of memory, read-only or a broken invariant. The script has changed nothing.
             raise StoreUnavailable("" if is_wrong_server(error) else str(error)) from error
         except _LOST:
@@ -136,6 +151,18 @@ class Store:
             return await self._with_timeout(lambda: call(runner, script, keys, *args))
         except (*_LOST, RedisError) as error:
             raise OutcomeUnknown from error
+
+    def _known(self, sales: Batch[Any]) -> bytes:
+        known = self._history.known
+        return pack([known[shard_of(sale_id, self._shards)] for sale_id, _ in sales])
+
+    def _decided(self, sales: Batch[Any], outbox: str, answer: Sequence[Any]) -> Decided:
+        _, results, entries, seq = answer
+        # The entries are in the outbox of the first sale's shard.
+        self._history.known.learn(shard_of(sales[0][0], self._shards), seq)
+        # A text instead of a result: its sale's data is broken, and nothing of it has changed.
+        answers = [StoreUnavailable(result) if isinstance(result, str) else result for result in results]
+        return Decided(answers, [Entry(outbox, entry_id, routing_key, body.encode()) for entry_id, routing_key, body in entries])
 
     async def _with_timeout(self, start: Callable[[], Awaitable[T]]) -> T:
         async with asyncio.timeout(self._timeout_seconds):
@@ -159,10 +186,3 @@ class Store:
             return await self._with_timeout(start)
         except (*_LOST, RedisError) as error:
             raise StoreUnavailable("Redis does not answer") from error
-
-
-def _decided(outbox: str, answer: Sequence[Any]) -> Decided:
-    _, results, entries = answer
-    # A text instead of a result: its sale's data is broken, and nothing of it has changed.
-    answers = [StoreUnavailable(result) if isinstance(result, str) else result for result in results]
-    return Decided(answers, [Entry(outbox, entry_id, routing_key, body.encode()) for entry_id, routing_key, body in entries])

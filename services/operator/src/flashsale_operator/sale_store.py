@@ -71,14 +71,14 @@ class SaleStore:
     async def define(self, resource: Resource, definition: Mapping[str, Any]) -> Defined:
         sale_id, keys = resource.product_id, define_keys(resource.product_id, self._shards)
         wanted = {"owner": resource.owner, "generation": resource.generation, **definition}
-        _, status, flat = await self._call(call(self._redis, self._scripts.define, keys, sale_id, pack(wanted), ""))
+        _, status, flat, _ = await self._call(call(self._redis, self._scripts.define, keys, sale_id, pack(wanted), ""))
         return Defined(status, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     async def retire(self, resource: Resource, action: str, owner: str | None = None) -> tuple[str, int]:
         """Run lua/retire.lua as the resource, or as `owner` if given; returns (status, units reserved)."""
         sale_id, acting = resource.product_id, resource.owner if owner is None else owner
         keys = define_keys(sale_id, self._shards)
-        _, status, reserved = await self._call(call(self._redis, self._scripts.retire, keys, sale_id, action, acting, ""))
+        _, status, reserved, _ = await self._call(call(self._redis, self._scripts.retire, keys, sale_id, action, acting, ""))
         return status, int(reserved)
 
     async def _read_durability(self) -> str | None:

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from flashsale_core.faults import Server, describe_error
+from flashsale_core.fence import is_fenced
 from flashsale_core.keys import define_keys, shard_keys
 from flashsale_core.scripts import Script, call
 from flashsale_timeout_worker import metrics
@@ -66,8 +67,11 @@ class Retention:
         """Returns whether this call removed the sale. A sale whose data is broken stays, and its error is logged."""
         keys, retention = define_keys(sale_id, self._shards), str(self._retention_ms)
         try:
-            _, status, _ = await self._with_timeout(call(self._redis, self._retire, keys, sale_id, "prune", OWNER, "", retention))
+            _, status, *_ = await self._with_timeout(call(self._redis, self._retire, keys, sale_id, "prune", OWNER, "", retention))
         except ResponseError as error:
+            if is_fenced(error):
+                # It concerns the shard, not this sale.
+                raise
             log.error("retention.refused", extra={"sale_id": sale_id, "reason": str(error)})
             return False
         if status != "removed":

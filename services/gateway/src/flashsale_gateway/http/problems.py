@@ -54,6 +54,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "outcome_unknown": Kind(503, "The outcome is unknown; retry with the same request id", 1),
         "unconfirmed": Kind(503, "The payment is stored but not yet confirmed; send the webhook again", 5),
         "not_ready": Kind(503, "The sale's store does not answer or refuses writes", 2),
+        "recovering": Kind(503, "The sale's data is being recovered; nothing changes until that is done", 2),
         "outbox_lag": Kind(503, "Orders are not being published; no new ones are accepted", 5),
     }
 )

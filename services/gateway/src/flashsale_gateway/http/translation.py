@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from flashsale_gateway.errors import NotReady, OutcomeUnknown, Overloaded, StoreUnavailable, Unconfirmed
+from flashsale_gateway.errors import NotReady, OutcomeUnknown, Overloaded, Recovering, StoreUnavailable, Unconfirmed
 from flashsale_gateway.http.problems import Problem
 
 # Ready-made, because a stampede meets them often. They are answered and never raised: each raise would lengthen their traceback.
@@ -23,6 +23,8 @@ def problem_of(error: BaseException) -> Problem | None:
             return _OUTCOME_UNKNOWN
         case Unconfirmed():
             return _UNCONFIRMED
+        case Recovering():
+            return _recovering(str(error))
         case StoreUnavailable() | NotReady():
             return _not_ready(str(error))
         case _:
@@ -33,3 +35,8 @@ def problem_of(error: BaseException) -> Problem | None:
 @lru_cache(maxsize=_REASONS_KEPT)
 def _not_ready(reason: str) -> Problem:
     return Problem("not_ready", reason)
+
+
+@lru_cache(maxsize=_REASONS_KEPT)
+def _recovering(reason: str) -> Problem:
+    return Problem("recovering", reason)

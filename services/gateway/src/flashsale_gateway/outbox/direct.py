@@ -7,7 +7,7 @@ it is old, and is then moved to the shared outbox.
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Container, Iterator, Sequence
 from itertools import chain
 from time import perf_counter
@@ -17,7 +17,8 @@ from redis.exceptions import RedisError
 
 from flashsale_core.chunks import chunked
 from flashsale_core.faults import Server, describe_error
-from flashsale_core.keys import shard_keys
+from flashsale_core.fence import KnownPositions
+from flashsale_core.keys import reclaim_keys, shard_keys
 from flashsale_core.records import Entry
 from flashsale_core.scripts import Scripts, call
 from flashsale_gateway import metrics
@@ -39,8 +40,10 @@ log = logging.getLogger(__name__)
 
 
 class DirectOutbox:
-    def __init__(self, redis: Redis, scripts: Scripts, publisher: Publisher, settings: Settings) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, publisher: Publisher, settings: Settings, known: KnownPositions) -> None:
+        """`known` is handed in with every call of a script."""
         self._redis = redis
+        self._known = known
         self._scripts = scripts
         self._publisher = publisher
         self._settings = settings
@@ -86,6 +89,10 @@ class DirectOutbox:
         self._urgent.add(entry.routing_key)
         return confirmed
 
+    def held(self) -> Counter[str]:
+        """How many entries of each stream are in memory and not confirmed."""
+        return Counter(entry.stream for entry in self._unconfirmed())
+
     async def run(self) -> None:
         """Delete confirmed entries and retry failed ones, until cancelled. While nothing is sent, nothing wakes."""
         while True:
@@ -101,11 +108,7 @@ class DirectOutbox:
         if self._in_flight:
             await asyncio.wait(list(self._in_flight), timeout=self._settings.relay_publish_timeout_seconds)
         await self._delete_confirmed()
-        unpublished = [
-            *chain.from_iterable(self._failed.values()),
-            *chain.from_iterable(self._waiting.values()),
-            *chain.from_iterable(self._in_flight.values()),
-        ]
+        unpublished = self._unconfirmed()
         self._failed.clear()
         self._waiting.clear()
         self._confirms.give_up()
@@ -113,16 +116,19 @@ class DirectOutbox:
 
     async def reclaim(self, shard: int) -> int:
         """Move old entries to the shared outbox; returns how many. Raises RedisError, OSError and TimeoutError."""
-        keys, moved = shard_keys(shard), 0
+        moved = 0
         for _ in range(RECLAIM_CALLS_MAX):
-            arguments = (str(self._settings.relay_claim_idle_ms), str(RECLAIM_COUNT), "")
-            _, _, count = await call(self._redis, self._scripts.reclaim, (keys.direct, keys.outbox), *arguments)
+            arguments = (str(self._settings.relay_claim_idle_ms), str(RECLAIM_COUNT), "", str(self._known[shard]))
+            _, _, count = await call(self._redis, self._scripts.reclaim, reclaim_keys(shard), *arguments)
             moved += count
             if count < RECLAIM_COUNT:
                 break
         if moved:
             _report_moved(shard, moved)
         return moved
+
+    def _unconfirmed(self) -> list[Entry]:
+        return list(chain.from_iterable(chain(self._failed.values(), self._waiting.values(), self._in_flight.values())))
 
     async def _move_to_shared(self, shard: int, unpublished: Sequence[Entry]) -> None:
         """Move the entries of one shard to the shared outbox now; otherwise they would wait until they are old enough to be reclaimed."""

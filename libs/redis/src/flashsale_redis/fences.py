@@ -1,0 +1,43 @@
+"""Reads fences and changes them. Only recovery, tests and benchmarks change one."""
+
+from collections.abc import Iterable, Mapping
+
+from redis.asyncio import Redis
+
+from flashsale_core.fence import OPEN, Attestation, Fence, read_attestations
+from flashsale_core.fence import read_fence as fence_of
+from flashsale_core.keys import SHARDS_DEFAULT, shard_keys
+from flashsale_core.scripts import Scripts, call, pack
+
+
+async def read_fence(redis: Redis, shard: int) -> Fence:
+    """Raises RedisError, OSError and TimeoutError; ValueError if the fence cannot be read."""
+    return fence_of(await redis.hgetall(shard_keys(shard).fence))
+
+
+async def read_gateways(redis: Redis, shard: int) -> dict[str, Attestation]:
+    """What each gateway knows of the shard. Raises as `read_fence` does."""
+    return read_attestations(await redis.hgetall(shard_keys(shard).gateways))
+
+
+async def seal(
+    redis: Redis, scripts: Scripts, shard: int, read: Fence, fields: Mapping[str, str | int], *, accept_history: bool
+) -> Fence | None:
+    """Set fields of a fence; returns it as it is now, or None if its incarnation or state is no longer that of `read`.
+
+    With `accept_history` the fence gets the replication id that the server has now. Raises as a command does.
+    """
+    incarnation = str(read.incarnation) if read.incarnation else ""
+    arguments = (incarnation, read.state, pack(dict(fields)), "1" if accept_history else "", "")
+    _, status, flat = await call(redis, scripts.seal, (shard_keys(shard).fence,), *arguments)
+    if status != "sealed":
+        return None
+    return fence_of({str(name).encode(): str(value).encode() for name, value in zip(flat[::2], flat[1::2], strict=True)})
+
+
+async def open_fences(redis: Redis, scripts: Scripts, shards: Iterable[int] = range(SHARDS_DEFAULT)) -> None:
+    """Open the fence of each shard for the history that its server has now: for tests and benchmarks without a keeper."""
+    for shard in shards:
+        read = await read_fence(redis, shard)
+        fields = {"state": OPEN, "incarnation": max(read.incarnation, 1), "seq": read.seq}
+        await seal(redis, scripts, shard, read, fields, accept_history=True)

@@ -1,0 +1,28 @@
+-- A sale's definition as callers and the ledger see it.
+
+-- The sale without its packed terms, which only repeat other fields; empty for a tombstone.
+local function public_fields(sale_key)
+  local flat, words = redis.call('HGETALL', sale_key), {}
+  if not redis.call('HGET', sale_key, 'total') then
+    return words
+  end
+  for i = 1, #flat, 2 do
+    if flat[i] ~= 'terms' then
+      words[#words + 1] = flat[i]
+      words[#words + 1] = flat[i + 1]
+    end
+  end
+  return words
+end
+
+-- `changed_ms` is the clock, but always rises: if two definitions have the same generation, the ledger keeps the one with the later `at`.
+local function add_definition(outbox_key, fence_key, sale_key, sale_id, changed_ms, now)
+  local message = { v = 1, type = 'sale.defined', sale = sale_id, at = changed_ms }
+  local flat = public_fields(sale_key)
+  for i = 1, #flat, 2 do
+    message[flat[i]] = tonumber(flat[i + 1]) or flat[i + 1]
+  end
+  -- Owners are names, even when they look like numbers.
+  message.owner = redis.call('HGET', sale_key, 'owner')
+  add_to_outbox(outbox_key, fence_key, 'sale.defined', message, now)
+end

@@ -1,0 +1,107 @@
+"""Writes what this gateway knows of each shard into Redis, and reads whether the shard is open.
+
+The keeper reopens a Redis that was restarted once the gateways have attested: then it knows whether Redis lost what they were answered.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from flashsale_core.faults import Server, describe_error
+from flashsale_core.keys import attest_keys, shard_keys
+from flashsale_core.scripts import Scripts, load_scripts
+from flashsale_gateway.history import History
+from flashsale_gateway.outbox.direct import DirectOutbox
+from flashsale_gateway.settings import Settings
+from flashsale_redis import one_slot_groups
+from flashsale_redis.fences import read_fence
+
+OPEN_PAUSE_SECONDS = 1.0
+FENCED_PAUSE_SECONDS = 0.1
+log = logging.getLogger(__name__)
+
+
+class Attester:
+    """The gateway's own entry in each shard's hash of gateways, kept up to date."""
+
+    def __init__(self, redis: Redis, scripts: Scripts, settings: Settings, history: History, outbox: DirectOutbox, name: str) -> None:
+        """`name` is unlike that of any other gateway, now or later."""
+        self._redis = redis
+        self._scripts = scripts
+        self._timeout_seconds = settings.redis_timeout_seconds
+        self._history = history
+        self._outbox = outbox
+        self._name = name
+        numbers = {shard_keys(shard).fence: shard for shard in range(settings.shards)}
+        self._groups = [[numbers[key] for key in keys] for keys in one_slot_groups(redis, numbers)]
+        self._wake = asyncio.Event()
+        self._reason: str | None = None
+        history.on_fenced = self._wake.set
+
+    async def run(self) -> None:
+        """Attest until cancelled: every second while all shards are open, and at once after a script was refused."""
+        while True:
+            attested = all(await asyncio.gather(*[self._attest(shards) for shards in self._groups]))
+            self._log_change()
+            self._wake.clear()
+            if attested and self._history.is_open:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), OPEN_PAUSE_SECONDS)
+            else:
+                await asyncio.sleep(FENCED_PAUSE_SECONDS)
+
+    async def leave(self) -> None:
+        """Delete the gateway's entries, once it holds nothing. Those that stay are ignored after a while."""
+        with suppress(RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(self._timeout_seconds):
+                for shards in self._groups:
+                    async with self._redis.pipeline(transaction=False) as pipe:
+                        for shard in shards:
+                            pipe.hdel(shard_keys(shard).gateways, self._name)
+                        await pipe.execute()
+
+    async def _attest(self, shards: Sequence[int]) -> bool:
+        """Returns whether Redis answered."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                answers = await self._call(shards)
+                for shard, (_, status, *_) in zip(shards, answers, strict=True):
+                    self._history.observe(shard, status)
+                self._history.check(await read_fence(self._redis, shards[0]))
+        except (RedisError, OSError, TimeoutError) as error:
+            # It may come back with another history, so the next try follows soon. Orders fail by themselves until then.
+            log.debug("attest.failed", extra={"shards": len(shards), "reason": describe_error(Server.REDIS, error)})
+            return False
+        return True
+
+    async def _call(self, shards: Sequence[int]) -> list[Any]:
+        try:
+            return await self._pipelined(shards)
+        except NoScriptError:
+            await load_scripts(self._redis, self._scripts)
+            return await self._pipelined(shards)
+
+    async def _pipelined(self, shards: Sequence[int]) -> list[Any]:
+        held = self._outbox.held()
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for shard in shards:
+                keys, stream = attest_keys(shard), shard_keys(shard).direct
+                arguments = (self._name, str(self._history.known[shard]), str(held[stream]), "")
+                pipe.execute_command("EVALSHA", self._scripts.attest.sha, len(keys), *keys, *arguments)
+            return [msgspec.msgpack.decode(answer) for answer in await pipe.execute()]
+
+    def _log_change(self) -> None:
+        reason = self._history.fault
+        if reason == self._reason:
+            return
+        self._reason = reason
+        if reason is None:
+            log.info("fence.open")
+        else:
+            log.warning("fence.closed", extra={"reason": reason})

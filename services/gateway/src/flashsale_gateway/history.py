@@ -1,0 +1,70 @@
+"""What this gateway knows of Redis' history: the highest seq it was answered in each shard, and whether the shards are open and its own.
+
+A Redis that comes back older than it was would sell its units again. Each script refuses that by itself (lua/lib/fence.lua); here is what
+the gateway contributes and reports.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from flashsale_core.fence import OPEN, Fence, KnownPositions
+from flashsale_gateway import metrics
+from flashsale_gateway.errors import Recovering
+
+FENCED: Mapping[str, str] = MappingProxyType(
+    {
+        "missing": "Redis has no fence: it is empty, or it was never initialised",
+        "history": "Redis was restarted or another server was promoted, and the keeper has not accepted it yet",
+        "regressed": "Redis lost writes that it had acknowledged, and is being rebuilt",
+        "fenced": "Redis is being recovered",
+    }
+)
+"""Why a fence is not open, by the reason that the scripts give. Other reasons are steps of the recovery."""
+
+
+class History:
+    def __init__(self, shards: int, installation: str) -> None:
+        self.known = KnownPositions(shards)
+        self.on_fenced: Callable[[], None] = lambda: None
+        """Called when a script was refused."""
+        self._installation = installation
+        self._shards = shards
+        self._statuses = ["unread"] * shards
+        self._foreign: str | None = "the fence of Redis has not been read yet"
+
+    @property
+    def fault(self) -> str | None:
+        """Why not every shard is open; None if all are."""
+        closed = {shard: status for shard, status in enumerate(self._statuses) if status != OPEN}
+        if self._foreign is not None or not closed:
+            return self._foreign
+        shard, status = next(iter(closed.items()))
+        others = f", and {len(closed) - 1} other shards are not open either" if len(closed) > 1 else ""
+        return f"shard {shard}: {FENCED.get(status, f'the recovery is {status}')}{others}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.fault is None
+
+    def require_ours(self) -> None:
+        """Raises Recovering while Redis belongs to another installation, or before its fence was read."""
+        if self._foreign is not None:
+            raise Recovering(self._foreign)
+
+    def observe(self, shard: int, status: str) -> None:
+        """Note the answer of lua/attest.lua for a shard."""
+        self._statuses[shard] = status
+        metrics.FENCED_SHARDS.set(sum(status != OPEN for status in self._statuses))
+
+    def check(self, fence: Fence) -> None:
+        """Note whose a fence is. One without a name or a count matches every installation."""
+        self._foreign = foreign_reason(fence, self._installation, self._shards)
+
+
+def foreign_reason(fence: Fence, installation: str, shards: int) -> str | None:
+    """Why a fence belongs to another installation; None if it does not."""
+    if fence.installation not in ("", installation):
+        return f"Redis belongs to the installation {fence.installation!r}, and FLASHSALE_INSTALLATION is {installation!r}"
+    if fence.shards not in (0, shards):
+        return f"Redis has the data of {fence.shards} shards, and FLASHSALE_SHARDS is {shards}: it cannot change while there is data"
+    return None
