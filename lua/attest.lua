@@ -8,7 +8,7 @@ KEYS:
 ARGV:
   1 gateway     the gateway's name; empty only to look
   2 seq         the highest seq of the shard that it was answered
-  3 held        entries of the shard in its memory that the broker has not confirmed
+  3 held        entries of the shard in its memory that the broker has not confirmed, and calls whose answer may still bring some
   4 clock_ms    empty for Redis TIME
 Returns: cmsgpack {now_ms, status, incarnation, seq}; incarnation and seq are 0 when the fence is missing;
          a status that is not open is why the fence is closed: missing, history, regressed, or the fence's state

@@ -1,11 +1,13 @@
 """What the integration tests share besides the session's stack: servers without services, and a connection to the gateway."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 
 import pytest
 
 from flashsale_local_stack import Stack
 from tests.conftest import REDIS_MASTERS
+from tests.fences import open_fences_of
 from tests.integration.client import Client
 from tests.integration.wire import Wire, wire_to
 from tests.stacks import private_stack
@@ -15,6 +17,7 @@ from tests.stacks import private_stack
 def infra_stack() -> Iterator[Stack]:
     """Redis, RabbitMQ and Postgres without services, for tests that run a service's code themselves."""
     with private_stack(services=False, redis_masters=REDIS_MASTERS) as stack:
+        asyncio.run(open_fences_of(stack.env()))
         yield stack
 
 

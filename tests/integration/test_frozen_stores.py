@@ -29,6 +29,7 @@ from flashsale_timeout_worker.expiry import Expiry
 from flashsale_timeout_worker.settings import read_settings as read_worker_settings
 from flashsale_timeout_worker.sweeper import Sweeper
 from flashsale_timeout_worker.wait_probes import WaitProbes
+from tests.fences import open_history
 from tests.integration.frozen import ACCEPT, FreezingServer, freezing_store
 
 TIMEOUT_SECONDS = 0.3
@@ -96,14 +97,14 @@ async def test_no_call_to_a_frozen_redis_outlasts_its_timeout(infra: Mapping[str
             gateway = replace(read_gateway_settings(Environment(infra)), redis_timeout_seconds=TIMEOUT_SECONDS)
             redis, scripts = open_redis(url, TIMEOUT_SECONDS, 4), read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
             expiry = Expiry(redis, scripts, worker.shards, TIMEOUT_SECONDS, 0.05)
-            store = Store(redis, redis, scripts, gateway)
+            store = Store(redis, redis, scripts, gateway, open_history())
             sales = SaleStore(redis, scripts, gateway.shards, TIMEOUT_SECONDS)
             try:
                 await play(server, {
                     "ping": expiry.ping,
                     "sweep": Sweeper(expiry, worker).sweep,
                     "home": lambda: WaitProbes(redis, worker).mark_returned([60]),
-                    "ready": Readiness(redis, scripts, TIMEOUT_SECONDS, True, Supervisor()).check,
+                    "ready": Readiness(redis, scripts, TIMEOUT_SECONDS, True, Supervisor(), open_history()).check,
                     "reserve": lambda: store.reserve([("frozen", [Order("o1", "ann", 1)])], direct=True),
                     "operator": lambda: sales.read_many(["frozen", "other"]),
                 })  # fmt: skip

@@ -19,6 +19,7 @@ from flashsale_operator.sale_store import SaleStore
 from flashsale_operator.settings import read_settings
 from flashsale_operator.sweep import Sweep
 from flashsale_redis import open_redis
+from tests.fences import empty_redis
 from tests.integration.stores import on_all_masters, redis_client
 
 WINDOWS = (60, 300)
@@ -45,7 +46,7 @@ class Cluster:
         self.settings = read_settings(Environment(infra))
 
     async def __aenter__(self) -> "Cluster":
-        await self.redis.flushall()
+        await empty_redis(self.redis)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -53,7 +54,7 @@ class Cluster:
 
     async def reserve(self, units: int) -> None:
         orders = [("shoe", [Order("o1", "ann", units)])]
-        _, ((status, *_),), _ = await call(self.redis, self.scripts.reserve, reserve_keys(["shoe"]), pack_orders(orders), "")
+        _, ((status, *_),), _, _ = await call(self.redis, self.scripts.reserve, reserve_keys(["shoe"]), pack_orders(orders), "")
         assert status == "accepted"
 
     async def sale(self) -> dict[str, str]:

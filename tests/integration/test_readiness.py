@@ -15,6 +15,7 @@ from flashsale_gateway import metrics
 from flashsale_gateway.errors import NotReady
 from flashsale_gateway.readiness import Readiness
 from flashsale_redis import open_redis
+from tests.fences import open_history
 from tests.integration.stores import on_all_masters, redis_client
 
 
@@ -34,7 +35,7 @@ async def checked(infra: Mapping[str, str], require_durable: bool = True, times:
         url = urlsplit(infra["REDIS_URL"])
         address = url.netloc.rpartition("@")[2]
         async with open_redis(url._replace(netloc=f"{login}@{address}" if login else url.netloc).geturl(), 5, 4) as client:
-            readiness = Readiness(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 5, require_durable, Supervisor())
+            readiness = Readiness(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 5, require_durable, Supervisor(), open_history())
             try:
                 for _ in range(times):
                     await readiness.check()
@@ -66,7 +67,7 @@ async def test_redis_without_fsync_during_rewrites_is_not_ready(infra: Mapping[s
 async def test_reason_is_logged_when_it_changes(infra: Mapping[str, str], server: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "flashsale_gateway"):
         async with open_redis(infra["REDIS_URL"], 5, 4) as client:
-            readiness = Readiness(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 5, True, Supervisor())
+            readiness = Readiness(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), 5, True, Supervisor(), open_history())
             for policy in ("always", "everysec", "everysec", "no", "always"):
                 server.config_set("appendfsync", policy)
                 with suppress(NotReady):

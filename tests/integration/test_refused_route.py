@@ -15,6 +15,7 @@ import pytest
 from aio_pika.exceptions import DeliveryError
 
 from flashsale_core import topology
+from flashsale_core.fence import KnownPositions
 from flashsale_core.keys import shard_keys
 from flashsale_core.records import Entry
 from flashsale_core.scripts import read_scripts
@@ -28,6 +29,7 @@ from flashsale_gateway.outbox.relay import Relay
 from flashsale_gateway.settings import read_settings
 from flashsale_local_stack import Stack
 from flashsale_redis import open_redis
+from tests.fences import empty_redis
 from tests.integration.broker import control, open_broker, until
 
 WINDOW = 1800
@@ -62,8 +64,11 @@ async def publishing(infra: Mapping[str, str]) -> AsyncIterator[Outbox]:
     settings = replace(read_settings(Environment(infra)), relay_block_ms=20, relay_linger_ms=5, relay_forget_ms=20)
     redis, scripts = open_redis(settings.redis_url, 5, 8), read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
     publisher = Publisher(settings, Tracing(None))
-    direct, worker = DirectOutbox(redis, scripts, publisher, settings), Relay(redis, scripts, settings, "test", publisher)
-    await redis.flushall()
+    direct, worker = (
+        DirectOutbox(redis, scripts, publisher, settings, KnownPositions(settings.shards)),
+        Relay(redis, scripts, settings, "test", publisher),
+    )
+    await empty_redis(redis)
     supervisor = Supervisor()
     relaying = supervisor.start("test-relay", worker.run)
     supervisor.start("test-direct", direct.run)

@@ -26,6 +26,7 @@ from flashsale_timeout_worker.retention import PAGE, Retention
 from flashsale_timeout_worker.settings import Settings, read_settings
 from flashsale_timeout_worker.sweeper import Sweeper
 from flashsale_timeout_worker.wait_probes import WaitProbes
+from tests.fences import empty_redis
 from tests.integration.broker import consuming, control, headers, open_broker, until
 
 QUEUE = topology.TIMEOUT_QUEUE
@@ -87,7 +88,7 @@ async def open_shop(infra: Mapping[str, str]) -> AsyncIterator[Shop]:
     redis = open_redis(settings.redis_url, 3, 16)
     scripts = read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
     try:
-        await redis.flushall()
+        await empty_redis(redis)
         yield Shop(
             redis, scripts, Expiry(redis, scripts, settings.shards, 3, settings.retry_seconds), settings, WaitProbes(redis, settings)
         )

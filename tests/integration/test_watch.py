@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from flashsale_core.fence import KnownPositions
 from flashsale_core.keys import shard_keys
 from flashsale_core.records import Entry
 from flashsale_core.scripts import Scripts, read_scripts
@@ -23,6 +24,7 @@ from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.outbox.refused_routes import RefusedRoutes
 from flashsale_gateway.settings import Settings, read_settings
 from flashsale_redis import open_redis
+from tests.fences import empty
 from tests.integration.stores import on_all_masters, redis_client
 from tests.waiting import until
 
@@ -30,7 +32,7 @@ from tests.waiting import until
 @pytest.fixture
 def server(infra: Mapping[str, str]) -> Iterator[Any]:
     with redis_client(infra["REDIS_URL"]) as client:
-        client.flushall()
+        empty(client)
         yield client
         client.acl_deluser("narrow", **on_all_masters(client))
 
@@ -74,7 +76,7 @@ async def test_stopping_gateway_moves_entries_unchanged(infra: Mapping[str, str]
     written = {b"k": b"order.reserved.60", b"b": b'{"v":1}'}
     entry_id = server.xadd(shard.direct, written).decode()
     async with open_redis(infra["REDIS_URL"], 5, 4) as client:
-        outbox = DirectOutbox(client, cast("Scripts", None), NoBroker(), settings_of(infra))
+        outbox = DirectOutbox(client, cast("Scripts", None), NoBroker(), settings_of(infra), KnownPositions(16))
         outbox.send(Entry(shard.direct, entry_id, "order.reserved.60", b'{"v":1}'))
         await outbox.finish()
     assert ([fields for _, fields in server.xrange(shard.outbox)], server.xlen(shard.direct)) == ([written], 0)
@@ -90,7 +92,7 @@ async def test_entry_from_a_clock_that_was_ahead_is_reclaimed(
     server.xadd(shard.direct, written, id=f"{ahead_ms}-0")
     async with open_redis(infra["REDIS_URL"], 5, 4) as client:
         settings = replace(settings_of(infra), relay_claim_idle_ms=20)
-        outbox = DirectOutbox(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), NoBroker(), settings)
+        outbox = DirectOutbox(client, read_scripts(Path(infra["FLASHSALE_LUA_DIR"])), NoBroker(), settings, KnownPositions(16))
         watching = asyncio.create_task(Monitor([client], outbox, settings, Lag(0)).run())
         await until(lambda: server.xlen(shard.direct) == 0)
         await cancel_and_wait(watching)

@@ -152,7 +152,7 @@ class Sale:
         """Everything in the server but the fences, comparable."""
         return {key: self.redis.dump(key) for key in sorted(self.redis.keys()) if not key.endswith(b":fence")}
 
-    def _call(self, script: str, keys: Sequence[str], *args: Any, clock_and: Sequence[str] = ()) -> Any:
+    def _call(self, script: str, keys: Sequence[str], *args: Any, clock_and: Sequence[str | bytes] = ()) -> Any:
         source = getattr(SCRIPTS, script).source
         return msgspec.msgpack.decode(self.redis.eval(source, len(keys), *keys, *args, str(self.now), *clock_and))
 

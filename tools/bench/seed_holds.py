@@ -24,7 +24,7 @@ async def seed_holds(testbed: Testbed, sale_id: str, count: int, clock_ms: int |
 
     async def seed_batch(first: int) -> int:
         orders = [Order(_order_id(), f"user-{index:08d}", 1) for index in range(first, min(first + BATCH, count))]
-        _, results, _ = await call(testbed.redis, scripts.reserve, keys, pack_orders([(sale_id, orders)]), clock)
+        _, results, *_ = await call(testbed.redis, scripts.reserve, keys, pack_orders([(sale_id, orders)]), clock)
         if any(result[0] != "accepted" for result in results):
             raise RuntimeError(f"{sale_id}: a hold was not accepted: {results[0]}")
         return int(results[-1][2])

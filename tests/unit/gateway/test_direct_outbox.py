@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 
+from flashsale_core.fence import KnownPositions
 from flashsale_core.keys import shard_keys
 from flashsale_core.records import Entry
 from flashsale_core.scripts import Scripts
@@ -106,7 +107,8 @@ class Site:
         }  # fmt: skip
         self.broker, self.streams = Broker(), Streams()
         self.settings = read_settings(Environment(variables))
-        self.outbox = DirectOutbox(cast("Redis", self.streams), cast("Scripts", None), self.broker, self.settings)
+        known = KnownPositions(self.settings.shards)
+        self.outbox = DirectOutbox(cast("Redis", self.streams), cast("Scripts", None), self.broker, self.settings, known)
 
     def linger(self, ms: int) -> None:
         self.outbox._settings = replace(self.settings, relay_linger_ms=ms)

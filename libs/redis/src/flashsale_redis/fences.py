@@ -1,6 +1,7 @@
 """Reads fences and changes them. Only recovery, tests and benchmarks change one."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -12,12 +13,14 @@ from flashsale_core.scripts import Scripts, call, pack
 
 async def read_fence(redis: Redis, shard: int) -> Fence:
     """Raises RedisError, OSError and TimeoutError; ValueError if the fence cannot be read."""
-    return fence_of(await redis.hgetall(shard_keys(shard).fence))
+    fields: Any = await redis.hgetall(shard_keys(shard).fence)
+    return fence_of(fields)
 
 
 async def read_gateways(redis: Redis, shard: int) -> dict[str, Attestation]:
     """What each gateway knows of the shard. Raises as `read_fence` does."""
-    return read_attestations(await redis.hgetall(shard_keys(shard).gateways))
+    fields: Any = await redis.hgetall(shard_keys(shard).gateways)
+    return read_attestations(fields)
 
 
 async def seal(
@@ -39,5 +42,5 @@ async def open_fences(redis: Redis, scripts: Scripts, shards: Iterable[int] = ra
     """Open the fence of each shard for the history that its server has now: for tests and benchmarks without a keeper."""
     for shard in shards:
         read = await read_fence(redis, shard)
-        fields = {"state": OPEN, "incarnation": max(read.incarnation, 1), "seq": read.seq}
+        fields: dict[str, str | int] = {"state": OPEN, "incarnation": max(read.incarnation, 1), "seq": read.seq}
         await seal(redis, scripts, shard, read, fields, accept_history=True)

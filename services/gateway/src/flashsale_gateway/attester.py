@@ -88,11 +88,11 @@ class Attester:
             return await self._pipelined(shards)
 
     async def _pipelined(self, shards: Sequence[int]) -> list[Any]:
-        held = self._outbox.held()
+        held, old_calls = self._outbox.held(), self._history.old_calls
         async with self._redis.pipeline(transaction=False) as pipe:
             for shard in shards:
                 keys, stream = attest_keys(shard), shard_keys(shard).direct
-                arguments = (self._name, str(self._history.known[shard]), str(held[stream]), "")
+                arguments = (self._name, str(self._history.known[shard]), str(held[stream] + old_calls), "")
                 pipe.execute_command("EVALSHA", self._scripts.attest.sha, len(keys), *keys, *arguments)
             return [msgspec.msgpack.decode(answer) for answer in await pipe.execute()]
 

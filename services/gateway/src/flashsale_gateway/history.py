@@ -4,7 +4,9 @@ A Redis that comes back older than it was would sell its units again. Each scrip
 the gateway contributes and reports.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 
 from flashsale_core.fence import OPEN, Fence, KnownPositions
@@ -30,6 +32,9 @@ class History:
         self._installation = installation
         self._shards = shards
         self._statuses = ["unread"] * shards
+        self._closings = 0
+        self._calls: Counter[int] = Counter()
+        """Script calls without an answer yet, by how often this gateway had seen a shard close when they were sent."""
         self._foreign: str | None = "the fence of Redis has not been read yet"
 
     @property
@@ -53,8 +58,27 @@ class History:
 
     def observe(self, shard: int, status: str) -> None:
         """Note the answer of lua/attest.lua for a shard."""
+        if status != OPEN and self._statuses[shard] == OPEN:
+            self._closings += 1
         self._statuses[shard] = status
         metrics.FENCED_SHARDS.set(sum(status != OPEN for status in self._statuses))
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """For the time of a script call: its answer may still be about the history of before."""
+        closings = self._closings
+        self._calls[closings] += 1
+        try:
+            yield
+        finally:
+            self._calls[closings] -= 1
+            if not self._calls[closings]:
+                del self._calls[closings]
+
+    @property
+    def old_calls(self) -> int:
+        """Script calls without an answer that were sent before this gateway last saw a shard close."""
+        return sum(count for closings, count in self._calls.items() if closings < self._closings)
 
     def check(self, fence: Fence) -> None:
         """Note whose a fence is. One without a name or a count matches every installation."""

@@ -134,6 +134,10 @@ class Store:
         Raises StoreUnavailable, Recovering and OutcomeUnknown.
         """
         self._history.require_ours()
+        with self._history.calling():
+            return await self._answer_of(runner, script, keys, *args)
+
+    async def _answer_of(self, runner: ScriptRedis, script: Script, keys: Sequence[str], *args: Any) -> Any:
         started = perf_counter()
         try:
             return await self._with_timeout(lambda: call(runner, script, keys, *args))
