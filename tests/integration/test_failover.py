@@ -28,6 +28,7 @@ from flashsale_redis import open_redis
 from flashsale_redis.single import LEAVE_EVERY_SECONDS
 from flashsale_timeout_worker.expiry import Expiry
 from tests.integration.broker import until
+from tests.fences import empty, open_now
 from tests.integration.client import Client
 from tests.integration.forwarder import Forwarder, forwarding
 from tests.integration.gateways import gateway_on
@@ -55,6 +56,7 @@ class Pair:
         """Make the new server the master, with everything that the old one had."""
         assert wait_until(lambda: self.old.execute_command("WAIT", 1, 1000) == 1, WAIT_SECONDS)
         self.new.replicaof("NO", "ONE")
+        open_now(self.new)
         self.old.replicaof("127.0.0.1", port_of(self.new))
 
     async def cut_off_and_move(self) -> None:
@@ -79,7 +81,7 @@ def servers() -> Iterator[tuple[Any, Any]]:
 def pair(servers: tuple[Any, Any]) -> Iterator[Pair]:
     old, new = servers
     old.replicaof("NO", "ONE")
-    old.flushall()
+    empty(old)
     new.replicaof("127.0.0.1", port_of(old))
     assert wait_until(lambda: new.info("replication")["master_link_status"] == "up", WAIT_SECONDS)
     with forwarding(port_of(old)) as address:

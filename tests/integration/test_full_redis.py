@@ -11,6 +11,7 @@ from flashsale_local_stack import Stack, wait_until
 from flashsale_timeout_worker.wait_probes import MARK_RETURNED
 from tests.integration.client import Client
 from tests.integration.gateways import READY_SECONDS
+from tests.fences import empty
 from tests.integration.stores import on_all_masters, redis_client
 
 
@@ -42,7 +43,7 @@ def test_full_redis_accepts_payments_cancels_and_changes_but_no_order(client: Cl
 
 def test_full_redis_lets_a_relay_start_and_a_probe_return(infra: Mapping[str, str]) -> None:
     with redis_client(infra["REDIS_URL"]) as server:
-        server.flushall()
+        empty(server)
         server.config_set("maxmemory", 1, **on_all_masters(server))
         try:
             assert server.eval(CREATE_GROUP, 1, "fs:{0}:outbox", GROUP) == b"OK"

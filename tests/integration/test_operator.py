@@ -107,7 +107,7 @@ async def test_drain_waits_for_holds_and_retain_releases_ownership(infra: Mappin
         kept = replace(resource(), deletion_policy=DeletionPolicy.RETAIN)
         assert await cluster.reconciler.retire(kept, {}) is None
         assert (await cluster.sale())["owner"] == ""
-        await cluster.redis.flushall()
+        await empty_redis(cluster.redis)
         await cluster.reconciler.reconcile(resource(), {})
         assert await cluster.reconciler.retire(resource("other", uid="u2"), {}) is None
         assert (await cluster.sale())["state"] == "open"

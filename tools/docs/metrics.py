@@ -44,7 +44,7 @@ Several gateways, or several workers, report the same value for what they share.
 Use `max` over the pods for stock, lag and refunds, and `sum` for what each pod did itself.
 """
 ADVICE = {
-    "flashsale_orders": "The rate by outcome is the demand. `internal`, `not_ready`, `outcome_unknown`, `overloaded` and `outbox_lag` are faults of the engine, not of the buyer: see FlashsaleErrorBudgetBurn.",
+    "flashsale_orders": "The rate by outcome is the demand. `internal`, `not_ready`, `outcome_unknown`, `overloaded`, `outbox_lag` and `recovering` are faults of the engine, not of the buyer: see FlashsaleErrorBudgetBurn.",
     "flashsale_order_seconds": "p99 above 0.25 s: check `flashsale_script_seconds` (Redis) first, then the CPU of the gateways. See FlashsaleLatencyBudgetBurn.",
     "flashsale_payments": "`refund_due` rises: buyers pay too late, or twice. Make the payment window longer, or check the payment provider.",
     "flashsale_cancels": "Nothing; for insight.",
@@ -53,6 +53,7 @@ ADVICE = {
     "flashsale_script_repeats": "If it rises: answers of Redis get lost. Check the network to Redis, and whether Redis restarted.",
     "flashsale_waiting_requests": "At FLASHSALE_WAITING_MAX, orders get 503 `overloaded`. Add gateways.",
     "flashsale_waiting_seconds": "Above three times FLASHSALE_REDIS_TIMEOUT_SECONDS, requests are stuck. `/healthz` then answers 503 and Kubernetes restarts the pod.",
+    "flashsale_fenced_shards": "Not 0 for longer than a few seconds: recovery does not open Redis. The gateway's log event `fence.closed` and `/readyz` say why, the keeper's log what it waits for.",
     "flashsale_connections_ended": "If it rises: a client sends invalid requests, floods a connection, or does not read its answers. SECURITY.md lists what each can cost. Limit the client's address at the load balancer.",
     "flashsale_connections": "At FLASHSALE_CONNECTIONS_MAX, or near the limit of open files, new connections get 503. Add gateways, or raise both limits.",
     "flashsale_reads_refused": "If it rises: buyers read more than one gateway can answer. Orders go on. Put a cache in front of /sales (its Cache-Control allows one second), or add gateways.",

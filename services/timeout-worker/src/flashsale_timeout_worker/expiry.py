@@ -204,7 +204,7 @@ def is_overdue(head: Any, latest_ms: int) -> bool:
 
 def read_expired(call: Call, packed: bytes) -> list[Expired]:
     """The orders that expired, from the script's answer."""
-    now_ms, results, _ = msgspec.msgpack.decode(packed)
+    now_ms, results, *_ = msgspec.msgpack.decode(packed)
     return [
         Expired(order_id, int(quantity), int(now_ms - deadline_ms), *context)
         for order_id, (result, quantity, deadline_ms, *context) in zip(call.order_ids, results, strict=True)
@@ -214,7 +214,7 @@ def read_expired(call: Call, packed: bytes) -> list[Expired]:
 
 def read_not_due(call: Call, packed: bytes) -> dict[str, int]:
     """The time left in ms of the holds that are not due, from the script's answer."""
-    now_ms, results, _ = msgspec.msgpack.decode(packed)
+    now_ms, results, *_ = msgspec.msgpack.decode(packed)
     return {
         order_id: int(deadline_ms - now_ms)
         for order_id, (result, _, deadline_ms, *_) in zip(call.order_ids, results, strict=True)

@@ -26,7 +26,7 @@ class Operation:
 
 
 _BODY_PROBLEMS = ("bad_request", "request_timeout", "body_too_large", "unsupported_media_type")
-_WRITE_PROBLEMS = ("overloaded", "outcome_unknown", "not_ready")
+_WRITE_PROBLEMS = ("overloaded", "outcome_unknown", "not_ready", "recovering")
 _READ_PROBLEMS = ("overloaded", "not_ready")
 _ORDER_ID = {"name": "orderId", "in": "path", "required": True, "schema": {"type": "string"}}
 _SALE_ID = {"name": "productId", "in": "path", "required": True, "schema": {"type": "string"}}
@@ -137,7 +137,13 @@ OPERATIONS = (
         "admin",
     ),
     Operation("get", "/healthz", "The event loop runs, and waiting requests make progress", {200: "text/plain"}),
-    Operation("get", "/readyz", "Redis answers, has the scripts loaded and is durable", {200: "text/plain"}, _READ_PROBLEMS),
+    Operation(
+        "get",
+        "/readyz",
+        "Redis answers, has the scripts loaded, is durable, and recovery has opened it",
+        {200: "text/plain"},
+        _READ_PROBLEMS,
+    ),
     Operation("get", "/metrics", "Prometheus metrics", {200: "text/plain"}, ("overloaded",)),
     Operation("get", "/openapi.json", "This document", {200: "application/json"}, ("overloaded",), cached=STATIC),
     Operation("get", "/docs", "This document as a web page", {200: "text/html"}, ("overloaded",), cached=STATIC),
