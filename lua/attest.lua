@@ -11,7 +11,7 @@ ARGV:
   3 held        entries of the shard in its memory that the broker has not confirmed, and calls whose answer may still bring some
   4 clock_ms    empty for Redis TIME
 Returns: cmsgpack {now_ms, status, incarnation, seq}; incarnation and seq are 0 when the fence is missing;
-         a status that is not open is why the fence is closed: missing, history, regressed, or the fence's state
+         a status that is not open is why the fence is closed: missing, history, hidden, regressed, or the fence's state
   status: open
 ]]
 -- @include lib/clock.lua

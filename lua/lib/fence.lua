@@ -1,5 +1,5 @@
 -- The fence of a shard: a script writes only to the history of Redis that the ledger agreed to (docs/decisions/0028).
--- `master_replid` is new after each restart and each promotion. Where INFO is forbidden it is empty, and only `known` detects a regression.
+-- `master_replid` is new after each restart and each promotion. Where nobody may run INFO it is empty, and only `known` detects a regression.
 
 local fences, replid = {}, nil
 
@@ -18,7 +18,7 @@ local function fence_fault(f, known)
   elseif f[1] ~= 'open' then
     return f[1]
   elseif f[2] ~= current_replid() then
-    return 'history'
+    return replid == '' and 'hidden' or 'history'
   elseif (tonumber(known) or 0) > tonumber(f[4]) then
     return 'regressed'
   end

@@ -9,9 +9,9 @@ from flashsale_core.keys import shard_keys, shard_of
 from flashsale_gateway.outbox.group_consumer import CREATE_GROUP, GROUP
 from flashsale_local_stack import Stack, wait_until
 from flashsale_timeout_worker.wait_probes import MARK_RETURNED
+from tests.fences import empty
 from tests.integration.client import Client
 from tests.integration.gateways import READY_SECONDS
-from tests.fences import empty
 from tests.integration.stores import on_all_masters, redis_client
 
 

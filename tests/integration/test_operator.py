@@ -19,6 +19,7 @@ from flashsale_operator.sale_store import SaleStore
 from flashsale_operator.settings import read_settings
 from flashsale_operator.sweep import Sweep
 from flashsale_redis import open_redis
+from flashsale_redis.fences import open_fences
 from tests.fences import empty_redis
 from tests.integration.stores import on_all_masters, redis_client
 
@@ -206,6 +207,8 @@ async def test_redis_whose_settings_cannot_be_read_counts_as_durable(infra: Mapp
             url = urlsplit(infra["REDIS_URL"])
             login = url._replace(netloc=f"managed:secret@{url.netloc.rpartition('@')[2]}").geturl()
             async with open_redis(login, 3, 4) as redis:
+                # A server on which nobody may run INFO: its fences have no history.
+                await open_fences(redis, cluster.scripts)
                 reconciler = Reconciler(SaleStore(redis, cluster.scripts, 16, 3), WINDOWS)
                 for _ in range(2):
                     await reconciler.check_durability()

@@ -83,6 +83,15 @@ def test_open_shard_takes_what_a_caller_knows(sale: Sale, script: str) -> None:
         assert answer[-1] == fence(sale).seq
 
 
+def test_user_without_the_right_to_run_info_is_refused(sale: Sale) -> None:
+    sale.define(total=5)
+    sale.redis.acl_setuser("narrow", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-info"])
+    port = sale.redis.connection_pool.connection_kwargs["port"]
+    with redis.Redis(port=port, username="narrow", password="any") as client, pytest.raises(redis.ResponseError, match="FENCED hidden"):
+        Sale(client).define(total=6)
+    sale.redis.acl_deluser("narrow")
+
+
 def test_closed_shard_of_one_sale_refuses_the_whole_call(sale: Sale) -> None:
     far = Sale(sale.redis, FAR)
     for each in (sale, far):

@@ -16,6 +16,7 @@ from flashsale_gateway.errors import Recovering
 FENCED: Mapping[str, str] = MappingProxyType(
     {
         "missing": "Redis has no fence: it is empty, or it was never initialised",
+        "hidden": "the Redis user lacks the right to run INFO, which every script needs",
         "history": "Redis was restarted or another server was promoted, and the keeper has not accepted it yet",
         "regressed": "Redis lost writes that it had acknowledged, and is being rebuilt",
         "fenced": "Redis is being recovered",
