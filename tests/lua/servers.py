@@ -25,6 +25,7 @@ from flashsale_core.keys import (
     shard_keys,
     shard_of,
 )
+from flashsale_core.messages import Message, decode
 from flashsale_core.records import OrderRecord, unpack_record
 from flashsale_core.scripts import Order, Payment, pack, pack_orders, pack_payments, read_scripts
 from flashsale_local_stack import free_ports
@@ -190,3 +191,8 @@ def _by_sale(asked: Sequence[Some], results: list[Any]) -> list[Any]:
         assert len(reasons) + all(isinstance(result, list) for result in own) == 1
         by_sale.append(reasons.pop() if reasons else own)
     return by_sale
+
+
+def unplaced(body: bytes) -> Message:
+    """The message of a body, without its position."""
+    return msgspec.structs.replace(decode(body), seq=None)

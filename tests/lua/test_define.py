@@ -4,9 +4,9 @@ import pytest
 import redis
 
 from flashsale_core import sale_times
-from flashsale_core.messages import SaleDefined, SaleRetired, decode
+from flashsale_core.messages import SaleDefined, SaleRetired
 from flashsale_core.records import sale_fields, stale_terms
-from tests.lua.servers import Sale
+from tests.lua.servers import Sale, unplaced
 
 DEFAULTS = {
     "starts_ms": "0", "ends_ms": "0", "max_per_user": "0", "max_released": "20",
@@ -44,7 +44,7 @@ def test_any_definition_renews_packed_terms_that_are_stale(sale: Sale) -> None:
 
 def test_definition_is_announced_in_full(sale: Sale) -> None:
     sale.define(total=10, owner="7", max_per_user=2, state="paused")
-    assert decode(sale.outbox()[-1][1]) == SaleDefined(
+    assert unplaced(sale.outbox()[-1][1]) == SaleDefined(
         v=1, sale="iphone", epoch=sale.now, at=sale.now, owner="7", generation=1, total=10, available=10, reserved=0, sold=0,
         starts_ms=0, ends_ms=0, max_per_user=2, hold_seconds=300, rate_requests=0, rate_seconds=1, late_payment="refund", state="paused",
     )  # fmt: skip
@@ -56,7 +56,7 @@ def test_definition_after_the_clock_was_set_back_is_the_later_one(sale: Sale) ->
     for total, clock_ms in ((11, epoch + 50), (12, epoch - 60_000), (13, epoch - 50_000), (14, epoch + 90_000)):
         sale.now = clock_ms
         assert sale.define(total=total, owner="k8s/a", generation=5)[0] == "changed"
-    messages = [message for _, body in sale.outbox() if isinstance(message := decode(body), SaleDefined)]
+    messages = [message for _, body in sale.outbox() if isinstance(message := unplaced(body), SaleDefined)]
     assert [(message.total, message.generation, message.at - epoch) for message in messages] == [
         (10, 5, 0), (11, 5, 50), (12, 5, 51), (13, 5, 52), (14, 5, 90_000),
     ]  # fmt: skip
@@ -67,7 +67,7 @@ def test_sale_of_an_older_release_takes_its_time_from_the_clock(sale: Sale) -> N
     sale.redis.hdel(sale.keys.sale, "changed_ms")
     sale.now += 7
     sale.define(total=11)
-    last = decode(sale.outbox()[-1][1])
+    last = unplaced(sale.outbox()[-1][1])
     assert (last.at, sale.redis.hget(sale.keys.sale, "changed_ms")) == (sale.now, str(sale.now).encode())
 
 
@@ -113,7 +113,7 @@ def test_sale_whose_end_is_before_its_start_can_be_changed(sale: Sale) -> None:
 
 def test_latest_possible_end_is_a_whole_number_and_stays_unchanged(sale: Sale) -> None:
     sale.define(total=10, ends_ms=sale_times.END_MS - 1)
-    message = decode(sale.outbox()[-1][1])
+    message = unplaced(sale.outbox()[-1][1])
     assert isinstance(message, SaleDefined)
     assert (message.ends_ms, sale.define(ends_ms=sale_times.END_MS - 1)[0]) == (sale_times.END_MS - 1, "unchanged")
 
@@ -149,7 +149,7 @@ def test_sale_closes_drains_and_is_removed(sale: Sale) -> None:
     sale.settle(("o1", "p1"))
     assert sale.retire("remove") == ["removed", 0]
     assert sorted(sale.snapshot()) == sorted([sale.shard.outbox.encode(), sale.keys.sale.encode()])
-    messages = [message for _, body in sale.outbox() if isinstance(message := decode(body), SaleRetired)]
+    messages = [message for _, body in sale.outbox() if isinstance(message := unplaced(body), SaleRetired)]
     assert messages == [
         SaleRetired(v=1, sale="iphone", epoch=sale.now, at=sale.now, state="closed", total=10, available=7, reserved=3, sold=0),
         SaleRetired(v=1, sale="iphone", epoch=sale.now, at=sale.now, state="removed", total=10, available=7, reserved=0, sold=3),
@@ -196,7 +196,7 @@ def test_sale_is_pruned_when_it_ended_long_ago_and_no_hold_is_live(sale: Sale) -
     sale.expire("o1")
     assert (sale.prune(DAY_MS), sale.prune(DAY_MS)) == ("removed", "removed")
     assert sale.reserve(("o1", "ann", 1)) == [["sale_removed"]]
-    assert decode(sale.outbox()[-1][1]) == SaleRetired(
+    assert unplaced(sale.outbox()[-1][1]) == SaleRetired(
         v=1, sale="iphone", epoch=sale.now - DAY_MS - 1001, at=sale.now, state="removed", total=5, available=5, reserved=0, sold=0
     )
 

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from flashsale_core.messages import OrdersCancelled, OrdersExpired, OrdersReserved, PaymentsRecorded, decode
+from flashsale_core.messages import OrdersCancelled, OrdersExpired, OrdersReserved, PaymentsRecorded
 from flashsale_core.orders import State, supersedes
 from flashsale_core.records import stale_terms
 from tests.lua.model import ModelSale
-from tests.lua.servers import Sale, empty, found_servers, running
+from tests.lua.servers import Sale, empty, found_servers, running, unplaced
 
 ORDERS = st.sampled_from([f"o{number}" for number in range(8)])
 USERS = st.sampled_from(["ann", "bob", "cid"])
@@ -124,7 +124,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def outbox_in_any_order_tells_the_state_of_every_order(self) -> None:
-        messages = [decode(body) for _, body in self.sale.outbox()]
+        messages = [unplaced(body) for _, body in self.sale.outbox()]
         random.shuffle(messages)
         states: dict[str, State] = {}
         for message in messages:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from flashsale_core.messages import OrderLine, OrdersCancelled, OrdersExpired, decode
+from flashsale_core.messages import OrderLine, OrdersCancelled, OrdersExpired
 from flashsale_core.orders import State
 from flashsale_core.records import OrderRecord, stale_terms
-from tests.lua.servers import Sale
+from tests.lua.servers import Sale, unplaced
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_expiry_is_announced_with_the_quantity_of_each_order(held: Sale) -> None
     held.now += 300_000
     held.expire("o1", "o2")
     key, body = held.outbox()[-1]
-    assert (key, decode(body)) == (
+    assert (key, unplaced(body)) == (
         "order.expired",
         OrdersExpired(
             v=1, sale="iphone", epoch=held.now - 300_000, at=held.now,
@@ -80,7 +80,7 @@ def test_hold_is_cancelled_once(held: Sale) -> None:
     assert held.cancel("o1", "o1") == [["cancelled", 2, deadline], ["replayed", 2, deadline]]
     assert held.cancel("o1") == [["replayed", 2, deadline]]
     assert (held.stock(), held.buyers(), sorted(held.deadlines())) == ((10, 9, 1, 0), {"bob": 1}, ["o2"])
-    message = decode(held.outbox()[-1][1])
+    message = unplaced(held.outbox()[-1][1])
     assert isinstance(message, OrdersCancelled)
     assert message.orders == [OrderLine("o1", "ann", 2, deadline)]
 
@@ -98,7 +98,7 @@ def test_trace_of_an_order_travels_with_its_expiry(sale: Sale) -> None:
     sale.reserve(("o1", "ann", 1, "00-aa-bb-01"))
     sale.now += 300_000
     sale.expire("o1")
-    message = decode(sale.outbox()[-1][1])
+    message = unplaced(sale.outbox()[-1][1])
     assert isinstance(message, OrdersExpired)
     assert message.orders[0].traceparent == "00-aa-bb-01"
 

@@ -3,10 +3,10 @@ from typing import Any
 import pytest
 import redis
 
-from flashsale_core.messages import OrdersReserved, ReservedLine, decode
+from flashsale_core.messages import OrdersReserved, ReservedLine
 from flashsale_core.orders import State
 from flashsale_core.records import OrderRecord
-from tests.lua.servers import Sale, reserve_many
+from tests.lua.servers import Sale, reserve_many, unplaced
 
 HOLD_MS = 300_000
 RATE_USERS_MAX = 100_000
@@ -31,7 +31,7 @@ def test_batch_is_one_outbox_entry_of_its_accepted_orders(sale: Sale) -> None:
     sale.reserve(("o1", "ann", 2), ("o2", "bob", 5), ("o3", "cid", 1, trace))
     key, body = sale.outbox()[-1]
     assert key == "order.reserved.300"
-    assert decode(body) == OrdersReserved(
+    assert unplaced(body) == OrdersReserved(
         v=1, sale="iphone", epoch=sale.now, at=sale.now, deadline=sale.now + HOLD_MS,
         orders=[ReservedLine("o1", "ann", 2), ReservedLine("o3", "cid", 1, trace)],
     )  # fmt: skip

@@ -1,9 +1,9 @@
 import pytest
 
-from flashsale_core.messages import PaymentLine, PaymentsRecorded, decode
+from flashsale_core.messages import PaymentLine, PaymentsRecorded
 from flashsale_core.orders import State
 from flashsale_core.records import OrderRecord
-from tests.lua.servers import Sale
+from tests.lua.servers import Sale, unplaced
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_outbox_entry_contains_the_whole_payment(held: Sale) -> None:
     held.settle(("o1", "p1", "succeeded", 1999, "EUR", "00-aa-bb-01"), ("nobody", "p2"))
     key, body = held.outbox()[-1]
     assert key == "payment.recorded"
-    assert decode(body) == PaymentsRecorded(
+    assert unplaced(body) == PaymentsRecorded(
         v=1, sale="iphone", epoch=held.now, at=held.now,
         payments=[
             PaymentLine("o1", "p1", "paid", "", 1999, "EUR", "ann", 2, held.now + 300_000, "00-aa-bb-01"),
@@ -151,14 +151,14 @@ def test_payment_past_the_deadline_but_before_the_expiry_is_in_time(held: Sale) 
 def test_payment_for_an_unknown_sale_is_recorded(sale: Sale) -> None:
     assert sale.settle(("o1", "p1")) == [["refund_due", "", "unknown_order"]]
     _, body = sale.outbox()[-1]
-    message = decode(body)
+    message = unplaced(body)
     assert isinstance(message, PaymentsRecorded)
     assert (message.epoch, message.payments[0].reason, sale.redis.exists(sale.shard.strays)) == (0, "unknown_order", 1)
 
 
 def test_largest_amount_survives_the_scripts_json(held: Sale) -> None:
     held.settle(("o1", "p1", "succeeded", 10**12 - 1))
-    message = decode(held.outbox()[-1][1])
+    message = unplaced(held.outbox()[-1][1])
     assert isinstance(message, PaymentsRecorded)
     assert message.payments[0].amount_minor == 10**12 - 1
 
