@@ -16,12 +16,12 @@ from flashsale_redis.fences import open_fences
 SCRIPTS = read_scripts(Path(__file__).parents[1] / "lua")
 
 
-def open_now(client: Any) -> None:
-    """Open the fence of every shard for the history that the servers of a synchronous client have now."""
+def open_now(client: Any, seq: int = 0) -> None:
+    """Open the fence of every shard for the history that the servers of a synchronous client have now, at `seq` or later."""
     for shard in range(SHARDS_DEFAULT):
         key = shard_keys(shard).fence
         incarnation = client.hget(key, "incarnation") or b""
-        fields = pack({"state": "open", "incarnation": int(incarnation or 1), "seq": 0})
+        fields = pack({"state": "open", "incarnation": int(incarnation or 1), "seq": seq})
         client.eval(SCRIPTS.seal.source, 1, key, incarnation, "", fields, "1", "")
 
 
