@@ -72,7 +72,7 @@ def test_replayed_payment_is_noted_again_for_a_caller_that_waits_for_the_confirm
 
 def lines(sale: Sale) -> list[PaymentLine]:
     """The payments in the newest entry."""
-    message = decode(sale.outbox()[-1][1])
+    message = unplaced(sale.outbox()[-1][1])
     assert isinstance(message, PaymentsRecorded)
     return message.payments
 

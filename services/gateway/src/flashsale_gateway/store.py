@@ -77,7 +77,9 @@ class Store:
         An entry in the direct outbox has every payment of the call, also those that are replayed.
         """
         keys = settle_keys([sale_id for sale_id, _ in sales], self._shards, direct)
-        return self._decided(sales, keys[0], await self._run(self._scripts.settle, keys, pack_payments(sales, confirms=direct), "", self._known(sales)))
+        return self._decided(
+            sales, keys[0], await self._run(self._scripts.settle, keys, pack_payments(sales, confirms=direct), "", self._known(sales))
+        )
 
     async def cancel(self, sale_id: str, order_ids: Sequence[str]) -> list[Result]:
         """One result per order: [result, quantity, deadline_ms], see lua/cancel.lua."""
