@@ -12,6 +12,8 @@ LIBRARIES = sorted((LUA / "lib").glob("*.lua"))
 COMMANDS = {
     "TIME", "HGET", "HMGET", "HSET", "HGETALL", "HINCRBY", "HLEN", "HDEL", "PEXPIRE", "UNLINK", "ZADD", "ZREM", "XADD", "XDEL", "XRANGE",
     "XINFO", "XGROUP", "XLEN", "ZCARD", "SADD", "SREM", "HSCAN", "ZMSCORE",
+    "XINFO", "XGROUP", "XLEN", "ZCARD", "SADD", "SREM",
+    "HSETNX",
 }  # fmt: skip
 
 

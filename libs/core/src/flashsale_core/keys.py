@@ -89,6 +89,12 @@ def reclaim_keys(shard: int) -> tuple[str, ...]:
     return (keys.direct, keys.outbox, keys.fence)
 
 
+def restore_keys(sale_id: str, shards: int = SHARDS_DEFAULT) -> tuple[str, ...]:
+    """The keys of a call of `restore`."""
+    sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
+    return (shard.fence, shard.outbox, shard.sales, shard.deadlines, shard.strays, sale.sale, sale.orders, sale.buyers)
+
+
 def attest_keys(shard: int) -> tuple[str, ...]:
     """The keys of a call of `attest`."""
     keys = shard_keys(shard)

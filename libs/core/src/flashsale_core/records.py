@@ -35,11 +35,22 @@ TERMS = ("state", "starts_ms", "ends_ms", "max_per_user", "hold_seconds", "rate_
 _PACKED_TERMS = b"terms"
 MAX_RELEASED = 20
 """How many orders of one buyer may expire or be cancelled if the sale has no limit of its own (lua/lib/terms.lua)."""
+_LETTER_OF = {state: letter for letter, state in LETTERS.items()}
 _decoder = msgspec.msgpack.Decoder(list[Any])
 
 
 def unpack_record(packed: bytes) -> OrderRecord:
     return _from_fields(_decoder.decode(packed))
+
+
+def record_fields(record: OrderRecord) -> list[Any]:
+    """The fields of a record as the scripts pack them: trailing ones are left out while they are empty."""
+    fields = [_LETTER_OF[record.state], record.user_id, record.quantity, record.deadline_ms]
+    if record.refunded_payment_ids:
+        return [*fields, record.traceparent, record.payment_id, *record.refunded_payment_ids]
+    if record.payment_id:
+        return [*fields, record.traceparent, record.payment_id]
+    return [*fields, record.traceparent] if record.traceparent else fields
 
 
 def _from_fields(fields: Sequence[Any]) -> OrderRecord:

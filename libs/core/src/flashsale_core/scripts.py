@@ -15,7 +15,7 @@ import msgspec
 
 from flashsale_core.errors import SettingsError
 
-NAMES = ("reserve", "settle", "expire", "cancel", "define", "retire", "reclaim", "prune_consumers", "attest", "seal")
+NAMES = ("reserve", "settle", "expire", "cancel", "define", "retire", "reclaim", "prune_consumers", "attest", "seal", "restore")
 _INCLUDE = re.compile(r"^-- @include (\S+)$", re.MULTILINE)
 
 
@@ -70,6 +70,7 @@ class Scripts:
     prune_consumers: Script
     attest: Script
     seal: Script
+    restore: Script
 
     def __iter__(self) -> Any:
         return iter([getattr(self, name) for name in NAMES])

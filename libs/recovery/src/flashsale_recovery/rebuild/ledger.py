@@ -1,0 +1,88 @@
+"""Reads from the ledger what a rebuild restores. Everything is read in one snapshot, and orders a page at a time."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+
+from flashsale_core.orders import State
+from flashsale_recovery.rebuild.facts import Definition, LedgerOrder, Refund, Stray
+from flashsale_recovery.rebuild.report import Orphans
+
+PAGE = 1000
+STATES = {state.value: state for state in State}
+
+
+class Units(NamedTuple):
+    orders: int = 0
+    held: int = 0
+    sold: int = 0
+    unreserved: int = 0
+    """Orders whose `reserved` the ledger never received."""
+
+
+class Ledger:
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self._connection = connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[None]:
+        """All that is read inside is of one moment."""
+        async with self._connection.transaction(isolation="repeatable_read", readonly=True):
+            # After a great sale the planner's statistics still show empty tables, and it would read a whole table for each sale.
+            await self._connection.execute("set local enable_seqscan = off; set local jit = off")
+            yield
+
+    async def definitions(self) -> dict[str, Definition]:
+        """The sale with the highest epoch of each name."""
+        return {row["sale_id"]: Definition(**dict(row)) for row in await self._connection.fetch(_QUERIES["definitions"])}
+
+    async def orphans(self) -> list[Orphans]:
+        return [Orphans(*row) for row in await self._connection.fetch(_QUERIES["orphans"])]
+
+    async def units(self, sales: Iterable[Definition]) -> dict[str, Units]:
+        """Orders and units of the sales that have any."""
+        rows = await self._connection.fetch(_QUERIES["units"], *_keys(sales))
+        return {sale_id: Units(*units) for sale_id, *units in rows}
+
+    async def refunds(self, sales: Iterable[Definition]) -> dict[str, dict[str, list[Refund]]]:
+        """The refunds of each order, by sale and order id, in the order of their times."""
+        refunds: dict[str, dict[str, list[Refund]]] = {}
+        for sale_id, order_id, payment_id, reason in await self._connection.fetch(_QUERIES["refunds"], *_keys(sales)):
+            refunds.setdefault(sale_id, {}).setdefault(order_id, []).append(Refund(payment_id, reason))
+        return refunds
+
+    async def strays(self, since_ms: int) -> list[Stray]:
+        return [Stray(*row) for row in await self._connection.fetch(_QUERIES["strays"], since_ms)]
+
+    async def order_pages(self, sale: Definition, query: str = "orders") -> AsyncIterator[list[LedgerOrder]]:
+        """All orders of a sale, in pages of at most PAGE. The query `order_states` reads less of each."""
+        cursor = await self._connection.cursor(_QUERIES[query], sale.sale_id, sale.epoch)
+        while rows := await cursor.fetch(PAGE):
+            yield [_order(row) for row in rows]
+
+    async def orders(self, sale: Definition, order_ids: Sequence[str]) -> Mapping[str, LedgerOrder]:
+        """The named orders that are in the ledger."""
+        rows = await self._connection.fetch(_QUERIES["named_orders"], sale.sale_id, sale.epoch, list(order_ids))
+        return {row[0]: _order(row) for row in rows}
+
+
+def _order(row: asyncpg.Record) -> LedgerOrder:
+    order_id, state, *rest = row
+    return LedgerOrder(order_id, STATES[state], *rest)
+
+
+def _keys(sales: Iterable[Definition]) -> tuple[list[str], list[int]]:
+    listed = list(sales)
+    return [sale.sale_id for sale in listed], [sale.epoch for sale in listed]
+
+
+def _read_queries(text: str) -> dict[str, str]:
+    """The statements of queries.sql by the name above each."""
+    _, *parts = text.split("-- name: ")
+    return {name: query for name, _, query in (part.partition("\n") for part in parts)}
+
+
+_QUERIES = _read_queries((Path(__file__).parent / "queries.sql").read_text())

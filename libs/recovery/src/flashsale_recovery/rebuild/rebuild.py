@@ -1,0 +1,161 @@
+"""Rebuilds shards: joins the ledger with what Redis still has, breaks holds whose units were sold again, and writes the result to Redis.
+
+Each step may be repeated, and a rebuild that was killed ends the same when it is repeated (decision 0030). The fences of the shards must be
+in the state `restoring`, so nobody else writes. What Redis has is never deleted because the ledger does not have it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from time import monotonic
+
+from flashsale_core.keys import shard_of
+from flashsale_core.orders import State
+from flashsale_recovery.rebuild.announcements import Counters, end_line, order_lines
+from flashsale_recovery.rebuild.context import RebuildContext
+from flashsale_recovery.rebuild.definitions import Present, present_sale
+from flashsale_recovery.rebuild.facts import Definition, Refund, Stray, definition_in_redis
+from flashsale_recovery.rebuild.join import Joined, join_order
+from flashsale_recovery.rebuild.ledger import Ledger, Units
+from flashsale_recovery.rebuild.report import RebuildReport
+from flashsale_recovery.rebuild.restorer import Restorer
+from flashsale_recovery.rebuild.sale_restore import SaleRestore
+from flashsale_recovery.rebuild.survey import Survey
+from flashsale_recovery.rebuild.surviving import Surviving
+
+STRAYS_MS = 7 * 24 * 3600 * 1000
+"""How long Redis remembers a payment for an unknown order (lua/settle.lua)."""
+STRAYS_A_CALL = 1000
+
+
+async def rebuild(context: RebuildContext, shards: Sequence[int]) -> RebuildReport:
+    """Write to Redis what ledger and Redis have together, and to the outbox what the ledger lacks.
+
+    Raises RedisError (`FENCED`: another recovery took over), asyncpg's errors, OSError and TimeoutError; a repeat continues.
+    """
+    return await _Rebuild(context, shards).run(write=True)
+
+
+async def plan_rebuild(context: RebuildContext, shards: Sequence[int]) -> RebuildReport:
+    """What `rebuild` would do now; nothing is written. Raises as `rebuild` does."""
+    return await _Rebuild(context, shards).run(write=False)
+
+
+class _Rebuild:
+    def __init__(self, context: RebuildContext, shards: Sequence[int]) -> None:
+        self._context = context
+        self._shards = frozenset(shards)
+        self._ledger = Ledger(context.ledger)
+        self._surviving = Surviving(context.redis, context.shard_count)
+        self._survey = Survey(
+            self._ledger, self._surviving, context.now_ms, context.now_ms if context.stopped_ms is None else context.stopped_ms
+        )
+        self._restorer = Restorer(context)
+        self._report = RebuildReport()
+
+    async def run(self, *, write: bool) -> RebuildReport:
+        started = monotonic()
+        try:
+            async with self._ledger.snapshot():
+                await self._run(write=write)
+            await self._restorer.finish()
+        finally:
+            await self._restorer.cancel()
+        self._report.seconds = monotonic() - started
+        return self._report
+
+    async def _run(self, *, write: bool) -> None:
+        in_ledger = {name: sale for name, sale in (await self._ledger.definitions()).items() if self._is_mine(name)}
+        presents, counts = await self._present_sales(in_ledger)
+        live = [present.definition for present in presents.values() if not present.definition.is_removed]
+        units, refunds = await self._ledger.units(live), await self._ledger.refunds(live)
+        for name in sorted(presents):
+            present = presents[name]
+            if write and present.clears_redis and counts[name]:
+                await self._announce_leftovers(present)
+            if present.definition.is_removed:
+                await self._restore_tombstone(present, write=write)
+                continue
+            survivors = 0 if present.clears_redis else counts[name]
+            await self._restore_sale(present, units.get(name, Units()), refunds.get(name, {}), survivors, write=write)
+        await self._restore_strays(write=write)
+        # A sale that Redis defines is announced to the ledger, so its orders have a sale then.
+        orphans = [each for each in await self._ledger.orphans() if self._is_mine(each.sale_id)]
+        self._report.orphans = [
+            each for each in orphans if each.sale_id not in presents or presents[each.sale_id].definition.epoch < each.epoch
+        ]
+
+    def _is_mine(self, sale_id: str) -> bool:
+        return shard_of(sale_id, self._context.shard_count) in self._shards
+
+    async def _present_sales(self, in_ledger: Mapping[str, Definition]) -> tuple[dict[str, Present], dict[str, int]]:
+        """The present sale of each name, and how many orders Redis has under that name."""
+        names = set(in_ledger).union(*[await self._surviving.sale_ids(shard) for shard in self._shards])
+        hashes = await self._surviving.fields(sorted(names))
+        presents = {}
+        for name in names:
+            ledger = in_ledger.get(name)
+            try:
+                redis = definition_in_redis(name, hashes.get(name, {}))
+            except ValueError:
+                # The ledger's definition replaces a hash that cannot be read.
+                redis = None
+            if ledger or redis:
+                presents[name] = present_sale(ledger, redis)
+            else:
+                self._report.unreadable.append(name)
+        return presents, await self._surviving.order_counts(sorted(presents))
+
+    async def _restore_sale(
+        self, present: Present, units: Units, refunds: Mapping[str, Sequence[Refund]], survivors: int, *, write: bool
+    ) -> None:
+        started = monotonic()
+        plan = await self._survey.run(present, units, refunds, survivors)
+        self._report.sales.append(plan.report)
+        if write:
+            await SaleRestore(self._survey, self._restorer, self._context.grace_ms).run(plan)
+        plan.report.seconds = monotonic() - started
+
+    async def _restore_tombstone(self, present: Present, *, write: bool) -> None:
+        sale = present.definition
+        self._report.tombstones += 1
+        if write:
+            lines = [end_line(sale, Counters(sale.total, sale.total, 0, 0), sale.removed_ms)] if present.lacks_end else []
+            tombstone = [sale.owner or "admin", sale.removed_ms, sale.epoch]
+            await self._restorer.now(sale.sale_id, {"clear": sale.epoch, "tombstone": tombstone, "lines": lines})
+
+    async def _announce_leftovers(self, present: Present) -> None:
+        """Send the ledger what it lacks of a sale that is over, before its orders leave Redis. Its holds are over as well."""
+        name = present.definition.sale_id
+        redis = definition_in_redis(name, (await self._surviving.fields([name]))[name])
+        assert redis is not None  # noqa: S101 - it was read before
+        async for records in self._surviving.order_pages(name):
+            rows = await self._ledger.orders(redis, list(records))
+            joined = [_over(join_order(rows.get(order_id), record, order_id)) for order_id, record in records.items()]
+            behind = [order for order in joined if order.lacking or order.refunds_lacking]
+            if behind:
+                lines = order_lines(redis, behind, {}, self._context.now_ms)
+                await self._restorer.now(name, {"lines": lines})
+
+    async def _restore_strays(self, *, write: bool) -> None:
+        strays = [stray for stray in await self._ledger.strays(self._context.now_ms - STRAYS_MS) if self._is_mine(stray.sale_id)]
+        self._report.strays = len(strays)
+        for sale_id, mine in _by_sale(strays).items():
+            for start in range(0, len(mine) if write else 0, STRAYS_A_CALL):
+                page = mine[start : start + STRAYS_A_CALL]
+                words = [word for stray in page for word in (f"{sale_id}|{stray.order_id}|{stray.payment_id}", str(stray.at_ms))]
+                await self._restorer.now(sale_id, {"strays": words})
+
+
+def _by_sale(strays: Sequence[Stray]) -> dict[str, list[Stray]]:
+    by_sale: dict[str, list[Stray]] = {}
+    for stray in strays:
+        by_sale.setdefault(stray.sale_id, []).append(stray)
+    return by_sale
+
+
+def _over(order: Joined) -> Joined:
+    """An order of a sale that is over: no hold of it can be live."""
+    if order.record.state is not State.RESERVED:
+        return order
+    record = replace(order.record, state=State.EXPIRED)
+    return Joined(order.order_id, record, True, order.reserved_ms, (*order.lacking, State.EXPIRED))

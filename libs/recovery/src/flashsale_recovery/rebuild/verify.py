@@ -1,0 +1,134 @@
+"""Checks a rebuild before a shard opens, from the stores alone: whoever continues after a kill can check as well. It only reads."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from flashsale_core.errors import FlashsaleError
+from flashsale_core.keys import shard_of
+from flashsale_core.orders import State, supersedes
+from flashsale_core.records import OrderRecord
+from flashsale_recovery.rebuild.context import RebuildContext
+from flashsale_recovery.rebuild.facts import Definition, LedgerOrder
+from flashsale_recovery.rebuild.ledger import Ledger
+from flashsale_recovery.rebuild.surviving import Surviving
+
+FAULTS_MAX = 20
+COUNTERS = ("total", "available", "reserved", "sold")
+
+
+class VerifyError(FlashsaleError):
+    """Redis is not what the ledger says: the shard must not open."""
+
+
+async def verify(context: RebuildContext, shards: Sequence[int]) -> int:
+    """Compare each sale of the shards with its orders, buyers and deadlines, and every order of the ledger with Redis.
+
+    Redis may have more than the ledger, which gets it from the outbox. Returns the number of orders in Redis.
+    Raises VerifyError with the first FAULTS_MAX faults, and what the clients raise.
+    """
+    check = _Check(context, frozenset(shards))
+    await check.run()
+    if check.faults:
+        raise VerifyError("; ".join(check.faults))
+    return check.orders
+
+
+@dataclass(slots=True)
+class _Sums:
+    units: Counter[State] = field(default_factory=Counter)
+    orders: int = 0
+    holds: int = 0
+
+    def add(self, records: Mapping[str, OrderRecord]) -> None:
+        for record in records.values():
+            self.units[record.state] += record.quantity
+            self.holds += record.state is State.RESERVED
+        self.orders += len(records)
+
+
+class _Check:
+    def __init__(self, context: RebuildContext, shards: frozenset[int]) -> None:
+        self._context = context
+        self._shards = shards
+        self._ledger = Ledger(context.ledger)
+        self._surviving = Surviving(context.redis, context.shard_count)
+        self._holds: Counter[int] = Counter()
+        self.orders = 0
+        self.faults: list[str] = []
+
+    async def run(self) -> None:
+        async with self._ledger.snapshot():
+            definitions = {name: sale for name, sale in (await self._ledger.definitions()).items() if self._shard(name) in self._shards}
+            live = {name for name, sale in definitions.items() if not sale.is_removed}
+            names = sorted(live.union(*[await self._surviving.sale_ids(shard) for shard in self._shards]))
+            hashes = await self._surviving.fields(names)
+            for name in names:
+                await self._check_sale(name, definitions.get(name), hashes.get(name, {}))
+        for shard in self._shards:
+            deadlines = await self._surviving.deadline_count(shard)
+            # More than the holds are harmless: `expire` drops a deadline without a hold.
+            if deadlines < self._holds[shard]:
+                self._fault(f"shard {shard}", f"{self._holds[shard]} holds, but {deadlines} deadlines")
+
+    async def _check_sale(self, name: str, ledger: Definition | None, fields: Mapping[str, str]) -> None:
+        if "total" not in fields:
+            # A sale that was removed when the ledger did not know it yet has its tombstone.
+            if ledger is not None and int(fields.get("removed_epoch", -1)) < ledger.epoch:
+                self._fault(name, "the ledger has the sale, Redis has not")
+            return
+        epoch = int(fields["epoch"])
+        if ledger is not None and ledger.epoch > epoch:
+            self._fault(name, f"Redis has epoch {epoch}, the ledger {ledger.epoch}")
+            return
+        sums = await self._compare_ledger(name, Definition(name, epoch))
+        count = (await self._surviving.order_counts([name]))[name]
+        if sums.orders != count:
+            sums = _Sums()
+            async for records in self._surviving.order_pages(name):
+                sums.add(records)
+        self.orders += count
+        self._holds[self._shard(name)] += sums.holds
+        await self._compare_sums(name, fields, sums)
+
+    async def _compare_ledger(self, name: str, sale: Definition) -> _Sums:
+        """Returns the sums over those orders of Redis that the ledger has."""
+        sums = _Sums()
+        async for page in self._ledger.order_pages(sale, "order_states"):
+            records = await self._surviving.orders(name, [row.order_id for row in page])
+            sums.add(records)
+            for row in page:
+                fault = _difference(row, records.get(row.order_id))
+                if fault:
+                    self._fault(f"{name}.{row.order_id}", fault)
+        return sums
+
+    async def _compare_sums(self, name: str, fields: Mapping[str, str], sums: _Sums) -> None:
+        total, available, reserved, sold = (int(fields[counter]) for counter in COUNTERS)
+        if total != available + reserved + sold or min(available, reserved, sold) < 0:
+            self._fault(name, f"total {total} is not available {available} + reserved {reserved} + sold {sold}")
+        if (reserved, sold) != (sums.units[State.RESERVED], sums.units[State.PAID]):
+            orders = f"its orders have {sums.units[State.RESERVED]} and {sums.units[State.PAID]}"
+            self._fault(name, f"the sale counts {reserved} reserved and {sold} sold, {orders}")
+        units = await self._surviving.units_of_buyers(name)
+        if units != reserved + sold:
+            self._fault(name, f"its buyers have {units} units, the sale counts {reserved + sold}")
+        if await self._surviving.terms_are_stale(name):
+            self._fault(name, "its packed terms are not those of its fields")
+
+    def _shard(self, name: str) -> int:
+        return shard_of(name, self._context.shard_count)
+
+    def _fault(self, subject: str, words: str) -> None:
+        if len(self.faults) < FAULTS_MAX:
+            self.faults.append(f"{subject}: {words}")
+
+
+def _difference(row: LedgerOrder, record: OrderRecord | None) -> str:
+    if record is None:
+        return f"{row.state} in the ledger, not in Redis"
+    if supersedes(row.state, record.state):
+        return f"{record.state} in Redis, {row.state} in the ledger"
+    if (record.user_id, record.quantity) != (row.user_id, row.quantity):
+        return "its buyer or its quantity differs from the ledger's"
+    return ""

@@ -1,0 +1,419 @@
+"""A Redis that lost data is rebuilt from the ledger and from what it still has, on real servers."""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.exceptions import RedisError
+
+from flashsale_core.keys import SHARDS_DEFAULT, shard_keys, shard_of
+from flashsale_core.messages import read
+from flashsale_core.orders import State
+from flashsale_core.records import stale_terms
+from flashsale_core.scripts import pack, read_scripts
+from flashsale_order_worker.plan import plan
+from flashsale_recovery.rebuild import RebuildContext, RebuildReport, VerifyError, plan_rebuild, rebuild, verify
+from flashsale_redis import open_redis
+from tests.integration.ledger import Ledger, open_ledger
+from tests.integration.order_events import open_repository
+from tests.integration.stores import redis_client
+from tests.lua.servers import Sale, empty
+
+SCRIPTS = read_scripts(Path(__file__).parents[2] / "lua")
+SHARDS = range(SHARDS_DEFAULT)
+INCARNATION = 2
+R, P, X, C = State.RESERVED, State.PAID, State.EXPIRED, State.CANCELLED
+
+
+class Shop:
+    """Redis, the ledger, and a sale between them. `publish` is what gateway, broker and order-worker do together."""
+
+    def __init__(self, infra: Mapping[str, str], client: Any, redis: Any, ledger: Ledger) -> None:
+        self.infra, self.client, self.redis, self.ledger = infra, client, redis, ledger
+        self.sale = self.named("iphone")
+
+    def named(self, name: str) -> Sale:
+        sale = Sale(self.client, name)
+        sale.now = NOW_MS
+        return sale
+
+    async def publish(self) -> int:
+        """Write every entry of all outboxes to the ledger, and delete it."""
+        count = 0
+        async with open_repository(self.infra["DATABASE_URL"]) as repository:
+            for shard in SHARDS:
+                stream = shard_keys(shard).outbox
+                for entry_id, fields in self.client.xrange(stream):
+                    decoded = read(fields[b"b"])
+                    assert not decoded.errors
+                    await repository.write(plan((entry_id.decode(), message) for message in decoded.messages))
+                    self.client.xdel(stream, entry_id)
+                    count += 1
+        return count
+
+    def fence(self) -> None:
+        """Every fence as the keeper leaves it before a rebuild: sealed for the server's history, and not open."""
+        fields = pack({"state": "restoring", "incarnation": INCARNATION, "seq": 1_000_000})
+        for shard in SHARDS:
+            incarnation = self.client.hget(shard_keys(shard).fence, "incarnation") or b""
+            self.client.eval(SCRIPTS.seal.source, 1, shard_keys(shard).fence, incarnation, "", fields, "1", "")
+
+    def lose(self) -> None:
+        empty(self.client)
+        self.fence()
+
+    def copy(self) -> dict[bytes, bytes]:
+        return {key: self.client.dump(key) for key in self.client.scan_iter("*") if b"fence" not in key}
+
+    def regress(self, old: Mapping[bytes, bytes]) -> None:
+        """Redis comes back as an older copy."""
+        empty(self.client)
+        for key, value in old.items():
+            self.client.restore(key, 0, value)
+        self.fence()
+
+    def context(self, **changes: Any) -> RebuildContext:
+        incarnations = dict.fromkeys(SHARDS, INCARNATION)
+        context = RebuildContext(
+            self.redis, SCRIPTS, self.ledger.connection, SHARDS_DEFAULT, incarnations, grace_ms=0, now_ms=self.sale.now
+        )
+        return replace(context, **changes)
+
+    async def rebuild(self, **changes: Any) -> RebuildReport:
+        context = self.context(**changes)
+        report = await rebuild(context, SHARDS)
+        await verify(context, SHARDS)
+        return report
+
+
+NOW_MS = round(time.time() * 1000)
+
+
+@pytest.fixture
+async def shop(infra: Mapping[str, str]) -> AsyncIterator[Shop]:
+    with redis_client(infra["REDIS_URL"]) as client:
+        empty(client)
+        async with open_redis(infra["REDIS_URL"], 10, 8) as redis, open_ledger(infra["DATABASE_URL"]) as ledger:
+            yield Shop(infra, client, redis, ledger)
+        empty(client)
+
+
+def everything(sale: Sale) -> dict[str, Any]:
+    """All of a sale but its traces, which only Redis has."""
+    fields = {name: value for name, value in sale.redis.hgetall(sale.keys.sale).items() if name != b"terms"}
+    return {
+        "sale": fields,
+        "terms": sale.terms() if b"total" in fields else None,
+        "records": {name: replace(record, traceparent="") for name, record in sale.records().items()},
+        "buyers": sale.buyers(),
+        "released": sale.released(),
+        "deadlines": sale.deadlines(),
+        "strays": sale.redis.hgetall(sale.shard.strays),
+        "sales": sale.redis.smembers(sale.shard.sales),
+    }
+
+
+def lived(sale: Sale) -> None:
+    """Orders in each state, one bought after it had expired, refunds, strays, and a buyer at the limit of released orders."""
+    sale.define(total=30, late_payment="reacquire", max_released=2, max_per_user=9, owner="shop", generation=4)
+    sale.define(total=25, ends_ms=sale.now + 900_000, owner="shop", generation=5)
+    sale.reserve(("o1", "ann", 2), ("o2", "ann", 1), ("o3", "bob", 1), ("o4", "ann", 1), ("o5", "cem", 3))
+    sale.settle(("o1", "p1"), ("o1", "p2"), ("o9", "p9"), ("o2", "p0", "failed"))
+    sale.cancel("o2")
+    sale.settle(("o2", "p3"))
+    sale.now += 300_000
+    sale.expire("o3", "o4", "o5")
+    sale.settle(("o5", "p5"))
+    sale.reserve(("o6", "bob", 1, "00-a-b-01"), ("o7", "dan", 4))
+
+
+async def test_emptied_redis_is_rebuilt_field_by_field(shop: Shop) -> None:
+    lived(shop.sale)
+    other, gone = shop.named("shoe"), shop.named("old")
+    other.define(total=3, hold_seconds=60)
+    other.retire("close")
+    gone.define(total=1)
+    gone.retire("close")
+    gone.retire("remove")
+    await shop.publish()
+    before = [everything(sale) for sale in (shop.sale, other, gone)]
+    shop.lose()
+    report = await shop.rebuild()
+    assert [everything(sale) for sale in (shop.sale, other, gone)] == before
+    assert [(sale.sale_id, sale.orders, sale.written, sale.reserved, sale.sold) for sale in report.sales] == [
+        ("iphone", 7, 7, 5, 5),
+        ("shoe", 0, 0, 0, 0),
+    ]
+    assert (report.tombstones, report.strays, report.entries, report.broken, report.orphans) == (1, 1, 0, [], [])
+    assert gone.redis.pttl(gone.keys.sale) > 29 * 24 * 3600 * 1000
+
+
+async def test_repeated_rebuild_changes_nothing(shop: Shop) -> None:
+    lived(shop.sale)
+    await shop.publish()
+    shop.lose()
+    await shop.rebuild(grace_ms=600_000)
+    once = shop.sale.snapshot()
+    report = await shop.rebuild(grace_ms=600_000)
+    assert (shop.sale.snapshot(), [sale.written for sale in report.sales]) == (once, [0])
+
+
+class KilledError(Exception):
+    """The process ended here."""
+
+
+@pytest.mark.parametrize("calls", range(6))
+async def test_killed_rebuild_ends_the_same_when_it_is_repeated(shop: Shop, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lived(shop.sale)
+    other = shop.named("shoe")
+    other.define(total=3)
+    await shop.publish()
+    shop.lose()
+    await shop.rebuild()
+    whole = [everything(sale) for sale in (shop.sale, other)]
+    shop.lose()
+    monkeypatch.setattr("flashsale_recovery.rebuild.ledger.PAGE", 2)
+    execute, left = shop.redis.execute_command, calls
+
+    async def kill(*args: Any, **options: Any) -> Any:
+        nonlocal left
+        left -= args[0] in ("EVALSHA", "EVAL")
+        if left < 0:
+            raise KilledError
+        return await execute(*args, **options)
+
+    monkeypatch.setattr(shop.redis, "execute_command", kill)
+    with pytest.raises(KilledError):
+        await rebuild(shop.context(), SHARDS)
+    monkeypatch.undo()
+    await shop.rebuild()
+    assert [everything(sale) for sale in (shop.sale, other)] == whole
+
+
+async def test_older_redis_joins_with_the_ledger(shop: Shop) -> None:
+    """Redis came back as it was before the payments, and has an order that the ledger never received."""
+    sale = shop.sale
+    sale.define(total=10)
+    sale.reserve(("o1", "ann", 2), ("o2", "bob", 1), ("o3", "cem", 1))
+    await shop.publish()
+    sale.reserve(("lost", "dan", 1))
+    sale.cancel("o3")
+    shop.client.delete(sale.shard.outbox)
+    old = shop.copy()
+    sale.settle(("o1", "p1"))
+    sale.reserve(("o4", "eve", 3))
+    await shop.publish()
+    shop.regress(old)
+    report = await shop.rebuild()
+    assert {name: record.state for name, record in sale.records().items()} == {"o1": P, "o2": R, "o3": C, "lost": R, "o4": R}
+    assert (sale.stock(), sale.buyers(), sale.released()) == ((10, 3, 5, 2), {"ann": 2, "bob": 1, "dan": 1, "eve": 3}, {"cem": 1})
+    assert set(sale.deadlines()) == {"o2", "lost", "o4"}
+    assert (report.sales[0].lacking, report.entries, report.sales[0].conflicts) == (2, 2, [])
+    await shop.publish()
+    assert await shop.ledger.states() == {"o1": "paid", "o2": "reserved", "o3": "cancelled", "lost": "reserved", "o4": "reserved"}
+    # What the outbox brought to the ledger is all that it lacked.
+    assert (await shop.rebuild()).entries == 0
+
+
+async def test_redis_that_lost_nothing_keeps_everything(shop: Shop) -> None:
+    lived(shop.sale)
+    shop.fence()
+    before = everything(shop.sale)
+    report = await shop.rebuild()
+    assert everything(shop.sale) == before
+    assert (report.sales[0].written, report.sales[0].orders) == (0, 7)
+    await shop.publish()
+    shop.lose()
+    await shop.rebuild()
+    assert everything(shop.sale) == before
+
+
+async def test_units_that_were_sold_twice_end_the_youngest_holds(shop: Shop) -> None:
+    """The cancellation of o1 is lost, and its units were sold to o4."""
+    sale = shop.sale
+    sale.define(total=4)
+    sale.reserve(("o1", "ann", 1), ("o2", "bob", 1))
+    sale.settle(("o2", "p2"))
+    sale.now += 1_000
+    sale.reserve(("o3", "cem", 2))
+    await shop.publish()
+    sale.cancel("o1")
+    shop.client.delete(sale.shard.outbox)
+    sale.now += 1_000
+    sale.reserve(("o4", "dan", 1))
+    await shop.publish()
+    shop.lose()
+    planned = await plan_rebuild(shop.context(), SHARDS)
+    assert shop.client.exists(sale.keys.sale) == 0
+    report = await shop.rebuild()
+    assert (
+        [(name, hold.order_id) for name, hold in report.broken] == [("iphone", "o4")] == [(name, h.order_id) for name, h in planned.broken]
+    )
+    assert (sale.stock(), sale.records()["o4"].state, sale.released()) == ((4, 0, 3, 1), X, {"dan": 1})
+    await shop.publish()
+    assert (await shop.ledger.states())["o4"] == "expired"
+    assert (await shop.rebuild()).broken == []
+
+
+async def test_overdue_holds_are_broken_before_younger_ones(shop: Shop) -> None:
+    sale = shop.sale
+    sale.define(total=2, hold_seconds=60)
+    sale.reserve(("overdue", "ann", 1))
+    sale.now += 50_000
+    sale.reserve(("o2", "bob", 1))
+    await shop.publish()
+    sale.now += 11_000
+    sale.expire("overdue")
+    shop.client.delete(sale.shard.outbox)
+    sale.reserve(("o3", "cem", 1))
+    await shop.publish()
+    shop.lose()
+    report = await shop.rebuild(grace_ms=100_000)
+    assert [hold.order_id for _, hold in report.broken] == ["overdue"]
+    assert sale.deadlines() == dict.fromkeys(("o2", "o3"), sale.now + 100_000)
+
+
+async def test_paid_units_beyond_the_stock_are_kept_and_reported(shop: Shop) -> None:
+    sale = shop.sale
+    sale.define(total=2)
+    sale.reserve(("o1", "ann", 2))
+    sale.settle(("o1", "p1"))
+    await shop.publish()
+    # A copy without o1 sold the same units again, as no fence had stopped it.
+    records = shop.client.hgetall(sale.keys.orders)
+    shop.client.hdel(sale.keys.orders, *records)
+    shop.client.hset(sale.keys.sale, mapping={"available": 2, "sold": 0})
+    sale.reserve(("o2", "bob", 1), ("o3", "cem", 1))
+    sale.settle(("o2", "p2"))
+    await shop.publish()
+    shop.lose()
+    report = await shop.rebuild()
+    assert ([hold.order_id for _, hold in report.broken], report.sales[0].oversold, report.sales[0].available) == (["o3"], 1, 0)
+    assert (sale.stock(), shop.client.hget(sale.keys.sale, "oversold")) == ((3, 0, 0, 3), b"1")
+    await shop.publish()
+    total = await shop.ledger.connection.fetchval("select total from sales")
+    shop.lose()
+    assert (total, (await shop.rebuild()).sales[0].oversold) == (2, 1)
+    shop.client.hset(sale.shard.fence, "state", "open")
+    assert (sale.settle(("o2", "p9"))[0][0], sale.reserve(("o9", "eve", 1))[0][0]) == ("refund_due", "out_of_stock")
+
+
+async def test_sale_that_the_ledger_lacks_is_announced_and_kept(shop: Shop) -> None:
+    lived(shop.sale)
+    before = everything(shop.sale)
+    for shard in SHARDS:
+        shop.client.delete(shard_keys(shard).outbox)
+    shop.fence()
+    report = await shop.rebuild()
+    assert everything(shop.sale) == before
+    assert {(conflict.order, conflict.payment_id) for conflict in report.sales[0].conflicts} == {
+        ("iphone.o1", "p1"), ("iphone.o1", "p2"), ("iphone.o2", "p3"), ("iphone.o5", "p5"),
+    }  # fmt: skip
+    await shop.publish()
+    states = {name: record.state.value for name, record in shop.sale.records().items()}
+    assert (await shop.ledger.states(), (await shop.rebuild()).entries) == (states, 0)
+    # The ledger alone is enough now.
+    shop.lose()
+    await shop.rebuild()
+    assert everything(shop.sale)["records"] == before["records"]
+
+
+async def test_later_sale_of_a_name_replaces_the_one_that_came_back(shop: Shop) -> None:
+    sale = shop.sale
+    sale.define(total=5)
+    sale.reserve(("o1", "ann", 1))
+    await shop.publish()
+    sale.reserve(("lost", "bob", 1))
+    shop.client.delete(sale.shard.outbox)
+    old = shop.copy()
+    sale.now += 300_000
+    sale.expire("o1")
+    sale.retire("close")
+    sale.expire("lost")
+    sale.retire("remove")
+    sale.define(total=7)
+    sale.reserve(("o1", "ann", 2))
+    await shop.publish()
+    before = everything(sale)
+    shop.regress(old)
+    await shop.rebuild()
+    assert everything(sale) == {**before, "deadlines": {**before["deadlines"], "lost": sale.deadlines()["lost"]}}
+    shop.client.hset(sale.shard.fence, "state", "open")
+    sale.expire("lost")
+    await shop.publish()
+    assert everything(sale) == before
+    epochs = await shop.ledger.connection.fetch("select state from orders where order_id = 'lost'")
+    assert [row["state"] for row in epochs] == ["expired"]
+
+
+async def test_orders_without_any_definition_are_reported(shop: Shop) -> None:
+    sale = shop.sale
+    sale.define(total=5)
+    sale.reserve(("o1", "ann", 1))
+    await shop.publish()
+    await shop.ledger.connection.execute("delete from sales")
+    shop.lose()
+    report = await shop.rebuild()
+    assert [(orphans.sale_id, orphans.orders) for orphans in report.orphans] == [("iphone", 1)]
+    assert report.sales == []
+
+
+async def test_order_whose_hold_the_ledger_never_received_gets_it(shop: Shop) -> None:
+    sale = shop.sale
+    sale.define(total=5)
+    await shop.publish()
+    sale.reserve(("o1", "ann", 1))
+    shop.client.delete(sale.shard.outbox)
+    sale.cancel("o1")
+    await shop.publish()
+    shop.lose()
+    assert (await shop.rebuild()).entries == 1
+    await shop.publish()
+    assert await shop.ledger.connection.fetchval("select reserved_at is not null from orders")
+    assert (await shop.rebuild()).entries == 0
+
+
+async def test_only_the_shards_that_were_named_are_rebuilt(shop: Shop) -> None:
+    lived(shop.sale)
+    await shop.publish()
+    shop.lose()
+    others = [shard for shard in SHARDS if shard != shard_of("iphone")]
+    assert (await rebuild(shop.context(), others)).sales == []
+    assert shop.client.exists(shop.sale.keys.sale) == 0
+
+
+async def test_fence_that_another_recovery_took_stops_the_rebuild(shop: Shop) -> None:
+    lived(shop.sale)
+    await shop.publish()
+    shop.lose()
+    shop.client.hset(shop.sale.shard.fence, "incarnation", 3)
+    with pytest.raises(RedisError, match="FENCED changed"):
+        await rebuild(shop.context(), SHARDS)
+    assert shop.client.exists(shop.sale.keys.orders) == 0
+
+
+@pytest.mark.parametrize("damage", ["order", "state", "counter", "buyer", "deadline", "sale", "terms"])
+async def test_verify_refuses_what_is_not_whole(shop: Shop, damage: str) -> None:
+    lived(shop.sale)
+    await shop.publish()
+    shop.lose()
+    await shop.rebuild()
+    keys, client = shop.sale.keys, shop.client
+    assert await verify(shop.context(), SHARDS) == 7
+    {
+        "order": lambda: client.hdel(keys.orders, "o4"),
+        "state": lambda: client.hset(keys.orders, "o1", client.hget(keys.orders, "o6")),
+        "counter": lambda: client.hset(keys.sale, mapping={"reserved": 4, "available": 16}),
+        "buyer": lambda: client.hset(keys.buyers, "ann", 9),
+        "deadline": lambda: client.zrem(shop.sale.shard.deadlines, "iphone|o6"),
+        "sale": lambda: client.delete(keys.sale),
+        "terms": lambda: client.hset(keys.sale, "hold_seconds", 7),
+    }[damage]()
+    with pytest.raises(VerifyError):
+        await verify(shop.context(), SHARDS)
+    # A rebuild puts it right, except for what it takes as it is.
+    if damage not in ("state", "buyer"):
+        assert stale_terms(client.hgetall(keys.sale)) == (() if damage != "terms" else ("hold_seconds",))
