@@ -105,7 +105,8 @@ def everything(sale: Sale) -> dict[str, Any]:
     """All of a sale but its traces, which only Redis has."""
     fields = {name: value for name, value in sale.redis.hgetall(sale.keys.sale).items() if name != b"terms"}
     return {
-        "sale": fields,
+        # A sale of an older release has no durability, which means `fsync`.
+        "sale": {b"durability": b"fsync", **fields} if b"total" in fields else fields,
         "terms": sale.terms() if b"total" in fields else None,
         "records": {name: replace(record, traceparent="") for name, record in sale.records().items()},
         "buyers": sale.buyers(),
