@@ -7,7 +7,8 @@ ARGV:
   1 incarnation what the caller read; empty if the fence was missing
   2 state       what the caller read; empty if any state will do
   3 fields      cmsgpack map of the fields to set; its seq never lowers the fence's
-  4 seal        1 to accept the history that this server has now: its replication id becomes the fence's
+  4 seal        1 to accept the history that this server has now: its replication id becomes the fence's;
+                a replication id to accept only that one, for another server may have been promoted meanwhile; empty to accept none
   5 clock_ms    empty for Redis TIME
 Returns: cmsgpack {now_ms, status, fence}; fence is the flat field/value list of the hash after the call
   status: sealed changed
@@ -19,6 +20,9 @@ local f = redis.call('HMGET', fence_key, 'incarnation', 'state', 'seq')
 if (f[1] or '') ~= ARGV[1] or ARGV[2] ~= '' and f[2] ~= ARGV[2] then
   return cmsgpack.pack({ now, 'changed', redis.call('HGETALL', fence_key) })
 end
+if ARGV[4] ~= '' and ARGV[4] ~= '1' and ARGV[4] ~= current_replid() then
+  return cmsgpack.pack({ now, 'changed', redis.call('HGETALL', fence_key) })
+end
 local args = {}
 for field, value in pairs(cmsgpack.unpack(ARGV[3])) do
   if field == 'seq' then
@@ -27,7 +31,7 @@ for field, value in pairs(cmsgpack.unpack(ARGV[3])) do
   args[#args + 1] = field
   args[#args + 1] = value
 end
-if ARGV[4] == '1' then
+if ARGV[4] ~= '' then
   args[#args + 1] = 'replid'
   args[#args + 1] = current_replid()
 end

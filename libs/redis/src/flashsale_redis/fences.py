@@ -24,14 +24,22 @@ async def read_gateways(redis: Redis, shard: int) -> dict[str, Attestation]:
 
 
 async def seal(
-    redis: Redis, scripts: Scripts, shard: int, read: Fence, fields: Mapping[str, str | int], *, accept_history: bool
+    redis: Redis,
+    scripts: Scripts,
+    shard: int,
+    read: Fence,
+    fields: Mapping[str, str | int],
+    *,
+    accept_history: bool = False,
+    only_history: str = "",
 ) -> Fence | None:
     """Set fields of a fence; returns it as it is now, or None if its incarnation or state is no longer that of `read`.
 
-    With `accept_history` the fence gets the replication id that the server has now. Raises as a command does.
+    With `accept_history` the fence gets the replication id that the server has now; with `only_history` only if it is that one, and None
+    is returned if it is another. Raises as a command does.
     """
     incarnation = str(read.incarnation) if read.incarnation else ""
-    arguments = (incarnation, read.state, pack(dict(fields)), "1" if accept_history else "", "")
+    arguments = (incarnation, read.state, pack(dict(fields)), only_history or ("1" if accept_history else ""), "")
     _, status, flat = await call(redis, scripts.seal, (shard_keys(shard).fence,), *arguments)
     if status != "sealed":
         return None
