@@ -20,16 +20,17 @@ WHERE = {
     "Gateway": "flashsale_gateway.metrics",
     "order-worker": "flashsale_order_worker.metrics",
     "timeout-worker": "flashsale_timeout_worker.metrics",
+    "keeper": "flashsale_keeper.metrics",
     "Both workers": "flashsale_consumer.metrics",
     "Every service": "flashsale_core.supervise",
     "Operator": "flashsale_operator.metrics",
-    "Gateway, timeout-worker and operator": "flashsale_redis.metrics",
+    "Gateway, timeout-worker, keeper and operator": "flashsale_redis.metrics",
 }
 HEAD = """# Metrics
 
 `python -m tools.docs.metrics` writes this page from the code, and a test compares the two.
 
-Every service answers `/metrics`: the gateway on its own port, the order-worker on 9101, the timeout-worker on 9102, the operator on 9103.
+Every service answers `/metrics`: the gateway on its own port, the order-worker on 9101, the timeout-worker on 9102, the operator on 9103, the keeper on 9104.
 A scraper that asks for OpenMetrics gets exemplars: `flashsale_order_seconds` carries the trace id of a sampled order.
 The client library adds `process_*` and `python_*`.
 
@@ -85,6 +86,14 @@ ADVICE = {
     "flashsale_removed_sales": "For insight. It rises when closed and ended sales are older than FLASHSALE_SALE_RETENTION_SECONDS.",
     "flashsale_expired_orders": "`sweep` far above `queue`: the wait queues do not work, see FlashsaleWaitLost.",
     "flashsale_expired_units": "Units that can be ordered again; for insight.",
+    "flashsale_keeper_active": "The sum over the keepers is 1. At 0 nobody reopens a Redis that is restarted: see the keeper's log and its `/readyz`.",
+    "flashsale_shard_open": "At 0, orders of the shard's sales get 503 `recovering`. The keeper's `/readyz` names the reason.",
+    "flashsale_shard_incarnation": "It rises with each rebuild: Redis had lost writes. Find out why.",
+    "flashsale_recovering_seconds": "Above a minute: the keeper waits for somebody, or a rebuild takes long. Its `/readyz` names the reason. See FlashsaleRecovering.",
+    "flashsale_reseals": "Nothing: Redis was restarted, or another server was promoted, and nothing was lost.",
+    "flashsale_rebuilds": "Not 0: a Redis had lost writes. Look for the lost disk, the old volume or the failover without all writes.",
+    "flashsale_rebuild_failures": "If it rises without `flashsale_rebuilds`: a rebuild cannot be completed. The log event `recovery.interrupted` has the reason.",
+    "flashsale_lost_entries": "Not 0: what these entries contained is lost, and `flashsale recover --plan` or the log event `shards.rebuilt` has the number. See FlashsaleEntriesLost.",
     "flashsale_expiry_lateness_seconds": "p99 above 5 s: see FlashsaleExpiryLate. Add timeout-workers.",
     "flashsale_sweep_seconds": "Above the sweep interval (0.5 s), the sweeper cannot keep up. Check Redis.",
     "flashsale_sweep_failures": "If it rises: Redis is away.",

@@ -11,10 +11,13 @@ from flashsale_core.probes import serve_probes
 from flashsale_core.scripts import read_scripts
 from flashsale_core.service import run_until_signal
 from flashsale_core.supervise import Supervisor
+from flashsale_keeper.keeper import Keeper
 from flashsale_keeper.settings import Settings, read_settings
 from flashsale_redis import open_redis
 
 REDIS_CONNECTIONS_MAX = 16
+PLAIN = ("redis://", "rediss://", "unix://")
+"""A single server; behind other schemes, another server may take over."""
 
 
 def main() -> int:
@@ -32,13 +35,16 @@ def main() -> int:
 async def run(settings: Settings) -> None:
     """Watch until SIGTERM or SIGINT."""
     redis = open_redis(settings.redis_url, settings.redis_timeout_seconds, REDIS_CONNECTIONS_MAX)
+    scripts = read_scripts(settings.lua_dir)
+    keeper = Keeper(redis, scripts, settings, single_server=settings.redis_url.startswith(PLAIN))
     supervisor = Supervisor()
 
     async def ready() -> None:
-        if (fault := supervisor.fault) is not None:
+        if (fault := supervisor.fault or keeper.fault) is not None:
             raise Retryable(fault)
 
     async def work(stop: asyncio.Event) -> None:
+        supervisor.start("keeper", keeper.run)
         await stop.wait()
 
     try:

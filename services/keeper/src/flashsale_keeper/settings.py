@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flashsale_core import credentials
-from flashsale_core.keys import SHARDS_DEFAULT
+from flashsale_core.errors import SettingsError
+from flashsale_core.keys import INSTALLATION_DEFAULT, SHARDS_DEFAULT
 from flashsale_core.settings import Environment
 from flashsale_redis import checked_url
+
+RESEAL_LEDGER, RESEAL_DISK = "ledger", "disk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,27 @@ class Settings:
     """FLASHSALE_LUA_DIR: the folder of the Lua scripts."""
     shards: int
     """FLASHSALE_SHARDS: number of shards; fixed while data exists."""
+    installation: str
+    """FLASHSALE_INSTALLATION: the name of the installation; a ledger or a Redis of another name is refused."""
+    reseal: str
+    """FLASHSALE_RESEAL: who decides that a restarted Redis has everything: `ledger`, or `disk` for a single server while Postgres is away.
+
+    The risk of `disk` is a disk that was replaced by an older copy: without the ledger, only gateways that are alive can tell.
+    """
+    poll_ms: int
+    """FLASHSALE_KEEPER_POLL_MS: pause between two looks at Redis."""
+    attest_seconds: float
+    """FLASHSALE_KEEPER_ATTEST_SECONDS: how long gateways may be silent before the ledger alone decides."""
+    holes_seconds: float
+    """FLASHSALE_KEEPER_HOLES_SECONDS: how long entries that the ledger lacks are waited for before they count as lost."""
+    grace_seconds: int
+    """FLASHSALE_KEEPER_GRACE_SECONDS: how long buyers have, at least, to pay a hold after a rebuild."""
+    statement_cache: int
+    """FLASHSALE_DATABASE_STATEMENT_CACHE: most prepared statements a connection keeps. The keeper needs a connection without a pooler."""
+    statement_timeout_seconds: float
+    """FLASHSALE_KEEPER_STATEMENT_TIMEOUT_SECONDS: how long one statement may take."""
+    amqp_timeout_seconds: float
+    """FLASHSALE_KEEPER_AMQP_TIMEOUT_SECONDS: how long opening or closing a session and sending a marker may take."""
     probe_host: str
     """FLASHSALE_PROBE_HOST: the address that serves /metrics, /healthz and /readyz."""
     probe_port: int
@@ -40,8 +64,24 @@ def read_settings(environment: Environment | None = None) -> Settings:
         database_url=credentials.database_url(env.text("DATABASE_URL")),
         lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
         shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
+        installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),
+        reseal=_reseal(env),
+        poll_ms=env.integer("FLASHSALE_KEEPER_POLL_MS", 200, least=10, most=10_000),
+        attest_seconds=env.number("FLASHSALE_KEEPER_ATTEST_SECONDS", 5, least=0.1, most=300),
+        holes_seconds=env.number("FLASHSALE_KEEPER_HOLES_SECONDS", 10, least=0.1, most=3600),
+        grace_seconds=env.integer("FLASHSALE_KEEPER_GRACE_SECONDS", 60, most=24 * 3600),
+        statement_cache=env.integer("FLASHSALE_DATABASE_STATEMENT_CACHE", 100, most=10_000),
+        statement_timeout_seconds=env.number("FLASHSALE_KEEPER_STATEMENT_TIMEOUT_SECONDS", 60, least=0.1, most=3600),
+        amqp_timeout_seconds=env.number("FLASHSALE_KEEPER_AMQP_TIMEOUT_SECONDS", 10, least=0.1, most=300),
         probe_host=env.text("FLASHSALE_PROBE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
         probe_port=env.integer("FLASHSALE_PROBE_PORT", 9104, most=65535),
         redis_timeout_seconds=env.number("FLASHSALE_REDIS_TIMEOUT_SECONDS", 3, least=0.05, most=60),
         log_level=env.log_level("FLASHSALE_LOG_LEVEL"),
     )
+
+
+def _reseal(env: Environment) -> str:
+    value = env.text("FLASHSALE_RESEAL", RESEAL_LEDGER)
+    if value not in (RESEAL_LEDGER, RESEAL_DISK):
+        raise SettingsError(f"FLASHSALE_RESEAL must be {RESEAL_LEDGER} or {RESEAL_DISK}, not {value!r}")
+    return value

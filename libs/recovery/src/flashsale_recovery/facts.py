@@ -1,0 +1,88 @@
+"""What the recovery knows of a Redis server and of the ledger when it decides. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from flashsale_core.fence import OPEN, Attestation, Fence
+
+NEW = "new"
+"""The state of a shard in the ledger whose fence was never opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerView:
+    """A Redis server at one moment, with the shards that it holds."""
+
+    replid: str
+    """Its replication id; empty where INFO is forbidden."""
+    fences: Mapping[int, Fence]
+    """By shard."""
+    gateways: Mapping[int, Mapping[str, Attestation]]
+    """What each gateway attested, by shard; read before the fences, so no attested position is younger than its fence."""
+
+    @property
+    def shards(self) -> list[int]:
+        return sorted(self.fences)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether every fence is open for the history that the server has."""
+        return all(fence.state == OPEN and fence.replid == self.replid for fence in self.fences.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """The single row of the ledger's table `installation`."""
+
+    name: str
+    ledger: str
+    """The ledger's id."""
+    shards: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerShard:
+    """The newest incarnation of a shard in the ledger. A shard that was never initialised has incarnation 0."""
+
+    incarnation: int = 0
+    first_seq: int = 1
+    state: str = ""
+    received_seq: int = 0
+    """The highest position of this incarnation that the ledger received."""
+
+    @property
+    def highest_seq(self) -> int:
+        """The highest position that the ledger knows to be given, or to be skipped."""
+        return max(self.received_seq, self.first_seq - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFacts:
+    installation: Installation | None
+    shards: Mapping[int, LedgerShard] = field(default_factory=dict)
+    """Shards that were initialised."""
+    lacking: frozenset[int] = frozenset()
+    """Shards that were not initialised, and whose Redis lacks a sale of the ledger."""
+
+    def shard(self, shard: int) -> LedgerShard:
+        return self.shards.get(shard, LedgerShard())
+
+
+@dataclass(frozen=True, slots=True)
+class Witnesses:
+    """What others know of the shards of a server, and whether those who should speak have spoken."""
+
+    highest_seq: Mapping[int, int] = field(default_factory=dict)
+    """The highest position that a gateway was answered or that the keeper read, by shard."""
+    expected: frozenset[str] = frozenset()
+    """Gateways that were alive shortly before the server's history changed."""
+    attested: frozenset[str] = frozenset()
+    """Gateways that attested to this history."""
+    waited_seconds: float = 0.0
+    """Since this history was first seen."""
+    drained: bool = False
+    """Whether the queue `orders` was drained since."""
+
+    @property
+    def silent(self) -> list[str]:
+        return sorted(self.expected - self.attested)

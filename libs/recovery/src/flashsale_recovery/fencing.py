@@ -1,0 +1,58 @@
+"""Moves fences from step to step. Each call names what was seen before: if that has changed, nothing is written and Changed is raised."""
+
+from collections.abc import Mapping, Sequence
+
+from redis.asyncio import Redis
+
+from flashsale_core.errors import Retryable
+from flashsale_core.fence import OPEN, Fence
+from flashsale_core.scripts import Scripts
+from flashsale_recovery.facts import Installation, ServerView
+from flashsale_redis.fences import seal
+
+
+class Changed(Retryable):
+    """A fence or the server's history is no longer what it was. Look again and decide again."""
+
+
+class Fencing:
+    def __init__(self, redis: Redis, scripts: Scripts, installation: Installation) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._labels: Mapping[str, str | int] = {
+            "installation": installation.name, "ledger": installation.ledger, "shards": installation.shards
+        }  # fmt: skip
+
+    async def close(self, view: ServerView, incarnations: Mapping[int, int], first_seqs: Mapping[int, int]) -> dict[int, Fence]:
+        """Fence the shards in new incarnations; no script writes to them from now on."""
+        return {
+            shard: await self._seal(
+                shard, view.fences[shard], {"state": "fenced", "incarnation": incarnation, "seq": first_seqs[shard] - 1}, view.replid
+            )
+            for shard, incarnation in incarnations.items()
+        }
+
+    async def move(self, fences: Mapping[int, Fence], state: str, replid: str) -> dict[int, Fence]:
+        """Set the state of fences that `close` or `move` returned."""
+        return {shard: await self._seal(shard, fence, {"state": state}, replid) for shard, fence in fences.items()}
+
+    async def open(self, fences: Mapping[int, Fence], replid: str) -> dict[int, Fence]:
+        """Let the scripts write to the history `replid`, if the server still has it."""
+        return await self.move(fences, OPEN, replid)
+
+    async def _seal(self, shard: int, read: Fence, fields: Mapping[str, str | int], replid: str) -> Fence:
+        return await _seal(self._redis, self._scripts, shard, read, {**fields, **self._labels}, replid)
+
+
+async def accept_history(redis: Redis, scripts: Scripts, view: ServerView, shards: Sequence[int]) -> None:
+    """Let the scripts write to the history that the server had when it was looked at."""
+    for shard in shards:
+        await _seal(redis, scripts, shard, view.fences[shard], {}, view.replid)
+
+
+async def _seal(redis: Redis, scripts: Scripts, shard: int, read: Fence, fields: Mapping[str, str | int], replid: str) -> Fence:
+    # Without INFO there is no replication id to compare, and the empty one is accepted.
+    fence = await seal(redis, scripts, shard, read, fields, accept_history=not replid, only_history=replid)
+    if fence is None:
+        raise Changed(f"the fence of shard {shard} or the history of its server changed during the step")
+    return fence

@@ -1,0 +1,95 @@
+"""The ledger's tables of the recovery. Only the keeper and `flashsale recover` write to `shards`."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias
+
+import asyncpg
+
+from flashsale_core.fence import SEQ_JUMP
+from flashsale_core.positions import Range
+from flashsale_recovery.facts import Installation, LedgerFacts, LedgerShard
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+_INSTALLATION = "select name, ledger_id::text, shards from installation"
+_SHARDS = """
+select s.shard, s.incarnation, s.first_seq, s.state,
+    coalesce((select max(to_seq) from received_entries r where (r.shard, r.incarnation) = (s.shard, s.incarnation)), 0) as received_seq
+from (select distinct on (shard) * from shards order by shard, incarnation desc) s
+"""
+_ADD = """
+insert into shards (shard, incarnation, first_seq, state, replid, fenced_at, opened_at)
+select *, $4, $5, now(), case when $4 = 'open' then now() end from unnest($1::int[], $2::bigint[], $3::bigint[])
+on conflict (shard, incarnation) do nothing
+"""
+_SET_STATE = "update shards set state = $3 from unnest($1::int[], $2::bigint[]) as t (s, i) where (shard, incarnation) = (s, i)"
+_SET_OPEN = """
+update shards set state = 'open', replid = $3, opened_at = now(), lost_entries = coalesce(lost_entries, 0) + lost
+from unnest($1::int[], $2::bigint[], $4::bigint[]) as t (s, i, lost) where (shard, incarnation) = (s, i)
+"""
+_PREVIOUS = """
+select incarnation, first_seq, lead_seq from (
+    select incarnation, first_seq, opened_at, lead(first_seq) over (order by incarnation) as lead_seq from shards where shard = $1
+) s where incarnation < $2 and opened_at is not null order by incarnation desc limit 1
+"""
+_RECEIVED = "select from_seq, to_seq from received_entries where shard = $1 and incarnation = $2 and to_seq >= $3"
+_MARKER = "select exists (select from markers where marker = $1)"
+_SALES = "select distinct sale_id from sales where state <> 'removed'"
+
+
+class Previous(NamedTuple):
+    """An incarnation that was open, and ended."""
+
+    incarnation: int
+    first_seq: int
+    next_first_seq: int
+    """The first position of the incarnation that follows."""
+
+    def last_seq(self, attested_seq: int) -> int:
+        """The highest position that is known to be given: when it ended, or by a gateway that attested afterwards."""
+        known = self.next_first_seq - SEQ_JUMP
+        return max(known, attested_seq) if attested_seq < self.next_first_seq else known
+
+
+class Ledger:
+    """Every method raises what asyncpg raises."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    async def facts(self) -> LedgerFacts:
+        row = await self.connection.fetchrow(_INSTALLATION)
+        shards = {
+            record["shard"]: LedgerShard(record["incarnation"], record["first_seq"], record["state"], record["received_seq"])
+            for record in await self.connection.fetch(_SHARDS)
+        }
+        return LedgerFacts(Installation(*row) if row is not None else None, shards)
+
+    async def add(self, first_seqs: Mapping[int, int], incarnations: Mapping[int, int], state: str, replid: str) -> None:
+        """Add an incarnation of each shard. One that exists stays as it is."""
+        shards = sorted(incarnations)
+        columns = (shards, [incarnations[shard] for shard in shards], [first_seqs[shard] for shard in shards])
+        await self.connection.execute(_ADD, *columns, state, replid)
+
+    async def set_state(self, incarnations: Mapping[int, int], state: str) -> None:
+        await self.connection.execute(_SET_STATE, list(incarnations), list(incarnations.values()), state)
+
+    async def set_open(self, incarnations: Mapping[int, int], replid: str, lost: Mapping[int, int]) -> None:
+        """Note that the shards may be open from now on, and how many entries of the previous incarnation are lost."""
+        losses = [lost.get(shard, 0) for shard in incarnations]
+        await self.connection.execute(_SET_OPEN, list(incarnations), list(incarnations.values()), replid, losses)
+
+    async def previous(self, shard: int, incarnation: int) -> Previous | None:
+        """The last incarnation before `incarnation` that was open; None if there is none."""
+        row = await self.connection.fetchrow(_PREVIOUS, shard, incarnation)
+        return Previous(row["incarnation"], row["first_seq"], row["lead_seq"]) if row is not None else None
+
+    async def received(self, shard: int, incarnation: int, first_seq: int) -> list[Range]:
+        return [Range(row["from_seq"], row["to_seq"]) for row in await self.connection.fetch(_RECEIVED, shard, incarnation, first_seq)]
+
+    async def has_marker(self, marker: str) -> bool:
+        return bool(await self.connection.fetchval(_MARKER, marker))
+
+    async def sale_ids(self) -> frozenset[str]:
+        """The sales that were not removed."""
+        return frozenset(row["sale_id"] for row in await self.connection.fetch(_SALES))

@@ -1,0 +1,90 @@
+"""Remembers what each look at Redis showed: the highest positions, and which gateways are alive and attested to its history. Pure."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from flashsale_core.fence import OPEN, Attestation
+from flashsale_recovery.facts import ServerView, Witnesses
+
+ALIVE_SECONDS = 3.0
+"""A gateway whose attestation is older than this is not waited for."""
+
+
+@dataclass(slots=True)
+class _Shard:
+    replid: str | None = None
+    since_seconds: float = 0.0
+    """When this history was first seen."""
+    first: Mapping[str, Attestation] = field(default_factory=dict)
+    """What the server had of the gateways when this history was first seen."""
+    last: Mapping[str, Attestation] = field(default_factory=dict)
+    changed_seconds: dict[str, float] = field(default_factory=dict)
+    """When a gateway's attestation changed last."""
+    expected: frozenset[str] = frozenset()
+    """The gateways that were alive when the shard was open last."""
+    highest_seq: int = 0
+    drained: bool = False
+
+
+class Memory:
+    """`now_seconds` below is any clock that never goes back."""
+
+    def __init__(self) -> None:
+        self._shards: dict[int, _Shard] = {}
+
+    def observe(self, view: ServerView, now_seconds: float) -> None:
+        for shard in view.shards:
+            self._observe(self._shards.setdefault(shard, _Shard()), view, shard, now_seconds)
+
+    def mark_drained(self, view: ServerView) -> None:
+        for shard in view.shards:
+            self._shards[shard].drained = self._shards[shard].replid == view.replid
+
+    def witnesses(self, view: ServerView, now_seconds: float) -> Witnesses:
+        """What is known of the shards of a server that was observed."""
+        shards = {shard: self._shards[shard] for shard in view.shards}
+        return Witnesses(
+            highest_seq={shard: memory.highest_seq for shard, memory in shards.items()},
+            expected=frozenset().union(*[memory.expected for memory in shards.values()]),
+            attested=_in_all([_attested(memory) for memory in shards.values()]),
+            waited_seconds=now_seconds - max(memory.since_seconds for memory in shards.values()),
+            drained=all(memory.drained for memory in shards.values()),
+        )
+
+    def _observe(self, memory: _Shard, view: ServerView, shard: int, now_seconds: float) -> None:
+        fence, gateways = view.fences[shard], view.gateways[shard]
+        if memory.replid is None:
+            # A keeper that has just started remembers nobody: it goes by what Redis kept.
+            memory.expected = _recent(gateways)
+            memory.changed_seconds = dict.fromkeys(gateways.keys() - memory.expected, -math.inf)
+            memory.last = {name: gateways[name] for name in memory.changed_seconds}
+        if memory.replid != view.replid:
+            memory.replid, memory.since_seconds, memory.first, memory.drained = view.replid, now_seconds, gateways, False
+        for name, attestation in gateways.items():
+            if memory.last.get(name) != attestation:
+                memory.changed_seconds[name] = now_seconds
+        memory.last = gateways
+        memory.highest_seq = max(memory.highest_seq, fence.seq, *[attestation.seq for attestation in gateways.values()])
+        if fence.state == OPEN and fence.replid == view.replid:
+            memory.expected = _alive(memory, gateways)
+
+
+def _attested(memory: _Shard) -> frozenset[str]:
+    return frozenset(name for name, attestation in memory.last.items() if memory.first.get(name) != attestation)
+
+
+def _alive(memory: _Shard, gateways: Mapping[str, Attestation]) -> frozenset[str]:
+    """The gateways that attested shortly before the last one did. One that left has deleted its field."""
+    changed = {name: memory.changed_seconds[name] for name in gateways}
+    latest = max(changed.values(), default=0.0)
+    return frozenset(name for name, at in changed.items() if latest - at <= ALIVE_SECONDS)
+
+
+def _recent(gateways: Mapping[str, Attestation]) -> frozenset[str]:
+    latest_ms = max((attestation.at_ms for attestation in gateways.values()), default=0)
+    return frozenset(name for name, attestation in gateways.items() if latest_ms - attestation.at_ms <= ALIVE_SECONDS * 1000)
+
+
+def _in_all(names: list[frozenset[str]]) -> frozenset[str]:
+    return names[0].intersection(*names[1:]) if names else frozenset()

@@ -1,0 +1,110 @@
+"""Decides what to do with a Redis server: nothing, wait, accept its history, or rebuild it. Pure.
+
+The order of writes makes each step repeatable: the ledger gets a new incarnation before Redis does, and is told that a shard is open before
+Redis opens it. So a fence that is behind the ledger's newest incarnation is an unfinished step or an older Redis, and both are recovered.
+"""
+
+from collections.abc import Sequence
+from enum import Enum, auto
+
+from flashsale_core.fence import OPEN, Fence
+from flashsale_recovery.facts import NEW, Installation, LedgerFacts, LedgerShard, ServerView, Witnesses
+from flashsale_recovery.steps import Drain, Initialise, Nothing, Record, Recover, Refuse, Reseal, Rules, Step, Wait
+
+RULES = Rules()
+
+
+class _Verdict(Enum):
+    OPEN = auto()
+    NEW = auto()
+    UNRECORDED = auto()
+    HISTORY = auto()
+    LOST = auto()
+
+
+def next_step(view: ServerView, ledger: LedgerFacts | None, witnesses: Witnesses, rules: Rules = RULES) -> Step:
+    """`ledger` is None while Postgres is away."""
+    if ledger is None:
+        return _without_ledger(view, witnesses, rules)
+    if ledger.installation is None:
+        return Wait("the ledger has no installation; run `flashsale migrate --initialise`")
+    for shard, fence in sorted(view.fences.items()):
+        if (reason := foreign_reason(fence, ledger.installation)) is not None:
+            return Refuse(f"shard {shard}: {reason}")
+    judged = {shard: judge(view, shard, ledger.shard(shard), witnesses.highest_seq.get(shard, 0)) for shard in view.shards}
+    lost = {shard: reason for shard, (verdict, reason) in judged.items() if verdict is _Verdict.LOST}
+    lost |= dict.fromkeys(ledger.lacking & view.fences.keys(), "Redis has no fence, and lacks sales that the ledger has")
+    if lost:
+        return Recover(lost)
+    if new := [shard for shard, (verdict, _) in judged.items() if verdict is _Verdict.NEW]:
+        return Initialise(new)
+    if unrecorded := [shard for shard, (verdict, _) in judged.items() if verdict is _Verdict.UNRECORDED]:
+        return Record(unrecorded)
+    return _accept([shard for shard, (verdict, _) in judged.items() if verdict is _Verdict.HISTORY], witnesses, rules)
+
+
+def judge(view: ServerView, shard: int, ledger: LedgerShard, witnessed_seq: int) -> tuple[_Verdict, str]:
+    """The verdict on a shard, and its reason if data was lost."""
+    fence = view.fences[shard]
+    if _is_new(fence, ledger):
+        return _Verdict.NEW, ""
+    if fence.is_missing:
+        return _Verdict.LOST, "Redis has no fence: it is empty, or it lost its data"
+    if fence.incarnation < ledger.incarnation:
+        return _Verdict.LOST, f"Redis is in incarnation {fence.incarnation}, the ledger in {ledger.incarnation}"
+    if fence.state != OPEN:
+        return _Verdict.LOST, f"the fence is {fence.state}"
+    if fence.incarnation > ledger.incarnation or ledger.state != OPEN:
+        return _Verdict.UNRECORDED, ""
+    highest = max(ledger.highest_seq, witnessed_seq)
+    if fence.seq < highest:
+        return _Verdict.LOST, f"Redis ends at position {fence.seq}, and {highest} was given"
+    return (_Verdict.OPEN if fence.replid == view.replid else _Verdict.HISTORY), ""
+
+
+def _is_new(fence: Fence, ledger: LedgerShard) -> bool:
+    """Whether a shard was never open, or its first opening was interrupted."""
+    if ledger.incarnation == 0:
+        return fence.is_missing
+    return ledger.state == NEW and fence.incarnation <= 1 and fence.state in ("", "fenced")
+
+
+def next_incarnation(fence: Fence, ledger: LedgerShard) -> int:
+    """The incarnation of a recovery. One that Redis has begun and that never opened is continued: nothing was sold in it."""
+    if fence.incarnation == ledger.incarnation and not fence.is_missing and ledger.state != OPEN:
+        return ledger.incarnation
+    return max(fence.incarnation, ledger.incarnation) + 1
+
+
+def foreign_reason(fence: Fence, installation: Installation) -> str | None:
+    """Why a fence is not of this installation; None if it is. A field that the fence lacks matches."""
+    if fence.installation not in ("", installation.name):
+        return f"Redis belongs to the installation {fence.installation!r}, the ledger to {installation.name!r}"
+    if fence.ledger not in ("", installation.ledger):
+        return f"Redis belongs to the ledger {fence.ledger}, and this one is {installation.ledger}"
+    if fence.shards not in (0, installation.shards):
+        return f"Redis has the data of {fence.shards} shards, and the ledger of {installation.shards}"
+    return None
+
+
+def _accept(changed: Sequence[int], witnesses: Witnesses, rules: Rules) -> Step:
+    """What follows when nothing is known to be lost. `changed` are the shards whose history is not accepted yet."""
+    if not changed:
+        return Nothing()
+    if not witnesses.silent or witnesses.drained:
+        return Reseal(changed)
+    names = ", ".join(witnesses.silent)
+    if witnesses.waited_seconds < rules.attest_seconds:
+        return Wait(f"waiting for what the gateways were answered: {names}")
+    return Drain(f"gateways are silent: {names}")
+
+
+def _without_ledger(view: ServerView, witnesses: Witnesses, rules: Rules) -> Step:
+    if view.is_open:
+        return Nothing()
+    regressed = [shard for shard, fence in view.fences.items() if fence.seq < witnesses.highest_seq.get(shard, 0)]
+    usable = not regressed and all(fence.state == OPEN for fence in view.fences.values())
+    if not rules.reseal_without_ledger or not usable:
+        return Wait("Redis cannot be opened while Postgres is away")
+    step = _accept([shard for shard, fence in view.fences.items() if fence.replid != view.replid], witnesses, rules)
+    return Wait(f"Redis cannot be opened while Postgres is away: {step.reason}") if isinstance(step, Drain) else step

@@ -1,0 +1,32 @@
+"""What a recovery is given, and what it returns. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from flashsale_core.positions import Range
+from flashsale_recovery.rebuild import RebuildReport
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    amqp_url: str
+    amqp_timeout_seconds: float = 10.0
+    attest_seconds: float = 5.0
+    """How long gateways may take to publish what they hold."""
+    holes_seconds: float = 10.0
+    """How long entries that the ledger lacks are waited for, after the queue was drained."""
+    grace_ms: int = 60_000
+    """How long buyers have, at least, to pay a hold after the sale goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    incarnations: Mapping[int, int]
+    lost: Mapping[int, Sequence[Range]]
+    """Entries of the previous incarnation that nobody has any more, by shard."""
+    report: RebuildReport
+    seconds: float
+
+    @property
+    def lost_entries(self) -> int:
+        return sum(hole.size for ranges in self.lost.values() for hole in ranges)

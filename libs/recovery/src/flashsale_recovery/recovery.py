@@ -1,0 +1,151 @@
+"""Carries out what `next_step` decided. Each method may be repeated after a crash at any point."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+
+from redis.asyncio import Redis
+
+from flashsale_core.fence import OPEN, SEQ_JUMP, Fence
+from flashsale_core.keys import shard_keys
+from flashsale_core.positions import Range
+from flashsale_core.scripts import Scripts
+from flashsale_recovery.drain import Say, drain
+from flashsale_recovery.entries import Expected, lost_counts, wait_for_entries
+from flashsale_recovery.facts import NEW, LedgerFacts, ServerView, Witnesses
+from flashsale_recovery.fencing import Fencing
+from flashsale_recovery.gateways import Attested, wait_for_gateways
+from flashsale_recovery.ledger import Ledger
+from flashsale_recovery.next_step import next_incarnation
+from flashsale_recovery.outcome import Options, Recovered
+from flashsale_recovery.rebuild import RebuildContext, plan_rebuild, rebuild, verify
+from flashsale_recovery.steps import Record
+from flashsale_redis import now_ms
+
+log = logging.getLogger(__name__)
+
+
+class Recovery:
+    def __init__(self, redis: Redis, scripts: Scripts, ledger: Ledger, facts: LedgerFacts, options: Options) -> None:
+        """`facts` name the installation."""
+        assert facts.installation is not None  # noqa: S101 - next_step waits without it
+        self._redis = redis
+        self._scripts = scripts
+        self._ledger = ledger
+        self._facts = facts
+        self._shard_count = facts.installation.shards
+        self._options = options
+        self._fencing = Fencing(redis, scripts, facts.installation)
+
+    async def initialise(self, view: ServerView, shards: Sequence[int]) -> None:
+        """Open the first incarnation of shards that were never open. What is in Redis, from an earlier release, is adopted."""
+        incarnations = dict.fromkeys(shards, 1)
+        await self._ledger.add(dict.fromkeys(shards, 1), incarnations, NEW, view.replid)
+        fences = await self._fencing.close(view, incarnations, dict.fromkeys(shards, 1))
+        await self._open(fences, view.replid, {})
+
+    async def record(self, view: ServerView, step: Record) -> None:
+        """Write down incarnations that Redis has and the ledger, restored from a backup, lacks."""
+        incarnations = {shard: view.fences[shard].incarnation for shard in step.shards}
+        await self._ledger.add({shard: view.fences[shard].seq + 1 for shard in step.shards}, incarnations, OPEN, view.replid)
+        await self._ledger.set_open(incarnations, view.replid, {})
+
+    async def drain(self, view: ServerView, witnesses: Witnesses, say: Say) -> None:
+        """Wait until the ledger has everything that is on its way. The fence stays as it is: the history is not accepted meanwhile."""
+        await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)
+        highest = _highest(view, witnesses, self._facts)
+        known = {shard: self._facts.shard(shard) for shard in view.shards}
+        expected = {shard: Expected(now.incarnation, now.first_seq, highest[shard]) for shard, now in known.items()}
+        await wait_for_entries(self._redis, self._ledger, expected, self._options.holes_seconds)
+
+    async def plan(self, view: ServerView, witnesses: Witnesses) -> Recovered:
+        """What `recover` would do now, and what would be lost. Nothing is written, nobody is waited for."""
+        started = time.monotonic()
+        incarnations = {shard: next_incarnation(view.fences[shard], self._facts.shard(shard)) for shard in view.shards}
+        highest = _highest(view, witnesses, self._facts)
+        expected = {}
+        for shard in view.shards:
+            known = self._facts.shard(shard)
+            if known.state == OPEN:
+                expected[shard] = Expected(known.incarnation, known.first_seq, highest[shard])
+            elif (ended := await self._ledger.previous(shard, known.incarnation)) is not None:
+                expected[shard] = Expected(ended.incarnation, ended.first_seq, ended.last_seq(0))
+        lost = await wait_for_entries(self._redis, self._ledger, expected, 0)
+        near = view.shards[0]
+        stopped_ms = await now_ms(self._redis, shard_keys(near).fence)
+        report = await plan_rebuild(await self._context(incarnations, near, stopped_ms), view.shards)
+        return Recovered(incarnations, lost, report, time.monotonic() - started)
+
+    async def recover(self, view: ServerView, witnesses: Witnesses, say: Say) -> Recovered:
+        """Rebuild all shards of a server in new incarnations, and open them. Raises Changed when Redis changes meanwhile."""
+        started = time.monotonic()
+        fences = await self._fence(view, witnesses)
+        incarnations = {shard: fence.incarnation for shard, fence in fences.items()}
+        stopped_ms = await now_ms(self._redis, shard_keys(view.shards[0]).fence)
+        say("waiting for what the gateways hold")
+        attested = await wait_for_gateways(self._redis, view.shards, witnesses.expected, self._options.attest_seconds)
+        fences = await self._move(fences, "draining", view.replid)
+        await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)
+        say("waiting for entries that the ledger lacks")
+        lost = await self._lost(incarnations, attested)
+        fences = await self._move(fences, "restoring", view.replid)
+        say("rebuilding")
+        context = await self._context(incarnations, view.shards[0], stopped_ms)
+        report = await rebuild(context, view.shards)
+        fences = await self._move(fences, "verifying", view.replid)
+        say("comparing Redis with the ledger")
+        await verify(context, view.shards)
+        await self._open(fences, view.replid, lost_counts(lost))
+        return Recovered(incarnations, lost, report, time.monotonic() - started)
+
+    async def _context(self, incarnations: Mapping[int, int], near: int, stopped_ms: int) -> RebuildContext:
+        return RebuildContext(
+            redis=self._redis,
+            scripts=self._scripts,
+            ledger=self._ledger.connection,
+            shard_count=self._shard_count,
+            incarnations=incarnations,
+            grace_ms=self._options.grace_ms,
+            now_ms=await now_ms(self._redis, shard_keys(near).fence),
+            stopped_ms=stopped_ms,
+        )
+
+    async def _lost(self, incarnations: Mapping[int, int], attested: Attested) -> dict[int, list[Range]]:
+        previous = {shard: await self._ledger.previous(shard, incarnation) for shard, incarnation in incarnations.items()}
+        expected = {
+            shard: Expected(ended.incarnation, ended.first_seq, ended.last_seq(attested.highest_seq.get(shard, 0)))
+            for shard, ended in previous.items()
+            if ended is not None
+        }
+        return await wait_for_entries(self._redis, self._ledger, expected, self._options.holes_seconds)
+
+    async def _fence(self, view: ServerView, witnesses: Witnesses) -> dict[int, Fence]:
+        incarnations = {shard: next_incarnation(view.fences[shard], self._facts.shard(shard)) for shard in view.shards}
+        highest = _highest(view, witnesses, self._facts)
+        first_seqs = {shard: self._first_seq(shard, incarnations[shard], highest[shard]) for shard in view.shards}
+        # The ledger first: a Redis that is lost again before it is opened is then recovered in an incarnation that is newer still.
+        await self._ledger.add(first_seqs, incarnations, "fenced", view.replid)
+        await self._ledger.set_state(incarnations, "fenced")
+        return await self._fencing.close(view, incarnations, first_seqs)
+
+    def _first_seq(self, shard: int, incarnation: int, highest: int) -> int:
+        known = self._facts.shard(shard)
+        return known.first_seq if known.incarnation == incarnation else highest + SEQ_JUMP
+
+    async def _move(self, fences: Mapping[int, Fence], state: str, replid: str) -> dict[int, Fence]:
+        moved = await self._fencing.move(fences, state, replid)
+        await self._ledger.set_state({shard: fence.incarnation for shard, fence in moved.items()}, state)
+        log.info("recovery.step", extra={"step": state, "shards": len(moved)})
+        return moved
+
+    async def _open(self, fences: Mapping[int, Fence], replid: str, lost: Mapping[int, int]) -> None:
+        # The ledger first: a shard that sells must never be taken for one that was not opened yet.
+        await self._ledger.set_open({shard: fence.incarnation for shard, fence in fences.items()}, replid, lost)
+        await self._fencing.open(fences, replid)
+
+
+def _highest(view: ServerView, witnesses: Witnesses, facts: LedgerFacts) -> dict[int, int]:
+    """The highest position that anybody knows of, by shard."""
+    return {
+        shard: max(view.fences[shard].seq, witnesses.highest_seq.get(shard, 0), facts.shard(shard).highest_seq) for shard in view.shards
+    }

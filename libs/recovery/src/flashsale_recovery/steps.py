@@ -1,0 +1,67 @@
+"""The steps of a recovery, and its rules. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """All shards of the server are open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The data belongs to somebody else: nothing may be written."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Initialise:
+    """The shards were never opened: open their first incarnation, with the data that is there."""
+
+    shards: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Redis has a newer incarnation than the ledger, which was restored from a backup: write it down."""
+
+    shards: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reseal:
+    """Redis has everything that anybody was answered: accept the history that it has now."""
+
+    shards: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """A gateway is silent, so only the ledger can show whether Redis has everything: wait for all that is in the queue."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """Redis lost writes: rebuild all shards of the server in a new incarnation."""
+
+    reasons: Mapping[int, str]
+    """Why, by shard."""
+
+
+Step = Nothing | Wait | Refuse | Initialise | Record | Reseal | Drain | Recover
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    attest_seconds: float = 5.0
+    """How long gateways may be silent after Redis' history changed."""
+    reseal_without_ledger: bool = False

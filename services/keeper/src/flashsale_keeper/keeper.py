@@ -1,0 +1,154 @@
+"""Looks at Redis several times a second, and carries out what `next_step` decides."""
+
+import asyncio
+import logging
+from functools import partial
+from typing import assert_never
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from flashsale_core.errors import FlashsaleError
+from flashsale_core.scripts import Scripts
+from flashsale_keeper import metrics
+from flashsale_keeper.ledger_watch import LedgerWatch
+from flashsale_keeper.long_steps import LongSteps, Say
+from flashsale_keeper.settings import RESEAL_DISK, Settings
+from flashsale_keeper.status import Status
+from flashsale_recovery.facts import LedgerFacts, ServerView
+from flashsale_recovery.fencing import accept_history
+from flashsale_recovery.ledger import Ledger
+from flashsale_recovery.memory import Memory
+from flashsale_recovery.next_step import next_step
+from flashsale_recovery.outcome import Options, Recovered
+from flashsale_recovery.recovery import Recovery
+from flashsale_recovery.servers import look
+from flashsale_recovery.steps import Drain, Initialise, Nothing, Record, Recover, Refuse, Reseal, Rules, Step, Wait
+
+log = logging.getLogger(__name__)
+
+
+class Keeper:
+    def __init__(self, redis: Redis, scripts: Scripts, settings: Settings, *, single_server: bool) -> None:
+        """`single_server`: whether REDIS_URL names a server that no other one replaces. Only then may its disk alone decide."""
+        self._redis = redis
+        self._scripts = scripts
+        self._settings = settings
+        self._rules = Rules(settings.attest_seconds, reseal_without_ledger=single_server and settings.reseal == RESEAL_DISK)
+        self._ledger = LedgerWatch(redis, settings)
+        self._memory = Memory()
+        self._status = Status(range(settings.shards))
+        self._long_steps = LongSteps(settings)
+
+    @property
+    def fault(self) -> str | None:
+        """Why this keeper cannot do its work, or why not every shard is open. One that waits to take over has no fault."""
+        if self._ledger.standby:
+            return None
+        return self._status.fault or self._ledger.fault
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        try:
+            while True:
+                try:
+                    # A step other than waiting may lead to another at once, and so may facts that were too old to act on.
+                    again = await self._look()
+                except (FlashsaleError, RedisError, OSError, TimeoutError) as error:
+                    again = False
+                    log.warning("keeper.interrupted", extra={"reason": str(error) or type(error).__name__})
+                if not again:
+                    await asyncio.sleep(self._settings.poll_ms / 1000)
+        finally:
+            await self._long_steps.end()
+            self._ledger.close()
+
+    async def _look(self) -> bool:
+        """Look once; returns whether to look again at once."""
+        fresh = self._status.fault is not None or self._ledger.is_due
+        ledger = await self._ledger.read() if fresh else None
+        if self._ledger.standby:
+            return False
+        # After the ledger: what it has received is then no younger than the fences, and a higher position in it is a proof.
+        seen = await look(self._redis, range(self._settings.shards), self._settings.redis_timeout_seconds)
+        self._status.set_away(seen.away)
+        again = False
+        for view in seen.servers:
+            self._memory.observe(view, asyncio.get_running_loop().time())
+            self._status.observe(view)
+            if not self._long_steps.is_running(view):
+                again |= await self._decide(view, ledger, fresh=fresh)
+        return again
+
+    async def _decide(self, view: ServerView, ledger: Ledger | None, *, fresh: bool) -> bool:
+        step = self._next_step(view, self._ledger.facts)
+        if isinstance(step, Nothing):
+            self._status.set_open(view.shards)
+            return False
+        if not fresh:
+            # Never act on what was read some seconds ago.
+            self._status.set_closed(view.shards, "its history changed")
+            return True
+        return await self._carry_out(step, view, ledger)
+
+    def _next_step(self, view: ServerView, facts: LedgerFacts | None) -> Step:
+        settings, installation = self._settings, facts.installation if facts is not None else None
+        if installation is not None and installation.shards != settings.shards:
+            return Refuse(f"FLASHSALE_SHARDS is {settings.shards}, and the ledger has {installation.shards}: it cannot change")
+        if installation is not None and installation.name != settings.installation:
+            return Refuse(f"FLASHSALE_INSTALLATION is {settings.installation!r}, and the ledger belongs to {installation.name!r}")
+        return next_step(view, facts, self._memory.witnesses(view, asyncio.get_running_loop().time()), self._rules)
+
+    async def _carry_out(self, step: Step, view: ServerView, ledger: Ledger | None) -> bool:
+        say = partial(self._status.set_closed, view.shards)
+        match step:
+            case Nothing():
+                return False
+            case Wait() | Refuse():
+                say(step.reason)
+                return False
+            case Reseal():
+                say("its history is being accepted")
+                await accept_history(self._redis, self._scripts, view, step.shards)
+                metrics.RESEALS.inc()
+                log.info("shards.resealed", extra={"shards": len(step.shards), "replid": view.replid})
+            case Initialise():
+                await self._recovery(ledger).initialise(view, step.shards)
+                log.info("shards.initialised", extra={"shards": len(step.shards)})
+            case Record():
+                await self._recovery(ledger).record(view, step)
+                log.warning("shards.recorded", extra={"shards": len(step.shards)})
+            case Drain():
+                say(step.reason)
+                self._long_steps.start(view, partial(self._drain, view, self._ledger.facts), say)
+            case Recover():
+                say(next(iter(step.reasons.values())))
+                self._long_steps.start(view, partial(self._recover, view, self._ledger.facts), say)
+            case _:
+                assert_never(step)
+        return True
+
+    async def _drain(self, view: ServerView, facts: LedgerFacts | None, ledger: Ledger, say: Say) -> None:
+        witnesses = self._memory.witnesses(view, asyncio.get_running_loop().time())
+        await self._recovery(ledger, facts).drain(view, witnesses, say)
+        self._memory.mark_drained(view)
+
+    async def _recover(self, view: ServerView, facts: LedgerFacts | None, ledger: Ledger, say: Say) -> Recovered:
+        witnesses = self._memory.witnesses(view, asyncio.get_running_loop().time())
+        return await self._recovery(ledger, facts).recover(view, witnesses, say)
+
+    def _recovery(self, ledger: Ledger | None, facts: LedgerFacts | None = None) -> Recovery:
+        known = facts or self._ledger.facts
+        assert ledger is not None  # noqa: S101 - these steps are only decided with the ledger's facts
+        assert known is not None  # noqa: S101 - as above
+        return Recovery(self._redis, self._scripts, ledger, known, _options(self._settings))
+
+
+def _options(settings: Settings) -> Options:
+    return Options(
+        amqp_url=settings.amqp_url,
+        amqp_timeout_seconds=settings.amqp_timeout_seconds,
+        attest_seconds=settings.attest_seconds,
+        holes_seconds=settings.holes_seconds,
+        grace_ms=settings.grace_seconds * 1000,
+    )
