@@ -155,5 +155,6 @@ def public_env(state: State, root: str) -> dict[str, str]:
         "FLASHSALE_PROBE_HOST": HOST,
         "FLASHSALE_ORDER_WORKER_PROBE_PORT": str(ports.order_worker),
         "FLASHSALE_TIMEOUT_WORKER_PROBE_PORT": str(ports.timeout_worker),
+        "FLASHSALE_KEEPER_PROBE_PORT": str(ports.keeper),
         **state.extra_env,
     }

@@ -13,7 +13,13 @@ from flashsale_local_stack.state import HOST, State, port_taken
 
 PROBE_TIMEOUT_SECONDS = 2.0
 PORT_TIMEOUT_SECONDS = 3.0
-MODULES = {"gateway": "flashsale_gateway", "order-worker": "flashsale_order_worker", "timeout-worker": "flashsale_timeout_worker"}
+# The keeper before those that need open fences: it is ready once they are.
+MODULES = {
+    "order-worker": "flashsale_order_worker",
+    "keeper": "flashsale_keeper",
+    "gateway": "flashsale_gateway",
+    "timeout-worker": "flashsale_timeout_worker",
+}
 
 
 class Service:
@@ -21,7 +27,9 @@ class Service:
         self.name = name
         self._root, self._state = root, state
         ports = state.ports
-        self._port = {"gateway": ports.gateway, "order-worker": ports.order_worker, "timeout-worker": ports.timeout_worker}[name]
+        self._port = {
+            "gateway": ports.gateway, "order-worker": ports.order_worker, "timeout-worker": ports.timeout_worker, "keeper": ports.keeper
+        }[name]  # fmt: skip
 
     def start(self, log: Path) -> ProcessId:
         # A killed process holds its port until its last thread has ended, which is a moment later than the first.

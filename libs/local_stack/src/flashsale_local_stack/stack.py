@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
-from flashsale_local_stack import configs, redis_cluster
+from flashsale_local_stack import configs, fences, redis_cluster
 from flashsale_local_stack.env_file import write_env_file
 from flashsale_local_stack.errors import StackError
 from flashsale_local_stack.processes import end, end_all, reap_ended, run, wait_until
@@ -26,6 +26,7 @@ STOP_TIMEOUT_SECONDS = 30.0
 STOP_SIGNALS = {"postgres": SIGINT}
 MIGRATE_TIMEOUT_SECONDS = 120
 REJOIN_TIMEOUT_SECONDS = 10.0
+REOPEN_TIMEOUT_SECONDS = 20.0
 Say = Callable[[str], None]
 
 
@@ -128,6 +129,9 @@ class Stack:
                 if not self._answers(state, component):
                     self._start(state, component)
             self._wait_in_cluster(state, names)
+            if name == "redis" and _alive(state, "keeper"):
+                # Redis sells again once the keeper has accepted its history. It may have to wait for servers that do not run.
+                wait_until(lambda: fences.are_open(state), REOPEN_TIMEOUT_SECONDS)
 
     def stop(self, name: str) -> None:
         with locked(self.home):

@@ -33,6 +33,7 @@ class Ports(msgspec.Struct):
     gateway: int
     order_worker: int
     timeout_worker: int
+    keeper: int
 
 
 class RedisNode(msgspec.Struct):
@@ -63,8 +64,8 @@ class State(msgspec.Struct):
 
 def new_state(gateway_port: int, redis_masters: int = 1) -> State:
     more = 2 * redis_masters if redis_masters > 1 else 0
-    redis, amqp, epmd, dist, postgres, free, order_worker, timeout_worker, *nodes = free_ports(8 + more)
-    ports = Ports(redis, amqp, epmd, dist, postgres, gateway_port or free, order_worker, timeout_worker)
+    redis, amqp, epmd, dist, postgres, free, order_worker, timeout_worker, keeper, *nodes = free_ports(9 + more)
+    ports = Ports(redis, amqp, epmd, dist, postgres, gateway_port or free, order_worker, timeout_worker, keeper)
     return State(ports, new_secrets(), redis_nodes=[RedisNode(*pair) for pair in zip(nodes[::2], nodes[1::2], strict=True)])
 
 
