@@ -11,9 +11,7 @@ LIBRARIES = sorted((LUA / "lib").glob("*.lua"))
 # Every command is in Redis 7.0 and in Valkey 8 (https://redis.io/docs/latest/commands/, "Available since").
 COMMANDS = {
     "TIME", "HGET", "HMGET", "HSET", "HGETALL", "HINCRBY", "HLEN", "HDEL", "PEXPIRE", "UNLINK", "ZADD", "ZREM", "XADD", "XDEL", "XRANGE",
-    "XINFO", "XGROUP", "XLEN", "ZCARD", "SADD", "SREM", "HSCAN", "ZMSCORE",
-    "XINFO", "XGROUP", "XLEN", "ZCARD", "SADD", "SREM",
-    "HSETNX",
+    "XINFO", "XGROUP", "XLEN", "ZCARD", "SADD", "SREM", "HSCAN", "ZMSCORE", "HSETNX",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from flashsale_cli.commands.demo import demo
 from flashsale_cli.commands.load import load
 from flashsale_cli.commands.migrate import migrate
 from flashsale_cli.commands.pay import pay
+from flashsale_cli.commands.recover import recover
 from flashsale_cli.commands.top import top
 from flashsale_cli.commands.topology import topology
 from flashsale_cli.console import EXIT_UNREACHABLE, EXIT_USAGE
@@ -40,5 +41,5 @@ app.add_typer(stack.app, name="stack")
 app.add_typer(sale.app, name="sale")
 app.add_typer(parked.app, name="parked")
 app.add_typer(ledger.app, name="ledger")
-for command in (migrate, load, pay, audit, top, demo, topology):
+for command in (migrate, load, pay, audit, recover, top, demo, topology):
     app.command()(command)

@@ -1,0 +1,80 @@
+"""`flashsale recover`: what the keeper does, by hand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+import asyncpg
+import typer
+from redis.exceptions import RedisError
+
+from flashsale_cli import recoveries
+from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, write_json
+from flashsale_cli.environment import CliEnvironment
+from flashsale_core.credentials import amqp_url
+from flashsale_core.credentials import database_url as checked_database_url
+from flashsale_core.errors import Retryable
+from flashsale_core.faults import Server, describe_error
+from flashsale_core.scripts import read_scripts
+from flashsale_recovery.by_hand import ByHand, Outcome
+from flashsale_recovery.outcome import Options
+from flashsale_recovery.session import Session
+from flashsale_redis import checked_url, open_redis
+
+REDIS_TIMEOUT_SECONDS = 10.0
+STATEMENT_TIMEOUT_SECONDS = 120.0
+CONNECTIONS_MAX = 8
+
+
+def recover(
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be done and what is lost. Writes nothing.")] = False,
+    run: Annotated[bool, typer.Option("--run", help="Do it, until all shards are open. The keeper must be stopped.")] = False,
+    shard: Annotated[int | None, typer.Option(help="Only the Redis server that holds this shard. Default: all servers.", min=0)] = None,
+    grace_seconds: Annotated[int, typer.Option(help="How long buyers have, at least, to pay a hold after a rebuild.", min=0)] = 60,
+    wait_seconds: Annotated[float, typer.Option(help="How long --run may wait for gateways and steps.", min=0)] = 600.0,
+    as_json: Annotated[bool, JSON_OPTION] = False,
+) -> None:
+    """Open a Redis that was restarted, or rebuild one that lost data, by hand. The keeper does the same by itself.
+
+    Exit status 0: all shards are open. 1: with --plan something is to be done, with --run a shard is still closed. 3: the keeper acts, or
+    a server does not answer.
+    """
+    if plan == run:
+        raise typer.BadParameter("give either --plan or --run")
+    outcomes = asyncio.run(_recover(CliEnvironment(), run=run, shard=shard, grace_ms=grace_seconds * 1000, wait_seconds=wait_seconds))
+    if as_json:
+        write_json({"plan": plan, "servers": [recoveries.document(outcome) for outcome in outcomes]})
+    else:
+        for line in recoveries.lines(outcomes, planned=plan):
+            console().print(line)
+    if any(recoveries.is_closed(outcome, planned=plan) for outcome in outcomes):
+        raise typer.Exit(EXIT_FAILED)
+
+
+async def _recover(environment: CliEnvironment, *, run: bool, shard: int | None, grace_ms: int, wait_seconds: float) -> Sequence[Outcome]:
+    async with _by_hand(environment, grace_ms, lock=run) as by_hand:
+        if not run:
+            return await by_hand.plan(shard)
+        return await by_hand.run(lambda reason: typer.echo(f"· {reason}", err=True), shard, wait_seconds)
+
+
+@asynccontextmanager
+async def _by_hand(environment: CliEnvironment, grace_ms: int, *, lock: bool) -> AsyncIterator[ByHand]:
+    """Raises SettingsError without the servers' addresses, Retryable if one does not answer or the keeper acts."""
+    redis_url, options = checked_url(environment.text("REDIS_URL")), Options(amqp_url(environment.text("AMQP_URL")), grace_ms=grace_ms)
+    scripts = read_scripts(Path(environment.text("FLASHSALE_LUA_DIR", default="lua")))
+    session = Session(checked_database_url(environment.text("DATABASE_URL")), STATEMENT_TIMEOUT_SECONDS, 0)
+    try:
+        ledger = await (session.acquire() if lock else session.open())
+        if ledger is None:
+            raise Retryable("the keeper acts: stop it, or leave the recovery to it")
+        async with open_redis(redis_url, REDIS_TIMEOUT_SECONDS, CONNECTIONS_MAX) as redis:
+            yield ByHand(redis, scripts, ledger, environment.shards(), options, REDIS_TIMEOUT_SECONDS)
+    except RedisError as error:
+        raise Retryable(describe_error(Server.REDIS, error)) from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise Retryable(describe_error(Server.POSTGRES, error)) from error
+    finally:
+        session.close()
