@@ -1,0 +1,284 @@
+"""Redis is restarted, replaced by an old copy of itself or emptied: the keeper opens it again, and nothing is sold twice."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flashsale_core.keys import SHARDS_DEFAULT, shard_keys
+from flashsale_local_stack import Stack, free_ports, wait_until
+from flashsale_local_stack.binaries import postgres
+from flashsale_local_stack.state import port_taken
+from tests.integration.client import Client
+from tests.integration.stores import redis_client
+from tests.stacks import private_stack
+
+WAIT_SECONDS = 60.0
+
+
+class Shop:
+    """A stack, and what a test asks of it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.client = Client(stack.env())
+
+    @property
+    def data(self) -> Path:
+        return self.stack.home / "redis" / "data"
+
+    def redis(self) -> Any:
+        return redis_client(self.stack.env()["REDIS_URL"])
+
+    def incarnations(self) -> set[int]:
+        with self.redis() as redis:
+            return {int(redis.hget(shard_keys(shard).fence, "incarnation") or 0) for shard in range(SHARDS_DEFAULT)}
+
+    def sell(self, sale: str, buyers: range) -> list[str]:
+        """The ids of the orders that were accepted, one for each buyer."""
+        answers = [self.client.order(sale, f"u{number}") for number in buyers]
+        return [answer.body["orderId"] for answer in answers if answer.status == 200]
+
+    def wait_until_open(self) -> None:
+        """Wait until keeper and gateway know that all shards are open."""
+        keeper = Client({"FLASHSALE_URL": f"http://127.0.0.1:{self.stack.env()['FLASHSALE_KEEPER_PROBE_PORT']}"})
+        assert wait_until(self.is_open, WAIT_SECONDS), keeper.get("/readyz").raw
+        assert wait_until(lambda: keeper.get("/readyz").status == self.client.get("/readyz").status == 200, WAIT_SECONDS)
+
+    def is_open(self) -> bool:
+        with self.redis() as redis:
+            replid = redis.info("replication")["master_replid"].encode()
+            fences = [redis.hmget(shard_keys(shard).fence, "state", "replid") for shard in range(SHARDS_DEFAULT)]
+            return fences == [[b"open", replid]] * SHARDS_DEFAULT
+
+    def wait_for_ledger(self, orders: int) -> None:
+        """Wait until nothing is on its way to the ledger."""
+        assert wait_until(lambda: self.in_outbox() == 0, WAIT_SECONDS)
+
+    def in_outbox(self) -> int:
+        with self.redis() as redis:
+            keys = map(shard_keys, range(SHARDS_DEFAULT))
+            return sum(int(redis.xlen(stream)) for shard in keys for stream in (shard.direct, shard.outbox))
+
+    def fences(self) -> list[dict[bytes, bytes]]:
+        with self.redis() as redis:
+            return [redis.hgetall(shard_keys(shard).fence) for shard in range(SHARDS_DEFAULT)]
+
+    def empty_redis(self) -> None:
+        with self.redis() as redis:
+            redis.flushall()
+
+    def reached(self, state: str) -> bool:
+        return all(fence.get(b"state") == state.encode() for fence in self.fences())
+
+    def recover(self, *options: str) -> "subprocess.CompletedProcess[str]":
+        return self._command("recover", *options)
+
+    def audit(self, orders: list[str], folder: Path) -> None:
+        """All stores agree, and contain these orders."""
+        expected = folder / "orders"
+        expected.write_text("\n".join(orders))
+        done = self._command("audit", "--wait-seconds", "30", "--json", "--expect-accepted", str(expected))
+        assert done.returncode == 0, json.loads(done.stdout or "{}").get("findings", done.stdout) or done.stderr
+
+    def _command(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        env = {**os.environ, **self.stack.env()}
+        command = [sys.executable, "-m", "flashsale_cli", *words]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+    @contextmanager
+    def another_keeper(self) -> Iterator[Client]:
+        """The probes of a second keeper, which runs until the block ends."""
+        (port,) = free_ports(1)
+        env = {**os.environ, **self.stack.env(), "FLASHSALE_PROBE_PORT": str(port)}
+        process = subprocess.Popen([sys.executable, "-m", "flashsale_keeper"], env=env, stderr=subprocess.DEVNULL)
+        probes = Client({"FLASHSALE_URL": f"http://127.0.0.1:{port}"})
+        try:
+            assert wait_until(lambda: port_taken(port), WAIT_SECONDS)
+            yield probes
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Shop]:
+    with private_stack() as stack:
+        yield Shop(stack)
+
+
+def test_restarted_redis_sells_again_in_the_same_incarnation(shop: Shop, tmp_path: Path) -> None:
+    sale = shop.client.new_sale(100)
+    before, orders = shop.incarnations(), shop.sell(sale, range(10))
+    shop.stack.kill("redis")
+    shop.stack.start("redis")
+    shop.wait_until_open()
+    orders += shop.sell(sale, range(10, 20))
+    assert len(orders) == 20
+    assert shop.incarnations() == before
+    shop.audit(orders, tmp_path)
+
+
+def test_old_copy_of_redis_sells_nothing_before_it_is_rebuilt(shop: Shop, tmp_path: Path) -> None:
+    sale = shop.client.new_sale(60)
+    orders = shop.sell(sale, range(20))
+    before = max(shop.incarnations())
+    shop.stack.stop("redis")
+    copy = tmp_path / "copy"
+    shutil.copytree(shop.data, copy)
+    shop.stack.start("redis")
+    shop.wait_until_open()
+    orders += shop.sell(sale, range(20, 60))
+    assert len(orders) == 60
+    shop.stack.kill("redis")
+    shutil.rmtree(shop.data)
+    shutil.copytree(copy, shop.data)
+    shop.stack.start("redis")
+    shop.wait_until_open()
+    # All units were sold: a Redis that had gone on from its copy would accept 40 orders.
+    assert shop.sell(sale, range(60, 120)) == []
+    assert shop.client.stock(sale) == (60, 0, 60, 0)
+    assert shop.incarnations() == {before + 1}
+    shop.audit(orders, tmp_path)
+
+
+def test_emptied_redis_is_rebuilt_before_anybody_defines_a_sale(shop: Shop, tmp_path: Path) -> None:
+    sale = shop.client.new_sale(50)
+    orders = shop.sell(sale, range(30))
+    paid = shop.client.pay(orders[0], "p-emptied")
+    assert paid.status == 200, paid
+    before = max(shop.incarnations())
+    shop.wait_for_ledger(len(orders))
+    shop.stack.stop("order-worker")
+    shop.empty_redis()
+    # The queue cannot be drained without an order-worker, so the shards stay closed.
+    refused = shop.client.admin({"productId": sale, "stock": 50})
+    assert (refused.status, refused.code) == (503, "recovering")
+    assert shop.sell(sale, range(30, 40)) == []
+    assert wait_until(lambda: shop.reached("draining"), WAIT_SECONDS)
+    planned = shop.recover("--plan", "--json")
+    assert (planned.returncode, json.loads(planned.stdout)["servers"][0]["step"]) == (1, "recover"), planned.stderr
+    refused_run = shop.recover("--run")
+    assert (refused_run.returncode, "the keeper acts" in refused_run.stderr) == (3, True)
+    shop.stack.start("order-worker")
+    shop.wait_until_open()
+    assert shop.client.stock(sale) == (50, 20, 29, 1)
+    orders += shop.sell(sale, range(30, 60))
+    assert len(orders) == 50
+    assert shop.incarnations() == {before + 1}
+    shop.audit(orders, tmp_path)
+
+
+@contextmanager
+def no_order_worker(shop: Shop) -> Iterator[None]:
+    shop.stack.stop("order-worker")
+    yield
+    shop.stack.start("order-worker")
+
+
+@contextmanager
+def frozen_gateway(shop: Shop) -> Iterator[None]:
+    (pid,) = [status.pid for status in shop.stack.status() if status.name == "gateway" and status.pid]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def locked_sales(shop: Shop) -> Iterator[None]:
+    """Nobody can read the ledger's sales, which a rebuild does first."""
+    command = [postgres("psql"), "-X", "-q", "-A", "-t", shop.stack.env()["DATABASE_URL"]]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as psql:
+        assert psql.stdin
+        assert psql.stdout
+        psql.stdin.write("begin; lock table sales in access exclusive mode; select 'locked';\n")
+        psql.stdin.flush()
+        assert psql.stdout.readline() == "locked\n"
+        yield
+        # The end of its input ends the session, and with it the transaction.
+        psql.stdin.close()
+
+
+STEPS: dict[str, Callable[[Shop], AbstractContextManager[None]]] = {
+    "fenced": frozen_gateway, "draining": no_order_worker, "restoring": locked_sales
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_recovery_ends_the_same_if_the_keeper_is_killed(shop: Shop, step: str, tmp_path: Path) -> None:
+    sale = shop.client.new_sale(40)
+    orders = shop.sell(sale, range(20))
+    shop.wait_for_ledger(len(orders))
+    before = max(shop.incarnations())
+    with STEPS[step](shop):
+        shop.empty_redis()
+        assert wait_until(lambda: shop.reached(step), WAIT_SECONDS)
+        shop.stack.kill("keeper")
+    assert shop.reached(step)
+    shop.stack.start("keeper")
+    shop.wait_until_open()
+    assert shop.client.stock(sale) == (40, 20, 20, 0)
+    assert shop.incarnations() == {before + 1}
+    orders += shop.sell(sale, range(20, 60))
+    assert len(orders) == 40
+    shop.audit(orders, tmp_path)
+
+
+def test_second_keeper_waits_and_takes_over(shop: Shop) -> None:
+    with shop.another_keeper() as second:
+        assert wait_until(lambda: second.get("/readyz").status == 200, WAIT_SECONDS)
+        assert b"flashsale_keeper_active 0.0" in second.get("/metrics").raw
+        shop.stack.kill("keeper")
+        assert wait_until(lambda: b"flashsale_keeper_active 1.0" in second.get("/metrics").raw, WAIT_SECONDS)
+        shop.stack.kill("redis")
+        shop.stack.start("redis")
+        assert wait_until(shop.is_open, WAIT_SECONDS), second.get("/readyz").raw
+    shop.stack.start("keeper")
+
+
+def test_redis_of_another_ledger_is_refused_in_words(shop: Shop) -> None:
+    shop.stack.stop("keeper")
+    key = shard_keys(3).fence
+    with shop.redis() as redis:
+        ours = redis.hget(key, "ledger")
+        redis.hset(key, mapping={"ledger": "another", "state": "fenced"})
+        before = shop.fences()
+        with shop.another_keeper() as keeper:
+            assert wait_until(lambda: b"belongs to the ledger another" in keeper.get("/readyz").raw, WAIT_SECONDS), keeper.get(
+                "/readyz"
+            ).raw
+            assert keeper.get("/readyz").status == 503
+        run = shop.recover("--run")
+        assert (run.returncode, "belongs to the ledger another" in run.stdout) == (1, True), run
+        # Nothing was written, and all other shards are as they were.
+        assert shop.fences() == before
+        redis.hset(key, "ledger", ours)
+    shop.stack.start("keeper")
+    shop.wait_until_open()
+
+
+def test_recovery_by_hand_does_what_the_keeper_does(shop: Shop, tmp_path: Path) -> None:
+    sale = shop.client.new_sale(10)
+    orders = shop.sell(sale, range(4))
+    shop.wait_for_ledger(len(orders))
+    shop.stack.stop("keeper")
+    assert shop.recover("--plan").returncode == 0
+    shop.empty_redis()
+    run = shop.recover("--run")
+    assert (run.returncode, "rebuilt" in run.stdout, "0 outbox entries are lost" in run.stdout) == (0, True, True), run
+    assert shop.is_open()
+    rebuilt = shop.incarnations()
+    shop.stack.start("keeper")
+    shop.wait_until_open()
+    assert (shop.incarnations(), shop.client.stock(sale)) == (rebuilt, (10, 6, 4, 0))
+    shop.audit(orders, tmp_path)
