@@ -27,8 +27,8 @@ from flashsale_order_worker.repository import Repository
 from flashsale_redis import open_redis
 from flashsale_redis.single import LEAVE_EVERY_SECONDS
 from flashsale_timeout_worker.expiry import Expiry
-from tests.integration.broker import until
 from tests.fences import empty, open_now
+from tests.integration.broker import until
 from tests.integration.client import Client
 from tests.integration.forwarder import Forwarder, forwarding
 from tests.integration.gateways import gateway_on
