@@ -118,7 +118,8 @@ CALLS: dict[Callable[[Sale], Call], tuple[str, set[str]]] = {
 
 
 def test_every_script_is_covered() -> None:
-    assert {script for script, _ in CALLS.values()} == {script.name for script in SCRIPTS}
+    # Recovery's own script runs on a shard that nobody else writes to; test_restore.py holds what it refuses.
+    assert {script for script, _ in CALLS.values()} == {script.name for script in SCRIPTS} - {"restore"}
 
 
 def key_names(script: str) -> list[str]:

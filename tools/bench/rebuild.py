@@ -17,8 +17,9 @@ import uvloop
 from rich.console import Console
 from rich.text import Text
 
+from flashsale_audit.audit_all import Options, Report
 from flashsale_cli.audit import report as audit_report
-from flashsale_cli.audit.audit_all import Options, Report, audit_stores
+from flashsale_cli.audit.stores import audit_stores
 from flashsale_cli.console import EXIT_FAILED, console, number
 from flashsale_cli.environment import CliEnvironment
 from flashsale_core.fence import OPEN
