@@ -15,7 +15,7 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMess
 
 from flashsale_consumer import metrics, suspicious
 from flashsale_consumer.deliveries import Delivery, Handle, Poison, Publication
-from flashsale_core import topology
+from flashsale_core import crash, topology
 from flashsale_core.backoff import reconnect_backoff
 from flashsale_core.broker import broker_session
 from flashsale_core.errors import Retryable
@@ -142,7 +142,9 @@ class Consumer:
         started, name = perf_counter(), self._settings.queue
         metrics.CONSUMED.labels(name).inc(len(batch))
         metrics.REDELIVERED.labels(name).inc(sum(bool(message.redelivered) for message in batch))
+        crash.point("batch.received")
         results = await self._handle_until_durable([_delivery(message) for message in batch], consuming)
+        crash.point("batch.handled")
         # Before anything is parked: if the broker refuses a publication, the batch is delivered again and would be parked twice.
         for publication in [result for result in results if isinstance(result, Publication)]:
             await self._publish(publishing, publication)
@@ -151,6 +153,7 @@ class Consumer:
         # Last, and for the whole batch at once. A crash before this line redelivers, and the work is idempotent.
         async with asyncio.timeout(self._settings.amqp_timeout_seconds):
             await batch[-1].ack(multiple=True)
+        crash.point("batch.acknowledged")
         metrics.BATCHES.labels(name).inc()
         metrics.BATCH_MESSAGES.labels(name).observe(len(batch))
         metrics.BATCH_SECONDS.labels(name).observe(perf_counter() - started)
@@ -200,6 +203,7 @@ class Consumer:
         )
         exchange = await channel.get_exchange(publication.exchange, ensure=False)
         await exchange.publish(message, publication.routing_key, mandatory=True, timeout=self._settings.amqp_timeout_seconds)
+        crash.point("publication.confirmed")
 
     async def _park(self, parking: AbstractExchange, message: AbstractIncomingMessage, poison: Poison) -> None:
         """Put a message aside, confirmed by the broker, before it is acknowledged."""
@@ -214,6 +218,7 @@ class Consumer:
             headers={**message.headers, "x-reason": poison.reason, "x-error": poison.error[:500], "x-queue": self._settings.queue},
         )
         await parking.publish(parked, self._settings.queue, mandatory=True, timeout=self._settings.amqp_timeout_seconds)
+        crash.point("message.parked")
         metrics.PARKED.labels(self._settings.queue, poison.reason).inc()
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from flashsale_core import crash
 from flashsale_core.errors import SettingsError
 
 NAMES = ("reserve", "settle", "expire", "cancel", "define", "retire", "reclaim", "prune_consumers", "attest", "seal", "restore")
@@ -108,12 +109,14 @@ async def call(redis: Redis, script: Script, keys: Sequence[str], *args: Any) ->
 
     Only a NOSCRIPT answer leads to a second call, because then the first one did nothing. Every other error is raised.
     """
+    crash.point("script.calling", script.name)
     try:
         packed = await redis.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
     except Exception as error:
         if not _is_noscript(error):
             raise
         packed = await redis.execute_command("EVAL", script.source, len(keys), *keys, *args)
+    crash.point("script.answered", script.name)
     return msgspec.msgpack.decode(packed)
 
 

@@ -13,6 +13,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from flashsale_core import crash
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import attest_keys, shard_keys
 from flashsale_core.scripts import Scripts, load_scripts
@@ -94,6 +95,7 @@ class Attester:
                 keys, stream = attest_keys(shard), shard_keys(shard).direct
                 arguments = (self._name, str(self._history.known[shard]), str(held[stream] + old_calls), "")
                 pipe.execute_command("EVALSHA", self._scripts.attest.sha, len(keys), *keys, *arguments)
+            crash.point("attestation.sending")
             return [msgspec.msgpack.decode(answer) for answer in await pipe.execute()]
 
     def _log_change(self) -> None:

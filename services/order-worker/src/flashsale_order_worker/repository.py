@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from flashsale_core import crash
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.ledger_locks import RECEIVING
@@ -92,6 +93,8 @@ class Repository:
                 raise LateEntriesError(late)
             for statement, columns in statements:
                 await connection.execute(statement, *columns)
+            crash.point("ledger.written")
+        crash.point("ledger.committed")
 
     async def check_schema(self) -> None:
         """Raises Retryable until the ledger takes writes, has a schema that is new enough for this release, and is this installation's."""

@@ -13,6 +13,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from flashsale_core import crash
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import order_keys, shard_keys, shard_of
@@ -160,7 +161,9 @@ class Expiry:
 
     async def _run(self, calls: Sequence[Call]) -> list[Any]:
         """The answer to each call, or its error. A call that failed because the server lacks the script is repeated with the script."""
+        crash.point("expiry.calling")
         answers = await self._pipelined(partial(self._add_calls, calls), len(calls))
+        crash.point("expiry.answered")
         unknown = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:
             repeat = partial(self._add_calls, [calls[place] for place in unknown], with_source=True)

@@ -19,7 +19,7 @@ from aio_pika.abc import AbstractChannel
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from flashsale_core import topology
+from flashsale_core import crash, topology
 from flashsale_core.broker import broker_session
 from flashsale_core.errors import Retryable
 from flashsale_core.faults import Server, describe_error
@@ -119,6 +119,7 @@ class WaitProbes:
             now_ms = await self._now_ms()
             body = encode(WaitProbed(v=1, window=window, at=now_ms))
             await exchange.publish(aio_pika.Message(body, expiration=PROBE_LIFE), str(window), mandatory=True)
+            crash.point("probe.published")
             ahead = (queue.declaration_result.message_count or 0) + (overdue.declaration_result.message_count or 0)
             self._probes[window] = WaitProbe(now_ms, due_ms(now_ms, window, ahead, self._settings.probe_timeout_seconds))
 

@@ -15,6 +15,7 @@ from time import perf_counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from flashsale_core import crash
 from flashsale_core.chunks import chunked
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.fence import KnownPositions
@@ -141,6 +142,7 @@ class DirectOutbox:
                 for entry in entries:
                     pipe.xadd(keys.outbox, {"k": entry.routing_key, "b": entry.body})
                 await pipe.execute()
+            crash.point("outbox.moved")
             # Only now: an entry in both streams is published twice, which is harmless; an entry in neither would be lost.
             await delete_entries(self._redis, entries)
         except (RedisError, OSError, TimeoutError) as error:

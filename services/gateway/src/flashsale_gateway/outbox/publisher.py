@@ -8,7 +8,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractExchange
 from aio_pika.exceptions import DeliveryError
 
-from flashsale_core import tracing
+from flashsale_core import crash, tracing
 from flashsale_core.messages import join
 from flashsale_core.records import Entry
 from flashsale_core.tasks import only_own_cancellation
@@ -78,6 +78,8 @@ class Publisher:
                 delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
                 headers=headers,
             )
+            crash.point("outbox.publishing")
             await self._exchange.publish(message, routing_key, mandatory=True, timeout=self._timeout_seconds)
+            crash.point("outbox.confirmed")
         metrics.PUBLISHED.inc(len(entries))
         metrics.PUBLISH_SECONDS.observe(perf_counter() - started)

@@ -5,6 +5,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from flashsale_core import crash
 from flashsale_core.records import Entry
 from flashsale_gateway.outbox.ages import Head
 
@@ -22,7 +23,9 @@ async def delete_entries(redis: Redis, entries: Sequence[Entry], group: str = ""
             if group:
                 pipe.xack(stream, group, *ids)
             pipe.xdel(stream, *ids)
+        crash.point("outbox.deleting")
         await pipe.execute()
+        crash.point("outbox.deleted")
 
 
 def read_entries(reply: Any) -> list[Entry]:
