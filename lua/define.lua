@@ -118,6 +118,11 @@ if wanted.total and wanted.total ~= stock.total then
   end
   args = { 'total', stock.total, 'available', stock.available }
 end
+if wanted.total and tonumber(redis.call('HGET', sale_key, 'oversold') or 0) > 0 then
+  -- The owner has the units that lost data sold twice.
+  args[#args + 1] = 'oversold'
+  args[#args + 1] = 0
+end
 for field in pairs(DEFAULTS) do
   if wanted[field] and tostring(wanted[field]) ~= redis.call('HGET', sale_key, field) then
     args[#args + 1] = field

@@ -22,6 +22,8 @@ local function add_definition(outbox_key, fence_key, sale_key, sale_id, changed_
   for i = 1, #flat, 2 do
     message[flat[i]] = tonumber(flat[i + 1]) or flat[i + 1]
   end
+  -- The ledger keeps the stock that was defined (docs/decisions/0030).
+  message.total = message.total - (message.oversold or 0)
   -- Owners are names, even when they look like numbers.
   message.owner = redis.call('HGET', sale_key, 'owner')
   add_to_outbox(outbox_key, fence_key, 'sale.defined', message, now)

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from redis.exceptions import RedisError
 
+from flashsale_audit.audit_all import Audit, Options
+from flashsale_audit.connect import Stores, connect
+from flashsale_audit.differences import Kind
 from flashsale_core.keys import SHARDS_DEFAULT, shard_keys, shard_of
 from flashsale_core.messages import read
 from flashsale_core.orders import State
@@ -22,7 +25,8 @@ from tests.integration.order_events import open_repository
 from tests.integration.stores import redis_client
 from tests.lua.servers import Sale, empty
 
-SCRIPTS = read_scripts(Path(__file__).parents[2] / "lua")
+LUA = Path(__file__).parents[2] / "lua"
+SCRIPTS = read_scripts(LUA)
 SHARDS = range(SHARDS_DEFAULT)
 INCARNATION = 2
 R, P, X, C = State.RESERVED, State.PAID, State.EXPIRED, State.CANCELLED
@@ -64,6 +68,9 @@ class Shop:
     def lose(self) -> None:
         empty(self.client)
         self.fence()
+
+    def stores(self) -> Stores:
+        return Stores(self.infra["REDIS_URL"], self.infra["DATABASE_URL"], SHARDS_DEFAULT, LUA)
 
     def copy(self) -> dict[bytes, bytes]:
         return {key: self.client.dump(key) for key in self.client.scan_iter("*") if b"fence" not in key}
@@ -294,6 +301,9 @@ async def test_paid_units_beyond_the_stock_are_kept_and_reported(shop: Shop) -> 
     report = await shop.rebuild()
     assert ([hold.order_id for _, hold in report.broken], report.sales[0].oversold, report.sales[0].available) == (["o3"], 1, 0)
     assert (sale.stock(), shop.client.hget(sale.keys.sale, "oversold")) == ((3, 0, 0, 3), b"1")
+    async with connect(shop.stores()) as (reader, ledger_reader):
+        findings = (await Audit(reader, ledger_reader, Options(["iphone"])).until_settled(0)).findings
+    assert {Kind.OVERSOLD, Kind.COUNTERS_UNBALANCED} <= set(findings.counts)
     await shop.publish()
     total = await shop.ledger.connection.fetchval("select total from sales")
     shop.lose()

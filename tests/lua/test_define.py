@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -266,3 +267,17 @@ def test_orders_of_a_lost_sale_are_never_deleted(sale: Sale) -> None:
     with pytest.raises(redis.ResponseError, match="INVARIANT the sale is missing"):
         sale.define(total=10)
     assert sale.snapshot() == before
+
+
+def test_stock_that_covers_what_was_sold_twice_ends_the_oversell(sale: Sale) -> None:
+    sale.define(total=2)
+    sale.reserve(("o1", "ann", 2))
+    sale.settle(("o1", "p1"))
+    # As a rebuild leaves a sale that lost data oversold.
+    sale.redis.hset(sale.keys.sale, mapping={"total": 3, "sold": 3, "oversold": 1})
+    assert sale.define(total=2)[0] == "below_committed"
+    assert sale.define(max_per_user=1)[1]["oversold"] == "1"
+    assert json.loads(sale.outbox()[-1][1])["total"] == 2
+    status, fields = sale.define(total=3)
+    assert (status, fields["oversold"], sale.stock()) == ("changed", "0", (3, 0, 0, 3))
+    assert sale.define(total=3)[0] == "unchanged"

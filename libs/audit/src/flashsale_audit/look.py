@@ -44,6 +44,8 @@ def read_counters(sale_id: str, fields: Mapping[bytes, bytes], orders: int) -> C
     if not fields or is_tombstone(fields):
         return None
     numbers = {name: int(fields[name.encode()]) for name in ("epoch", "total", "available", "reserved", "sold")}
+    # After lost data a rebuild raises the stock to what was paid (decision 0030): the sale is judged by the stock that was defined.
+    numbers["total"] -= int(fields.get(b"oversold") or 0)
     limit = int(fields.get(b"max_per_user") or 0)
     return Counters(
         sale_id=sale_id, state=fields[b"state"].decode(), stale_terms=stale_terms(fields), orders=orders, max_per_user=limit, **numbers

@@ -41,7 +41,7 @@ def definition_line(definition: Definition, counters: Counters) -> Line:
     if fields["state"] in ("closed", "removed"):
         # The end of a sale is a message of its own.
         fields["state"] = "open"
-    return _line("sale.defined", definition, definition.changed_ms, {**fields, **counters._asdict()})
+    return _line("sale.defined", definition, definition.changed_ms, {**counters._asdict(), "total": definition.total, **fields})
 
 
 def end_line(definition: Definition, counters: Counters, now_ms: int) -> Line:
