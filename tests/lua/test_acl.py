@@ -19,6 +19,7 @@ CALLERS = {
     "timeout-worker": ("expire", "retire"),
     "operator": ("define", "retire"),
 }
+RECOVERY = {"keeper": ("attest", "seal", "restore")}
 
 
 def rules() -> dict[str, list[str]]:
@@ -61,7 +62,7 @@ def test_each_script_runs_as_its_caller(server: Any, sale: Sale) -> None:
         caller.redis.close()
 
 
-@pytest.mark.parametrize(("user", "script"), [(user, script) for user, scripts in CALLERS.items() for script in scripts])
+@pytest.mark.parametrize(("user", "script"), [(user, script) for user, scripts in {**CALLERS, **RECOVERY}.items() for script in scripts])
 def test_caller_may_run_every_command_of_its_script(user: str, script: str) -> None:
     commands = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", getattr(SCRIPTS, script).source)}
     assert commands <= {word.removeprefix("+").split("|")[0] for word in rules()[user]}
