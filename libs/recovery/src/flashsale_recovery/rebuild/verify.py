@@ -78,8 +78,8 @@ class _Check:
                 self._fault(name, "the ledger has the sale, Redis has not")
             return
         epoch = int(fields["epoch"])
-        if ledger is not None and ledger.epoch > epoch:
-            self._fault(name, f"Redis has epoch {epoch}, the ledger {ledger.epoch}")
+        if ledger is not None and (ledger.epoch > epoch or (ledger.epoch == epoch and ledger.is_removed)):
+            self._fault(name, f"Redis has the sale of epoch {epoch}, the ledger's present one is {ledger.epoch} and {ledger.state}")
             return
         sums = await self._compare_ledger(name, Definition(name, epoch))
         count = (await self._surviving.order_counts([name]))[name]
