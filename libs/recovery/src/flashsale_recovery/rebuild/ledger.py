@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -63,13 +63,20 @@ class Ledger:
         while rows := await cursor.fetch(PAGE):
             yield [_order(row) for row in rows]
 
+    async def orders_of(self, sales: Iterable[Definition]) -> dict[str, dict[str, LedgerOrder]]:
+        """All orders of small sales at once, by sale and order id."""
+        orders: dict[str, dict[str, LedgerOrder]] = {}
+        for sale_id, *columns in await self._connection.fetch(_QUERIES["orders_of_sales"], *_keys(sales)):
+            orders.setdefault(sale_id, {})[columns[0]] = _order(columns)
+        return orders
+
     async def orders(self, sale: Definition, order_ids: Sequence[str]) -> Mapping[str, LedgerOrder]:
         """The named orders that are in the ledger."""
         rows = await self._connection.fetch(_QUERIES["named_orders"], sale.sale_id, sale.epoch, list(order_ids))
         return {row[0]: _order(row) for row in rows}
 
 
-def _order(row: asyncpg.Record) -> LedgerOrder:
+def _order(row: Iterable[Any]) -> LedgerOrder:
     order_id, state, *rest = row
     return LedgerOrder(order_id, STATES[state], *rest)
 

@@ -56,3 +56,13 @@ select o.order_id, o.state, o.user_id, o.quantity, (extract(epoch from o.deadlin
                                        and e.state in ('expired', 'cancelled'))
   from unnest($3::text[]) as wanted (order_id), lateral (
        select * from orders where sale_id = $1 and epoch = $2 and order_id = wanted.order_id limit 1) o
+
+-- name: orders_of_sales
+-- `offset 0` keeps the planner from joining all orders at once: each sale is one index lookup.
+select s.sale_id, o.* from unnest($1::text[], $2::bigint[]) as s (sale_id, epoch), lateral (
+    select order_id, state, user_id, quantity, (extract(epoch from deadline) * 1000)::bigint,
+           (extract(epoch from reserved_at) * 1000)::bigint, coalesce(payment_id, ''),
+           state = 'paid' and exists (select 1 from order_events e
+                                       where (e.sale_id, e.epoch, e.order_id) = (i.sale_id, i.epoch, i.order_id)
+                                         and e.state in ('expired', 'cancelled'))
+      from orders i where i.sale_id = s.sale_id and i.epoch = s.epoch offset 0) o

@@ -13,18 +13,21 @@ from flashsale_core.orders import State
 from flashsale_recovery.rebuild.announcements import Counters, end_line, order_lines
 from flashsale_recovery.rebuild.context import RebuildContext
 from flashsale_recovery.rebuild.definitions import Present, present_sale
-from flashsale_recovery.rebuild.facts import Definition, Refund, Stray, definition_in_redis
+from flashsale_recovery.rebuild.facts import Definition, Stray, definition_in_redis
 from flashsale_recovery.rebuild.join import Joined, join_order
 from flashsale_recovery.rebuild.ledger import Ledger, Units
 from flashsale_recovery.rebuild.report import RebuildReport
 from flashsale_recovery.rebuild.restorer import Restorer
 from flashsale_recovery.rebuild.sale_restore import SaleRestore
-from flashsale_recovery.rebuild.survey import Survey
+from flashsale_recovery.rebuild.survey import SalePlan, Survey
 from flashsale_recovery.rebuild.surviving import Surviving
 
 STRAYS_MS = 7 * 24 * 3600 * 1000
 """How long Redis remembers a payment for an unknown order (lua/settle.lua)."""
 STRAYS_A_CALL = 1000
+SMALL_SALE = 200
+"""Sales with up to this number of orders are read together, because most of the time of each would be waiting for an answer."""
+SALES_AT_ONCE = 100
 
 
 async def rebuild(context: RebuildContext, shards: Sequence[int]) -> RebuildReport:
@@ -66,17 +69,14 @@ class _Rebuild:
     async def _run(self, *, write: bool) -> None:
         in_ledger = {name: sale for name, sale in (await self._ledger.definitions()).items() if self._is_mine(name)}
         presents, counts = await self._present_sales(in_ledger)
-        live = [present.definition for present in presents.values() if not present.definition.is_removed]
-        units, refunds = await self._ledger.units(live), await self._ledger.refunds(live)
+        live = {name: present for name, present in presents.items() if not present.definition.is_removed}
         for name in sorted(presents):
-            present = presents[name]
-            if write and present.clears_redis and counts[name]:
-                await self._announce_leftovers(present)
-            if present.definition.is_removed:
-                await self._restore_tombstone(present, write=write)
-                continue
-            survivors = 0 if present.clears_redis else counts[name]
-            await self._restore_sale(present, units.get(name, Units()), refunds.get(name, {}), survivors, write=write)
+            if write and presents[name].clears_redis and counts[name]:
+                await self._announce_leftovers(presents[name])
+            if name not in live:
+                await self._restore_tombstone(presents[name], write=write)
+        survivors = {name: 0 if present.clears_redis else counts[name] for name, present in live.items()}
+        await self._restore_sales(live, survivors, write=write)
         await self._restore_strays(write=write)
         # A sale that Redis defines is announced to the ledger, so its orders have a sale then.
         orphans = [each for each in await self._ledger.orphans() if self._is_mine(each.sale_id)]
@@ -105,11 +105,25 @@ class _Rebuild:
                 self._report.unreadable.append(name)
         return presents, await self._surviving.order_counts(sorted(presents))
 
-    async def _restore_sale(
-        self, present: Present, units: Units, refunds: Mapping[str, Sequence[Refund]], survivors: int, *, write: bool
-    ) -> None:
-        started = monotonic()
-        plan = await self._survey.run(present, units, refunds, survivors)
+    async def _restore_sales(self, live: Mapping[str, Present], survivors: Mapping[str, int], *, write: bool) -> None:
+        sales = [present.definition for present in live.values()]
+        units, refunds = await self._ledger.units(sales), await self._ledger.refunds(sales)
+        sizes = {name: max(units.get(name, Units()).orders, survivors[name]) for name in sorted(live)}
+        small = [name for name, size in sizes.items() if size <= SMALL_SALE]
+        for start in range(0, len(small), SALES_AT_ONCE):
+            names = small[start : start + SALES_AT_ONCE]
+            rows = await self._ledger.orders_of([live[name].definition for name in names])
+            records = await self._surviving.orders_of([name for name in names if survivors[name]])
+            for name in names:
+                started = monotonic()
+                plan = await self._survey.run_small(live[name], rows.get(name, {}), records.get(name, {}), refunds.get(name, {}))
+                await self._restore_sale(plan, started, write=write)
+        for name in (name for name, size in sizes.items() if size > SMALL_SALE):
+            started = monotonic()
+            plan = await self._survey.run(live[name], units.get(name, Units()), refunds.get(name, {}), survivors[name])
+            await self._restore_sale(plan, started, write=write)
+
+    async def _restore_sale(self, plan: SalePlan, started: float, *, write: bool) -> None:
         self._report.sales.append(plan.report)
         if write:
             await SaleRestore(self._survey, self._restorer, self._context.grace_ms).run(plan)

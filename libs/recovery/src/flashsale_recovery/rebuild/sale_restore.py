@@ -28,7 +28,9 @@ class SaleRestore:
         async for page in self.survey.joined_pages(plan):
             part = self._orders(plan, page)
             if head:
-                await self.restorer.now(sale_id, {**head, **part, "lines": [*head["lines"], *part.get("lines", ())]}, plan.report)
+                # Only a great sale has further pages, and they must find its hash.
+                send = self.restorer.now if plan.page is None else self.restorer.soon
+                await send(sale_id, {**head, **part, "lines": [*head["lines"], *part.get("lines", ())]}, plan.report)
                 head = {}
             elif part:
                 await self.restorer.soon(sale_id, part, plan.report)

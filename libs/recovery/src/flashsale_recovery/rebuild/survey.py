@@ -6,6 +6,7 @@ from itertools import chain
 
 from flashsale_core.errors import Retryable
 from flashsale_core.orders import State
+from flashsale_core.records import OrderRecord
 from flashsale_recovery.rebuild.announcements import reserved_at
 from flashsale_recovery.rebuild.deficit import Hold, excess, holds_to_break
 from flashsale_recovery.rebuild.definitions import Present
@@ -28,6 +29,8 @@ class SalePlan:
     survivors: int
     """Orders of the sale that Redis has."""
     only_in_redis: int = 0
+    page: list[Joined] | None = None
+    """All orders of a small sale; None for a great one, whose orders are read again for each step."""
     broken: dict[str, Hold] = field(default_factory=dict)
 
 
@@ -49,8 +52,22 @@ class Survey:
         await self._break_holds(plan)
         return plan
 
+    async def run_small(
+        self, present: Present, rows: Mapping[str, LedgerOrder], records: Mapping[str, OrderRecord], refunds: Mapping[str, Sequence[Refund]]
+    ) -> SalePlan:
+        """The plan of a sale whose orders are all at hand. Nothing is read."""
+        plan = _new_plan(present, Units(), refunds, len(records))
+        plan.page = [join_order(rows.get(name), records.get(name), name, refunds.get(name, ())) for name in rows.keys() | records.keys()]
+        for order in plan.page:
+            _correct(plan, None, order)
+        await self._break_holds(plan)
+        return plan
+
     async def joined_pages(self, plan: SalePlan) -> AsyncIterator[list[Joined]]:
         """All orders of the sale, in pages: first those that only Redis has."""
+        if plan.page is not None:
+            yield plan.page
+            return
         sale, refunds = plan.present.definition, plan.refunds
         if plan.only_in_redis:
             async for records in self.surviving.order_pages(sale.sale_id):

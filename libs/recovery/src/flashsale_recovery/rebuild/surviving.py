@@ -70,6 +70,19 @@ class Surviving:
             if cursor == 0:
                 return
 
+    async def orders_of(self, sale_ids: Sequence[str]) -> dict[str, Records]:
+        """All orders of small sales at once, by sale."""
+        if not sale_ids:
+            return {}
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for sale_id in sale_ids:
+                pipe.hgetall(sale_keys(sale_id, self._shard_count).orders)
+            answers = await pipe.execute()
+        return {
+            sale_id: {order_id.decode(): unpack_record(packed) for order_id, packed in fields.items()}
+            for sale_id, fields in zip(sale_ids, answers, strict=True)
+        }
+
     async def orders(self, sale_id: str, order_ids: Sequence[str]) -> Records:
         """The named orders that Redis has."""
         packed = await self._redis.hmget(sale_keys(sale_id, self._shard_count).orders, list(order_ids))
