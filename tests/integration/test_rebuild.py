@@ -103,7 +103,8 @@ NOW_MS = round(time.time() * 1000)
 async def shop(infra: Mapping[str, str], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shop]:
     """Small sales are read whole, and great ones a page at a time: both ways must lead to the same."""
     if request.param == "great":
-        monkeypatch.setattr(import_module("flashsale_recovery.rebuild.rebuild"), "SMALL_SALE", -1)
+        for module in ("rebuild", "verify"):
+            monkeypatch.setattr(import_module(f"flashsale_recovery.rebuild.{module}"), "SMALL_SALE", -1)
         monkeypatch.setattr("flashsale_recovery.rebuild.ledger.PAGE", 2)
     with redis_client(infra["REDIS_URL"]) as client:
         empty(client)

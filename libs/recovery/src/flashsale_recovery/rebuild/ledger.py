@@ -12,6 +12,9 @@ from flashsale_recovery.rebuild.facts import Definition, LedgerOrder, Refund, St
 from flashsale_recovery.rebuild.report import Orphans
 
 PAGE = 1000
+SMALL_SALE = 200
+"""Sales with up to this number of orders are read together, because most of the time of each would be waiting for an answer."""
+SALES_AT_ONCE = 100
 STATES = {state.value: state for state in State}
 
 

@@ -15,19 +15,16 @@ from flashsale_recovery.rebuild.context import RebuildContext
 from flashsale_recovery.rebuild.definitions import Present, present_sale
 from flashsale_recovery.rebuild.facts import Definition, Stray, definition_in_redis
 from flashsale_recovery.rebuild.join import Joined, join_order
-from flashsale_recovery.rebuild.ledger import Ledger, Units
+from flashsale_recovery.rebuild.ledger import SALES_AT_ONCE, SMALL_SALE, Ledger, Units
 from flashsale_recovery.rebuild.report import RebuildReport
 from flashsale_recovery.rebuild.restorer import Restorer
 from flashsale_recovery.rebuild.sale_restore import SaleRestore
 from flashsale_recovery.rebuild.survey import SalePlan, Survey
-from flashsale_recovery.rebuild.surviving import Surviving
+from flashsale_recovery.rebuild.surviving import Surviving, decoded
 
 STRAYS_MS = 7 * 24 * 3600 * 1000
 """How long Redis remembers a payment for an unknown order (lua/settle.lua)."""
 STRAYS_A_CALL = 1000
-SMALL_SALE = 200
-"""Sales with up to this number of orders are read together, because most of the time of each would be waiting for an answer."""
-SALES_AT_ONCE = 100
 
 
 async def rebuild(context: RebuildContext, shards: Sequence[int]) -> RebuildReport:
@@ -90,12 +87,12 @@ class _Rebuild:
     async def _present_sales(self, in_ledger: Mapping[str, Definition]) -> tuple[dict[str, Present], dict[str, int]]:
         """The present sale of each name, and how many orders Redis has under that name."""
         names = set(in_ledger).union(*[await self._surviving.sale_ids(shard) for shard in self._shards])
-        hashes = await self._surviving.fields(sorted(names))
+        hashes = await self._surviving.hashes(sorted(names))
         presents = {}
         for name in names:
             ledger = in_ledger.get(name)
             try:
-                redis = definition_in_redis(name, hashes.get(name, {}))
+                redis = definition_in_redis(name, decoded(hashes.get(name, {})))
             except ValueError:
                 # The ledger's definition replaces a hash that cannot be read.
                 redis = None
@@ -140,7 +137,7 @@ class _Rebuild:
     async def _announce_leftovers(self, present: Present) -> None:
         """Send the ledger what it lacks of a sale that is over, before its orders leave Redis. Its holds are over as well."""
         name = present.definition.sale_id
-        redis = definition_in_redis(name, (await self._surviving.fields([name]))[name])
+        redis = definition_in_redis(name, decoded((await self._surviving.hashes([name]))[name]))
         assert redis is not None  # noqa: S101 - it was read before
         async for records in self._surviving.order_pages(name):
             rows = await self._ledger.orders(redis, list(records))

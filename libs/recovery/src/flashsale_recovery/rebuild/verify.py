@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from flashsale_core.errors import FlashsaleError
 from flashsale_core.keys import shard_of
 from flashsale_core.orders import State, supersedes
-from flashsale_core.records import OrderRecord
+from flashsale_core.records import OrderRecord, stale_terms
 from flashsale_recovery.rebuild.context import RebuildContext
 from flashsale_recovery.rebuild.facts import Definition, LedgerOrder
-from flashsale_recovery.rebuild.ledger import Ledger
-from flashsale_recovery.rebuild.surviving import Surviving
+from flashsale_recovery.rebuild.ledger import SALES_AT_ONCE, SMALL_SALE, Ledger, Units
+from flashsale_recovery.rebuild.surviving import Surviving, decoded
 
 FAULTS_MAX = 20
-COUNTERS = ("total", "available", "reserved", "sold")
+COUNTERS = (b"total", b"available", b"reserved", b"sold")
 
 
 class VerifyError(FlashsaleError):
@@ -53,6 +53,7 @@ class _Check:
         self._shards = shards
         self._ledger = Ledger(context.ledger)
         self._surviving = Surviving(context.redis, context.shard_count)
+        self._fields: dict[str, Mapping[bytes, bytes]] = {}
         self._holds: Counter[int] = Counter()
         self.orders = 0
         self.faults: list[str] = []
@@ -62,58 +63,81 @@ class _Check:
             definitions = {name: sale for name, sale in (await self._ledger.definitions()).items() if self._shard(name) in self._shards}
             live = {name for name, sale in definitions.items() if not sale.is_removed}
             names = sorted(live.union(*[await self._surviving.sale_ids(shard) for shard in self._shards]))
-            hashes = await self._surviving.fields(names)
+            hashes = await self._surviving.hashes(names)
             for name in names:
-                await self._check_sale(name, definitions.get(name), hashes.get(name, {}))
+                fields = hashes.get(name, {})
+                if self._is_present(name, definitions.get(name), decoded(fields)):
+                    self._fields[name] = fields
+            await self._check_sales()
         for shard in self._shards:
             deadlines = await self._surviving.deadline_count(shard)
             # More than the holds are harmless: `expire` drops a deadline without a hold.
             if deadlines < self._holds[shard]:
                 self._fault(f"shard {shard}", f"{self._holds[shard]} holds, but {deadlines} deadlines")
 
-    async def _check_sale(self, name: str, ledger: Definition | None, fields: Mapping[str, str]) -> None:
+    def _is_present(self, name: str, ledger: Definition | None, fields: Mapping[str, str]) -> bool:
+        """Whether Redis has the present sale of the name, whose numbers can be compared."""
         if "total" not in fields:
             # A sale that was removed when the ledger did not know it yet has its tombstone.
             if ledger is not None and int(fields.get("removed_epoch", -1)) < ledger.epoch:
                 self._fault(name, "the ledger has the sale, Redis has not")
-            return
+            return False
         epoch = int(fields["epoch"])
         if ledger is not None and (ledger.epoch > epoch or (ledger.epoch == epoch and ledger.is_removed)):
             self._fault(name, f"Redis has the sale of epoch {epoch}, the ledger's present one is {ledger.epoch} and {ledger.state}")
-            return
-        sums = await self._compare_ledger(name, Definition(name, epoch))
-        count = (await self._surviving.order_counts([name]))[name]
-        if sums.orders != count:
-            sums = _Sums()
-            async for records in self._surviving.order_pages(name):
-                sums.add(records)
-        self.orders += count
-        self._holds[self._shard(name)] += sums.holds
-        await self._compare_sums(name, fields, sums)
+            return False
+        return True
 
-    async def _compare_ledger(self, name: str, sale: Definition) -> _Sums:
-        """Returns the sums over those orders of Redis that the ledger has."""
+    async def _check_sales(self) -> None:
+        sales = {name: Definition(name, int(fields[b"epoch"])) for name, fields in self._fields.items()}
+        counts, units = await self._surviving.order_counts(list(sales)), await self._ledger.units(sales.values())
+        sizes = {name: max(counts[name], units.get(name, Units()).orders) for name in sales}
+        small = [name for name, size in sizes.items() if size <= SMALL_SALE]
+        for start in range(0, len(small), SALES_AT_ONCE):
+            names = small[start : start + SALES_AT_ONCE]
+            rows, records = await self._ledger.orders_of([sales[name] for name in names]), await self._surviving.orders_of(names)
+            of_buyers = await self._surviving.units_of(names)
+            for name in names:
+                sums = _Sums()
+                sums.add(records[name])
+                self._compare_rows(name, list(rows.get(name, {}).values()), records[name])
+                self._compare_sums(name, sums, of_buyers[name])
+        for name in (name for name, size in sizes.items() if size > SMALL_SALE):
+            self._compare_sums(name, await self._great_sums(sales[name], counts[name]), await self._surviving.units_of_buyers(name))
+
+    async def _great_sums(self, sale: Definition, count: int) -> _Sums:
+        """The sums over the orders in Redis, a page of the ledger at a time. Orders that only Redis has need another reading."""
         sums = _Sums()
         async for page in self._ledger.order_pages(sale, "order_states"):
-            records = await self._surviving.orders(name, [row.order_id for row in page])
+            records = await self._surviving.orders(sale.sale_id, [row.order_id for row in page])
             sums.add(records)
-            for row in page:
-                fault = _difference(row, records.get(row.order_id))
-                if fault:
-                    self._fault(f"{name}.{row.order_id}", fault)
+            self._compare_rows(sale.sale_id, page, records)
+        if sums.orders == count:
+            return sums
+        sums = _Sums()
+        async for records in self._surviving.order_pages(sale.sale_id):
+            sums.add(records)
         return sums
 
-    async def _compare_sums(self, name: str, fields: Mapping[str, str], sums: _Sums) -> None:
+    def _compare_rows(self, name: str, rows: Sequence[LedgerOrder], records: Mapping[str, OrderRecord]) -> None:
+        for row in rows:
+            fault = _difference(row, records.get(row.order_id))
+            if fault:
+                self._fault(f"{name}.{row.order_id}", fault)
+
+    def _compare_sums(self, name: str, sums: _Sums, units: int) -> None:
+        fields = self._fields[name]
+        self.orders += sums.orders
+        self._holds[self._shard(name)] += sums.holds
         total, available, reserved, sold = (int(fields[counter]) for counter in COUNTERS)
         if total != available + reserved + sold or min(available, reserved, sold) < 0:
             self._fault(name, f"total {total} is not available {available} + reserved {reserved} + sold {sold}")
         if (reserved, sold) != (sums.units[State.RESERVED], sums.units[State.PAID]):
             orders = f"its orders have {sums.units[State.RESERVED]} and {sums.units[State.PAID]}"
             self._fault(name, f"the sale counts {reserved} reserved and {sold} sold, {orders}")
-        units = await self._surviving.units_of_buyers(name)
         if units != reserved + sold:
             self._fault(name, f"its buyers have {units} units, the sale counts {reserved + sold}")
-        if await self._surviving.terms_are_stale(name):
+        if b"terms" not in fields or stale_terms(fields):
             self._fault(name, "its packed terms are not those of its fields")
 
     def _shard(self, name: str) -> int:
