@@ -2,7 +2,7 @@
 --[[
 Purpose: Decide orders of several sales, each sale in one atomic step: replay, sale times, rate, buyer limits, stock; hold units, set deadlines, write the outbox.
 KEYS:
-  1 outbox       stream  one entry for all accepted orders of the call that have the same hold; the caller chooses the outbox
+  1 outbox       stream  one entry for all accepted orders of the call that have the same hold, and for the replayed ones of confirmed sales; the caller chooses the outbox
   and then for each sale of ARGV[1], in their order
   +1 sale        hash    definition and counters
   +2 orders      hash    order id -> packed record
@@ -12,12 +12,13 @@ KEYS:
   +6 deadlines   zset    <sale>|<order id> by deadline in ms
   +7 fence       hash    the fence of the sale's shard
 ARGV:
-  1 orders      cmsgpack array of {sale_ids, counts, order_ids, user_ids, quantities, traceparents}: the sales, each once, how many orders each has, and
-                the orders of all sales, one sale after the other; traceparents are left out when no order is traced; 1..256 orders
+  1 orders      cmsgpack array of {sale_ids, counts, order_ids, user_ids, quantities, confirms, traceparents}: the sales, each once, how many orders each has,
+                and the orders of all sales, one sale after the other; traceparents are left out when no order is traced; 1..256 orders;
+                confirms: whether the caller answers orders of confirmed sales after the broker's confirm of their entry; if it cannot, they are refused
   2 clock_ms    empty for Redis TIME
   3 known       cmsgpack array: for each sale the highest seq of its shard that the caller was answered; may be left out
-Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routing_key, body}; a result is {status, state, deadline_ms, retry_after_ms}, trailing fields left out where they are empty; or a text that describes what is broken in the sale's data: then nothing of the sale has changed.
-  status: accepted replayed gone conflict unknown_sale sale_removed not_started ended paused closed rate_limited order_limit user_limit out_of_stock
+Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routing_key, body}; a result is {status, state, deadline_ms, retry_after_ms, routing_key}, trailing fields left out where they are empty; routing_key: of the entry whose confirm the answer waits for; or a text that describes what is broken in the sale's data: then nothing of the sale has changed.
+  status: accepted replayed gone conflict unknown_sale sale_removed not_started ended paused closed rate_limited order_limit user_limit out_of_stock broker_away
 ]]
 -- @include lib/clock.lua
 -- @include lib/stock.lua
@@ -28,19 +29,25 @@ Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routin
 -- @include lib/outbox.lua
 -- @include lib/sales.lua
 local KEYS_BEFORE, KEYS_EACH = 1, 7
-local sale_ids, counts, ids, users, quantities, traces = unpack(cmsgpack.unpack(ARGV[1]))
+local sale_ids, counts, ids, users, quantities, confirms, traces = unpack(cmsgpack.unpack(ARGV[1]))
 local now = now_ms(ARGV[2])
 local now_text = whole(now)
-local LIMITED, OUT, CONFLICT = { 'user_limit' }, { 'out_of_stock' }, { 'conflict' }
+local LIMITED, OUT, CONFLICT, BROKER_AWAY = { 'user_limit' }, { 'out_of_stock' }, { 'conflict' }, { 'broker_away' }
 
-local function replay(record, quantity)
+-- Nothing says whether the entry of a confirmed sale's order was confirmed, so the order is noted again: `sale.again` has its id and record.
+local function replay(sale, id, record, quantity)
   if record[QUANTITY] ~= quantity then
     return CONFLICT
-  end
-  if record[STATE] == 'R' or record[STATE] == 'P' then
+  elseif record[STATE] ~= 'R' and record[STATE] ~= 'P' then
+    return { 'gone', record[STATE], record[DEADLINE] }
+  elseif not sale.confirmed then
     return { 'replayed', record[STATE], record[DEADLINE] }
+  elseif not confirms then
+    return BROKER_AWAY
   end
-  return { 'gone', record[STATE], record[DEADLINE] }
+  sale.again = sale.again or {}
+  sale.again[#sale.again + 1] = { id, record }
+  return { 'replayed', record[STATE], record[DEADLINE], 0, sale.hold.routing_key }
 end
 
 -- How the sale as a whole refuses new orders (replays still get their answer); nil while it accepts them.
@@ -67,7 +74,7 @@ local function hold_of(seconds)
     local deadline_ms = now + seconds * 1000
     local deadline = whole(deadline_ms)
     hold = {
-      accepted = { 'accepted', 'R', deadline_ms }, deadline = deadline, routing_key = 'order.reserved.' .. seconds,
+      ms = seconds * 1000, accepted = { 'accepted', 'R', deadline_ms }, deadline = deadline, routing_key = 'order.reserved.' .. seconds,
       times = ',"at":' .. now_text .. ',"deadline":' .. deadline .. ',"orders":[',
     }
     holds[seconds] = hold
@@ -77,7 +84,7 @@ end
 
 -- Accept order `i`; `units` are the units of its buyer, this order included.
 local function accept(sale, i, units)
-  local id, user, quantity, accepted = ids[i], users[i], quantities[i], sale.hold.accepted
+  local id, user, quantity, accepted = ids[i], users[i], quantities[i], sale.accepted
   sale.available, sale.reserved = sale.available - quantity, sale.reserved + quantity
   local trace = traces and traces[i] ~= '' and traces[i] or nil
   local at = #records + 1
@@ -117,9 +124,9 @@ local function decide_each(keys_at, sale, first, last, closed, max_per_user, rat
     -- A count that is no number is nil here, and the sum below then fails: a sale whose data is broken sells nothing.
     local units = held[user] or not before and 0 or tonumber(before)
     if known[place] then
-      results[i] = replay(cmsgpack.unpack(known[place]), quantity)
+      results[i] = replay(sale, id, cmsgpack.unpack(known[place]), quantity)
     elseif fresh[id] then
-      results[i] = fresh[id] == quantity and { 'replayed', 'R', sale.hold.accepted[3] } or CONFLICT
+      results[i] = fresh[id] == quantity and { 'replayed', unpack(sale.accepted, 2) } or CONFLICT
     elseif closed then
       results[i] = closed
     elseif rate and sale.available > 0 and over_rate(rate, user) then
@@ -152,12 +159,18 @@ local function decide(keys_at, _, first, last)
     end
     return nil
   end
-  local state, starts_ms, ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds, max_released =
+  local state, starts_ms, ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds, max_released, confirmed =
     cmsgpack.unpack(f[6] or save_terms(KEYS[keys_at + 1]))
   -- Terms that an older release packed lack it.
   max_released = max_released or 0
   local closed = refusal(state, starts_ms, ends_ms)
-  sale.first, sale.hold, sale.epoch_text = #records + 1, hold_of(hold_seconds), f[5]
+  local hold = hold_of(hold_seconds)
+  sale.first, sale.hold, sale.accepted, sale.epoch_text = #records + 1, hold, hold.accepted, f[5]
+  if confirmed then
+    sale.confirmed, sale.accepted = true, { 'accepted', 'R', hold.accepted[3], 0, hold.routing_key }
+    -- A sold-out sale can give its final answer without a broker.
+    closed = closed or not confirms and sale.available > 0 and BROKER_AWAY or nil
+  end
   if last == first and not closed and max_per_user == 0 and rate_requests == 0 and max_released == 0 and quantities[first] <= sale.available then
     -- A single order that no limit can refuse needs nothing read: `save_single` finds out whether it is new as it writes it.
     sale.single = first
@@ -170,7 +183,7 @@ local function decide(keys_at, _, first, last)
     error(broken)
   end
   sale.last = #records
-  if sale.last >= sale.first and not checked[KEYS[keys_at + 6]] then
+  if (sale.last >= sale.first or sale.again) and not checked[KEYS[keys_at + 6]] then
     redis.call('XLEN', KEYS[1])
     redis.call('ZCARD', KEYS[keys_at + 6])
     checked[KEYS[keys_at + 6]] = true
@@ -180,13 +193,13 @@ end
 
 -- Writes the order of item `i` and adds to its buyer's units. Returns whether it was written. If the order exists already or one of the
 -- two hashes is broken, that becomes the item's result, and nothing of the sale changes.
-local function save_single(keys_at, sale_id, i, at)
-  local orders_key, id = KEYS[keys_at + 2], records[at]
+local function save_single(keys_at, sale_id, sale, at)
+  local orders_key, id, i = KEYS[keys_at + 2], records[at], sale.single
   local written = redis.pcall('HSETNX', orders_key, id, records[at + 1])
   -- A full server refuses the write even when the order exists: a replay gets its answer all the same.
   local known = written ~= 1 and redis.pcall('HGET', orders_key, id)
   if type(known) == 'string' then
-    results[i] = replay(cmsgpack.unpack(known), quantities[i])
+    results[i] = replay(sale, id, cmsgpack.unpack(known), quantities[i])
     return false
   end
   local fault = written
@@ -206,6 +219,18 @@ end
 
 -- What sales share is written once for all of them: deadlines by key, messages by routing key.
 local due, notes, emptied = {}, {}, {}
+
+-- A message of a replayed order is that of its first entry: the same deadline, and `at` before it by the sale's hold.
+local function note_again(sale_id, sale)
+  for n = 1, #sale.again do
+    local id, record = sale.again[n][1], sale.again[n][2]
+    local trace = record[TRACE] and record[TRACE] ~= '' and ',"' .. record[TRACE] .. '"' or ''
+    add_note(notes, sale.hold.routing_key, '{"v":1,"type":"order.reserved","sale":"' .. sale_id .. '","epoch":' .. sale.epoch_text
+      .. ',"at":' .. whole(math.min(now, record[DEADLINE] - sale.hold.ms)) .. ',"deadline":' .. whole(record[DEADLINE])
+      .. ',"orders":[["' .. id .. '","' .. record[USER] .. '",' .. record[QUANTITY] .. trace .. ']]')
+  end
+end
+
 local function save(keys_at, sale_id, sale)
   if sale.rate and sale.available > 0 then
     save_rate(sale.rate)
@@ -214,12 +239,18 @@ local function save(keys_at, sale_id, sale)
     emptied[#emptied + 1] = KEYS[keys_at + 4]
     emptied[#emptied + 1] = KEYS[keys_at + 5]
   end
+  if sale.again then
+    note_again(sale_id, sale)
+  end
   local first, last = sale.first, sale.last
   if last < first then
     return
   end
   if sale.single then
-    if not save_single(keys_at, sale_id, sale.single, first) then
+    if not save_single(keys_at, sale_id, sale, first) then
+      if sale.again then
+        note_again(sale_id, sale)
+      end
       return
     end
   else

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from flashsale_local_stack import Stack
 from tests.conftest import REDIS_MASTERS
 from tests.fences import open_fences_of
 from tests.integration.client import Client
+from tests.integration.gateways import gateway_on
 from tests.integration.wire import Wire, wire_to
 from tests.stacks import private_stack
 
@@ -24,6 +26,14 @@ def infra_stack() -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def infra(infra_stack: Stack) -> Mapping[str, str]:
     return infra_stack.env()
+
+
+@pytest.fixture
+def impatient(stack: Stack, tmp_path: Path) -> Iterator[Client]:
+    """A further gateway of the session's stack, which waits for a confirm only briefly."""
+    env = stack.env() | {"FLASHSALE_CONFIRM_TIMEOUT_SECONDS": "0.5"}
+    with gateway_on(env, tmp_path / "impatient.log") as gateway:
+        yield Client(env | {"FLASHSALE_URL": gateway.url})
 
 
 @pytest.fixture

@@ -1,48 +1,24 @@
 """A webhook that was answered 200 is with the broker, so that it reaches the ledger whatever happens to gateway and Redis."""
 
 import asyncio
-import os
-import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from http.client import HTTPException
 from typing import Any
 
 import asyncpg
 import pytest
 
-from flashsale_core.keys import SHARDS_DEFAULT, shard_keys
 from flashsale_local_stack import Stack, wait_until
 from tests.integration.client import Answer, Client
-from tests.integration.gateways import gateway_on
-from tests.integration.stores import redis_client
+from tests.integration.losses import forget_unpublished, frozen_broker
 
 WAIT_SECONDS = 60.0
 PAYERS = 8
 KILLS = 3
-
-
-@pytest.fixture(scope="module")
-def impatient(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A further gateway, which waits for a confirm only briefly."""
-    env = stack.env() | {"FLASHSALE_CONFIRM_TIMEOUT_SECONDS": "0.5"}
-    with gateway_on(env, tmp_path_factory.mktemp("impatient") / "gateway.log") as gateway:
-        yield Client(env | {"FLASHSALE_URL": gateway.url})
-
-
-@contextmanager
-def frozen_broker(stack: Stack) -> Iterator[None]:
-    (pid,) = [status.pid for status in stack.status() if status.name == "rabbitmq"]
-    assert pid is not None
-    os.killpg(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.killpg(pid, signal.SIGCONT)
 
 
 def orders(client: Client, count: int) -> list[str]:
@@ -171,11 +147,3 @@ async def test_answered_payments_are_in_the_ledger_although_gateway_and_outbox_a
     expected = {payment_id: result for each in answered for payment_id, result in each.items()}
     assert len(expected) > 50
     await ledger_has(client, order_ids, expected)
-
-
-def forget_unpublished(stack: Stack) -> None:
-    """What Redis' disk loses with the gateway: the entries that nobody has published."""
-    with redis_client(stack.env()["REDIS_URL"]) as redis:
-        for shard in range(SHARDS_DEFAULT):
-            for stream in (shard_keys(shard).direct, shard_keys(shard).outbox):
-                redis.delete(stream)

@@ -99,6 +99,10 @@ class Sale:
         """Orders as (id, user, quantity) or (id, user, quantity, traceparent)."""
         return list(reserve_many((self, orders))[0][0])
 
+    def reserve_confirmed(self, *orders: tuple[Any, ...]) -> list[list[Any]]:
+        """As `reserve`, for a caller that waits for the broker's confirm."""
+        return list(reserve_many((self, orders), confirms=True)[0][0])
+
     def settle(self, *payments: tuple[Any, ...]) -> list[list[Any]]:
         """Payments as (order id, payment id) or with kind, amount, currency and traceparent."""
         return list(settle_many((self, payments))[0][0])
@@ -162,10 +166,10 @@ Some = tuple[Sale, Sequence[tuple[Any, ...]]]
 """A sale and its orders or payments."""
 
 
-def reserve_many(*asked: Some) -> tuple[list[Any], list[Any]]:
+def reserve_many(*asked: Some, confirms: bool = False) -> tuple[list[Any], list[Any]]:
     """One call for several sales: (the results of each, the entries). The first sale's clock counts."""
     keys = reserve_keys([sale.name for sale, _ in asked])
-    packed = pack_orders([(sale.name, [Order(*order) for order in orders]) for sale, orders in asked])
+    packed = pack_orders([(sale.name, [Order(*order) for order in orders]) for sale, orders in asked], confirms=confirms)
     _, results, entries, _ = asked[0][0]._call("reserve", keys, packed)
     return _by_sale(asked, results), entries
 

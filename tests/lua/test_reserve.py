@@ -200,7 +200,7 @@ def test_sale_without_packed_terms_gets_them_with_its_first_order(sale: Sale) ->
     terms = sale.terms()
     sale.redis.hdel(sale.keys.sale, "terms")
     assert statuses(sale.reserve(("o1", "ann", 2), ("o2", "ann", 1))) == ["accepted", "user_limit"]
-    assert sale.terms() == terms == ["open", 0, 0, 2, 300, 5, 1, 0]
+    assert sale.terms() == terms == ["open", 0, 0, 2, 300, 5, 1, 0, False]
 
 
 def test_server_without_memory_refuses_and_changes_nothing(sale: Sale) -> None:

@@ -23,7 +23,7 @@ LINES = {
         "accepted": "green", "replayed": "blue", "out_of_stock": "orange", "not_started": "yellow",
         "rate_limited": "purple", "user_limit": "dark-purple", "order_limit": "light-purple", "bad_request": "dark-orange",
         "internal": "red", "not_ready": "dark-red", "recovering": "dark-red", "outcome_unknown": "dark-red", "overloaded": "red",
-        "outbox_lag": "red",
+        "outbox_lag": "red", "broker_away": "red",
     },
     "{{result}}": {"paid": "green", "replayed": "blue", "noted": "yellow", "refund_due": "red"},
     "{{phase}}": {"Live": "green", "Scheduled": "blue", "SoldOut": "orange", "Paused": "yellow", "Ended": "purple", "Stalled": "red"},

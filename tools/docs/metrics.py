@@ -45,7 +45,7 @@ Several gateways, or several workers, report the same value for what they share.
 Use `max` over the pods for stock, lag and refunds, and `sum` for what each pod did itself.
 """
 ADVICE = {
-    "flashsale_orders": "The rate by outcome is the demand. `internal`, `not_ready`, `outcome_unknown`, `overloaded`, `outbox_lag` and `recovering` are faults of the engine, not of the buyer: see FlashsaleErrorBudgetBurn.",
+    "flashsale_orders": "The rate by outcome is the demand. `internal`, `not_ready`, `outcome_unknown`, `overloaded`, `outbox_lag`, `broker_away` and `recovering` are faults of the engine, not of the buyer: see FlashsaleErrorBudgetBurn.",
     "flashsale_order_seconds": "p99 above 0.25 s: check `flashsale_script_seconds` (Redis) first, then the CPU of the gateways. See FlashsaleLatencyBudgetBurn.",
     "flashsale_payments": "`refund_due` rises: buyers pay too late, or twice. Make the payment window longer, or check the payment provider.",
     "flashsale_cancels": "Nothing; for insight.",

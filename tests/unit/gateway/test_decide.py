@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter
 from flashsale_core.records import Entry
 from flashsale_core.scripts import Order, Payment
 from flashsale_gateway.decide import Decisions
-from flashsale_gateway.errors import StoreUnavailable, Unconfirmed
+from flashsale_gateway.errors import OutcomeUnknown, StoreUnavailable, Unconfirmed
 from flashsale_gateway.outbox.direct import DirectOutbox
 from flashsale_gateway.provisional import Provisional
 from flashsale_gateway.sale_counters import SaleCounters
@@ -19,11 +19,16 @@ from flashsale_gateway.store import Decided, Result, Store
 ORDER, PAYMENT = Order("o1", "ann", 1), Payment("o1", "p1", "succeeded", 100, "EUR")
 ACCEPTED: Result = ["accepted", "R", 1_800_000_000_000]
 ENTRY = Entry("fs:{0}:direct", "1-0", "order.reserved.60", b"{}")
+OTHER_ENTRY = Entry("fs:{0}:direct", "2-0", "order.reserved.300", b"{}")
+CONFIRMED: Result = [*ACCEPTED, 0, OTHER_ENTRY.routing_key]
 BROKEN = StoreUnavailable("total is not a number")
 
 
 class MemoryStore:
-    """Accepts all orders and payments of a sale, unless it is named `broken`."""
+    """Accepts all orders and payments of a sale, unless it is named `broken`. The sale `confirmed` has that durability.
+
+    A call for several sales has two entries, of which the second is that of the confirmed sale.
+    """
 
     def __init__(self) -> None:
         self.direct: list[bool] = []
@@ -31,7 +36,9 @@ class MemoryStore:
 
     async def reserve(self, sales: Sequence[tuple[str, Sequence[Any]]], *, direct: bool) -> Decided:
         self.direct.append(direct)
-        return Decided([BROKEN if sale_id == "broken" else ACCEPTED for sale_id, items in sales for _ in items], [ENTRY])
+        results = {"broken": BROKEN, "confirmed": CONFIRMED if direct else ["broker_away"]}
+        entries = [ENTRY, OTHER_ENTRY] if direct and len(sales) > 1 else [ENTRY]
+        return Decided([results.get(sale_id, ACCEPTED) for sale_id, items in sales for _ in items], entries)
 
     settle = reserve
 
@@ -46,6 +53,7 @@ class MemoryOutbox:
         self.ready = ready
         self.sent: list[Entry] = []
 
+        self.awaited: list[Entry] = []
         self.confirms: list[asyncio.Future[bool]] = []
 
     def send(self, entry: Entry) -> None:
@@ -53,6 +61,7 @@ class MemoryOutbox:
 
     def confirm(self, entry: Entry, since: float) -> asyncio.Future[bool]:
         self.sent.append(entry)
+        self.awaited.append(entry)
         self.confirms.append(asyncio.get_running_loop().create_future())
         return self.confirms[-1]
 
@@ -83,6 +92,23 @@ async def test_payments_of_a_call_wait_for_the_confirm_of_their_entry() -> None:
     assert ([first.confirm, second.confirm], error) == (gateway.outbox.confirms * 2, BROKEN)
     gateway.outbox.confirms[0].set_result(True)
     assert (first.final(), second.final()) == (ACCEPTED, ACCEPTED)
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+async def test_orders_of_a_confirmed_sale_wait_for_their_entry_and_others_do_not(confirmed: bool) -> None:
+    gateway = Gateway()
+    first, error, second = await gateway.decisions.reserve([("shoe", [ORDER]), ("broken", [ORDER]), ("confirmed", [ORDER])])
+    assert (first, error, gateway.outbox.sent, gateway.outbox.awaited) == (ACCEPTED, BROKEN, [ENTRY, OTHER_ENTRY], [OTHER_ENTRY])
+    assert isinstance(second, Provisional)
+    gateway.outbox.confirms[0].set_result(confirmed)
+    assert second.final() == CONFIRMED if confirmed else isinstance(second.final(), OutcomeUnknown)
+    assert gateway.counted("confirmed") == 1
+
+
+async def test_confirmed_sale_is_refused_at_once_while_the_broker_is_away() -> None:
+    gateway = Gateway(ready=False)
+    assert await gateway.decisions.reserve([("confirmed", [ORDER]), ("shoe", [ORDER])]) == [["broker_away"], ACCEPTED]
+    assert gateway.outbox.sent == []
 
 
 async def test_payments_are_unconfirmed_at_once_while_the_broker_is_away() -> None:

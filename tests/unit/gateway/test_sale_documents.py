@@ -47,11 +47,11 @@ def test_null_removes_a_limit() -> None:
 def test_every_field_reaches_the_definition() -> None:
     assert definition(
         startsAt="2026-01-01T00:00:00Z", endsAt="2026-01-01T02:00:00+01:00", maxPerUser=2, maxReleasedPerUser=5, paymentWindowSeconds=5,
-        rateLimit={"requests": 3, "seconds": 10}, latePayment="reacquire", paused=True,
+        rateLimit={"requests": 3, "seconds": 10}, latePayment="reacquire", durability="confirmed", paused=True,
     ) == {
         "owner": "admin", "generation": 0, "total": 5, "default_hold_seconds": 300, "starts_ms": 1767225600000,
         "ends_ms": 1767229200000, "max_per_user": 2, "max_released": 5, "hold_seconds": 5,
-        "rate_requests": 3, "rate_seconds": 10, "late_payment": "reacquire", "state": "paused",
+        "rate_requests": 3, "rate_seconds": 10, "late_payment": "reacquire", "durability": "confirmed", "state": "paused",
     }  # fmt: skip
 
 
@@ -96,5 +96,6 @@ def test_stored_sale_is_shown_with_its_limits() -> None:
         "productId": "iphone", "stock": 10, "available": 7, "reserved": 2, "sold": 1, "state": "open",
         "startsAt": "2026-01-01T00:00:00.000Z", "endsAt": None, "maxPerUser": 2, "maxReleasedPerUser": 5,
         "paymentWindowSeconds": 300, "rateLimit": None,
-        "latePayment": "refund", "owner": "admin", "generation": 3,
+        "latePayment": "refund", "durability": "fsync", "owner": "admin", "generation": 3,
     }  # fmt: skip
+    assert to_json("iphone", STORED | {"durability": "confirmed"})["durability"] == "confirmed"

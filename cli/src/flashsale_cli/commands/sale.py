@@ -38,6 +38,9 @@ def set_(
     ends_at: Annotated[str | None, typer.Option(help="RFC 3339 time, or `none`.")] = None,
     rate: Annotated[str | None, typer.Option(help="Requests per buyer, such as 5/10s, or `none`.")] = None,
     late: Annotated[Literal["refund", "reacquire"] | None, typer.Option(help="What happens to a payment after the payment window.")] = None,
+    durability: Annotated[
+        Literal["fsync", "confirmed"] | None, typer.Option(help="Answer orders after Redis' fsync, or also after RabbitMQ's confirm.")
+    ] = None,
     pause: Annotated[bool | None, typer.Option("--pause/--resume", help="Accept no orders, or accept them again.")] = None,
     token: Token = None,
     url: Url = None,
@@ -51,6 +54,7 @@ def set_(
     if max_released is not None:
         wanted["maxReleasedPerUser"] = max_released or None
     optional = {"paymentWindowSeconds": window, "startsAt": starts_at, "endsAt": ends_at, "latePayment": late, "paused": pause}
+    optional["durability"] = durability
     wanted |= {name: None if value == "none" else value for name, value in optional.items() if value is not None}
     if rate is not None:
         wanted["rateLimit"] = parse_rate(rate)

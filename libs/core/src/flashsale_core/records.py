@@ -64,13 +64,18 @@ def stale_terms(fields: Mapping[bytes, bytes]) -> tuple[str, ...]:
     packed = fields.get(_PACKED_TERMS)
     if packed is None:
         return ()
-    # Terms that an older release packed lack the limit of released orders.
-    copies = _unpack_terms(packed, len(TERMS) + 1) or _unpack_terms(packed, len(TERMS))
+    # Terms that an older release packed lack the limit of released orders, or only the durability, which then is `fsync`.
+    copies = next((copies for more in (2, 1, 0) if (copies := _unpack_terms(packed, len(TERMS) + more))), None)
     if copies is None:
         return TERMS
-    *copies, released = copies if len(copies) > len(TERMS) else (*copies, None)
-    stale = [name for name, copy in zip(TERMS, copies, strict=True) if str(copy) != fields.get(name.encode(), b"").decode(errors="replace")]
-    return (*stale, "max_released") if released not in (None, _released_limit(fields)) else tuple(stale)
+    further = copies[len(TERMS) :]
+    released, confirmed = further[0] if further else None, len(further) > 1 and further[1]
+    stale = [
+        name for name, copy in zip(TERMS, copies, strict=False) if str(copy) != fields.get(name.encode(), b"").decode(errors="replace")
+    ]
+    stale += ["max_released"] if released not in (None, _released_limit(fields)) else []
+    stale += ["durability"] if confirmed != (fields.get(b"durability") == b"confirmed") else []
+    return tuple(stale)
 
 
 def _unpack_terms(packed: bytes, values: int) -> list[Any] | None:

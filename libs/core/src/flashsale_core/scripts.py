@@ -44,8 +44,8 @@ class Payment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Empty if the payment is not traced."""
 
 
-STATUS, STATE, DEADLINE_MS, RETRY_AFTER_MS = range(4)
-"""Positions in the result of `reserve` for one order. Trailing fields may be missing."""
+STATUS, STATE, DEADLINE_MS, RETRY_AFTER_MS, ROUTING_KEY = range(5)
+"""Positions in the result of `reserve` for one order. Trailing fields may be missing. The routing key names the entry to be confirmed."""
 
 
 class Redis(Protocol):
@@ -120,11 +120,14 @@ async def call(redis: Redis, script: Script, keys: Sequence[str], *args: Any) ->
     return msgspec.msgpack.decode(packed)
 
 
-def pack_orders(sales: Sequence[tuple[str, Sequence[Order]]]) -> bytes:
-    """The argument of `reserve`, in columns, because the script works with columns. `sales` has at least one order."""
+def pack_orders(sales: Sequence[tuple[str, Sequence[Order]]], *, confirms: bool = False) -> bytes:
+    """The argument of `reserve`, in columns, because the script works with columns. `sales` has at least one order.
+
+    `confirms`: the caller answers orders of confirmed sales after the broker's confirm; without it, the script refuses them.
+    """
     orders = list(chain.from_iterable([orders for _, orders in sales]))
     ids, users = [order.order_id for order in orders], [order.user_id for order in orders]
-    columns = (*_sales(sales), ids, users, [order.quantity for order in orders])
+    columns = (*_sales(sales), ids, users, [order.quantity for order in orders], confirms)
     traces = [order.traceparent for order in orders]
     return pack((*columns, traces) if any(traces) else columns)
 

@@ -1,6 +1,6 @@
 """The one way from a batch to its decisions: choose the outbox, have the store call the script, publish its entries, count.
 
-A payment is answered only after the broker's confirm of its entry (decision 0033).
+A payment, and an order of a confirmed sale, is answered only after the broker's confirm of its entry (decision 0033).
 
 The batchers call this, and the endpoints answer with its results.
 """
@@ -9,12 +9,13 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from time import monotonic, perf_counter
+from typing import TypeGuard
 
 from flashsale_core.records import Entry
-from flashsale_core.scripts import Order, Payment
+from flashsale_core.scripts import ROUTING_KEY, Order, Payment
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Answers, Batch
-from flashsale_gateway.errors import GatewayError, Unconfirmed
+from flashsale_gateway.errors import GatewayError, OutcomeUnknown, Unconfirmed
 from flashsale_gateway.outbox.direct import DirectOutbox
 from flashsale_gateway.provisional import Provisional
 from flashsale_gateway.sale_counters import SaleCounters
@@ -27,14 +28,17 @@ class Decisions:
         self._outbox = outbox
         self._counters = counters
 
-    async def reserve(self, sales: Batch[Order]) -> Answers[Result]:
-        """One result per order, see Store.reserve. The sales are of one lane. Raises StoreUnavailable and OutcomeUnknown."""
+    async def reserve(self, sales: Batch[Order]) -> Answers[Result | Provisional[Result]]:
+        """One result per order, see Store.reserve. The sales are of one lane. Raises StoreUnavailable and OutcomeUnknown.
+
+        Orders of confirmed sales have provisional results, and an unknown outcome if the confirm does not come in time.
+        """
         metrics.BATCH_ORDERS.observe(sum(len(orders) for _, orders in sales))
-        direct = self._outbox.ready
+        direct, started = self._outbox.ready, monotonic()
         answers, entries = await self._store.reserve(sales, direct=direct)
-        self._publish(entries, direct)
         self._counters.count(_by_sale(sales, answers), perf_counter())
-        return answers
+        # Entries of the shared outbox are the relays' to publish.
+        return self._publish(answers, entries, started) if direct else answers
 
     async def settle(self, sales: Batch[Payment]) -> Answers[Result | Provisional[Result]]:
         """One result per payment, see Store.settle. The sales are of one lane. Raises StoreUnavailable and OutcomeUnknown.
@@ -60,11 +64,23 @@ class Decisions:
         except GatewayError as error:
             return [error] * len(order_ids)
 
-    def _publish(self, entries: Sequence[Entry], direct: bool) -> None:
-        """Publish entries of the direct outbox; those of the shared outbox are the relays' to publish."""
-        if direct:
-            for entry in entries:
+    def _publish(self, answers: Answers[Result], entries: Sequence[Entry], started: float) -> Answers[Result | Provisional[Result]]:
+        """Publish entries of the direct outbox. Results that name a routing key become provisional: they wait for its entry."""
+        awaited = {answer[ROUTING_KEY] for answer in answers if _waits(answer)}
+        confirms = {}
+        for entry in entries:
+            if entry.routing_key in awaited:
+                confirms[entry.routing_key] = self._outbox.confirm(entry, started)
+            else:
                 self._outbox.send(entry)
+        if not awaited:
+            return answers
+        unknown = OutcomeUnknown()
+        return [Provisional(answer, confirms[answer[ROUTING_KEY]], unknown) if _waits(answer) else answer for answer in answers]
+
+
+def _waits(answer: Result | Exception) -> TypeGuard[Result]:
+    return not isinstance(answer, Exception) and len(answer) > ROUTING_KEY
 
 
 def _by_sale(sales: Batch[Order], answers: Answers[Result]) -> Iterator[tuple[str, list[Result]]]:

@@ -37,12 +37,13 @@ _REFUSALS = {
     "order_limit": "order_limit",
     "out_of_stock": "out_of_stock",
     "rate_limited": "rate_limited",
+    "broker_away": "broker_away",
 }
 _JSON = (b"content-type", b"application/json")
 _HEADERS = {"accepted": (_JSON, UNCACHED), "replayed": (_JSON, UNCACHED, (b"idempotent-replayed", b"true"))}
 _STATES = {letter: state.value for letter, state in LETTERS.items()}
 # The refusals of a stampede are always the same bytes. They are answered here, and never raised.
-_READY_MADE = {code: Problem(code) for code in ("out_of_stock", "user_limit", "order_limit", "ended", "paused", "closed")}
+_READY_MADE = {code: Problem(code) for code in ("out_of_stock", "user_limit", "order_limit", "ended", "paused", "closed", "broker_away")}
 
 
 class PendingOrder(msgspec.Struct, frozen=True):

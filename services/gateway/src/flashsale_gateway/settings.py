@@ -70,7 +70,7 @@ class Settings:
     relay_publish_timeout_seconds: float
     """FLASHSALE_RELAY_PUBLISH_TIMEOUT_SECONDS: how long a confirm may take, and the opening or closing of a session."""
     confirm_timeout_seconds: float
-    """FLASHSALE_CONFIRM_TIMEOUT_SECONDS: how long after the start of its script call a webhook's confirm may arrive; then it gets 503."""
+    """FLASHSALE_CONFIRM_TIMEOUT_SECONDS: how long after the start of its script call a confirm may arrive; then the request gets 503."""
     relay_block_ms: int
     """FLASHSALE_RELAY_BLOCK_MS: how long one read of the shared outbox waits for new entries."""
     relay_linger_ms: int

@@ -64,12 +64,13 @@ class Store:
         return shard_of(sale_id, self._shards) if self._lane_of_shard else 0
 
     async def reserve(self, sales: Batch[Order], *, direct: bool) -> Decided:
-        """One result per order: [status, state, deadline_ms, retry_after_ms], see lua/reserve.lua. The sales are of one lane.
+        """One result per order: [status, state, deadline_ms, retry_after_ms, routing_key], see lua/reserve.lua. The sales are of one lane.
 
-        The script notes its entries in the direct outbox or in the shared one.
+        The script notes its entries in the direct outbox or in the shared one. Orders of confirmed sales need the direct one.
         """
         keys = reserve_keys([sale_id for sale_id, _ in sales], self._shards, direct)
-        return self._decided(sales, keys[0], await self._run(self._scripts.reserve, keys, pack_orders(sales), "", self._known(sales)))
+        packed = pack_orders(sales, confirms=direct)
+        return self._decided(sales, keys[0], await self._run(self._scripts.reserve, keys, packed, "", self._known(sales)))
 
     async def settle(self, sales: Batch[Payment], *, direct: bool) -> Decided:
         """One result per payment: [result, state, reason], see lua/settle.lua. The sales are of one lane, `direct` is as in `reserve`.

@@ -63,6 +63,7 @@ def _definition(spec: Mapping[str, Any]) -> dict[str, int | str]:
         "rate_requests": rate.get("requests") or 0,
         "rate_seconds": rate.get("seconds") or 1,
         "late_payment": spec.get("latePayment", "refund"),
+        "durability": spec.get("durability", "fsync"),
         "state": "paused" if spec.get("paused") else "open",
     }
 

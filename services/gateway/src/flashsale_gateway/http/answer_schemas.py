@@ -47,6 +47,7 @@ class Sale(AnswerBody):
     paymentWindowSeconds: int
     rateLimit: RateLimit | None
     latePayment: Literal["refund", "reacquire"]
+    durability: Literal["fsync", "confirmed"]
     owner: Text
     generation: int
 

@@ -50,6 +50,12 @@ MAX_RELEASED_RULE = (
 )
 
 
+DURABILITY_RULE = (
+    "An order is answered after Redis has it on disk (fsync), or also after the message broker has confirmed it (confirmed), so that it is "
+    "kept even if Redis' disk is lost. Default for a new sale: fsync"
+)
+
+
 class StockRequest(Body, frozen=True):
     """`null` removes a limit; a field left out stays as it is."""
 
@@ -62,6 +68,7 @@ class StockRequest(Body, frozen=True):
     paymentWindowSeconds: Annotated[int, Meta(ge=1, le=86_400)] | msgspec.UnsetType = msgspec.UNSET
     rateLimit: RateLimit | msgspec.UnsetType | None = msgspec.UNSET
     latePayment: Literal["refund", "reacquire"] | msgspec.UnsetType = msgspec.UNSET
+    durability: Annotated[Literal["fsync", "confirmed"], Meta(description=DURABILITY_RULE)] | msgspec.UnsetType = msgspec.UNSET
     paused: bool | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -63,6 +63,7 @@ OPERATIONS = (
             "request_conflict",
             "rate_limited",
             "outbox_lag",
+            "broker_away",
             *_WRITE_PROBLEMS,
         ),
         OrderRequest,

@@ -34,6 +34,7 @@ def to_json(sale_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
         "paymentWindowSeconds": int(fields["hold_seconds"]),
         "rateLimit": {"requests": requests, "seconds": int(fields["rate_seconds"])} if requests else None,
         "latePayment": fields["late_payment"],
+        "durability": fields.get("durability", "fsync"),
         "owner": fields["owner"],
         "generation": int(fields["generation"]),
     }
@@ -50,6 +51,7 @@ def to_definition(request: StockRequest, windows: Sequence[int]) -> dict[str, An
     _put(wanted, "max_released", request.maxReleasedPerUser, int)
     _put(wanted, "hold_seconds", request.paymentWindowSeconds, int)
     _put(wanted, "late_payment", request.latePayment, str)
+    _put(wanted, "durability", request.durability, str)
     _put(wanted, "rate_requests", request.rateLimit, lambda rate: rate.requests)
     if isinstance(request.rateLimit, msgspec.Struct):
         wanted["rate_seconds"] = request.rateLimit.seconds
