@@ -24,6 +24,7 @@ from flashsale_core.records import Entry
 from flashsale_core.scripts import Scripts, call
 from flashsale_gateway import metrics
 from flashsale_gateway.outbox.confirms import Confirms
+from flashsale_gateway.outbox.prompt_sends import PromptSends
 from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.outbox.streams import delete_entries
 from flashsale_gateway.settings import Settings
@@ -50,8 +51,7 @@ class DirectOutbox:
         self._settings = settings
         self._waiting: dict[str, list[Entry]] = {}
         """Entries to be published, by routing key."""
-        self._urgent: set[str] = set()
-        """Routing keys of entries whose confirm somebody waits for."""
+        self._prompt = PromptSends(self._send_waiting_of)
         self._confirms = Confirms(settings.confirm_timeout_seconds)
         self._timer: asyncio.TimerHandle | None = None
         self._sent_at = 0.0
@@ -77,17 +77,14 @@ class DirectOutbox:
             self._timer = loop.call_later(max(0.0, self._sent_at + pause_seconds - loop.time()), self._send_waiting)
 
     def confirm(self, entry: Entry, since: float) -> asyncio.Future[bool]:
-        """Publish as `send`, but without a pause. True once the broker has confirmed the entry, False if that takes too long.
+        """Publish as `send`, but promptly. True once the broker has confirmed the entry, False if that takes too long.
 
         `since` is when the script call began, by time.monotonic.
         An entry whose route is refused, or whose channel is lost, is tried again meanwhile.
         """
         confirmed = self._confirms.wait_for(entry, since)
         self._waiting.setdefault(entry.routing_key, []).append(entry)
-        if not self._urgent:
-            # Not at once, so that entries of several calls that end in this turn of the loop share a message.
-            asyncio.get_running_loop().call_soon(self._send_urgent)
-        self._urgent.add(entry.routing_key)
+        self._prompt.request(entry.routing_key)
         return confirmed
 
     def held(self) -> Counter[str]:
@@ -159,24 +156,22 @@ class DirectOutbox:
         for entries in waiting.values():
             self._send_now(entries)
 
-    def _send_urgent(self) -> None:
-        for routing_key in self._urgent:
-            if entries := self._waiting.pop(routing_key, None):
-                self._send_now(entries)
-        self._urgent.clear()
+    def _send_waiting_of(self, routing_key: str) -> list[asyncio.Task[None]]:
+        entries = self._waiting.pop(routing_key, None)
+        return self._send_now(entries) if entries else []
 
-    def _send_now(self, entries: Sequence[Entry]) -> None:
-        """Publish entries of one routing key."""
+    def _send_now(self, entries: Sequence[Entry]) -> list[asyncio.Task[None]]:
+        """Publish entries of one routing key; returns a task for each message."""
         if entries[0].routing_key in self._publisher.refused_routes:
             self._keep_failed(entries)
-        else:
-            for message in in_messages(entries):
-                self._start(message)
+            return []
+        return [self._start(message) for message in in_messages(entries)]
 
-    def _start(self, message: Sequence[Entry]) -> None:
+    def _start(self, message: Sequence[Entry]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(self._publish(message))
         self._in_flight[task] = message
         task.add_done_callback(self._in_flight.pop)
+        return task
 
     async def _publish(self, message: Sequence[Entry]) -> None:
         try:
