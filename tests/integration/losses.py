@@ -3,23 +3,40 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from flashsale_core.keys import SHARDS_DEFAULT, shard_keys
-from flashsale_local_stack import Stack
+from flashsale_local_stack import Stack, wait_until
+from tests.integration.client import Client
 from tests.integration.stores import redis_client
+
+CONNECT_SECONDS = 60.0
+FREEZE_SECONDS = 10.0
 
 
 @contextmanager
-def frozen_broker(stack: Stack) -> Iterator[None]:
-    """Connections to the broker stay open and get no answer."""
+def frozen_broker(stack: Stack, client: Client) -> Iterator[None]:
+    """Connections to the broker, also that of the client's gateway, stay open and get no answer."""
+    assert wait_until(lambda: b"\nflashsale_broker_up 1.0\n" in client.get("/metrics").raw, CONNECT_SECONDS)
     (pid,) = [status.pid for status in stack.status() if status.name == "rabbitmq"]
     assert pid is not None
     os.killpg(pid, signal.SIGSTOP)
     try:
+        # A signal reaches a thread when it is next scheduled: until then the broker may confirm.
+        assert wait_until(lambda: {"T"} <= set(_states(pid)) <= {"T", "Z"}, FREEZE_SECONDS)
         yield
     finally:
         os.killpg(pid, signal.SIGCONT)
+
+
+def _states(group: int) -> Iterator[str]:
+    """The state of each thread of a process group, as a letter (proc_pid_stat(5))."""
+    for task in Path("/proc").glob("[0-9]*/task/*/stat"):
+        with suppress(OSError):
+            state, _, its_group, *_ = task.read_text().rpartition(")")[2].split()
+            if int(its_group) == group:
+                yield state
 
 
 def forget_unpublished(stack: Stack) -> None:

@@ -100,7 +100,7 @@ def test_confirmed_sale_takes_no_order_while_the_broker_is_away(stack: Stack, cl
 
 async def test_order_without_a_confirm_in_time_has_an_unknown_outcome(stack: Stack, impatient: Client) -> None:
     sale, other = impatient.new_sale(5, durability="confirmed"), impatient.new_sale(5)
-    with frozen_broker(stack):
+    with frozen_broker(stack, impatient):
         answer = impatient.order(sale, "ann")
         assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "outcome_unknown", "1")
         assert impatient.stock(sale) == (5, 4, 1, 0)
@@ -113,7 +113,7 @@ async def test_order_without_a_confirm_in_time_has_an_unknown_outcome(stack: Sta
 async def test_replay_brings_an_order_to_the_ledger_whose_entry_was_lost(stack: Stack, client: Client) -> None:
     sale = client.new_sale(5, durability="confirmed", paymentWindowSeconds=300)
     with ThreadPoolExecutor(1) as threads:
-        with frozen_broker(stack):
+        with frozen_broker(stack, client):
             answer = threads.submit(client.order, sale, "ann")
             assert wait_until(lambda: client.stock(sale)[2] == 1, WAIT_SECONDS)
             stack.kill("gateway")

@@ -90,7 +90,7 @@ async def test_webhook_is_refused_while_the_broker_is_away_and_its_effect_stands
 async def test_webhook_gets_503_when_the_confirm_does_not_come_in_time(stack: Stack, impatient: Client) -> None:
     (order_id,) = orders(impatient, 1)
     payment_id = uuid.uuid4().hex
-    with frozen_broker(stack):
+    with frozen_broker(stack, impatient):
         answer = impatient.pay(order_id, payment_id)
         assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "unconfirmed", "5")
         assert state(impatient, order_id) == "paid"
@@ -106,7 +106,7 @@ async def test_gateway_killed_before_the_confirm_has_answered_nothing_and_the_re
     (order_id,) = orders(client, 1)
     payment_id = uuid.uuid4().hex
     with ThreadPoolExecutor(1) as threads:
-        with frozen_broker(stack):
+        with frozen_broker(stack, client):
             answer = threads.submit(client.pay, order_id, payment_id)
             assert wait_until(lambda: state(client, order_id) == "paid", WAIT_SECONDS)
             stack.kill("gateway")

@@ -26,6 +26,9 @@ class Broker:
         self.confirms.append(asyncio.Event())
         return [asyncio.create_task(self.publish(self.confirms[-1]))]
 
+    def has_sent(self, count: int) -> bool:
+        return len(self.sent) == count
+
     async def publish(self, confirm: asyncio.Event) -> None:
         await confirm.wait()
 
@@ -60,5 +63,5 @@ async def test_a_slow_confirm_holds_up_the_next_message_for_a_short_pause_only()
     broker = Broker()
     for count in (1, 2, 3):
         broker.prompt.request("a")
-        await until(lambda count=count: len(broker.sent) == count)
+        await until(partial(broker.has_sent, count))
     assert not any(confirm.is_set() for confirm in broker.confirms)
