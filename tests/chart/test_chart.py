@@ -1,6 +1,7 @@
 """The chart as helm renders it, without a cluster: its content, the values it refuses, and what must never change."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from flashsale_core import topology
+from flashsale_redis.sentinel_urls import sentinel_url
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy" / "helm" / "flashsale"
@@ -126,6 +128,7 @@ REFUSED = [
     ("logLevel=info", "value must be one of 'DEBUG'"),
     ("paymentWindows={0}", "paymentWindows"),
     ("rabbitmq.replicas=2", "value must be one of 1, 3, 5"),
+    ("redis.replicas=2", "value must be one of 1, 3"),
     ("gateway.settings.lower=1", "does not match pattern"),
     ("redis.persistence.size=big", "does not match pattern"),
     ("redis.enabled=false", "name the Secret that holds your Redis' URL"),
@@ -192,7 +195,9 @@ def test_only_components_with_replicas_have_disruption_budgets() -> None:
         return {document["metadata"]["name"] for document in rendered(values) if document["kind"] == "PodDisruptionBudget"}
 
     assert budgets("") == {"shop-flashsale-gateway"}
-    assert budgets("ha.yaml") == {f"shop-flashsale-{name}" for name in ("gateway", "order-worker", "timeout-worker", "keeper", "rabbitmq")}
+    assert budgets("ha.yaml") == {
+        f"shop-flashsale-{name}" for name in ("gateway", "order-worker", "timeout-worker", "keeper", "rabbitmq", "redis")
+    }
 
 
 def test_new_version_does_not_change_the_pods_of_servers(tmp_path: Path) -> None:
@@ -431,6 +436,75 @@ def test_network_policies_allow_exactly_the_needed_ports(endpoint: str, port: in
     assert ports("cleanup", "egress") == {53, 443, 6443}
     assert ports("rabbitmq", "ingress") == {5672, 4369, 25672, 15692, 15672}
     assert (ports("cleanup", "ingress"), ports("test", "ingress")) == (set(), set())
+
+
+def redis_files(values: str = "ha.yaml") -> dict[str, str]:
+    files: dict[str, str] = find(rendered(values), "ConfigMap", "shop-flashsale-redis")["data"]
+    return files
+
+
+def test_services_ask_the_sentinels_of_three_redis_pods() -> None:
+    documents = rendered("ha.yaml")
+    nodes = ",".join(f"shop-flashsale-redis-{number}.shop.svc:26379" for number in range(3))
+    for name in ("gateway", "timeout-worker", "operator", "keeper"):
+        pod = find(documents, "Deployment", f"shop-flashsale-{name}")["spec"]["template"]["spec"]
+        (value,) = [variable["value"] for variable in pod["containers"][0]["env"] if variable["name"] == "REDIS_URL"]
+        login = f"sentinel_username={name}&sentinel_password=$(REDIS_PASSWORD)"
+        assert value == f"redis+sentinel://{name}:$(REDIS_PASSWORD)@{nodes}/flashsale?{login}"
+        sentinels = sentinel_url(value.replace("$(REDIS_PASSWORD)", "secret"))
+        assert sentinels is not None
+        assert len(sentinels.sentinels) == 3
+    for number in range(3):
+        selector = find(documents, "Service", f"shop-flashsale-redis-{number}")["spec"]["selector"]
+        assert selector["statefulset.kubernetes.io/pod-name"] == f"shop-flashsale-redis-{number}"
+    (secret,) = [document for document in documents if document["kind"] == "Secret" and document["metadata"]["name"].endswith("-redis")]
+    users = {line.split()[0] for name, text in redis_files().items() if name.endswith("acl-rules") for line in text.splitlines()}
+    assert users == set(secret["data"])
+
+
+def test_single_redis_has_no_sentinel() -> None:
+    text = json.dumps([document for document in rendered("") if document["metadata"]["name"] == "shop-flashsale-redis"])
+    assert "sentinel" not in text
+    assert "replica" not in text.replace('"replicas": 1', "")
+    assert "redis://gateway:$(REDIS_PASSWORD)@shop-flashsale-redis:6379/0" in json.dumps(rendered(""))
+
+
+def test_network_policies_open_the_sentinels_port() -> None:
+    documents = rendered("ha.yaml", "--set", "networkPolicy.enabled=true")
+    for name, way in (("redis", "ingress"), ("gateway", "egress"), ("keeper", "egress"), ("audit", "egress")):
+        rules = find(documents, "NetworkPolicy", f"shop-flashsale-{name}")["spec"][way]
+        assert {6379, 26379} <= {port["port"] for rule in rules for port in rule["ports"]}, name
+
+
+SENTINEL_REPLY = "name\nflashsale\nip\n{host}\nport\n6379\nflags\nmaster,s_down\nconfig-epoch\n{epoch}\nnum-slaves\n2\n"
+OWN_FILE = "sentinel monitor flashsale pod-own 6379 2\nsentinel config-epoch flashsale 5\nsentinel leader-epoch flashsale 9\n"
+
+
+@pytest.mark.parametrize(
+    ("replies", "own", "words", "master"),
+    [
+        ({}, "", [], ""),
+        ({0: ("pod-a", 2), 2: ("pod-b", 10)}, "", [], "pod-b master,s_down"),
+        ({0: ("pod-a", 2)}, OWN_FILE, [], "pod-own"),
+        ({0: ("pod-a", 2)}, OWN_FILE, ["others"], "pod-a master,s_down"),
+        ({}, OWN_FILE, [], "pod-own"),
+    ],
+)
+def test_starting_pod_follows_the_newest_failover(
+    tmp_path: Path, replies: dict[int, tuple[str, int]], own: str, words: list[str], master: str
+) -> None:
+    """With recorded replies of Sentinels in place of `valkey-cli`."""
+    for number, (host, epoch) in replies.items():
+        (tmp_path / f"shop-flashsale-redis-{number}").write_text(SENTINEL_REPLY.format(host=host, epoch=epoch))
+    client = tmp_path / "valkey-cli"
+    client.write_text(f'#!/bin/sh\ncat "{tmp_path}/${{2%%.*}}" 2> /dev/null\n')
+    client.chmod(0o755)
+    if own:
+        (tmp_path / "sentinel.conf").write_text(own)
+    script = redis_files()["find-master.sh"].replace("/data/", f"{tmp_path}/")
+    env = {"PATH": f"{tmp_path}:{os.defpath}", "POD_NAME": "shop-flashsale-redis-1"}
+    done = subprocess.run(["sh", "-c", script, "sh", *words], env=env, capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.strip() == master
 
 
 def test_append_only_file_can_be_replayed() -> None:

@@ -14,6 +14,7 @@ from tests.lua.servers import SCRIPTS, Sale
 
 TEMPLATE = Path(__file__).parents[2] / "deploy/helm/flashsale/templates/redis.yaml"
 PASSWORD = "0123456789"
+FAILOVER_TEMPLATE = TEMPLATE.with_name("_redis-failover.tpl")
 CALLERS = {
     "gateway": ("reserve", "settle", "cancel", "define", "retire", "reclaim", "prune_consumers"),
     "timeout-worker": ("expire", "retire"),
@@ -22,9 +23,9 @@ CALLERS = {
 RECOVERY = {"keeper": ("attest", "seal", "restore")}
 
 
-def rules() -> dict[str, list[str]]:
+def rules(template: Path = TEMPLATE, file: str = "acl-rules") -> dict[str, list[str]]:
     """The ACL rules of each user, as the chart gives them."""
-    (block,) = re.findall(r"^acl-rules: \|\n((?:  .*\n)+)", TEMPLATE.read_text(), re.MULTILINE)
+    (block,) = re.findall(rf"^{file}: \|\n((?:  .*\n)+)", template.read_text(), re.MULTILINE)
     return {line.split()[0]: line.split()[1:] for line in block.splitlines()}
 
 
@@ -33,7 +34,7 @@ USERS = sorted(rules())
 
 def connected(server: Any, user: str) -> Any:
     """A client of the server as `user` of the chart."""
-    words = rules()[user]
+    words = {**rules(), **rules(FAILOVER_TEMPLATE, "replication-acl-rules")}[user]
     if server.info()["redis_version"].startswith("7.0") and "valkey_version" not in server.info():
         # Redis lacks a command of the rule and would refuse it. The chart brings Valkey.
         words = [word for word in words if word != "+client|setinfo"]
@@ -106,3 +107,30 @@ def test_only_the_gateway_may_read_the_server_settings(server: Any) -> None:
     client = connected(server, "gateway")
     assert client.config_get("appendfsync") in ({"appendfsync": "always"}, {"appendfsync": "everysec"})
     client.close()
+
+
+def test_sentinel_may_change_the_master_and_reads_no_sale(server: Any, sale: Sale) -> None:
+    """As Sentinel does it: https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/."""
+    sale.define(total=5)
+    sentinel = connected(server, "sentinel")
+    assert sentinel.info()["role"] == "master"
+    assert sentinel.publish("__sentinel__:hello", "x") == 0
+    with sentinel.pipeline(transaction=True) as pipe:
+        pipe.execute_command("SLAVEOF", "NO", "ONE")
+        pipe.execute_command("CONFIG REWRITE")
+        pipe.execute_command("CLIENT KILL", "TYPE", "pubsub")
+        *_, killed = pipe.execute(raise_on_error=False)
+    assert killed == 0
+    for words in (("HGETALL", sale.keys.sale), ("FLUSHALL",), ("CONFIG", "SET", "appendonly", "no"), ("PUBLISH", "x", "y"), ("SHUTDOWN",)):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            sentinel.execute_command(*words)
+    sentinel.close()
+
+
+def test_replica_may_copy_and_send_no_other_command(server: Any) -> None:
+    replica = connected(server, "replica")
+    assert replica.execute_command("REPLCONF", "capa", "eof") == b"OK"
+    for words in (("GET", "x"), ("INFO",), ("CONFIG", "GET", "*"), ("FLUSHALL",)):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            replica.execute_command(*words)
+    replica.close()

@@ -178,7 +178,11 @@ affinity:
       name: {{ include "flashsale.secret.redis" .root }}
       key: {{ .user }}
 - name: REDIS_URL
+  {{- if include "flashsale.redis.failover" .root }}
+  value: redis+sentinel://{{ .user }}:$(REDIS_PASSWORD)@{{ include "flashsale.redis.sentinels" .root }}/flashsale?sentinel_username={{ .user }}&sentinel_password=$(REDIS_PASSWORD)
+  {{- else }}
   value: redis://{{ .user }}:$(REDIS_PASSWORD)@{{ include "flashsale.fullname" .root }}-redis:6379/0
+  {{- end }}
 {{- else }}
 - name: REDIS_URL
   valueFrom:

@@ -33,7 +33,7 @@ daemonize no
 sentinel monitor {service} {HOST} {master_port} 2
 sentinel auth-pass {service} {redis_password}
 sentinel down-after-milliseconds {service} {down_after_ms}
-sentinel failover-timeout {service} {6 * down_after_ms}
+sentinel failover-timeout {service} {2 * down_after_ms}
 sentinel parallel-syncs {service} 2
 """
 

@@ -17,7 +17,7 @@ from flashsale_local_stack.state import HOST, free_ports, new_secrets
 
 SERVICE = "flashsale"
 SERVERS = SENTINELS = 3
-DOWN_AFTER_MS = 2000
+DOWN_AFTER_MS, DESYNC_MS = 2000, 400
 START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 10.0
 PROBE_TIMEOUT_SECONDS = 2.0
@@ -144,7 +144,9 @@ class Failover:
 
     def _start_sentinel(self, port: int) -> None:
         folder = self._folder(port)
-        text = configs.sentinel_conf(port, self._sentinel_password, str(folder), SERVICE, self.servers[0], self._password, DOWN_AFTER_MS)
+        # Two Sentinels that start a failover at the same moment vote for themselves, and try again only much later.
+        down_after_ms = DOWN_AFTER_MS + DESYNC_MS * self.sentinels.index(port)
+        text = configs.sentinel_conf(port, self._sentinel_password, str(folder), SERVICE, self.servers[0], self._password, down_after_ms)
         conf = _write(folder / "sentinel.conf", text)
         self._processes[port] = spawn([self._binary, str(conf), "--sentinel"], os.environ, folder / "log", folder)
 
