@@ -33,6 +33,12 @@ CASES = {
         {'flashsale_sale_imbalance_units{sale="shoe"}': "0x3", 'flashsale_sale_stock_units{sale="shoe", state="available"}': "0x3"},
         {"sale": "shoe"},
     ),
+    "FlashsaleAuditDifference": Case(
+        {'flashsale_audit_differences{kind="buyer_units"}': "0 0 2 2", 'flashsale_audit_differences{kind="overdue"}': "0x3"},
+        "3m",
+        {'flashsale_audit_differences{kind="buyer_units"}': "0x3"},
+        {"kind": "buyer_units"},
+    ),
     "FlashsaleErrorBudgetBurn": Case(
         {ORDERS % ("accepted", "a"): "0+900x70", ORDERS % ("overloaded", "b"): "0+100x70"},
         "70m",

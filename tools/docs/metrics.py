@@ -21,6 +21,7 @@ WHERE = {
     "order-worker": "flashsale_order_worker.metrics",
     "timeout-worker": "flashsale_timeout_worker.metrics",
     "keeper": "flashsale_keeper.metrics",
+    "keeper: the live audit": "flashsale_audit.metrics",
     "Both workers": "flashsale_consumer.metrics",
     "Every service": "flashsale_core.supervise",
     "Operator": "flashsale_operator.metrics",
@@ -46,6 +47,12 @@ Use `max` over the pods for stock, lag and refunds, and `sum` for what each pod 
 """
 ADVICE = {
     "flashsale_orders": "The rate by outcome is the demand. `internal`, `not_ready`, `outcome_unknown`, `overloaded`, `outbox_lag`, `broker_away` and `recovering` are faults of the engine, not of the buyer: see FlashsaleErrorBudgetBurn.",
+    "flashsale_audit_differences": "Not 0: something is wrong with a sale, and it is no matter of timing. The keeper's log event `audit.difference` names it. See FlashsaleAuditDifference.",
+    "flashsale_audit_running": "0: nothing is audited. The keeper's log event `audit.interrupted` gives the reason.",
+    "flashsale_audit_rounds": "It must rise. If not, see `flashsale_audit_running`.",
+    "flashsale_audit_orders": "Nothing; for insight.",
+    "flashsale_audit_round_seconds": "How long a difference can remain unnoticed, at most about three times this. It grows with the orders in Redis: remove finished sales.",
+    "flashsale_audit_cpu_seconds": "Its rate stays below 0.02.",
     "flashsale_order_seconds": "p99 above 0.25 s: check `flashsale_script_seconds` (Redis) first, then the CPU of the gateways. See FlashsaleLatencyBudgetBurn.",
     "flashsale_payments": "`refund_due` rises: buyers pay too late, or twice. Make the payment window longer, or check the payment provider.",
     "flashsale_cancels": "Nothing; for insight.",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from flashsale_audit import compare
-from flashsale_audit.catch_up import CatchUp, RepeatedLooks
+from flashsale_audit.catch_up import CatchUp
 from flashsale_audit.confirm import confirmed
 from flashsale_audit.differences import Difference, Findings, Kind
 from flashsale_audit.facts import Money, OrderTotals, SaleNumbers
@@ -41,26 +41,32 @@ class Report:
     money: dict[str, Money] = field(default_factory=dict)
     findings: Findings = field(default_factory=Findings)
     accepted_checked: int = 0
+    by_position: bool = True
+    """False if nothing showed what the ledger had received, so that a difference to it counted if it lasted."""
 
 
 async def at_once() -> None:
     """The pace of an audit that does not pause between pages."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Audit:
     redis: RedisReader
     ledger: LedgerReader
     options: Options
-    catch_up: CatchUp = field(default_factory=RepeatedLooks)
     pace: Callable[[], Awaitable[None]] = at_once
     """Called after each page."""
+    catch_up: CatchUp = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.catch_up = CatchUp(self.redis, self.ledger)
 
     async def until_settled(self, wait_seconds: float) -> Report:
         """Repeat the audit until no difference is left that can disappear by itself, or until `wait_seconds` have passed."""
         give_up_at = monotonic() + wait_seconds
         while True:
-            report = await self.run()
+            report = Report()
+            await self.run(report)
             if monotonic() >= give_up_at or not report.findings.may_settle():
                 return report
             # A full audit reads everything, so it waits until the pipeline has no backlog.
@@ -68,9 +74,8 @@ class Audit:
                 await asyncio.sleep(RETRY_SECONDS)
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def run(self) -> Report:
-        """Audit the sales that the options name, or all of them, once."""
-        report = Report()
+    async def run(self, report: Report) -> None:
+        """Audit the sales that the options name, or all of them, once. `report` grows meanwhile."""
         outbox = await OutboxAudit.begin(self.redis)
         # The ledger first: it follows Redis, so a sale that it has is in Redis by now.
         in_ledger, in_redis = await self.ledger.live_sale_ids(), await self.redis.sale_ids()
@@ -82,22 +87,42 @@ class Audit:
         await self._audit_money(report)
         report.findings.add(await outbox.waiting(self.options.outbox_seconds))
         await self._check_accepted(report)
-        return report
+        report.findings.add(self.catch_up.behind.values())
+        report.by_position = self.catch_up.by_position
+
+    async def counters(self) -> Findings:
+        """Compare only the counters of each sale with each other: one short look for each."""
+        findings = Findings()
+        for sale_id in self.options.sales or await self.redis.sale_ids():
+            try:
+                counters = await self.redis.counters(sale_id)
+                findings.add(compare.compare_counters(counters) if counters is not None else ())
+            except ValueError as error:
+                findings.add([_unreadable(sale_id, error)])
+        return findings
 
     async def _audit_sale(self, sale_id: str, report: Report) -> None:
+        try:
+            for _ in range(SALE_TRIES):
+                if await self._audited(sale_id, report):
+                    return
+        except ValueError as error:
+            report.findings.add([_unreadable(sale_id, error)])
+
+    async def _audited(self, sale_id: str, report: Report) -> bool:
+        """False if the sale was replaced while it was read."""
+        counters = await self.redis.counters(sale_id)
+        if counters is None:
+            # A sale that was removed since the list was read is no fault; one that was asked for by its name is.
+            if self.options.sales:
+                report.findings.add([Difference(Kind.SALE_MISSING_IN_REDIS, sale_id, "Redis has no such sale")])
+            return True
         grace_ms = round(1000 * self.options.overdue_grace_seconds)
-        for _ in range(SALE_TRIES):
-            counters = await self.redis.counters(sale_id)
-            if counters is None:
-                # A sale that was removed since the list was read is no fault; one that was asked for by its name is.
-                if self.options.sales:
-                    report.findings.add([Difference(Kind.SALE_MISSING_IN_REDIS, sale_id, "Redis has no such sale")])
-                return
-            audit = SaleAudit(self.redis, self.ledger, self.catch_up, counters, grace_ms, report.findings, self.pace)
-            numbers = await audit.run()
-            if numbers is not None:
-                report.sales.append(numbers)
-                return
+        audit = SaleAudit(self.redis, self.ledger, self.catch_up, counters, grace_ms, report.findings, self.pace)
+        numbers = await audit.run()
+        if numbers is not None:
+            report.sales.append(numbers)
+        return numbers is not None
 
     async def _audit_deadlines(self, report: Report) -> None:
         async for page in self.redis.deadline_pages(numbers.counters.sale_id for numbers in report.sales):
@@ -159,3 +184,7 @@ class Audit:
                 in_redis = [f"{sale_id}.{order_id}" for order_id in await self.redis.orders(sale_id, page)]
                 report.findings.add(compare.compare_accepted([f"{sale_id}.{order_id}" for order_id in page], in_redis))
         report.accepted_checked = len(refs)
+
+
+def _unreadable(sale_id: str, error: ValueError) -> Difference:
+    return Difference(Kind.RECORD_UNREADABLE, sale_id, f"its data cannot be read: {error}")

@@ -58,10 +58,10 @@ class BuyerAudit:
     async def _other_orders(self, suspects: Orders) -> dict[str, set[str]]:
         """The orders of these users that are not among the known ones."""
         others: dict[str, set[str]] = {}
-        async for page in self.redis.order_pages(self.sale_id):
-            for order_id, record in page.items():
-                if record.user_id in suspects and order_id not in suspects[record.user_id]:
-                    others.setdefault(record.user_id, set()).add(order_id)
+        async for page in self.redis.user_pages(self.sale_id):
+            for order_id, user in page.items():
+                if user in suspects and order_id not in suspects[user]:
+                    others.setdefault(user, set()).add(order_id)
             await self.pace()
         return others
 

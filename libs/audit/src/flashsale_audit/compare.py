@@ -33,12 +33,15 @@ def compare_page(
     for order_id in unreadable:
         yield Difference(Kind.RECORD_UNREADABLE, f"{sale_id}.{order_id}", "the record cannot be read")
     for order_id, record in records.items():
-        yield from _compare_deadline(f"{sale_id}.{order_id}", record, deadlines.get(order_id), overdue_before_ms)
+        if record.state is State.RESERVED:
+            yield from _compare_deadline(f"{sale_id}.{order_id}", record, deadlines.get(order_id), overdue_before_ms)
 
 
 def differs(record: OrderRecord, row: LedgerOrder | None) -> bool:
     """Whether an order in Redis and its row, which were not read at one moment, have to be compared again."""
-    return row is None or any(compare_row("", record, row, record))
+    if row is None or (record.state, record.user_id, record.quantity) != (row.state, row.user_id, row.quantity):
+        return True
+    return record.state is State.PAID and record.payment_id != row.payment_id
 
 
 def compare_row(name: str, before: OrderRecord, row: LedgerOrder | None, after: OrderRecord) -> Iterator[Difference]:
@@ -64,8 +67,6 @@ def _climbs(old: State, new: State) -> bool:
 
 
 def _compare_deadline(name: str, record: OrderRecord, deadline_ms: int | None, overdue_before_ms: int) -> Iterator[Difference]:
-    if record.state is not State.RESERVED:
-        return
     if deadline_ms is None:
         yield Difference(Kind.DEADLINE_MISSING, name, "reserved, but without a deadline")
     elif deadline_ms != record.deadline_ms:

@@ -51,6 +51,7 @@ class Kind(StrEnum):
     HISTORY_MISSING = "history_missing"
     HISTORY_DIFFERS = "history_differs"
     OUTBOX_WAITING = "outbox_waiting"
+    LEDGER_BEHIND = "ledger_behind"
 
 
 PROMISES: Mapping[Kind, Promise] = MappingProxyType(
@@ -85,6 +86,7 @@ PROMISES: Mapping[Kind, Promise] = MappingProxyType(
         Kind.HISTORY_MISSING: Promise.LEDGER,
         Kind.HISTORY_DIFFERS: Promise.LEDGER,
         Kind.OUTBOX_WAITING: Promise.LEDGER,
+        Kind.LEDGER_BEHIND: Promise.LEDGER,
     }
 )
 

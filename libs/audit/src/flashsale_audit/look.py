@@ -1,8 +1,11 @@
 """What one call of lua/look.lua returned: values of one moment."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec.msgpack import Decoder
 
 from flashsale_audit.facts import Counters, OrderTotals, TotalsByState
 from flashsale_core.orders import State
@@ -66,7 +69,22 @@ def read_records(packed: Mapping[str, bytes | None]) -> tuple[dict[str, OrderRec
 
 
 def totals(records: Mapping[str, OrderRecord]) -> TotalsByState:
-    sums: dict[State, OrderTotals] = {}
+    orders, units = Counter[State](), Counter[State]()
     for record in records.values():
-        sums[record.state] = sums.get(record.state, OrderTotals()) + OrderTotals(1, record.quantity)
-    return sums
+        orders[record.state] += 1
+        units[record.state] += record.quantity
+    return {state: OrderTotals(count, units[state]) for state, count in orders.items()}
+
+
+def read_users(packed: Mapping[bytes, bytes]) -> dict[str, str]:
+    """The buyer of each readable order, without the rest of its record."""
+    users = {}
+    for order_id, record in packed.items():
+        try:
+            users[order_id.decode()] = str(_user.decode(record)[1])
+        except (ValueError, IndexError):
+            continue
+    return users
+
+
+_user = Decoder(list[Any])

@@ -1,12 +1,14 @@
 """Reads the ledger. Postgres computes sums and joins; only their results and pages of orders are transferred."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import asyncpg
 
+from flashsale_audit.catch_up import History as Place
 from flashsale_audit.facts import History, LedgerOrder, LedgerSale, Money, OrderTotals, TotalsByState, Violations
 from flashsale_core.orders import State
+from flashsale_core.positions import Range
 
 PAGE = 2000
 
@@ -78,6 +80,13 @@ _LIVE_SALES = """
 """
 
 
+_RECEIVED = """
+    select r.shard, r.incarnation, r.from_seq, r.to_seq
+      from unnest($1::int[], $2::bigint[], $3::bigint[]) as above (shard, incarnation, seq), lateral (
+        select * from received_entries r where r.shard = above.shard and r.incarnation = above.incarnation and r.to_seq > above.seq
+    ) r
+"""
+
 # Right after a sale the planner's statistics still show empty tables, and the nested loops that it then chooses take a minute.
 # The settings are for the transaction only, because behind a pooler the session is somebody else's next.
 SESSION = "set local enable_nestloop = off; set local jit = off"
@@ -118,6 +127,19 @@ class LedgerReader:
         while rows := await self._database.fetch(_ORDERS_PAGE, sale_id, epoch, last, PAGE):
             yield _orders(rows)
             last = rows[-1]["order_id"]
+
+    async def first_positions(self) -> dict[Place, int]:
+        """Where each incarnation of each shard began."""
+        rows = await self._database.fetch("select shard, incarnation, first_seq from shards")
+        return {Place(shard, incarnation): first for shard, incarnation, first in rows}
+
+    async def received(self, above: Mapping[Place, int]) -> dict[Place, list[Range]]:
+        """The entries beyond a position that were received, by shard and incarnation."""
+        columns = ([place.shard for place in above], [place.incarnation for place in above], list(above.values()))
+        ranges: dict[Place, list[Range]] = {}
+        for shard, incarnation, first, last in await self._database.fetch(_RECEIVED, *columns):
+            ranges.setdefault(Place(shard, incarnation), []).append(Range(first, last))
+        return ranges
 
     async def money(self, sale_id: str) -> Money:
         amounts: dict[str, dict[str, int]] = {"received": {}, "kept": {}, "refunds": {}}

@@ -6,8 +6,9 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from flashsale_audit.catch_up import History
 from flashsale_audit.facts import Counters
-from flashsale_audit.look import Look, parse_look, read_records
+from flashsale_audit.look import Look, parse_look, read_records, read_users
 from flashsale_core.keys import sale_keys, shard_keys, shard_of, split_deadline_member
 from flashsale_core.records import OrderRecord
 from flashsale_core.scripts import Script, pack
@@ -33,6 +34,14 @@ class RedisReader:
                 pipe.smembers(shard_keys(shard).sales)
             by_shard = await pipe.execute()
         return sorted(name.decode() for members in by_shard for name in members)
+
+    async def positions(self) -> dict[History, int]:
+        """The position of the newest entry of each shard that has a fence."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for shard in range(self._shards):
+                pipe.hmget(shard_keys(shard).fence, "incarnation", "seq")
+            fences = dict(enumerate(await pipe.execute()))
+        return {History(shard, int(incarnation)): int(seq) for shard, (incarnation, seq) in fences.items() if incarnation is not None}
 
     async def outbox_lengths(self) -> dict[str, int]:
         streams = self._streams()
@@ -67,10 +76,10 @@ class RedisReader:
             if cursor == 0:
                 return
 
-    async def order_pages(self, sale_id: str) -> AsyncIterator[dict[str, OrderRecord]]:
-        """All readable orders, each at least once."""
+    async def user_pages(self, sale_id: str) -> AsyncIterator[dict[str, str]]:
+        """The buyers of all readable orders by order, each at least once."""
         async for fields in self._scan_hash(sale_keys(sale_id, self._shards).orders):
-            yield read_records({name.decode(): packed for name, packed in fields.items()})[0]
+            yield read_users(fields)
 
     async def orders(self, sale_id: str, order_ids: Sequence[str]) -> dict[str, OrderRecord]:
         """The named orders that are in Redis and readable."""

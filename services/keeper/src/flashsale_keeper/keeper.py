@@ -41,6 +41,11 @@ class Keeper:
         self._long_steps = LongSteps(settings)
 
     @property
+    def active(self) -> bool:
+        """Whether this keeper acts; the others wait to take over."""
+        return not self._ledger.standby
+
+    @property
     def fault(self) -> str | None:
         """Why this keeper cannot do its work, or why not every shard is open. One that waits to take over has no fault."""
         if self._ledger.standby:

@@ -5,6 +5,7 @@ import sys
 
 import uvloop
 
+from flashsale_audit import Auditor, Stores
 from flashsale_core.errors import Retryable, SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_core.probes import serve_probes
@@ -37,6 +38,8 @@ async def run(settings: Settings) -> None:
     redis = open_redis(settings.redis_url, settings.redis_timeout_seconds, REDIS_CONNECTIONS_MAX)
     scripts = read_scripts(settings.lua_dir)
     keeper = Keeper(redis, scripts, settings, single_server=settings.redis_url.startswith(PLAIN))
+    stores = Stores(settings.redis_url, settings.database_url, settings.shards, settings.lua_dir)
+    auditor = Auditor(stores, is_active=lambda: keeper.active)
     supervisor = Supervisor()
 
     async def ready() -> None:
@@ -45,6 +48,7 @@ async def run(settings: Settings) -> None:
 
     async def work(stop: asyncio.Event) -> None:
         supervisor.start("keeper", keeper.run)
+        supervisor.start("auditor", auditor.run)
         await stop.wait()
 
     try:

@@ -1,0 +1,107 @@
+"""The audit that runs all the time: all sales in turn, a page at a time, with a bounded share of one core. The keeper runs it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+from flashsale_audit import metrics
+from flashsale_audit.audit_all import Audit, Options, Report
+from flashsale_audit.budget import Budget
+from flashsale_audit.connect import Stores, connect
+from flashsale_audit.differences import Findings, Kind
+from flashsale_core.errors import Retryable
+
+log = logging.getLogger(__name__)
+
+CPU_SHARE = 0.02
+OPTIONS = Options(overdue_grace_seconds=30.0, outbox_seconds=30.0)
+"""More patience than by hand: for what is only late, other alerts come sooner."""
+PAUSE_SECONDS = 1.0
+RETRY_SECONDS = 5.0
+COUNTERS_SECONDS = 5.0
+"""How often the counters of all sales are compared, however long a round takes."""
+REPORTED_MAX = 10_000
+
+
+@dataclass(slots=True)
+class Auditor:
+    stores: Stores
+    cpu_share: float = CPU_SHARE
+    options: Options = OPTIONS
+    pause_seconds: float = PAUSE_SECONDS
+    """Between two rounds: a round over no sales takes no time."""
+    is_active: Callable[[], bool] = lambda: True
+    """Whether this process audits: of several keepers only one does."""
+    fault: str | None = None
+    """Why nothing is audited now."""
+    reported: set[tuple[Kind, str]] = field(default_factory=set)
+    """The kind and subject of each difference that was logged and has not been gone for a whole round since."""
+    _last: Findings = field(default_factory=Findings)
+    """The findings of the last complete round."""
+
+    async def run(self) -> None:
+        """Audit until cancelled. While a store is away, nothing is audited."""
+        while True:
+            try:
+                if self.is_active():
+                    await self.audit_once()
+                await asyncio.sleep(self.pause_seconds)
+            except Retryable as error:
+                self._interrupted(str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def audit_once(self) -> Report:
+        """One round over all sales. Raises Retryable while a store does not answer, SettingsError without the scripts."""
+        budget, report, began_at = Budget(self.cpu_share, metrics.CPU_SECONDS.inc), Report(), monotonic()
+
+        async with connect(self.stores) as (redis, ledger):
+            self._began()
+            audit = Audit(redis, ledger, self.options)
+            looked_at = began_at
+
+            async def pace() -> None:
+                nonlocal looked_at
+                if monotonic() - looked_at > COUNTERS_SECONDS:
+                    looked_at = monotonic()
+                    self._show(await audit.counters())
+                self._show(report.findings)
+                await budget.pace()
+
+            audit.pace = pace
+            await audit.run(report)
+        self._completed(report, monotonic() - began_at)
+        return report
+
+    def _began(self) -> None:
+        if self.fault is not None:
+            log.info("audit.resumed")
+        self.fault = None
+        metrics.RUNNING.set(1)
+
+    def _interrupted(self, reason: str) -> None:
+        if self.fault is None:
+            log.warning("audit.interrupted", extra={"reason": reason})
+        self.fault = reason
+        metrics.RUNNING.set(0)
+
+    def _completed(self, report: Report, seconds: float) -> None:
+        self._show(report.findings)
+        self._last = report.findings
+        for kind in Kind:
+            metrics.DIFFERENCES.labels(kind.value).set(report.findings.counts[kind])
+        # A difference that was gone for a whole round is logged again when it returns.
+        self.reported &= {(kind, sample.subject) for kind, samples in report.findings.samples.items() for sample in samples}
+        metrics.AUDITS.inc()
+        metrics.ORDERS.inc(sum(numbers.counters.orders for numbers in report.sales))
+        metrics.ROUND_SECONDS.set(seconds)
+
+    def _show(self, findings: Findings) -> None:
+        """Show new differences at once, and keep those of the last round until this one is complete."""
+        for kind, samples in findings.samples.items():
+            metrics.DIFFERENCES.labels(kind.value).set(max(findings.counts[kind], self._last.counts[kind]))
+            for sample in samples:
+                if (kind, sample.subject) not in self.reported and len(self.reported) < REPORTED_MAX:
+                    self.reported.add((kind, sample.subject))
+                    log.error("audit.difference", extra={"kind": kind.value, "subject": sample.subject, "detail": sample.detail})

@@ -1,0 +1,68 @@
+"""A difference to the ledger counts when the ledger has received everything that Redis had before."""
+
+from collections.abc import Mapping
+
+from flashsale_audit.catch_up import CatchUp, History
+from flashsale_audit.differences import Kind
+from flashsale_core.positions import Range
+
+FIRST = History(3, 1)
+LATER = History(3, 2)
+
+
+class Stores:
+    """What fences and ledger contain; each query for entries gets the next of `answers`."""
+
+    def __init__(self, newest: Mapping[History, int], *answers: Mapping[History, list[Range]]) -> None:
+        self.newest = newest
+        self.answers = list(answers)
+        self.asked: list[dict[History, int]] = []
+
+    async def positions(self) -> Mapping[History, int]:
+        return self.newest
+
+    async def first_positions(self) -> Mapping[History, int]:
+        return {LATER: 1_000_000}
+
+    async def received(self, above: Mapping[History, int]) -> Mapping[History, list[Range]]:
+        self.asked.append(dict(above))
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+async def rounds(catch_up: CatchUp) -> int:
+    return len([None async for _ in catch_up.rounds()])
+
+
+async def test_complete_ledger_is_compared_once() -> None:
+    stores = Stores({FIRST: 9}, {FIRST: [Range(4, 12), Range(1, 3)]})
+    assert (await rounds(CatchUp(stores, stores)), stores.asked) == (1, [{FIRST: 0}])
+
+
+async def test_ledger_is_waited_for_and_then_compared() -> None:
+    stores = Stores({FIRST: 9}, {FIRST: [Range(1, 3), Range(5, 9)]}, {FIRST: [Range(4, 9)]})
+    catch_up = CatchUp(stores, stores)
+    assert (await rounds(catch_up), catch_up.behind) == (1, {})
+    assert stores.asked == [{FIRST: 0}, {FIRST: 3}]
+
+
+async def test_hole_that_stays_is_named_and_nothing_is_compared() -> None:
+    stores = Stores({FIRST: 9}, {FIRST: [Range(1, 3), Range(5, 9)]})
+    catch_up = CatchUp(stores, stores, wait_seconds=0)
+    assert await rounds(catch_up) == 0
+    (difference,) = catch_up.behind.values()
+    assert (difference.kind, difference.subject, difference.detail.split(";")[0]) == (
+        Kind.LEDGER_BEHIND,
+        "shard 3",
+        "1 entries have not reached the ledger",
+    )
+
+
+async def test_later_incarnation_needs_only_its_own_entries() -> None:
+    stores = Stores({LATER: 1_000_001}, {LATER: [Range(1_000_000, 1_000_001)]})
+    assert (await rounds(CatchUp(stores, stores)), stores.asked) == (1, [{LATER: 999_999}])
+
+
+async def test_redis_without_fences_is_compared_again_until_the_time_is_up() -> None:
+    stores = Stores({}, {})
+    catch_up = CatchUp(stores, stores, lag_seconds=0)
+    assert (await rounds(catch_up), catch_up.by_position) == (1, False)
