@@ -98,6 +98,7 @@ ADVICE = {
     "flashsale_shard_incarnation": "It rises with each rebuild: Redis had lost writes. Find out why.",
     "flashsale_recovering_seconds": "Above a minute: the keeper waits for somebody, or a rebuild takes long. Its `/readyz` names the reason. See FlashsaleRecovering.",
     "flashsale_reseals": "Nothing: Redis was restarted, or another server was promoted, and nothing was lost.",
+    "flashsale_reopens": "If it rises: Redis was restarted while gateways, RabbitMQ or the order-workers were away. What they knew beyond Redis is counted as late when it arrives.",
     "flashsale_rebuilds": "Not 0: a Redis had lost writes. Look for the lost disk, the old volume or the failover without all writes.",
     "flashsale_rebuild_failures": "If it rises without `flashsale_rebuilds`: a rebuild cannot be completed. The log event `recovery.interrupted` has the reason.",
     "flashsale_lost_entries": "Not 0: what these entries contained is lost, and `flashsale recover --plan` or the log event `shards.rebuilt` has the number. See FlashsaleEntriesLost.",

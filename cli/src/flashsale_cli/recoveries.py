@@ -8,7 +8,7 @@ from flashsale_recovery.by_hand import Outcome
 from flashsale_recovery.outcome import Recovered
 from flashsale_recovery.rebuild import SaleReport
 from flashsale_recovery.rebuild.deficit import Hold
-from flashsale_recovery.steps import Drain, Initialise, Nothing, Record, Recover, Refuse, Reseal, Step, Wait
+from flashsale_recovery.steps import Drain, Initialise, Nothing, Record, Recover, Refuse, Reopen, Reseal, Step, Wait
 
 SHOWN_MAX = 100
 
@@ -43,8 +43,10 @@ def words(step: Step, *, planned: bool) -> str:
             return "would be written into the ledger, which is older" if planned else "written into the ledger, which is older"
         case Reseal():
             return "would be opened as it is: nothing is lost" if planned else "opened as it is: nothing was lost"
+        case Reopen():
+            return f"{'would be ' if planned else ''}opened in a new incarnation: {step.reason}"
         case Drain():
-            return f"would drain the queue: {step.reason}" if planned else f"the queue was drained: {step.reason}"
+            return "would be opened once the queue is drained: nothing is known to be lost" if planned else "the queue was drained"
         case Recover():
             return "would be rebuilt" if planned else "rebuilt"
         case _:

@@ -1,5 +1,5 @@
 from flashsale_core.fence import Attestation, Fence
-from flashsale_recovery.facts import ServerView
+from flashsale_recovery.facts import DrainState, ServerView
 from flashsale_recovery.memory import Memory
 
 FIRST, SECOND = "a" * 40, "b" * 40
@@ -52,10 +52,21 @@ def test_highest_position_is_remembered_when_redis_goes_back() -> None:
 def test_drain_counts_for_the_history_that_was_drained() -> None:
     memory = Memory()
     memory.observe(view(FIRST, {}), 0.0)
-    memory.mark_drained(view(FIRST, {}))
-    assert memory.witnesses(view(FIRST, {}), 0.0).drained
+    memory.mark_drained(view(FIRST, {}), DrainState.DONE)
+    assert memory.witnesses(view(FIRST, {}), 0.0).drain is DrainState.DONE
     memory.observe(view(SECOND, {}), 1.0)
-    assert not memory.witnesses(view(SECOND, {}), 1.0).drained
+    # A drain of the former history that ends only now.
+    memory.mark_drained(view(FIRST, {}), DrainState.DONE)
+    assert memory.witnesses(view(SECOND, {}), 1.0).drain is DrainState.NOT_TRIED
+
+
+def test_gateway_that_waits_for_an_answer_has_not_attested() -> None:
+    memory = Memory()
+    memory.observe(view(SECOND, {"a": at(1)}), 0.0)
+    memory.observe(view(SECOND, {"a": Attestation(0, 1, 2)}), 0.1)
+    assert memory.witnesses(view(SECOND, {}), 0.1).silent == ["a"]
+    memory.observe(view(SECOND, {"a": at(3)}), 0.2)
+    assert memory.witnesses(view(SECOND, {}), 0.2).silent == []
 
 
 def test_gateway_has_attested_once_it_did_in_every_shard() -> None:

@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from flashsale_core.fence import Attestation, Fence
-from flashsale_recovery.facts import Installation, LedgerFacts, LedgerShard, ServerView, Witnesses
+from flashsale_recovery.facts import DrainState, Installation, LedgerFacts, LedgerShard, ServerView, Witnesses
 from flashsale_recovery.next_step import next_incarnation, next_step
-from flashsale_recovery.steps import Drain, Initialise, Nothing, Record, Recover, Refuse, Reseal, Rules, Step, Wait
+from flashsale_recovery.steps import Drain, Initialise, Nothing, Record, Recover, Refuse, Reopen, Reseal, Rules, Step, Wait
 
 NOW, BEFORE = "a" * 40, "b" * 40
 LEDGER = "3f0c"
@@ -89,8 +89,8 @@ def test_recovery_that_was_interrupted_begins_again(state: str) -> None:
 
 
 def test_position_that_a_gateway_was_answered_proves_a_loss() -> None:
-    assert isinstance(decide(closed(replid=BEFORE), witnesses=Witnesses({0: 501})), Recover)
-    assert decide(closed(replid=BEFORE), witnesses=Witnesses({0: 500})) == Reseal([0])
+    assert isinstance(decide(closed(replid=BEFORE), witnesses=Witnesses({0: 501}, drain=DrainState.DONE)), Recover)
+    assert decide(closed(replid=BEFORE), witnesses=Witnesses({0: 500}, drain=DrainState.DONE)) == Reseal([0])
 
 
 def test_all_shards_of_a_server_are_recovered_if_one_lost_writes() -> None:
@@ -98,17 +98,21 @@ def test_all_shards_of_a_server_are_recovered_if_one_lost_writes() -> None:
     assert step == Recover({1: "Redis has no fence: it is empty, or it lost its data"})
 
 
-def test_new_history_is_accepted_once_every_gateway_attested() -> None:
+def test_new_history_is_accepted_once_all_attested_and_the_queue_is_drained() -> None:
     fence = closed(replid=BEFORE)
     waiting = Witnesses(expected=frozenset({"a", "b"}), attested=frozenset({"a"}), waited_seconds=1)
+    attested = replace(waiting, attested=frozenset({"a", "b", "c"}))
     assert decide(fence, witnesses=waiting) == Wait("waiting for what the gateways were answered: b")
-    assert decide(fence, witnesses=replace(waiting, attested=frozenset({"a", "b", "c"}))) == Reseal([0])
+    assert decide(fence, witnesses=attested) == Drain()
+    assert decide(fence, witnesses=replace(attested, drain=DrainState.DONE)) == Reseal([0])
 
 
-def test_silent_gateway_makes_the_ledger_decide() -> None:
-    silent = Witnesses(expected=frozenset({"a"}), waited_seconds=5.1)
-    assert decide(closed(replid=BEFORE), witnesses=silent) == Drain("gateways are silent: a")
-    assert decide(closed(replid=BEFORE), witnesses=replace(silent, drained=True)) == Reseal([0])
+def test_new_history_begins_an_incarnation_if_somebody_who_could_know_is_away() -> None:
+    fence, silent = closed(replid=BEFORE), Witnesses(expected=frozenset({"a"}), waited_seconds=5.1)
+    assert decide(fence, witnesses=silent) == Drain()
+    for drain in (DrainState.DONE, DrainState.FAILED):
+        assert decide(fence, witnesses=replace(silent, drain=drain)) == Reopen([0], "gateways are silent: a")
+    assert decide(fence, witnesses=Witnesses(drain=DrainState.FAILED)) == Reopen([0], "the queue could not be drained")
 
 
 @pytest.mark.parametrize("ledger", [LedgerShard(), LedgerShard(2, 1, "open", 900), LedgerShard(3, 1, "restoring")])

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from flashsale_core.errors import Retryable
 from flashsale_core.scripts import Scripts
-from flashsale_recovery.facts import LedgerFacts, ServerView
+from flashsale_recovery.facts import LedgerFacts, ServerView, restricted
 from flashsale_recovery.fencing import accept_history
 from flashsale_recovery.ledger import Ledger
 from flashsale_recovery.ledger_facts import read_facts
@@ -19,7 +19,7 @@ from flashsale_recovery.next_step import next_step
 from flashsale_recovery.outcome import Options, Recovered
 from flashsale_recovery.recovery import Recovery
 from flashsale_recovery.servers import Look, look
-from flashsale_recovery.steps import Drain, Initialise, Nothing, Record, Recover, Refuse, Reseal, Step, Wait
+from flashsale_recovery.steps import Drain, Initialise, Nothing, Record, Recover, Refuse, Reopen, Reseal, Step, Wait
 
 POLL_SECONDS = 0.2
 Say = Callable[[str], None]
@@ -114,9 +114,11 @@ class ByHand:
                 await self._recovery(facts).record(view, step)
             case Reseal():
                 await accept_history(self._redis, self._scripts, view, step.shards)
+            case Reopen():
+                await self._recovery(facts).reopen(restricted(view, step.shards), witnesses)
             case Drain():
-                await self._recovery(facts).drain(view, witnesses, say)
-                self._memory.mark_drained(view)
+                say("draining the queue")
+                self._memory.mark_drained(view, await self._recovery(facts).drain(view, witnesses, say))
             case Recover():
                 recovered = await self._recovery(facts).recover(view, witnesses, say)
             case _:

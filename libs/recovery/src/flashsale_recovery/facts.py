@@ -1,9 +1,18 @@
 """What the recovery knows of a Redis server and of the ledger when it decides. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 
 from flashsale_core.fence import OPEN, Attestation, Fence
+
+
+class DrainState(Enum):
+    NOT_TRIED = auto()
+    DONE = auto()
+    FAILED = auto()
+    """RabbitMQ or the order-workers are away."""
+
 
 NEW = "new"
 """The state of a shard in the ledger whose fence was never opened."""
@@ -28,6 +37,11 @@ class ServerView:
     def is_open(self) -> bool:
         """Whether every fence is open for the history that the server has."""
         return all(fence.state == OPEN and fence.replid == self.replid for fence in self.fences.values())
+
+
+def restricted(view: ServerView, shards: Collection[int]) -> ServerView:
+    """The view of some of the server's shards."""
+    return replace(view, fences={shard: fence for shard, fence in view.fences.items() if shard in shards})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +91,10 @@ class Witnesses:
     expected: frozenset[str] = frozenset()
     """Gateways that were alive shortly before the server's history changed."""
     attested: frozenset[str] = frozenset()
-    """Gateways that attested to this history."""
+    """Gateways that attested to this history, and hold nothing that is unpublished or unanswered."""
     waited_seconds: float = 0.0
     """Since this history was first seen."""
-    drained: bool = False
+    drain: DrainState = DrainState.NOT_TRIED
     """Whether the queue `orders` was drained since."""
 
     @property

@@ -1,14 +1,25 @@
 """Moves fences from step to step. Each call names what was seen before: if that has changed, nothing is written and Changed is raised."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
 from flashsale_core.errors import Retryable
 from flashsale_core.fence import OPEN, Fence
+from flashsale_core.keys import shard_keys
 from flashsale_core.scripts import Scripts
 from flashsale_recovery.facts import Installation, ServerView
 from flashsale_redis.fences import seal
+
+FENCED = "fenced"
+KEPT = "kept"
+"""A field of the fence: `<incarnation>:<seq>` of the former incarnation, as Redis had it."""
+
+
+class Kept(NamedTuple):
+    incarnation: int
+    seq: int
 
 
 class Changed(Retryable):
@@ -23,14 +34,30 @@ class Fencing:
             "installation": installation.name, "ledger": installation.ledger, "shards": installation.shards
         }  # fmt: skip
 
-    async def close(self, view: ServerView, incarnations: Mapping[int, int], first_seqs: Mapping[int, int]) -> dict[int, Fence]:
-        """Fence the shards in new incarnations; no script writes to them from now on."""
+    async def halt(self, view: ServerView) -> dict[int, Fence]:
+        """Stop all scripts, in the incarnation that the shards have; their positions are final now. A fence that is missing stays so."""
         return {
-            shard: await self._seal(
-                shard, view.fences[shard], {"state": "fenced", "incarnation": incarnation, "seq": first_seqs[shard] - 1}, view.replid
-            )
-            for shard, incarnation in incarnations.items()
+            shard: fence if fence.is_missing else await self._seal(shard, fence, {"state": FENCED}, view.replid)
+            for shard, fence in view.fences.items()
         }
+
+    async def close(
+        self, halted: Mapping[int, Fence], incarnations: Mapping[int, int], first_seqs: Mapping[int, int], replid: str
+    ) -> dict[int, Fence]:
+        """Begin new incarnations. A fence that begins one keeps the position at which the former ended."""
+        closed = {}
+        for shard, incarnation in incarnations.items():
+            fence = halted[shard]
+            fields: dict[str, str | int] = {"state": FENCED, "incarnation": incarnation, "seq": first_seqs[shard] - 1}
+            if fence.incarnation != incarnation:
+                fields[KEPT] = f"{fence.incarnation}:{fence.seq}"
+            closed[shard] = await self._seal(shard, fence, fields, replid)
+        return closed
+
+    async def kept(self, shards: Iterable[int]) -> dict[int, Kept]:
+        """What Redis had when the present incarnation began, by shard."""
+        client: Any = self._redis
+        return {shard: _kept(await client.hget(shard_keys(shard).fence, KEPT)) for shard in shards}
 
     async def move(self, fences: Mapping[int, Fence], state: str, replid: str) -> dict[int, Fence]:
         """Set the state of fences that `close` or `move` returned."""
@@ -48,6 +75,11 @@ async def accept_history(redis: Redis, scripts: Scripts, view: ServerView, shard
     """Let the scripts write to the history that the server had when it was looked at."""
     for shard in shards:
         await _seal(redis, scripts, shard, view.fences[shard], {}, view.replid)
+
+
+def _kept(value: bytes | None) -> Kept:
+    incarnation, _, seq = (value or b"0:0").partition(b":")
+    return Kept(int(incarnation), int(seq))
 
 
 async def _seal(redis: Redis, scripts: Scripts, shard: int, read: Fence, fields: Mapping[str, str | int], replid: str) -> Fence:

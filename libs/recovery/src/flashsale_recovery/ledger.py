@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeAlias
 import asyncpg
 
 from flashsale_core.fence import SEQ_JUMP
+from flashsale_core.ledger_locks import RECEIVING
 from flashsale_core.positions import Range
 from flashsale_recovery.facts import Installation, LedgerFacts, LedgerShard
 
@@ -23,6 +24,11 @@ select *, $4, $5, now(), case when $4 = 'open' then now() end from unnest($1::in
 on conflict (shard, incarnation) do nothing
 """
 _SET_STATE = "update shards set state = $3 from unnest($1::int[], $2::bigint[]) as t (s, i) where (shard, incarnation) = (s, i)"
+_CLOSE = """
+update shards set kept_seq = case when incarnation = kept then greatest(seq, first_seq - 1) else first_seq - 1 end
+from unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[]) as t (s, i, kept, seq)
+where shard = s and incarnation < i and kept_seq is null
+"""
 _SET_OPEN = """
 update shards set state = 'open', replid = $3, opened_at = now(), lost_entries = coalesce(lost_entries, 0) + lost
 from unnest($1::int[], $2::bigint[], $4::bigint[]) as t (s, i, lost) where (shard, incarnation) = (s, i)
@@ -73,6 +79,18 @@ class Ledger:
 
     async def set_state(self, incarnations: Mapping[int, int], state: str) -> None:
         await self.connection.execute(_SET_STATE, list(incarnations), list(incarnations.values()), state)
+
+    async def close_former(self, incarnations: Mapping[int, int], kept: Mapping[int, tuple[int, int]], state: str) -> None:
+        """Close all incarnations before these, and set the state of these.
+
+        `kept` has, by shard, the incarnation that Redis was in, and its last position. Order-workers treat what arrives behind it as late.
+        """
+        columns = ([kept[shard][0] for shard in incarnations], [kept[shard][1] for shard in incarnations])
+        async with self.connection.transaction():
+            # Batches that are being written end first, and those that begin later see the incarnation closed.
+            await self.connection.execute("select pg_advisory_xact_lock($1)", RECEIVING)
+            await self.connection.execute(_CLOSE, list(incarnations), list(incarnations.values()), *columns)
+            await self.set_state(incarnations, state)
 
     async def set_open(self, incarnations: Mapping[int, int], replid: str, lost: Mapping[int, int]) -> None:
         """Note that the shards may be open from now on, and how many entries of the previous incarnation are lost."""

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flashsale_core.fence import OPEN, Attestation
-from flashsale_recovery.facts import ServerView, Witnesses
+from flashsale_recovery.facts import DrainState, ServerView, Witnesses
 
 ALIVE_SECONDS = 3.0
 """A gateway whose attestation is older than this is not waited for."""
+
+_CERTAINTY = (DrainState.NOT_TRIED, DrainState.FAILED, DrainState.DONE)
 
 
 @dataclass(slots=True)
@@ -24,7 +26,7 @@ class _Shard:
     expected: frozenset[str] = frozenset()
     """The gateways that were alive when the shard was open last."""
     highest_seq: int = 0
-    drained: bool = False
+    drain: DrainState = DrainState.NOT_TRIED
 
 
 class Memory:
@@ -37,9 +39,11 @@ class Memory:
         for shard in view.shards:
             self._observe(self._shards.setdefault(shard, _Shard()), view, shard, now_seconds)
 
-    def mark_drained(self, view: ServerView) -> None:
+    def mark_drained(self, view: ServerView, drain: DrainState) -> None:
+        """Note how a drain ended that began when the server was as in `view`."""
         for shard in view.shards:
-            self._shards[shard].drained = self._shards[shard].replid == view.replid
+            if self._shards[shard].replid == view.replid:
+                self._shards[shard].drain = drain
 
     def witnesses(self, view: ServerView, now_seconds: float) -> Witnesses:
         """What is known of the shards of a server that was observed."""
@@ -49,7 +53,7 @@ class Memory:
             expected=frozenset().union(*[memory.expected for memory in shards.values()]),
             attested=_in_all([_attested(memory) for memory in shards.values()]),
             waited_seconds=now_seconds - max(memory.since_seconds for memory in shards.values()),
-            drained=all(memory.drained for memory in shards.values()),
+            drain=min((memory.drain for memory in shards.values()), key=_CERTAINTY.index),
         )
 
     def _observe(self, memory: _Shard, view: ServerView, shard: int, now_seconds: float) -> None:
@@ -60,7 +64,7 @@ class Memory:
             memory.changed_seconds = dict.fromkeys(gateways.keys() - memory.expected, -math.inf)
             memory.last = {name: gateways[name] for name in memory.changed_seconds}
         if memory.replid != view.replid:
-            memory.replid, memory.since_seconds, memory.first, memory.drained = view.replid, now_seconds, gateways, False
+            memory.replid, memory.since_seconds, memory.first, memory.drain = view.replid, now_seconds, gateways, DrainState.NOT_TRIED
         for name, attestation in gateways.items():
             if memory.last.get(name) != attestation:
                 memory.changed_seconds[name] = now_seconds
@@ -71,7 +75,8 @@ class Memory:
 
 
 def _attested(memory: _Shard) -> frozenset[str]:
-    return frozenset(name for name, attestation in memory.last.items() if memory.first.get(name) != attestation)
+    """A gateway that waits for an answer may still learn a higher position, from the server that was replaced: it holds that call."""
+    return frozenset(name for name, attestation in memory.last.items() if memory.first.get(name) != attestation and attestation.held == 0)
 
 
 def _alive(memory: _Shard, gateways: Mapping[str, Attestation]) -> frozenset[str]:

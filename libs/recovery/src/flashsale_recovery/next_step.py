@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from enum import Enum, auto
 
 from flashsale_core.fence import OPEN, Fence
-from flashsale_recovery.facts import NEW, Installation, LedgerFacts, LedgerShard, ServerView, Witnesses
-from flashsale_recovery.steps import Drain, Initialise, Nothing, Record, Recover, Refuse, Reseal, Rules, Step, Wait
+from flashsale_recovery.facts import NEW, DrainState, Installation, LedgerFacts, LedgerShard, ServerView, Witnesses
+from flashsale_recovery.steps import Drain, Initialise, Nothing, Record, Recover, Refuse, Reopen, Reseal, Rules, Step, Wait
 
 RULES = Rules()
 
@@ -91,12 +91,16 @@ def _accept(changed: Sequence[int], witnesses: Witnesses, rules: Rules) -> Step:
     """What follows when nothing is known to be lost. `changed` are the shards whose history is not accepted yet."""
     if not changed:
         return Nothing()
-    if not witnesses.silent or witnesses.drained:
-        return Reseal(changed)
-    names = ", ".join(witnesses.silent)
-    if witnesses.waited_seconds < rules.attest_seconds:
-        return Wait(f"waiting for what the gateways were answered: {names}")
-    return Drain(f"gateways are silent: {names}")
+    silent = ", ".join(witnesses.silent)
+    if silent and witnesses.waited_seconds < rules.attest_seconds:
+        return Wait(f"waiting for what the gateways were answered: {silent}")
+    if witnesses.drain is DrainState.NOT_TRIED:
+        return Drain()
+    if silent:
+        return Reopen(changed, f"gateways are silent: {silent}")
+    if witnesses.drain is DrainState.FAILED:
+        return Reopen(changed, "the queue could not be drained")
+    return Reseal(changed)
 
 
 def _without_ledger(view: ServerView, witnesses: Witnesses, rules: Rules) -> Step:
@@ -106,5 +110,7 @@ def _without_ledger(view: ServerView, witnesses: Witnesses, rules: Rules) -> Ste
     usable = not regressed and all(fence.state == OPEN for fence in view.fences.values())
     if not rules.reseal_without_ledger or not usable:
         return Wait("Redis cannot be opened while Postgres is away")
-    step = _accept([shard for shard, fence in view.fences.items() if fence.replid != view.replid], witnesses, rules)
-    return Wait(f"Redis cannot be opened while Postgres is away: {step.reason}") if isinstance(step, Drain) else step
+    changed = [shard for shard, fence in view.fences.items() if fence.replid != view.replid]
+    if not witnesses.silent:
+        return Reseal(changed)
+    return Wait(f"Redis cannot be opened while Postgres is away, and gateways are silent: {', '.join(witnesses.silent)}")

@@ -11,6 +11,8 @@ from flashsale_recovery.rebuild import RebuildReport
 class Options:
     amqp_url: str
     amqp_timeout_seconds: float = 10.0
+    drain_seconds: float = 2.0
+    """How long the queue may take to be drained before a history is accepted without it, in a new incarnation."""
     attest_seconds: float = 5.0
     """How long gateways may take to publish what they hold."""
     holes_seconds: float = 10.0

@@ -1,8 +1,10 @@
 """Carries out what `next_step` decided. Each method may be repeated after a crash at any point."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from redis.asyncio import Redis
 
@@ -12,8 +14,8 @@ from flashsale_core.positions import Range
 from flashsale_core.scripts import Scripts
 from flashsale_recovery.drain import Say, drain
 from flashsale_recovery.entries import Expected, lost_counts, wait_for_entries
-from flashsale_recovery.facts import NEW, LedgerFacts, ServerView, Witnesses
-from flashsale_recovery.fencing import Fencing
+from flashsale_recovery.facts import NEW, DrainState, LedgerFacts, ServerView, Witnesses
+from flashsale_recovery.fencing import FENCED, Fencing
 from flashsale_recovery.gateways import Attested, wait_for_gateways
 from flashsale_recovery.ledger import Ledger
 from flashsale_recovery.next_step import next_incarnation
@@ -22,6 +24,7 @@ from flashsale_recovery.rebuild import RebuildContext, plan_rebuild, rebuild, ve
 from flashsale_recovery.steps import Record
 from flashsale_redis import now_ms
 
+BATCH_SECONDS = 0.5
 log = logging.getLogger(__name__)
 
 
@@ -39,9 +42,9 @@ class Recovery:
 
     async def initialise(self, view: ServerView, shards: Sequence[int]) -> None:
         """Open the first incarnation of shards that were never open. What is in Redis, from an earlier release, is adopted."""
-        incarnations = dict.fromkeys(shards, 1)
-        await self._ledger.add(dict.fromkeys(shards, 1), incarnations, NEW, view.replid)
-        fences = await self._fencing.close(view, incarnations, dict.fromkeys(shards, 1))
+        first = dict.fromkeys(shards, 1)
+        await self._ledger.add(first, first, NEW, view.replid)
+        fences = await self._fencing.close({shard: view.fences[shard] for shard in shards}, first, first, view.replid)
         await self._open(fences, view.replid, {})
 
     async def record(self, view: ServerView, step: Record) -> None:
@@ -50,13 +53,28 @@ class Recovery:
         await self._ledger.add({shard: view.fences[shard].seq + 1 for shard in step.shards}, incarnations, OPEN, view.replid)
         await self._ledger.set_open(incarnations, view.replid, {})
 
-    async def drain(self, view: ServerView, witnesses: Witnesses, say: Say) -> None:
-        """Wait until the ledger has everything that is on its way. The fence stays as it is: the history is not accepted meanwhile."""
-        await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)
+    async def reopen(self, view: ServerView, witnesses: Witnesses) -> dict[int, int]:
+        """Go on with what Redis has, in new incarnations, which are returned. What still arrives from the old ones is late."""
+        fences = await self._fence(view, witnesses)
+        incarnations = {shard: fence.incarnation for shard, fence in fences.items()}
+        await self._ledger.close_former(incarnations, await self._fencing.kept(incarnations), "verifying")
+        fences = await self._fencing.move(fences, "verifying", view.replid)
+        await self._open(fences, view.replid, {})
+        return incarnations
+
+    async def drain(self, view: ServerView, witnesses: Witnesses, say: Say) -> DrainState:
+        """Wait until the ledger has what is in the queue, for a limited time. The fence stays as it is: its history is not accepted yet."""
+        try:
+            async with asyncio.timeout(self._options.drain_seconds):
+                await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)
+        except TimeoutError:
+            return DrainState.FAILED
         highest = _highest(view, witnesses, self._facts)
         known = {shard: self._facts.shard(shard) for shard in view.shards}
         expected = {shard: Expected(now.incarnation, now.first_seq, highest[shard]) for shard, now in known.items()}
-        await wait_for_entries(self._redis, self._ledger, expected, self._options.holes_seconds)
+        # Another worker may still write what was in front of the marker.
+        await wait_for_entries(self._redis, self._ledger, expected, BATCH_SECONDS)
+        return DrainState.DONE
 
     async def plan(self, view: ServerView, witnesses: Witnesses) -> Recovered:
         """What `recover` would do now, and what would be lost. Nothing is written, nobody is waited for."""
@@ -88,6 +106,7 @@ class Recovery:
         await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)
         say("waiting for entries that the ledger lacks")
         lost = await self._lost(incarnations, attested)
+        await self._ledger.close_former(incarnations, await self._fencing.kept(incarnations), "restoring")
         fences = await self._move(fences, "restoring", view.replid)
         say("rebuilding")
         context = await self._context(incarnations, view.shards[0], stopped_ms)
@@ -120,13 +139,15 @@ class Recovery:
         return await wait_for_entries(self._redis, self._ledger, expected, self._options.holes_seconds)
 
     async def _fence(self, view: ServerView, witnesses: Witnesses) -> dict[int, Fence]:
-        incarnations = {shard: next_incarnation(view.fences[shard], self._facts.shard(shard)) for shard in view.shards}
-        highest = _highest(view, witnesses, self._facts)
+        """Begin new incarnations; no script writes from now on."""
+        halted = await self._fencing.halt(view)
+        incarnations = {shard: next_incarnation(fence, self._facts.shard(shard)) for shard, fence in halted.items()}
+        highest = _highest(replace(view, fences=halted), witnesses, self._facts)
         first_seqs = {shard: self._first_seq(shard, incarnations[shard], highest[shard]) for shard in view.shards}
         # The ledger first: a Redis that is lost again before it is opened is then recovered in an incarnation that is newer still.
-        await self._ledger.add(first_seqs, incarnations, "fenced", view.replid)
-        await self._ledger.set_state(incarnations, "fenced")
-        return await self._fencing.close(view, incarnations, first_seqs)
+        await self._ledger.add(first_seqs, incarnations, FENCED, view.replid)
+        await self._ledger.set_state(incarnations, FENCED)
+        return await self._fencing.close(halted, incarnations, first_seqs, view.replid)
 
     def _first_seq(self, shard: int, incarnation: int, highest: int) -> int:
         known = self._facts.shard(shard)

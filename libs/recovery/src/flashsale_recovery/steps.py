@@ -44,8 +44,17 @@ class Reseal:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """A gateway is silent, so only the ledger can show whether Redis has everything: wait for all that is in the queue."""
+    """Let the ledger have all that is in the queue before a history is accepted: a gateway that is gone may have been answered it."""
 
+
+@dataclass(frozen=True, slots=True)
+class Reopen:
+    """Nothing is known to be missing, but somebody who could know is away: go on in a new incarnation, without a rebuild.
+
+    What then still arrives from the old one is recognized as late.
+    """
+
+    shards: Sequence[int]
     reason: str
 
 
@@ -57,7 +66,7 @@ class Recover:
     """Why, by shard."""
 
 
-Step = Nothing | Wait | Refuse | Initialise | Record | Reseal | Drain | Recover
+Step = Nothing | Wait | Refuse | Initialise | Record | Reseal | Reopen | Drain | Recover
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from flashsale_keeper.ledger_watch import LedgerWatch
 from flashsale_keeper.long_steps import LongSteps, Say
 from flashsale_keeper.settings import RESEAL_DISK, Settings
 from flashsale_keeper.status import Status
-from flashsale_recovery.facts import LedgerFacts, ServerView
+from flashsale_recovery.facts import LedgerFacts, ServerView, restricted
 from flashsale_recovery.fencing import accept_history
 from flashsale_recovery.ledger import Ledger
 from flashsale_recovery.memory import Memory
@@ -23,7 +23,7 @@ from flashsale_recovery.next_step import next_step
 from flashsale_recovery.outcome import Options, Recovered
 from flashsale_recovery.recovery import Recovery
 from flashsale_recovery.servers import look
-from flashsale_recovery.steps import Drain, Initialise, Nothing, Record, Recover, Refuse, Reseal, Rules, Step, Wait
+from flashsale_recovery.steps import Drain, Initialise, Nothing, Record, Recover, Refuse, Reopen, Reseal, Rules, Step, Wait
 
 log = logging.getLogger(__name__)
 
@@ -123,8 +123,11 @@ class Keeper:
             case Record():
                 await self._recovery(ledger).record(view, step)
                 log.warning("shards.recorded", extra={"shards": len(step.shards)})
-            case Drain():
+            case Reopen():
                 say(step.reason)
+                await self._reopen(view, step, ledger)
+            case Drain():
+                say("the queue is being drained")
                 self._long_steps.start(view, partial(self._drain, view, self._ledger.facts), say)
             case Recover():
                 say(next(iter(step.reasons.values())))
@@ -133,10 +136,16 @@ class Keeper:
                 assert_never(step)
         return True
 
+    async def _reopen(self, view: ServerView, step: Reopen, ledger: Ledger | None) -> None:
+        witnesses = self._memory.witnesses(view, asyncio.get_running_loop().time())
+        incarnations = await self._recovery(ledger).reopen(restricted(view, step.shards), witnesses)
+        metrics.REOPENS.inc()
+        numbers = {"shards": len(incarnations), "incarnation": max(incarnations.values())}
+        log.warning("shards.reopened", extra={**numbers, "reason": step.reason})
+
     async def _drain(self, view: ServerView, facts: LedgerFacts | None, ledger: Ledger, say: Say) -> None:
         witnesses = self._memory.witnesses(view, asyncio.get_running_loop().time())
-        await self._recovery(ledger, facts).drain(view, witnesses, say)
-        self._memory.mark_drained(view)
+        self._memory.mark_drained(view, await self._recovery(ledger, facts).drain(view, witnesses, say))
 
     async def _recover(self, view: ServerView, facts: LedgerFacts | None, ledger: Ledger, say: Say) -> Recovered:
         witnesses = self._memory.witnesses(view, asyncio.get_running_loop().time())
@@ -154,6 +163,7 @@ def _options(settings: Settings) -> Options:
         amqp_url=settings.amqp_url,
         amqp_timeout_seconds=settings.amqp_timeout_seconds,
         attest_seconds=settings.attest_seconds,
+        drain_seconds=settings.drain_seconds,
         holes_seconds=settings.holes_seconds,
         grace_ms=settings.grace_seconds * 1000,
     )

@@ -35,6 +35,8 @@ class Settings:
     """FLASHSALE_KEEPER_POLL_MS: pause between two looks at Redis."""
     attest_seconds: float
     """FLASHSALE_KEEPER_ATTEST_SECONDS: how long gateways may be silent before the ledger alone decides."""
+    drain_seconds: float
+    """FLASHSALE_KEEPER_DRAIN_SECONDS: how long the queue may take to be drained before Redis is opened without it, in a new incarnation."""
     holes_seconds: float
     """FLASHSALE_KEEPER_HOLES_SECONDS: how long entries that the ledger lacks are waited for before they count as lost."""
     grace_seconds: int
@@ -68,6 +70,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         reseal=_reseal(env),
         poll_ms=env.integer("FLASHSALE_KEEPER_POLL_MS", 200, least=10, most=10_000),
         attest_seconds=env.number("FLASHSALE_KEEPER_ATTEST_SECONDS", 5, least=0.1, most=300),
+        drain_seconds=env.number("FLASHSALE_KEEPER_DRAIN_SECONDS", 2, least=0.1, most=300),
         holes_seconds=env.number("FLASHSALE_KEEPER_HOLES_SECONDS", 10, least=0.1, most=3600),
         grace_seconds=env.integer("FLASHSALE_KEEPER_GRACE_SECONDS", 60, most=24 * 3600),
         statement_cache=env.integer("FLASHSALE_DATABASE_STATEMENT_CACHE", 100, most=10_000),
