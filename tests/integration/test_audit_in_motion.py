@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from flashsale_audit import Auditor
 from flashsale_audit.audit_all import Options, Report
-from flashsale_cli.audit.stores import audit_stores
+from flashsale_audit.differences import Kind
+from flashsale_cli.audit.stores import audit_stores, stores_of
 from flashsale_cli.environment import CliEnvironment
 from flashsale_core.keys import deadline_member, sale_keys, shard_keys, shard_of
 from flashsale_core.orders import State
@@ -105,3 +107,17 @@ async def test_damage_is_found_while_the_sale_moves(stack: Stack, client: Client
         report = await audit(stack, crowd.sale_ids)
     counts = {kind.value: count for kind, count in report.findings.counts.items()}
     assert counts == {"buyer_units": 2, "order_differs": 1, "order_missing_in_redis": 1, "deadline_without_hold": 1}
+
+
+async def test_auditor_reports_a_planted_difference_and_forgets_it_when_it_is_gone(stack: Stack, client: Client) -> None:
+    sale = client.new_sale(5)
+    assert client.order(sale, "ann").status == 200
+    auditor = Auditor(stores_of(CliEnvironment(stack.env())), cpu_share=1.0, options=Options([sale]))
+    difference = (Kind.BUYER_UNITS, f"{sale} ann")
+    async with open_redis(stack.env()["REDIS_URL"], 10, 1) as redis:
+        for units, reported in ((1, False), (-1, True)):
+            assert (difference in auditor.reported) is reported
+            await cast(Any, redis).hincrby(sale_keys(sale).buyers, "ann", units)
+            report = await auditor.audit_once()
+            assert (Kind.BUYER_UNITS in report.findings.counts) is not reported
+    assert difference not in auditor.reported

@@ -19,7 +19,7 @@ from flashsale_core.orders import State
 
 RETRY_SECONDS = 0.5
 ACCEPTED_PAGE = 2000
-DEADLINES_LOOK = 400
+DEADLINES_LOOK = 200
 SALE_TRIES = 3
 """How often a sale is read that is replaced while it is read."""
 

@@ -12,8 +12,8 @@ from flashsale_audit.buyers import BuyerPass, units_of
 from flashsale_audit.differences import Difference, Findings, Kind
 from flashsale_audit.read_redis import RedisReader
 
-LOOK_USERS = 200
-LOOK_IDS = 400
+LOOK_USERS = 100
+LOOK_IDS = 200
 LOOK_IDS_MAX = 2000
 """A buyer with more orders is not judged, because one look cannot read them."""
 PASSES_MAX = 5

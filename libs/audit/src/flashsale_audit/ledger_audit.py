@@ -10,7 +10,7 @@ from flashsale_audit.read_ledger import LedgerReader
 from flashsale_audit.read_redis import RedisReader
 from flashsale_core.records import OrderRecord
 
-SUSPECTS_MAX = 400
+SUSPECTS_MAX = 200
 
 
 @dataclass(slots=True)
