@@ -39,6 +39,23 @@ CASES = {
         {'flashsale_audit_differences{kind="buyer_units"}': "0x3"},
         {"kind": "buyer_units"},
     ),
+    "FlashsaleRecovering": Case(
+        {'flashsale_fenced_shards{pod="a"}': "0 0 3x5", 'flashsale_fenced_shards{pod="b"}': "0x7"},
+        "5m",
+        # A restart, which is over before the second look.
+        {"flashsale_fenced_shards": "0 0 16 0x5"},
+    ),
+    "FlashsaleEntriesLost": Case(
+        # The keeper that counted them has been replaced since.
+        {'flashsale_lost_entries_total{pod="a"}': "0 0 7 7 _x20", 'flashsale_lost_entries_total{pod="b"}': "_ _ _ _ 0x20"},
+        "20m",
+        {"flashsale_lost_entries_total": "7x20"},
+    ),
+    "FlashsaleKeeperDown": Case(
+        {"flashsale_broker_up": "1x9", 'flashsale_keeper_active{pod="a"}': "1 1 stale", 'flashsale_keeper_active{pod="b"}': "0x9"},
+        "8m",
+        {"flashsale_broker_up": "1x9", 'flashsale_keeper_active{pod="a"}': "0x9", 'flashsale_keeper_active{pod="b"}': "1x9"},
+    ),
     "FlashsaleErrorBudgetBurn": Case(
         {ORDERS % ("accepted", "a"): "0+900x70", ORDERS % ("overloaded", "b"): "0+100x70"},
         "70m",

@@ -159,6 +159,18 @@ ENGINE_BOARD = Dashboard(
             Panel("Overdue orders", "timeseries", "short", {"orders": largest("flashsale_overdue_orders")}, "Orders past their deadline that the last sweep found", 6),
             Panel("Time of a sweep", "timeseries", "s", percentiles("flashsale_sweep_seconds"), "", 6),
         ],
+        "Recovery": [
+            Panel("Closed shards", "stat", "short", {"shards": largest("flashsale_fenced_shards")},
+                  "Shards of Redis that refuse every change until the keeper has opened them", 4, colors=NONE_WANTED),
+            Panel("Lost entries", "stat", "short", {"entries": f"sum(flashsale_lost_entries_total{{{NS}}})"},
+                  "Acknowledged changes that a recovery found nowhere, since the keepers started", 4, colors=NONE_WANTED),
+            Panel("Active keepers", "stat", "short", {"active": f"sum(flashsale_keeper_active{{{NS}}})"}, "One works, the others stand by", 4, colors=ALL_UP),
+            Panel("Time that a shard has been closed", "timeseries", "s", {"longest": largest("flashsale_recovering_seconds")}, "", 6),
+            Panel("Redis opened again", "timeseries", "short",
+                  {name: f"sum(flashsale_{metric}_total{{{NS}}})"
+                   for name, metric in (("as it was", "reseals"), ("rebuilt", "rebuilds"), ("interrupted", "rebuild_failures"))},
+                  "Since the keepers started", 6),
+        ],
         "Saturation": [
             Panel("CPU", "timeseries", "short", {"{{job}} {{instance}}": f"rate({of_jobs('process_cpu_seconds_total')}[{RATE}])"}, "Cores. A process uses one core at most"),
             Panel("Memory", "timeseries", "bytes", {"{{job}} {{instance}}": of_jobs("process_resident_memory_bytes")}),

@@ -82,6 +82,7 @@ def stack_targets(env: Mapping[str, str]) -> dict[str, str]:
         "gateway": urlsplit(env["FLASHSALE_URL"]).netloc,
         "order-worker": f"127.0.0.1:{env['FLASHSALE_ORDER_WORKER_PROBE_PORT']}",
         "timeout-worker": f"127.0.0.1:{env['FLASHSALE_TIMEOUT_WORKER_PROBE_PORT']}",
+        "keeper": f"127.0.0.1:{env['FLASHSALE_KEEPER_PROBE_PORT']}",
     }
 
 
