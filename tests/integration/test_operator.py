@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from flashsale_core.keys import reserve_keys, sale_keys
+from flashsale_core.keys import reserve_keys, sale_keys, shard_keys, shard_of
 from flashsale_core.records import sale_fields
 from flashsale_core.scripts import Order, call, pack_orders, read_scripts
 from flashsale_core.settings import Environment
@@ -192,6 +192,42 @@ async def test_no_sale_is_ready_on_a_redis_that_may_lose_writes(infra: Mapping[s
         assert ready(await cluster.reconciler.reconcile(resource(epoch=first["epoch"]), status)) == ("True", "Reconciled")
 
 
+async def test_recovery_stalls_a_sale_and_the_sale_heals_by_itself(infra: Mapping[str, str]) -> None:
+    async with Cluster(infra) as cluster:
+        cache, reconciler = ResourceCache(), cluster.reconciler
+        first = await reconciler.reconcile(resource(), {})
+        known = resource(epoch=first["epoch"])
+        cached = cache.get_or_add(known, first)
+        sweep = Sweep(reconciler, cache, cluster.settings)
+        fence = shard_keys(shard_of("shoe")).fence
+        await cluster.redis.hset(fence, "state", "restoring")
+        await sweep.sweep()
+        assert cached.wake.is_set()
+        stalled = await reconciler.reconcile(known, first)
+        assert (ready(stalled), stalled["phase"], stalled["stock"]) == (("False", "Recovering"), "Stalled", first["stock"])
+        waiting = await reconciler.retire(known, stalled)
+        assert waiting is not None
+        assert (ready(waiting), await cluster.sale() == {}) == (("False", "Draining"), False)
+        # An emptied Redis has no fence either: the sale is not lost, and a resource that is new does not create it.
+        await cluster.redis.flushall()
+        assert ready(await reconciler.reconcile(known, stalled)) == ("False", "Recovering")
+        assert ready(await reconciler.reconcile(resource(), {})) == ("False", "Recovering")
+        assert await cluster.sale() == {}
+        await empty_redis(cluster.redis)
+        lost = await reconciler.reconcile(known, stalled)
+        assert (ready(lost), "runbook: FlashsaleStalled" in lost["conditions"][0]["message"]) == (("False", "DataLost"), True)
+        restored = {
+            **resource().definition,
+            **first["stock"],
+            "owner": known.owner,
+            "generation": 1,
+            "epoch": first["epoch"],
+            "reserved": 0,
+        }
+        await cluster.redis.hset(sale_keys("shoe").sale, mapping=restored)
+        assert ready(await reconciler.reconcile(known, lost)) == ("True", "Reconciled")
+
+
 async def test_redis_whose_settings_cannot_be_read_counts_as_durable(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
     with redis_client(infra["REDIS_URL"]) as servers:
         async with Cluster(infra) as cluster:
@@ -219,7 +255,7 @@ async def test_redis_whose_settings_cannot_be_read_counts_as_durable(infra: Mapp
 
 async def test_sale_that_cannot_be_judged_does_not_hide_the_others(infra: Mapping[str, str]) -> None:
     class Blind(Reconciler):
-        def judge(self, resource: Resource, sale: Mapping[str, str], previous: Mapping[str, Any]) -> dict[str, Any] | None:
+        def judge(self, resource: Resource, sale: Mapping[str, str] | None, previous: Mapping[str, Any]) -> dict[str, Any] | None:
             if resource.name == "p0":
                 raise ValueError("unforeseen")
             return super().judge(resource, sale, previous)

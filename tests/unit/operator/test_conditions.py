@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from flashsale_operator.conditions import Verdict, status_of, transitions, without_stock
-from flashsale_operator.plan import Stall, StallReason
+from flashsale_operator.plan import Stall, StallReason, recovering
 from flashsale_operator.resource import read_resource
 from tests.unit.operator.test_operator_plan import SALE, body
 
@@ -75,6 +75,21 @@ def test_status_keeps_the_last_known_stock_while_redis_is_away() -> None:
         "Ready": ("False", "RedisUnavailable"), "Reconciling": ("True", "RedisUnavailable"), "Stalled": ("False", "Progressing"),
         "StockLoaded": ("True", "RedisUnavailable"), "SoldOut": ("True", "RedisUnavailable"),
     }  # fmt: skip
+
+
+def test_recovery_stalls_the_sale_and_keeps_its_last_known_stock() -> None:
+    before = status(Verdict(SALE | {"available": "0", "reserved": "9"}))
+    stalled = status(Verdict({}, stall=recovering(RESOURCE)), before, LATER)
+    assert (stalled["phase"], stalled["stock"]) == ("Stalled", before["stock"])
+    assert conditions(stalled) == {
+        "Ready": ("False", "Recovering"), "Reconciling": ("False", "Reconciled"), "Stalled": ("True", "Recovering"),
+        "StockLoaded": ("True", "Recovering"), "SoldOut": ("True", "Recovering"),
+    }  # fmt: skip
+    assert [condition["type"] for condition in transitions(before, stalled)] == ["Ready", "Stalled"]
+    # Its steps change nothing, so each resource is written once; after them it is as it was.
+    assert status(Verdict({}, stall=recovering(RESOURCE)), stalled, LATER) == stalled
+    healed = status(Verdict(SALE | {"available": "0", "reserved": "9"}), stalled, LATER)
+    assert conditions(healed) == conditions(before)
 
 
 def test_draining_sale_reports_what_it_waits_for() -> None:

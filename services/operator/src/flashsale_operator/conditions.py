@@ -57,7 +57,7 @@ def status_of(resource: Resource, verdict: Verdict, previous: Mapping[str, Any],
         status["epoch"] = epoch
     if verdict.sale:
         status["stock"] = {name: int(verdict.sale[name]) for name in COUNTERS if _is_number(verdict.sale.get(name))}
-    elif verdict.waiting is not None and previous.get("stock"):
+    elif _keeps_stock(verdict) and previous.get("stock"):
         status["stock"] = dict(previous["stock"])
     return status
 
@@ -74,30 +74,46 @@ def transitions(previous: Mapping[str, Any], status: Mapping[str, Any]) -> list[
 
 def _conditions(resource: Resource, verdict: Verdict, known: Mapping[str, Mapping[str, Any]]) -> list[_Condition]:
     if verdict.waiting is not None:
-        # The last known stock conditions are kept: Redis being away does not change the stock.
-        kept = [_Condition(kind, _held(known.get(kind)), "RedisUnavailable", verdict.waiting) for kind in ("StockLoaded", "SoldOut")]
         return [
             _Condition("Ready", False, "RedisUnavailable", verdict.waiting),
             _Condition("Reconciling", True, "RedisUnavailable", verdict.waiting),
             _Condition("Stalled", False, "Progressing"),
-            *kept,
+            *_kept(known, "RedisUnavailable", verdict.waiting),
         ]
-    stall, draining, loaded = verdict.stall, verdict.draining, bool(verdict.sale)
+    stall, draining = verdict.stall, verdict.draining
     if draining is not None:
         ready = _Condition("Ready", False, "Draining", draining)
     elif stall is not None:
         ready = _Condition("Ready", False, stall.reason.value, stall.message)
     else:
         ready = _Condition("Ready", True, "Reconciled", f"sale {resource.product_id} in Redis matches this resource")
-    sold_out = loaded and verdict.sale.get("available") == "0"
-    missing = "DataLost" if stall is not None and stall.reason is StallReason.DATA_LOST else "NotLoaded"
     return [
         ready,
         _Condition("Reconciling", draining is not None, "Draining" if draining is not None else "Reconciled", draining or ""),
         _Condition("Stalled", stall is not None, stall.reason.value if stall else "Progressing", stall.message if stall else ""),
+        *_stock_conditions(verdict, known),
+    ]
+
+
+def _stock_conditions(verdict: Verdict, known: Mapping[str, Mapping[str, Any]]) -> list[_Condition]:
+    if _keeps_stock(verdict):
+        return _kept(known, StallReason.RECOVERING.value)
+    stall, loaded = verdict.stall, bool(verdict.sale)
+    sold_out = loaded and verdict.sale.get("available") == "0"
+    missing = "DataLost" if stall is not None and stall.reason is StallReason.DATA_LOST else "NotLoaded"
+    return [
         _Condition("StockLoaded", loaded, "Loaded" if loaded else missing),
         _Condition("SoldOut", sold_out, "SoldOut" if sold_out else "UnitsLeft" if loaded else missing),
     ]
+
+
+def _keeps_stock(verdict: Verdict) -> bool:
+    """Whether the last known stock stays in the status: neither an absent Redis nor its recovery changes what was sold."""
+    return verdict.waiting is not None or (verdict.stall is not None and verdict.stall.reason is StallReason.RECOVERING)
+
+
+def _kept(known: Mapping[str, Mapping[str, Any]], reason: str, message: str = "") -> list[_Condition]:
+    return [_Condition(kind, _held(known.get(kind)), reason, message) for kind in ("StockLoaded", "SoldOut")]
 
 
 def _phase(resource: Resource, verdict: Verdict, previous: Mapping[str, Any], now_ms: int) -> Phase:

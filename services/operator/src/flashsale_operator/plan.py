@@ -26,6 +26,7 @@ class StallReason(StrEnum):
     WINDOW_NOT_INSTALLED = "WindowNotInstalled"
     TIMES_IMPOSSIBLE = "TimesImpossible"
     REDIS_NOT_DURABLE = "RedisNotDurable"
+    RECOVERING = "Recovering"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,16 @@ def describe_owner(owner: str) -> str:
 def _lost(resource: Resource) -> Stall:
     return Stall(
         StallReason.DATA_LOST,
-        f"sale {resource.product_id} was loaded before and is gone from Redis; it is not loaded again automatically, "
-        "because units may be sold already. Restore Redis from its disk or a backup. "
-        "To start over with the full stock, delete this resource and create it again",
+        f"sale {resource.product_id} was loaded before and is gone from Redis; it is not loaded again with its full stock, "
+        "because units may be sold already. The ledger has what was sold: close the sale's shard (runbook: FlashsaleStalled), and the keeper "
+        "restores the sale from there. This resource is Ready again after that",
+    )
+
+
+def recovering(resource: Resource) -> Stall:
+    """The stall of a sale whose shard of Redis is not open. Its sentence is the same in each step, so that a recovery writes it once."""
+    return Stall(
+        StallReason.RECOVERING,
+        f"sale {resource.product_id} takes no orders until the keeper has compared its shard of Redis with the ledger and opened it; "
+        "that needs nobody, and the gateway's /readyz names the step",
     )

@@ -9,9 +9,9 @@ from typing import Any
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.timestamps import rfc3339
 from flashsale_operator.conditions import Verdict, status_of
-from flashsale_operator.plan import Adopt, Define, Stall, StallReason, acting_owner, define_answer, plan
+from flashsale_operator.plan import Adopt, Define, Stall, StallReason, acting_owner, define_answer, plan, recovering
 from flashsale_operator.resource import DeletionPolicy, Resource
-from flashsale_operator.sale_store import SaleStore
+from flashsale_operator.sale_store import Recovering, SaleStore
 
 
 class Reconciler:
@@ -32,12 +32,14 @@ class Reconciler:
             self._durability_fault = await self._sales.durability_fault()
         self._durability_checked = True
 
-    async def read(self, product_ids: Sequence[str]) -> list[dict[str, str]]:
-        """The hashes of these sales. Raises Retryable when Redis is away."""
+    async def read(self, product_ids: Sequence[str]) -> list[dict[str, str] | None]:
+        """The hashes of these sales, None where the shard is being recovered. Raises Retryable when Redis is away."""
         return await self._sales.read_many(product_ids)
 
-    def judge(self, resource: Resource, sale: Mapping[str, str], previous: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The status for a sale's hash; None when the sale must be changed first."""
+    def judge(self, resource: Resource, sale: Mapping[str, str] | None, previous: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The status for what `read` returned; None when the sale must be changed first."""
+        if sale is None:
+            return _status(resource, Verdict({}, stall=recovering(resource)), previous)
         match plan(resource, sale, self._windows):
             case Define() | Adopt():
                 return None
@@ -51,6 +53,9 @@ class Reconciler:
         """End the sale as the deletion policy says; returns None when that is done, or the status while the deletion waits."""
         try:
             waits_for = await self._retired(resource)
+        except Recovering:
+            stall = recovering(resource)
+            return _status(resource, Verdict({}, stall=stall, draining=stall.message), previous)
         except Retryable as error:
             return _status(resource, Verdict({}, waiting=str(error)), previous)
         except Rejected as error:
@@ -76,6 +81,8 @@ class Reconciler:
                     return Verdict(_own_sale(resource, sale), stall=step)
                 case _:
                     return Verdict(sale)
+        except Recovering:
+            return Verdict({}, stall=recovering(resource))
         except Retryable as error:
             return Verdict({}, waiting=str(error))
         except Rejected as error:

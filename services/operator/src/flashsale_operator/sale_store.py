@@ -11,7 +11,8 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, describe_error
-from flashsale_core.keys import define_keys, sale_keys
+from flashsale_core.fence import OPEN, is_fenced
+from flashsale_core.keys import attest_keys, define_keys, sale_keys, shard_of
 from flashsale_core.records import sale_fields
 from flashsale_core.scripts import Scripts, call, load_scripts, pack
 from flashsale_operator.resource import Resource
@@ -20,6 +21,10 @@ from flashsale_redis import Health, refuse_replica
 # Beginnings of errors that concern one sale's data or the script, not the server: a retry would fail in the same way.
 _SALE_ERRORS = ("INVARIANT", "WRONGTYPE", "user_script")
 log = logging.getLogger(__name__)
+
+
+class Recovering(Retryable):
+    """The sale's shard of Redis is not open: nothing of it can be believed or changed until the keeper has opened it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,10 @@ class Defined:
 
 
 class SaleStore:
-    """Every method raises Retryable when Redis is away, and Rejected when this sale's data is broken."""
+    """Every method raises Retryable when Redis is away, and Rejected when this sale's data is broken.
+
+    Those about one sale raise Recovering when its shard is not open.
+    """
 
     def __init__(self, redis: Redis, scripts: Scripts, shards: int, timeout_seconds: float) -> None:
         self._redis = redis
@@ -53,10 +61,16 @@ class SaleStore:
     async def read(self, sale_id: str) -> dict[str, str]:
         """The sale's hash; empty when there is none."""
         fields = await self._call(self._redis.hgetall(sale_keys(sale_id, self._shards).sale))
+        # After the sale: a shard that closes in between must not make the sale look lost.
+        if not await self._is_open(shard_of(sale_id, self._shards)):
+            raise Recovering(f"the shard of sale {sale_id} is being recovered")
         return sale_fields(fields)
 
-    async def read_many(self, sale_ids: Sequence[str]) -> list[dict[str, str]]:
-        """The hashes of many sales, of a server that takes writes. A key that is not a hash reads as a sale without numbers."""
+    async def read_many(self, sale_ids: Sequence[str]) -> list[dict[str, str] | None]:
+        """The hashes of many sales, of a server that takes writes. A key that is not a hash reads as a sale without numbers.
+
+        None for a sale whose shard is not open.
+        """
         # A sweep only reads, and a demoted master would answer such reads for as long as it runs.
         await self._call(refuse_replica(self._redis))
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -66,7 +80,10 @@ class SaleStore:
         for answer in answers:
             if isinstance(answer, RedisError) and not str(answer).startswith(_SALE_ERRORS):
                 raise Retryable(describe_error(Server.REDIS, answer))
-        return [{"state": "broken"} if isinstance(answer, RedisError) else sale_fields(answer) for answer in answers]
+        shards = [shard_of(sale_id, self._shards) for sale_id in sale_ids]
+        asked = sorted(set(shards))
+        is_open = dict(zip(asked, await asyncio.gather(*map(self._is_open, asked)), strict=True))
+        return [_read_fields(answer) if is_open[shard] else None for answer, shard in zip(answers, shards, strict=True)]
 
     async def define(self, resource: Resource, definition: Mapping[str, Any]) -> Defined:
         sale_id, keys = resource.product_id, define_keys(resource.product_id, self._shards)
@@ -80,6 +97,10 @@ class SaleStore:
         keys = define_keys(sale_id, self._shards)
         _, status, reserved, _ = await self._call(call(self._redis, self._scripts.retire, keys, sale_id, action, acting, ""))
         return status, int(reserved)
+
+    async def _is_open(self, shard: int) -> bool:
+        _, status, *_ = await self._call(call(self._redis, self._scripts.attest, attest_keys(shard), "", "0", "0", ""))
+        return bool(status == OPEN)
 
     async def _read_durability(self) -> str | None:
         try:
@@ -97,4 +118,10 @@ class SaleStore:
         except (RedisError, OSError, TimeoutError) as error:
             if isinstance(error, ResponseError) and str(error).startswith(_SALE_ERRORS):
                 raise Rejected(str(error)) from error
+            if is_fenced(error):
+                raise Recovering(str(error)) from error
             raise Retryable(describe_error(Server.REDIS, error)) from error
+
+
+def _read_fields(answer: Any) -> dict[str, str]:
+    return {"state": "broken"} if isinstance(answer, RedisError) else sale_fields(answer)

@@ -75,7 +75,7 @@ class Sweep:
                 log.exception("sweep.skipped", extra={"flashsale": f"{cached.resource.namespace}/{cached.resource.name}"})
         return numbers_only
 
-    def _compare(self, cached: CachedResource, sale: Mapping[str, str], now: float) -> bool:
+    def _compare(self, cached: CachedResource, sale: Mapping[str, str] | None, now: float) -> bool:
         """Wake the resource if its sale must be changed or its conditions written; returns whether only its stock numbers are due."""
         cached.adopt_observed(now)
         status = self._reconciler.judge(cached.resource, sale, cached.status)
