@@ -4,21 +4,25 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 
-from flashsale_core.keys import reclaim_keys, shard_of
-from flashsale_core.scripts import load_scripts
+from flashsale_core.keys import attest_keys, reclaim_keys, shard_of
+from flashsale_core.scripts import load_scripts, pack, read_script
 from flashsale_redis.client import open_redis
 from tests.lua.servers import SCRIPTS, Sale
 
+LUA = Path(__file__).parents[2] / "lua"
 TEMPLATE = Path(__file__).parents[2] / "deploy/helm/flashsale/templates/redis.yaml"
 PASSWORD = "0123456789"
 FAILOVER_TEMPLATE = TEMPLATE.with_name("_redis-failover.tpl")
 CALLERS = {
-    "gateway": ("reserve", "settle", "cancel", "define", "retire", "reclaim", "prune_consumers"),
+    "gateway": ("reserve", "settle", "cancel", "define", "retire", "reclaim", "prune_consumers", "attest"),
     "timeout-worker": ("expire", "retire"),
-    "operator": ("define", "retire"),
+    "operator": ("define", "retire", "attest"),
+    "keeper": ("attest", "seal", "restore", "look"),
+    "audit": ("look",),
 }
 RECOVERY = {"keeper": ("attest", "seal", "restore")}
 
@@ -43,7 +47,7 @@ def connected(server: Any, user: str) -> Any:
 
 
 def test_each_script_runs_as_its_caller(server: Any, sale: Sale) -> None:
-    gateway, worker, operator = (Sale(connected(server, user)) for user in CALLERS)
+    gateway, worker, operator, keeper, audit = (Sale(connected(server, user)) for user in CALLERS)
     assert operator.define(total=5, owner="shop")[0] == "created"
     assert gateway.define(total=6)[0] == "not_owner"
     assert [result[0] for result in gateway.reserve(("o1", "ann", 1), ("o2", "bob", 1), ("o3", "cem", 1))] == ["accepted"] * 3
@@ -59,13 +63,23 @@ def test_each_script_runs_as_its_caller(server: Any, sale: Sale) -> None:
     assert gateway.define(total=1)[0] == "created"
     keys = reclaim_keys(shard_of(sale.name))
     gateway.redis.eval(SCRIPTS.reclaim.source, len(keys), *keys, "0", "10", str(sale.now))
-    for caller in (gateway, worker, operator):
+    look_keys = (sale.keys.sale, sale.keys.orders, sale.keys.buyers, sale.shard.deadlines)
+    for caller in (keeper, audit):
+        looked = caller.redis.eval(read_script(LUA, "look").source, 4, *look_keys, sale.name, "0", "10", pack([]), pack([]), "")
+        assert looked[1] == b"known"
+    fence_keys = attest_keys(shard_of(sale.name))
+    for caller, name in ((gateway, "pod-1"), (operator, ""), (keeper, "")):
+        attested = msgspec.msgpack.decode(caller.redis.eval(SCRIPTS.attest.source, 2, *fence_keys, name, "0", "0", ""))
+        assert attested[1] == "open"
+    sealed = keeper.redis.eval(SCRIPTS.seal.source, 1, fence_keys[0], "1", "open", pack({"state": "fenced"}), "1", "")
+    assert msgspec.msgpack.decode(sealed)[1] == "sealed"
+    for caller in (gateway, worker, operator, keeper, audit):
         caller.redis.close()
 
 
 @pytest.mark.parametrize(("user", "script"), [(user, script) for user, scripts in {**CALLERS, **RECOVERY}.items() for script in scripts])
 def test_caller_may_run_every_command_of_its_script(user: str, script: str) -> None:
-    commands = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", getattr(SCRIPTS, script).source)}
+    commands = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", read_script(LUA, script).source)}
     assert commands <= {word.removeprefix("+").split("|")[0] for word in rules()[user]}
 
 
@@ -76,7 +90,8 @@ async def test_service_connects_without_a_refusal(server: Any, user: str) -> Non
     port = server.connection_pool.connection_kwargs["port"]
     async with open_redis(f"redis://{user}:{PASSWORD}@127.0.0.1:{port}/0", timeout_seconds=5, connections_max=2) as client:
         assert await client.ping()
-        if user in CALLERS:
+        # The audit is a command: it loads its only script with the call.
+        if "+script|load" in rules()[user]:
             await load_scripts(client, SCRIPTS)
     # The probe is valkey-cli in the server's own pod: it sends no HELLO or CLIENT, and needs only PING.
     assert [entry["object"] for entry in server.acl_log() if user != "probe"] == []
