@@ -146,6 +146,7 @@ REFUSED = [
     ("redis.resources.limits.memory=512Mi", "Redis would be killed before it could refuse an order"),
     ("redis.maxmemory=lots", "does not match pattern"),
     ("migrations.phase=later", "value must be one of 'pre'"),
+    ("keeper.reseal=always", "value must be one of 'ledger'"),
     ("installation.name=my shop", "does not match pattern"),
 ]
 
@@ -505,6 +506,16 @@ def test_starting_pod_follows_the_newest_failover(
     env = {"PATH": f"{tmp_path}:{os.defpath}", "POD_NAME": "shop-flashsale-redis-1"}
     done = subprocess.run(["sh", "-c", script, "sh", *words], env=env, capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout.strip() == master
+
+
+@pytest.mark.parametrize("what", ["plan", "run"])
+def test_recovery_by_hand_has_the_keepers_access_and_never_starts_by_itself(what: str) -> None:
+    job = find(rendered(""), "CronJob", f"shop-flashsale-recover-{what}")["spec"]
+    (container,) = job["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert (job["suspend"], container["args"]) == (True, ["recover", f"--{what}"])
+    keeper = find(rendered(""), "Deployment", "shop-flashsale-keeper")["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert [variable for variable in container["env"] if variable not in keeper] == []
+    assert {"REDIS_URL", "AMQP_URL", "DATABASE_URL", "FLASHSALE_INSTALLATION"} <= {variable["name"] for variable in container["env"]}
 
 
 def test_append_only_file_can_be_replayed() -> None:

@@ -309,10 +309,15 @@ affinity:
 - name: FLASHSALE_PROBE_PORT
   value: "9102"
 {{- end -}}
-{{- define "flashsale.env.keeper" -}}
+{{- define "flashsale.env.recovery" -}}
 {{ include "flashsale.env.redis" (dict "root" . "user" "keeper" "urlKey" "keeper") }}
 {{ include "flashsale.env.amqp" (dict "root" . "user" "keeper" "urlKey" "keeper") }}
 {{ include "flashsale.env.database" (dict "root" . "urlKey" "keeper") }}
+{{- end -}}
+{{- define "flashsale.env.keeper" -}}
+{{ include "flashsale.env.recovery" . }}
+- name: FLASHSALE_RESEAL
+  value: {{ .Values.keeper.reseal }}
 - name: FLASHSALE_PROBE_PORT
   value: "9104"
 {{- end -}}
