@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from flashsale_core.errors import Retryable
 from flashsale_core.keys import reserve_keys, sale_keys, shard_keys, shard_of
 from flashsale_core.records import sale_fields
 from flashsale_core.scripts import Order, call, pack_orders, read_scripts
@@ -20,6 +21,7 @@ from flashsale_operator.settings import read_settings
 from flashsale_operator.sweep import Sweep
 from flashsale_redis import open_redis
 from flashsale_redis.fences import open_fences
+from flashsale_timeout_worker.expiry import Expiry
 from tests.fences import empty_redis
 from tests.integration.stores import on_all_masters, redis_client
 
@@ -226,6 +228,23 @@ async def test_recovery_stalls_a_sale_and_the_sale_heals_by_itself(infra: Mappin
         }
         await cluster.redis.hset(sale_keys("shoe").sale, mapping=restored)
         assert ready(await reconciler.reconcile(known, lost)) == ("True", "Reconciled")
+
+
+async def test_redis_of_another_installation_is_refused(infra: Mapping[str, str]) -> None:
+    async with Cluster(infra) as cluster:
+        foreign = Reconciler(SaleStore(cluster.redis, cluster.scripts, 16, 3, "mine"), WINDOWS)
+        fewer = SaleStore(cluster.redis, cluster.scripts, 8, 3)
+        expiry = Expiry(cluster.redis, cluster.scripts, 16, 3, 1, "mine")
+        await cluster.redis.hset(shard_keys(0).fence, mapping={"installation": "theirs", "shards": 16})
+        status = await foreign.reconcile(resource(), {})
+        assert (ready(status), await cluster.sale()) == (("False", "RedisUnavailable"), {})
+        assert "Redis belongs to the installation 'theirs'" in status["conditions"][0]["message"]
+        with pytest.raises(Retryable, match="belongs to the installation"):
+            await expiry.ping()
+        await cluster.redis.hset(shard_keys(0).fence, "installation", "flashsale")
+        with pytest.raises(Retryable, match="16 shards, and FLASHSALE_SHARDS is 8"):
+            await fewer.read("shoe")
+        assert ready(await cluster.reconciler.reconcile(resource(), {})) == ("True", "Reconciled")
 
 
 async def test_redis_whose_settings_cannot_be_read_counts_as_durable(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:

@@ -70,6 +70,15 @@ def fenced_reason(error: BaseException) -> str | None:
     return match[1] if match else None
 
 
+def foreign_reason(fence: Fence, installation: str, shards: int) -> str | None:
+    """Why a fence belongs to another installation; None if it does not."""
+    if fence.installation not in ("", installation):
+        return f"Redis belongs to the installation {fence.installation!r}, and FLASHSALE_INSTALLATION is {installation!r}"
+    if fence.shards not in (0, shards):
+        return f"Redis has the data of {fence.shards} shards, and FLASHSALE_SHARDS is {shards}: it cannot change while there is data"
+    return None
+
+
 class KnownPositions:
     """The highest seq that this process was answered in each shard. Handed in with every call, it shows a Redis that forgot writes."""
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from flashsale_core.fence import OPEN, Attestation, Fence, read_attestations
+from flashsale_core.errors import Retryable
+from flashsale_core.fence import OPEN, Attestation, Fence, foreign_reason, read_attestations
 from flashsale_core.fence import read_fence as fence_of
 from flashsale_core.keys import SHARDS_DEFAULT, shard_keys
 from flashsale_core.scripts import Scripts, call, pack
@@ -15,6 +16,14 @@ async def read_fence(redis: Redis, shard: int) -> Fence:
     """Raises RedisError, OSError and TimeoutError; ValueError if the fence cannot be read."""
     fields: Any = await redis.hgetall(shard_keys(shard).fence)
     return fence_of(fields)
+
+
+async def refuse_other_installation(redis: Redis, installation: str, shards: int) -> bool:
+    """Raises Retryable if Redis belongs to another installation, and as `read_fence` does. Returns False if it has no fence yet."""
+    fence = await read_fence(redis, 0)
+    if (reason := foreign_reason(fence, installation, shards)) is not None:
+        raise Retryable(reason)
+    return not fence.is_missing
 
 
 async def read_gateways(redis: Redis, shard: int) -> dict[str, Attestation]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 
-from flashsale_core.fence import OPEN, Fence, KnownPositions
+from flashsale_core.fence import OPEN, Fence, KnownPositions, foreign_reason
 from flashsale_gateway import metrics
 from flashsale_gateway.errors import Recovering
 
@@ -84,12 +84,3 @@ class History:
     def check(self, fence: Fence) -> None:
         """Note whose a fence is. One without a name or a count matches every installation."""
         self._foreign = foreign_reason(fence, self._installation, self._shards)
-
-
-def foreign_reason(fence: Fence, installation: str, shards: int) -> str | None:
-    """Why a fence belongs to another installation; None if it does not."""
-    if fence.installation not in ("", installation):
-        return f"Redis belongs to the installation {fence.installation!r}, and FLASHSALE_INSTALLATION is {installation!r}"
-    if fence.shards not in (0, shards):
-        return f"Redis has the data of {fence.shards} shards, and FLASHSALE_SHARDS is {shards}: it cannot change while there is data"
-    return None

@@ -51,7 +51,8 @@ def main() -> int:
 async def run(settings: Settings) -> None:
     """Operate until SIGTERM or SIGINT."""
     redis = open_redis(settings.redis_url, settings.redis_timeout_seconds, REDIS_CONNECTIONS_MAX)
-    sales = SaleStore(redis, read_scripts(settings.lua_dir), settings.shards, settings.redis_timeout_seconds)
+    scripts = read_scripts(settings.lua_dir)
+    sales = SaleStore(redis, scripts, settings.shards, settings.redis_timeout_seconds, settings.installation)
     cache = ResourceCache()
     registry = kopf.OperatorRegistry()
     reconciler = Reconciler(sales, settings.payment_windows, require_durable=settings.require_durable_redis)

@@ -187,8 +187,8 @@ def _lost(resource: Resource) -> Stall:
     return Stall(
         StallReason.DATA_LOST,
         f"sale {resource.product_id} was loaded before and is gone from Redis; it is not loaded again with its full stock, "
-        "because units may be sold already. The ledger has what was sold: close the sale's shard (runbook: FlashsaleStalled), and the keeper "
-        "restores the sale from there. This resource is Ready again after that",
+        "because units may be sold already. The ledger has what was sold: close the sale's shard (runbook: FlashsaleStalled), and the "
+        "keeper restores the sale from there. This resource is Ready again after that",
     )
 
 

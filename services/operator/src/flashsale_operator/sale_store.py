@@ -12,11 +12,12 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.fence import OPEN, is_fenced
-from flashsale_core.keys import attest_keys, define_keys, sale_keys, shard_of
+from flashsale_core.keys import INSTALLATION_DEFAULT, attest_keys, define_keys, sale_keys, shard_of
 from flashsale_core.records import sale_fields
 from flashsale_core.scripts import Scripts, call, load_scripts, pack
 from flashsale_operator.resource import Resource
 from flashsale_redis import Health, refuse_replica
+from flashsale_redis.fences import refuse_other_installation
 
 # Beginnings of errors that concern one sale's data or the script, not the server: a retry would fail in the same way.
 _SALE_ERRORS = ("INVARIANT", "WRONGTYPE", "user_script")
@@ -41,8 +42,12 @@ class SaleStore:
     Those about one sale raise Recovering when its shard is not open.
     """
 
-    def __init__(self, redis: Redis, scripts: Scripts, shards: int, timeout_seconds: float) -> None:
+    def __init__(
+        self, redis: Redis, scripts: Scripts, shards: int, timeout_seconds: float, installation: str = INSTALLATION_DEFAULT
+    ) -> None:
         self._redis = redis
+        self._installation = installation
+        self._is_ours = False
         self._scripts = scripts
         self._shards = shards
         self._timeout_seconds = timeout_seconds
@@ -60,6 +65,7 @@ class SaleStore:
 
     async def read(self, sale_id: str) -> dict[str, str]:
         """The sale's hash; empty when there is none."""
+        await self._refuse_other_installation()
         fields = await self._call(self._redis.hgetall(sale_keys(sale_id, self._shards).sale))
         # After the sale: a shard that closes in between must not make the sale look lost.
         if not await self._is_open(shard_of(sale_id, self._shards)):
@@ -73,6 +79,7 @@ class SaleStore:
         """
         # A sweep only reads, and a demoted master would answer such reads for as long as it runs.
         await self._call(refuse_replica(self._redis))
+        await self._refuse_other_installation()
         async with self._redis.pipeline(transaction=False) as pipe:
             for sale_id in sale_ids:
                 pipe.hgetall(sale_keys(sale_id, self._shards).sale)
@@ -97,6 +104,11 @@ class SaleStore:
         keys = define_keys(sale_id, self._shards)
         _, status, reserved, _ = await self._call(call(self._redis, self._scripts.retire, keys, sale_id, action, acting, ""))
         return status, int(reserved)
+
+    async def _refuse_other_installation(self) -> None:
+        """A sale is defined in no Redis that belongs to another release. Asked until the answer is known: it does not change."""
+        if not self._is_ours:
+            self._is_ours = await self._call(refuse_other_installation(self._redis, self._installation, self._shards))
 
     async def _is_open(self, shard: int) -> bool:
         _, status, *_ = await self._call(call(self._redis, self._scripts.attest, attest_keys(shard), "", "0", "0", ""))

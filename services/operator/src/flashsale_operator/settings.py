@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flashsale_core import topology
-from flashsale_core.keys import SHARDS_DEFAULT
+from flashsale_core.keys import INSTALLATION_DEFAULT, SHARDS_DEFAULT
 from flashsale_core.settings import Environment
 from flashsale_redis import checked_url
 
@@ -17,6 +17,8 @@ class Settings:
     """FLASHSALE_LUA_DIR: the folder of the Lua scripts."""
     shards: int
     """FLASHSALE_SHARDS: number of shards; fixed while data exists."""
+    installation: str
+    """FLASHSALE_INSTALLATION: the name of the installation; a Redis that has another name in its fence is refused."""
     payment_windows: tuple[int, ...]
     """FLASHSALE_PAYMENT_WINDOWS: the payment windows the broker has wait queues for, in seconds."""
     require_durable_redis: bool
@@ -54,6 +56,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         redis_url=checked_url(env.text("REDIS_URL")),
         lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
         shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
+        installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),
         payment_windows=env.integers("FLASHSALE_PAYMENT_WINDOWS", topology.WINDOWS_DEFAULT),
         require_durable_redis=env.flag("FLASHSALE_REQUIRE_DURABLE_REDIS", default=True),
         namespace=env.optional("FLASHSALE_OPERATOR_NAMESPACE"),

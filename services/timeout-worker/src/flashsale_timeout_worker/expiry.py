@@ -16,9 +16,10 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from flashsale_core import crash
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, describe_error
-from flashsale_core.keys import order_keys, shard_keys, shard_of
+from flashsale_core.keys import INSTALLATION_DEFAULT, order_keys, shard_keys, shard_of
 from flashsale_core.scripts import Scripts, load_scripts, pack
 from flashsale_redis import one_slot_groups, refuse_replica
+from flashsale_redis.fences import refuse_other_installation
 from flashsale_timeout_worker import metrics
 from flashsale_timeout_worker.calls import Call, by_sale, round_trips, split_calls
 
@@ -66,8 +67,18 @@ Page = Mapping[str, Sequence[str]]
 
 
 class Expiry:
-    def __init__(self, redis: Redis, scripts: Scripts, shards: int, timeout_seconds: float, retry_seconds: float) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        scripts: Scripts,
+        shards: int,
+        timeout_seconds: float,
+        retry_seconds: float,
+        installation: str = INSTALLATION_DEFAULT,
+    ) -> None:
         self._redis = redis
+        self._installation = installation
+        self._is_ours = False
         self._scripts = scripts
         self._shards = shards
         self._timeout_seconds = timeout_seconds
@@ -126,9 +137,14 @@ class Expiry:
         }
 
     async def ping(self) -> None:
-        """Load the scripts. Raises Retryable unless a Redis that takes writes answers."""
+        """Load the scripts. Raises Retryable unless a Redis of this installation that takes writes answers."""
         await self._refuse_replica()
+        if not self._is_ours:
+            await self._call(self._refuse_other_installation())
         await self._call(load_scripts(self._redis, self._scripts))
+
+    async def _refuse_other_installation(self) -> None:
+        self._is_ours = await refuse_other_installation(self._redis, self._installation, self._shards)
 
     async def _refuse_replica(self) -> None:
         await self._call(refuse_replica(self._redis))

@@ -44,7 +44,8 @@ async def run(settings: Settings) -> None:
     """Expire until SIGTERM or SIGINT."""
     tracing = configure_tracing("flashsale-timeout-worker")
     redis = open_redis(settings.redis_url, settings.redis_timeout_seconds, REDIS_CONNECTIONS_MAX)
-    expiry = Expiry(redis, read_scripts(settings.lua_dir), settings.shards, settings.redis_timeout_seconds, settings.retry_seconds)
+    scripts, timeout_seconds = read_scripts(settings.lua_dir), settings.redis_timeout_seconds
+    expiry = Expiry(redis, scripts, settings.shards, timeout_seconds, settings.retry_seconds, settings.installation)
     probes = WaitProbes(redis, settings)
     timeouts = PaymentTimeouts(expiry, probes, tracing, settings.payment_windows, amqp_url=settings.amqp_url, redis_url=settings.redis_url)
     consumer = Consumer(_consumer_settings(settings), timeouts)
