@@ -35,7 +35,8 @@ def redis() -> Iterator[Failover]:
 
 @pytest.fixture(scope="module")
 def shop_stack(redis: Failover) -> Iterator[Stack]:
-    with private_stack(extra_env={"REDIS_URL": redis.url}) as stack:
+    # What a promotion costs is rebuilt, and buyers then have this long to pay their holds.
+    with private_stack(extra_env={"REDIS_URL": redis.url, "FLASHSALE_KEEPER_GRACE_SECONDS": str(WINDOW_SECONDS)}) as stack:
         yield stack
 
 
