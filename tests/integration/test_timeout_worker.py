@@ -45,10 +45,8 @@ class Shop:
     probes: WaitProbes
 
     async def open(self, sale: str, total: int) -> None:
-        keys, shard = sale_keys(sale), shard_keys(shard_of(sale))
         definition = {"owner": "admin", "generation": 0, "total": total, "hold_seconds": HOLD_SECONDS}
-        names = (keys.sale, keys.orders, keys.buyers, keys.rate_even, keys.rate_odd, shard.sales, shard.outbox)
-        await call(self.redis, self.scripts.define, names, sale, pack(definition), "")
+        await call(self.redis, self.scripts.define, define_keys(sale), sale, pack(definition), "")
 
     async def reserve(self, sale: str, order_ids: Sequence[str], seconds_ago: float = 0, quantity: int = 1) -> bytes:
         """Hold units as if some seconds ago; returns the message that the relay would publish."""
