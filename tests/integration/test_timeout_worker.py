@@ -20,6 +20,7 @@ from flashsale_core.tasks import cancel_and_wait
 from flashsale_core.tracing import Tracing
 from flashsale_local_stack import Stack
 from flashsale_redis import open_redis
+from flashsale_redis.fences import open_fences
 from flashsale_timeout_worker.expiry import Expiry
 from flashsale_timeout_worker.handlers import PaymentTimeouts
 from flashsale_timeout_worker.retention import PAGE, Retention
@@ -224,6 +225,7 @@ async def test_absent_redis_is_retried(infra_stack: Stack, infra: Mapping[str, s
         async with working:
             await until(lambda: _has_fault(tested, "Redis"))
             await asyncio.to_thread(infra_stack.start, "redis")
+            await open_fences(shop.redis, shop.scripts)
             await until(lambda: shop.has("shoe", 50, 0, 0))
             await until(lambda: _has_fault(tested, None))
         assert await broker.take_all(topology.PARKED_TIMEOUT_QUEUE) == []
