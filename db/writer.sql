@@ -1,7 +1,7 @@
 -- The least rights of an order-worker that does not own the ledger. Run it as the owner, after `flashsale migrate`, for a role of your own.
 -- The role can then add to the history and read it, and nothing else: https://www.postgresql.org/docs/current/ddl-priv.html
 grant usage on schema public to flashsale_writer;
-grant select on schema_migrations, installation to flashsale_writer;
+grant select on schema_migrations, installation, shards to flashsale_writer;
 grant select, insert, update on sales, orders, payments to flashsale_writer;
 grant select, insert on order_events, received_entries, markers to flashsale_writer;
 -- A refund that proves unfounded is deleted while it is still due.

@@ -24,10 +24,13 @@ select *, $4, $5, now(), case when $4 = 'open' then now() end from unnest($1::in
 on conflict (shard, incarnation) do nothing
 """
 _SET_STATE = "update shards set state = $3 from unnest($1::int[], $2::bigint[]) as t (s, i) where (shard, incarnation) = (s, i)"
+# A Redis that lost more than an earlier recovery had kept lowers what is kept of every incarnation: positions rise over all of them.
 _CLOSE = """
-update shards set kept_seq = case when incarnation = kept then greatest(seq, first_seq - 1) else first_seq - 1 end
+update shards set kept_seq = least(
+    coalesce(kept_seq, case when incarnation = kept then greatest(seq, first_seq - 1) else first_seq - 1 end), greatest(seq, first_seq - 1)
+)
 from unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[]) as t (s, i, kept, seq)
-where shard = s and incarnation < i and kept_seq is null
+where shard = s and incarnation < i
 """
 _SET_OPEN = """
 update shards set state = 'open', replid = $3, opened_at = now(), lost_entries = coalesce(lost_entries, 0) + lost

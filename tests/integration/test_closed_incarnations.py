@@ -1,0 +1,29 @@
+"""How the keeper closes the incarnations of before: what of them is in Redis afterwards, and what a later loss takes away again."""
+
+from collections.abc import Mapping
+
+from flashsale_recovery.ledger import Ledger
+from tests.integration.ledger import open_ledger
+
+
+async def kept(infra: Mapping[str, str], *recoveries: tuple[int, int, int]) -> dict[int, int | None]:
+    """`kept_seq` by incarnation, after recoveries that each begin an incarnation: (number, the one Redis was in, its last seq)."""
+    async with open_ledger(infra["DATABASE_URL"]) as tables:
+        ledger = Ledger(tables.connection)
+        await ledger.add({0: 1}, {0: 1}, "open", "a")
+        for incarnation, was_in, seq in recoveries:
+            await ledger.add({0: incarnation * 1_000_000}, {0: incarnation}, "fenced", "b")
+            await ledger.close_former({0: incarnation}, {0: (was_in, seq)}, "restoring")
+        rows = await tables.connection.fetch("select incarnation, kept_seq from shards order by 1")
+        return {row["incarnation"]: row["kept_seq"] for row in rows}
+
+
+async def test_closed_incarnation_keeps_what_redis_had(infra: Mapping[str, str]) -> None:
+    assert await kept(infra, (2, 1, 7)) == {1: 7, 2: None}
+
+
+async def test_later_loss_lowers_what_every_incarnation_keeps(infra: Mapping[str, str]) -> None:
+    assert await kept(infra, (2, 1, 7), (3, 2, 2_000_009)) == {1: 7, 2: 2_000_009, 3: None}
+    # A copy from before the first recovery, and an emptied Redis.
+    assert await kept(infra, (2, 1, 7), (3, 1, 5)) == {1: 5, 2: 1_999_999, 3: None}
+    assert await kept(infra, (2, 1, 7), (3, 0, 0)) == {1: 0, 2: 1_999_999, 3: None}
