@@ -66,7 +66,7 @@ if not stock then
     return answer('ends_before_start')
   elseif redis.call('HLEN', KEYS[2]) + redis.call('HLEN', KEYS[3]) > 0 then
     -- Records have no epoch: an old hold that expired later would release its units into this sale.
-    return redis.error_reply('INVARIANT the sale is missing, but ' .. KEYS[2] .. ' or ' .. KEYS[3] .. ' has its orders: run flashsale recover')
+    return redis.error_reply('INVARIANT the sale is missing, but ' .. KEYS[2] .. ' or ' .. KEYS[3] .. ' has its orders: close the fence of its shard, and the keeper restores the sale')
   elseif memory_is_full() then
     -- A full server still accepts changes, for example to pause a sale. A new sale can wait, as orders do.
     return redis.error_reply("OOM the server is past its 'maxmemory': no sale is created until memory is free")

@@ -58,7 +58,7 @@ def changes(gateway: Client, sale: str, order_id: str) -> dict[str, Answer]:
 
 @pytest.mark.parametrize(
     ("fields", "reason"),
-    [({"replid": "0" * 40}, "another server was promoted"), ({"state": "restoring"}, "the recovery is restoring")],
+    [({"replid": "0" * 40}, "another server was promoted"), ({"state": "restoring"}, "is being rebuilt from the ledger")],
     ids=["history", "restoring"],
 )
 def test_closed_fence_refuses_changes_and_allows_reads(

@@ -94,7 +94,7 @@ def _costs(recovered: Recovered, *, planned: bool) -> Iterator[str]:
     broken = report.broken
     yield f"{len(broken)} unpaid holds {will}ended, because their units were sold again"
     yield from (f"  order {sale_id}.{hold.order_id} of {hold.user_id}: {hold.quantity} units" for sale_id, hold in broken[:SHOWN_MAX])
-    yield from (f"sale {sale.sale_id}: {sale.oversold} paid units more than its stock" for sale in report.sales if sale.oversold)
+    yield from (f"sale {sale.sale_id}: {sale.oversold} more units are paid than its stock has" for sale in report.sales if sale.oversold)
 
 
 def _shards(shards: Sequence[int]) -> str:

@@ -29,7 +29,9 @@ CONNECTIONS_MAX = 8
 
 
 def recover(
-    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be done and what is lost. Writes nothing.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only show what would be done, and what neither ledger nor Redis has now. Writes nothing.")
+    ] = False,
     run: Annotated[bool, typer.Option("--run", help="Do it, until all shards are open. The keeper must be stopped.")] = False,
     shard: Annotated[int | None, typer.Option(help="Only the Redis server that holds this shard. Default: all servers.", min=0)] = None,
     grace_seconds: Annotated[int, typer.Option(help="How long buyers have, at least, to pay a hold after a rebuild.", min=0)] = 60,
@@ -38,7 +40,7 @@ def recover(
 ) -> None:
     """Open a Redis that was restarted, or rebuild one that lost data, by hand. The keeper does the same by itself.
 
-    Exit status 0: all shards are open. 1: with --plan something is to be done, with --run a shard is still closed. 3: the keeper acts, or
+    Exit status 0: all shards are open. 1: --plan found something to do, or --run left a shard closed. 3: the keeper acts, or
     a server does not answer.
     """
     if plan == run:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 OPEN = "open"
 SEQ_JUMP = 1_000_000
-"""How far a new incarnation continues behind the highest known seq, so that no lost position is given twice.
+"""How far a new incarnation continues above the highest known seq, so that no lost position is given twice.
 
 etcd does the same with `--bump-revision` when it restores a snapshot.
 """

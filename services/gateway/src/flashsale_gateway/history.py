@@ -15,11 +15,15 @@ from flashsale_gateway.errors import Recovering
 
 FENCED: Mapping[str, str] = MappingProxyType(
     {
-        "missing": "Redis has no fence: it is empty, or it was never initialised",
+        "unread": "its fence has not been read yet",
+        "missing": "Redis has no fence, because it is empty or was never initialised; the keeper must open it",
         "hidden": "the Redis user lacks the right to run INFO, which every script needs",
         "history": "Redis was restarted or another server was promoted, and the keeper has not accepted it yet",
         "regressed": "Redis lost writes that it had acknowledged, and is being rebuilt",
         "fenced": "Redis is being recovered",
+        "draining": "Redis is being recovered: the ledger is catching up with the queue",
+        "restoring": "Redis is being rebuilt from the ledger",
+        "verifying": "the rebuilt Redis is being compared with the ledger",
     }
 )
 """Why a fence is not open, by the reason that the scripts give. Other reasons are steps of the recovery."""

@@ -4,7 +4,11 @@ from prometheus_client import Counter, Gauge
 
 ACTIVE = Gauge("flashsale_keeper_active", "1 in the keeper that acts, 0 in one that waits to take over")
 SHARD_OPEN = Gauge("flashsale_shard_open", "1 while a shard is open for sales, by the keeper's last look; 0 while it is not", ["shard"])
-INCARNATION = Gauge("flashsale_shard_incarnation", "Incarnation of a shard; it rises with each rebuild", ["shard"])
+INCARNATION = Gauge(
+    "flashsale_shard_incarnation",
+    "Incarnation of a shard; it rises with each rebuild, and when Redis was opened without everybody who may know of a loss",
+    ["shard"],
+)
 RECOVERING_SECONDS = Gauge("flashsale_recovering_seconds", "How long shards have not been open; 0 while all are")
 RESEALS = Counter("flashsale_reseals_total", "Times that a restarted or promoted Redis was opened again as it was")
 REOPENS = Counter(

@@ -52,10 +52,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "internal": Kind(500, "The gateway failed; the request may be repeated"),
         "overloaded": Kind(503, "Too many requests are waiting", 1),
         "outcome_unknown": Kind(503, "The outcome is unknown; retry with the same request id", 1),
-        "broker_away": Kind(503, "The sale's orders need the message broker, which is away; retry with the same request id", 5),
+        "broker_away": Kind(
+            503,
+            "This sale accepts orders only while the message broker is reachable; nothing was reserved, retry with the same request id",
+            5,
+        ),
         "unconfirmed": Kind(503, "The payment is stored but not yet confirmed; send the webhook again", 5),
         "not_ready": Kind(503, "The sale's store does not answer or refuses writes", 2),
-        "recovering": Kind(503, "The sale's data is being recovered; nothing changes until that is done", 2),
+        "recovering": Kind(503, "The sale is being recovered and accepts no changes yet; repeat the request with the same id", 2),
         "outbox_lag": Kind(503, "Orders are not being published; no new ones are accepted", 5),
     }
 )
