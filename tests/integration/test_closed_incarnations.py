@@ -2,7 +2,12 @@
 
 from collections.abc import Mapping
 
+from flashsale_core.keys import shard_keys
+from flashsale_core.positions import Range
+from flashsale_recovery.entries import Expected, wait_for_entries
 from flashsale_recovery.ledger import Ledger
+from flashsale_redis import open_redis
+from tests.fences import empty_redis
 from tests.integration.ledger import open_ledger
 
 
@@ -27,3 +32,13 @@ async def test_later_loss_lowers_what_every_incarnation_keeps(infra: Mapping[str
     # A copy from before the first recovery, and an emptied Redis.
     assert await kept(infra, (2, 1, 7), (3, 1, 5)) == {1: 5, 2: 1_999_999, 3: None}
     assert await kept(infra, (2, 1, 7), (3, 0, 0)) == {1: 0, 2: 1_999_999, 3: None}
+
+
+async def test_entry_that_a_stopping_gateway_added_counts_as_lost(infra: Mapping[str, str]) -> None:
+    """Redis came back at position 3. The gateway had been answered 5, and left it in the outbox as it stopped."""
+    async with open_ledger(infra["DATABASE_URL"]) as tables, open_redis(infra["REDIS_URL"], 5, 4) as redis:
+        await empty_redis(redis)
+        for seq in (2, 5):
+            await redis.xadd(shard_keys(0).outbox, {"k": "order.reserved.60", "b": f'{{"v":1,"seq":[0,1,{seq}]}}', "t": "1"})
+        lost = await wait_for_entries(redis, Ledger(tables.connection), {0: Expected(1, 1, 5, kept_seq=3)}, 0)
+        assert lost == {0: [Range(1, 1), Range(3, 5)]}

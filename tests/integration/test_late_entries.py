@@ -25,9 +25,12 @@ class Desk:
         self._events = events
         self.ledger = ledger
 
-    async def deliver(self, *messages: Message) -> None:
+    async def deliver(self, *messages: Message) -> list[int]:
+        """Deliver each message by itself; returns which of them are parked as late."""
         deliveries = [Delivery(msgspec.json.encode(message), f"m{number}", redelivered=False) for number, message in enumerate(messages)]
-        assert not await self._events(deliveries)
+        poisons = await self._events(deliveries)
+        assert {poison.reason for poison in poisons} <= {"late"}
+        return [poison.index for poison in poisons]
 
     async def close(self, kept_seq: int) -> None:
         """Close incarnation 1 of shard 0 as the keeper does."""
@@ -66,13 +69,14 @@ async def test_late_entry_has_no_effect_and_stays_lost(infra: Mapping[str, str])
     async with open_desk(infra) as desk:
         await desk.deliver(at(reserved("o1"), 1))
         await desk.close(2)
-        await desk.deliver(*LATE, at(reserved("o2"), 2), at(reserved("o4"), 1_000_001, 2), reserved("o5"))
+        parked = await desk.deliver(*LATE, at(reserved("o2"), 2), at(reserved("o4"), 1_000_001, 2), reserved("o5"))
+        assert parked == list(range(len(LATE)))
         assert await desk.ledger.states() == dict.fromkeys(("o1", "o2", "o4", "o5"), "reserved")
         assert (await desk.refunds(), await desk.ledger.count("sales")) == ([], 0)
         # They stay lost: no order has come of them.
         assert await desk.ledger.received() == [(0, 1, 1, 1), (0, 1, 2, 2), (0, 2, 1_000_001, 1_000_001)]
         before = await desk.ledger.rows()
-        await desk.deliver(*LATE)
+        assert await desk.deliver(*LATE) == parked
         assert await desk.ledger.rows() == before
 
 
@@ -82,7 +86,7 @@ async def test_redelivered_entry_of_a_closed_incarnation_is_known(infra: Mapping
         await desk.deliver(*entries)
         before = await desk.ledger.rows()
         await desk.close(2)
-        await desk.deliver(*entries)
+        assert await desk.deliver(*entries) == []
         assert await desk.ledger.rows() == before
 
 

@@ -25,13 +25,14 @@ def test_gateways_that_were_alive_are_expected_to_attest_to_a_new_history() -> N
     assert witnesses.expected == {"a", "b"}
     assert witnesses.attested == {"a", "new"}
     assert witnesses.silent == ["b"]
-    assert witnesses.waited_seconds == 1.0
+    assert (witnesses.waited_seconds, witnesses.saw_open) == (1.0, True)
 
 
 def test_keeper_that_has_just_started_expects_the_gateways_that_redis_kept() -> None:
     memory = Memory()
     memory.observe(view(SECOND, {"old": at(1_000), "a": at(60_000), "b": at(58_000)}), 0.0)
-    assert memory.witnesses(view(SECOND, {}), 0.0).silent == ["a", "b"]
+    witnesses = memory.witnesses(view(SECOND, {}), 0.0)
+    assert (witnesses.silent, witnesses.saw_open) == (["a", "b"], False)
 
 
 def test_gateway_that_left_is_not_expected() -> None:

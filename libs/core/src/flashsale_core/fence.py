@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 OPEN = "open"
@@ -56,11 +57,12 @@ def read_fence(fields: Mapping[bytes, bytes]) -> Fence:
 
 
 def read_attestations(fields: Mapping[bytes, bytes]) -> dict[str, Attestation]:
-    """What each gateway knows, by its name. Raises ValueError if a field cannot be read."""
+    """What each gateway knows, by its name. A field that cannot be read counts as a gateway that says nothing."""
     attestations = {}
     for name, value in fields.items():
-        seq, held, at_ms = value.split(b":")
-        attestations[name.decode()] = Attestation(int(seq), int(held), int(at_ms))
+        with suppress(ValueError):
+            seq, held, at_ms = value.split(b":")
+            attestations[name.decode()] = Attestation(int(seq), int(held), int(at_ms))
     return attestations
 
 

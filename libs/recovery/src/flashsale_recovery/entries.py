@@ -22,6 +22,8 @@ class Expected:
     incarnation: int
     first_seq: int
     last_seq: int
+    kept_seq: int
+    """The last position of Redis itself: a gateway that stopped may have added later entries to an outbox, without their orders."""
 
 
 async def wait_for_entries(
@@ -49,7 +51,10 @@ async def _without_outbox(redis: Redis, shard: int, expected: Expected, lacking:
     """The ranges without the entries that the surviving Redis still has: these are published once the shard is open."""
     keys = shard_keys(shard)
     waiting = [
-        Range(seq, seq) for stream in (keys.direct, keys.outbox) for seq in await read_positions(redis, stream, expected.incarnation)
+        Range(seq, seq)
+        for stream in (keys.direct, keys.outbox)
+        for seq in await read_positions(redis, stream, expected.incarnation)
+        if seq <= expected.kept_seq
     ]
     return [hole for first, last in lacking for hole in holes(waiting, first, last)]
 

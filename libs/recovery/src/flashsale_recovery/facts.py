@@ -96,6 +96,8 @@ class Witnesses:
     """Since this history was first seen."""
     drain: DrainState = DrainState.NOT_TRIED
     """Whether the queue `orders` was drained since."""
+    saw_open: bool = False
+    """Whether whoever looks has itself seen all these shards open: otherwise a gateway that was cut off before may be unknown to it."""
 
     @property
     def silent(self) -> list[str]:

@@ -41,7 +41,15 @@ select incarnation, first_seq, lead_seq from (
     select incarnation, first_seq, opened_at, lead(first_seq) over (order by incarnation) as lead_seq from shards where shard = $1
 ) s where incarnation < $2 and opened_at is not null order by incarnation desc limit 1
 """
-_RECEIVED = "select from_seq, to_seq from received_entries where shard = $1 and incarnation = $2 and to_seq >= $3"
+# Merged by Postgres: an incarnation may have a row for each batch.
+_RECEIVED = """
+select lower(r) as from_seq, upper(r) - 1 as to_seq from (
+    select unnest(range_agg(int8range(from_seq, to_seq, '[]'))) as r from received_entries
+    where shard = $1 and incarnation = $2 and to_seq >= $3
+) merged
+"""
+# A keeper that freezes here would hold up every order-worker.
+_LIMIT_IDLE = "select set_config('idle_in_transaction_session_timeout', '10000', true)"
 _MARKER = "select exists (select from markers where marker = $1)"
 _SALES = "select distinct sale_id from sales where state <> 'removed'"
 
@@ -91,6 +99,7 @@ class Ledger:
         columns = ([kept[shard][0] for shard in incarnations], [kept[shard][1] for shard in incarnations])
         async with self.connection.transaction():
             # Batches that are being written end first, and those that begin later see the incarnation closed.
+            await self.connection.execute(_LIMIT_IDLE)
             await self.connection.execute("select pg_advisory_xact_lock($1)", RECEIVING)
             await self.connection.execute(_CLOSE, list(incarnations), list(incarnations.values()), *columns)
             await self.set_state(incarnations, state)

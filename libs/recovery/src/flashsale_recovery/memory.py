@@ -27,6 +27,7 @@ class _Shard:
     """The gateways that were alive when the shard was open last."""
     highest_seq: int = 0
     drain: DrainState = DrainState.NOT_TRIED
+    saw_open: bool = False
 
 
 class Memory:
@@ -54,6 +55,7 @@ class Memory:
             attested=_in_all([_attested(memory) for memory in shards.values()]),
             waited_seconds=now_seconds - max(memory.since_seconds for memory in shards.values()),
             drain=min((memory.drain for memory in shards.values()), key=_CERTAINTY.index),
+            saw_open=all(memory.saw_open for memory in shards.values()),
         )
 
     def _observe(self, memory: _Shard, view: ServerView, shard: int, now_seconds: float) -> None:
@@ -71,7 +73,7 @@ class Memory:
         memory.last = gateways
         memory.highest_seq = max(memory.highest_seq, fence.seq, *[attestation.seq for attestation in gateways.values()])
         if fence.state == OPEN and fence.replid == view.replid:
-            memory.expected = _alive(memory, gateways)
+            memory.expected, memory.saw_open = _alive(memory, gateways), True
 
 
 def _attested(memory: _Shard) -> frozenset[str]:

@@ -94,12 +94,15 @@ def _accept(changed: Sequence[int], witnesses: Witnesses, rules: Rules) -> Step:
     silent = ", ".join(witnesses.silent)
     if silent and witnesses.waited_seconds < rules.attest_seconds:
         return Wait(f"waiting for what the gateways were answered: {silent}")
-    if witnesses.drain is DrainState.NOT_TRIED:
+    # What a silent gateway had confirmed may be in the queue only: with both unknown, nothing may be closed as late.
+    if witnesses.drain is DrainState.NOT_TRIED or (silent and witnesses.drain is DrainState.FAILED):
         return Drain()
     if silent:
         return Reopen(changed, f"gateways are silent: {silent}")
     if witnesses.drain is DrainState.FAILED:
         return Reopen(changed, "the queue could not be drained")
+    if not witnesses.saw_open:
+        return Reopen(changed, "this keeper did not see the shards open, so it may not know all gateways")
     return Reseal(changed)
 
 

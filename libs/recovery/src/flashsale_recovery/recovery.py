@@ -71,7 +71,7 @@ class Recovery:
             return DrainState.FAILED
         highest = _highest(view, witnesses, self._facts)
         known = {shard: self._facts.shard(shard) for shard in view.shards}
-        expected = {shard: Expected(now.incarnation, now.first_seq, highest[shard]) for shard, now in known.items()}
+        expected = {shard: Expected(now.incarnation, now.first_seq, highest[shard], view.fences[shard].seq) for shard, now in known.items()}
         # Another worker may still write what was in front of the marker.
         await wait_for_entries(self._redis, self._ledger, expected, BATCH_SECONDS)
         return DrainState.DONE
@@ -81,13 +81,13 @@ class Recovery:
         started = time.monotonic()
         incarnations = {shard: next_incarnation(view.fences[shard], self._facts.shard(shard)) for shard in view.shards}
         highest = _highest(view, witnesses, self._facts)
-        expected = {}
+        expected, kept = {}, await self._fencing.kept(view.shards)
         for shard in view.shards:
             known = self._facts.shard(shard)
             if known.state == OPEN:
-                expected[shard] = Expected(known.incarnation, known.first_seq, highest[shard])
+                expected[shard] = Expected(known.incarnation, known.first_seq, highest[shard], view.fences[shard].seq)
             elif (ended := await self._ledger.previous(shard, known.incarnation)) is not None:
-                expected[shard] = Expected(ended.incarnation, ended.first_seq, ended.last_seq(0))
+                expected[shard] = Expected(ended.incarnation, ended.first_seq, ended.last_seq(0), kept[shard].seq)
         lost = await wait_for_entries(self._redis, self._ledger, expected, 0)
         near = view.shards[0]
         stopped_ms = await now_ms(self._redis, shard_keys(near).fence)
@@ -130,9 +130,10 @@ class Recovery:
         )
 
     async def _lost(self, incarnations: Mapping[int, int], attested: Attested) -> dict[int, list[Range]]:
+        kept = await self._fencing.kept(incarnations)
         previous = {shard: await self._ledger.previous(shard, incarnation) for shard, incarnation in incarnations.items()}
         expected = {
-            shard: Expected(ended.incarnation, ended.first_seq, ended.last_seq(attested.highest_seq.get(shard, 0)))
+            shard: Expected(ended.incarnation, ended.first_seq, ended.last_seq(attested.highest_seq.get(shard, 0)), kept[shard].seq)
             for shard, ended in previous.items()
             if ended is not None
         }

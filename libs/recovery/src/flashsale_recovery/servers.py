@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from flashsale_core.faults import Server, describe_error
-from flashsale_core.fence import read_attestations, read_fence
+from flashsale_core.fence import Attestation, Fence, read_attestations, read_fence
 from flashsale_core.keys import shard_keys
 from flashsale_recovery.facts import ServerView
 from flashsale_redis import is_wrong_server
@@ -28,15 +28,18 @@ class Look:
 @dataclass(frozen=True, slots=True)
 class _Shard:
     replid: str
-    gateways: Any
-    fence: Any
+    gateways: Mapping[str, Attestation]
+    fence: Fence
 
 
 async def look(redis: Redis, shards: Sequence[int], timeout_seconds: float) -> Look:
     """Raises nothing: a server that does not answer is part of the answer."""
+    if isinstance(redis, Cluster):
+        # A limit for each shard: one master that hangs must not hide the others.
+        return _look(dict(zip(shards, await _read_cluster(redis, shards, timeout_seconds), strict=True)))
     try:
         async with asyncio.timeout(timeout_seconds):
-            answers = await (_read_cluster(redis, shards) if isinstance(redis, Cluster) else _read_single(redis, shards))
+            answers = await _read_single(redis, shards)
     except (RedisError, OSError, TimeoutError) as error:
         answers = [error] * len(shards)
     return _look(dict(zip(shards, answers, strict=True)))
@@ -57,8 +60,8 @@ def _look(answers: Mapping[int, "_Shard | Exception"]) -> Look:
 def _view(replid: str, shards: Mapping[int, _Shard]) -> ServerView:
     return ServerView(
         replid,
-        {shard: read_fence(answer.fence) for shard, answer in shards.items()},
-        {shard: read_attestations(answer.gateways) for shard, answer in shards.items()},
+        {shard: answer.fence for shard, answer in shards.items()},
+        {shard: answer.gateways for shard, answer in shards.items()},
     )
 
 
@@ -76,16 +79,17 @@ async def _read_single(redis: Redis, shards: Sequence[int]) -> "list[_Shard | Ex
     return [_shard(replid, gateways, fence) for gateways, fence in zip(hashes[::2], hashes[1::2], strict=True)]
 
 
-async def _read_cluster(redis: Cluster, shards: Sequence[int]) -> "list[_Shard | Exception]":
-    return list(await asyncio.gather(*[_read_of_cluster(redis, shard) for shard in shards]))
+async def _read_cluster(redis: Cluster, shards: Sequence[int], timeout_seconds: float) -> "list[_Shard | Exception]":
+    return list(await asyncio.gather(*[_read_of_cluster(redis, shard, timeout_seconds) for shard in shards]))
 
 
-async def _read_of_cluster(redis: Cluster, shard: int) -> "_Shard | Exception":
+async def _read_of_cluster(redis: Cluster, shard: int, timeout_seconds: float) -> "_Shard | Exception":
     keys = shard_keys(shard)
     try:
-        before = _replid(await redis.at(keys.fence, "INFO", "replication"))
-        gateways, fence = await redis.hgetall(keys.gateways), await redis.hgetall(keys.fence)
-        after = _replid(await redis.at(keys.fence, "INFO", "replication"))
+        async with asyncio.timeout(timeout_seconds):
+            before = _replid(await redis.at(keys.fence, "INFO", "replication"))
+            gateways, fence = await redis.hgetall(keys.gateways), await redis.hgetall(keys.fence)
+            after = _replid(await redis.at(keys.fence, "INFO", "replication"))
     except (RedisError, OSError, TimeoutError) as error:
         return error
     if isinstance(after, Exception):
@@ -109,4 +113,7 @@ def _shard(replid: str, gateways: Any, fence: Any) -> "_Shard | Exception":
     for answer in (gateways, fence):
         if isinstance(answer, Exception):
             return answer
-    return _Shard(replid, gateways, fence)
+    try:
+        return _Shard(replid, read_attestations(gateways), read_fence(fence))
+    except ValueError as error:
+        return ValueError(f"its fence cannot be read: {error}")

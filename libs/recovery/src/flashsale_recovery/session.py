@@ -16,11 +16,13 @@ ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 async def connect(database_url: str, timeout_seconds: float, statement_cache: int) -> Connection:
     """Raises Retryable when Postgres is away."""
     try:
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             database_url, timeout=timeout_seconds, command_timeout=timeout_seconds, statement_cache_size=statement_cache
         )
+        await connection.execute(_KEEP_ALIVE)
     except ERRORS as error:
         raise Retryable(describe_error(Server.POSTGRES, error)) from error
+    return connection
 
 
 class Session:
@@ -42,7 +44,6 @@ class Session:
             if self._connection is None or self._connection.is_closed():
                 self._locked = False
                 self._connection = await connect(self._database_url, self._timeout_seconds, self._statement_cache)
-                await self._connection.execute(_KEEP_ALIVE)
             if not self._locked:
                 self._locked = bool(await self._connection.fetchval("select pg_try_advisory_lock($1)", LOCK))
         except ERRORS as error:

@@ -23,6 +23,7 @@ from flashsale_recovery.next_step import next_step
 from flashsale_recovery.outcome import Options, Recovered
 from flashsale_recovery.recovery import Recovery
 from flashsale_recovery.servers import look
+from flashsale_recovery.session import ERRORS
 from flashsale_recovery.steps import Drain, Initialise, Nothing, Record, Recover, Refuse, Reopen, Reseal, Rules, Step, Wait
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class Keeper:
                 try:
                     # A step other than waiting may lead to another at once, and so may facts that were too old to act on.
                     again = await self._look()
-                except (FlashsaleError, RedisError, OSError, TimeoutError) as error:
+                except (FlashsaleError, RedisError, *ERRORS) as error:
                     again = False
                     log.warning("keeper.interrupted", extra={"reason": str(error) or type(error).__name__})
                 if not again:

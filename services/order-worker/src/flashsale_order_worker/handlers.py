@@ -57,21 +57,19 @@ class OrderEvents:
         """Raises Retryable when Postgres is away; parts of the batch may be written by then, and a repeat is harmless."""
         started_ns = time.time_ns()
         decoded, poisons, incomplete = decode_all(batch)
-        rejected = await self._write(decoded, incomplete, started_ns)
+        try:
+            rejected = await self._write(decoded, incomplete, started_ns)
+        except LateEntriesError as error:
+            # Parked, although they have no effect: nothing that the broker confirmed may disappear.
+            poisons += _park_late(decoded, error.positions)
+            rejected = await self._write(decoded, incomplete, started_ns, error.positions)
         return once_each([*poisons, *(Poison(item.index, "rejected", reason) for item, reason in rejected)])
 
-    async def _write(self, decoded: Sequence[Decoded], incomplete: set[Position], started_ns: int) -> list[Rejection]:
+    async def _write(
+        self, decoded: Sequence[Decoded], incomplete: set[Position], started_ns: int, late: frozenset[Position] = frozenset()
+    ) -> list[Rejection]:
         """Write in one transaction. If the batch is rejected, write its messages in parts and then their positions."""
-        if not decoded:
-            return []
-        late: frozenset[Position] = frozenset()
-        try:
-            reason = await self._write_rows(decoded, _rows(decoded, incomplete), started_ns)
-        except LateEntriesError as error:
-            late = error.positions
-            _report_late(decoded, late)
-            reason = await self._write_rows(decoded, _rows(decoded, incomplete, late), started_ns)
-        if reason is None:
+        if not decoded or await self._write_rows(decoded, _rows(decoded, incomplete, late), started_ns) is None:
             return []
         rejections = await self._write_parts(decoded, started_ns, late)
         # Last: a received position means that the ledger has all lines of its entry, and those may be in several parts.
@@ -125,10 +123,12 @@ def _rows(decoded: Sequence[Decoded], incomplete: Set[Position] = frozenset(), l
     return plan(((item.delivery.message_id, item.message) for item in decoded), incomplete, late)
 
 
-def _report_late(decoded: Sequence[Decoded], late: Set[Position]) -> None:
+def _park_late(decoded: Sequence[Decoded], late: Set[Position]) -> list[Poison]:
     metrics.LATE_ENTRIES.inc(len(late))
-    orders = [line.order_id for item in decoded if position_of(item.message) in late for line in _lines(item.message)]
+    items = [item for item in decoded if position_of(item.message) in late]
+    orders = [line.order_id for item in items for line in _lines(item.message)]
     log.error("ledger.late", extra={"entries": len(late), "order_ids": orders[:LATE_ORDERS_LOGGED_MAX]})
+    return [Poison(item.index, "late", "recovery had closed the incarnation of its entry") for item in items]
 
 
 def _lines(message: Message) -> Sequence[OrderLine | ReservedLine | PaymentLine]:
