@@ -36,6 +36,18 @@ def impatient(stack: Stack, tmp_path: Path) -> Iterator[Client]:
         yield Client(env | {"FLASHSALE_URL": gateway.url})
 
 
+@pytest.fixture(scope="session")
+def lossy_stack() -> Iterator[Stack]:
+    """A whole stack for tests that take entries from its outboxes: its ledger lacks them for ever, and its audit says so."""
+    with private_stack(redis_masters=REDIS_MASTERS) as stack:
+        yield stack
+
+
+@pytest.fixture
+def lossy_client(lossy_stack: Stack) -> Client:
+    return Client(lossy_stack.env())
+
+
 @pytest.fixture
 def wire(client: Client) -> Iterator[Wire]:
     """A connection to the gateway, without a client library."""

@@ -101,7 +101,11 @@ def test_redis_brings_back_what_an_older_dump_lacks(restored: Restored) -> None:
     orders = [client.order(sale, user).body["orderId"] for user in BUYERS[:3]]
     assert client.pay(orders[0], "p-hat").status == 200
     assert audit(env, sale) == []
+    for service in ("keeper", "order-worker"):
+        restored.stack.kill(service)
     restore(restored.stack, restored.dump)
+    for service in ("order-worker", "keeper"):
+        restored.stack.start(service)
     assert audit(env, sale, wait_seconds=0) != []
     with redis_client(env["REDIS_URL"]) as redis:
         for shard in range(SHARDS_DEFAULT):

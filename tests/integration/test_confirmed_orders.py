@@ -110,37 +110,37 @@ async def test_order_without_a_confirm_in_time_has_an_unknown_outcome(stack: Sta
     await ledger_has(impatient, {again.body["orderId"]: again.body["expiresAt"]})
 
 
-async def test_replay_brings_an_order_to_the_ledger_whose_entry_was_lost(stack: Stack, client: Client) -> None:
-    sale = client.new_sale(5, durability="confirmed", paymentWindowSeconds=300)
+async def test_replay_brings_an_order_to_the_ledger_whose_entry_was_lost(lossy_stack: Stack, lossy_client: Client) -> None:
+    sale = lossy_client.new_sale(5, durability="confirmed", paymentWindowSeconds=300)
     with ThreadPoolExecutor(1) as threads:
-        with frozen_broker(stack, client):
-            answer = threads.submit(client.order, sale, "ann")
-            assert wait_until(lambda: client.stock(sale)[2] == 1, WAIT_SECONDS)
-            stack.kill("gateway")
+        with frozen_broker(lossy_stack, lossy_client):
+            answer = threads.submit(lossy_client.order, sale, "ann")
+            assert wait_until(lambda: lossy_client.stock(sale)[2] == 1, WAIT_SECONDS)
+            lossy_stack.kill("gateway")
             with pytest.raises((OSError, HTTPException)):
                 answer.result(WAIT_SECONDS)
-            forget_unpublished(stack)
-        stack.start("gateway")
-    with redis_client(stack.env()["REDIS_URL"]) as redis:
+            forget_unpublished(lossy_stack)
+        lossy_stack.start("gateway")
+    with redis_client(lossy_stack.env()["REDIS_URL"]) as redis:
         ((_, deadline_ms),) = [
             (member, score)
             for member, score in redis.zrange(shard_keys(shard_of(sale)).deadlines, 0, -1, withscores=True)
             if member.startswith(f"{sale}|".encode())
         ]
-    again = order_until_answered(client, sale, "ann")
+    again = order_until_answered(lossy_client, sale, "ann")
     assert (again.headers["idempotent-replayed"], again.body["expiresAt"]) == ("true", rfc3339_of_ms(int(deadline_ms)))
-    await ledger_has(client, {again.body["orderId"]: again.body["expiresAt"]})
+    await ledger_has(lossy_client, {again.body["orderId"]: again.body["expiresAt"]})
 
 
-async def test_answered_orders_are_in_the_ledger_although_gateway_and_outbox_are_lost(stack: Stack, client: Client) -> None:
-    sale = client.new_sale(100_000, durability="confirmed")
+async def test_answered_orders_are_in_the_ledger_although_gateway_and_outbox_are_lost(lossy_stack: Stack, lossy_client: Client) -> None:
+    sale = lossy_client.new_sale(100_000, durability="confirmed")
     stopping = threading.Event()
     answered: list[dict[str, str]] = [{} for _ in range(BUYERS)]
 
     def buy(buyer: int) -> None:
         number = 0
         while not stopping.is_set():
-            answer = order_until_answered(client, sale, f"u{buyer}-{number}").body
+            answer = order_until_answered(lossy_client, sale, f"u{buyer}-{number}").body
             answered[buyer][answer["orderId"]] = answer["expiresAt"]
             number += 1
 
@@ -148,12 +148,12 @@ async def test_answered_orders_are_in_the_ledger_although_gateway_and_outbox_are
         buyers = [threads.submit(buy, buyer) for buyer in range(BUYERS)]
         for _ in range(KILLS):
             await asyncio.sleep(1)
-            stack.kill("gateway")
-            forget_unpublished(stack)
-            stack.start("gateway")
+            lossy_stack.kill("gateway")
+            forget_unpublished(lossy_stack)
+            lossy_stack.start("gateway")
         stopping.set()
         for buyer in buyers:
             buyer.result(WAIT_SECONDS)
     expected = {order_id: deadline for each in answered for order_id, deadline in each.items()}
     assert len(expected) > 50
-    await ledger_has(client, expected)
+    await ledger_has(lossy_client, expected)

@@ -101,25 +101,25 @@ async def test_webhook_gets_503_when_the_confirm_does_not_come_in_time(stack: St
 
 
 async def test_gateway_killed_before_the_confirm_has_answered_nothing_and_the_retry_reaches_the_ledger(
-    stack: Stack, client: Client
+    lossy_stack: Stack, lossy_client: Client
 ) -> None:
-    (order_id,) = orders(client, 1)
+    (order_id,) = orders(lossy_client, 1)
     payment_id = uuid.uuid4().hex
     with ThreadPoolExecutor(1) as threads:
-        with frozen_broker(stack, client):
-            answer = threads.submit(client.pay, order_id, payment_id)
-            assert wait_until(lambda: state(client, order_id) == "paid", WAIT_SECONDS)
-            stack.kill("gateway")
+        with frozen_broker(lossy_stack, lossy_client):
+            answer = threads.submit(lossy_client.pay, order_id, payment_id)
+            assert wait_until(lambda: state(lossy_client, order_id) == "paid", WAIT_SECONDS)
+            lossy_stack.kill("gateway")
             with pytest.raises((OSError, HTTPException)):
                 answer.result(WAIT_SECONDS)
-            forget_unpublished(stack)
-        stack.start("gateway")
-    assert pay_until_answered(client, order_id, payment_id).body["result"] == "replayed"
-    await ledger_has(client, [order_id], {payment_id: "paid"})
+            forget_unpublished(lossy_stack)
+        lossy_stack.start("gateway")
+    assert pay_until_answered(lossy_client, order_id, payment_id).body["result"] == "replayed"
+    await ledger_has(lossy_client, [order_id], {payment_id: "paid"})
 
 
-async def test_answered_payments_are_in_the_ledger_although_gateway_and_outbox_are_lost(stack: Stack, client: Client) -> None:
-    order_ids = orders(client, 200)
+async def test_answered_payments_are_in_the_ledger_although_gateway_and_outbox_are_lost(lossy_stack: Stack, lossy_client: Client) -> None:
+    order_ids = orders(lossy_client, 200)
     stopping = threading.Event()
     answered: list[dict[str, str]] = [{} for _ in range(PAYERS)]
 
@@ -129,7 +129,7 @@ async def test_answered_payments_are_in_the_ledger_although_gateway_and_outbox_a
         while not stopping.is_set():
             # The first round pays; each later payment is a duplicate, whose refund is due.
             payment_id = uuid.uuid4().hex
-            answer = pay_until_answered(client, mine[number % len(mine)], payment_id)
+            answer = pay_until_answered(lossy_client, mine[number % len(mine)], payment_id)
             assert answer.body["result"] in {"paid", "refund_due", "replayed"}, answer
             answered[payer][payment_id] = "paid" if number < len(mine) else "refund_due"
             number += 1
@@ -138,12 +138,12 @@ async def test_answered_payments_are_in_the_ledger_although_gateway_and_outbox_a
         payers = [threads.submit(pay, payer) for payer in range(PAYERS)]
         for _ in range(KILLS):
             await asyncio.sleep(1)
-            stack.kill("gateway")
-            forget_unpublished(stack)
-            stack.start("gateway")
+            lossy_stack.kill("gateway")
+            forget_unpublished(lossy_stack)
+            lossy_stack.start("gateway")
         stopping.set()
         for payer in payers:
             payer.result(WAIT_SECONDS)
     expected = {payment_id: result for each in answered for payment_id, result in each.items()}
     assert len(expected) > 50
-    await ledger_has(client, order_ids, expected)
+    await ledger_has(lossy_client, order_ids, expected)

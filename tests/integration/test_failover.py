@@ -84,6 +84,8 @@ def pair(servers: tuple[Any, Any]) -> Iterator[Pair]:
     empty(old)
     new.replicaof("127.0.0.1", port_of(old))
     assert wait_until(lambda: new.info("replication")["master_link_status"] == "up", WAIT_SECONDS)
+    # The first replica gives its master a new replication id.
+    open_now(old)
     with forwarding(port_of(old)) as address:
         yield Pair(old, new, address)
 
