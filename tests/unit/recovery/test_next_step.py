@@ -116,6 +116,9 @@ def test_new_history_begins_an_incarnation_if_somebody_who_could_know_is_away() 
     assert decide(fence, witnesses=replace(silent, drain=DrainState.DONE)) == Reopen([0], "gateways are silent: a")
     # What a silent gateway had confirmed may be in the queue only.
     assert decide(fence, witnesses=replace(silent, drain=DrainState.FAILED)) == Drain()
+    # A gateway that cannot publish what it holds has attested to its position all the same.
+    holding = replace(silent, drain=DrainState.FAILED, spoken=frozenset({"a"}))
+    assert decide(fence, witnesses=holding) == Reopen([0], "gateways are silent: a")
     assert decide(fence, witnesses=Witnesses(drain=DrainState.FAILED)) == Reopen([0], "the queue could not be drained")
 
 

@@ -92,6 +92,8 @@ class Witnesses:
     """Gateways that were alive shortly before the server's history changed."""
     attested: frozenset[str] = frozenset()
     """Gateways that attested to this history, and hold nothing that is unpublished or unanswered."""
+    spoken: frozenset[str] = frozenset()
+    """Gateways that attested to this history, whatever they hold."""
     waited_seconds: float = 0.0
     """Since this history was first seen."""
     drain: DrainState = DrainState.NOT_TRIED

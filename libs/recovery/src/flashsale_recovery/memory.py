@@ -53,6 +53,7 @@ class Memory:
             highest_seq={shard: memory.highest_seq for shard, memory in shards.items()},
             expected=frozenset().union(*[memory.expected for memory in shards.values()]),
             attested=_in_all([_attested(memory) for memory in shards.values()]),
+            spoken=_in_all([_spoken(memory) for memory in shards.values()]),
             waited_seconds=now_seconds - max(memory.since_seconds for memory in shards.values()),
             drain=min((memory.drain for memory in shards.values()), key=_CERTAINTY.index),
             saw_open=all(memory.saw_open for memory in shards.values()),
@@ -76,9 +77,13 @@ class Memory:
             memory.expected, memory.saw_open = _alive(memory, gateways), True
 
 
+def _spoken(memory: _Shard) -> frozenset[str]:
+    return frozenset(name for name, attestation in memory.last.items() if memory.first.get(name) != attestation)
+
+
 def _attested(memory: _Shard) -> frozenset[str]:
     """A gateway that waits for an answer may still learn a higher position, from the server that was replaced: it holds that call."""
-    return frozenset(name for name, attestation in memory.last.items() if memory.first.get(name) != attestation and attestation.held == 0)
+    return frozenset(name for name in _spoken(memory) if memory.last[name].held == 0)
 
 
 def _alive(memory: _Shard, gateways: Mapping[str, Attestation]) -> frozenset[str]:

@@ -94,8 +94,8 @@ def _accept(changed: Sequence[int], witnesses: Witnesses, rules: Rules) -> Step:
     silent = ", ".join(witnesses.silent)
     if silent and witnesses.waited_seconds < rules.attest_seconds:
         return Wait(f"waiting for what the gateways were answered: {silent}")
-    # What a silent gateway had confirmed may be in the queue only: with both unknown, nothing may be closed as late.
-    if witnesses.drain is DrainState.NOT_TRIED or (silent and witnesses.drain is DrainState.FAILED):
+    # What a gateway that is gone had confirmed may be in the queue only: with both unknown, nothing may be closed as late.
+    if witnesses.drain is DrainState.NOT_TRIED or (witnesses.expected - witnesses.spoken and witnesses.drain is DrainState.FAILED):
         return Drain()
     if silent:
         return Reopen(changed, f"gateways are silent: {silent}")
