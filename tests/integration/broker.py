@@ -75,9 +75,9 @@ async def consuming(*consumers: Consumer) -> AsyncIterator[None]:
             await asyncio.gather(*tasks)
 
 
-async def until(condition: Callable[[], Awaitable[bool] | bool]) -> None:
+async def until(condition: Callable[[], Awaitable[bool] | bool], timeout_seconds: float = TIMEOUT_SECONDS) -> None:
     """Wait until the condition is true. It depends on another process, so it is asked again and again."""
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(timeout_seconds):
         while not (holds if isinstance(holds := condition(), bool) else await holds):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
