@@ -26,7 +26,12 @@ FENCED: Mapping[str, str] = MappingProxyType(
         "verifying": "the rebuilt Redis is being compared with the ledger",
     }
 )
-"""Why a fence is not open, by the reason that the scripts give. Other reasons are steps of the recovery."""
+"""Why a fence is not open, by the reason that the scripts give."""
+
+
+def in_words(reason: str) -> str:
+    """Why a fence is not open. A reason that is not in the table is a step of the recovery."""
+    return FENCED.get(reason, f"the recovery is {reason}")
 
 
 class History:
@@ -37,6 +42,8 @@ class History:
         self._installation = installation
         self._shards = shards
         self._statuses = ["unread"] * shards
+        self._closed = shards
+        """How many of them are not open."""
         self._closings = 0
         self._calls: Counter[int] = Counter()
         """Script calls without an answer yet, by how often this gateway had seen a shard close when they were sent."""
@@ -50,7 +57,7 @@ class History:
             return self._foreign
         shard, status = next(iter(closed.items()))
         others = f", and {len(closed) - 1} other shards are not open either" if len(closed) > 1 else ""
-        return f"shard {shard}: {FENCED.get(status, f'the recovery is {status}')}{others}"
+        return f"shard {shard}: {in_words(status)}{others}"
 
     @property
     def is_open(self) -> bool:
@@ -63,10 +70,11 @@ class History:
 
     def observe(self, shard: int, status: str) -> None:
         """Note the answer of lua/attest.lua for a shard."""
-        if status != OPEN and self._statuses[shard] == OPEN:
-            self._closings += 1
+        was_open, is_open = self._statuses[shard] == OPEN, status == OPEN
+        self._closings += was_open and not is_open
+        self._closed += was_open - is_open
         self._statuses[shard] = status
-        metrics.FENCED_SHARDS.set(sum(status != OPEN for status in self._statuses))
+        metrics.FENCED_SHARDS.set(self._closed)
 
     @contextmanager
     def calling(self) -> Iterator[None]:

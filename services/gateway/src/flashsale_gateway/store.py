@@ -19,7 +19,7 @@ from flashsale_core.scripts import Redis as ScriptRedis
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Answers, Batch
 from flashsale_gateway.errors import OutcomeUnknown, Recovering, StoreUnavailable
-from flashsale_gateway.history import FENCED, History
+from flashsale_gateway.history import History, in_words
 from flashsale_gateway.settings import Settings
 from flashsale_redis import is_wrong_server, one_slot_groups
 
@@ -84,25 +84,19 @@ class Store:
 
     async def cancel(self, sale_id: str, order_ids: Sequence[str]) -> list[Result]:
         """One result per order: [result, quantity, deadline_ms], see lua/cancel.lua."""
-        keys, shard = order_keys(sale_id, self._shards), shard_of(sale_id, self._shards)
-        arguments = (sale_id, pack(order_ids), "", str(self._history.known[shard]))
-        _, results, seq = await self._run_on(self._reading_runner, self._scripts.cancel, keys, *arguments)
-        self._history.known.learn(shard, seq)
+        keys = order_keys(sale_id, self._shards)
+        (results,) = await self._run_for_sale(self._reading_runner, self._scripts.cancel, keys, sale_id, pack(order_ids), "")
         return list(results)
 
     async def define(self, sale_id: str, definition: Mapping[str, Any]) -> Definition:
-        keys, shard = define_keys(sale_id, self._shards), shard_of(sale_id, self._shards)
-        arguments = (sale_id, pack(definition), "", str(self._history.known[shard]))
-        _, status, flat, seq = await self._run(self._scripts.define, keys, *arguments)
-        self._history.known.learn(shard, seq)
+        keys = define_keys(sale_id, self._shards)
+        status, flat = await self._run_for_sale(self._runner, self._scripts.define, keys, sale_id, pack(definition), "")
         return Definition(status, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     async def retire(self, sale_id: str, action: str, owner: str) -> tuple[str, int]:
         """(status, units reserved) of closing or removing a sale, see lua/retire.lua."""
-        keys, shard = define_keys(sale_id, self._shards), shard_of(sale_id, self._shards)
-        arguments = (sale_id, action, owner, "", "", str(self._history.known[shard]))
-        _, status, reserved, seq = await self._run(self._scripts.retire, keys, *arguments)
-        self._history.known.learn(shard, seq)
+        keys = define_keys(sale_id, self._shards)
+        status, reserved = await self._run_for_sale(self._runner, self._scripts.retire, keys, sale_id, action, owner, "", "")
         return status, int(reserved)
 
     async def is_removed(self, sale_id: str) -> bool:
@@ -131,6 +125,13 @@ class Store:
     async def _run(self, script: Script, keys: Sequence[str], *args: Any) -> Any:
         return await self._run_on(self._runner, script, keys, *args)
 
+    async def _run_for_sale(self, runner: ScriptRedis, script: Script, keys: Sequence[str], sale_id: str, *args: Any) -> list[Any]:
+        """Call a script of one sale, whose last argument is the highest known seq; returns its answer without the time and the seq."""
+        shard, known = shard_of(sale_id, self._shards), self._history.known
+        _, *answer, seq = await self._run_on(runner, script, keys, sale_id, *args, str(known[shard]))
+        known.learn(shard, seq)
+        return list(answer)
+
     async def _run_on(self, runner: ScriptRedis, script: Script, keys: Sequence[str], *args: Any) -> Any:
         """Call a script, and once more if its answer was lost: that is safe, because a script gives a repeated item its first answer.
 
@@ -147,7 +148,7 @@ class Store:
         except (ResponseError, BusyLoadingError) as error:
             if (reason := fenced_reason(error)) is not None:
                 self._history.on_fenced()
-                raise Recovering(FENCED.get(reason, f"the recovery is {reason}")) from error
+                raise Recovering(in_words(reason)) from error
             # Redis answered: out of memory, read-only or a broken invariant. The script has changed nothing.
             raise StoreUnavailable("" if is_wrong_server(error) else str(error)) from error
         except _LOST:
