@@ -26,6 +26,8 @@ Returns: cmsgpack {now_ms, status, written, seq}; written is how many orders wer
 -- @include lib/stock.lua
 -- @include lib/terms.lua
 -- @include lib/record.lua
+-- @include lib/records.lua
+-- @include lib/strays.lua
 -- @include lib/tombstone.lua
 -- @include lib/fence.lua
 -- @include lib/outbox.lua
@@ -35,7 +37,6 @@ local sale_id, part, now = ARGV[1], cmsgpack.unpack(ARGV[3]), now_ms(ARGV[4])
 
 -- orders.RANK of flashsale_core.
 local RANK = { R = 0, C = 1, X = 1, P = 2 }
-local STRAYS_MAX, STRAYS_MS = 100000, 7 * 24 * 3600 * 1000
 
 local function units_of(state, quantity)
   return (state == 'R' or state == 'P') and quantity or 0
@@ -45,9 +46,9 @@ local function was_released(state)
   return (state == 'X' or state == 'C') and 1 or 0
 end
 
--- Adds to the counts of `fields` in the buyers' hash; returns the counts afterwards. A count that falls to 0 is deleted.
+-- Adds to counts in the buyers' hash, by field; returns the counts afterwards. A count that falls to 0 is deleted.
 local function add_counts(changes)
-  local fields, args, empty, after = {}, {}, {}, {}
+  local fields, after = {}, {}
   for field in pairs(changes) do
     fields[#fields + 1] = field
   end
@@ -56,21 +57,9 @@ local function add_counts(changes)
   end
   local before = redis.call('HMGET', buyers_key, unpack(fields))
   for i, field in ipairs(fields) do
-    local count = tonumber(before[i] or 0) + changes[field]
-    after[field] = count
-    if count > 0 then
-      args[#args + 1] = field
-      args[#args + 1] = whole(count)
-    elseif before[i] then
-      empty[#empty + 1] = field
-    end
+    after[field] = tonumber(before[i] or 0) + changes[field]
   end
-  if #args > 0 then
-    redis.call('HSET', buyers_key, unpack(args))
-  end
-  if #empty > 0 then
-    redis.call('HDEL', buyers_key, unpack(empty))
-  end
+  save_units(buyers_key, after)
   return after
 end
 

@@ -17,10 +17,9 @@ Returns: cmsgpack {now_ms, status, fence}; fence is the flat field/value list of
 -- @include lib/fence.lua
 local fence_key, now = KEYS[1], now_ms(ARGV[5])
 local f = redis.call('HMGET', fence_key, 'incarnation', 'state', 'seq')
-if (f[1] or '') ~= ARGV[1] or ARGV[2] ~= '' and f[2] ~= ARGV[2] then
-  return cmsgpack.pack({ now, 'changed', redis.call('HGETALL', fence_key) })
-end
-if ARGV[4] ~= '' and ARGV[4] ~= '1' and ARGV[4] ~= current_replid() then
+local other_fence = (f[1] or '') ~= ARGV[1] or ARGV[2] ~= '' and f[2] ~= ARGV[2]
+local other_history = ARGV[4] ~= '' and ARGV[4] ~= '1' and ARGV[4] ~= current_replid()
+if other_fence or other_history then
   return cmsgpack.pack({ now, 'changed', redis.call('HGETALL', fence_key) })
 end
 local args = {}

@@ -26,6 +26,7 @@ Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routin
 -- @include lib/stock.lua
 -- @include lib/record.lua
 -- @include lib/records.lua
+-- @include lib/strays.lua
 -- @include lib/fence.lua
 -- @include lib/outbox.lua
 -- @include lib/sales.lua
@@ -35,9 +36,6 @@ local results, now = {}, now_ms(ARGV[2])
 
 -- An order remembers its refunded payments, so that a replay of one cannot buy units later. Past this number it accepts no payment.
 local REFUNDS_MAX = 16
--- A payment for an unknown order is remembered by itself, because its order may be made later: an id depends only on its request.
--- These are the limits of a shard, whose field '#' counts them. Past them only the ledger prevents that a payment both buys and is refunded.
-local STRAYS_MAX, STRAYS_MS = 100000, 7 * 24 * 3600 * 1000
 
 local stray_counts = {}
 local function count_strays(strays_key)
