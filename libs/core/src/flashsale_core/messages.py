@@ -162,6 +162,21 @@ def decode(line: bytes) -> Message:
     return _decoder.decode(line)
 
 
+class _Positioned(msgspec.Struct):
+    seq: Position | None = None
+
+
+_position_decoder = msgspec.json.Decoder(_Positioned)
+
+
+def position_in(line: bytes) -> Position | None:
+    """The position in a line, even if the line is no message that this release reads; None if it has none that can be read."""
+    try:
+        return _position_decoder.decode(line).seq
+    except ValueError:
+        return None
+
+
 def join(lines: Iterable[bytes]) -> bytes:
     """The body of several messages: one per line (https://jsonlines.org)."""
     return b"\n".join(lines)

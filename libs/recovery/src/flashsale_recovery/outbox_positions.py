@@ -2,8 +2,9 @@
 
 from typing import Any
 
-import msgspec
 from redis.asyncio import Redis
+
+from flashsale_core.messages import Position, position_in
 
 STREAM_PAGE = 1000
 
@@ -21,21 +22,6 @@ async def read_positions(redis: Redis, stream: str, incarnation: int) -> list[in
     return sorted(seqs)
 
 
-class _Line(msgspec.Struct):
-    seq: tuple[int, int, int] | None = None
-
-
-_decode_line = msgspec.json.Decoder(_Line).decode
-
-
-def positions_in(body: bytes) -> list[tuple[int, int, int]]:
+def positions_in(body: bytes) -> list[Position]:
     """The positions that the lines of an entry's body contain. A field that contains no messages has none."""
-    positions = []
-    for line in body.split(b"\n"):
-        try:
-            seq = _decode_line(line).seq
-        except msgspec.MsgspecError:
-            continue
-        if seq is not None:
-            positions.append(seq)
-    return positions
+    return [position for line in body.split(b"\n") if (position := position_in(line)) is not None]

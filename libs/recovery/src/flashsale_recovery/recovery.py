@@ -15,7 +15,7 @@ from flashsale_core.scripts import Scripts
 from flashsale_recovery.drain import Say, drain
 from flashsale_recovery.entries import Expected, lost_counts, wait_for_entries
 from flashsale_recovery.facts import NEW, DrainState, LedgerFacts, ServerView, Witnesses
-from flashsale_recovery.fencing import FENCED, Fencing
+from flashsale_recovery.fencing import FENCED, Fencing, Kept
 from flashsale_recovery.gateways import Attested, wait_for_gateways
 from flashsale_recovery.ledger import Ledger
 from flashsale_recovery.next_step import next_incarnation
@@ -105,8 +105,9 @@ class Recovery:
         fences = await self._move(fences, "draining", view.replid)
         await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)
         say("waiting for entries that the ledger lacks")
-        lost = await self._lost(incarnations, attested)
-        await self._ledger.close_former(incarnations, await self._fencing.kept(incarnations), "restoring")
+        kept = await self._fencing.kept(incarnations)
+        lost = await self._lost(incarnations, kept, attested)
+        await self._ledger.close_former(incarnations, kept, "restoring")
         fences = await self._move(fences, "restoring", view.replid)
         say("rebuilding")
         context = await self._context(incarnations, view.shards[0], stopped_ms)
@@ -129,8 +130,7 @@ class Recovery:
             stopped_ms=stopped_ms,
         )
 
-    async def _lost(self, incarnations: Mapping[int, int], attested: Attested) -> dict[int, list[Range]]:
-        kept = await self._fencing.kept(incarnations)
+    async def _lost(self, incarnations: Mapping[int, int], kept: Mapping[int, Kept], attested: Attested) -> dict[int, list[Range]]:
         previous = {shard: await self._ledger.previous(shard, incarnation) for shard, incarnation in incarnations.items()}
         expected = {
             shard: Expected(ended.incarnation, ended.first_seq, ended.last_seq(attested.highest_seq.get(shard, 0)), kept[shard].seq)

@@ -6,7 +6,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from flashsale_core.errors import Retryable
-from flashsale_core.fence import OPEN, Attestation, Fence, foreign_reason, read_attestations
+from flashsale_core.fence import OPEN, Fence, foreign_reason
 from flashsale_core.fence import read_fence as fence_of
 from flashsale_core.keys import SHARDS_DEFAULT, shard_keys
 from flashsale_core.scripts import Scripts, call, pack
@@ -24,12 +24,6 @@ async def refuse_other_installation(redis: Redis, installation: str, shards: int
     if (reason := foreign_reason(fence, installation, shards)) is not None:
         raise Retryable(reason)
     return not fence.is_missing
-
-
-async def read_gateways(redis: Redis, shard: int) -> dict[str, Attestation]:
-    """What each gateway knows of the shard. Raises as `read_fence` does."""
-    fields: Any = await redis.hgetall(shard_keys(shard).gateways)
-    return read_attestations(fields)
 
 
 async def seal(

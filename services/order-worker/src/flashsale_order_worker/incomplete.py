@@ -5,14 +5,8 @@ Their positions must not count as received: after a loss of Redis they would hid
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
-from flashsale_core.messages import Position, decode
+from flashsale_core.messages import Position, decode, position_in
 from flashsale_order_worker.plan import position_of
-
-
-class _Positioned(msgspec.Struct):
-    seq: Position | None = None
 
 
 def incomplete_positions(body: bytes) -> Iterator[Position]:
@@ -36,12 +30,8 @@ def _read(line: bytes) -> tuple[bool, Position | None]:
     """Whether the line is a message that this release reads, and its position if that can be read."""
     try:
         return True, position_of(decode(line))
-    except (msgspec.MsgspecError, ValueError):
-        pass
-    try:
-        return False, msgspec.json.decode(line, type=_Positioned).seq
-    except (msgspec.MsgspecError, ValueError):
-        return False, None
+    except ValueError:
+        return False, position_in(line)
 
 
 def _nearest(lines: Sequence[tuple[bool, Position | None]]) -> Iterator[Position]:
