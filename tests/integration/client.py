@@ -4,13 +4,15 @@ import base64
 import hmac
 import http.client
 import json
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+ANSWER_SECONDS = 60.0
 JSON = {"content-type": "application/json"}
 
 
@@ -90,3 +92,19 @@ class Client:
         mac = hmac.digest(key, f"{message_id}.{int(moment.timestamp())}.".encode() + body, "sha256")
         signature = f"v1,{base64.b64encode(mac).decode()}"
         return {"webhook-id": message_id, "webhook-timestamp": str(int(moment.timestamp())), "webhook-signature": signature}
+
+
+def until_answered(ask: Callable[[], Answer]) -> Answer:
+    """Repeat a request, as a patient client does, until it gets 200. Any other answer but a 503 fails, and so does a minute without one."""
+    give_up = time.monotonic() + ANSWER_SECONDS
+    while time.monotonic() < give_up:
+        try:
+            answer = ask()
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.05)
+            continue
+        if answer.status == 200:
+            return answer
+        assert answer.status == 503, answer
+        time.sleep(0.05)
+    raise AssertionError("the request was not answered")

@@ -13,7 +13,7 @@ import pytest
 from flashsale_core.keys import sale_keys, shard_keys, shard_of
 from flashsale_core.timestamps import rfc3339_of_ms
 from flashsale_local_stack import Stack, wait_until
-from tests.integration.client import Answer, Client
+from tests.integration.client import Answer, Client, until_answered
 from tests.integration.losses import forget_unpublished, frozen_broker
 from tests.integration.stores import redis_client
 
@@ -24,18 +24,7 @@ KILLS = 3
 
 def order_until_answered(client: Client, sale: str, user: str) -> Answer:
     """Repeat an order, as a patient buyer does, until it gets 200."""
-    give_up = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < give_up:
-        try:
-            answer = client.order(sale, user)
-        except (OSError, HTTPException):
-            time.sleep(0.05)
-            continue
-        if answer.status == 200:
-            return answer
-        assert answer.status == 503, answer
-        time.sleep(0.05)
-    raise AssertionError(f"the order of {user} was not answered")
+    return until_answered(lambda: client.order(sale, user))
 
 
 async def ledger_has(client: Client, expected: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from flashsale_local_stack import Stack, wait_until
-from tests.integration.client import Answer, Client
+from tests.integration.client import Answer, Client, until_answered
 from tests.integration.losses import forget_unpublished, frozen_broker
 
 WAIT_SECONDS = 60.0
@@ -28,18 +28,7 @@ def orders(client: Client, count: int) -> list[str]:
 
 def pay_until_answered(client: Client, order_id: str, payment_id: str) -> Answer:
     """Repeat a webhook, as a payment provider does, until it gets 200."""
-    give_up = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < give_up:
-        try:
-            answer = client.pay(order_id, payment_id)
-        except (OSError, HTTPException):
-            time.sleep(0.05)
-            continue
-        if answer.status == 200:
-            return answer
-        assert answer.status == 503, answer
-        time.sleep(0.05)
-    raise AssertionError(f"payment {payment_id} was not answered")
+    return until_answered(lambda: client.pay(order_id, payment_id))
 
 
 async def payments(client: Client, order_ids: Sequence[str]) -> dict[str, str]:

@@ -12,9 +12,10 @@ from typing import Any
 
 import msgspec
 import redis
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from flashsale_core.keys import (
-    SHARDS_DEFAULT,
     SaleKeys,
     ShardKeys,
     define_keys,
@@ -29,6 +30,7 @@ from flashsale_core.messages import Message, decode
 from flashsale_core.records import OrderRecord, unpack_record
 from flashsale_core.scripts import Order, Payment, pack, pack_orders, pack_payments, read_scripts
 from flashsale_local_stack import free_ports
+from tests.fences import open_now
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = read_scripts(ROOT / "lua")
@@ -75,9 +77,19 @@ def _wait(client: Any) -> None:
 def empty(client: Any) -> None:
     """A server as a new installation has it: no data, and an open fence in each shard."""
     client.flushdb()
-    for shard in range(SHARDS_DEFAULT):
-        fields = pack({"state": "open", "incarnation": 1, "seq": 0})
-        client.eval(SCRIPTS.seal.source, 1, shard_keys(shard).fence, "", "", fields, "1", "")
+    open_now(client)
+
+
+def run_life(binary: str, life: type[RuleBasedStateMachine], examples: int, steps: int) -> None:
+    """Run random lives, which find their server as the attribute `client`."""
+    with running(binary) as client:
+        run_state_machine_as_test(
+            type(life.__name__, (life,), {"client": client}),
+            settings=settings(
+                max_examples=examples, stateful_step_count=steps, deadline=None, derandomize=True, database=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )  # fmt: skip
 
 
 class Sale:

@@ -2,22 +2,20 @@
 
 import random
 from collections.abc import Callable
-from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
 import redis
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from flashsale_core.fence import SEQ_JUMP
 from flashsale_core.messages import decode
 from flashsale_core.scripts import pack
 from flashsale_order_worker.plan import OrderRow, PaymentKey, merged, plan, position_of
-from tests.lua.servers import SCRIPTS, found_servers, running
+from tests.lua.servers import SCRIPTS, found_servers, run_life
 from tests.lua.test_model import CHANGES, Life
 
 Data = dict[bytes, tuple[bytes, int]]
@@ -153,12 +151,4 @@ class FaultyLife(Life):
 
 @pytest.mark.parametrize("binary", found_servers(), ids=lambda path: path.rpartition("/")[2])
 def test_nothing_is_written_between_a_fault_and_the_opening(binary: str) -> None:
-    with ExitStack() as stack:
-        life = type("Life", (FaultyLife,), {"client": stack.enter_context(running(binary))})
-        run_state_machine_as_test(
-            life,
-            settings=settings(
-                max_examples=30, stateful_step_count=30, deadline=None, derandomize=True, database=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )  # fmt: skip
+    run_life(binary, FaultyLife, examples=30, steps=30)

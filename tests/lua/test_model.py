@@ -2,20 +2,18 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from flashsale_core.messages import OrdersCancelled, OrdersExpired, OrdersReserved, PaymentsRecorded
 from flashsale_core.orders import State, supersedes
 from flashsale_core.records import stale_terms
 from tests.lua.model import ModelSale
-from tests.lua.servers import Sale, empty, found_servers, running, unplaced
+from tests.lua.servers import Sale, empty, found_servers, run_life, unplaced
 
 ORDERS = st.sampled_from([f"o{number}" for number in range(8)])
 USERS = st.sampled_from(["ann", "bob", "cid"])
@@ -148,12 +146,4 @@ def transitions(message: Any) -> Iterator[tuple[str, State]]:
 
 @pytest.mark.parametrize("binary", found_servers(), ids=lambda path: path.rpartition("/")[2])
 def test_scripts_agree_with_the_model(binary: str) -> None:
-    with ExitStack() as stack:
-        life = type("Life", (Life,), {"client": stack.enter_context(running(binary))})
-        run_state_machine_as_test(
-            life,
-            settings=settings(
-                max_examples=150, stateful_step_count=40, deadline=None, derandomize=True, database=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )  # fmt: skip
+    run_life(binary, Life, examples=150, steps=40)
