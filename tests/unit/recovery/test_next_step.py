@@ -52,6 +52,14 @@ def test_fence_of_another_installation_is_refused(foreign: Fence, word: str) -> 
         assert word in step.reason
 
 
+def test_nothing_is_sealed_by_a_user_who_may_not_run_info() -> None:
+    hidden = replace(view_of(closed(replid=BEFORE), Fence()), replid="", may_run_info=False)
+    for facts, witnesses in ((facts_of(RECORDED), Witnesses(drain=DrainState.DONE, saw_open=True)), (facts_of(), NOBODY), (None, NOBODY)):
+        step = next_step(hidden, facts, witnesses, DISK)
+        assert isinstance(step, Refuse)
+        assert "+info" in step.reason
+
+
 def test_empty_redis_of_a_new_ledger_is_initialised() -> None:
     assert next_step(view_of(Fence(), Fence()), facts_of(), Witnesses()) == Initialise([0, 1])
 

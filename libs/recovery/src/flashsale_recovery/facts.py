@@ -28,6 +28,8 @@ class ServerView:
     """By shard."""
     gateways: Mapping[int, Mapping[str, Attestation]]
     """What each gateway attested, by shard; read before the fences, so no attested position is younger than its fence."""
+    may_run_info: bool = True
+    """False if the ACL of our own Redis user forbids INFO. A server without INFO for anybody only has no replication id."""
 
     @property
     def shards(self) -> list[int]:

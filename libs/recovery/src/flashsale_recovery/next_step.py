@@ -24,6 +24,9 @@ class _Verdict(Enum):
 
 def next_step(view: ServerView, ledger: LedgerFacts | None, witnesses: Witnesses, rules: Rules = RULES) -> Step:
     """`ledger` is None while Postgres is away."""
+    if not view.may_run_info:
+        # Sealed with an empty replication id, the fence would be closed to every gateway that has the right.
+        return Refuse("the Redis user of the recovery lacks the right to run INFO: give it `+info`")
     if ledger is None:
         return _without_ledger(view, witnesses, rules)
     if ledger.installation is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.fence import Attestation, Fence, read_attestations, read_fence
@@ -28,6 +28,7 @@ class Look:
 @dataclass(frozen=True, slots=True)
 class _Shard:
     replid: str
+    may_run_info: bool
     gateways: Mapping[str, Attestation]
     fence: Fence
 
@@ -62,6 +63,7 @@ def _view(replid: str, shards: Mapping[int, _Shard]) -> ServerView:
         replid,
         {shard: answer.fence for shard, answer in shards.items()},
         {shard: answer.gateways for shard, answer in shards.items()},
+        all(answer.may_run_info for answer in shards.values()),
     )
 
 
@@ -76,7 +78,8 @@ async def _read_single(redis: Redis, shards: Sequence[int]) -> "list[_Shard | Ex
     replid = _replid(info)
     if isinstance(replid, Exception):
         return [replid] * len(shards)
-    return [_shard(replid, gateways, fence) for gateways, fence in zip(hashes[::2], hashes[1::2], strict=True)]
+    may_run_info = not isinstance(info, NoPermissionError)
+    return [_shard(replid, gateways, fence, may_run_info=may_run_info) for gateways, fence in zip(hashes[::2], hashes[1::2], strict=True)]
 
 
 async def _read_cluster(redis: Cluster, shards: Sequence[int], timeout_seconds: float) -> "list[_Shard | Exception]":
@@ -87,19 +90,29 @@ async def _read_of_cluster(redis: Cluster, shard: int, timeout_seconds: float) -
     keys = shard_keys(shard)
     try:
         async with asyncio.timeout(timeout_seconds):
-            before = _replid(await redis.at(keys.fence, "INFO", "replication"))
+            before = _replid(await _info_of_cluster(redis, keys.fence))
             gateways, fence = await redis.hgetall(keys.gateways), await redis.hgetall(keys.fence)
-            after = _replid(await redis.at(keys.fence, "INFO", "replication"))
+            info = await _info_of_cluster(redis, keys.fence)
     except (RedisError, OSError, TimeoutError) as error:
         return error
+    after = _replid(info)
     if isinstance(after, Exception):
         return after
     # Another server may have been promoted between the answers, which then would not belong together.
-    return _shard(after, gateways, fence) if before == after else ConnectionError("another server was promoted")
+    if before != after:
+        return ConnectionError("another server was promoted")
+    return _shard(after, gateways, fence, may_run_info=not isinstance(info, NoPermissionError))
+
+
+async def _info_of_cluster(redis: Cluster, key: str) -> Any:
+    try:
+        return await redis.at(key, "INFO", "replication")
+    except NoPermissionError as error:
+        return error
 
 
 def _replid(info: Any) -> "str | Exception":
-    """The replication id in an answer to INFO; empty where INFO is forbidden."""
+    """The replication id in an answer to INFO; empty where INFO is forbidden, to us or to everybody."""
     if isinstance(info, ResponseError) and not is_wrong_server(info):
         return ""
     if isinstance(info, Exception):
@@ -109,11 +122,11 @@ def _replid(info: Any) -> "str | Exception":
     return str(info.get("master_replid", ""))
 
 
-def _shard(replid: str, gateways: Any, fence: Any) -> "_Shard | Exception":
+def _shard(replid: str, gateways: Any, fence: Any, *, may_run_info: bool) -> "_Shard | Exception":
     for answer in (gateways, fence):
         if isinstance(answer, Exception):
             return answer
     try:
-        return _Shard(replid, read_attestations(gateways), read_fence(fence))
+        return _Shard(replid, may_run_info, read_attestations(gateways), read_fence(fence))
     except ValueError as error:
         return ValueError(f"its fence cannot be read: {error}")
