@@ -27,10 +27,14 @@ class Desk:
 
     async def deliver(self, *messages: Message) -> list[int]:
         """Deliver each message by itself; returns which of them are parked as late."""
-        deliveries = [Delivery(msgspec.json.encode(message), f"m{number}", redelivered=False) for number, message in enumerate(messages)]
-        poisons = await self._events(deliveries)
-        assert {poison.reason for poison in poisons} <= {"late"}
-        return [poison.index for poison in poisons]
+        poisons = await self.deliver_bodies(*[msgspec.json.encode(message) for message in messages])
+        assert set(poisons.values()) <= {"late"}
+        return list(poisons)
+
+    async def deliver_bodies(self, *bodies: bytes) -> dict[int, str]:
+        """Deliver each body by itself; returns why some of them are parked, by their place."""
+        deliveries = [Delivery(body, f"m{number}", redelivered=False) for number, body in enumerate(bodies)]
+        return {poison.index: poison.reason for poison in await self._events(deliveries)}
 
     async def close(self, kept_seq: int) -> None:
         """Close incarnation 1 of shard 0 as the keeper does."""
@@ -78,6 +82,14 @@ async def test_late_entry_has_no_effect_and_stays_lost(infra: Mapping[str, str])
         before = await desk.ledger.rows()
         assert await desk.deliver(*LATE) == parked
         assert await desk.ledger.rows() == before
+
+
+async def test_late_entry_with_a_line_that_cannot_be_decoded_has_no_effect(infra: Mapping[str, str]) -> None:
+    async with open_desk(infra) as desk:
+        await desk.close(2)
+        good, broken = msgspec.json.encode(at(reserved("o3"), 3)), b'{"v":1,"type":"order.reserved","orders":7,"seq":[0,1,3]}'
+        parked = await desk.deliver_bodies(good + b"\n" + broken, msgspec.json.encode(reserved("o4")))
+        assert (list(parked), await desk.ledger.states()) == ([0], {"o4": "reserved"})
 
 
 async def test_redelivered_entry_of_a_closed_incarnation_is_known(infra: Mapping[str, str]) -> None:

@@ -26,27 +26,27 @@ class LateEntriesError(FlashsaleError):
         self.positions = positions
 
 
-async def late_positions(connection: Any, received: Sequence[ReceivedRow]) -> frozenset[Position]:
-    """The entries of `received` that are behind the end of a closed incarnation, and new to the ledger.
+async def late_positions(connection: Any, claimed: Sequence[ReceivedRow]) -> frozenset[Position]:
+    """The entries of `claimed` that are behind the end of a closed incarnation, and new to the ledger.
 
     A redelivered entry changes nothing, so it is not late.
     """
-    if not received:
+    if not claimed:
         return frozenset()
-    closed = await connection.fetch(_CLOSED, sorted({row.shard for row in received}))
+    closed = await connection.fetch(_CLOSED, sorted({row.shard for row in claimed}))
     kept = {(row["shard"], row["incarnation"]): row["kept_seq"] for row in closed}
     late: set[Position] = set()
-    for suspect in behind(received, kept):
+    for suspect in behind(claimed, kept):
         known = {row["seq"] for row in await connection.fetch(_KNOWN, *suspect)}
         seqs = range(suspect.from_seq, suspect.to_seq + 1)
         late.update(Position(suspect.shard, suspect.incarnation, seq) for seq in seqs if seq not in known)
     return frozenset(late)
 
 
-def behind(received: Sequence[ReceivedRow], kept: Mapping[tuple[int, int], int]) -> list[ReceivedRow]:
+def behind(claimed: Sequence[ReceivedRow], kept: Mapping[tuple[int, int], int]) -> list[ReceivedRow]:
     """The parts of the ranges that are behind the last kept seq of their incarnation; incarnations that are not in `kept` are open."""
     parts = []
-    for row in received:
+    for row in claimed:
         kept_seq = kept.get((row.shard, row.incarnation))
         if kept_seq is not None and row.to_seq > kept_seq:
             parts.append(row._replace(from_seq=max(row.from_seq, kept_seq + 1)))

@@ -88,6 +88,8 @@ class Rows:
     refunds: dict[PaymentKey, PaymentRow] = field(default_factory=dict)
     retired: dict[tuple[str, int], SaleRetired] = field(default_factory=dict)
     received: list[ReceivedRow] = field(default_factory=list)
+    claimed: list[ReceivedRow] = field(default_factory=list)
+    """The entries that have a row here, also those of which a line is missing: none of them may be late."""
     markers: dict[str, int] = field(default_factory=dict)
     """When each marker was published, in ms."""
 
@@ -105,7 +107,8 @@ def plan(messages: Iterable[tuple[str, Message]], incomplete: Set[Position] = fr
             positions.add(position)
         if position not in late:
             _add(rows, message_id, message)
-    rows.received.extend(_received(positions - incomplete - late))
+    rows.claimed.extend(_received(positions - late))
+    rows.received.extend(_received(positions - incomplete - late) if incomplete else rows.claimed)
     return rows
 
 
@@ -121,7 +124,7 @@ def without_arrivals(rows: Rows) -> Rows:
 
 def arrivals(rows: Rows) -> Rows:
     """Only the positions and markers."""
-    return Rows(received=rows.received, markers=rows.markers)
+    return Rows(received=rows.received, claimed=rows.claimed, markers=rows.markers)
 
 
 def _received(positions: Iterable[Position]) -> Iterator[ReceivedRow]:

@@ -68,28 +68,28 @@ class Repository:
         Raises Retryable when Postgres is away, Rejected when it will never accept these rows, and LateEntriesError if an entry is too late.
         Without `with_arrivals` no positions and markers are written.
         """
-        new, received, rows = only_new(rows), rows.received, rows if with_arrivals else without_arrivals(rows)
+        new, claimed, rows = only_new(rows), rows.claimed, rows if with_arrivals else without_arrivals(rows)
         try:
             try:
-                await self._commit(_prepared(rows, new=new), received)
+                await self._commit(_prepared(rows, new=new), claimed)
             except asyncpg.UniqueViolationError:
                 if not new:
                     raise
                 # The batch was delivered before, or another message of an order came first: use the statements that read existing rows.
                 metrics.KNOWN_BATCHES.inc()
-                await self._commit(_prepared(rows, new=False), received)
+                await self._commit(_prepared(rows, new=False), claimed)
         except _ROW_ERRORS as error:
             raise Rejected(f"{type(error).__name__}: {error}") from error
         except _SERVER_ERRORS as error:
             raise await self._away(error) from error
         metrics.DATABASE_UP.set(1)
 
-    async def _commit(self, statements: Sequence[Statement], received: Sequence[ReceivedRow]) -> None:
+    async def _commit(self, statements: Sequence[Statement], claimed: Sequence[ReceivedRow]) -> None:
         pool = await self._open_pool()
         async with pool.acquire(timeout=self._statement_timeout_seconds) as connection, connection.transaction():
             # Postgres does not notice when a worker's machine dies, and its rows stay locked: for two hours, with the kernel's defaults.
             await connection.execute(_BEGIN, str(int(self._statement_timeout_seconds * 1000)), RECEIVING)
-            if late := await late_positions(connection, received):
+            if late := await late_positions(connection, claimed):
                 raise LateEntriesError(late)
             for statement, columns in statements:
                 await connection.execute(statement, *columns)
