@@ -114,6 +114,15 @@ async def test_killed_server_restarts_with_its_port_and_data(servers: Stack, nam
     assert (running(servers), servers.env(), await read(servers, name)) == (set(INFRASTRUCTURE), before, "still here")
 
 
+def test_launched_server_answers_later_and_is_not_launched_twice(servers: Stack) -> None:
+    servers.kill("redis")
+    servers.launch("redis")
+    launched = {status.name: status.pid for status in servers.status()}
+    servers.launch("redis")
+    assert {status.name: status.pid for status in servers.status()} == launched
+    assert wait_until(lambda: servers._answers(servers._state(), "redis"), 20)
+
+
 def test_servers_listen_on_this_machine_only(servers: Stack) -> None:
     state = load(servers.home)
     assert state is not None

@@ -133,6 +133,16 @@ class Stack:
                 # Redis sells again once the keeper has accepted its history. It may have to wait for servers that do not run.
                 wait_until(lambda: fences.are_open(state), REOPEN_TIMEOUT_SECONDS)
 
+    def launch(self, name: str) -> None:
+        """Start one component that does not run, without waiting until it is ready: other commands go on meanwhile."""
+        with locked(self.home):
+            state = self._state()
+            for component in _expand(state, name):
+                if not _alive(state, component):
+                    self._end(state, component)
+                    state.processes[component] = self._component(state, component).start(self._log(component))
+            save(self.home, state)
+
     def stop(self, name: str) -> None:
         with locked(self.home):
             state = self._state()
