@@ -1,20 +1,53 @@
-"""The bench: a running stack whose services reach their servers through links, and a second gateway."""
+"""The bench: a running stack whose services reach their servers through links, and a second gateway with links of its own."""
 
+import asyncio
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from flashsale_chaos.faults import SERVERS, SERVICES
+from flashsale_chaos.further_gateway import GATEWAY_2, FurtherGateway
+from flashsale_chaos.network import Link
 from flashsale_local_stack import Stack
 
 
 @dataclass
 class Bench:
     stack: Stack
+    links: dict[str, Link]
+    """By server; those of the second gateway are called `gateway-2.redis` and so on."""
+    further: FurtherGateway
     gateways: list[str]
-    """Base URLs: the stack's gateway and the bench's own."""
+    """Base URLs: the stack's gateway and the second one."""
     direct_env: dict[str, str]
     """The stack's variables with the servers' own addresses, for what must not be disturbed."""
     skipped: dict[str, str] = field(default_factory=dict)
     """Why kinds of faults cannot be injected on this machine."""
+    crash_points: Counter[str] = field(default_factory=Counter)
+    """How often a service died at each point, as `service/point`."""
+    locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    """A fault that ends a process holds the lock of its target: a second one waits until the first has undone itself."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """All servers and services, in the order of their start."""
+        return (*SERVERS, *SERVICES, GATEWAY_2)
 
     def pids(self, target: str) -> list[int]:
-        """The processes of a service or server; empty while it is dead."""
+        """The process of a service or server; empty while it is dead."""
+        if target == GATEWAY_2:
+            return [self.further.process.pid] if self.further.alive else []
         return [status.pid for status in self.stack.status() if status.name == target and status.pid]
+
+    async def launch(self, target: str, crash: str = "") -> None:
+        """Start the target if it does not run, without waiting until it is ready. Raises StackError."""
+        if target == GATEWAY_2:
+            await asyncio.to_thread(self.further.launch)
+        else:
+            await asyncio.to_thread(self.stack.launch, target, {"FLASHSALE_CRASH": crash} if crash else {})
+
+    async def kill(self, target: str) -> None:
+        """End the target with SIGKILL; nothing happens if it is dead."""
+        if target == GATEWAY_2:
+            await asyncio.to_thread(self.further.kill)
+        else:
+            await asyncio.to_thread(self.stack.kill, target)

@@ -1,15 +1,107 @@
 """Injects faults: the registry of all kinds, and the faults of processes."""
 
+import asyncio
+import os
+import signal
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from msgspec.structs import replace
 
 from flashsale_chaos.bench import Bench
 from flashsale_chaos.faults import Fault
+from flashsale_local_stack import descendants
 
 Injector = Callable[[Bench, Fault], Awaitable[None]]
+POLL_SECONDS = 0.05
+STOP_TIMEOUT_SECONDS = 10.0
+# Points that are passed only after Redis was lost or restarted, which the injector therefore does.
+_PROVOKED_BY = {
+    "server.kill": ("attestation.", "script.calling.seal", "script.answered.seal"),
+    "redis.lost_disk": ("incarnation.", "marker.", "gateways.", "rebuild.", "script.calling.restore", "script.answered.restore"),
+}
+ARMED_SECONDS = 2.0
+"""How long a service gets to start before its point is provoked."""
 
-INJECTORS: dict[str, Injector] = {}
+
+async def crash(bench: Bench, fault: Fault) -> None:
+    """The target starts again and dies at a point; it starts once more when it died, or after `lasts_seconds`."""
+    service, _, point = fault.target.partition("/")
+    async with bench.locks[service]:
+        try:
+            await bench.kill(service)
+            await bench.launch(service, f"{point}:{fault.amount}")
+            await _provoke(bench, fault, point)
+            if await _dies(bench, service, fault.lasts_seconds):
+                bench.crash_points[fault.target] += 1
+        finally:
+            await bench.kill(service)
+            await bench.launch(service)
+
+
+async def kill(bench: Bench, fault: Fault) -> None:
+    async with bench.locks[fault.target]:
+        try:
+            await bench.kill(fault.target)
+            await asyncio.sleep(fault.lasts_seconds)
+        finally:
+            await bench.launch(fault.target)
+
+
+async def restart(bench: Bench, fault: Fault) -> None:
+    """SIGTERM, and SIGKILL for what does not end in time."""
+    async with bench.locks[fault.target]:
+        try:
+            for pid in bench.pids(fault.target):
+                _send(pid, signal.SIGTERM)
+            await _dies(bench, fault.target, STOP_TIMEOUT_SECONDS)
+            await bench.kill(fault.target)
+            await asyncio.sleep(fault.lasts_seconds)
+        finally:
+            await bench.launch(fault.target)
+
+
+async def pause(bench: Bench, fault: Fault) -> None:
+    """SIGSTOP and SIGCONT, to the target and its children."""
+    family = [member for pid in bench.pids(fault.target) for member in (pid, *(child.pid for child in descendants(pid)))]
+    try:
+        for pid in family:
+            _send(pid, signal.SIGSTOP)
+        await asyncio.sleep(fault.lasts_seconds)
+    finally:
+        for pid in family:
+            _send(pid, signal.SIGCONT)
+
+
+INJECTORS: dict[str, Injector] = {"crash": crash, "kill": kill, "restart": restart, "pause": pause}
 """By kind. Each injects its fault, waits `lasts_seconds` and undoes it in `finally`. Other modules add theirs."""
 
 
 async def heal(bench: Bench) -> None:
-    """Everything runs, and all links are plain."""
+    """Everything runs, and all links are plain. Call it when no injector runs."""
+    for link in bench.links.values():
+        link.heal()
+    for target in bench.targets:
+        await bench.launch(target)
+
+
+async def _provoke(bench: Bench, fault: Fault, point: str) -> None:
+    for kind, prefixes in _PROVOKED_BY.items():
+        if point.startswith(prefixes) and kind in INJECTORS:
+            await asyncio.sleep(ARMED_SECONDS)
+            await INJECTORS[kind](bench, replace(fault, kind=kind, target="redis", lasts_seconds=0.1))
+
+
+async def _dies(bench: Bench, target: str, timeout_seconds: float) -> bool:
+    deadline = time.monotonic() + timeout_seconds
+    while bench.pids(target):
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(POLL_SECONDS)
+    return True
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)

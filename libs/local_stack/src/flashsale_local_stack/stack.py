@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
+from msgspec.structs import replace
+
 from flashsale_local_stack import configs, fences, redis_cluster
 from flashsale_local_stack.env_file import write_env_file
 from flashsale_local_stack.errors import StackError
@@ -133,14 +135,18 @@ class Stack:
                 # Redis sells again once the keeper has accepted its history. It may have to wait for servers that do not run.
                 wait_until(lambda: fences.are_open(state), REOPEN_TIMEOUT_SECONDS)
 
-    def launch(self, name: str) -> None:
-        """Start one component that does not run, without waiting until it is ready: other commands go on meanwhile."""
+    def launch(self, name: str, more_env: Mapping[str, str] | None = None) -> None:
+        """Start one component that does not run, without waiting until it is ready: other commands go on meanwhile.
+
+        `more_env`: variables for this start of a service only.
+        """
         with locked(self.home):
             state = self._state()
+            starting = replace(state, extra_env={**state.extra_env, **(more_env or {})})
             for component in _expand(state, name):
                 if not _alive(state, component):
                     self._end(state, component)
-                    state.processes[component] = self._component(state, component).start(self._log(component))
+                    state.processes[component] = self._component(starting, component).start(self._log(component))
             save(self.home, state)
 
     def stop(self, name: str) -> None:

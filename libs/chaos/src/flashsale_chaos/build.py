@@ -1,0 +1,60 @@
+"""Starts a bench and ends everything that it started."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flashsale_chaos.bench import Bench
+from flashsale_chaos.further_gateway import GATEWAY_2, FurtherGateway
+from flashsale_chaos.network import Link
+from flashsale_local_stack import Stack, free_ports
+
+VARIABLES = {"redis": "REDIS_URL", "rabbitmq": "AMQP_URL", "postgres": "DATABASE_URL"}
+# Shorter than for production: a round lasts seconds. No promise depends on their length.
+SERVICES_ENV = {
+    "FLASHSALE_KEEPER_ATTEST_SECONDS": "2",
+    "FLASHSALE_KEEPER_HOLES_SECONDS": "3",
+    "FLASHSALE_KEEPER_GRACE_SECONDS": "5",
+    "FLASHSALE_REDIS_TIMEOUT_SECONDS": "1.5",
+}
+
+
+@asynccontextmanager
+async def running_bench(home: Path, *, keep: bool, say: Callable[[str], None]) -> AsyncIterator[Bench]:
+    """A bench in the folder `home`. Raises StackError if a server is missing or does not start."""
+    stack = Stack(home, say)
+    async with AsyncExitStack() as ending:
+        ending.push_async_callback(_in_thread, lambda: stack.down(keep_data=keep))
+        await asyncio.to_thread(stack.up, services=False, gateway_port=0)
+        direct_env = stack.env()
+        links = {name: await _link(ending, direct_env[variable]) for name, variable in VARIABLES.items()}
+        await asyncio.to_thread(stack.up, extra_env={**SERVICES_ENV, **_through(direct_env, links)})
+        own = {name: await _link(ending, direct_env[VARIABLES[name]]) for name in ("redis", "rabbitmq")}
+        (port,) = free_ports(1)
+        further = FurtherGateway(stack.env() | _through(direct_env, own), port, home / "log" / f"{GATEWAY_2}.log")
+        ending.push_async_callback(_in_thread, further.stop)
+        await asyncio.to_thread(further.launch)
+        all_links = {**links, **{f"{GATEWAY_2}.{name}": link for name, link in own.items()}}
+        gateways = [direct_env["FLASHSALE_URL"], f"http://{further.address}"]
+        yield Bench(stack, all_links, further, gateways, stack.env() | direct_env)
+
+
+async def _link(ending: AsyncExitStack, url: str) -> Link:
+    address = urlsplit(url)
+    link = Link((str(address.hostname), int(address.port or 0)))
+    await link.start()
+    ending.push_async_callback(link.close)
+    return link
+
+
+def _through(direct_env: Mapping[str, str], links: Mapping[str, Link]) -> dict[str, str]:
+    """The servers' variables with the links' ports."""
+    urls = {VARIABLES[name]: (direct_env[VARIABLES[name]], link) for name, link in links.items()}
+    return {name: url.replace(f":{link.target[1]}/", f":{link.port}/") for name, (url, link) in urls.items()}
+
+
+async def _in_thread(end: Callable[[], object]) -> None:
+    """An interrupt must not leave a process behind: what ends them runs to its end."""
+    await asyncio.shield(asyncio.to_thread(end))

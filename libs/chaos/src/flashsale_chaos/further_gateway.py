@@ -1,0 +1,38 @@
+"""A second gateway of a stack, with addresses and a port of its own."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from flashsale_local_stack.leftovers import marked
+from flashsale_local_stack.processes import ProcessId, end, end_all, spawn
+
+GATEWAY_2 = "gateway-2"
+END_TIMEOUT_SECONDS = 30.0
+MODULE = "flashsale_gateway"
+
+
+class FurtherGateway:
+    """Blocks while it starts and ends processes: call it in a thread."""
+
+    def __init__(self, env: Mapping[str, str], port: int, log: Path) -> None:
+        base = {name: value for name, value in os.environ.items() if not name.startswith("FLASHSALE_")}
+        self._env = {**base, **env, "FLASHSALE_PORT": str(port)}
+        self._log = log
+        self.address = f"127.0.0.1:{port}"
+        self.process = ProcessId(0, "not started")
+
+    @property
+    def alive(self) -> bool:
+        return self.process.alive
+
+    def launch(self) -> None:
+        if not self.alive:
+            self.process = spawn([sys.executable, "-m", MODULE], self._env, self._log, self._log.parent)
+
+    def kill(self) -> None:
+        end_all([self.process, *marked(self._log)], END_TIMEOUT_SECONDS)
+
+    def stop(self) -> None:
+        end(self.process, END_TIMEOUT_SECONDS)
