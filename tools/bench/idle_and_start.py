@@ -17,7 +17,7 @@ MEMORY_TARGET = Target(250, at_least=False)
 
 
 async def measure_idle(stack: Stack, screen: Console) -> Section:
-    """CPU and memory of gateway, order-worker and timeout-worker over IDLE_SECONDS without a request."""
+    """CPU and memory of the services over IDLE_SECONDS without a request."""
     screen.print(Text(f"idle for {QUIET_SECONDS + IDLE_SECONDS:.0f} s", "dim"))
     await asyncio.sleep(QUIET_SECONDS)
     pids = {status.name: status.pid for status in stack.status() if status.name in SERVICES and status.pid}
@@ -26,10 +26,10 @@ async def measure_idle(stack: Stack, screen: Console) -> Section:
     shares = {name: (cpu_seconds(pid) - before[name]) / IDLE_SECONDS * 100 for name, pid in pids.items()}
     sizes = {name: memory_mb(pid) for name, pid in pids.items()}
     measurements = [
-        Measurement("CPU of gateway and both workers, idle", sum(shares.values()), "% of a core", CPU_TARGET, _each(shares, "%")),
-        Measurement("memory of gateway and both workers, idle", sum(sizes.values()), "MB", MEMORY_TARGET, _each(sizes, "MB")),
+        Measurement("CPU of all services, idle", sum(shares.values()), "% of a core", CPU_TARGET, _each(shares, "%")),
+        Measurement("memory of all services, idle", sum(sizes.values()), "MB", MEMORY_TARGET, _each(sizes, "MB")),
     ]
-    return Section("Idle: gateway, order-worker, timeout-worker", measurements)
+    return Section("Idle: " + ", ".join(SERVICES), measurements)
 
 
 async def measure_cold_start(stack: Stack) -> Section:

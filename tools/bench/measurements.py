@@ -51,6 +51,11 @@ class Measurement:
     def reached(self) -> bool:
         return self.target is None or self.target.reached(self.value)
 
+    def verdict(self) -> str:
+        """One line for a bench that measures little."""
+        target = f" (target {self.target})" if self.target else ""
+        return f"{'PASS' if self.reached else 'MISS'}  {self.name}: {self.value:.1f} {self.unit}{target}; {self.details}"
+
 
 @dataclass(frozen=True, slots=True)
 class Section:

@@ -162,9 +162,7 @@ def main(
         finally:
             stack.down()
     for each in section.measurements:
-        verdict = "PASS" if each.reached else "MISS"
-        target = f" (target {each.target})" if each.target else ""
-        screen.print(Text(f"{verdict}  {each.name}: {each.value:.1f} {each.unit}{target}; {each.details}"))
+        screen.print(Text(each.verdict()))
     screen.print(audit_report.differences_text(audit))
     if save:
         screen.print(Text(f"written to {write(results, 'bench-rebuild', section_to_json(section)).name}", "dim"))
