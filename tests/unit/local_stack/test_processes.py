@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flashsale_local_stack.leftovers import marked, postgres_of
-from flashsale_local_stack.processes import ProcessId, end_all, reap_ended, run, spawn, start_mark_in, wait_until
+from flashsale_local_stack.processes import ProcessId, end_all, exit_status, reap_ended, run, spawn, start_mark_in, wait_until
 from flashsale_local_stack.state import gateway_port_of, locked
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="leftovers are found through /proc")
@@ -83,3 +84,10 @@ def test_gateway_keeps_its_port_unless_another_is_wanted(
     monkeypatch.setattr("flashsale_local_stack.state.port_taken", lambda _: taken)
     monkeypatch.setattr("flashsale_local_stack.state.free_ports", lambda _: [20001])
     assert gateway_port_of(8000, wanted) == chosen
+
+
+def test_exit_status_of_an_ended_child_is_kept(tmp_path: Path) -> None:
+    process = spawn([sys.executable, "-c", "raise SystemExit(7)"], os.environ, tmp_path / "log", tmp_path)
+    assert wait_until(lambda: exit_status(process.pid) is not None, 20)
+    assert exit_status(process.pid) == 7
+    assert exit_status(os.getpid()) is None

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from signal import SIGKILL
 
 from flashsale_chaos.faults import SERVERS, SERVICES
 from flashsale_chaos.further_gateway import GATEWAY_2, FurtherGateway
 from flashsale_chaos.network import Link
 from flashsale_local_stack import Stack
+from flashsale_local_stack.processes import exit_status
 
 
 @dataclass
@@ -24,6 +27,8 @@ class Bench:
     """Why kinds of faults cannot be injected on this machine."""
     crash_points: Counter[str] = field(default_factory=Counter)
     """How often a service died at each point, as `service/point`."""
+    ended: list[str] = field(default_factory=list)
+    """Services and servers that ended although no fault ended them."""
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     """A fault that ends a process holds the lock of its target: a second one waits until the first has undone itself."""
 
@@ -38,12 +43,21 @@ class Bench:
             return [self.further.process.pid] if self.further.alive else []
         return [status.pid for status in self.stack.status() if status.name == target and status.pid]
 
+    def note_death(self, target: str, pids: Sequence[int]) -> None:
+        """Count a death at a crash point. One that ended in another way ended by itself."""
+        statuses = [exit_status(pid) for pid in pids]
+        if -SIGKILL in statuses:
+            self.crash_points[target] += 1
+        else:
+            self.ended.append(f"{target}: ended with status {statuses} before its point")
+
     async def launch(self, target: str, crash: str = "") -> None:
         """Start the target if it does not run, without waiting until it is ready. Raises StackError."""
+        more_env = {"FLASHSALE_CRASH": crash} if crash else {}
         if target == GATEWAY_2:
-            await asyncio.to_thread(self.further.launch)
+            await asyncio.to_thread(self.further.launch, more_env)
         else:
-            await asyncio.to_thread(self.stack.launch, target, {"FLASHSALE_CRASH": crash} if crash else {})
+            await asyncio.to_thread(self.stack.launch, target, more_env)
 
     async def kill(self, target: str) -> None:
         """End the target with SIGKILL; nothing happens if it is dead."""

@@ -26,19 +26,29 @@ async def running_bench(home: Path, *, keep: bool, say: Callable[[str], None]) -
     """A bench in the folder `home`. Raises StackError if a server is missing or does not start."""
     stack = Stack(home, say)
     async with AsyncExitStack() as ending:
-        ending.push_async_callback(_in_thread, lambda: stack.down(keep_data=keep))
+        ending.push_async_callback(_in_thread, lambda: _end(stack, keep=keep))
         await asyncio.to_thread(stack.up, services=False, gateway_port=0)
         direct_env = stack.env()
         links = {name: await _link(ending, direct_env[variable]) for name, variable in VARIABLES.items()}
+        # Once more: the services must end before their links.
+        ending.push_async_callback(_in_thread, lambda: _end(stack, keep=keep))
         await asyncio.to_thread(stack.up, extra_env={**SERVICES_ENV, **_through(direct_env, links)})
         own = {name: await _link(ending, direct_env[VARIABLES[name]]) for name in ("redis", "rabbitmq")}
         (port,) = free_ports(1)
         further = FurtherGateway(stack.env() | _through(direct_env, own), port, home / "log" / f"{GATEWAY_2}.log")
         ending.push_async_callback(_in_thread, further.stop)
-        await asyncio.to_thread(further.launch)
+        await asyncio.to_thread(further.launch, {})
         all_links = {**links, **{f"{GATEWAY_2}.{name}": link for name, link in own.items()}}
         gateways = [direct_env["FLASHSALE_URL"], f"http://{further.address}"]
         yield Bench(stack, all_links, further, gateways, stack.env() | direct_env)
+
+
+def _end(stack: Stack, *, keep: bool) -> None:
+    """What is not kept need not end in order."""
+    if not keep:
+        for status in reversed(stack.status()):
+            stack.kill(status.name)
+    stack.down(keep_data=keep)
 
 
 async def _link(ending: AsyncExitStack, url: str) -> Link:

@@ -46,7 +46,7 @@ CRASHES = (
 )
 
 KINDS: Mapping[str, Kind] = {
-    "crash": Kind(CRASHES, (6.0, 9.0), (1, 3), weight=8),
+    "crash": Kind(CRASHES, (4.0, 7.0), (1, 3), weight=8),
     "kill": Kind((*SERVICES, "gateway-2"), (0.1, 2.0), weight=2),
     "pause": Kind((*SERVICES, "gateway-2", *SERVERS), (0.1, 6.0), weight=2),
     "restart": Kind((*SERVICES, "gateway-2"), (0.1, 1.0)),

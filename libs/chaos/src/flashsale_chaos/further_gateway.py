@@ -27,9 +27,10 @@ class FurtherGateway:
     def alive(self) -> bool:
         return self.process.alive
 
-    def launch(self) -> None:
+    def launch(self, more_env: Mapping[str, str]) -> None:
+        """Start it if it does not run, without waiting until it is ready."""
         if not self.alive:
-            self.process = spawn([sys.executable, "-m", MODULE], self._env, self._log, self._log.parent)
+            self.process = spawn([sys.executable, "-m", MODULE], {**self._env, **more_env}, self._log, self._log.parent)
 
     def kill(self) -> None:
         end_all([self.process, *marked(self._log)], END_TIMEOUT_SECONDS)

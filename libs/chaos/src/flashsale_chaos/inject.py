@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from flashsale_chaos.bench import Bench
 from flashsale_chaos.faults import Fault
+from flashsale_chaos.further_gateway import GATEWAY_2
 from flashsale_local_stack import descendants
 
 Injector = Callable[[Bench, Fault], Awaitable[None]]
@@ -28,13 +29,16 @@ ARMED_SECONDS = 2.0
 async def crash(bench: Bench, fault: Fault) -> None:
     """The target starts again and dies at a point; it starts once more when it died, or after `lasts_seconds`."""
     service, _, point = fault.target.partition("/")
+    if service == "gateway" and bench.locks[service].locked():
+        service = GATEWAY_2
     async with bench.locks[service]:
         try:
             await bench.kill(service)
             await bench.launch(service, f"{point}:{fault.amount}")
+            armed = bench.pids(service)
             await _provoke(bench, fault, point)
             if await _dies(bench, service, fault.lasts_seconds):
-                bench.crash_points[fault.target] += 1
+                bench.note_death(fault.target, armed)
         finally:
             await bench.kill(service)
             await bench.launch(service)
@@ -83,6 +87,8 @@ async def heal(bench: Bench) -> None:
     for link in bench.links.values():
         link.heal()
     for target in bench.targets:
+        if not bench.pids(target):
+            bench.ended.append(f"{target} ended by itself")
         await bench.launch(target)
 
 

@@ -73,13 +73,22 @@ def run(command: Sequence[str], env: Mapping[str, str], cwd: Path, timeout_secon
 
 # The children of this process: one that ends stays a zombie until it is waited for.
 _children: dict[int, "subprocess.Popen[bytes]"] = {}
+# How those ended that were reaped. One number for each start of a component.
+_statuses: dict[int, int] = {}
+
+
+def exit_status(pid: int) -> int | None:
+    """How a process that `spawn` started ended: negative is the signal that ended it. None while it runs, and for others."""
+    reap_ended()
+    return _statuses.get(pid)
 
 
 def reap_ended() -> None:
     """Reap the children that have ended, whoever ended them. Does not wait."""
     for pid, child in list(_children.items()):
-        if child.poll() is not None:
-            del _children[pid]
+        if (status := child.poll()) is not None:
+            _statuses[pid] = status
+            _children.pop(pid, None)
 
 
 def _reap(pid: int) -> None:
@@ -87,7 +96,7 @@ def _reap(pid: int) -> None:
     child = _children.pop(pid, None)
     if child is not None:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(REAP_TIMEOUT_SECONDS)
+            _statuses[pid] = child.wait(REAP_TIMEOUT_SECONDS)
 
 
 def end(process: ProcessId, timeout_seconds: float, first: signal.Signals = signal.SIGTERM) -> None:

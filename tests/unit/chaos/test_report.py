@@ -1,0 +1,25 @@
+"""A report can be replayed, and shows what matters first to whoever reads it."""
+
+from flashsale_chaos.report import Broken, Report, schedule_in, summary, to_json
+from flashsale_chaos.schedule import Schedule, make
+
+SCHEDULE = make(5, 30)
+SHRUNK = Schedule(5, [SCHEDULE.rounds[0][:1]])
+
+
+def test_report_replays_its_schedule() -> None:
+    assert schedule_in(to_json(Report(SCHEDULE))) == SCHEDULE
+
+
+def test_report_replays_the_shrunk_schedule_if_there_is_one() -> None:
+    assert schedule_in(to_json(Report(SCHEDULE, shrunk=SHRUNK))) == SHRUNK
+
+
+def test_violation_is_shown_with_seed_round_and_faults() -> None:
+    failing = SCHEDULE.rounds[1][:1]
+    report = Report(SCHEDULE, seed=5, violations=[Broken(2, "never oversold", "11 of 10")], failing=failing)
+    lines = list(summary(report))
+    assert lines[0].startswith("seed 5: ")
+    assert "VIOLATION in round 2: never oversold: 11 of 10" in lines
+    assert any(failing[0].target in line for line in lines)
+    assert not report.is_clean
