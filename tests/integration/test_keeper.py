@@ -6,8 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ import pytest
 
 from flashsale_core.keys import SHARDS_DEFAULT, shard_keys
 from flashsale_local_stack import Stack, free_ports, wait_until
-from flashsale_local_stack.binaries import postgres
 from flashsale_local_stack.state import port_taken
 from tests.integration.client import Client
 from tests.integration.stores import redis_client
@@ -93,6 +92,14 @@ class Shop:
         env = {**os.environ, **self.stack.env()}
         command = [sys.executable, "-m", "flashsale_cli", *words]
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+    def death_of_a_keeper(self, point: str) -> int:
+        """The exit status of a keeper that dies at the first pass of `point`. It does not wait for gateways: they hold nothing."""
+        (port,) = free_ports(1)
+        env = {**os.environ, **self.stack.env(), "FLASHSALE_PROBE_PORT": str(port), "FLASHSALE_CRASH": f"{point}:1"}
+        env |= {"FLASHSALE_KEEPER_ATTEST_SECONDS": "0.1"}
+        command = [sys.executable, "-m", "flashsale_keeper"]
+        return subprocess.run(command, env=env, capture_output=True, timeout=WAIT_SECONDS, check=False).returncode
 
     @contextmanager
     def another_keeper(self) -> Iterator[Client]:
@@ -193,58 +200,29 @@ def test_emptied_redis_is_rebuilt_before_anybody_defines_a_sale(shop: Shop, tmp_
     shop.audit(orders, tmp_path)
 
 
-@contextmanager
-def no_order_worker(shop: Shop) -> Iterator[None]:
-    shop.stack.stop("order-worker")
-    yield
-    shop.stack.start("order-worker")
+# Those at which something was written since the one before; chaos has the others as well. `closing` is inside a transaction.
+DEATHS = (
+    "incarnation.added", "incarnation.moved", "script.answered.seal", "marker.confirmed", "incarnation.closing", "incarnation.closed",
+    "script.answered.restore", "rebuild.verified", "incarnation.opened",
+)  # fmt: skip
 
 
-@contextmanager
-def frozen_gateway(shop: Shop) -> Iterator[None]:
-    (pid,) = [status.pid for status in shop.stack.status() if status.name == "gateway" and status.pid]
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
-@contextmanager
-def locked_sales(shop: Shop) -> Iterator[None]:
-    """Nobody can read the ledger's sales, which a rebuild does first."""
-    command = [postgres("psql"), "-X", "-q", "-A", "-t", shop.stack.env()["DATABASE_URL"]]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as psql:
-        assert psql.stdin
-        assert psql.stdout
-        psql.stdin.write("begin; lock table sales in access exclusive mode; select 'locked';\n")
-        psql.stdin.flush()
-        assert psql.stdout.readline() == "locked\n"
-        yield
-        # The end of its input ends the session, and with it the transaction.
-        psql.stdin.close()
-
-
-STEPS: dict[str, Callable[[Shop], AbstractContextManager[None]]] = {
-    "fenced": frozen_gateway, "draining": no_order_worker, "restoring": locked_sales
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_recovery_ends_the_same_if_the_keeper_is_killed(shop: Shop, step: str, tmp_path: Path) -> None:
+def test_keepers_that_die_at_each_step_end_the_same(shop: Shop, tmp_path: Path) -> None:
     sale = shop.client.new_sale(40)
     orders = shop.sell(sale, range(20))
+    assert shop.client.pay(orders[0], "p-deaths").status == 200
     shop.wait_for_ledger()
     before = max(shop.incarnations())
-    with STEPS[step](shop):
-        shop.empty_redis()
-        assert wait_until(lambda: shop.reached(step), WAIT_SECONDS)
-        shop.stack.kill("keeper")
-    assert shop.reached(step)
+    shop.stack.kill("keeper")
+    shop.empty_redis()
+    for point in DEATHS:
+        assert shop.death_of_a_keeper(point) == -signal.SIGKILL, point
+        assert not shop.is_open(), point
     shop.stack.start("keeper")
     shop.wait_until_open()
-    assert shop.client.stock(sale) == (40, 20, 20, 0)
-    assert shop.incarnations() == {before + 1}
+    assert shop.client.stock(sale) == (40, 20, 19, 1)
+    # A death between the notes of a step in the ledger and in Redis costs the shards that it separates an incarnation more.
+    assert min(shop.incarnations()) > before
     orders += shop.sell(sale, range(20, 60))
     assert len(orders) == 40
     shop.audit(orders, tmp_path)

@@ -12,12 +12,24 @@ import pytest
 from flashsale_core.crash import POINTS, arm
 
 ROOT = Path(__file__).parents[3]
-ROOMS = ("services/gateway", "services/order-worker", "services/timeout-worker", "libs/consumer", "libs/core")
-OUTWARD = re.compile(r"(exchange|parking)\.publish\(|\.ack\(|\.xdel\(|\.xadd\(|['\"]EVALSHA['\"]|\.transaction\(\):")
+ROOMS = (
+    "services/gateway",
+    "services/order-worker",
+    "services/timeout-worker",
+    "services/keeper",
+    "libs/consumer",
+    "libs/core",
+    "libs/redis",
+    "libs/recovery",
+)
+OUTWARD = re.compile(r"(exchange|parking)\.publish\(|\.ack\(|\.xdel\(|\.xadd\(|['\"]EVALSHA['\"]|\.transaction\(\):|connection\.execute\(")
 """Calls that publish, acknowledge, delete, commit or run a script."""
 EXEMPT = {
     "report_unrouted_policy": "publishes a probe that no queue gets",
     "_one_row": "only reads",
+    "snapshot": "only reads",
+    "connect": "sets the connection up",
+    "slot_of_command": "sends nothing",
     "script_call": "describes a call for a span",
     "_add_calls": "adds commands to the round trip of _run, which has the points",
 }

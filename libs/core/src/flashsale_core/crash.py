@@ -9,27 +9,40 @@ import signal
 from collections.abc import Callable, Mapping
 
 VARIABLE = "FLASHSALE_CRASH"
-POINTS = (
-    "script.calling",
-    "script.answered",
-    "outbox.publishing",
-    "outbox.confirmed",
-    "outbox.deleting",
-    "outbox.deleted",
-    "outbox.moved",
-    "attestation.sending",
-    "batch.received",
-    "batch.handled",
-    "batch.acknowledged",
-    "publication.confirmed",
-    "message.parked",
-    "ledger.written",
-    "ledger.committed",
-    "expiry.calling",
-    "expiry.answered",
-    "probe.published",
-)
-"""All points. Those of scripts are followed by the script's name: `script.answered.reserve`."""
+_GATEWAY, _TIMEOUT_WORKER, _WORKERS, _KEEPER = ("gateway",), ("timeout-worker",), ("order-worker", "timeout-worker"), ("keeper",)
+POINTS: Mapping[str, tuple[str, ...]] = {
+    "script.calling": ("gateway", "keeper"),
+    "script.answered": ("gateway", "keeper"),
+    "outbox.publishing": _GATEWAY,
+    "outbox.confirmed": _GATEWAY,
+    "outbox.deleting": _GATEWAY,
+    "outbox.deleted": _GATEWAY,
+    "outbox.moved": _GATEWAY,
+    "attestation.sending": _GATEWAY,
+    "batch.received": _WORKERS,
+    "batch.handled": _WORKERS,
+    "batch.acknowledged": _WORKERS,
+    "publication.confirmed": _TIMEOUT_WORKER,
+    "message.parked": _WORKERS,
+    "ledger.written": ("order-worker",),
+    "ledger.committed": ("order-worker",),
+    "expiry.calling": _TIMEOUT_WORKER,
+    "expiry.answered": _TIMEOUT_WORKER,
+    "probe.published": _TIMEOUT_WORKER,
+    "incarnation.adding": _KEEPER,
+    "incarnation.added": _KEEPER,
+    "incarnation.moved": _KEEPER,
+    "incarnation.closing": _KEEPER,
+    "incarnation.closed": _KEEPER,
+    "incarnation.opening": _KEEPER,
+    "incarnation.opened": _KEEPER,
+    "marker.publishing": _KEEPER,
+    "marker.confirmed": _KEEPER,
+    "marker.received": _KEEPER,
+    "gateways.attested": _KEEPER,
+    "rebuild.verified": _KEEPER,
+}
+"""The services that pass each point. Those of scripts are followed by the script's name: `script.answered.reserve`."""
 
 
 def arm(environment: Mapping[str, str], kill: Callable[[], object]) -> Callable[..., None]:

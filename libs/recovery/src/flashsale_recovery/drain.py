@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import aio_pika
 
-from flashsale_core import topology
+from flashsale_core import crash, topology
 from flashsale_core.backoff import reconnect_backoff
 from flashsale_core.broker import broker_session
 from flashsale_core.faults import Server, describe_error
@@ -35,6 +35,7 @@ async def drain(ledger: Ledger, amqp_url: str, timeout_seconds: float, say: Say)
         repeat_at = time.monotonic() + REPEAT_SECONDS
         while time.monotonic() < repeat_at:
             if await ledger.has_marker(marker):
+                crash.point("marker.received")
                 return
             await asyncio.sleep(POLL_SECONDS)
 
@@ -59,4 +60,6 @@ async def _publish_once(marker: str, amqp_url: str, timeout_seconds: float) -> N
     async with session as connection, within(timeout_seconds, "sending the marker"):
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+        crash.point("marker.publishing")
         await channel.default_exchange.publish(message, topology.ORDERS_QUEUE, mandatory=True)
+        crash.point("marker.confirmed")

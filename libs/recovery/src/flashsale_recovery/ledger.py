@@ -5,6 +5,7 @@ from typing import NamedTuple, TypeAlias
 
 import asyncpg
 
+from flashsale_core import crash
 from flashsale_core.fence import SEQ_JUMP
 from flashsale_core.ledger_locks import RECEIVING
 from flashsale_core.positions import Range
@@ -86,10 +87,13 @@ class Ledger:
         """Add an incarnation of each shard. One that exists stays as it is."""
         shards = sorted(incarnations)
         columns = (shards, [incarnations[shard] for shard in shards], [first_seqs[shard] for shard in shards])
+        crash.point("incarnation.adding")
         await self.connection.execute(_ADD, *columns, state, replid)
+        crash.point("incarnation.added")
 
     async def set_state(self, incarnations: Mapping[int, int], state: str) -> None:
         await self.connection.execute(_SET_STATE, list(incarnations), list(incarnations.values()), state)
+        crash.point("incarnation.moved")
 
     async def close_former(self, incarnations: Mapping[int, int], kept: Mapping[int, tuple[int, int]], state: str) -> None:
         """Close all incarnations before these, and set the state of these.
@@ -103,11 +107,15 @@ class Ledger:
             await self.connection.execute("select pg_advisory_xact_lock($1)", RECEIVING)
             await self.connection.execute(_CLOSE, list(incarnations), list(incarnations.values()), *columns)
             await self.set_state(incarnations, state)
+            crash.point("incarnation.closing")
+        crash.point("incarnation.closed")
 
     async def set_open(self, incarnations: Mapping[int, int], replid: str, lost: Mapping[int, int]) -> None:
         """Note that the shards may be open from now on, and how many entries of the previous incarnation are lost."""
         losses = [lost.get(shard, 0) for shard in incarnations]
+        crash.point("incarnation.opening")
         await self.connection.execute(_SET_OPEN, list(incarnations), list(incarnations.values()), replid, losses)
+        crash.point("incarnation.opened")
 
     async def previous(self, shard: int, incarnation: int) -> Previous | None:
         """The last incarnation before `incarnation` that was open; None if there is none."""

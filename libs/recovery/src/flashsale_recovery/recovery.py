@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from redis.asyncio import Redis
 
+from flashsale_core import crash
 from flashsale_core.fence import OPEN, SEQ_JUMP, Fence
 from flashsale_core.keys import shard_keys
 from flashsale_core.positions import Range
@@ -102,6 +103,7 @@ class Recovery:
         stopped_ms = await now_ms(self._redis, shard_keys(view.shards[0]).fence)
         say("waiting for what the gateways hold")
         attested = await wait_for_gateways(self._redis, view.shards, witnesses.expected, self._options.attest_seconds)
+        crash.point("gateways.attested")
         fences = await self._move(fences, "draining", view.replid)
         await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)
         say("waiting for entries that the ledger lacks")
@@ -115,6 +117,7 @@ class Recovery:
         fences = await self._move(fences, "verifying", view.replid)
         say("comparing Redis with the ledger")
         await verify(context, view.shards)
+        crash.point("rebuild.verified")
         await self._open(fences, view.replid, lost_counts(lost))
         return Recovered(incarnations, lost, report, time.monotonic() - started)
 
