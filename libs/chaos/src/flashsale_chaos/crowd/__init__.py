@@ -1,0 +1,5 @@
+"""The crowd: buyers, a payment provider and a merchant, who repeat every request until its answer is final."""
+
+from flashsale_chaos.crowd.crowd import Crowd
+
+__all__ = ["Crowd"]

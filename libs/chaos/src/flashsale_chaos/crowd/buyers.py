@@ -1,0 +1,66 @@
+"""The buyers: each orders one thing after the other, and pays, cancels or forgets it."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from random import Random
+
+from flashsale_chaos.crowd.patience import Patience
+from flashsale_chaos.crowd.shop import Shop
+from flashsale_chaos.sales import QUANTITY_MAX, Sale
+from flashsale_core.ids import order_id
+
+USERS = 150
+THINK_SECONDS = (0.02, 0.2)
+LATE_SECONDS = 0.5
+"""How long after its deadline an order is paid by those who are late."""
+AMOUNT_MINOR = 4900
+NAME_BITS = 64
+# Shares of the accepted orders; the others are left to expire.
+SHARES = {"pay": 0.3, "pay_twice": 0.04, "pay_late": 0.06, "cancel": 0.18, "order_again": 0.1, "look": 0.07}
+WAYS, WEIGHTS = (*SHARES, "leave"), (*SHARES.values(), 1 - sum(SHARES.values()))
+
+
+class Buyers:
+    def __init__(self, shop: Shop, patience: Patience, order_id_key: bytes, rng: Random) -> None:
+        self._shop, self._patience, self._key, self._rng = shop, patience, order_id_key, rng
+
+    async def buy(self, sales: Sequence[Sale], tasks: asyncio.TaskGroup, may_begin: Callable[[], bool]) -> None:
+        """Order while `may_begin`. What waits for a deadline runs in `tasks`."""
+        while may_begin():
+            sale, user, quantity = self._rng.choice(sales), f"u{self._rng.randrange(USERS)}", self._rng.randint(1, QUANTITY_MAX)
+            request_id = f"{self._rng.getrandbits(NAME_BITS):x}"
+            order = str(order_id(self._key, sale.sale_id, user, request_id))
+            ask = partial(self._shop.order, sale.sale_id, order, user, quantity, request_id)
+            call = await self._patience.until_final(ask)
+            if call is not None and call.status == 200:
+                way = self._rng.choices(WAYS, WEIGHTS)[0]
+                if way == "order_again":
+                    await self._patience.until_final(ask)
+                elif way == "pay_late":
+                    tasks.create_task(self._pay_late(sale, order))
+                else:
+                    await self._go_on(way, sale.sale_id, order)
+            await self._patience.sleep(self._rng.uniform(*THINK_SECONDS))
+
+    async def _go_on(self, way: str, sale: str, order: str) -> None:
+        match way:
+            case "pay":
+                await self._pay(sale, order)
+            case "pay_twice":
+                await self._pay(sale, order)
+                await self._pay(sale, order)
+            case "cancel":
+                await self._patience.until_final(lambda: self._shop.cancel(sale, order))
+            case "look":
+                await self._patience.until_final(lambda: self._shop.look(sale, order))
+            case _:
+                pass
+
+    async def _pay_late(self, sale: Sale, order: str) -> None:
+        await self._patience.sleep(sale.window_seconds + LATE_SECONDS)
+        await self._pay(sale.sale_id, order)
+
+    async def _pay(self, sale: str, order: str) -> None:
+        payment_id = f"p{self._rng.getrandbits(NAME_BITS):x}"
+        await self._patience.until_final(lambda: self._shop.pay(sale, order, payment_id, AMOUNT_MINOR))

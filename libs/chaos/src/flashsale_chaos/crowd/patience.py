@@ -1,0 +1,51 @@
+"""Repeats a request, as a patient client does, until its answer is final or the crowd's patience has ended."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from random import Random
+
+from flashsale_chaos.history import NO_ANSWER, Call, History
+
+PAUSE_SECONDS = (0.05, 0.3)
+"""Between two attempts; the least and the most."""
+REPEATED = frozenset({NO_ANSWER, 408, 429, 500, 503})
+"""Answers that promise nothing: the request is repeated with the same id."""
+
+
+def is_final(call: Call) -> bool:
+    return call.status not in REPEATED
+
+
+class Patience:
+    def __init__(self, history: History, rng: Random) -> None:
+        self._history, self._rng = history, rng
+        self._ends_at: float | None = None
+        self.pausing = asyncio.Event()
+        """Set while the crowd begins nothing new."""
+
+    def end_in(self, seconds: float) -> None:
+        self._ends_at = time.monotonic() + seconds
+        self.pausing.set()
+
+    def renew(self) -> None:
+        self._ends_at = None
+        self.pausing.clear()
+
+    async def until_final(self, send: Callable[[], Awaitable[Call]]) -> Call | None:
+        """The final answer; None after patience has ended, with the last answer in `gave_up` of the history."""
+        while True:
+            call = await send()
+            if is_final(call):
+                return call
+            if self._ends_at is not None and time.monotonic() > self._ends_at:
+                self._history.gave_up.append(call)
+                return None
+            await asyncio.sleep(self._rng.uniform(*PAUSE_SECONDS))
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep; the pause of the crowd ends the sleep."""
+        try:
+            await asyncio.wait_for(self.pausing.wait(), seconds)
+        except TimeoutError:
+            return
