@@ -11,12 +11,16 @@ KEYS:
   6 sale        hash    definition and counters
   7 orders      hash    order id -> packed record
   8 buyers      hash    user -> units held or bought; '#<user>' -> the buyer's orders that were released
+  9 quarantine  hash    <sale>|<order id> -> a record that cannot be read, and that the ledger does not have
 ARGV:
   1 sale_id     the sale's id
   2 incarnation the fence's incarnation
   3 part        cmsgpack map with any of sale (flat list of fields and values), tombstone ({owner, removed_ms, epoch}), clear (the epoch of the present sale: an
                 earlier sale of the name, or this one once it was removed, leaves Redis), orders (columns ids, records, released;
-                1..1000 orders), max_released, strays (flat list of names and times) and lines (list of {routing_key, body})
+                1..1000 orders), max_released, strays (flat list of names and times) and lines (list of {routing_key, body});
+                before those, of what is damaged: drop (names of sale, orders, buyers: keys of a wrong type), known and unknown (ids of records that cannot be read,
+                which the ledger has or lacks), settled (ids that leave the quarantine), forget_buyers, and count (ids of orders that buyers are counted by);
+                close, for a sale in doubt: its counters contradict each other, so that no script changes it; this alone is allowed while the fence is `verifying`
   4 clock_ms    empty for Redis TIME
 Returns: cmsgpack {now_ms, status, written, seq}; written is how many orders were new or replaced
   status: restored
@@ -32,11 +36,14 @@ Returns: cmsgpack {now_ms, status, written, seq}; written is how many orders wer
 -- @include lib/fence.lua
 -- @include lib/outbox.lua
 local fence_key, outbox_key, sales_key, deadlines_key, strays_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local sale_key, orders_key, buyers_key = KEYS[6], KEYS[7], KEYS[8]
+local sale_key, orders_key, buyers_key, quarantine_key = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local sale_id, part, now = ARGV[1], cmsgpack.unpack(ARGV[3]), now_ms(ARGV[4])
 
 -- orders.RANK of flashsale_core.
 local RANK = { R = 0, C = 1, X = 1, P = 2 }
+
+-- No sum of counters can contain it: each script finds the sale broken, and changes nothing.
+local CLOSED_IN_DOUBT = -1
 
 local function units_of(state, quantity)
   return (state == 'R' or state == 'P') and quantity or 0
@@ -72,6 +79,54 @@ local function limit_released(counts)
       save_terms(sale_key)
       return
     end
+  end
+end
+
+-- Records that cannot be read leave the sale. Those that the ledger lacks are kept for a person.
+local function take_out(ids, is_kept)
+  local records, members = redis.call('HMGET', orders_key, unpack(ids)), {}
+  for i, id in ipairs(ids) do
+    members[i] = sale_id .. '|' .. id
+    if is_kept and records[i] then
+      redis.call('HSET', quarantine_key, members[i], records[i])
+    end
+  end
+  redis.call('HDEL', orders_key, unpack(ids))
+  redis.call('ZREM', deadlines_key, unpack(members))
+end
+
+local function count_buyers(ids)
+  local counts = {}
+  for _, packed in ipairs(redis.call('HMGET', orders_key, unpack(ids))) do
+    if packed then
+      local record = cmsgpack.unpack(packed)
+      local user, units = record[USER], units_of(record[STATE], record[QUANTITY])
+      counts[user] = (counts[user] or 0) + units
+      counts['#' .. user] = (counts['#' .. user] or 0) + was_released(record[STATE])
+    end
+  end
+  add_counts(counts)
+end
+
+local function mend()
+  local keys = { sale = sale_key, orders = orders_key, buyers = buyers_key }
+  for _, name in ipairs(part.drop or {}) do
+    redis.call('UNLINK', keys[name])
+  end
+  for _, id in ipairs(part.settled or {}) do
+    redis.call('HDEL', quarantine_key, sale_id .. '|' .. id)
+  end
+  if part.known and #part.known > 0 then
+    take_out(part.known, false)
+  end
+  if part.unknown and #part.unknown > 0 then
+    take_out(part.unknown, true)
+  end
+  if part.forget_buyers then
+    redis.call('UNLINK', buyers_key)
+  end
+  if part.count then
+    count_buyers(part.count)
   end
 end
 
@@ -121,7 +176,7 @@ local function restore_orders(ids, after, released)
 end
 
 local function restore_strays(names_and_times)
-  local count, before = tonumber(redis.call('HGET', strays_key, '#') or 0), 0
+  local count = tonumber(redis.call('HGET', strays_key, '#') or 0) or redis.call('HLEN', strays_key) - 1
   for i = 1, #names_and_times, 2 do
     if count < STRAYS_MAX then
       count = count + redis.call('HSETNX', strays_key, names_and_times[i], names_and_times[i + 1])
@@ -143,7 +198,8 @@ end
 
 -- The step before sealed the history: after a failover since then, nothing is written to the other server.
 local fence = redis.call('HMGET', fence_key, 'state', 'incarnation', 'replid', 'seq')
-local fault = not fence[1] and 'missing' or fence[1] ~= 'restoring' and fence[1] or fence[2] ~= ARGV[2] and 'changed'
+local is_closing = part.close and fence[1] == 'verifying'
+local fault = not fence[1] and 'missing' or fence[1] ~= 'restoring' and not is_closing and fence[1] or fence[2] ~= ARGV[2] and 'changed'
   or fence[3] ~= current_replid() and 'history'
 if fault then
   return redis.error_reply('FENCED ' .. fault)
@@ -153,6 +209,7 @@ must_be_stream(outbox_key)
 must_be_set(sales_key)
 must_be_sorted_set(deadlines_key)
 
+mend()
 if part.clear then
   clear(part.clear)
 end
@@ -171,6 +228,9 @@ end
 local written = part.orders and restore_orders(unpack(part.orders)) or 0
 if part.strays then
   restore_strays(part.strays)
+end
+if part.close then
+  redis.call('HSET', sale_key, 'available', CLOSED_IN_DOUBT)
 end
 for _, line in ipairs(part.lines or {}) do
   add_body(outbox_key, line[1], line[2]:sub(1, -2) .. next_position(fence_key), now)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flashsale_core.keys import SHARDS_DEFAULT, shard_keys
+from flashsale_core.keys import SHARDS_DEFAULT, sale_keys, shard_keys, shard_of
 from flashsale_local_stack import Stack, free_ports, wait_until
 from flashsale_local_stack.state import port_taken
 from tests.integration.client import Client
@@ -197,6 +197,19 @@ def test_emptied_redis_is_rebuilt_before_anybody_defines_a_sale(shop: Shop, tmp_
     orders += shop.sell(sale, range(30, 60))
     assert len(orders) == 50
     assert shop.incarnations() == {before + 1}
+    shop.audit(orders, tmp_path)
+
+
+def test_record_that_cannot_be_read_keeps_no_shard_closed(shop: Shop, tmp_path: Path) -> None:
+    sale = shop.client.new_sale(10)
+    orders = shop.sell(sale, range(4))
+    shop.wait_for_ledger()
+    with shop.redis() as redis:
+        redis.hset(sale_keys(sale).orders, orders[0].partition(".")[2], b"\xc1")
+        redis.hset(sale_keys(sale).buyers, "u1", "many")
+        redis.hset(shard_keys(shard_of(sale)).fence, "state", "fenced")
+    shop.wait_until_open()
+    assert shop.client.stock(sale) == (10, 6, 4, 0)
     shop.audit(orders, tmp_path)
 
 

@@ -18,12 +18,12 @@ from flashsale_core.messages import read
 from flashsale_core.orders import State
 from flashsale_core.scripts import pack, read_scripts
 from flashsale_order_worker.plan import plan
-from flashsale_recovery.rebuild import RebuildContext, RebuildReport, VerifyError, plan_rebuild, rebuild, verify
+from flashsale_recovery.rebuild import RebuildContext, RebuildReport, VerifyError, close_sales, plan_rebuild, rebuild, verify
 from flashsale_redis import open_redis
 from tests.integration.ledger import Ledger, open_ledger
 from tests.integration.order_events import open_repository
 from tests.integration.stores import redis_client
-from tests.lua.servers import Sale, empty
+from tests.lua.servers import Sale, empty, reserve_many, settle_many
 
 LUA = Path(__file__).parents[2] / "lua"
 SCRIPTS = read_scripts(LUA)
@@ -413,27 +413,152 @@ async def test_fence_that_another_recovery_took_stops_the_rebuild(shop: Shop) ->
     assert shop.client.exists(shop.sale.keys.orders) == 0
 
 
-@pytest.mark.parametrize("damage", ["order", "state", "counter", "buyer", "deadline", "sale", "terms", "removed", "later"])
-async def test_verify_refuses_what_is_not_whole(shop: Shop, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["deadline", "sale", "removed", "later"])
+async def test_verify_refuses_a_shard_that_is_not_whole(shop: Shop, damage: str) -> None:
+    await rebuilt(shop)
+    client, ledger = shop.client, shop.ledger.connection
+    if damage in ("removed", "later"):
+        await ledger.execute({"removed": "update sales set state = 'removed'", "later": "update sales set epoch = epoch + 1"}[damage])
+    elif damage == "deadline":
+        client.zrem(shop.sale.shard.deadlines, "iphone|o6")
+    else:
+        client.delete(shop.sale.keys.sale)
+    with pytest.raises(VerifyError):
+        await verify(shop.context(), SHARDS)
+
+
+@pytest.mark.parametrize("damage", ["order", "state", "counter", "buyer", "terms", "record"])
+async def test_sale_that_is_not_whole_stays_closed_and_its_shard_opens(shop: Shop, damage: str) -> None:
+    await rebuilt(shop)
+    sale, keys, client = shop.sale, shop.sale.keys, shop.client
+    {
+        "order": lambda: client.hdel(keys.orders, "o4"),
+        "state": lambda: client.hset(keys.orders, "o1", client.hget(keys.orders, "o6")),
+        "counter": lambda: client.hset(keys.sale, mapping={"reserved": 4, "available": 16}),
+        "buyer": lambda: client.hset(keys.buyers, "ann", 9),
+        "terms": lambda: client.hset(keys.sale, "hold_seconds", 7),
+        "record": lambda: client.hset(keys.orders, "o3", b"\xc1"),
+    }[damage]()
+    client.hset(sale.shard.fence, "state", "verifying")
+    faulty = (await verify(shop.context(), SHARDS)).faulty
+    assert list(faulty) == ["iphone"]
+    await close_sales(shop.context(), faulty)
+    assert (await verify(shop.context(), SHARDS)).faulty == {}
+    client.hset(sale.shard.fence, "state", "open")
+    untouched = sale.snapshot()
+    refused = reserve_many((sale, [("o9", "eve", 1)]))[0][0], settle_many((sale, [("o7", "p7")]))[0][0]
+    assert all("INVARIANT" in answer for answer in refused)
+    assert sale.snapshot() == untouched
+
+
+async def rebuilt(shop: Shop) -> None:
     lived(shop.sale)
     await shop.publish()
     shop.lose()
     await shop.rebuild()
-    keys, client, ledger = shop.sale.keys, shop.client, shop.ledger.connection
-    assert await verify(shop.context(), SHARDS) == 7
-    if damage == "removed":
-        await ledger.execute("update sales set state = 'removed'")
-    elif damage == "later":
-        await ledger.execute("update sales set epoch = epoch + 1")
+    assert await verify(shop.context(), SHARDS) == (7, {})
+
+
+# No value of MessagePack, a letter that is no state, and a quantity that is no number.
+UNREADABLE = [b"\xc1", b"\x94\xa1Z\xa3ann\x01\x00", b"\x94\xa1R\xa3ann\xa1x\x00"]
+
+
+@pytest.mark.parametrize("record", UNREADABLE)
+async def test_unreadable_record_comes_from_the_ledger(shop: Shop, record: bytes) -> None:
+    lived(shop.sale)
+    await shop.publish()
+    before = everything(shop.sale)
+    shop.client.hset(shop.sale.keys.orders, "o1", record)
+    shop.fence()
+    planned = await plan_rebuild(shop.context(), SHARDS)
+    report = await shop.rebuild()
+    assert (
+        [repair.unreadable_orders for repair in report.repairs] == [["iphone.o1"]] == [each.unreadable_orders for each in planned.repairs]
+    )
+    # The orders do not tell that o5 had expired before it was bought.
+    released = {user: count for user, count in before["released"].items() if user != "cem"}
+    assert everything(shop.sale) == {**before, "released": released}
+    assert (report.closed, planned.closed) == ({}, {})
+
+
+async def test_unreadable_record_that_the_ledger_lacks_closes_only_its_sale(shop: Shop) -> None:
+    sale, other = shop.sale, shop.named(same_shard("iphone"))
+    for each in (sale, other):
+        each.define(total=5)
+        each.reserve(("o1", "ann", 1), ("o2", "bob", 2))
+    await shop.publish()
+    sale.reserve(("o3", "cem", 1))
+    outbox = shop.client.dump(sale.shard.outbox)
+    shop.client.delete(sale.shard.outbox)
+    shop.client.hset(sale.keys.orders, "o3", b"\xc1")
+    shop.fence()
+    assert list((await plan_rebuild(shop.context(), SHARDS)).closed) == ["iphone"]
+    for _ in range(2):
+        report = await shop.rebuild()
+        assert (list(report.closed), [repair.doubtful_orders for repair in report.repairs]) == (["iphone"], [["iphone.o3"]])
+    assert shop.client.hgetall(sale.shard.quarantine) == {b"iphone|o3": b"\xc1"}
+    shop.client.hset(sale.shard.fence, "state", "open")
+    assert [status for status, *_ in other.reserve(("o4", "eve", 1))] == ["accepted"]
+    assert "INVARIANT" in reserve_many((sale, [("o4", "eve", 1)]))[0][0]
+    # The entry was in an outbox: once the ledger has it, the next rebuild opens the sale.
+    shop.client.delete(sale.shard.outbox)
+    shop.client.restore(sale.shard.outbox, 0, outbox)
+    await shop.publish()
+    shop.fence()
+    assert (await shop.rebuild()).closed == {}
+    assert (sale.stock(), sale.buyers(), shop.client.exists(sale.shard.quarantine)) == ((5, 1, 4, 0), {"ann": 1, "bob": 2, "cem": 1}, 0)
+
+
+@pytest.mark.parametrize("count", [b"9", b"many", b"-1", None])
+async def test_wrong_count_of_a_buyer_is_counted_again(shop: Shop, count: bytes | None) -> None:
+    sale = shop.sale
+    sale.define(total=9)
+    sale.reserve(("o1", "ann", 1), ("o2", "bob", 2), ("o3", "bob", 1))
+    sale.cancel("o3")
+    before = everything(sale)
+    if count is None:
+        shop.client.delete(sale.keys.buyers)
     else:
-        {
-            "order": lambda: client.hdel(keys.orders, "o4"),
-            "state": lambda: client.hset(keys.orders, "o1", client.hget(keys.orders, "o6")),
-            "counter": lambda: client.hset(keys.sale, mapping={"reserved": 4, "available": 16}),
-            "buyer": lambda: client.hset(keys.buyers, "ann", 9),
-            "deadline": lambda: client.zrem(shop.sale.shard.deadlines, "iphone|o6"),
-            "sale": lambda: client.delete(keys.sale),
-            "terms": lambda: client.hset(keys.sale, "hold_seconds", 7),
-        }[damage]()
-    with pytest.raises(VerifyError):
-        await verify(shop.context(), SHARDS)
+        shop.client.hset(sale.keys.buyers, "bob", count)
+    shop.fence()
+    report = await shop.rebuild()
+    assert (everything(sale), [repair.recounted for repair in report.repairs], report.closed) == (before, [True], {})
+
+
+@pytest.mark.parametrize("key", ["sale", "orders", "buyers"])
+async def test_key_of_a_wrong_type_comes_from_the_ledger(shop: Shop, key: str) -> None:
+    sale = shop.sale
+    sale.define(total=9)
+    sale.reserve(("o1", "ann", 1), ("o2", "bob", 2))
+    await shop.publish()
+    before = everything(sale)
+    shop.client.set(getattr(sale.keys, key), "x")
+    shop.fence()
+    report = await shop.rebuild()
+    assert (everything(sale), report.repairs[0].wrong_types, report.closed) == (before, (key,), {})
+
+
+@pytest.mark.parametrize("is_in_ledger", [True, False])
+async def test_unreadable_definition_closes_a_sale_that_the_ledger_lacks(shop: Shop, is_in_ledger: bool) -> None:
+    sale, other = shop.sale, shop.named(same_shard("iphone"))
+    for each in (sale, other):
+        each.define(total=5)
+        each.reserve(("o1", "ann", 1))
+    if is_in_ledger:
+        await shop.publish()
+    before = [everything(each) for each in (sale, other)]
+    shop.client.hset(sale.keys.sale, "base", "x")
+    shop.fence()
+    report = await shop.rebuild()
+    assert list(report.closed) == ([] if is_in_ledger else ["iphone"])
+    assert everything(other) == before[1]
+    if is_in_ledger:
+        assert everything(sale) == before[0]
+    else:
+        shop.client.hset(sale.shard.fence, "state", "open")
+        assert "INVARIANT" in reserve_many((sale, [("o4", "eve", 1)]))[0][0]
+
+
+def same_shard(name: str) -> str:
+    """Another sale's id in the shard of `name`."""
+    return next(each for each in (f"other-{number}" for number in range(1000)) if shard_of(each) == shard_of(name))

@@ -8,6 +8,7 @@ from flashsale_recovery.by_hand import Outcome
 from flashsale_recovery.outcome import Recovered
 from flashsale_recovery.rebuild import SaleReport
 from flashsale_recovery.rebuild.deficit import Hold
+from flashsale_recovery.rebuild.report import Repair
 from flashsale_recovery.steps import Drain, Initialise, Nothing, Record, Recover, Refuse, Reopen, Reseal, Step, Wait
 
 SHOWN_MAX = 100
@@ -72,6 +73,22 @@ def _rebuild(recovered: Recovered) -> dict[str, Any]:
         "lost": {str(shard): [[hole.first, hole.last] for hole in ranges] for shard, ranges in recovered.lost.items()},
         "sales": [_sale(sale) for sale in recovered.report.sales],
         "brokenHolds": [_hold(sale_id, hold) for sale_id, hold in recovered.report.broken],
+        "conflicts": [
+            {"orderId": conflict.order, "paymentId": conflict.payment_id, "reason": conflict.words}
+            for conflict in recovered.report.conflicts
+        ],
+        "repairs": [_repair(repair) for repair in recovered.report.repairs],
+        "closed": recovered.report.closed,
+    }
+
+
+def _repair(repair: Repair) -> dict[str, Any]:
+    return {
+        "productId": repair.sale_id,
+        "wrongTypes": list(repair.wrong_types),
+        "recounted": repair.recounted,
+        "unreadable": repair.unreadable_orders,
+        "quarantined": repair.doubtful_orders,
     }
 
 
@@ -94,7 +111,21 @@ def _costs(recovered: Recovered, *, planned: bool) -> Iterator[str]:
     broken = report.broken
     yield f"{len(broken)} unpaid holds {will}ended, because their units were sold again"
     yield from (f"  order {sale_id}.{hold.order_id} of {hold.user_id}: {hold.quantity} units" for sale_id, hold in broken[:SHOWN_MAX])
+    yield from (f"  order {each.order}, payment {each.payment_id}: {each.words}" for each in report.conflicts[:SHOWN_MAX])
+    for repair in report.repairs:
+        yield from (f"sale {repair.sale_id}: {line}" for line in _repairs(repair, will))
+    yield from (f"sale {sale_id} {'would stay' if planned else 'stays'} closed: {reason}" for sale_id, reason in report.closed.items())
     yield from (f"sale {sale.sale_id}: {sale.oversold} more units are paid than its stock has" for sale in report.sales if sale.oversold)
+
+
+def _repairs(repair: Repair, will: str) -> Iterator[str]:
+    if repair.wrong_types:
+        yield f"its {' and '.join(repair.wrong_types)} {will}restored from the ledger, because Redis has something else there"
+    if repair.recounted:
+        yield f"its buyers {will}counted again by their orders"
+    for order in repair.unreadable_orders[:SHOWN_MAX]:
+        words = "kept in the quarantine: the ledger lacks it" if order in repair.doubtful_orders else "restored from the ledger"
+        yield f"the record of order {order} cannot be read; it is {will}{words}"
 
 
 def _shards(shards: Sequence[int]) -> str:

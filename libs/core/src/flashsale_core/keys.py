@@ -39,6 +39,8 @@ class ShardKeys:
     """The history of Redis that scripts may write to (lua/lib/fence.lua)."""
     gateways: str
     """What each gateway knows of the shard (lua/attest.lua)."""
+    quarantine: str
+    """Order records that a rebuild could not read, and that the ledger did not have (lua/restore.lua)."""
 
 
 def shard_of(sale_id: str, shards: int = SHARDS_DEFAULT) -> int:
@@ -68,6 +70,7 @@ def shard_keys(shard: int) -> ShardKeys:
         sales=f"{prefix}:sales",
         fence=f"{prefix}:fence",
         gateways=f"{prefix}:gateways",
+        quarantine=f"{prefix}:quarantine",
     )
 
 
@@ -92,7 +95,7 @@ def reclaim_keys(shard: int) -> tuple[str, ...]:
 def restore_keys(sale_id: str, shards: int = SHARDS_DEFAULT) -> tuple[str, ...]:
     """The keys of a call of `restore`."""
     sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
-    return (shard.fence, shard.outbox, shard.sales, shard.deadlines, shard.strays, sale.sale, sale.orders, sale.buyers)
+    return (shard.fence, shard.outbox, shard.sales, shard.deadlines, shard.strays, sale.sale, sale.orders, sale.buyers, shard.quarantine)
 
 
 def attest_keys(shard: int) -> tuple[str, ...]:

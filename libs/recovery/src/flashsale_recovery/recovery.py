@@ -21,7 +21,7 @@ from flashsale_recovery.gateways import Attested, wait_for_gateways
 from flashsale_recovery.ledger import Ledger
 from flashsale_recovery.next_step import next_incarnation
 from flashsale_recovery.outcome import Options, Recovered
-from flashsale_recovery.rebuild import RebuildContext, plan_rebuild, rebuild, verify
+from flashsale_recovery.rebuild import RebuildContext, close_sales, plan_rebuild, rebuild, verify
 from flashsale_recovery.steps import Record
 from flashsale_redis import now_ms
 
@@ -116,7 +116,8 @@ class Recovery:
         report = await rebuild(context, view.shards)
         fences = await self._move(fences, "verifying", view.replid)
         say("comparing Redis with the ledger")
-        await verify(context, view.shards)
+        report.faulty = (await verify(context, view.shards)).faulty
+        await close_sales(context, report.faulty)
         crash.point("rebuild.verified")
         await self._open(fences, view.replid, lost_counts(lost))
         return Recovered(incarnations, lost, report, time.monotonic() - started)

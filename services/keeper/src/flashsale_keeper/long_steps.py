@@ -15,9 +15,12 @@ from flashsale_keeper.settings import Settings
 from flashsale_recovery.facts import ServerView
 from flashsale_recovery.ledger import Ledger
 from flashsale_recovery.outcome import Recovered
+from flashsale_recovery.rebuild import RebuildReport
 from flashsale_recovery.session import ERRORS, connect
 
 RETRY_SECONDS = 0.5
+LISTED_MAX = 100
+"""How many orders and sales of each kind the log names."""
 Say = Callable[[str], None]
 Run = Callable[[Ledger, Say], Awaitable[Recovered | None]]
 log = logging.getLogger(__name__)
@@ -66,10 +69,23 @@ class LongSteps:
 
 
 def _fields(recovered: Recovered) -> dict[str, Any]:
+    report = recovered.report
     return {
         "shards": len(recovered.incarnations),
         "incarnation": max(recovered.incarnations.values()),
         "lost_entries": recovered.lost_entries,
-        "broken_holds": len(recovered.report.broken),
+        "broken_holds": len(report.broken),
         "seconds": round(recovered.seconds, 3),
+        **{name: ids[:LISTED_MAX] for name, ids in _lists(report).items() if ids},
+    }
+
+
+def _lists(report: RebuildReport) -> dict[str, list[str]]:
+    """What a person may have to look at, by its name in the log."""
+    return {
+        "broken_orders": [f"{sale_id}.{hold.order_id}" for sale_id, hold in report.broken],
+        "conflicts": [f"{conflict.order}: payment {conflict.payment_id}: {conflict.words}" for conflict in report.conflicts],
+        "unreadable_orders": [order for repair in report.repairs for order in repair.unreadable_orders],
+        "recounted_sales": [repair.sale_id for repair in report.repairs if repair.recounted],
+        "closed_sales": [f"{sale_id}: {reason}" for sale_id, reason in report.closed.items()],
     }

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 
@@ -11,6 +11,7 @@ from flashsale_core.orders import State
 from flashsale_recovery.rebuild.facts import Definition, LedgerOrder, Refund, Stray
 from flashsale_recovery.rebuild.report import Orphans
 
+T = TypeVar("T")
 PAGE = 1000
 SMALL_SALE = 200
 """Sales with up to this number of orders are read together, because most of the time of each would be waiting for an answer."""
@@ -77,6 +78,11 @@ class Ledger:
         """The named orders that are in the ledger."""
         rows = await self._connection.fetch(_QUERIES["named_orders"], sale.sale_id, sale.epoch, list(order_ids))
         return {row[0]: _order(row) for row in rows}
+
+
+def pages(ids: Sequence[T]) -> list[Sequence[T]]:
+    """The ids in pieces of at most PAGE."""
+    return [ids[start : start + PAGE] for start in range(0, len(ids), PAGE)]
 
 
 def _order(row: Iterable[Any]) -> LedgerOrder:

@@ -12,10 +12,13 @@ from flashsale_core.keys import shard_of
 from flashsale_core.orders import State
 from flashsale_recovery.rebuild.announcements import Counters, end_line, order_lines
 from flashsale_recovery.rebuild.context import RebuildContext
+from flashsale_recovery.rebuild.damage import Damage
 from flashsale_recovery.rebuild.definitions import Present, present_sale
 from flashsale_recovery.rebuild.facts import Definition, Stray, definition_in_redis
+from flashsale_recovery.rebuild.inspection import Inspection
 from flashsale_recovery.rebuild.join import Joined, join_order
 from flashsale_recovery.rebuild.ledger import SALES_AT_ONCE, SMALL_SALE, Ledger, Units
+from flashsale_recovery.rebuild.mending import Mending
 from flashsale_recovery.rebuild.report import RebuildReport
 from flashsale_recovery.rebuild.restorer import Restorer
 from flashsale_recovery.rebuild.sale_restore import SaleRestore
@@ -51,6 +54,7 @@ class _Rebuild:
         )
         self._restorer = Restorer(context)
         self._report = RebuildReport()
+        self._unreadable_hashes: set[str] = set()
 
     async def run(self, *, write: bool) -> RebuildReport:
         started = monotonic()
@@ -66,6 +70,7 @@ class _Rebuild:
     async def _run(self, *, write: bool) -> None:
         in_ledger = {name: sale for name, sale in (await self._ledger.definitions()).items() if self._is_mine(name)}
         presents, counts = await self._present_sales(in_ledger)
+        counts = await self._mend(presents, counts, write=write)
         live = {name: present for name, present in presents.items() if not present.definition.is_removed}
         for name in sorted(presents):
             if write and presents[name].clears_redis and counts[name]:
@@ -96,11 +101,32 @@ class _Rebuild:
             except ValueError:
                 # The ledger's definition replaces a hash that cannot be read.
                 redis = None
+                self._unreadable_hashes.add(name)
             if ledger or redis:
                 presents[name] = present_sale(ledger, redis)
             else:
                 self._report.unreadable.append(name)
         return presents, await self._surviving.order_counts(sorted(presents))
+
+    async def _mend(self, presents: Mapping[str, Present], counts: Mapping[str, int], *, write: bool) -> dict[str, int]:
+        """Repair what is damaged in Redis. Returns how many orders can be read of each sale."""
+        damages = await Inspection(self._surviving).run(counts)
+        quarantined = {name: ids for shard in self._shards for name, ids in (await self._surviving.quarantined(shard)).items()}
+        mending = Mending(self._ledger, self._surviving, self._restorer)
+        for name in sorted(presents.keys() & (damages.keys() | quarantined.keys() | self._unreadable_hashes)):
+            if presents[name].clears_redis:
+                # All of it leaves Redis: it is of an earlier sale.
+                continue
+            damage = damages.get(name, Damage())
+            if name in self._unreadable_hashes:
+                damage = replace(damage, wrong_types=(*damage.wrong_types, "sale"))
+            repair = await mending.plan(presents[name].definition, damage, quarantined.get(name, ()))
+            self._report.repairs.append(repair)
+            if write:
+                await mending.carry_out(repair)
+        for name in self._report.unreadable if write else ():
+            await self._restorer.now(name, {"close": True})
+        return {name: count - (len(set(damages[name].unreadable)) if name in damages else 0) for name, count in counts.items()}
 
     async def _restore_sales(self, live: Mapping[str, Present], survivors: Mapping[str, int], *, write: bool) -> None:
         sales = [present.definition for present in live.values()]
@@ -122,6 +148,10 @@ class _Rebuild:
 
     async def _restore_sale(self, plan: SalePlan, started: float, *, write: bool) -> None:
         self._report.sales.append(plan.report)
+        name = plan.report.sale_id
+        doubtful = [order for repair in self._report.repairs if repair.sale_id == name for order in repair.doubtful_orders]
+        if doubtful:
+            plan.report.closed = f"{len(doubtful)} records could not be read, and the ledger lacks their orders"
         if write:
             await SaleRestore(self._survey, self._restorer, self._context.grace_ms).run(plan)
         plan.report.seconds = monotonic() - started

@@ -1,5 +1,6 @@
 """What a rebuild did, or would do. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -23,6 +24,34 @@ class Conflict(NamedTuple):
     words: str
 
 
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What was damaged of a sale in Redis."""
+
+    sale_id: str
+    wrong_types: Sequence[str]
+    """Keys of the sale (sale, orders, buyers) that were deleted: they have another type, or the sale's hash cannot be read."""
+    recounted: bool
+    """Whether the buyers were counted by their orders."""
+    known: Sequence[str] = ()
+    """Orders whose records could not be read, and that the ledger has: they come from there."""
+    unknown: Sequence[str] = ()
+    """Orders whose records could not be read, and that the ledger lacks: they go to the quarantine."""
+    settled: Sequence[str] = ()
+    """Orders that leave the quarantine, because the ledger has them by now."""
+    quarantined: Sequence[str] = ()
+    """Orders that stay in the quarantine."""
+
+    @property
+    def unreadable_orders(self) -> list[str]:
+        """As clients name them."""
+        return [f"{self.sale_id}.{order_id}" for order_id in (*self.known, *self.unknown)]
+
+    @property
+    def doubtful_orders(self) -> list[str]:
+        return [f"{self.sale_id}.{order_id}" for order_id in (*self.unknown, *self.quarantined)]
+
+
 @dataclass(slots=True)
 class SaleReport:
     sale_id: str
@@ -44,6 +73,8 @@ class SaleReport:
     broken: list[Hold] = field(default_factory=list)
     """Holds that had to end because their units were sold again, in the order of breaking."""
     conflicts: list[Conflict] = field(default_factory=list)
+    closed: str = ""
+    """Why the sale stays closed; empty if it opens with its shard."""
     seconds: float = 0.0
 
     @property
@@ -67,7 +98,10 @@ class RebuildReport:
     strays: int = 0
     orphans: list[Orphans] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-    """Sales whose hash in Redis could not be read, and which the ledger does not have either."""
+    """Sales whose hash in Redis could not be read, and which the ledger does not have either. They stay closed."""
+    repairs: list[Repair] = field(default_factory=list)
+    faulty: dict[str, str] = field(default_factory=dict)
+    """Sales that were closed because they are not what the ledger says after the rebuild, with the first fault."""
     seconds: float = 0.0
 
     @property
@@ -77,6 +111,16 @@ class RebuildReport:
     @property
     def entries(self) -> int:
         return sum(sale.entries for sale in self.sales)
+
+    @property
+    def closed(self) -> dict[str, str]:
+        """Why some sales stay closed although their shard opens, by sale."""
+        unreadable = dict.fromkeys(self.unreadable, "its hash in Redis cannot be read, and the ledger does not have it")
+        return unreadable | {sale.sale_id: sale.closed for sale in self.sales if sale.closed} | self.faulty
+
+    @property
+    def conflicts(self) -> list[Conflict]:
+        return [conflict for sale in self.sales for conflict in sale.conflicts]
 
     @property
     def broken(self) -> list[tuple[str, Hold]]:

@@ -12,7 +12,7 @@ from flashsale_recovery.rebuild.deficit import Hold, excess, holds_to_break
 from flashsale_recovery.rebuild.definitions import Present
 from flashsale_recovery.rebuild.facts import LedgerOrder, Refund
 from flashsale_recovery.rebuild.join import Joined, join_order
-from flashsale_recovery.rebuild.ledger import PAGE, Ledger, Units
+from flashsale_recovery.rebuild.ledger import Ledger, Units, pages
 from flashsale_recovery.rebuild.report import Conflict, SaleReport
 from flashsale_recovery.rebuild.surviving import Surviving
 
@@ -87,7 +87,7 @@ class Survey:
                     _correct(plan, rows.get(name), join_order(rows.get(name), record, name, plan.refunds.get(name, ())))
                 count += len(records)
                 unseen.difference_update(records)
-        for names in _pages(sorted(unseen)):
+        for names in pages(sorted(unseen)):
             for name, row in (await self.ledger.orders(sale, names)).items():
                 _correct(plan, row, join_order(row, None, name, plan.refunds[name]))
         return count
@@ -158,7 +158,3 @@ def _conflicts(plan: SalePlan, order: Joined) -> list[Conflict]:
         words = f"paid in Redis by another payment than in the ledger, which has {order.record.payment_id}"
         conflicts.append(Conflict(name, order.other_payment, words))
     return conflicts
-
-
-def _pages(names: Sequence[str]) -> list[Sequence[str]]:
-    return [names[start : start + PAGE] for start in range(0, len(names), PAGE)]

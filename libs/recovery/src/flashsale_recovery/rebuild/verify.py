@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from flashsale_core.errors import FlashsaleError
 from flashsale_core.keys import shard_of
@@ -14,6 +15,8 @@ from flashsale_recovery.rebuild.ledger import SALES_AT_ONCE, SMALL_SALE, Ledger,
 from flashsale_recovery.rebuild.surviving import Surviving, decoded
 
 FAULTS_MAX = 20
+CLOSED_IN_DOUBT = "-1"
+"""The units available of a sale that stays closed (lua/restore.lua)."""
 COUNTERS = (b"total", b"available", b"reserved", b"sold")
 
 
@@ -21,17 +24,24 @@ class VerifyError(FlashsaleError):
     """Redis is not what the ledger says: the shard must not open."""
 
 
-async def verify(context: RebuildContext, shards: Sequence[int]) -> int:
+class Verified(NamedTuple):
+    orders: int
+    """In Redis."""
+    faulty: dict[str, str]
+    """Sales that must stay closed although their shard may open, with the first fault of each."""
+
+
+async def verify(context: RebuildContext, shards: Sequence[int]) -> Verified:
     """Compare each sale of the shards with its orders, buyers and deadlines, and every order of the ledger with Redis.
 
-    Redis may have more than the ledger, which gets it from the outbox. Returns the number of orders in Redis.
-    Raises VerifyError with the first FAULTS_MAX faults, and what the clients raise.
+    Redis may have more than the ledger, which gets it from the outbox. A sale that is closed, because it is in doubt, is left out.
+    Raises VerifyError with the first FAULTS_MAX faults of the shards themselves, and what the clients raise.
     """
     check = _Check(context, frozenset(shards))
     await check.run()
     if check.faults:
         raise VerifyError("; ".join(check.faults))
-    return check.orders
+    return Verified(check.orders, check.faulty)
 
 
 @dataclass(slots=True)
@@ -57,6 +67,7 @@ class _Check:
         self._holds: Counter[int] = Counter()
         self.orders = 0
         self.faults: list[str] = []
+        self.faulty: dict[str, str] = {}
 
     async def run(self) -> None:
         async with self._ledger.snapshot():
@@ -77,6 +88,8 @@ class _Check:
 
     def _is_present(self, name: str, ledger: Definition | None, fields: Mapping[str, str]) -> bool:
         """Whether Redis has the present sale of the name, whose numbers can be compared."""
+        if fields.get("available") == CLOSED_IN_DOUBT:
+            return False
         if "total" not in fields:
             # A sale that was removed when the ledger did not know it yet has its tombstone.
             if ledger is not None and int(fields.get("removed_epoch", -1)) < ledger.epoch:
@@ -96,14 +109,15 @@ class _Check:
         for start in range(0, len(small), SALES_AT_ONCE):
             names = small[start : start + SALES_AT_ONCE]
             rows, records = await self._ledger.orders_of([sales[name] for name in names]), await self._surviving.orders_of(names)
-            of_buyers = await self._surviving.units_of(names)
+            of_buyers = await self._surviving.buyers_of(names)
             for name in names:
                 sums = _Sums()
                 sums.add(records[name])
                 self._compare_rows(name, list(rows.get(name, {}).values()), records[name])
-                self._compare_sums(name, sums, of_buyers[name])
+                self._compare_sums(name, sums, counts[name], _units(of_buyers[name]))
         for name in (name for name, size in sizes.items() if size > SMALL_SALE):
-            self._compare_sums(name, await self._great_sums(sales[name], counts[name]), await self._surviving.units_of_buyers(name))
+            of_pages = [_units(page) async for page in self._surviving.buyer_pages(name)]
+            self._compare_sums(name, await self._great_sums(sales[name], counts[name]), counts[name], sum(of_pages))
 
     async def _great_sums(self, sale: Definition, count: int) -> _Sums:
         """The sums over the orders in Redis, a page of the ledger at a time. Orders that only Redis has need another reading."""
@@ -123,25 +137,31 @@ class _Check:
         for row in rows:
             fault = _difference(row, records.get(row.order_id))
             if fault:
-                self._fault(f"{name}.{row.order_id}", fault)
+                self._close(name, f"order {name}.{row.order_id}: {fault}")
 
-    def _compare_sums(self, name: str, sums: _Sums, units: int) -> None:
+    def _compare_sums(self, name: str, sums: _Sums, count: int, units: int) -> None:
         fields = self._fields[name]
         self.orders += sums.orders
-        self._holds[self._shard(name)] += sums.holds
+        if sums.orders != count:
+            self._close(name, f"Redis has {count} orders, and {sums.orders} of them can be read")
         total, available, reserved, sold = (int(fields[counter]) for counter in COUNTERS)
         if total != available + reserved + sold or min(available, reserved, sold) < 0:
-            self._fault(name, f"total {total} is not available {available} + reserved {reserved} + sold {sold}")
+            self._close(name, f"total {total} is not available {available} + reserved {reserved} + sold {sold}")
         if (reserved, sold) != (sums.units[State.RESERVED], sums.units[State.PAID]):
             orders = f"its orders have {sums.units[State.RESERVED]} and {sums.units[State.PAID]}"
-            self._fault(name, f"the sale counts {reserved} reserved and {sold} sold, {orders}")
+            self._close(name, f"the sale counts {reserved} reserved and {sold} sold, {orders}")
         if units != reserved + sold:
-            self._fault(name, f"its buyers have {units} units, the sale counts {reserved + sold}")
+            self._close(name, f"its buyers have {units} units, the sale counts {reserved + sold}")
         if b"terms" not in fields or stale_terms(fields):
-            self._fault(name, "its packed terms are not those of its fields")
+            self._close(name, "its packed terms are not those of its fields")
+        if name not in self.faulty:
+            self._holds[self._shard(name)] += sums.holds
 
     def _shard(self, name: str) -> int:
         return shard_of(name, self._context.shard_count)
+
+    def _close(self, name: str, words: str) -> None:
+        self.faulty.setdefault(name, words)
 
     def _fault(self, subject: str, words: str) -> None:
         if len(self.faults) < FAULTS_MAX:
@@ -156,3 +176,8 @@ def _difference(row: LedgerOrder, record: OrderRecord | None) -> str:
     if (record.user_id, record.quantity) != (row.user_id, row.quantity):
         return "its buyer or its quantity differs from the ledger's"
     return ""
+
+
+def _units(counts: Mapping[bytes, bytes]) -> int:
+    """Fields with '#' count released orders."""
+    return sum(int(count) for user, count in counts.items() if not user.startswith(b"#") and count.isdigit())
