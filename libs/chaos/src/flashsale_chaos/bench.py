@@ -8,6 +8,7 @@ from signal import SIGKILL
 
 from flashsale_chaos.faults import SERVERS, SERVICES
 from flashsale_chaos.further_gateway import GATEWAY_2, FurtherGateway
+from flashsale_chaos.machine import Machine
 from flashsale_chaos.network import Link
 from flashsale_local_stack import Stack
 from flashsale_local_stack.processes import exit_status
@@ -23,8 +24,7 @@ class Bench:
     """Base URLs: the stack's gateway and the second one."""
     direct_env: dict[str, str]
     """The stack's variables with the servers' own addresses, for what must not be disturbed."""
-    skipped: dict[str, str] = field(default_factory=dict)
-    """Why kinds of faults cannot be injected on this machine."""
+    machine: Machine
     crash_points: Counter[str] = field(default_factory=Counter)
     """How often a service died at each point, as `service/point`."""
     ended: list[str] = field(default_factory=list)
@@ -36,6 +36,11 @@ class Bench:
     def targets(self) -> tuple[str, ...]:
         """All servers and services, in the order of their start."""
         return (*SERVERS, *SERVICES, GATEWAY_2)
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Why kinds of faults cannot be injected on this machine."""
+        return self.machine.skipped
 
     def pids(self, target: str) -> list[int]:
         """The process of a service or server; empty while it is dead."""

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from flashsale_chaos.bench import Bench
 from flashsale_chaos.further_gateway import GATEWAY_2, FurtherGateway
+from flashsale_chaos.machine import prepare
 from flashsale_chaos.network import Link
 from flashsale_local_stack import Stack, free_ports
 
@@ -26,8 +27,10 @@ async def running_bench(home: Path, *, keep: bool, say: Callable[[str], None]) -
     """A bench in the folder `home`. Raises StackError if a server is missing or does not start."""
     stack = Stack(home, say)
     async with AsyncExitStack() as ending:
+        machine = await asyncio.to_thread(prepare, stack.home)
+        ending.push_async_callback(_in_thread, lambda: machine.close(keep=keep))
         ending.push_async_callback(_in_thread, lambda: _end(stack, keep=keep))
-        await asyncio.to_thread(stack.up, services=False, gateway_port=0)
+        await asyncio.to_thread(stack.up, services=False, gateway_port=0, redis_server=machine.redis_server)
         direct_env = stack.env()
         links = {name: await _link(ending, direct_env[variable]) for name, variable in VARIABLES.items()}
         # Once more: the services must end before their links.
@@ -40,7 +43,7 @@ async def running_bench(home: Path, *, keep: bool, say: Callable[[str], None]) -
         await asyncio.to_thread(further.launch, {})
         all_links = {**links, **{f"{GATEWAY_2}.{name}": link for name, link in own.items()}}
         gateways = [direct_env["FLASHSALE_URL"], f"http://{further.address}"]
-        yield Bench(stack, all_links, further, gateways, stack.env() | direct_env)
+        yield Bench(stack, all_links, further, gateways, stack.env() | direct_env, machine)
 
 
 def _end(stack: Stack, *, keep: bool) -> None:

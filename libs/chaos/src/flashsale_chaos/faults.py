@@ -6,6 +6,7 @@ import msgspec
 
 SERVICES = ("gateway", "order-worker", "timeout-worker", "keeper")
 SERVERS = ("redis", "rabbitmq", "postgres")
+LINKS = (*SERVERS, "gateway-2.redis", "gateway-2.rabbitmq")
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -18,7 +19,7 @@ class Fault(msgspec.Struct, frozen=True):
     """A service, a server, a link, or `service/point` for a crash."""
     lasts_seconds: float
     amount: int
-    """By kind: milliseconds, bytes, or which pass of a crash point."""
+    """By kind: milliseconds, bytes, which pass of a crash point, or whether a link loses what it kept."""
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -50,16 +51,17 @@ KINDS: Mapping[str, Kind] = {
     "kill": Kind((*SERVICES, "gateway-2"), (0.1, 2.0), weight=2),
     "pause": Kind((*SERVICES, "gateway-2", *SERVERS), (0.1, 6.0), weight=2),
     "restart": Kind((*SERVICES, "gateway-2"), (0.1, 1.0)),
-    "net.delay": Kind(SERVERS, (0.5, 3.0), (5, 500)),
-    "net.drop_up": Kind(SERVERS, (0.1, 3.0)),
-    "net.drop_down": Kind(SERVERS, (0.1, 3.0)),
-    "net.cut": Kind(SERVERS, (0.5, 2.0), (1, 20_000)),
-    "net.reset": Kind(SERVERS, (0.1, 1.0)),
-    "net.blackhole": Kind(SERVERS, (0.5, 3.0)),
+    "net.delay": Kind(LINKS, (0.5, 3.0), (5, 500)),
+    "net.drop_up": Kind(LINKS, (0.1, 3.0), (0, 1)),
+    "net.drop_down": Kind(LINKS, (0.1, 3.0), (0, 1)),
+    "net.cut": Kind(LINKS, (0.5, 2.0), (1, 20_000)),
+    "net.reset": Kind(LINKS, (0.1, 1.0)),
+    "net.blackhole": Kind(LINKS, (0.5, 3.0)),
     "server.kill": Kind(SERVERS, (0.1, 2.0)),
     "redis.lost_disk": Kind(("redis",), (0.1, 1.0)),
     "redis.old_volume": Kind(("redis",), (0.1, 1.0), (500, 5_000)),
-    "redis.stale_promotion": Kind(("redis",), (0.5, 3.0)),
+    "redis.stale_promotion": Kind(("redis",), (0.5, 3.0), (50, 1_500)),
+    "redis.split_brain": Kind(("redis",), (0.5, 4.0), (50, 1_500)),
     "redis.slow_fsync": Kind(("redis",), (0.5, 3.0), (5, 200)),
     "redis.full_disk": Kind(("redis",), (0.5, 2.0)),
     "clock.jump": Kind(("redis",), (0.5, 3.0), (-5_000, 5_000)),

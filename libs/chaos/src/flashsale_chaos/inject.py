@@ -86,6 +86,7 @@ async def heal(bench: Bench) -> None:
     """Everything runs, and all links are plain. Call it when no injector runs."""
     for link in bench.links.values():
         link.heal()
+    await asyncio.to_thread(bench.machine.heal)
     for target in bench.targets:
         if not bench.pids(target):
             bench.ended.append(f"{target} ended by itself")

@@ -168,6 +168,11 @@ class Stack:
         self.stop(name)
         self.start(name)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the keeper has opened Redis for its present history."""
+        return fences.are_open(self._state())
+
     def env(self) -> dict[str, str]:
         """The variables of `<home>/env`."""
         return configs.public_env(self._state(), str(self._root))

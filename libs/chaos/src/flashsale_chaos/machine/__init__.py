@@ -1,0 +1,7 @@
+"""What only some machines allow: a clock that jumps, a small disk, a slow one."""
+
+from flashsale_chaos.machine.impossible import ImpossibleError
+from flashsale_chaos.machine.machine import Machine, prepare, redis_data
+from flashsale_chaos.machine.slow_fsync import slowed
+
+__all__ = ["ImpossibleError", "Machine", "prepare", "redis_data", "slowed"]
