@@ -1,0 +1,93 @@
+"""`python -m tests.chaos.planted`: plants each bug of the list in a copy of the sources, and lets `flashsale chaos` look for it.
+
+Exit status 1 if a bug is not found within the faults, or a run could not be made. A run takes some minutes.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.chaos.bugs import BUGS, Bug
+from tests.chaos.copies import environment, plant, require_copy
+
+FAULTS = 200
+RUN_TIMEOUT_SECONDS = 1800.0
+VIOLATION = 1
+OUTPUT_LINES = 15
+
+
+class Outcome(NamedTuple):
+    bug: Bug
+    status: int
+    faults: int = 0
+    seconds: float = 0.0
+    promises: Sequence[str] = ()
+    detail: str = ""
+
+    @property
+    def is_found(self) -> bool:
+        return self.status == VIOLATION and bool(self.promises)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.planted", description=__doc__)
+    parser.add_argument("--only", metavar="NAME", action="append", choices=[bug.name for bug in BUGS], help="only this bug; repeatable")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--faults", type=int, default=FAULTS)
+    options = parser.parse_args()
+    outcomes = []
+    for bug in BUGS:
+        if not options.only or bug.name in options.only:
+            outcomes.append(look_for(bug, options.seed, options.faults))
+            print(*_row(outcomes[-1]), sep="\n", flush=True)
+    missed = [outcome.bug.name for outcome in outcomes if not outcome.is_found]
+    print(
+        f"{len(outcomes) - len(missed)} of {len(outcomes)} bugs were found",
+        *([f"not found: {', '.join(missed)}"] if missed else []),
+        sep="; ",
+    )
+    return 1 if missed else 0
+
+
+def look_for(bug: Bug, seed: int, faults: int) -> Outcome:
+    """Raises PlantError if the bug cannot be planted."""
+    with tempfile.TemporaryDirectory(prefix=f"flashsale-{bug.name}-", ignore_cleanup_errors=True) as name:
+        folder, report = Path(name, "copy"), Path(name, "report.json")
+        plant(bug, folder)
+        require_copy(folder)
+        kinds = ["--kinds", ",".join(bug.kinds)] if bug.kinds else []
+        command = [sys.executable, "-m", "flashsale_cli", "chaos", "--seed", str(seed), "--faults", str(faults), *kinds]
+        try:
+            done = subprocess.run(
+                [*command, "--report", str(report)], env=environment(folder), cwd=folder, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, timeout=RUN_TIMEOUT_SECONDS, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return Outcome(bug, -1, detail=f"not done after {RUN_TIMEOUT_SECONDS:.0f} s")
+        if not report.exists():
+            return Outcome(bug, done.returncode, detail="\n".join(done.stdout.splitlines()[-OUTPUT_LINES:]))
+        return outcome_of(bug, done.returncode, json.loads(report.read_bytes()))
+
+
+def outcome_of(bug: Bug, status: int, report: Any) -> Outcome:
+    violations = report["violations"]
+    promises = list(dict.fromkeys(violation["promise"] for violation in violations))
+    return Outcome(bug, status, report["faults"], report["seconds"], promises, violations[0]["detail"] if violations else "")
+
+
+def _row(outcome: Outcome) -> Iterator[str]:
+    if outcome.is_found:
+        yield f"{outcome.bug.name}: found after {outcome.faults} faults, {outcome.seconds:.0f} s, by: {'; '.join(outcome.promises)}"
+    else:
+        yield f"{outcome.bug.name}: NOT FOUND, exit status {outcome.status} after {outcome.faults} faults, {outcome.seconds:.0f} s"
+    if outcome.detail:
+        yield f"    {outcome.detail}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
