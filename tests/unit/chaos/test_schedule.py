@@ -5,6 +5,7 @@ from hashlib import sha256
 
 from flashsale_chaos.faults import KINDS
 from flashsale_chaos.schedule import ROUND_FAULTS, from_json, make, rounds_of, to_json
+from flashsale_core.crash import POINTS
 
 
 def test_same_seed_gives_the_same_schedule_on_every_machine() -> None:
@@ -23,6 +24,13 @@ def test_thousand_faults_arm_each_crash_point_at_least_six_times() -> None:
     armed = Counter(fault.target for fault in make(1, 1000).faults if fault.kind == "crash")
     assert set(armed) == set(KINDS["crash"].targets)
     assert min(armed.values()) >= 6
+
+
+def test_services_die_at_every_point_that_they_pass() -> None:
+    armed = {tuple(target.split("/")) for target in KINDS["crash"].targets}
+    wanted = {(service, point) for point, services in POINTS.items() for service in services if not point.startswith("script.")}
+    # No message of the crowd is parked.
+    assert wanted - armed == {(service, "message.parked") for service in POINTS["message.parked"]}
 
 
 def test_faults_stay_in_the_rounds_they_came_from() -> None:

@@ -43,7 +43,9 @@ CRASHES = (
     *_points("order-worker", "batch.received", "ledger.written", "ledger.committed", "batch.handled", "batch.acknowledged"),
     *_points("timeout-worker", "batch.received", "expiry.calling", "expiry.answered", "publication.confirmed", "batch.handled"),
     *_points("timeout-worker", "batch.acknowledged", "probe.published"),
-    *_points("keeper", "script.calling.seal", "script.answered.seal", "script.answered.restore"),
+    *_points("keeper", "script.calling.seal", "script.answered.seal", "script.answered.restore", "gateways.attested", "rebuild.verified"),
+    *_points("keeper", "incarnation.adding", "incarnation.added", "incarnation.moved", "incarnation.closing", "incarnation.closed"),
+    *_points("keeper", "incarnation.opening", "incarnation.opened", "marker.publishing", "marker.confirmed", "marker.received"),
 )
 
 KINDS: Mapping[str, Kind] = {
