@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aio_pika
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -19,7 +20,7 @@ from flashsale_consumer import Consumer, ConsumerSettings, Delivery, Poison, Wat
 from flashsale_consumer.metrics import PARKED_MESSAGES
 from flashsale_core import topology
 from flashsale_core.errors import Retryable
-from flashsale_core.messages import encode
+from flashsale_core.messages import Position, encode, join
 from flashsale_core.tracing import Tracing
 from flashsale_local_stack import Stack
 from flashsale_order_worker.handlers import OrderEvents
@@ -185,9 +186,9 @@ async def count(infra: Mapping[str, str], queue: str) -> int:
     return await _count(infra["AMQP_URL"], queue)
 
 
-async def run(infra: Mapping[str, str], *words: str) -> tuple[int, Any]:
+async def run(infra: Mapping[str, str], *words: str, **env: str) -> tuple[int, Any]:
     """The exit status and the printed JSON. The command runs its own event loop, so it needs its own thread."""
-    done = await asyncio.to_thread(CliRunner().invoke, app, ["parked", *words, "--json"], env={"AMQP_URL": infra["AMQP_URL"]})
+    done = await asyncio.to_thread(CliRunner().invoke, app, ["parked", *words, "--json"], env={"AMQP_URL": infra["AMQP_URL"], **env})
     return done.exit_code, json.loads(done.stdout) if done.stdout.startswith("{") else done.output
 
 
@@ -228,6 +229,16 @@ async def test_drop_deletes_messages_and_requires_yes_for_all(infra: Mapping[str
         assert (await run(infra, *words))[0] == 2
     assert ((await run(infra, "drop", "1-0"))[0], await count(infra, PARKED), await count(infra, QUEUE)) == (0, 3, 0)
     assert ((await run(infra, "drop", "--all", "--yes"))[0], await count(infra, PARKED)) == (0, 0)
+
+
+async def test_drop_settles_the_positions_that_are_not_late(infra: Mapping[str, str]) -> None:
+    async with open_broker(infra["AMQP_URL"]) as broker, open_ledger(infra["DATABASE_URL"]) as ledger:
+        await ledger.connection.execute("insert into shards (shard, incarnation, first_seq, state, kept_seq) values (0, 1, 1, 'fenced', 7)")
+        places = [Position(0, 1, 7), Position(0, 1, 8), Position(0, 2, 1_000_008)]
+        await broker.publish(PARKED, join(encode(msgspec.structs.replace(reserved("a"), seq=place)) for place in places))
+        status, document = await run(infra, "drop", "--all", "--yes", DATABASE_URL=infra["DATABASE_URL"])
+        assert (status, await count(infra, PARKED)) == (0, 0), document
+        assert await ledger.received() == [(0, 1, 7, 7), (0, 2, 1_000_008, 1_000_008)]
 
 
 async def test_replay_without_its_route_loses_nothing(infra: Mapping[str, str], parked: list[str]) -> None:

@@ -6,7 +6,7 @@ broker has confirmed its copy: a crash in between may leave two copies, which th
 
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,6 +54,7 @@ class Depth:
 
 
 Selects = Callable[[Message], bool]
+Settle = Callable[[Message], Awaitable[None]]
 
 
 def read(message: AbstractIncomingMessage, queue: str) -> Message:
@@ -115,13 +116,13 @@ class Parking:
                 exchange = await publishing.get_exchange(topology.PARKING_EXCHANGE, ensure=True)
             return await self._take(queue, selects, looks_max, publish)
 
-    async def drop(self, queue: str, selects: Selects, looks_max: int) -> list[Message]:
-        """Delete selected messages for good."""
+    async def drop(self, queue: str, selects: Selects, looks_max: int, settle: Settle) -> list[Message]:
+        """Delete selected messages for good, each after `settle`. A crash in between leaves the message parked."""
 
-        async def nothing(message: Message, raw: AbstractIncomingMessage) -> None:
-            pass
+        async def settle_first(message: Message, raw: AbstractIncomingMessage) -> None:
+            await settle(message)
 
-        return await self._take(queue, selects, looks_max, nothing)
+        return await self._take(queue, selects, looks_max, settle_first)
 
     async def _take(self, queue: str, selects: Selects, looks_max: int, first: Any) -> list[Message]:
         """Acknowledge selected messages, each after `first` has processed it."""

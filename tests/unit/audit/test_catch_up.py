@@ -45,7 +45,7 @@ async def test_ledger_is_waited_for_and_then_compared() -> None:
     assert stores.asked == [{FIRST: 0}, {FIRST: 3}]
 
 
-async def test_hole_that_stays_is_named_and_nothing_is_compared() -> None:
+async def test_young_hole_keeps_everything_from_being_compared() -> None:
     stores = Stores({FIRST: 9}, {FIRST: [Range(1, 3), Range(5, 9)]})
     catch_up = CatchUp(stores, stores, wait_seconds=0)
     assert await rounds(catch_up) == 0
@@ -53,7 +53,7 @@ async def test_hole_that_stays_is_named_and_nothing_is_compared() -> None:
     assert (difference.kind, difference.subject, difference.detail.split(";")[0]) == (
         Kind.LEDGER_BEHIND,
         "shard 3",
-        "1 entries have not reached the ledger",
+        "1 entries (4) have not reached the ledger",
     )
 
 
@@ -66,3 +66,34 @@ async def test_redis_without_fences_is_compared_again_until_the_time_is_up() -> 
     stores = Stores({}, {})
     catch_up = CatchUp(stores, stores, lag_seconds=0)
     assert (await rounds(catch_up), catch_up.by_position) == (1, False)
+
+
+async def test_overtaken_hole_needs_differences_that_last() -> None:
+    stores = Stores({FIRST: 9}, {FIRST: [Range(1, 3), Range(5, 9)]})
+    catch_up = CatchUp(stores, stores, lag_seconds=0.05)
+    assert await rounds(catch_up) > 1
+    assert (catch_up.by_position, catch_up.behind) == (False, {})
+    (hole,) = await catch_up.holes()
+    assert (hole.kind, hole.detail) == (Kind.LEDGER_HOLE, "the ledger has later entries, but not 1 entries (4) of incarnation 1")
+
+
+async def test_newest_entry_that_is_missing_is_no_hole() -> None:
+    stores = Stores({FIRST: 9}, {FIRST: [Range(1, 3), Range(5, 8)]})
+    catch_up = CatchUp(stores, stores, wait_seconds=0.3, lag_seconds=0.05)
+    assert await rounds(catch_up) == 0
+    (difference,) = catch_up.behind.values()
+    assert (difference.kind, difference.detail.split(";")[0]) == (Kind.LEDGER_BEHIND, "1 entries (9) have not reached the ledger")
+
+
+async def test_hole_that_closes_while_it_is_young_is_not_named() -> None:
+    stores = Stores({FIRST: 9}, {FIRST: [Range(1, 3), Range(5, 9)]}, {FIRST: [Range(4, 9)]})
+    assert await CatchUp(stores, stores).holes() == []
+
+
+async def test_hole_that_was_closed_since_it_was_seen_is_not_named() -> None:
+    overtaken = {FIRST: [Range(1, 3), Range(5, 9)]}
+    stores = Stores({FIRST: 9}, overtaken)
+    catch_up = CatchUp(stores, stores, lag_seconds=0.05)
+    assert await rounds(catch_up) > 1
+    stores.answers = [{FIRST: [Range(4, 4), Range(5, 9)]}]
+    assert await catch_up.holes() == []

@@ -11,11 +11,13 @@ import typer
 from rich.text import Text
 
 from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, number, table, write_json
+from flashsale_cli.dropped import open_ledger, positions_in
 from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.parked import Depth, Message, Parking, open_parking, selecting
-from flashsale_core.credentials import amqp_url
+from flashsale_core.credentials import amqp_url, database_url
+from flashsale_core.messages import Position
 from flashsale_core.timestamps import rfc3339
-from flashsale_core.topology import PARKED_ORDERS_QUEUE, PARKED_TIMEOUT_QUEUE
+from flashsale_core.topology import ORDERS_QUEUE, PARKED_ORDERS_QUEUE, PARKED_TIMEOUT_QUEUE
 
 T = TypeVar("T")
 LOOKS = 1000
@@ -95,15 +97,34 @@ def drop(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Delete messages for good. Their contents never reach the ledger. Exit status 1 if a named message is not parked."""
+    """Delete messages for good. Their contents never reach the ledger. Exit status 1 if a named message is not parked.
+
+    With DATABASE_URL, the ledger is not waited for their outbox entries any more.
+    """
     selects = selecting(_chosen(ids, all_))
     if all_ and not yes:
         raise typer.BadParameter("this deletes all parked messages; add --yes to confirm", param_hint="--all")
 
-    async def delete(parking: Parking, names: Sequence[str]) -> list[Message]:
-        return [message for name in names for message in await parking.drop(name, selects, limit)]
+    database = CliEnvironment().text("DATABASE_URL", default="")
+    unsettled = set[Position]()
 
-    _done("dropped", ids, _with_parking(url, queue, delete), as_json)
+    async def delete(parking: Parking, names: Sequence[str]) -> list[Message]:
+        async with open_ledger(database and database_url(database)) as ledger:
+
+            async def settle(message: Message) -> None:
+                positions = positions_in(message.body) if message.origin == ORDERS_QUEUE else set()
+                if ledger is None:
+                    unsettled.update(positions)
+                elif positions:
+                    await ledger.settle(positions)
+
+            return [message for name in names for message in await parking.drop(name, selects, limit, settle)]
+
+    dropped = _with_parking(url, queue, delete)
+    if unsettled:
+        missing = f"{number(len(unsettled))} outbox entries stay missing in the ledger, and its audit reports them"
+        typer.secho(f"flashsale: {missing}: DATABASE_URL is not set", err=True, fg="yellow")
+    _done("dropped", ids, dropped, as_json)
 
 
 def _chosen(ids: Sequence[str] | None, every: bool) -> Sequence[str]:

@@ -88,6 +88,7 @@ class Audit:
         report.findings.add(await outbox.waiting(self.options.outbox_seconds))
         await self._check_accepted(report)
         report.findings.add(self.catch_up.behind.values())
+        report.findings.add(await self.catch_up.holes())
         report.by_position = self.catch_up.by_position
 
     async def counters(self) -> Findings:

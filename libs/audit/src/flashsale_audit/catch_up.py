@@ -1,17 +1,20 @@
 """How long the ledger may be behind before a difference to it counts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import NamedTuple, Protocol
 
 from flashsale_audit.differences import Difference, Kind
-from flashsale_core.positions import Range, contiguous_to, count_missing
+from flashsale_audit.progress import Progress, still_missing
+from flashsale_core.positions import Range
 
 LAG_SECONDS = 3.0
 WAIT_SECONDS = 5.0
+"""More than LAG_SECONDS, so that one wait is long enough to know a hole."""
 AGAIN_SECONDS = 0.1
+RANGES_NAMED = 3
 
 
 class History(NamedTuple):
@@ -36,7 +39,8 @@ class Received(Protocol):
 class CatchUp:
     """A difference to the ledger counts if it is there when the ledger has received everything that Redis had before.
 
-    Without a fence, nothing shows what that is; then the difference must be there for LAG_SECONDS.
+    What nothing shows to have arrived may be on its way: if there is no fence, or if the ledger has had later entries than a missing one
+    for `lag_seconds`, a difference must also be there for that long.
     """
 
     fences: Fences
@@ -44,49 +48,75 @@ class CatchUp:
     wait_seconds: float = WAIT_SECONDS
     lag_seconds: float = LAG_SECONDS
     by_position: bool = True
-    """Whether positions decided so far."""
+    """Whether positions decided so far, and nothing else."""
     behind: dict[int, Difference] = field(default_factory=dict)
     """The shards whose entries did not reach the ledger in time, so that nothing of them could be compared with it."""
-    _known: dict[History, int] = field(default_factory=dict)
-    """Up to where each history is complete in the ledger."""
+    _known: dict[History, Progress] = field(default_factory=dict)
 
     async def rounds(self) -> AsyncIterator[None]:
         """Each round is a moment at which the stores may be compared again. A difference that is left after the last round counts."""
         newest = await self.fences.positions()
-        if newest:
-            if await self._received(newest):
-                yield
+        if newest and not await self._received(newest):
+            return
+        yield
+        if newest and not any(self._known[history].holes for history in newest):
             return
         self.by_position = False
         give_up_at = monotonic() + self.lag_seconds
-        yield
         while monotonic() < give_up_at:
             await asyncio.sleep(AGAIN_SECONDS)
             yield
 
+    async def holes(self) -> list[Difference]:
+        """The entries that the ledger lacks now and has lacked for `lag_seconds` while it had later ones."""
+        newest = await self.fences.positions()
+        give_up_at = monotonic() + self.wait_seconds
+        while self._overtaken(await self._missing(newest)) and monotonic() < give_up_at:  # noqa: ASYNC110 - the ledger cannot wake us
+            await asyncio.sleep(AGAIN_SECONDS)
+        suspects = {history: self._known[history].holes for history in newest if self._known[history].holes}
+        # A message that was replayed or dropped since then has closed its hole.
+        received = await self.ledger.received({history: known[0].first - 1 for history, known in suspects.items()}) if suspects else {}
+        left = {history: still_missing(known, received.get(history, [])) for history, known in suspects.items()}
+        return [_hole(history, ranges) for history, ranges in left.items() if ranges]
+
     async def _received(self, newest: Mapping[History, int]) -> bool:
-        """Wait until the ledger has all entries up to these positions."""
+        """Wait until the ledger has all entries up to these positions, apart from holes."""
         give_up_at = monotonic() + self.wait_seconds
         while missing := await self._missing(newest):
             if monotonic() >= give_up_at:
-                self.behind |= missing
+                self.behind |= {history.shard: _behind(history, ranges) for history, ranges in missing.items()}
                 return False
             await asyncio.sleep(AGAIN_SECONDS)
         for history in newest:
             self.behind.pop(history.shard, None)
         return True
 
-    async def _missing(self, newest: Mapping[History, int]) -> dict[int, Difference]:
-        if newest.keys() - self._known.keys():
+    async def _missing(self, newest: Mapping[History, int]) -> dict[History, list[Range]]:
+        """The entries up to these positions that may still arrive."""
+        if new := newest.keys() - self._known.keys():
             first = await self.ledger.first_positions()
-            self._known |= {history: first.get(history, 1) - 1 for history in newest.keys() - self._known.keys()}
-        open_ = {history: self._known[history] for history, position in newest.items() if self._known[history] < position}
-        ranges = await self.ledger.received(open_) if open_ else {}
-        missing = {}
-        for history, known in open_.items():
-            of_history = ranges.get(history, [])
-            self._known[history] = contiguous_to(of_history, known + 1)
-            if lacking := count_missing(of_history, known + 1, newest[history]):
-                words = f"{lacking} entries have not reached the ledger; until then nothing is compared with it"
-                missing[history.shard] = Difference(Kind.LEDGER_BEHIND, f"shard {history.shard}", words)
-        return missing
+            self._known |= {history: Progress(first.get(history, 1) - 1, self.lag_seconds) for history in new}
+        open_ = {history: self._known[history] for history, position in newest.items() if self._known[history].complete_to < position}
+        received = await self.ledger.received({history: known.complete_to for history, known in open_.items()}) if open_ else {}
+        now = monotonic()
+        missing = {history: known.note(received.get(history, []), newest[history], now) for history, known in open_.items()}
+        return {history: ranges for history, ranges in missing.items() if ranges}
+
+    def _overtaken(self, missing: Mapping[History, Sequence[Range]]) -> bool:
+        return any(self._known[history].is_overtaken(lacking) for history, ranges in missing.items() for lacking in ranges)
+
+
+def _behind(history: History, missing: Sequence[Range]) -> Difference:
+    words = f"{_words(missing)} have not reached the ledger; until then nothing is compared with it"
+    return Difference(Kind.LEDGER_BEHIND, f"shard {history.shard}", words)
+
+
+def _hole(history: History, missing: Sequence[Range]) -> Difference:
+    words = f"the ledger has later entries, but not {_words(missing)} of incarnation {history.incarnation}"
+    return Difference(Kind.LEDGER_HOLE, f"shard {history.shard}", words)
+
+
+def _words(missing: Sequence[Range]) -> str:
+    """The number of entries, and the first ranges of them."""
+    named = ", ".join(str(each.first) if each.size == 1 else f"{each.first} to {each.last}" for each in missing[:RANGES_NAMED])
+    return f"{sum(each.size for each in missing)} entries ({named}{', ...' if len(missing) > RANGES_NAMED else ''})"

@@ -52,6 +52,7 @@ class Kind(StrEnum):
     HISTORY_DIFFERS = "history_differs"
     OUTBOX_WAITING = "outbox_waiting"
     LEDGER_BEHIND = "ledger_behind"
+    LEDGER_HOLE = "ledger_hole"
 
 
 PROMISES: Mapping[Kind, Promise] = MappingProxyType(
@@ -87,6 +88,7 @@ PROMISES: Mapping[Kind, Promise] = MappingProxyType(
         Kind.HISTORY_DIFFERS: Promise.LEDGER,
         Kind.OUTBOX_WAITING: Promise.LEDGER,
         Kind.LEDGER_BEHIND: Promise.LEDGER,
+        Kind.LEDGER_HOLE: Promise.LEDGER,
     }
 )
 
