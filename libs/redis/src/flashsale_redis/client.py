@@ -10,6 +10,7 @@ from flashsale_core.errors import SettingsError
 from flashsale_redis.cluster import Cluster
 from flashsale_redis.followed import Followed
 from flashsale_redis.packing import packing
+from flashsale_redis.resets import reporting_resets
 from flashsale_redis.sentinel_urls import SentinelUrl, sentinel_url
 from flashsale_redis.sentinels import ANSWER_SECONDS, Sentinels
 from flashsale_redis.single import Pool, Single
@@ -63,5 +64,5 @@ def _pool(url: str, timeout_seconds: float, connections_max: int) -> Pool:
     except ValueError as error:
         raise SettingsError(f"REDIS_URL: {error}") from error
     # The URL determines the class: plain, TLS or a Unix socket.
-    pool.connection_class = packing(pool.connection_class)
+    pool.connection_class = packing(reporting_resets(pool.connection_class))
     return pool

@@ -1,0 +1,23 @@
+"""Connections that report a reset as the ConnectionError that callers expect, whichever loop runs."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection
+
+
+class ReportsResets(AbstractConnection):
+    """A mixin for connection classes."""
+
+    async def _send_packed_command(self, command: Iterable[bytes]) -> None:
+        writer: Any = self._writer
+        try:
+            writer.writelines(command)
+        except RuntimeError as error:
+            # uvloop closes the transport of a reset connection at once and refuses writes with this; redis-py passes it on.
+            raise ConnectionResetError(str(error)) from error
+        await writer.drain()
+
+
+def reporting_resets(connection_class: type[AbstractConnection]) -> type[AbstractConnection]:
+    return type(connection_class.__name__, (ReportsResets, connection_class), {})
