@@ -13,8 +13,9 @@ from flashsale_chaos.network import Link
 from flashsale_local_stack import Stack, free_ports
 
 VARIABLES = {"redis": "REDIS_URL", "rabbitmq": "AMQP_URL", "postgres": "DATABASE_URL"}
-# Shorter than for production: a round lasts seconds. No promise depends on their length.
+# Shorter than for production: a round lasts seconds. A confirm must count for less time than the keeper waits for a silent gateway.
 SERVICES_ENV = {
+    "FLASHSALE_CONFIRM_TIMEOUT_SECONDS": "1",
     "FLASHSALE_KEEPER_ATTEST_SECONDS": "2",
     "FLASHSALE_KEEPER_HOLES_SECONDS": "3",
     "FLASHSALE_KEEPER_GRACE_SECONDS": "5",

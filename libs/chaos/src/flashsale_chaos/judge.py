@@ -1,0 +1,92 @@
+"""Judges a round after its faults have ended: reads the stores, and passes what they contain to the verdict."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+from aio_pika.exceptions import AMQPException
+
+from flashsale_audit import Stores
+from flashsale_audit.audit_all import Audit, Options, Report
+from flashsale_audit.connect import connect
+from flashsale_audit.differences import PROMISES
+from flashsale_chaos.bench import Bench
+from flashsale_chaos.context import Context
+from flashsale_chaos.facts_reader import read_facts
+from flashsale_chaos.faults import SERVICES
+from flashsale_chaos.further_gateway import GATEWAY_2
+from flashsale_chaos.history import History
+from flashsale_chaos.sales import Sale
+from flashsale_chaos.tap import TappedLines, create_tap, read_tap
+from flashsale_chaos.verdict.verdict import judge_history
+from flashsale_chaos.verdict.violations import Promise, Violation
+from flashsale_core.errors import Retryable
+from flashsale_core.keys import SHARDS_DEFAULT, shard_of
+
+READY_SECONDS = 10.0
+SETTLE_SECONDS = 20.0
+PROBE_SECONDS = 2.0
+POLL_SECONDS = 0.1
+STORES_AWAY = (Retryable, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, AMQPException)
+
+
+class Judge:
+    def __init__(self, bench: Bench, history: History) -> None:
+        self._bench, self._history = bench, history
+        self._env = bench.direct_env
+        self._tapped = TappedLines()
+
+    async def prepare(self) -> None:
+        """Call it before the crowd begins. Raises Retryable if the broker does not create the tap."""
+        await asyncio.to_thread(create_tap, self._bench.stack)
+
+    async def judge(self, sales: Sequence[Sale], context: Context) -> list[Violation]:
+        """What was broken in the round. The crowd pauses, and all faults have ended."""
+        names = [sale.sale_id for sale in sales]
+        violations = [Violation(Promise.READY.value, words) async for words in self._unready(context.healed)]
+        try:
+            violations += _of_audit(await self._audit(names))
+            shard = shard_of(names[0], SHARDS_DEFAULT)
+            self._tapped.add(await read_tap(self._env["AMQP_URL"]), shard)
+            facts = await read_facts(self._env["DATABASE_URL"], names, shard, self._tapped.lines())
+        except STORES_AWAY as error:
+            return [*violations, Violation(Promise.READY.value, f"the stores cannot be read: {type(error).__name__} {error}")]
+        gave_up = [call for call in self._history.gave_up if call.sale in names]
+        return [*violations, *judge_history(sales, self._history.of(names), gave_up, facts, context)]
+
+    async def _unready(self, healed: float) -> AsyncIterator[str]:
+        """The services that are not ready READY_SECONDS after the faults ended, and what they answer."""
+        addresses = {status.name: status.address for status in self._bench.stack.status() if status.name in SERVICES}
+        addresses[GATEWAY_2] = self._bench.further.address
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PROBE_SECONDS)) as session:
+            answers = await asyncio.gather(*[_until_ready(session, address, healed + READY_SECONDS) for address in addresses.values()])
+        for name, answer in zip(addresses, answers, strict=True):
+            if answer:
+                yield f"{name} is not ready {READY_SECONDS:g} s after the faults ended: {answer}"
+
+    async def _audit(self, names: Sequence[str]) -> Report:
+        stores = Stores(self._env["REDIS_URL"], self._env["DATABASE_URL"], SHARDS_DEFAULT, Path(self._env["FLASHSALE_LUA_DIR"]))
+        async with connect(stores) as (redis, ledger):
+            return await Audit(redis, ledger, Options(names)).until_settled(SETTLE_SECONDS)
+
+
+async def _until_ready(session: aiohttp.ClientSession, address: str, give_up_at: float) -> str:
+    """Empty once the service is ready, or its last answer."""
+    while True:
+        try:
+            async with session.get(f"http://{address}/readyz") as response:
+                text = "" if response.status == 200 else f"{response.status} {(await response.text())[:200]}"
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            text = f"no answer ({type(error).__name__})"
+        if not text or time.monotonic() > give_up_at:
+            return text
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _of_audit(report: Report) -> Iterator[Violation]:
+    for kind, samples in report.findings.samples.items():
+        for sample in samples:
+            yield Violation(PROMISES[kind].value, f"{kind.value}: {sample.subject}: {sample.detail}")

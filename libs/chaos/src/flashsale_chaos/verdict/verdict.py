@@ -1,0 +1,51 @@
+"""All that must hold after a round, from its history and the facts. Pure."""
+
+from collections.abc import Iterator, Sequence
+
+from flashsale_chaos.context import Context
+from flashsale_chaos.history import Call
+from flashsale_chaos.sales import Sale
+from flashsale_chaos.verdict.facts import Facts
+from flashsale_chaos.verdict.losses import judge_losses
+from flashsale_chaos.verdict.orders import judge_answers, judge_early, judge_orders
+from flashsale_chaos.verdict.real_time import out_of_order, placed
+from flashsale_chaos.verdict.regressions import regressions
+from flashsale_chaos.verdict.replay import Replay
+from flashsale_chaos.verdict.sold_out import untrue
+from flashsale_chaos.verdict.stories import Story, stories
+from flashsale_chaos.verdict.violations import Promise, Violation, broken
+from flashsale_chaos.verdict.webhooks import judge_webhooks
+
+
+def judge_history(
+    sales: Sequence[Sale], calls: Sequence[Call], gave_up: Sequence[Call], facts: Facts, context: Context
+) -> Iterator[Violation]:
+    """`calls` are those about `sales`, in the order of their answers."""
+    by_order = stories(calls)
+    reacquires = {sale.sale_id: sale.late_payment == "reacquire" for sale in sales}
+    began = min((call.began for call in calls), default=0.0)
+    later = [known for known in facts.incarnations if known.opened > began]
+    yield from judge_answers(calls, gave_up)
+    yield from judge_orders(by_order, facts.orders)
+    windows = {sale.sale_id: sale.window_seconds for sale in sales}
+    yield from judge_early(by_order.values(), windows, lost=bool(later) or context.clock_jumped())
+    gone = [
+        item for name, story in by_order.items() for item in regressions(story, facts.orders.get(name), reacquires=reacquires[story.sale])
+    ]
+    yield from judge_losses(gone, later, {sale.sale_id: sale.is_confirmed for sale in sales}, context.silenced)
+    yield from judge_webhooks(by_order, facts)
+    yield from _judge_entries(reacquires, calls, by_order, facts)
+
+
+def _judge_entries(reacquires: dict[str, bool], calls: Sequence[Call], by_order: dict[str, Story], facts: Facts) -> Iterator[Violation]:
+    first = facts.lines[0].position.incarnation if facts.lines else 0
+    replay = Replay(reacquires, facts.whole(), first)
+    replay.run(facts.lines)
+    yield from broken(Promise.HISTORY, replay.broken)
+    yield from broken(Promise.NOT_OVERSOLD, replay.oversold)
+    over = [f"{name}: {sale.held} held and {sale.sold} sold of {sale.total}" for name, sale in replay.sales.items() if sale.available < 0]
+    yield from broken(Promise.NOT_OVERSOLD, over)
+    orders = placed(by_order, replay.reserved_at, facts.incarnations)
+    yield from broken(Promise.HISTORY, (words for of_it in orders.values() for words in out_of_order(of_it)))
+    whole = {number: of_it for number, of_it in orders.items() if facts.whole().get(number)}
+    yield from broken(Promise.SOLD_OUT, untrue(calls, whole, replay.available, facts.incarnations))

@@ -1,0 +1,66 @@
+"""Whether each webhook that was answered 200 is in the ledger as paid or as a refund, once. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+
+from flashsale_chaos.history import Ask, Call
+from flashsale_chaos.verdict.facts import Facts, OrderRow, PaymentRow
+from flashsale_chaos.verdict.stories import Story
+from flashsale_chaos.verdict.violations import Promise, Violation, broken
+from flashsale_core.orders import State
+
+RESTORED = "restored"
+"""The reason of a payment whose amount only Redis knew: a person must look it up."""
+BOUGHT = frozenset({"paid", "replayed"})
+REFUNDED = frozenset({"refund_due"})
+Key = tuple[str, str]
+
+
+def judge_webhooks(stories: Mapping[str, Story], facts: Facts) -> Iterator[Violation]:
+    results: defaultdict[Key, list[Call]] = defaultdict(list)
+    for name, story in stories.items():
+        for call in story.answered(Ask.PAY):
+            results[call.payment_id, name].append(call)
+    details = (words for key, calls in results.items() for words in _judge(key, calls, facts))
+    yield from broken(Promise.MONEY, details)
+    yield from broken(Promise.MONEY, _stray(stories, facts))
+
+
+def _judge(key: Key, calls: list[Call], facts: Facts) -> Iterator[str]:
+    name, codes = f"payment {key[0]} of {key[1]}", {call.code for call in calls}
+    if codes & BOUGHT and codes & REFUNDED:
+        yield f"{name} was answered {', '.join(sorted(codes))}"
+    payment = facts.payments.get(key)
+    if payment is None:
+        yield f"{name} was answered {calls[0].code}, and the ledger does not have it"
+        return
+    if payment.reason != RESTORED and payment.amount_minor != calls[0].amount_minor:
+        yield f"{name} was of {calls[0].amount_minor}, and the ledger has {payment.amount_minor}"
+    if codes & BOUGHT:
+        yield from _bought(name, key, facts.orders.get(key[1]), facts.refunds)
+    elif codes & REFUNDED and key not in facts.refunds:
+        yield f"{name} was answered refund_due, and there is no refund; the ledger has {payment.result}"
+
+
+def _bought(name: str, key: Key, row: OrderRow | None, refunds: AbstractSet[Key]) -> Iterator[str]:
+    if row is None or row.state is not State.PAID or row.payment_id != key[0]:
+        yield f"{name} was answered paid, and the order is {f'{row.state} by {row.payment_id!r}' if row else 'unknown'}"
+    if key in refunds:
+        yield f"{name} was answered paid, and its money is refunded"
+
+
+def _stray(stories: Mapping[str, Story], facts: Facts) -> Iterator[str]:
+    """Payments that nobody sent, and money that is neither kept nor refunded."""
+    for (payment_id, name), payment in facts.payments.items():
+        story = stories.get(name)
+        if story is None or payment_id not in {call.payment_id for call in story.asked(Ask.PAY)}:
+            yield f"payment {payment_id} of {name} is in the ledger, and nobody sent it"
+        yield from _unbalanced(payment_id, name, payment, facts)
+
+
+def _unbalanced(payment_id: str, name: str, payment: PaymentRow, facts: Facts) -> Iterator[str]:
+    row, refunded = facts.orders.get(name), (payment_id, name) in facts.refunds
+    kept = row is not None and row.state is State.PAID and row.payment_id == payment_id
+    if payment.result != "failed" and kept == refunded:
+        yield f"payment {payment_id} of {name} is {'kept and refunded' if kept else 'neither kept nor refunded'}"
