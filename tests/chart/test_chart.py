@@ -5,8 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
-from functools import cache
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -17,54 +15,16 @@ import yaml
 
 from flashsale_core import topology
 from flashsale_redis.sentinel_urls import sentinel_url
+from tests.chart.rendering import MATRIX, containers, find, helm, pods, rendered
+from tools.repository import CHART
 
 ROOT = Path(__file__).resolve().parents[2]
-CHART = ROOT / "deploy" / "helm" / "flashsale"
-MATRIX = ["", *sorted(path.name for path in (CHART / "ci").glob("*.yaml"))]
 KUBERNETES_VERSIONS = ("1.29", "1.35")
 """The oldest and the newest supported version."""
 SELECTORS = Path(__file__).with_name("selectors.json")
 OWN = re.compile(r"(?:^|/)flashsale/")
 
 pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on PATH: the chart is not rendered")
-
-
-def helm(*words: object) -> tuple[int, str]:
-    # With `v1/Pod`, as with a cluster: hooks are rendered only then.
-    command = ["helm", "template", "shop", str(CHART), "--namespace", "shop", "--api-versions", "v1/Pod", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    return done.returncode, done.stdout if done.returncode == 0 else done.stderr
-
-
-@cache
-def rendered(values: str, *words: str) -> list[dict[str, Any]]:
-    status, text = helm(*(["--values", CHART / "ci" / values] if values else []), *words)
-    assert status == 0, text
-    return [document for document in yaml.safe_load_all(text) if document]
-
-
-def pods(documents: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """All pod specs, as (kind/name of the owner, pod spec)."""
-    for document in documents:
-        name = f"{document['kind']}/{document['metadata']['name']}"
-        match document["kind"]:
-            case "Pod":
-                yield name, document["spec"]
-            case "CronJob":
-                yield name, document["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-            case "Deployment" | "StatefulSet" | "Job":
-                yield name, document["spec"]["template"]["spec"]
-            case _:
-                pass
-
-
-def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
-    return [*pod.get("initContainers", []), *pod["containers"]]
-
-
-def find(documents: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
-    (match,) = [document for document in documents if document["kind"] == kind and document["metadata"]["name"] == name]
-    return match
 
 
 @pytest.mark.parametrize("version", KUBERNETES_VERSIONS)

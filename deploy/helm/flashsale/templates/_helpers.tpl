@@ -25,26 +25,29 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
+{{/* Maps written over each other, so that no key appears twice, which Helm 4 refuses. The last map wins. (list $map $map) */}}
+{{- define "flashsale.merged" -}}
+{{- $merged := dict -}}
+{{- range . }}{{ $merged = mergeOverwrite $merged (deepCopy (. | default dict)) }}{{ end -}}
+{{- toYaml $merged -}}
+{{- end -}}
+
+{{/* The labels of an object. (dict "root" $ "component" "gateway" "extra" .Values.gateway.podLabels) */}}
 {{- define "flashsale.labels" -}}
-{{ include "flashsale.selector" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-app.kubernetes.io/part-of: flashsale
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $release := dict
+  "app.kubernetes.io/version" .root.Chart.AppVersion
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "app.kubernetes.io/part-of" "flashsale"
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_")
+-}}
+{{- include "flashsale.merged" (list $release .root.Values.commonLabels .extra (include "flashsale.selector" . | fromYaml)) -}}
 {{- end -}}
 
 {{/*
 Labels of the bundled servers' pods. They contain no version, so that an upgrade of the engine does not restart the servers during a sale.
 */}}
 {{- define "flashsale.serverLabels" -}}
-{{ include "flashsale.selector" . }}
-app.kubernetes.io/part-of: flashsale
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- include "flashsale.merged" (list (dict "app.kubernetes.io/part-of" "flashsale") .root.Values.commonLabels (include "flashsale.selector" . | fromYaml)) -}}
 {{- end -}}
 
 {{/* A value as text. helm reads numbers as floating point and would write a million as 1e+06. */}}
@@ -70,11 +73,14 @@ app.kubernetes.io/part-of: flashsale
 {{- end -}}
 
 {{- define "flashsale.pullSecrets" -}}
-{{- $secrets := concat ((.Values.global).imagePullSecrets | default list) (.Values.imagePullSecrets | default list) -}}
-{{- with $secrets }}
+{{- $names := list -}}
+{{- range concat ((.Values.global).imagePullSecrets | default list) (.Values.imagePullSecrets | default list) }}
+{{- $names = append $names (kindIs "map" . | ternary . (dict "name" .)).name }}
+{{- end -}}
+{{- with uniq $names }}
 imagePullSecrets:
 {{- range . }}
-  - name: {{ if kindIs "map" . }}{{ .name }}{{ else }}{{ . }}{{ end }}
+  - name: {{ . }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -98,12 +104,7 @@ seccompProfile:
 {{- end -}}
 
 {{- define "flashsale.podSecurity" -}}
-runAsNonRoot: true
-seccompProfile:
-  type: RuntimeDefault
-{{- with .podSecurityContext }}
-{{ toYaml . }}
-{{- end }}
+{{- include "flashsale.merged" (list (dict "seccompProfile" (dict "type" "RuntimeDefault")) .podSecurityContext (dict "runAsNonRoot" true)) -}}
 {{- end -}}
 
 {{/* Scheduling of a pod. (dict "root" $ "c" .Values.gateway "component" "gateway") */}}
@@ -272,13 +273,23 @@ affinity:
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
   value: {{ . | quote }}
 {{- end }}
+{{- end -}}
+
+{{/*
+The whole environment of a service, each variable once: what the chart sets, written over by `settings`, and this by `extraEnv`.
+The later entry keeps its place, because Kubernetes expands $(NAME) only from variables above. (dict "root" $ "component" "gateway" "c" .Values.gateway)
+*/}}
+{{- define "flashsale.env" -}}
+{{- $all := fromYamlArray (printf "%s\n%s" (include (printf "flashsale.env.%s" .component) .root | trim) (include "flashsale.env.common" . | trim)) -}}
 {{- range $name, $value := .c.settings }}
-- name: {{ $name }}
-  value: {{ include "flashsale.text" $value | quote }}
-{{- end }}
-{{- with .c.extraEnv }}
-{{ toYaml . }}
-{{- end }}
+{{- $all = append $all (dict "name" $name "value" (include "flashsale.text" $value)) }}
+{{- end -}}
+{{- $all = concat $all (.c.extraEnv | default list) -}}
+{{- $last := dict -}}
+{{- range $place, $entry := $all }}{{ $_ := set $last $entry.name $place }}{{ end -}}
+{{- $env := list -}}
+{{- range $place, $entry := $all }}{{ if eq $place (get $last $entry.name) }}{{ $env = append $env $entry }}{{ end }}{{ end -}}
+{{- toYaml $env -}}
 {{- end -}}
 
 {{/* The environment of a service, by component. */}}
@@ -362,15 +373,9 @@ spec:
   template:
     metadata:
       labels:
-        {{- include "flashsale.labels" . | nindent 8 }}
-        {{- with .c.podLabels }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+        {{- include "flashsale.labels" (merge (dict "extra" .c.podLabels) .) | nindent 8 }}
       annotations:
-        kubectl.kubernetes.io/default-container: {{ .component }}
-        {{- with .c.podAnnotations }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+        {{- include "flashsale.merged" (list (dict "kubectl.kubernetes.io/default-container" .component) .c.podAnnotations) | nindent 8 }}
     spec:
       {{- include "flashsale.pullSecrets" .root | nindent 6 }}
       {{- if eq .component "operator" }}
@@ -392,8 +397,7 @@ spec:
           securityContext:
             {{- include "flashsale.containerSecurity" . | nindent 12 }}
           env:
-            {{- include (printf "flashsale.env.%s" .component) .root | trim | nindent 12 }}
-            {{- include "flashsale.env.common" . | trim | nindent 12 }}
+            {{- include "flashsale.env" . | nindent 12 }}
           ports:
             - name: http
               containerPort: {{ .port }}
