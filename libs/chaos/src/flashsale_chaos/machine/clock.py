@@ -5,6 +5,8 @@ import shlex
 import shutil
 import struct
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flashsale_chaos.machine.impossible import ImpossibleError
@@ -24,12 +26,18 @@ class Clock:
 
     def shift(self, by_ms: int) -> None:
         """Move the clock. Shifts add up, so each fault undoes its own."""
-        with self._offset_file.open("r+b") as file, mmap.mmap(file.fileno(), _OFFSET.size) as mapped:
-            # Redis maps the same page, and reads the eight bytes at once.
+        with self._mapped() as mapped:
             mapped[:] = _OFFSET.pack(_OFFSET.unpack(mapped[:])[0] + by_ms * 1000)
 
     def reset(self) -> None:
-        self._offset_file.write_bytes(_OFFSET.pack(0))
+        with self._mapped() as mapped:
+            mapped[:] = _OFFSET.pack(0)
+
+    @contextmanager
+    def _mapped(self) -> Iterator[mmap.mmap]:
+        """The page that Redis has mapped and reads at any time. A file that is truncated meanwhile would end Redis by SIGBUS."""
+        with self._offset_file.open("r+b") as file, mmap.mmap(file.fileno(), _OFFSET.size) as mapped:
+            yield mapped
 
     def _write_starter(self, library: Path, redis_server: str) -> str:
         """A program that starts Redis with the library: only Redis has the other clock."""
