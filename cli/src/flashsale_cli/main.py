@@ -7,6 +7,7 @@ from typer.core import TyperGroup
 
 from flashsale_cli.commands import ledger, parked, sale, stack
 from flashsale_cli.commands.audit import audit
+from flashsale_cli.commands.chaos import chaos
 from flashsale_cli.commands.demo import demo
 from flashsale_cli.commands.load import load
 from flashsale_cli.commands.migrate import migrate
@@ -41,5 +42,5 @@ app.add_typer(stack.app, name="stack")
 app.add_typer(sale.app, name="sale")
 app.add_typer(parked.app, name="parked")
 app.add_typer(ledger.app, name="ledger")
-for command in (migrate, load, pay, audit, recover, top, demo, topology):
+for command in (migrate, load, pay, audit, recover, top, demo, topology, chaos):
     app.command()(command)

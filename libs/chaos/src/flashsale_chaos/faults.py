@@ -49,10 +49,10 @@ CRASHES = (
 )
 
 KINDS: Mapping[str, Kind] = {
-    "crash": Kind(CRASHES, (4.0, 7.0), (1, 3), weight=8),
-    "kill": Kind((*SERVICES, "gateway-2"), (0.1, 2.0), weight=2),
-    "pause": Kind((*SERVICES, "gateway-2", *SERVERS), (0.1, 6.0), weight=2),
-    "restart": Kind((*SERVICES, "gateway-2"), (0.1, 1.0)),
+    "crash": Kind(CRASHES, (4.0, 7.0), (1, 3), weight=10),
+    "kill": Kind((*SERVICES, "gateway-2"), (0.1, 2.0), weight=3),
+    "pause": Kind((*SERVICES, "gateway-2", *SERVERS), (0.1, 4.0), weight=3),
+    "restart": Kind((*SERVICES, "gateway-2"), (0.1, 1.0), weight=2),
     "net.delay": Kind(LINKS, (0.5, 3.0), (5, 500)),
     "net.drop_up": Kind(LINKS, (0.1, 3.0), (0, 1)),
     "net.drop_down": Kind(LINKS, (0.1, 3.0), (0, 1)),
