@@ -29,6 +29,8 @@ class Bench:
     """How often a service died at each point, as `service/point`."""
     ended: list[str] = field(default_factory=list)
     """Services and servers that ended although no fault ended them."""
+    losses: list[float] = field(default_factory=list)
+    """When Redis came back without writes that it had, by the monotonic clock."""
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     """A fault that ends a process holds the lock of its target: a second one waits until the first has undone itself."""
 

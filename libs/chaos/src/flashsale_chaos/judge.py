@@ -21,6 +21,7 @@ from flashsale_chaos.further_gateway import GATEWAY_2
 from flashsale_chaos.history import History
 from flashsale_chaos.sales import Sale
 from flashsale_chaos.tap import TappedLines, create_tap, read_tap
+from flashsale_chaos.verdict.closed import judge_closed
 from flashsale_chaos.verdict.verdict import judge_history
 from flashsale_chaos.verdict.violations import Promise, Violation
 from flashsale_core.errors import Retryable
@@ -54,8 +55,10 @@ class Judge:
             facts = await read_facts(self._env["DATABASE_URL"], names, shard, self._tapped.lines())
         except STORES_AWAY as error:
             return [*violations, Violation(Promise.READY.value, f"the stores cannot be read: {type(error).__name__} {error}")]
+        calls = self._history.of(names)
         gave_up = [call for call in self._history.gave_up if call.sale in names]
-        return [*violations, *judge_history(sales, self._history.of(names), gave_up, facts, context)]
+        violations += judge_closed(calls, self._bench.losses, facts.incarnations)
+        return [*violations, *judge_history(sales, calls, gave_up, facts, context)]
 
     async def _unready(self, healed: float) -> AsyncIterator[str]:
         """The services that are not ready READY_SECONDS after the faults ended, and what they answer."""

@@ -10,6 +10,7 @@ from flashsale_chaos.faults import Fault
 from flashsale_chaos.machine import redis_data
 from flashsale_chaos.servers import volume
 from flashsale_chaos.servers.ask import asked, until
+from flashsale_chaos.servers.losses import noted_loss
 
 ANSWER_TIMEOUT_SECONDS = 10.0
 
@@ -22,7 +23,7 @@ async def kill(bench: Bench, fault: Fault) -> None:
 
 async def lose_disk(bench: Bench, fault: Fault) -> None:
     """Redis dies and starts without data."""
-    async with dead(bench, "redis"):
+    async with loss(bench):
         await asyncio.to_thread(volume.empty, redis_data(bench.stack.home))
         await asyncio.sleep(fault.lasts_seconds)
 
@@ -33,9 +34,17 @@ async def bring_old_volume(bench: Bench, fault: Fault) -> None:
     copy = bench.stack.home / "redis" / f"copy-{fault.number}"
     await asyncio.to_thread(volume.copy, data, copy)
     await asyncio.sleep(fault.amount / 1000)
-    async with dead(bench, "redis"):
+    async with loss(bench):
         await asyncio.to_thread(volume.replace, data, copy)
         await asyncio.sleep(fault.lasts_seconds)
+
+
+@asynccontextmanager
+async def loss(bench: Bench) -> AsyncIterator[None]:
+    """As `dead`, and notes if Redis lost writes meanwhile."""
+    own = redis_address(bench)
+    async with noted_loss(bench, own, own), dead(bench, "redis"):
+        yield
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from flashsale_chaos.machine import redis_data
 from flashsale_chaos.network import Link, Mode
 from flashsale_chaos.servers import volume
 from flashsale_chaos.servers.ask import HOST, asked, until
+from flashsale_chaos.servers.losses import noted_loss
 from flashsale_chaos.servers.outages import redis_address, until_redis_answers
 from flashsale_chaos.servers.replica import Replica, replica_of
 
@@ -25,8 +26,9 @@ async def promote_stale(bench: Bench, fault: Fault) -> None:
     async with _followed(bench, fault) as replica, _returning(bench, replica):
         with replica.link.disturbed(CUT):
             await asyncio.sleep(fault.amount / 1000)
-            await bench.kill("redis")
-            await replica.promote()
+            async with noted_loss(bench, redis_address(bench), (replica.port, redis_address(bench)[1])):
+                await bench.kill("redis")
+                await replica.promote()
         _lead(_redis_links(bench), replica.port)
         await asyncio.sleep(fault.lasts_seconds)
 
