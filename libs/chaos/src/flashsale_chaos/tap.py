@@ -43,13 +43,17 @@ async def read_tap(amqp_url: str) -> list[messages.Message]:
     taken: list[messages.Message] = []
     async with asyncio.timeout(READ_SECONDS), await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
-        queue = await channel.get_queue(QUEUE, ensure=False)
-        last = None
-        while (message := await queue.get(fail=False)) is not None:
-            taken += messages.read(message.body).messages
-            last = message
-        if last is not None:
-            await last.ack(multiple=True)
+        queue = await channel.declare_queue(QUEUE, passive=True)
+        left = queue.declaration_result.message_count or 0
+        if left == 0:
+            return []
+        async with queue.iterator() as deliveries:
+            async for delivery in deliveries:
+                taken += messages.read(delivery.body).messages
+                left -= 1
+                if left == 0:
+                    await delivery.ack(multiple=True)
+                    return taken
     return taken
 
 
