@@ -32,7 +32,7 @@ from flashsale_timeout_worker.settings import Settings
 
 PROBE_LIFE = timedelta(milliseconds=1)
 POLL_SECONDS = 0.05
-RETRY_SECONDS = 5.0
+RETRY_SECONDS = 2.0
 # A script, because a full Redis refuses the plain command, and a probe that cannot be marked would be redelivered for ever.
 MARK_RETURNED = "#!lua flags=allow-oom\nreturn redis.call('HSET', KEYS[1], unpack(ARGV))"
 log = logging.getLogger(__name__)

@@ -12,13 +12,14 @@ from flashsale_chaos.crowd.patience import Patience
 from flashsale_chaos.crowd.shop import Shop
 from flashsale_chaos.crowd.webhooks import Signer
 from flashsale_chaos.history import History
+from flashsale_chaos.overload import overload
 from flashsale_chaos.sales import Sale, new_pair
 from flashsale_core.errors import Retryable
 
 BUYERS = 24
 REQUEST_SECONDS = 6.0
 GIVE_UP_SECONDS = 12.0
-"""How long after the beginning of a pause requests are repeated."""
+"""How long after the beginning of a pause requests are repeated, on a machine that keeps up."""
 ROUNDS_PER_PAIR = 2
 
 
@@ -47,9 +48,9 @@ class Crowd:
         self._patience.renew()
         self._running = asyncio.create_task(self._run())
 
-    async def pause(self, give_up_seconds: float = GIVE_UP_SECONDS) -> None:
-        """Begin nothing new; return when each request has its final answer or was repeated for `give_up_seconds`."""
-        self._patience.end_in(give_up_seconds)
+    async def pause(self) -> None:
+        """Begin nothing new; return when each request has its final answer or was repeated for GIVE_UP_SECONDS."""
+        self._patience.end_in(GIVE_UP_SECONDS * overload())
         if self._running is not None:
             await self._running
         self._running = None
