@@ -75,6 +75,17 @@ def test_redis_that_lacks_sales_of_the_ledger_is_not_initialised() -> None:
     assert list(step.reasons) == [1]
 
 
+def test_redis_of_an_earlier_release_that_lacks_one_sale_waits_for_a_person() -> None:
+    facts = replace(facts_of(), doubtful={1: "shoe"})
+    step = next_step(view_of(Fence(), Fence()), facts, Witnesses())
+    assert isinstance(step, Wait)
+    assert "not shoe" in step.reason
+    assert next_step(view_of(Fence()), facts, Witnesses()) == Initialise([0])
+    told = next_step(view_of(Fence(), Fence()), facts, Witnesses(), Rules(rebuild_doubtful=True))
+    assert isinstance(told, Recover)
+    assert list(told.reasons) == [1]
+
+
 @pytest.mark.parametrize(
     "fence",
     [

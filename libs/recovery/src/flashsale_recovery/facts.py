@@ -78,7 +78,9 @@ class LedgerFacts:
     shards: Mapping[int, LedgerShard] = field(default_factory=dict)
     """Shards that were initialised."""
     lacking: frozenset[int] = frozenset()
-    """Shards that were not initialised, and whose Redis lacks a sale of the ledger."""
+    """Shards that were not initialised, and whose Redis lacks sales of the ledger, because it has none at all."""
+    doubtful: Mapping[int, str] = field(default_factory=dict)
+    """Shards that were not initialised, and whose Redis lacks this sale of the ledger, but has others: which of the two is right?"""
 
     def shard(self, shard: int) -> LedgerShard:
         return self.shards.get(shard, LedgerShard())

@@ -52,7 +52,10 @@ select lower(r) as from_seq, upper(r) - 1 as to_seq from (
 # A keeper that freezes here would hold up every order-worker.
 _LIMIT_IDLE = "select set_config('idle_in_transaction_session_timeout', '10000', true)"
 _MARKER = "select exists (select from markers where marker = $1)"
-_SALES = "select distinct sale_id from sales where state <> 'removed'"
+# A removed sale of the name may have a row of an earlier epoch that still says `open`.
+_SALES = """
+select sale_id, epoch from (select distinct on (sale_id) sale_id, epoch, state from sales order by sale_id, epoch desc) s where state <> 'removed'
+"""
 
 
 class Previous(NamedTuple):
@@ -128,6 +131,6 @@ class Ledger:
     async def has_marker(self, marker: str) -> bool:
         return bool(await self.connection.fetchval(_MARKER, marker))
 
-    async def sale_ids(self) -> frozenset[str]:
-        """The sales that were not removed."""
-        return frozenset(row["sale_id"] for row in await self.connection.fetch(_SALES))
+    async def sales(self) -> dict[str, int]:
+        """The present sales with their epochs, without those that were removed."""
+        return {row["sale_id"]: row["epoch"] for row in await self.connection.fetch(_SALES)}

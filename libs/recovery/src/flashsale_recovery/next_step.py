@@ -37,8 +37,17 @@ def next_step(view: ServerView, ledger: LedgerFacts | None, witnesses: Witnesses
     judged = {shard: judge(view, shard, ledger.shard(shard), witnesses.highest_seq.get(shard, 0)) for shard in view.shards}
     lost = {shard: reason for shard, (verdict, reason) in judged.items() if verdict is _Verdict.LOST}
     lost |= dict.fromkeys(ledger.lacking & view.fences.keys(), "Redis has no fence, and lacks sales that the ledger has")
+    doubtful = {shard: sale_id for shard, sale_id in sorted(ledger.doubtful.items()) if shard in view.fences}
+    if doubtful and rules.rebuild_doubtful:
+        lost |= dict.fromkeys(doubtful, "Redis has no fence, and lacks sales that the ledger has")
     if lost:
         return Recover(lost)
+    if doubtful:
+        shard, sale_id = next(iter(doubtful.items()))
+        return Wait(
+            f"shard {shard} was never opened, and Redis has sales, but not {sale_id}, which the ledger has: if the ledger is right, "
+            "stop the keeper and run `flashsale recover --rebuild`; if Redis is, remove the sale from the ledger"
+        )
     if new := [shard for shard, (verdict, _) in judged.items() if verdict is _Verdict.NEW]:
         return Initialise(new)
     if unrecorded := [shard for shard, (verdict, _) in judged.items() if verdict is _Verdict.UNRECORDED]:

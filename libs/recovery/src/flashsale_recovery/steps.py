@@ -74,3 +74,5 @@ class Rules:
     attest_seconds: float = 5.0
     """How long gateways may be silent after Redis' history changed."""
     reseal_without_ledger: bool = False
+    rebuild_doubtful: bool = False
+    """Whether a person said that the ledger is right about sales that a Redis of an earlier release lacks."""
