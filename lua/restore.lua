@@ -22,6 +22,7 @@ ARGV:
                 which the ledger has or lacks), settled (ids that leave the quarantine), forget_buyers, and count (ids of orders that buyers are counted by);
                 close, for a sale in doubt: its counters contradict each other, so that no script changes it; this alone is allowed while the fence is `verifying`
   4 clock_ms    empty for Redis TIME
+  5 attempt     the attempt at a recovery that the fence must have; empty or left out for any
 Returns: cmsgpack {now_ms, status, written, seq}; written is how many orders were new or replaced
   status: restored
 ]]
@@ -197,9 +198,9 @@ local function clear(epoch)
 end
 
 -- The step before sealed the history: after a failover since then, nothing is written to the other server.
-local fence = redis.call('HMGET', fence_key, 'state', 'incarnation', 'replid', 'seq')
+local fence = redis.call('HMGET', fence_key, 'state', 'incarnation', 'replid', 'seq', 'attempt')
 local is_closing = part.close and fence[1] == 'verifying'
-local fault = not fence[1] and 'missing' or fence[1] ~= 'restoring' and not is_closing and fence[1] or fence[2] ~= ARGV[2] and 'changed'
+local fault = not fence[1] and 'missing' or fence[1] ~= 'restoring' and not is_closing and fence[1] or (fence[2] ~= ARGV[2] or (ARGV[5] or '') ~= '' and fence[5] ~= ARGV[5]) and 'changed'
   or fence[3] ~= current_replid() and 'history'
 if fault then
   return redis.error_reply('FENCED ' .. fault)

@@ -47,16 +47,18 @@ def state_of(sale: Sale) -> dict[str, Any]:
 def begin(sale: Sale, *, keep: bool = False) -> None:
     if not keep:
         empty(sale.redis)
-    sale.redis.hset(sale.shard.fence, mapping={"state": "restoring", "incarnation": 2, "seq": 1_000_007, "replid": history(sale)})
+    sale.redis.hset(
+        sale.shard.fence, mapping={"state": "restoring", "incarnation": 2, "seq": 1_000_007, "replid": history(sale), "attempt": "ours"}
+    )
 
 
 def history(sale: Sale) -> str:
     return str(sale.redis.info("replication")["master_replid"])
 
 
-def restore(sale: Sale, part: Mapping[str, Any], incarnation: int = 2) -> list[Any]:
+def restore(sale: Sale, part: Mapping[str, Any], incarnation: int = 2, attempt: str = "") -> list[Any]:
     """(status, written, seq)"""
-    return list(sale._call("restore", restore_keys(sale.name), sale.name, str(incarnation), pack(part))[1:])
+    return list(sale._call("restore", restore_keys(sale.name), sale.name, str(incarnation), pack(part), clock_and=(attempt,))[1:])
 
 
 def orders(records: Mapping[str, OrderRecord], released: Sequence[str] = ()) -> dict[str, Any]:
@@ -203,6 +205,7 @@ def test_old_tombstone_is_not_restored(sale: Sale, removed_before_days: int) -> 
         ({"state": "open"}, "open"),
         ({"incarnation": 3}, "changed"),
         ({"replid": "0" * 40}, "history"),
+        ({"attempt": "other"}, "changed"),
     ],
 )
 def test_fence_that_is_not_this_rebuilds_refuses(sale: Sale, fence: dict[str, Any], reason: str) -> None:
@@ -214,7 +217,7 @@ def test_fence_that_is_not_this_rebuilds_refuses(sale: Sale, fence: dict[str, An
         sale.redis.delete(sale.shard.fence)
     untouched = sale.snapshot()
     with pytest.raises(redis.ResponseError, match=f"FENCED {reason}"):
-        restore(sale, {**whole(before), "lines": [("sale.defined", "{}")]})
+        restore(sale, {**whole(before), "lines": [("sale.defined", "{}")]}, attempt="ours")
     assert sale.snapshot() == untouched
 
 

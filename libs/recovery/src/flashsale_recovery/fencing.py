@@ -1,5 +1,6 @@
 """Moves fences from step to step. Each call names what was seen before: if that has changed, nothing is written and Changed is raised."""
 
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -30,6 +31,8 @@ class Fencing:
     def __init__(self, redis: Redis, scripts: Scripts, installation: Installation) -> None:
         self._redis = redis
         self._scripts = scripts
+        self.attempt = uuid.uuid4().hex
+        """Which attempt at a recovery this is: a keeper that was frozen cannot go on in an incarnation that another one has taken up."""
         self._labels: Mapping[str, str | int] = {
             "installation": installation.name, "ledger": installation.ledger, "shards": installation.shards
         }  # fmt: skip
@@ -48,7 +51,9 @@ class Fencing:
         closed = {}
         for shard, incarnation in incarnations.items():
             fence = halted[shard]
-            fields: dict[str, str | int] = {"state": FENCED, "incarnation": incarnation, "seq": first_seqs[shard] - 1}
+            fields: dict[str, str | int] = {
+                "state": FENCED, "incarnation": incarnation, "seq": first_seqs[shard] - 1, "attempt": self.attempt
+            }  # fmt: skip
             if fence.incarnation != incarnation:
                 fields[KEPT] = f"{fence.incarnation}:{fence.seq}"
             closed[shard] = await self._seal(shard, fence, fields, replid)
@@ -61,14 +66,14 @@ class Fencing:
 
     async def move(self, fences: Mapping[int, Fence], state: str, replid: str) -> dict[int, Fence]:
         """Set the state of fences that `close` or `move` returned."""
-        return {shard: await self._seal(shard, fence, {"state": state}, replid) for shard, fence in fences.items()}
+        return {shard: await self._seal(shard, fence, {"state": state}, replid, self.attempt) for shard, fence in fences.items()}
 
     async def open(self, fences: Mapping[int, Fence], replid: str) -> dict[int, Fence]:
         """Let the scripts write to the history `replid`, if the server still has it."""
         return await self.move(fences, OPEN, replid)
 
-    async def _seal(self, shard: int, read: Fence, fields: Mapping[str, str | int], replid: str) -> Fence:
-        return await _seal(self._redis, self._scripts, shard, read, {**fields, **self._labels}, replid)
+    async def _seal(self, shard: int, read: Fence, fields: Mapping[str, str | int], replid: str, attempt: str = "") -> Fence:
+        return await _seal(self._redis, self._scripts, shard, read, {**fields, **self._labels}, replid, attempt)
 
 
 async def accept_history(redis: Redis, scripts: Scripts, view: ServerView, shards: Sequence[int]) -> None:
@@ -82,9 +87,11 @@ def _kept(value: bytes | None) -> Kept:
     return Kept(int(incarnation), int(seq))
 
 
-async def _seal(redis: Redis, scripts: Scripts, shard: int, read: Fence, fields: Mapping[str, str | int], replid: str) -> Fence:
+async def _seal(
+    redis: Redis, scripts: Scripts, shard: int, read: Fence, fields: Mapping[str, str | int], replid: str, attempt: str = ""
+) -> Fence:
     # Without INFO there is no replication id to compare, and the empty one is accepted.
-    fence = await seal(redis, scripts, shard, read, fields, accept_history=not replid, only_history=replid)
+    fence = await seal(redis, scripts, shard, read, fields, accept_history=not replid, only_history=replid, attempt=attempt)
     if fence is None:
-        raise Changed(f"the fence of shard {shard} or the history of its server changed during the step")
+        raise Changed(f"the fence of shard {shard} or the history of its server changed during the step, or another recovery began")
     return fence

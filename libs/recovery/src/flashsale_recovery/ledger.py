@@ -54,7 +54,8 @@ _LIMIT_IDLE = "select set_config('idle_in_transaction_session_timeout', '10000',
 _MARKER = "select exists (select from markers where marker = $1)"
 # A removed sale of the name may have a row of an earlier epoch that still says `open`.
 _SALES = """
-select sale_id, epoch from (select distinct on (sale_id) sale_id, epoch, state from sales order by sale_id, epoch desc) s where state <> 'removed'
+select sale_id, epoch from (select distinct on (sale_id) sale_id, epoch, state from sales order by sale_id, epoch desc) s
+where state <> 'removed'
 """
 
 

@@ -52,6 +52,9 @@ class Recovery:
         """Write down incarnations that Redis has and the ledger, restored from a backup, lacks."""
         incarnations = {shard: view.fences[shard].incarnation for shard in step.shards}
         await self._ledger.add({shard: view.fences[shard].seq + 1 for shard in step.shards}, incarnations, OPEN, view.replid)
+        # What Redis had when its incarnation began; an earlier release did not keep that.
+        kept = {shard: known for shard, known in (await self._fencing.kept(step.shards)).items() if known.incarnation}
+        await self._ledger.close_former({shard: incarnations[shard] for shard in kept}, kept, OPEN)
         await self._ledger.set_open(incarnations, view.replid, {})
 
     async def reopen(self, view: ServerView, witnesses: Witnesses) -> dict[int, int]:
@@ -129,6 +132,7 @@ class Recovery:
             ledger=self._ledger.connection,
             shard_count=self._shard_count,
             incarnations=incarnations,
+            attempt=self._fencing.attempt,
             grace_ms=self._options.grace_ms,
             now_ms=await now_ms(self._redis, shard_keys(near).fence),
             stopped_ms=stopped_ms,

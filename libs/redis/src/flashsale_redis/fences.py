@@ -35,14 +35,16 @@ async def seal(
     *,
     accept_history: bool = False,
     only_history: str = "",
+    attempt: str = "",
 ) -> Fence | None:
     """Set fields of a fence; returns it as it is now, or None if its incarnation or state is no longer that of `read`.
 
+    With an `attempt`, None is returned as well if another attempt at the recovery has begun.
     With `accept_history` the fence gets the replication id that the server has now; with `only_history` only if it is that one, and None
     is returned if it is another. Raises as a command does.
     """
     incarnation = str(read.incarnation) if read.incarnation else ""
-    arguments = (incarnation, read.state, pack(dict(fields)), only_history or ("1" if accept_history else ""), "")
+    arguments = (incarnation, read.state, pack(dict(fields)), only_history or ("1" if accept_history else ""), "", attempt)
     _, status, flat = await call(redis, scripts.seal, (shard_keys(shard).fence,), *arguments)
     if status != "sealed":
         return None

@@ -25,3 +25,5 @@ class RebuildContext:
     """Redis' clock."""
     stopped_ms: int | None = None
     """When the shards stopped: a hold that was due before may have been released. None: now."""
+    attempt: str = ""
+    """Which attempt at the recovery this is. If another one has begun, the rebuild stops; empty for tests and benchmarks."""

@@ -23,7 +23,7 @@ class Restorer:
     async def now(self, sale_id: str, part: Part, report: SaleReport | None = None) -> None:
         """Make one call and wait for its answer."""
         keys, shard = restore_keys(sale_id, self._context.shard_count), shard_of(sale_id, self._context.shard_count)
-        arguments = (sale_id, str(self._context.incarnations[shard]), pack(part), "")
+        arguments = (sale_id, str(self._context.incarnations[shard]), pack(part), "", self._context.attempt)
         _, _, written, _ = await call(self._context.redis, self._context.scripts.restore, keys, *arguments)
         if report is not None:
             report.written += written
