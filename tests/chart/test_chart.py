@@ -468,7 +468,7 @@ def test_starting_pod_follows_the_newest_failover(
     assert done.stdout.strip() == master
 
 
-@pytest.mark.parametrize("what", ["plan", "run"])
+@pytest.mark.parametrize("what", ["plan", "run", "rebuild"])
 def test_recovery_by_hand_has_the_keepers_access_and_never_starts_by_itself(what: str) -> None:
     job = find(rendered(""), "CronJob", f"shop-flashsale-recover-{what}")["spec"]
     (container,) = job["jobTemplate"]["spec"]["template"]["spec"]["containers"]

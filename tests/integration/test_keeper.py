@@ -78,8 +78,8 @@ class Shop:
     def reached(self, state: str) -> bool:
         return all(fence.get(b"state") == state.encode() for fence in self.fences())
 
-    def recover(self, *options: str) -> "subprocess.CompletedProcess[str]":
-        return self._command("recover", *options)
+    def recover(self, *options: str, **env: str) -> "subprocess.CompletedProcess[str]":
+        return self._command("recover", *options, **env)
 
     def audit(self, orders: list[str], folder: Path) -> None:
         """All stores agree, and contain these orders."""
@@ -88,8 +88,8 @@ class Shop:
         done = self._command("audit", "--wait-seconds", "30", "--json", "--expect-accepted", str(expected))
         assert done.returncode == 0, json.loads(done.stdout or "{}").get("findings", done.stdout) or done.stderr
 
-    def _command(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        env = {**os.environ, **self.stack.env()}
+    def _command(self, *words: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        env = {**os.environ, **self.stack.env(), **more}
         command = [sys.executable, "-m", "flashsale_cli", *words]
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
 
@@ -272,6 +272,27 @@ def test_redis_of_another_ledger_is_refused_in_words(shop: Shop) -> None:
         redis.hset(key, "ledger", ours)
     shop.stack.start("keeper")
     shop.wait_until_open()
+
+
+def test_sale_that_redis_lost_is_rebuilt_by_a_command(shop: Shop, tmp_path: Path) -> None:
+    sale = shop.client.new_sale(10)
+    orders = shop.sell(sale, range(4))
+    shop.wait_for_ledger()
+    keys = sale_keys(sale)
+    for stop in ((), ("keeper",)):
+        shop.stack.stop(*stop) if stop else None
+        with shop.redis() as redis:
+            redis.delete(keys.sale, keys.orders, keys.buyers)
+            redis.srem(shard_keys(shard_of(sale)).sales, sale)
+        run = shop.recover("--rebuild", "--sale", sale)
+        assert (run.returncode, "rebuilt" in run.stdout) == (0, True), run
+        assert shop.is_open()
+        assert shop.client.stock(sale) == (10, 6, 4, 0)
+    other = shop.recover("--plan", FLASHSALE_INSTALLATION="other")
+    assert (other.returncode, "FLASHSALE_INSTALLATION is 'other'" in other.stdout) == (1, True), other
+    shop.stack.start("keeper")
+    shop.wait_until_open()
+    shop.audit(orders, tmp_path)
 
 
 def test_recovery_by_hand_does_what_the_keeper_does(shop: Shop, tmp_path: Path) -> None:

@@ -81,9 +81,9 @@ def test_redis_of_an_earlier_release_that_lacks_one_sale_waits_for_a_person() ->
     assert isinstance(step, Wait)
     assert "not shoe" in step.reason
     assert next_step(view_of(Fence()), facts, Witnesses()) == Initialise([0])
-    told = next_step(view_of(Fence(), Fence()), facts, Witnesses(), Rules(rebuild_doubtful=True))
-    assert isinstance(told, Recover)
-    assert list(told.reasons) == [1]
+    by_hand = next_step(view_of(Fence(), Fence()), facts, Witnesses(), Rules(rebuild_doubtful=True))
+    assert isinstance(by_hand, Recover)
+    assert list(by_hand.reasons) == [1]
 
 
 @pytest.mark.parametrize(

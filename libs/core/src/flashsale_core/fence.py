@@ -72,10 +72,12 @@ def fenced_reason(error: BaseException) -> str | None:
     return match[1] if match else None
 
 
-def foreign_reason(fence: Fence, installation: str, shards: int) -> str | None:
-    """Why a fence belongs to another installation; None if it does not."""
+def foreign_reason(fence: Fence, installation: str, shards: int, ledger: str = "") -> str | None:
+    """Why a fence belongs to another installation; None if it does not. What the fence or the caller lacks matches."""
     if fence.installation not in ("", installation):
         return f"Redis belongs to the installation {fence.installation!r}, and FLASHSALE_INSTALLATION is {installation!r}"
+    if fence.ledger and ledger and fence.ledger != ledger:
+        return f"Redis belongs to the ledger {fence.ledger}, and this one is {ledger}"
     if fence.shards not in (0, shards):
         return f"Redis has the data of {fence.shards} shards, and FLASHSALE_SHARDS is {shards}: it cannot change while there is data"
     return None

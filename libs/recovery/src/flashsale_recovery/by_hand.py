@@ -2,27 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import assert_never
 
 from redis.asyncio import Redis
 
 from flashsale_core.errors import Retryable
 from flashsale_core.scripts import Scripts
 from flashsale_recovery.facts import LedgerFacts, ServerView, restricted
-from flashsale_recovery.fencing import accept_history
+from flashsale_recovery.fencing import Fencing
 from flashsale_recovery.ledger import Ledger
 from flashsale_recovery.ledger_facts import read_facts
-from flashsale_recovery.memory import Memory
 from flashsale_recovery.next_step import next_step
 from flashsale_recovery.outcome import Options, Recovered
-from flashsale_recovery.recovery import Recovery
 from flashsale_recovery.servers import Look, look
-from flashsale_recovery.steps import Drain, Initialise, Nothing, Record, Recover, Refuse, Reopen, Reseal, Step, Wait
+from flashsale_recovery.step_runner import Say, StepRunner
+from flashsale_recovery.steps import Nothing, Recover, Refuse, Rules, Step, Wait
 
 POLL_SECONDS = 0.2
-Say = Callable[[str], None]
+BY_HAND = "it was closed by hand, to be rebuilt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +35,23 @@ class Outcome:
     """If it is or was rebuilt."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """The installation that the settings name."""
+
+    name: str
+    shards: int
+
+
 class ByHand:
-    def __init__(self, redis: Redis, scripts: Scripts, ledger: Ledger, shards: int, options: Options, timeout_seconds: float) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, ledger: Ledger, ours: Ours, options: Options, timeout_seconds: float) -> None:
         self._redis = redis
         self._scripts = scripts
         self._ledger = ledger
-        self._shards = shards
-        self._options = options
+        self._ours = ours
         self._timeout_seconds = timeout_seconds
-        self._memory = Memory()
+        self._runner = StepRunner(redis, scripts, options, time.monotonic)
+        self._rules = Rules()
 
     async def plan(self, only: int | None = None) -> list[Outcome]:
         """What the next step of each server is, or of the one that holds the shard `only`. Writes nothing.
@@ -62,9 +68,7 @@ class ByHand:
         """
         ends_at, done, said = time.monotonic() + wait_seconds, list[Outcome](), ""
         while True:
-            facts, seen = await self._look(only)
-            steps = [(view, self._decide(view, facts)) for view in seen.servers]
-            left = [(view, step) for view, step in steps if not isinstance(step, Nothing)]
+            facts, left = await self._left(only)
             refused = any(isinstance(step, Refuse) for _, step in left)
             if not left or refused or time.monotonic() > ends_at:
                 return [*done, *[_outcome(view, step) for view, step in left]]
@@ -72,13 +76,45 @@ class ByHand:
                 if isinstance(step, Wait):
                     said = _say_once(say, said, step.reason)
                 else:
-                    done.append(await self._take(view, step, facts, say))
+                    recovered = (await self._runner.run(step, view, self._ledger, facts, say)).recovered
+                    done.append(_outcome(view, step, recovered))
             await asyncio.sleep(POLL_SECONDS)
+
+    async def rebuild(self, say: Say, only: int | None = None, wait_seconds: float = 600.0, *, keeper_acts: bool) -> list[Outcome]:
+        """Close all shards, or the shard `only`, and have their servers rebuilt: by the keeper if it acts, otherwise here.
+
+        Raises as `plan` does, and Changed if a fence changes meanwhile.
+        """
+        facts, seen = await self._look(only)
+        refused = [(view, step) for view in seen.servers if isinstance(step := self._decide(view, facts), Refuse)]
+        if refused or facts.installation is None:
+            return [_outcome(view, self._decide(view, facts)) for view in seen.servers]
+        self._rules = Rules(rebuild_doubtful=True)
+        for view in seen.servers:
+            await Fencing(self._redis, self._scripts, facts.installation).halt(restricted(view, view.shards if only is None else [only]))
+        if not keeper_acts:
+            return await self.run(say, only, wait_seconds)
+        say("the keeper rebuilds what was closed")
+        return await self._wait_for_keeper(
+            [_outcome(view, Recover({view.shards[0]: BY_HAND})) for view in seen.servers], only, wait_seconds
+        )
+
+    async def _wait_for_keeper(self, closed: list[Outcome], only: int | None, wait_seconds: float) -> list[Outcome]:
+        ends_at = time.monotonic() + wait_seconds
+        while (left := (await self._left(only))[1]) and time.monotonic() < ends_at:  # noqa: ASYNC110 - another process' state
+            await asyncio.sleep(POLL_SECONDS)
+        return [*closed, *[_outcome(view, Wait("the keeper has not opened it yet")) for view, _ in left]]
+
+    async def _left(self, only: int | None) -> tuple[LedgerFacts, list[tuple[ServerView, Step]]]:
+        """The servers that are not open, with their next steps."""
+        facts, seen = await self._look(only)
+        steps = [(view, self._decide(view, facts)) for view in seen.servers]
+        return facts, [(view, step) for view, step in steps if not isinstance(step, Nothing)]
 
     async def _look(self, only: int | None) -> tuple[LedgerFacts, Look]:
         # The ledger before Redis: see the keeper.
-        facts = await read_facts(self._ledger, self._redis, self._shards)
-        seen = await look(self._redis, range(self._shards), self._timeout_seconds)
+        facts = await read_facts(self._ledger, self._redis, self._ours.shards)
+        seen = await look(self._redis, range(self._ours.shards), self._timeout_seconds)
         if only is not None:
             seen = Look(
                 [view for view in seen.servers if only in view.fences],
@@ -88,45 +124,16 @@ class ByHand:
             shard, reason = next(iter(seen.away.items()))
             raise Retryable(f"shard {shard}: {reason}")
         for view in seen.servers:
-            self._memory.observe(view, time.monotonic())
+            self._runner.memory.observe(view, time.monotonic())
         return facts, seen
 
     def _decide(self, view: ServerView, facts: LedgerFacts) -> Step:
-        if facts.installation is not None and facts.installation.shards != self._shards:
-            return Refuse(f"FLASHSALE_SHARDS is {self._shards}, and the ledger has {facts.installation.shards}")
-        return next_step(view, facts, self._memory.witnesses(view, time.monotonic()))
+        if facts.installation is not None and (fault := facts.installation.fault(self._ours.name, self._ours.shards)) is not None:
+            return Refuse(fault)
+        return next_step(view, facts, self._runner.memory.witnesses(view, time.monotonic()), self._rules)
 
     async def _planned(self, view: ServerView, step: Step, facts: LedgerFacts) -> Outcome:
-        if not isinstance(step, Recover):
-            return _outcome(view, step)
-        recovered = await self._recovery(facts).plan(view, self._memory.witnesses(view, time.monotonic()))
-        return _outcome(view, step, recovered)
-
-    async def _take(self, view: ServerView, step: Step, facts: LedgerFacts, say: Say) -> Outcome:
-        recovered = None
-        witnesses = self._memory.witnesses(view, time.monotonic())
-        match step:
-            case Nothing() | Wait() | Refuse():
-                pass
-            case Initialise():
-                await self._recovery(facts).initialise(view, step.shards)
-            case Record():
-                await self._recovery(facts).record(view, step)
-            case Reseal():
-                await accept_history(self._redis, self._scripts, view, step.shards)
-            case Reopen():
-                await self._recovery(facts).reopen(restricted(view, step.shards), witnesses)
-            case Drain():
-                say("draining the queue")
-                self._memory.mark_drained(view, await self._recovery(facts).drain(view, witnesses, say))
-            case Recover():
-                recovered = await self._recovery(facts).recover(view, witnesses, say)
-            case _:
-                assert_never(step)
-        return _outcome(view, step, recovered)
-
-    def _recovery(self, facts: LedgerFacts) -> Recovery:
-        return Recovery(self._redis, self._scripts, self._ledger, facts, self._options)
+        return _outcome(view, step, await self._runner.plan(view, self._ledger, facts) if isinstance(step, Recover) else None)
 
 
 def _outcome(view: ServerView, step: Step, recovered: Recovered | None = None) -> Outcome:

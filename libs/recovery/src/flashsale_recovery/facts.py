@@ -55,6 +55,14 @@ class Installation:
     """The ledger's id."""
     shards: int
 
+    def fault(self, name: str, shards: int) -> str | None:
+        """Why it is not the installation that the settings name; None if it is."""
+        if self.shards != shards:
+            return f"FLASHSALE_SHARDS is {shards}, and the ledger has {self.shards}: it cannot change"
+        if self.name != name:
+            return f"FLASHSALE_INSTALLATION is {name!r}, and the ledger belongs to {self.name!r}"
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerShard:

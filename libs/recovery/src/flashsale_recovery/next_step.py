@@ -7,8 +7,8 @@ Redis opens it. So a fence that is behind the ledger's newest incarnation is an 
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from flashsale_core.fence import OPEN, Fence
-from flashsale_recovery.facts import NEW, DrainState, Installation, LedgerFacts, LedgerShard, ServerView, Witnesses
+from flashsale_core.fence import OPEN, Fence, foreign_reason
+from flashsale_recovery.facts import NEW, DrainState, LedgerFacts, LedgerShard, ServerView, Witnesses
 from flashsale_recovery.steps import Drain, Initialise, Nothing, Record, Recover, Refuse, Reopen, Reseal, Rules, Step, Wait
 
 RULES = Rules()
@@ -29,10 +29,10 @@ def next_step(view: ServerView, ledger: LedgerFacts | None, witnesses: Witnesses
         return Refuse("the Redis user of the recovery lacks the right to run INFO: give it `+info`")
     if ledger is None:
         return _without_ledger(view, witnesses, rules)
-    if ledger.installation is None:
+    if (ours := ledger.installation) is None:
         return Wait("the ledger has no installation; run `flashsale migrate --initialise`")
     for shard, fence in sorted(view.fences.items()):
-        if (reason := foreign_reason(fence, ledger.installation)) is not None:
+        if (reason := foreign_reason(fence, ours.name, ours.shards, ours.ledger)) is not None:
             return Refuse(f"shard {shard}: {reason}")
     judged = {shard: judge(view, shard, ledger.shard(shard), witnesses.highest_seq.get(shard, 0)) for shard in view.shards}
     lost = {shard: reason for shard, (verdict, reason) in judged.items() if verdict is _Verdict.LOST}
@@ -86,17 +86,6 @@ def next_incarnation(fence: Fence, ledger: LedgerShard) -> int:
     if fence.incarnation == ledger.incarnation and not fence.is_missing and ledger.state != OPEN:
         return ledger.incarnation
     return max(fence.incarnation, ledger.incarnation) + 1
-
-
-def foreign_reason(fence: Fence, installation: Installation) -> str | None:
-    """Why a fence is not of this installation; None if it is. A field that the fence lacks matches."""
-    if fence.installation not in ("", installation.name):
-        return f"Redis belongs to the installation {fence.installation!r}, the ledger to {installation.name!r}"
-    if fence.ledger not in ("", installation.ledger):
-        return f"Redis belongs to the ledger {fence.ledger}, and this one is {installation.ledger}"
-    if fence.shards not in (0, installation.shards):
-        return f"Redis has the data of {fence.shards} shards, and the ledger of {installation.shards}"
-    return None
 
 
 def _accept(changed: Sequence[int], witnesses: Witnesses, rules: Rules) -> Step:

@@ -35,7 +35,8 @@ class Session:
 
     async def open(self) -> Ledger:
         """The ledger without the lock, only to read. Raises Retryable when Postgres is away."""
-        self._connection = await connect(self._database_url, self._timeout_seconds, self._statement_cache)
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._database_url, self._timeout_seconds, self._statement_cache)
         return Ledger(self._connection)
 
     async def acquire(self) -> Ledger | None:

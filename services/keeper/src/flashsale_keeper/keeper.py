@@ -15,15 +15,14 @@ from flashsale_keeper.ledger_watch import LedgerWatch
 from flashsale_keeper.long_steps import LongSteps, Say
 from flashsale_keeper.settings import RESEAL_DISK, Settings
 from flashsale_keeper.status import Status
-from flashsale_recovery.facts import LedgerFacts, ServerView, restricted
-from flashsale_recovery.fencing import accept_history
+from flashsale_recovery.facts import LedgerFacts, ServerView
 from flashsale_recovery.ledger import Ledger
 from flashsale_recovery.memory import Memory
 from flashsale_recovery.next_step import next_step
 from flashsale_recovery.outcome import Options, Recovered
-from flashsale_recovery.recovery import Recovery
 from flashsale_recovery.servers import look
 from flashsale_recovery.session import ERRORS
+from flashsale_recovery.step_runner import Done, StepRunner
 from flashsale_recovery.steps import Drain, Initialise, Nothing, Record, Recover, Refuse, Reopen, Reseal, Rules, Step, Wait
 
 log = logging.getLogger(__name__)
@@ -33,11 +32,11 @@ class Keeper:
     def __init__(self, redis: Redis, scripts: Scripts, settings: Settings, *, single_server: bool) -> None:
         """`single_server`: whether REDIS_URL names a server that no other one replaces. Only then may its disk alone decide."""
         self._redis = redis
-        self._scripts = scripts
         self._settings = settings
         self._rules = Rules(settings.attest_seconds, reseal_without_ledger=single_server and settings.reseal == RESEAL_DISK)
         self._ledger = LedgerWatch(redis, settings)
         self._memory = Memory()
+        self._runner = StepRunner(redis, scripts, _options(settings), lambda: asyncio.get_running_loop().time(), self._memory)
         self._status = Status(range(settings.shards))
         self._long_steps = LongSteps(settings)
 
@@ -98,65 +97,61 @@ class Keeper:
         return await self._carry_out(step, view, ledger)
 
     def _next_step(self, view: ServerView, facts: LedgerFacts | None) -> Step:
-        settings, installation = self._settings, facts.installation if facts is not None else None
-        if installation is not None and installation.shards != settings.shards:
-            return Refuse(f"FLASHSALE_SHARDS is {settings.shards}, and the ledger has {installation.shards}: it cannot change")
-        if installation is not None and installation.name != settings.installation:
-            return Refuse(f"FLASHSALE_INSTALLATION is {settings.installation!r}, and the ledger belongs to {installation.name!r}")
+        installation = facts.installation if facts is not None else None
+        if installation is not None and (fault := installation.fault(self._settings.installation, self._settings.shards)) is not None:
+            return Refuse(fault)
         return next_step(view, facts, self._memory.witnesses(view, asyncio.get_running_loop().time()), self._rules)
 
     async def _carry_out(self, step: Step, view: ServerView, ledger: Ledger | None) -> bool:
         say = partial(self._status.set_closed, view.shards)
-        match step:
-            case Nothing():
-                return False
-            case Wait() | Refuse():
-                say(step.reason)
-                return False
-            case Reseal():
-                say("its history is being accepted")
-                await accept_history(self._redis, self._scripts, view, step.shards)
-                metrics.RESEALS.inc()
-                log.info("shards.resealed", extra={"shards": len(step.shards), "replid": view.replid})
-            case Initialise():
-                await self._recovery(ledger).initialise(view, step.shards)
-                log.info("shards.initialised", extra={"shards": len(step.shards)})
-            case Record():
-                await self._recovery(ledger).record(view, step)
-                log.warning("shards.recorded", extra={"shards": len(step.shards)})
-            case Reopen():
-                say(step.reason)
-                await self._reopen(view, step, ledger)
-            case Drain():
-                say("the queue is being drained")
-                self._long_steps.start(view, partial(self._drain, view, self._ledger.facts), say)
-            case Recover():
-                say(next(iter(step.reasons.values())))
-                self._long_steps.start(view, partial(self._recover, view, self._ledger.facts), say)
-            case _:
-                assert_never(step)
+        if (reason := step_reason(step)) is not None:
+            say(reason)
+        if isinstance(step, Nothing | Wait | Refuse):
+            return False
+        if isinstance(step, Drain | Recover):
+            self._long_steps.start(view, partial(self._run_long, step, view, self._ledger.facts), say)
+        else:
+            done = await self._runner.run(step, view, ledger, self._ledger.facts, say)
+            _report(step, view, done)
         return True
 
-    async def _reopen(self, view: ServerView, step: Reopen, ledger: Ledger | None) -> None:
-        witnesses = self._memory.witnesses(view, asyncio.get_running_loop().time())
-        incarnations = await self._recovery(ledger).reopen(restricted(view, step.shards), witnesses)
-        metrics.REOPENS.inc()
-        numbers = {"shards": len(incarnations), "incarnation": max(incarnations.values())}
-        log.warning("shards.reopened", extra={**numbers, "reason": step.reason})
+    async def _run_long(self, step: Step, view: ServerView, facts: LedgerFacts | None, ledger: Ledger, say: Say) -> Recovered | None:
+        return (await self._runner.run(step, view, ledger, facts, say)).recovered
 
-    async def _drain(self, view: ServerView, facts: LedgerFacts | None, ledger: Ledger, say: Say) -> None:
-        witnesses = self._memory.witnesses(view, asyncio.get_running_loop().time())
-        self._memory.mark_drained(view, await self._recovery(ledger, facts).drain(view, witnesses, say))
 
-    async def _recover(self, view: ServerView, facts: LedgerFacts | None, ledger: Ledger, say: Say) -> Recovered:
-        witnesses = self._memory.witnesses(view, asyncio.get_running_loop().time())
-        return await self._recovery(ledger, facts).recover(view, witnesses, say)
+def step_reason(step: Step) -> str | None:
+    """Why the shards are not open while the step is taken; None if that is not worth a word."""
+    match step:
+        case Wait() | Refuse() | Reopen():
+            return step.reason
+        case Reseal():
+            return "its history is being accepted"
+        case Drain():
+            return "the queue is being drained"
+        case Recover():
+            return next(iter(step.reasons.values()))
+        case Nothing() | Initialise() | Record():
+            return None
+        case _:
+            assert_never(step)
 
-    def _recovery(self, ledger: Ledger | None, facts: LedgerFacts | None = None) -> Recovery:
-        known = facts or self._ledger.facts
-        assert ledger is not None  # noqa: S101 - these steps are only decided with the ledger's facts
-        assert known is not None  # noqa: S101 - as above
-        return Recovery(self._redis, self._scripts, ledger, known, _options(self._settings))
+
+def _report(step: Step, view: ServerView, done: Done) -> None:
+    """Count and log a step that was taken at once."""
+    match step:
+        case Reseal():
+            metrics.RESEALS.inc()
+            log.info("shards.resealed", extra={"shards": len(step.shards), "replid": view.replid})
+        case Initialise():
+            log.info("shards.initialised", extra={"shards": len(step.shards)})
+        case Record():
+            log.warning("shards.recorded", extra={"shards": len(step.shards)})
+        case Reopen():
+            metrics.REOPENS.inc()
+            numbers = {"shards": len(done.incarnations), "incarnation": max(done.incarnations.values())}
+            log.warning("shards.reopened", extra={**numbers, "reason": step.reason})
+        case _:
+            pass
 
 
 def _options(settings: Settings) -> Options:
