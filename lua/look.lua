@@ -6,6 +6,7 @@ KEYS:
   2 orders      hash    order id -> packed record
   3 buyers      hash    user -> units held or bought
   4 deadlines   zset    <sale>|<order id> by deadline in ms
+  5 fence       hash    the shard's fence (may be missing)
 ARGV:
   1 sale_id     the sale's id
   2 cursor      of HSCAN over the orders, '0' at first: the call reads a page of them; empty: it reads the orders and users named below
@@ -13,12 +14,12 @@ ARGV:
   4 order_ids   cmsgpack array of order ids, at most 2,000
   5 user_ids    cmsgpack array of users, at most 2,000
   6 clock_ms    empty for Redis TIME
-Returns: {now_ms, status, cursor, sale, size, order_ids, records, deadlines, users, units}: the fields of the sale flat, the number of its orders, then the orders in three parallel arrays, and the users in two; for a page, the users are the buyers of its orders; not packed, because records are bytes
+Returns: {now_ms, status, cursor, sale, size, order_ids, records, deadlines, users, units, closed, incarnation}: the fields of the sale flat, the number of its orders, then the orders in three parallel arrays, and the users in two; for a page, the users are the buyers of its orders; not packed, because records are bytes; closed is why no script may write to the shard, or empty
   status: known unknown
 ]]
 -- @include lib/clock.lua
 -- @include lib/record.lua
-local keys = { sale = KEYS[1], orders = KEYS[2], buyers = KEYS[3], deadlines = KEYS[4] }
+local keys = { sale = KEYS[1], orders = KEYS[2], buyers = KEYS[3], deadlines = KEYS[4], fence = KEYS[5] }
 local sale_id, cursor, ids, users = ARGV[1], ARGV[2], cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5])
 -- What `unpack` can put on the stack is limited, and a small hash returns all its fields at once, whatever the count.
 local NAMES_MAX = 1000
@@ -64,8 +65,20 @@ local members = {}
 for i = 1, #ids do
   members[i] = sale_id .. '|' .. ids[i]
 end
+-- As lib/fence.lua decides, but where nobody may run INFO, the state alone decides.
+local function closed_reason(fence)
+  local info = redis.pcall('INFO', 'replication')
+  local replid = type(info) == 'string' and info:match('master_replid:(%x+)') or fence[2]
+  if fence.err or not fence[1] then
+    return fence.err and 'unreadable' or 'missing'
+  end
+  return fence[1] ~= 'open' and fence[1] or fence[2] ~= replid and 'history' or ''
+end
+
+local fence = redis.pcall('HMGET', keys.fence, 'state', 'replid', 'incarnation')
 local status = redis.call('HGET', keys.sale, 'total') and 'known' or 'unknown'
 return {
   now_ms(ARGV[6]), status, cursor, redis.call('HGETALL', keys.sale), redis.call('HLEN', keys.orders), ids, records,
   read_each(zmscore, keys.deadlines, members), users, read_each(hmget, keys.buyers, users),
+  closed_reason(fence), not fence.err and fence[3] or '0',
 }

@@ -121,3 +121,18 @@ async def test_auditor_reports_a_planted_difference_and_forgets_it_when_it_is_go
             report = await auditor.audit_once()
             assert (Kind.BUYER_UNITS in report.findings.counts) is not reported
     assert difference not in auditor.reported
+
+
+async def test_shard_that_is_not_open_is_not_judged_and_is_never_clean(lossy_stack: Stack, lossy_client: Client) -> None:
+    sale = lossy_client.new_sale(5)
+    lossy_stack.stop("keeper")
+    async with open_redis(lossy_stack.env()["REDIS_URL"], 10, 1) as redis:
+        fence, keys = shard_keys(shard_of(sale)).fence, sale_keys(sale)
+        await cast(Any, redis).hset(fence, "state", "draining")
+        await cast(Any, redis).hincrby(keys.sale, "available", 1)
+        report = await audit(lossy_stack, [sale])
+        await cast(Any, redis).hincrby(keys.sale, "available", -1)
+        await cast(Any, redis).hset(fence, "state", "open")
+    lossy_stack.start("keeper")
+    assert report.skipped.reasons[sale] == f"shard {shard_of(sale)} is not open (draining)"
+    assert (named(report), report.clean()) == ({}, False)

@@ -63,9 +63,9 @@ def test_each_script_runs_as_its_caller(server: Any, sale: Sale) -> None:
     assert gateway.define(total=1)[0] == "created"
     keys = reclaim_keys(shard_of(sale.name))
     gateway.redis.eval(SCRIPTS.reclaim.source, len(keys), *keys, "0", "10", str(sale.now))
-    look_keys = (sale.keys.sale, sale.keys.orders, sale.keys.buyers, sale.shard.deadlines)
+    look_keys = (sale.keys.sale, sale.keys.orders, sale.keys.buyers, sale.shard.deadlines, sale.shard.fence)
     for caller in (keeper, audit):
-        looked = caller.redis.eval(read_script(LUA, "look").source, 4, *look_keys, sale.name, "0", "10", pack([]), pack([]), "")
+        looked = caller.redis.eval(read_script(LUA, "look").source, 5, *look_keys, sale.name, "0", "10", pack([]), pack([]), "")
         assert looked[1] == b"known"
     fence_keys = attest_keys(shard_of(sale.name))
     for caller, name in ((gateway, "pod-1"), (operator, ""), (keeper, "")):

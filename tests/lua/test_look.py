@@ -11,7 +11,7 @@ LOOK = read_script(ROOT / "lua", "look")
 
 
 def look(sale: Sale, cursor: str = "", orders: tuple[str, ...] = (), users: tuple[str, ...] = (), count: int = 400) -> Look:
-    keys = (sale.keys.sale, sale.keys.orders, sale.keys.buyers, sale.shard.deadlines)
+    keys = (sale.keys.sale, sale.keys.orders, sale.keys.buyers, sale.shard.deadlines, sale.shard.fence)
     answer: Any = sale.redis.eval(LOOK.source, len(keys), *keys, sale.name, cursor, count, pack(orders), pack(users), str(sale.now))
     return parse_look(sale.name, answer)
 
@@ -71,3 +71,14 @@ def test_many_named_orders_fit_into_one_look(sale: Sale) -> None:
 
 def test_sale_that_does_not_exist_has_no_counters(sale: Sale) -> None:
     assert look(sale, "0").counters is None
+
+
+def test_shard_that_is_not_open_is_reported_with_its_reason(sale: Sale) -> None:
+    sale.define(total=10)
+    assert (look(sale).closed, look(sale).counters is not None) == ("", True)
+    replid = sale.redis.hget(sale.shard.fence, "replid")
+    for fields, reason in (({"replid": "another"}, "history"), ({"replid": replid, "state": "draining"}, "draining")):
+        sale.redis.hset(sale.shard.fence, mapping=fields)
+        assert look(sale).closed == reason
+    sale.redis.delete(sale.shard.fence)
+    assert look(sale).closed == "missing"

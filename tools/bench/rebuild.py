@@ -166,7 +166,7 @@ def main(
     screen.print(audit_report.differences_text(audit))
     if save:
         screen.print(Text(f"written to {write(results, 'bench-rebuild', section_to_json(section)).name}", "dim"))
-    if not audit.findings.clean() or not all(each.reached for each in section.measurements):
+    if not audit.clean() or not all(each.reached for each in section.measurements):
         raise typer.Exit(EXIT_FAILED)
 
 

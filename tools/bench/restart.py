@@ -97,7 +97,7 @@ def main(rounds: Rounds = 5) -> None:
             stack.down()
     screen.print(Text(measurement.verdict()))
     screen.print(audit_report.differences_text(audit))
-    if not measurement.reached or not audit.findings.clean():
+    if not measurement.reached or not audit.clean():
         raise typer.Exit(EXIT_FAILED)
 
 

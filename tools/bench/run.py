@@ -69,7 +69,7 @@ def end(problems: list[str], audit: Report, path: Path, screen: Console) -> None
     for problem in problems:
         screen.print(Text(problem, "red"))
     screen.print(Text(f"written to {path.name}", "dim"))
-    if problems or not audit.findings.clean():
+    if problems or not audit.clean():
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -113,7 +113,7 @@ def show(results: list[Result], screen: Console) -> None:
     for result in results:
         for problem in result.problems:
             screen.print(Text(f"{result.test.name}: {problem}", "red"))
-        if not result.audit.findings.clean():
+        if not result.audit.clean():
             screen.print(audit_report.differences_text(result.audit))
 
 
@@ -136,7 +136,7 @@ def _row(result: Result) -> tuple[str | Text, ...]:
         *counts,
         f"{tally.elapsed_seconds:.2f} s",
         verdict(not judge(result.test, tally)),
-        verdict(result.audit.findings.clean()),
+        verdict(result.audit.clean()),
     )
 
 

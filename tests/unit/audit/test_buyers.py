@@ -11,7 +11,7 @@ def order(user: str, quantity: int = 1, state: State = State.RESERVED) -> OrderR
 
 
 def page(units: dict[str, int], **orders: OrderRecord) -> Look:
-    return Look(0, 0, None, records=orders, units=units)
+    return Look(0, "", 0, None, records=orders, units=units)
 
 
 def test_buyer_with_all_orders_on_one_page_is_right_at_once() -> None:

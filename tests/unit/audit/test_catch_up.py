@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from flashsale_audit.catch_up import CatchUp, History
 from flashsale_audit.differences import Kind
+from flashsale_audit.skipped import ShardNotOpenError
 from flashsale_core.positions import Range
 
 FIRST = History(3, 1)
@@ -62,10 +63,14 @@ async def test_later_incarnation_needs_only_its_own_entries() -> None:
     assert (await rounds(CatchUp(stores, stores)), stores.asked) == (1, [{LATER: 999_999}])
 
 
-async def test_redis_without_fences_is_compared_again_until_the_time_is_up() -> None:
-    stores = Stores({}, {})
-    catch_up = CatchUp(stores, stores, lag_seconds=0)
-    assert (await rounds(catch_up), catch_up.by_position) == (1, False)
+async def test_nothing_is_compared_while_a_shard_is_not_open() -> None:
+    class Draining(Stores):
+        async def positions(self) -> Mapping[History, int]:
+            raise ShardNotOpenError(3, "draining")
+
+    catch_up = CatchUp(Draining({}, {}), Stores({}, {}))
+    assert await rounds(catch_up) == 0
+    assert catch_up.skipped.reasons == {"ledger": "nothing that differs is compared with it, because shard 3 is not open (draining)"}
 
 
 async def test_overtaken_hole_needs_differences_that_last() -> None:

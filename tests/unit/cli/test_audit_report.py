@@ -6,6 +6,7 @@ from flashsale_audit.audit_all import Report
 from flashsale_audit.compare import compare_counters
 from flashsale_audit.differences import Promise
 from flashsale_audit.facts import Counters, Money, OrderTotals, SaleNumbers
+from flashsale_audit.skipped import ShardNotOpenError
 from flashsale_cli.audit.report import render, to_json
 from flashsale_core.orders import State
 
@@ -51,3 +52,13 @@ def test_json_has_the_same_verdict() -> None:
     assert document["promises"] == {promise.name.lower(): "FAIL" if promise is Promise.NOT_OVERSOLD else "PASS" for promise in Promise}
     assert [(difference["kind"], difference["count"]) for difference in document["differences"]] == [("counters_unbalanced", 1)]
     assert to_json(report_of(COUNTERS))["verdict"] == "PASS"
+
+
+def test_shard_that_was_not_judged_is_named_and_never_counts_as_clean() -> None:
+    report = report_of(COUNTERS)
+    report.skipped.add("lamp", ShardNotOpenError(3, "draining"))
+    report.by_position = False
+    assert "not judged  lamp: shard 3 is not open (draining)" in text_of(report)
+    assert "counts if it lasts" in text_of(report)
+    document = to_json(report)
+    assert (report.clean(), document["verdict"], len(document["not_judged"])) == (False, "INCOMPLETE", 1)

@@ -21,6 +21,8 @@ def render(report: Report) -> RenderableType:
     parts: list[RenderableType] = [sales_table(report), Text()]
     if not report.findings.clean():
         parts += [differences_text(report)]
+    if report.skipped or not report.by_position:
+        parts += [limits_text(report)]
     return Lines(*parts, promises_table(report))
 
 
@@ -43,6 +45,16 @@ def differences_text(report: Report) -> Text:
     return text
 
 
+def limits_text(report: Report) -> Text:
+    """What was not judged, and how the ledger was compared if not by the positions of its entries."""
+    text = Text()
+    for subject, reason in list(report.skipped.reasons.items())[:SALES_SHOWN_MAX]:
+        text.append("not judged", "bold yellow").append(f"  {subject}: {reason}\n")
+    if not report.by_position:
+        text.append("the ledger lacks entries, so a difference to it counts if it lasts for some seconds\n")
+    return text
+
+
 def promises_table(report: Report) -> Table:
     return table("", ("promise", " verdict", " "), [_promise_row(report, promise) for promise in Promise])
 
@@ -50,7 +62,7 @@ def promises_table(report: Report) -> Table:
 def to_json(report: Report) -> dict[str, Any]:
     findings = report.findings
     return {
-        "verdict": "PASS" if findings.clean() else "FAIL",
+        "verdict": "FAIL" if not findings.clean() else "INCOMPLETE" if report.skipped else "PASS",
         "promises": {promise.name.lower(): "FAIL" if findings.broken(promise) else "PASS" for promise in Promise},
         "differences": [
             {
@@ -67,6 +79,8 @@ def to_json(report: Report) -> dict[str, Any]:
             for sale_id, money in report.money.items()
         },
         "accepted_checked": report.accepted_checked,
+        "not_judged": [{"subject": subject, "reason": reason} for subject, reason in report.skipped.reasons.items()],
+        "compared_by_position": report.by_position,
     }
 
 

@@ -81,8 +81,9 @@ def conclude(outcome: Outcome, report: Report, screen: Screen, as_json: bool, el
             }
         )
     else:
-        if not report.findings.clean():
+        if not report.clean():
             screen.show(audit_report.differences_text(report))
+            screen.show(audit_report.limits_text(report))
         screen.section("Verdict")
         screen.show(render(lines))
         screen.say("")

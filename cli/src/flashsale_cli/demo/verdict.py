@@ -52,4 +52,6 @@ def render(lines: list[Line]) -> Table:
 
 def _audited(report: Report, promise: Promise) -> Line:
     broken = report.findings.broken(promise)
+    if report.skipped and not broken:
+        return Line(promise.value, passed=False, evidence="something was not judged")
     return Line(promise.value, not broken, f"{number(broken)} differences" if broken else evidence(report, promise))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -14,6 +15,7 @@ from flashsale_audit.outbox_audit import OutboxAudit
 from flashsale_audit.read_ledger import LedgerReader
 from flashsale_audit.read_redis import RedisReader
 from flashsale_audit.sale_audit import SaleAudit
+from flashsale_audit.skipped import ShardNotOpenError, Skipped
 from flashsale_core.ids import parse_order_ref
 from flashsale_core.orders import State
 
@@ -41,8 +43,13 @@ class Report:
     money: dict[str, Money] = field(default_factory=dict)
     findings: Findings = field(default_factory=Findings)
     accepted_checked: int = 0
+    skipped: Skipped = field(default_factory=Skipped)
     by_position: bool = True
-    """False if nothing showed what the ledger had received, so that a difference to it counted if it lasted."""
+    """False if the ledger lacks entries, so that a difference to it counted only if it lasted."""
+
+    def clean(self) -> bool:
+        """Whether everything was judged, and nothing differs."""
+        return self.findings.clean() and not self.skipped
 
 
 async def at_once() -> None:
@@ -67,7 +74,7 @@ class Audit:
         while True:
             report = Report()
             await self.run(report)
-            if monotonic() >= give_up_at or not report.findings.may_settle():
+            if monotonic() >= give_up_at or not (report.findings.may_settle() or report.skipped):
                 return report
             # A full audit reads everything, so it waits until the pipeline has no backlog.
             while monotonic() < give_up_at and not await self._drained(report):  # noqa: ASYNC110 - the stores cannot wake us
@@ -76,6 +83,7 @@ class Audit:
 
     async def run(self, report: Report) -> None:
         """Audit the sales that the options name, or all of them, once. `report` grows meanwhile."""
+        self.catch_up.skipped = report.skipped
         outbox = await OutboxAudit.begin(self.redis)
         # The ledger first: it follows Redis, so a sale that it has is in Redis by now.
         in_ledger, in_redis = await self.ledger.live_sale_ids(), await self.redis.sale_ids()
@@ -88,7 +96,10 @@ class Audit:
         report.findings.add(await outbox.waiting(self.options.outbox_seconds))
         await self._check_accepted(report)
         report.findings.add(self.catch_up.behind.values())
-        report.findings.add(await self.catch_up.holes())
+        try:
+            report.findings.add(await self.catch_up.holes())
+        except ShardNotOpenError as error:
+            report.skipped.add("ledger", error)
         report.by_position = self.catch_up.by_position
 
     async def counters(self) -> Findings:
@@ -96,8 +107,10 @@ class Audit:
         findings = Findings()
         for sale_id in self.options.sales or await self.redis.sale_ids():
             try:
-                counters = await self.redis.counters(sale_id)
-                findings.add(compare.compare_counters(counters) if counters is not None else ())
+                # The round says what it skips.
+                with suppress(ShardNotOpenError):
+                    counters = await self.redis.counters(sale_id)
+                    findings.add(compare.compare_counters(counters) if counters is not None else ())
             except ValueError as error:
                 findings.add([_unreadable(sale_id, error)])
         return findings
@@ -107,6 +120,9 @@ class Audit:
             for _ in range(SALE_TRIES):
                 if await self._audited(sale_id, report):
                     return
+            report.skipped.add(sale_id, "it was replaced or recovered while it was read")
+        except ShardNotOpenError as error:
+            report.skipped.add(sale_id, error)
         except ValueError as error:
             report.findings.add([_unreadable(sale_id, error)])
 
@@ -119,7 +135,7 @@ class Audit:
                 report.findings.add([Difference(Kind.SALE_MISSING_IN_REDIS, sale_id, "Redis has no such sale")])
             return True
         grace_ms = round(1000 * self.options.overdue_grace_seconds)
-        audit = SaleAudit(self.redis, self.ledger, self.catch_up, counters, grace_ms, report.findings, self.pace)
+        audit = SaleAudit(self.redis, self.ledger, self.catch_up, counters, grace_ms, report.findings, self.pace, report.skipped)
         numbers = await audit.run()
         if numbers is not None:
             report.sales.append(numbers)
@@ -134,7 +150,11 @@ class Audit:
 
     async def _confirm_deadlines(self, sale_id: str, suspects: Sequence[str], report: Report) -> None:
         for start in range(0, len(suspects), DEADLINES_LOOK):
-            look = await self.redis.look(sale_id, suspects[start : start + DEADLINES_LOOK])
+            try:
+                look = await self.redis.look(sale_id, suspects[start : start + DEADLINES_LOOK])
+            except ShardNotOpenError as error:
+                report.skipped.add(sale_id, error)
+                return
             report.findings.add(compare.compare_deadlines(sale_id, look.deadlines, look.records, look.unreadable))
 
     async def _lost_sales(self, sale_ids: Sequence[str]) -> Sequence[Difference]:
@@ -162,7 +182,10 @@ class Audit:
         if any((await self.redis.outbox_lengths()).values()):
             return False
         for numbers in report.sales:
-            counters = await self.redis.counters(numbers.counters.sale_id)
+            try:
+                counters = await self.redis.counters(numbers.counters.sale_id)
+            except ShardNotOpenError:
+                return False
             if counters is None:
                 continue
             sums = await self.ledger.sums(counters.sale_id, counters.epoch)

@@ -39,7 +39,9 @@ class Auditor:
     reported: set[tuple[Kind, str]] = field(default_factory=set)
     """The kind and subject of each difference that was logged and has not been gone for a whole round since."""
     _last: Findings = field(default_factory=Findings)
-    """The findings of the last complete round."""
+    """The findings of the last round that judged all it could, and those since then."""
+    _skipped: dict[str, str] = field(default_factory=dict)
+    """What the last round did not judge, and why."""
 
     async def run(self) -> None:
         """Audit until cancelled. While a store is away, nothing is audited."""
@@ -47,6 +49,8 @@ class Auditor:
             try:
                 if self.is_active():
                     await self.audit_once()
+                else:
+                    self._stand_by()
                 await asyncio.sleep(self.pause_seconds)
             except Retryable as error:
                 self._interrupted(str(error))
@@ -80,6 +84,15 @@ class Auditor:
         self.fault = None
         metrics.RUNNING.set(1)
 
+    def _stand_by(self) -> None:
+        """Another keeper audits, and its metrics count."""
+        metrics.RUNNING.set(0)
+        metrics.SKIPPED.set(0)
+        for kind in Kind:
+            metrics.DIFFERENCES.labels(kind.value).set(0)
+        self._last = Findings()
+        self.reported.clear()
+
     def _interrupted(self, reason: str) -> None:
         if self.fault is None:
             log.warning("audit.interrupted", extra={"reason": reason})
@@ -88,14 +101,24 @@ class Auditor:
 
     def _completed(self, report: Report, seconds: float) -> None:
         self._show(report.findings)
-        self._last = report.findings
-        for kind in Kind:
-            metrics.DIFFERENCES.labels(kind.value).set(report.findings.counts[kind])
-        # A difference that was gone for a whole round is logged again when it returns.
-        self.reported &= {(kind, sample.subject) for kind, samples in report.findings.samples.items() for sample in samples}
+        self._note_skipped(report.skipped.reasons)
+        if not report.skipped.for_now:
+            self._last = report.findings
+            for kind in Kind:
+                metrics.DIFFERENCES.labels(kind.value).set(report.findings.counts[kind])
+            # A difference that was gone for a whole round is logged again when it returns.
+            self.reported &= {(kind, sample.subject) for kind, samples in report.findings.samples.items() for sample in samples}
         metrics.AUDITS.inc()
         metrics.ORDERS.inc(sum(numbers.counters.orders for numbers in report.sales))
         metrics.ROUND_SECONDS.set(seconds)
+
+    def _note_skipped(self, reasons: dict[str, str]) -> None:
+        """What was not judged is not clean: the differences before it stay until a round judges all it can."""
+        metrics.SKIPPED.set(len(reasons))
+        if reasons and not self._skipped:
+            subject, reason = next(iter(reasons.items()))
+            log.warning("audit.skipped", extra={"subjects": len(reasons), "subject": subject, "reason": reason})
+        self._skipped = reasons
 
     def _show(self, findings: Findings) -> None:
         """Show new differences at once, and keep those of the last round until this one is complete."""

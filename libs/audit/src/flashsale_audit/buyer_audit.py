@@ -11,6 +11,7 @@ from itertools import chain
 from flashsale_audit.buyers import BuyerPass, units_of
 from flashsale_audit.differences import Difference, Findings, Kind
 from flashsale_audit.read_redis import RedisReader
+from flashsale_audit.skipped import Skipped
 
 LOOK_USERS = 100
 LOOK_IDS = 200
@@ -27,6 +28,7 @@ class BuyerAudit:
     sale_id: str
     findings: Findings
     pace: Callable[[], Awaitable[None]]
+    skipped: Skipped
 
     async def run(self, buyers: BuyerPass) -> None:
         async for noted in self.redis.buyer_pages(self.sale_id):
@@ -42,6 +44,9 @@ class BuyerAudit:
 
     async def _look(self, orders: Orders) -> tuple[dict[str, set[str]], dict[str, Difference]]:
         """The users among them with more units than orders, with the differences. Too few units are a fault whatever other orders exist."""
+        for user, ids in orders.items():
+            if len(ids) > LOOK_IDS_MAX:
+                self.skipped.add(f"{self.sale_id} {user}", f"a buyer with more than {LOOK_IDS_MAX} orders", for_now=False)
         suspects, differences = {}, {}
         for part in _parts(orders):
             look = await self.redis.look(self.sale_id, list(chain.from_iterable(part.values())), list(part))

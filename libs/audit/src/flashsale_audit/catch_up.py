@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from flashsale_audit.differences import Difference, Kind
 from flashsale_audit.progress import Progress, still_missing
+from flashsale_audit.skipped import ShardNotOpenError, Skipped
 from flashsale_core.positions import Range
 
 LAG_SECONDS = 3.0
@@ -24,7 +25,7 @@ class History(NamedTuple):
 
 class Fences(Protocol):
     async def positions(self) -> Mapping[History, int]:
-        """The position of the newest entry of each shard that has a fence."""
+        """The position of the newest entry of each shard. Raises ShardNotOpenError unless all are open."""
 
 
 class Received(Protocol):
@@ -39,8 +40,7 @@ class Received(Protocol):
 class CatchUp:
     """A difference to the ledger counts if it is there when the ledger has received everything that Redis had before.
 
-    What nothing shows to have arrived may be on its way: if there is no fence, or if the ledger has had later entries than a missing one
-    for `lag_seconds`, a difference must also be there for that long.
+    A missing entry may be on its way although the ledger has had later ones for `lag_seconds`; then a difference must be there for as long.
     """
 
     fences: Fences
@@ -48,18 +48,24 @@ class CatchUp:
     wait_seconds: float = WAIT_SECONDS
     lag_seconds: float = LAG_SECONDS
     by_position: bool = True
-    """Whether positions decided so far, and nothing else."""
+    """False if something had to last because entries are missing."""
     behind: dict[int, Difference] = field(default_factory=dict)
     """The shards whose entries did not reach the ledger in time, so that nothing of them could be compared with it."""
+    skipped: Skipped = field(default_factory=Skipped)
     _known: dict[History, Progress] = field(default_factory=dict)
 
     async def rounds(self) -> AsyncIterator[None]:
         """Each round is a moment at which the stores may be compared again. A difference that is left after the last round counts."""
-        newest = await self.fences.positions()
-        if newest and not await self._received(newest):
+        try:
+            newest = await self.fences.positions()
+        except ShardNotOpenError as error:
+            # One entry may contain orders of several shards, so all of them decide.
+            self.skipped.add("ledger", f"nothing that differs is compared with it, because {error}")
+            return
+        if not await self._received(newest):
             return
         yield
-        if newest and not any(self._known[history].holes for history in newest):
+        if not any(self._known[history].holes for history in newest):
             return
         self.by_position = False
         give_up_at = monotonic() + self.lag_seconds
@@ -68,7 +74,7 @@ class CatchUp:
             yield
 
     async def holes(self) -> list[Difference]:
-        """The entries that the ledger lacks now and has lacked for `lag_seconds` while it had later ones."""
+        """The entries that the ledger lacks now and has lacked for `lag_seconds` while it had later ones. Raises ShardNotOpenError."""
         newest = await self.fences.positions()
         give_up_at = monotonic() + self.wait_seconds
         while self._overtaken(await self._missing(newest)) and monotonic() < give_up_at:  # noqa: ASYNC110 - the ledger cannot wake us

@@ -36,6 +36,8 @@ class Counters:
     """The number of its orders, in all states."""
     max_per_user: int = 0
     """0: no limit."""
+    incarnation: int = 0
+    """The history of its shard's Redis."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from flashsale_core.records import OrderRecord, is_tombstone, stale_terms, unpac
 @dataclass(frozen=True, slots=True)
 class Look:
     now_ms: int
+    closed: str
+    """Why the shard is not open; empty if it is."""
     cursor: int
     """Where the next page begins; 0 after the last one."""
     counters: Counters | None
@@ -29,13 +31,14 @@ class Look:
 
 def parse_look(sale_id: str, answer: Sequence[Any]) -> Look:
     """Raises ValueError if a counter of the sale or of a buyer is not a number."""
-    now_ms, _, cursor, sale, size, ids, packed, scores, users, units = answer
+    now_ms, _, cursor, sale, size, ids, packed, scores, users, units, closed, incarnation = answer
     names = [order_id.decode() for order_id in ids]
     records, unreadable = read_records(dict(zip(names, packed, strict=True)))
     return Look(
         now_ms=now_ms,
+        closed=closed.decode(),
         cursor=int(cursor or 0),
-        counters=read_counters(sale_id, dict(zip(sale[::2], sale[1::2], strict=True)), size),
+        counters=read_counters(sale_id, dict(zip(sale[::2], sale[1::2], strict=True)), size, int(incarnation)),
         records=records,
         unreadable=unreadable,
         deadlines={name: int(score) for name, score in zip(names, scores, strict=True) if score is not None},
@@ -43,7 +46,7 @@ def parse_look(sale_id: str, answer: Sequence[Any]) -> Look:
     )
 
 
-def read_counters(sale_id: str, fields: Mapping[bytes, bytes], orders: int) -> Counters | None:
+def read_counters(sale_id: str, fields: Mapping[bytes, bytes], orders: int, incarnation: int) -> Counters | None:
     if not fields or is_tombstone(fields):
         return None
     numbers = {name: int(fields[name.encode()]) for name in ("epoch", "total", "available", "reserved", "sold")}
@@ -51,7 +54,13 @@ def read_counters(sale_id: str, fields: Mapping[bytes, bytes], orders: int) -> C
     numbers["total"] -= int(fields.get(b"oversold") or 0)
     limit = int(fields.get(b"max_per_user") or 0)
     return Counters(
-        sale_id=sale_id, state=fields[b"state"].decode(), stale_terms=stale_terms(fields), orders=orders, max_per_user=limit, **numbers
+        sale_id=sale_id,
+        state=fields[b"state"].decode(),
+        stale_terms=stale_terms(fields),
+        orders=orders,
+        max_per_user=limit,
+        incarnation=incarnation,
+        **numbers,
     )
 
 

@@ -9,6 +9,8 @@ from redis.exceptions import NoScriptError
 from flashsale_audit.catch_up import History
 from flashsale_audit.facts import Counters
 from flashsale_audit.look import Look, parse_look, read_records, read_users
+from flashsale_audit.skipped import ShardNotOpenError
+from flashsale_core.fence import OPEN
 from flashsale_core.keys import sale_keys, shard_keys, shard_of, split_deadline_member
 from flashsale_core.records import OrderRecord
 from flashsale_core.scripts import Script, pack
@@ -36,12 +38,15 @@ class RedisReader:
         return sorted(name.decode() for members in by_shard for name in members)
 
     async def positions(self) -> dict[History, int]:
-        """The position of the newest entry of each shard that has a fence."""
+        """The position of the newest entry of each shard. Raises ShardNotOpenError unless all are open."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for shard in range(self._shards):
-                pipe.hmget(shard_keys(shard).fence, "incarnation", "seq")
+                pipe.hmget(shard_keys(shard).fence, "state", "incarnation", "seq")
             fences = dict(enumerate(await pipe.execute()))
-        return {History(shard, int(incarnation)): int(seq) for shard, (incarnation, seq) in fences.items() if incarnation is not None}
+        for shard, (state, _, _) in fences.items():
+            if state != OPEN.encode():
+                raise ShardNotOpenError(shard, (state or b"missing").decode())
+        return {History(shard, int(incarnation)): int(seq) for shard, (_, incarnation, seq) in fences.items()}
 
     async def outbox_lengths(self) -> dict[str, int]:
         streams = self._streams()
@@ -59,10 +64,11 @@ class RedisReader:
             return {stream: entries[0][0] for stream, entries in zip(streams, await pipe.execute(), strict=True) if entries}
 
     async def counters(self, sale_id: str) -> Counters | None:
+        """Raises as `look` does."""
         return (await self.look(sale_id)).counters
 
     async def look(self, sale_id: str, order_ids: Sequence[str] = (), user_ids: Sequence[str] = ()) -> Look:
-        """The named orders and users of a sale, at most 2,000 of each, and its counters, all of one moment."""
+        """The named orders and users of a sale, at most 2,000 of each, and its counters, all of one moment. Raises ShardNotOpenError."""
         return await self._call(sale_id, "", 0, order_ids, user_ids)
 
     async def look_pages(self, sale_id: str) -> AsyncIterator[Look]:
@@ -120,14 +126,18 @@ class RedisReader:
         return dict(zip(order_ids, packed, strict=True))
 
     async def _call(self, sale_id: str, cursor: str, count: int, order_ids: Sequence[str] = (), user_ids: Sequence[str] = ()) -> Look:
-        sale = sale_keys(sale_id, self._shards)
-        keys = (sale.sale, sale.orders, sale.buyers, shard_keys(shard_of(sale_id, self._shards)).deadlines)
+        sale, number = sale_keys(sale_id, self._shards), shard_of(sale_id, self._shards)
+        shard = shard_keys(number)
+        keys = (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.fence)
         arguments = (len(keys), *keys, sale_id, cursor, count, pack(list(order_ids)), pack(list(user_ids)), "")
         try:
             answer = await self._redis.execute_command("EVALSHA", self._look.sha, *arguments)
         except NoScriptError:
             answer = await self._redis.execute_command("EVAL", self._look.source, *arguments)
-        return parse_look(sale_id, answer)
+        look = parse_look(sale_id, answer)
+        if look.closed:
+            raise ShardNotOpenError(number, look.closed)
+        return look
 
     async def _scan_hash(self, key: str) -> AsyncIterator[Mapping[bytes, bytes]]:
         cursor = 0

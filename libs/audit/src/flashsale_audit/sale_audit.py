@@ -16,6 +16,7 @@ from flashsale_audit.look import Look, totals
 from flashsale_audit.motion import Motion, compare_sums
 from flashsale_audit.read_ledger import LedgerReader
 from flashsale_audit.read_redis import RedisReader
+from flashsale_audit.skipped import Skipped
 from flashsale_core.orders import State
 
 
@@ -52,16 +53,17 @@ class SaleAudit:
     grace_ms: int
     findings: Findings
     pace: Callable[[], Awaitable[None]]
+    skipped: Skipped
 
     async def run(self) -> SaleNumbers | None:
-        """None if the sale was removed or replaced while it was read; then nothing is known about it."""
+        """None if the sale was removed, replaced or recovered while it was read; then nothing is known about it."""
         findings = Findings()
         order_pass, buyers = OrderPass(), BuyerPass(getrandbits(32))
         ledger = LedgerAudit(self.redis, self.ledger, self.catch_up, self.sale_id, self.epoch, findings, self.pace)
         if not await self._read_orders(order_pass, buyers, ledger, findings):
             return None
         await ledger.finish()
-        await BuyerAudit(self.redis, self.sale_id, findings, self.pace).run(buyers)
+        await BuyerAudit(self.redis, self.sale_id, findings, self.pace, self.skipped).run(buyers)
         findings.add(await confirmed(self._read_definition, self.catch_up))
         findings.add(await confirmed(self._read_history, self.catch_up))
         findings.add(await self._totals(order_pass))
@@ -126,4 +128,4 @@ class SaleAudit:
         return held
 
     def _is_same(self, counters: Counters | None) -> bool:
-        return counters is not None and counters.epoch == self.epoch
+        return counters is not None and (counters.epoch, counters.incarnation) == (self.epoch, self.counters.incarnation)
