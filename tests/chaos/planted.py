@@ -5,18 +5,20 @@ Exit status 1 if a bug is not found within the faults, or a run could not be mad
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from tests.chaos.bugs import BUGS, Bug
 from tests.chaos.copies import environment, plant, require_copy
 
 FAULTS = 200
 RUN_TIMEOUT_SECONDS = 1800.0
+STOP_TIMEOUT_SECONDS = 120.0
 VIOLATION = 1
 OUTPUT_LINES = 15
 
@@ -40,6 +42,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", type=int, default=FAULTS)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     outcomes = []
     for bug in BUGS:
         if not options.only or bug.name in options.only:
@@ -57,21 +60,29 @@ def main() -> int:
 def look_for(bug: Bug, seed: int, faults: int) -> Outcome:
     """Raises PlantError if the bug cannot be planted."""
     with tempfile.TemporaryDirectory(prefix=f"flashsale-{bug.name}-", ignore_cleanup_errors=True) as name:
-        folder, report = Path(name, "copy"), Path(name, "report.json")
+        folder, report, log = Path(name, "copy"), Path(name, "report.json"), Path(name, "log")
         plant(bug, folder)
         require_copy(folder)
         kinds = ["--kinds", ",".join(bug.kinds)] if bug.kinds else []
         command = [sys.executable, "-m", "flashsale_cli", "chaos", "--seed", str(seed), "--faults", str(faults), *kinds]
-        try:
-            done = subprocess.run(
-                [*command, "--report", str(report)], env=environment(folder), cwd=folder, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True, timeout=RUN_TIMEOUT_SECONDS, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return Outcome(bug, -1, detail=f"not done after {RUN_TIMEOUT_SECONDS:.0f} s")
+        with log.open("w") as out:
+            status = _run([*command, "--report", str(report)], folder, out)
         if not report.exists():
-            return Outcome(bug, done.returncode, detail="\n".join(done.stdout.splitlines()[-OUTPUT_LINES:]))
-        return outcome_of(bug, done.returncode, json.loads(report.read_bytes()))
+            return Outcome(bug, status, detail="\n".join(log.read_text().splitlines()[-OUTPUT_LINES:]))
+        return outcome_of(bug, status, json.loads(report.read_bytes()))
+
+
+def _run(command: Sequence[str], folder: Path, out: IO[str]) -> int:
+    """The exit status. What the command started is ended by the command itself, so it is never killed before it had time for that."""
+    process = subprocess.Popen(command, env=environment(folder), cwd=folder, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        return process.wait(RUN_TIMEOUT_SECONDS)
+    except BaseException as error:
+        process.terminate()
+        process.wait(STOP_TIMEOUT_SECONDS)
+        if isinstance(error, subprocess.TimeoutExpired):
+            return process.returncode
+        raise
 
 
 def outcome_of(bug: Bug, status: int, report: Any) -> Outcome:
