@@ -14,6 +14,8 @@ USERS = 150
 THINK_SECONDS = (0.02, 0.2)
 LATE_SECONDS = 0.5
 """How long after its deadline an order is paid by those who are late."""
+REDELIVERIES = 3
+REDELIVERY_SECONDS = (0.5, 4.0)
 AMOUNT_MINOR = 4900
 NAME_BITS = 64
 # Shares of the accepted orders; the others are left to expire.
@@ -46,10 +48,10 @@ class Buyers:
     async def _go_on(self, way: str, sale: str, order: str) -> None:
         match way:
             case "pay":
-                await self._pay(sale, order)
+                await self._pay(sale, order, self._new_payment())
             case "pay_twice":
-                await self._pay(sale, order)
-                await self._pay(sale, order)
+                await self._pay(sale, order, self._new_payment())
+                await self._pay(sale, order, self._new_payment())
             case "cancel":
                 await self._patience.until_final(lambda: self._shop.cancel(sale, order))
             case "look":
@@ -58,9 +60,18 @@ class Buyers:
                 pass
 
     async def _pay_late(self, sale: Sale, order: str) -> None:
+        """Providers deliver a webhook at least once: this one comes again, when Redis may have been lost meanwhile."""
         await self._patience.sleep(sale.window_seconds + LATE_SECONDS)
-        await self._pay(sale.sale_id, order)
+        payment_id = self._new_payment()
+        await self._pay(sale.sale_id, order, payment_id)
+        for _ in range(REDELIVERIES):
+            await self._patience.sleep(self._rng.uniform(*REDELIVERY_SECONDS))
+            if self._patience.pausing.is_set():
+                return
+            await self._pay(sale.sale_id, order, payment_id)
 
-    async def _pay(self, sale: str, order: str) -> None:
-        payment_id = f"p{self._rng.getrandbits(NAME_BITS):x}"
+    def _new_payment(self) -> str:
+        return f"p{self._rng.getrandbits(NAME_BITS):x}"
+
+    async def _pay(self, sale: str, order: str, payment_id: str) -> None:
         await self._patience.until_final(lambda: self._shop.pay(sale, order, payment_id, AMOUNT_MINOR))
