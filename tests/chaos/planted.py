@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
 from tests.chaos.bugs import BUGS, Bug
@@ -28,12 +29,13 @@ class Outcome(NamedTuple):
     status: int
     faults: int = 0
     seconds: float = 0.0
-    promises: Sequence[str] = ()
-    detail: str = ""
+    broken: Mapping[str, str] = MappingProxyType({})
+    """The broken promises, each with its first detail."""
+    trouble: str = ""
 
     @property
     def is_found(self) -> bool:
-        return self.status == VIOLATION and bool(self.promises)
+        return self.status == VIOLATION and bool(self.broken)
 
 
 def main() -> int:
@@ -68,7 +70,7 @@ def look_for(bug: Bug, seed: int, faults: int) -> Outcome:
         with log.open("w") as out:
             status = _run([*command, "--report", str(report)], folder, out)
         if not report.exists():
-            return Outcome(bug, status, detail="\n".join(log.read_text().splitlines()[-OUTPUT_LINES:]))
+            return Outcome(bug, status, trouble="\n".join(log.read_text().splitlines()[-OUTPUT_LINES:]))
         return outcome_of(bug, status, json.loads(report.read_bytes()))
 
 
@@ -86,18 +88,16 @@ def _run(command: Sequence[str], folder: Path, out: IO[str]) -> int:
 
 
 def outcome_of(bug: Bug, status: int, report: Any) -> Outcome:
-    violations = report["violations"]
-    promises = list(dict.fromkeys(violation["promise"] for violation in violations))
-    return Outcome(bug, status, report["faults"], report["seconds"], promises, violations[0]["detail"] if violations else "")
+    broken: dict[str, str] = {}
+    for violation in report["violations"]:
+        broken.setdefault(violation["promise"], violation["detail"])
+    return Outcome(bug, status, report["faults"], report["seconds"], broken)
 
 
 def _row(outcome: Outcome) -> Iterator[str]:
-    if outcome.is_found:
-        yield f"{outcome.bug.name}: found after {outcome.faults} faults, {outcome.seconds:.0f} s, by: {'; '.join(outcome.promises)}"
-    else:
-        yield f"{outcome.bug.name}: NOT FOUND, exit status {outcome.status} after {outcome.faults} faults, {outcome.seconds:.0f} s"
-    if outcome.detail:
-        yield f"    {outcome.detail}"
+    words = "found" if outcome.is_found else f"NOT FOUND, exit status {outcome.status}"
+    yield f"{outcome.bug.name}: {words} after {outcome.faults} faults, {outcome.seconds:.0f} s {outcome.trouble}".rstrip()
+    yield from (f"    {promise}: {detail}" for promise, detail in outcome.broken.items())
 
 
 if __name__ == "__main__":
