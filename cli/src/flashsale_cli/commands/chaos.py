@@ -18,6 +18,9 @@ from flashsale_chaos.run import run, run_and_shrink
 from flashsale_chaos.schedule import Schedule, make
 from flashsale_cli.console import EXIT_FAILED
 
+EXIT_INTERRUPTED = 130
+"""As shells report SIGINT: nothing was found out."""
+
 
 def chaos(
     seed: Annotated[int, typer.Option(help="The same seed gives the same faults at the same times.", min=0)] = 1,
@@ -37,7 +40,7 @@ def chaos(
 
     Touches only this machine and what it started itself.
 
-    Exit status 1 if a promise is broken, 3 if the stack does not start.
+    Exit status 1 if a promise is broken, 3 if the stack does not start, 130 if it was interrupted.
     """
     schedule = _replayed(replay) if replay else make(seed, faults, _kinds(kinds))
     with _folder(home, keep=keep) as folder:
@@ -61,7 +64,7 @@ async def _until_signal(schedule: Schedule, home: Path, *, shrink: bool, keep: b
     try:
         return await task
     except asyncio.CancelledError:
-        raise typer.Abort from None
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def _kinds(text: str) -> tuple[str, ...]:

@@ -50,6 +50,12 @@ class Bench:
             return [self.further.process.pid] if self.further.alive else []
         return [status.pid for status in self.stack.status() if status.name == target and status.pid]
 
+    def address(self, target: str) -> str:
+        """Host and port on which a service answers probes, or a server its clients."""
+        if target == GATEWAY_2:
+            return self.further.address
+        return next(status.address for status in self.stack.status() if status.name == target)
+
     def note_death(self, target: str, pids: Sequence[int]) -> None:
         """Count a death at a crash point. One that ended in another way ended by itself."""
         statuses = [exit_status(pid) for pid in pids]

@@ -49,7 +49,7 @@ CRASHES = (
 )
 
 KINDS: Mapping[str, Kind] = {
-    "crash": Kind(CRASHES, (4.0, 7.0), (1, 3), weight=10),
+    "crash": Kind(CRASHES, (3.0, 5.0), (1, 3), weight=10),
     "kill": Kind((*SERVICES, "gateway-2"), (0.1, 2.0), weight=3),
     "pause": Kind((*SERVICES, "gateway-2", *SERVERS), (0.1, 4.0), weight=3),
     "restart": Kind((*SERVICES, "gateway-2"), (0.1, 1.0), weight=2),

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from flashsale_chaos.bench import Bench
 from flashsale_chaos.faults import Fault
 from flashsale_chaos.further_gateway import GATEWAY_2
+from flashsale_chaos.overload import overload
 from flashsale_local_stack import descendants
 
 Injector = Callable[[Bench, Fault], Awaitable[None]]
@@ -22,12 +23,12 @@ _PROVOKED_BY = {
     "server.kill": ("attestation.", "script.calling.seal", "script.answered.seal"),
     "redis.lost_disk": ("incarnation.", "marker.", "gateways.", "rebuild.", "script.calling.restore", "script.answered.restore"),
 }
-ARMED_SECONDS = 2.0
-"""How long a service gets to start before its point is provoked."""
+START_TIMEOUT_SECONDS = 15.0
+"""How long a service gets to start, on a machine that is busy, before its crash point counts as armed."""
 
 
 async def crash(bench: Bench, fault: Fault) -> None:
-    """The target starts again and dies at a point; it starts once more when it died, or after `lasts_seconds`."""
+    """The target starts again and dies at a point; once more when it died, or `lasts_seconds` after it was ready for work."""
     service, _, point = fault.target.partition("/")
     if service == "gateway" and bench.locks[service].locked():
         service = GATEWAY_2
@@ -37,8 +38,9 @@ async def crash(bench: Bench, fault: Fault) -> None:
             # A keeper passes most of its points once in a recovery.
             await bench.launch(service, f"{point}:{1 if service == 'keeper' else fault.amount}")
             armed = bench.pids(service)
+            await _listens(bench, service)
             await _provoke(bench, fault, point)
-            if await _dies(bench, service, fault.lasts_seconds):
+            if await _dies(bench, service, fault.lasts_seconds * overload()):
                 bench.note_death(fault.target, armed)
         finally:
             await bench.kill(service)
@@ -97,8 +99,19 @@ async def heal(bench: Bench) -> None:
 async def _provoke(bench: Bench, fault: Fault, point: str) -> None:
     for kind, prefixes in _PROVOKED_BY.items():
         if point.startswith(prefixes) and kind in INJECTORS:
-            await asyncio.sleep(ARMED_SECONDS)
             await INJECTORS[kind](bench, replace(fault, kind=kind, target="redis", lasts_seconds=0.1))
+
+
+async def _listens(bench: Bench, service: str) -> None:
+    """Wait until the service answers its port, or died on the way."""
+    host, _, port = bench.address(service).partition(":")
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while bench.pids(service) and time.monotonic() < deadline:
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.close()
+            return
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _dies(bench: Bench, target: str, timeout_seconds: float) -> bool:
