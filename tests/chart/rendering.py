@@ -12,6 +12,15 @@ from tools.repository import CHART
 MATRIX = ["", *sorted(path.name for path in (CHART / "ci").glob("*.yaml"))]
 """The values that the chart is tested with: its own, and the files of its folder ci/."""
 HELM_TIMEOUT_SECONDS = 60
+CLUSTER = (
+    "v1/Pod",
+    "monitoring.coreos.com/v1/PodMonitor",
+    "monitoring.coreos.com/v1/PrometheusRule",
+    "gateway.networking.k8s.io/v1/HTTPRoute",
+    "keda.sh/v1alpha1/ScaledObject",
+    "rabbitmq.com/v1beta1/Queue",
+)
+"""Kinds of a cluster with everything that the chart can use. With `v1/Pod`, hooks are rendered."""
 
 
 class OnceLoader(yaml.CSafeLoader):
@@ -30,8 +39,7 @@ def documents(text: str) -> list[dict[str, Any]]:
 
 
 def helm(*words: object) -> tuple[int, str]:
-    # With `v1/Pod`, as with a cluster: hooks are rendered only then.
-    command = ["helm", "template", "shop", str(CHART), "--namespace", "shop", "--api-versions", "v1/Pod", *map(str, words)]
+    command = ["helm", "template", "shop", str(CHART), "--namespace", "shop", "--api-versions", ",".join(CLUSTER), *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=HELM_TIMEOUT_SECONDS, check=False)
     return done.returncode, done.stdout if done.returncode == 0 else done.stderr
 

@@ -58,7 +58,7 @@ Labels of the bundled servers' pods. They contain no version, so that an upgrade
 {{/* A size in bytes. Redis writes 512mb and 1gb; Kubernetes writes 512Mi, 1Gi and 1G. */}}
 {{- define "flashsale.bytes" -}}
 {{- $text := include "flashsale.text" . | lower -}}
-{{- $units := dict "" 1 "b" 1 "k" 1000 "m" 1000000 "g" 1000000000 "kb" 1024 "mb" 1048576 "gb" 1073741824 "ki" 1024 "mi" 1048576 "gi" 1073741824 "ti" 1099511627776 -}}
+{{- $units := dict "" 1 "b" 1 "k" 1000 "m" 1000000 "g" 1000000000 "kb" 1024 "mb" 1048576 "gb" 1073741824 "ki" 1024 "mi" 1048576 "gi" 1073741824 "ti" 1099511627776 "kib" 1024 "mib" 1048576 "gib" 1073741824 -}}
 {{- mulf (regexFind "^[0-9.]+" $text | float64) (get $units (regexFind "[a-z]*$" $text) | default 1 | float64) | printf "%.0f" -}}
 {{- end -}}
 
@@ -128,12 +128,15 @@ topologySpreadConstraints:
 {{- if .c.topologySpreadConstraints }}
   {{- toYaml .c.topologySpreadConstraints | nindent 2 }}
 {{- else }}
+{{- /* A bundled server of one pod has nothing to spread, and a change of its pod would restart it. */}}
+{{- range has .component (list "redis" "rabbitmq" "postgresql") | ternary (gt (int .c.replicas) 1) true | ternary (list "topology.kubernetes.io/zone" "kubernetes.io/hostname") (list "kubernetes.io/hostname") }}
   - maxSkew: 1
-    topologyKey: kubernetes.io/hostname
+    topologyKey: {{ . }}
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
       matchLabels:
-        {{- include "flashsale.selector" . | nindent 8 }}
+        {{- include "flashsale.selector" $ | nindent 8 }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -341,6 +344,16 @@ The later entry keeps its place, because Kubernetes expands $(NAME) only from va
   value: "9103"
 {{- end -}}
 
+{{/* Seconds that a pod needs to end well: the sleep before it stops, the service's own time to finish, and five more. */}}
+{{- define "flashsale.neededSeconds" -}}
+{{- $shutdown := 20 -}}
+{{- range include "flashsale.env" . | fromYamlArray }}{{ if eq .name "FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS" }}{{ $shutdown = .value | default 20 | float64 | ceil | int }}{{ end }}{{ end -}}
+{{- add $shutdown 5 (has .component (list "operator" "keeper") | ternary 0 .root.Values.preStopSleepSeconds) -}}
+{{- end -}}
+{{- define "flashsale.graceSeconds" -}}
+{{- .root.Values.terminationGracePeriodSeconds | default (max (eq .component "operator" | ternary 30 45) (include "flashsale.neededSeconds" .)) -}}
+{{- end -}}
+
 {{/* A Deployment of one of our services. (dict "root" $ "component" "gateway" "c" .Values.gateway "port" 8000) */}}
 {{- define "flashsale.deployment" -}}
 {{- $fullname := include "flashsale.fullname" .root -}}
@@ -386,7 +399,7 @@ spec:
       automountServiceAccountToken: false
       {{- end }}
       enableServiceLinks: false
-      terminationGracePeriodSeconds: {{ eq .component "operator" | ternary 30 45 }}
+      terminationGracePeriodSeconds: {{ include "flashsale.graceSeconds" . }}
       securityContext:
         {{- include "flashsale.podSecurity" .c | nindent 8 }}
       {{- include "flashsale.scheduling" . | nindent 6 }}
