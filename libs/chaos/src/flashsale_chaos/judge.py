@@ -53,7 +53,7 @@ class Judge:
         try:
             violations += _of_audit(await self._audit(names))
             shard = shard_of(names[0], SHARDS_DEFAULT)
-            self._tapped.add(await read_tap(self._env["AMQP_URL"]), shard)
+            self._tapped.add(await read_tap(self._env["AMQP_URL"]), shard, names)
             facts = await read_facts(self._env["DATABASE_URL"], names, shard, self._tapped.lines())
         except STORES_AWAY as error:
             return [*violations, Violation(Promise.READY.value, f"the stores cannot be read: {type(error).__name__} {error}")]

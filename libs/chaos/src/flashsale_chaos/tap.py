@@ -6,7 +6,7 @@ It is durable and bound as the queue `orders` is, so a message that the broker h
 import asyncio
 import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import aio_pika
@@ -58,12 +58,16 @@ async def read_tap(amqp_url: str) -> list[messages.Message]:
 
 
 class TappedLines:
-    """The lines of one shard's entries, each entry once."""
+    """The lines of the entries of one shard since its sales began, each entry once."""
 
     def __init__(self) -> None:
+        self._sales: Sequence[str] = ()
         self._entries: dict[Position, list[messages.Message]] = {}
 
-    def add(self, taken: Iterable[messages.Message], shard: int) -> None:
+    def add(self, taken: Iterable[messages.Message], shard: int, sales: Sequence[str]) -> None:
+        """Add what was taken. With other sales than before, the entries of the former ones are dropped."""
+        if sales != self._sales:
+            self._sales, self._entries = sales, {}
         new: dict[Position, list[messages.Message]] = {}
         for message in taken:
             if not isinstance(message, LedgerMarker) and message.seq is not None and message.seq.shard == shard:
