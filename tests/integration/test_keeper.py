@@ -274,6 +274,20 @@ def test_redis_of_another_ledger_is_refused_in_words(shop: Shop) -> None:
     shop.wait_until_open()
 
 
+def test_gateways_that_were_killed_long_ago_are_forgotten(shop: Shop) -> None:
+    shop.wait_until_open()
+    key = shard_keys(5).gateways
+    with shop.redis() as redis:
+        alive = redis.hkeys(key)
+        seconds, _ = redis.time()
+        redis.hset(key, mapping={"old": f"0:0:{(seconds - 700) * 1000}", "new": f"0:0:{(seconds - 60) * 1000}"})
+        # A keeper that has just started goes by the times in Redis.
+        shop.stack.kill("keeper")
+        shop.stack.start("keeper")
+        assert wait_until(lambda: not redis.hexists(key, "old"), WAIT_SECONDS)
+        assert sorted(redis.hkeys(key)) == sorted([*alive, b"new"])
+
+
 def test_sale_that_redis_lost_is_rebuilt_by_a_command(shop: Shop, tmp_path: Path) -> None:
     sale = shop.client.new_sale(10)
     orders = shop.sell(sale, range(4))

@@ -79,3 +79,29 @@ def test_gateway_has_attested_once_it_did_in_every_shard() -> None:
     assert memory.witnesses(first, 0.1).attested == frozenset()
     memory.observe(ServerView(SECOND, fences, {0: both, 1: both}), 0.2)
     assert memory.witnesses(first, 0.2).attested == {"a"}
+
+
+def test_gateway_that_ended_was_answered_no_position_after_its_end() -> None:
+    memory = Memory()
+    memory.observe(view(FIRST, {"dead": at(1), "a": at(1)}, seq=5), 0.0)
+    for second in (4, 8):
+        memory.observe(view(FIRST, {"dead": at(1), "a": at(second * 1000)}, seq=5 + second), float(second))
+    memory.observe(view(SECOND, {"dead": at(1), "a": at(9_000)}, seq=13), 9.0)
+    assert memory.witnesses(view(SECOND, {}), 9.0).ended == {0: {"dead": 9}}
+
+
+def test_keeper_that_has_just_started_does_not_know_when_a_gateway_ended() -> None:
+    memory = Memory()
+    memory.observe(view(SECOND, {"dead": at(1), "a": at(9_000)}), 0.0)
+    assert memory.witnesses(view(SECOND, {}), 0.0).ended == {0: {"dead": None}}
+
+
+def test_gateway_is_forgotten_long_after_its_end_and_once_the_ledger_has_everything() -> None:
+    memory, gateways = Memory(), {"dead": at(1), "a": at(400_001)}
+    memory.observe(view(FIRST, gateways, seq=7), 0.0)
+    memory.observe(view(FIRST, gateways | {"a": at(500_000)}, seq=8), 100.0)
+    assert memory.forgettable(view(FIRST, {}), {0: 7}, 199.0) == {0: []}
+    assert memory.forgettable(view(FIRST, {}), {0: 6}, 201.0) == {0: []}
+    assert memory.forgettable(view(FIRST, {}), {0: 7}, 201.0) == {0: ["dead"]}
+    memory.observe(view(FIRST, {"dead": at(600_000), "a": at(600_000)}, seq=8), 202.0)
+    assert memory.forgettable(view(FIRST, {}), {0: 9}, 203.0) == {0: []}

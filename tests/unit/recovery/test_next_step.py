@@ -141,6 +141,13 @@ def test_new_history_begins_an_incarnation_if_somebody_who_could_know_is_away() 
     assert decide(fence, witnesses=Witnesses(drain=DrainState.FAILED)) == Reopen([0], "the queue could not be drained")
 
 
+@pytest.mark.parametrize(("ended", "step"), [(480, Reopen([0], "the queue could not be drained")), (481, Drain()), (None, Drain())])
+def test_entries_of_a_gateway_that_ended_are_waited_for_while_the_ledger_lacks_them(ended: int | None, step: Step) -> None:
+    witnesses = Witnesses(drain=DrainState.FAILED, saw_open=True, ended={0: {"dead": ended}})
+    assert decide(closed(replid=BEFORE), witnesses=witnesses) == step
+    assert decide(closed(replid=BEFORE), witnesses=replace(witnesses, drain=DrainState.DONE)) == Reseal([0])
+
+
 @pytest.mark.parametrize("ledger", [LedgerShard(), LedgerShard(2, 1, "open", 900), LedgerShard(3, 1, "restoring")])
 def test_ledger_restored_from_a_backup_learns_the_incarnation_of_redis(ledger: LedgerShard) -> None:
     assert decide(OPEN, ledger) == Record([0])

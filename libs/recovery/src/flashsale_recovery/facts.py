@@ -113,6 +113,9 @@ class Witnesses:
     saw_open: bool = False
     """Whether whoever looks has itself seen all these shards open: otherwise a gateway that was cut off before may be unknown to it."""
 
+    ended: Mapping[int, Mapping[str, int | None]] = field(default_factory=dict)
+    """Gateways that had ended before the history changed, without leaving, by shard: the last position they can have been answered."""
+
     @property
     def silent(self) -> list[str]:
         return sorted(self.expected - self.attested)

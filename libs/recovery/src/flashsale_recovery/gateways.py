@@ -69,5 +69,16 @@ async def read_gateways(redis: Redis, shards: Sequence[int]) -> dict[str, dict[i
     return by_name
 
 
+async def forget_gateways(redis: Redis, names: Mapping[int, Sequence[str]]) -> int:
+    """Delete what gateways attested that are gone. One that was only frozen attests again within a second. Returns how many fields."""
+    gone = [(shard, each) for shard, each in names.items() if each]
+    if gone:
+        async with redis.pipeline(transaction=False) as pipe:
+            for shard, each in gone:
+                pipe.hdel(shard_keys(shard).gateways, *each)
+            await pipe.execute()
+    return sum(len(each) for _, each in gone)
+
+
 def _highest(gateways: Mapping[str, _Gateway], shards: Sequence[int]) -> dict[int, int]:
     return {shard: max((g.last[shard].seq for g in gateways.values() if shard in g.last), default=0) for shard in shards}

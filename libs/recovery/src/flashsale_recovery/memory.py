@@ -1,6 +1,5 @@
 """Remembers what each look at Redis showed: the highest positions, and which gateways are alive and attested to its history. Pure."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,6 +8,8 @@ from flashsale_recovery.facts import DrainState, ServerView, Witnesses
 
 ALIVE_SECONDS = 3.0
 """A gateway whose attestation is older than this is not waited for."""
+FORGET_SECONDS = 600.0
+"""How long the name of a gateway that ended without leaving stays in Redis, at least."""
 
 _CERTAINTY = (DrainState.NOT_TRIED, DrainState.FAILED, DrainState.DONE)
 
@@ -25,6 +26,8 @@ class _Shard:
     """When a gateway's attestation changed last."""
     expected: frozenset[str] = frozenset()
     """The gateways that were alive when the shard was open last."""
+    ended: dict[str, int] = field(default_factory=dict)
+    """Gateways that are silent while the shard is open, with its position then: they were answered no higher one."""
     highest_seq: int = 0
     drain: DrainState = DrainState.NOT_TRIED
     saw_open: bool = False
@@ -57,14 +60,27 @@ class Memory:
             waited_seconds=now_seconds - max(memory.since_seconds for memory in shards.values()),
             drain=min((memory.drain for memory in shards.values()), key=_CERTAINTY.index),
             saw_open=all(memory.saw_open for memory in shards.values()),
+            ended={shard: _ended(memory) for shard, memory in shards.items()},
         )
+
+    def forgettable(self, view: ServerView, received: Mapping[int, int], now_seconds: float) -> dict[int, list[str]]:
+        """The gateways, by shard, that ended long ago, and of which the ledger has everything: up to `received`, by shard."""
+        return {
+            shard: [
+                name for name, seq in self._shards[shard].ended.items()
+                if seq <= received[shard] and now_seconds - self._shards[shard].changed_seconds[name] > FORGET_SECONDS
+            ]
+            for shard in view.shards
+        }  # fmt: skip
 
     def _observe(self, memory: _Shard, view: ServerView, shard: int, now_seconds: float) -> None:
         fence, gateways = view.fences[shard], view.gateways[shard]
         if memory.replid is None:
             # A keeper that has just started remembers nobody: it goes by what Redis kept.
             memory.expected = _recent(gateways)
-            memory.changed_seconds = dict.fromkeys(gateways.keys() - memory.expected, -math.inf)
+            latest_ms = max((attestation.at_ms for attestation in gateways.values()), default=0)
+            silent = gateways.keys() - memory.expected
+            memory.changed_seconds = {name: now_seconds - (latest_ms - gateways[name].at_ms) / 1000 for name in silent}
             memory.last = {name: gateways[name] for name in memory.changed_seconds}
         if memory.replid != view.replid:
             memory.replid, memory.since_seconds, memory.first, memory.drain = view.replid, now_seconds, gateways, DrainState.NOT_TRIED
@@ -75,10 +91,17 @@ class Memory:
         memory.highest_seq = max(memory.highest_seq, fence.seq, *[attestation.seq for attestation in gateways.values()])
         if fence.state == OPEN and fence.replid == view.replid:
             memory.expected, memory.saw_open = _alive(memory, gateways), True
+            memory.ended = {name: memory.ended.get(name, fence.seq) for name in gateways.keys() - memory.expected}
 
 
 def _spoken(memory: _Shard) -> frozenset[str]:
     return frozenset(name for name, attestation in memory.last.items() if memory.first.get(name) != attestation)
+
+
+def _ended(memory: _Shard) -> dict[str, int | None]:
+    """The gateways that have ended, or ended before this was first looked at: then nobody knows what they were answered."""
+    silent = memory.last.keys() - memory.expected - _spoken(memory)
+    return {name: memory.ended.get(name) for name in silent}
 
 
 def _attested(memory: _Shard) -> frozenset[str]:

@@ -52,7 +52,8 @@ def next_step(view: ServerView, ledger: LedgerFacts | None, witnesses: Witnesses
         return Initialise(new)
     if unrecorded := [shard for shard, (verdict, _) in judged.items() if verdict is _Verdict.UNRECORDED]:
         return Record(unrecorded)
-    return _accept([shard for shard, (verdict, _) in judged.items() if verdict is _Verdict.HISTORY], witnesses, rules)
+    changed = [shard for shard, (verdict, _) in judged.items() if verdict is _Verdict.HISTORY]
+    return _accept(changed, witnesses, rules, are_ended_settled=_are_ended_settled(ledger, witnesses))
 
 
 def judge(view: ServerView, shard: int, ledger: LedgerShard, witnessed_seq: int) -> tuple[_Verdict, str]:
@@ -88,7 +89,14 @@ def next_incarnation(fence: Fence, ledger: LedgerShard) -> int:
     return max(fence.incarnation, ledger.incarnation) + 1
 
 
-def _accept(changed: Sequence[int], witnesses: Witnesses, rules: Rules) -> Step:
+def _are_ended_settled(ledger: LedgerFacts, witnesses: Witnesses) -> bool:
+    """Whether the ledger has everything that gateways can have been answered which ended without leaving."""
+    return all(
+        seq is not None and seq <= ledger.shard(shard).highest_seq for shard, ended in witnesses.ended.items() for seq in ended.values()
+    )
+
+
+def _accept(changed: Sequence[int], witnesses: Witnesses, rules: Rules, *, are_ended_settled: bool) -> Step:
     """What follows when nothing is known to be lost. `changed` are the shards whose history is not accepted yet."""
     if not changed:
         return Nothing()
@@ -96,7 +104,8 @@ def _accept(changed: Sequence[int], witnesses: Witnesses, rules: Rules) -> Step:
     if silent and witnesses.waited_seconds < rules.attest_seconds:
         return Wait(f"waiting for what the gateways were answered: {silent}")
     # What a gateway that is gone had confirmed may be in the queue only: with both unknown, nothing may be closed as late.
-    if witnesses.drain is DrainState.NOT_TRIED or (witnesses.expected - witnesses.spoken and witnesses.drain is DrainState.FAILED):
+    are_known = not witnesses.expected - witnesses.spoken and are_ended_settled
+    if witnesses.drain is DrainState.NOT_TRIED or (witnesses.drain is DrainState.FAILED and not are_known):
         return Drain()
     if silent:
         return Reopen(changed, f"gateways are silent: {silent}")

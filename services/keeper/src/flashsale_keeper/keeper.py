@@ -16,6 +16,7 @@ from flashsale_keeper.long_steps import LongSteps, Say
 from flashsale_keeper.settings import RESEAL_DISK, Settings
 from flashsale_keeper.status import Status
 from flashsale_recovery.facts import LedgerFacts, ServerView
+from flashsale_recovery.gateways import forget_gateways
 from flashsale_recovery.ledger import Ledger
 from flashsale_recovery.memory import Memory
 from flashsale_recovery.next_step import next_step
@@ -89,12 +90,18 @@ class Keeper:
         step = self._next_step(view, self._ledger.facts)
         if isinstance(step, Nothing):
             self._status.set_open(view.shards)
+            if fresh and self._ledger.facts is not None:
+                await self._forget_gateways(view, self._ledger.facts)
             return False
         if not fresh:
             # Never act on what was read some seconds ago.
             self._status.set_closed(view.shards, "its history changed")
             return True
         return await self._carry_out(step, view, ledger)
+
+    async def _forget_gateways(self, view: ServerView, facts: LedgerFacts) -> None:
+        received = {shard: facts.shard(shard).highest_seq for shard in view.shards}
+        await forget_gateways(self._redis, self._memory.forgettable(view, received, asyncio.get_running_loop().time()))
 
     def _next_step(self, view: ServerView, facts: LedgerFacts | None) -> Step:
         installation = facts.installation if facts is not None else None
