@@ -112,3 +112,9 @@ def test_requests_are_answered_and_failures_have_codes() -> None:
     assert words == f"{Promise.ANSWERED}: order of fast.o got 503 recovering was the last answer"
     assert verdict([ordered("fast", "o", 10.0, 500, code="internal")], facts({}))[0].startswith(Promise.CLOSED)
     assert verdict([ordered("fast", "o", 10.0, 404, code="unknown_sale")], facts({}))[0].startswith(Promise.CLOSED)
+
+
+def test_gateway_that_was_left_with_the_old_master_is_not_asked() -> None:
+    calls, split = [ordered("fast", "o", 20.5, gateway=1)], Fault(1, 15.0, "redis.split_brain", "redis", 7.0, 0)
+    assert verdict(calls, facts({}, **lost(0)), [split]) == []
+    assert verdict([ORDER], facts({}, **lost(0)), [split]) != []

@@ -8,6 +8,8 @@ from flashsale_chaos.faults import Fault
 
 GATEWAYS = ("gateway", "gateway-2")
 """The targets of faults, in the order of the bench's gateways."""
+LINKS = ("redis", "gateway-2.redis")
+"""Their links to Redis."""
 SILENCING = frozenset({"crash", "kill", "restart", "pause"})
 """Faults after which a gateway may not say what it was answered."""
 LATE_SECONDS = 2.0
@@ -33,7 +35,10 @@ class Context(msgspec.Struct, frozen=True):
 
     def _silences(self, fault: Fault, gateway: int) -> bool:
         if fault.kind.startswith("net."):
-            return fault.target == "redis"
+            return fault.target == LINKS[gateway]
+        if fault.kind == "redis.split_brain":
+            # The second gateway goes on with the old master, and does not say to the new one what it was answered.
+            return gateway == 1
         # A crash of the gateway hits the second one if the first is the target of another fault.
         service = fault.target.partition("/")[0]
         return fault.kind in SILENCING and (service == GATEWAYS[gateway] or (fault.kind == "crash" and service in GATEWAYS))

@@ -32,8 +32,8 @@ def judge_losses(
 
 
 def _loss_of(item: Regression, incarnations: Sequence[Incarnation]) -> int | None:
-    """The place of the first incarnation that can have begun without it."""
-    return next((place for place, known in enumerate(incarnations) if known.fenced + CLOCK_SECONDS >= item.since), None)
+    """The place of the first incarnation that can have begun without it: a master that was cut off may accept orders until then."""
+    return next((place for place, known in enumerate(incarnations) if known.opened + CLOCK_SECONDS >= item.since), None)
 
 
 def _judge_counts(by_loss: Mapping[int, Sequence[Regression]], incarnations: Sequence[Incarnation]) -> Iterator[Violation]:
