@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.bugs import BUGS, Bug, Edit
-from tests.chaos.copies import PlantError, environment, occurrences, plant, require_copy
+from tests.chaos.copies import ROOT, PlantError, environment, occurrences, plant, require_copy
 from tests.chaos.planted import outcome_of
 
 SPREAD = Bug(
@@ -22,6 +22,11 @@ def test_each_text_of_a_planted_bug_occurs_once(bug: Bug) -> None:
 
 def test_planted_bugs_are_at_least_ten_and_have_their_own_names() -> None:
     assert len({bug.name for bug in BUGS}) == len(BUGS) >= 10
+
+
+def test_document_lists_every_planted_bug() -> None:
+    document = (ROOT / "docs/proof.md").read_text()
+    assert [bug.name for bug in BUGS if f"| `{bug.name}` | {bug.words} |" not in document] == []
 
 
 def test_copy_runs_with_its_bug(tmp_path: Path) -> None:
