@@ -54,7 +54,7 @@ def facts(orders: dict[str, OrderRow], *lines: Line, **more: Any) -> Facts:
 
 def verdict(calls: Sequence[Call], known: Facts, faults: Sequence[Fault] = (), gave_up: Sequence[Call] = ()) -> list[str]:
     """The broken promises with their details."""
-    violations = judge_history(SALES, calls, gave_up, known, Context(1, 0.0, 30.0, faults))
+    violations = judge_history(SALES, calls, gave_up, known, [Context(1, 0.0, 30.0, faults), Context(2, 30.0, 60.0, ())])
     return [f"{violation.promise}: {violation.detail}" for violation in violations]
 
 

@@ -41,6 +41,8 @@ class Judge:
         self._bench, self._history = bench, history
         self._env = bench.direct_env
         self._tapped = TappedLines()
+        self._contexts: dict[tuple[str, ...], list[Context]] = {}
+        """The rounds of the present sales, this one included."""
 
     async def prepare(self) -> None:
         """Call it before the crowd begins. Raises Retryable if the broker does not create the tap."""
@@ -49,6 +51,7 @@ class Judge:
     async def judge(self, sales: Sequence[Sale], context: Context) -> list[Violation]:
         """What was broken in the round. The crowd pauses, and all faults have ended."""
         names = [sale.sale_id for sale in sales]
+        self._contexts = {tuple(names): [*self._contexts.get(tuple(names), ()), context]}
         violations = [Violation(Promise.READY.value, words) async for words in self._unready(context.healed)]
         try:
             violations += _of_audit(await self._audit(names))
@@ -60,7 +63,7 @@ class Judge:
         calls = self._history.of(names)
         gave_up = [call for call in self._history.gave_up if call.sale in names]
         violations += judge_closed(calls, self._bench.losses, facts.incarnations)
-        return [*violations, *judge_history(sales, calls, gave_up, facts, context)]
+        return [*violations, *judge_history(sales, calls, gave_up, facts, self._contexts[tuple(names)])]
 
     async def _unready(self, healed: float) -> AsyncIterator[str]:
         """The services that are not ready READY_SECONDS after the faults ended, and what they answer."""

@@ -1,6 +1,7 @@
 """All that must hold after a round, from its history and the facts. Pure."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from flashsale_chaos.context import Context
 from flashsale_chaos.history import Call
@@ -18,9 +19,9 @@ from flashsale_chaos.verdict.webhooks import judge_webhooks
 
 
 def judge_history(
-    sales: Sequence[Sale], calls: Sequence[Call], gave_up: Sequence[Call], facts: Facts, context: Context
+    sales: Sequence[Sale], calls: Sequence[Call], gave_up: Sequence[Call], facts: Facts, contexts: Sequence[Context]
 ) -> Iterator[Violation]:
-    """`calls` are those about `sales`, in the order of their answers."""
+    """`calls` are those about `sales`, in the order of their answers; `contexts` are of all rounds since these sales began."""
     by_order = stories(calls)
     reacquires = {sale.sale_id: sale.late_payment == "reacquire" for sale in sales}
     began = min((call.began for call in calls), default=0.0)
@@ -28,11 +29,11 @@ def judge_history(
     yield from judge_answers(calls, gave_up)
     yield from judge_orders(by_order, facts.orders)
     windows = {sale.sale_id: sale.window_seconds for sale in sales}
-    yield from judge_early(by_order.values(), windows, lost=bool(later) or context.clock_jumped())
+    yield from judge_early(by_order.values(), windows, lost=bool(later) or any(context.clock_jumped() for context in contexts))
     gone = [
         item for name, story in by_order.items() for item in regressions(story, facts.orders.get(name), reacquires=reacquires[story.sale])
     ]
-    yield from judge_losses(gone, later, {sale.sale_id: sale.is_confirmed for sale in sales}, context.silenced)
+    yield from judge_losses(gone, later, {sale.sale_id: sale.is_confirmed for sale in sales}, partial(_silenced, contexts))
     yield from judge_webhooks(by_order, facts)
     yield from _judge_entries(reacquires, calls, by_order, facts)
 
@@ -49,3 +50,7 @@ def _judge_entries(reacquires: dict[str, bool], calls: Sequence[Call], by_order:
     yield from broken(Promise.HISTORY, (words for of_it in orders.values() for words in out_of_order(of_it)))
     whole = {number: of_it for number, of_it in orders.items() if facts.whole().get(number)}
     yield from broken(Promise.SOLD_OUT, untrue(calls, whole, replay.available, facts.incarnations))
+
+
+def _silenced(contexts: Sequence[Context], gateway: int, since: float, until: float) -> bool:
+    return any(context.silenced(gateway, since, until) for context in contexts)
