@@ -12,7 +12,7 @@ from flashsale_chaos.inject import INJECTORS
 from flashsale_chaos.report import Report, describe
 from flashsale_core.errors import FlashsaleError
 
-INJECTION_TIMEOUT_SECONDS = 90.0
+INJECTION_TIMEOUT_SECONDS = 240.0
 """How long a fault may wait for others on its target, and take to be undone."""
 
 
