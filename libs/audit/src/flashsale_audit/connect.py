@@ -50,7 +50,7 @@ async def connect(stores: Stores) -> AsyncIterator[tuple[RedisReader, LedgerRead
         raise Retryable("REDIS_URL leads to a replica, which may be behind its master") from error
     except RedisError as error:
         raise Retryable(f"REDIS_URL: Redis does not answer: {error}") from error
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise Retryable(f"DATABASE_URL: the ledger cannot be read: {error}") from error
     finally:
         await database.close()

@@ -33,7 +33,7 @@ READY_SECONDS = 10.0
 SETTLE_SECONDS = 20.0
 PROBE_SECONDS = 2.0
 POLL_SECONDS = 0.1
-STORES_AWAY = (Retryable, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, AMQPException)
+STORES_AWAY = (Retryable, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, AMQPException)
 
 
 class Judge:

@@ -10,7 +10,8 @@ from flashsale_recovery.ledger import Connection, Ledger
 LOCK = 7_305_808_869_231_216
 # Without these, Postgres holds the lock of a keeper whose machine has died for two hours.
 _KEEP_ALIVE = "set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3"
-ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+# A connection that the server ends while nothing is asked is, at the next query, an InternalClientError of asyncpg.
+ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 
 async def connect(database_url: str, timeout_seconds: float, statement_cache: int) -> Connection:

@@ -38,7 +38,8 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 # Errors that concern the rows (SQLSTATE classes 22, 23 and 54). asyncpg also raises class 22 for a value that does not fit its column.
 _ROW_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 # Every other error concerns the server, its configuration or this moment. A missing grant or database must never park a good message.
-_SERVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+# A connection that the server ends while nothing is asked is, at the next query, an InternalClientError of asyncpg.
+_SERVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 
 class Repository:
