@@ -35,14 +35,14 @@ async def read_facts(database_url: str, sales: Sequence[str], shard: int, lines:
                 for row in await database.fetch(_PAYMENTS, sales)
             }
             refunds = frozenset((row["payment_id"], row["name"]) for row in await database.fetch(_REFUNDS, sales))
-            incarnations = _incarnations(await database.fetch(_INCARNATIONS, shard))
-            received = _received(await database.fetch(_RECEIVED, shard))
+            incarnations = incarnations_of(await database.fetch(_INCARNATIONS, shard))
+            received = received_of(await database.fetch(_RECEIVED, shard))
     finally:
         await database.close()
-    return Facts(orders, payments, refunds, incarnations, _received_lines(lines, received))
+    return Facts(orders, payments, refunds, incarnations, received_lines(lines, received))
 
 
-def _incarnations(rows: Sequence[Mapping[str, Any]]) -> list[Incarnation]:
+def incarnations_of(rows: Sequence[Mapping[str, Any]]) -> list[Incarnation]:
     """Those that were opened. One that was not is part of the way to the next, which then begins with it."""
     to_monotonic, known, fenced = time.monotonic() - time.time(), [], None
     for row in rows:
@@ -54,14 +54,14 @@ def _incarnations(rows: Sequence[Mapping[str, Any]]) -> list[Incarnation]:
     return known
 
 
-def _received(rows: Sequence[Mapping[str, Any]]) -> dict[int, list[Range]]:
+def received_of(rows: Sequence[Mapping[str, Any]]) -> dict[int, list[Range]]:
     by_incarnation: dict[int, list[Range]] = {}
     for row in rows:
         by_incarnation.setdefault(row["incarnation"], []).append(Range(row["from_seq"], row["to_seq"]))
     return {incarnation: merge(ranges) for incarnation, ranges in by_incarnation.items()}
 
 
-def _received_lines(lines: Sequence[Line], received: Mapping[int, Sequence[Range]]) -> list[Line]:
+def received_lines(lines: Sequence[Line], received: Mapping[int, Sequence[Range]]) -> list[Line]:
     """The lines without those of entries that came too late, which the ledger does not count as received."""
     return [
         line

@@ -17,7 +17,7 @@ from flashsale_chaos.sales import Sale, new_pair
 from flashsale_core.errors import Retryable
 
 BUYERS = 24
-REQUEST_SECONDS = 6.0
+REQUEST_SECONDS = 3.0
 GIVE_UP_SECONDS = 20.0
 """How long after the beginning of a pause requests are repeated, on a machine that keeps up."""
 ROUNDS_PER_PAIR = 2
