@@ -17,6 +17,7 @@ from flashsale_core import crash
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import attest_keys, shard_keys
 from flashsale_core.scripts import Scripts, load_scripts
+from flashsale_core.tasks import cancel_and_wait
 from flashsale_gateway.history import History
 from flashsale_gateway.outbox.direct import DirectOutbox
 from flashsale_gateway.settings import Settings
@@ -41,21 +42,37 @@ class Attester:
         self._name = name
         numbers = {shard_keys(shard).fence: shard for shard in range(settings.shards)}
         self._groups = [[numbers[key] for key in keys] for keys in one_slot_groups(redis, numbers)]
-        self._wake = asyncio.Event()
+        self._wakes = [asyncio.Event() for _ in self._groups]
         self._reason: str | None = None
-        history.on_fenced = self._wake.set
+        history.on_fenced = self._wake
 
     async def run(self) -> None:
-        """Attest until cancelled: every second while all shards are open, and at once after a script was refused."""
+        """Attest until cancelled: every second while shards are open, and at once after a script was refused.
+
+        Each slot group by itself: a master of a cluster that hangs must not make this gateway look silent to the others.
+        """
+        loops = [asyncio.create_task(self._attest_on(shards, wake)) for shards, wake in zip(self._groups, self._wakes, strict=True)]
+        try:
+            ended, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
+            # None of them ends by itself: the supervisor starts all of them again.
+            next(iter(ended)).result()
+        finally:
+            await cancel_and_wait(*loops)
+
+    async def _attest_on(self, shards: Sequence[int], wake: asyncio.Event) -> None:
         while True:
-            attested = all(await asyncio.gather(*[self._attest(shards) for shards in self._groups]))
+            attested = await self._attest(shards)
             self._log_change()
-            self._wake.clear()
-            if attested and self._history.is_open:
+            wake.clear()
+            if attested and self._history.are_open(shards):
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), OPEN_PAUSE_SECONDS)
+                    await asyncio.wait_for(wake.wait(), OPEN_PAUSE_SECONDS)
             else:
                 await asyncio.sleep(FENCED_PAUSE_SECONDS)
+
+    def _wake(self) -> None:
+        for wake in self._wakes:
+            wake.set()
 
     async def leave(self) -> None:
         """Delete the gateway's entries, once it holds nothing. Those that stay are ignored after a while."""

@@ -5,7 +5,7 @@ the gateway contributes and reports.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 
@@ -59,9 +59,8 @@ class History:
         others = f", and {len(closed) - 1} other shards are not open either" if len(closed) > 1 else ""
         return f"shard {shard}: {in_words(status)}{others}"
 
-    @property
-    def is_open(self) -> bool:
-        return self.fault is None
+    def are_open(self, shards: Sequence[int]) -> bool:
+        return self._foreign is None and all(self._statuses[shard] == OPEN for shard in shards)
 
     def require_ours(self) -> None:
         """Raises Recovering while Redis belongs to another installation, or before its fence was read."""
