@@ -9,9 +9,11 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from flashsale_core.errors import Rejected
 from flashsale_core.messages import LedgerMarker, Message, Position
+from flashsale_order_worker import metrics
 from flashsale_order_worker import repository as repository_module
 from flashsale_order_worker.plan import plan
 from tests.integration.ledger import Rows, open_ledger
@@ -170,4 +172,7 @@ async def test_idle_connection_is_closed(infra: Mapping[str, str], monkeypatch: 
         async with asyncio.timeout(30):
             while await ledger.connection.fetchval("select count(*) from pg_stat_activity where application_name = 'resting'"):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
+        # The alert FlashsaleLedgerStuck ends with the next statement that succeeds, also while nothing is written.
+        metrics.DATABASE_UP.set(0)
         await repository.refunds_due()
+        assert REGISTRY.get_sample_value("flashsale_database_up") == 1

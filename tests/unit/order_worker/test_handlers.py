@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
+from prometheus_client import REGISTRY
 
 from flashsale_consumer import Delivery, Poison
 from flashsale_core.errors import Rejected, Retryable
@@ -86,6 +87,20 @@ async def test_absent_database_is_retryable_and_not_poison() -> None:
     ledger.away = True
     with pytest.raises(Retryable):
         await handle(ledger, [delivery("a"), Delivery(b"{", "m", redelivered=False)])
+
+
+async def test_only_committed_transactions_are_counted() -> None:
+    def commits() -> float:
+        return REGISTRY.get_sample_value("flashsale_ledger_commit_seconds_count") or 0
+
+    ledger, before = Ledger(), commits()
+    ledger.away = True
+    with pytest.raises(Retryable):
+        await handle(ledger, [delivery("a")])
+    await handle(Ledger(), [delivery("x", "bad")])
+    assert commits() == before
+    await handle(Ledger(), [delivery("a")])
+    assert commits() == before + 1
 
 
 MARKER = LedgerMarker(v=1, marker="0b5f1f0a-1f3f-4c1c-9d52-0b0f6a6f7a11", at=1)

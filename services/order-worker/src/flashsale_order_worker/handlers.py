@@ -93,10 +93,11 @@ class OrderEvents:
         """Returns the reason if the ledger rejects the rows."""
         writing_ns = time.time_ns()
         try:
-            with metrics.COMMIT_SECONDS.time():
-                await self._repository.write(rows, with_arrivals=with_arrivals)
+            started = time.perf_counter()
+            await self._repository.write(rows, with_arrivals=with_arrivals)
         except Rejected as error:
             return error.reason
+        metrics.COMMIT_SECONDS.observe(time.perf_counter() - started)
         self._spans.written([(item.delivery, item.message) for item in decoded], tables(rows), started_ns, writing_ns)
         _count(decoded, rows)
         return None

@@ -106,7 +106,6 @@ class Repository:
             raise Retryable("the ledger has no schema yet; run `flashsale migrate`", self._retry_seconds) from error
         except _SERVER_ERRORS as error:
             raise await self._away(error) from error
-        metrics.DATABASE_UP.set(1)
         if (version or 0) < SCHEMA_VERSION:
             raise Retryable(
                 f"the ledger's schema is {version}, this release needs {SCHEMA_VERSION}; run `flashsale migrate`", self._retry_seconds
@@ -135,6 +134,7 @@ class Repository:
         assert row is not None  # noqa: S101 - an aggregate always has a row
         if row.get("read_only"):
             raise asyncpg.ReadOnlySQLTransactionError("the ledger's transactions are read-only")
+        metrics.DATABASE_UP.set(1)
         return row
 
     async def close(self) -> None:

@@ -1,0 +1,46 @@
+"""The rules of the PrometheusRule: those that fire for a missing service are rendered only for services that the release runs."""
+
+import shutil
+
+import pytest
+
+from tests.chart.rendering import find, helm, rendered
+
+pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on PATH: the chart is not rendered")
+
+ALL = {"gateway", "order-worker", "timeout-worker", "keeper", "operator"}
+KEDA = "orderWorker.keda.enabled=true,orderWorker.keda.triggers[0].type=cron,orderWorker.keda.minReplicas="
+
+
+def expected(*words: str) -> set[str]:
+    documents = rendered("", "--set", "metrics.prometheusRule.enabled=true", *words)
+    (group,) = find(documents, "PrometheusRule", "shop-flashsale")["spec"]["groups"]
+    assert {"FlashsaleOversold", "FlashsaleLedgerStuck"} <= {rule["alert"] for rule in group["rules"]}
+    return {rule["labels"]["service"] for rule in group["rules"] if "service" in rule["labels"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "services"),
+    [
+        ((), ALL),
+        (("--set", "operator.enabled=false"), ALL - {"operator"}),
+        (("--set", KEDA + "0"), ALL - {"order-worker"}),
+        (("--set", KEDA + "1"), ALL),
+        (("--set", "metrics.prometheusRule.services={gateway,keeper}"), {"gateway", "keeper"}),
+        (("--set-json", "metrics.prometheusRule.services=[]"), set()),
+    ],
+)
+def test_missing_services_are_an_alert_if_the_release_runs_them(words: tuple[str, ...], services: set[str]) -> None:
+    assert expected(*words) == services
+
+
+def test_rule_looks_only_at_the_release_s_namespace() -> None:
+    documents = rendered("", "--set", "metrics.prometheusRule.enabled=true")
+    (group,) = find(documents, "PrometheusRule", "shop-flashsale")["spec"]["groups"]
+    (rule,) = [rule for rule in group["rules"] if rule["alert"] == "FlashsaleGatewayGone"]
+    assert rule["expr"] == 'absent(flashsale_broker_up{namespace="shop"})'
+
+
+def test_unknown_service_is_refused() -> None:
+    status, text = helm("--set", "metrics.prometheusRule.services={orderWorker}")
+    assert (status, "value must be one of 'gateway'" in text) == (1, True), text
