@@ -49,7 +49,17 @@ def row(state: State = State.RESERVED, payment: str = "", user: str = "u", quant
 
 
 def facts(orders: dict[str, OrderRow], *lines: Line, **more: Any) -> Facts:
-    return Facts(**{"orders": orders, "payments": {}, "refunds": frozenset(), "incarnations": [FIRST], "lines": lines, **more})
+    return Facts(
+        **{
+            "orders": orders,
+            "payments": {},
+            "refunds": frozenset(),
+            "incarnations": [FIRST],
+            "totals": {"fast": 9, "sure": 9},
+            "lines": lines,
+            **more,
+        }
+    )
 
 
 def verdict(calls: Sequence[Call], known: Facts, faults: Sequence[Fault] = (), gave_up: Sequence[Call] = ()) -> list[str]:

@@ -14,6 +14,7 @@ READ_SECONDS = 20.0
 _ORDERS = "select sale_id || '.' || order_id as name, state, user_id, quantity, payment_id from orders where sale_id = any($1)"
 _PAYMENTS = "select payment_id, sale_id || '.' || order_id as name, result, reason, amount_minor from payments where sale_id = any($1)"
 _REFUNDS = "select payment_id, sale_id || '.' || order_id as name from refunds where sale_id = any($1)"
+_TOTALS = "select sale_id, max(total) as total from sales where sale_id = any($1) group by sale_id"
 _INCARNATIONS = """
 select incarnation, lost_entries, extract(epoch from fenced_at)::float8 as fenced, extract(epoch from opened_at)::float8 as opened
 from shards where shard = $1 order by incarnation
@@ -35,11 +36,12 @@ async def read_facts(database_url: str, sales: Sequence[str], shard: int, lines:
                 for row in await database.fetch(_PAYMENTS, sales)
             }
             refunds = frozenset((row["payment_id"], row["name"]) for row in await database.fetch(_REFUNDS, sales))
+            totals = {row["sale_id"]: row["total"] for row in await database.fetch(_TOTALS, sales)}
             incarnations = incarnations_of(await database.fetch(_INCARNATIONS, shard))
             received = received_of(await database.fetch(_RECEIVED, shard))
     finally:
         await database.close()
-    return Facts(orders, payments, refunds, incarnations, received_lines(lines, received))
+    return Facts(orders, payments, refunds, incarnations, totals, received_lines(lines, received))
 
 
 def incarnations_of(rows: Sequence[Mapping[str, Any]]) -> list[Incarnation]:

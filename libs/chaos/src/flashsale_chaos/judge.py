@@ -23,6 +23,7 @@ from flashsale_chaos.overload import overload
 from flashsale_chaos.sales import Sale
 from flashsale_chaos.tap import TappedLines, create_tap, read_tap
 from flashsale_chaos.verdict.closed import judge_closed
+from flashsale_chaos.verdict.definitions import unknown_sales
 from flashsale_chaos.verdict.verdict import judge_history
 from flashsale_chaos.verdict.violations import Promise, Violation
 from flashsale_core.errors import Retryable
@@ -54,14 +55,17 @@ class Judge:
         self._contexts = {tuple(names): [*self._contexts.get(tuple(names), ()), context]}
         violations = [Violation(Promise.READY.value, words) async for words in self._unready(context.healed)]
         try:
-            violations += _of_audit(await self._audit(names))
+            report = await self._audit(names)
             shard = shard_of(names[0], SHARDS_DEFAULT)
             self._tapped.add(await read_tap(self._env["AMQP_URL"]), shard, names)
             facts = await read_facts(self._env["DATABASE_URL"], names, shard, self._tapped.lines())
+            if forgotten := unknown_sales(sales, facts.totals):
+                report = await self._audit([name for name in names if name not in forgotten])
         except STORES_AWAY as error:
             return [*violations, Violation(Promise.READY.value, f"the stores cannot be read: {type(error).__name__} {error}")]
         calls = self._history.of(names)
         gave_up = [call for call in self._history.gave_up if call.sale in names]
+        violations += _of_audit(report)
         violations += judge_closed(calls, self._bench.losses, facts.incarnations)
         return [*violations, *judge_history(sales, calls, gave_up, facts, self._contexts[tuple(names)])]
 

@@ -57,6 +57,8 @@ class Facts(msgspec.Struct):
     """The same keys."""
     incarnations: Sequence[Incarnation]
     """Those of the shard of the crowd, in ascending order."""
+    totals: Mapping[str, int]
+    """The stock of each sale that the ledger knows."""
     lines: Sequence[Line]
     """The messages that the ledger received, those of each entry once, in the order of positions."""
 

@@ -6,6 +6,7 @@ from functools import partial
 from flashsale_chaos.context import Context
 from flashsale_chaos.history import Call
 from flashsale_chaos.sales import Sale
+from flashsale_chaos.verdict.definitions import lost_definitions, unknown_sales
 from flashsale_chaos.verdict.facts import Facts
 from flashsale_chaos.verdict.losses import judge_losses
 from flashsale_chaos.verdict.orders import judge_answers, judge_early, judge_orders
@@ -22,19 +23,24 @@ def judge_history(
     sales: Sequence[Sale], calls: Sequence[Call], gave_up: Sequence[Call], facts: Facts, contexts: Sequence[Context]
 ) -> Iterator[Violation]:
     """`calls` are those about `sales`, in the order of their answers; `contexts` are of all rounds since these sales began."""
+    gone = list(lost_definitions(sales, calls, facts.totals))
+    forgotten = unknown_sales(sales, facts.totals)
+    calls, gave_up = [call for call in calls if call.sale not in forgotten], [call for call in gave_up if call.sale not in forgotten]
     by_order = stories(calls)
-    reacquires = {sale.sale_id: sale.late_payment == "reacquire" for sale in sales}
+    reacquires = {sale.sale_id: sale.late_payment == "reacquire" for sale in sales if sale.sale_id not in forgotten}
     began = min((call.began for call in calls), default=0.0)
     later = [known for known in facts.incarnations if known.opened > began]
     yield from judge_answers(calls, gave_up)
-    yield from judge_orders(by_order, facts.orders)
+    rows = {name: row for name, row in facts.orders.items() if name.rpartition(".")[0] not in forgotten}
+    yield from judge_orders(by_order, rows)
     windows = {sale.sale_id: sale.window_seconds for sale in sales}
     yield from judge_early(by_order.values(), windows, lost=bool(later) or any(context.clock_jumped() for context in contexts))
-    gone = [
+    gone += [
         item for name, story in by_order.items() for item in regressions(story, facts.orders.get(name), reacquires=reacquires[story.sale])
     ]
     yield from judge_losses(gone, later, {sale.sale_id: sale.is_confirmed for sale in sales}, partial(_silenced, contexts))
-    yield from judge_webhooks(by_order, facts)
+    if not forgotten:
+        yield from judge_webhooks(by_order, facts)
     yield from _judge_entries(reacquires, calls, by_order, facts)
 
 
