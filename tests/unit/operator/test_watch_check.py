@@ -83,7 +83,12 @@ async def test_apiserver_is_asked_for_names_and_generations_only() -> None:
         return web.json_response({"items": [{"metadata": {"uid": "u1", "name": "a", "generation": 4}}]})
 
     application = web.Application()
+
+    async def empty(_: web.Request) -> web.Response:
+        return web.json_response({"items": None})
+
     application.router.add_get("/flashsales", listing)
+    application.router.add_get("/empty/flashsales", empty)
     runner = web.AppRunner(application)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -91,5 +96,6 @@ async def test_apiserver_is_asked_for_names_and_generations_only() -> None:
     host, port = runner.addresses[0][:2]
     async with ClientSession() as session:
         assert await FlashSales(session, f"http://{host}:{port}/flashsales").generations() == {"u1": 4}
+        assert await FlashSales(session, f"http://{host}:{port}/empty/flashsales").generations() == {}
         assert await FlashSales(session, f"http://{host}:{port}/no-such-type").generations() == {}
     await runner.cleanup()

@@ -40,7 +40,8 @@ class FlashSales:
                 return {}
             answer.raise_for_status()
             listing: dict[str, Any] = await answer.json(content_type=None)
-        return {item["metadata"]["uid"]: item["metadata"]["generation"] for item in listing["items"]}
+        # The apiserver writes null for an empty list of metadata.
+        return {item["metadata"]["uid"]: item["metadata"]["generation"] for item in listing["items"] or ()}
 
     async def get(self, name: str) -> dict[str, Any] | None:
         """The resource; None when it does not exist."""
