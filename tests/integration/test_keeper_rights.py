@@ -1,4 +1,4 @@
-"""The rights of db/keeper.sql, for a keeper with a role of its own."""
+"""The rights of db/keeper.sql, for a keeper with a role of its own, and how long Postgres waits for a keeper that is gone."""
 
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -7,6 +7,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from flashsale_recovery.session import connect
+
+DEAD_SECONDS = 6
 KEEPER = Path(__file__).parents[2] / "db" / "keeper.sql"
 READ = (
     "installation",
@@ -63,3 +66,17 @@ async def test_keeper_reads_the_ledger_and_writes_the_history_of_shards(keeper: 
 async def test_keeper_changes_nothing_else(keeper: asyncpg.Connection, statement: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await keeper.execute(statement)
+
+
+async def test_postgres_gives_up_a_keeper_that_is_gone_within_seconds(infra: Mapping[str, str]) -> None:
+    """Its lock keeps the next keeper from acting. Probes find out who is silent, but none is sent while an answer is not acknowledged."""
+    connection = await connect(infra["DATABASE_URL"], 10, 0)
+    try:
+        idle, pause, probes, unread_ms = [
+            int(await connection.fetchval("select current_setting($1)", name))
+            for name in ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
+        ]
+    finally:
+        await connection.close()
+    assert 0 < idle + pause * probes <= DEAD_SECONDS
+    assert 0 < unread_ms <= DEAD_SECONDS * 1000

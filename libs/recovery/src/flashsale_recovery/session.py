@@ -8,8 +8,9 @@ from flashsale_recovery.ledger import Connection, Ledger
 
 # An arbitrary number that no other program uses for a lock on this database.
 LOCK = 7_305_808_869_231_216
-# Without these, Postgres holds the lock of a keeper whose machine has died for two hours.
-_KEEP_ALIVE = "set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3"
+# Without these, Postgres holds the lock of a keeper whose machine has died for two hours; without the last one for a quarter of an hour
+# if it died before it had acknowledged an answer, because then nothing else is sent to it.
+_KEEP_ALIVE = "set tcp_keepalives_idle = 3; set tcp_keepalives_interval = 1; set tcp_keepalives_count = 3; set tcp_user_timeout = 6000"
 # A connection that the server ends while nothing is asked is, at the next query, an InternalClientError of asyncpg.
 ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 

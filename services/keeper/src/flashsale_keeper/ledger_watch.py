@@ -15,6 +15,8 @@ from flashsale_recovery.session import ERRORS, Session
 
 FACTS_SECONDS = 5.0
 """How often the ledger is read while all shards are open."""
+STANDBY_SECONDS = 1.0
+"""How often a keeper that waits asks whether it may act."""
 log = logging.getLogger(__name__)
 
 
@@ -32,7 +34,7 @@ class LedgerWatch:
 
     @property
     def is_due(self) -> bool:
-        return asyncio.get_running_loop().time() - self._read_at > FACTS_SECONDS
+        return asyncio.get_running_loop().time() - self._read_at > (STANDBY_SECONDS if self.standby else FACTS_SECONDS)
 
     async def read(self) -> Ledger | None:
         """The ledger, with its facts read; None while Postgres is away or another keeper acts. Raises what a command to Redis raises."""
