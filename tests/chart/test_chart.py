@@ -1,5 +1,6 @@
 """The chart as helm renders it, without a cluster: its content, the values it refuses, and what must never change."""
 
+import itertools
 import json
 import os
 import re
@@ -149,6 +150,24 @@ def test_replicas_are_left_to_an_autoscaler() -> None:
     assert "replicas" not in find(documents, "Deployment", "shop-flashsale-order-worker")["spec"]
     assert find(documents, "HorizontalPodAutoscaler", "shop-flashsale-gateway")["spec"]["maxReplicas"] == 10
     assert find(documents, "ScaledObject", "shop-flashsale-order-worker")["spec"]["triggers"][0]["type"] == "rabbitmq"
+
+
+def test_no_node_has_a_majority_of_servers() -> None:
+    """A node that is lost must leave the Sentinels, and the members of a quorum queue, a majority."""
+    for name, replicas in itertools.product(("redis", "rabbitmq"), (1, 3)):
+        pod = find(rendered("", "--set", f"{name}.replicas={replicas}"), "StatefulSet", f"shop-flashsale-{name}")["spec"]["template"][
+            "spec"
+        ]
+        (spread,) = [each for each in pod["topologySpreadConstraints"] if each["topologyKey"] == "kubernetes.io/hostname"]
+        # A node whose taint keeps the pods away is not one of those over which they are spread.
+        strict = {"whenUnsatisfiable": "DoNotSchedule", "nodeTaintsPolicy": "Honor"}
+        assert spread.items() >= (strict if replicas == 3 else {"whenUnsatisfiable": "ScheduleAnyway"}).items()
+
+
+@pytest.mark.parametrize(("words", "count"), [((), 1), (("redis.replicas=3",), 2), (("redis.replicas=3", "keeper.replicas=0"), 0)])
+def test_a_second_keeper_stands_by_where_redis_fails_over(words: tuple[str, ...], count: int) -> None:
+    documents = rendered("", *(part for word in words for part in ("--set", word)))
+    assert find(documents, "Deployment", "shop-flashsale-keeper")["spec"]["replicas"] == count
 
 
 def test_only_components_with_replicas_have_disruption_budgets() -> None:

@@ -132,7 +132,13 @@ topologySpreadConstraints:
 {{- range has .component (list "redis" "rabbitmq" "postgresql") | ternary (gt (int .c.replicas) 1) true | ternary (list "topology.kubernetes.io/zone" "kubernetes.io/hostname") (list "kubernetes.io/hostname") }}
   - maxSkew: 1
     topologyKey: {{ . }}
+    {{- if and (eq . "kubernetes.io/hostname") (has $.component (list "redis" "rabbitmq")) (gt (int $.c.replicas) 1) }}
+    {{- /* Servers that need a majority must not lose it with one node. */}}
+    whenUnsatisfiable: DoNotSchedule
+    nodeTaintsPolicy: Honor
+    {{- else }}
     whenUnsatisfiable: ScheduleAnyway
+    {{- end }}
     labelSelector:
       matchLabels:
         {{- include "flashsale.selector" $ | nindent 8 }}
