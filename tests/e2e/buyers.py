@@ -1,4 +1,4 @@
-"""Buyers who arrive at a steady rate, each on a new connection, until /tmp/stop exists: `buyers.py PRODUCT PER_SECOND`.
+"""Buyers who arrive at a steady rate, each on a new connection, until /tmp/stop exists: `buyers.py PRODUCT PER_SECOND LANES`.
 
 It runs in a pod of the flashsale command's image. tests.e2e.crowd sends it there and reads its output, one line of JSON.
 """
@@ -15,16 +15,17 @@ from typing import Any
 
 import aiohttp
 
-LANES = 40
 GAP_SECONDS = 1.0
 LONGEST_SECONDS = 400
 STOP, PROGRESS, ORDERS = Path("/tmp/stop"), Path("/tmp/progress"), Path("/tmp/orders.buyers")
 
 
 class Buyers:
-    def __init__(self, product: str, per_second: float) -> None:
+    def __init__(self, product: str, per_second: float, lanes: int) -> None:
+        """`lanes` is how many may wait for an answer at the same time."""
         self.product = product
-        self.cycle_seconds = LANES / per_second
+        self.lanes = lanes
+        self.cycle_seconds = lanes / per_second
         self.outcomes: Counter[str] = Counter()
         self.bare_503 = 0
         """503s without a Retry-After."""
@@ -36,12 +37,12 @@ class Buyers:
         timeout = aiohttp.ClientTimeout(total=10)
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0), timeout=timeout) as session:
             progress = asyncio.create_task(self._report_progress())
-            await asyncio.gather(*(self._lane(session, lane) for lane in range(LANES)))
+            await asyncio.gather(*(self._lane(session, lane) for lane in range(self.lanes)))
             progress.cancel()
         self._finish()
 
     async def _lane(self, session: aiohttp.ClientSession, lane: int) -> None:
-        await asyncio.sleep(self.cycle_seconds * lane / LANES)
+        await asyncio.sleep(self.cycle_seconds * lane / self.lanes)
         number = 0
         while not self._over():
             began = time.monotonic()
@@ -76,7 +77,7 @@ class Buyers:
         return STOP.exists() or time.time() > self.started + LONGEST_SECONDS
 
     def _write_progress(self) -> None:
-        PROGRESS.write_text(f"{len(self.accepted_at)} {max(self.accepted_at[-LANES:], default=0)}")
+        PROGRESS.write_text(f"{len(self.accepted_at)} {max(self.accepted_at[-self.lanes :], default=0)}")
 
     def _finish(self) -> None:
         ORDERS.write_text("".join(f"{order}\n" for order in self.orders))
@@ -93,4 +94,4 @@ class Buyers:
 
 
 if __name__ == "__main__":
-    asyncio.run(Buyers(sys.argv[1], float(sys.argv[2])).run())
+    asyncio.run(Buyers(sys.argv[1], float(sys.argv[2]), int(sys.argv[3])).run())

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.kube import Namespace, numbers, until
+from tests.e2e.kube import Namespace, last_json, numbers, until
 
 BUYERS = Path(__file__).with_name("buyers.py")
 PER_SECOND = 60
+LANES = 40
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class CrowdReport:
     bare_503: int
     gaps: list[tuple[float, float]]
     accepted_in_second: Mapping[int, int]
+    differences: Mapping[str, int]
+    """What the audit found, by kind, if the crowd was started with `may_lose`; empty otherwise."""
 
     @property
     def accepted(self) -> int:
@@ -35,19 +38,33 @@ class CrowdReport:
 
     def recovery(self, fault_at: float) -> dict[str, str]:
         """The time from the fault to the first order accepted after the longest gap that followed, and the length of that gap."""
-        gaps = [(end - begin, end) for begin, end in self.gaps if end > fault_at]
-        if not gaps:
+        longest, end = self._longest_gap(fault_at)
+        if not longest:
             return {"first_order_after_seconds": "below 1"}
-        longest, end = max(gaps)
         return {"first_order_after_seconds": f"{end - fault_at:.1f}", "without_orders_seconds": f"{longest:.1f}"}
+
+    def recovery_seconds(self, fault_at: float) -> float:
+        """The time from the fault to the end of the longest gap that followed; 0 without a gap of a second."""
+        _, end = self._longest_gap(fault_at)
+        return end - fault_at
+
+    def _longest_gap(self, fault_at: float) -> tuple[float, float]:
+        """(length in seconds, end) of the longest gap that ended after `fault_at`; (0, `fault_at`) if there is none."""
+        return max(((end - begin, end) for begin, end in self.gaps if end > fault_at), default=(0.0, fault_at))
 
 
 class Crowd:
     """A crowd that orders from `start` until `stop`. Orders are accepted all the time, unless something prevents it."""
 
-    def __init__(self, shop: Namespace, product: str) -> None:
+    def __init__(
+        self, shop: Namespace, product: str, *, per_second: float = PER_SECOND, lanes: int = LANES, may_lose: bool = False
+    ) -> None:
+        """`lanes` buyers at most wait at the same time. With `may_lose` the differences of the audit are reported and do not fail."""
         self.shop = shop
         self.product = product
+        self.per_second = per_second
+        self.lanes = lanes
+        self.may_lose = may_lose
 
     def start(self, buyers_at_the_end: int = 0) -> "Crowd":
         """`buyers_at_the_end` order all at once after `stop`, so that the rest is sold."""
@@ -56,9 +73,10 @@ class Crowd:
         )
         script = (
             f"cat > /tmp/buyers.py <<'END'\n{BUYERS.read_text()}\nEND\n"
-            f"python /tmp/buyers.py {self.product} {PER_SECOND}\n"
+            f"python /tmp/buyers.py {self.product} {self.per_second} {self.lanes}\n"
             + (f"{rest} | tr -d '\\n'; echo\n" if buyers_at_the_end else "")
             + f"cat /tmp/orders.* > /tmp/orders; flashsale audit {self.product} --wait-seconds 90 --expect-accepted /tmp/orders"
+            + (" --json || true" if self.may_lose else "")
         )
         self.shop.start_cli(self.product, script)
         until(lambda: self.progress()[0] > 0, 60, f"the crowd gets its first order of {self.product}")
@@ -88,6 +106,7 @@ class Crowd:
             report["bare_503"],
             [(begin, end) for begin, end in report["gaps"]],
             {int(second): count for second, count in report["accepted_in_second"].items()},
+            {each["kind"]: each["count"] for each in last_json(job.logs)["differences"]} if self.may_lose else {},
         )
 
     def _in_pod(self, command: str) -> str:

@@ -167,7 +167,7 @@ class Namespace:
         self.apply(_cli_job(name, script, self._cli_pod()))
 
     def _cli_pod(self) -> dict[str, Any]:
-        """The pod of the release's audit: the chart decides its image and pull settings."""
+        """The pod of the release's audit: the chart decides its image, its servers and its placement."""
         return dict(self.get("cronjob", "flashsale-audit")["spec"]["jobTemplate"]["spec"]["template"]["spec"])
 
     def finish_cli(self, name: str, timeout_seconds: float = JOB_TIMEOUT_SECONDS) -> Job:
@@ -235,10 +235,8 @@ def _cli_job(name: str, script: str, like: Mapping[str, Any]) -> dict[str, Any]:
             {"name": "FLASHSALE_URL", "value": "http://flashsale-gateway"},
             secret("FLASHSALE_ADMIN_TOKEN", "flashsale-credentials", "admin-token"),
             secret("FLASHSALE_WEBHOOK_SECRET", "flashsale-credentials", "webhook-secret"),
-            secret("REDIS_PASSWORD", "flashsale-redis", "audit"),
-            {"name": "REDIS_URL", "value": "redis://audit:$(REDIS_PASSWORD)@flashsale-redis:6379/0"},
-            secret("POSTGRES_PASSWORD", "flashsale-postgresql", "password"),
-            {"name": "DATABASE_URL", "value": "postgresql://flashsale:$(POSTGRES_PASSWORD)@flashsale-postgresql:5432/flashsale"},
+            # The addresses of Redis and of the ledger.
+            *like["containers"][0]["env"],
         ],
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -253,6 +251,7 @@ def _cli_job(name: str, script: str, like: Mapping[str, Any]) -> dict[str, Any]:
         "automountServiceAccountToken": False,
         "securityContext": {"runAsNonRoot": True},
         "imagePullSecrets": like.get("imagePullSecrets", []),
+        "nodeSelector": like.get("nodeSelector", {}),
         "containers": [container],
         "volumes": [{"name": "tmp", "emptyDir": {}}],
     }

@@ -120,19 +120,30 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .c.affinity }}
+{{- /* A bundled server of one pod has nothing to spread, and a change of its pod would restart it. */}}
+{{- $several := has .component (list "redis" "rabbitmq" "postgresql") | ternary (gt (int .c.replicas) 1) true }}
+{{- if .c.affinity }}
 affinity:
-  {{- toYaml . | nindent 2 }}
+  {{- toYaml .c.affinity | nindent 2 }}
+{{- else if and $several (not .c.topologySpreadConstraints) }}
+{{- /* No second constraint: the scheduler would score no node that has no zone, and without zones pods would not be spread over nodes either. */}}
+affinity:
+  podAntiAffinity:
+    preferredDuringSchedulingIgnoredDuringExecution:
+      - weight: 100
+        podAffinityTerm:
+          topologyKey: topology.kubernetes.io/zone
+          labelSelector:
+            matchLabels:
+              {{- include "flashsale.selector" . | nindent 14 }}
 {{- end }}
 topologySpreadConstraints:
 {{- if .c.topologySpreadConstraints }}
   {{- toYaml .c.topologySpreadConstraints | nindent 2 }}
 {{- else }}
-{{- /* A bundled server of one pod has nothing to spread, and a change of its pod would restart it. */}}
-{{- range has .component (list "redis" "rabbitmq" "postgresql") | ternary (gt (int .c.replicas) 1) true | ternary (list "topology.kubernetes.io/zone" "kubernetes.io/hostname") (list "kubernetes.io/hostname") }}
   - maxSkew: 1
-    topologyKey: {{ . }}
-    {{- if and (eq . "kubernetes.io/hostname") (has $.component (list "redis" "rabbitmq")) (gt (int $.c.replicas) 1) }}
+    topologyKey: kubernetes.io/hostname
+    {{- if and (has .component (list "redis" "rabbitmq")) $several }}
     {{- /* Servers that need a majority must not lose it with one node. */}}
     whenUnsatisfiable: DoNotSchedule
     nodeTaintsPolicy: Honor
@@ -141,8 +152,7 @@ topologySpreadConstraints:
     {{- end }}
     labelSelector:
       matchLabels:
-        {{- include "flashsale.selector" $ | nindent 8 }}
-{{- end }}
+        {{- include "flashsale.selector" . | nindent 8 }}
 {{- end }}
 {{- end -}}
 
