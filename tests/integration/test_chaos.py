@@ -1,4 +1,4 @@
-"""The failure table, row by row: after something dies under load, no unit is oversold, lost or leaked."""
+"""Orders go on while a server is away, and a gateway that stops answers what it accepted. Deaths are proven by test_chaos_run."""
 
 import os
 import subprocess
@@ -21,36 +21,6 @@ UNITS = 1_000_000
 @pytest.fixture
 def sale(client: Client) -> str:
     return client.new_sale(UNITS, paymentWindowSeconds=WINDOW_SECONDS)
-
-
-def test_orders_survive_a_gateway_that_is_killed(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
-    with storm(client.env["FLASHSALE_URL"], sale) as crowd:
-        for _ in range(3):
-            time.sleep(1.5)
-            stack.kill("gateway")
-            stack.start("gateway")
-        time.sleep(1)
-    prove(stack, client, sale, crowd, tmp_path)
-
-
-def test_ledger_survives_an_order_worker_killed_before_its_ack(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
-    # A batch takes a few ms, so some of these kills fall between commit and acknowledgement.
-    with storm(client.env["FLASHSALE_URL"], sale) as crowd:
-        for number in range(5):
-            time.sleep(0.5 + 0.137 * number)
-            stack.kill("order-worker")
-            stack.start("order-worker")
-    prove(stack, client, sale, crowd, tmp_path)
-
-
-def test_units_are_released_once_if_the_timeout_worker_is_killed(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
-    with storm(client.env["FLASHSALE_URL"], sale) as crowd:
-        time.sleep(WINDOW_SECONDS)
-        for number in range(5):
-            time.sleep(0.5 + 0.137 * number)
-            stack.kill("timeout-worker")
-            stack.start("timeout-worker")
-    prove(stack, client, sale, crowd, tmp_path)
 
 
 def test_orders_and_releases_continue_while_rabbitmq_is_down(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
@@ -76,18 +46,6 @@ def test_orders_continue_while_postgres_is_down(stack: Stack, client: Client, sa
         assert len(crowd.accepted) > before + 100
         stack.start("postgres")
         time.sleep(1)
-    prove(stack, client, sale, crowd, tmp_path)
-
-
-def test_accepted_orders_survive_a_redis_that_is_killed(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
-    with storm(client.env["FLASHSALE_URL"], sale) as crowd:
-        for _ in range(3):
-            time.sleep(1.5)
-            stack.kill("redis")
-            time.sleep(1)
-            stack.start("redis")
-        time.sleep(1.5)
-    assert crowd.outcomes["503"] > 0
     prove(stack, client, sale, crowd, tmp_path)
 
 
