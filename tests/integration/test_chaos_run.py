@@ -1,6 +1,6 @@
 """Faults of every kind, which overlap, break no promise: `flashsale chaos` on a stack of its own.
 
-The seed is one whose faults kill each service and each server that this suite has no other test for.
+The faults of this seed kill gateway, order-worker, timeout-worker and Redis, and let both workers die at each of their crash points.
 """
 
 import json
@@ -11,23 +11,35 @@ from pathlib import Path
 import pytest
 
 SEED, FAULTS = 46, 60
-TIMEOUT_SECONDS = 280
-KILLED = ("gateway", "order-worker", "timeout-worker", "keeper")
+TIMEOUT_SECONDS = 500
+"""The run takes 100 s on a machine that does nothing else."""
+END_TIMEOUT_SECONDS = 60
 
 
-@pytest.mark.timeout(TIMEOUT_SECONDS + 10)
+@pytest.mark.timeout(TIMEOUT_SECONDS + END_TIMEOUT_SECONDS + 10)
 def test_overlapping_faults_of_every_kind_break_no_promise(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     command = [sys.executable, "-m", "flashsale_cli", "chaos", "--seed", str(SEED), "--faults", str(FAULTS), "--report", str(report)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS)
-    assert done.returncode == 0, done.stdout + done.stderr
+    status, output = _run(command)
+    assert status == 0, output
     result = json.loads(report.read_text())
     assert result["rounds"] == FAULTS // 20
     # A run in which nothing was sold, or nothing was injected, would prove nothing.
-    assert result["orders"] > 100, done.stdout
+    assert result["orders"] > 100, output
     assert result["faults"] + len(result["impossible"]) + _skipped(result) == FAULTS
-    assert sum(result["crash_points"].values()) > 0, done.stdout
-    assert result["ended"] == [], done.stdout
+    assert sum(result["crash_points"].values()) > 0, output
+    assert result["ended"] == [], output
+
+
+def _run(command: list[str]) -> tuple[int, str]:
+    """Exit status and output. A run that takes too long is interrupted, so that it ends the stack that it started."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        try:
+            output, _ = running.communicate(timeout=TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            running.terminate()
+            output, _ = running.communicate(timeout=END_TIMEOUT_SECONDS)
+        return running.returncode, output
 
 
 def _skipped(result: dict[str, dict[str, str]]) -> int:
