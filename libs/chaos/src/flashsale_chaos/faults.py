@@ -63,7 +63,7 @@ KINDS: Mapping[str, Kind] = {
     "redis.lost_disk": Kind(("redis",), (0.1, 1.0)),
     "redis.old_volume": Kind(("redis",), (0.1, 1.0), (500, 5_000)),
     "redis.stale_promotion": Kind(("redis",), (0.5, 3.0), (50, 1_500)),
-    # A failover takes at least a second to be noticed. By the end of the keeper's wait, the old master refuses writes and confirms are over.
+    # A failover takes a second to be noticed. When the keeper has waited, the old master refuses writes and confirms are over.
     "redis.split_brain": Kind(("redis",), (0.5, 4.0), (1_000, 2_500)),
     "redis.slow_fsync": Kind(("redis",), (0.5, 3.0), (5, 200)),
     "redis.full_disk": Kind(("redis",), (0.5, 2.0)),

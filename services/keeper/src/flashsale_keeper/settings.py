@@ -36,7 +36,7 @@ class Settings:
     attest_seconds: float
     """FLASHSALE_KEEPER_ATTEST_SECONDS: how long gateways may be silent before the ledger alone decides.
 
-    It must be longer than FLASHSALE_CONFIRM_TIMEOUT_SECONDS of the gateways: a confirm that counts later may be of an entry that is too late.
+    It must be longer than FLASHSALE_CONFIRM_TIMEOUT_SECONDS of the gateways: a later confirm may be of an entry that is too late.
     """
     drain_seconds: float
     """FLASHSALE_KEEPER_DRAIN_SECONDS: how long the queue may take to be drained before Redis is opened without it, in a new incarnation."""
