@@ -20,7 +20,7 @@ Returns: {now_ms, status, cursor, sale, size, order_ids, records, deadlines, use
 -- @include lib/clock.lua
 -- @include lib/record.lua
 local keys = { sale = KEYS[1], orders = KEYS[2], buyers = KEYS[3], deadlines = KEYS[4], fence = KEYS[5] }
-local sale_id, cursor, ids, users = ARGV[1], ARGV[2], cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5])
+local sale_id, cursor, cursor_given, ids, users = ARGV[1], ARGV[2], ARGV[2], cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5])
 -- What `unpack` can put on the stack is limited, and a small hash returns all its fields at once, whatever the count.
 local NAMES_MAX = 1000
 
@@ -44,6 +44,17 @@ local function zmscore(key, ...)
   return redis.call('ZMSCORE', key, ...)
 end
 
+-- The user of a packed record, or nil if it cannot be read. A short one is cut out, because to unpack the whole record takes thrice as long.
+local function user_of(packed)
+  local head, state, _, length = string.byte(packed, 1, 4)
+  if length and head >= 0x90 and head <= 0x9f and state == 0xa1 and length >= 0xa0 and length <= 0xbf then
+    return string.sub(packed, 5, length - 0xa0 + 4)
+  end
+  local ok, record = pcall(cmsgpack.unpack, packed)
+  local user = ok and type(record) == 'table' and record[USER]
+  return type(user) == 'string' and user or nil
+end
+
 local records = {}
 if cursor ~= '' then
   local page = redis.call('HSCAN', keys.orders, cursor, 'COUNT', ARGV[3])
@@ -51,9 +62,8 @@ if cursor ~= '' then
   local listed = {}
   for i = 1, #page[2], 2 do
     ids[#ids + 1], records[#records + 1] = page[2][i], page[2][i + 1]
-    local ok, record = pcall(cmsgpack.unpack, page[2][i + 1])
-    local user = ok and type(record) == 'table' and record[USER]
-    if type(user) == 'string' and not listed[user] then
+    local user = user_of(page[2][i + 1])
+    if user and not listed[user] then
       listed[user] = true
       users[#users + 1] = user
     end
@@ -61,9 +71,16 @@ if cursor ~= '' then
 else
   records = read_each(hmget, keys.orders, ids)
 end
-local members = {}
+-- A page has the deadlines of orders that are held; whether another order has one is read from the list of deadlines.
+local members, of_order, deadlines = {}, {}, {}
 for i = 1, #ids do
-  members[i] = sale_id .. '|' .. ids[i]
+  deadlines[i] = false
+  if cursor_given == '' or records[i] and string.byte(records[i], 3) == 82 then
+    members[#members + 1], of_order[#of_order + 1] = sale_id .. '|' .. ids[i], i
+  end
+end
+for i, score in ipairs(read_each(zmscore, keys.deadlines, members)) do
+  deadlines[of_order[i]] = score
 end
 -- As lib/fence.lua decides, but where nobody may run INFO, the state alone decides.
 local function closed_reason(fence)
@@ -79,6 +96,6 @@ local fence = redis.pcall('HMGET', keys.fence, 'state', 'replid', 'incarnation')
 local status = redis.call('HGET', keys.sale, 'total') and 'known' or 'unknown'
 return {
   now_ms(ARGV[6]), status, cursor, redis.call('HGETALL', keys.sale), redis.call('HLEN', keys.orders), ids, records,
-  read_each(zmscore, keys.deadlines, members), users, read_each(hmget, keys.buyers, users),
+  deadlines, users, read_each(hmget, keys.buyers, users),
   closed_reason(fence), not fence.err and fence[3] or '0',
 }

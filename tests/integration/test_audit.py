@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from redis import Redis
 
@@ -109,6 +110,15 @@ def spoil_record(redis: Any) -> Callable[[], object]:
     return lambda: redis.hset(KEYS.orders, order, packed)
 
 
+def change_user(redis: Any) -> Callable[[], object]:
+    """To one that neither the ledger nor a list of users can contain."""
+    order = first_order(redis, b"P")
+    packed = redis.hget(KEYS.orders, order)
+    letter, user, *rest = msgspec.msgpack.decode(packed)
+    redis.hset(KEYS.orders, order, msgspec.msgpack.encode([letter, f"{user}\0\x1f", *rest]))
+    return lambda: redis.hset(KEYS.orders, order, packed)
+
+
 def invent_deadline(redis: Any) -> Callable[[], object]:
     member = deadline_member(SALE, first_order(redis, b"P"))
     redis.zadd(DEADLINES, {member: 2**42})
@@ -125,6 +135,7 @@ def invent_deadline(redis: Any) -> Callable[[], object]:
         (spoil_terms, {"terms_stale"}),
         (lose_order, {"sold_units", "order_missing_in_redis", "buyer_units", "ledger_sums"}),
         (lose_deadline, {"deadline_missing"}),
+        (change_user, {"order_differs", "buyer_units"}),
         (spoil_record, {"record_unreadable", "sold_units", "buyer_units", "ledger_sums"}),
         (invent_deadline, {"deadline_without_hold"}),
     ],

@@ -65,8 +65,8 @@ class BuyerAudit:
         others: dict[str, set[str]] = {}
         async for page in self.redis.user_pages(self.sale_id):
             for order_id, user in page.items():
-                if user in suspects and order_id not in suspects[user]:
-                    others.setdefault(user, set()).add(order_id)
+                if user in suspects and (name := order_id.decode()) not in suspects[user]:
+                    others.setdefault(user, set()).add(name)
             await self.pace()
         return others
 

@@ -5,8 +5,8 @@ from itertools import chain
 
 from flashsale_audit.differences import Difference, Kind
 from flashsale_audit.facts import Counters, History, LedgerOrder, LedgerSale, Money, OrderTotals, TotalsByState, Violations
+from flashsale_audit.records import Record
 from flashsale_core.orders import State, supersedes
-from flashsale_core.records import OrderRecord
 
 HOLDING = frozenset({State.RESERVED, State.PAID})
 """The states in which an order counts against its buyer's limit."""
@@ -27,7 +27,7 @@ def compare_counters(counters: Counters) -> Iterator[Difference]:
 
 
 def compare_page(
-    sale_id: str, records: Mapping[str, OrderRecord], unreadable: Iterable[str], deadlines: Mapping[str, int], overdue_before_ms: int
+    sale_id: str, records: Mapping[str, Record], unreadable: Iterable[str], deadlines: Mapping[str, int], overdue_before_ms: int
 ) -> Iterator[Difference]:
     """Compare orders of one look with their deadlines."""
     for order_id in unreadable:
@@ -37,14 +37,14 @@ def compare_page(
             yield from _compare_deadline(f"{sale_id}.{order_id}", record, deadlines.get(order_id), overdue_before_ms)
 
 
-def differs(record: OrderRecord, row: LedgerOrder | None) -> bool:
+def differs(record: Record, row: LedgerOrder | None) -> bool:
     """Whether an order in Redis and its row, which were not read at one moment, have to be compared again."""
     if row is None or (record.state, record.user_id, record.quantity) != (row.state, row.user_id, row.quantity):
         return True
     return record.state is State.PAID and record.payment_id != row.payment_id
 
 
-def compare_row(name: str, before: OrderRecord, row: LedgerOrder | None, after: OrderRecord) -> Iterator[Difference]:
+def compare_row(name: str, before: Record, row: LedgerOrder | None, after: Record) -> Iterator[Difference]:
     """Compare a row of the ledger with the order as it was in Redis before and after the row was read.
 
     The ledger had received by then what Redis contained before. It follows Redis, so its state lies between those two.
@@ -66,7 +66,7 @@ def _climbs(old: State, new: State) -> bool:
     return new is old or supersedes(new, old)
 
 
-def _compare_deadline(name: str, record: OrderRecord, deadline_ms: int | None, overdue_before_ms: int) -> Iterator[Difference]:
+def _compare_deadline(name: str, record: Record, deadline_ms: int | None, overdue_before_ms: int) -> Iterator[Difference]:
     if deadline_ms is None:
         yield Difference(Kind.DEADLINE_MISSING, name, "reserved, but without a deadline")
     elif deadline_ms != record.deadline_ms:
@@ -77,13 +77,13 @@ def _compare_deadline(name: str, record: OrderRecord, deadline_ms: int | None, o
         )
 
 
-def without_hold(order_ids: Iterable[str], redis: Mapping[str, OrderRecord]) -> list[str]:
+def without_hold(order_ids: Iterable[str], redis: Mapping[str, Record]) -> list[str]:
     """The orders among those with a deadline that are not reserved, if nothing changed between the reads."""
     return [order_id for order_id in order_ids if order_id not in redis or redis[order_id].state is not State.RESERVED]
 
 
 def compare_deadlines(
-    sale_id: str, deadlines: Iterable[str], records: Mapping[str, OrderRecord], unreadable: Iterable[str]
+    sale_id: str, deadlines: Iterable[str], records: Mapping[str, Record], unreadable: Iterable[str]
 ) -> Iterator[Difference]:
     """Compare the orders of a look that have a deadline with their records."""
     broken = set(unreadable)

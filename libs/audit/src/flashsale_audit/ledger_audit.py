@@ -2,15 +2,21 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 
 from flashsale_audit import compare
 from flashsale_audit.catch_up import CatchUp
 from flashsale_audit.differences import Difference, Findings
 from flashsale_audit.read_ledger import LedgerReader
 from flashsale_audit.read_redis import RedisReader
-from flashsale_core.records import OrderRecord
+from flashsale_audit.records import Record
 
+PAGE = 1000
+"""Orders of one query: each query costs as much as some hundred orders."""
 SUSPECTS_MAX = 200
+LOOK_MAX = 2000
+SUSPECT_SECONDS = 2.0
+"""How long an order that differs may wait for others, before they are judged together."""
 
 
 @dataclass(slots=True)
@@ -24,20 +30,41 @@ class LedgerAudit:
     pace: Callable[[], Awaitable[None]]
     in_ledger: int = 0
     """Orders of the pages that were in the ledger."""
-    _suspects: dict[str, OrderRecord] = field(default_factory=dict)
+    _unread: dict[str, Record] = field(default_factory=dict)
+    _suspects: dict[str, Record] = field(default_factory=dict)
+    _suspected_at: float = 0.0
 
-    async def add_page(self, records: Mapping[str, OrderRecord], unreadable: Sequence[str]) -> None:
+    async def add_page(self, records: Mapping[str, Record], unreadable: Sequence[str]) -> None:
         """Compare a page of orders. Those that differ are compared again once the ledger has caught up."""
-        rows = await self.ledger.orders(self.sale_id, self.epoch, [*records, *unreadable])
-        self.in_ledger += len(rows)
-        self._suspects |= {order_id: record for order_id, record in records.items() if compare.differs(record, rows.get(order_id))}
-        if len(self._suspects) >= SUSPECTS_MAX:
-            await self.finish()
+        if unreadable:
+            self.in_ledger += len(await self.ledger.orders(self.sale_id, self.epoch, unreadable))
+        self._unread |= records
+        if len(self._unread) >= PAGE:
+            await self._compare()
+        if len(self._suspects) >= SUSPECTS_MAX or (self._suspects and monotonic() - self._suspected_at > SUSPECT_SECONDS):
+            await self._judge()
 
     async def finish(self) -> None:
-        """Judge the orders that differed."""
-        suspects, self._suspects = self._suspects, {}
-        self.findings.add(await self._confirmed(suspects))
+        """Compare and judge what is left."""
+        await self._compare()
+        await self._judge()
+
+    async def _compare(self) -> None:
+        records, self._unread = self._unread, {}
+        if not records:
+            return
+        unlike, missing = await self.ledger.unlike(self.sale_id, self.epoch, records)
+        self.in_ledger += len(records) - missing
+        if unlike and not self._suspects:
+            self._suspected_at = monotonic()
+        self._suspects |= {order_id: records[order_id] for order_id in unlike}
+
+    async def _judge(self) -> None:
+        suspects = list(self._suspects.items())
+        self._suspects = {}
+        # One look cannot read more.
+        for first in range(0, len(suspects), LOOK_MAX):
+            self.findings.add(await self._confirmed(dict(suspects[first : first + LOOK_MAX])))
 
     async def name_missing(self) -> None:
         """Name the ledger's orders that are not in Redis. The ledger is read first, so it cannot be ahead."""
@@ -46,7 +73,7 @@ class LedgerAudit:
             self.findings.add(compare.compare_missing(self.sale_id, rows, known))
             await self.pace()
 
-    async def _confirmed(self, suspects: Mapping[str, OrderRecord]) -> list[Difference]:
+    async def _confirmed(self, suspects: Mapping[str, Record]) -> list[Difference]:
         held: list[Difference] = []
         if not suspects:
             return held

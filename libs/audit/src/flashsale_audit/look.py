@@ -1,15 +1,13 @@
 """What one call of lua/look.lua returned: values of one moment."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec.msgpack import Decoder
-
 from flashsale_audit.facts import Counters, OrderTotals, TotalsByState
+from flashsale_audit.records import Record, read_records
 from flashsale_core.orders import State
-from flashsale_core.records import OrderRecord, is_tombstone, stale_terms, unpack_record
+from flashsale_core.records import is_tombstone, stale_terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +19,10 @@ class Look:
     """Where the next page begins; 0 after the last one."""
     counters: Counters | None
     """None if there is no such sale."""
-    records: Mapping[str, OrderRecord] = field(default_factory=dict)
+    records: Mapping[str, Record] = field(default_factory=dict)
     unreadable: Sequence[str] = ()
     deadlines: Mapping[str, int] = field(default_factory=dict)
-    """By order id, in Unix milliseconds."""
+    """By order id, in Unix milliseconds. A page has only those of orders that are held."""
     units: Mapping[str, int] = field(default_factory=dict)
     """By user: what the sale counts for the buyer's limit."""
 
@@ -64,36 +62,8 @@ def read_counters(sale_id: str, fields: Mapping[bytes, bytes], orders: int, inca
     )
 
 
-def read_records(packed: Mapping[str, bytes | None]) -> tuple[dict[str, OrderRecord], list[str]]:
-    """The readable records, and the ids of the others. A record that is missing is in neither."""
-    records, unreadable = {}, []
-    for name, record in packed.items():
-        if record is None:
-            continue
-        try:
-            records[name] = unpack_record(record)
-        except (ValueError, KeyError, TypeError):
-            unreadable.append(name)
-    return records, unreadable
-
-
-def totals(records: Mapping[str, OrderRecord]) -> TotalsByState:
-    orders, units = Counter[State](), Counter[State]()
+def totals(records: Mapping[str, Record]) -> TotalsByState:
+    quantities: dict[State, list[int]] = {}
     for record in records.values():
-        orders[record.state] += 1
-        units[record.state] += record.quantity
-    return {state: OrderTotals(count, units[state]) for state, count in orders.items()}
-
-
-def read_users(packed: Mapping[bytes, bytes]) -> dict[str, str]:
-    """The buyer of each readable order, without the rest of its record."""
-    users = {}
-    for order_id, record in packed.items():
-        try:
-            users[order_id.decode()] = str(_user.decode(record)[1])
-        except (ValueError, IndexError):
-            continue
-    return users
-
-
-_user = Decoder(list[Any])
+        quantities.setdefault(record.state, []).append(record.quantity)
+    return {state: OrderTotals(len(units), sum(units)) for state, units in quantities.items()}

@@ -7,10 +7,13 @@ import asyncpg
 
 from flashsale_audit.catch_up import History as Place
 from flashsale_audit.facts import History, LedgerOrder, LedgerSale, Money, OrderTotals, TotalsByState, Violations
+from flashsale_audit.records import Record
 from flashsale_core.orders import State
 from flashsale_core.positions import Range
 
 PAGE = 2000
+BIGINT_MAX = 2**63 - 1
+SEPARATOR = "\x1f"
 
 # Counts and names rows that must not exist: `bad` is a query of one column. All its parts are constants of this module.
 _VIOLATIONS = "with bad(name) as ({}) select count(*) as count, (array_agg(name order by name))[1:1000] as names from bad"
@@ -70,6 +73,19 @@ _ORDERS = """
          where sale_id = $1 and epoch = $2 and order_id = wanted.order_id limit 1
     ) o
 """
+# Only what differs is transferred. A column is one text, because asyncpg takes longer for the elements of an array than for all the rest.
+_UNLIKE = """
+    select wanted.order_id, o.order_id is null as missing
+      from unnest(string_to_array($3, E'\\x1f'), string_to_array($4, E'\\x1f'), string_to_array($5, E'\\x1f'),
+                  string_to_array($6, E'\\x1f')::bigint[], string_to_array($7, E'\\x1f'))
+           as wanted (order_id, state, user_id, quantity, payment_id)
+      left join lateral (
+        select order_id, state, user_id, quantity, coalesce(payment_id, '') as payment_id from orders
+         where sale_id = $1 and epoch = $2 and order_id = wanted.order_id limit 1
+    ) o on true
+     where (o.state, o.user_id, o.quantity) is distinct from (wanted.state, wanted.user_id, wanted.quantity)
+        or wanted.state = 'paid' and o.payment_id <> wanted.payment_id
+"""
 _ORDERS_PAGE = """
     select order_id, state, user_id, quantity, payment_id from orders
      where sale_id = $1 and epoch = $2 and order_id > $3 order by order_id limit $4
@@ -122,6 +138,13 @@ class LedgerReader:
         """The named orders that are in the ledger."""
         return _orders(await self._database.fetch(_ORDERS, sale_id, epoch, list(order_ids)))
 
+    async def unlike(self, sale_id: str, epoch: int, records: Mapping[str, Record]) -> tuple[list[str], int]:
+        """The orders among these that differ from their rows, and the number of those without a row."""
+        strange = _unsendable(records)
+        sent = {name: records[name] for name in records.keys() - set(strange)} if strange else records
+        rows = await self._database.fetch(_UNLIKE, sale_id, epoch, *_columns(sent)) if sent else []
+        return [*strange, *(row[0] for row in rows)], len(strange) + sum(row[1] for row in rows)
+
     async def order_pages(self, sale_id: str, epoch: int) -> AsyncIterator[dict[str, LedgerOrder]]:
         last = ""
         while rows := await self._database.fetch(_ORDERS_PAGE, sale_id, epoch, last, PAGE):
@@ -163,3 +186,25 @@ class LedgerReader:
 
 def _orders(rows: Sequence[Any]) -> dict[str, LedgerOrder]:
     return {row["order_id"]: LedgerOrder(State(row["state"]), row["user_id"], row["quantity"], row["payment_id"] or "") for row in rows}
+
+
+def _columns(records: Mapping[str, Record]) -> tuple[str, ...]:
+    """Names, states, users, quantities and payments, each as one text."""
+    orders = records.values()
+    return (
+        SEPARATOR.join(records),
+        SEPARATOR.join([order.state for order in orders]),
+        SEPARATOR.join([order.user_id for order in orders]),
+        SEPARATOR.join([str(order.quantity) for order in orders]),
+        SEPARATOR.join([order.payment_id for order in orders]),
+    )
+
+
+def _unsendable(records: Mapping[str, Record]) -> list[str]:
+    """The orders with characters or numbers that the ledger cannot have: they must not keep the others from being compared."""
+    if max([order.quantity for order in records.values()], default=0) <= BIGINT_MAX:
+        text = SEPARATOR.join([*records, *[order.user_id for order in records.values()], *[order.payment_id for order in records.values()]])
+        if "\0" not in text and text.count(SEPARATOR) == 3 * len(records) - 1:
+            return []
+    strange = {"\0", SEPARATOR}
+    return [name for name, order in records.items() if order.quantity > BIGINT_MAX or strange & {*name, *order.user_id, *order.payment_id}]

@@ -58,21 +58,22 @@ class SaleAudit:
     async def run(self) -> SaleNumbers | None:
         """None if the sale was removed, replaced or recovered while it was read; then nothing is known about it."""
         findings = Findings()
-        order_pass, buyers = OrderPass(), BuyerPass(getrandbits(32))
+        order_pass, buyers = OrderPass(), BuyerPass(getrandbits(32) | 1)
         ledger = LedgerAudit(self.redis, self.ledger, self.catch_up, self.sale_id, self.epoch, findings, self.pace)
         if not await self._read_orders(order_pass, buyers, ledger, findings):
             return None
         await ledger.finish()
         await BuyerAudit(self.redis, self.sale_id, findings, self.pace, self.skipped).run(buyers)
+        if not await self._report(findings):
+            return None
         findings.add(await confirmed(self._read_definition, self.catch_up))
         findings.add(await confirmed(self._read_history, self.catch_up))
         findings.add(await self._totals(order_pass))
         sums = await self.ledger.sums(self.sale_id, self.epoch)
         if sum(total.orders for total in sums.values()) != ledger.in_ledger:
             await ledger.name_missing()
-        if not self._is_same(await self.redis.counters(self.sale_id)):
+        if not await self._report(findings):
             return None
-        self.findings.merge(findings)
         return SaleNumbers(order_pass.looks[-1], order_pass.sums, sums)
 
     @property
@@ -95,10 +96,21 @@ class SaleAudit:
             overdue_before_ms = page.now_ms - self.grace_ms
             findings.add(compare.compare_page(self.sale_id, page.records, page.unreadable, page.deadlines, overdue_before_ms))
             await ledger.add_page(page.records, page.unreadable)
+            if not findings.clean() and not await self._report(findings):
+                return False
             await self.pace()
         findings.add(compare.compare_counters(counters))
         if order_pass.motion.same_sale and order_pass.each_once:
             findings.add(compare_sums(order_pass.motion, order_pass.sums))
+        return True
+
+    async def _report(self, findings: Findings) -> bool:
+        """Move what was found into the report, while the sale is still the same; False if it is not."""
+        if not self._is_same(await self.redis.counters(self.sale_id)):
+            return False
+        self.findings.merge(findings)
+        findings.counts.clear()
+        findings.samples.clear()
         return True
 
     async def _read_definition(self) -> Sequence[Difference]:
