@@ -19,6 +19,7 @@ from flashsale_core.orders import State
 from flashsale_core.scripts import pack, read_scripts
 from flashsale_order_worker.plan import plan
 from flashsale_recovery.rebuild import RebuildContext, RebuildReport, VerifyError, close_sales, plan_rebuild, rebuild, verify
+from flashsale_recovery.rebuild.surviving import Surviving
 from flashsale_redis import open_redis
 from tests.integration.ledger import Ledger, open_ledger
 from tests.integration.order_events import open_repository
@@ -449,6 +450,22 @@ async def test_sale_that_is_not_whole_stays_closed_and_its_shard_opens(shop: Sho
     refused = reserve_many((sale, [("o9", "eve", 1)]))[0][0], settle_many((sale, [("o7", "p7")]))[0][0]
     assert all("INVARIANT" in answer for answer in refused)
     assert sale.snapshot() == untouched
+
+
+async def test_buyers_that_redis_returns_twice_close_no_sale(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it may while it resizes the hash. Only a great sale is read in pages."""
+    await rebuilt(shop)
+    pages, is_first = Surviving.buyer_pages, True
+
+    async def twice(self: Surviving, sale_id: str) -> AsyncIterator[Mapping[bytes, bytes]]:
+        nonlocal is_first
+        async for page in pages(self, sale_id):
+            for _ in range(1 + is_first):
+                yield page
+            is_first = False
+
+    monkeypatch.setattr(Surviving, "buyer_pages", twice)
+    assert await verify(shop.context(), SHARDS) == (7, {})
 
 
 async def rebuilt(shop: Shop) -> None:
