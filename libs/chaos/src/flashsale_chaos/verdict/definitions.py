@@ -1,4 +1,7 @@
-"""Definitions that a merchant was answered and the ledger does not have: they were in an entry that was lost. Pure."""
+"""Definitions that a merchant was answered and the ledger does not have: they were in an entry that was lost. Pure.
+
+They are not confirmed in either durability (decision 0033), so even a `confirmed` sale may lose them, within the reported entries.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -16,9 +19,9 @@ def lost_definitions(sales: Iterable[Sale], calls: Sequence[Call], totals: Mappi
         if answered is not None and answered.quantity > kept:
             since = min(call.began for call in defined if call.quantity == answered.quantity)
             words = f"its definition with {answered.quantity} units was answered, and the ledger has {kept}"
-            yield Regression(sale.sale_id, answered, since, is_order=True, words=words)
+            yield Regression(sale.sale_id, answered, since, is_order=False, words=words)
 
 
 def unknown_sales(sales: Iterable[Sale], totals: Mapping[str, int]) -> set[str]:
-    """The `fsync` sales of which even the first definition was lost: nothing is promised about their orders."""
-    return {sale.sale_id for sale in sales if not sale.is_confirmed and sale.sale_id not in totals}
+    """The sales of which even the first definition was lost: their orders are lost with them."""
+    return {sale.sale_id for sale in sales if sale.sale_id not in totals}
