@@ -12,6 +12,8 @@ from tools.repository import CHART
 MATRIX = ["", *sorted(path.name for path in (CHART / "ci").glob("*.yaml"))]
 """The values that the chart is tested with: its own, and the files of its folder ci/."""
 HELM_TIMEOUT_SECONDS = 60
+SECRETS = ("--set", "generatedSecrets.withoutCluster=true")
+"""Without a cluster, the chart refuses to generate Secrets."""
 CLUSTER = (
     "v1/Pod",
     "monitoring.coreos.com/v1/PodMonitor",
@@ -39,7 +41,18 @@ def documents(text: str) -> list[dict[str, Any]]:
 
 
 def helm(*words: object) -> tuple[int, str]:
-    command = ["helm", "template", "shop", str(CHART), "--namespace", "shop", "--api-versions", ",".join(CLUSTER), *map(str, words)]
+    command = [
+        "helm",
+        "template",
+        "shop",
+        str(CHART),
+        "--namespace",
+        "shop",
+        "--api-versions",
+        ",".join(CLUSTER),
+        *SECRETS,
+        *map(str, words),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=HELM_TIMEOUT_SECONDS, check=False)
     return done.returncode, done.stdout if done.returncode == 0 else done.stderr
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.chart.rendering import CLUSTER, HELM_TIMEOUT_SECONDS, MATRIX, find, helm, pods, rendered
+from tests.chart.rendering import CLUSTER, HELM_TIMEOUT_SECONDS, MATRIX, SECRETS, find, helm, pods, rendered
 from tools.repository import CHART
 
 pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on PATH: the chart is not rendered")
@@ -49,7 +49,7 @@ USES = {
 @pytest.mark.parametrize("kind", USES)
 def test_object_that_the_cluster_does_not_know_is_refused(kind: str) -> None:
     def render(*kinds: str) -> tuple[int, str]:
-        command = ["helm", "template", "shop", str(CHART), "--api-versions", ",".join(kinds), "--set", USES[kind]]
+        command = ["helm", "template", "shop", str(CHART), "--api-versions", ",".join(kinds), *SECRETS, "--set", USES[kind]]
         done = subprocess.run(command, capture_output=True, text=True, timeout=HELM_TIMEOUT_SECONDS, check=False)
         return done.returncode, done.stderr
 
@@ -124,7 +124,15 @@ def test_monitors_can_live_elsewhere_and_relabel() -> None:
     [("", {"Redis", "RabbitMQ", "Postgres"}), ("ha.yaml", {"Postgres"}), ("all-external.yaml", set())],
 )
 def test_notes_warn_of_servers_without_a_second_node(values: str, warned: set[str]) -> None:
-    command = ["helm", "install", "shop", str(CHART), "--dry-run=client", *(["--values", str(CHART / "ci" / values)] if values else [])]
+    command = [
+        "helm",
+        "install",
+        "shop",
+        str(CHART),
+        "--dry-run=client",
+        *SECRETS,
+        *(["--values", str(CHART / "ci" / values)] if values else []),
+    ]
     text = subprocess.run(command, capture_output=True, text=True, timeout=HELM_TIMEOUT_SECONDS, check=True).stdout
     notes = text[text.index("\nNOTES:") :]
     assert ("WARNING: these servers run in a single pod each" in notes) == bool(warned)

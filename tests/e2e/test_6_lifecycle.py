@@ -108,7 +108,7 @@ def test_changed_values_and_rollback_keep_a_live_sale(shop: Namespace) -> None:
 
 
 def test_templates_can_be_applied_without_helm(shop: Namespace) -> None:
-    text = run("helm", "template", "other", CHART, "--namespace", shop.name)
+    text = run("helm", "template", "other", CHART, "--namespace", shop.name, "--set", "generatedSecrets.withoutCluster=true")
     answer = shop.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=text)
     assert "deployment.apps/other-flashsale-gateway serverside-applied (server dry run)" in answer
 

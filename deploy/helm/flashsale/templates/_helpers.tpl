@@ -90,7 +90,16 @@ Whether helm runs the hooks itself. `helm template` renders for other tools, mos
 even the one before an uninstall. Kinds such as v1/Pod are known only when helm has asked a cluster.
 */}}
 {{- define "flashsale.hooks" -}}
-{{- if .Capabilities.APIVersions.Has "v1/Pod" }}yes{{ end -}}
+{{- /* `helm upgrade --reuse-values` from an earlier release brings values without this key. */ -}}
+{{- if and (.Values.hooks | default (dict "enabled" true)).enabled (.Capabilities.APIVersions.Has "v1/Pod") }}yes{{ end -}}
+{{- end -}}
+
+{{/*
+Whether lookups reach a cluster. Every namespace has the ServiceAccount `default`, which whoever installs this chart may read. With
+--create-namespace there is no namespace yet, and its creator may read others.
+*/}}
+{{- define "flashsale.cluster" -}}
+{{- if or (lookup "v1" "ServiceAccount" .Release.Namespace "default") (lookup "v1" "Namespace" "" "kube-system") }}yes{{ end -}}
 {{- end -}}
 
 {{- define "flashsale.containerSecurity" -}}
