@@ -91,7 +91,7 @@ BUGS: Sequence[Bug] = (
                 "else answer for answer in answers]",
             ),
         ),
-        (*LOSSES, "kill", *BROKER),
+        (*LOSSES, "server.kill", "pause"),
     ),
     Bug(
         "order-before-confirm",
@@ -103,7 +103,7 @@ BUGS: Sequence[Bug] = (
                 "        if True:\n            return answers\n",
             ),
         ),
-        (*LOSSES, "kill", *BROKER),
+        (*LOSSES, "kill", "server.kill", "pause", "net.delay", "net.blackhole"),
     ),
     Bug(
         "seq-restarts",
