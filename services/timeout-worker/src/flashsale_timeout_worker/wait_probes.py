@@ -29,6 +29,7 @@ from flashsale_core.tasks import only_own_cancellation, within
 from flashsale_redis import now_ms, server_of
 from flashsale_timeout_worker import metrics
 from flashsale_timeout_worker.settings import Settings
+from flashsale_timeout_worker.wait_verdicts import WaitVerdicts
 
 PROBE_LIFE = timedelta(milliseconds=1)
 POLL_SECONDS = 0.05
@@ -65,13 +66,13 @@ class WaitProbes:
         self._settings = settings
         self._probes: dict[int, WaitProbe] = {}
         """Probes that have not returned, by payment window in seconds."""
-        self._faults: dict[int, str] = {}
+        self._verdicts = WaitVerdicts()
         self._round_fault: str | None = "RabbitMQ: the wait queues have not been probed yet"
 
     @property
     def fault(self) -> str | None:
         """Why messages do not return from a wait queue, with the name of the missing policy; None while no fault is known."""
-        return self._round_fault or next(iter(self._faults.values()), None)
+        return self._round_fault or next(map(_lost, sorted(self._verdicts.lost)), None)
 
     async def run(self) -> None:
         """Send probes at intervals until cancelled."""
@@ -80,7 +81,8 @@ class WaitProbes:
                 with only_own_cancellation():
                     await self._round()
                 self._round_fault = None
-                await asyncio.sleep(RETRY_SECONDS if self._faults else self._settings.probe_interval_seconds)
+                is_certain = self._verdicts.is_certain(len(self._settings.payment_windows))
+                await asyncio.sleep(self._settings.probe_interval_seconds if is_certain else RETRY_SECONDS)
             except Exception as error:
                 # Broad on purpose: after any failure of the broker or Redis, the next round sends new probes.
                 self._round_fault = f"the wait queues cannot be probed: {describe_error(server_of(error), error)}"
@@ -134,19 +136,19 @@ class WaitProbes:
         for window, returned_ms in zip(windows, returns, strict=True):
             probe = self._probes[window]
             if probe.is_answered(int(returned_ms) if returned_ms else None):
-                self._conclude(window, None)
+                self._conclude(window, returned=True)
             elif now_ms > probe.due_ms:
-                self._conclude(window, _lost(window))
+                self._conclude(window, returned=False)
         return any(probe.due_ms <= soon_ms for probe in self._probes.values())
 
-    def _conclude(self, window: int, fault: str | None) -> None:
+    def _conclude(self, window: int, *, returned: bool) -> None:
         del self._probes[window]
-        metrics.WAIT_UP.labels(str(window)).set(fault is None)
-        if fault is None:
-            self._faults.pop(window, None)
-        else:
-            self._faults[window] = fault
-            log.error("waits.lost", extra={"window_seconds": window, "reason": fault})
+        if returned:
+            self._verdicts.returned(window)
+            metrics.WAIT_UP.labels(str(window)).set(1)
+        elif self._verdicts.missed(window):
+            metrics.WAIT_UP.labels(str(window)).set(0)
+            log.error("waits.lost", extra={"window_seconds": window, "reason": _lost(window)})
 
     async def _now_ms(self) -> int:
         return await now_ms(self._redis, WAITS)
