@@ -29,5 +29,5 @@ class WaitVerdicts:
         return True
 
     def is_certain(self, windows: int) -> bool:
-        """Whether the last probe returned from every one of so many wait queues."""
+        """Whether the last probe returned from each of this number of wait queues."""
         return len(self._proven) == windows
