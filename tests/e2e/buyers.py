@@ -63,7 +63,8 @@ class Buyers:
             self.accepted_at.append(time.time())
             self.orders.append(document["orderId"])
             return
-        self.outcomes[f"{answer.status} {document.get('code')}"] += 1
+        # An answer whose body is empty is no problem document of the gateway's.
+        self.outcomes[f"{answer.status} {document.get('code') if document else 'without a body'}"] += 1
         if answer.status == 503 and not answer.headers.get("Retry-After", "").isdigit():
             self.bare_503 += 1
 
