@@ -41,8 +41,12 @@ local function answer(status)
   return cmsgpack.pack({ now, status, public_fields(sale_key), seq_of(fence_key) })
 end
 
-local function announce(status, changed_ms)
-  add_definition(outbox_key, fence_key, sale_key, sale_id, changed_ms, now)
+-- `added` units wait for this entry's confirm, together with those of an earlier definition that still waits: a `confirmed` sale sells them then.
+local function announce(status, changed_ms, added)
+  local before = redis.call('HMGET', sale_key, 'announced', 'unannounced')
+  local waits = before[1] and #redis.call('XRANGE', outbox_key, before[1], before[1]) > 0
+  local id = add_definition(outbox_key, fence_key, sale_key, sale_id, changed_ms, now)
+  redis.call('HSET', sale_key, 'announced', id, 'unannounced', whole(math.max(0, (waits and tonumber(before[2]) or 0) + added)))
   return answer(status)
 end
 
@@ -87,7 +91,7 @@ if not stock then
   redis.call('HSET', sale_key, unpack(args))
   save_terms(sale_key)
   redis.call('SADD', sales_key, sale_id)
-  return announce('created', now)
+  return announce('created', now, tonumber(wanted.total))
 end
 
 local f = redis.call('HMGET', sale_key, 'owner', 'generation', 'state', 'base', 'starts_ms', 'ends_ms', 'changed_ms')
@@ -106,12 +110,13 @@ elseif crossed(f[5], f[6]) then
   return answer('ends_before_start')
 end
 
-local args = {}
+local args, added = {}, 0
 if wanted.total and wanted.total ~= stock.total then
   if wanted.total < stock.reserved + stock.sold then
     return answer('below_committed')
   end
-  stock.available, stock.total = stock.available + wanted.total - stock.total, wanted.total
+  added = wanted.total - stock.total
+  stock.available, stock.total = stock.available + added, wanted.total
   local broken = broken_stock(stock)
   if broken then
     return broken
@@ -157,4 +162,4 @@ for _, word in ipairs({ 'generation', next_generation, 'changed_ms', whole(chang
 end
 redis.call('HSET', sale_key, unpack(args))
 save_terms(sale_key)
-return announce('changed', changed_ms)
+return announce('changed', changed_ms, added)

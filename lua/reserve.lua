@@ -11,6 +11,7 @@ KEYS:
   +5 rate_odd    hash    the same for odd windows
   +6 deadlines   zset    <sale>|<order id> by deadline in ms
   +7 fence       hash    the fence of the sale's shard
+  +8 shared      stream  the shared outbox of the sale's shard, which has the sale's definition until the broker has confirmed it
 ARGV:
   1 orders      cmsgpack array of {sale_ids, counts, order_ids, user_ids, quantities, confirms, traceparents}: the sales, each once, how many orders each has,
                 and the orders of all sales, one sale after the other; traceparents are left out when no order is traced; 1..256 orders;
@@ -28,7 +29,7 @@ Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routin
 -- @include lib/fence.lua
 -- @include lib/outbox.lua
 -- @include lib/sales.lua
-local KEYS_BEFORE, KEYS_EACH = 1, 7
+local KEYS_BEFORE, KEYS_EACH = 1, 8
 local sale_ids, counts, ids, users, quantities, confirms, traces = unpack(cmsgpack.unpack(ARGV[1]))
 local now = now_ms(ARGV[2])
 local now_text = whole(now)
@@ -170,6 +171,15 @@ local function decide(keys_at, _, first, last)
     sale.confirmed, sale.accepted = true, { 'accepted', 'R', hold.accepted[3], 0, hold.routing_key }
     -- A sold-out sale can give its final answer without a broker.
     closed = closed or not confirms and sale.available > 0 and BROKER_AWAY or nil
+    local waiting = redis.call('HMGET', KEYS[keys_at + 1], 'announced', 'unannounced')
+    if not closed and waiting[2] and waiting[2] ~= '0' and sale.available > 0 and #redis.call('XRANGE', KEYS[keys_at + 8], waiting[1], waiting[1]) > 0 then
+      -- A rebuild has only the units that the ledger knows, so no buyer is promised others.
+      local units = sale.available - tonumber(waiting[2])
+      for i = first, last do
+        units = units - quantities[i]
+      end
+      closed = units < 0 and BROKER_AWAY or nil
+    end
   end
   if last == first and not closed and max_per_user == 0 and rate_requests == 0 and max_released == 0 and quantities[first] <= sale.available then
     -- A single order that no limit can refuse needs nothing read: `save_single` finds out whether it is new as it writes it.

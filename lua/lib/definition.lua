@@ -1,13 +1,16 @@
 -- A sale's definition as callers and the ledger see it.
 
--- The sale without its packed terms, which only repeat other fields; empty for a tombstone.
+-- Fields that nobody else needs: the packed terms, and how far the definition is published.
+local INTERNAL = { terms = true, announced = true, unannounced = true }
+
+-- The sale without its internal fields; empty for a tombstone.
 local function public_fields(sale_key)
   local flat, words = redis.call('HGETALL', sale_key), {}
   if not redis.call('HGET', sale_key, 'total') then
     return words
   end
   for i = 1, #flat, 2 do
-    if flat[i] ~= 'terms' then
+    if not INTERNAL[flat[i]] then
       words[#words + 1] = flat[i]
       words[#words + 1] = flat[i + 1]
     end
@@ -15,7 +18,7 @@ local function public_fields(sale_key)
   return words
 end
 
--- `changed_ms` is the clock, but always rises: if two definitions have the same generation, the ledger keeps the one with the later `at`.
+-- Returns the entry's id. `changed_ms` is the clock, but always rises: if two definitions have the same generation, the ledger keeps the one with the later `at`.
 local function add_definition(outbox_key, fence_key, sale_key, sale_id, changed_ms, now)
   local message = { v = 1, type = 'sale.defined', sale = sale_id, at = changed_ms }
   local flat = public_fields(sale_key)
@@ -26,5 +29,5 @@ local function add_definition(outbox_key, fence_key, sale_key, sale_id, changed_
   message.total = message.total - (message.oversold or 0)
   -- Owners are names, even when they look like numbers.
   message.owner = redis.call('HGET', sale_key, 'owner')
-  add_to_outbox(outbox_key, fence_key, 'sale.defined', message, now)
+  return add_to_outbox(outbox_key, fence_key, 'sale.defined', message, now)
 end

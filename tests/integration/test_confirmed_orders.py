@@ -94,6 +94,10 @@ async def test_order_without_a_confirm_in_time_has_an_unknown_outcome(stack: Sta
         assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "outcome_unknown", "1")
         assert impatient.stock(sale) == (5, 4, 1, 0)
         assert impatient.order(other, "ann").status == 200
+        # A definition that the broker did not confirm: its units may not survive Redis.
+        unconfirmed = impatient.new_sale(5, durability="confirmed")
+        assert impatient.order(unconfirmed, "ann").code == "broker_away"
+    assert order_until_answered(impatient, unconfirmed, "ann").body["state"] == "reserved"
     again = order_until_answered(impatient, sale, "ann")
     assert (again.headers["idempotent-replayed"], impatient.stock(sale)) == ("true", (5, 4, 1, 0))
     await ledger_has(impatient, {again.body["orderId"]: again.body["expiresAt"]})

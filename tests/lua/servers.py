@@ -107,6 +107,10 @@ class Sale:
         _, status, flat, _ = self._call("define", define_keys(self.name), self.name, pack(wanted))
         return status, dict(zip(flat[::2], flat[1::2], strict=True))
 
+    def confirm_definition(self) -> None:
+        """Delete the entry of the last definition, as a gateway does once the broker has confirmed it."""
+        self.redis.xdel(self.shard.outbox, self.redis.hget(self.keys.sale, "announced"))
+
     def reserve(self, *orders: tuple[Any, ...]) -> list[list[Any]]:
         """Orders as (id, user, quantity) or (id, user, quantity, traceparent)."""
         return list(reserve_many((self, orders))[0][0])

@@ -16,6 +16,7 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 @pytest.fixture
 def confirmed(sale: Sale) -> Sale:
     sale.define(total=10, durability="confirmed")
+    sale.confirm_definition()
     return sale
 
 
@@ -138,3 +139,38 @@ def test_terms_that_an_older_release_packed_mean_fsync(confirmed: Sale) -> None:
 
 def packed(sale: Sale, words: str) -> bytes:
     return bytes(sale.redis.eval(f"return cmsgpack.pack({words})", 0))
+
+
+def test_confirmed_sale_takes_no_order_before_its_definition_is_confirmed(sale: Sale) -> None:
+    sale.define(total=10, durability="confirmed")
+    before = sale.snapshot()
+    assert statuses(sale.reserve_confirmed(("o1", "ann", 1), ("o2", "bob", 1))) == ["broker_away", "broker_away"]
+    assert sale.snapshot() == before
+    sale.confirm_definition()
+    assert statuses(sale.reserve_confirmed(("o1", "ann", 1), ("o2", "bob", 1))) == ["accepted", "accepted"]
+
+
+def test_added_units_are_sold_once_their_definition_is_confirmed(confirmed: Sale) -> None:
+    confirmed.define(total=13)
+    confirmed.define(total=15)
+    assert statuses(confirmed.reserve_confirmed(("o1", "ann", 4))) == ["accepted"]
+    assert statuses(confirmed.reserve_confirmed(("o2", "bob", 4), ("o3", "cid", 3))) == ["broker_away", "broker_away"]
+    assert statuses(confirmed.reserve_confirmed(("o2", "bob", 6))) == ["accepted"]
+    assert statuses(confirmed.reserve_confirmed(("o3", "cid", 1))) == ["broker_away"]
+    confirmed.confirm_definition()
+    assert statuses(confirmed.reserve_confirmed(("o3", "cid", 5))) == ["accepted"]
+
+
+def test_units_taken_away_are_not_waited_for(confirmed: Sale) -> None:
+    confirmed.define(total=13)
+    confirmed.define(total=9)
+    assert statuses(confirmed.reserve_confirmed(("o1", "ann", 9))) == ["accepted"]
+
+
+def test_sale_that_becomes_confirmed_waits_for_units_that_were_never_confirmed(sale: Sale) -> None:
+    sale.define(total=10)
+    assert statuses(sale.reserve_confirmed(("o1", "ann", 1))) == ["accepted"]
+    sale.define(durability="confirmed")
+    assert statuses(sale.reserve_confirmed(("o2", "bob", 1))) == ["broker_away"]
+    sale.confirm_definition()
+    assert statuses(sale.reserve_confirmed(("o2", "bob", 1))) == ["accepted"]

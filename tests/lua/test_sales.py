@@ -189,7 +189,8 @@ def of_hashes(client: Any) -> dict[bytes, Any]:
             continue
         match client.type(key):
             case b"hash":
-                values[key] = client.hgetall(key)
+                # The ids of entries are of the server's clock.
+                values[key] = {name: value for name, value in client.hgetall(key).items() if name != b"announced"}
             case b"zset":
                 values[key] = client.zrange(key, 0, -1, withscores=True)
     return values

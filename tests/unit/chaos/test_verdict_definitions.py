@@ -32,3 +32,8 @@ def test_nothing_is_promised_about_orders_of_a_sale_that_was_lost_itself() -> No
     calls = [defined("fast", 9), ordered("fast", "o", 10.0), ordered("fast", "p", 25.0, 404, code="unknown_sale")]
     assert verdict(calls, facts({"fast.o": row()}, totals={"sure": 9}, **LOST)) == []
     assert len(verdict(calls, facts({"fast.o": row()}, **LOST))) == 1
+
+
+def test_confirmed_order_is_not_forgotten_with_its_sale() -> None:
+    calls = [defined("sure", 9), ordered("sure", "o", 10.0)]
+    assert any(words.startswith(Promise.NOT_FORGOTTEN) for words in verdict(calls, facts({}, totals={"fast": 9}, **LOST)))

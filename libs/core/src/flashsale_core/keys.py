@@ -123,7 +123,7 @@ def _call_keys(keys_of: Callable[[str, int], Sequence[str]], sale_ids: Sequence[
 @lru_cache(maxsize=16_384)
 def _reserved(sale_id: str, shards: int) -> tuple[str, ...]:
     sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
-    return (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.deadlines, shard.fence)
+    return (sale.sale, sale.orders, sale.buyers, sale.rate_even, sale.rate_odd, shard.deadlines, shard.fence, shard.outbox)
 
 
 @lru_cache(maxsize=16_384)

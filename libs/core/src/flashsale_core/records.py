@@ -33,6 +33,7 @@ class Entry:
 TERMS = ("state", "starts_ms", "ends_ms", "max_per_user", "hold_seconds", "rate_requests", "rate_seconds")
 """The fields of a sale that `reserve` decides by, in the order in which lua/lib/terms.lua packs them."""
 _PACKED_TERMS = b"terms"
+_INTERNAL = frozenset({_PACKED_TERMS, b"announced", b"unannounced"})
 MAX_RELEASED = 20
 """How many orders of one buyer may expire or be cancelled if the sale has no limit of its own (lua/lib/terms.lua)."""
 _LETTER_OF = {state: letter for letter, state in LETTERS.items()}
@@ -99,10 +100,10 @@ def is_tombstone(fields: Mapping[bytes, bytes]) -> bool:
 
 
 def sale_fields(fields: Mapping[bytes, bytes]) -> dict[str, str]:
-    """A sale's hash without its packed terms, which repeat some of the fields for `reserve` (lua/lib/terms.lua); empty for a tombstone.
+    """A sale's hash without the fields that only scripts need (lua/lib/definition.lua); empty for a tombstone.
 
     Never raises: a sale whose data is broken must not keep a reader from the others.
     """
     if is_tombstone(fields):
         return {}
-    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items() if name != _PACKED_TERMS}
+    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items() if name not in _INTERNAL}

@@ -26,6 +26,7 @@ from flashsale_redis import is_wrong_server, one_slot_groups
 T = TypeVar("T")
 Result = list[Any]
 """One item's answer; the header of its script describes it."""
+ANNOUNCEMENT_POLL_SECONDS = 0.02
 _LOST = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
 
 
@@ -92,6 +93,15 @@ class Store:
         keys = define_keys(sale_id, self._shards)
         status, flat = await self._run_for_sale(self._runner, self._scripts.define, keys, sale_id, pack(definition), "")
         return Definition(status, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+    async def wait_for_announcement(self, sale_id: str, timeout_seconds: float) -> None:
+        """Wait until the broker has confirmed the sale's definition, or until the limit: a `confirmed` sale sells no new unit before."""
+        outbox = shard_keys(shard_of(sale_id, self._shards)).outbox
+        entry_id = await self._read(lambda: self._reading.hget(sale_keys(sale_id, self._shards).sale, "announced"))
+        for _ in range(int(timeout_seconds / ANNOUNCEMENT_POLL_SECONDS) if entry_id else 0):
+            if not await self._read(lambda: self._reading.xrange(outbox, entry_id, entry_id)):
+                break
+            await asyncio.sleep(ANNOUNCEMENT_POLL_SECONDS)
 
     async def retire(self, sale_id: str, action: str, owner: str) -> tuple[str, int]:
         """(status, units reserved) of closing or removing a sale, see lua/retire.lua."""

@@ -1,6 +1,7 @@
 """Definitions that a merchant was answered and the ledger does not have: they were in an entry that was lost. Pure.
 
-They are not confirmed in either durability (decision 0033), so even a `confirmed` sale may lose them, within the reported entries.
+They are not confirmed in either durability, so even a `confirmed` sale may lose them, within the reported entries. But it sells no unit
+before the definition with that unit is confirmed (decision 0033), so only an `fsync` sale may lose orders with it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -24,7 +24,7 @@ def judge_history(
 ) -> Iterator[Violation]:
     """`calls` are those about `sales`, in the order of their answers; `contexts` are of all rounds since these sales began."""
     gone = list(lost_definitions(sales, calls, facts.totals))
-    forgotten = unknown_sales(sales, facts.totals)
+    forgotten = unknown_sales([sale for sale in sales if not sale.is_confirmed], facts.totals)
     calls, gave_up = [call for call in calls if call.sale not in forgotten], [call for call in gave_up if call.sale not in forgotten]
     by_order = stories(calls)
     reacquires = {sale.sale_id: sale.late_payment == "reacquire" for sale in sales if sale.sale_id not in forgotten}

@@ -98,6 +98,8 @@ async def set_stock(request: Request) -> Response:
     defined = await services.store.define(stock.productId, sale_documents.to_definition(stock, services.settings.payment_windows))
     match defined.status:
         case "created" | "changed" | "unchanged":
+            if defined.sale.get("durability") == "confirmed":
+                await services.store.wait_for_announcement(stock.productId, services.settings.confirm_timeout_seconds)
             return _json(sale_documents.to_json(stock.productId, defined.sale), 201 if defined.status == "created" else 200)
         case "below_committed":
             committed = int(defined.sale["reserved"]) + int(defined.sale["sold"])
