@@ -14,7 +14,7 @@ from tests.integration.client import Client
 from tests.integration.storm import Storm, storm
 
 WINDOW_SECONDS = 5
-OUTAGE_SECONDS = 20.0
+OUTAGE_SECONDS = 10.0
 UNITS = 1_000_000
 
 
