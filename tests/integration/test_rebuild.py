@@ -16,6 +16,7 @@ from flashsale_audit.differences import Kind
 from flashsale_core.keys import SHARDS_DEFAULT, shard_keys, shard_of
 from flashsale_core.messages import read
 from flashsale_core.orders import State
+from flashsale_core.records import INTERNAL_FIELDS
 from flashsale_core.scripts import pack, read_scripts
 from flashsale_order_worker.plan import plan
 from flashsale_recovery.rebuild import RebuildContext, RebuildReport, VerifyError, close_sales, plan_rebuild, rebuild, verify
@@ -116,7 +117,7 @@ async def shop(infra: Mapping[str, str], request: pytest.FixtureRequest, monkeyp
 
 def everything(sale: Sale) -> dict[str, Any]:
     """All of a sale but its traces, which only Redis has."""
-    fields = {name: value for name, value in sale.redis.hgetall(sale.keys.sale).items() if name != b"terms"}
+    fields = {name: value for name, value in sale.redis.hgetall(sale.keys.sale).items() if name not in INTERNAL_FIELDS}
     return {
         # A sale of an older release has no durability, which means `fsync`.
         "sale": {b"durability": b"fsync", **fields} if b"total" in fields else fields,

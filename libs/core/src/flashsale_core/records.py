@@ -33,7 +33,8 @@ class Entry:
 TERMS = ("state", "starts_ms", "ends_ms", "max_per_user", "hold_seconds", "rate_requests", "rate_seconds")
 """The fields of a sale that `reserve` decides by, in the order in which lua/lib/terms.lua packs them."""
 _PACKED_TERMS = b"terms"
-_INTERNAL = frozenset({_PACKED_TERMS, b"announced", b"unannounced"})
+INTERNAL_FIELDS = frozenset({_PACKED_TERMS, b"announced", b"unannounced"})
+"""Fields of a sale's hash that only scripts need (lua/lib/definition.lua)."""
 MAX_RELEASED = 20
 """How many orders of one buyer may expire or be cancelled if the sale has no limit of its own (lua/lib/terms.lua)."""
 _LETTER_OF = {state: letter for letter, state in LETTERS.items()}
@@ -106,4 +107,4 @@ def sale_fields(fields: Mapping[bytes, bytes]) -> dict[str, str]:
     """
     if is_tombstone(fields):
         return {}
-    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items() if name not in _INTERNAL}
+    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items() if name not in INTERNAL_FIELDS}
