@@ -57,3 +57,10 @@ def test_payment_that_nobody_sent_and_wrong_amounts_are_named() -> None:
     calls = [ORDER, paid("fast", "o", "p", 12.0)]
     assert "was of 49, and the ledger has 7" in verdict(calls, known(PAID, "paid", amount_minor=7))[0]
     assert verdict(calls, known(PAID, "paid", "restored", amount_minor=0)) == []
+
+
+def test_refund_is_remembered_when_its_webhook_comes_again() -> None:
+    calls = [ORDER, paid("fast", "o", "p", 18.0, "refund_due", reason="late")]
+    refunded = known({"fast.o": row(State.EXPIRED)}, "refund_due", "late", refunded=True)
+    assert verdict([*calls, paid("fast", "o", "p", 19.0, "refund_due", reason="replayed")], refunded) == []
+    assert "came again as late" in verdict([*calls, paid("fast", "o", "p", 19.0, "refund_due", reason="late")], refunded)[0]

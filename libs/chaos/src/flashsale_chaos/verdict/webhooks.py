@@ -14,6 +14,7 @@ RESTORED = "restored"
 """The reason of a payment whose amount only Redis knew: a person must look it up."""
 BOUGHT = frozenset({"paid", "replayed"})
 REFUNDED = frozenset({"refund_due"})
+REMEMBERED = frozenset({"replayed", "unknown_order"})
 Key = tuple[str, str]
 
 
@@ -31,6 +32,7 @@ def _judge(key: Key, calls: list[Call], facts: Facts) -> Iterator[str]:
     name, codes = f"payment {key[0]} of {key[1]}", {call.code for call in calls}
     if codes & BOUGHT and codes & REFUNDED:
         yield f"{name} was answered {', '.join(sorted(codes))}"
+    yield from _forgotten_refund(name, calls)
     payment = facts.payments.get(key)
     if payment is None:
         yield f"{name} was answered {calls[0].code}, and the ledger does not have it"
@@ -41,6 +43,14 @@ def _judge(key: Key, calls: list[Call], facts: Facts) -> Iterator[str]:
         yield from _bought(name, key, facts.orders.get(key[1]), facts.refunds)
     elif codes & REFUNDED and key not in facts.refunds:
         yield f"{name} was answered refund_due, and there is no refund; the ledger has {payment.result}"
+
+
+def _forgotten_refund(name: str, calls: list[Call]) -> Iterator[str]:
+    """A refund that was answered is remembered: else its money could buy units later. A lost order of `fsync` is unknown afterwards."""
+    refunds = [call for call in calls if call.code in REFUNDED]
+    for call in refunds:
+        if call.reason not in REMEMBERED and call.began > refunds[0].ended:
+            yield f"{name} was answered refund_due, and came again as {call.reason}"
 
 
 def _bought(name: str, key: Key, row: OrderRow | None, refunds: AbstractSet[Key]) -> Iterator[str]:
