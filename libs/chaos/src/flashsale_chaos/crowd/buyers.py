@@ -39,8 +39,8 @@ class Buyers:
                 way = self._rng.choices(WAYS, WEIGHTS)[0]
                 if way == "order_again":
                     await self._patience.until_final(ask)
-                elif way == "pay_late":
-                    tasks.create_task(self._pay_late(sale, order))
+                elif way in ("pay_late", "pay_twice"):
+                    tasks.create_task(self._pay_for_nothing(way, sale, order))
                 else:
                     await self._go_on(way, sale.sale_id, order)
             await self._patience.sleep(self._rng.uniform(*THINK_SECONDS))
@@ -49,9 +49,6 @@ class Buyers:
         match way:
             case "pay":
                 await self._pay(sale, order, self._new_payment())
-            case "pay_twice":
-                await self._pay(sale, order, self._new_payment())
-                await self._pay(sale, order, self._new_payment())
             case "cancel":
                 await self._patience.until_final(lambda: self._shop.cancel(sale, order))
             case "look":
@@ -59,9 +56,12 @@ class Buyers:
             case _:
                 pass
 
-    async def _pay_late(self, sale: Sale, order: str) -> None:
-        """Providers deliver a webhook at least once: this one comes again, when Redis may have been lost meanwhile."""
-        await self._patience.sleep(sale.window_seconds + LATE_SECONDS)
+    async def _pay_for_nothing(self, way: str, sale: Sale, order: str) -> None:
+        """Providers deliver a webhook at least once: one that is refunded comes again, when Redis may have been lost meanwhile."""
+        if way == "pay_late":
+            await self._patience.sleep(sale.window_seconds + LATE_SECONDS)
+        else:
+            await self._pay(sale.sale_id, order, self._new_payment())
         payment_id = self._new_payment()
         await self._pay(sale.sale_id, order, payment_id)
         for _ in range(REDELIVERIES):
