@@ -74,7 +74,7 @@ BUGS: Sequence[Bug] = (
                 "            self._confirms.confirm(message)\n",
             ),
         ),
-        ("crash", "kill", *BROKER),
+        ("kill", *BROKER),
     ),
     Bug(
         "webhook-before-confirm",
@@ -161,11 +161,5 @@ BUGS: Sequence[Bug] = (
             ),
         ),
         (*LOSSES, "kill", "pause"),
-    ),
-    Bug(
-        "deficit-ignored",
-        "A rebuild restores all holds, also those whose units were sold again.",
-        (Edit(f"{RECOVERY}/rebuild/deficit.py", "    return max(0, held + sold - total)\n", "    return 0\n"),),
-        (*LOSSES, "kill"),
     ),
 )
