@@ -32,6 +32,8 @@ class Report(msgspec.Struct):
     """Why kinds were not injected at all."""
     impossible: list[str] = []
     """Faults that were not injected, with the reason."""
+    losses: int = 0
+    """How often Redis came back without positions that it had."""
     ended: list[str] = []
     """Services and servers that ended although no fault ended them."""
     violations: list[Broken] = []
@@ -64,6 +66,8 @@ def summary(report: Report) -> Iterator[str]:
     """The lines shown at the end of a run."""
     yield f"seed {report.seed}: {report.faults} faults in {report.rounds} rounds, {report.orders:,} orders, {report.seconds:.0f} s"
     yield "kinds: " + ", ".join(f"{kind} {count}" for kind, count in sorted(report.kinds.items()))
+    if report.losses:
+        yield f"Redis lost writes {report.losses} times"
     if report.crash_points:
         yield "deaths at crash points: " + ", ".join(f"{point} {count}" for point, count in sorted(report.crash_points.items()))
     yield from (f"skipped {kind}: {reason}" for kind, reason in sorted(report.skipped.items()))

@@ -50,7 +50,7 @@ class Run:
         report, bench = self._report, self._bench
         report.rounds, report.requests = number, report.requests + len(calls)
         report.orders += sum(call.ask is Ask.ORDER and call.code == "accepted" for call in calls)
-        report.crash_points, report.ended = dict(bench.crash_points), list(bench.ended)
+        report.crash_points, report.ended, report.losses = dict(bench.crash_points), list(bench.ended), len(bench.losses)
 
 
 async def run(schedule: Schedule, home: Path, say: Say, *, keep: bool = False) -> Report:
