@@ -8,11 +8,15 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from flashsale_local_stack import Stack
 from tests.integration.client import Client
 from tests.stacks import private_stack
 
+# An example may take long on a busy machine, and no test is about time.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 REDIS_MASTERS = int(os.environ.get("FLASHSALE_TEST_REDIS_MASTERS", "1"))
 
 
