@@ -11,7 +11,7 @@ import asyncpg
 from flashsale_core.errors import Retryable
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.ledger_locks import RECEIVING
-from flashsale_core.messages import Position, position_in
+from flashsale_core.messages import Position
 
 TIMEOUT_SECONDS = 30.0
 # A late entry must stay unknown to the ledger: a second copy of it would otherwise count as redelivered, and have an effect.
@@ -20,11 +20,6 @@ insert into received_entries (shard, incarnation, from_seq, to_seq)
 select shard, incarnation, seq, seq from unnest($1::int[], $2::bigint[], $3::bigint[]) as dropped (shard, incarnation, seq)
  where not exists (select from shards s where (s.shard, s.incarnation) = (dropped.shard, dropped.incarnation) and dropped.seq > s.kept_seq)
 """
-
-
-def positions_in(body: bytes) -> set[Position]:
-    """The entries to which the lines of a body belong, as far as their positions can be read."""
-    return {position for line in body.split(b"\n") if (position := position_in(line)) is not None}
 
 
 class Ledger:

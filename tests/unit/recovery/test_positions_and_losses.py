@@ -1,5 +1,5 @@
+from flashsale_core.messages import positions_in
 from flashsale_recovery.ledger import Previous
-from flashsale_recovery.outbox_positions import positions_in
 
 
 def test_positions_are_read_from_the_lines_of_an_entry() -> None:

@@ -11,11 +11,11 @@ import typer
 from rich.text import Text
 
 from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, number, table, write_json
-from flashsale_cli.dropped import open_ledger, positions_in
+from flashsale_cli.dropped import open_ledger
 from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.parked import Depth, Message, Parking, open_parking, selecting
 from flashsale_core.credentials import amqp_url, database_url
-from flashsale_core.messages import Position
+from flashsale_core.messages import Position, positions_in
 from flashsale_core.timestamps import rfc3339
 from flashsale_core.topology import ORDERS_QUEUE, PARKED_ORDERS_QUEUE, PARKED_TIMEOUT_QUEUE
 
@@ -112,7 +112,7 @@ def drop(
         async with open_ledger(database and database_url(database)) as ledger:
 
             async def settle(message: Message) -> None:
-                positions = positions_in(message.body) if message.origin == ORDERS_QUEUE else set()
+                positions = set(positions_in(message.body)) if message.origin == ORDERS_QUEUE else set()
                 if ledger is None:
                     unsettled.update(positions)
                 elif positions:

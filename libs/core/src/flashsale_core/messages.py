@@ -177,6 +177,11 @@ def position_in(line: bytes) -> Position | None:
         return None
 
 
+def positions_in(body: bytes) -> list[Position]:
+    """The positions that the lines of an entry's body contain. A field that contains no messages has none."""
+    return [position for line in body.split(b"\n") if (position := position_in(line)) is not None]
+
+
 def join(lines: Iterable[bytes]) -> bytes:
     """The body of several messages: one per line (https://jsonlines.org)."""
     return b"\n".join(lines)

@@ -4,7 +4,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from flashsale_core.messages import Position, position_in
+from flashsale_core.messages import positions_in
 
 STREAM_PAGE = 1000
 
@@ -20,8 +20,3 @@ async def read_positions(redis: Redis, stream: str, incarnation: int) -> list[in
             seqs.update(seq for body in fields.values() for _, number, seq in positions_in(body) if number == incarnation)
         start = f"({entries[-1][0].decode()}"
     return sorted(seqs)
-
-
-def positions_in(body: bytes) -> list[Position]:
-    """The positions that the lines of an entry's body contain. A field that contains no messages has none."""
-    return [position for line in body.split(b"\n") if (position := position_in(line)) is not None]
