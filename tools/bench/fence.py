@@ -25,6 +25,7 @@ from flashsale_redis import open_redis
 from flashsale_redis.fences import open_fences
 from tools.bench.measurements import Measurement, Target
 from tools.bench.options import Rounds
+from tools.bench.processes import redis_cpu_seconds
 
 TARGETS = {1: Target(5, at_least=False), 16: None, 64: None, 256: Target(1, at_least=False)}
 """Orders a call -> percent of Redis' CPU time an order."""
@@ -54,9 +55,9 @@ class Bench:
         keys, calls = reserve_keys([SALE]), min(CALLS_MAX, ORDERS_IN_ROUND // orders)
         batches = [pack_orders([(SALE, [self._order() for _ in range(orders)])]) for _ in range(calls)]
         await call(self.redis, script, keys, pack_orders([(SALE, [self._order()])]), "")
-        before = await self._cpu_seconds()
+        before = await redis_cpu_seconds(self.redis)
         answers = [await call(self.redis, script, keys, batch, "") for batch in batches]
-        spent = await self._cpu_seconds() - before
+        spent = await redis_cpu_seconds(self.redis) - before
         if {result[0] for _, results, *_ in answers for result in results} != {"accepted"}:
             raise RuntimeError("an order was not accepted, so the time is worth nothing")
         return spent / (calls * orders) * 1e6
@@ -64,10 +65,6 @@ class Bench:
     def _order(self) -> Order:
         number = next(self.numbers)
         return Order(f"bench-{number:014d}", f"user-{number}", 1)
-
-    async def _cpu_seconds(self) -> float:
-        cpu = await self.redis.info("cpu")
-        return float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])
 
 
 def without_fence(script: Script) -> Script:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import aiohttp
 
@@ -69,3 +70,9 @@ def memory_mb(pid: int) -> float:
     """The process's share of its pages (PSS): what the machine would have free without it."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+async def redis_cpu_seconds(redis: Any) -> float:
+    """CPU time that the server has used, in all its threads."""
+    cpu = await redis.info("cpu")
+    return float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])

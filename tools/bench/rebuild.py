@@ -34,6 +34,7 @@ from flashsale_redis import now_ms, open_redis
 from flashsale_redis.fences import read_fence, seal
 from tools.bench.measurements import Measurement, Section, Target
 from tools.bench.options import ResultFolder
+from tools.bench.processes import redis_cpu_seconds
 from tools.bench.result_file import section_to_json
 from tools.bench.run import RESULTS, write
 from tools.bench.seed_ledger import Seed, seed_ledger
@@ -76,7 +77,7 @@ class Shop:
     async def recover(self, sale_id: str) -> Done:
         """Rebuild an empty Redis, check it, open it, and sell the last unit. Raises RuntimeError unless exactly one order is accepted."""
         await self.redis.flushall()
-        before, redis_before, started = getrusage(RUSAGE_SELF), await self.redis_cpu_seconds(), monotonic()
+        before, redis_before, started = getrusage(RUSAGE_SELF), await redis_cpu_seconds(self.redis), monotonic()
         await self.seal("restoring")
         clock = await now_ms(self.redis, sale_id)
         context = RebuildContext(
@@ -99,12 +100,8 @@ class Shop:
             first_sale_seconds=ended - started,
             memory_mb=(after.ru_maxrss - before.ru_maxrss) / 1024,
             own_cpu_seconds=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-            redis_cpu_seconds=await self.redis_cpu_seconds() - redis_before,
+            redis_cpu_seconds=await redis_cpu_seconds(self.redis) - redis_before,
         )
-
-    async def redis_cpu_seconds(self) -> float:
-        cpu = await self.redis.info("cpu")
-        return float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])
 
     async def publish(self, sale_id: str) -> None:
         """Write what the first sale left in the outbox to the ledger, as the services would."""
