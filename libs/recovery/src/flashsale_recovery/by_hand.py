@@ -86,9 +86,9 @@ class ByHand:
         Raises as `plan` does, and Changed if a fence changes meanwhile.
         """
         facts, seen = await self._look(only)
-        refused = [(view, step) for view in seen.servers if isinstance(step := self._decide(view, facts), Refuse)]
-        if refused or facts.installation is None:
-            return [_outcome(view, self._decide(view, facts)) for view in seen.servers]
+        steps = [(view, self._decide(view, facts)) for view in seen.servers]
+        if facts.installation is None or any(isinstance(step, Refuse) for _, step in steps):
+            return [_outcome(view, step) for view, step in steps]
         self._rules = Rules(rebuild_doubtful=True)
         for view in seen.servers:
             await Fencing(self._redis, self._scripts, facts.installation).halt(restricted(view, view.shards if only is None else [only]))

@@ -44,11 +44,12 @@ class Mending:
         for kind, ids in (("known", repair.known), ("unknown", repair.unknown)):
             for page in pages(ids):
                 await self.restorer.now(name, {kind: list(page)})
-        for _ in range(SCANS_MAX if repair.recounted else 0):
+        if not repair.recounted:
+            return
+        for _ in range(SCANS_MAX):
             if await self._recount(name):
                 return
-        if repair.recounted:
-            raise Retryable(f"{name}: Redis still resizes the hash of its orders")
+        raise Retryable(f"{name}: Redis still resizes the hash of its orders")
 
     async def _recount(self, name: str) -> bool:
         """Count the buyers by their orders. Returns False if Redis returned an order twice, which is counted twice then."""

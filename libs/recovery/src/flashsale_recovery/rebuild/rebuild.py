@@ -20,7 +20,7 @@ from flashsale_recovery.rebuild.join import Joined, join_order
 from flashsale_recovery.rebuild.ledger import SALES_AT_ONCE, SMALL_SALE, Ledger, Units
 from flashsale_recovery.rebuild.mending import Mending
 from flashsale_recovery.rebuild.report import RebuildReport
-from flashsale_recovery.rebuild.restorer import Restorer
+from flashsale_recovery.rebuild.restorer import Restorer, close_sales
 from flashsale_recovery.rebuild.sale_restore import SaleRestore
 from flashsale_recovery.rebuild.survey import SalePlan, Survey
 from flashsale_recovery.rebuild.surviving import Surviving, decoded
@@ -124,8 +124,8 @@ class _Rebuild:
             self._report.repairs.append(repair)
             if write:
                 await mending.carry_out(repair)
-        for name in self._report.unreadable if write else ():
-            await self._restorer.now(name, {"close": True})
+        if write:
+            await close_sales(self._context, self._report.unreadable)
         return {name: count - (len(set(damages[name].unreadable)) if name in damages else 0) for name, count in counts.items()}
 
     async def _restore_sales(self, live: Mapping[str, Present], survivors: Mapping[str, int], *, write: bool) -> None:
