@@ -171,8 +171,8 @@ local function decide(keys_at, _, first, last)
     sale.confirmed, sale.accepted = true, { 'accepted', 'R', hold.accepted[3], 0, hold.routing_key }
     -- A sold-out sale can give its final answer without a broker.
     closed = closed or not confirms and sale.available > 0 and BROKER_AWAY or nil
-    local waiting = redis.call('HMGET', KEYS[keys_at + 1], 'announced', 'unannounced')
-    if not closed and waiting[2] and waiting[2] ~= '0' and sale.available > 0 and #redis.call('XRANGE', KEYS[keys_at + 8], waiting[1], waiting[1]) > 0 then
+    local waiting = not closed and sale.available > 0 and redis.call('HMGET', KEYS[keys_at + 1], 'announced', 'unannounced')
+    if waiting and waiting[2] and waiting[2] ~= '0' and #redis.call('XRANGE', KEYS[keys_at + 8], waiting[1], waiting[1]) > 0 then
       -- A rebuild has only the units that the ledger knows, so no buyer is promised others.
       local units = sale.available - tonumber(waiting[2])
       for i = first, last do
