@@ -12,6 +12,7 @@ from flashsale_core.errors import Retryable
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.ledger_locks import RECEIVING
 from flashsale_core.messages import Position
+from flashsale_recovery.session import ERRORS
 
 TIMEOUT_SECONDS = 30.0
 # A late entry must stay unknown to the ledger: a second copy of it would otherwise count as redelivered, and have an effect.
@@ -34,7 +35,7 @@ class Ledger:
                 # As a worker does: the keeper does not close an incarnation meanwhile.
                 await self._connection.execute("select pg_advisory_xact_lock_shared($1)", RECEIVING)
                 await self._connection.execute(_SETTLE, shards, incarnations, seqs)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except ERRORS as error:
             raise Retryable(describe_error(Server.POSTGRES, error)) from error
 
 

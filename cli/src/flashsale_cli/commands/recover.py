@@ -7,7 +7,6 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Annotated, assert_never
 
-import asyncpg
 import typer
 from redis.exceptions import RedisError
 
@@ -22,7 +21,7 @@ from flashsale_core.keys import INSTALLATION_DEFAULT, shard_of
 from flashsale_core.scripts import read_scripts
 from flashsale_recovery.by_hand import ByHand, Ours, Outcome
 from flashsale_recovery.outcome import Options
-from flashsale_recovery.session import Session
+from flashsale_recovery.session import ERRORS, Session
 from flashsale_redis import checked_url, open_redis
 
 REDIS_TIMEOUT_SECONDS = 10.0
@@ -113,7 +112,7 @@ async def _by_hand(environment: CliEnvironment, grace_ms: int, *, lock: bool) ->
             yield ByHand(redis, scripts, ledger, ours, options, REDIS_TIMEOUT_SECONDS), locked is None
     except RedisError as error:
         raise Retryable(describe_error(Server.REDIS, error)) from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except ERRORS as error:
         raise Retryable(describe_error(Server.POSTGRES, error)) from error
     finally:
         session.close()

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import aiohttp
-import asyncpg
 from aio_pika.exceptions import AMQPException
 
 from flashsale_audit import Stores
@@ -28,13 +27,14 @@ from flashsale_chaos.verdict.verdict import judge_history
 from flashsale_chaos.verdict.violations import Promise, Violation
 from flashsale_core.errors import Retryable
 from flashsale_core.keys import SHARDS_DEFAULT, shard_of
+from flashsale_recovery.session import ERRORS
 
 READY_SECONDS = 10.0
 """On a machine that keeps up; longer on one that is overloaded."""
 SETTLE_SECONDS = 20.0
 PROBE_SECONDS = 2.0
 POLL_SECONDS = 0.1
-STORES_AWAY = (Retryable, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, AMQPException)
+STORES_AWAY = (Retryable, AMQPException, *ERRORS)
 
 
 class Judge:
