@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from flashsale_core.credentials import amqp_url, database_url, token, webhook_secret
+from flashsale_core.credentials import amqp_url, database_url, first, token, tokens, webhook_secret, webhook_secrets
 from flashsale_core.errors import SettingsError
 
 
@@ -21,6 +21,20 @@ def test_standard_webhooks_secret_is_accepted(count: int) -> None:
 
 
 GOOD = whsec(32)
+OTHER = whsec(32)
+
+
+def test_several_secrets_stand_with_one_blank_between() -> None:
+    assert webhook_secrets(GOOD) == (GOOD,)
+    assert webhook_secrets(f"{GOOD} {OTHER}") == (GOOD, OTHER)
+    assert tokens("0123456789 abcdefghij", "FLASHSALE_ADMIN_TOKEN", 8, "openssl rand -hex 24") == ("0123456789", "abcdefghij")
+    assert (first(f"{GOOD} {OTHER}"), first(GOOD), first("")) == (GOOD, GOOD, "")
+
+
+@pytest.mark.parametrize("text", [f"{GOOD}  {OTHER}", f"{GOOD}\n{OTHER}", f"{GOOD} ", f" {GOOD}", f"{GOOD} changeme", f'"{GOOD} {OTHER}"'])
+def test_list_with_a_wrong_secret_or_blank_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"FLASHSALE_WEBHOOK_SECRET .*openssl rand"):
+        webhook_secrets(text)
 
 
 @pytest.mark.parametrize(

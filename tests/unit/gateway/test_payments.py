@@ -24,18 +24,27 @@ def signed(body: bytes = BODY, age_seconds: int = 0, secret: str = SECRET) -> di
 
 def refusal(body: bytes, headers: dict[str, str]) -> tuple[str, str]:
     with pytest.raises(Problem) as caught:
-        verify(Webhook(SECRET), body, headers)
+        verify([Webhook(SECRET)], body, headers)
     return caught.value.code, caught.value.document.get("field", "")
 
 
 def test_signed_body_passes() -> None:
-    verify(Webhook(SECRET), BODY, signed())
+    verify([Webhook(SECRET)], BODY, signed())
 
 
 def test_second_signature_of_a_rotation_passes() -> None:
     headers = signed()
     headers["webhook-signature"] = "v1,AAAA " + headers["webhook-signature"]
-    verify(Webhook(SECRET), BODY, headers)
+    verify([Webhook(SECRET)], BODY, headers)
+
+
+@pytest.mark.parametrize("signer", [0, 1])
+def test_each_secret_of_a_rotation_is_accepted(signer: int) -> None:
+    secrets = (SECRET, "whsec_" + "QUFB" * 8)
+    webhooks = tuple(map(Webhook, secrets))
+    verify(webhooks, BODY, signed(secret=secrets[signer]))
+    with pytest.raises(Problem, match="bad_signature"):
+        verify(webhooks, BODY, signed(secret="whsec_" + "QkJC" * 8))
 
 
 @pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp", "webhook-signature"])

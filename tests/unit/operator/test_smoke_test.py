@@ -14,6 +14,6 @@ SECRET = "whsec_" + "c2VjcmV0" * 4
 
 def test_gateway_accepts_the_payment_of_the_smoke_test() -> None:
     body, headers = signed(SECRET, "trial-1", "lastcall.abc", datetime.now(UTC))
-    verify(Webhook(SECRET), body, headers)
+    verify([Webhook(SECRET)], body, headers)
     payment = msgspec.json.decode(body, type=PaymentWebhook)
     assert (payment.type, payment.data.orderId, payment.data.paymentId) == ("payment.succeeded", "lastcall.abc", "trial-1")

@@ -21,7 +21,7 @@ from flashsale_cli.demo.verdict import judge, render
 from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.load import report as load_report
 from flashsale_cli.payments import Provider
-from flashsale_core.credentials import webhook_secret
+from flashsale_core.credentials import first, webhook_secrets
 from flashsale_local_stack import DEFAULT_HOME, temporary_stack
 
 SETTLE_SECONDS = 30.0
@@ -52,8 +52,8 @@ def demo(
         environment = CliEnvironment(variables)
         settings = ScenarioSettings(
             url=environment.url(),
-            admin_token=environment.text("FLASHSALE_ADMIN_TOKEN"),
-            provider=Provider(environment.url(), Webhook(webhook_secret(environment.text("FLASHSALE_WEBHOOK_SECRET")))),
+            admin_token=first(environment.text("FLASHSALE_ADMIN_TOKEN")),
+            provider=Provider(environment.url(), Webhook(webhook_secrets(environment.text("FLASHSALE_WEBHOOK_SECRET"))[0])),
             buyers=buyers,
             units=units,
             window_seconds=window,

@@ -13,7 +13,7 @@ from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, number, tab
 from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.http_client import open_session
 from flashsale_cli.payments import AMOUNT_MINOR_DEFAULT, CURRENCY_DEFAULT, Payment, Provider, new_payment_id
-from flashsale_core.credentials import webhook_secret
+from flashsale_core.credentials import webhook_secrets
 
 EXPECTED_RESULTS = ("paid", "replayed", "refund_due", "noted")
 
@@ -43,7 +43,7 @@ def pay(
     if payment_id is not None and len(ids) > 1:
         raise typer.BadParameter("a payment id is only allowed for a single order", param_hint="--payment-id")
     environment = CliEnvironment()
-    provider = Provider(environment.url(url), Webhook(webhook_secret(environment.text("FLASHSALE_WEBHOOK_SECRET", secret))))
+    provider = Provider(environment.url(url), Webhook(webhook_secrets(environment.text("FLASHSALE_WEBHOOK_SECRET", secret))[0]))
     payments = [Payment(order, payment_id or new_payment_id(), result, amount_minor, currency) for order in ids]
     outcomes = asyncio.run(_send(provider, payments, concurrency, 1 + replays, timeout_seconds))
     if as_json:

@@ -14,6 +14,7 @@ from flashsale_cli.console import JSON_OPTION, console, number, table, write_jso
 from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.http_client import open_session
 from flashsale_cli.sales_client import Sale
+from flashsale_core.credentials import first
 
 T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="Create, change, show, close and remove sales.")
@@ -58,7 +59,7 @@ def set_(
     wanted |= {name: None if value == "none" else value for name, value in optional.items() if value is not None}
     if rate is not None:
         wanted["rateLimit"] = parse_rate(rate)
-    secret = environment.text("FLASHSALE_ADMIN_TOKEN", token)
+    secret = first(environment.text("FLASHSALE_ADMIN_TOKEN", token))
     sale = _with_session(lambda session: sales_client.set_sale(session, environment.url(url), secret, wanted))
     _show([sale], sale, as_json)
 
@@ -143,7 +144,7 @@ def _show(sales: Sequence[Sale], document: Any, as_json: bool) -> None:
 
 def _end(product: str, mode: str, token: str | None, url: str | None) -> dict[str, Any]:
     environment = CliEnvironment()
-    secret = environment.text("FLASHSALE_ADMIN_TOKEN", token)
+    secret = first(environment.text("FLASHSALE_ADMIN_TOKEN", token))
     return dict(_with_session(lambda session: sales_client.end_sale(session, environment.url(url), secret, product, mode)))
 
 

@@ -32,6 +32,21 @@ def webhook_secret(secret: str, name: str = "FLASHSALE_WEBHOOK_SECRET") -> str:
     return secret
 
 
+def webhook_secrets(text: str, name: str = "FLASHSALE_WEBHOOK_SECRET") -> tuple[str, ...]:
+    """One secret, or several with one blank between: the first one signs, each is accepted. Raises as `webhook_secret` does."""
+    return tuple(webhook_secret(secret, name) for secret in _listed(text))
+
+
+def tokens(text: str, name: str, characters_min: int, command: str) -> tuple[str, ...]:
+    """One token, or several with one blank between: clients send the first one, each is accepted. Raises as `token` does."""
+    return tuple(token(secret, name, characters_min, command) for secret in _listed(text))
+
+
+def first(text: str) -> str:
+    """The secret that a client sends or signs with: the first one of a list, and everything else as it is."""
+    return _listed(text)[0]
+
+
 def token(secret: str, name: str, characters_min: int, command: str) -> str:
     """`secret` as it is. Raises SettingsError when it is short, a placeholder, in quotes, or not printable ASCII without blanks.
 
@@ -81,6 +96,12 @@ def refuse_wrapping(text: str, name: str, fix: str) -> None:
         raise SettingsError(f"{name} is in quotes; remove them, or {fix}")
     if not all("!" <= character <= "~" for character in text):
         raise SettingsError(f"{name} has a blank, a line end or a character that is not printable ASCII; {fix}")
+
+
+def _listed(text: str) -> list[str]:
+    """The parts between single blanks. Text with any other blank stays whole, and is refused."""
+    parts = text.split(" ")
+    return parts if all(parts) else [text]
 
 
 def _authority(url: str, name: str, fix: str) -> str:

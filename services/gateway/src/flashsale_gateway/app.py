@@ -107,7 +107,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     """Open everything. The stack closes it in reverse: first what serves requests, last what they need."""
     stack.push_async_callback(end_background)
     scripts = read_scripts(settings.lua_dir)
-    webhook = Webhook(settings.webhook_secret)
+    webhooks = tuple(map(Webhook, settings.webhook_secrets))
     tracing = configure_tracing("flashsale-gateway")
     stack.callback(tracing.shutdown)
     redis = open_redis(settings.redis_url, settings.redis_timeout_seconds, settings.redis_connections_max)
@@ -146,7 +146,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
         stack.push_async_callback(batcher.finish)
     readiness = Readiness(redis, scripts, settings.redis_timeout_seconds, settings.require_durable_redis, supervisor, history)
     progress = Progress([batcher.age_seconds for batcher in (reserve, settle, cancel)], settings.redis_timeout_seconds)
-    orders, paid = Orders(reserve, lag, settings, tracing), Payments(settle, webhook, settings, tracing)
+    orders, paid = Orders(reserve, lag, settings, tracing), Payments(settle, webhooks, settings, tracing)
     slots, scrapes = ReadSlots(settings.reads_max, settings.redis_timeout_seconds), Scrapes(readiness, catalogue)
     return Services(store, catalogue, slots, scrapes, cancel, progress, readiness, settings), {ORDER_PATH: orders, WEBHOOK_PATH: paid}
 

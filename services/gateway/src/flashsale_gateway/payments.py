@@ -1,7 +1,8 @@
 """POST /payments/webhook: check the signature and the body, have the payment decided in Redis, answer."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 
 import msgspec
@@ -49,9 +50,9 @@ class PendingPayment(msgspec.Struct, frozen=True):
 
 
 class Payments(Endpoint[PendingPayment, Payment]):
-    def __init__(self, batcher: Batcher[Payment, Result], webhook: Webhook, settings: Settings, trace: tracing.Tracing) -> None:
+    def __init__(self, batcher: Batcher[Payment, Result], webhooks: Sequence[Webhook], settings: Settings, trace: tracing.Tracing) -> None:
         super().__init__(batcher, settings, trace, "payment")
-        self._webhook = webhook
+        self._webhooks = webhooks
 
     def accept(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> PendingPayment:
         media_type = parent = None
@@ -65,7 +66,7 @@ class Payments(Endpoint[PendingPayment, Payment]):
                 signed[_SIGNED[name]] = value.decode("latin-1")
         bodies.require_json(media_type)
         bodies.require_size(body, self._settings.body_bytes_max)
-        verify(self._webhook, body, signed)
+        verify(self._webhooks, body, signed)
         webhook = read_webhook(body)
         if webhook is None:
             return _note(waiter)
@@ -110,8 +111,8 @@ def _answer(outcome: str, reason: str) -> Answer:
     return Answer(200, (_JSON, UNCACHED, _REPLAYED) if replayed else (_JSON, UNCACHED), body)
 
 
-def verify(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> None:
-    """Raises Problem unless `body` is signed by Standard Webhooks' rules and its timestamp is at most five minutes off.
+def verify(webhooks: Sequence[Webhook], body: bytes, headers: Mapping[str, str]) -> None:
+    """Raises Problem unless `body` is signed with a secret of `webhooks` by Standard Webhooks' rules, at most five minutes ago or ahead.
 
     https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md; the library compares in constant time.
     """
@@ -119,7 +120,7 @@ def verify(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> None:
         if not headers.get(name):
             raise Problem("bad_signature", f"The header {name} is missing", field=name)
     try:
-        webhook.verify(body, dict(headers), json_parse=False)
+        _verify_any(webhooks, body, dict(headers))
     except WebhookVerificationError as error:
         if "too old" in str(error) or "too new" in str(error):
             raise Problem("stale_webhook", str(error), field="webhook-timestamp") from None
@@ -128,6 +129,16 @@ def verify(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> None:
         raise Problem("bad_request", "The body must be valid UTF-8", field=field_of_bad_utf8(body)) from None
     except ValueError:
         raise Problem("bad_signature", "The header is not a list of v1 signatures", field="webhook-signature") from None
+
+
+def _verify_any(webhooks: Sequence[Webhook], body: bytes, headers: dict[str, str]) -> None:
+    """Raises what the library raises for the last secret, unless one fits."""
+    *earlier, last = webhooks
+    for webhook in earlier:
+        with suppress(WebhookVerificationError):
+            webhook.verify(body, headers, json_parse=False)
+            return
+    last.verify(body, headers, json_parse=False)
 
 
 def to_payment(request: PaymentWebhook, traceparent: str) -> tuple[str, Payment]:

@@ -29,10 +29,10 @@ class Settings:
     """FLASHSALE_PAYMENT_WINDOWS: the payment windows that the broker has wait queues for, in seconds."""
     order_id_key: bytes
     """FLASHSALE_ORDER_ID_KEY: the secret of order ids, at least 16 bytes; the same in every gateway, unchanged while there is data."""
-    admin_token: str
-    """FLASHSALE_ADMIN_TOKEN: the bearer token for /admin."""
-    webhook_secret: str
-    """FLASHSALE_WEBHOOK_SECRET: the Standard Webhooks secret shared with the payment provider: whsec_ and 24 to 64 bytes in base64."""
+    admin_tokens: tuple[str, ...]
+    """FLASHSALE_ADMIN_TOKEN: the bearer token for /admin; during a rotation several, with a blank between, and each is accepted."""
+    webhook_secrets: tuple[str, ...]
+    """FLASHSALE_WEBHOOK_SECRET: the provider's Standard Webhooks secret: whsec_ and base64 of 24 to 64 bytes; several, as for tokens."""
     quantity_max: int
     """FLASHSALE_QUANTITY_MAX: the most units in one order."""
     connections_max: int
@@ -98,8 +98,8 @@ def read_settings(environment: Environment | None = None) -> Settings:
         installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),
         payment_windows=env.integers("FLASHSALE_PAYMENT_WINDOWS", topology.WINDOWS_DEFAULT),
         order_id_key=credentials.token(env.text("FLASHSALE_ORDER_ID_KEY"), "FLASHSALE_ORDER_ID_KEY", 16, "openssl rand -hex 32").encode(),
-        admin_token=credentials.token(env.text("FLASHSALE_ADMIN_TOKEN"), "FLASHSALE_ADMIN_TOKEN", 8, "openssl rand -hex 24"),
-        webhook_secret=credentials.webhook_secret(env.text("FLASHSALE_WEBHOOK_SECRET")),
+        admin_tokens=credentials.tokens(env.text("FLASHSALE_ADMIN_TOKEN"), "FLASHSALE_ADMIN_TOKEN", 8, "openssl rand -hex 24"),
+        webhook_secrets=credentials.webhook_secrets(env.text("FLASHSALE_WEBHOOK_SECRET")),
         quantity_max=env.integer("FLASHSALE_QUANTITY_MAX", 100, least=1, most=1_000_000),
         connections_max=env.integer("FLASHSALE_CONNECTIONS_MAX", 20_000, least=1),
         head_bytes_max=env.integer("FLASHSALE_HEAD_BYTES_MAX", 32_768, least=1024, most=1_048_576),

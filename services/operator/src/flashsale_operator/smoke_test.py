@@ -46,7 +46,7 @@ def main() -> int:
 async def run(env: Environment) -> None:
     """Raises Rejected with a message about the step that failed."""
     gateway, window = env.text("FLASHSALE_URL"), env.integer("FLASHSALE_TRIAL_WINDOW_SECONDS", 60, least=1)
-    webhook_secret = credentials.webhook_secret(env.text("FLASHSALE_WEBHOOK_SECRET"))
+    webhook_secret = credentials.webhook_secrets(env.text("FLASHSALE_WEBHOOK_SECRET"))[0]
     name = f"trial-{secrets.token_hex(4)}"
     async with open_flash_sales(env, env.text("FLASHSALE_OPERATOR_NAMESPACE")) as flash_sales:
         spec = {"stock": 1, "paymentWindowSeconds": window}
