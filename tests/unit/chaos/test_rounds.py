@@ -17,6 +17,7 @@ from flashsale_core.errors import FlashsaleError
 class FakeBench:
     skipped: dict[str, str] = field(default_factory=dict)
     injected: list[int] = field(default_factory=list)
+    moved: dict[int, str] = field(default_factory=dict)
 
 
 def fault(number: int, kind: str) -> Fault:
@@ -37,6 +38,16 @@ async def test_round_reports_injected_impossible_and_skipped_faults(monkeypatch:
     assert [injected.number for injected in happened] == [1, 2]
     assert (report.faults, report.kinds, report.skipped) == (1, {"kill": 1}, {"clock.jump": "no compiler"})
     assert ["it is dead" in words for words in report.impossible] == [True]
+
+
+async def test_round_names_the_target_that_a_fault_hit(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def inject(bench: Any, what: Fault) -> None:
+        bench.moved[what.number] = "gateway-2/outbox.deleted"
+
+    monkeypatch.setitem(INJECTORS, "crash", inject)
+    bench: Any = FakeBench()
+    (happened,) = await inject_all(bench, [fault(1, "crash")], Report(Schedule(1, [])))
+    assert happened.target == "gateway-2/outbox.deleted"
 
 
 async def test_fault_of_the_injection_itself_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,11 @@ def test_entry_that_only_a_killed_gateway_knew_is_not_counted() -> None:
     assert verdict([ORDER], facts({}, **lost(0)), [Fault(1, 2.0, "kill", "gateway", 1.0, 0)]) != []
 
 
+def test_crash_excuses_only_the_gateway_that_died() -> None:
+    assert verdict([ORDER], facts({}, **lost(0)), [Fault(1, 15.0, "crash", "gateway/outbox.deleted", 1.0, 1)]) == []
+    assert verdict([ORDER], facts({}, **lost(0)), [Fault(1, 15.0, "crash", "gateway-2/outbox.deleted", 1.0, 1)]) != []
+
+
 def test_refused_and_unanswered_orders_promise_nothing() -> None:
     calls = [ordered("sure", "o", 10.0, 503, code="outcome_unknown"), ordered("sure", "o", 11.0, 0)]
     assert verdict(calls, facts({})) == verdict(calls, facts({"sure.o": row()})) == []

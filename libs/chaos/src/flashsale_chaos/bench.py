@@ -31,6 +31,8 @@ class Bench:
     """Services and servers that ended although no fault ended them."""
     losses: list[float] = field(default_factory=list)
     """When Redis came back without writes that it had, by the monotonic clock."""
+    moved: dict[int, str] = field(default_factory=dict)
+    """The targets of faults that hit another one than planned, by the faults' numbers."""
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     """A fault that ends a process holds the lock of its target: a second one waits until the first has undone itself."""
 

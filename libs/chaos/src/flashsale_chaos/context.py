@@ -39,9 +39,7 @@ class Context(msgspec.Struct, frozen=True):
         if fault.kind == "redis.split_brain":
             # The second gateway goes on with the old master, and does not say to the new one what it was answered.
             return gateway == 1
-        # A crash of the gateway hits the second one if the first is the target of another fault.
-        service = fault.target.partition("/")[0]
-        return fault.kind in SILENCING and (service == GATEWAYS[gateway] or (fault.kind == "crash" and service in GATEWAYS))
+        return fault.kind in SILENCING and fault.target.partition("/")[0] == GATEWAYS[gateway]
 
     def _overlaps(self, fault: Fault, since: float, until: float) -> bool:
         begins = self.began + fault.at_seconds

@@ -32,6 +32,7 @@ async def crash(bench: Bench, fault: Fault) -> None:
     service, _, point = fault.target.partition("/")
     if service == "gateway" and bench.locks[service].locked():
         service = GATEWAY_2
+        bench.moved[fault.number] = f"{service}/{point}"
     async with bench.locks[service]:
         try:
             await bench.kill(service)

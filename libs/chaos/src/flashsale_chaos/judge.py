@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -11,7 +11,6 @@ from aio_pika.exceptions import AMQPException
 from flashsale_audit import Stores
 from flashsale_audit.audit_all import Audit, Options, Report
 from flashsale_audit.connect import connect
-from flashsale_audit.differences import PROMISES
 from flashsale_chaos.bench import Bench
 from flashsale_chaos.context import Context
 from flashsale_chaos.facts_reader import read_facts
@@ -21,6 +20,7 @@ from flashsale_chaos.history import History
 from flashsale_chaos.overload import overload
 from flashsale_chaos.sales import Sale
 from flashsale_chaos.tap import TappedLines, create_tap, read_tap
+from flashsale_chaos.verdict.audited import judge_audit
 from flashsale_chaos.verdict.closed import judge_closed
 from flashsale_chaos.verdict.definitions import unknown_sales
 from flashsale_chaos.verdict.verdict import judge_history
@@ -44,6 +44,8 @@ class Judge:
         self._tapped = TappedLines()
         self._contexts: dict[tuple[str, ...], list[Context]] = {}
         """The rounds of the present sales, this one included."""
+        self._forgotten: set[str] = set()
+        """Sales of the run whose definition was lost."""
 
     async def prepare(self) -> None:
         """Call it before the crowd begins. Raises Retryable if the broker does not create the tap."""
@@ -55,17 +57,16 @@ class Judge:
         self._contexts = {tuple(names): [*self._contexts.get(tuple(names), ()), context]}
         violations = [Violation(Promise.READY.value, words) async for words in self._unready(context.healed)]
         try:
-            report = await self._audit(names)
+            report = await self._audit()
             shard = shard_of(names[0], SHARDS_DEFAULT)
             self._tapped.add(await read_tap(self._env["AMQP_URL"]), shard, names)
             facts = await read_facts(self._env["DATABASE_URL"], names, shard, self._tapped.lines())
-            if forgotten := unknown_sales(sales, facts.totals):
-                report = await self._audit([name for name in names if name not in forgotten])
+            self._forgotten |= unknown_sales(sales, facts.totals)
         except STORES_AWAY as error:
             return [*violations, Violation(Promise.READY.value, f"the stores cannot be read: {type(error).__name__} {error}")]
         calls = self._history.of(names)
         gave_up = [call for call in self._history.gave_up if call.sale in names]
-        violations += _of_audit(report)
+        violations += judge_audit(report.findings, report.skipped, self._forgotten)
         violations += judge_closed(calls, self._bench.losses, facts.incarnations)
         return [*violations, *judge_history(sales, calls, gave_up, facts, self._contexts[tuple(names)])]
 
@@ -80,10 +81,11 @@ class Judge:
             if answer:
                 yield f"{name} is not ready {ready_seconds:.0f} s after the faults ended: {answer}"
 
-    async def _audit(self, names: Sequence[str]) -> Report:
+    async def _audit(self) -> Report:
+        """The audit of all sales of the run, once nothing is left that can disappear by itself."""
         stores = Stores(self._env["REDIS_URL"], self._env["DATABASE_URL"], SHARDS_DEFAULT, Path(self._env["FLASHSALE_LUA_DIR"]))
         async with connect(stores) as (redis, ledger):
-            return await Audit(redis, ledger, Options(names)).until_settled(SETTLE_SECONDS * overload())
+            return await Audit(redis, ledger, Options()).until_settled(SETTLE_SECONDS * overload())
 
 
 async def _until_ready(session: aiohttp.ClientSession, address: str, give_up_at: float) -> str:
@@ -97,9 +99,3 @@ async def _until_ready(session: aiohttp.ClientSession, address: str, give_up_at:
         if not text or time.monotonic() > give_up_at:
             return text
         await asyncio.sleep(POLL_SECONDS)
-
-
-def _of_audit(report: Report) -> Iterator[Violation]:
-    for kind, samples in report.findings.samples.items():
-        for sample in samples:
-            yield Violation(PROMISES[kind].value, f"{kind.value}: {sample.subject}: {sample.detail}")

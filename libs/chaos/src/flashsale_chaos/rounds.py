@@ -17,7 +17,7 @@ INJECTION_TIMEOUT_SECONDS = 240.0
 
 
 async def inject_all(bench: Bench, faults: Sequence[Fault], report: Report) -> list[Fault]:
-    """The faults as they were: one that waited for another lasted until its real end. Returns when each was undone."""
+    """The faults as they were: with the targets that they hit, and each until its real end. Returns when each was undone."""
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(_inject(bench, fault, report)) for fault in faults]
     return [fault for task in running if (fault := task.result()) is not None]
@@ -37,4 +37,5 @@ async def _inject(bench: Bench, fault: Fault, report: Report) -> Fault | None:
     else:
         report.faults += 1
         report.kinds[fault.kind] = report.kinds.get(fault.kind, 0) + 1
-    return replace(fault, lasts_seconds=time.monotonic() - began)
+    target = bench.moved.get(fault.number, fault.target)
+    return replace(fault, target=target, lasts_seconds=time.monotonic() - began)
