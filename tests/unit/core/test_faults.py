@@ -36,6 +36,9 @@ class InsufficientPrivilegeError(Exception):
         (Server.POSTGRES, InvalidCatalogNameError('database "nope" does not exist'), "no such database, or its user"),
         (Server.POSTGRES, DuplicatePreparedStatementError('prepared statement "s" already exists'), "FLASHSALE_DATABASE_STATEMENT_CACHE=0"),
         (Server.POSTGRES, InsufficientPrivilegeError("permission denied for table orders"), "the user of DATABASE_URL lacks a right"),
+        (Server.REDIS, Exception("[SSL: CERTIFICATE_VERIFY_FAILED]"), "look at FLASHSALE_TLS_CA_FILE and REDIS_URL"),
+        (Server.POSTGRES, Exception("connection requires a valid client certificate"), "look at FLASHSALE_TLS_CERT_FILE"),
+        (Server.RABBITMQ, Exception("[SSL: WRONG_VERSION_NUMBER]"), "there is no TLS on this port: look at the scheme"),
     ],
 )  # fmt: skip
 def test_refusal_names_the_variable_to_look_at(server: Server, error: Exception, cure: str) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 from flashsale_audit.audit_all import Audit, Options, Report
 from flashsale_audit.connect import Stores, connect
 from flashsale_cli.environment import CliEnvironment
-from flashsale_core.credentials import database_url
-from flashsale_redis import checked_url
+from flashsale_cli.server_urls import database_url, redis_url
 
 LUA_DIR_DEFAULT = "lua"
 
@@ -20,8 +19,8 @@ async def audit_stores(environment: CliEnvironment, options: Options, wait_secon
 def stores_of(environment: CliEnvironment) -> Stores:
     """Raises SettingsError without an address."""
     return Stores(
-        redis_url=checked_url(environment.text("REDIS_URL")),
-        database_url=database_url(environment.text("DATABASE_URL")),
+        redis_url=redis_url(environment),
+        database_url=database_url(environment),
         shards=environment.shards(),
         lua_dir=Path(environment.text("FLASHSALE_LUA_DIR", default=LUA_DIR_DEFAULT)),
     )

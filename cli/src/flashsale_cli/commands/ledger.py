@@ -11,7 +11,7 @@ from flashsale_cli.compaction import compact
 from flashsale_cli.console import JSON_OPTION, console, number, table, write_json
 from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.retention import AGE_MIN, Pruned, prune
-from flashsale_core.credentials import database_url as checked_database_url
+from flashsale_cli.server_urls import database_url as read_database_url
 
 app = typer.Typer(no_args_is_help=True, help="Maintain the ledger.")
 _DAYS = re.compile(r"^([0-9]{1,5})d$")
@@ -37,7 +37,7 @@ def prune_command(
     The command may be repeated.
     """
     age = read_age(older_than)
-    url = checked_database_url(CliEnvironment().text("DATABASE_URL", database_url))
+    url = read_database_url(CliEnvironment(), database_url)
     deleted: list[Pruned] = asyncio.run(_all(url, age, sales_max, dry_run))
     compacted = asyncio.run(compact(url, age, dry_run=dry_run))
     if as_json:

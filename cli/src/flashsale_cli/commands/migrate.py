@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from flashsale_cli import migrations
+from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.installation import NAME_DEFAULT, Installation
 from flashsale_cli.installation import initialise as write_installation
-from flashsale_core.credentials import database_url as checked_database_url
+from flashsale_cli.server_urls import database_url as read_database_url
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import SHARDS_DEFAULT
 
@@ -45,7 +46,7 @@ def migrate(
     be applied, or the ledger is refused.
     """
     try:
-        url = checked_database_url(database_url)
+        url = read_database_url(CliEnvironment(), database_url)
         outcome = asyncio.run(migrations.migrate(url, db_dir, phase.value, wait_seconds))
         created = initialise and asyncio.run(write_installation(url, Installation(name, shards)))
     except migrations.MigrationError as error:

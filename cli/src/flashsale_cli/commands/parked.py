@@ -14,7 +14,7 @@ from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, number, tab
 from flashsale_cli.dropped import open_ledger
 from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.parked import Depth, Message, Parking, open_parking, selecting
-from flashsale_core.credentials import amqp_url, database_url
+from flashsale_cli.server_urls import amqp_url, database_url
 from flashsale_core.messages import Position, positions_in
 from flashsale_core.timestamps import rfc3339
 from flashsale_core.topology import ORDERS_QUEUE, PARKED_ORDERS_QUEUE, PARKED_TIMEOUT_QUEUE
@@ -105,11 +105,11 @@ def drop(
     if all_ and not yes:
         raise typer.BadParameter("this deletes all parked messages; add --yes to confirm", param_hint="--all")
 
-    database = CliEnvironment().text("DATABASE_URL", default="")
+    database = CliEnvironment().text("DATABASE_URL", default="") and database_url(CliEnvironment())
     unsettled = set[Position]()
 
     async def delete(parking: Parking, names: Sequence[str]) -> list[Message]:
-        async with open_ledger(database and database_url(database)) as ledger:
+        async with open_ledger(database) as ledger:
 
             async def settle(message: Message) -> None:
                 positions = set(positions_in(message.body)) if message.origin == ORDERS_QUEUE else set()
@@ -135,7 +135,7 @@ def _chosen(ids: Sequence[str] | None, every: bool) -> Sequence[str]:
 
 
 def _with_parking(url: str | None, queues: Sequence[Queue] | None, call: Callable[[Parking, Sequence[str]], Awaitable[T]]) -> T:
-    broker = amqp_url(CliEnvironment().text("AMQP_URL", url))
+    broker = amqp_url(CliEnvironment(), url)
 
     async def run() -> T:
         async with open_parking(broker) as parking:

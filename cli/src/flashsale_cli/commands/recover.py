@@ -13,8 +13,7 @@ from redis.exceptions import RedisError
 from flashsale_cli import recoveries
 from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, write_json
 from flashsale_cli.environment import CliEnvironment
-from flashsale_core.credentials import amqp_url
-from flashsale_core.credentials import database_url as checked_database_url
+from flashsale_cli.server_urls import amqp_url, database_url, redis_url
 from flashsale_core.errors import Retryable
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import INSTALLATION_DEFAULT, shard_of
@@ -22,7 +21,7 @@ from flashsale_core.scripts import read_scripts
 from flashsale_recovery.by_hand import ByHand, Ours, Outcome
 from flashsale_recovery.outcome import Options
 from flashsale_recovery.session import ERRORS, Session
-from flashsale_redis import checked_url, open_redis
+from flashsale_redis import open_redis
 
 REDIS_TIMEOUT_SECONDS = 10.0
 STATEMENT_TIMEOUT_SECONDS = 120.0
@@ -101,14 +100,14 @@ async def _by_hand(environment: CliEnvironment, grace_ms: int, *, lock: bool) ->
 
     Raises SettingsError without the servers' addresses, Retryable if one does not answer.
     """
-    redis_url, options = checked_url(environment.text("REDIS_URL")), Options(amqp_url(environment.text("AMQP_URL")), grace_ms=grace_ms)
+    redis_address, options = redis_url(environment), Options(amqp_url(environment), grace_ms=grace_ms)
     ours = Ours(environment.text("FLASHSALE_INSTALLATION", default=INSTALLATION_DEFAULT), environment.shards())
     scripts = read_scripts(Path(environment.text("FLASHSALE_LUA_DIR", default="lua")))
-    session = Session(checked_database_url(environment.text("DATABASE_URL")), STATEMENT_TIMEOUT_SECONDS, 0)
+    session = Session(database_url(environment), STATEMENT_TIMEOUT_SECONDS, 0)
     try:
         locked = await session.acquire() if lock else None
         ledger = locked or await session.open()
-        async with open_redis(redis_url, REDIS_TIMEOUT_SECONDS, CONNECTIONS_MAX) as redis:
+        async with open_redis(redis_address, REDIS_TIMEOUT_SECONDS, CONNECTIONS_MAX) as redis:
             yield ByHand(redis, scripts, ledger, ours, options, REDIS_TIMEOUT_SECONDS), locked is None
     except RedisError as error:
         raise Retryable(describe_error(Server.REDIS, error)) from error

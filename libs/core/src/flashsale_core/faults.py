@@ -14,6 +14,10 @@ class Server(StrEnum):
         return {Server.REDIS: "REDIS_URL", Server.RABBITMQ: "AMQP_URL", Server.POSTGRES: "DATABASE_URL"}[self]
 
 
+# The three servers and their clients name these in their own words.
+_UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "certificate verify failed")
+_CLIENT_CERTIFICATE = ("CERTIFICATE_REQUIRED", "certificate required", "requires a valid client certificate")
+_PLAIN = ("WRONG_VERSION_NUMBER", "wrong version number", "rejected SSL upgrade")
 # Parts of an error's text, or the name of its type. The order matters: RabbitMQ reports ACCESS_REFUSED for a login and for a right.
 _LOGIN = (
     "WRONGPASS", "NOAUTH", "invalid username-password",
@@ -39,6 +43,12 @@ def describe_error(server: Server, error: BaseException) -> str:
 
 def _cure(server: Server, described: str) -> str | None:
     variable = server.variable
+    if any(word in described for word in _UNTRUSTED):
+        return f"the server's certificate is of another authority, or names another host: look at FLASHSALE_TLS_CA_FILE and {variable}"
+    if any(word in described for word in _CLIENT_CERTIFICATE):
+        return "the server asks for a client certificate that it trusts: look at FLASHSALE_TLS_CERT_FILE and FLASHSALE_TLS_KEY_FILE"
+    if any(word in described for word in _PLAIN):
+        return f"there is no TLS on this port: look at the scheme, or sslmode, and the port of {variable}"
     if any(word in described for word in _LOGIN):
         return f"the user or the password is wrong: look at {variable} and the Secret it comes from"
     if server is not Server.REDIS and any(word in described for word in _VHOST_OR_DATABASE):

@@ -7,6 +7,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from flashsale_core.errors import SettingsError
+from flashsale_redis.certificates import renewing
 from flashsale_redis.cluster import Cluster
 from flashsale_redis.followed import Followed
 from flashsale_redis.packing import packing
@@ -64,5 +65,5 @@ def _pool(url: str, timeout_seconds: float, connections_max: int) -> Pool:
     except ValueError as error:
         raise SettingsError(f"REDIS_URL: {error}") from error
     # The URL determines the class: plain, TLS or a Unix socket.
-    pool.connection_class = packing(reporting_resets(pool.connection_class))
+    pool.connection_class = packing(reporting_resets(renewing(pool.connection_class)))
     return pool

@@ -6,6 +6,7 @@ from pathlib import Path
 from flashsale_core import credentials, topology
 from flashsale_core.keys import INSTALLATION_DEFAULT, SHARDS_DEFAULT
 from flashsale_core.settings import Environment
+from flashsale_core.tls import with_certificates
 from flashsale_redis import checked_url
 
 
@@ -91,8 +92,8 @@ def read_settings(environment: Environment | None = None) -> Settings:
     return Settings(
         host=env.text("FLASHSALE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
         port=env.integer("FLASHSALE_PORT", 8000, least=1, most=65535),
-        redis_url=checked_url(env.text("REDIS_URL")),
-        amqp_url=credentials.amqp_url(env.text("AMQP_URL")),
+        redis_url=with_certificates(checked_url(env.text("REDIS_URL")), env),
+        amqp_url=with_certificates(credentials.amqp_url(env.text("AMQP_URL")), env),
         lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
         shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
         installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),

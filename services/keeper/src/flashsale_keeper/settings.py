@@ -7,6 +7,7 @@ from flashsale_core import credentials
 from flashsale_core.errors import SettingsError
 from flashsale_core.keys import INSTALLATION_DEFAULT, SHARDS_DEFAULT
 from flashsale_core.settings import Environment
+from flashsale_core.tls import with_certificates
 from flashsale_redis import checked_url
 
 RESEAL_LEDGER, RESEAL_DISK = "ledger", "disk"
@@ -64,9 +65,9 @@ def read_settings(environment: Environment | None = None) -> Settings:
     """Raises SettingsError naming the variable that is missing or wrong."""
     env = environment or Environment()
     return Settings(
-        amqp_url=credentials.amqp_url(env.text("AMQP_URL")),
-        redis_url=checked_url(env.text("REDIS_URL")),
-        database_url=credentials.database_url(env.text("DATABASE_URL")),
+        amqp_url=with_certificates(credentials.amqp_url(env.text("AMQP_URL")), env),
+        redis_url=with_certificates(checked_url(env.text("REDIS_URL")), env),
+        database_url=with_certificates(credentials.database_url(env.text("DATABASE_URL")), env),
         lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
         shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
         installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),

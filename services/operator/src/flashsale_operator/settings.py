@@ -6,6 +6,7 @@ from pathlib import Path
 from flashsale_core import topology
 from flashsale_core.keys import INSTALLATION_DEFAULT, SHARDS_DEFAULT
 from flashsale_core.settings import Environment
+from flashsale_core.tls import with_certificates
 from flashsale_redis import checked_url
 
 
@@ -53,7 +54,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
     """Raises SettingsError naming the variable that is missing or wrong."""
     env = environment or Environment()
     return Settings(
-        redis_url=checked_url(env.text("REDIS_URL")),
+        redis_url=with_certificates(checked_url(env.text("REDIS_URL")), env),
         lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
         shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
         installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from flashsale_core import credentials
 from flashsale_core.settings import Environment
+from flashsale_core.tls import with_certificates
 
 STATEMENT_CACHE_DEFAULT = 100
 
@@ -46,8 +47,8 @@ def read_settings(environment: Environment | None = None) -> Settings:
     """Raises SettingsError naming the variable that is missing or wrong."""
     env = environment or Environment()
     return Settings(
-        amqp_url=credentials.amqp_url(env.text("AMQP_URL")),
-        database_url=credentials.database_url(env.text("DATABASE_URL")),
+        amqp_url=with_certificates(credentials.amqp_url(env.text("AMQP_URL")), env),
+        database_url=with_certificates(credentials.database_url(env.text("DATABASE_URL")), env),
         installation=env.text("FLASHSALE_INSTALLATION", "flashsale"),
         statement_cache=env.integer("FLASHSALE_DATABASE_STATEMENT_CACHE", STATEMENT_CACHE_DEFAULT, most=10_000),
         probe_host=env.text("FLASHSALE_PROBE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
