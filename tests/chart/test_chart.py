@@ -293,7 +293,7 @@ def test_images_take_registry_and_digest_from_values() -> None:
     digest = "sha256:" + "a" * 64
     documents = rendered("", "--set", f"gateway.image.digest={digest}", "--set", "image.tag=1.2.3")
     image = find(documents, "Deployment", "shop-flashsale-gateway")["spec"]["template"]["spec"]["containers"][0]["image"]
-    assert image == f"flashsale/gateway:1.2.3@{digest}"
+    assert image == f"registry.invalid/flashsale/gateway:1.2.3@{digest}"
 
 
 def test_external_servers_replace_all_bundled_ones() -> None:
