@@ -66,6 +66,21 @@ def test_product_id_cannot_be_changed(shop: Namespace) -> None:
     assert "productId cannot be changed" in answer
 
 
+def test_stock_below_what_is_sold_is_refused_by_the_apiserver(shop: Namespace) -> None:
+    shop.apply(flash_sale("sold", 9))
+    until(lambda: shop.ready("sold"), 10, "FlashSale sold is Ready")
+    shop.kubectl("patch", "flashsale", "sold", "--subresource=status", "--type=merge", "-p", '{"status":{"stock":{"sold":3}}}')
+    answer = shop.kubectl("patch", "flashsale", "sold", "--type=merge", "-p", '{"spec":{"stock":2}}', check=False)
+    assert "stock cannot be less than the units that are sold already" in answer, answer
+
+
+def test_flashsale_without_a_payment_window_shows_the_one_it_has(shop: Namespace) -> None:
+    shop.apply(flash_sale("unnamed-window", 1))
+    until(lambda: shop.ready("unnamed-window"), 10, "FlashSale unnamed-window is Ready")
+    sale = shop.sale("unnamed-window")
+    assert ("paymentWindowSeconds" in sale["spec"], sale["status"]["paymentWindowSeconds"]) == (False, 300)
+
+
 def test_uninstalled_payment_window_stalls_the_flashsale(shop: Namespace) -> None:
     shop.apply(flash_sale("window", 1, paymentWindowSeconds=61))
     until(lambda: condition(shop.sale("window"), "Stalled").get("reason") == "WindowNotInstalled", 10, "Stalled")

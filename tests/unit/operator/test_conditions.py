@@ -26,7 +26,7 @@ def conditions(document: dict[str, Any]) -> dict[str, tuple[str, str]]:
 def test_live_sale_is_ready_and_shows_its_stock() -> None:
     live = status(Verdict(SALE))
     assert without_stock(live) | {"conditions": conditions(live)} == {
-        "observedGeneration": 3, "productId": "sneaker", "phase": "Live", "epoch": 7,
+        "observedGeneration": 3, "productId": "sneaker", "phase": "Live", "epoch": 7, "paymentWindowSeconds": 60,
         "conditions": {
             "Ready": ("True", "Reconciled"), "Reconciling": ("False", "Reconciled"), "Stalled": ("False", "Progressing"),
             "StockLoaded": ("True", "Loaded"), "SoldOut": ("False", "UnitsLeft"),

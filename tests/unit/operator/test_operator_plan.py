@@ -58,6 +58,13 @@ def test_resource_with_only_a_stock_has_defaults() -> None:
     assert {name: SALE[name] for name in RESOURCE.definition} == {name: str(value) for name, value in RESOURCE.definition.items()}
 
 
+@pytest.mark.parametrize(("windows", "window"), [((15, 60, 300), 300), ((30, 60), 60), ((600, 900), 600)])
+def test_default_window_is_the_installed_one_nearest_to_300_s(windows: tuple[int, ...], window: int) -> None:
+    minimal = read_resource(BODY | {"spec": {"stock": 10}}, windows)
+    assert minimal.definition["hold_seconds"] == window
+    assert plan(minimal, {}, windows) == Define("the sale does not exist yet")
+
+
 def test_sale_that_matches_its_resource_is_kept() -> None:
     assert plan(RESOURCE, SALE, WINDOWS) == Keep()
     assert plan(replace(RESOURCE, epoch=7), SALE, WINDOWS) == Keep()

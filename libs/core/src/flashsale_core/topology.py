@@ -28,6 +28,8 @@ PARKED_ORDERS_QUEUE = "orders.parked"
 PARKED_TIMEOUT_QUEUE = "payment.timeout.parked"
 
 WINDOWS_DEFAULT = (15, 60, 120, 300, 600, 900, 1800)
+DEFAULT_WINDOW_SECONDS = 300
+"""The payment window of a new sale that names none, if it is installed."""
 NO_DELIVERY_LIMIT = 2_147_483_647
 """A limit that is never reached: RabbitMQ 4 has a limit of 20 unless it is given one, and RabbitMQ 3 refuses -1."""
 WAIT_LENGTH_MAX = 1_000_000
@@ -35,6 +37,11 @@ CURE = "load the definitions that `flashsale topology` prints"
 RESERVED_ROUTING_KEY = "order.reserved"
 PARKED_QUEUES = {ORDERS_QUEUE: PARKED_ORDERS_QUEUE, TIMEOUT_QUEUE: PARKED_TIMEOUT_QUEUE}
 """Work queue -> where its messages are parked."""
+
+
+def default_window(windows: Sequence[int]) -> int:
+    """The payment window of a new sale that names none, in seconds: the installed one nearest to 300 s, because others have no queue."""
+    return min(windows, key=lambda window: (abs(window - DEFAULT_WINDOW_SECONDS), window))
 
 
 def wait_queue(window_seconds: int) -> str:

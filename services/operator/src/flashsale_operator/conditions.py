@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 from flashsale_operator.plan import COUNTERS, Stall, StallReason
 from flashsale_operator.resource import Resource
 
+FIELDS_OF_A_SALE = ("paymentWindowSeconds", "stock")
+"""What the status has of the sale in Redis; absent without a sale that the resource owns."""
+
 
 class Phase(StrEnum):
     """A one-word summary for people; programs read the conditions."""
@@ -56,10 +59,16 @@ def status_of(resource: Resource, verdict: Verdict, previous: Mapping[str, Any],
     if epoch := resource.epoch or int(verdict.sale.get("epoch", 0)):
         status["epoch"] = epoch
     if verdict.sale:
-        status["stock"] = {name: int(verdict.sale[name]) for name in COUNTERS if _is_number(verdict.sale.get(name))}
-    elif _keeps_stock(verdict) and previous.get("stock"):
-        status["stock"] = dict(previous["stock"])
-    return status
+        return status | _of_sale(verdict.sale)
+    kept = FIELDS_OF_A_SALE if _keeps_stock(verdict) else ()
+    return status | {name: previous[name] for name in kept if previous.get(name)}
+
+
+def _of_sale(sale: Mapping[str, str]) -> dict[str, Any]:
+    fields: dict[str, Any] = {"stock": {name: int(sale[name]) for name in COUNTERS if _is_number(sale.get(name))}}
+    if _is_number(sale.get("hold_seconds")):
+        fields["paymentWindowSeconds"] = int(sale["hold_seconds"])
+    return fields
 
 
 def without_stock(status: Mapping[str, Any]) -> dict[str, Any]:

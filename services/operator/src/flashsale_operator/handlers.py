@@ -14,7 +14,7 @@ import kopf
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_operator import metrics
 from flashsale_operator.cache import CachedResource, ResourceCache
-from flashsale_operator.conditions import transitions
+from flashsale_operator.conditions import FIELDS_OF_A_SALE, transitions
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.resource import GROUP, PLURAL, VERSION, read_resource
 from flashsale_operator.settings import Settings
@@ -24,7 +24,7 @@ DRAIN_SECONDS = (2.0, 30.0)
 BACKOFF_SECONDS = 5.0
 WAKE_PAUSE_SECONDS = 0.2
 """Shortest pause between two reconciliations of one resource that the sweep starts."""
-_STATUS_FIELDS = ("observedGeneration", "productId", "phase", "conditions", "epoch", "stock")
+_STATUS_FIELDS = ("observedGeneration", "productId", "paymentWindowSeconds", "phase", "conditions", "epoch", "stock")
 _CONDITIONS_WITH_EVENTS = ("Ready", "Stalled", "SoldOut")
 P = ParamSpec("P")
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Handlers:
 
     @_retry_with_jitter
     async def on_delete(self, body: kopf.Body, patch: kopf.Patch, **_: Any) -> None:
-        cached, resource = self._cached(body), read_resource(body)
+        cached, resource = self._cached(body), read_resource(body, self._settings.payment_windows)
         cached.deleting = True
         async with cached.lock:
             status = await self._reconciler.retire(resource, body.status)
@@ -109,7 +109,7 @@ class Handlers:
         raise kopf.TemporaryError(status["conditions"][0]["message"], delay=spread(pause_seconds))
 
     def _cached(self, body: kopf.Body) -> CachedResource:
-        resource = read_resource(body)
+        resource = read_resource(body, self._settings.payment_windows)
         cached = self._cache.get_or_add(resource, _own_fields(body.status))
         if resource.generation >= cached.resource.generation:
             # The status passed here may be older than the cached one: a sale that was loaded once must keep its epoch.
@@ -155,9 +155,10 @@ def _own_fields(status: Mapping[str, Any]) -> dict[str, Any]:
 
 def _write(patch: kopf.Patch, previous: Mapping[str, Any], status: Mapping[str, Any]) -> None:
     patch.status.update(status)
-    if "stock" in previous and "stock" not in status:
-        # A merge patch removes a field only if it is given as null (RFC 7386).
-        patch.status["stock"] = None
+    for name in FIELDS_OF_A_SALE:
+        if name in previous and name not in status:
+            # A merge patch removes a field only if it is given as null (RFC 7386).
+            patch.status[name] = None
 
 
 def _count(status: Mapping[str, Any], cause: str) -> None:

@@ -1,12 +1,13 @@
 """A FlashSale resource, as the operator reads it. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from flashsale_core.records import MAX_RELEASED
+from flashsale_core.topology import WINDOWS_DEFAULT, default_window
 
 GROUP = "flashsale.dev"
 VERSION = "v1alpha1"
@@ -36,8 +37,11 @@ class Resource:
         return f"{self.namespace}/{self.name}/{self.uid}"
 
 
-def read_resource(body: Mapping[str, Any]) -> Resource:
-    """Read a resource. The apiserver has already validated `spec` against the schema and filled in its defaults."""
+def read_resource(body: Mapping[str, Any], windows: Sequence[int] = WINDOWS_DEFAULT) -> Resource:
+    """Read a resource. The apiserver has already validated `spec` against the schema and filled in its defaults.
+
+    A resource without a payment window gets the default one of `windows`, those that are installed, in seconds.
+    """
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
     return Resource(
         namespace=metadata["namespace"],
@@ -45,13 +49,13 @@ def read_resource(body: Mapping[str, Any]) -> Resource:
         uid=metadata["uid"],
         generation=metadata["generation"],
         product_id=spec.get("productId") or metadata["name"],
-        definition=_definition(spec),
+        definition=_definition(spec, windows),
         deletion_policy=DeletionPolicy(spec.get("deletionPolicy", DeletionPolicy.DRAIN)),
         epoch=int(status.get("epoch") or 0),
     )
 
 
-def _definition(spec: Mapping[str, Any]) -> dict[str, int | str]:
+def _definition(spec: Mapping[str, Any], windows: Sequence[int]) -> dict[str, int | str]:
     rate = spec.get("rateLimit") or {}
     return {
         "total": spec["stock"],
@@ -59,7 +63,7 @@ def _definition(spec: Mapping[str, Any]) -> dict[str, int | str]:
         "ends_ms": _ms(spec.get("endsAt")),
         "max_per_user": spec.get("maxPerUser") or 0,
         "max_released": spec.get("maxReleasedPerUser", MAX_RELEASED),
-        "hold_seconds": spec.get("paymentWindowSeconds", 300),
+        "hold_seconds": spec.get("paymentWindowSeconds") or default_window(windows),
         "rate_requests": rate.get("requests") or 0,
         "rate_seconds": rate.get("seconds") or 1,
         "late_payment": spec.get("latePayment", "refund"),

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
+from flashsale_core.topology import default_window
 from flashsale_gateway.http.answer_schemas import Order, OrderAccepted, PaymentOutcome, ProblemDocument, Sale, SaleEnded, Sales
 from flashsale_gateway.http.answers import CACHE_CONTROL
 from flashsale_gateway.http.body_schemas import OrderRequest, OtherEvent, PaymentWebhook, RateLimit, StockRequest
 from flashsale_gateway.http.operations import OPERATIONS, Operation
 from flashsale_gateway.http.problems import KINDS, MEDIA_TYPE
-from flashsale_gateway.http.sale_documents import default_hold_seconds
 
 VERSION = "1.0.0"
 _STRUCTS = (
@@ -38,7 +38,7 @@ def document(quantity_max: int, windows: Sequence[int]) -> dict[str, Any]:
     components["StockRequest"]["properties"]["paymentWindowSeconds"] = {
         "type": "integer",
         "enum": list(windows),
-        "description": f"Default for a new sale: {default_hold_seconds(windows)}",
+        "description": f"Default for a new sale: {default_window(windows)}",
     }
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:

@@ -9,13 +9,12 @@ import msgspec
 from flashsale_core.records import MAX_RELEASED
 from flashsale_core.sale_times import SALE_TIME_RULE, is_sale_time
 from flashsale_core.timestamps import rfc3339_of_ms, to_ms
+from flashsale_core.topology import default_window
 from flashsale_gateway.http.body_schemas import StockRequest
 from flashsale_gateway.http.problems import Problem
 
 ADMIN = "admin"
 """The owner of sales set through /admin."""
-HOLD_SECONDS = 300
-"""The payment window of a new sale, if it is installed."""
 
 
 def to_json(sale_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
@@ -44,7 +43,7 @@ def to_definition(request: StockRequest, windows: Sequence[int]) -> dict[str, An
     """The argument of `define`; fields left out stay as they are. Raises Problem when fields contradict each other or the installation."""
     _check(request, windows)
     wanted: dict[str, Any] = {"owner": ADMIN, "generation": 0, "total": request.stock}
-    wanted["default_hold_seconds"] = default_hold_seconds(windows)
+    wanted["default_hold_seconds"] = default_window(windows)
     _put(wanted, "starts_ms", request.startsAt, to_ms)
     _put(wanted, "ends_ms", request.endsAt, to_ms)
     _put(wanted, "max_per_user", request.maxPerUser, int)
@@ -57,11 +56,6 @@ def to_definition(request: StockRequest, windows: Sequence[int]) -> dict[str, An
         wanted["rate_seconds"] = request.rateLimit.seconds
     _put(wanted, "state", request.paused, lambda paused: "paused" if paused else "open")
     return wanted
-
-
-def default_hold_seconds(windows: Sequence[int]) -> int:
-    """The payment window of a new sale that names none: the installed one nearest to 300 s, because other windows have no queue."""
-    return min(windows, key=lambda window: (abs(window - HOLD_SECONDS), window))
 
 
 def contradicting_times(request: StockRequest, sale: Mapping[str, str]) -> Problem:
