@@ -67,7 +67,7 @@ def test_no_secret_value_is_written_into_a_pod(values: str) -> None:
     for name, pod in pods(rendered(values)):
         for container in containers(pod):
             for variable in container.get("env", []):
-                secret = re.search(r"PASSWORD|TOKEN|KEY|SECRET|AUTH", variable["name"])
+                secret = re.search(r"(PASSWORD|TOKEN|KEY|SECRET|AUTH)(?!_FILE$)", variable["name"])
                 assert not secret or "secretKeyRef" in variable.get("valueFrom", {}), (name, variable)
                 if variable["name"].endswith("_URL") and "@" in variable.get("value", ""):
                     assert re.search(r":\$\([A-Z_]+\)@", variable["value"]), (name, variable)

@@ -47,7 +47,7 @@ app.kubernetes.io/component: {{ .component }}
 Labels of the bundled servers' pods. They contain no version, so that an upgrade of the engine does not restart the servers during a sale.
 */}}
 {{- define "flashsale.serverLabels" -}}
-{{- include "flashsale.merged" (list (dict "app.kubernetes.io/part-of" "flashsale") .root.Values.commonLabels (include "flashsale.selector" . | fromYaml)) -}}
+{{- include "flashsale.merged" (list (dict "app.kubernetes.io/part-of" "flashsale") .root.Values.commonLabels .extra (include "flashsale.selector" . | fromYaml)) -}}
 {{- end -}}
 
 {{/* A value as text. helm reads numbers as floating point and would write a million as 1e+06. */}}
@@ -301,23 +301,19 @@ affinity:
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
   value: {{ . | quote }}
 {{- end }}
+{{- include "flashsale.tls.env" .root }}
 {{- end -}}
 
 {{/*
 The whole environment of a service, each variable once: what the chart sets, written over by `settings`, and this by `extraEnv`.
-The later entry keeps its place, because Kubernetes expands $(NAME) only from variables above. (dict "root" $ "component" "gateway" "c" .Values.gateway)
+(dict "root" $ "component" "gateway" "c" .Values.gateway)
 */}}
 {{- define "flashsale.env" -}}
 {{- $all := fromYamlArray (printf "%s\n%s" (include (printf "flashsale.env.%s" .component) .root | trim) (include "flashsale.env.common" . | trim)) -}}
 {{- range $name, $value := .c.settings }}
 {{- $all = append $all (dict "name" $name "value" (include "flashsale.text" $value)) }}
 {{- end -}}
-{{- $all = concat $all (.c.extraEnv | default list) -}}
-{{- $last := dict -}}
-{{- range $place, $entry := $all }}{{ $_ := set $last $entry.name $place }}{{ end -}}
-{{- $env := list -}}
-{{- range $place, $entry := $all }}{{ if eq $place (get $last $entry.name) }}{{ $env = append $env $entry }}{{ end }}{{ end -}}
-{{- toYaml $env -}}
+{{- include "flashsale.envOnce" (dict "env" (toYaml $all) "c" .c) -}}
 {{- end -}}
 
 {{/* The environment of a service, by component. */}}
@@ -464,18 +460,14 @@ spec:
             {{- toYaml .c.resources | nindent 12 }}
           volumeMounts:
             - {name: tmp, mountPath: /tmp}
-            {{- with .c.extraVolumeMounts }}
-            {{- toYaml . | nindent 12 }}
-            {{- end }}
+            {{- include "flashsale.moreMounts" . | nindent 12 }}
         {{- with .c.extraContainers }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
       volumes:
         - name: tmp
           emptyDir: {sizeLimit: 64Mi}
-        {{- with .c.extraVolumes }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+        {{- include "flashsale.moreVolumes" . | nindent 8 }}
 {{- end -}}
 
 {{- define "flashsale.pdb" -}}
@@ -515,12 +507,17 @@ containers:
     securityContext:
       {{- include "flashsale.containerSecurity" . | nindent 6 }}
     env:
-      {{- .env | trim | nindent 6 }}
+      {{- include "flashsale.jobEnv" . | nindent 6 }}
     resources:
       {{- toYaml .root.Values.cli.resources | nindent 6 }}
     volumeMounts:
       - {name: tmp, mountPath: /tmp}
+      {{- include "flashsale.moreMounts" (dict "root" .root "c" .root.Values.cli) | nindent 6 }}
+  {{- with .root.Values.cli.extraContainers }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 volumes:
   - name: tmp
     emptyDir: {sizeLimit: 64Mi}
+  {{- include "flashsale.moreVolumes" (dict "root" .root "c" .root.Values.cli) | nindent 2 }}
 {{- end -}}

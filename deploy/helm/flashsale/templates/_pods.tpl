@@ -1,0 +1,45 @@
+{{/* What values may add to any pod, and what every pod gets of the values `tls`. Servers, services and Jobs use these templates alike. */}}
+
+{{/*
+Each variable once. The later entry wins and keeps its place, because Kubernetes expands $(NAME) only from variables above.
+(dict "env" "- name: ..." "c" .Values.cli)
+*/}}
+{{- define "flashsale.envOnce" -}}
+{{- $all := concat (fromYamlArray .env) (.c.extraEnv | default list) -}}
+{{- $last := dict -}}
+{{- range $place, $entry := $all }}{{ $_ := set $last $entry.name $place }}{{ end -}}
+{{- $env := list -}}
+{{- range $place, $entry := $all }}{{ if eq $place (get $last $entry.name) }}{{ $env = append $env $entry }}{{ end }}{{ end -}}
+{{- toYaml $env -}}
+{{- end -}}
+
+{{/* (dict "root" $ "c" .Values.gateway) */}}
+{{- define "flashsale.moreMounts" -}}
+{{- include "flashsale.tls.mounts" .root }}
+{{- with .c.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "flashsale.moreVolumes" -}}
+{{- include "flashsale.tls.volumes" .root }}
+{{- with .c.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The environment of a pod of Jobs, hooks and tests. (dict "root" $ "env" "- name: ...") */}}
+{{- define "flashsale.jobEnv" -}}
+{{- include "flashsale.envOnce" (dict "env" (printf "%s\n%s" (trim .env) (include "flashsale.tls.env" .root | trim)) "c" .root.Values.cli) -}}
+{{- end -}}
+
+{{/* Labels and annotations of the pods of Jobs, hooks and tests. (dict "root" $ "component" "migrate" "annotations" dict) */}}
+{{- define "flashsale.jobMetadata" -}}
+{{- $cli := .root.Values.cli -}}
+labels:
+  {{- include "flashsale.labels" (merge (dict "extra" $cli.podLabels) .) | nindent 2 }}
+{{- with include "flashsale.merged" (list $cli.podAnnotations .annotations) | fromYaml }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
