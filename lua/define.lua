@@ -26,6 +26,7 @@ Returns: cmsgpack {now_ms, status, sale, seq}; sale is the flat field/value list
 -- @include lib/types.lua
 -- @include lib/stock.lua
 -- @include lib/terms.lua
+-- @include lib/owner.lua
 -- @include lib/fence.lua
 -- @include lib/outbox.lua
 -- @include lib/definition.lua
@@ -96,11 +97,11 @@ end
 
 local f = redis.call('HMGET', sale_key, 'owner', 'generation', 'state', 'base', 'starts_ms', 'ends_ms', 'changed_ms')
 local owner, generation, state = f[1], tonumber(f[2]), f[3]
-local released = owner == ''
+local released = is_released(owner)
 -- The generations of a new owner begin at 1, but in the ledger they must rise: they are added to the last generation of the previous owner.
 local base = released and generation or tonumber(f[4] or 0)
 local next_generation = wanted.generation == 0 and 0 or base + wanted.generation
-if not released and owner ~= wanted.owner then
+if not (released and may_take(owner, wanted.owner)) and owner ~= wanted.owner then
   return answer('not_owner')
 elseif next_generation ~= 0 and next_generation < generation then
   return answer('stale_generation')

@@ -3,7 +3,7 @@
 Purpose: End a sale in two steps: after `close` it accepts no new orders, and its holds are paid or expire; `remove` deletes its keys once no hold is left.
          A removed sale leaves a tombstone in its hash for 30 days: if its owner repeats `close` or `remove`, the answer is `removed`.
          `prune` removes a sale that finished long ago: it was closed or ended, no hold is live, and nobody else owns it.
-         `release` only gives up the ownership: whoever defines the sale next owns it.
+         `release` only gives up the ownership: whoever defines the sale next owns it, but after a resource only a resource of its namespace, or an administrator.
 KEYS:
   1 sale        hash    definition and counters
   2 orders      hash    order id -> packed record
@@ -16,7 +16,7 @@ KEYS:
 ARGV:
   1 sale_id     the sale's id
   2 action      close, remove, prune or release
-  3 owner       the caller, who must own the sale; `prune` also removes a sale without an owner
+  3 owner       the caller, who must own the sale; empty for an administrator, who acts on a sale without an owner; `prune` also removes such a sale
   4 clock_ms    empty for Redis TIME
   5 retention   ms from a sale's end until `prune` removes it; only `prune` reads it
   6 known       the highest seq of the shard that the caller was answered; may be left out
@@ -27,6 +27,7 @@ Returns: cmsgpack {now_ms, status, reserved, seq}
 -- @include lib/types.lua
 -- @include lib/stock.lua
 -- @include lib/terms.lua
+-- @include lib/owner.lua
 -- @include lib/tombstone.lua
 -- @include lib/fence.lua
 -- @include lib/outbox.lua
@@ -45,7 +46,7 @@ if not stock then
   return answer(removed and 'removed' or 'unknown_sale', 0)
 end
 local f = redis.call('HMGET', sale_key, 'owner', 'state', 'closed_ms', 'ends_ms')
-if f[1] ~= owner and not (action == 'prune' and f[1] == '') then
+if f[1] ~= owner and not ((action == 'prune' or owner == '') and is_released(f[1])) then
   return answer('not_owner', stock.reserved)
 end
 
@@ -80,7 +81,7 @@ end
 if action == 'release' then
   -- Its time rises as in `define`: the ledger keeps the later of two definitions of one generation.
   local changed_ms = math.max(now, tonumber(redis.call('HGET', sale_key, 'changed_ms') or 0) + 1)
-  redis.call('HSET', sale_key, 'owner', '', 'changed_ms', whole(changed_ms))
+  redis.call('HSET', sale_key, 'owner', released_by(owner), 'changed_ms', whole(changed_ms))
   add_definition(outbox_key, fence_key, sale_key, sale_id, changed_ms, now)
   return answer('released', stock.reserved)
 elseif action == 'close' then

@@ -353,6 +353,16 @@ async def test_only_sales_of_admin_or_nobody_can_be_ended(client: Client, docume
     assert (removed.body["state"], again.raw) == ("removed", removed.raw)
 
 
+async def test_released_sale_is_given_to_its_next_owner(client: Client, document: Any, sale: str) -> None:
+    await _set_owner(client, sale, "shop//")
+    assert client.get(f"/sales/{sale}").body["owner"] == ""
+    released = client.end_sale(sale, "?mode=release")
+    assert (released.status, released.body) == (200, {"productId": sale, "state": "released", "reserved": 0})
+    conforms(document, "DELETE", "/admin/sales/{productId}", released)
+    await _set_owner(client, sale, "shop/shoe/u1")
+    assert client.end_sale(sale, "?mode=release").code == "not_owner"
+
+
 async def _set_owner(client: Client, sale: str, owner: str) -> None:
     async with open_redis(client.env["REDIS_URL"], timeout_seconds=10, connections_max=2) as redis:
         await redis.hset(sale_keys(sale).sale, "owner", owner)

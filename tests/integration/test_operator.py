@@ -109,7 +109,7 @@ async def test_drain_waits_for_holds_and_retain_releases_ownership(infra: Mappin
         assert (await cluster.sale())["state"] == "closed"
         kept = replace(resource(), deletion_policy=DeletionPolicy.RETAIN)
         assert await cluster.reconciler.retire(kept, {}) is None
-        assert (await cluster.sale())["owner"] == ""
+        assert (await cluster.sale())["owner"] == "shop//"
         await empty_redis(cluster.redis)
         await cluster.reconciler.reconcile(resource(), {})
         assert await cluster.reconciler.retire(resource("other", uid="u2"), {}) is None

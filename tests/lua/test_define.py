@@ -247,6 +247,30 @@ def test_released_sale_goes_on_and_its_next_definition_owns_it(sale: Sale) -> No
     assert (sale.stock(), sale.define(total=12, owner="k8s/a", generation=8)[0]) == ((12, 8, 4, 0), "not_owner")
 
 
+def test_sale_that_a_resource_released_is_taken_only_from_its_namespace(sale: Sale) -> None:
+    sale.define(total=10, owner="shop/a/u1")
+    sale.reserve(("o1", "ann", 3))
+    assert sale.retire("release", owner="shop/a/u1") == ["released", 3]
+    assert sale.retire("release", owner="shop/a/u1") == ["not_owner", 3]
+    assert sale.redis.hget(sale.keys.sale, "owner") == b"shop//"
+    for stranger in ("rival/a/u1", "shop2/a/u1"):
+        assert sale.define(total=99, owner=stranger)[0] == "not_owner"
+        assert sale.retire("close", owner=stranger) == ["not_owner", 3]
+    assert sale.define(total=12, owner="shop/b/u2")[1]["owner"] == "shop/b/u2"
+    assert sale.retire("close", owner="") == ["not_owner", 3]
+
+
+def test_administrator_takes_or_frees_every_released_sale(sale: Sale) -> None:
+    sale.define(total=10, owner="shop/a/u1")
+    sale.retire("release", owner="shop/a/u1")
+    assert sale.retire("release", owner="") == ["released", 0]
+    assert sale.define(total=10, owner="rival/a/u1")[1]["owner"] == "rival/a/u1"
+    sale.retire("release", owner="rival/a/u1")
+    assert sale.define(total=10)[1]["owner"] == "admin"
+    assert sale.retire("release") == ["released", 0]
+    assert sale.redis.hget(sale.keys.sale, "owner") == b""
+
+
 def test_removed_sale_can_be_defined_again_from_nothing(sale: Sale) -> None:
     sale.define(total=2)
     sale.reserve(("o1", "ann", 1))

@@ -21,7 +21,7 @@ async def set_sale(session: ClientSession, url: str, token: str, wanted: Mapping
 
 
 async def end_sale(session: ClientSession, url: str, token: str, product_id: str, mode: str) -> Mapping[str, Any]:
-    """Close or remove a sale. Returns its `state` now, and in `reserved` the units that removal waits for. Raises Rejected."""
+    """Close, remove or release a sale. Returns its `state`, and in `reserved` the units that removal waits for. Raises Rejected."""
     answer = await send_request(
         session, "DELETE", f"{url}/admin/sales/{product_id}?mode={mode}", None, {"Authorization": f"Bearer {token}"}
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flashsale_operator.plan import Adopt, Define, Keep, Stall, StallReason, Step, acting_owner, define_answer, describe_owner, plan
+from flashsale_operator.plan import Adopt, Define, Keep, Stall, StallReason, Step, acting_owner, define_answer, not_owner, plan
 from flashsale_operator.resource import DeletionPolicy, read_resource
 
 WINDOWS = (60, 300)
@@ -107,6 +107,7 @@ def test_sale_that_was_loaded_once_is_never_created_again() -> None:
         ({"state": "paused", "hold_seconds": "300"}, "hold_seconds, state differ"),
         ({"generation": "2"}, "a new generation"),
         ({"owner": ""}, "the sale was released by its owner"),
+        ({"owner": "shop//"}, "the sale was released by its owner"),
     ],
 )
 def test_different_fields_are_defined_again(change: dict[str, str], why: str) -> None:
@@ -127,6 +128,8 @@ def test_older_generation_does_not_undo_a_newer_one() -> None:
     [
         ({"owner": "shop/other/u2"}, StallReason.NOT_OWNER),
         ({"owner": "admin"}, StallReason.NOT_OWNER),
+        ({"owner": "other//"}, StallReason.NOT_OWNER),
+        ({"owner": "shop2//"}, StallReason.NOT_OWNER),
         ({"available": "7"}, StallReason.INCONSISTENT),
         ({"available": "-1", "reserved": "10"}, StallReason.INCONSISTENT),
         ({"sold": "many"}, StallReason.INCONSISTENT),
@@ -172,6 +175,8 @@ def test_sale_of_a_resource_of_another_name_is_not_adopted(owner: str) -> None:
         ({"owner": "shop/other/u0"}, "shop/sneaker/u1"),
         ({"owner": ""}, "shop/sneaker/u1"),
         ({"owner": "", "state": "closed"}, ""),
+        ({"owner": "shop//", "state": "closed"}, "shop//"),
+        ({"owner": "other//", "state": "closed"}, "shop/sneaker/u1"),
     ],
 )
 def test_deletion_acts_in_the_name_of_a_dead_owner(change: dict[str, str], acting: str) -> None:
@@ -187,7 +192,7 @@ def test_uninstalled_window_is_named_with_the_installed_ones() -> None:
 
 
 def test_stock_below_committed_units_is_refused_with_the_numbers() -> None:
-    stall = define_answer("below_committed", SALE, {"total": 2})
+    stall = define_answer("below_committed", SALE, read_resource(body(stock=2)))
     assert stall is not None
     assert stall.reason is StallReason.BELOW_COMMITTED
     assert "stock 2 is below the 4 units already committed (3 reserved, 1 sold); the sale continues with 10 units." in stall.message
@@ -195,9 +200,19 @@ def test_stock_below_committed_units_is_refused_with_the_numbers() -> None:
 
 @pytest.mark.parametrize("status", ["created", "changed", "unchanged", "stale_generation"])
 def test_other_statuses_of_define_do_not_stall(status: str) -> None:
-    assert define_answer(status, SALE, {}) is None
+    assert define_answer(status, SALE, RESOURCE) is None
 
 
-def test_owner_is_described_for_people() -> None:
-    assert describe_owner("shop/sneaker/u1") == "FlashSale shop/sneaker"
-    assert describe_owner("admin") == "'admin' (set through POST /admin/stock)"
+def test_message_names_an_owner_of_the_own_namespace() -> None:
+    assert not_owner(RESOURCE, "shop/boots/u1").message == "sale sneaker belongs to FlashSale shop/boots"
+    assert not_owner(RESOURCE, "admin").message == "sale sneaker belongs to 'admin' (set through POST /admin/stock)"
+
+
+@pytest.mark.parametrize("owner", ["rival/secret-launch/u9", "rival//"])
+def test_message_names_nothing_of_another_namespace(owner: str) -> None:
+    stalls = [plan(RESOURCE, SALE | {"owner": owner}, WINDOWS), define_answer("not_owner", SALE | {"owner": owner}, RESOURCE)]
+    for stall in stalls:
+        assert isinstance(stall, Stall)
+        assert stall.message == (
+            "sale sneaker belongs to another namespace; choose another productId, or ask whoever runs this installation"
+        )

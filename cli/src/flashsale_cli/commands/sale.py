@@ -1,4 +1,4 @@
-"""`flashsale sale set|list|show|close|remove`."""
+"""`flashsale sale set|list|show|close|remove|release`."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ from flashsale_cli.sales_client import Sale
 from flashsale_core.credentials import first
 
 T = TypeVar("T")
-app = typer.Typer(no_args_is_help=True, help="Create, change, show, close and remove sales.")
+app = typer.Typer(no_args_is_help=True, help="Create, change, show, close, remove and release sales.")
 TIMEOUT_SECONDS = 10.0
 Url = Annotated[str | None, typer.Option("--url", help="The gateway. Default: FLASHSALE_URL.")]
 Product = Annotated[str, typer.Argument(help="The sale.")]
@@ -97,6 +97,13 @@ def remove(product: Product, token: Token = None, url: Url = None, as_json: Json
     _show_end(ended, f"{product} is removed" if done else waits, as_json)
     if not done:
         raise typer.Exit(1)
+
+
+@app.command()
+def release(product: Product, token: Token = None, url: Url = None, as_json: Json = False) -> None:
+    """Give up a sale that has no FlashSale. It goes on, and a FlashSale of any namespace, or `sale set`, may take it."""
+    ended = _end(product, "release", token, url)
+    _show_end(ended, f"{product} is released: whoever defines it next owns it", as_json)
 
 
 def parse_rate(text: str) -> dict[str, int] | None:

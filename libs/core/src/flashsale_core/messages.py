@@ -93,7 +93,7 @@ class SaleDefined(_Message, frozen=True, tag="sale.defined"):
     """`at` rises with every definition of a sale, whatever Redis' clock does. The fields with a default are absent in older releases."""
 
     owner: str
-    """Empty for a sale that its owner gave up."""
+    """A sale that its owner gave up has none: see flashsale_core.owners."""
     generation: int
     total: int
     available: int

@@ -6,8 +6,8 @@ Changes are made by the `define` script, which is fenced by owner and generation
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
+from flashsale_core.owners import is_released, namespace_of
 from flashsale_core.sale_times import SALE_TIME_RULE, is_sale_time
 from flashsale_operator.resource import Resource
 
@@ -73,7 +73,7 @@ def plan(resource: Resource, sale: Mapping[str, str], windows: Sequence[int]) ->
         return Stall(StallReason.TIMES_IMPOSSIBLE, impossible)
     if not sale:
         return _lost(resource) if resource.epoch else Define("the sale does not exist yet")
-    if sale.get("owner", "") not in ("", resource.owner):
+    if not _may_define(resource, sale.get("owner", "")):
         return _of_another(resource, sale["owner"])
     fault = inconsistency(sale)
     if fault:
@@ -99,13 +99,13 @@ def _impossible_times(starts_ms: int, ends_ms: int) -> str | None:
 
 def _of_another(resource: Resource, owner: str) -> Step:
     if not _same_name(resource, owner):
-        return Stall(StallReason.NOT_OWNER, f"sale {resource.product_id} belongs to {describe_owner(owner)}")
+        return not_owner(resource, owner)
     if not resource.epoch:
         return Adopt(owner)
     uid = owner.rpartition("/")[2]
     return Stall(
         StallReason.NOT_OWNER,
-        f"sale {resource.product_id} belongs to another {describe_owner(owner)} (uid {uid}), in this cluster or in another one that uses "
+        f"sale {resource.product_id} belongs to another {_name_of(owner)} (uid {uid}), in this cluster or in another one that uses "
         "the same Redis; to take the sale over, delete this resource and create it again",
     )
 
@@ -113,12 +113,17 @@ def _of_another(resource: Resource, owner: str) -> Step:
 def acting_owner(resource: Resource, sale: Mapping[str, str]) -> str:
     """The owner in whose name a deletion ends the sale.
 
-    It is the resource itself, a dead resource of the same name, or nobody (empty) if the sale is closed and has no owner.
+    It is the resource itself, a dead resource of the same name, or nobody if the sale is closed and was released.
     """
     owner = sale.get("owner", "")
     orphaned = _same_name(resource, owner) and not resource.epoch
-    ended = not owner and sale.get("state") == "closed"
+    ended = is_released(owner) and _may_define(resource, owner) and sale.get("state") == "closed"
     return owner if orphaned or ended else resource.owner
+
+
+def _may_define(resource: Resource, owner: str) -> bool:
+    """Whether the sale is the resource's, or was released by somebody of its namespace."""
+    return owner == resource.owner or (is_released(owner) and namespace_of(owner) in ("", resource.namespace))
 
 
 def _same_name(resource: Resource, owner: str) -> bool:
@@ -158,29 +163,39 @@ def inconsistency(sale: Mapping[str, str]) -> str | None:
     return None
 
 
-def define_answer(status: str, sale: Mapping[str, str], wanted: Mapping[str, Any]) -> Stall | None:
+def define_answer(status: str, sale: Mapping[str, str], resource: Resource) -> Stall | None:
     """The stall that a status of the `define` script means; None when the script succeeded."""
     match status:
         case "below_committed":
             committed = int(sale["reserved"]) + int(sale["sold"])
             return Stall(
                 StallReason.BELOW_COMMITTED,
-                f"stock {wanted['total']} is below the {committed} units already committed "
+                f"stock {resource.definition['total']} is below the {committed} units already committed "
                 f"({sale['reserved']} reserved, {sale['sold']} sold); the sale continues with {sale['total']} units. "
                 f"Raise stock to {committed} or more, or wait for holds to expire",
             )
         case "not_owner":
-            return Stall(StallReason.NOT_OWNER, f"the sale belongs to {describe_owner(sale.get('owner', ''))}")
+            return not_owner(resource, sale.get("owner", ""))
         case "closed":
             return Stall(StallReason.CLOSED, _CLOSED)
         case _:
             return None
 
 
-def describe_owner(owner: str) -> str:
-    namespace, _, rest = owner.partition("/")
-    name = rest.rpartition("/")[0]
-    return f"FlashSale {namespace}/{name}" if name else f"{owner!r} (set through POST /admin/stock)"
+def not_owner(resource: Resource, owner: str) -> Stall:
+    """Names only what the resource's own namespace has: product ids are shared by all namespaces, and others are nobody's business."""
+    match namespace_of(owner):
+        case "":
+            words = f"belongs to {owner!r} (set through POST /admin/stock)"
+        case resource.namespace:
+            words = f"belongs to {_name_of(owner)}"
+        case _:
+            words = "belongs to another namespace; choose another productId, or ask whoever runs this installation"
+    return Stall(StallReason.NOT_OWNER, f"sale {resource.product_id} {words}")
+
+
+def _name_of(owner: str) -> str:
+    return f"FlashSale {owner.rpartition('/')[0]}"
 
 
 def _lost(resource: Resource) -> Stall:

@@ -97,7 +97,7 @@ class Reconciler:
 
     async def _define(self, resource: Resource) -> Verdict:
         defined = await self._sales.define(resource, resource.definition)
-        stall = define_answer(defined.status, defined.sale, resource.definition)
+        stall = define_answer(defined.status, defined.sale, resource)
         if stall is not None and stall.reason is StallReason.BELOW_COMMITTED:
             # Only the stock is refused. A pause, an end or a limit in the same change still applies.
             others = {name: value for name, value in resource.definition.items() if name != "total"}

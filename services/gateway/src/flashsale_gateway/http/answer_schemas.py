@@ -58,7 +58,7 @@ class Sales(AnswerBody):
 
 class SaleEnded(AnswerBody):
     productId: Text
-    state: Literal["closed", "removed"]
+    state: Literal["closed", "removed", "released"]
     reserved: int
 
 

@@ -40,7 +40,12 @@ _KEY = {
 _AFTER = {"name": "after", "in": "query", "required": False, "schema": {"type": "string"}}
 _LIMIT = {"name": "limit", "in": "query", "required": False, "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}}
 
-_MODE = {"name": "mode", "in": "query", "required": False, "schema": {"type": "string", "enum": ["close", "remove"], "default": "remove"}}
+_MODE = {
+    "name": "mode",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "enum": ["close", "remove", "release"], "default": "remove"},
+}
 
 OPERATIONS = (
     Operation(
@@ -130,7 +135,8 @@ OPERATIONS = (
     Operation(
         "delete",
         "/admin/sales/{productId}",
-        "Close a sale and, unless mode is close, remove it. 202: closed, but holds are live; repeat when none is",
+        "Close a sale and, unless mode is close, remove it. 202: closed, but holds are live; repeat when none is. "
+        "With mode release, give it up instead: whoever defines it next owns it",
         {200: SaleEnded, 202: SaleEnded},
         ("bad_request", "unauthorized", "unknown_sale", "not_owner", *_WRITE_PROBLEMS),
         None,

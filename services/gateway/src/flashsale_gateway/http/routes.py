@@ -113,15 +113,15 @@ async def set_stock(request: Request) -> Response:
 
 
 async def end_sale(request: Request) -> Response:
-    """Close a sale. Unless `mode=close`, also remove it if no hold is live."""
+    """Close a sale and remove it if no hold is live; `mode=close` only closes it, and `mode=release` gives it up."""
     services, sale_id = _services(request), request.path_params["sale_id"]
     _authorize(request, services.settings.admin_tokens)
     mode = _end_mode(request)
     if not is_sale_id(sale_id):
         raise Problem("unknown_sale")
-    ended = await sale_ending.end(services.store, sale_id, remove=mode == "remove")
+    ended = await sale_ending.end(services.store, sale_id, mode)
     match ended.status:
-        case "closed" | "removed" | "holds_live":
+        case "closed" | "removed" | "released" | "holds_live":
             return _json(sale_ending.to_json(sale_id, ended), 202 if ended.status == "holds_live" else 200)
         case "not_owner":
             owner = (await services.store.sale(sale_id)).get("owner", "another owner")
@@ -212,8 +212,8 @@ async def _missing_sale(store: Store, sale_id: str) -> Problem:
 
 def _end_mode(request: Request) -> str:
     mode = request.query_params.get("mode", "remove")
-    if mode not in ("close", "remove"):
-        raise Problem("bad_request", "Must be close or remove", field="mode")
+    if mode not in sale_ending.MODES:
+        raise Problem("bad_request", "Must be close, remove or release", field="mode")
     return mode
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from flashsale_core.owners import is_released
 from flashsale_core.records import MAX_RELEASED
 from flashsale_core.sale_times import SALE_TIME_RULE, is_sale_time
 from flashsale_core.timestamps import rfc3339_of_ms, to_ms
@@ -34,7 +35,7 @@ def to_json(sale_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
         "rateLimit": {"requests": requests, "seconds": int(fields["rate_seconds"])} if requests else None,
         "latePayment": fields["late_payment"],
         "durability": fields.get("durability", "fsync"),
-        "owner": fields["owner"],
+        "owner": "" if is_released(fields["owner"]) else fields["owner"],
         "generation": int(fields["generation"]),
     }
 

@@ -1,4 +1,4 @@
-"""The end of a sale through /admin: close it, and remove it once no hold is live."""
+"""The end of a sale through /admin: close it, remove it once no hold is live, or give it up to its next owner."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -6,7 +6,9 @@ from typing import Any, Protocol
 from flashsale_gateway.http.sale_documents import ADMIN
 
 NOBODY = ""
-"""The owner of sales that a FlashSale resource has released."""
+"""Acts on sales that a FlashSale resource has released."""
+MODES = {"close": ("close",), "remove": ("close", "remove"), "release": ("release",)}
+"""The actions of lua/retire.lua in each mode, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +23,24 @@ class Retire(Protocol):
     async def retire(self, sale_id: str, action: str, owner: str) -> tuple[str, int]: ...
 
 
-async def end(store: Retire, sale_id: str, *, remove: bool) -> Ended:
-    """Close a sale that /admin or nobody owns; with `remove`, also remove it if no hold is live. May be repeated.
+async def end(store: Retire, sale_id: str, mode: str) -> Ended:
+    """Close, remove or release a sale that /admin or nobody owns. May be repeated. `remove` only closes a sale with live holds.
 
+    A released sale goes on, and whoever defines it next owns it: a FlashSale of any namespace.
     Raises StoreUnavailable and OutcomeUnknown.
     """
-    ended = await _end_as(ADMIN, store, sale_id, remove=remove)
-    return await _end_as(NOBODY, store, sale_id, remove=remove) if ended.status in ("not_owner", "unknown_sale") else ended
+    ended = await _end_as(ADMIN, store, sale_id, mode)
+    return await _end_as(NOBODY, store, sale_id, mode) if ended.status in ("not_owner", "unknown_sale") else ended
 
 
-async def _end_as(owner: str, store: Retire, sale_id: str, *, remove: bool) -> Ended:
-    ended = Ended(*await store.retire(sale_id, "close", owner))
-    return Ended(*await store.retire(sale_id, "remove", owner)) if remove and ended.status == "closed" else ended
+async def _end_as(owner: str, store: Retire, sale_id: str, mode: str) -> Ended:
+    first, *others = MODES[mode]
+    ended = Ended(*await store.retire(sale_id, first, owner))
+    for action in others if ended.status == "closed" else ():
+        ended = Ended(*await store.retire(sale_id, action, owner))
+    return ended
 
 
 def to_json(sale_id: str, ended: Ended) -> dict[str, Any]:
-    return {"productId": sale_id, "state": "removed" if ended.status == "removed" else "closed", "reserved": ended.reserved}
+    state = ended.status if ended.status in ("removed", "released") else "closed"
+    return {"productId": sale_id, "state": state, "reserved": ended.reserved}
