@@ -20,6 +20,7 @@ ARGV:
                 1..1000 orders), max_released, strays (flat list of names and times) and lines (list of {routing_key, body});
                 before those, of what is damaged: drop (names of sale, orders, buyers: keys of a wrong type), known and unknown (ids of records that cannot be read,
                 which the ledger has or lacks), settled (ids that leave the quarantine), forget_buyers, and count (ids of orders that buyers are counted by);
+                unannounced, with a definition as the first of the lines: the units that the ledger learns from it;
                 close, for a sale in doubt: its counters contradict each other, so that no script changes it; this alone is allowed while the fence is `verifying`
   4 clock_ms    empty for Redis TIME
   5 attempt     the attempt at a recovery that the fence must have; empty or left out for any
@@ -233,7 +234,11 @@ end
 if part.close then
   redis.call('HSET', sale_key, 'available', CLOSED_IN_DOUBT)
 end
-for _, line in ipairs(part.lines or {}) do
-  add_body(outbox_key, line[1], line[2]:sub(1, -2) .. next_position(fence_key), now)
+for i, line in ipairs(part.lines or {}) do
+  local id = add_body(outbox_key, line[1], line[2]:sub(1, -2) .. next_position(fence_key), now)
+  if i == 1 and part.unannounced then
+    -- A `confirmed` sale does not sell these units while the entry waits (lua/reserve.lua): a second loss would forget them with their orders.
+    redis.call('HSET', sale_key, 'announced', id, 'unannounced', whole(part.unannounced))
+  end
 end
 return cmsgpack.pack({ now, 'restored', written, seq_of(fence_key) })

@@ -343,6 +343,20 @@ async def test_sale_that_the_ledger_lacks_is_announced_and_kept(shop: Shop) -> N
     assert everything(shop.sale)["records"] == before["records"]
 
 
+async def test_confirmed_sale_sells_what_only_redis_knew_once_the_ledger_can_know_it(shop: Shop) -> None:
+    shop.sale.define(total=4, durability="confirmed")
+    await shop.publish()
+    shop.sale.define(total=10)
+    shop.client.delete(shop.sale.shard.outbox)
+    shop.fence()
+    await shop.rebuild()
+    shop.client.hset(shop.sale.shard.fence, "state", "open")
+    # A second loss now would leave the ledger with 4 units.
+    assert [shop.sale.reserve_confirmed((name, "ann", 4))[0][0] for name in ("o1", "o2")] == ["accepted", "broker_away"]
+    await shop.publish()
+    assert shop.sale.reserve_confirmed(("o2", "ann", 4))[0][0] == "accepted"
+
+
 async def test_later_sale_of_a_name_replaces_the_one_that_came_back(shop: Shop) -> None:
     sale = shop.sale
     sale.define(total=5)

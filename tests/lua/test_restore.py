@@ -157,6 +157,19 @@ def test_messages_get_positions_of_the_new_incarnation(sale: Sale) -> None:
     ]
 
 
+def test_confirmed_sale_does_not_sell_units_that_the_ledger_learns_from_the_rebuild(sale: Sale) -> None:
+    sale.define(total=10, durability="confirmed")
+    begin(sale, keep=True)
+    # The ledger knows 4 of the units; the message of the rebuild has the others.
+    restore(sale, {"unannounced": 6, "lines": [("sale.defined", '{"v":1}'), ("sale.retired", '{"v":1}')]})
+    sale.redis.hset(sale.shard.fence, "state", "open")
+    assert [answer[0] for answer in sale.reserve_confirmed(("o1", "ann", 5))] == ["broker_away"]
+    assert [answer[0] for answer in sale.reserve_confirmed(("o1", "ann", 4))] == ["accepted"]
+    assert [answer[0] for answer in sale.reserve_confirmed(("o2", "bob", 1))] == ["broker_away"]
+    sale.confirm_definition()
+    assert [answer[0] for answer in sale.reserve_confirmed(("o2", "bob", 6))] == ["accepted"]
+
+
 def test_earlier_sale_of_the_name_leaves_redis_and_nothing_else_does(sale: Sale) -> None:
     before = state_of(lived(sale))
     begin(sale, keep=True)

@@ -11,8 +11,8 @@ SALE = Definition("iphone", 1_000, "shop", 3, 2_000, total=10, hold_seconds=60)
 NEWER = replace(SALE, generation=4, changed_ms=3_000, total=12)
 
 
-def present(definition: Definition, **facts: bool) -> Present:
-    return Present(definition, **{"in_redis": True, "clears_redis": False, "lacks_definition": False, "lacks_end": False, **facts})
+def present(definition: Definition, **facts: int) -> Present:
+    return Present(definition, **{"in_redis": True, "clears_redis": False, "lacks_definition": False, "lacks_end": False, **facts})  # type: ignore[arg-type]
 
 
 def test_sale_that_redis_lost_is_the_ledgers() -> None:
@@ -34,12 +34,15 @@ def test_highest_epoch_is_the_present_sale() -> None:
 @pytest.mark.parametrize("ledger_is_newer", [True, False])
 def test_later_definition_of_one_sale_counts(ledger_is_newer: bool) -> None:
     ledger, redis = (NEWER, SALE) if ledger_is_newer else (SALE, NEWER)
-    assert present_sale(ledger, redis) == present(NEWER, lacks_definition=not ledger_is_newer)
+    expected = present(NEWER) if ledger_is_newer else present(NEWER, lacks_definition=True, announced_units=SALE.total)
+    assert present_sale(ledger, redis) == expected
 
 
 def test_sale_that_ended_stays_ended_whoever_knows_it() -> None:
     closed = replace(SALE, state="closed", closed_ms=9_000)
-    assert present_sale(closed, NEWER) == present(replace(NEWER, state="closed", closed_ms=9_000), lacks_definition=True)
+    assert present_sale(closed, NEWER) == present(
+        replace(NEWER, state="closed", closed_ms=9_000), lacks_definition=True, announced_units=closed.total
+    )
     assert present_sale(NEWER, closed) == present(replace(NEWER, state="closed", closed_ms=9_000), lacks_end=True)
 
 

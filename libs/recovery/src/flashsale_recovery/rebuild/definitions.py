@@ -18,6 +18,8 @@ class Present:
     """Whether the ledger lacks this definition."""
     lacks_end: bool
     """Whether the ledger does not know that the sale was closed or removed."""
+    announced_units: int = 0
+    """The stock that the ledger knows, if it lacks this definition."""
 
 
 def present_sale(ledger: Definition | None, redis: Definition | None) -> Present:
@@ -44,6 +46,7 @@ def _same_epoch(ledger: Definition, redis: Definition) -> Present:
         clears_redis=ledger.is_removed and not redis.is_removed,
         lacks_definition=newer_in_redis,
         lacks_end=_ended(redis) > _ended(ledger),
+        announced_units=ledger.total if newer_in_redis else 0,
     )
 
 

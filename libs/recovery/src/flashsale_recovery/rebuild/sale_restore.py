@@ -43,7 +43,9 @@ class SaleRestore:
         lines = [definition_line(sale, counters)] if present.lacks_definition else []
         lines += [end_line(sale, counters, self.survey.now_ms)] if present.lacks_end else []
         report.entries += len(lines)
-        head = {"clear": sale.epoch, "sale": sale_words(sale, counters, report.oversold), "lines": lines}
+        head: dict[str, Any] = {"clear": sale.epoch, "sale": sale_words(sale, counters, report.oversold), "lines": lines}
+        if present.lacks_definition:
+            head["unannounced"] = max(0, sale.total - present.announced_units)
         return {**head, "close": True} if report.closed else head
 
     def _orders(self, plan: SalePlan, page: Sequence[Joined]) -> dict[str, Any]:
