@@ -26,6 +26,14 @@ REFUSED = [
     ("terminationGracePeriodSeconds=60,preStopSleepSeconds=40", "but the gateway needs 65 s"),
     ("terminationGracePeriodSeconds=40,keeper.settings.FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS=50", "but the keeper needs 55 s"),
     ("keeper.reseal=disk,redis.replicas=3", "set keeper.reseal=ledger"),
+    (
+        "keeper.settings.FLASHSALE_KEEPER_ATTEST_SECONDS=3",
+        "FLASHSALE_KEEPER_ATTEST_SECONDS of the keeper is 3, and FLASHSALE_CONFIRM_TIMEOUT",
+    ),
+    (
+        "keeper.settings.FLASHSALE_KEEPER_ATTEST_SECONDS=3.5,gateway.settings.FLASHSALE_CONFIRM_TIMEOUT_SECONDS=3.5",
+        "FLASHSALE_CONFIRM_TIMEOUT_SECONDS of the gateways is 3.5: make the keeper's longer",
+    ),
     ("rabbitmq.memoryHighWatermark=1GiB", "RabbitMQ would be killed before it could slow its publishers down"),
     ("postgresql.sharedBuffers=2GB", "postgresql.sharedBuffers (2GB) is not below postgresql.resources.limits.memory (1Gi)"),
 ]

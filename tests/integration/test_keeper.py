@@ -97,7 +97,7 @@ class Shop:
         """The exit status of a keeper that dies at the first pass of `point`. It does not wait for gateways: they hold nothing."""
         (port,) = free_ports(1)
         env = {**os.environ, **self.stack.env(), "FLASHSALE_PROBE_PORT": str(port), "FLASHSALE_CRASH": f"{point}:1"}
-        env |= {"FLASHSALE_KEEPER_ATTEST_SECONDS": "0.1"}
+        env |= {"FLASHSALE_KEEPER_ATTEST_SECONDS": "0.2", "FLASHSALE_CONFIRM_TIMEOUT_SECONDS": "0.1"}
         command = [sys.executable, "-m", "flashsale_keeper"]
         return subprocess.run(command, env=env, capture_output=True, timeout=WAIT_SECONDS, check=False).returncode
 

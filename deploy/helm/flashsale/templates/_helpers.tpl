@@ -317,6 +317,12 @@ The whole environment of a service, each variable once: what the chart sets, wri
 {{- end -}}
 
 {{/* The environment of a service, by component. */}}
+{{/* What a service gets as the variable `name`; empty if that is not set here or comes from another object. */}}
+{{- define "flashsale.envValue" -}}
+{{- $name := .name -}}
+{{- range include "flashsale.env" . | fromYamlArray }}{{ if eq .name $name }}{{ .value }}{{ end }}{{ end -}}
+{{- end -}}
+
 {{- define "flashsale.env.gateway" -}}
 {{ include "flashsale.env.redis" (dict "root" . "user" "gateway" "urlKey" "gateway") }}
 {{ include "flashsale.env.amqp" (dict "root" . "user" "gateway" "urlKey" "gateway") }}
@@ -351,6 +357,10 @@ The whole environment of a service, each variable once: what the chart sets, wri
 {{- end -}}
 {{- define "flashsale.env.keeper" -}}
 {{ include "flashsale.env.recovery" . }}
+{{- with include "flashsale.envValue" (dict "root" . "component" "gateway" "c" .Values.gateway "name" "FLASHSALE_CONFIRM_TIMEOUT_SECONDS") }}
+- name: FLASHSALE_CONFIRM_TIMEOUT_SECONDS
+  value: {{ . | quote }}
+{{- end }}
 - name: FLASHSALE_RESEAL
   value: {{ .Values.keeper.reseal }}
 - name: FLASHSALE_PROBE_PORT

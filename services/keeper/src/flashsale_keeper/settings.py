@@ -37,8 +37,10 @@ class Settings:
     attest_seconds: float
     """FLASHSALE_KEEPER_ATTEST_SECONDS: how long gateways may be silent before the ledger alone decides.
 
-    It must be longer than FLASHSALE_CONFIRM_TIMEOUT_SECONDS of the gateways: a later confirm may be of an entry that is too late.
+    It must be longer than `confirm_timeout_seconds`: a later confirm may be of an entry that is too late.
     """
+    confirm_timeout_seconds: float
+    """FLASHSALE_CONFIRM_TIMEOUT_SECONDS: the limit that the gateways have; the keeper only compares it with its own."""
     drain_seconds: float
     """FLASHSALE_KEEPER_DRAIN_SECONDS: how long the queue may take to be drained before Redis is opened without it, in a new incarnation."""
     holes_seconds: float
@@ -64,6 +66,7 @@ class Settings:
 def read_settings(environment: Environment | None = None) -> Settings:
     """Raises SettingsError naming the variable that is missing or wrong."""
     env = environment or Environment()
+    attest_seconds, confirm_timeout_seconds = _limits_of_gateways(env)
     return Settings(
         amqp_url=with_certificates(credentials.amqp_url(env.text("AMQP_URL")), env),
         redis_url=with_certificates(checked_url(env.text("REDIS_URL")), env),
@@ -73,7 +76,8 @@ def read_settings(environment: Environment | None = None) -> Settings:
         installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),
         reseal=_reseal(env),
         poll_ms=env.integer("FLASHSALE_KEEPER_POLL_MS", 200, least=10, most=10_000),
-        attest_seconds=env.number("FLASHSALE_KEEPER_ATTEST_SECONDS", 5, least=0.1, most=300),
+        attest_seconds=attest_seconds,
+        confirm_timeout_seconds=confirm_timeout_seconds,
         drain_seconds=env.number("FLASHSALE_KEEPER_DRAIN_SECONDS", 2, least=0.1, most=300),
         holes_seconds=env.number("FLASHSALE_KEEPER_HOLES_SECONDS", 10, least=0.1, most=3600),
         grace_seconds=env.integer("FLASHSALE_KEEPER_GRACE_SECONDS", 60, most=24 * 3600),
@@ -85,6 +89,17 @@ def read_settings(environment: Environment | None = None) -> Settings:
         redis_timeout_seconds=env.number("FLASHSALE_REDIS_TIMEOUT_SECONDS", 3, least=0.05, most=60),
         log_level=env.log_level("FLASHSALE_LOG_LEVEL"),
     )
+
+
+def _limits_of_gateways(env: Environment) -> tuple[float, float]:
+    attest_seconds = env.number("FLASHSALE_KEEPER_ATTEST_SECONDS", 5, least=0.1, most=300)
+    confirm_seconds = env.number("FLASHSALE_CONFIRM_TIMEOUT_SECONDS", 3, least=0.1, most=4)
+    if attest_seconds <= confirm_seconds:
+        raise SettingsError(
+            f"FLASHSALE_KEEPER_ATTEST_SECONDS is {attest_seconds:g}, and must be longer than FLASHSALE_CONFIRM_TIMEOUT_SECONDS "
+            f"of the gateways, which is {confirm_seconds:g}: otherwise a recovery forgets orders that are confirmed meanwhile"
+        )
+    return attest_seconds, confirm_seconds
 
 
 def _reseal(env: Environment) -> str:
