@@ -18,6 +18,7 @@ class FakeBench:
     skipped: dict[str, str] = field(default_factory=dict)
     injected: list[int] = field(default_factory=list)
     moved: dict[int, str] = field(default_factory=dict)
+    losses_only: bool = False
 
 
 def fault(number: int, kind: str) -> Fault:

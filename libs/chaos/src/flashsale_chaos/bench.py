@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from signal import SIGKILL
 
 from flashsale_chaos.faults import SERVERS, SERVICES
 from flashsale_chaos.further_gateway import GATEWAY_2, FurtherGateway
+from flashsale_chaos.loss import Loss
 from flashsale_chaos.machine import Machine
 from flashsale_chaos.network import Link
 from flashsale_local_stack import Stack
@@ -29,8 +30,11 @@ class Bench:
     """How often a service died at each point, as `service/point`."""
     ended: list[str] = field(default_factory=list)
     """Services and servers that ended although no fault ended them."""
-    losses: list[float] = field(default_factory=list)
-    """When Redis came back without writes that it had, by the monotonic clock."""
+    losses: list[Loss] = field(default_factory=list)
+    losses_only: bool = False
+    """Whether all faults of the run are losses of Redis, which then happen one at a time."""
+    sold_at: Callable[[], float] = lambda: 0.0
+    """When the latest accepted order was asked for, by the monotonic clock."""
     moved: dict[int, str] = field(default_factory=dict)
     """The targets of faults that hit another one than planned, by the faults' numbers."""
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))

@@ -6,6 +6,8 @@ import msgspec
 
 SERVICES = ("gateway", "order-worker", "timeout-worker", "keeper")
 SERVERS = ("redis", "rabbitmq", "postgres")
+LOSSES = frozenset({"redis.lost_disk", "redis.old_volume", "redis.stale_promotion"})
+"""Kinds that take writes away from Redis."""
 LINKS = (*SERVERS, "gateway-2.redis", "gateway-2.rabbitmq")
 
 

@@ -53,8 +53,13 @@ class History:
     gave_up: list[Call] = field(default_factory=list)
     """The last answers of requests that had no final answer when the crowd's patience ended."""
 
+    sold_at: float = 0.0
+    """When the latest accepted order was asked for."""
+
     def add(self, call: Call) -> None:
         self.calls.append(call)
+        if call.ask is Ask.ORDER and call.code == "accepted":
+            self.sold_at = max(self.sold_at, call.began)
 
     @property
     def is_full(self) -> bool:

@@ -17,13 +17,14 @@ from flashsale_chaos.facts_reader import read_facts
 from flashsale_chaos.faults import SERVICES
 from flashsale_chaos.further_gateway import GATEWAY_2
 from flashsale_chaos.history import History
+from flashsale_chaos.loss_judge import LossJudge
 from flashsale_chaos.overload import overload
 from flashsale_chaos.sales import Sale
 from flashsale_chaos.tap import TappedLines, create_tap, read_tap
 from flashsale_chaos.verdict.audited import judge_audit
 from flashsale_chaos.verdict.closed import judge_closed
 from flashsale_chaos.verdict.definitions import unknown_sales
-from flashsale_chaos.verdict.verdict import judge_history
+from flashsale_chaos.verdict.verdict import gone_effects, judge_history
 from flashsale_chaos.verdict.violations import Promise, Violation
 from flashsale_core.errors import Retryable
 from flashsale_core.keys import SHARDS_DEFAULT, shard_of
@@ -42,6 +43,7 @@ class Judge:
         self._bench, self._history = bench, history
         self._env = bench.direct_env
         self._tapped = TappedLines()
+        self.losses = LossJudge(bench)
         self._contexts: dict[tuple[str, ...], list[Context]] = {}
         """The rounds of the present sales, this one included."""
         self._forgotten: set[str] = set()
@@ -61,13 +63,14 @@ class Judge:
             shard = shard_of(names[0], SHARDS_DEFAULT)
             self._tapped.add(await read_tap(self._env["AMQP_URL"]), shard, names)
             facts = await read_facts(self._env["DATABASE_URL"], names, shard, self._tapped.lines())
+            violations += await self.losses.judge(self._env["DATABASE_URL"], gone_effects(sales, self._history.of(names), facts))
             self._forgotten |= unknown_sales(sales, facts.totals)
         except STORES_AWAY as error:
             return [*violations, Violation(Promise.READY.value, f"the stores cannot be read: {type(error).__name__} {error}")]
         calls = self._history.of(names)
         gave_up = [call for call in self._history.gave_up if call.sale in names]
         violations += judge_audit(report.findings, report.skipped, self._forgotten)
-        violations += judge_closed(calls, self._bench.losses, facts.incarnations)
+        violations += judge_closed(calls, [loss.at for loss in self._bench.losses], facts.incarnations)
         return [*violations, *judge_history(sales, calls, gave_up, facts, self._contexts[tuple(names)])]
 
     async def _unready(self, healed: float) -> AsyncIterator[str]:

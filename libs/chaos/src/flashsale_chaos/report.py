@@ -34,6 +34,12 @@ class Report(msgspec.Struct):
     """Faults that were not injected, with the reason."""
     losses: int = 0
     """How often Redis came back without positions that it had."""
+    lost_entries: int = 0
+    """The entries that the keeper reported as lost; this and the next two only in a run of losses."""
+    gone_entries: int = 0
+    """The entries that were in an outbox of a Redis that was lost, and that the ledger never received."""
+    gone_orders: int = 0
+    """The orders that a buyer was told are accepted, and that are gone."""
     ended: list[str] = []
     """Services and servers that ended although no fault ended them."""
     violations: list[Broken] = []
@@ -68,6 +74,8 @@ def summary(report: Report) -> Iterator[str]:
     yield "kinds: " + ", ".join(f"{kind} {count}" for kind, count in sorted(report.kinds.items()))
     if report.losses:
         yield f"Redis lost writes {report.losses} times"
+    if report.gone_entries:
+        yield from _lost(report)
     if report.crash_points:
         yield "deaths at crash points: " + ", ".join(f"{point} {count}" for point, count in sorted(report.crash_points.items()))
     yield from (f"skipped {kind}: {reason}" for kind, reason in sorted(report.skipped.items()))
@@ -82,6 +90,12 @@ def summary(report: Report) -> Iterator[str]:
     if report.shrunk is not None:
         yield f"after {report.shrink_runs} runs these faults are left:"
         yield from map(describe, report.shrunk.faults)
+
+
+def _lost(report: Report) -> Iterator[str]:
+    untold = report.gone_entries - report.lost_entries
+    yield f"{report.gone_entries} entries are gone: {report.lost_entries} were reported, and nobody was answered about the other {untold}"
+    yield f"{report.gone_orders} orders that buyers were told of are gone, each in an entry that was reported"
 
 
 def describe(fault: Fault) -> str:

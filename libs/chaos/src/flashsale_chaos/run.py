@@ -30,6 +30,7 @@ class Run:
         self._bench, self._report = bench, report
         self.history = History()
         self.crowd = Crowd(bench.gateways, bench.direct_env, self.history, report.seed)
+        bench.sold_at = lambda: self.history.sold_at
         self._judge = Judge(bench, self.history)
 
     async def prepare(self) -> None:
@@ -51,12 +52,15 @@ class Run:
         report.rounds, report.requests = number, report.requests + len(calls)
         report.orders += sum(call.ask is Ask.ORDER and call.code == "accepted" for call in calls)
         report.crash_points, report.ended, report.losses = dict(bench.crash_points), list(bench.ended), len(bench.losses)
+        lost = self._judge.losses
+        report.lost_entries, report.gone_entries, report.gone_orders = lost.reported, lost.gone, lost.orders
 
 
 async def run(schedule: Schedule, home: Path, say: Say, *, keep: bool = False) -> Report:
     """Inject all faults, or stop after the first round with a violation. Raises StackError if the stack does not start."""
     report, began = Report(schedule, seed=schedule.seed), time.monotonic()
     async with running_bench(home, keep=keep, say=say) as bench:
+        bench.losses_only = schedule.losses_only
         running = Run(bench, report)
         try:
             await running.prepare()

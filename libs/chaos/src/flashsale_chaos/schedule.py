@@ -6,7 +6,7 @@ from random import Random
 
 import msgspec
 
-from flashsale_chaos.faults import KINDS, Fault
+from flashsale_chaos.faults import KINDS, LOSSES, Fault
 
 ROUND_FAULTS = 20
 DISTANCE_SECONDS_MEAN = 0.6
@@ -19,6 +19,10 @@ class Schedule(msgspec.Struct, frozen=True):
     @property
     def faults(self) -> list[Fault]:
         return [fault for faults in self.rounds for fault in faults]
+
+    @property
+    def losses_only(self) -> bool:
+        return {fault.kind for fault in self.faults} <= LOSSES
 
 
 def make(seed: int, faults: int, kinds: Sequence[str] = tuple(KINDS)) -> Schedule:

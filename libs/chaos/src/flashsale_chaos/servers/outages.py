@@ -1,16 +1,20 @@
 """Servers that die and come back, and what a dead Redis loses meanwhile."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from flashsale_chaos.bench import Bench
 from flashsale_chaos.faults import Fault
+from flashsale_chaos.loss import NOTHING
 from flashsale_chaos.machine import redis_data
 from flashsale_chaos.servers import volume
 from flashsale_chaos.servers.ask import asked, until
-from flashsale_chaos.servers.losses import noted_loss
+from flashsale_chaos.servers.losses import note_loss
+from flashsale_chaos.servers.remains import read_remains
+from flashsale_chaos.servers.turns import until_sold
 
 ANSWER_TIMEOUT_SECONDS = 10.0
 
@@ -23,9 +27,12 @@ async def kill(bench: Bench, fault: Fault) -> None:
 
 async def lose_disk(bench: Bench, fault: Fault) -> None:
     """Redis dies and starts without data."""
-    async with loss(bench):
-        await asyncio.to_thread(volume.empty, redis_data(bench.stack.home))
+    data = redis_data(bench.stack.home)
+    async with dead(bench, "redis"):
+        before = await read_remains(bench, data)
+        await asyncio.to_thread(volume.empty, data)
         await asyncio.sleep(fault.lasts_seconds)
+        note_loss(bench, before, NOTHING)
 
 
 async def bring_old_volume(bench: Bench, fault: Fault) -> None:
@@ -33,18 +40,14 @@ async def bring_old_volume(bench: Bench, fault: Fault) -> None:
     data = redis_data(bench.stack.home)
     copy = bench.stack.home / "redis" / f"copy-{fault.number}"
     await asyncio.to_thread(volume.copy, data, copy)
+    copied = time.monotonic()
     await asyncio.sleep(fault.amount / 1000)
-    async with loss(bench):
+    await until_sold(bench, copied)
+    async with dead(bench, "redis"):
+        before, after = await read_remains(bench, data), await read_remains(bench, copy)
         await asyncio.to_thread(volume.replace, data, copy)
         await asyncio.sleep(fault.lasts_seconds)
-
-
-@asynccontextmanager
-async def loss(bench: Bench) -> AsyncIterator[None]:
-    """As `dead`, and notes if Redis lost writes meanwhile."""
-    own = redis_address(bench)
-    async with noted_loss(bench, own, own), dead(bench, "redis"):
-        yield
+        note_loss(bench, before, after.places if after is not None else {})
 
 
 @asynccontextmanager

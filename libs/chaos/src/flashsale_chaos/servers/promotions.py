@@ -1,6 +1,7 @@
 """A replica that lacks the last writes becomes the master."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,9 +12,11 @@ from flashsale_chaos.machine import redis_data
 from flashsale_chaos.network import Link, Mode
 from flashsale_chaos.servers import volume
 from flashsale_chaos.servers.ask import HOST, asked, until
-from flashsale_chaos.servers.losses import noted_loss
+from flashsale_chaos.servers.losses import note_loss
 from flashsale_chaos.servers.outages import redis_address, until_redis_answers
+from flashsale_chaos.servers.remains import read_places, read_remains
 from flashsale_chaos.servers.replica import Replica, replica_of
+from flashsale_chaos.servers.turns import until_sold
 
 OPEN_TIMEOUT_SECONDS = 5.0
 CUT = Mode(hold_up=True, hold_down=True)
@@ -25,10 +28,13 @@ async def promote_stale(bench: Bench, fault: Fault) -> None:
     """The replica is cut off for `amount` milliseconds, then the master dies, and the replica is the master for `lasts_seconds`."""
     async with _followed(bench, fault) as replica, _returning(bench, replica):
         with replica.link.disturbed(CUT):
+            cut = time.monotonic()
             await asyncio.sleep(fault.amount / 1000)
-            async with noted_loss(bench, redis_address(bench), (replica.port, redis_address(bench)[1])):
-                await bench.kill("redis")
-                await replica.promote()
+            await until_sold(bench, cut)
+            await bench.kill("redis")
+            await replica.promote()
+            before = await read_remains(bench, redis_data(bench.stack.home))
+            note_loss(bench, before, await read_places(replica.port, redis_address(bench)[1]))
         _lead(_redis_links(bench), replica.port)
         await asyncio.sleep(fault.lasts_seconds)
 

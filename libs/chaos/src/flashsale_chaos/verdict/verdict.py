@@ -11,7 +11,7 @@ from flashsale_chaos.verdict.facts import Facts
 from flashsale_chaos.verdict.losses import judge_losses
 from flashsale_chaos.verdict.orders import judge_answers, judge_early, judge_orders
 from flashsale_chaos.verdict.real_time import out_of_order, placed
-from flashsale_chaos.verdict.regressions import regressions
+from flashsale_chaos.verdict.regressions import Regression, regressions
 from flashsale_chaos.verdict.replay import Replay
 from flashsale_chaos.verdict.sold_out import untrue
 from flashsale_chaos.verdict.stories import Story, stories
@@ -23,7 +23,7 @@ def judge_history(
     sales: Sequence[Sale], calls: Sequence[Call], gave_up: Sequence[Call], facts: Facts, contexts: Sequence[Context]
 ) -> Iterator[Violation]:
     """`calls` are those about `sales`, in the order of their answers; `contexts` are of all rounds since these sales began."""
-    gone = list(lost_definitions(sales, calls, facts.totals))
+    gone = gone_effects(sales, calls, facts)
     forgotten = unknown_sales([sale for sale in sales if not sale.is_confirmed], facts.totals)
     calls, gave_up = [call for call in calls if call.sale not in forgotten], [call for call in gave_up if call.sale not in forgotten]
     by_order = stories(calls)
@@ -35,13 +35,20 @@ def judge_history(
     yield from judge_orders(by_order, rows)
     windows = {sale.sale_id: sale.window_seconds for sale in sales}
     yield from judge_early(by_order.values(), windows, lost=bool(later) or any(context.clock_jumped() for context in contexts))
-    gone += [
-        item for name, story in by_order.items() for item in regressions(story, facts.orders.get(name), reacquires=reacquires[story.sale])
-    ]
     yield from judge_losses(gone, later, {sale.sale_id: sale.is_confirmed for sale in sales}, partial(_silenced, contexts))
     if not forgotten:
         yield from judge_webhooks(by_order, facts)
     yield from _judge_entries(reacquires, calls, by_order, facts)
+
+
+def gone_effects(sales: Sequence[Sale], calls: Sequence[Call], facts: Facts) -> list[Regression]:
+    """What buyers and merchants were told of and the ledger does not have. The orders of a sale that it does not know are gone with it."""
+    forgotten = unknown_sales([sale for sale in sales if not sale.is_confirmed], facts.totals)
+    reacquires = {sale.sale_id: sale.late_payment == "reacquire" for sale in sales}
+    effects = list(lost_definitions(sales, calls, facts.totals))
+    for name, story in stories(call for call in calls if call.sale not in forgotten).items():
+        effects += regressions(story, facts.orders.get(name), reacquires=reacquires[story.sale])
+    return effects
 
 
 def _judge_entries(reacquires: dict[str, bool], calls: Sequence[Call], by_order: dict[str, Story], facts: Facts) -> Iterator[Violation]:
