@@ -233,6 +233,7 @@ def _cli_job(name: str, script: str, like: Mapping[str, Any]) -> dict[str, Any]:
         "command": ["sh", "-c", script],
         "env": [
             {"name": "FLASHSALE_URL", "value": "http://flashsale-gateway"},
+            {"name": "FLASHSALE_ADMIN_URL", "value": "http://flashsale-gateway-admin:8001"},
             secret("FLASHSALE_ADMIN_TOKEN", "flashsale-credentials", "admin-token"),
             secret("FLASHSALE_WEBHOOK_SECRET", "flashsale-credentials", "webhook-secret"),
             # The addresses of Redis and of the ledger.

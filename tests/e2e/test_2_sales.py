@@ -38,9 +38,14 @@ def test_ten_thousand_buyers_order_exactly_a_thousand_units(shop: Namespace) -> 
     until(lambda: shop.sale("rush")["status"]["phase"] == "SoldOut", 15, "phase SoldOut")
     metrics = shop.cli("rush-metrics", METRICS)
     assert 'flashsale_sale_stock_units{sale="rush",state="sold"} 1000.0' in metrics.logs
+    assert "on the port of the buyers: 404" in metrics.logs
 
 
-METRICS = """python -c "import urllib.request; print(urllib.request.urlopen('http://flashsale-gateway/metrics').read().decode())" """
+METRICS = """python -c "
+import os, urllib.error, urllib.request
+try: urllib.request.urlopen(os.environ['FLASHSALE_URL'] + '/metrics')
+except urllib.error.HTTPError as error: print('on the port of the buyers:', error.code)
+print(urllib.request.urlopen(os.environ['FLASHSALE_ADMIN_URL'] + '/metrics').read().decode())" """
 
 
 def test_unpaid_units_are_released_through_the_broker(shop: Namespace) -> None:

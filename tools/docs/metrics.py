@@ -31,7 +31,7 @@ HEAD = """# Metrics
 
 `python -m tools.docs.metrics` writes this page from the code, and a test compares the two.
 
-Every service answers `/metrics`: the gateway on its own port, the order-worker on 9101, the timeout-worker on 9102, the operator on 9103, the keeper on 9104.
+Every service answers `/metrics`: the gateway on its admin port (`FLASHSALE_ADMIN_PORT`; in the chart 8001) or, without one, on its only port, the order-worker on 9101, the timeout-worker on 9102, the operator on 9103, the keeper on 9104.
 A scraper that asks for OpenMetrics gets exemplars: `flashsale_order_seconds` carries the trace id of a sampled order.
 The client library adds `process_*` and `python_*`.
 

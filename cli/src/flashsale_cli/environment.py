@@ -24,6 +24,10 @@ class CliEnvironment:
         """The gateway's address, without a slash at the end."""
         return self.text("FLASHSALE_URL", option, URL_DEFAULT).rstrip("/")
 
+    def admin_url(self, option: str | None = None) -> str:
+        """The address of the gateway's /admin and /metrics: that of everything else, unless the gateway has an admin port."""
+        return self.text("FLASHSALE_ADMIN_URL", option, self.url()).rstrip("/")
+
     def shards(self) -> int:
         """How many shards the Redis keys have. Raises SettingsError."""
         return Environment(self._variables).integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096)

@@ -20,6 +20,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in (
         "FLASHSALE_URL",
+        "FLASHSALE_ADMIN_URL",
         "FLASHSALE_ADMIN_TOKEN",
         "FLASHSALE_WEBHOOK_SECRET",
         "REDIS_URL",

@@ -24,6 +24,13 @@ def test_url_has_a_default_and_no_slash_at_the_end(tmp_path: Path) -> None:
     assert (environment.url(), environment.url("http://10.0.0.1:80/")) == ("http://127.0.0.1:8000", "http://10.0.0.1:80")
 
 
+def test_admin_port_has_an_address_of_its_own_if_it_is_set(tmp_path: Path) -> None:
+    gateway = {"FLASHSALE_URL": "http://shop"}
+    environment, split = (CliEnvironment(gateway | more, tmp_path / "none") for more in ({}, {"FLASHSALE_ADMIN_URL": "http://shop:8001/"}))
+    assert (environment.admin_url(), split.admin_url(), split.url()) == ("http://shop", "http://shop:8001", "http://shop")
+    assert split.admin_url("http://other") == "http://other"
+
+
 def test_shards_must_be_a_number(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="FLASHSALE_SHARDS"):
         CliEnvironment({"FLASHSALE_SHARDS": "many"}, tmp_path / "none").shards()

@@ -55,7 +55,13 @@ def url() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("FLASHSALE_URL", "FLASHSALE_PROBE_HOST", "FLASHSALE_ORDER_WORKER_PROBE_PORT", "FLASHSALE_TIMEOUT_WORKER_PROBE_PORT"):
+    for name in (
+        "FLASHSALE_URL",
+        "FLASHSALE_ADMIN_URL",
+        "FLASHSALE_PROBE_HOST",
+        "FLASHSALE_ORDER_WORKER_PROBE_PORT",
+        "FLASHSALE_TIMEOUT_WORKER_PROBE_PORT",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 

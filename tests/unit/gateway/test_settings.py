@@ -19,7 +19,8 @@ def variables(tmp_path: Path) -> dict[str, str]:
 
 def test_defaults_are_complete(tmp_path: Path) -> None:
     settings = read_settings(Environment(variables(tmp_path)))
-    assert (settings.port, settings.batch_max, settings.payment_windows) == (8000, 256, (15, 60, 120, 300, 600, 900, 1800))
+    assert (settings.port, settings.admin_port) == (8000, 0)
+    assert (settings.batch_max, settings.payment_windows) == (256, (15, 60, 120, 300, 600, 900, 1800))
 
 
 def test_idle_connection_outlives_that_of_a_load_balancer(tmp_path: Path) -> None:
@@ -40,6 +41,7 @@ def test_missing_variable_is_named(tmp_path: Path, name: str) -> None:
         ("FLASHSALE_PORT", "http"), ("FLASHSALE_PORT", "70000"), ("FLASHSALE_BATCH_MAX", "0"), ("FLASHSALE_REDIS_TIMEOUT_SECONDS", "-1"),
         ("FLASHSALE_PAYMENT_WINDOWS", "5,x"), ("FLASHSALE_ORDER_ID_KEY", "short"), ("FLASHSALE_ADMIN_TOKEN", "short"),
         ("FLASHSALE_LUA_DIR", "/nowhere"), ("FLASHSALE_WEBHOOK_SECRET", "v1,whsec_" + "QUFB" * 8), ("FLASHSALE_WEBHOOK_SECRET", "changeme"),
+        ("FLASHSALE_ADMIN_PORT", "admin"), ("FLASHSALE_ADMIN_PORT", "8000"),
         ("FLASHSALE_ADMIN_TOKEN", "change-me"), ("FLASHSALE_ORDER_ID_KEY", f"'{'k' * 32}'"), ("AMQP_URL", "amqp://"), ("REDIS_URL", "redis://"),
     ],
 )  # fmt: skip

@@ -20,6 +20,7 @@ T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="Create, change, show, close, remove and release sales.")
 TIMEOUT_SECONDS = 10.0
 Url = Annotated[str | None, typer.Option("--url", help="The gateway. Default: FLASHSALE_URL.")]
+AdminUrl = Annotated[str | None, typer.Option("--url", help="The gateway. Default: FLASHSALE_ADMIN_URL, or FLASHSALE_URL.")]
 Product = Annotated[str, typer.Argument(help="The sale.")]
 Token = Annotated[str | None, typer.Option(help="The admin token. Default: FLASHSALE_ADMIN_TOKEN.")]
 Json = Annotated[bool, JSON_OPTION]
@@ -44,7 +45,7 @@ def set_(
     ] = None,
     pause: Annotated[bool | None, typer.Option("--pause/--resume", help="Accept no orders, or accept them again.")] = None,
     token: Token = None,
-    url: Url = None,
+    url: AdminUrl = None,
     as_json: Json = False,
 ) -> None:
     """Create a sale or change it. Options that are not given stay unchanged."""
@@ -60,7 +61,7 @@ def set_(
     if rate is not None:
         wanted["rateLimit"] = parse_rate(rate)
     secret = first(environment.text("FLASHSALE_ADMIN_TOKEN", token))
-    sale = _with_session(lambda session: sales_client.set_sale(session, environment.url(url), secret, wanted))
+    sale = _with_session(lambda session: sales_client.set_sale(session, environment.admin_url(url), secret, wanted))
     _show([sale], sale, as_json)
 
 
@@ -82,14 +83,14 @@ def show(product: Product, url: Url = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def close(product: Product, token: Token = None, url: Url = None, as_json: Json = False) -> None:
+def close(product: Product, token: Token = None, url: AdminUrl = None, as_json: Json = False) -> None:
     """Accept no more orders, for good. Existing holds can still be paid or cancelled, and expire as before."""
     ended = _end(product, "close", token, url)
     _show_end(ended, f"{product} is closed; {ended['reserved']:,} units are reserved", as_json)
 
 
 @app.command()
-def remove(product: Product, token: Token = None, url: Url = None, as_json: Json = False) -> None:
+def remove(product: Product, token: Token = None, url: AdminUrl = None, as_json: Json = False) -> None:
     """Close a sale and delete it from Redis; the ledger keeps its orders. Exit status 1 while it has holds: repeat the command later."""
     ended = _end(product, "remove", token, url)
     done = ended["state"] == "removed"
@@ -152,7 +153,7 @@ def _show(sales: Sequence[Sale], document: Any, as_json: bool) -> None:
 def _end(product: str, mode: str, token: str | None, url: str | None) -> dict[str, Any]:
     environment = CliEnvironment()
     secret = first(environment.text("FLASHSALE_ADMIN_TOKEN", token))
-    return dict(_with_session(lambda session: sales_client.end_sale(session, environment.url(url), secret, product, mode)))
+    return dict(_with_session(lambda session: sales_client.end_sale(session, environment.admin_url(url), secret, product, mode)))
 
 
 def _show_end(ended: dict[str, Any], words: str, as_json: bool) -> None:

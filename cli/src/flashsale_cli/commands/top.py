@@ -21,7 +21,7 @@ def top(
         list[str] | None,
         typer.Option(metavar="URL", help="The /metrics of a worker or gateway; may be repeated. Default: the workers in the settings."),
     ] = None,
-    url: Annotated[str | None, typer.Option(help="The gateway. Default: FLASHSALE_URL.")] = None,
+    url: Annotated[str | None, typer.Option(help="The gateway. Default: FLASHSALE_URL, and FLASHSALE_ADMIN_URL for its /metrics.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each screen.")] = False,
 ) -> None:
     """Show live numbers of the sales and the pipeline. They are read from the services; Prometheus is not needed.
@@ -31,7 +31,7 @@ def top(
     """
     environment = CliEnvironment()
     gateway = environment.url(url)
-    sources = Sources(gateway, targets(environment, gateway, metrics or ()), tuple(dict.fromkeys(product or ())))
+    sources = Sources(gateway, targets(environment, environment.admin_url(url), metrics or ()), tuple(dict.fromkeys(product or ())))
     try:
         asyncio.run(_until_ended(sources, every, count, as_json))
     except (KeyboardInterrupt, asyncio.CancelledError):

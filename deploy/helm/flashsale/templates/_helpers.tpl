@@ -102,6 +102,11 @@ Whether lookups reach a cluster. Every namespace has the ServiceAccount `default
 {{- if or (lookup "v1" "ServiceAccount" .Release.Namespace "default") (lookup "v1" "Namespace" "" "kube-system") }}yes{{ end -}}
 {{- end -}}
 
+{{/* Whether gateways have an admin port. `helm upgrade --reuse-values` from an earlier release brings values without gateway.admin. */}}
+{{- define "flashsale.adminPort" -}}
+{{- if (.Values.gateway.admin).enabled }}yes{{ end -}}
+{{- end -}}
+
 {{- define "flashsale.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -332,6 +337,10 @@ The whole environment of a service, each variable once: what the chart sets, wri
 {{ include "flashsale.env.windows" . }}
 - name: FLASHSALE_PORT
   value: "8000"
+{{- if include "flashsale.adminPort" . }}
+- name: FLASHSALE_ADMIN_PORT
+  value: "8001"
+{{- end }}
 {{- end -}}
 {{- define "flashsale.env.order-worker" -}}
 {{ include "flashsale.env.amqp" (dict "root" . "user" "order-worker" "urlKey" "orderWorker") }}
@@ -388,6 +397,8 @@ The whole environment of a service, each variable once: what the chart sets, wri
 {{/* A Deployment of one of our services. (dict "root" $ "component" "gateway" "c" .Values.gateway "port" 8000) */}}
 {{- define "flashsale.deployment" -}}
 {{- $fullname := include "flashsale.fullname" .root -}}
+{{- $admin := and (eq .component "gateway") (include "flashsale.adminPort" .root | eq "yes") -}}
+{{- $probed := $admin | ternary "admin" "http" -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -445,18 +456,23 @@ spec:
           ports:
             - name: http
               containerPort: {{ .port }}
+            {{- if $admin }}
+            - name: admin
+              containerPort: 8001
+            {{- end }}
+          {{- /* The admin port has connections of its own: a gateway whose buyers took all of theirs must not be restarted. */}}
           startupProbe:
-            httpGet: {path: /healthz, port: http}
+            httpGet: {path: /healthz, port: {{ $probed }}}
             periodSeconds: 1
             timeoutSeconds: 3
             failureThreshold: 60
           readinessProbe:
-            httpGet: {path: /readyz, port: http}
+            httpGet: {path: /readyz, port: {{ $probed }}}
             periodSeconds: 2
             timeoutSeconds: 4
             failureThreshold: 2
           livenessProbe:
-            httpGet: {path: /healthz, port: http}
+            httpGet: {path: /healthz, port: {{ $probed }}}
             periodSeconds: 10
             timeoutSeconds: 4
             failureThreshold: 3

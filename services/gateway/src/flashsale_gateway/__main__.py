@@ -8,6 +8,7 @@ import uvicorn
 from flashsale_core.errors import SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_gateway.app import Gateway
+from flashsale_gateway.http.admin_port import AdminPort
 from flashsale_gateway.http.connection_limit import ConnectionLimit, fit_to_file_limit
 from flashsale_gateway.http.server import Server
 from flashsale_gateway.settings import Settings, read_settings
@@ -32,7 +33,8 @@ def main() -> int:
         print(f"flashsale-gateway: {error}", file=sys.stderr)  # noqa: T201 - without settings, logging is not configured
         return 2
     configure_logging(settings.log_level)
-    Server(server_config(settings)).run()
+    config = server_config(settings)
+    Server(config, admin_config(config, settings.admin_port) if settings.admin_port else None).run()
     return 0
 
 
@@ -43,6 +45,12 @@ def server_config(settings: Settings) -> uvicorn.Config:
         "timeout_graceful_shutdown": settings.shutdown_timeout_seconds,
     }
     return uvicorn.Config(Gateway(settings), host=settings.host, port=settings.port, **options)
+
+
+def admin_config(config: uvicorn.Config, port: int) -> uvicorn.Config:
+    """The admin port of the same gateway."""
+    options = UVICORN | {"http": AdminPort(), "timeout_keep_alive": config.timeout_keep_alive}
+    return uvicorn.Config(config.app, host=config.host, port=port, **options)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from redis.exceptions import RedisError
 from standardwebhooks.webhooks import Webhook
 from starlette.applications import Starlette
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flashsale_core.background import end_background
 from flashsale_core.scripts import Scripts, load_scripts, read_scripts
@@ -26,6 +26,7 @@ from flashsale_gateway.http.catalogue import Catalogue
 from flashsale_gateway.http.client_buffers import ClientBuffers
 from flashsale_gateway.http.endpoints import Endpoints
 from flashsale_gateway.http.error_handlers import ERROR_HANDLERS
+from flashsale_gateway.http.ports import INTERNAL_PATHS, internal_path, is_for_administration, is_for_buyers
 from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.http.read_limits import ReadSlots, TurnLimiter
 from flashsale_gateway.http.routes import ROUTES, Services
@@ -49,8 +50,7 @@ RELAY_CONNECTIONS = 3
 """In addition to one for each blocking read; on a cluster there may be one such read per shard."""
 SHARED_READ_CONNECTIONS = 4
 """In addition to FLASHSALE_READS_MAX: one each for the names of the sales, the sales, the monitor and the attester."""
-INTERNAL_PATHS = ("/healthz", "/readyz", "/metrics", "/admin")
-"""Paths for operators and probes. Each has a limiter of its own, so that it never waits behind a crowd of buyers."""
+NOT_FOUND = Problem("not_found").response()
 log = logging.getLogger(__name__)
 
 
@@ -61,7 +61,8 @@ class Gateway:
         self._settings = settings
         self._endpoints: Endpoints = {}
         self.client_buffers = ClientBuffers()
-        self._public_limiter, self._internal_limiters = TurnLimiter(), {path: TurnLimiter() for path in INTERNAL_PATHS}
+        # A limiter each, so that no operator or probe waits behind a crowd of buyers.
+        self._limiters = {path: TurnLimiter() for path in ("", *INTERNAL_PATHS)}
         self._starlette = Starlette(routes=ROUTES, lifespan=self._lifespan, exception_handlers=ERROR_HANDLERS)
         # A redirect would name the client's own Host header as its target, would leave TLS and could be cached.
         self._starlette.router.redirect_slashes = False
@@ -80,15 +81,20 @@ class Gateway:
             await self._starlette(scope, receive, send)
         elif endpoint := self._endpoints.get(scope["path"]):
             await endpoint(scope, receive, send)
+        elif self._settings.admin_port and not is_for_buyers(scope["path"]):
+            await self._answer(NOT_FOUND, "", scope, receive, send)
         else:
-            await self._call_starlette(scope, receive, send)
+            await self._answer(self._starlette, internal_path(scope["path"]), scope, receive, send)
 
-    async def _call_starlette(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path: str = scope["path"]
-        limiter = self._internal_limiters.get("/admin" if path.startswith("/admin/") else path, self._public_limiter)
+    async def serve_admin(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application of the admin port."""
+        served = is_for_administration(scope["path"])
+        await self._answer(self._starlette if served else NOT_FOUND, internal_path(scope["path"]), scope, receive, send)
+
+    async def _answer(self, app: ASGIApp, limiter: str, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with limiter.turn():
-                await self._starlette(scope, receive, send)
+            async with self._limiters[limiter].turn():
+                await app(scope, receive, send)
         except Problem as problem:
             # The connection is closed: few new ones are accepted in a turn, so a crowd cannot spend the loop on refusals.
             start, body = problem.answer.messages()

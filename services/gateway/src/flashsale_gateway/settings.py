@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flashsale_core import credentials, topology
+from flashsale_core.errors import SettingsError
 from flashsale_core.keys import INSTALLATION_DEFAULT, SHARDS_DEFAULT
 from flashsale_core.settings import Environment
 from flashsale_core.tls import with_certificates
@@ -16,6 +17,8 @@ class Settings:
     """FLASHSALE_HOST: the address to listen on."""
     port: int
     """FLASHSALE_PORT: the port to listen on."""
+    admin_port: int
+    """FLASHSALE_ADMIN_PORT: the port of /admin and /metrics, which the other port then does not serve; 0 for one port with everything."""
     redis_url: str
     """REDIS_URL: the Redis or Valkey that holds the sales."""
     amqp_url: str
@@ -89,9 +92,11 @@ class Settings:
 def read_settings(environment: Environment | None = None) -> Settings:
     """Raises SettingsError, which names the variable that is missing or wrong."""
     env = environment or Environment()
+    port, admin_port = _ports(env)
     return Settings(
         host=env.text("FLASHSALE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
-        port=env.integer("FLASHSALE_PORT", 8000, least=1, most=65535),
+        port=port,
+        admin_port=admin_port,
         redis_url=with_certificates(checked_url(env.text("REDIS_URL")), env),
         amqp_url=with_certificates(credentials.amqp_url(env.text("AMQP_URL")), env),
         lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
@@ -127,3 +132,11 @@ def read_settings(environment: Environment | None = None) -> Settings:
         shutdown_timeout_seconds=env.integer("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
         log_level=env.log_level("FLASHSALE_LOG_LEVEL"),
     )
+
+
+def _ports(env: Environment) -> tuple[int, int]:
+    port = env.integer("FLASHSALE_PORT", 8000, least=1, most=65535)
+    admin_port = env.integer("FLASHSALE_ADMIN_PORT", 0, most=65535)
+    if admin_port == port:
+        raise SettingsError(f"FLASHSALE_ADMIN_PORT is {admin_port}, as FLASHSALE_PORT; choose another port, or leave it unset for one port")
+    return port, admin_port

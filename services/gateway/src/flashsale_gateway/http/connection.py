@@ -40,6 +40,8 @@ if TYPE_CHECKING:
         @property
         def settings(self) -> Settings: ...
 
+        async def serve_admin(self, scope: Any, receive: Any, send: Any) -> None: ...
+
 
 class Connection(HttpToolsProtocol):
     """uvicorn's connection with a single timer. It closes only behind the answers to earlier requests."""

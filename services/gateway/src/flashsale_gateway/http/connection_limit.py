@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-RESERVED_DESCRIPTORS = 512
-"""For the stores, the listening socket's descriptors, probes, files, and connections that are being refused."""
+RESERVED_DESCRIPTORS = 768
+"""For the stores, the listening sockets' descriptors, the admin port, files, and connections that are being refused."""
 REFUSALS_MAX = 128
 """Connections that wait for their refusal at once. Further ones are closed without an answer."""
 REFUSAL_SECONDS = 1.0
@@ -34,7 +34,7 @@ class ConnectionLimit:
 
     def __init__(self, connections_max: int) -> None:
         self._connections_max = connections_max
-        self._refused: set[_RefusedConnection] = set()
+        self._refused: set[RefusedConnection] = set()
 
     def __call__(
         self, config: "Config", server_state: "ServerState", app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
@@ -43,13 +43,13 @@ class ConnectionLimit:
         if len(server_state.connections) < self._connections_max:
             return FastPathProtocol(config, server_state, app_state, _loop)
         metrics.CONNECTIONS_REFUSED.inc()
-        return _RefusedConnection(server_state, self._refused)
+        return RefusedConnection(server_state, self._refused)
 
 
-class _RefusedConnection(asyncio.Protocol):
+class RefusedConnection(asyncio.Protocol):
     """Answers the first bytes with 503. It waits for them, because closing with bytes unread resets the connection and loses the answer."""
 
-    def __init__(self, server_state: "ServerState", refused: "set[_RefusedConnection]") -> None:
+    def __init__(self, server_state: "ServerState", refused: "set[RefusedConnection]") -> None:
         self._server_state = server_state
         self._refused = refused
         self._transport: asyncio.Transport

@@ -9,6 +9,7 @@ It is woken by a signal instead of checking for one ten times a second, which to
 import asyncio
 import socket
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -23,14 +24,28 @@ ACCEPTS_PER_TURN = 64
 
 
 class Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
+    """`admin` configures a second listening socket, which starts and ends with the first one."""
+
+    def __init__(self, config: uvicorn.Config, admin: uvicorn.Config | None = None) -> None:
         super().__init__(config)
+        self._admin = admin
+        self._admin_socket: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signalled = asyncio.Event()
         metrics.CONNECTIONS.set_function(lambda: len(self.server_state.connections))
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        super().run(listening_sockets(sockets or [self.config.bind_socket()]))
+        bound = sockets or [self.config.bind_socket()]
+        # Both are bound before anything else is opened: a port that is taken ends the process at once.
+        self._admin_socket = self._admin.bind_socket() if self._admin is not None else None
+        super().run(listening_sockets(bound))
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._admin is not None and self._admin_socket is not None:
+            self._admin.load()
+            connect = partial(self._admin.http_protocol_class, self._admin, self.server_state, self.lifespan.state)  # type: ignore[call-arg]
+            self.servers.append(await asyncio.get_running_loop().create_server(connect, sock=self._admin_socket))
 
     async def main_loop(self) -> None:
         self._loop = asyncio.get_running_loop()
