@@ -9,8 +9,9 @@ import yaml
 
 from tools.repository import CHART
 
-MATRIX = ["", *sorted(path.name for path in (CHART / "ci").glob("*.yaml"))]
-"""The values that the chart is tested with: its own, and the files of its folder ci/."""
+PRODUCTION = "values-production.yaml"
+MATRIX = ["", PRODUCTION, *sorted(path.name for path in (CHART / "ci").glob("*.yaml"))]
+"""The values that the chart is tested with: its own, those for production, and the files of its folder ci/."""
 HELM_TIMEOUT_SECONDS = 60
 SECRETS = ("--set", "generatedSecrets.withoutCluster=true")
 """Without a cluster, the chart refuses to generate Secrets."""
@@ -59,8 +60,9 @@ def helm(*words: object) -> tuple[int, str]:
 
 @cache
 def rendered(values: str, *words: str) -> list[dict[str, Any]]:
-    """The objects of the chart with a file of ci/ and more words for helm."""
-    status, text = helm(*(["--values", CHART / "ci" / values] if values else []), *words)
+    """The objects of the chart with a file of MATRIX and more words for helm."""
+    file = CHART / values if values == PRODUCTION else CHART / "ci" / values
+    status, text = helm(*(["--values", file] if values else []), *words)
     assert status == 0, text
     return documents(text)
 

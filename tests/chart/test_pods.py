@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.chart.rendering import MATRIX, rendered
+from tests.chart.rendering import MATRIX, PRODUCTION, rendered
 
 pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on PATH: the chart is not rendered")
 FILES = {
@@ -69,7 +69,7 @@ def test_every_pod_gets_the_certificates_and_ours_use_them(name: str) -> None:
         assert variables == ({} if name in SERVERS else FILES), container["name"]
 
 
-@pytest.mark.parametrize("values", sorted({*MATRIX} - {"extras.yaml", "tls.yaml"}))
+@pytest.mark.parametrize("values", sorted({*MATRIX} - {"extras.yaml", "tls.yaml", PRODUCTION}))
 def test_without_the_values_no_pod_has_certificates(values: str) -> None:
     for name, pod in templates(values).items():
         assert not [volume for volume in pod["spec"]["volumes"] if volume["name"].startswith("tls")], name

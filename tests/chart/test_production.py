@@ -1,0 +1,112 @@
+"""values-production.yaml keeps every promise of docs/production.md that a rendering can show."""
+
+import re
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.rendering import CLUSTER, HELM_TIMEOUT_SECONDS, PRODUCTION, containers, documents, find, pods, rendered
+from tools.repository import CHART, ROOT
+
+SERVICES = ("gateway", "order-worker", "timeout-worker", "keeper")
+SERVERS = ("redis", "rabbitmq")
+GIBIBYTE = 2**30
+
+
+def objects(kind: str) -> dict[str, dict[str, Any]]:
+    """The objects of a kind, by name without the release's."""
+    prefix = "shop-flashsale-"
+    return {document["metadata"]["name"].removeprefix(prefix): document for document in rendered(PRODUCTION) if document["kind"] == kind}
+
+
+def test_every_secret_is_named_and_no_rendering_differs() -> None:
+    words = ["helm", "template", "shop", str(CHART), "--namespace", "shop", "--api-versions", ",".join(CLUSTER)]
+    words += ["--values", str(CHART / PRODUCTION)]
+    first, second = (subprocess.run(words, capture_output=True, text=True, timeout=HELM_TIMEOUT_SECONDS, check=True) for _ in range(2))
+    assert first.stdout == second.stdout
+    assert [document for document in documents(first.stdout) if document["kind"] == "Secret"] == []
+
+
+def test_whatever_buyers_need_runs_more_than_once() -> None:
+    deployments = objects("Deployment")
+    assert {name: deployment["spec"]["replicas"] for name, deployment in deployments.items()} == dict.fromkeys(SERVICES, 2) | {
+        "operator": 1
+    }
+    assert {name: each["spec"]["replicas"] for name, each in objects("StatefulSet").items()} == dict.fromkeys(SERVERS, 3)
+
+
+def test_a_drain_takes_one_pod_of_each_component_at_a_time() -> None:
+    budgets = objects("PodDisruptionBudget")
+    assert budgets.keys() == {*SERVICES, *SERVERS}
+    assert {budget["spec"]["maxUnavailable"] for budget in budgets.values()} == {1}
+
+
+def test_replicas_are_spread_over_nodes() -> None:
+    for name, workload in (objects("Deployment") | objects("StatefulSet")).items():
+        pod = workload["spec"]["template"]["spec"]
+        (spread,) = [each for each in pod["topologySpreadConstraints"] if each["topologyKey"] == "kubernetes.io/hostname"]
+        assert spread["whenUnsatisfiable"] == ("DoNotSchedule" if name in SERVERS else "ScheduleAnyway"), name
+
+
+def test_every_pod_of_the_release_has_a_network_policy() -> None:
+    selected = {policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for policy in objects("NetworkPolicy").values()}
+    assert selected >= {*SERVICES, *SERVERS, "operator"}
+
+
+def test_ledger_is_a_postgres_of_your_own() -> None:
+    assert "postgresql" not in objects("StatefulSet")
+    urls = {
+        variable["valueFrom"]["secretKeyRef"]["name"]
+        for _, pod in pods(rendered(PRODUCTION))
+        for container in containers(pod)
+        for variable in container.get("env", [])
+        if variable["name"] == "DATABASE_URL"
+    }
+    assert urls == {"shop-postgresql"}
+    # The URL asks for TLS; every pod has the authority by which the server is checked.
+    volumes = {name: [each.get("secret", {}).get("secretName") for each in pod["volumes"]] for name, pod in pods(rendered(PRODUCTION))}
+    assert {name for name, secrets in volumes.items() if "shop-ca" not in secrets} == set()
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_memory_of_servers_is_reserved_and_leaves_room(server: str) -> None:
+    """Kubernetes ends first what uses more than it requested. A rewrite of Redis' file may copy its data."""
+    pod = find(rendered(PRODUCTION), "StatefulSet", f"shop-flashsale-{server}")["spec"]["template"]["spec"]
+    resources = next(container["resources"] for container in pod["containers"] if container["name"] == server)
+    assert resources["requests"]["memory"] == resources["limits"]["memory"]
+    values = yaml.safe_load((CHART / PRODUCTION).read_text())
+    used = {"redis": int(values["redis"]["maxmemory"].removesuffix("mb")) * 10**6, "rabbitmq": GIBIBYTE}[server]
+    assert int(resources["limits"]["memory"].removesuffix("Gi")) * GIBIBYTE >= 2 * used
+
+
+def test_every_service_is_measured_and_every_alert_is_rendered() -> None:
+    assert objects("PodMonitor").keys() >= {*SERVICES, "operator", "rabbitmq"}
+    (rule,) = objects("PrometheusRule").values()
+    written = set(re.findall(r"- alert: (\w+)", (CHART / "files" / "alerts.yaml").read_text()))
+    assert {each["alert"] for group in rule["spec"]["groups"] for each in group["rules"] if "alert" in each} == written
+
+
+def test_audit_and_retention_run_by_themselves() -> None:
+    jobs = {name: job["spec"].get("suspend", False) for name, job in objects("CronJob").items()}
+    assert (jobs["audit"], jobs["retention"]) == (False, False)
+
+
+def test_page_names_only_values_that_exist() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    page = (ROOT / "docs" / "production.md").read_text()
+    names = {name for name in re.findall(r"`([a-z]\w*(?:\.\w+)+)(?:=[^`]*)?`", page) if name.split(".")[0] in values}
+    assert names
+    for name in names:
+        here: Any = values
+        for part in name.split("."):
+            assert part in here, name
+            here = here[part]
+
+
+def test_page_lists_what_these_values_set() -> None:
+    """Each section of the file has its row in the checklist."""
+    values = yaml.safe_load((CHART / PRODUCTION).read_text())
+    page = (ROOT / "docs" / "production.md").read_text()
+    assert [name for name in values if f"`{name}" not in page] == []
