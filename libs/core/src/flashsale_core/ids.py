@@ -14,11 +14,14 @@ PaymentId = NewType("PaymentId", str)
 # No '|', ':', '{' or '}' in a sale id: it is part of key names and of the members of the deadlines set.
 # The end is a lookahead, not '$': Python's '$' also matches before a final newline, and JSON Schema's dialect has no \\Z.
 _END = r"(?![\s\S])"
-SALE_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}{_END}"
+_SALE_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+SALE_ID_PATTERN = rf"^{_SALE_ID}{_END}"
 # Clients choose these ids: printable ASCII, such as `auth0|65a1` and `o'brien@example.com`, without '"' and '\\', as scripts write JSON.
 # Scripts keep fields that begin with '#' among the users, and '|' separates the parts of a stray payment's name.
-USER_ID_PATTERN = rf"^[!$-\[\]-~][!#-\[\]-~]{{0,254}}{_END}"
-REQUEST_ID_PATTERN = rf"^[!#-\[\]-~]{{1,255}}{_END}"
+_USER_ID = r"[!$-\[\]-~][!#-\[\]-~]{0,254}"
+USER_ID_PATTERN = rf"^{_USER_ID}{_END}"
+_REQUEST_ID = r"[!#-\[\]-~]{1,255}"
+REQUEST_ID_PATTERN = rf"^{_REQUEST_ID}{_END}"
 PAYMENT_ID_PATTERN = rf"^[!#-\[\]-z~]{{1,255}}{_END}"
 ID_LENGTH_MAX = 255
 _PRINTABLE = "1 to 255 printable ASCII characters without spaces, '\"' and '\\'"
@@ -32,6 +35,7 @@ ID_RULES = {
 ORDER_ID_LENGTH = 20
 
 _SALE = re.compile(SALE_ID_PATTERN)
+_OF_ORDER = re.compile(rf"{_SALE_ID}\0{_USER_ID}\0{_REQUEST_ID}")
 _ORDER = re.compile(rf"^[A-Za-z0-9_-]{{{ORDER_ID_LENGTH}}}{_END}")
 
 
@@ -60,6 +64,11 @@ def order_id(key: bytes, sale_id: str, user_id: str, request_id: str) -> OrderId
 def _keyed(key: bytes) -> hmac.HMAC:
     """A hash to be copied: setting up the key costs more than hashing a request."""
     return hmac.new(key, digestmod="sha256")
+
+
+def are_ids_of_order(sale_id: str, user_id: str, request_id: str) -> bool:
+    """Whether each text matches its pattern. All are matched at once, because three matches take twice as long."""
+    return _OF_ORDER.fullmatch(f"{sale_id}\0{user_id}\0{request_id}") is not None
 
 
 def parse_order_ref(text: str) -> OrderRef | None:

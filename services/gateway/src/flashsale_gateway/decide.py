@@ -66,7 +66,7 @@ class Decisions:
 
     def _publish(self, answers: Answers[Result], entries: Sequence[Entry], started: float) -> Answers[Result | Provisional[Result]]:
         """Publish entries of the direct outbox. Results that name a routing key become provisional: they wait for its entry."""
-        awaited = {answer[ROUTING_KEY] for answer in answers if _waits(answer)}
+        awaited = {answer[ROUTING_KEY] for answer in answers if not isinstance(answer, Exception) and len(answer) > ROUTING_KEY}
         confirms = {}
         for entry in entries:
             if entry.routing_key in awaited:

@@ -1,13 +1,29 @@
 """The gateway's metrics. Label values are bounded: codes, script names, and at most SALES_MAX sales."""
 
+from bisect import bisect_left
+from collections import Counter as Tally
+from collections.abc import Sequence
+
 from prometheus_client import Counter, Gauge, Histogram
 
 _LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SALES_MAX = 50
 
+
+class BatchHistogram(Histogram):
+    """A histogram without labels. prometheus_client counts one observation at a time, with a lock for each."""
+
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        self._sum.inc(sum(amounts))
+        for bucket, count in Tally([bisect_left(self._upper_bounds, amount) for amount in amounts]).items():
+            self._buckets[bucket].inc(count)
+
+
 ORDERS = Counter("flashsale_orders_total", "Orders answered, by outcome", ["outcome"])
-ORDER_SECONDS = Histogram("flashsale_order_seconds", "Time from the last byte of an order's body to its answer", buckets=_LATENCY_SECONDS)
+ORDER_SECONDS = BatchHistogram(
+    "flashsale_order_seconds", "Time from the last byte of an order's body to its answer", buckets=_LATENCY_SECONDS
+)
 PAYMENTS = Counter(
     "flashsale_payments_total",
     "Payment webhooks answered, by result; other_type counts signed events of types that have no effect, "

@@ -18,6 +18,7 @@ from flashsale_gateway.http.body_schemas import OrderRequest, read_order
 from flashsale_gateway.http.endpoints import Endpoint, Headers
 from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.lanes import Waiter
+from flashsale_gateway.order_tally import OrderTally
 from flashsale_gateway.outbox.monitor import Lag
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Result
@@ -66,7 +67,10 @@ class Orders(Endpoint[PendingOrder, Order]):
     def __init__(self, batcher: Batcher[Order, Result], lag: Lag, settings: Settings, trace: tracing.Tracing) -> None:
         super().__init__(batcher, settings, trace, "order")
         self._lag = lag
-        self._counters = {code: metrics.ORDERS.labels(code) for code in (*_REFUSALS.values(), "accepted", "replayed")}
+        self._tally = OrderTally(metrics.ORDERS, metrics.ORDER_SECONDS)
+        for outcome in (*_REFUSALS.values(), *_HEADERS):
+            # Shown as 0 before the first.
+            metrics.ORDERS.labels(outcome)
 
     def accept(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> PendingOrder:
         media_type = key = parent = None
@@ -94,20 +98,24 @@ class Orders(Endpoint[PendingOrder, Order]):
     def answer(self, pending: PendingOrder, result: Result) -> Answer:
         status = result[STATUS]
         if status in _HEADERS:
-            self._counters[status].inc()
-            answer = Answer(200, _HEADERS[status], _success(pending.order_id, pending.request, result))
+            outcome, answer = status, Answer(200, _HEADERS[status], _success(pending.order_id, pending.request, result))
         else:
-            answer = self.refuse(_refusal(status, result))
-        metrics.ORDER_SECONDS.observe(perf_counter() - pending.started, {"trace_id": pending.trace_id} if pending.trace_id else None)
+            problem = _refusal(status, result)
+            outcome, answer = problem.code, problem.answer
+        self._count(outcome, perf_counter() - pending.started, pending.trace_id)
         spans.end(pending.span, status, answer.status)
         return answer
 
     def refuse(self, problem: Problem) -> Answer:
-        counter = self._counters.get(problem.code)
-        if counter is None:
-            counter = self._counters[problem.code] = metrics.ORDERS.labels(problem.code)
-        counter.inc()
+        metrics.ORDERS.labels(problem.code).inc()
         return problem.answer
+
+    def _count(self, outcome: str, seconds: float, trace_id: str) -> None:
+        if trace_id:
+            metrics.ORDERS.labels(outcome).inc()
+            metrics.ORDER_SECONDS.observe(seconds, {"trace_id": trace_id})
+        else:
+            self._tally.add(outcome, seconds)
 
     def _traced(self, parent: bytes | None, request: OrderRequest, order: OrderId) -> tuple[Span | None, str]:
         context = parent.decode("latin-1") if parent else None

