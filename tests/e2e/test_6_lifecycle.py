@@ -127,7 +127,7 @@ def other() -> Iterator[Namespace]:
 
 def set_redis(other: Namespace, command: str, *config: str, check: bool = True) -> str:
     """Install or upgrade with these lines of Redis configuration."""
-    words = ["--set", f"image.tag={image_tag()}", "--set", "gateway.service.type=ClusterIP"]
+    words = ["--set", f"image.tag={image_tag()}", "--set", "gateway.service.type=ClusterIP,cleanup.force=true"]
     lines = [word for line in config for word in ("--set", f"redis.extraConfig.{line}")]
     return other.helm(command, CHART, "--values", VALUES, *words, *lines, check=check)
 
@@ -220,11 +220,22 @@ def test_disk_without_its_secret_is_refused_with_the_cure(other: Namespace, secr
     other.apply({**kept, "metadata": {"name": secret}})
 
 
-def test_uninstall_with_live_sales_keeps_data_and_secrets(shop: Namespace) -> None:
+def test_uninstall_with_a_live_sale_is_refused_and_changes_nothing(shop: Namespace) -> None:
     shop.apply(flash_sale("live", 10, paymentWindowSeconds=60))
     until(lambda: shop.ready("live"), 10, "Ready")
+    started = time.monotonic()
+    answer = shop.helm("uninstall", "--wait", "--timeout", "60s", check=False)
+    report("uninstall with a live FlashSale is refused", seconds=f"{time.monotonic() - started:.1f}")
+    assert "job flashsale-cleanup failed" in answer
+    reason = shop.kubectl("logs", "job/flashsale-cleanup")
+    assert ("/live (Live, 10 units available)" in reason, "Nothing was changed" in reason) == (True, True), reason
+    assert (shop.ready("live"), shop.pods_ready("gateway", 1)) == (True, True)
+    assert "deletionTimestamp" not in shop.sale("live")["metadata"]
+
+
+def test_uninstall_after_the_sales_keeps_data_and_secrets(shop: Namespace) -> None:
     assert "clusterrole.rbac.authorization.k8s.io/flashsale-e2e-flashsale-flashsales-view" in left_in_the_cluster(shop)
-    report("uninstall with live FlashSales", seconds=f"{shop.uninstall():.1f}")
+    report("uninstall after the FlashSales were deleted", seconds=f"{shop.uninstall():.1f}")
     # Claims keep their volumes; the cluster itself creates the two defaults in every namespace.
     until(lambda: left(shop) == LEFT, 60, f"left: {LEFT}", every_seconds=1)
     assert left_in_the_cluster(shop) == LEFT_IN_THE_CLUSTER

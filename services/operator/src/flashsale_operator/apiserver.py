@@ -1,7 +1,7 @@
 """Access to FlashSales through the apiserver, with the pod's token: those of one namespace, or all."""
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,14 @@ class FlashSales:
         self._session = session
         self._url = url
 
-    async def names(self) -> list[str]:
-        """All names; empty also when the resource type itself is gone."""
+    async def documents(self) -> list[dict[str, Any]]:
+        """All resources; empty also when the resource type itself is gone."""
         async with self._session.get(self._url) as answer:
             if answer.status == 404:
                 return []
             answer.raise_for_status()
             listing: dict[str, Any] = await answer.json()
-        return [item["metadata"]["name"] for item in listing["items"]]
+        return list(listing["items"])
 
     async def generations(self) -> dict[str, int]:
         """The generation of each FlashSale, by uid."""
@@ -63,9 +63,46 @@ class FlashSales:
             return answer.status
 
 
+class Namespaces:
+    """The FlashSales of several namespaces, or of all if one of them is "". Raises aiohttp.ClientError as FlashSales does."""
+
+    def __init__(self, session: aiohttp.ClientSession, root: str, namespaces: Sequence[str]) -> None:
+        self._session = session
+        self._root = root
+        self._namespaces = [""] if "" in namespaces else namespaces
+
+    def _of(self, namespace: str) -> FlashSales:
+        return FlashSales(self._session, _url(self._root, namespace))
+
+    async def documents(self) -> list[dict[str, Any]]:
+        """All FlashSales; empty also when the resource type itself is gone."""
+        return [document for namespace in self._namespaces for document in await self._of(namespace).documents()]
+
+    async def delete(self, namespace: str, name: str) -> int:
+        return await self._of(namespace).delete(name)
+
+
+def _url(root: str, namespace: str) -> str:
+    return f"{root}/namespaces/{namespace}/{PLURAL}" if namespace else f"{root}/{PLURAL}"
+
+
 @asynccontextmanager
 async def open_flash_sales(env: Environment, namespace: str) -> AsyncIterator[FlashSales]:
-    """Open a session for the FlashSales of `namespace`, or of all namespaces if it is empty.
+    """Open a session for the FlashSales of `namespace`, or of all namespaces if it is empty. Raises as `_open` does."""
+    async with _open(env) as (session, root):
+        yield FlashSales(session, _url(root, namespace))
+
+
+@asynccontextmanager
+async def open_namespaces(env: Environment, namespaces: Sequence[str]) -> AsyncIterator[Namespaces]:
+    """Raises as `_open` does."""
+    async with _open(env) as (session, root):
+        yield Namespaces(session, root, namespaces)
+
+
+@asynccontextmanager
+async def _open(env: Environment) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+    """A session with the pod's token, and the URL of the resource's version.
 
     Raises SettingsError outside a cluster, OSError without a token.
     """
@@ -74,5 +111,4 @@ async def open_flash_sales(env: Environment, namespace: str) -> AsyncIterator[Fl
     headers = {"Authorization": f"Bearer {(ACCOUNT / 'token').read_text()}"}
     timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS)
     async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=aiohttp.TCPConnector(ssl=context)) as session:
-        scope = f"namespaces/{namespace}/" if namespace else ""
-        yield FlashSales(session, f"{server}/apis/{GROUP}/{VERSION}/{scope}{PLURAL}")
+        yield session, f"{server}/apis/{GROUP}/{VERSION}"
