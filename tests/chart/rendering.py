@@ -22,6 +22,7 @@ CLUSTER = (
     "gateway.networking.k8s.io/v1/HTTPRoute",
     "keda.sh/v1alpha1/ScaledObject",
     "rabbitmq.com/v1beta1/Queue",
+    "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy",
 )
 """Kinds of a cluster with everything that the chart can use. With `v1/Pod`, hooks are rendered."""
 

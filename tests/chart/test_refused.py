@@ -25,6 +25,12 @@ REFUSED = [
     ("terminationGracePeriodSeconds=29", "but the gateway needs 30 s"),
     ("terminationGracePeriodSeconds=60,preStopSleepSeconds=40", "but the gateway needs 65 s"),
     ("terminationGracePeriodSeconds=40,keeper.settings.FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS=50", "but the keeper needs 55 s"),
+    ("admissionPolicy.productIdPrefixes.shop-a={a-}", "nothing checks it: set admissionPolicy.enabled=true"),
+    (
+        "admissionPolicy.enabled=true,admissionPolicy.productIdPrefixes.shop-a={a},admissionPolicy.productIdPrefixes.shop-b={ab}",
+        "ids that begin with ab are allowed in shop-b and, by a, in shop-a",
+    ),
+    ("admissionPolicy.enabled=true,admissionPolicy.productIdPrefixes.shop-a={-a}", "does not match pattern"),
     ("keeper.reseal=disk,redis.replicas=3", "set keeper.reseal=ledger"),
     (
         "keeper.settings.FLASHSALE_KEEPER_ATTEST_SECONDS=3",
@@ -50,6 +56,7 @@ USES = {
     "monitoring.coreos.com/v1/PrometheusRule": "metrics.prometheusRule.enabled=true",
     "gateway.networking.k8s.io/v1/HTTPRoute": "httpRoute.enabled=true,httpRoute.parentRefs[0].name=gw",
     "keda.sh/v1alpha1/ScaledObject": "gateway.keda.enabled=true,gateway.keda.triggers[0].type=cron",
+    "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy": "admissionPolicy.enabled=true",
     "rabbitmq.com/v1beta1/Queue": "rabbitmq.enabled=false,rabbitmqTopology.enabled=true,rabbitmqTopology.cluster.name=events",
 }
 

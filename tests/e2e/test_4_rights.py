@@ -1,11 +1,12 @@
 """Each component has the rights it needs and no others."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
 import yaml
 
-from tests.e2e.kube import Namespace, run
+from tests.e2e.kube import CHART, VALUES, Namespace, flash_sale, run, until
 
 RIGHTS: dict[str, dict[str, set[str]]] = {
     "flashsale": {},
@@ -48,6 +49,36 @@ def accounts(shop: Namespace) -> Iterator[set[str]]:
 def test_each_account_has_exactly_its_rights(shop: Namespace, accounts: set[str]) -> None:
     assert {account: granted(shop, account, shop.name) for account in accounts} == RIGHTS
     assert {account: granted(shop, account, "default") for account in accounts} == {account: {} for account in RIGHTS}
+
+
+POLICY = ("admissionPolicy.enabled=true", "admissionPolicy.productIdPrefixes.{namespace}={{mine-}}", "generatedSecrets.withoutCluster=true")
+POLICY_TIMEOUT_SECONDS = 20
+
+
+@pytest.fixture
+def policy(shop: Namespace) -> Iterator[None]:
+    """The chart's admission policy, for the shared release."""
+    words = [word for value in POLICY for word in ("--set", value.format(namespace=shop.name))]
+    rendered = shop.helm("template", CHART, "--values", VALUES, "--show-only", "templates/admission-policy.yaml", *words)
+    shop.kubectl("apply", "-f", "-", stdin=rendered)
+    yield
+    shop.kubectl("delete", "-f", "-", stdin=rendered)
+
+
+@pytest.mark.usefixtures("policy")
+def test_apiserver_refuses_what_is_not_this_tenants_or_not_installed(shop: Namespace) -> None:
+    shop.apply(flash_sale("mine-earlier", 1))
+
+    def answer(**spec: object) -> str:
+        document = json.dumps(flash_sale("new", 1, **spec))
+        return shop.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=document, check=False)
+
+    # The apiserver takes a moment to load a policy.
+    until(lambda: "it must begin with mine-" in answer(), POLICY_TIMEOUT_SECONDS, "the policy is loaded", every_seconds=0.5)
+    assert "must be an installed payment window, one of" in answer(productId="mine-1", paymentWindowSeconds=61)
+    assert "dry run" in answer(productId="mine-1", paymentWindowSeconds=60)
+    shop.patch("mine-earlier", stock=2)
+    shop.kubectl("delete", "flashsale", "mine-earlier", "--timeout=30s")
 
 
 def test_services_have_no_token(shop: Namespace) -> None:

@@ -56,6 +56,11 @@ def test_examples_are_flashsales(file: Path) -> None:
     assert (document["apiVersion"], document["kind"]) == ("flashsale.dev/v1alpha1", "FlashSale")
 
 
+def test_example_quota_counts_flashsales() -> None:
+    quota = yaml.safe_load((ROOT / "docs" / "examples" / "tenant" / "quota.yaml").read_text())
+    assert list(quota["spec"]["hard"]) == [f"count/{yaml.safe_load(CRD.read_text())['metadata']['name']}"]
+
+
 def test_readme_of_the_chart_matches_its_values() -> None:
     command = [sys.executable, "-m", "tools.docs.chart_readme", "--check"]
     assert subprocess.run(command, cwd=ROOT, timeout=30, check=False).returncode == 0, "run: .venv/bin/python -m tools.docs.chart_readme"

@@ -49,14 +49,15 @@ async def run(env: Environment) -> None:
     webhook_secret = credentials.webhook_secrets(env.text("FLASHSALE_WEBHOOK_SECRET"))[0]
     name = f"trial-{secrets.token_hex(4)}"
     async with open_flash_sales(env, env.text("FLASHSALE_OPERATOR_NAMESPACE")) as flash_sales:
-        spec = {"stock": 1, "paymentWindowSeconds": window}
+        product = env.optional("FLASHSALE_TRIAL_PREFIX") + name
+        spec = {"stock": 1, "productId": product, "paymentWindowSeconds": window}
         await flash_sales.create({"apiVersion": f"{GROUP}/{VERSION}", "kind": "FlashSale", "metadata": {"name": name}, "spec": spec})
         try:
             await _wait_until(lambda: _ready(flash_sales, name), f"FlashSale {name} is not Ready: read the operator's log")
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS)) as session:
                 await _check_probes(session, gateway)
-                await _order_and_cancel(session, gateway, name)
-                await _order_and_pay(session, gateway, name, webhook_secret)
+                await _order_and_cancel(session, gateway, product)
+                await _order_and_pay(session, gateway, product, webhook_secret)
         finally:
             await flash_sales.delete(name)
         await _wait_until(lambda: _gone(flash_sales, name), f"FlashSale {name} was deleted but still exists: read the operator's log")
@@ -69,12 +70,12 @@ async def _check_probes(session: aiohttp.ClientSession, gateway: str) -> None:
                 raise Rejected(f"the gateway's {path} answered {answer.status}: {await answer.text()}")
 
 
-async def _order_and_cancel(session: aiohttp.ClientSession, gateway: str, name: str) -> None:
-    first = await _order(session, gateway, name, "ann")
+async def _order_and_cancel(session: aiohttp.ClientSession, gateway: str, product: str) -> None:
+    first = await _order(session, gateway, product, "ann")
     if first.get("status") != "success":
         raise Rejected(f"an order was refused: {first}")
     log.info("trial.ordered", extra={"order_id": first["orderId"]})
-    second = await _order(session, gateway, name, "bob")
+    second = await _order(session, gateway, product, "bob")
     if second.get("code") != "out_of_stock":
         raise Rejected(f"a second order of the only unit was not refused as sold out: {second}")
     async with session.delete(f"{gateway}/orders/{first['orderId']}") as answer:
@@ -82,8 +83,8 @@ async def _order_and_cancel(session: aiohttp.ClientSession, gateway: str, name: 
             raise Rejected(f"the order could not be cancelled: {answer.status} {await answer.text()}")
 
 
-async def _order_and_pay(session: aiohttp.ClientSession, gateway: str, name: str, webhook_secret: str) -> None:
-    order = await _order(session, gateway, name, "cem")
+async def _order_and_pay(session: aiohttp.ClientSession, gateway: str, product: str, webhook_secret: str) -> None:
+    order = await _order(session, gateway, product, "cem")
     if order.get("status") != "success":
         raise Rejected(f"the unit of the cancelled order could not be ordered again: {order}")
     body, headers = signed(webhook_secret, f"trial-{secrets.token_hex(8)}", order["orderId"], datetime.now(UTC))
@@ -112,8 +113,8 @@ def signed(webhook_secret: str, payment_id: str, order_id: str, now: datetime) -
     }
 
 
-async def _order(session: aiohttp.ClientSession, gateway: str, name: str, user: str) -> dict[str, Any]:
-    body = {"userId": user, "productId": name, "quantity": 1, "requestId": secrets.token_hex(8)}
+async def _order(session: aiohttp.ClientSession, gateway: str, product: str, user: str) -> dict[str, Any]:
+    body = {"userId": user, "productId": product, "quantity": 1, "requestId": secrets.token_hex(8)}
     async with session.post(f"{gateway}/order", json=body) as answer:
         return dict(await answer.json(content_type=None))
 
