@@ -1,9 +1,10 @@
 """The operator's reconciliation with a real Redis. tests/e2e covers the apiserver's part on a real cluster."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,12 +14,14 @@ from flashsale_core.keys import reserve_keys, sale_keys, shard_keys, shard_of
 from flashsale_core.records import sale_fields
 from flashsale_core.scripts import Order, call, pack_orders, read_scripts
 from flashsale_core.settings import Environment
+from flashsale_operator.availability import Busy
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.resource import DeletionPolicy, Resource, read_resource
 from flashsale_operator.sale_store import SaleStore
 from flashsale_operator.settings import read_settings
 from flashsale_operator.sweep import Sweep
+from flashsale_operator.work_queue import WorkQueue
 from flashsale_redis import open_redis
 from flashsale_redis.fences import open_fences
 from flashsale_timeout_worker.expiry import Expiry
@@ -37,6 +40,18 @@ def resource(name: str = "shoe", generation: int = 1, uid: str = "u1", epoch: in
 def ready(status: Mapping[str, Any]) -> tuple[str, str]:
     (condition,) = [condition for condition in status["conditions"] if condition["type"] == "Ready"]
     return condition["status"], condition["reason"]
+
+
+async def names_in(queue: WorkQueue, cache: ResourceCache) -> list[str]:
+    """The resources in the queue, which is empty afterwards."""
+    names = []
+    while len(queue):
+        uid, _ = await queue.take()
+        queue.done(uid)
+        cached = cache.get(uid)
+        assert cached is not None
+        names.append(cached.resource.name)
+    return names
 
 
 class Cluster:
@@ -149,35 +164,46 @@ async def test_absent_redis_is_reported(infra: Mapping[str, str]) -> None:
     await redis.aclose()
 
 
+async def test_reconciliations_that_wait_for_a_connection_do_not_find_redis_away(infra: Mapping[str, str]) -> None:
+    async with Cluster(infra) as cluster:
+        # All together take longer than one may wait.
+        impatient = Reconciler(SaleStore(cluster.redis, cluster.scripts, 16, 0.2), WINDOWS)
+        await impatient.check_durability()
+        sales = [resource(f"p{number}", uid=f"p{number}", productId=f"p{number}") for number in range(600)]
+        answers = await asyncio.gather(*[impatient.reconcile(sale, {}) for sale in sales], return_exceptions=True)
+        reasons = {"Busy" if isinstance(answer, Busy) else ready(cast("Any", answer))[1] for answer in answers}
+        assert reasons <= {"Reconciled", "Busy"}
+
+
 async def test_sweep_wakes_only_resources_whose_sales_drifted(infra: Mapping[str, str]) -> None:
     async with Cluster(infra) as cluster:
-        cache, names = ResourceCache(), [f"p{number}" for number in range(600)]
+        cache, queue, names = ResourceCache(), WorkQueue(), [f"p{number}" for number in range(600)]
         for name in names:
             sale = resource(name, uid=name, productId=name)
             status = await cluster.reconciler.reconcile(sale, {})
             cache.get_or_add(replace(sale, epoch=status["epoch"]), status)
-        sweep = Sweep(cluster.reconciler, cache, replace(cluster.settings, status_seconds=0))
+        sweep = Sweep(cluster.reconciler, cache, queue, replace(cluster.settings, status_seconds=0))
         await sweep.sweep()
-        assert not [cached for cached in cache.resources() if cached.wake.is_set()]
+        assert len(queue) == 0
         await cluster.redis.hset(sale_keys("p7").sale, "max_per_user", 9)
         await cluster.redis.unlink(sale_keys("p8").sale)
         await cluster.redis.unlink(sale_keys("p9").sale)
         await cluster.redis.set(sale_keys("p9").sale, "no hash")
         await cluster.redis.hset(sale_keys("p599").sale, mapping={"available": 9, "reserved": 1})
         await sweep.sweep()
-        assert [cached.resource.name for cached in cache.resources() if cached.wake.is_set()] == ["p7", "p8", "p9", "p599"]
+        assert await names_in(queue, cache) == ["p7", "p8", "p9", "p599"]
 
 
 async def test_no_sale_is_ready_on_a_redis_that_may_lose_writes(infra: Mapping[str, str]) -> None:
     async with Cluster(infra) as cluster:
-        cache = ResourceCache()
+        cache, queue = ResourceCache(), WorkQueue()
         first = await cluster.reconciler.reconcile(resource(), {})
         cached = cache.get_or_add(resource(epoch=first["epoch"]), first)
-        sweep = Sweep(cluster.reconciler, cache, cluster.settings)
+        sweep = Sweep(cluster.reconciler, cache, queue, cluster.settings)
         try:
             await cluster.redis.config_set("maxmemory-policy", "allkeys-lru")
             await sweep.sweep()
-            assert cached.wake.is_set()
+            assert await names_in(queue, cache) == [cached.resource.name]
             status = await cluster.reconciler.reconcile(resource(epoch=first["epoch"]), first)
             assert (ready(status), status["phase"]) == (("False", "RedisNotDurable"), "Stalled")
             assert "set `maxmemory-policy noeviction`" in status["conditions"][0]["message"]
@@ -196,15 +222,15 @@ async def test_no_sale_is_ready_on_a_redis_that_may_lose_writes(infra: Mapping[s
 
 async def test_recovery_stalls_a_sale_and_the_sale_heals_by_itself(infra: Mapping[str, str]) -> None:
     async with Cluster(infra) as cluster:
-        cache, reconciler = ResourceCache(), cluster.reconciler
+        cache, queue, reconciler = ResourceCache(), WorkQueue(), cluster.reconciler
         first = await reconciler.reconcile(resource(), {})
         known = resource(epoch=first["epoch"])
         cached = cache.get_or_add(known, first)
-        sweep = Sweep(reconciler, cache, cluster.settings)
+        sweep = Sweep(reconciler, cache, queue, cluster.settings)
         fence = shard_keys(shard_of("shoe")).fence
         await cluster.redis.hset(fence, "state", "restoring")
         await sweep.sweep()
-        assert cached.wake.is_set()
+        assert await names_in(queue, cache) == [cached.resource.name]
         stalled = await reconciler.reconcile(known, first)
         assert (ready(stalled), stalled["phase"], stalled["stock"]) == (("False", "Recovering"), "Stalled", first["stock"])
         waiting = await reconciler.retire(known, stalled)
@@ -280,14 +306,14 @@ async def test_sale_that_cannot_be_judged_does_not_hide_the_others(infra: Mappin
             return super().judge(resource, sale, previous)
 
     async with Cluster(infra) as cluster:
-        cache, reconciler = ResourceCache(), Blind(SaleStore(cluster.redis, cluster.scripts, 16, 3), WINDOWS)
+        cache, queue, reconciler = ResourceCache(), WorkQueue(), Blind(SaleStore(cluster.redis, cluster.scripts, 16, 3), WINDOWS)
         for name in ("p0", "p1", "p2"):
             sale = resource(name, uid=name, productId=name)
             status = await reconciler.reconcile(sale, {})
             cache.get_or_add(replace(sale, epoch=status["epoch"]), status)
         await cluster.redis.hset(sale_keys("p1").sale, "base", "x")
         await cluster.redis.unlink(sale_keys("p2").sale)
-        await Sweep(reconciler, cache, cluster.settings).sweep()
-        assert [cached.resource.name for cached in cache.resources() if cached.wake.is_set()] == ["p1", "p2"]
+        await Sweep(reconciler, cache, queue, cluster.settings).sweep()
+        assert await names_in(queue, cache) == ["p1", "p2"]
         broken = await reconciler.reconcile(resource("p1", uid="p1", productId="p1"), {})
         assert ready(broken) == ("False", "Inconsistent")

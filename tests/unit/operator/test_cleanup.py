@@ -8,8 +8,10 @@ from aiohttp import ClientSession, web
 
 from flashsale_core.errors import Rejected
 from flashsale_operator import cleanup
-from flashsale_operator.apiserver import Namespaces
+from flashsale_operator.apiserver import Apiserver, Namespaces
 from flashsale_operator.in_use import NAMED_MAX, in_use, refusal, use_of
+
+ROOT = "/apis/flashsale.dev/v1alpha1"
 
 
 def flash_sale(name: str = "shoe", phase: str = "", available: int = 0, reserved: int = 0, deleted: bool = False) -> dict[str, Any]:
@@ -119,9 +121,9 @@ async def test_namespaces_are_those_that_the_operator_watches(namespaces: list[s
     await site.start()
     try:
         async with ClientSession() as session:
-            cluster = Namespaces(session, str(site.name), namespaces)
+            cluster = Namespaces(Apiserver(session, str(site.name), dict).flash_sales, namespaces)
             assert len(await cluster.documents()) == len(listed)
             assert await cluster.delete("club", "a") == 200
     finally:
         await runner.cleanup()
-    assert asked == [*(f"GET {path}/flashsales" for path in listed), "DELETE /namespaces/club/flashsales/a"]
+    assert asked == [*(f"GET {ROOT}{path}/flashsales" for path in listed), f"DELETE {ROOT}/namespaces/club/flashsales/a"]

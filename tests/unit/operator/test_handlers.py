@@ -1,4 +1,4 @@
-"""The pauses after which kopf retries."""
+"""What kopf's events do, and the pauses after which it retries."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,22 +9,21 @@ import pytest
 
 from flashsale_core.settings import Environment
 from flashsale_operator.cache import ResourceCache
-from flashsale_operator.handlers import BACKOFF_SECONDS, Handlers, drain_seconds, spread
-from flashsale_operator.main import kopf_settings
+from flashsale_operator.handlers import FINALIZER, Handlers, drain_seconds
+from flashsale_operator.kopf_settings import kopf_settings
 from flashsale_operator.reconcile import Reconciler
+from flashsale_operator.recorder import Recorder
 from flashsale_operator.resource import Resource
 from flashsale_operator.settings import Settings, read_settings
+from flashsale_operator.work_queue import WorkQueue
 from tests.unit.operator.test_operator_plan import body
 
 
 class NeverDone:
-    """A Reconciler whose sales drain for ever, and whose reconciliations fail."""
+    """A Reconciler whose sales drain for ever."""
 
     async def retire(self, _: Resource, __: Mapping[str, Any]) -> dict[str, Any]:
-        return {"conditions": [{"type": "Ready", "message": "3 units are reserved"}]}
-
-    async def reconcile(self, _: Resource, __: Mapping[str, Any]) -> dict[str, Any]:
-        raise ZeroDivisionError("unforeseen")
+        return {"phase": "Draining", "conditions": [{"type": "Ready", "status": "False", "reason": "Draining", "message": "3 reserved"}]}
 
 
 @pytest.fixture
@@ -37,19 +36,9 @@ def test_draining_sale_is_checked_every_tenth_of_its_payment_window(hold_seconds
     assert drain_seconds(hold_seconds) == pause_seconds
 
 
-def test_pause_is_spread_around_its_length() -> None:
-    pauses = [spread(8) for _ in range(100)]
-    assert (min(pauses) >= 6, max(pauses) <= 10, len(set(pauses)) > 50) == (True, True, True)
-
-
-async def test_sales_that_drain_together_are_checked_at_different_times(settings: Settings) -> None:
-    delays = {await delay(settings, "on_delete", paymentWindowSeconds=300) for _ in range(20)}
+async def test_sales_that_drain_together_are_checked_at_different_times() -> None:
+    delays = {await delay_of_deletion(paymentWindowSeconds=300) for _ in range(20)}
     assert (len(delays) > 10, min(delays) >= 22.5, max(delays) <= 37.5) == (True, True, True)
-
-
-async def test_failed_reconciliations_are_retried_at_different_times(settings: Settings) -> None:
-    delays = {await delay(settings, "on_change", reason="update") for _ in range(20)}
-    assert (len(delays) > 10, min(delays) >= 0.75 * BACKOFF_SECONDS, max(delays) <= 1.25 * BACKOFF_SECONDS) == (True, True, True)
 
 
 def test_apiserver_requests_are_retried_at_different_times(settings: Settings) -> None:
@@ -58,9 +47,52 @@ def test_apiserver_requests_are_retried_at_different_times(settings: Settings) -
     assert len(list(backoffs)) == 8
 
 
-async def delay(settings: Settings, handler: str, reason: str = "", **spec: Any) -> float:
-    handlers = Handlers(cast("Reconciler", NeverDone()), ResourceCache(), settings)
+def test_resources_are_listed_in_chunks(settings: Settings) -> None:
+    assert (kopf_settings(settings).watching.chunk_size or 0) > 0
+
+
+async def test_only_a_new_generation_is_queued() -> None:
+    handlers, queue = handlers_of(NeverDone())
+    for generation in (3, 3, 4, 2):
+        await observe(handlers, generation)
+        if len(queue):
+            uid, edited = await queue.take()
+            queue.done(uid)
+            assert (uid, edited, generation in (3, 4)) == ("u1", True, True)
+    assert len(queue) == 0
+
+
+async def test_resource_without_finalizer_is_not_reconciled() -> None:
+    handlers, queue = handlers_of(NeverDone())
+    await observe(handlers, 3, finalizers=[])
+    assert len(queue) == 0
+    await observe(handlers, 3)
+    assert len(queue) == 1
+
+
+async def test_resource_that_is_being_deleted_is_not_queued() -> None:
+    handlers, queue = handlers_of(NeverDone())
+    await observe(handlers, 3, deletionTimestamp="2026-08-01T12:00:00Z")
+    assert len(queue) == 0
+
+
+def handlers_of(reconciler: object) -> tuple[Handlers, WorkQueue]:
+    async def post(_: str, __: dict[str, Any]) -> None:
+        """Posted."""
+
+    queue = WorkQueue()
+    return Handlers(cast("Reconciler", reconciler), ResourceCache(), queue, Recorder(post), (60, 300)), queue
+
+
+async def observe(handlers: Handlers, generation: int, **metadata: Any) -> None:
+    document = body()
+    document["metadata"] |= {"generation": generation, "finalizers": [FINALIZER]} | metadata
+    await handlers.on_event(body=kopf.Body(cast("Any", document | {"status": {}})), type="MODIFIED")
+
+
+async def delay_of_deletion(**spec: Any) -> float:
+    handlers, _ = handlers_of(NeverDone())
     with pytest.raises(kopf.TemporaryError) as raised:
-        await getattr(handlers, handler)(body=kopf.Body(cast("Any", body(**spec) | {"status": {}})), patch=kopf.Patch(), reason=reason)
+        await handlers.on_delete(body=kopf.Body(cast("Any", body(**spec) | {"status": {}})), patch=kopf.Patch())
     assert raised.value.delay is not None
     return raised.value.delay

@@ -9,10 +9,12 @@ from typing import cast
 from flashsale_core.errors import Retryable
 from flashsale_core.settings import Environment
 from flashsale_core.tasks import cancel_and_wait
+from flashsale_operator.availability import Busy
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.settings import Settings, read_settings
-from flashsale_operator.sweep import Sweep
+from flashsale_operator.sweep import WAKES_MAX, Sweep
+from flashsale_operator.work_queue import WorkQueue
 from tests.unit.operator.test_operator_plan import RESOURCE
 
 
@@ -40,7 +42,38 @@ def settings(folder: Path) -> Settings:
 def sweep_of(redis: Redis, folder: Path) -> Sweep:
     cache = ResourceCache()
     cache.get_or_add(RESOURCE, {})
-    return Sweep(cast("Reconciler", redis), cache, settings(folder))
+    return Sweep(cast("Reconciler", redis), cache, WorkQueue(), settings(folder))
+
+
+class FailingRedis(Redis):
+    def __init__(self, error: Retryable) -> None:
+        super().__init__(silent=False)
+        self._error = error
+
+    async def read(self, _: Sequence[str]) -> list[dict[str, str]]:
+        self.asked += 1
+        raise self._error
+
+
+async def queued_after_sweeps(error: Retryable, folder: Path) -> int:
+    """How many of 3,000 resources two failed sweeps have queued."""
+    redis, cache, queue = FailingRedis(error), ResourceCache(), WorkQueue()
+    for number in range(3000):
+        cache.get_or_add(replace(RESOURCE, uid=f"u{number}"), {})
+    sweeping = asyncio.create_task(Sweep(cast("Reconciler", redis), cache, queue, settings(folder)).run())
+    async with asyncio.timeout(5):
+        while redis.asked < 3:  # noqa: ASYNC110 - what is waited for is a number that grows
+            await asyncio.sleep(0.005)
+    await cancel_and_wait(sweeping)
+    return len(queue)
+
+
+async def test_sweep_that_times_out_wakes_nothing(tmp_path: Path) -> None:
+    assert await queued_after_sweeps(Busy("Redis: TimeoutError"), tmp_path) == 0
+
+
+async def test_sweep_without_redis_wakes_a_bounded_number(tmp_path: Path) -> None:
+    assert await queued_after_sweeps(Retryable("Redis: refused"), tmp_path) == WAKES_MAX
 
 
 async def test_sweep_without_redis_is_alive(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from aiohttp import ClientSession, web
 from flashsale_operator import metrics
 from flashsale_operator.apiserver import FlashSales
 from flashsale_operator.cache import ResourceCache
-from flashsale_operator.watch_check import WatchCheck, find_unseen
+from flashsale_operator.watch_check import BEHIND_CHECKS_MAX, WatchCheck, find_unseen
 from tests.unit.operator.test_operator_plan import RESOURCE
 
 
@@ -46,7 +46,11 @@ async def test_change_unobserved_between_two_checks_means_a_dead_watch() -> None
     apiserver.generations = {"a": 2, "b": 1}
     await check.check()
     assert cache.unseen_uids == frozenset()
+    await check.check()
+    assert cache.unseen_uids == {"a", "b"}
     cache.observe("b", 1, {})
+    await check.check()
+    assert cache.unseen_uids == frozenset()
     await check.check()
     assert cache.unseen_uids == {"a"}
     metrics.LAST_RECONCILE.set(0)
@@ -57,6 +61,19 @@ async def test_change_unobserved_between_two_checks_means_a_dead_watch() -> None
     assert cache.unseen_uids == frozenset()
     cache.record_reconciled()
     assert last_reconcile() > 0
+
+
+async def test_watch_that_reports_other_changes_is_behind_and_not_dead() -> None:
+    cache, apiserver = ResourceCache(), Apiserver()
+    check = WatchCheck(cache, apiserver)
+    apiserver.generations = {"a": 1, "b": 1}
+    verdicts = []
+    for _ in range(BEHIND_CHECKS_MAX + 1):
+        cache.observe("b", 1, {})
+        await check.check()
+        verdicts.append(cache.unseen_uids)
+    # One of several watches may be dead while the others report.
+    assert verdicts == [frozenset()] * BEHIND_CHECKS_MAX + [{"a"}]
 
 
 async def test_resource_deleted_between_two_checks_is_not_unseen() -> None:
@@ -84,6 +101,13 @@ async def test_apiserver_is_asked_for_names_and_generations_only() -> None:
 
     application = web.Application()
 
+    async def chunked(request: web.Request) -> web.Response:
+        more = {} if "continue" in request.query else {"continue": "next"}
+        uid = "u2" if "continue" in request.query else "u1"
+        return web.json_response({"metadata": more, "items": [{"metadata": {"uid": uid, "name": uid, "generation": 4}}]})
+
+    application.router.add_get("/many/flashsales", chunked)
+
     async def empty(_: web.Request) -> web.Response:
         return web.json_response({"items": None})
 
@@ -96,6 +120,7 @@ async def test_apiserver_is_asked_for_names_and_generations_only() -> None:
     host, port = runner.addresses[0][:2]
     async with ClientSession() as session:
         assert await FlashSales(session, f"http://{host}:{port}/flashsales").generations() == {"u1": 4}
+        assert await FlashSales(session, f"http://{host}:{port}/many/flashsales").generations() == {"u1": 4, "u2": 4}
         assert await FlashSales(session, f"http://{host}:{port}/empty/flashsales").generations() == {}
         assert await FlashSales(session, f"http://{host}:{port}/no-such-type").generations() == {}
     await runner.cleanup()

@@ -4,7 +4,19 @@ from flashsale_redis.client import open_redis
 from flashsale_redis.errors import is_wrong_server, server_of
 from flashsale_redis.health import Health
 from flashsale_redis.sentinel_urls import checked_url
-from flashsale_redis.servers import infos, now_ms, one_slot_groups
+from flashsale_redis.servers import infos, is_cluster, now_ms, one_slot_groups, ping_near
 from flashsale_redis.single import refuse_replica
 
-__all__ = ["Health", "checked_url", "infos", "is_wrong_server", "now_ms", "one_slot_groups", "open_redis", "refuse_replica", "server_of"]
+__all__ = [
+    "Health",
+    "checked_url",
+    "infos",
+    "is_cluster",
+    "is_wrong_server",
+    "now_ms",
+    "one_slot_groups",
+    "open_redis",
+    "ping_near",
+    "refuse_replica",
+    "server_of",
+]

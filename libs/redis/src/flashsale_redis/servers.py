@@ -16,6 +16,15 @@ async def now_ms(redis: Redis, near: str) -> int:
     return int(seconds) * 1000 + int(micros) // 1000
 
 
+def is_cluster(redis: Redis) -> bool:
+    return isinstance(redis, Cluster)
+
+
+async def ping_near(redis: Redis, near: str) -> None:
+    """PING the server with the key `near`. Raises like any command."""
+    await (redis.at(near, "PING") if isinstance(redis, Cluster) else redis.ping())
+
+
 async def infos(redis: Redis) -> Mapping[str, Mapping[str, Any]]:
     """INFO of each server that answers, by address; a single server's address is empty. Raises like a command if no server answers."""
     if isinstance(redis, Cluster):

@@ -1,18 +1,27 @@
 """Access to FlashSales through the apiserver, with the pod's token: those of one namespace, or all."""
 
+import json
+import math
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import aiohttp
+import kopf
 
+from flashsale_core.errors import SettingsError
 from flashsale_core.settings import Environment
 from flashsale_operator.resource import GROUP, PLURAL, VERSION
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 REQUEST_TIMEOUT_SECONDS = 15.0
+TOKEN_SECONDS = 60.0
+"""How long a token that was read is used. Its file changes long before it expires."""
+CHUNK = 1000
+"""Most FlashSales in one answer."""
 # Ten thousand sales are listed by name and generation only, without their specs and statuses.
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, application/json"
 
@@ -20,13 +29,14 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 class FlashSales:
     """Every method raises aiohttp.ClientError when the apiserver refuses or does not answer."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, authorize: Callable[[], Mapping[str, str]] = dict) -> None:
         self._session = session
         self._url = url
+        self._authorize = authorize
 
     async def documents(self) -> list[dict[str, Any]]:
         """All resources; empty also when the resource type itself is gone."""
-        async with self._session.get(self._url) as answer:
+        async with self._session.get(self._url, headers=self._authorize()) as answer:
             if answer.status == 404:
                 return []
             answer.raise_for_status()
@@ -35,44 +45,101 @@ class FlashSales:
 
     async def generations(self) -> dict[str, int]:
         """The generation of each FlashSale, by uid."""
-        async with self._session.get(self._url, headers={"Accept": METADATA_ONLY}) as answer:
-            if answer.status == 404:
-                return {}
-            answer.raise_for_status()
-            listing: dict[str, Any] = await answer.json(content_type=None)
-        # The apiserver writes null for an empty list of metadata.
-        return {item["metadata"]["uid"]: item["metadata"]["generation"] for item in listing["items"] or ()}
+        return {item["metadata"]["uid"]: item["metadata"]["generation"] async for item in self._metadata()}
 
     async def get(self, name: str) -> dict[str, Any] | None:
         """The resource; None when it does not exist."""
-        async with self._session.get(f"{self._url}/{name}") as answer:
+        async with self._session.get(f"{self._url}/{name}", headers=self._authorize()) as answer:
             if answer.status == 404:
                 return None
             answer.raise_for_status()
             return dict(await answer.json())
 
     async def create(self, document: dict[str, Any]) -> None:
-        async with self._session.post(self._url, json=document) as answer:
+        async with self._session.post(self._url, json=document, headers=self._authorize()) as answer:
             answer.raise_for_status()
 
     async def delete(self, name: str) -> int:
         """Delete a FlashSale; returns the HTTP status. 404, for one that is already gone, is not an error."""
-        async with self._session.delete(f"{self._url}/{name}") as answer:
+        async with self._session.delete(f"{self._url}/{name}", headers=self._authorize()) as answer:
             if answer.status != 404:
                 answer.raise_for_status()
             return answer.status
+
+    async def _metadata(self) -> AsyncIterator[dict[str, Any]]:
+        """What is listed, in chunks; nothing when the resource type itself is gone."""
+        token = ""
+        headers = {**self._authorize(), "Accept": METADATA_ONLY}
+        while True:
+            params = {"limit": str(CHUNK)} | ({"continue": token} if token else {})
+            async with self._session.get(self._url, headers=headers, params=params) as answer:
+                if answer.status == 404:
+                    return
+                answer.raise_for_status()
+                listing: dict[str, Any] = await answer.json(content_type=None)
+            # The apiserver writes null for an empty list of metadata.
+            for item in listing["items"] or ():
+                yield item
+            token = listing.get("metadata", {}).get("continue", "")
+            if not token:
+                return
+
+
+class Apiserver:
+    """A session that lasts: the pod's token is replaced every hour, and is read again for it."""
+
+    def __init__(self, session: aiohttp.ClientSession, server: str, authorize: Callable[[], Mapping[str, str]]) -> None:
+        self._session = session
+        self._server = server
+        self._authorize = authorize
+
+    def request(self, method: str, path: str, body: Any, content_type: str) -> "aiohttp.client._RequestContextManager":
+        """Send `body` as JSON. Raises aiohttp.ClientError, OSError or TimeoutError."""
+        headers = {**self._authorize(), "Content-Type": content_type}
+        return self._session.request(method, f"{self._server}{path}", data=json.dumps(body), headers=headers)
+
+    def flash_sales(self, namespace: str) -> FlashSales:
+        """Those of `namespace`, or of all namespaces if it is empty."""
+        return FlashSales(self._session, f"{self._server}{collection(namespace)}", self._authorize)
+
+
+class PodToken:
+    """The headers of a request with the pod's token."""
+
+    def __init__(self, path: Path = ACCOUNT / "token") -> None:
+        self._path = path
+        self._read_at = -math.inf
+        self._headers: Mapping[str, str] = {}
+
+    def __call__(self) -> Mapping[str, str]:
+        if monotonic() - self._read_at > TOKEN_SECONDS:
+            self._headers, self._read_at = {"Authorization": f"Bearer {self._path.read_text()}"}, monotonic()
+        return self._headers
+
+
+def collection(namespace: str) -> str:
+    scope = f"namespaces/{namespace}/" if namespace else ""
+    return f"/apis/{GROUP}/{VERSION}/{scope}{PLURAL}"
+
+
+@asynccontextmanager
+async def open_apiserver(env: Environment, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS) -> AsyncIterator[Apiserver]:
+    """Open a session with the pod's token or, outside a cluster, with the kubeconfig.
+
+    Raises SettingsError if there is neither, OSError without a token.
+    """
+    server, context, authorize = _in_cluster(env) if env.optional("KUBERNETES_SERVICE_HOST") else _by_kubeconfig()
+    timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(ssl=context)) as session:
+        yield Apiserver(session, server, authorize)
 
 
 class Namespaces:
     """The FlashSales of several namespaces, or of all if one of them is "". Raises aiohttp.ClientError as FlashSales does."""
 
-    def __init__(self, session: aiohttp.ClientSession, root: str, namespaces: Sequence[str]) -> None:
-        self._session = session
-        self._root = root
+    def __init__(self, of: Callable[[str], FlashSales], namespaces: Sequence[str]) -> None:
+        self._of = of
         self._namespaces = [""] if "" in namespaces else namespaces
-
-    def _of(self, namespace: str) -> FlashSales:
-        return FlashSales(self._session, _url(self._root, namespace))
 
     async def documents(self) -> list[dict[str, Any]]:
         """All FlashSales; empty also when the resource type itself is gone."""
@@ -82,33 +149,27 @@ class Namespaces:
         return await self._of(namespace).delete(name)
 
 
-def _url(root: str, namespace: str) -> str:
-    return f"{root}/namespaces/{namespace}/{PLURAL}" if namespace else f"{root}/{PLURAL}"
-
-
 @asynccontextmanager
 async def open_flash_sales(env: Environment, namespace: str) -> AsyncIterator[FlashSales]:
-    """Open a session for the FlashSales of `namespace`, or of all namespaces if it is empty. Raises as `_open` does."""
-    async with _open(env) as (session, root):
-        yield FlashSales(session, _url(root, namespace))
+    """As open_apiserver, for the FlashSales of `namespace`, or of all namespaces if it is empty."""
+    async with open_apiserver(env) as apiserver:
+        yield apiserver.flash_sales(namespace)
 
 
 @asynccontextmanager
 async def open_namespaces(env: Environment, namespaces: Sequence[str]) -> AsyncIterator[Namespaces]:
-    """Raises as `_open` does."""
-    async with _open(env) as (session, root):
-        yield Namespaces(session, root, namespaces)
+    """As open_apiserver, for the FlashSales of several namespaces."""
+    async with open_apiserver(env) as apiserver:
+        yield Namespaces(apiserver.flash_sales, namespaces)
 
 
-@asynccontextmanager
-async def _open(env: Environment) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
-    """A session with the pod's token, and the URL of the resource's version.
-
-    Raises SettingsError outside a cluster, OSError without a token.
-    """
+def _in_cluster(env: Environment) -> tuple[str, ssl.SSLContext, Callable[[], Mapping[str, str]]]:
     server = f"https://{env.text('KUBERNETES_SERVICE_HOST')}:{env.text('KUBERNETES_SERVICE_PORT')}"
-    context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
-    headers = {"Authorization": f"Bearer {(ACCOUNT / 'token').read_text()}"}
-    timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS)
-    async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=aiohttp.TCPConnector(ssl=context)) as session:
-        yield session, f"{server}/apis/{GROUP}/{VERSION}"
+    return server, ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt")), PodToken()
+
+
+def _by_kubeconfig() -> tuple[str, ssl.SSLContext, Callable[[], Mapping[str, str]]]:
+    info = kopf.login_with_kubeconfig(settings=kopf.OperatorSettings())
+    if info is None:
+        raise SettingsError("KUBERNETES_SERVICE_HOST is not set, and there is no kubeconfig: set KUBECONFIG")
+    return info.server, info.as_ssl_context(), info.as_http_headers

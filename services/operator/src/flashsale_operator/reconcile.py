@@ -8,6 +8,7 @@ from typing import Any
 
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.timestamps import rfc3339
+from flashsale_operator.availability import Busy
 from flashsale_operator.conditions import Verdict, status_of
 from flashsale_operator.plan import Adopt, Define, Stall, StallReason, acting_owner, define_answer, plan, recovering
 from flashsale_operator.resource import DeletionPolicy, Resource
@@ -23,7 +24,7 @@ class Reconciler:
         self._durability_fault: str | None = None
 
     async def reconcile(self, resource: Resource, previous: Mapping[str, Any]) -> dict[str, Any]:
-        """Make the sale match the resource; returns the resource's new status."""
+        """Make the sale match the resource; returns the resource's new status. Raises Busy when Redis is too slow to judge anything."""
         return _status(resource, self._with_durability(await self._verdict(resource)), previous)
 
     async def check_durability(self) -> None:
@@ -56,6 +57,8 @@ class Reconciler:
         except Recovering:
             stall = recovering(resource)
             return _status(resource, Verdict({}, stall=stall, draining=stall.message), previous)
+        except Busy:
+            raise
         except Retryable as error:
             return _status(resource, Verdict({}, waiting=str(error)), previous)
         except Rejected as error:
@@ -83,6 +86,8 @@ class Reconciler:
                     return Verdict(sale)
         except Recovering:
             return Verdict({}, stall=recovering(resource))
+        except Busy:
+            raise
         except Retryable as error:
             return Verdict({}, waiting=str(error))
         except Rejected as error:

@@ -1,6 +1,7 @@
 """Compares the FlashSales that the apiserver lists with those that the watch has reported, once a minute.
 
 The sweep reads Redis, not the apiserver: it would not notice a watch that died silently, and every later change would be missed.
+A watch that still reports other changes is not dead but behind: after 10,000 changes at once, that is so for minutes.
 """
 
 import asyncio
@@ -12,6 +13,8 @@ import aiohttp
 from flashsale_operator.cache import ResourceCache
 
 INTERVAL_SECONDS = 60.0
+BEHIND_CHECKS_MAX = 10
+"""A change that is missing for this many checks in a row means a dead watch, although it reports others: one of several may have died."""
 ListGenerations = Callable[[], Awaitable[Mapping[str, int]]]
 """Returns the generation of each FlashSale, by uid. Raises aiohttp.ClientError, OSError or TimeoutError."""
 log = logging.getLogger(__name__)
@@ -23,6 +26,9 @@ class WatchCheck:
         self._list_generations = list_generations
         self._listed: Mapping[str, int] = {}
         """What the apiserver listed at the last check."""
+        self._events = 0
+        self._missed: dict[str, int] = {}
+        """For how many checks in a row each resource has been unseen."""
 
     async def run(self) -> None:
         """Check until cancelled."""
@@ -41,9 +47,14 @@ class WatchCheck:
         for uid in observed.keys() - listed.keys():
             self._cache.remove(uid)
         unseen = find_unseen(self._listed, self._cache.observed_generations()) & listed.keys()
-        if unseen:
-            log.error("rollcall.missed", extra={"flashsales": len(unseen), "uids": sorted(unseen)[:20]})
-        self._cache.unseen_uids, self._listed = unseen, listed
+        self._missed = {uid: self._missed.get(uid, 0) + 1 for uid in unseen}
+        silent, self._events = self._cache.events == self._events, self._cache.events
+        dead = unseen if silent else frozenset(uid for uid, checks in self._missed.items() if checks >= BEHIND_CHECKS_MAX)
+        if dead:
+            log.error("rollcall.missed", extra={"flashsales": len(dead), "uids": sorted(dead)[:20]})
+        elif unseen:
+            log.warning("rollcall.behind", extra={"flashsales": len(unseen)})
+        self._cache.unseen_uids, self._listed = dead, listed
 
 
 def find_unseen(listed: Mapping[str, int], observed: Mapping[str, int]) -> frozenset[str]:
