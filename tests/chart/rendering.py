@@ -23,6 +23,7 @@ CLUSTER = (
     "keda.sh/v1alpha1/ScaledObject",
     "rabbitmq.com/v1beta1/Queue",
     "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy",
+    "cert-manager.io/v1/Certificate",
 )
 """Kinds of a cluster with everything that the chart can use. With `v1/Pod`, hooks are rendered."""
 

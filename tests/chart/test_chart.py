@@ -32,7 +32,13 @@ pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is no
 @pytest.mark.parametrize("values", MATRIX)
 def test_every_object_is_valid_for_all_supported_kubernetes_versions(values: str, version: str) -> None:
     for document in rendered(values):
-        if document["apiVersion"].split("/")[0] in ("keda.sh", "monitoring.coreos.com", "gateway.networking.k8s.io", "rabbitmq.com"):
+        if document["apiVersion"].split("/")[0] in (
+            "keda.sh",
+            "monitoring.coreos.com",
+            "gateway.networking.k8s.io",
+            "rabbitmq.com",
+            "cert-manager.io",
+        ):
             continue
         # The chart refuses them on a cluster that does not have them.
         if version == "1.29" and document["kind"].startswith("ValidatingAdmissionPolicy"):

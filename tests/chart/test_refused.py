@@ -41,6 +41,28 @@ REFUSED = [
         "FLASHSALE_CONFIRM_TIMEOUT_SECONDS of the gateways is 3.5: make the keeper's longer",
     ),
     ("rabbitmq.memoryHighWatermark=1GiB", "RabbitMQ would be killed before it could slow its publishers down"),
+    ("redis.tls.existingSecret=mine", "redis.tls.enabled is false: enable it"),
+    ("redis.tls.enabled=true", "name the Secret with the server's certificate (tls.crt, tls.key), or enable tls.certManager"),
+    ("postgresql.tls.enabled=true,postgresql.tls.existingSecret=mine", "tls.caSecret is empty: name the Secret with the authority's"),
+    (
+        "rabbitmq.enabled=false,externalRabbitmq.existingSecret=url,rabbitmq.tls.enabled=true",
+        "write TLS into the URL in externalRabbitmq.existingSecret",
+    ),
+    ("tls.verifyClients=true,tls.caSecret=ca,tls.clientCertSecret=client", "none has TLS: enable redis.tls, rabbitmq.tls or"),
+    (
+        "tls.verifyClients=true,tls.caSecret=ca,redis.tls.enabled=true,redis.tls.existingSecret=mine",
+        "tls.clientCertSecret is empty: the services could not reach their servers",
+    ),
+    ("tls.certManager.enabled=true", "issuerRef.name is empty: name the Issuer or ClusterIssuer"),
+    (
+        "tls.certManager.enabled=true,tls.certManager.issuerRef.name=a,migrations.hook=true,postgresql.enabled=false,"
+        "externalPostgresql.existingSecret=url",
+        "a hook runs before the certificates exist",
+    ),
+    ("rabbitmq.vhost=a/b", "does not match pattern"),
+    ("cli.extraVolumes[0].name=tls-ca", 'cli.extraVolumes: the name "tls-ca" is already used in this pod'),
+    ("redis.extraVolumeMounts[0].mountPath=/data", 'redis.extraVolumeMounts: the mountPath "/data" is already used in this pod'),
+    ("rabbitmq.podLabels.app\\.kubernetes\\.io/name=mine", "rabbitmq.podLabels sets the label app.kubernetes.io/name"),
     ("postgresql.sharedBuffers=2GB", "postgresql.sharedBuffers (2GB) is not below postgresql.resources.limits.memory (1Gi)"),
 ]
 
@@ -57,6 +79,7 @@ USES = {
     "gateway.networking.k8s.io/v1/HTTPRoute": "httpRoute.enabled=true,httpRoute.parentRefs[0].name=gw",
     "keda.sh/v1alpha1/ScaledObject": "gateway.keda.enabled=true,gateway.keda.triggers[0].type=cron",
     "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy": "admissionPolicy.enabled=true",
+    "cert-manager.io/v1/Certificate": "tls.certManager.enabled=true,tls.certManager.issuerRef.name=shop",
     "rabbitmq.com/v1beta1/Queue": "rabbitmq.enabled=false,rabbitmqTopology.enabled=true,rabbitmqTopology.cluster.name=events",
 }
 

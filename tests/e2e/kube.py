@@ -246,7 +246,8 @@ def _cli_job(name: str, script: str, like: Mapping[str, Any]) -> dict[str, Any]:
             "capabilities": {"drop": ["ALL"]},
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        # The folder /tmp, and certificates if the release has them.
+        "volumeMounts": like["containers"][0]["volumeMounts"],
     }
     pod = {
         "restartPolicy": "Never",
@@ -255,7 +256,7 @@ def _cli_job(name: str, script: str, like: Mapping[str, Any]) -> dict[str, Any]:
         "imagePullSecrets": like.get("imagePullSecrets", []),
         "nodeSelector": like.get("nodeSelector", {}),
         "containers": [container],
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "volumes": like["volumes"],
     }
     return {
         "apiVersion": "batch/v1",

@@ -1,4 +1,4 @@
-"""The node with the master of three Redis pods dies during two sales, and comes back."""
+"""The node with the master of three Redis pods dies during two sales, and comes back. All servers accept only TLS."""
 
 import json
 import os
@@ -6,12 +6,13 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from flashsale_core.keys import shard_of
 from tests.e2e import nodes
+from tests.e2e.certificates import secured
 from tests.e2e.crowd import Crowd, CrowdReport, wait_until_sold_out
 from tests.e2e.kube import STOP_TIMEOUT_SECONDS, Namespace, flash_sale, report, until
 
@@ -34,7 +35,7 @@ class Stage(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A release with three Redis pods on three nodes. What runs only once, and the crowd, is on the node that stays."""
     workers = nodes.workers()
     if len(workers) < 2:
@@ -43,18 +44,19 @@ def stage() -> Iterator[Stage]:
     shop = Namespace("flashsale-e2e-node")
     shop.delete()
     shop.create()
-    seconds = shop.install(*_values(doomed, safe))
-    report("helm install --wait with three Redis pods", seconds=f"{seconds:.1f}")
+    values = _values(doomed, safe) | secured(shop, tmp_path_factory.mktemp("certificates"), REPLICAS["redis"])
+    seconds = shop.install(*(word for name, value in values.items() for word in ("--set-json", f"{name}={json.dumps(value)}")))
+    report("helm install --wait with three Redis pods and TLS", seconds=f"{seconds:.1f}")
     yield Stage(shop, doomed)
     shop.uninstall()
     shop.delete()
 
 
-def _values(doomed: str, safe: str) -> Iterator[str]:
+def _values(doomed: str, safe: str) -> dict[str, Any]:
     here = {"kubernetes.io/hostname": safe}
     # The first Redis pod, which is the master, goes where it may; the others go elsewhere, also to the control plane.
     prefer = {"weight": 100, "preference": {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [doomed]}]}}
-    values = {
+    return {
         "gateway.service.type": "ClusterIP",
         "gateway.replicas": REPLICAS["gateway"],
         "orderWorker.replicas": REPLICAS["order-worker"],
@@ -63,8 +65,6 @@ def _values(doomed: str, safe: str) -> Iterator[str]:
         "redis.affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [prefer]}},
         **{f"{part}.nodeSelector": here for part in ("rabbitmq", "postgresql", "operator", "cli")},
     }
-    for name, value in values.items():
-        yield from ("--set-json", f"{name}={json.dumps(value)}")
 
 
 def on(shop: Namespace, component: str, node: str) -> str:
@@ -117,6 +117,21 @@ def restarted(stage: Stage) -> bool:
     pods = [pod for name in REPLICAS for pod in stage.shop.pods(name) if pod["spec"]["nodeName"] == stage.doomed]
     ended = all(container["restartCount"] for pod in pods for container in pod["status"]["containerStatuses"])
     return ended and all(stage.shop.pods_ready(name, count) for name, count in REPLICAS.items())
+
+
+def test_servers_refuse_what_has_no_tls_or_no_certificate(stage: Stage) -> None:
+    """The services are Ready, so they have both."""
+    shop = stage.shop
+    without_tls = "env REDISCLI_AUTH= valkey-cli -h flashsale-redis-0 ping"
+    assert "PONG" not in shop.kubectl("exec", "flashsale-redis-0", "-c", "redis", "--", *without_tls.split(), check=False)
+    login = ["env", f"PGPASSWORD={shop.secret('flashsale-postgresql', 'password')}", "psql", "-At", "-c", "select 1"]
+    plain = "host=flashsale-postgresql user=flashsale sslmode=disable"
+    assert "no encryption" in shop.kubectl("exec", "flashsale-postgresql-0", "-c", "postgresql", "--", *login, plain, check=False)
+    job = shop.cli("audit-without-a-certificate", "FLASHSALE_TLS_CERT_FILE= FLASHSALE_TLS_KEY_FILE= flashsale audit")
+    assert (job.succeeded, "valid client certificate" in job.logs) == (False, True), job.logs
+    job = shop.cli("audit-without-the-authority", "FLASHSALE_TLS_CA_FILE= flashsale audit")
+    assert (job.succeeded, "set FLASHSALE_TLS_CA_FILE" in job.logs) == (False, True), job.logs
+    assert shop.cli("audit-with-both", "flashsale audit").succeeded
 
 
 def test_sale_survives_the_loss_of_the_node_with_the_master(stage: Stage, tmp_path: Path) -> None:

@@ -205,6 +205,7 @@ affinity:
 
 {{/* Connection URLs as environment variables. The password comes first, because Kubernetes expands $(NAME) only from variables above. */}}
 {{- define "flashsale.env.redis" -}}
+{{- $scheme := include "flashsale.tls.serverSecret" (dict "root" .root "server" "redis") | empty | ternary "redis" "rediss" }}
 {{- if .root.Values.redis.enabled }}
 - name: REDIS_PASSWORD
   valueFrom:
@@ -213,9 +214,9 @@ affinity:
       key: {{ .user }}
 - name: REDIS_URL
   {{- if include "flashsale.redis.failover" .root }}
-  value: redis+sentinel://{{ .user }}:$(REDIS_PASSWORD)@{{ include "flashsale.redis.sentinels" .root }}/flashsale?sentinel_username={{ .user }}&sentinel_password=$(REDIS_PASSWORD)
+  value: {{ $scheme }}+sentinel://{{ .user }}:$(REDIS_PASSWORD)@{{ include "flashsale.redis.sentinels" .root }}/flashsale?sentinel_username={{ .user }}&sentinel_password=$(REDIS_PASSWORD)
   {{- else }}
-  value: redis://{{ .user }}:$(REDIS_PASSWORD)@{{ include "flashsale.fullname" .root }}-redis:6379/0
+  value: {{ $scheme }}://{{ .user }}:$(REDIS_PASSWORD)@{{ include "flashsale.fullname" .root }}-redis:6379/0
   {{- end }}
 {{- else }}
 - name: REDIS_URL
@@ -234,7 +235,7 @@ affinity:
       name: {{ include "flashsale.secret.rabbitmq" .root }}
       key: {{ .user }}
 - name: AMQP_URL
-  value: amqp://{{ .user }}:$(AMQP_PASSWORD)@{{ include "flashsale.fullname" .root }}-rabbitmq:5672/
+  value: {{ include "flashsale.tls.serverSecret" (dict "root" .root "server" "rabbitmq") | empty | ternary "amqp" "amqps" }}://{{ .user }}:$(AMQP_PASSWORD)@{{ include "flashsale.fullname" .root }}-rabbitmq:{{ include "flashsale.rabbitmq.port" .root }}{{ include "flashsale.rabbitmq.vhostPath" .root.Values.rabbitmq.vhost }}
 {{- else if .root.Values.rabbitmqTopology.enabled }}
 {{- /* The topology operator generates a name and a password of URL-safe letters, and writes them into this Secret. */}}
 {{- $cluster := .root.Values.rabbitmqTopology.cluster }}
@@ -246,7 +247,7 @@ affinity:
       key: {{ index . 1 }}
 {{- end }}
 - name: AMQP_URL
-  value: amqp://$(AMQP_USER):$(AMQP_PASSWORD)@{{ $cluster.name }}.{{ $cluster.namespace | default .root.Release.Namespace }}.svc:5672/
+  value: {{ $cluster.tls | ternary "amqps" "amqp" }}://$(AMQP_USER):$(AMQP_PASSWORD)@{{ $cluster.name }}.{{ $cluster.namespace | default .root.Release.Namespace }}.svc:{{ $cluster.tls | ternary 5671 5672 }}{{ include "flashsale.rabbitmq.vhostPath" .root.Values.rabbitmqTopology.vhost }}
 {{- else }}
 - name: AMQP_URL
   valueFrom:
@@ -264,7 +265,7 @@ affinity:
       name: {{ include "flashsale.secret.postgresql" .root }}
       key: password
 - name: DATABASE_URL
-  value: postgresql://flashsale:$(POSTGRES_PASSWORD)@{{ include "flashsale.fullname" .root }}-postgresql:5432/flashsale
+  value: postgresql://flashsale:$(POSTGRES_PASSWORD)@{{ include "flashsale.fullname" .root }}-postgresql:5432/flashsale{{ if include "flashsale.tls.serverSecret" (dict "root" .root "server" "postgresql") }}?sslmode=verify-full{{ end }}
 {{- else }}
 - name: DATABASE_URL
   valueFrom:

@@ -13,9 +13,12 @@ Each variable once. The later entry wins and keeps its place, because Kubernetes
 {{- toYaml $env -}}
 {{- end -}}
 
-{{/* (dict "root" $ "c" .Values.gateway) */}}
+{{/* (dict "root" $ "c" .Values.gateway), with "server" "redis" for a bundled server */}}
 {{- define "flashsale.moreMounts" -}}
 {{- include "flashsale.tls.mounts" .root }}
+{{- if and .server (include "flashsale.tls.serverSecret" .) }}
+- {name: tls-server, mountPath: /tls/server, readOnly: true}
+{{- end }}
 {{- with .c.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
@@ -23,6 +26,16 @@ Each variable once. The later entry wins and keeps its place, because Kubernetes
 
 {{- define "flashsale.moreVolumes" -}}
 {{- include "flashsale.tls.volumes" .root }}
+{{- if .server }}
+{{- with include "flashsale.tls.serverSecret" . }}
+- name: tls-server
+  secret:
+    secretName: {{ . }}
+    {{- /* 0640: Postgres refuses a key that everybody in the pod may read. The pod's fsGroup may. */}}
+    defaultMode: 416
+    items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}]
+{{- end }}
+{{- end }}
 {{- with .c.extraVolumes }}
 {{ toYaml . }}
 {{- end }}

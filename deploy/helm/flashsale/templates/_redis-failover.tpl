@@ -35,7 +35,7 @@ sentinel-acl-rules: |
   {{ . }} resetkeys resetchannels -@all +auth +hello +ping +client|setinfo +client|setname +sentinel|get-master-addr-by-name +sentinel|master
   {{- end }}
 sentinel.conf: |
-  port 26379
+  {{- include "flashsale.tls.redisOptions" (dict "root" . "port" 26379) | nindent 2 }}
   dir /data
   aclfile /run/acl/sentinel.acl
   sentinel resolve-hostnames yes
@@ -66,7 +66,7 @@ find-master.sh: |
   {
     for number in {{ until (int .Values.redis.replicas) | join " " }}; do
       [ "$POD_NAME" != "{{ $pod }}-$number" ] || continue
-      timeout 3 valkey-cli -h "{{ $pod }}-$number.{{ $domain }}" -p 26379 --user probe --no-auth-warning sentinel master flashsale 2> /dev/null |
+      timeout 3 {{ include "flashsale.tls.valkeyCli" $ }} -h "{{ $pod }}-$number.{{ $domain }}" -p 26379 --user probe --no-auth-warning sentinel master flashsale 2> /dev/null |
         awk 'key == "ip" { host = $0 } key == "flags" { flags = $0 } key == "config-epoch" { epoch = $0 } { key = $0 } END { if (host != "") print epoch, host, flags }' || true
     done
     if [ "${1:-}" != others ] && [ -r /data/sentinel.conf ]; then
