@@ -156,8 +156,8 @@ BUGS: Sequence[Bug] = (
             ),
             Edit(
                 f"{RECOVERY}/recovery.py",
-                "return await wait_for_entries(self._redis, self._ledger, expected, self._options.holes_seconds)",
-                "return await wait_for_entries(self._redis, self._ledger, expected, 0)",
+                "wait_for_entries(self._redis, self._ledger, expected, self._options.holes_seconds)",
+                "wait_for_entries(self._redis, self._ledger, expected, 0)",
             ),
         ),
         (*LOSSES, "kill", "pause"),

@@ -1,4 +1,6 @@
 from flashsale_core.messages import positions_in
+from flashsale_core.positions import Range
+from flashsale_recovery.entries import Expected, without_received
 from flashsale_recovery.ledger import Previous
 
 
@@ -9,6 +11,16 @@ def test_positions_are_read_from_the_lines_of_an_entry() -> None:
 
 def test_field_that_contains_no_message_has_no_position() -> None:
     assert [position for field in (b"order.expired", b"1700000000000", b"") for position in positions_in(field)] == []
+
+
+async def test_entries_that_arrived_before_the_opening_are_not_lost() -> None:
+    class Received:
+        async def received(self, shard: int, _incarnation: int, _first_seq: int) -> list[Range]:
+            return [Range(1, 4), Range(6, 6)] if shard == 3 else [Range(1, 9)]
+
+    lost = {3: [Range(4, 5), Range(6, 7)], 4: [Range(8, 9)]}
+    expected = dict.fromkeys(lost, Expected(1, 1, 9, 0))
+    assert await without_received(Received(), lost, expected) == {3: [Range(5, 5), Range(7, 7)]}  # type: ignore[arg-type]
 
 
 def test_jump_to_the_next_incarnation_is_no_loss() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -57,6 +57,15 @@ async def _without_outbox(redis: Redis, shard: int, expected: Expected, lacking:
         if seq <= expected.kept_seq
     ]
     return [hole for first, last in lacking for hole in holes(waiting, first, last)]
+
+
+async def without_received(ledger: Ledger, lost: Mapping[int, Sequence[Range]], expected: Mapping[int, Expected]) -> dict[int, list[Range]]:
+    """The lost entries without those that the ledger has received since they were counted."""
+    left = {}
+    for shard, ranges in lost.items():
+        received = await ledger.received(shard, expected[shard].incarnation, ranges[0].first)
+        left[shard] = [hole for first, last in ranges for hole in holes(received, first, last)]
+    return {shard: of_shard for shard, of_shard in left.items() if of_shard}
 
 
 def lost_counts(lost: Mapping[int, list[Range]]) -> dict[int, int]:

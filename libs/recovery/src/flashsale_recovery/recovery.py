@@ -11,10 +11,9 @@ from redis.asyncio import Redis
 from flashsale_core import crash
 from flashsale_core.fence import OPEN, SEQ_JUMP, Fence
 from flashsale_core.keys import shard_keys
-from flashsale_core.positions import Range
 from flashsale_core.scripts import Scripts
 from flashsale_recovery.drain import Say, drain
-from flashsale_recovery.entries import Expected, lost_counts, wait_for_entries
+from flashsale_recovery.entries import Expected, lost_counts, wait_for_entries, without_received
 from flashsale_recovery.facts import NEW, DrainState, LedgerFacts, ServerView, Witnesses
 from flashsale_recovery.fencing import FENCED, Fencing, Kept
 from flashsale_recovery.gateways import Attested, wait_for_gateways
@@ -111,7 +110,8 @@ class Recovery:
         await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)
         say("waiting for entries that the ledger lacks")
         kept = await self._fencing.kept(incarnations)
-        lost = await self._lost(incarnations, kept, attested)
+        expected = await self._expected(incarnations, kept, attested)
+        lost = await wait_for_entries(self._redis, self._ledger, expected, self._options.holes_seconds)
         await self._ledger.close_former(incarnations, kept, "restoring")
         fences = await self._move(fences, "restoring", view.replid)
         say("rebuilding")
@@ -122,6 +122,8 @@ class Recovery:
         report.faulty = (await verify(context, view.shards)).faulty
         await close_sales(context, report.faulty)
         crash.point("rebuild.verified")
+        # A worker may have been slow to write what it had: Redis has that, or its incarnation is closed to it.
+        lost = await without_received(self._ledger, lost, expected)
         await self._open(fences, view.replid, lost_counts(lost))
         return Recovered(incarnations, lost, report, time.monotonic() - started)
 
@@ -138,14 +140,13 @@ class Recovery:
             stopped_ms=stopped_ms,
         )
 
-    async def _lost(self, incarnations: Mapping[int, int], kept: Mapping[int, Kept], attested: Attested) -> dict[int, list[Range]]:
+    async def _expected(self, incarnations: Mapping[int, int], kept: Mapping[int, Kept], attested: Attested) -> dict[int, Expected]:
         previous = {shard: await self._ledger.previous(shard, incarnation) for shard, incarnation in incarnations.items()}
-        expected = {
+        return {
             shard: Expected(ended.incarnation, ended.first_seq, ended.last_seq(attested.highest_seq.get(shard, 0)), kept[shard].seq)
             for shard, ended in previous.items()
             if ended is not None
         }
-        return await wait_for_entries(self._redis, self._ledger, expected, self._options.holes_seconds)
 
     async def _fence(self, view: ServerView, witnesses: Witnesses) -> dict[int, Fence]:
         """Begin new incarnations; no script writes from now on."""
