@@ -10,6 +10,7 @@ from flashsale_chaos.bench import Bench
 from flashsale_chaos.further_gateway import GATEWAY_2, FurtherGateway
 from flashsale_chaos.machine import prepare
 from flashsale_chaos.network import Link
+from flashsale_chaos.watchdog import watched
 from flashsale_local_stack import Stack, free_ports
 
 VARIABLES = {"redis": "REDIS_URL", "rabbitmq": "AMQP_URL", "postgres": "DATABASE_URL"}
@@ -30,6 +31,7 @@ async def running_bench(home: Path, *, keep: bool, say: Callable[[str], None]) -
     """A bench in the folder `home`. Raises StackError if a server is missing or does not start."""
     stack = Stack(home, say)
     async with AsyncExitStack() as ending:
+        ending.enter_context(watched(stack.home, keep=keep))
         machine = await asyncio.to_thread(prepare, stack.home)
         ending.push_async_callback(_in_thread, lambda: machine.close(keep=keep))
         ending.push_async_callback(_in_thread, lambda: _end(stack, keep=keep))
@@ -41,7 +43,7 @@ async def running_bench(home: Path, *, keep: bool, say: Callable[[str], None]) -
         await asyncio.to_thread(stack.up, extra_env={**SERVICES_ENV, **_through(direct_env, links)})
         own = {name: await _link(ending, direct_env[VARIABLES[name]]) for name in ("redis", "rabbitmq")}
         (port,) = free_ports(1)
-        further = FurtherGateway(stack.env() | _through(direct_env, own), port, home / "log" / f"{GATEWAY_2}.log")
+        further = FurtherGateway(stack.env() | _through(direct_env, own), port, stack.home / "log" / f"{GATEWAY_2}.log")
         ending.push_async_callback(_in_thread, further.stop)
         await asyncio.to_thread(further.launch, {})
         all_links = {**links, **{f"{GATEWAY_2}.{name}": link for name, link in own.items()}}

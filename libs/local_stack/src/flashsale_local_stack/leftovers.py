@@ -18,6 +18,12 @@ def marked(log: Path) -> list[ProcessId]:
     return _matching(lambda folder: mark in (folder / "environ").read_bytes().split(b"\0"))
 
 
+def marked_below(folder: Path) -> list[ProcessId]:
+    """The processes with a mark of a component that logs to somewhere in the folder, and their children."""
+    mark = f"{MARK}={folder}/".encode()
+    return _matching(lambda process: any(word.startswith(mark) for word in (process / "environ").read_bytes().split(b"\0")))
+
+
 def postgres_of(data: Path) -> list[ProcessId]:
     """The Postgres processes that run in the folder `data`. Postgres overwrites the environment, so its processes have no mark."""
     return _matching(lambda folder: (folder / "cwd").readlink() == data and (folder / "exe").readlink().name == "postgres")

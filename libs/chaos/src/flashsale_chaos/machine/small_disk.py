@@ -31,17 +31,24 @@ class SmallDisk:
         self._resize(SIZE_MIB * 2**20)
 
     def unmount(self, *, keep: bool) -> None:
-        """`keep` copies what is in it to the folder below, or else it is lost. Raises ImpossibleError if it fails."""
-        copy = self._folder.with_name(f"{self._folder.name}.kept")
-        if keep:
-            shutil.copytree(self._folder, copy)
-        _run("umount", "--lazy", str(self._folder))
-        shutil.rmtree(self._folder, ignore_errors=True)
-        if keep:
-            copy.rename(self._folder)
+        """As `unmount` below."""
+        unmount(self._folder, keep=keep)
 
     def _resize(self, size_bytes: int) -> None:
         _run("mount", "-o", f"remount,size={size_bytes}", str(self._folder))
+
+
+def unmount(folder: Path, *, keep: bool) -> None:
+    """Nothing happens if no file system is mounted there. `keep` leaves what is in it in the folder. Raises ImpossibleError if it fails."""
+    if not folder.is_mount():
+        return
+    copy = folder.with_name(f"{folder.name}.kept")
+    if keep:
+        shutil.copytree(folder, copy)
+    _run("umount", "--lazy", str(folder))
+    shutil.rmtree(folder, ignore_errors=True)
+    if keep:
+        copy.rename(folder)
 
 
 def _run(*command: str) -> None:
