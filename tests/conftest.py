@@ -10,9 +10,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from flashsale_local_stack import Stack
+from flashsale_local_stack import Stack, private_stack
 from tests.integration.client import Client
-from tests.stacks import private_stack
 
 # An example may take long on a busy machine, and no test is about time.
 settings.register_profile("untimed", deadline=None)

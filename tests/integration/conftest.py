@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from flashsale_local_stack import Stack
+from flashsale_local_stack import Stack, private_stack
 from tests.conftest import REDIS_MASTERS
 from tests.fences import open_fences_of
 from tests.integration.client import Client
 from tests.integration.gateways import gateway_on
 from tests.integration.wire import Wire, wire_to
-from tests.stacks import private_stack
 
 
 @pytest.fixture(scope="session")

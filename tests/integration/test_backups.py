@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from flashsale_core.keys import SHARDS_DEFAULT, shard_keys
-from flashsale_local_stack import Stack, binaries, wait_until
+from flashsale_local_stack import Stack, binaries, private_stack, wait_until
 from tests.integration.client import Client
 from tests.integration.stores import redis_client
-from tests.stacks import private_stack
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -18,7 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from flashsale_core.keys import SHARDS_DEFAULT, shard_keys, shard_of
-from flashsale_local_stack import Stack, free_ports, wait_until
+from flashsale_local_stack import Stack, free_ports, private_stack, wait_until
 from flashsale_local_stack.binaries import redis_server
 from flashsale_local_stack.configs import redis_conf
 from flashsale_local_stack.state import RedisNode, load
@@ -27,7 +27,6 @@ from tests.integration.client import Client
 from tests.integration.gateways import further_gateways
 from tests.integration.storm import Storm, storm
 from tests.integration.test_chaos import UNITS, pay, prove, wait_for_stock
-from tests.stacks import private_stack
 
 MASTERS = 3
 WINDOW_SECONDS = 5

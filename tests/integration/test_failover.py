@@ -66,7 +66,7 @@ class Pair:
         self.move()
 
     def move(self) -> None:
-        self.address.target = port_of(self.new)
+        self.address.move(port_of(self.new))
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 
 from flashsale_core.keys import SHARDS_DEFAULT, sale_keys, shard_keys, shard_of
-from flashsale_local_stack import Stack, free_ports, wait_until
+from flashsale_local_stack import Stack, free_ports, private_stack, wait_until
 from flashsale_local_stack.state import port_taken
 from tests.integration.client import Client
 from tests.integration.stores import redis_client
-from tests.stacks import private_stack
 
 WAIT_SECONDS = 60.0
 

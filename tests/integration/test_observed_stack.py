@@ -14,11 +14,10 @@ import aio_pika
 import pytest
 
 from flashsale_core import topology
-from flashsale_local_stack import SERVICES, Stack, wait_until
+from flashsale_local_stack import SERVICES, Stack, private_stack, wait_until
 from tests.integration.client import Answer, Client
 from tests.integration.collector import Collector, Span, collecting
 from tests.semconv import CONVENTIONS
-from tests.stacks import private_stack
 
 CLIENT_SPAN = "b7ad6b7169203331"
 LAG_LIMIT_MS = 1_500

@@ -11,7 +11,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError
 
-from flashsale_local_stack import Stack, wait_until
+from flashsale_local_stack import Stack, private_stack, wait_until
 from flashsale_local_stack.redis_sentinels import Failover, failover
 from flashsale_redis import Health, infos, now_ms, one_slot_groups, open_redis, refuse_replica
 from flashsale_redis.followed import WATCH_EVERY_SECONDS, Followed
@@ -19,7 +19,6 @@ from tests.integration.broker import until
 from tests.integration.client import Client
 from tests.integration.storm import storm
 from tests.integration.test_chaos import UNITS, prove
-from tests.stacks import private_stack
 
 WAIT_SECONDS = 60.0
 """How long a failover may take on a machine that is busy with other things."""

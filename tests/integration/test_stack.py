@@ -17,11 +17,10 @@ import redis
 import redis.asyncio
 
 from flashsale_core import topology
-from flashsale_local_stack import INFRASTRUCTURE, Stack, StackError, binaries, processes
+from flashsale_local_stack import INFRASTRUCTURE, Stack, StackError, binaries, private_stack, processes
 from flashsale_local_stack import stack as stack_module
 from flashsale_local_stack.processes import ProcessId, wait_until
 from flashsale_local_stack.state import load, save
-from tests.stacks import private_stack
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ Everything that Redis does for a call counts: reading it, the script, the append
 """
 
 import hashlib
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -20,7 +19,7 @@ from flashsale_cli.console import EXIT_FAILED, console
 from flashsale_cli.environment import CliEnvironment
 from flashsale_core.keys import define_keys, reserve_keys
 from flashsale_core.scripts import Order, Script, Scripts, call, pack, pack_orders, read_scripts
-from flashsale_local_stack import Stack
+from flashsale_local_stack import private_stack
 from flashsale_redis import open_redis
 from flashsale_redis.fences import open_fences
 from tools.bench.measurements import Measurement, Target
@@ -102,13 +101,8 @@ def _compared(orders: int, times: dict[str, list[float]], target: Target | None)
 def main(rounds: Rounds = 15) -> None:
     """Measure the fence. Exit status 1 when a target is missed."""
     screen = console()
-    with tempfile.TemporaryDirectory(prefix="flashsale-fence-", ignore_cleanup_errors=True) as folder:
-        stack = Stack(Path(folder) / "home", say=lambda words: screen.print(Text(words, "dim")))
-        stack.up(services=False, gateway_port=0)
-        try:
-            measurements = uvloop.run(measure(CliEnvironment(stack.env()), rounds))
-        finally:
-            stack.down()
+    with private_stack(services=False, say=lambda words: screen.print(Text(words, "dim"))) as stack:
+        measurements = uvloop.run(measure(CliEnvironment(stack.env()), rounds))
     for each in measurements:
         screen.print(Text(each.verdict()))
     if not all(each.reached for each in measurements):

@@ -3,7 +3,6 @@
 It starts servers of its own, without services, fills the ledger, and lets the first order decide: only one unit is left.
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from flashsale_core.fence import OPEN
 from flashsale_core.keys import SHARDS_DEFAULT, reserve_keys, shard_keys, shard_of
 from flashsale_core.messages import read
 from flashsale_core.scripts import Order, Scripts, call, pack_orders, read_scripts
-from flashsale_local_stack import Stack
+from flashsale_local_stack import private_stack
 from flashsale_order_worker.plan import plan
 from flashsale_order_worker.repository import Repository
 from flashsale_recovery.rebuild import RebuildContext, RebuildReport, rebuild, verify
@@ -151,13 +150,8 @@ def main(
 ) -> None:
     """Measure the rebuild. Exit status 1 when a target is missed or the stores disagree afterwards."""
     screen = console()
-    with tempfile.TemporaryDirectory(prefix="flashsale-rebuild-", ignore_cleanup_errors=True) as folder:
-        stack = Stack(Path(folder) / "home", say=lambda words: screen.print(Text(words, "dim")))
-        stack.up(services=False, gateway_port=0)
-        try:
-            section, audit = uvloop.run(measure(CliEnvironment(stack.env()), orders or sorted(TARGETS), screen))
-        finally:
-            stack.down()
+    with private_stack(services=False, say=lambda words: screen.print(Text(words, "dim"))) as stack:
+        section, audit = uvloop.run(measure(CliEnvironment(stack.env()), orders or sorted(TARGETS), screen))
     for each in section.measurements:
         screen.print(Text(each.verdict()))
     screen.print(audit_report.differences_text(audit))

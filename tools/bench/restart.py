@@ -1,9 +1,7 @@
 """`python -m tools.bench.restart`: how long after Redis answers again a shop sells again, when Redis was killed and kept its data."""
 
 import asyncio
-import tempfile
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from statistics import median
 from time import monotonic
 from uuid import uuid4
@@ -20,7 +18,7 @@ from flashsale_cli.audit import report as audit_report
 from flashsale_cli.audit.stores import audit_stores
 from flashsale_cli.console import EXIT_FAILED, console
 from flashsale_cli.environment import CliEnvironment
-from flashsale_local_stack import Stack
+from flashsale_local_stack import Stack, private_stack
 from tools.bench.measurements import Measurement, Target
 from tools.bench.options import Rounds
 from tools.bench.processes import POLL_SECONDS
@@ -88,13 +86,8 @@ async def _order(testbed: Testbed, sale: str) -> bool:
 def main(rounds: Rounds = 5) -> None:
     """Measure restarts. Exit status 1 when the target is missed or the stores disagree afterwards."""
     screen = console()
-    with tempfile.TemporaryDirectory(prefix="flashsale-restart-", ignore_cleanup_errors=True) as folder:
-        stack = Stack(Path(folder) / "home", say=lambda words: screen.print(Text(words, "dim")))
-        stack.up(gateway_port=0)
-        try:
-            measurement, audit = uvloop.run(measure(stack, CliEnvironment(stack.env()), rounds))
-        finally:
-            stack.down()
+    with private_stack(say=lambda words: screen.print(Text(words, "dim"))) as stack:
+        measurement, audit = uvloop.run(measure(stack, CliEnvironment(stack.env()), rounds))
     screen.print(Text(measurement.verdict()))
     screen.print(audit_report.differences_text(audit))
     if not measurement.reached or not audit.clean():

@@ -6,9 +6,9 @@ import typer
 from rich.text import Text
 
 from flashsale_cli.console import EXIT_FAILED, console, number, table, verdict
+from flashsale_local_stack import private_stack
 from tests.integration.conversations.conversation import Conversation
 from tests.integration.conversations.run import Finding, Plan, Report, Stage, run, stages
-from tests.stacks import private_stack
 
 BYTES_SHOWN = 2_000
 screen = console()

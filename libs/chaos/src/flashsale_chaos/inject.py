@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -13,10 +12,10 @@ from flashsale_chaos.bench import Bench
 from flashsale_chaos.faults import Fault
 from flashsale_chaos.further_gateway import GATEWAY_2
 from flashsale_chaos.overload import overload
+from flashsale_chaos.waiting import until
 from flashsale_local_stack import descendants
 
 Injector = Callable[[Bench, Fault], Awaitable[None]]
-POLL_SECONDS = 0.05
 STOP_TIMEOUT_SECONDS = 10.0
 # Points that are passed only after Redis was lost or restarted, which the injector therefore does.
 _PROVOKED_BY = {
@@ -106,22 +105,22 @@ async def _provoke(bench: Bench, fault: Fault, point: str) -> None:
 async def _listens(bench: Bench, service: str) -> None:
     """Wait until the service answers its port, or died on the way."""
     host, _, port = bench.address(service).partition(":")
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    while bench.pids(service) and time.monotonic() < deadline:
+
+    async def answers_or_died() -> bool:
         with suppress(OSError):
             _, writer = await asyncio.open_connection(host, int(port))
             writer.close()
-            return
-        await asyncio.sleep(POLL_SECONDS)
+            return True
+        return not bench.pids(service)
+
+    await until(answers_or_died, START_TIMEOUT_SECONDS)
 
 
 async def _dies(bench: Bench, target: str, timeout_seconds: float) -> bool:
-    deadline = time.monotonic() + timeout_seconds
-    while bench.pids(target):
-        if time.monotonic() > deadline:
-            return False
-        await asyncio.sleep(POLL_SECONDS)
-    return True
+    async def is_dead() -> bool:
+        return not bench.pids(target)
+
+    return await until(is_dead, timeout_seconds)
 
 
 def _send(pid: int, number: signal.Signals) -> None:

@@ -26,6 +26,7 @@ from flashsale_chaos.verdict.closed import judge_closed
 from flashsale_chaos.verdict.definitions import unknown_sales
 from flashsale_chaos.verdict.verdict import gone_effects, judge_history
 from flashsale_chaos.verdict.violations import Promise, Violation
+from flashsale_chaos.waiting import until
 from flashsale_core.errors import Retryable
 from flashsale_core.keys import SHARDS_DEFAULT, shard_of
 from flashsale_recovery.session import ERRORS
@@ -34,7 +35,6 @@ READY_SECONDS = 10.0
 """On a machine that keeps up; longer on one that is overloaded."""
 SETTLE_SECONDS = 20.0
 PROBE_SECONDS = 2.0
-POLL_SECONDS = 0.1
 STORES_AWAY = (Retryable, AMQPException, *ERRORS)
 
 
@@ -93,12 +93,17 @@ class Judge:
 
 async def _until_ready(session: aiohttp.ClientSession, address: str, give_up_at: float) -> str:
     """Empty once the service is ready, or its last answer."""
-    while True:
+    last = "no answer"
+
+    async def is_ready() -> bool:
+        nonlocal last
         try:
             async with session.get(f"http://{address}/readyz") as response:
-                text = "" if response.status == 200 else f"{response.status} {(await response.text())[:200]}"
+                last = "" if response.status == 200 else f"{response.status} {(await response.text())[:200]}"
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            text = f"no answer ({type(error).__name__})"
-        if not text or time.monotonic() > give_up_at:
-            return text
-        await asyncio.sleep(POLL_SECONDS)
+            last = f"no answer ({type(error).__name__})"
+        return not last
+
+    # A service is asked at least once.
+    await until(is_ready, max(give_up_at - time.monotonic(), PROBE_SECONDS))
+    return last

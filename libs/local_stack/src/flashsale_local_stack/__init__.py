@@ -9,7 +9,7 @@ from flashsale_local_stack.errors import StackError
 from flashsale_local_stack.processes import descendants, wait_until
 from flashsale_local_stack.stack import DEFAULT_HOME, INFRASTRUCTURE, SERVICES, Stack, Status
 from flashsale_local_stack.state import free_ports
-from flashsale_local_stack.temporary import temporary_stack
+from flashsale_local_stack.temporary import private_stack, temporary_stack
 
 __all__ = [
     "DEFAULT_HOME",
@@ -20,6 +20,7 @@ __all__ = [
     "Status",
     "descendants",
     "free_ports",
+    "private_stack",
     "read_env_file",
     "temporary_stack",
     "wait_until",

@@ -1,5 +1,6 @@
 """A stack for as long as a block runs."""
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,3 +26,21 @@ def temporary_stack(home: Path, gateway_port: int, say: Callable[[str], None]) -
         yield stack.env()
     finally:
         stack.down(keep_data=existed)
+
+
+@contextmanager
+def private_stack(
+    *,
+    services: bool = True,
+    redis_masters: int = 1,
+    extra_env: Mapping[str, str] | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[Stack]:
+    """A running stack on free ports, in a temporary folder; stopped and removed afterwards. Raises StackError."""
+    with tempfile.TemporaryDirectory(prefix="flashsale-stack-", ignore_cleanup_errors=True) as folder:
+        stack = Stack(Path(folder) / "home", say=say)
+        stack.up(services=services, gateway_port=0, redis_masters=redis_masters, extra_env=extra_env)
+        try:
+            yield stack
+        finally:
+            stack.down()

@@ -1,6 +1,5 @@
 """Asks a Redis server that may be dead, loading or stopped."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,7 +10,6 @@ from redis.exceptions import RedisError
 
 HOST = "127.0.0.1"
 COMMAND_TIMEOUT_SECONDS = 2.0
-POLL_SECONDS = 0.02
 
 
 async def asked(port: int, password: str, ask: "Callable[[Any], Awaitable[Any]]") -> bool:
@@ -22,14 +20,3 @@ async def asked(port: int, password: str, ask: "Callable[[Any], Awaitable[Any]]"
             return bool(await ask(client))
     except (RedisError, OSError, TimeoutError):
         return False
-
-
-async def until(condition: Callable[[], Awaitable[bool]], timeout_seconds: float) -> bool:
-    """Whether `condition` became true within the timeout."""
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            while not await condition():  # noqa: ASYNC110 - a server has no event to wait for
-                await asyncio.sleep(POLL_SECONDS)
-    except TimeoutError:
-        return False
-    return True

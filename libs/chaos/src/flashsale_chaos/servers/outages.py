@@ -11,10 +11,11 @@ from flashsale_chaos.faults import Fault
 from flashsale_chaos.loss import NOTHING
 from flashsale_chaos.machine import redis_data
 from flashsale_chaos.servers import volume
-from flashsale_chaos.servers.ask import asked, until
+from flashsale_chaos.servers.ask import asked
 from flashsale_chaos.servers.losses import note_loss
 from flashsale_chaos.servers.remains import read_remains
 from flashsale_chaos.servers.turns import until_sold
+from flashsale_chaos.waiting import until
 
 ANSWER_TIMEOUT_SECONDS = 10.0
 

@@ -11,12 +11,13 @@ from flashsale_chaos.faults import Fault
 from flashsale_chaos.machine import redis_data
 from flashsale_chaos.network import Link, Mode
 from flashsale_chaos.servers import volume
-from flashsale_chaos.servers.ask import HOST, asked, until
+from flashsale_chaos.servers.ask import HOST, asked
 from flashsale_chaos.servers.losses import note_loss
 from flashsale_chaos.servers.outages import redis_address, until_redis_answers
 from flashsale_chaos.servers.remains import read_places, read_remains
 from flashsale_chaos.servers.replica import Replica, replica_of
 from flashsale_chaos.servers.turns import until_sold
+from flashsale_chaos.waiting import until
 
 OPEN_TIMEOUT_SECONDS = 5.0
 CUT = Mode(hold_up=True, hold_down=True)

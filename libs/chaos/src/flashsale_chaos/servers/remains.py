@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from flashsale_chaos.bench import Bench
 from flashsale_chaos.loss import Outbox, Place, Places
-from flashsale_chaos.servers.ask import asked, until
+from flashsale_chaos.servers.ask import asked
+from flashsale_chaos.waiting import until
 from flashsale_core.fence import read_fence
 from flashsale_core.keys import SHARDS_DEFAULT, shard_keys
 from flashsale_core.messages import Message, Position, read

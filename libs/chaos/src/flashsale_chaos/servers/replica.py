@@ -11,7 +11,8 @@ from typing import Any
 
 from flashsale_chaos.machine import ImpossibleError
 from flashsale_chaos.network import Link
-from flashsale_chaos.servers.ask import HOST, asked, until
+from flashsale_chaos.servers.ask import HOST, asked
+from flashsale_chaos.waiting import until
 from flashsale_local_stack import configs, free_ports
 from flashsale_local_stack.processes import end, spawn
 

@@ -8,7 +8,8 @@ from flashsale_chaos.faults import Fault
 from flashsale_chaos.inject import Injector
 from flashsale_chaos.machine import ImpossibleError
 from flashsale_chaos.overload import overload
-from flashsale_chaos.servers.ask import until
+from flashsale_chaos.servers.unpublished import kept_back
+from flashsale_chaos.waiting import until
 
 SOLD_SECONDS = 60.0
 """How long a loss waits for Redis to be open and to sell, on a machine that keeps up."""
@@ -23,7 +24,9 @@ def in_turn(inject: Injector) -> Injector:
             return
         async with bench.locks["losses"]:
             await until_sold(bench, bench.losses[-1].at if bench.losses else 0.0)
-            await inject(bench, fault)
+            async with kept_back(bench, fault.number) as since:
+                await until_sold(bench, since)
+                await inject(bench, fault)
 
     return inject_in_turn
 
