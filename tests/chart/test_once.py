@@ -81,6 +81,7 @@ ONCE = {
     "DATABASE_URL": "externalPostgresql",
     "FLASHSALE_PROBE_HOST": "listenHost",
     "FLASHSALE_OPERATOR_NAMESPACE": "operator.watchAllNamespaces",
+    "FLASHSALE_OPERATOR_DELETE_WITHOUT_REDIS_SECONDS": "operator.deleteWithoutRedisSeconds",
     "FLASHSALE_RESEAL": "keeper.reseal",
 }
 

@@ -125,6 +125,8 @@ ADVICE = {
     "flashsale_operator_reconcile_seconds": "High: Redis is slow for the operator.",
     "flashsale_operator_reconcile_errors": "If it rises: Redis is away. Check whether orders are affected.",
     "flashsale_operator_objects": "`Stalled` above 0: see FlashsaleStalled.",
+    "flashsale_operator_deletions_without_redis": "Not 0: the Event `DeletedWithoutRedis` and the log event `deletion.without_redis` name the sale. "
+    "If that Redis comes back, create a FlashSale of the same name to end its sale, or ignore it.",
     "flashsale_operator_events_dropped": "It rises when thousands of FlashSales change at once, which does no harm: their conditions say the same. "
     "Otherwise the log event `event.not_posted` gives the reason.",
     "flashsale_operator_last_reconcile_timestamp_seconds": "Older than two minutes: see FlashsaleOperatorSilent.",

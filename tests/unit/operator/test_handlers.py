@@ -7,6 +7,7 @@ from typing import Any, cast
 import kopf
 import pytest
 
+from flashsale_core.scripts import read_scripts
 from flashsale_core.settings import Environment
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.handlers import FINALIZER, Handlers, drain_seconds
@@ -14,8 +15,10 @@ from flashsale_operator.kopf_settings import kopf_settings
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.recorder import Recorder
 from flashsale_operator.resource import Resource
+from flashsale_operator.sale_store import SaleStore
 from flashsale_operator.settings import Settings, read_settings
 from flashsale_operator.work_queue import WorkQueue
+from flashsale_redis import open_redis
 from tests.unit.operator.test_operator_plan import body
 
 
@@ -76,12 +79,54 @@ async def test_resource_that_is_being_deleted_is_not_queued() -> None:
     assert len(queue) == 0
 
 
-def handlers_of(reconciler: object) -> tuple[Handlers, WorkQueue]:
+@pytest.mark.parametrize(
+    ("policy", "seconds", "ends", "gone"),
+    [("Retain", 301, False, True), ("Retain", 299, False, False), ("Drain", 10**6, False, False), ("Drain", 301, True, True)],
+)
+async def test_deletion_without_redis_ends_in_time_only_if_no_hold_is_forgotten(
+    policy: str, seconds: float, ends: bool, gone: bool
+) -> None:
+    redis = open_redis("redis://127.0.0.1:1/0", 1, 2)
+    handlers, _ = handlers_of(Reconciler(SaleStore(redis, read_scripts(Path("lua")), 16, 1), (300,)), ends=ends)
+    deleted = kopf.Body(cast("Any", body(deletionPolicy=policy) | {"status": {}}))
+    with pytest.raises(kopf.TemporaryError):
+        await handlers.on_delete(body=deleted, patch=kopf.Patch())
+    cached = handlers._cached(deleted)
+    assert cached.blocked_since is not None
+    cached.blocked_since -= seconds
+    if gone:
+        await handlers.on_delete(body=deleted, patch=kopf.Patch())
+        waiting = handlers._recorder._waiting
+        reasons = [waiting.get_nowait()[1]["reason"] for _ in range(waiting.qsize())]
+        assert reasons[-1] == "DeletedWithoutRedis"
+        assert handlers._cache.get("u1") is None
+    else:
+        with pytest.raises(kopf.TemporaryError):
+            await handlers.on_delete(body=deleted, patch=kopf.Patch())
+    await redis.aclose()
+
+
+async def test_redis_that_answers_in_between_begins_the_time_again() -> None:
+    handlers, _ = handlers_of(NeverDone())
+    deleted = kopf.Body(cast("Any", body(deletionPolicy="Retain") | {"status": {}}))
+    cached = handlers._cached(deleted)
+    cached.blocked_since = 1.0
+    with pytest.raises(kopf.TemporaryError):
+        await handlers.on_delete(body=deleted, patch=kopf.Patch())
+    assert cached.blocked_since is None
+
+
+def handlers_of(reconciler: object, *, ends: bool = False) -> tuple[Handlers, WorkQueue]:
     async def post(_: str, __: dict[str, Any]) -> None:
         """Posted."""
 
+    async def namespace_ends(_: Resource) -> bool:
+        return ends
+
     queue = WorkQueue()
-    return Handlers(cast("Reconciler", reconciler), ResourceCache(), queue, Recorder(post), (60, 300)), queue
+    variables = {"REDIS_URL": "redis://r", "FLASHSALE_LUA_DIR": ".", "FLASHSALE_OPERATOR_DELETE_WITHOUT_REDIS_SECONDS": "300"}
+    settings = read_settings(Environment(variables))
+    return Handlers(cast("Reconciler", reconciler), ResourceCache(), queue, Recorder(post), settings, namespace_ends), queue
 
 
 async def observe(handlers: Handlers, generation: int, **metadata: Any) -> None:

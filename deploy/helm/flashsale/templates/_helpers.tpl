@@ -381,6 +381,8 @@ The whole environment of a service, each variable once: what the chart sets, wri
 {{ include "flashsale.env.windows" . }}
 - name: FLASHSALE_OPERATOR_NAMESPACE
   value: {{ .Values.operator.watchAllNamespaces | ternary "" .Release.Namespace | quote }}
+- name: FLASHSALE_OPERATOR_DELETE_WITHOUT_REDIS_SECONDS
+  value: {{ .Values.operator.deleteWithoutRedisSeconds | quote }}
 - name: FLASHSALE_PROBE_PORT
   value: "9103"
 {{- end -}}

@@ -28,6 +28,8 @@ class CachedResource:
     """When the sweep last queued it, in seconds of the event loop's clock."""
     deleting: bool = False
     """The deletion has begun: a reconciliation that waited for the lock must not take the sale over again."""
+    blocked_since: float | None = None
+    """Since when Redis has kept the deletion from going on, in seconds of the event loop's clock."""
     stock_written_at: float = 0.0
     """When the stock numbers were last written, in seconds of the event loop's clock."""
 

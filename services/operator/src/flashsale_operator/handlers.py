@@ -1,9 +1,11 @@
 """What kopf calls. Its events only queue a resource; deletions are carried out here, because kopf keeps the finalizer."""
 
+import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import aiohttp
 import kopf
 
 from flashsale_operator import metrics
@@ -12,9 +14,11 @@ from flashsale_operator.cache import CachedResource, ResourceCache
 from flashsale_operator.conditions import FIELDS_OF_A_SALE
 from flashsale_operator.controller import BACKOFF_SECONDS, spread
 from flashsale_operator.events import status_events
+from flashsale_operator.letting_go import is_blocked, is_due, let_go_event, lets_go
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.recorder import Recorder
-from flashsale_operator.resource import GROUP, PLURAL, VERSION, read_resource
+from flashsale_operator.resource import GROUP, PLURAL, VERSION, DeletionPolicy, Resource, read_resource
+from flashsale_operator.settings import Settings
 from flashsale_operator.work_queue import WorkQueue
 
 PREFIX = "operator.flashsale.dev"
@@ -22,6 +26,8 @@ FINALIZER = f"{PREFIX}/finalizer"
 """A change would leave finalizers behind that no operator removes."""
 DRAIN_SECONDS = (2.0, 30.0)
 """Shortest and longest pause between two checks of a draining sale. Each check writes to its resource."""
+NamespaceEnds = Callable[[Resource], Awaitable[bool]]
+"""Whether the resource's namespace is being deleted. Raises aiohttp.ClientError, OSError or TimeoutError."""
 log = logging.getLogger(__name__)
 
 
@@ -32,12 +38,22 @@ def drain_seconds(hold_seconds: int) -> float:
 
 
 class Handlers:
-    def __init__(self, reconciler: Reconciler, cache: ResourceCache, queue: WorkQueue, recorder: Recorder, windows: Sequence[int]) -> None:
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        cache: ResourceCache,
+        queue: WorkQueue,
+        recorder: Recorder,
+        settings: Settings,
+        namespace_ends: NamespaceEnds,
+    ) -> None:
         self._reconciler = reconciler
         self._cache = cache
         self._queue = queue
         self._recorder = recorder
-        self._windows = windows
+        self._windows = settings.payment_windows
+        self._limit_seconds = settings.delete_without_redis_seconds
+        self._namespace_ends = namespace_ends
 
     def register(self, registry: kopf.OperatorRegistry) -> None:
         resource: Any = (GROUP, VERSION, PLURAL)
@@ -83,11 +99,31 @@ class Handlers:
         if status is None:
             self._cache.remove(resource.uid)
             return
+        if await self._lets_go(resource, cached, status):
+            return
         self._recorder.record(resource, status_events(cached.status, status))
         cached.status = status
         _write(patch, body.status, status)
         pause_seconds = drain_seconds(int(resource.definition["hold_seconds"]))
         raise kopf.TemporaryError(status["conditions"][0]["message"], delay=spread(pause_seconds))
+
+    async def _lets_go(self, resource: Resource, cached: CachedResource, status: Mapping[str, Any]) -> bool:
+        """Whether the deletion ends without Redis. Says once what is left behind."""
+        now = asyncio.get_running_loop().time()
+        cached.blocked_since = (cached.blocked_since or now) if is_blocked(status) else None
+        if not is_due(cached.blocked_since, now, self._limit_seconds):
+            return False
+        try:
+            ends = resource.deletion_policy is not DeletionPolicy.RETAIN and await self._namespace_ends(resource)
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return False
+        if not lets_go(resource, namespace_ends=ends):
+            return False
+        metrics.DELETED_WITHOUT_REDIS.inc()
+        log.warning("deletion.without_redis", extra={"flashsale": f"{resource.namespace}/{resource.name}", "sale": resource.product_id})
+        self._recorder.record(resource, [let_go_event(resource, self._limit_seconds)])
+        self._cache.remove(resource.uid)
+        return True
 
     def _cached(self, body: kopf.Body) -> CachedResource:
         return self._cache.get_or_add(read_resource(body, self._windows), dict(body.status))

@@ -63,7 +63,7 @@ async def _operate(settings: Settings, apiserver: Apiserver, redis: Redis) -> No
     cache, queue, writer = ResourceCache(), WorkQueue(), StatusWriter(apiserver)
     registry, recorder = kopf.OperatorRegistry(), Recorder(writer.post_event)
     reconciler = Reconciler(sales, settings.payment_windows, require_durable=settings.require_durable_redis)
-    Handlers(reconciler, cache, queue, recorder, settings.payment_windows).register(registry)
+    Handlers(reconciler, cache, queue, recorder, settings, writer.namespace_ends).register(registry)
     kopf.on.login(registry=registry)(_login)
     watching = asyncio.Event()
     supervisor = Supervisor()

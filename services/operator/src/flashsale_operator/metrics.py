@@ -12,6 +12,10 @@ RECONCILE_SECONDS = Histogram(
 RECONCILE_ERRORS = Counter("flashsale_operator_reconcile_errors_total", "Reconciliations that failed, mostly because Redis was unavailable")
 OBJECTS = Gauge("flashsale_operator_objects", "FlashSales, by phase", ["phase"])
 LAST_RECONCILE = Gauge("flashsale_operator_last_reconcile_timestamp_seconds", "Unix time of the last reconciliation of a FlashSale")
+DELETED_WITHOUT_REDIS = Counter(
+    "flashsale_operator_deletions_without_redis_total",
+    "FlashSales whose deletion ended although Redis could not be used: their sales may be left in it",
+)
 EVENTS_DROPPED = Counter(
     "flashsale_operator_events_dropped_total", "Kubernetes Events that were not posted, because too many waited or the apiserver refused"
 )

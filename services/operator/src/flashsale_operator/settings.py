@@ -32,6 +32,9 @@ class Settings:
     """FLASHSALE_OPERATOR_STATUS_SECONDS: shortest pause between two writes of a resource's stock numbers."""
     silence_seconds: float
     """FLASHSALE_OPERATOR_SILENCE_SECONDS: /healthz fails when the sweep has made no progress for this long."""
+    delete_without_redis_seconds: float
+    """FLASHSALE_OPERATOR_DELETE_WITHOUT_REDIS_SECONDS: how long Redis may keep a deletion from going on. With Retain it then ends
+    without Redis; with Drain only if its namespace is being deleted."""
     workers_max: int
     """FLASHSALE_OPERATOR_WORKERS_MAX: most resources handled at the same time."""
     request_timeout_seconds: float
@@ -64,6 +67,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         reconcile_seconds=env.number("FLASHSALE_OPERATOR_RECONCILE_SECONDS", 5, least=0.5, most=3600),
         status_seconds=env.number("FLASHSALE_OPERATOR_STATUS_SECONDS", 10, least=0, most=3600),
         silence_seconds=env.number("FLASHSALE_OPERATOR_SILENCE_SECONDS", 60, least=5, most=3600),
+        delete_without_redis_seconds=env.number("FLASHSALE_OPERATOR_DELETE_WITHOUT_REDIS_SECONDS", 300, least=1, most=86_400),
         workers_max=env.integer("FLASHSALE_OPERATOR_WORKERS_MAX", 200, least=1, most=1000),
         request_timeout_seconds=env.number("FLASHSALE_OPERATOR_REQUEST_TIMEOUT_SECONDS", 15, least=1, most=120),
         watch_timeout_seconds=env.number("FLASHSALE_OPERATOR_WATCH_TIMEOUT_SECONDS", 300, least=30, most=3600),

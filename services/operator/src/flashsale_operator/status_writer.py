@@ -3,7 +3,10 @@
 from typing import Any
 
 from flashsale_operator.apiserver import Apiserver
+from flashsale_operator.events import COMPONENT, Event, event_document
 from flashsale_operator.resource import GROUP, PLURAL, VERSION, Resource
+
+NEVER = "1970-01-01T00:00:00Z"
 
 
 class StatusWriter:
@@ -25,6 +28,19 @@ class StatusWriter:
                 return False
             answer.raise_for_status()
             return True
+
+    async def namespace_ends(self, resource: Resource) -> bool:
+        """Whether the namespace is being deleted: the apiserver then refuses a new Event, and says so.
+
+        The operator may not read namespaces.
+        """
+        path = f"/api/v1/namespaces/{resource.namespace}/events?dryRun=All"
+        document = event_document(resource, Event("Normal", "Draining", "is the namespace being deleted?"), NEVER, COMPONENT)
+        async with self._apiserver.request("POST", path, document, "application/json") as answer:
+            if answer.status != 403:
+                return False
+            causes = (await answer.json()).get("details", {}).get("causes", ())
+        return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
 
     async def post_event(self, namespace: str, document: dict[str, Any]) -> None:
         async with self._apiserver.request("POST", f"/api/v1/namespaces/{namespace}/events", document, "application/json") as answer:
