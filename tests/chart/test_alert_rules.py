@@ -44,3 +44,28 @@ def test_rule_looks_only_at_the_release_s_namespace() -> None:
 def test_unknown_service_is_refused() -> None:
     status, text = helm("--set", "metrics.prometheusRule.services={orderWorker}")
     assert (status, "value must be one of 'gateway'" in text) == (1, True), text
+
+
+def replica_rules(*words: str) -> dict[str, str]:
+    """Service -> the number of its replicas below which an alert fires."""
+    documents = rendered("", "--set", "metrics.prometheusRule.enabled=true", *words)
+    (group,) = find(documents, "PrometheusRule", "shop-flashsale")["spec"]["groups"]
+    rules = [rule for rule in group["rules"] if rule["alert"].endswith("ReplicaMissing")]
+    return {rule["labels"]["service"]: rule["expr"].rsplit(" ", 1)[1] for rule in rules}
+
+
+@pytest.mark.parametrize(
+    ("words", "numbers"),
+    [
+        ("gateway.replicas=2", {"gateway": "2"}),
+        ("gateway.replicas=1", {}),
+        ("gateway.replicas=5,orderWorker.replicas=3,keeper.replicas=2", {"gateway": "5", "order-worker": "3", "keeper": "2"}),
+        ("gateway.autoscaling.enabled=true,gateway.autoscaling.minReplicas=4", {"gateway": "4"}),
+        (KEDA + "2", {"gateway": "2", "order-worker": "2"}),
+        (KEDA + "0", {"gateway": "2"}),
+        ("redis.replicas=3", {"gateway": "2", "keeper": "2"}),
+        ("metrics.prometheusRule.services={keeper}", {}),
+    ],
+)
+def test_missing_replica_is_an_alert_if_the_release_runs_several(words: str, numbers: dict[str, str]) -> None:
+    assert replica_rules("--set", words) == numbers

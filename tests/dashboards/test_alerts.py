@@ -39,6 +39,23 @@ CASES = {
         {'flashsale_audit_differences{kind="buyer_units"}': "0x3"},
         {"kind": "buyer_units"},
     ),
+    "FlashsaleAuditStopped": Case(
+        {'flashsale_audit_running{pod="a"}': "1 1 0x20", 'flashsale_audit_running{pod="b"}': "0x22"},
+        "15m",
+        # The other keeper has taken over. A restart of Redis interrupts the audit for a moment.
+        {'flashsale_audit_running{pod="a"}': "1 1 0x20", 'flashsale_audit_running{pod="b"}': "0 0 0 1 1 0 0 1x15"},
+    ),
+    "FlashsaleAuditSkipped": Case(
+        {'flashsale_audit_skipped{pod="a"}': "0 3x25", 'flashsale_audit_running{pod="a"}': "1x26"},
+        "20m",
+        # A keeper that stands by shows its last audit for ever.
+        {
+            'flashsale_audit_skipped{pod="a"}': "3x26",
+            'flashsale_audit_running{pod="a"}': "1 0x25",
+            'flashsale_audit_skipped{pod="b"}': "0x26",
+            'flashsale_audit_running{pod="b"}': "0 1x25",
+        },
+    ),
     "FlashsaleRecovering": Case(
         {'flashsale_fenced_shards{pod="a"}': "0 0 3x5", 'flashsale_fenced_shards{pod="b"}': "0x7"},
         "5m",
@@ -76,6 +93,18 @@ CASES = {
             'flashsale_operator_last_reconcile_timestamp_seconds{pod="a"}': "0 60 stale",
             'flashsale_operator_last_reconcile_timestamp_seconds{pod="b"}': "_ _ _ _ 240x9",
         },
+    ),
+    "FlashsaleGatewayReplicaMissing": Case(
+        {'flashsale_broker_up{pod="a"}': "1x9", 'flashsale_broker_up{pod="b"}': "1 stale"},
+        "8m",
+        # Its pod was replaced. That the broker is away is another alert.
+        {'flashsale_broker_up{pod="a"}': "0x9", 'flashsale_broker_up{pod="b"}': "0 stale", 'flashsale_broker_up{pod="c"}': "_ _ _ 0x6"},
+    ),
+    "FlashsaleOrderWorkerReplicaMissing": Case(
+        {"flashsale_database_up": "1x9"}, "8m", {'flashsale_database_up{pod="a"}': "0x9", 'flashsale_database_up{pod="b"}': "0x9"}
+    ),
+    "FlashsaleKeeperReplicaMissing": Case(
+        {"flashsale_keeper_active": "1x9"}, "8m", {'flashsale_keeper_active{pod="a"}': "1x9", 'flashsale_keeper_active{pod="b"}': "0x9"}
     ),
     "FlashsaleErrorBudgetBurn": Case(
         {ORDERS % ("accepted", "a"): "0+900x70", ORDERS % ("overloaded", "b"): "0+100x70"},

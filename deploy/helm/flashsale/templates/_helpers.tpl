@@ -121,6 +121,23 @@ seccompProfile:
 {{- include "flashsale.merged" (list (dict "seccompProfile" (dict "type" "RuntimeDefault")) .podSecurityContext (dict "runAsNonRoot" true)) -}}
 {{- end -}}
 
+{{/*
+Tolerations of a pod. A component without a volume leaves a dead node after nodeLossTolerationSeconds, where Kubernetes waits for 300 s;
+a toleration of your own for the same taint takes precedence.
+*/}}
+{{- define "flashsale.tolerations" -}}
+{{- $all := .c.tolerations | default list -}}
+{{- $seconds := .root.Values.nodeLossTolerationSeconds -}}
+{{- if not (or (kindIs "invalid" $seconds) (has .component (list "redis" "rabbitmq" "postgresql"))) -}}
+{{- range $taint := list "node.kubernetes.io/not-ready" "node.kubernetes.io/unreachable" -}}
+{{- $own := false -}}
+{{- range $.c.tolerations }}{{ if has (.key | default $taint) (list $taint) }}{{ $own = true }}{{ end }}{{ end -}}
+{{- if not $own }}{{ $all = append $all (dict "key" $taint "operator" "Exists" "effect" "NoExecute" "tolerationSeconds" (int $seconds)) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $all -}}
+{{- end -}}
+
 {{/* Scheduling of a pod. (dict "root" $ "c" .Values.gateway "component" "gateway") */}}
 {{- define "flashsale.scheduling" -}}
 {{- with .c.priorityClassName | default .root.Values.priorityClassName }}
@@ -130,7 +147,7 @@ priorityClassName: {{ . }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .c.tolerations }}
+{{- with include "flashsale.tolerations" . | fromYamlArray }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -385,6 +402,14 @@ The whole environment of a service, each variable once: what the chart sets, wri
   value: {{ .Values.operator.deleteWithoutRedisSeconds | quote }}
 - name: FLASHSALE_PROBE_PORT
   value: "9103"
+{{- end -}}
+
+{{/* The number of pods that a component always has. (dict "root" $ "c" .Values.keeper) */}}
+{{- define "flashsale.replicas" -}}
+{{- if (.c.autoscaling).enabled }}{{ .c.autoscaling.minReplicas }}
+{{- else if (.c.keda).enabled }}{{ .c.keda.minReplicas }}
+{{- else if kindIs "invalid" .c.replicas }}{{ include "flashsale.redis.failover" .root | eq "yes" | ternary 2 1 }}
+{{- else }}{{ .c.replicas }}{{ end -}}
 {{- end -}}
 
 {{/* Seconds that a pod needs to end well: the sleep before it stops, the service's own time to finish, and five more. */}}
