@@ -11,6 +11,7 @@ from flashsale_redis.certificates import renewing
 from flashsale_redis.cluster import Cluster
 from flashsale_redis.followed import Followed
 from flashsale_redis.packing import packing
+from flashsale_redis.prompt_writes import writing_promptly
 from flashsale_redis.resets import reporting_resets
 from flashsale_redis.sentinel_urls import SentinelUrl, sentinel_url
 from flashsale_redis.sentinels import ANSWER_SECONDS, Sentinels
@@ -65,5 +66,5 @@ def _pool(url: str, timeout_seconds: float, connections_max: int) -> Pool:
     except ValueError as error:
         raise SettingsError(f"REDIS_URL: {error}") from error
     # The URL determines the class: plain, TLS or a Unix socket.
-    pool.connection_class = packing(reporting_resets(renewing(pool.connection_class)))
+    pool.connection_class = packing(writing_promptly(reporting_resets(renewing(pool.connection_class))))
     return pool

@@ -29,6 +29,29 @@ log = logging.getLogger(__name__)
 
 
 class Pool(BlockingConnectionPool):
+    waiting = 0
+    """How many callers wait for a connection."""
+
+    async def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
+        """As redis-py's. Only a caller that may have to wait for a connection needs its lock and its time limit."""
+        if self.waiting or self._in_maintenance or not self._available_connections:
+            return await self._wait_for_connection()
+        connection: AbstractConnection = self.get_available_connection()  # type: ignore[no-untyped-call]
+        try:
+            await self.ensure_connection(connection)
+        except BaseException:
+            await self.release(connection)
+            raise
+        return connection
+
+    async def _wait_for_connection(self) -> Any:
+        # Nobody may overtake those who wait.
+        self.waiting += 1
+        try:
+            return await super().get_connection()  # type: ignore[no-untyped-call]
+        finally:
+            self.waiting -= 1
+
     async def leave(self) -> None:
         """End every connection: an idle one now, one in use before its next command."""
         for connection in self._in_use_connections:
