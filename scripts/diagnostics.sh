@@ -17,9 +17,14 @@ for namespace in $(kubectl get namespaces -o name | sed -n 's|^namespace/\(flash
   done
   kubectl -n "$namespace" exec flashsale-rabbitmq-0 -c rabbitmq -- rabbitmqctl list_queues name messages consumers >"$into/queues.txt" 2>&1
   kubectl -n "$namespace" exec flashsale-redis-0 -c redis -- sh -c 'ls -laR /data' >"$into/redis-data.txt" 2>&1
+  # shellcheck disable=SC2016
+  redis_info='
+    [ ! -d /tls/server ] || set -- --tls --cacert /tls/ca/ca.crt
+    [ ! -d /tls/client ] || [ $# = 0 ] || set -- "$@" --cert /tls/client/tls.crt --key /tls/client/tls.key
+    exec valkey-cli "$@" --user gateway --no-auth-warning INFO everything'
   # Only the Redis users of gateway and operator may run INFO.
   password=$(kubectl -n "$namespace" get secret flashsale-redis -o 'jsonpath={.data.gateway}' | base64 -d)
-  kubectl -n "$namespace" exec flashsale-redis-0 -c redis -- env REDISCLI_AUTH="$password" valkey-cli --user gateway --no-auth-warning INFO everything >"$into/redis-info.txt" 2>&1
+  kubectl -n "$namespace" exec flashsale-redis-0 -c redis -- env REDISCLI_AUTH="$password" sh -c "$redis_info" >"$into/redis-info.txt" 2>&1
   helm -n "$namespace" history flashsale >"$into/helm.txt" 2>&1
 done
 find "$folder" -type f -empty -delete

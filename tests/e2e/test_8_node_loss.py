@@ -130,7 +130,7 @@ def test_servers_refuse_what_has_no_tls_or_no_certificate(stage: Stage) -> None:
     job = shop.cli("audit-without-a-certificate", "FLASHSALE_TLS_CERT_FILE= FLASHSALE_TLS_KEY_FILE= flashsale audit")
     assert (job.succeeded, "valid client certificate" in job.logs) == (False, True), job.logs
     job = shop.cli("audit-without-the-authority", "FLASHSALE_TLS_CA_FILE= flashsale audit")
-    assert (job.succeeded, "set FLASHSALE_TLS_CA_FILE" in job.logs) == (False, True), job.logs
+    assert (job.succeeded, "certificate verify failed" in job.logs) == (False, True), job.logs
     assert shop.cli("audit-with-both", "flashsale audit").succeeded
 
 

@@ -1,6 +1,7 @@
 """Certificates of connections: which files a URL gets, and which are refused before a service starts."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -81,7 +82,6 @@ def test_unusable_file_is_refused_with_the_variables_name(made: Made, changes: d
     [
         ("rediss://u:secret@h?ssl_ca_certs=/nowhere", "^REDIS_URL: its option ssl_ca_certs: /nowhere: No such file"),
         ("amqps://u:secret@h/?certfile=/nowhere", "^AMQP_URL: its option certfile is set without its option keyfile"),
-        ("postgresql://u:secret@h/d?sslmode=verify-full", "^DATABASE_URL: sslmode=verify-full needs .* set FLASHSALE_TLS_CA_FILE or"),
         ("postgresql://u:secret@h/d?sslmode=verify_full", "^DATABASE_URL: sslmode is 'verify_full'; it must be one of disable, "),
     ],
 )
@@ -89,6 +89,19 @@ def test_unusable_option_of_a_url_is_refused_without_the_password(url: str, word
     with pytest.raises(SettingsError, match=words) as refused:
         with_certificates(url, Environment({}))
     assert "secret" not in str(refused.value)
+
+
+def test_postgres_without_an_authority_is_checked_by_the_public_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    url = "postgresql://u:secret@h/d?sslmode=verify-full"
+    bundle = tmp_path / "public.pem"
+    bundle.touch()
+    monkeypatch.setattr("flashsale_core.tls._BUNDLES", (str(bundle),))
+    monkeypatch.setattr("ssl.get_default_verify_paths", lambda: SimpleNamespace(cafile=None))
+    assert with_certificates(url, Environment({})) == f"{url}&sslrootcert={bundle}"
+    assert with_certificates(url, Environment({"PGSSLROOTCERT": "/other"})) == url
+    bundle.unlink()
+    with pytest.raises(SettingsError, match=r"^DATABASE_URL: its sslmode needs .*; set FLASHSALE_TLS_CA_FILE or the option sslrootcert"):
+        with_certificates(url, Environment({}))
 
 
 def test_key_with_a_passphrase_is_refused_and_nobody_is_asked(made: Made, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ class SentinelInMemory:
     def __init__(self, replies: Replies) -> None:
         self.replies = replies
         self.asked = 0
+        self.answered = 0
+        self.hung = asyncio.Event()
 
     def pipeline(self, *, transaction: bool) -> "SentinelInMemory":
         assert not transaction
@@ -41,7 +43,8 @@ class SentinelInMemory:
         self.asked += 1
         await asyncio.sleep(0)
         if self.replies is HUNG:
-            await asyncio.Event().wait()
+            await self.hung.wait()
+            self.answered += 1
         if isinstance(self.replies, list) and isinstance(self.replies[0], RedisConnectionError):
             raise self.replies[0]
         return cast("list[Any]", self.replies)
@@ -86,6 +89,24 @@ async def test_a_majority_that_answers_is_not_held_up_by_the_rest() -> None:
     async with asyncio.timeout(sentinels.ANSWER_SECONDS / 2):
         assert await asked.master() == NEW
     await asked.aclose()
+
+
+async def test_late_sentinel_finishes_before_the_next_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sentinels, "SHARED_SECONDS", 0.0)
+    asked, (late, *_) = asking(HUNG, says(NEW, 1), says(NEW, 1))
+    assert await asked.master() == NEW
+    late.hung.set()
+    await asyncio.sleep(0.001)
+    assert (late.asked, late.answered) == (1, 1)
+    late.hung.clear()
+    for number in (2, 3):
+        assert await asked.master() == NEW
+        assert (late.asked, late.answered) == (number, 1)
+        await asyncio.sleep(0.001)
+    await asked.aclose()
+    late.hung.set()
+    await asyncio.sleep(0.001)
+    assert late.answered == 1
 
 
 async def test_error_names_each_sentinel_and_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:

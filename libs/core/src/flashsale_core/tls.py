@@ -6,6 +6,7 @@ the next connection uses a renewed certificate. See docs/decisions/0041.
 
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -33,6 +34,10 @@ _SCHEMES = {
 _MODES = {"disable": False, "allow": False, "prefer": False, "require": True, "verify-ca": True, "verify-full": True}
 
 
+# Where distributions keep the certificates of public authorities, if OpenSSL's own path has none.
+_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+
+
 class Variables(Protocol):
     def text(self, name: str, *, default: str) -> str: ...
 
@@ -49,11 +54,13 @@ def with_certificates(url: str, environment: Variables) -> str:
         return url
     server, names = _SCHEMES[parts.scheme]
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if server is Server.POSTGRES and not _verified(options, files, environment):
+    if server is Server.POSTGRES and not _uses_tls(options):
         return url
     own = Files(*(options.get(name, "") for name in names))
     _check(own, Files(*(f"{server.variable}: its option {name}" for name in names)))
     added = _added(own, files, names)
+    if server is Server.POSTGRES and options["sslmode"].startswith("verify-") and not (own.ca or files.ca):
+        added |= _public_authorities(names.ca, environment)
     return f"{url}{'&' if parts.query else '?'}{urlencode(added, quote_via=quote, safe='/')}" if added else url
 
 
@@ -63,15 +70,22 @@ def _added(own: Files, files: Files, names: Files) -> dict[str, str]:
     return {name: path for name, path in zip(names, chosen, strict=True) if path}
 
 
-def _verified(options: Mapping[str, str], files: Files, environment: Variables) -> bool:
+def _uses_tls(options: Mapping[str, str]) -> bool:
     """Whether a connection to Postgres has to use TLS. Without a mode, its client tries TLS and checks nothing."""
     mode = options.get("sslmode", "prefer")
     if mode not in _MODES:
         raise SettingsError(f"DATABASE_URL: sslmode is {mode[:20]!r}; it must be one of {', '.join(_MODES)}")
-    authority = options.get("sslrootcert") or files.ca or environment.text("PGSSLROOTCERT", default="")
-    if mode.startswith("verify-") and not authority:
-        raise SettingsError(f"DATABASE_URL: sslmode={mode} needs the certificate of an authority; set {CA_FILE} or the option sslrootcert")
     return _MODES[mode]
+
+
+def _public_authorities(option: str, environment: Variables) -> dict[str, str]:
+    """The system's, as for the other servers. asyncpg would look in a home directory, which a container does not have."""
+    if environment.text("PGSSLROOTCERT", default=""):
+        return {}
+    file = ssl.get_default_verify_paths().cafile or next((path for path in _BUNDLES if Path(path).is_file()), None)
+    if file is None:
+        raise SettingsError(f"DATABASE_URL: its sslmode needs the certificate of an authority; set {CA_FILE} or the option {option}")
+    return {option: file}
 
 
 def _check(files: Files, names: Files) -> None:

@@ -34,6 +34,7 @@ class Sentinels:
         self._clients: dict[Address, Any] = {address: connect(address) for address in addresses}
         self._asking: asyncio.Task[Address | RedisConnectionError] | None = None
         self._answered_at = 0.0
+        self._late: list[asyncio.Task[Answer]] = []
 
     async def master(self) -> Address:
         """The address of the master. Raises redis-py's ConnectionError if no Sentinel names one."""
@@ -49,14 +50,17 @@ class Sentinels:
     async def aclose(self) -> None:
         if self._asking is not None:
             await cancel_and_wait(self._asking)
+        await cancel_and_wait(*self._late)
         await asyncio.gather(*[client.aclose() for client in self._clients.values()], return_exceptions=True)
 
     async def _ask(self) -> Address | RedisConnectionError:
+        await cancel_and_wait(*self._late)
         asked = {asyncio.create_task(self._ask_one(client)): address for address, client in self._clients.items()}
         try:
             answers = await _majority(list(asked))
         finally:
-            await cancel_and_wait(*[task for task in asked if not task.done()])
+            # A late one may be opening its connection. Ended now, it would begin again at each question, with TLS for ever.
+            self._late = [task for task in asked if not task.done()]
             self._answered_at = asyncio.get_running_loop().time()
         if answers:
             return max(answers).master
