@@ -1,4 +1,4 @@
--- The least rights of a keeper that does not own the ledger. Run it as the owner, after `flashsale migrate`, for a role of your own.
+-- The least rights of the keeper, and of `flashsale recover`. `flashsale migrate` runs this as the owner, if the role exists.
 -- The role reads everything that a lost Redis is rebuilt from, and writes which history each shard of Redis is in.
 grant usage on schema public to flashsale_keeper;
 grant select on schema_migrations, installation, sales, orders, order_events, payments, refunds, received_entries, markers to flashsale_keeper;

@@ -1,4 +1,4 @@
--- The least rights of an order-worker that does not own the ledger. Run it as the owner, after `flashsale migrate`, for a role of your own.
+-- The least rights of the order-worker. `flashsale migrate` runs this as the owner, if the role exists.
 -- The role can then add to the history and read it, and nothing else: https://www.postgresql.org/docs/current/ddl-priv.html
 grant usage on schema public to flashsale_writer;
 grant select on schema_migrations, installation, shards to flashsale_writer;

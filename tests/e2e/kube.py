@@ -163,6 +163,12 @@ class Namespace:
     def secret(self, name: str, key: str) -> str:
         return base64.b64decode(self.get("secret", name)["data"][key]).decode()
 
+    def postgres(self, statement: str, role: str = "flashsale", key: str = "password") -> str:
+        """Run a statement as a role, in the server's pod; returns its rows with `|` between columns. `key` is the role's in its Secret."""
+        secret = "flashsale-postgresql" if key == "password" else "flashsale-postgresql-roles"
+        login = ["env", f"PGPASSWORD={self.secret(secret, key)}", "psql", "-h", "127.0.0.1", "-U", role, "-At"]
+        return self.kubectl("exec", "flashsale-postgresql-0", "-c", "postgresql", "--", *login, "flashsale", "-c", statement).strip()
+
     def start_cli(self, name: str, script: str) -> None:
         """Start a Job that runs a shell script with the flashsale command and with access to the release."""
         self.apply(_cli_job(name, script, self._cli_pod()))

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from tests.database_rights import GRANTED
+from tests.database_rights import RIGHTS as DATABASE_RIGHTS
 from tests.e2e.kube import CHART, VALUES, Namespace, flash_sale, run, until
 
 RIGHTS: dict[str, dict[str, set[str]]] = {
@@ -109,6 +111,26 @@ def test_redis_user_is_limited_to_its_commands_and_keys(shop: Namespace, user: s
 def test_redis_refuses_clients_without_a_user(shop: Namespace) -> None:
     answer = shop.kubectl("exec", "flashsale-redis-0", "-c", "redis", "--", "env", "-u", "REDISCLI_AUTH", "valkey-cli", "PING", check=False)
     assert "NOAUTH" in answer
+
+
+DATABASE_ROLES = {
+    "deployment/flashsale-order-worker": "writer",
+    "deployment/flashsale-keeper": "keeper",
+    "cronjob/flashsale-recover-run": "keeper",
+    "cronjob/flashsale-audit": "reader",
+}
+
+
+def test_each_service_has_a_database_role_with_exactly_its_rights(shop: Namespace) -> None:
+    for workload, key in DATABASE_ROLES.items():
+        spec = shop.get(workload)["spec"]
+        pod = spec.get("jobTemplate", {}).get("spec", spec)["template"]["spec"]
+        (url,) = [variable["value"] for variable in pod["containers"][0]["env"] if variable["name"] == "DATABASE_URL"]
+        assert url.startswith(f"postgresql://flashsale_{key}:"), workload
+    for key, rights in DATABASE_RIGHTS.items():
+        rows = shop.postgres(GRANTED, f"flashsale_{key}", key).splitlines()
+        assert dict(row.split("|") for row in rows) == rights, key
+    assert shop.postgres("select rolname from pg_roles where rolsuper") == "postgres"
 
 
 DECLARE = """

@@ -11,11 +11,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flashsale_cli import migrations
+from flashsale_cli import migrations, roles
 from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.installation import NAME_DEFAULT, Installation
 from flashsale_cli.installation import initialise as write_installation
 from flashsale_cli.server_urls import database_url as read_database_url
+from flashsale_core.credentials import token
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import SHARDS_DEFAULT
 
@@ -38,9 +39,16 @@ def migrate(
     ] = False,
     name: Annotated[str, typer.Option("--installation", envvar="FLASHSALE_INSTALLATION", help="Its name.")] = NAME_DEFAULT,
     shards: Annotated[int, typer.Option(envvar="FLASHSALE_SHARDS", min=1, max=4096, help="How many shards Redis has.")] = SHARDS_DEFAULT,
+    create_roles: Annotated[
+        bool,
+        typer.Option(
+            "--create-roles",
+            help="Then create the services' roles, with the passwords in FLASHSALE_WRITER_PASSWORD, _KEEPER_, _READER_ and _RETENTION_.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Apply missing migrations in order, under an advisory lock.
+    """Apply missing migrations in order, under an advisory lock. Then grant the services' roles that exist their rights (db/*.sql).
 
     With --initialise, a ledger that has another installation's name or another shard count is refused. Exit status 1 if a migration cannot
     be applied, or the ledger is refused.
@@ -49,6 +57,7 @@ def migrate(
         url = read_database_url(CliEnvironment(), database_url)
         outcome = asyncio.run(migrations.migrate(url, db_dir, phase.value, wait_seconds))
         created = initialise and asyncio.run(write_installation(url, Installation(name, shards)))
+        granted = asyncio.run(roles.prepare(url, db_dir, _passwords() if create_roles else {}))
     except migrations.MigrationError as error:
         _refuse(str(error))
     except (asyncpg.PostgresError, OSError) as error:
@@ -60,6 +69,15 @@ def migrate(
         Console().print(_table(outcome.applied) if outcome.applied else _nothing(outcome.newer, db_dir))
         if created:
             Console().print(f"the ledger now belongs to the installation {name!r} with {shards} shards", highlight=False)
+        if granted:
+            Console().print(f"rights granted to {', '.join(roles.ROLES[role] for role in granted)}", highlight=False)
+
+
+def _passwords() -> dict[str, str]:
+    """The passwords of the roles by name. Raises SettingsError with the variable that is missing or wrong."""
+    environment = CliEnvironment()
+    variables = {name: roles.password_variable(name) for name in roles.ROLES}
+    return {name: token(environment.text(variable), variable, 8, "openssl rand -hex 24") for name, variable in variables.items()}
 
 
 def _refuse(reason: str) -> NoReturn:

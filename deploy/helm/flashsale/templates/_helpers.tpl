@@ -220,6 +220,11 @@ affinity:
 {{- .Values.postgresql.auth.existingSecret | default (printf "%s-postgresql" (include "flashsale.fullname" .)) -}}
 {{- end -}}
 
+{{/* The passwords of the superuser and of the services' roles; your own Secret has them as well as the owner's. */}}
+{{- define "flashsale.secret.roles" -}}
+{{- .Values.postgresql.auth.existingSecret | default (printf "%s-postgresql-roles" (include "flashsale.fullname" .)) -}}
+{{- end -}}
+
 {{/* Connection URLs as environment variables. The password comes first, because Kubernetes expands $(NAME) only from variables above. */}}
 {{- define "flashsale.env.redis" -}}
 {{- $scheme := include "flashsale.tls.serverSecret" (dict "root" .root "server" "redis") | empty | ternary "redis" "rediss" }}
@@ -274,15 +279,21 @@ affinity:
 {{- end }}
 {{- end -}}
 
+{{/* The database, as the role of a service, or without `role` as the owner of the tables. (dict "root" $ "urlKey" "orderWorker" "role" "writer") */}}
 {{- define "flashsale.env.database" -}}
 {{- if .root.Values.postgresql.enabled }}
 - name: POSTGRES_PASSWORD
   valueFrom:
     secretKeyRef:
+      {{- if .role }}
+      name: {{ include "flashsale.secret.roles" .root }}
+      key: {{ .role }}
+      {{- else }}
       name: {{ include "flashsale.secret.postgresql" .root }}
       key: password
+      {{- end }}
 - name: DATABASE_URL
-  value: postgresql://flashsale:$(POSTGRES_PASSWORD)@{{ include "flashsale.fullname" .root }}-postgresql:5432/flashsale{{ if include "flashsale.tls.serverSecret" (dict "root" .root "server" "postgresql") }}?sslmode=verify-full{{ end }}
+  value: postgresql://flashsale{{ with .role }}_{{ . }}{{ end }}:$(POSTGRES_PASSWORD)@{{ include "flashsale.fullname" .root }}-postgresql:5432/flashsale{{ if include "flashsale.tls.serverSecret" (dict "root" .root "server" "postgresql") }}?sslmode=verify-full{{ end }}
 {{- else }}
 - name: DATABASE_URL
   valueFrom:
@@ -362,7 +373,7 @@ The whole environment of a service, each variable once: what the chart sets, wri
 {{- end -}}
 {{- define "flashsale.env.order-worker" -}}
 {{ include "flashsale.env.amqp" (dict "root" . "user" "order-worker" "urlKey" "orderWorker") }}
-{{ include "flashsale.env.database" (dict "root" . "urlKey" "orderWorker") }}
+{{ include "flashsale.env.database" (dict "root" . "urlKey" "orderWorker" "role" "writer") }}
 {{- if not .Values.postgresql.enabled }}
 - name: FLASHSALE_DATABASE_STATEMENT_CACHE
   value: {{ .Values.externalPostgresql.statementCache | quote }}
@@ -380,7 +391,7 @@ The whole environment of a service, each variable once: what the chart sets, wri
 {{- define "flashsale.env.recovery" -}}
 {{ include "flashsale.env.redis" (dict "root" . "user" "keeper" "urlKey" "keeper") }}
 {{ include "flashsale.env.amqp" (dict "root" . "user" "keeper" "urlKey" "keeper") }}
-{{ include "flashsale.env.database" (dict "root" . "urlKey" "keeper") }}
+{{ include "flashsale.env.database" (dict "root" . "urlKey" "keeper" "role" "keeper") }}
 {{- end -}}
 {{- define "flashsale.env.keeper" -}}
 {{ include "flashsale.env.recovery" . }}

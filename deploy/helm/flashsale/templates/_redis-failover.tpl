@@ -32,7 +32,7 @@ replication-acl-rules: |
 sentinel-acl-rules: |
   sentinel resetkeys resetchannels &__sentinel__:hello -@all +auth +hello +ping +info +role +publish +subscribe +client|setname +client|setinfo +sentinel|is-master-down-by-addr
   {{- range list "gateway" "timeout-worker" "operator" "audit" "keeper" "probe" }}
-  {{ . }} resetkeys resetchannels -@all +auth +hello +ping +client|setinfo +client|setname +sentinel|get-master-addr-by-name +sentinel|master
+  {{ . }} resetkeys resetchannels -@all +auth +hello +ping +client|setinfo +client|setname +sentinel|get-master-addr-by-name +sentinel|master{{ if eq . "probe" }} +acl|load{{ end }}
   {{- end }}
 sentinel.conf: |
   {{- include "flashsale.tls.redisOptions" (dict "root" . "port" 26379) | nindent 2 }}
@@ -43,17 +43,9 @@ sentinel.conf: |
 prepare.sh: |
   set -eu
   umask 077
-  users() {
-    while read -r user rules; do
-      [ -n "$user" ] || continue
-      [ -r "/secrets/$user" ] || { echo "the Secret {{ include "flashsale.secret.redis" . }} has no key $user" >&2; exit 1; }
-      hash=$(tr -d '\n' < "/secrets/$user" | sha256sum)
-      echo "user $user reset on #${hash%% *} $rules"
-    done < "$1"
-  }
   sh /config/acl.sh
-  users /config/replication-acl-rules >> /run/acl/users.acl
-  { echo "user default reset off"; users /config/sentinel-acl-rules; } > /run/acl/sentinel.acl
+  sh /config/users.sh /config/replication-acl-rules >> /run/acl/users.acl
+  { echo "user default reset off"; sh /config/users.sh /config/sentinel-acl-rules; } > /run/acl/sentinel.acl
   printf 'masteruser replica\nmasterauth %s\n' "$(cat /secrets/replica)" > /run/acl/replication.conf
   {
     printf 'sentinel sentinel-user sentinel\nsentinel sentinel-pass %s\n' "$(cat /secrets/sentinel)"

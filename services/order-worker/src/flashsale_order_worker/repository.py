@@ -20,7 +20,7 @@ from flashsale_order_worker.late_entries import LateEntriesError, late_positions
 from flashsale_order_worker.plan import ReceivedRow, Rows, without_arrivals
 from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
 IDLE_SECONDS = 60.0

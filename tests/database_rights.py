@@ -1,0 +1,44 @@
+"""What each database role of the services may do, as db/*.sql grants it; shared by the integration and the e2e tests."""
+
+RIGHTS = {
+    "writer": {
+        **dict.fromkeys(("schema_migrations", "installation", "shards"), "r"),
+        **dict.fromkeys(("sales", "orders", "payments"), "raw"),
+        **dict.fromkeys(("order_events", "received_entries", "markers"), "ra"),
+        "refunds": "rad",
+    },
+    "keeper": {
+        **dict.fromkeys(("schema_migrations", "installation", "sales", "orders", "order_events", "payments"), "r"),
+        **dict.fromkeys(("refunds", "received_entries", "markers"), "r"),
+        "shards": "raw",
+    },
+    "reader": dict.fromkeys(
+        (
+            "schema_migrations",
+            "installation",
+            "shards",
+            "sales",
+            "orders",
+            "order_events",
+            "payments",
+            "refunds",
+            "received_entries",
+            "markers",
+        ),
+        "r",
+    ),
+    "retention": {
+        **dict.fromkeys(("schema_migrations", "installation", "shards"), "r"),
+        **dict.fromkeys(("sales", "orders", "order_events", "payments", "refunds", "markers"), "rd"),
+        "received_entries": "rad",
+    },
+}
+"""Every right of every role, in the letters of Postgres' access lists: read, append, write (update), delete."""
+GRANTED = """
+    select c.relname, string_agg(a.letter, '' order by position(a.letter in 'rawd')) from pg_class c
+      cross join (values ('r', 'select'), ('a', 'insert'), ('w', 'update'), ('d', 'delete'), ('D', 'truncate'), ('t', 'trigger'))
+        as a (letter, word)
+     where c.relkind in ('r', 'v', 'm', 'p')
+       and c.relnamespace = 'public'::regnamespace and has_table_privilege(current_user, c.oid, a.word)
+     group by c.relname
+"""
