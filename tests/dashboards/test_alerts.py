@@ -26,6 +26,7 @@ class Case(NamedTuple):
 ORDERS = 'flashsale_orders_total{outcome="%s", pod="%s"}'
 BUCKET, COUNT = 'flashsale_order_seconds_bucket{le="0.25"}', "flashsale_order_seconds_count"
 LATE = 'flashsale_expiry_lateness_seconds_bucket{le="%s"}'
+_OBJECT = 'resource_namespace="shop", flashsale="shoe"'
 CASES = {
     "FlashsaleOversold": Case(
         {'flashsale_sale_imbalance_units{sale="shoe"}': "0 0 -1 -1", 'flashsale_sale_imbalance_units{sale="hat"}': "0x3"},
@@ -187,9 +188,13 @@ CASES = {
         {"flashsale_operator_last_reconcile_timestamp_seconds": "0x10", 'flashsale_operator_objects{phase="Live"}': "0x10"},
     ),
     "FlashsaleStalled": Case(
-        {'flashsale_operator_objects{phase="Stalled"}': "1x6"},
+        {f'flashsale_operator_object_condition{{condition="Stalled", reason="NotOwner", {_OBJECT}}}': "1x6"},
         "5m",
-        {'flashsale_operator_objects{phase="Stalled"}': "0x6", 'flashsale_operator_objects{phase="Live"}': "9x6"},
+        {
+            f'flashsale_operator_object_condition{{condition="Stalled", reason="Progressing", {_OBJECT}}}': "0x6",
+            f'flashsale_operator_object_condition{{condition="Ready", reason="Reconciled", {_OBJECT}}}': "1x6",
+        },
+        {"resource_namespace": "shop", "flashsale": "shoe", "reason": "NotOwner"},
     ),
 }
 MORE: tuple[tuple[str, Case], ...] = (

@@ -125,6 +125,10 @@ ADVICE = {
     "flashsale_operator_reconcile_seconds": "High: Redis is slow for the operator.",
     "flashsale_operator_reconcile_errors": "If it rises: Redis is away. Check whether orders are affected.",
     "flashsale_operator_objects": "`Stalled` above 0: see FlashsaleStalled.",
+    "flashsale_operator_object_condition": "`Stalled` is 1: see FlashsaleStalled; the label `reason` says what to do.",
+    "flashsale_operator_object_start_timestamp_seconds": "Compare with `time()`: docs/examples/keda/before-start.yaml adds gateways before a sale starts.",
+    "flashsale_operator_objects_omitted": "Not 0: the FlashSales with their own series are those that are not Ready, then those that start next.",
+    "flashsale_operator_next_start_seconds": "Add gateways in time, or let KEDA do it: docs/examples/keda/before-start.yaml.",
     "flashsale_operator_deletions_without_redis": "Not 0: the Event `DeletedWithoutRedis` and the log event `deletion.without_redis` name the sale. "
     "If that Redis comes back, create a FlashSale of the same name to end its sale, or ignore it.",
     "flashsale_operator_events_dropped": "It rises when thousands of FlashSales change at once, which does no harm: their conditions say the same. "

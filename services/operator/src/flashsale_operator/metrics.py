@@ -11,6 +11,19 @@ RECONCILE_SECONDS = Histogram(
 )  # fmt: skip
 RECONCILE_ERRORS = Counter("flashsale_operator_reconcile_errors_total", "Reconciliations that failed, mostly because Redis was unavailable")
 OBJECTS = Gauge("flashsale_operator_objects", "FlashSales, by phase", ["phase"])
+OBJECTS_OMITTED = Gauge("flashsale_operator_objects_omitted", "FlashSales without series of their own, because 500 others have them")
+OBJECT_CONDITION = Gauge(
+    "flashsale_operator_object_condition",
+    "1 while a FlashSale's condition (Ready, Stalled, SoldOut) is True, otherwise 0",
+    ["resource_namespace", "flashsale", "condition", "reason"],
+)
+OBJECT_START = Gauge(
+    "flashsale_operator_object_start_timestamp_seconds",
+    "Unix time at which a FlashSale with spec.startsAt starts",
+    ["resource_namespace", "flashsale"],
+)
+NEXT_START_SECONDS = Gauge("flashsale_operator_next_start_seconds", "Time until the next scheduled FlashSale starts; +Inf without one")
+NEXT_START_SECONDS.set(float("inf"))
 LAST_RECONCILE = Gauge("flashsale_operator_last_reconcile_timestamp_seconds", "Unix time of the last reconciliation of a FlashSale")
 DELETED_WITHOUT_REDIS = Counter(
     "flashsale_operator_deletions_without_redis_total",

@@ -5,12 +5,14 @@ It only queues the resources that need work. A thousand kopf timers that each re
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Mapping
 
 from flashsale_core.errors import Retryable
 from flashsale_operator import metrics
 from flashsale_operator.availability import Busy
 from flashsale_operator.cache import CachedResource, ResourceCache
+from flashsale_operator.object_metrics import ObjectMetrics
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.settings import Settings
 from flashsale_operator.work_queue import WorkQueue
@@ -30,6 +32,7 @@ class Sweep:
         self._cache = cache
         self._queue = queue
         self._settings = settings
+        self._objects = ObjectMetrics()
         self._turned_at: float | None = None
 
     def silent_seconds(self) -> float:
@@ -69,6 +72,7 @@ class Sweep:
         self._wake(sorted(numbers_only, key=lambda cached: cached.stock_written_at)[:WRITES_MAX])
         self._cache.record_reconciled()
         self._cache.count_phases()
+        self._objects.update(resources, time.time())
 
     async def _sweep_chunk(self, chunk: list[CachedResource], due: list[CachedResource], numbers_only: list[CachedResource]) -> None:
         """Add the resources that need work to `due`, and those that only need new stock numbers to `numbers_only`."""
