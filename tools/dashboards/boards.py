@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-NS = 'namespace=~"$namespace"'
+NS = 'namespace=~"$namespace", job=~"$job", instance=~"$instance"'
+SERVICES = '{__name__=~"flashsale_broker_up|flashsale_consumer_up|flashsale_keeper_active", namespace=~"$namespace"}'
+"""Series that only our services have: gateways, workers, keepers."""
 SALE = f'{NS}, sale=~"$sale"'
 RATE = "$__rate_interval"
 ALL_UP = {-inf: "red", 1: "green"}
@@ -34,8 +36,10 @@ class Dashboard:
     name: str
     title: str
     about: str
+    services: str
+    """A selector that every service of the dashboard has a series for, and no other process: it lists the jobs."""
     variables: dict[str, str]
-    """Name -> the PromQL that lists its values. The namespace is not among them."""
+    """Name -> the PromQL that lists its values. Namespace, job and instance are not among them."""
     namespace_of: str
     rows: dict[str, list[Panel]]
 
@@ -75,13 +79,14 @@ def largest(metric: str, selector: str = NS, by: str = "") -> str:
 
 
 def of_jobs(metric: str) -> str:
-    return f'{metric}{{{NS}, job=~"$job"}}'
+    return f"{metric}{{{NS}}}"
 
 
 SALE_BOARD = Dashboard(
     "flashsale-sale",
     "Flashsale / Sale",
     "For the merchant: what is left, what is sold, and what buyers ask for.",
+    SERVICES,
     {"sale": f"label_values(flashsale_sale_stock_units{{{NS}}}, sale)"},
     "flashsale_sale_stock_units",
     {
@@ -104,7 +109,8 @@ SALE_BOARD = Dashboard(
                   "Fifty sales have lines of their own. The others are counted as _other", 12, 8),
             Panel("Share of orders refused as sold out", "timeseries", "percentunit",
                   {"of all orders": f'({rate("flashsale_sale_orders_total", SALE + ", outcome=" + chr(34) + "out_of_stock" + chr(34))} or vector(0)) / '
-                                    f'{rate("flashsale_sale_orders_total", SALE)}'}),
+                                    f'{rate("flashsale_sale_orders_total", SALE)}'},
+                  "Not enough units were left: high at the end of a sale, and no fault"),
             Panel("Payments per second, all sales", "timeseries", "ops", {"{{result}}": rate("flashsale_payments_total", by="result")},
                   "refund_due: the buyer paid too late, or twice"),
             Panel("Units released per second, all sales", "timeseries", "ops", {"{{source}}": rate("flashsale_expired_units_total", by="source")},
@@ -117,47 +123,53 @@ ENGINE_BOARD = Dashboard(
     "flashsale-engine",
     "Flashsale / Engine",
     "An order from the click to the ledger, or to its release, step by step.",
-    {"job": f'label_values({{__name__=~"flashsale_broker_up|flashsale_consumer_up", {NS}}}, job)'},
+    SERVICES,
+    {},
     "flashsale_broker_up",
     {
         "Admission": [
-            Panel("Orders per second, by outcome", "timeseries", "ops", {"{{outcome}}": rate_of_occurred("flashsale_orders_total", "outcome")}, height=9),
+            Panel("Orders per second, by outcome", "timeseries", "ops", {"{{outcome}}": rate_of_occurred("flashsale_orders_total", "outcome")},
+                  "Answers of the gateways; red ones are faults of the engine", height=9),
             Panel("Response time", "timeseries", "s", percentiles("flashsale_order_seconds"), "From the last byte of an order to its answer", height=9),
             Panel("Requests waiting for Redis", "timeseries", "short", {"{{instance}}": largest("flashsale_waiting_requests", by="instance")},
                   "At FLASHSALE_WAITING_MAX, orders get 503", height=9),
         ],
         "Batch and script": [
-            Panel("Orders per script call", "timeseries", "short", {"mean": mean("flashsale_batch_orders"), "p99": quantile(0.99, "flashsale_batch_orders")}),
+            Panel("Orders per script call", "timeseries", "short", {"mean": mean("flashsale_batch_orders"), "p99": quantile(0.99, "flashsale_batch_orders")},
+                  "Orders that one call of the script decides; it grows with the load"),
             Panel("Script time, p99", "timeseries", "s", {"{{script}}": quantile(0.99, "flashsale_script_seconds", "script")},
                   "Includes the fsync of the append-only file"),
             Panel("Script calls repeated per second", "timeseries", "ops", {"all": f"{rate('flashsale_script_repeats_total')} or vector(0)"}, "A call is repeated when its answer was lost"),
         ],
         "Outbox and broker": [
             Panel("Outbox lag", "timeseries", "s", {"lag": largest("flashsale_outbox_lag_seconds")}, "Age of the oldest entry that RabbitMQ has not confirmed"),
-            Panel("Entries in the outbox", "timeseries", "short", {"entries": largest("flashsale_outbox_entries")}),
+            Panel("Entries in the outbox", "timeseries", "short", {"entries": largest("flashsale_outbox_entries")},
+                  "It grows while RabbitMQ is away"),
             Panel("Messages published per second", "timeseries", "ops",
-                  {"confirmed": rate("flashsale_published_total"), "failed": f"{rate('flashsale_publish_failures_total')} or vector(0)"}),
-            Panel("Time until RabbitMQ confirms", "timeseries", "s", percentiles("flashsale_publish_seconds")),
+                  {"confirmed": rate("flashsale_published_total"), "failed": f"{rate('flashsale_publish_failures_total')} or vector(0)"},
+                  "A message has up to 256 orders. Failed ones are sent again"),
+            Panel("Time until RabbitMQ confirms", "timeseries", "s", percentiles("flashsale_publish_seconds"), "From sending a message to its confirm"),
             Panel("Connected gateways", "stat", "short", {"up": f"sum(flashsale_broker_up{{{NS}}})"}, "Gateways with a channel to RabbitMQ", 4, colors=ALL_UP),
-            Panel("Working wait queues", "stat", "short", {"up": f"sum({largest('flashsale_wait_up', by='window')})"}, "", 4, colors=ALL_UP),
+            Panel("Working wait queues", "stat", "short", {"up": f"sum({largest('flashsale_wait_up', by='window')})"}, "Payment windows whose wait queue returns messages", 4, colors=ALL_UP),
             Panel("Unroutable messages kept", "stat", "short", {"kept": f"min(flashsale_unrouted_kept{{{NS}}})"}, "yes while RabbitMQ has the policy `events`", 4, colors=ALL_UP, words=YES_NO),
-            Panel("Redis durable", "stat", "short", {"durable": f"min(flashsale_redis_durable{{{NS}}})"}, "", 4, colors=ALL_UP, words=YES_NO),
+            Panel("Redis durable", "stat", "short", {"durable": f"min(flashsale_redis_durable{{{NS}}})"}, "yes while Redis keeps what it acknowledged", 4, colors=ALL_UP, words=YES_NO),
         ],
         "Ledger": [
-            Panel("Messages consumed per second", "timeseries", "ops", {"{{queue}}": rate("flashsale_consumed_total", by="queue")}),
+            Panel("Messages consumed per second", "timeseries", "ops", {"{{queue}}": rate("flashsale_consumed_total", by="queue")}, "By the workers, from RabbitMQ"),
             Panel("Ledger lag", "timeseries", "s", {"lag": largest("flashsale_ledger_lag_seconds")}, "Age of a batch's newest event when the batch was committed"),
-            Panel("Postgres commit time", "timeseries", "s", percentiles("flashsale_ledger_commit_seconds")),
-            Panel("Messages per batch", "timeseries", "short", {"{{queue}}": mean("flashsale_batch_messages", "queue")}),
-            Panel("Batch time, p99", "timeseries", "s", {"{{queue}}": quantile(0.99, "flashsale_batch_seconds", "queue")}),
+            Panel("Postgres commit time", "timeseries", "s", percentiles("flashsale_ledger_commit_seconds"), "Of one batch"),
+            Panel("Messages per batch", "timeseries", "short", {"{{queue}}": mean("flashsale_batch_messages", "queue")}, "Messages that a worker handles at once, on average"),
+            Panel("Batch time, p99", "timeseries", "s", {"{{queue}}": quantile(0.99, "flashsale_batch_seconds", "queue")}, "From the first message of a batch to its acknowledgement"),
             Panel("Redelivered, retried, parked per second", "timeseries", "ops",
                   {name: f"{rate(f'flashsale_{metric}_total')} or vector(0)"
-                   for name, metric in (("redelivered", "redelivered"), ("retried", "batch_retries"), ("parked", "parked"))}),
+                   for name, metric in (("redelivered", "redelivered"), ("retried", "batch_retries"), ("parked", "parked"))},
+                  "A parked message waits for a person"),
         ],
         "Expiry": [
             Panel("Delay of expiry", "timeseries", "s", percentiles("flashsale_expiry_lateness_seconds"), "From an order's deadline to the release of its units", 6),
-            Panel("Orders expired per second", "timeseries", "ops", {"{{source}}": rate("flashsale_expired_orders_total", by="source")}, "", 6),
+            Panel("Orders expired per second", "timeseries", "ops", {"{{source}}": rate("flashsale_expired_orders_total", by="source")}, "By the clock that was first: a wait queue (queue) or the sweeper (sweep)", 6),
             Panel("Overdue orders", "timeseries", "short", {"orders": largest("flashsale_overdue_orders")}, "Orders past their deadline that the last sweep found", 6),
-            Panel("Time of a sweep", "timeseries", "s", percentiles("flashsale_sweep_seconds"), "", 6),
+            Panel("Time of a sweep", "timeseries", "s", percentiles("flashsale_sweep_seconds"), "Of all shards", 6),
         ],
         "Recovery": [
             Panel("Closed shards", "stat", "short", {"shards": largest("flashsale_fenced_shards")},
@@ -165,7 +177,7 @@ ENGINE_BOARD = Dashboard(
             Panel("Lost entries", "stat", "short", {"entries": f"sum(flashsale_lost_entries_total{{{NS}}})"},
                   "Acknowledged changes that a recovery found nowhere, since the keepers started", 4, colors=NONE_WANTED),
             Panel("Active keepers", "stat", "short", {"active": f"sum(flashsale_keeper_active{{{NS}}})"}, "One works, the others stand by", 4, colors=ALL_UP),
-            Panel("Time that a shard has been closed", "timeseries", "s", {"longest": largest("flashsale_recovering_seconds")}, "", 6),
+            Panel("Time that a shard has been closed", "timeseries", "s", {"longest": largest("flashsale_recovering_seconds")}, "0 while all are open", 6),
             Panel("Redis opened again", "timeseries", "short",
                   {name: f"sum(flashsale_{metric}_total{{{NS}}})"
                    for name, metric in (("as it was", "reseals"), ("rebuilt", "rebuilds"), ("interrupted", "rebuild_failures"))},
@@ -173,7 +185,7 @@ ENGINE_BOARD = Dashboard(
         ],
         "Saturation": [
             Panel("CPU", "timeseries", "short", {"{{job}} {{instance}}": f"rate({of_jobs('process_cpu_seconds_total')}[{RATE}])"}, "Cores. A process uses one core at most"),
-            Panel("Memory", "timeseries", "bytes", {"{{job}} {{instance}}": of_jobs("process_resident_memory_bytes")}),
+            Panel("Memory", "timeseries", "bytes", {"{{job}} {{instance}}": of_jobs("process_resident_memory_bytes")}, "Resident memory of each process"),
             Panel("Connections", "timeseries", "short", {"{{instance}}": largest("flashsale_connections", by="instance")},
                   "At FLASHSALE_CONNECTIONS_MAX, new connections get 503"),
         ],
@@ -184,22 +196,24 @@ OPERATOR_BOARD = Dashboard(
     "flashsale-operator",
     "Flashsale / Operator",
     "Whether the sales in Redis are as their FlashSale resources declare.",
-    {"job": f"label_values(flashsale_operator_objects{{{NS}}}, job)"},
+    'flashsale_operator_objects{namespace=~"$namespace"}',
+    {},
     "flashsale_operator_last_reconcile_timestamp_seconds",
     {
         "FlashSales": [
-            Panel("FlashSales by phase", "timeseries", "short", {"{{phase}}": f"{largest('flashsale_operator_objects', by='phase')} > 0"}, "", 12, 8, {"stack": True}),
+            Panel("FlashSales by phase", "timeseries", "short", {"{{phase}}": f"{largest('flashsale_operator_objects', by='phase')} > 0"}, "`phase` of their status", 12, 8, {"stack": True}),
             Panel("Stalled", "stat", "short", {"stalled": f'sum(flashsale_operator_objects{{{NS}, phase="Stalled"}}) or vector(0)'},
                   "Each needs a person. `kubectl get fs -o wide` shows the reason", 6, 8, colors=NONE_WANTED),
             Panel("Since the last reconciliation", "stat", "s",
-                  {"age": f"time() - max(flashsale_operator_last_reconcile_timestamp_seconds{{{NS}}} > 0)"}, "", 6, 8),
+                  {"age": f"time() - max(flashsale_operator_last_reconcile_timestamp_seconds{{{NS}}} > 0)"}, "Of any FlashSale", 6, 8),
         ],
         "Reconciliation": [
-            Panel("Reconciliations per second, by outcome", "timeseries", "ops", {"{{cause}} {{outcome}}": rate("flashsale_operator_reconciles_total", by="cause, outcome")}),
+            Panel("Reconciliations per second, by outcome", "timeseries", "ops", {"{{cause}} {{outcome}}": rate("flashsale_operator_reconciles_total", by="cause, outcome")},
+                  "What caused them, and the condition's reason afterwards"),
             Panel("Time of a reconciliation", "timeseries", "s", percentiles("flashsale_operator_reconcile_seconds"), "Without the time of the apiserver"),
-            Panel("Reconciliations stopped by a Redis error, per second", "timeseries", "ops", {"errors": rate("flashsale_operator_reconcile_errors_total")}),
-            Panel("CPU", "timeseries", "short", {"{{instance}}": f"rate({of_jobs('process_cpu_seconds_total')}[{RATE}])"}, "", 12),
-            Panel("Memory", "timeseries", "bytes", {"{{instance}}": of_jobs("process_resident_memory_bytes")}, "", 12),
+            Panel("Reconciliations stopped by a Redis error, per second", "timeseries", "ops", {"errors": rate("flashsale_operator_reconcile_errors_total")}, "They are repeated"),
+            Panel("CPU", "timeseries", "short", {"{{instance}}": f"rate({of_jobs('process_cpu_seconds_total')}[{RATE}])"}, "Cores", 12),
+            Panel("Memory", "timeseries", "bytes", {"{{instance}}": of_jobs("process_resident_memory_bytes")}, "Resident memory", 12),
         ],
     },
 )  # fmt: skip

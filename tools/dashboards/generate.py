@@ -13,7 +13,7 @@ from tools.dashboards.boards import DASHBOARDS, Dashboard, Panel
 
 # The regular expression for All. ".*" also matches a missing label: without Kubernetes there is no namespace.
 # `job` has no entry, because its All must name our jobs and not every process that Prometheus scrapes.
-ALL_VALUES = {"namespace": {"allValue": ".*"}, "sale": {"allValue": ".*"}}
+ALL_VALUES = {"namespace": {"allValue": ".*"}, "instance": {"allValue": ".+"}, "sale": {"allValue": ".*"}}
 # Without these, Grafana uses its own colors: red from 80 on.
 PLAIN = {-math.inf: "blue"}
 # Legend -> color of each line. Good news is green, and a line has the same color every day.
@@ -51,7 +51,7 @@ def document(dashboard: Dashboard) -> dict[str, Any]:
         "description": dashboard.about,
         "tags": ["flashsale"],
         "schemaVersion": SCHEMA_VERSION,
-        "editable": True,
+        "editable": False,
         "graphTooltip": 1,
         "refresh": "5s",
         "time": {"from": "now-15m", "to": "now"},
@@ -62,7 +62,12 @@ def document(dashboard: Dashboard) -> dict[str, Any]:
 
 def _variables(dashboard: Dashboard) -> list[dict[str, Any]]:
     source = {"type": "prometheus", "uid": "${datasource}"}
-    queries = {"namespace": f"label_values({dashboard.namespace_of}, namespace)", **dashboard.variables}
+    queries = {
+        "namespace": f"label_values({dashboard.namespace_of}, namespace)",
+        "job": f"label_values({dashboard.services}, job)",
+        "instance": f'label_values({dashboard.services.removesuffix("}")}, job=~"$job"}}, instance)',
+        **dashboard.variables,
+    }
     variables: list[dict[str, Any]] = [{"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Data source"}]
     for name, query in queries.items():
         variables.append({"name": name, "label": name.capitalize(), "type": "query", "datasource": source, "definition": query,
