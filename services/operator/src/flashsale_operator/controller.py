@@ -18,8 +18,8 @@ from flashsale_operator.status_writer import StatusWriter
 from flashsale_operator.work_queue import WorkQueue
 
 BACKOFF_SECONDS = 5.0
-WORKERS = 16
-"""Each waits for one command of Redis or one request to the apiserver at a time."""
+WORKERS = 64
+"""More than commands of Redis: most of them wait for the apiserver, which answers a write in half a second when it is busy."""
 log = logging.getLogger(__name__)
 
 
