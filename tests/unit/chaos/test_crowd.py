@@ -1,15 +1,16 @@
 """The crowd repeats what is not answered for good, and what it must remember is bounded."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from random import Random
 
 import msgspec
 
 from flashsale_chaos import history
+from flashsale_chaos.crowd.merchant import Merchant
 from flashsale_chaos.crowd.patience import Patience
 from flashsale_chaos.history import NO_ANSWER, Ask, Call, History
-from flashsale_chaos.sales import new_pair
+from flashsale_chaos.sales import STOCK, STOCK_STEP, new_pair
 from flashsale_core.keys import shard_of
 
 
@@ -43,6 +44,24 @@ async def test_pause_ends_the_sleep_of_a_late_payer() -> None:
     patience = Patience(History(), Random(1))
     patience.end_in(60)
     await patience.sleep(3600)
+
+
+async def test_merchant_adds_units_only_to_a_sale_that_is_sold_out() -> None:
+    kept, added = History(), list[str]()
+    patience = Patience(kept, Random(1))
+    sales = new_pair(Random(1), 1)
+
+    class Shop:
+        async def define(self, sale: str, definition: Mapping[str, str | int]) -> Call:
+            added.append(f"{sale} {definition['stock']}")
+            return call(200, sale)
+
+    merchant = Merchant(Shop(), patience, kept.sold_out, Random(1))  # type: ignore[arg-type]
+    await merchant.open(sales)
+    kept.add(msgspec.structs.replace(call(409, sales[1].sale_id), code="out_of_stock"))
+    await merchant.add_where_sold_out(sales)
+    await merchant.add_where_sold_out(sales)
+    assert added[2:] == [f"{sales[1].sale_id} {STOCK + STOCK_STEP}"]
 
 
 def test_pair_has_both_durabilities_in_one_shard() -> None:

@@ -55,11 +55,15 @@ class History:
 
     sold_at: float = 0.0
     """When the latest accepted order was asked for."""
+    sold_out: set[str] = field(default_factory=set)
+    """Sales that refused an order since a merchant added units."""
 
     def add(self, call: Call) -> None:
         self.calls.append(call)
         if call.ask is Ask.ORDER and call.code == "accepted":
             self.sold_at = max(self.sold_at, call.began)
+        if call.code == "out_of_stock":
+            self.sold_out.add(call.sale)
 
     @property
     def is_full(self) -> bool:

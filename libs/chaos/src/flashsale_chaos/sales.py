@@ -7,9 +7,9 @@ import msgspec
 from flashsale_core.keys import SHARDS_DEFAULT, shard_of
 
 WINDOW_SECONDS = 5
-STOCK = 250
-"""So small that it sells out now and then."""
-STOCK_STEP = 120
+STOCK = 60
+"""So small that it is sold out most of the time: what is released is then sold again at once."""
+STOCK_STEP = 40
 """How much a merchant adds at a time."""
 QUANTITY_MAX = 3
 MAX_PER_USER = 12

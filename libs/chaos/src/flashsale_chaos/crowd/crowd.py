@@ -34,7 +34,7 @@ class Crowd:
         self._patience = Patience(history, self._rng)
         shop = Shop(self._session, gateways, Signer(env["FLASHSALE_WEBHOOK_SECRET"]), env["FLASHSALE_ADMIN_TOKEN"], history, self._rng)
         self._buyers = Buyers(shop, self._patience, env["FLASHSALE_ORDER_ID_KEY"].encode(), self._rng)
-        self._merchant = Merchant(shop, self._patience, self._rng)
+        self._merchant = Merchant(shop, self._patience, history.sold_out, self._rng)
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -12,8 +12,9 @@ PAUSE_SECONDS = (0.5, 1.2)
 
 
 class Merchant:
-    def __init__(self, shop: Shop, patience: Patience, rng: Random) -> None:
-        self._shop, self._patience, self._rng = shop, patience, rng
+    def __init__(self, shop: Shop, patience: Patience, sold_out: set[str], rng: Random) -> None:
+        """`sold_out`: the sales that refused an order since units were added; the merchant takes them out."""
+        self._shop, self._patience, self._sold_out, self._rng = shop, patience, sold_out, rng
         self._over: list[str] = []
         self._stock: dict[str, int] = {}
 
@@ -24,12 +25,19 @@ class Merchant:
         return all(calls)
 
     async def add_units(self, sales: Sequence[Sale]) -> None:
-        """Add units to one sale after the other until the crowd pauses."""
+        """Add units to sales that are sold out until the crowd pauses: on a slow machine they would have units all the time."""
         while True:
             await self._patience.sleep(self._rng.uniform(*PAUSE_SECONDS))
             if self._patience.pausing.is_set():
                 return
-            sale = self._rng.choice(sales)
+            await self.add_where_sold_out(sales)
+
+    async def add_where_sold_out(self, sales: Sequence[Sale]) -> None:
+        """Add units to one of the sales that are sold out."""
+        wanted = [sale for sale in sales if sale.sale_id in self._sold_out]
+        if wanted:
+            sale = self._rng.choice(wanted)
+            self._sold_out.discard(sale.sale_id)
             self._stock[sale.sale_id] += STOCK_STEP
             await self._define(sale)
 
