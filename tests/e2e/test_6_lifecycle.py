@@ -216,7 +216,7 @@ def test_uninstall_with_a_live_sale_is_refused_and_changes_nothing(shop: Namespa
     started = time.monotonic()
     answer = shop.helm("uninstall", "--wait", "--timeout", "60s", check=False)
     report("uninstall with a live FlashSale is refused", seconds=f"{time.monotonic() - started:.1f}")
-    assert "job flashsale-cleanup failed" in answer
+    assert "flashsale-cleanup" in answer
     reason = shop.kubectl("logs", "job/flashsale-cleanup")
     assert ("/live (Live, 10 units available)" in reason, "Nothing was changed" in reason) == (True, True), reason
     assert (shop.ready("live"), shop.pods_ready("gateway", 1)) == (True, True)
