@@ -1,6 +1,6 @@
 # The commands people type. Each installs what it needs: uv, Python packages, servers.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static up down stress bench bench-full pictures plots flame conversations figures images kind-up kind-load kind-test kind-down chart e2e clean lock bootstrap servers
+.PHONY: help demo test check static up down stress bench bench-full pictures plots flame conversations figures images kind-up kind-load kind-load-earlier kind-test kind-down chart e2e clean lock bootstrap servers
 CLUSTER := flashsale
 KIND_CONFIG := deploy/kind/cluster.yaml
 BIN := .venv/bin
@@ -73,6 +73,9 @@ kind-up: ## create a kind cluster of three nodes on this machine
 
 kind-load: images ## build the images, and load them and those of the bundled servers into the cluster
 	@scripts/kind-load.sh $(CLUSTER)
+
+kind-load-earlier: ## build the images of the earlier release that the upgrade test begins with, and load them
+	@scripts/earlier.sh $(CLUSTER)
 
 kind-test: e2e ## run the e2e suite on the kind cluster
 

@@ -55,6 +55,13 @@ def test_every_pod_of_the_release_has_a_network_policy() -> None:
     assert selected >= {*SERVICES, *SERVERS, "operator"}
 
 
+def test_buyers_do_not_reach_the_admin_port() -> None:
+    services = {name: [port["name"] for port in service["spec"]["ports"]] for name, service in objects("Service").items()}
+    assert (services["gateway"], services["gateway-admin"]) == (["http"], ["admin"])
+    rules = {port["port"]: rule.get("from") for rule in objects("NetworkPolicy")["gateway"]["spec"]["ingress"] for port in rule["ports"]}
+    assert rules == {"http": None, "admin": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]}
+
+
 def test_ledger_is_a_postgres_of_your_own() -> None:
     assert "postgresql" not in objects("StatefulSet")
     urls = {

@@ -97,10 +97,10 @@ class Namespace:
     def helm_get(self, what: str) -> str:
         return run("helm", "get", what, "flashsale", "--namespace", self.name)
 
-    def install(self, *words: object, release_command: str = "install", chart: Path = CHART) -> float:
+    def install(self, *words: object, release_command: str = "install", chart: Path = CHART, values: Path = VALUES) -> float:
         """Install and wait until all is Ready; returns the seconds it took."""
         started = time.monotonic()
-        self.helm(release_command, chart, "--values", VALUES, "--set", f"image.tag={image_tag()}", "--wait", "--timeout", "180s", *words)
+        self.helm(release_command, chart, "--values", values, "--set", f"image.tag={image_tag()}", "--wait", "--timeout", "180s", *words)
         return time.monotonic() - started
 
     def get(self, *words: object) -> Any:
