@@ -26,7 +26,7 @@ CLUSTER_WIDE = ("namespaces", "clusterroles", "customresourcedefinitions")
 class Apiserver:
     url: str
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Path -> object; every other object is not there."""
+    """Path -> object, or a list with its own kind; every other object is not there."""
     asked: list[str] = field(default_factory=list)
 
     def answer(self, path: str) -> tuple[int, dict[str, Any]]:
@@ -41,7 +41,7 @@ class Apiserver:
             case ["api" | "apis", version] if version in KINDS:
                 return 200, _resources(version)
             case _ if path in self.objects:
-                return 200, {"apiVersion": "v1", "kind": KINDS["v1"][path.split("/")[-2]]} | self.objects[path]
+                return 200, {"apiVersion": "v1", "kind": KINDS["v1"].get(path.split("/")[-2])} | self.objects[path]
             case _:
                 return 404, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
 

@@ -140,6 +140,9 @@ def test_values_of_an_earlier_release_still_render(apiserver: Apiserver) -> None
         "terminationGracePeriodSeconds",
         "migrations.ttlSecondsAfterFinished",
         "metrics.prometheusRule.services",
+        "admissionPolicy",
+        "operator.engine",
+        "operator.watchNamespaces",
     )
     status, text = on(apiserver, "--set", ",".join(f"{name}=null" for name in new))
     assert (status, "helm.sh/hook: test" in text) == (0, True), text

@@ -80,7 +80,9 @@ ONCE = {
     "AMQP_URL": "externalRabbitmq",
     "DATABASE_URL": "externalPostgresql",
     "FLASHSALE_PROBE_HOST": "listenHost",
-    "FLASHSALE_OPERATOR_NAMESPACE": "operator.watchAllNamespaces",
+    "FLASHSALE_OPERATOR_NAMESPACE": "operator.watchNamespaces",
+    "FLASHSALE_OPERATOR_ENGINE": "operator.engine.name",
+    "FLASHSALE_OPERATOR_ENGINE_DEFAULT": "operator.engine.default",
     "FLASHSALE_OPERATOR_DELETE_WITHOUT_REDIS_SECONDS": "operator.deleteWithoutRedisSeconds",
     "FLASHSALE_RESEAL": "keeper.reseal",
 }

@@ -1,6 +1,9 @@
 """Each component has the rights it needs and no others."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +11,7 @@ import yaml
 
 from tests.database_rights import GRANTED
 from tests.database_rights import RIGHTS as DATABASE_RIGHTS
-from tests.e2e.kube import CHART, VALUES, Namespace, flash_sale, run, until
+from tests.e2e.kube import CHART, ROOT, VALUES, Namespace, flash_sale, run, until
 
 RIGHTS: dict[str, dict[str, set[str]]] = {
     "flashsale": {},
@@ -51,6 +54,28 @@ def accounts(shop: Namespace) -> Iterator[set[str]]:
 def test_each_account_has_exactly_its_rights(shop: Namespace, accounts: set[str]) -> None:
     assert {account: granted(shop, account, shop.name) for account in accounts} == RIGHTS
     assert {account: granted(shop, account, "default") for account in accounts} == {account: {} for account in RIGHTS}
+
+
+def test_flashsale_of_another_engine_is_left_alone(shop: Namespace) -> None:
+    shop.apply(flash_sale("elsewhere", 1, engine="another"), flash_sale("here", 1))
+    until(lambda: shop.ready("here"), 10, "FlashSale here is Ready")
+    elsewhere = shop.sale("elsewhere")
+    assert ("status" in elsewhere, "finalizers" in elsewhere["metadata"]) == (False, False)
+    assert shop.sale("here")["status"]["controllerName"] == f"{shop.name}.flashsale"
+    changed = shop.kubectl("patch", "flashsale", "here", "--type=merge", "-p", '{"spec":{"engine":"another"}}', check=False)
+    assert "engine cannot be changed" in changed
+    shop.kubectl("delete", "flashsale", "elsewhere", "here", "--timeout=30s")
+
+
+def test_second_operator_of_the_same_engine_is_refused_at_its_start(shop: Namespace) -> None:
+    shop.apply(flash_sale("claimed", 1))
+    until(lambda: shop.ready("claimed"), 10, "FlashSale claimed is Ready")
+    second = {"FLASHSALE_OPERATOR_NAMESPACE": shop.name, "FLASHSALE_INSTALLATION": "second", "REDIS_URL": "redis://127.0.0.1:1/0"}
+    command = [sys.executable, "-m", "flashsale_operator"]
+    done = subprocess.run(command, env={**os.environ, **second}, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    assert done.returncode == 2
+    assert f"the installation {shop.name}.flashsale serves the engine flashsale" in done.stdout + done.stderr
+    shop.kubectl("delete", "flashsale", "claimed", "--timeout=30s")
 
 
 POLICY = ("admissionPolicy.enabled=true", "admissionPolicy.productIdPrefixes.{namespace}={{mine-}}", "generatedSecrets.withoutCluster=true")

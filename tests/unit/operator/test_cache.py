@@ -34,3 +34,12 @@ def test_observing_an_unknown_resource_does_not_add_it() -> None:
     cache.observe("other", 1, OLD)
     cache.remove("other")
     assert cache.resources() == []
+
+
+def test_field_that_an_older_crd_prunes_is_not_written_again() -> None:
+    cached = ResourceCache().get_or_add(RESOURCE, {})
+    cached.status = {"phase": "Live", "controllerName": "shop.one"}
+    cached.observed_status = {"phase": "Live"}
+    cached.adopt_observed(now=1_000.0)
+    assert not cached.needs_write({"phase": "Live", "controllerName": "shop.one"}, 1_000.0, 0)
+    assert cached.needs_write({"phase": "Ended", "controllerName": "shop.one"}, 1_000.0, 0)

@@ -28,12 +28,18 @@ class Script:
         self._failures, self._writes = [*failures], [*writes]
         self.reconciled = 0
         self.written: list[dict[str, Any]] = []
+        self.claims: list[str] = []
 
     async def reconcile(self, _: Resource, __: Mapping[str, Any]) -> dict[str, Any]:
         self.reconciled += 1
         if self._failures:
             raise self._failures.pop(0)
         return READY
+
+    async def claim(self, _: Resource, controller: str) -> bool:
+        """The first claim comes too late: the resource has changed."""
+        self.claims.append(controller)
+        return len(self.claims) > 1
 
     async def write(self, _: Resource, status: dict[str, Any]) -> bool:
         answer = self._writes.pop(0) if self._writes else True
@@ -97,3 +103,17 @@ async def test_status_of_a_deleted_resource_is_not_remembered() -> None:
 def test_pauses_are_spread_around_their_length() -> None:
     pauses = [controller.spread(8) for _ in range(100)]
     assert (min(pauses) >= 6, max(pauses) <= 10, len(set(pauses)) > 50) == (True, True, True)
+
+
+async def test_resource_is_claimed_before_its_sale_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller, "CLAIM_BACKOFF_SECONDS", 0.01)
+    cache, script, queue = ResourceCache(), Script(), WorkQueue()
+    cached = cache.get_or_add(RESOURCE, {})
+    working = Controller(cast("Reconciler", script), cache, queue, cast("StatusWriter", script), cast("Recorder", None), "shop.one")
+    await working.reconcile(cached, "watch")
+    assert (script.claims, script.reconciled, cached.resource.controller) == (["shop.one"], 0, "")
+    async with asyncio.timeout(5):
+        assert await queue.take() == (RESOURCE.uid, False)
+    with pytest.raises(AttributeError):
+        await working.reconcile(cached, "watch")  # It has no recorder, and comes that far.
+    assert (script.claims, script.reconciled, cached.resource.controller) == (["shop.one"] * 2, 1, "shop.one")

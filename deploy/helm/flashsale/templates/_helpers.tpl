@@ -404,11 +404,24 @@ The whole environment of a service, each variable once: what the chart sets, wri
 - name: FLASHSALE_PROBE_PORT
   value: "9104"
 {{- end -}}
+{{/* The namespaces that a release serves: its own first. Empty for all of them. */}}
+{{- define "flashsale.namespaces" -}}
+{{- if not .Values.operator.watchAllNamespaces }}{{ prepend (.Values.operator.watchNamespaces | default list) .Release.Namespace | uniq | join "," }}{{ end -}}
+{{- end -}}
+{{/* What of its operator's environment decides which FlashSales a release serves. `helm upgrade --reuse-values` brings values without an engine. */}}
+{{- define "flashsale.env.engine" -}}
+{{- $engine := .Values.operator.engine | default (dict "name" "flashsale" "default" true) -}}
+- name: FLASHSALE_OPERATOR_NAMESPACE
+  value: {{ include "flashsale.namespaces" . | quote }}
+- name: FLASHSALE_OPERATOR_ENGINE
+  value: {{ $engine.name | quote }}
+- name: FLASHSALE_OPERATOR_ENGINE_DEFAULT
+  value: {{ $engine.default | quote }}
+{{- end -}}
 {{- define "flashsale.env.operator" -}}
 {{ include "flashsale.env.redis" (dict "root" . "user" "operator" "urlKey" "operator") }}
 {{ include "flashsale.env.windows" . }}
-- name: FLASHSALE_OPERATOR_NAMESPACE
-  value: {{ .Values.operator.watchAllNamespaces | ternary "" .Release.Namespace | quote }}
+{{ include "flashsale.env.engine" . }}
 - name: FLASHSALE_OPERATOR_DELETE_WITHOUT_REDIS_SECONDS
   value: {{ .Values.operator.deleteWithoutRedisSeconds | quote }}
 - name: FLASHSALE_PROBE_PORT

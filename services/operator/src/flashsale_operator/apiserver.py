@@ -22,6 +22,8 @@ TOKEN_SECONDS = 60.0
 """How long a token that was read is used. Its file changes long before it expires."""
 CHUNK = 1000
 """Most FlashSales in one answer."""
+SOME = 200
+"""FlashSales that are read whole at the start."""
 # Ten thousand sales are listed by name and generation only, without their specs and statuses.
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, application/json"
 
@@ -37,6 +39,15 @@ class FlashSales:
     async def documents(self) -> list[dict[str, Any]]:
         """All resources; empty also when the resource type itself is gone."""
         async with self._session.get(self._url, headers=self._authorize()) as answer:
+            if answer.status == 404:
+                return []
+            answer.raise_for_status()
+            listing: dict[str, Any] = await answer.json()
+        return list(listing["items"])
+
+    async def some(self) -> list[dict[str, Any]]:
+        """The first resources, by name: enough to see who serves them."""
+        async with self._session.get(self._url, headers=self._authorize(), params={"limit": str(SOME)}) as answer:
             if answer.status == 404:
                 return []
             answer.raise_for_status()
@@ -144,6 +155,14 @@ class Namespaces:
     async def documents(self) -> list[dict[str, Any]]:
         """All FlashSales; empty also when the resource type itself is gone."""
         return [document for namespace in self._namespaces for document in await self._of(namespace).documents()]
+
+    async def some(self) -> list[dict[str, Any]]:
+        return [document for namespace in self._namespaces for document in await self._of(namespace).some()]
+
+    async def generations(self) -> dict[str, int]:
+        """The generation of each FlashSale, by uid."""
+        listings = [await self._of(namespace).generations() for namespace in self._namespaces]
+        return {uid: generation for listing in listings for uid, generation in listing.items()}
 
     async def delete(self, namespace: str, name: str) -> int:
         return await self._of(namespace).delete(name)

@@ -10,6 +10,8 @@ from flashsale_operator import metrics
 from flashsale_operator.conditions import Phase, without_stock
 from flashsale_operator.resource import Resource
 
+NEW_FIELDS = ("controllerName", "paymentWindowSeconds")
+"""Fields of the status that an older CRD prunes. They would be written again and again if they were missed."""
 OBSERVED_AFTER_SECONDS = 15.0
 """A status that was written is expected back from the watch within this time."""
 
@@ -36,7 +38,8 @@ class CachedResource:
     def adopt_observed(self, now: float) -> None:
         """Replace `status` by the observed one, unless the last write is so recent that the watch may not have reported it yet."""
         if now - self.stock_written_at > OBSERVED_AFTER_SECONDS:
-            self.status = self.observed_status
+            pruned = {name: self.status[name] for name in NEW_FIELDS if name in self.status and name not in self.observed_status}
+            self.status = {**self.observed_status, **pruned} if pruned else self.observed_status
 
     def needs_write(self, status: Mapping[str, Any], now: float, status_seconds: float) -> bool:
         """A status in which only the stock numbers changed is written every `status_seconds`: live numbers belong in metrics."""
@@ -59,7 +62,8 @@ class ResourceCache:
         cached = self._resources.setdefault(resource.uid, CachedResource(resource, status, status))
         if resource.generation >= cached.resource.generation:
             # The status passed here may be older than the cached one: a sale that was loaded once must keep its epoch.
-            cached.resource = replace(resource, epoch=resource.epoch or cached.resource.epoch)
+            known = cached.resource
+            cached.resource = replace(resource, epoch=resource.epoch or known.epoch, controller=resource.controller or known.controller)
         return cached
 
     def observe(self, uid: str, generation: int, status: Mapping[str, Any]) -> None:

@@ -15,7 +15,9 @@ from flashsale_core.errors import Rejected, SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_core.settings import Environment
 from flashsale_operator.apiserver import open_namespaces
+from flashsale_operator.engine import Engine
 from flashsale_operator.in_use import NAMED_MAX, in_use, name_of, refusal
+from flashsale_operator.settings import read_engine
 
 POLL_SECONDS = 1.0
 EXIT_REFUSED = 3
@@ -54,8 +56,23 @@ async def run(env: Environment) -> Sequence[str]:
     timeout_seconds = env.number("FLASHSALE_CLEANUP_TIMEOUT_SECONDS", 120, least=1, most=3600)
     force = env.flag("FLASHSALE_CLEANUP_FORCE", default=False)
     namespaces = env.optional("FLASHSALE_OPERATOR_NAMESPACE").split(",")
+    engine = read_engine(env)
     async with open_namespaces(env, namespaces) as cluster:
-        return await clean(cluster, timeout_seconds, force)
+        return await clean(Served(cluster, engine), timeout_seconds, force)
+
+
+class Served:
+    """The FlashSales that the release serves; those of another engine are not touched."""
+
+    def __init__(self, cluster: Cluster, engine: Engine) -> None:
+        self._cluster = cluster
+        self._engine = engine
+
+    async def documents(self) -> list[dict[str, Any]]:
+        return [body for body in await self._cluster.documents() if self._engine.serves(body)]
+
+    async def delete(self, namespace: str, name: str) -> int:
+        return await self._cluster.delete(namespace, name)
 
 
 async def clean(cluster: Cluster, timeout_seconds: float, force: bool) -> Sequence[str]:

@@ -56,6 +56,8 @@ def status_of(resource: Resource, verdict: Verdict, previous: Mapping[str, Any],
             _document(condition, resource.generation, known.get(condition.kind), now) for condition in _conditions(resource, verdict, known)
         ],
     }
+    if resource.controller:
+        status["controllerName"] = resource.controller
     if epoch := resource.epoch or int(verdict.sale.get("epoch", 0)):
         status["epoch"] = epoch
     if verdict.sale:

@@ -18,6 +18,8 @@ from flashsale_operator.status_writer import StatusWriter
 from flashsale_operator.work_queue import WorkQueue
 
 BACKOFF_SECONDS = 5.0
+CLAIM_BACKOFF_SECONDS = 0.5
+"""Until a resource that changed while it was claimed is tried again; the watch has reported the change by then."""
 WORKERS = 64
 """More than commands of Redis: most of them wait for the apiserver, which answers a write in half a second when it is busy."""
 log = logging.getLogger(__name__)
@@ -29,12 +31,22 @@ def spread(pause_seconds: float) -> float:
 
 
 class Controller:
-    def __init__(self, reconciler: Reconciler, cache: ResourceCache, queue: WorkQueue, writer: StatusWriter, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        cache: ResourceCache,
+        queue: WorkQueue,
+        writer: StatusWriter,
+        recorder: Recorder,
+        name: str = "",
+    ) -> None:
+        """`name` is what the resources are claimed with; empty where nobody else could claim them."""
         self._reconciler = reconciler
         self._cache = cache
         self._queue = queue
         self._writer = writer
         self._recorder = recorder
+        self._name = name
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -72,7 +84,7 @@ class Controller:
     async def reconcile(self, cached: CachedResource, cause: str) -> None:
         """Make the sale match the resource, and write its status if it differs from the last one."""
         async with cached.lock:
-            if cached.deleting:
+            if cached.deleting or not await self._claimed(cached):
                 return
             started, resource = perf_counter(), cached.resource
             status = await self._reconciler.reconcile(resource, cached.status)
@@ -88,6 +100,16 @@ class Controller:
                 return
             self._recorder.record(resource, status_events(cached.status, status))
             cached.status, cached.stock_written_at = status, now
+
+    async def _claimed(self, cached: CachedResource) -> bool:
+        """Claim the resource unless that is done: two installations that loaded one sale would sell it twice."""
+        if not self._name or cached.resource.controller:
+            return True
+        if not await self._writer.claim(cached.resource, self._name):
+            self._queue.add_later(cached.resource.uid, spread(CLAIM_BACKOFF_SECONDS))
+            return False
+        cached.resource = dataclasses.replace(cached.resource, controller=self._name)
+        return True
 
 
 def _count(conditions: "list[dict[str, str]]", cause: str) -> None:

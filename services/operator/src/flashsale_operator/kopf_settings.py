@@ -19,7 +19,7 @@ def kopf_settings(settings: Settings) -> kopf.OperatorSettings:
     own.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=PREFIX)
     own.persistence.diffbase_storage = NoDiffBase()
     own.posting.enabled = False
-    own.scanning.disabled = bool(settings.namespace)
+    own.scanning.disabled = bool(settings.namespaces)
     own.peering.standalone = True
     # A worker stays with its resource for a moment after the last event. At the worker limit, other resources wait for it.
     own.queueing.worker_limit = settings.workers_max

@@ -6,20 +6,23 @@ import socket
 import sys
 from typing import Any
 
+import aiohttp
 import kopf
 import uvloop
 from redis.asyncio import Redis
 
-from flashsale_core.errors import Retryable, SettingsError
+from flashsale_core.errors import Rejected, Retryable, SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_core.probes import serve_probes
 from flashsale_core.scripts import read_scripts
 from flashsale_core.service import run_until_signal
 from flashsale_core.settings import Environment
 from flashsale_core.supervise import Supervisor
-from flashsale_operator.apiserver import Apiserver, open_apiserver
+from flashsale_operator.apiserver import Apiserver, Namespaces, open_apiserver
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.controller import Controller
+from flashsale_operator.engine import Engine
+from flashsale_operator.event_filter import only_served
 from flashsale_operator.handlers import Handlers
 from flashsale_operator.kopf_settings import kopf_settings
 from flashsale_operator.reconcile import Reconciler
@@ -32,6 +35,8 @@ from flashsale_operator.watch_check import WatchCheck
 from flashsale_operator.work_queue import WorkQueue
 from flashsale_redis import open_redis
 
+log = logging.getLogger(__name__)
+
 
 def main() -> int:
     try:
@@ -43,13 +48,18 @@ def main() -> int:
     configure_logging(settings.log_level)
     # kopf logs every handler's success at INFO: a thousand sales would be a thousand lines every few seconds.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
-    uvloop.run(run(settings))
+    try:
+        uvloop.run(run(settings))
+    except Rejected as error:
+        log.error("operator.refused", extra={"reason": error.reason})
+        return 2
     return 0
 
 
 async def run(settings: Settings) -> None:
     """Operate until SIGTERM or SIGINT."""
     async with open_apiserver(Environment(), settings.request_timeout_seconds) as apiserver:
+        await refuse_rival(settings.engine, Namespaces(apiserver.flash_sales, settings.namespaces or ("",)))
         redis = open_redis(settings.redis_url, settings.redis_timeout_seconds, REDIS_CONNECTIONS)
         try:
             await _operate(settings, apiserver, redis)
@@ -85,21 +95,37 @@ async def _operate(settings: Settings, apiserver: Apiserver, redis: Redis) -> No
 
     async def work(stop: asyncio.Event) -> None:
         supervisor.start("sweep", sweep.run)
-        supervisor.start("controller", Controller(reconciler, cache, queue, writer, recorder).run)
+        supervisor.start("controller", Controller(reconciler, cache, queue, writer, recorder, settings.installation).run)
         supervisor.start("events", recorder.run)
-        supervisor.start("rollcall", WatchCheck(cache, apiserver.flash_sales(settings.namespace).generations).run)
+        supervisor.start("rollcall", WatchCheck(cache, Namespaces(apiserver.flash_sales, settings.namespaces or ("",)).generations).run)
         await kopf.operator(
             registry=registry,
             identity=identity,
             settings=kopf_settings(settings),
             standalone=True,
-            clusterwide=not settings.namespace,
-            namespaces=[settings.namespace] if settings.namespace else [],
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
             stop_flag=stop,
             ready_flag=watching,
         )
 
-    await run_until_signal(work, supervisor, serve_probes(settings.probe_host, settings.probe_port, ready, alive))
+    with only_served(settings.engine, cache):
+        await run_until_signal(work, supervisor, serve_probes(settings.probe_host, settings.probe_port, ready, alive))
+
+
+async def refuse_rival(engine: Engine, flash_sales: Namespaces) -> None:
+    """Raises Rejected if another installation serves this engine in the same namespaces."""
+    try:
+        rival = engine.rival(await flash_sales.some())
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        # Each resource is claimed before its sale is loaded, so the start need not wait for the apiserver.
+        log.warning("operator.rival_unknown", extra={"reason": f"{type(error).__name__}: {error}"})
+        return
+    if rival is not None:
+        raise Rejected(
+            f"the installation {rival} serves the engine {engine.name} in these namespaces: give this one another operator.engine.name, "
+            "or other namespaces; if that installation is gone for good, delete its FlashSales and create them again"
+        )
 
 
 def check_alive(silent_seconds: float, silence_seconds_max: float, unseen: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from flashsale_core.records import MAX_RELEASED
 from flashsale_core.topology import WINDOWS_DEFAULT, default_window
+from flashsale_operator.engine import claimed_by
 
 GROUP = "flashsale.dev"
 VERSION = "v1alpha1"
@@ -32,6 +33,11 @@ class Resource:
     epoch: int
     """status.epoch: when the sale was created in Redis, in Unix ms; 0 before. A sale that was loaded once is never created again."""
 
+    version: str = ""
+    """The apiserver's resourceVersion of what was read."""
+    controller: str = ""
+    """The installation that has claimed the resource; empty before one has."""
+
     @property
     def owner(self) -> str:
         return f"{self.namespace}/{self.name}/{self.uid}"
@@ -52,6 +58,8 @@ def read_resource(body: Mapping[str, Any], windows: Sequence[int] = WINDOWS_DEFA
         definition=_definition(spec, windows),
         deletion_policy=DeletionPolicy(spec.get("deletionPolicy", DeletionPolicy.DRAIN)),
         epoch=int(status.get("epoch") or 0),
+        version=metadata.get("resourceVersion") or "",
+        controller=claimed_by(body),
     )
 
 

@@ -7,6 +7,7 @@ from flashsale_core import topology
 from flashsale_core.keys import INSTALLATION_DEFAULT, SHARDS_DEFAULT
 from flashsale_core.settings import Environment
 from flashsale_core.tls import with_certificates
+from flashsale_operator.engine import ENGINE_DEFAULT, Engine
 from flashsale_redis import checked_url
 
 
@@ -24,8 +25,10 @@ class Settings:
     """FLASHSALE_PAYMENT_WINDOWS: the payment windows the broker has wait queues for, in seconds."""
     require_durable_redis: bool
     """FLASHSALE_REQUIRE_DURABLE_REDIS: no FlashSale is Ready while Redis may lose acknowledged writes; set it as in the gateways."""
-    namespace: str
-    """FLASHSALE_OPERATOR_NAMESPACE: the namespace to watch; empty for all namespaces."""
+    namespaces: tuple[str, ...]
+    """FLASHSALE_OPERATOR_NAMESPACE: the namespaces to watch, separated by commas; empty for all namespaces."""
+    engine: Engine
+    """FLASHSALE_OPERATOR_ENGINE: FlashSales with this spec.engine are served, with FLASHSALE_OPERATOR_ENGINE_DEFAULT also those without."""
     reconcile_seconds: float
     """FLASHSALE_OPERATOR_RECONCILE_SECONDS: pause between two sweeps, which compare every sale with its resource even without an event."""
     status_seconds: float
@@ -63,7 +66,8 @@ def read_settings(environment: Environment | None = None) -> Settings:
         installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),
         payment_windows=env.integers("FLASHSALE_PAYMENT_WINDOWS", topology.WINDOWS_DEFAULT),
         require_durable_redis=env.flag("FLASHSALE_REQUIRE_DURABLE_REDIS", default=True),
-        namespace=env.optional("FLASHSALE_OPERATOR_NAMESPACE"),
+        namespaces=tuple(filter(None, env.optional("FLASHSALE_OPERATOR_NAMESPACE").split(","))),
+        engine=read_engine(env),
         reconcile_seconds=env.number("FLASHSALE_OPERATOR_RECONCILE_SECONDS", 5, least=0.5, most=3600),
         status_seconds=env.number("FLASHSALE_OPERATOR_STATUS_SECONDS", 10, least=0, most=3600),
         silence_seconds=env.number("FLASHSALE_OPERATOR_SILENCE_SECONDS", 60, least=5, most=3600),
@@ -76,4 +80,12 @@ def read_settings(environment: Environment | None = None) -> Settings:
         probe_port=env.integer("FLASHSALE_PROBE_PORT", 9103, most=65535),
         shutdown_timeout_seconds=env.number("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
         log_level=env.log_level("FLASHSALE_LOG_LEVEL"),
+    )
+
+
+def read_engine(env: Environment) -> Engine:
+    return Engine(
+        env.text("FLASHSALE_OPERATOR_ENGINE", ENGINE_DEFAULT),
+        env.flag("FLASHSALE_OPERATOR_ENGINE_DEFAULT", default=True),
+        env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),
     )

@@ -24,6 +24,7 @@ from flashsale_core.errors import FlashsaleError, Rejected
 from flashsale_core.logs import configure_logging
 from flashsale_core.settings import Environment
 from flashsale_operator.apiserver import FlashSales, open_flash_sales
+from flashsale_operator.engine import ENGINE_DEFAULT
 from flashsale_operator.resource import GROUP, VERSION
 
 WAIT_SECONDS = 30.0
@@ -50,7 +51,12 @@ async def run(env: Environment) -> None:
     name = f"trial-{secrets.token_hex(4)}"
     async with open_flash_sales(env, env.text("FLASHSALE_OPERATOR_NAMESPACE")) as flash_sales:
         product = env.optional("FLASHSALE_TRIAL_PREFIX") + name
-        spec = {"stock": 1, "productId": product, "paymentWindowSeconds": window}
+        spec = {
+            "stock": 1,
+            "productId": product,
+            "paymentWindowSeconds": window,
+            "engine": env.text("FLASHSALE_OPERATOR_ENGINE", ENGINE_DEFAULT),
+        }
         await flash_sales.create({"apiVersion": f"{GROUP}/{VERSION}", "kind": "FlashSale", "metadata": {"name": name}, "spec": spec})
         try:
             await _wait_until(lambda: _ready(flash_sales, name), f"FlashSale {name} is not Ready: read the operator's log")

@@ -22,8 +22,7 @@ class StatusWriter:
             {"op": "test", "path": "/metadata/uid", "value": resource.uid},
             {"op": "add", "path": "/status", "value": status},
         ]
-        path = f"/apis/{GROUP}/{VERSION}/namespaces/{resource.namespace}/{PLURAL}/{resource.name}/status"
-        async with self._apiserver.request("PATCH", path, operations, "application/json-patch+json") as answer:
+        async with self._apiserver.request("PATCH", _status_path(resource), operations, "application/json-patch+json") as answer:
             if answer.status == 404:
                 return False
             answer.raise_for_status()
@@ -42,6 +41,21 @@ class StatusWriter:
             causes = (await answer.json()).get("details", {}).get("causes", ())
         return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
 
+    async def claim(self, resource: Resource, controller: str) -> bool:
+        """Write the installation that serves the resource; returns False if the resource has changed since it was read, or is gone."""
+        # With its version, only one of two operators that read the same resource can claim it.
+        metadata = {"uid": resource.uid, "resourceVersion": resource.version}
+        body = {"metadata": metadata, "status": {"controllerName": controller}}
+        async with self._apiserver.request("PATCH", _status_path(resource), body, "application/merge-patch+json") as answer:
+            if answer.status in (404, 409):
+                return False
+            answer.raise_for_status()
+            return True
+
     async def post_event(self, namespace: str, document: dict[str, Any]) -> None:
         async with self._apiserver.request("POST", f"/api/v1/namespaces/{namespace}/events", document, "application/json") as answer:
             answer.raise_for_status()
+
+
+def _status_path(resource: Resource) -> str:
+    return f"/apis/{GROUP}/{VERSION}/namespaces/{resource.namespace}/{PLURAL}/{resource.name}/status"

@@ -1,0 +1,67 @@
+"""Which FlashSales an operator serves, and that kopf never receives the others."""
+
+from typing import Any
+
+import pytest
+from kopf._core.reactor import processing
+
+from flashsale_operator.cache import ResourceCache
+from flashsale_operator.engine import Engine
+from flashsale_operator.event_filter import only_served
+
+OURS = Engine("flashsale", is_default=True, controller="shop.one")
+SECOND = Engine("second", is_default=False, controller="shop.two")
+
+
+def flash_sale(engine: str | None = None, claimed: str = "", uid: str = "u1") -> dict[str, Any]:
+    spec = {"stock": 1} | ({} if engine is None else {"engine": engine})
+    body: dict[str, Any] = {"metadata": {"uid": uid, "name": "shoe", "namespace": "shop", "generation": 2}, "spec": spec}
+    return body | ({"status": {"controllerName": claimed}} if claimed else {})
+
+
+@pytest.mark.parametrize(
+    ("body", "served"),
+    [
+        (flash_sale(), (True, False)),
+        (flash_sale("flashsale"), (True, False)),
+        (flash_sale("second"), (False, True)),
+        (flash_sale("third"), (False, False)),
+        (flash_sale(claimed="shop.one"), (True, False)),
+        (flash_sale(claimed="shop.two"), (False, False)),
+        (flash_sale("second", claimed="shop.two"), (False, True)),
+        (flash_sale("second", claimed="shop.one"), (False, False)),
+    ],
+)
+def test_flashsale_has_one_engine_and_one_installation(body: dict[str, Any], served: tuple[bool, bool]) -> None:
+    assert (OURS.serves(body), SECOND.serves(body)) == served
+
+
+def test_second_installation_of_an_engine_is_a_rival_of_the_first() -> None:
+    late = Engine("flashsale", is_default=True, controller="shop.late")
+    first, second = flash_sale(claimed="shop.one"), flash_sale("second", claimed="shop.two")
+    assert (late.rival([first, second]), OURS.rival([first, second]), SECOND.rival([first, second])) == ("shop.one", None, None)
+    # Where both have claimed some, each goes on with its own.
+    mixed = [first, flash_sale(claimed="shop.late")]
+    assert (late.rival(mixed), OURS.rival(mixed), late.rival([flash_sale()]), late.rival([])) == (None, None, None, None)
+
+
+async def test_kopf_receives_only_the_events_of_its_own_flashsales(monkeypatch: pytest.MonkeyPatch) -> None:
+    received = []
+
+    async def process(*, raw_event: Any, consistency_time: float | None = None) -> str:
+        received.append((raw_event["type"], raw_event["object"]["metadata"]["uid"], consistency_time))
+        return "42"
+
+    monkeypatch.setattr(processing, "process_resource_event", process)
+    cache = ResourceCache()
+    with only_served(OURS, cache):
+        handle: Any = processing.process_resource_event
+        assert await handle(raw_event={"type": None, "object": flash_sale()}, consistency_time=1.0) == "42"
+        for kind in (None, "ADDED", "MODIFIED"):
+            assert await handle(raw_event={"type": kind, "object": flash_sale("second", uid="u2")}) is None
+        # Another installation's: the watch has reported it, so the watch check does not miss it.
+        assert cache.observed_generations() == {"u2": 2}
+        await handle(raw_event={"type": "DELETED", "object": flash_sale("second", uid="u2")})
+        assert cache.observed_generations() == {}
+    assert received == [(None, "u1", 1.0)]
+    assert vars(processing)["process_resource_event"] is process
