@@ -40,5 +40,6 @@ def refusal(uses: Mapping[str, str]) -> str:
     further = f" and {len(uses) - NAMED_MAX} more" if len(uses) > NAMED_MAX else ""
     return (
         f"FlashSales that are live or have units reserved ({len(uses)}): {named}{further}. Nothing was changed. Delete them and wait until "
-        "they are gone, or allow their end with `helm upgrade --reuse-values --set cleanup.force=true`; then uninstall again"
+        "they are gone, or allow their end with `helm upgrade --reuse-values --set cleanup.force=true`; then uninstall again. "
+        "Helm 4 upgrades only after `helm rollback` to the present revision, which `helm history` names"
     )
