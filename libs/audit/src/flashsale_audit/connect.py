@@ -11,6 +11,7 @@ from redis.exceptions import ReadOnlyError, RedisError
 from flashsale_audit.read_ledger import SESSION, LedgerReader
 from flashsale_audit.read_redis import RedisReader
 from flashsale_core.errors import Retryable
+from flashsale_core.faults import Server, describe_error
 from flashsale_core.scripts import read_script
 from flashsale_redis import open_redis, refuse_replica
 
@@ -35,7 +36,7 @@ async def connect(stores: Stores) -> AsyncIterator[tuple[RedisReader, LedgerRead
     try:
         database = await asyncpg.connect(stores.database_url, timeout=10, command_timeout=TIMEOUT_SECONDS, statement_cache_size=0)
     except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-        raise Retryable(f"DATABASE_URL: Postgres does not answer: {error}") from error
+        raise Retryable(f"DATABASE_URL: {describe_error(Server.POSTGRES, error)}") from error
     try:
         # The database itself refuses writes. One transaction, in which each statement sees what was committed before it.
         async with (
@@ -49,7 +50,7 @@ async def connect(stores: Stores) -> AsyncIterator[tuple[RedisReader, LedgerRead
     except ReadOnlyError as error:
         raise Retryable("REDIS_URL leads to a replica, which may be behind its master") from error
     except RedisError as error:
-        raise Retryable(f"REDIS_URL: Redis does not answer: {error}") from error
+        raise Retryable(f"REDIS_URL: {describe_error(Server.REDIS, error)}") from error
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise Retryable(f"DATABASE_URL: the ledger cannot be read: {error}") from error
     finally:

@@ -188,7 +188,10 @@ def _in_cluster(env: Environment) -> tuple[str, ssl.SSLContext, Callable[[], Map
 
 
 def _by_kubeconfig() -> tuple[str, ssl.SSLContext, Callable[[], Mapping[str, str]]]:
-    info = kopf.login_with_kubeconfig(settings=kopf.OperatorSettings())
+    try:
+        info = kopf.login_with_kubeconfig(settings=kopf.OperatorSettings())
+    except kopf.LoginError as error:
+        raise SettingsError(f"the kubeconfig cannot be used: {error}") from error
     if info is None:
         raise SettingsError("KUBERNETES_SERVICE_HOST is not set, and there is no kubeconfig: set KUBECONFIG")
     return info.server, info.as_ssl_context(), info.as_http_headers
