@@ -82,6 +82,23 @@ async def test_repeat_after_the_sale_does_not_refund_the_payment(infra: Mapping[
     assert ([row["result"] for row in rows["payments"]], rows["refunds"]) == (["paid"], [])
 
 
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("restored_first", [True, False])
+@pytest.mark.parametrize("restored_at", [1_000, 9_000])
+async def test_refund_has_its_amount_whenever_a_rebuild_restored_it(
+    infra: Mapping[str, str], together: bool, restored_first: bool, restored_at: int
+) -> None:
+    late = ("1-0", payment("o1", "p1", "refund_due", 1_600, "late"))
+    # Redis keeps no amounts, and the message of the payment was still on its way.
+    restored = payment("o1", "p1", "refund_due", restored_at, "restored")
+    lines = [msgspec.structs.replace(line, amount_minor=0, currency="") for line in restored.payments]
+    again = ("2-0", msgspec.structs.replace(restored, payments=lines))
+    messages = [again, late] if restored_first else [late, again]
+    rows = await written(infra["DATABASE_URL"], [messages] if together else [[message] for message in messages])
+    kept = [[(row["reason"], row["amount_minor"]) for row in rows[table]] for table in ("payments", "refunds")]
+    assert kept == [[("late", 999)], [("late", 999)]]
+
+
 async def test_workers_that_write_the_same_rows_at_once_agree(infra: Mapping[str, str], in_order: Rows) -> None:
     url = infra["DATABASE_URL"]
     async with open_repository(url) as repository, open_ledger(url) as ledger:

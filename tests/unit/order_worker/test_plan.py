@@ -124,6 +124,14 @@ def test_refund_that_is_due_is_never_merged_away(messages: tuple[Message, ...]) 
     assert rows.payments == {PAYMENT: PaymentRow(7, line("paid"), 310)}
 
 
+@pytest.mark.parametrize("restored_at", [200, 400])
+@pytest.mark.parametrize("restored_first", [True, False])
+def test_amount_replaces_what_a_rebuild_restored_without_one(*, restored_at: int, restored_first: bool) -> None:
+    restored, real = paying("refund_due", restored_at, "restored"), paying("refund_due", 300, "late")
+    rows = rows_of(*((restored, real) if restored_first else (real, restored)))
+    assert rows.payments == rows.refunds == {PAYMENT: PaymentRow(7, line("refund_due", "late"), 300)}
+
+
 @pytest.mark.parametrize("messages", list(permutations([defined(1, 10), defined(2, 20, 30), defined(2, 25, 40)])))
 def test_latest_definition_of_the_newest_generation_is_kept(messages: tuple[Message, ...]) -> None:
     assert rows_of(*messages) == Rows(sales={("shoe", 7): defined(2, 25, 40)})

@@ -11,6 +11,8 @@ from typing import Annotated, Generic, Literal, NamedTuple, TypeVar
 import msgspec
 
 VERSION = 1
+RESTORED = "restored"
+"""The reason of a payment that only Redis knew. Redis does not keep amounts: its amount is 0, and a person must look it up."""
 Shard = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 # Lua's numbers are exact up to here.
 Counter = Annotated[int, msgspec.Meta(ge=0, le=2**53)]

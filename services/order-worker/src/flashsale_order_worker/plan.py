@@ -11,6 +11,7 @@ from typing import NamedTuple, assert_never
 import msgspec
 
 from flashsale_core.messages import (
+    RESTORED,
     LedgerMarker,
     Message,
     OrdersCancelled,
@@ -60,12 +61,12 @@ class PaymentRow:
     at_ms: int
 
     @property
-    def weight(self) -> tuple[bool, bool, int]:
+    def weight(self) -> tuple[bool, bool, bool, int]:
         """Decides between two rows of one payment: the heavier row is kept.
 
-        A success outweighs a failure, then a paid order outweighs a refund, then the earlier row outweighs the later.
+        A success outweighs a failure, then a paid order outweighs a refund, then an amount outweighs none, then the earlier row the later.
         """
-        return self.line.result != "failed", self.line.result == "paid", -self.at_ms
+        return self.line.result != "failed", self.line.result == "paid", self.line.reason != RESTORED, -self.at_ms
 
 
 class ReceivedRow(NamedTuple):
@@ -192,8 +193,10 @@ def _add_payment(rows: Rows, message: PaymentsRecorded, line: PaymentLine, messa
     if known is None or row.weight > known.weight:
         rows.payments[key] = row
     if line.result == "refund_due":
-        # Kept apart from payments: once due, a refund stays due, whatever else arrives about its payment.
-        rows.refunds.setdefault(key, row)
+        # Kept apart from payments: once due, a refund stays due, whatever else arrives about its payment. A rebuild only lacks its amount.
+        due = rows.refunds.get(key)
+        if due is None or (due.line.reason == RESTORED and line.reason != RESTORED):
+            rows.refunds[key] = row
     if line.result == "paid":
         order = OrderRow(State.PAID, line.user_id, line.quantity, line.deadline_ms, message.at, payment_id=line.payment_id)
         _add_order(rows, OrderKey(message.sale, message.epoch, line.order_id), order, message_id)

@@ -78,8 +78,15 @@ on conflict (payment_id, sale_id, order_id) do update set
     epoch = excluded.epoch, status = excluded.status, result = excluded.result, reason = excluded.reason,
     amount_minor = excluded.amount_minor, currency = excluded.currency, at = excluded.at
 -- The same rule as PaymentRow.weight in plan.py: a payment may fail and then succeed under one id, never the reverse; otherwise the earlier
--- row is kept.
-where (excluded.result <> 'failed', excluded.result = 'paid', p.at) > (p.result <> 'failed', p.result = 'paid', excluded.at);
+-- row is kept. A rebuild did not know the amount of what it restored.
+where (excluded.result <> 'failed', excluded.result = 'paid', excluded.reason <> 'restored', p.at)
+    > (p.result <> 'failed', p.result = 'paid', p.reason <> 'restored', excluded.at);
+
+-- name: replace_restored_refunds
+-- A rebuild knew no amount, and the message of the payment itself was still on its way: its refund takes the place, if none was started.
+delete from refunds r using unnest($1::text[], $2::text[], $3::text[]) as known (payment_id, sale_id, order_id)
+where (r.payment_id, r.sale_id, r.order_id) = (known.payment_id, known.sale_id, known.order_id)
+  and r.state = 'due' and r.reason = 'restored';
 
 -- name: write_refunds
 -- Not for a payment that paid its order: a repeat of its webhook after the sale was removed reports an unknown order.

@@ -14,6 +14,7 @@ from flashsale_core import crash
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.ledger_locks import RECEIVING
+from flashsale_core.messages import RESTORED
 from flashsale_core.orders import State
 from flashsale_order_worker import metrics
 from flashsale_order_worker.late_entries import LateEntriesError, late_positions
@@ -211,6 +212,10 @@ def _statements(rows: Rows, *, new: bool) -> Iterator[tuple[str, Columns]]:
         for key, p in sorted(rows.payments.items(), key=_by_key)
     )  # fmt: skip
     yield "void_refunds", _columns(tuple(key) for key, p in sorted(rows.payments.items(), key=_by_key) if p.line.result == "paid")
+    yield (
+        "replace_restored_refunds",
+        _columns(tuple(key) for key, p in sorted(rows.refunds.items(), key=_by_key) if p.line.reason != RESTORED),
+    )
     yield (
         "write_refunds",
         _columns(

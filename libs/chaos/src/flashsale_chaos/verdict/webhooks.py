@@ -8,10 +8,9 @@ from flashsale_chaos.history import Ask, Call
 from flashsale_chaos.verdict.facts import Facts, OrderRow, PaymentRow
 from flashsale_chaos.verdict.stories import Story
 from flashsale_chaos.verdict.violations import Promise, Violation, broken
+from flashsale_core.messages import RESTORED
 from flashsale_core.orders import State
 
-RESTORED = "restored"
-"""The reason of a payment whose amount only Redis knew: a person must look it up."""
 BOUGHT = frozenset({"paid", "replayed"})
 REFUNDED = frozenset({"refund_due"})
 REMEMBERED = frozenset({"replayed", "unknown_order"})

@@ -8,14 +8,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from flashsale_core.messages import VERSION
+from flashsale_core.messages import RESTORED, VERSION
 from flashsale_core.orders import State
 from flashsale_core.topology import reserved_routing_key
 from flashsale_recovery.rebuild.facts import Definition
 from flashsale_recovery.rebuild.join import Joined
-
-RESTORED = "restored"
-"""The reason of a payment that only Redis knew. Redis does not keep amounts: its amount is 0, and a person must look it up."""
 
 
 class Line(NamedTuple):
