@@ -25,6 +25,7 @@ class FakeBench:
     is_open: bool = True
     losses: list[Any] = field(default_factory=list)
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    unsold_at: float = 0.0
     running: int = 0
     most: int = 0
 
@@ -65,6 +66,16 @@ async def test_redis_that_does_not_sell_again_is_not_lost_once_more(bench: Any) 
     with pytest.raises(ImpossibleError, match="was not open and selling"):
         await in_turn(inject)(bench, FAULT)
     assert bench.most == 0
+
+
+async def test_losses_after_one_that_waited_in_vain_wait_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench: Any = FakeBench(is_open=False, sold=1.0)
+    with pytest.raises(ImpossibleError):
+        await in_turn(inject)(bench, FAULT)
+    monkeypatch.setattr(turns, "SOLD_SECONDS", 1000.0)
+    monkeypatch.setattr(turns, "FURTHER_SECONDS", 0.05)
+    with pytest.raises(ImpossibleError):
+        await in_turn(inject)(bench, FAULT)
 
 
 def test_schedule_knows_whether_it_has_only_losses() -> None:

@@ -35,6 +35,8 @@ class Bench:
     """Whether all faults of the run are losses of Redis, which then happen one at a time."""
     sold_at: Callable[[], float] = lambda: 0.0
     """When the latest accepted order was asked for, by the monotonic clock."""
+    unsold_at: float = 0.0
+    """When a loss last gave up waiting for an order; 0 if none did."""
     moved: dict[int, str] = field(default_factory=dict)
     """The targets of faults that hit another one than planned, by the faults' numbers."""
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))

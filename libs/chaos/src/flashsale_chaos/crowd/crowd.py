@@ -65,8 +65,9 @@ class Crowd:
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._merchant.add_units(self.sales))
-            for _ in range(self._buyers_count):
-                tasks.create_task(self._buyers.buy(self.sales, tasks, self._may_begin))
+            for number in range(self._buyers_count):
+                # Each buys from one sale: orders that wait for the broker must not keep the other sale from selling.
+                tasks.create_task(self._buyers.buy([self.sales[number % len(self.sales)]], tasks, self._may_begin))
 
     def _may_begin(self) -> bool:
         return not self._patience.pausing.is_set() and not self.history.is_full
