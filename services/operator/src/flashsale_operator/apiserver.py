@@ -38,25 +38,16 @@ class FlashSales:
 
     async def documents(self) -> list[dict[str, Any]]:
         """All resources; empty also when the resource type itself is gone."""
-        async with self._session.get(self._url, headers=self._authorize()) as answer:
-            if answer.status == 404:
-                return []
-            answer.raise_for_status()
-            listing: dict[str, Any] = await answer.json()
-        return list(listing["items"])
+        return [item async for item in self._all()]
 
     async def some(self) -> list[dict[str, Any]]:
         """The first resources, by name: enough to see who serves them."""
-        async with self._session.get(self._url, headers=self._authorize(), params={"limit": str(SOME)}) as answer:
-            if answer.status == 404:
-                return []
-            answer.raise_for_status()
-            listing: dict[str, Any] = await answer.json()
-        return list(listing["items"])
+        items, _ = await self._page(SOME)
+        return items
 
     async def generations(self) -> dict[str, int]:
         """The generation of each FlashSale, by uid."""
-        return {item["metadata"]["uid"]: item["metadata"]["generation"] async for item in self._metadata()}
+        return {item["metadata"]["uid"]: item["metadata"]["generation"] async for item in self._all(METADATA_ONLY)}
 
     async def get(self, name: str) -> dict[str, Any] | None:
         """The resource; None when it does not exist."""
@@ -77,23 +68,26 @@ class FlashSales:
                 answer.raise_for_status()
             return answer.status
 
-    async def _metadata(self) -> AsyncIterator[dict[str, Any]]:
-        """What is listed, in chunks; nothing when the resource type itself is gone."""
-        token = ""
-        headers = {**self._authorize(), "Accept": METADATA_ONLY}
+    async def _all(self, media_type: str = "application/json") -> AsyncIterator[dict[str, Any]]:
+        """What is listed, in chunks."""
+        items, token = await self._page(CHUNK, media_type)
         while True:
-            params = {"limit": str(CHUNK)} | ({"continue": token} if token else {})
-            async with self._session.get(self._url, headers=headers, params=params) as answer:
-                if answer.status == 404:
-                    return
-                answer.raise_for_status()
-                listing: dict[str, Any] = await answer.json(content_type=None)
-            # The apiserver writes null for an empty list of metadata.
-            for item in listing["items"] or ():
+            for item in items:
                 yield item
-            token = listing.get("metadata", {}).get("continue", "")
             if not token:
                 return
+            items, token = await self._page(CHUNK, media_type, token)
+
+    async def _page(self, limit: int, media_type: str = "application/json", token: str = "") -> tuple[list[dict[str, Any]], str]:
+        """A part of the list, and where the next one begins; nothing when the resource type itself is gone."""
+        params = {"limit": str(limit)} | ({"continue": token} if token else {})
+        async with self._session.get(self._url, headers={**self._authorize(), "Accept": media_type}, params=params) as answer:
+            if answer.status == 404:
+                return [], ""
+            answer.raise_for_status()
+            listing: dict[str, Any] = await answer.json(content_type=None)
+        # The apiserver writes null for an empty list of metadata.
+        return list(listing["items"] or ()), listing.get("metadata", {}).get("continue", "")
 
 
 class Apiserver:

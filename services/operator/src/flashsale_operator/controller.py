@@ -65,7 +65,7 @@ class Controller:
                 self._queue.done(uid)
 
     async def _reconcile_or_retry(self, cached: CachedResource, cause: str) -> None:
-        name = f"{cached.resource.namespace}/{cached.resource.name}"
+        name = cached.resource.full_name
         try:
             await self.reconcile(cached, cause)
             return

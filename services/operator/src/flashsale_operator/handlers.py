@@ -94,7 +94,7 @@ class Handlers:
         except Exception as error:
             # kopf itself retries without jitter.
             metrics.RECONCILE_ERRORS.inc()
-            log.exception("reconcile.failed", extra={"flashsale": f"{resource.namespace}/{resource.name}"})
+            log.exception("reconcile.failed", extra={"flashsale": resource.full_name})
             raise kopf.TemporaryError(f"{type(error).__name__}: {error}", delay=spread(BACKOFF_SECONDS)) from error
         if status is None:
             self._cache.remove(resource.uid)
@@ -120,7 +120,7 @@ class Handlers:
         if not lets_go(resource, namespace_ends=ends):
             return False
         metrics.DELETED_WITHOUT_REDIS.inc()
-        log.warning("deletion.without_redis", extra={"flashsale": f"{resource.namespace}/{resource.name}", "sale": resource.product_id})
+        log.warning("deletion.without_redis", extra={"flashsale": resource.full_name, "sale": resource.product_id})
         self._recorder.record(resource, [let_go_event(resource, self._limit_seconds)])
         self._cache.remove(resource.uid)
         return True

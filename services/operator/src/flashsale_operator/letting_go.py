@@ -30,6 +30,6 @@ def let_go_event(resource: Resource, limit_seconds: float) -> Event:
         "Warning",
         "DeletedWithoutRedis",
         f"Redis could not be used for {limit_seconds:.0f} s. If it comes back, sale {resource.product_id} is in it with its holds, of "
-        f"{resource.owner}; a FlashSale named {resource.namespace}/{resource.name} takes it over. "
+        f"{resource.owner}; a FlashSale named {resource.full_name} takes it over. "
         "Unpaid holds expire, orders stay in the ledger",
     )

@@ -18,7 +18,7 @@ from flashsale_core.scripts import read_scripts
 from flashsale_core.service import run_until_signal
 from flashsale_core.settings import Environment
 from flashsale_core.supervise import Supervisor
-from flashsale_operator.apiserver import Apiserver, Namespaces, open_apiserver
+from flashsale_operator.apiserver import Namespaces, open_apiserver
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.controller import Controller
 from flashsale_operator.engine import Engine
@@ -59,18 +59,19 @@ def main() -> int:
 async def run(settings: Settings) -> None:
     """Operate until SIGTERM or SIGINT."""
     async with open_apiserver(Environment(), settings.request_timeout_seconds) as apiserver:
-        await refuse_rival(settings.engine, Namespaces(apiserver.flash_sales, settings.namespaces or ("",)))
+        flash_sales = Namespaces(apiserver.flash_sales, settings.namespaces or ("",))
+        await refuse_rival(settings.engine, flash_sales)
         redis = open_redis(settings.redis_url, settings.redis_timeout_seconds, REDIS_CONNECTIONS)
         try:
-            await _operate(settings, apiserver, redis)
+            await _operate(settings, StatusWriter(apiserver), flash_sales, redis)
         finally:
             await redis.aclose()
 
 
-async def _operate(settings: Settings, apiserver: Apiserver, redis: Redis) -> None:
+async def _operate(settings: Settings, writer: StatusWriter, flash_sales: Namespaces, redis: Redis) -> None:
     scripts = read_scripts(settings.lua_dir)
     sales = SaleStore(redis, scripts, settings.shards, settings.redis_timeout_seconds, settings.installation)
-    cache, queue, writer = ResourceCache(), WorkQueue(), StatusWriter(apiserver)
+    cache, queue = ResourceCache(), WorkQueue()
     registry, recorder = kopf.OperatorRegistry(), Recorder(writer.post_event)
     reconciler = Reconciler(sales, settings.payment_windows, require_durable=settings.require_durable_redis)
     Handlers(reconciler, cache, queue, recorder, settings, writer.namespace_ends).register(registry)
@@ -97,7 +98,7 @@ async def _operate(settings: Settings, apiserver: Apiserver, redis: Redis) -> No
         supervisor.start("sweep", sweep.run)
         supervisor.start("controller", Controller(reconciler, cache, queue, writer, recorder, settings.installation).run)
         supervisor.start("events", recorder.run)
-        supervisor.start("rollcall", WatchCheck(cache, Namespaces(apiserver.flash_sales, settings.namespaces or ("",)).generations).run)
+        supervisor.start("rollcall", WatchCheck(cache, flash_sales.generations).run)
         await kopf.operator(
             registry=registry,
             identity=identity,

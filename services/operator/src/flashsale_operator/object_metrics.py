@@ -1,6 +1,8 @@
 """A series for each FlashSale and condition, so that an alert names the sale. At most OBJECTS_MAX FlashSales have their own series."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import Gauge
 
 from flashsale_operator import metrics
 from flashsale_operator.cache import CachedResource
@@ -10,10 +12,25 @@ CONDITIONS = ("Ready", "Stalled", "SoldOut")
 Labels = tuple[str, ...]
 
 
+class Series:
+    """The series of a gauge, whose labels come and go."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._present: Iterable[Labels] = ()
+
+    def replace(self, values: Mapping[Labels, float]) -> None:
+        for labels, value in values.items():
+            self._gauge.labels(*labels).set(value)
+        for gone in set(self._present) - values.keys():
+            self._gauge.remove(*gone)
+        self._present = values.keys()
+
+
 class ObjectMetrics:
     def __init__(self) -> None:
-        self._conditions: set[Labels] = set()
-        self._starts: set[Labels] = set()
+        self._conditions = Series(metrics.OBJECT_CONDITION)
+        self._starts = Series(metrics.OBJECT_START)
 
     def update(self, resources: Iterable[CachedResource], now_seconds: float) -> None:
         """`now_seconds` is Unix time. Those that are not Ready come first, then those that start next."""
@@ -21,31 +38,21 @@ class ObjectMetrics:
         shown = listed[:OBJECTS_MAX]
         metrics.OBJECTS_OMITTED.set(len(listed) - len(shown))
         metrics.NEXT_START_SECONDS.set(min((_starts_in(cached, now_seconds) for cached in listed), default=float("inf")))
-        self._set_conditions(shown)
-        self._set_starts(shown)
-
-    def _set_conditions(self, shown: list[CachedResource]) -> None:
-        present: set[Labels] = set()
-        for cached in shown:
-            for condition in cached.status.get("conditions", ()):
-                if condition["type"] in CONDITIONS:
-                    labels: Labels = (cached.resource.namespace, cached.resource.name, condition["type"], condition["reason"])
-                    metrics.OBJECT_CONDITION.labels(*labels).set(condition["status"] == "True")
-                    present.add(labels)
-        for gone in self._conditions - present:
-            metrics.OBJECT_CONDITION.remove(*gone)
-        self._conditions = present
-
-    def _set_starts(self, shown: list[CachedResource]) -> None:
-        present: set[Labels] = set()
-        for cached in shown:
-            if starts_ms := int(cached.resource.definition["starts_ms"]):
-                labels: Labels = (cached.resource.namespace, cached.resource.name)
-                metrics.OBJECT_START.labels(*labels).set(starts_ms / 1000)
-                present.add(labels)
-        for gone in self._starts - present:
-            metrics.OBJECT_START.remove(*gone)
-        self._starts = present
+        self._conditions.replace(
+            {
+                (cached.resource.namespace, cached.resource.name, condition["type"], condition["reason"]): condition["status"] == "True"
+                for cached in shown
+                for condition in cached.status.get("conditions", ())
+                if condition["type"] in CONDITIONS
+            }
+        )
+        self._starts.replace(
+            {
+                (cached.resource.namespace, cached.resource.name): starts_ms / 1000
+                for cached in shown
+                if (starts_ms := int(cached.resource.definition["starts_ms"]))
+            }
+        )
 
 
 def _is_ready(cached: CachedResource) -> bool:

@@ -131,7 +131,7 @@ def _same_name(resource: Resource, owner: str) -> bool:
 
     A name has one resource at a time, so an owner with another uid is dead: it was removed without its finalizer being run.
     """
-    return owner.rpartition("/")[0] == f"{resource.namespace}/{resource.name}"
+    return owner.rpartition("/")[0] == resource.full_name
 
 
 def _difference(resource: Resource, sale: Mapping[str, str]) -> Step:

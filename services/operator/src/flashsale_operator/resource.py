@@ -39,8 +39,12 @@ class Resource:
     """The installation that has claimed the resource; empty before one has."""
 
     @property
+    def full_name(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    @property
     def owner(self) -> str:
-        return f"{self.namespace}/{self.name}/{self.uid}"
+        return f"{self.full_name}/{self.uid}"
 
 
 def read_resource(body: Mapping[str, Any], windows: Sequence[int] = WINDOWS_DEFAULT) -> Resource:

@@ -84,7 +84,7 @@ class Sweep:
             except Exception:
                 # An unforeseen error in one sale must not hide all the others.
                 metrics.RECONCILE_ERRORS.inc()
-                log.exception("sweep.skipped", extra={"flashsale": f"{cached.resource.namespace}/{cached.resource.name}"})
+                log.exception("sweep.skipped", extra={"flashsale": cached.resource.full_name})
                 continue
             if wanted is not None:
                 (numbers_only if wanted else due).append(cached)
