@@ -1,5 +1,8 @@
 """What each database role of the services may do, as db/*.sql grants it; shared by the integration and the e2e tests."""
 
+TABLES = (
+    "schema_migrations", "installation", "shards", "sales", "orders", "order_events", "payments", "refunds", "received_entries", "markers",
+)  # fmt: skip
 RIGHTS = {
     "writer": {
         **dict.fromkeys(("schema_migrations", "installation", "shards"), "r"),
@@ -7,26 +10,8 @@ RIGHTS = {
         **dict.fromkeys(("order_events", "received_entries", "markers"), "ra"),
         "refunds": "rad",
     },
-    "keeper": {
-        **dict.fromkeys(("schema_migrations", "installation", "sales", "orders", "order_events", "payments"), "r"),
-        **dict.fromkeys(("refunds", "received_entries", "markers"), "r"),
-        "shards": "raw",
-    },
-    "reader": dict.fromkeys(
-        (
-            "schema_migrations",
-            "installation",
-            "shards",
-            "sales",
-            "orders",
-            "order_events",
-            "payments",
-            "refunds",
-            "received_entries",
-            "markers",
-        ),
-        "r",
-    ),
+    "keeper": {**dict.fromkeys(TABLES, "r"), "shards": "raw"},
+    "reader": dict.fromkeys(TABLES, "r"),
     "retention": {
         **dict.fromkeys(("schema_migrations", "installation", "shards"), "r"),
         **dict.fromkeys(("sales", "orders", "order_events", "payments", "refunds", "markers"), "rd"),

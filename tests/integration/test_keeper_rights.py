@@ -8,21 +8,10 @@ import asyncpg
 import pytest
 
 from flashsale_recovery.session import connect
+from tests.database_rights import RIGHTS
 
 DEAD_SECONDS = 6
 KEEPER = Path(__file__).parents[2] / "db" / "keeper.sql"
-READ = (
-    "installation",
-    "sales",
-    "orders",
-    "order_events",
-    "payments",
-    "refunds",
-    "received_entries",
-    "markers",
-    "shards",
-    "schema_migrations",
-)
 ADD = "insert into shards (shard, incarnation, first_seq, state) values (9999, 1, 1, 'fenced')"
 
 
@@ -42,7 +31,7 @@ async def keeper(infra: Mapping[str, str]) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def test_keeper_reads_the_ledger_and_writes_the_history_of_shards(keeper: asyncpg.Connection) -> None:
-    for table in READ:
+    for table in RIGHTS["keeper"]:
         await keeper.fetch(f"table {table} limit 1")
     await keeper.execute(f"{ADD} on conflict (shard, incarnation) do nothing")
     await keeper.execute("update shards set state = 'open', opened_at = now(), lost_entries = 0 where shard = 9999")
