@@ -48,10 +48,10 @@ async def prepare(database_url: str, db_dir: Path, passwords: Mapping[str, str])
             await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
             # The lock of the migrations: two that grant at the same moment would fail on each other's rows.
             await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
-            for name, password in passwords.items():
-                await _set_password(connection, ROLES[name], password)
             existing = {row["rolname"] for row in await connection.fetch(_EXISTING, list(ROLES.values()))}
-            granted = [name for name, role in ROLES.items() if role in existing]
+            for name, password in passwords.items():
+                await _set_password(connection, "alter" if ROLES[name] in existing else "create", ROLES[name], password)
+            granted = [name for name, role in ROLES.items() if role in existing or name in passwords]
             for name in granted:
                 await connection.execute(_read(db_dir / f"{name}.sql"))
     except asyncpg.InsufficientPrivilegeError as error:
@@ -63,12 +63,11 @@ async def prepare(database_url: str, db_dir: Path, passwords: Mapping[str, str])
     return granted
 
 
-async def _set_password(connection: asyncpg.Connection, role: str, password: str) -> None:
-    known = await connection.fetch(_EXISTING, [role])
+async def _set_password(connection: asyncpg.Connection, verb: str, role: str, password: str) -> None:
     text = verifier(password, secrets.token_bytes(16))
     if not _VERIFIER.match(text):
         raise AssertionError("a verifier is base64 only, so it needs no quoting")
-    await connection.execute(f"{'alter' if known else 'create'} role {role} login password '{text}'")
+    await connection.execute(f"{verb} role {role} login password '{text}'")
 
 
 def _read(file: Path) -> str:

@@ -105,7 +105,8 @@ def drop(
     if all_ and not yes:
         raise typer.BadParameter("this deletes all parked messages; add --yes to confirm", param_hint="--all")
 
-    database = CliEnvironment().text("DATABASE_URL", default="") and database_url(CliEnvironment())
+    environment = CliEnvironment()
+    database = environment.text("DATABASE_URL", default="") and database_url(environment)
     unsettled = set[Position]()
 
     async def delete(parking: Parking, names: Sequence[str]) -> list[Message]:

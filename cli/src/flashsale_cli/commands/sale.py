@@ -101,7 +101,7 @@ def remove(product: Product, token: Token = None, url: AdminUrl = None, as_json:
 
 
 @app.command()
-def release(product: Product, token: Token = None, url: Url = None, as_json: Json = False) -> None:
+def release(product: Product, token: Token = None, url: AdminUrl = None, as_json: Json = False) -> None:
     """Give up a sale that has no FlashSale. It goes on, and a FlashSale of any namespace, or `sale set`, may take it."""
     ended = _end(product, "release", token, url)
     _show_end(ended, f"{product} is released: whoever defines it next owns it", as_json)

@@ -206,22 +206,17 @@ def _statements(rows: Rows, *, new: bool) -> Iterator[tuple[str, Columns]]:
         yield "write_new", _new_columns(rows)
     else:
         yield from _merge_statements(rows)
+    payments, refunds = sorted(rows.payments.items(), key=_by_key), sorted(rows.refunds.items(), key=_by_key)
     yield "write_payments", _columns(
         (*key, p.epoch, "failed" if p.line.result == "failed" else "succeeded", p.line.result, p.line.reason, p.line.amount_minor,
          p.line.currency, _at(p.at_ms))
-        for key, p in sorted(rows.payments.items(), key=_by_key)
+        for key, p in payments
     )  # fmt: skip
-    yield "void_refunds", _columns(tuple(key) for key, p in sorted(rows.payments.items(), key=_by_key) if p.line.result == "paid")
-    yield (
-        "replace_restored_refunds",
-        _columns(tuple(key) for key, p in sorted(rows.refunds.items(), key=_by_key) if p.line.reason != RESTORED),
-    )
+    yield "void_refunds", _columns(tuple(key) for key, p in payments if p.line.result == "paid")
+    yield "replace_restored_refunds", _columns(tuple(key) for key, p in refunds if p.line.reason != RESTORED)
     yield (
         "write_refunds",
-        _columns(
-            (*key, p.epoch, p.line.reason, p.line.amount_minor, p.line.currency, _at(p.at_ms))
-            for key, p in sorted(rows.refunds.items(), key=_by_key)
-        ),
+        _columns((*key, p.epoch, p.line.reason, p.line.amount_minor, p.line.currency, _at(p.at_ms)) for key, p in refunds),
     )
     yield "write_received", _columns(rows.received)
     yield "write_markers", _columns((marker, _at(at_ms)) for marker, at_ms in sorted(rows.markers.items()))
