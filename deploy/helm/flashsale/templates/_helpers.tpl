@@ -350,13 +350,13 @@ The whole environment of a service, each variable once: what the chart sets, wri
 {{- include "flashsale.envOnce" (dict "env" (toYaml $all) "c" .c) -}}
 {{- end -}}
 
-{{/* The environment of a service, by component. */}}
 {{/* What a service gets as the variable `name`; empty if that is not set here or comes from another object. */}}
 {{- define "flashsale.envValue" -}}
 {{- $name := .name -}}
 {{- range include "flashsale.env" . | fromYamlArray }}{{ if eq .name $name }}{{ .value }}{{ end }}{{ end -}}
 {{- end -}}
 
+{{/* The environment of a service, by component. */}}
 {{- define "flashsale.env.gateway" -}}
 {{ include "flashsale.env.redis" (dict "root" . "user" "gateway" "urlKey" "gateway") }}
 {{ include "flashsale.env.amqp" (dict "root" . "user" "gateway" "urlKey" "gateway") }}
