@@ -3,7 +3,6 @@
 It starts servers of its own, fills the ledger as a real sale would have, and rebuilds Redis from it.
 """
 
-import tempfile
 from pathlib import Path
 from time import time
 from typing import Annotated
@@ -17,7 +16,7 @@ from rich.text import Text
 from flashsale_cli.console import console, number
 from flashsale_cli.environment import CliEnvironment
 from flashsale_core.scripts import read_scripts
-from flashsale_local_stack import Stack
+from flashsale_local_stack import private_stack
 from flashsale_redis import open_redis
 from tools.bench.rebuild import CONNECTIONS, TIMEOUT_SECONDS, Shop
 from tools.bench.seed_ledger import Seed, seed_ledger
@@ -50,13 +49,8 @@ async def measure(environment: CliEnvironment, orders: int, screen: Console) -> 
 
 def main(orders: Annotated[int, typer.Option(help="Orders of the sale.", min=1)] = 1_000_000) -> None:
     screen = console()
-    with tempfile.TemporaryDirectory(prefix="flashsale-bytes-", ignore_cleanup_errors=True) as folder:
-        stack = Stack(Path(folder) / "home", say=lambda words: screen.print(Text(words, "dim")))
-        stack.up(services=False, gateway_port=0)
-        try:
-            uvloop.run(measure(CliEnvironment(stack.env()), orders, screen))
-        finally:
-            stack.down()
+    with private_stack(services=False, say=lambda words: screen.print(Text(words, "dim"))) as stack:
+        uvloop.run(measure(CliEnvironment(stack.env()), orders, screen))
 
 
 if __name__ == "__main__":

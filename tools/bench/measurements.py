@@ -54,7 +54,8 @@ class Measurement:
     def verdict(self) -> str:
         """One line for a bench that measures little."""
         target = f" (target {self.target})" if self.target else ""
-        return f"{'PASS' if self.reached else 'MISS'}  {self.name}: {self.value:.1f} {self.unit}{target}; {self.details}"
+        details = f"; {self.details}" if self.details else ""
+        return f"{'PASS' if self.reached else 'MISS'}  {self.name}: {self.value:.1f} {self.unit}{target}{details}"
 
 
 @dataclass(frozen=True, slots=True)

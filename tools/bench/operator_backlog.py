@@ -17,6 +17,7 @@ import aiohttp
 import typer
 import uvloop
 from rich.console import Console
+from rich.text import Text
 
 from flashsale_cli.console import EXIT_FAILED, console
 from flashsale_core.keys import sale_keys
@@ -32,7 +33,6 @@ from tools.repository import ROOT
 
 CONNECTIONS = 32
 EDITS = 50
-LIST_CHUNK = 500
 POLL_SECONDS = 0.5
 GIVE_UP_SECONDS = 900.0
 REQUEST_TIMEOUT_SECONDS = 60.0
@@ -47,6 +47,7 @@ READY_TARGETS = {1000: Target(35.0, at_least=False)}
 class Namespace:
     def __init__(self, apiserver: Apiserver, name: str) -> None:
         self.apiserver, self.name = apiserver, name
+        self.flash_sales = apiserver.flash_sales(name)
 
     async def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         async with self.apiserver.request(method, path, body, content_type) as answer:
@@ -62,7 +63,7 @@ class Namespace:
     async def create_sale(self, number: int) -> None:
         name = sale_name(number)
         document = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "FlashSale", "metadata": {"name": name}, "spec": {"stock": STOCK}}
-        await self.call("POST", collection(self.name), document)
+        await self.flash_sales.create(document)
 
     async def edit_sale(self, number: int, stock: int) -> None:
         path = f"{collection(self.name)}/{sale_name(number)}"
@@ -70,16 +71,6 @@ class Namespace:
 
     async def delete_sales(self) -> None:
         await self.call("DELETE", f"{collection(self.name)}?gracePeriodSeconds=0")
-
-    async def sales(self) -> list[dict[str, Any]]:
-        listed: list[dict[str, Any]] = []
-        token = ""
-        while True:
-            answer = await self.call("GET", f"{collection(self.name)}?limit={LIST_CHUNK}&continue={token}")
-            listed += answer["items"]
-            token = answer["metadata"].get("continue", "")
-            if not token:
-                return listed
 
 
 def sale_name(number: int) -> str:
@@ -142,7 +133,7 @@ async def measure(namespace: Namespace, operator: OperatorProcess, redis: Any, f
     screen.print(f"all Live after {ready_seconds:.1f} s; the operator uses {operator.memory_mb():.0f} MB")
 
     async def all_ready() -> bool:
-        sales = await namespace.sales()
+        sales = await namespace.flash_sales.documents()
         return sum(map(is_ready, sales)) == flashsales
 
     await wait_until(all_ready, "all FlashSales Ready in the apiserver", 2.0)
@@ -190,14 +181,10 @@ def main(
     namespace: Annotated[str, typer.Option(help="A namespace that does not exist. It is deleted at the end.")] = "flashsale-backlog",
 ) -> None:
     screen = console()
-    missed = False
-    for measurement in uvloop.run(run(flashsales, namespace, screen)):
-        target, verdict = measurement.target, ""
-        if target is not None:
-            reached = target.reached(measurement.value)
-            missed, verdict = missed or not reached, f"  {'ok' if reached else 'MISSED'} (at most {target.limit:g})"
-        screen.print(f"{measurement.name}: {measurement.value:.1f} {measurement.unit}{verdict}")
-    if missed:
+    measurements = uvloop.run(run(flashsales, namespace, screen))
+    for measurement in measurements:
+        screen.print(Text(measurement.verdict()))
+    if not all(measurement.reached for measurement in measurements):
         raise typer.Exit(EXIT_FAILED)
 
 

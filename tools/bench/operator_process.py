@@ -13,6 +13,7 @@ import aiohttp
 
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_local_stack import binaries, free_ports
+from tools.bench.processes import cpu_seconds
 from tools.repository import ROOT
 
 HOST = "127.0.0.1"
@@ -42,8 +43,7 @@ class OperatorProcess:
         return 0.0
 
     def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self._process.pid)
 
     async def objects(self, phase: str) -> int:
         return int(await self._sum(f'flashsale_operator_objects{{phase="{phase}"}} '))
