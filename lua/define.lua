@@ -14,7 +14,7 @@ KEYS:
 ARGV:
   1 sale_id     the sale's id
   2 definition  cmsgpack map: owner, generation (0: the next one), and any of total, starts_ms, ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds,
-                max_released, late_payment (refund, reacquire), state (open, paused), durability (fsync, confirmed); what is left out stays as it is, or takes its default in a new sale;
+                max_released, late_payment (refund, reacquire), price (such as `1999 EUR` for one unit; empty for none), state (open, paused), durability (fsync, confirmed); what is left out stays as it is, or takes its default in a new sale;
                 and default_hold_seconds, for a caller whose installation may have no window of 300 s
   3 clock_ms    empty for Redis TIME
   4 known       the highest seq of the shard that the caller was answered; may be left out
@@ -35,7 +35,7 @@ local sale_id, wanted, now = ARGV[1], cmsgpack.unpack(ARGV[2]), now_ms(ARGV[3])
 
 local DEFAULTS = {
   starts_ms = 0, ends_ms = 0, max_per_user = 0, hold_seconds = 300, rate_requests = 0, rate_seconds = 1, max_released = MAX_RELEASED,
-  late_payment = 'refund', state = 'open', durability = 'fsync',
+  late_payment = 'refund', price = '', state = 'open', durability = 'fsync',
 }
 
 local function answer(status)

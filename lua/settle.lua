@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 --[[
 Purpose: Apply payments of several sales, each sale in one atomic step: a hold becomes paid, a late payment follows the sale's policy, anything else becomes a refund that is due.
+         If the sale has a price, a payment of another amount or currency is refunded, and the order stays as it is: a right payment can still pay it.
 KEYS:
   1 outbox       stream  one entry for all payments of the call; the caller chooses the outbox
   and then for each sale of ARGV[1], in their order
@@ -19,11 +20,12 @@ ARGV:
 Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routing_key, body}; a result is {result, state, reason}; or a text that describes what is broken in the sale's data: then nothing of the sale has changed.
   result: paid replayed refund_due noted
   state: R P X C, or empty for an unknown order
-  reason: empty, or why a refund is due: late sold_out duplicate cancelled unknown_order
+  reason: empty, or why a refund is due: late sold_out duplicate cancelled unknown_order wrong_amount; replayed if that was decided earlier
 ]]
 -- @include lib/clock.lua
 -- @include lib/types.lua
 -- @include lib/stock.lua
+-- @include lib/price.lua
 -- @include lib/record.lua
 -- @include lib/records.lua
 -- @include lib/strays.lua
@@ -84,18 +86,28 @@ local function refund(change, record, id, payment_id, reason)
   return 'refund_due', reason
 end
 
+-- Whether the payment is the sale's present price, for each unit of the order.
+local function has_price(change, record, payment)
+  return not change.price or payment[4] == change.price * record[QUANTITY] and payment[5] == change.currency
+end
+
 -- Returns result and reason; moves the counters in memory.
-local function apply(change, record, id, payment_id)
-  local stock, quantity = change.stock, record[QUANTITY]
+local function apply(change, record, id, payment)
+  local stock, quantity, payment_id = change.stock, record[QUANTITY], payment[2]
   if record[STATE] == 'P' then
     return refund(change, record, id, payment_id, 'duplicate')
   elseif record[STATE] == 'C' then
     return refund(change, record, id, payment_id, 'cancelled')
+  elseif record[STATE] == 'R' and (full(record) or not has_price(change, record, payment)) then
+    -- A hold that can remember no further refund takes no payment: a later price could make a repeat of this one right.
+    return refund(change, record, id, payment_id, 'wrong_amount')
   elseif record[STATE] == 'R' then
     stock.reserved, stock.sold = stock.reserved - quantity, stock.sold + quantity
     change.settled[#change.settled + 1] = id
   elseif change.late_payment ~= 'reacquire' or full(record) then
     return refund(change, record, id, payment_id, 'late')
+  elseif not has_price(change, record, payment) then
+    return refund(change, record, id, payment_id, 'wrong_amount')
   elseif quantity > stock.available then
     return refund(change, record, id, payment_id, 'sold_out')
   else
@@ -124,11 +136,11 @@ local function note_again(change, payment, record, result, reason)
 end
 
 -- Why the payment of an order in this state is refunded, if its refund was decided earlier.
-local REFUND_REASON = { P = 'duplicate', C = 'cancelled', X = 'late' }
+local REFUND_REASON = { R = 'wrong_amount', P = 'duplicate', C = 'cancelled', X = 'late' }
 
 -- Reads and decides the payments from first to last, and writes nothing: returns what is to be written of the sale.
 local function decide(keys_at, sale_id, first, last)
-  local stock, f = load_stock(KEYS[keys_at + 1], 'late_payment')
+  local stock, f = load_stock(KEYS[keys_at + 1], 'late_payment', 'price')
   local ids, names = {}, {}
   for i = first, last do
     ids[#ids + 1] = payments[i][1]
@@ -139,6 +151,9 @@ local function decide(keys_at, sale_id, first, last)
   local change = {
     stock = stock, late_payment = stock and f[6], buyers_key = KEYS[keys_at + 3], records = {}, settled = {}, reacquired = {}, lines = {}, strays = {},
   }
+  if stock then
+    change.price, change.currency = read_price(f[7])
+  end
 
   for i = first, last do
     local id, payment_id, kind = payments[i][1], payments[i][2], payments[i][3]
@@ -161,7 +176,7 @@ local function decide(keys_at, sale_id, first, last)
       result, reason = 'refund_due', 'replayed'
       note_again(change, payments[i], record, result, REFUND_REASON[record[STATE]])
     else
-      result, reason = apply(change, record, id, payment_id)
+      result, reason = apply(change, record, id, payments[i])
       note(change, payments[i], record, result, reason)
     end
     results[i] = { result, record and record[STATE] or '', reason }

@@ -169,6 +169,11 @@ CASES = {
     "FlashsaleRefundsStuck": Case(
         {"flashsale_refunds_oldest_seconds": "86401x20"}, "15m", {"flashsale_refunds_oldest_seconds": "86000x20"}
     ),
+    "FlashsaleWrongAmounts": Case(
+        {'flashsale_payments_total{result="wrong_amount"}': "0+1x20"},
+        "15m",
+        {'flashsale_payments_total{result="refund_due"}': "0+1x20", 'flashsale_payments_total{result="wrong_amount"}': "5x20"},
+    ),
     "FlashsaleExpiryLate": Case(
         {LATE % "5": "0+90x10", LATE % "10": "0+100x10", LATE % "+Inf": "0+100x10"},
         "9m",

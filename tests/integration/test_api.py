@@ -421,6 +421,21 @@ def test_payment_for_an_unknown_order_is_recorded_and_refund_due(client: Client,
     assert client.pay(order_id, uuid.uuid4().hex).body == {"result": "refund_due", "reason": "unknown_order"}
 
 
+def test_payment_of_a_wrong_amount_is_refunded_and_the_right_one_pays(client: Client) -> None:
+    sale = client.new_sale(3, price={"amountMinor": 999, "currency": "eur"})
+    assert client.get(f"/sales/{sale}").body["price"] == {"amountMinor": 999, "currency": "EUR"}
+    order = client.order(sale, "ann").body["orderId"]
+    assert client.pay(order, f"{sale}-1", currency="USD").body == {"result": "refund_due", "reason": "wrong_amount"}
+    assert client.pay(order, f"{sale}-1", currency="USD").body == {"result": "refund_due", "reason": "replayed"}
+    assert client.stock(sale) == (3, 2, 1, 0)
+    assert client.pay(order, f"{sale}-2").body == {"result": "paid", "reason": ""}
+    # An order of two units costs twice the price of one.
+    pair = client.order(sale, "bob", 2).body["orderId"]
+    assert client.pay(pair, f"{sale}-3").body["reason"] == "wrong_amount"
+    assert client.admin({"productId": sale, "stock": 3, "price": None}).body["price"] is None
+    assert client.pay(pair, f"{sale}-4").body["result"] == "paid"
+
+
 def test_badly_signed_stale_and_wrong_webhooks_have_no_effect(client: Client, sale: str) -> None:
     order_id = client.order(sale, "ann").body["orderId"]
     good = {"orderId": order_id, "paymentId": uuid.uuid4().hex}

@@ -172,12 +172,13 @@ async def test_redelivered_batch_adds_only_its_ranges_again(infra: Mapping[str, 
 
 async def test_terms_of_the_latest_definition_are_kept(infra: Mapping[str, str]) -> None:
     first = defined(1, 100, 10)
-    second = msgspec.structs.replace(defined(2, 200, 10), owner="", max_released=0, base=2, durability="confirmed")
+    second = msgspec.structs.replace(defined(2, 200, 10), owner="", max_released=0, base=2, durability="confirmed", price="1999 EUR")
     for batches in ([[("1", first), ("2", second)]], [[("1", first)], [("2", second)]], [[("2", second)], [("1", first)]]):
         (sale,) = (await written(infra["DATABASE_URL"], batches))["sales"]
         assert (sale["owner"], sale["max_released"], sale["base"], sale["durability"]) == ("", 0, 2, "confirmed")
+        assert sale["price"] == "1999 EUR"
     (sale,) = (await written(infra["DATABASE_URL"], [[("1", first)]]))["sales"]
-    assert (sale["max_released"], sale["base"], sale["durability"]) == (20, 0, "fsync")
+    assert (sale["max_released"], sale["base"], sale["durability"], sale["price"]) == (20, 0, "fsync", "")
 
 
 async def test_idle_connection_is_closed(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

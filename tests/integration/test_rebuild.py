@@ -119,8 +119,8 @@ def everything(sale: Sale) -> dict[str, Any]:
     """All of a sale but its traces, which only Redis has."""
     fields = {name: value for name, value in sale.redis.hgetall(sale.keys.sale).items() if name not in INTERNAL_FIELDS}
     return {
-        # A sale of an older release has no durability, which means `fsync`.
-        "sale": {b"durability": b"fsync", **fields} if b"total" in fields else fields,
+        # A sale of an older release has no durability, which means `fsync`, and no price.
+        "sale": {b"durability": b"fsync", b"price": b"", **fields} if b"total" in fields else fields,
         "terms": sale.terms() if b"total" in fields else None,
         "records": {name: replace(record, traceparent="") for name, record in sale.records().items()},
         "buyers": sale.buyers(),
@@ -132,8 +132,8 @@ def everything(sale: Sale) -> dict[str, Any]:
 
 
 def lived(sale: Sale) -> None:
-    """Orders in each state, one bought after it had expired, refunds, strays, and a buyer at the limit of released orders."""
-    sale.define(total=30, late_payment="reacquire", max_released=2, max_per_user=9, owner="shop", generation=4)
+    """Orders in each state, one bought after it had expired, refunds (one for a live hold), strays, a buyer at the limit of releases."""
+    sale.define(total=30, late_payment="reacquire", max_released=2, max_per_user=9, price="50 EUR", owner="shop", generation=4)
     sale.define(total=25, ends_ms=sale.now + 900_000, owner="shop", generation=5)
     sale.reserve(("o1", "ann", 2), ("o2", "ann", 1), ("o3", "bob", 1), ("o4", "ann", 1), ("o5", "cem", 3))
     sale.settle(("o1", "p1"), ("o1", "p2"), ("o9", "p9"), ("o2", "p0", "failed"))
@@ -141,8 +141,9 @@ def lived(sale: Sale) -> None:
     sale.settle(("o2", "p3"))
     sale.now += 300_000
     sale.expire("o3", "o4", "o5")
-    sale.settle(("o5", "p5"))
+    sale.settle(("o5", "p5", "succeeded", 150))
     sale.reserve(("o6", "bob", 1, "00-a-b-01"), ("o7", "dan", 4))
+    sale.settle(("o7", "p7", "succeeded", 1))
 
 
 async def test_emptied_redis_is_rebuilt_field_by_field(shop: Shop) -> None:
@@ -332,7 +333,7 @@ async def test_sale_that_the_ledger_lacks_is_announced_and_kept(shop: Shop) -> N
     report = await shop.rebuild()
     assert everything(shop.sale) == before
     assert {(conflict.order, conflict.payment_id) for conflict in report.sales[0].conflicts} == {
-        ("iphone.o1", "p1"), ("iphone.o1", "p2"), ("iphone.o2", "p3"), ("iphone.o5", "p5"),
+        ("iphone.o1", "p1"), ("iphone.o1", "p2"), ("iphone.o2", "p3"), ("iphone.o5", "p5"), ("iphone.o7", "p7"),
     }  # fmt: skip
     await shop.publish()
     states = {name: record.state.value for name, record in shop.sale.records().items()}

@@ -30,6 +30,7 @@ class ModelSale:
     max_released: int = 20
     hold_seconds: int = 300
     late_payment: str = "refund"
+    price: str = ""
     state: str = "open"
     starts_ms: int = 0
     ends_ms: int = 0
@@ -106,7 +107,7 @@ class ModelSale:
         self.orders[order_id] = Order(user, quantity, now + self.hold_seconds * 1000)
         return "accepted"
 
-    def pay(self, order_id: str, payment_id: str) -> tuple[str, str]:
+    def pay(self, order_id: str, payment_id: str, amount: int, currency: str) -> tuple[str, str]:
         """(result, reason)"""
         order = self.orders.get(order_id)
         if (order_id, payment_id) in self.strays:
@@ -118,7 +119,7 @@ class ModelSale:
             return "replayed", ""
         if payment_id in order.refunded:
             return "refund_due", "replayed"
-        reason = self._why_not(order)
+        reason = self._why_not(order, f"{amount} {currency}")
         if reason:
             if len(order.refunded) < REFUNDS_REMEMBERED:
                 order.refunded.append(payment_id)
@@ -126,17 +127,26 @@ class ModelSale:
         order.state, order.paid_by = State.PAID, payment_id
         return "paid", ""
 
-    def _why_not(self, order: Order) -> str:
+    def _why_not(self, order: Order, money: str) -> str:
+        is_full = len(order.refunded) >= REFUNDS_REMEMBERED
         match order.state:
             case State.PAID:
                 return "duplicate"
             case State.CANCELLED:
                 return "cancelled"
             case State.RESERVED:
-                return ""
-        if self.late_payment == "refund" or len(order.refunded) >= REFUNDS_REMEMBERED:
+                return "" if self._is_price(order, money) and not is_full else "wrong_amount"
+        if self.late_payment == "refund" or is_full:
             return "late"
+        if not self._is_price(order, money):
+            return "wrong_amount"
         return "sold_out" if order.quantity > self.available else ""
+
+    def _is_price(self, order: Order, money: str) -> bool:
+        if not self.price:
+            return True
+        amount, currency = self.price.split()
+        return money == f"{int(amount) * order.quantity} {currency}"
 
     def expire(self, now: int, order_id: str) -> str:
         order = self.orders.get(order_id)

@@ -12,7 +12,7 @@ from tests.lua.servers import Sale, unplaced
 DEFAULTS = {
     "starts_ms": "0", "ends_ms": "0", "max_per_user": "0", "max_released": "20", "durability": "fsync",
     "hold_seconds": "300", "rate_requests": "0", "rate_seconds": "1",
-    "late_payment": "refund", "state": "open",
+    "late_payment": "refund", "price": "", "state": "open",
 }  # fmt: skip
 
 

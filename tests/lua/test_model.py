@@ -19,6 +19,9 @@ ORDERS = st.sampled_from([f"o{number}" for number in range(8)])
 USERS = st.sampled_from(["ann", "bob", "cid"])
 QUANTITIES = st.integers(1, 4)
 PAYMENTS = st.sampled_from(["p1", "p2", "p3"])
+KINDS = st.sampled_from(["succeeded", "succeeded", "failed"])
+AMOUNTS = st.sampled_from([50, 100, 150, 200, 300, 400])
+CURRENCIES = st.sampled_from(["EUR", "EUR", "EUR", "USD"])
 # The user belongs to the order id, as it does in the keyed hash.
 USER_OF = {f"o{number}": ["ann", "bob", "cid"][number % 3] for number in range(8)}
 CHANGES = st.fixed_dictionaries(
@@ -28,6 +31,7 @@ CHANGES = st.fixed_dictionaries(
         "max_released": st.sampled_from([0, 1, 2, 20]),
         "hold_seconds": st.sampled_from([5, 300]),
         "late_payment": st.sampled_from(["refund", "reacquire"]),
+        "price": st.sampled_from(["", "", "100 EUR", "50 EUR", "100 USD"]),
         "state": st.sampled_from(["open", "open", "open", "paused"]),
         "starts_ms": st.sampled_from([0, 1_000_000_010_000]),
         "ends_ms": st.sampled_from([0, 0, 1_000_000_900_000]),
@@ -58,10 +62,13 @@ class Life(RuleBasedStateMachine):
         answers = [result[0] for result in self.sale.reserve(*orders)]
         assert answers == [self.model.reserve(self.sale.now, *order) for order in orders]
 
-    @rule(batch=st.lists(st.tuples(ORDERS, PAYMENTS, st.sampled_from(["succeeded", "succeeded", "failed"])), min_size=1, max_size=3))
-    def pay(self, batch: list[tuple[str, str, str]]) -> None:
+    @rule(batch=st.lists(st.tuples(ORDERS, PAYMENTS, KINDS, AMOUNTS, CURRENCIES), min_size=1, max_size=3))
+    def pay(self, batch: list[tuple[str, str, str, int, str]]) -> None:
         answers = [(result, reason) for result, _, reason in self.sale.settle(*batch)]
-        assert answers == [("noted", "") if kind == "failed" else self.model.pay(*payment) for *payment, kind in batch]
+        assert answers == [
+            ("noted", "") if kind == "failed" else self.model.pay(order_id, payment_id, amount, currency)
+            for order_id, payment_id, kind, amount, currency in batch
+        ]
 
     @rule(batch=st.lists(ORDERS, min_size=1, max_size=4))
     def expire(self, batch: list[str]) -> None:

@@ -185,3 +185,67 @@ def test_number_of_remembered_strays_is_limited(sale: Sale) -> None:
     sale.redis.hset(sale.shard.strays, "#", 100_000)
     assert [result[2] for result in sale.settle(("o1", "p1"), ("o2", "p2"))] == ["unknown_order", "unknown_order"]
     assert sale.redis.hgetall(sale.shard.strays) == {b"#": b"100000"}
+
+
+@pytest.fixture
+def priced(held: Sale) -> Sale:
+    """As `held`, and a unit costs 19.99 EUR."""
+    held.define(price="1999 EUR")
+    return held
+
+
+@pytest.mark.parametrize("money", [(1999, "EUR"), (3997, "EUR"), (3999, "EUR"), (3998, "USD"), (0, "EUR")])
+def test_wrong_amount_is_refunded_and_the_hold_stays_for_the_right_one(priced: Sale, money: tuple[int, str]) -> None:
+    before = (priced.stock(), priced.deadlines(), priced.buyers())
+    assert priced.settle(("o1", "p1", "succeeded", *money)) == [["refund_due", "R", "wrong_amount"]]
+    assert (priced.stock(), priced.deadlines(), priced.buyers()) == before
+    assert lines(priced)[0].reason == "wrong_amount"
+    assert priced.settle(("o1", "p2", "succeeded", 3998, "EUR")) == [["paid", "P", ""]]
+    record = priced.records()["o1"]
+    assert (record.payment_id, record.refunded_payment_ids, priced.stock()) == ("p2", ("p1",), (10, 8, 0, 2))
+
+
+def test_repeat_of_a_wrong_payment_never_buys_at_a_later_price(priced: Sale) -> None:
+    priced.settle(("o1", "p1", "succeeded", 2000, "EUR"))
+    priced.define(price="1000 EUR")
+    assert priced.settle_confirmed(("o1", "p1", "succeeded", 2000, "EUR")) == [["refund_due", "R", "replayed"]]
+    assert (lines(priced)[0].result, lines(priced)[0].reason) == ("refund_due", "wrong_amount")
+    assert priced.stock() == (10, 8, 2, 0)
+
+
+def test_hold_that_can_remember_no_refund_takes_no_payment(priced: Sale) -> None:
+    priced.settle(*[("o1", f"p{number}", "succeeded", 1) for number in range(16)])
+    assert priced.settle(("o1", "right", "succeeded", 3998, "EUR")) == [["refund_due", "R", "wrong_amount"]]
+    assert (len(priced.records()["o1"].refunded_payment_ids), priced.stock()) == (16, (10, 8, 2, 0))
+
+
+def test_present_price_counts_and_none_takes_any_amount(priced: Sale) -> None:
+    priced.define(price="500 EUR")
+    assert priced.settle(("o1", "p1", "succeeded", 1000, "EUR")) == [["paid", "P", ""]]
+    priced.reserve(("o2", "bob", 1))
+    priced.define(price="")
+    assert priced.settle(("o2", "p2", "succeeded", 7, "JPY")) == [["paid", "P", ""]]
+
+
+def test_late_payment_of_a_wrong_amount_buys_nothing_back(priced: Sale) -> None:
+    priced.define(late_payment="reacquire")
+    expire(priced, "o1")
+    assert priced.settle(("o1", "p1", "succeeded", 1, "EUR")) == [["refund_due", "X", "wrong_amount"]]
+    assert priced.stock() == (10, 10, 0, 0)
+    assert priced.settle(("o1", "p2", "succeeded", 3998, "EUR")) == [["paid", "P", ""]]
+
+
+def test_failed_payment_of_any_amount_is_noted(priced: Sale) -> None:
+    assert priced.settle(("o1", "p1", "failed", 1, "EUR")) == [["noted", "R", ""]]
+
+
+def test_sale_of_an_older_release_has_no_price(held: Sale) -> None:
+    held.redis.hdel(held.keys.sale, "price")
+    assert held.settle(("o1", "p1", "succeeded", 1, "EUR")) == [["paid", "P", ""]]
+
+
+def test_price_that_cannot_be_read_changes_nothing(held: Sale) -> None:
+    held.redis.hset(held.keys.sale, "price", "19.99 EUR")
+    before = held.snapshot()
+    assert "INVARIANT the price 19.99 EUR cannot be read (sale iphone)" in "".join(map(str, held.settle(("o1", "p1"))))
+    assert held.snapshot() == before

@@ -120,6 +120,7 @@ def test_order_missing_in_redis_is_named() -> None:
         (replace(LEDGER, total=None), [Kind.SALE_MISSING_IN_LEDGER]),
         (replace(LEDGER, total=9), [Kind.SALE_DIFFERS]),
         (replace(LEDGER, state="paused"), [Kind.SALE_DIFFERS]),
+        (replace(LEDGER, price="1999 EUR"), [Kind.SALE_DIFFERS]),
     ],
 )
 def test_wrong_definition_is_named(ledger: LedgerSale, expected: list[Kind]) -> None:

@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from flashsale_cli.commands.sale import parse_rate
+from flashsale_cli.commands.sale import parse_price, parse_rate
 from flashsale_cli.console import EXIT_UNREACHABLE, EXIT_USAGE
 from flashsale_cli.main import app
 
@@ -88,6 +88,17 @@ def test_rate_is_requests_per_seconds() -> None:
     )
     with pytest.raises(typer.BadParameter):
         parse_rate("0/1s")
+
+
+def test_price_is_an_amount_in_the_smallest_unit_and_a_currency() -> None:
+    assert (parse_price("1999EUR"), parse_price("5 jpy"), parse_price("none")) == (
+        {"amountMinor": 1999, "currency": "EUR"},
+        {"amountMinor": 5, "currency": "JPY"},
+        None,
+    )
+    for text in ("19.99EUR", "1999", "0EUR", "-1EUR", "1999EURO"):
+        with pytest.raises(typer.BadParameter):
+            parse_price(text)
 
 
 def test_topology_prints_definitions_without_the_password() -> None:

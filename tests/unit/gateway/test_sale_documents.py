@@ -32,7 +32,7 @@ def test_new_sale_gets_an_installed_payment_window(windows: tuple[int, ...], def
 
 
 def test_null_removes_a_limit() -> None:
-    assert definition(maxPerUser=None, maxReleasedPerUser=None, startsAt=None, rateLimit=None) == {
+    assert definition(maxPerUser=None, maxReleasedPerUser=None, price=None, startsAt=None, rateLimit=None) == {
         "owner": "admin",
         "generation": 0,
         "total": 5,
@@ -41,6 +41,7 @@ def test_null_removes_a_limit() -> None:
         "max_released": 0,
         "starts_ms": 0,
         "rate_requests": 0,
+        "price": "",
     }
 
 
@@ -48,10 +49,12 @@ def test_every_field_reaches_the_definition() -> None:
     assert definition(
         startsAt="2026-01-01T00:00:00Z", endsAt="2026-01-01T02:00:00+01:00", maxPerUser=2, maxReleasedPerUser=5, paymentWindowSeconds=5,
         rateLimit={"requests": 3, "seconds": 10}, latePayment="reacquire", durability="confirmed", paused=True,
+        price={"amountMinor": 1999, "currency": "eur"},
     ) == {
         "owner": "admin", "generation": 0, "total": 5, "default_hold_seconds": 300, "starts_ms": 1767225600000,
         "ends_ms": 1767229200000, "max_per_user": 2, "max_released": 5, "hold_seconds": 5,
         "rate_requests": 3, "rate_seconds": 10, "late_payment": "reacquire", "durability": "confirmed", "state": "paused",
+        "price": "1999 EUR",
     }  # fmt: skip
 
 
@@ -96,6 +99,23 @@ def test_stored_sale_is_shown_with_its_limits() -> None:
         "productId": "iphone", "stock": 10, "available": 7, "reserved": 2, "sold": 1, "state": "open",
         "startsAt": "2026-01-01T00:00:00.000Z", "endsAt": None, "maxPerUser": 2, "maxReleasedPerUser": 5,
         "paymentWindowSeconds": 300, "rateLimit": None,
-        "latePayment": "refund", "durability": "fsync", "owner": "admin", "generation": 3,
+        "latePayment": "refund", "price": None, "durability": "fsync", "owner": "admin", "generation": 3,
     }  # fmt: skip
     assert to_json("iphone", STORED | {"durability": "confirmed"})["durability"] == "confirmed"
+    assert to_json("iphone", STORED | {"price": "1999 EUR"})["price"] == {"amountMinor": 1999, "currency": "EUR"}
+
+
+@pytest.mark.parametrize(
+    ("field", "price"),
+    [
+        ("price.amountMinor", {"amountMinor": 0, "currency": "EUR"}),
+        ("price.amountMinor", {"amountMinor": 19.99, "currency": "EUR"}),
+        ("price.currency", {"amountMinor": 1999, "currency": "euro"}),
+        ("price.currency", {"amountMinor": 1999}),
+        ("price", "19.99 EUR"),
+    ],
+)
+def test_impossible_price_is_refused_by_name(field: str, price: Any) -> None:
+    with pytest.raises(Problem) as caught:
+        definition(price=price)
+    assert (caught.value.code, caught.value.document["field"]) == ("bad_request", field)

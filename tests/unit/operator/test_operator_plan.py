@@ -18,7 +18,7 @@ SALE = {
     "owner": "shop/sneaker/u1", "generation": "3", "epoch": "7", "total": "10", "available": "6", "reserved": "3", "sold": "1",
     "starts_ms": "0", "ends_ms": "0", "max_per_user": "0", "max_released": "20",
     "hold_seconds": "60", "rate_requests": "0", "rate_seconds": "1",
-    "late_payment": "refund", "durability": "fsync", "state": "open",
+    "late_payment": "refund", "price": "", "durability": "fsync", "state": "open",
 }  # fmt: skip
 
 
@@ -37,6 +37,7 @@ def test_resource_is_read_with_all_its_fields() -> None:
             productId="shoe-1", startsAt="2026-11-27T08:00:00+01:00", endsAt="2026-11-27T08:00:00Z", maxPerUser=2, maxReleasedPerUser=0,
             paused=True,
             rateLimit={"requests": 5, "seconds": 10}, latePayment="reacquire", durability="confirmed", deletionPolicy="Retain",
+            price={"amountMinor": 1999, "currency": "EUR"},
         )
         | {"status": {"epoch": 99}}
     )  # fmt: skip
@@ -44,7 +45,7 @@ def test_resource_is_read_with_all_its_fields() -> None:
     assert full.definition == {
         "total": 10, "starts_ms": 1795762800000, "ends_ms": 1795766400000, "max_per_user": 2, "max_released": 0,
         "hold_seconds": 60, "rate_requests": 5,
-        "rate_seconds": 10, "late_payment": "reacquire", "durability": "confirmed", "state": "paused",
+        "rate_seconds": 10, "late_payment": "reacquire", "durability": "confirmed", "price": "1999 EUR", "state": "paused",
     }  # fmt: skip
 
 

@@ -43,6 +43,9 @@ def set_(
     durability: Annotated[
         Literal["fsync", "confirmed"] | None, typer.Option(help="Answer orders after Redis' fsync, or also after RabbitMQ's confirm.")
     ] = None,
+    price: Annotated[
+        str | None, typer.Option(help="Price of one unit in the currency's smallest unit, such as 1999EUR for 19.99 EUR, or `none`.")
+    ] = None,
     pause: Annotated[bool | None, typer.Option("--pause/--resume", help="Accept no orders, or accept them again.")] = None,
     token: Token = None,
     url: AdminUrl = None,
@@ -60,6 +63,8 @@ def set_(
     wanted |= {name: None if value == "none" else value for name, value in optional.items() if value is not None}
     if rate is not None:
         wanted["rateLimit"] = parse_rate(rate)
+    if price is not None:
+        wanted["price"] = parse_price(price)
     secret = first(environment.text("FLASHSALE_ADMIN_TOKEN", token))
     sale = _with_session(lambda session: sales_client.set_sale(session, environment.admin_url(url), secret, wanted))
     _show([sale], sale, as_json)
@@ -117,6 +122,16 @@ def parse_rate(text: str) -> dict[str, int] | None:
     return {"requests": int(match[1]), "seconds": int(match[2] or 1)}
 
 
+def parse_price(text: str) -> dict[str, Any] | None:
+    """`1999EUR` means 19.99 EUR, `none` no price. Raises BadParameter for anything else."""
+    if text == "none":
+        return None
+    match = re.fullmatch(r"([1-9]\d*) ?([A-Za-z]{3})", text)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not a price; write 1999EUR for 19.99 EUR", param_hint="--price")
+    return {"amountMinor": int(match[1]), "currency": match[2].upper()}
+
+
 def sales_table(sales: Sequence[Sale]) -> Table:
     columns = ("sale", "stock", "available", "reserved", "sold", " state", " pay within", " per buyer", " rate", " late payment")
     return table("", columns, [_row(sale) for sale in sales])
@@ -139,6 +154,8 @@ def _text(value: Any) -> str:
             return "none"
         case {"requests": _, "seconds": _}:
             return _rate(value)
+        case {"amountMinor": amount, "currency": currency}:
+            return f"{amount} {currency}"
         case _:
             return str(value)
 

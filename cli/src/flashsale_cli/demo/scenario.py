@@ -22,7 +22,7 @@ from flashsale_cli.load.plan import Crowd, plan
 from flashsale_cli.load.report import latency_table, outcome_table
 from flashsale_cli.load.run import Target, run
 from flashsale_cli.load.tally import Accepted, Tally
-from flashsale_cli.payments import Payment, Provider, new_payment_id
+from flashsale_cli.payments import AMOUNT_MINOR_DEFAULT, CURRENCY_DEFAULT, Payment, Provider, new_payment_id
 from flashsale_cli.sales_client import Sale
 from flashsale_core.errors import Retryable
 from flashsale_core.tasks import cancel_and_wait
@@ -57,6 +57,8 @@ class Outcome:
     tallies: list[Tally] = field(default_factory=list)
     released_in_time: bool = True
     late: Counter[str] = field(default_factory=Counter)
+    wrong: Counter[str] = field(default_factory=Counter)
+    """The answers to payments of a wrong amount."""
 
     @property
     def orders(self) -> list[str]:
@@ -79,12 +81,13 @@ class Scenario:
         self._product_id = f"demo-{uuid4().hex[:8]}"
         self._actions: Counter[str] = Counter()
         self._payments: Counter[str] = Counter()
+        self._wrong: Counter[str] = Counter()
         self._late: list[Accepted] = []
         self._sale: Sale = {}
 
     async def run(self) -> Outcome:
         await self._open_sale()
-        outcome = Outcome(self._product_id, self._sale)
+        outcome = Outcome(self._product_id, self._sale, wrong=self._wrong)
         outcome.tallies.append(await self._first_wave())
         outcome.released_in_time = await self._wait_for_release()
         outcome.late = await self._pay_late()
@@ -100,6 +103,7 @@ class Scenario:
             "maxPerUser": MAX_PER_USER,
             "paymentWindowSeconds": settings.window_seconds,
             "latePayment": "refund",
+            "price": {"amountMinor": AMOUNT_MINOR_DEFAULT, "currency": CURRENCY_DEFAULT},
         }
         self._sale = await sales_client.set_sale(self._session, settings.url, settings.admin_token, wanted)
         self._screen.section("The sale")
@@ -189,7 +193,10 @@ class Scenario:
         await self._perform(Action.PAY, order)
 
     async def _perform(self, action: Action, order: Accepted) -> None:
-        self._payments.update(await perform(action, order, self._session, self._settings.provider))
+        results = await perform(action, order, self._session, self._settings.provider)
+        self._payments.update(results)
+        if action is Action.PAY_WRONG:
+            self._wrong[results[0]] += 1
 
     async def _follow_sale(self) -> None:
         while True:
@@ -223,6 +230,8 @@ def _payments(action: Action, order_id: str) -> list[Payment]:
             return [payment] * 3
         case Action.PAY_TWICE:
             return [payment, Payment(order_id, new_payment_id())]
+        case Action.PAY_WRONG:
+            return [Payment(order_id, new_payment_id(), amount_minor=AMOUNT_MINOR_DEFAULT - 1), payment]
         case Action.CANCEL | Action.NEVER:
             return []
 

@@ -1,5 +1,6 @@
 """The verdict of the demo, one line per promise: from the audit, and from the answers that the buyers received."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from rich.table import Table
@@ -21,7 +22,6 @@ class Line:
 def judge(outcome: Outcome, report: Report) -> list[Line]:
     """The verdict on each promise of the demo."""
     audited = [_audited(report, promise) for promise in Promise]
-    rejected = sum(count for name, count in outcome.late.items() if not name.startswith("refund_due"))
     sold = int(outcome.sale.get("sold", 0))
     return [
         *audited,
@@ -38,16 +38,18 @@ def judge(outcome: Outcome, report: Report) -> list[Line]:
             outcome.released_in_time,
             "no unit is held" if outcome.released_in_time else "some units are still held",
         ),
-        Line(
-            "late payments are refunded",
-            not rejected,
-            f"{number(outcome.late.total() - rejected)} of {number(outcome.late.total())} payments",
-        ),
+        _refunded("late payments are refunded", outcome.late),
+        _refunded("payments of a wrong amount are refunded", outcome.wrong),
     ]
 
 
 def render(lines: list[Line]) -> Table:
     return table("", ("promise", " verdict", " "), [(line.promise, verdict(line.passed), line.evidence) for line in lines])
+
+
+def _refunded(promise: str, results: Counter[str]) -> Line:
+    refunded = sum(count for name, count in results.items() if name.startswith("refund_due"))
+    return Line(promise, refunded == results.total(), f"{number(refunded)} of {number(results.total())} payments")
 
 
 def _audited(report: Report, promise: Promise) -> Line:

@@ -108,6 +108,9 @@ def compare_definition(counters: Counters, ledger: LedgerSale) -> Iterator[Diffe
     """Compare the ledger's row of the sale with the sale in Redis."""
     if ledger.total is None:
         yield Difference(Kind.SALE_MISSING_IN_LEDGER, counters.sale_id, "the ledger has no such sale")
+    elif ledger.price != counters.price:
+        words = f"a unit costs {counters.price or 'any amount'} in Redis, {ledger.price or 'any amount'} in the ledger"
+        yield Difference(Kind.SALE_DIFFERS, counters.sale_id, words)
     elif (ledger.total, ledger.state) != (counters.total, counters.state):
         words = f"{counters.total} units and {counters.state} in Redis, {ledger.total} units and {ledger.state} in the ledger"
         yield Difference(Kind.SALE_DIFFERS, counters.sale_id, words)

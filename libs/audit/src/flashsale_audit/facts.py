@@ -30,6 +30,8 @@ class Counters:
     reserved: int
     sold: int
     state: str = "open"
+    price: str = ""
+    """What one unit costs, as flashsale_core.prices writes it; empty if the sale has none."""
     stale_terms: tuple[str, ...] = ()
     """The fields of the definition for which the script that decides orders uses another value."""
     orders: int = 0
@@ -38,6 +40,11 @@ class Counters:
     """0: no limit."""
     incarnation: int = 0
     """The history of its shard's Redis."""
+
+    @property
+    def definition(self) -> tuple[str, int, str]:
+        """What the ledger has as well."""
+        return self.state, self.total, self.price
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,7 @@ class LedgerSale:
     total: int | None
     """Units of stock. None if the ledger has no row for the sale."""
     state: str
+    price: str = ""
 
 
 @dataclass(frozen=True, slots=True)

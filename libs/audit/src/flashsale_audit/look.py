@@ -54,6 +54,7 @@ def read_counters(sale_id: str, fields: Mapping[bytes, bytes], orders: int, inca
     return Counters(
         sale_id=sale_id,
         state=fields[b"state"].decode(),
+        price=fields.get(b"price", b"").decode(errors="replace"),
         stale_terms=stale_terms(fields),
         orders=orders,
         max_per_user=limit,

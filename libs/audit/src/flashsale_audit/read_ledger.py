@@ -121,8 +121,8 @@ class LedgerReader:
         return [row[0] for row in await self._database.fetch(_PAID_SALES)]
 
     async def sale(self, sale_id: str, epoch: int) -> LedgerSale:
-        row = await self._database.fetchrow("select total, state from sales where sale_id = $1 and epoch = $2", sale_id, epoch)
-        return LedgerSale(row["total"], row["state"]) if row else LedgerSale(None, "")
+        row = await self._database.fetchrow("select total, state, price from sales where sale_id = $1 and epoch = $2", sale_id, epoch)
+        return LedgerSale(row["total"], row["state"], row["price"]) if row else LedgerSale(None, "")
 
     async def history(self, sale_id: str, epoch: int) -> History:
         return History(

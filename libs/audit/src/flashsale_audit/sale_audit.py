@@ -117,7 +117,7 @@ class SaleAudit:
         before = await self.redis.counters(self.sale_id)
         row = await self.ledger.sale(self.sale_id, self.epoch)
         after = await self.redis.counters(self.sale_id)
-        if before is None or after is None or (before.state, before.total) != (after.state, after.total):
+        if before is None or after is None or before.definition != after.definition:
             return ()
         return list(compare.compare_definition(before, row))
 

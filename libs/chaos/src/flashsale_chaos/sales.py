@@ -1,6 +1,7 @@
 """The sales of the crowd: one of each durability, both in one shard, so that their entries have one order. Pure."""
 
 from random import Random
+from typing import Any
 
 import msgspec
 
@@ -13,6 +14,8 @@ STOCK_STEP = 40
 """How much a merchant adds at a time."""
 QUANTITY_MAX = 3
 MAX_PER_USER = 12
+PRICE_MINOR = 4900
+CURRENCY = "EUR"
 
 
 class Sale(msgspec.Struct, frozen=True):
@@ -26,7 +29,7 @@ class Sale(msgspec.Struct, frozen=True):
     def is_confirmed(self) -> bool:
         return self.durability == "confirmed"
 
-    def definition(self, stock: int) -> dict[str, str | int]:
+    def definition(self, stock: int) -> dict[str, Any]:
         """The document of POST /admin/stock."""
         return {
             "productId": self.sale_id,
@@ -35,6 +38,7 @@ class Sale(msgspec.Struct, frozen=True):
             "maxPerUser": self.max_per_user,
             "latePayment": self.late_payment,
             "durability": self.durability,
+            "price": {"amountMinor": PRICE_MINOR, "currency": CURRENCY},
         }
 
 

@@ -113,6 +113,8 @@ class SaleDefined(_Message, frozen=True, tag="sale.defined"):
     base: int = 0
     """The last generation of the previous owner; the generations of this owner are added to it."""
     durability: Literal["fsync", "confirmed"] = "fsync"
+    price: str = ""
+    """As flashsale_core.prices writes it; empty if the sale has none."""
 
 
 class SaleRetired(_Message, frozen=True, tag="sale.retired"):

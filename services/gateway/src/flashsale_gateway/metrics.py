@@ -27,6 +27,7 @@ ORDER_SECONDS = BatchHistogram(
 PAYMENTS = Counter(
     "flashsale_payments_total",
     "Payment webhooks answered, by result; other_type counts signed events of types that have no effect, "
+    "wrong_amount payments that are refunded because their amount or currency is not the sale's price, "
     "unconfirmed those answered 503 because the broker did not confirm them",
     ["result"],
 )

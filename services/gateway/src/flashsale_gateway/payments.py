@@ -27,8 +27,11 @@ PATH = "/payments/webhook"
 SIGNED = ("webhook-id", "webhook-timestamp", "webhook-signature")
 OTHER_TYPE = "other_type"
 """Reason and metric label of a signed event whose type has no effect."""
+WRONG_AMOUNT = "wrong_amount"
+"""Reason and metric label of a payment whose amount or currency is not the sale's price."""
 UNCONFIRMED = "unconfirmed"
 """Problem code and metric label of a payment that is stored but not confirmed by the broker."""
+_COUNTED_BY_REASON = frozenset({OTHER_TYPE, WRONG_AMOUNT})
 _REQUEST_SPAN = semconv.request("POST", PATH)
 _SIGNED = {name.encode(): name for name in SIGNED}
 _JSON = (b"content-type", b"application/json")
@@ -77,7 +80,7 @@ class Payments(Endpoint[PendingPayment, Payment]):
 
     def answer(self, pending: PendingPayment, result: Result) -> Answer:
         outcome, _, reason = result
-        metrics.PAYMENTS.labels(outcome if reason != OTHER_TYPE else OTHER_TYPE).inc()
+        metrics.PAYMENTS.labels(reason if reason in _COUNTED_BY_REASON else outcome).inc()
         spans.end(pending.span, outcome, 200)
         return _answer(outcome, reason)
 

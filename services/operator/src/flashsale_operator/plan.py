@@ -141,7 +141,8 @@ def _difference(resource: Resource, sale: Mapping[str, str]) -> Step:
     if generation > resource.generation:
         # A newer generation is already in Redis: our copy of the resource is outdated, and the newer one will arrive.
         return Keep()
-    differing = [name for name, wanted in sorted(resource.definition.items()) if sale.get(name) != str(wanted)]
+    # A sale that an older release defined has no price field, which means none.
+    differing = [name for name, wanted in sorted(resource.definition.items()) if sale.get(name, "") != str(wanted)]
     if differing:
         return Define(f"{', '.join(differing)} differ")
     return Define("a new generation") if generation < resource.generation else Keep()

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from flashsale_core.prices import NO_PRICE, price_text
 from flashsale_core.records import MAX_RELEASED
 from flashsale_core.topology import WINDOWS_DEFAULT, default_window
 from flashsale_operator.engine import claimed_by
@@ -68,7 +69,7 @@ def read_resource(body: Mapping[str, Any], windows: Sequence[int] = WINDOWS_DEFA
 
 
 def _definition(spec: Mapping[str, Any], windows: Sequence[int]) -> dict[str, int | str]:
-    rate = spec.get("rateLimit") or {}
+    rate, price = spec.get("rateLimit") or {}, spec.get("price")
     return {
         "total": spec["stock"],
         "starts_ms": _ms(spec.get("startsAt")),
@@ -80,6 +81,7 @@ def _definition(spec: Mapping[str, Any], windows: Sequence[int]) -> dict[str, in
         "rate_seconds": rate.get("seconds") or 1,
         "late_payment": spec.get("latePayment", "refund"),
         "durability": spec.get("durability", "fsync"),
+        "price": price_text(price["amountMinor"], price["currency"]) if price else NO_PRICE,
         "state": "paused" if spec.get("paused") else "open",
     }
 

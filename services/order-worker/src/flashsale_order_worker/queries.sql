@@ -2,15 +2,16 @@
 
 -- name: write_sales
 insert into sales as s (sale_id, epoch, owner, generation, state, total, starts_at, ends_at, max_per_user, hold_seconds, rate_requests,
-                        rate_seconds, late_payment, defined_at, max_released, base, durability)
+                        rate_seconds, late_payment, defined_at, max_released, base, durability, price)
 select * from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::timestamptz[], $8::timestamptz[],
                      $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::timestamptz[], $15::bigint[],
-                     $16::bigint[], $17::text[])
+                     $16::bigint[], $17::text[], $18::text[])
 on conflict (sale_id, epoch) do update set
     owner = excluded.owner, generation = excluded.generation, total = excluded.total, starts_at = excluded.starts_at,
     ends_at = excluded.ends_at, max_per_user = excluded.max_per_user, hold_seconds = excluded.hold_seconds,
     rate_requests = excluded.rate_requests, rate_seconds = excluded.rate_seconds, late_payment = excluded.late_payment,
     defined_at = excluded.defined_at, max_released = excluded.max_released, base = excluded.base, durability = excluded.durability,
+    price = excluded.price,
     -- A retired sale stays retired, even if that message arrived first.
     state = case when s.retired_at is null then excluded.state else s.state end
 -- The later definition of one generation wins: an owner may change fields that it had left out before.

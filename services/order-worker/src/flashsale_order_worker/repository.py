@@ -21,7 +21,7 @@ from flashsale_order_worker.late_entries import LateEntriesError, late_positions
 from flashsale_order_worker.plan import ReceivedRow, Rows, without_arrivals
 from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
 IDLE_SECONDS = 60.0
@@ -192,7 +192,7 @@ def _statements(rows: Rows, *, new: bool) -> Iterator[tuple[str, Columns]]:
     """Each statement with an array per column, in the order of the tables and of the rows' keys. Without rows there are no columns."""
     yield "write_sales", _columns(
         (sale, epoch, d.owner, d.generation, d.state, d.total, _maybe_at(d.starts_ms), _maybe_at(d.ends_ms), d.max_per_user,
-         d.hold_seconds, d.rate_requests, d.rate_seconds, d.late_payment, _at(d.at), d.max_released, d.base, d.durability)
+         d.hold_seconds, d.rate_requests, d.rate_seconds, d.late_payment, _at(d.at), d.max_released, d.base, d.durability, d.price)
         for (sale, epoch), d in sorted(rows.sales.items(), key=_by_key)
     )  # fmt: skip
     yield (

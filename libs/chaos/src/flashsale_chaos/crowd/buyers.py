@@ -7,7 +7,7 @@ from random import Random
 
 from flashsale_chaos.crowd.patience import Patience
 from flashsale_chaos.crowd.shop import Shop
-from flashsale_chaos.sales import QUANTITY_MAX, Sale
+from flashsale_chaos.sales import PRICE_MINOR, QUANTITY_MAX, Sale
 from flashsale_core.ids import order_id
 
 USERS = 150
@@ -16,10 +16,9 @@ LATE_SECONDS = 0.5
 """How long after its deadline an order is paid by those who are late."""
 REDELIVERIES = 3
 REDELIVERY_SECONDS = (0.5, 4.0)
-AMOUNT_MINOR = 4900
 NAME_BITS = 64
 # Shares of the accepted orders; the others are left to expire.
-SHARES = {"pay": 0.3, "pay_twice": 0.04, "pay_late": 0.06, "cancel": 0.18, "order_again": 0.1, "look": 0.07}
+SHARES = {"pay": 0.3, "pay_wrong": 0.04, "pay_twice": 0.04, "pay_late": 0.06, "cancel": 0.18, "order_again": 0.1, "look": 0.07}
 WAYS, WEIGHTS = (*SHARES, "leave"), (*SHARES.values(), 1 - sum(SHARES.values()))
 
 
@@ -40,15 +39,19 @@ class Buyers:
                 if way == "order_again":
                     await self._patience.until_final(ask)
                 elif way in ("pay_late", "pay_twice"):
-                    tasks.create_task(self._pay_for_nothing(way, sale, order))
+                    tasks.create_task(self._pay_for_nothing(way, sale, order, quantity * PRICE_MINOR))
                 else:
-                    await self._go_on(way, sale.sale_id, order)
+                    await self._go_on(way, sale.sale_id, order, quantity * PRICE_MINOR)
             await self._patience.sleep(self._rng.uniform(*THINK_SECONDS))
 
-    async def _go_on(self, way: str, sale: str, order: str) -> None:
+    async def _go_on(self, way: str, sale: str, order: str, amount_minor: int) -> None:
         match way:
             case "pay":
-                await self._pay(sale, order, self._new_payment())
+                await self._pay(sale, order, self._new_payment(), amount_minor)
+            case "pay_wrong":
+                # The first is refunded, and the hold is still there for the second.
+                await self._pay(sale, order, self._new_payment(), amount_minor - 1)
+                await self._pay(sale, order, self._new_payment(), amount_minor)
             case "cancel":
                 await self._patience.until_final(lambda: self._shop.cancel(sale, order))
             case "look":
@@ -56,22 +59,22 @@ class Buyers:
             case _:
                 pass
 
-    async def _pay_for_nothing(self, way: str, sale: Sale, order: str) -> None:
+    async def _pay_for_nothing(self, way: str, sale: Sale, order: str, amount_minor: int) -> None:
         """Providers deliver a webhook at least once: one that is refunded comes again, when Redis may have been lost meanwhile."""
         if way == "pay_late":
             await self._patience.sleep(sale.window_seconds + LATE_SECONDS)
         else:
-            await self._pay(sale.sale_id, order, self._new_payment())
+            await self._pay(sale.sale_id, order, self._new_payment(), amount_minor)
         payment_id = self._new_payment()
-        await self._pay(sale.sale_id, order, payment_id)
+        await self._pay(sale.sale_id, order, payment_id, amount_minor)
         for _ in range(REDELIVERIES):
             await self._patience.sleep(self._rng.uniform(*REDELIVERY_SECONDS))
             if self._patience.pausing.is_set():
                 return
-            await self._pay(sale.sale_id, order, payment_id)
+            await self._pay(sale.sale_id, order, payment_id, amount_minor)
 
     def _new_payment(self) -> str:
         return f"p{self._rng.getrandbits(NAME_BITS):x}"
 
-    async def _pay(self, sale: str, order: str, payment_id: str) -> None:
-        await self._patience.until_final(lambda: self._shop.pay(sale, order, payment_id, AMOUNT_MINOR))
+    async def _pay(self, sale: str, order: str, payment_id: str, amount_minor: int) -> None:
+        await self._patience.until_final(lambda: self._shop.pay(sale, order, payment_id, amount_minor))

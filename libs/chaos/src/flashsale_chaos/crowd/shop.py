@@ -41,7 +41,7 @@ class Shop:
         asked = {"ask": Ask.PAY, "sale": sale, "order_id": order_id, "payment_id": payment_id, "amount_minor": amount_minor}
         return await self._send("POST", "/payments/webhook", body, headers, **asked)
 
-    async def define(self, sale: str, definition: Mapping[str, str | int]) -> Call:
+    async def define(self, sale: str, definition: Mapping[str, Any]) -> Call:
         return await self._send(
             "POST", "/admin/stock", definition, self._admin, ask=Ask.DEFINE, sale=sale, quantity=int(definition["stock"])
         )

@@ -15,6 +15,7 @@ REFUND_STATES: Mapping[str, frozenset[State | None]] = {
     "duplicate": frozenset({State.PAID}),
     "cancelled": frozenset({State.CANCELLED}),
     "unknown_order": frozenset({None}),
+    "wrong_amount": frozenset({State.RESERVED, State.EXPIRED}),
 }
 """The states that an order can have if its payment is refunded for that reason."""
 

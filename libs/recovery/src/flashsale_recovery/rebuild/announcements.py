@@ -32,7 +32,7 @@ class Counters(NamedTuple):
 def definition_line(definition: Definition, counters: Counters) -> Line:
     names = (
         "owner", "generation", "base", "state", "starts_ms", "ends_ms", "max_per_user", "hold_seconds", "rate_requests", "rate_seconds",
-        "max_released", "late_payment", "durability",
+        "max_released", "late_payment", "durability", "price",
     )  # fmt: skip
     fields = {name: getattr(definition, name) for name in names}
     if fields["state"] in ("closed", "removed"):

@@ -5,7 +5,7 @@
 select distinct on (sale_id) sale_id, epoch, owner, generation, (extract(epoch from defined_at) * 1000)::bigint as changed_ms, base,
        state, total, coalesce((extract(epoch from starts_at) * 1000)::bigint, 0) as starts_ms,
        coalesce((extract(epoch from ends_at) * 1000)::bigint, 0) as ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds,
-       max_released, late_payment, durability,
+       max_released, late_payment, durability, price,
        case when state = 'closed' then coalesce((extract(epoch from retired_at) * 1000)::bigint, 0) else 0 end as closed_ms,
        case when state = 'removed' then coalesce((extract(epoch from retired_at) * 1000)::bigint, 0) else 0 end as removed_ms
   from sales order by sale_id, epoch desc

@@ -83,7 +83,7 @@ def sale_words(sale: Definition, counters: Counters, oversold: int) -> list[str]
     names = (
         "owner", "generation", "epoch", "changed_ms", "starts_ms", "ends_ms", "max_per_user", "hold_seconds", "rate_requests",
         "rate_seconds", "max_released", "late_payment", "state",
-        "durability",
+        "durability", "price",
     )  # fmt: skip
     fields = {name: getattr(sale, name) for name in names} | counters._asdict()
     rare = {"base": sale.base, "closed_ms": sale.closed_ms, "oversold": oversold}

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from flashsale_gateway.http.body_schemas import RateLimit
+from flashsale_gateway.http.body_schemas import PRICE_RULE, Price, RateLimit
 
 Text = Annotated[str, Meta(min_length=1)]
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
@@ -47,6 +47,7 @@ class Sale(AnswerBody):
     paymentWindowSeconds: int
     rateLimit: RateLimit | None
     latePayment: Literal["refund", "reacquire"]
+    price: Annotated[Price | None, Meta(description=PRICE_RULE)]
     durability: Literal["fsync", "confirmed"]
     owner: Text
     generation: int

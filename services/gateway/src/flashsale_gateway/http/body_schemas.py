@@ -25,6 +25,7 @@ UserId = Annotated[str, Meta(pattern=ids.USER_ID_PATTERN, max_length=ids.ID_LENG
 RequestId = Annotated[str, Meta(pattern=ids.REQUEST_ID_PATTERN, max_length=ids.ID_LENGTH_MAX)]
 OrderRefText = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[!-~]+(?![\s\S])")]
 PaymentId = Annotated[str, Meta(pattern=ids.PAYMENT_ID_PATTERN, max_length=ids.ID_LENGTH_MAX)]
+Currency = Annotated[str, Meta(pattern=r"^([A-Z]{3}|[a-z]{3})(?![\s\S])", max_length=3, description="ISO 4217, in upper or lower case")]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset")]
 SaleTime = Annotated[datetime, Meta(tz=True, description=f"RFC 3339 with an offset, {sale_times.SALE_TIME_RULE}")]
 """A schema cannot bound a time: `sale_documents.to_definition` does."""
@@ -57,6 +58,17 @@ DURABILITY_RULE = (
 )
 
 
+class Price(Body, frozen=True):
+    amountMinor: Annotated[int, Meta(ge=1, le=AMOUNT_MAX, description="In the currency's smallest unit: 1999 is 19.99 EUR")]
+    currency: Currency
+
+
+PRICE_RULE = (
+    "The price of one unit: an order of two units costs twice that. A payment of another amount or currency is refunded (wrong_amount), "
+    "and the hold stays. The price at the moment of the payment counts. Default for a new sale: none, and any payment pays an order"
+)
+
+
 class StockRequest(Body, frozen=True):
     """`null` removes a limit; a field left out stays as it is."""
 
@@ -69,6 +81,7 @@ class StockRequest(Body, frozen=True):
     paymentWindowSeconds: Annotated[int, Meta(ge=1, le=86_400)] | msgspec.UnsetType = msgspec.UNSET
     rateLimit: RateLimit | msgspec.UnsetType | None = msgspec.UNSET
     latePayment: Literal["refund", "reacquire"] | msgspec.UnsetType = msgspec.UNSET
+    price: Annotated[Price | msgspec.UnsetType | None, Meta(description=PRICE_RULE)] = msgspec.UNSET
     durability: Annotated[Literal["fsync", "confirmed"], Meta(description=DURABILITY_RULE)] | msgspec.UnsetType = msgspec.UNSET
     paused: bool | msgspec.UnsetType = msgspec.UNSET
 
@@ -77,7 +90,7 @@ class PaymentData(Body, frozen=True, forbid_unknown_fields=False):
     orderId: OrderRefText
     paymentId: PaymentId
     amountMinor: Annotated[int, Meta(ge=0, le=AMOUNT_MAX)]
-    currency: Annotated[str, Meta(pattern=r"^([A-Z]{3}|[a-z]{3})(?![\s\S])", max_length=3, description="ISO 4217, in upper or lower case")]
+    currency: Currency
 
 
 class PaymentWebhook(Body, frozen=True, forbid_unknown_fields=False):

@@ -10,7 +10,7 @@ import msgspec
 from flashsale_core.topology import default_window
 from flashsale_gateway.http.answer_schemas import Order, OrderAccepted, PaymentOutcome, ProblemDocument, Sale, SaleEnded, Sales
 from flashsale_gateway.http.answers import CACHE_CONTROL
-from flashsale_gateway.http.body_schemas import OrderRequest, OtherEvent, PaymentWebhook, RateLimit, StockRequest
+from flashsale_gateway.http.body_schemas import OrderRequest, OtherEvent, PaymentWebhook, Price, RateLimit, StockRequest
 from flashsale_gateway.http.operations import OPERATIONS, Operation
 from flashsale_gateway.http.problems import KINDS, MEDIA_TYPE
 
@@ -19,6 +19,7 @@ _STRUCTS = (
     OrderRequest,
     StockRequest,
     RateLimit,
+    Price,
     PaymentWebhook,
     OtherEvent,
     OrderAccepted,

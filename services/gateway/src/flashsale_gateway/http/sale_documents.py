@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from flashsale_core.owners import is_released
+from flashsale_core.prices import NO_PRICE, price_text, read_price
 from flashsale_core.records import MAX_RELEASED
 from flashsale_core.sale_times import SALE_TIME_RULE, is_sale_time
 from flashsale_core.timestamps import rfc3339_of_ms, to_ms
@@ -34,6 +35,7 @@ def to_json(sale_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
         "paymentWindowSeconds": int(fields["hold_seconds"]),
         "rateLimit": {"requests": requests, "seconds": int(fields["rate_seconds"])} if requests else None,
         "latePayment": fields["late_payment"],
+        "price": _price(fields.get("price", NO_PRICE)),
         "durability": fields.get("durability", "fsync"),
         "owner": "" if is_released(fields["owner"]) else fields["owner"],
         "generation": int(fields["generation"]),
@@ -52,6 +54,8 @@ def to_definition(request: StockRequest, windows: Sequence[int]) -> dict[str, An
     _put(wanted, "hold_seconds", request.paymentWindowSeconds, int)
     _put(wanted, "late_payment", request.latePayment, str)
     _put(wanted, "durability", request.durability, str)
+    if request.price is not msgspec.UNSET:
+        wanted["price"] = price_text(request.price.amountMinor, request.price.currency) if request.price else NO_PRICE
     _put(wanted, "rate_requests", request.rateLimit, lambda rate: rate.requests)
     if isinstance(request.rateLimit, msgspec.Struct):
         wanted["rate_seconds"] = request.rateLimit.seconds
@@ -64,6 +68,12 @@ def contradicting_times(request: StockRequest, sale: Mapping[str, str]) -> Probl
     if isinstance(request.endsAt, datetime):
         return Problem("bad_request", f"Must be after startsAt, {rfc3339_of_ms(int(sale['starts_ms']))}", field="endsAt")
     return Problem("bad_request", f"Must be before endsAt, {rfc3339_of_ms(int(sale['ends_ms']))}", field="startsAt")
+
+
+def _price(text: str) -> dict[str, Any] | None:
+    """Raises ValueError if it was written by hand and cannot be read."""
+    price = read_price(text)
+    return {"amountMinor": price.amount_minor, "currency": price.currency} if price else None
 
 
 def _put(wanted: dict[str, Any], name: str, value: Any, convert: Any) -> None:
