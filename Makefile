@@ -14,7 +14,7 @@ demo: bootstrap servers ## run a sale with more buyers than units on real server
 test: bootstrap ## run all tests: static checks, unit, Lua, integration, chaos
 	@scripts/servers.sh test
 	@$(MAKE) --no-print-directory static
-	@$(BIN)/pytest --durations 25 --durations-min 5
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 25 --durations-min 5
 
 check: bootstrap static ## check format, lint, types and import contracts, and run the unit tests
 	@$(BIN)/pytest tests/unit -q

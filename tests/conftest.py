@@ -1,5 +1,6 @@
 """One stack for a whole test session: Redis, RabbitMQ, Postgres and the services, in a temporary folder, started at its first use.
 
+`make test` has two processes, and each has its own stack; a file of tests runs in one of them.
 With FLASHSALE_TEST_REDIS_MASTERS=3 Redis is a cluster of three masters for the whole suite.
 Async tests run in anyio's plugin (`anyio_mode` in pyproject.toml), each on a new loop of asyncio.
 """

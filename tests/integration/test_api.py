@@ -478,7 +478,7 @@ def test_fields_that_a_provider_adds_to_a_payment_are_ignored(client: Client, sa
     assert client.webhook(json.dumps(event).encode()).body["result"] == "paid"
 
 
-MISSING = object()
+MISSING = "(missing)"
 WRONG_WEBHOOKS: list[tuple[str, Any]] = [
     ("type", MISSING), ("type", 1), ("timestamp", MISSING), ("timestamp", "now"), ("timestamp", 1),
     ("timestamp", "2026-01-01T00:00:00"), ("data", MISSING), ("data", []), ("data", None),
@@ -496,7 +496,7 @@ def test_wrong_field_of_a_webhook_is_named_and_changes_nothing(client: Client, u
     document: dict[str, Any] = {"type": "payment.succeeded", "timestamp": "2026-01-01T00:00:00Z", "data": data}
     where, name = (data, field.removeprefix("data.")) if field.startswith("data.") else (document, field)
     where[name] = value
-    if value is MISSING:
+    if value == MISSING:
         del where[name]
     answer = client.webhook(json.dumps(document).encode())
     assert (answer.status, answer.body["field"], answer.headers["content-type"]) == (400, field, PROBLEM)

@@ -1,6 +1,5 @@
 """Payment webhooks: signatures, timestamps, and the payment in them."""
 
-import time
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -65,7 +64,7 @@ def test_stale_timestamp_is_refused(age_seconds: int) -> None:
     assert refusal(BODY, signed(age_seconds=age_seconds)) == ("stale_webhook", "webhook-timestamp")
 
 
-@pytest.mark.parametrize("timestamp", ["soon", "nan", "inf", "1e400", "-", str(time.time()) + "x"])
+@pytest.mark.parametrize("timestamp", ["soon", "nan", "inf", "1e400", "-", "1800000000x"])
 def test_timestamp_that_is_not_a_number_is_refused(timestamp: str) -> None:
     assert refusal(BODY, signed() | {"webhook-timestamp": timestamp})[0] == "bad_signature"
 
