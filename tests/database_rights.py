@@ -17,6 +17,7 @@ RIGHTS = {
         **dict.fromkeys(("sales", "orders", "order_events", "payments", "refunds", "markers"), "rd"),
         "received_entries": "rad",
     },
+    "ledger_api": dict.fromkeys(("schema_migrations", "installation", "sales", "orders", "payments", "refunds"), "r"),
 }
 """Every right of every role, in the letters of Postgres' access lists: read, append, write (update), delete."""
 GRANTED = """

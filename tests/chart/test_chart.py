@@ -135,6 +135,7 @@ def test_every_variable_of_the_chart_is_read_by_its_service() -> None:
         "order-worker": ROOT / "services/order-worker/src/flashsale_order_worker/settings.py",
         "timeout-worker": ROOT / "services/timeout-worker/src/flashsale_timeout_worker/settings.py",
         "keeper": ROOT / "services/keeper/src/flashsale_keeper/settings.py",
+        "ledger-api": ROOT / "services/ledger-api/src/flashsale_ledger_api/settings.py",
         "operator": ROOT / "services/operator/src/flashsale_operator/settings.py",
     }
     shared = {"REDIS_PASSWORD", "AMQP_PASSWORD", "POSTGRES_PASSWORD", "FLASHSALE_SHARDS", "FLASHSALE_INSTALLATION"}
@@ -149,10 +150,13 @@ def test_every_variable_of_the_chart_is_read_by_its_service() -> None:
 
 def test_services_and_probes_listen_on_the_configured_host() -> None:
     documents = rendered("", "--set", "listenHost=::")
-    for name in ("gateway", "order-worker", "timeout-worker", "keeper", "operator"):
+    for name in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "operator"):
         pod = find(documents, "Deployment", f"shop-flashsale-{name}")["spec"]["template"]["spec"]
         given = {variable["name"]: variable.get("value") for variable in pod["containers"][0]["env"]}
-        assert given["FLASHSALE_HOST" if name == "gateway" else "FLASHSALE_PROBE_HOST"] == "::"
+        wanted = {"gateway": {"FLASHSALE_HOST"}, "ledger-api": {"FLASHSALE_HOST", "FLASHSALE_PROBE_HOST"}}.get(
+            name, {"FLASHSALE_PROBE_HOST"}
+        )
+        assert {variable for variable, value in given.items() if value == "::"} == wanted
 
 
 def test_replicas_are_left_to_an_autoscaler() -> None:
@@ -187,7 +191,7 @@ def test_only_components_with_replicas_have_disruption_budgets() -> None:
 
     assert budgets("") == {"shop-flashsale-gateway"}
     assert budgets("ha.yaml") == {
-        f"shop-flashsale-{name}" for name in ("gateway", "order-worker", "timeout-worker", "keeper", "rabbitmq", "redis")
+        f"shop-flashsale-{name}" for name in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "rabbitmq", "redis")
     }
 
 
@@ -222,7 +226,8 @@ def test_new_version_does_not_change_the_pods_of_servers(tmp_path: Path) -> None
 def test_image_registry_applies_only_to_our_images() -> None:
     images = {container["image"] for _, pod in pods(rendered("", "--set", "image.registry=mine.example")) for container in containers(pod)}
     assert {image for image in images if image.startswith("mine.example/")} == {
-        f"mine.example/flashsale/{name}:0.1.0" for name in ("gateway", "order-worker", "timeout-worker", "keeper", "operator", "cli")
+        f"mine.example/flashsale/{name}:0.1.0"
+        for name in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "operator", "cli")
     }
     assert {image.split(":")[0] for image in images if not image.startswith("mine.example/")} == {"postgres", "rabbitmq", "valkey/valkey"}
 
@@ -395,7 +400,7 @@ def test_services_and_ledger_know_the_same_installation(words: tuple[str, ...], 
     }
     own = {owner for owner in environments if owner.startswith("Deployment/") or "migrate" in owner}
     assert {environments[owner]["FLASHSALE_INSTALLATION"] for owner in own} == {name}
-    assert len(own) == 6
+    assert len(own) == 7
     assert len(name) <= 63
 
 

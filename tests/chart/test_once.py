@@ -69,8 +69,10 @@ def test_settings_replace_what_the_chart_sets_and_extra_variables_replace_both()
     assert {entry["name"]: entry.get("value") for entry in environment("keeper", *words)}["FLASHSALE_LOG_LEVEL"] == "INFO"
 
 
-SERVICES = ("gateway", "orderWorker", "timeoutWorker", "keeper", "operator")
+SERVICES = ("gateway", "orderWorker", "timeoutWorker", "keeper", "ledgerApi", "operator")
 ONCE = {
+    "FLASHSALE_HOST": "listenHost",
+    "FLASHSALE_ADMIN_TOKEN": "credentials.existingSecret",
     "FLASHSALE_SHARDS": "shards",
     "FLASHSALE_INSTALLATION": "installation.name",
     "FLASHSALE_PAYMENT_WINDOWS": "paymentWindows",

@@ -99,8 +99,11 @@ def test_object_that_the_cluster_does_not_know_is_refused(kind: str) -> None:
 @pytest.mark.parametrize(
     ("words", "seconds"),
     [
-        ("", {"gateway": 45, "order-worker": 45, "timeout-worker": 45, "keeper": 45, "operator": 30}),
-        ("preStopSleepSeconds=90", {"gateway": 115, "order-worker": 115, "timeout-worker": 115, "keeper": 45, "operator": 30}),
+        ("", {"gateway": 45, "order-worker": 45, "timeout-worker": 45, "keeper": 45, "ledger-api": 45, "operator": 30}),
+        (
+            "preStopSleepSeconds=90",
+            {"gateway": 115, "order-worker": 115, "timeout-worker": 115, "keeper": 45, "ledger-api": 115, "operator": 30},
+        ),
         ("gateway.settings.FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS=59.5", {"gateway": 70, "order-worker": 45}),
         ("terminationGracePeriodSeconds=300", {"gateway": 300, "keeper": 300, "operator": 300}),
     ],
@@ -145,7 +148,7 @@ def test_monitors_can_live_elsewhere_and_relabel() -> None:
     ]
     documents = rendered("", *words)
     monitors = [document for document in documents if document["kind"] == "PodMonitor"]
-    assert len(monitors) == 6
+    assert len(monitors) == 7
     for monitor in monitors:
         (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
         assert monitor["metadata"]["namespace"] == "monitoring"

@@ -21,6 +21,7 @@ WHERE = {
     "order-worker": "flashsale_order_worker.metrics",
     "timeout-worker": "flashsale_timeout_worker.metrics",
     "keeper": "flashsale_keeper.metrics",
+    "ledger-api": "flashsale_ledger_api.metrics",
     "keeper: the live audit": "flashsale_audit.metrics",
     "Both workers": "flashsale_consumer.metrics",
     "Every service": "flashsale_core.supervise",
@@ -31,7 +32,7 @@ HEAD = """# Metrics
 
 `python -m tools.docs.metrics` writes this page from the code, and a test compares the two.
 
-Every service answers `/metrics`: the gateway on its admin port (`FLASHSALE_ADMIN_PORT`; in the chart 8001) or, without one, on its only port, the order-worker on 9101, the timeout-worker on 9102, the operator on 9103, the keeper on 9104.
+Every service answers `/metrics`: the gateway on its admin port (`FLASHSALE_ADMIN_PORT`; in the chart 8001) or, without one, on its only port, the order-worker on 9101, the timeout-worker on 9102, the operator on 9103, the keeper on 9104, the ledger-api on 9105.
 A scraper that asks for OpenMetrics gets exemplars: `flashsale_order_seconds` carries the trace id of a sampled order.
 The client library adds `process_*` and `python_*`.
 
@@ -92,6 +93,9 @@ ADVICE = {
     "flashsale_ledger_lag_seconds": "See FlashsaleLedgerLag. Add order-workers, or check the commit time.",
     "flashsale_refunds_due": "Pay the refunds: `select * from refunds where state = 'due'` lists them.",
     "flashsale_refunds_oldest_seconds": "See FlashsaleRefundsStuck.",
+    "flashsale_ledger_api_requests": "Codes 5xx: Postgres is away or slow; the log event `request.failed` has what is a fault of the service. For insight otherwise.",
+    "flashsale_ledger_api_request_seconds": "High: check Postgres.",
+    "flashsale_ledger_api_database_up": "0: Postgres cannot be reached. No sale is affected; `/readyz` gives the reason.",
     "flashsale_removed_sales": "For insight. It rises when closed and ended sales are older than FLASHSALE_SALE_RETENTION_SECONDS.",
     "flashsale_expired_orders": "`sweep` far above `queue`: the wait queues do not work, see FlashsaleWaitLost.",
     "flashsale_expired_units": "Units that can be ordered again; for insight.",

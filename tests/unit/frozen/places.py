@@ -21,6 +21,7 @@ SETTINGS = (
     "flashsale_order_worker.settings",
     "flashsale_timeout_worker.settings",
     "flashsale_keeper.settings",
+    "flashsale_ledger_api.settings",
     "flashsale_operator.settings",
 )
 

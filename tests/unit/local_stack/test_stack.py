@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from flashsale_local_stack import Stack, StackError, configs, read_env_file
@@ -20,7 +21,7 @@ WORDS = ("redis-word", "amqp-word", "postgres-word", "order-id-word", "admin-wor
 
 @pytest.fixture
 def state() -> State:
-    return State(Ports(20001, 20002, 20003, 20004, 20005, 8000, 20006, 20007, 20008), SECRETS)
+    return State(Ports(20001, 20002, 20003, 20004, 20005, 8000, 20006, 20007, 20008, 20009, 20010), SECRETS)
 
 
 def myself() -> ProcessId:
@@ -112,6 +113,17 @@ def test_state_is_loaded_as_it_was_saved(state: State, tmp_path: Path) -> None:
     state.extra_env["FLASHSALE_SHARDS"] = "2"
     save(tmp_path, state)
     assert (load(tmp_path), stat.S_IMODE((tmp_path / "state.json").stat().st_mode)) == (state, 0o600)
+
+
+def test_state_of_a_release_without_ledger_api_gets_ports_for_it(state: State, tmp_path: Path) -> None:
+    save(tmp_path, state)
+    document = msgspec.json.decode((tmp_path / "state.json").read_bytes())
+    del document["ports"]["ledger_api"], document["ports"]["ledger_api_probes"]
+    (tmp_path / "state.json").write_bytes(msgspec.json.encode(document))
+    loaded = load(tmp_path)
+    assert loaded is not None
+    assert len({loaded.ports.ledger_api, loaded.ports.ledger_api_probes, 0}) == 3
+    assert (loaded.ports.keeper, loaded.secrets) == (state.ports.keeper, state.secrets)
 
 
 def test_home_without_state_is_loaded_as_none(tmp_path: Path) -> None:

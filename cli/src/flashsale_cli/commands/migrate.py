@@ -43,7 +43,8 @@ def migrate(
         bool,
         typer.Option(
             "--create-roles",
-            help="Then create the services' roles, with the passwords in FLASHSALE_WRITER_PASSWORD, _KEEPER_, _READER_ and _RETENTION_.",
+            help="Then create the services' roles, with the passwords in FLASHSALE_WRITER_PASSWORD, _KEEPER_, _READER_ and _RETENTION_, "
+            "and _LEDGER_API_ if it is set.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -74,9 +75,12 @@ def migrate(
 
 
 def _passwords() -> dict[str, str]:
-    """The passwords of the roles by name. Raises SettingsError with the variable that is missing or wrong."""
+    """The passwords of the roles by name, without optional ones. Raises SettingsError with the variable that is missing or wrong."""
     environment = CliEnvironment()
     variables = {name: roles.password_variable(name) for name in roles.ROLES}
+    variables = {
+        name: variable for name, variable in variables.items() if name not in roles.OPTIONAL or environment.text(variable, default="")
+    }
     return {name: token(environment.text(variable), variable, 8, "openssl rand -hex 24") for name, variable in variables.items()}
 
 

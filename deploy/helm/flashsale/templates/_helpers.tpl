@@ -107,6 +107,11 @@ Whether lookups reach a cluster. Every namespace has the ServiceAccount `default
 {{- if (.Values.gateway.admin).enabled }}yes{{ end -}}
 {{- end -}}
 
+{{/* Whether the ledger-api runs. `helm upgrade --reuse-values` from an earlier release brings values without ledgerApi. */}}
+{{- define "flashsale.ledgerApi" -}}
+{{- if (.Values.ledgerApi).enabled }}yes{{ end -}}
+{{- end -}}
+
 {{- define "flashsale.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -225,6 +230,11 @@ affinity:
 {{- .Values.postgresql.auth.existingSecret | default (printf "%s-postgresql-roles" (include "flashsale.fullname" .)) -}}
 {{- end -}}
 
+{{/* The password of the ledger-api's role: in a Secret of its own, because that of an earlier release cannot get a further key. */}}
+{{- define "flashsale.secret.ledgerApi" -}}
+{{- .Values.postgresql.auth.existingSecret | default (printf "%s-postgresql-ledger-api" (include "flashsale.fullname" .)) -}}
+{{- end -}}
+
 {{/* Connection URLs as environment variables. The password comes first, because Kubernetes expands $(NAME) only from variables above. */}}
 {{- define "flashsale.env.redis" -}}
 {{- $scheme := include "flashsale.tls.serverSecret" (dict "root" .root "server" "redis") | empty | ternary "redis" "rediss" }}
@@ -279,15 +289,18 @@ affinity:
 {{- end }}
 {{- end -}}
 
-{{/* The database, as the role of a service, or without `role` as the owner of the tables. (dict "root" $ "urlKey" "orderWorker" "role" "writer") */}}
+{{/*
+The database, as the role of a service, or without `role` as the owner of the tables. (dict "root" $ "urlKey" "orderWorker" "role" "writer")
+`secret` and `key`: where the role's password is, unless it is the role's key of the services' Secret.
+*/}}
 {{- define "flashsale.env.database" -}}
 {{- if .root.Values.postgresql.enabled }}
 - name: POSTGRES_PASSWORD
   valueFrom:
     secretKeyRef:
       {{- if .role }}
-      name: {{ include "flashsale.secret.roles" .root }}
-      key: {{ .role }}
+      name: {{ .secret | default (include "flashsale.secret.roles" .root) }}
+      key: {{ .key | default .role }}
       {{- else }}
       name: {{ include "flashsale.secret.postgresql" .root }}
       key: password
@@ -328,8 +341,10 @@ affinity:
   value: "20"
 {{- end }}
 {{- with .root.Values.listenHost }}
-- name: {{ eq $.component "gateway" | ternary "FLASHSALE_HOST" "FLASHSALE_PROBE_HOST" }}
-  value: {{ . | quote }}
+{{- range eq $.component "gateway" | ternary (list "FLASHSALE_HOST") (eq $.component "ledger-api" | ternary (list "FLASHSALE_HOST" "FLASHSALE_PROBE_HOST") (list "FLASHSALE_PROBE_HOST")) }}
+- name: {{ . }}
+  value: {{ $.root.Values.listenHost | quote }}
+{{- end }}
 {{- end }}
 {{- with .root.Values.tracing.endpoint }}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
@@ -403,6 +418,18 @@ The whole environment of a service, each variable once: what the chart sets, wri
   value: {{ .Values.keeper.reseal }}
 - name: FLASHSALE_PROBE_PORT
   value: "9104"
+{{- end -}}
+{{- define "flashsale.env.ledger-api" -}}
+{{ include "flashsale.env.database" (dict "root" . "urlKey" "ledgerApi" "role" "ledger_api" "secret" (include "flashsale.secret.ledgerApi" .) "key" "ledger-api") }}
+{{- if not .Values.postgresql.enabled }}
+- name: FLASHSALE_DATABASE_STATEMENT_CACHE
+  value: {{ .Values.externalPostgresql.statementCache | quote }}
+{{- end }}
+{{ include "flashsale.env.credential" (dict "root" . "name" "FLASHSALE_ADMIN_TOKEN" "key" "admin-token") }}
+- name: FLASHSALE_LEDGER_API_PORT
+  value: "8002"
+- name: FLASHSALE_PROBE_PORT
+  value: "9105"
 {{- end -}}
 {{/* The namespaces that a release serves: its own first. Empty for all of them. */}}
 {{- define "flashsale.namespaces" -}}
@@ -511,6 +538,9 @@ spec:
             {{- if $admin }}
             - name: admin
               containerPort: 8001
+            {{- else if eq .component "ledger-api" }}
+            - name: api
+              containerPort: 8002
             {{- end }}
           {{- /* The admin port has connections of its own: a gateway whose buyers took all of theirs must not be restarted. */}}
           startupProbe:

@@ -156,5 +156,8 @@ def public_env(state: State, root: str) -> dict[str, str]:
         "FLASHSALE_ORDER_WORKER_PROBE_PORT": str(ports.order_worker),
         "FLASHSALE_TIMEOUT_WORKER_PROBE_PORT": str(ports.timeout_worker),
         "FLASHSALE_KEEPER_PROBE_PORT": str(ports.keeper),
+        "FLASHSALE_LEDGER_API_URL": f"http://{HOST}:{ports.ledger_api}",
+        "FLASHSALE_LEDGER_API_PORT": str(ports.ledger_api),
+        "FLASHSALE_LEDGER_API_PROBE_PORT": str(ports.ledger_api_probes),
         **state.extra_env,
     }

@@ -19,6 +19,7 @@ MODULES = {
     "keeper": "flashsale_keeper",
     "gateway": "flashsale_gateway",
     "timeout-worker": "flashsale_timeout_worker",
+    "ledger-api": "flashsale_ledger_api",
 }
 
 
@@ -28,7 +29,8 @@ class Service:
         self._root, self._state = root, state
         ports = state.ports
         self._port = {
-            "gateway": ports.gateway, "order-worker": ports.order_worker, "timeout-worker": ports.timeout_worker, "keeper": ports.keeper
+            "gateway": ports.gateway, "order-worker": ports.order_worker, "timeout-worker": ports.timeout_worker, "keeper": ports.keeper,
+            "ledger-api": ports.ledger_api_probes,
         }[name]  # fmt: skip
 
     def start(self, log: Path) -> ProcessId:

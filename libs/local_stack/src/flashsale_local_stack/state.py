@@ -34,6 +34,9 @@ class Ports(msgspec.Struct):
     order_worker: int
     timeout_worker: int
     keeper: int
+    ledger_api: int = 0
+    """0 in the file of an earlier release: `load` chooses one, and one for its probes."""
+    ledger_api_probes: int = 0
 
 
 class RedisNode(msgspec.Struct):
@@ -64,8 +67,8 @@ class State(msgspec.Struct):
 
 def new_state(gateway_port: int, redis_masters: int = 1) -> State:
     more = 2 * redis_masters if redis_masters > 1 else 0
-    redis, amqp, epmd, dist, postgres, free, order_worker, timeout_worker, keeper, *nodes = free_ports(9 + more)
-    ports = Ports(redis, amqp, epmd, dist, postgres, gateway_port or free, order_worker, timeout_worker, keeper)
+    redis, amqp, epmd, dist, postgres, free, order_worker, timeout_worker, keeper, api, api_probes, *nodes = free_ports(11 + more)
+    ports = Ports(redis, amqp, epmd, dist, postgres, gateway_port or free, order_worker, timeout_worker, keeper, api, api_probes)
     return State(ports, new_secrets(), redis_nodes=[RedisNode(*pair) for pair in zip(nodes[::2], nodes[1::2], strict=True)])
 
 
@@ -106,11 +109,17 @@ def port_taken(port: int) -> bool:
 def load(home: Path) -> State | None:
     """None if the home has no stack. Raises StackError if the file cannot be decoded."""
     try:
-        return msgspec.json.decode((home / "state.json").read_bytes(), type=State)
+        return _completed(msgspec.json.decode((home / "state.json").read_bytes(), type=State))
     except FileNotFoundError:
         return None
     except msgspec.MsgspecError as error:
         raise StackError(f"{home / 'state.json'} cannot be read ({error}); end the processes of this folder and delete it") from error
+
+
+def _completed(state: State) -> State:
+    if not state.ports.ledger_api:
+        state.ports.ledger_api, state.ports.ledger_api_probes = free_ports(2)
+    return state
 
 
 def save(home: Path, state: State) -> None:

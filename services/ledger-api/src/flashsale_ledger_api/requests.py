@@ -1,0 +1,86 @@
+"""What every operation reads of a request: who sends it, its query and its body. Every refusal names the field."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from flashsale_ledger_api.problems import Problem
+from flashsale_ledger_api.settings import Settings
+
+PAGE_MAX = 1000
+PAGE_DEFAULT = 100
+QUERY_BYTES_MAX = 4096
+B = TypeVar("B", bound=msgspec.Struct)
+
+
+def authorize(request: Request) -> str:
+    """The name of the admin key that the request bears. Raises Problem(unauthorized)."""
+    name: str | None = request.app.state.keys.name_of_bearer(request.headers.get("authorization", ""))
+    if name is None:
+        raise Problem("unauthorized")
+    return name
+
+
+def query(request: Request, known: Iterable[str]) -> dict[str, str]:
+    """The query's parameters. Raises Problem for one that is unknown or repeated: a misspelt filter must not show everything."""
+    if len(request.scope["query_string"]) > QUERY_BYTES_MAX:
+        raise Problem("bad_request", f"A query string has at most {QUERY_BYTES_MAX} bytes")
+    values: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in known:
+            raise Problem("bad_request", f"There is no such parameter; use {', '.join(known)}", field=name)
+        if name in values:
+            raise Problem("bad_request", "Must be given once", field=name)
+        values[name] = value
+    return values
+
+
+def limit(values: dict[str, str]) -> int:
+    """The size of a page."""
+    text = values.get("limit", str(PAGE_DEFAULT))
+    if not text.isascii() or not text.isdigit() or len(text) > 4 or not 1 <= int(text) <= PAGE_MAX:
+        raise Problem("bad_request", f"Must be a whole number from 1 to {PAGE_MAX}", field="limit")
+    return int(text)
+
+
+async def body(request: Request, decoder: msgspec.json.Decoder[B], settings: Settings) -> B:
+    """The JSON body. Raises Problem if its media type is not JSON, if it is too large, too slow or has wrong fields."""
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        raise Problem("unsupported_media_type", field="Content-Type")
+    try:
+        async with asyncio.timeout(settings.body_timeout_seconds):
+            raw = await _read(request, settings.body_bytes_max)
+    except TimeoutError:
+        raise Problem("request_timeout", f"Send the request body within {settings.body_timeout_seconds:g} s") from None
+    return decode(decoder, raw)
+
+
+def decode(decoder: msgspec.json.Decoder[B], raw: bytes) -> B:
+    """Raises Problem(bad_request) that names the field."""
+    try:
+        return decoder.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        text, _, path = str(error).partition(" - at `$.")
+        raise Problem("bad_request", text or "The body is not valid JSON", field=path.removesuffix("`")) from None
+
+
+async def _read(request: Request, bytes_max: int) -> bytes:
+    # Bytes are counted as they arrive, because a declared length may be missing or wrong.
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > bytes_max:
+            raise Problem("body_too_large", f"At most {bytes_max} bytes")
+    return bytes(raw)
+
+
+def settings_of(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def ledger_of(request: Request) -> Any:
+    return request.app.state.ledger
