@@ -16,7 +16,7 @@ from tests.integration.client import Client
 from tests.integration.wire import gateway, wait_for
 
 PROBES = {"/healthz", "/readyz"}
-ADMIN_ONLY = {"/metrics", "/admin/stock", "/admin/sales/x", "/%61dmin/stock"}
+ADMIN_ONLY = {"/metrics", "/admin/stock", "/admin/sales/x", "/%61dmin/stock", "/admin/openapi.json", "/admin/docs"}
 BUYERS_ONLY = {"/sales", "/sales/x", "/orders/x.0", "/order", "/payments/webhook", "/openapi.json", "/docs"}
 END_SECONDS = 30
 
@@ -40,6 +40,14 @@ def test_path_of_the_other_port_is_not_there(ports: Ports, path: str, method: st
     for port, hidden in ((ports.buyers, ADMIN_ONLY), (ports.admin, BUYERS_ONLY)):
         nothing, answer = port.send(method, "/nothing"), port.send(method, path)
         assert ((answer.status, answer.raw) == (nothing.status, nothing.raw)) == (path in hidden)
+
+
+def test_each_port_describes_its_own_paths(ports: Ports) -> None:
+    buyers, admin = ports.buyers.get("/openapi.json").body["paths"], ports.admin.get("/admin/openapi.json").body["paths"]
+    for port, paths in ((ports.buyers, buyers), (ports.admin, admin)):
+        nothing = port.get("/nothing").raw
+        assert [path for path in paths if port.get(path).raw == nothing] == []
+    assert set(buyers) & set(admin) == PROBES
 
 
 def test_sale_is_defined_on_the_admin_port_and_sold_on_the_other(ports: Ports) -> None:

@@ -19,6 +19,8 @@ READS = {
     "/metrics": (200, NO_STORE),
     "/openapi.json": (200, STATIC),
     "/docs": (200, STATIC),
+    "/admin/openapi.json": (200, STATIC),
+    "/admin/docs": (200, STATIC),
     "/nothing": (404, NO_STORE),
     "/sales/": (404, NO_STORE),
     "/order": (405, NO_STORE),

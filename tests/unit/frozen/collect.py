@@ -23,16 +23,15 @@ _DESCRIBING = ("description", "summary", "title")
 
 
 def http() -> Iterator[str]:
-    """Operations, statuses, headers, parameters and problem codes of the OpenAPI document, and the fields of its schemas."""
-    document = places.API_DOCUMENT(100, places.WINDOWS)
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            name = f"{method.upper()} {path}"
-            yield from _operation(name, operation)
-    for name, schema in document["components"]["schemas"].items():
-        yield from _schema(name, schema)
-    for name, scheme in document["components"]["securitySchemes"].items():
-        yield f"security {name} {_plain(scheme)}"
+    """Operations, statuses, headers, parameters and problem codes of the OpenAPI documents, and the fields of their schemas."""
+    for document in places.API_DOCUMENTS:
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                yield from _operation(f"{method.upper()} {path}", operation)
+        for name, schema in document["components"]["schemas"].items():
+            yield from _schema(name, schema)
+        for name, scheme in document["components"]["securitySchemes"].items():
+            yield f"security {name} {_plain(scheme)}"
     for code, kind in places.PROBLEM_KINDS.items():
         problem = places.PROBLEM(code, "detail", field="field", allow="GET")
         headers = ",".join(f"{name}: {value}" for name, value in sorted(problem.headers.items()))
@@ -180,6 +179,7 @@ _REQUIRED = {
 
 
 def _operation(name: str, operation: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{name} operationId {operation['operationId']}"
     for parameter in operation.get("parameters", ()):
         yield f"{name} parameter {parameter['in']} {parameter['name']} {_plain(parameter)}"
     if "requestBody" in operation:
@@ -210,11 +210,15 @@ def _plain(value: Any) -> str:
 def _without_texts(value: Any) -> Any:
     match value:
         case dict():
-            return {name: _without_texts(inner) for name, inner in value.items() if name not in _DESCRIBING or not isinstance(inner, str)}
+            return {name: _without_texts(inner) for name, inner in value.items() if not _is_text(name, inner)}
         case list() | tuple():
             return [_without_texts(inner) for inner in value]
         case _:
             return value
+
+
+def _is_text(name: str, value: Any) -> bool:
+    return name == "examples" or (name in _DESCRIBING and isinstance(value, str))
 
 
 def _keys(shards: int) -> Iterator[str]:

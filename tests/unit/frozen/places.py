@@ -7,6 +7,7 @@ from flashsale_cli import console
 from flashsale_cli.main import app
 from flashsale_core import keys, messages, orders, records, semconv, topology, tracing
 from flashsale_gateway.http import openapi, problems
+from flashsale_gateway.http.operations import Audience
 from flashsale_gateway.outbox.group_consumer import GROUP
 from flashsale_operator import conditions, plan, resource
 from flashsale_operator.resource import DeletionPolicy
@@ -27,7 +28,7 @@ SETTINGS = (
 
 COMMAND_LINE = app
 EXIT_STATUSES = (console.EXIT_FAILED, console.EXIT_USAGE, console.EXIT_UNREACHABLE)
-API_DOCUMENT = openapi.document
+API_DOCUMENTS = tuple(openapi.document(audience, 100, topology.WINDOWS_DEFAULT) for audience in Audience)
 PROBLEM = problems.Problem
 PROBLEM_KINDS = problems.KINDS
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tools.release.base_images import LOCK, base_image, locked
-from tools.release.notes import check_chart, section
+from tools.release.notes import check_api, check_chart, section
 from tools.release.pin import pinned
 from tools.repository import CHART
 
@@ -36,6 +36,15 @@ def test_chart_of_another_version_is_refused(field: str) -> None:
     check_chart(chart, "0.2.0")
     with pytest.raises(ValueError, match=f"{field} must be 0.2.0"):
         check_chart(re.sub(rf"(?m)^{field}: .*", f"{field}: 0.1.9", chart), "0.2.0")
+
+
+def test_release_without_its_baseline_of_the_api_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "released").mkdir()
+    (tmp_path / "openapi.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"tools\.docs\.openapi --release"):
+        check_api(tmp_path)
+    (tmp_path / "released" / "openapi.json").write_text("{}")
+    check_api(tmp_path)
 
 
 def test_every_dockerfile_is_built_on_the_locked_base_image() -> None:

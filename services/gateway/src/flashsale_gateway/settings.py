@@ -10,6 +10,8 @@ from flashsale_core.settings import Environment
 from flashsale_core.tls import with_certificates
 from flashsale_redis import checked_url
 
+QUANTITY_MAX_DEFAULT = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -106,7 +108,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         order_id_key=credentials.token(env.text("FLASHSALE_ORDER_ID_KEY"), "FLASHSALE_ORDER_ID_KEY", 16, "openssl rand -hex 32").encode(),
         admin_tokens=credentials.tokens(env.text("FLASHSALE_ADMIN_TOKEN"), "FLASHSALE_ADMIN_TOKEN", 8, "openssl rand -hex 24"),
         webhook_secrets=credentials.webhook_secrets(env.text("FLASHSALE_WEBHOOK_SECRET")),
-        quantity_max=env.integer("FLASHSALE_QUANTITY_MAX", 100, least=1, most=1_000_000),
+        quantity_max=env.integer("FLASHSALE_QUANTITY_MAX", QUANTITY_MAX_DEFAULT, least=1, most=1_000_000),
         connections_max=env.integer("FLASHSALE_CONNECTIONS_MAX", 20_000, least=1),
         head_bytes_max=env.integer("FLASHSALE_HEAD_BYTES_MAX", 32_768, least=1024, most=1_048_576),
         head_timeout_seconds=env.number("FLASHSALE_HEAD_TIMEOUT_SECONDS", 10, least=0.1, most=300),

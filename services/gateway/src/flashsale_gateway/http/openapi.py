@@ -1,87 +1,89 @@
-"""The OpenAPI 3.1 document, built from the structs that decode requests and the table that renders problems."""
+"""The OpenAPI 3.1 documents, built from the structs that decode requests and the table that renders problems."""
 
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Iterator, Sequence
 from types import UnionType
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from flashsale_core.topology import default_window
-from flashsale_gateway.http.answer_schemas import Order, OrderAccepted, PaymentOutcome, ProblemDocument, Sale, SaleEnded, Sales
+from flashsale_gateway.http import docs_page
+from flashsale_gateway.http.answer_schemas import ProblemDocument
 from flashsale_gateway.http.answers import CACHE_CONTROL
-from flashsale_gateway.http.body_schemas import OrderRequest, OtherEvent, PaymentWebhook, Price, RateLimit, StockRequest
-from flashsale_gateway.http.operations import OPERATIONS, Operation
-from flashsale_gateway.http.problems import KINDS, MEDIA_TYPE
+from flashsale_gateway.http.examples import EXAMPLES
+from flashsale_gateway.http.operations import GENERAL_PROBLEMS, OPERATIONS, Audience, Operation
+from flashsale_gateway.http.problems import KINDS, MEDIA_TYPE, Problem
 
 VERSION = "1.0.0"
-_STRUCTS = (
-    OrderRequest,
-    StockRequest,
-    RateLimit,
-    Price,
-    PaymentWebhook,
-    OtherEvent,
-    OrderAccepted,
-    Order,
-    Sale,
-    Sales,
-    SaleEnded,
-    PaymentOutcome,
-    ProblemDocument,
+TITLES = {Audience.SHOPS: "flashsale", Audience.ADMINISTRATION: "flashsale: administration"}
+DESCRIPTION = (
+    "Sells exactly N units, never N+1. Errors are problem+json (RFC 9457) with a stable `code`. "
+    "Later versions only add: ignore fields, values and codes that you do not know."
 )
+SECURITY_SCHEMES = {
+    "admin": {"type": "http", "scheme": "bearer"},
+    "webhook": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "webhook-signature",
+        "description": "Standard Webhooks: webhook-id, webhook-timestamp and webhook-signature",
+    },
+}
 
 
-def document(quantity_max: int, windows: Sequence[int]) -> dict[str, Any]:
-    """The document of an installation: most units in one order, and its payment windows in seconds."""
-    _, components = msgspec.json.schema_components(_STRUCTS, ref_template="#/components/schemas/{name}")
-    components["OrderRequest"]["properties"]["quantity"]["maximum"] = quantity_max
-    components["StockRequest"]["properties"]["paymentWindowSeconds"] = {
-        "type": "integer",
-        "enum": list(windows),
-        "description": f"Default for a new sale: {default_window(windows)}",
-    }
+def document(audience: Audience, quantity_max: int, windows: Sequence[int]) -> dict[str, Any]:
+    """The document for an audience of an installation: most units in one order, and its payment windows in seconds."""
+    operations = _operations_for(audience)
     paths: dict[str, Any] = {}
-    for operation in OPERATIONS:
+    for operation in operations:
         paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
+    schemes = {name: scheme for name, scheme in SECURITY_SCHEMES.items() if any(name == operation.security for operation in operations)}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "flashsale", "version": VERSION, "description": "Sells exactly N units, never N+1."},
+        "info": {"title": TITLES[audience], "version": VERSION, "description": DESCRIPTION, "license": {"name": "Apache-2.0"}},
         "paths": paths,
-        "components": {
-            "schemas": components,
-            "securitySchemes": {
-                "admin": {"type": "http", "scheme": "bearer"},
-                "webhook": {
-                    "type": "apiKey",
-                    "in": "header",
-                    "name": "webhook-signature",
-                    "description": "Standard Webhooks: webhook-id, webhook-timestamp and webhook-signature",
-                },
-            },
-        },
+        "components": {"schemas": _schemas(operations, quantity_max, windows), "securitySchemes": schemes},
     }
 
 
-def page() -> str:
-    """The document as one HTML page that loads nothing else."""
-    rows = "".join(
-        f"<tr><td><code>{o.method.upper()}</code></td><td><code>{escape(o.path)}</code></td><td>{escape(o.summary)}</td>"
-        f"<td>{', '.join(map(str, o.answers))}</td><td>{', '.join(f'<code>{KINDS[p].status} {p}</code>' for p in o.problems)}</td></tr>"
-        for o in OPERATIONS
+def page(audience: Audience) -> str:
+    """The operations of an audience as an HTML page."""
+    return docs_page.render(_operations_for(audience))
+
+
+def _operations_for(audience: Audience) -> list[Operation]:
+    return [operation for operation in OPERATIONS if audience in operation.audiences]
+
+
+def _schemas(operations: Sequence[Operation], quantity_max: int, windows: Sequence[int]) -> dict[str, Any]:
+    """What the operations refer to, directly or not, by name."""
+    structs = {struct for operation in operations for struct in _structs(operation)} | {ProblemDocument}
+    _, components = msgspec.json.schema_components(
+        sorted(structs, key=lambda struct: struct.__name__), ref_template="#/components/schemas/{name}"
     )
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8><title>flashsale API</title>"
-        "<style>body{font:16px/1.5 system-ui;margin:2rem}td,th{padding:.4rem .8rem;text-align:left;vertical-align:top;"
-        "border-bottom:1px solid #ddd}code{font-size:.9em;white-space:nowrap}</style>"
-        "<h1>flashsale API</h1><p>Machine-readable: <a href=openapi.json>openapi.json</a>. "
-        "Errors are problem+json (RFC 9457) with a stable <code>code</code>.</p>"
-        f"<table><tr><th>Method<th>Path<th>Purpose<th>Success<th>Problems</tr>{rows}</table></html>"
-    )
+    schemas = dict(sorted(components.items()))
+    for struct, example in EXAMPLES.items():
+        if struct.__name__ in schemas:
+            schemas[struct.__name__]["examples"] = [example]
+    if "OrderRequest" in schemas:
+        schemas["OrderRequest"]["properties"]["quantity"]["maximum"] = quantity_max
+    if "StockRequest" in schemas:
+        schemas["StockRequest"]["properties"]["paymentWindowSeconds"] = {
+            "type": "integer",
+            "enum": list(windows),
+            "description": f"Default for a new sale: {default_window(windows)}",
+        }
+    return schemas
+
+
+def _structs(operation: Operation) -> Iterator[type]:
+    yield from (answer for answer in operation.answers.values() if not isinstance(answer, str))
+    if operation.body is not None:
+        yield from get_args(operation.body) or (operation.body,)
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
-    described: dict[str, Any] = {"summary": operation.summary, "responses": _responses(operation)}
+    described: dict[str, Any] = {"operationId": operation.operation_id, "summary": operation.summary, "responses": _responses(operation)}
     if operation.parameters:
         described["parameters"] = [dict(parameter) for parameter in operation.parameters]
     if operation.body is not None:
@@ -92,19 +94,26 @@ def _operation(operation: Operation) -> dict[str, Any]:
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
-    responses: dict[str, Any] = {str(status): _success(answer, operation.cached) for status, answer in operation.answers.items()}
-    for code in operation.problems:
-        status = str(KINDS[code].status)
-        response = responses.setdefault(status, {"description": "", "content": {MEDIA_TYPE: {"schema": _ref(ProblemDocument)}}})
-        response["description"] = ", ".join(filter(None, (response["description"], code)))
-        if KINDS[code].retry_after_seconds is not None:
-            response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
-    return responses
+    codes: dict[str, list[str]] = {}
+    for code in dict.fromkeys((*operation.problems, *GENERAL_PROBLEMS)):
+        codes.setdefault(str(KINDS[code].status), []).append(code)
+    successes = {str(status): _success(answer, operation.cached) for status, answer in operation.answers.items()}
+    return successes | {status: _problems(of_status) for status, of_status in sorted(codes.items())}
 
 
 def _success(answer: type | str, cached: str) -> dict[str, Any]:
     content = {answer: {}} if isinstance(answer, str) else {"application/json": {"schema": _ref(answer)}}
     return {"description": "OK", "content": content, "headers": {CACHE_CONTROL.title(): {"schema": {"type": "string", "const": cached}}}}
+
+
+def _problems(codes: Sequence[str]) -> dict[str, Any]:
+    """The answer with one of these codes, which have the same status."""
+    schema = {"allOf": [_ref(ProblemDocument), {"type": "object", "required": ["code"], "properties": {"code": {"enum": list(codes)}}}]}
+    examples = {code: {"value": Problem(code).document} for code in codes}
+    response: dict[str, Any] = {"description": ", ".join(codes), "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}}}
+    if any(KINDS[code].retry_after_seconds is not None for code in codes):
+        response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
+    return response
 
 
 def _schema_of(kinds: type | UnionType) -> dict[str, Any]:

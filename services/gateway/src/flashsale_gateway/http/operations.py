@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import UnionType
 from typing import Any
 
@@ -11,8 +12,19 @@ from flashsale_gateway.http.answers import NO_STORE, SHARED, STATIC
 from flashsale_gateway.http.body_schemas import OrderRequest, OtherEvent, PaymentWebhook, StockRequest
 
 
+class Audience(StrEnum):
+    """Who calls an operation. Each audience has a document of its own."""
+
+    SHOPS = "shops"
+    """Buyers' browsers, the shop's servers and its payment provider."""
+    ADMINISTRATION = "administration"
+    """People and programs with an admin key, and the monitoring; with an admin port, only that port serves them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
+    operation_id: str
+    """The name of the function that a generated client has for it. It never changes."""
     method: str
     path: str
     summary: str
@@ -23,8 +35,11 @@ class Operation:
     security: str | None = None
     cached: str = NO_STORE
     """The Cache-Control of a successful answer."""
+    audiences: Sequence[Audience] = (Audience.SHOPS,)
 
 
+GENERAL_PROBLEMS = ("head_too_large", "internal")
+"""Every operation may answer these, besides its own."""
 _BODY_PROBLEMS = ("bad_request", "request_timeout", "body_too_large", "unsupported_media_type")
 _WRITE_PROBLEMS = ("overloaded", "outcome_unknown", "not_ready", "recovering")
 _READ_PROBLEMS = ("overloaded", "not_ready")
@@ -47,8 +62,16 @@ _MODE = {
     "schema": {"type": "string", "enum": ["close", "remove", "release"], "default": "remove"},
 }
 
+_ADMINISTRATION = (Audience.ADMINISTRATION,)
+_EVERYBODY = (Audience.SHOPS, Audience.ADMINISTRATION)
+_DOCUMENTS = (
+    ("OpenApi", "/openapi.json", "This document", "application/json"),
+    ("Docs", "/docs", "This document as a web page", "text/html"),
+)
+
 OPERATIONS = (
     Operation(
+        "createOrder",
         "post",
         "/order",
         "Reserve units. A repeated request returns the same order",
@@ -75,6 +98,7 @@ OPERATIONS = (
         (_KEY,),
     ),
     Operation(
+        "getOrder",
         "get",
         "/orders/{orderId}",
         "An order's state and deadline",
@@ -84,6 +108,7 @@ OPERATIONS = (
         (_ORDER_ID,),
     ),
     Operation(
+        "cancelOrder",
         "delete",
         "/orders/{orderId}",
         "Cancel an order that is not paid, and release its units",
@@ -93,6 +118,7 @@ OPERATIONS = (
         (_ORDER_ID,),
     ),
     Operation(
+        "receivePayment",
         "post",
         "/payments/webhook",
         "Receive a payment's outcome from the payment provider, signed as Standard Webhooks specifies. Other event types have no effect",
@@ -103,6 +129,7 @@ OPERATIONS = (
         "webhook",
     ),
     Operation(
+        "listSales",
         "get",
         "/sales",
         "List sales by product id, one page at a time",
@@ -113,6 +140,7 @@ OPERATIONS = (
         cached=SHARED,
     ),
     Operation(
+        "getSale",
         "get",
         "/sales/{productId}",
         "A sale's definition, stock and units reserved and sold",
@@ -123,6 +151,7 @@ OPERATIONS = (
         cached=SHARED,
     ),
     Operation(
+        "setStock",
         "post",
         "/admin/stock",
         "Create or change a sale. Live holds stay as they are",
@@ -131,8 +160,10 @@ OPERATIONS = (
         StockRequest,
         (),
         "admin",
+        audiences=_ADMINISTRATION,
     ),
     Operation(
+        "endSale",
         "delete",
         "/admin/sales/{productId}",
         "Close a sale and, unless mode is close, remove it. 202: closed, but holds are live; repeat when none is. "
@@ -142,16 +173,31 @@ OPERATIONS = (
         None,
         (_SALE_ID, _MODE),
         "admin",
+        audiences=_ADMINISTRATION,
     ),
-    Operation("get", "/healthz", "The event loop runs, and waiting requests make progress", {200: "text/plain"}),
     Operation(
+        "checkLiveness",
+        "get",
+        "/healthz",
+        "The event loop runs, and waiting requests make progress",
+        {200: "text/plain"},
+        audiences=_EVERYBODY,
+    ),
+    Operation(
+        "checkReadiness",
         "get",
         "/readyz",
         "Redis answers, has the scripts loaded, is durable, and recovery has opened it",
         {200: "text/plain"},
         _READ_PROBLEMS,
+        audiences=_EVERYBODY,
     ),
-    Operation("get", "/metrics", "Prometheus metrics", {200: "text/plain"}, ("overloaded",)),
-    Operation("get", "/openapi.json", "This document", {200: "application/json"}, ("overloaded",), cached=STATIC),
-    Operation("get", "/docs", "This document as a web page", {200: "text/html"}, ("overloaded",), cached=STATIC),
+    Operation("getMetrics", "get", "/metrics", "Prometheus metrics", {200: "text/plain"}, ("overloaded",), audiences=_ADMINISTRATION),
+    *(
+        Operation(
+            f"get{kind}{name}", "get", f"{prefix}{path}", summary, {200: media_type}, ("overloaded",), cached=STATIC, audiences=audiences
+        )
+        for kind, prefix, audiences in (("", "", (Audience.SHOPS,)), ("Admin", "/admin", _ADMINISTRATION))
+        for name, path, summary, media_type in _DOCUMENTS
+    ),
 )

@@ -18,6 +18,7 @@ from flashsale_gateway.http import bodies, openapi, sale_documents, sale_ending
 from flashsale_gateway.http.answers import CACHE_CONTROL, NO_STORE, SHARED, STATIC
 from flashsale_gateway.http.body_schemas import read_stock
 from flashsale_gateway.http.catalogue import Catalogue
+from flashsale_gateway.http.operations import Audience
 from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.http.read_limits import ReadSlots
 from flashsale_gateway.http.scrapes import Scrapes
@@ -147,11 +148,12 @@ async def show_metrics(request: Request) -> Response:
 
 
 async def openapi_document(request: Request) -> Response:
-    return Response(_openapi(_services(request).settings), headers={CACHE_CONTROL: STATIC}, media_type="application/json")
+    body = _openapi(_audience(request), _services(request).settings)
+    return Response(body, headers={CACHE_CONTROL: STATIC}, media_type="application/json")
 
 
-async def docs(_: Request) -> Response:
-    return HTMLResponse(_page(), headers={CACHE_CONTROL: STATIC})
+async def docs(request: Request) -> Response:
+    return HTMLResponse(_page(_audience(request)), headers={CACHE_CONTROL: STATIC})
 
 
 ROUTES = [
@@ -166,6 +168,8 @@ ROUTES = [
     Route("/metrics", show_metrics, methods=["GET"]),
     Route("/openapi.json", openapi_document, methods=["GET"]),
     Route("/docs", docs, methods=["GET"]),
+    Route("/admin/openapi.json", openapi_document, methods=["GET"]),
+    Route("/admin/docs", docs, methods=["GET"]),
 ]
 
 
@@ -174,14 +178,19 @@ def _services(request: Request) -> Services:
     return services
 
 
-@lru_cache(maxsize=1)
-def _openapi(settings: Settings) -> bytes:
-    return msgspec.json.encode(openapi.document(settings.quantity_max, settings.payment_windows))
+def _audience(request: Request) -> Audience:
+    """Whose document is asked for: with an admin port, that of administration is not served to buyers."""
+    return Audience.ADMINISTRATION if request.url.path.startswith("/admin/") else Audience.SHOPS
 
 
-@lru_cache(maxsize=1)
-def _page() -> str:
-    return openapi.page()
+@lru_cache(maxsize=len(Audience))
+def _openapi(audience: Audience, settings: Settings) -> bytes:
+    return msgspec.json.encode(openapi.document(audience, settings.quantity_max, settings.payment_windows))
+
+
+@lru_cache(maxsize=len(Audience))
+def _page(audience: Audience) -> str:
+    return openapi.page(audience)
 
 
 def _authorize(request: Request, tokens: tuple[str, ...]) -> None:

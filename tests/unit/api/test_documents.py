@@ -1,0 +1,42 @@
+"""The OpenAPI documents in docs/api are those of the code, and only add to those of the last release (decision 0052)."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from flashsale_gateway.http.operations import Audience
+from tools.api.changes import breaks
+from tools.docs.openapi import FILES, FOLDER, RELEASED
+from tools.repository import ROOT
+
+POLICY = (
+    "a client of the last release breaks. Add instead of changing (docs/decisions/0052-versions-of-the-api.md). "
+    "Only a release rewrites docs/api/released: .venv/bin/python -m tools.docs.openapi --release"
+)
+
+
+def read(folder: Any, audience: Audience) -> Any:
+    return json.loads((folder / FILES[audience]).read_text())
+
+
+def test_documents_are_those_of_the_code() -> None:
+    command = [sys.executable, "-m", "tools.docs.openapi", "--check"]
+    assert subprocess.run(command, cwd=ROOT, timeout=60, check=False).returncode == 0, "run: .venv/bin/python -m tools.docs.openapi"
+
+
+@pytest.mark.parametrize("audience", Audience)
+def test_documents_only_add_to_those_of_the_last_release(audience: Audience) -> None:
+    assert breaks(read(RELEASED, audience), read(FOLDER, audience)) == [], POLICY
+
+
+@pytest.mark.parametrize("audience", Audience)
+def test_removal_from_a_document_is_noticed(audience: Audience) -> None:
+    released = read(RELEASED, audience)
+    for path, item in released["paths"].items():
+        for method in item:
+            document = read(FOLDER, audience)
+            del document["paths"][path][method]
+            assert breaks(released, document) == [f"{method.upper()} {path}: the operation is gone"]
