@@ -1,13 +1,17 @@
 """Which FlashSales an operator serves, and that kopf never receives the others."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from kopf._core.reactor import processing
 
+from flashsale_core.errors import Rejected
+from flashsale_operator.apiserver import Namespaces
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.engine import Engine
 from flashsale_operator.event_filter import only_served
+from flashsale_operator.main import refuse_rival
 
 OURS = Engine("flashsale", is_default=True, controller="shop.one")
 SECOND = Engine("second", is_default=False, controller="shop.two")
@@ -39,10 +43,27 @@ def test_flashsale_has_one_engine_and_one_installation(body: dict[str, Any], ser
 def test_second_installation_of_an_engine_is_a_rival_of_the_first() -> None:
     late = Engine("flashsale", is_default=True, controller="shop.late")
     first, second = flash_sale(claimed="shop.one"), flash_sale("second", claimed="shop.two")
-    assert (late.rival([first, second]), OURS.rival([first, second]), SECOND.rival([first, second])) == ("shop.one", None, None)
+
+    def rival(engine: Engine, *bodies: dict[str, Any]) -> str | None:
+        return engine.rival({engine.claim(body) for body in bodies})
+
+    assert (rival(late, first, second), rival(OURS, first, second), rival(SECOND, first, second)) == ("shop.one", None, None)
     # Where both have claimed some, each goes on with its own.
     mixed = [first, flash_sale(claimed="shop.late")]
-    assert (late.rival(mixed), OURS.rival(mixed), late.rival([flash_sale()]), late.rival([])) == (None, None, None, None)
+    assert (rival(late, *mixed), rival(OURS, *mixed), rival(late, flash_sale()), rival(late)) == (None, None, None, None)
+
+
+async def test_rival_is_found_behind_thousands_of_unclaimed_flashsales() -> None:
+    class Listed(Namespaces):
+        def __init__(self) -> None: ...
+
+        async def each(self) -> AsyncIterator[dict[str, Any]]:
+            for _ in range(3000):
+                yield flash_sale()
+            yield flash_sale(claimed="shop.other")
+
+    with pytest.raises(Rejected, match=r"the installation shop\.other serves the engine flashsale"):
+        await refuse_rival(OURS, Listed())
 
 
 async def test_kopf_receives_only_the_events_of_its_own_flashsales(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,8 +22,6 @@ TOKEN_SECONDS = 60.0
 """How long a token that was read is used. Its file changes long before it expires."""
 CHUNK = 1000
 """Most FlashSales in one answer."""
-SOME = 200
-"""FlashSales that are read whole at the start."""
 # Ten thousand sales are listed by name and generation only, without their specs and statuses.
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, application/json"
 
@@ -38,16 +36,21 @@ class FlashSales:
 
     async def documents(self) -> list[dict[str, Any]]:
         """All resources; empty also when the resource type itself is gone."""
-        return [item async for item in self._all()]
+        return [item async for item in self.each()]
 
-    async def some(self) -> list[dict[str, Any]]:
-        """The first resources, by name: enough to see who serves them."""
-        items, _ = await self._page(SOME)
-        return items
+    async def each(self, media_type: str = "application/json") -> AsyncIterator[dict[str, Any]]:
+        """All resources, of which at most `CHUNK` are in memory."""
+        items, token = await self._page(CHUNK, media_type)
+        while True:
+            for item in items:
+                yield item
+            if not token:
+                return
+            items, token = await self._page(CHUNK, media_type, token)
 
     async def generations(self) -> dict[str, int]:
         """The generation of each FlashSale, by uid."""
-        return {item["metadata"]["uid"]: item["metadata"]["generation"] async for item in self._all(METADATA_ONLY)}
+        return {item["metadata"]["uid"]: item["metadata"]["generation"] async for item in self.each(METADATA_ONLY)}
 
     async def get(self, name: str) -> dict[str, Any] | None:
         """The resource; None when it does not exist."""
@@ -67,16 +70,6 @@ class FlashSales:
             if answer.status != 404:
                 answer.raise_for_status()
             return answer.status
-
-    async def _all(self, media_type: str = "application/json") -> AsyncIterator[dict[str, Any]]:
-        """What is listed, in chunks."""
-        items, token = await self._page(CHUNK, media_type)
-        while True:
-            for item in items:
-                yield item
-            if not token:
-                return
-            items, token = await self._page(CHUNK, media_type, token)
 
     async def _page(self, limit: int, media_type: str = "application/json", token: str = "") -> tuple[list[dict[str, Any]], str]:
         """A part of the list, and where the next one begins; nothing when the resource type itself is gone."""
@@ -150,8 +143,10 @@ class Namespaces:
         """All FlashSales; empty also when the resource type itself is gone."""
         return [document for namespace in self._namespaces for document in await self._of(namespace).documents()]
 
-    async def some(self) -> list[dict[str, Any]]:
-        return [document for namespace in self._namespaces for document in await self._of(namespace).some()]
+    async def each(self) -> AsyncIterator[dict[str, Any]]:
+        for namespace in self._namespaces:
+            async for document in self._of(namespace).each():
+                yield document
 
     async def generations(self) -> dict[str, int]:
         """The generation of each FlashSale, by uid."""

@@ -4,7 +4,7 @@ A FlashSale belongs to an engine by `spec.engine`, and to one installation by `s
 sale is in that installation's Redis. Everything about the FlashSales of others is left alone.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,14 +24,16 @@ class Engine:
         """Whether the FlashSale is of this engine and no other installation has claimed it."""
         return self._is_of_this_engine(body) and claimed_by(body) in ("", self.controller)
 
-    def rival(self, bodies: Iterable[Mapping[str, Any]]) -> str | None:
+    def claim(self, body: Mapping[str, Any]) -> str:
+        """The installation that serves a FlashSale of this engine; empty for other FlashSales, and before one has claimed it."""
+        return claimed_by(body) if self._is_of_this_engine(body) else ""
+
+    def rival(self, claims: Set[str]) -> str | None:
         """Another installation that serves this engine in the same namespaces, or None once one FlashSale is this one's own.
 
         An installation that has claimed one was here first or as well, and goes on with what it has.
         """
-        claims = [claimed_by(body) for body in bodies if self._is_of_this_engine(body)]
-        others = [claim for claim in claims if claim not in ("", self.controller)]
-        return None if self.controller in claims or not others else others[0]
+        return None if self.controller in claims else min(claims - {""}, default=None)
 
     def _is_of_this_engine(self, body: Mapping[str, Any]) -> bool:
         engine = body.get("spec", {}).get("engine", "")

@@ -117,7 +117,7 @@ async def _operate(settings: Settings, writer: StatusWriter, flash_sales: Namesp
 async def refuse_rival(engine: Engine, flash_sales: Namespaces) -> None:
     """Raises Rejected if another installation serves this engine in the same namespaces."""
     try:
-        rival = engine.rival(await flash_sales.some())
+        rival = engine.rival({engine.claim(body) async for body in flash_sales.each()})
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         # Each resource is claimed before its sale is loaded, so the start need not wait for the apiserver.
         log.warning("operator.rival_unknown", extra={"reason": f"{type(error).__name__}: {error}"})
