@@ -64,6 +64,12 @@ def test_new_payment_window_does_not_restart_the_broker() -> None:
     assert server("rabbitmq")["spec"] != server("rabbitmq", *changed)["spec"]
 
 
+@pytest.mark.parametrize("name", ["redis", "rabbitmq", "postgresql"])
+def test_server_is_updated_only_when_its_pods_are_deleted_if_asked(name: str) -> None:
+    strategies = [server(name, *words)["spec"]["updateStrategy"] for words in ((), ("--set", f"{name}.updateStrategy=OnDelete"))]
+    assert strategies == [{"type": "RollingUpdate"}, {"type": "OnDelete"}]
+
+
 def test_three_brokers_stop_one_by_one_on_nodes_of_their_own() -> None:
     words = ("--set", "rabbitmq.replicas=3,rabbitmq.preStopTimeoutSeconds=30")
     pod = server("rabbitmq", *words)["spec"]["template"]["spec"]

@@ -70,8 +70,24 @@ def test_probes_and_scripts_of_redis_use_tls() -> None:
         for kind in ("readinessProbe", "livenessProbe")
     ]
     calls = re.findall(r"valkey-cli.*", "\n".join([*(command[-1] for command in probes), *config("redis").values()]))
-    assert len(calls) == 7
+    assert len(calls) == 8
     assert all(call.startswith("valkey-cli --tls --cacert /tls/ca/ca.crt --cert /tls/client/tls.crt --key") for call in calls)
+
+
+@pytest.mark.parametrize("words", [(), ("--set", "tls.verifyClients=false"), ("--set", "redis.replicas=1")])
+def test_redis_reads_every_renewed_file_without_a_restart(words: tuple[str, ...]) -> None:
+    files = config("redis", "tls.yaml", *words)
+    options = re.findall(r"(?m)^(tls-\S+-file) (/tls/\S+)$", files["valkey.conf"])
+    assert len(options) >= 3
+    (renewal,) = re.findall(r"config set (.*)\)\" = OK", files["reload.sh"])
+    assert renewal.split() == [word for option in options for word in option]
+    # Its password is made in the pod, and the user can do nothing else.
+    assert "resetkeys resetchannels -@all +config|set" in files["acl.sh"]
+    assert ("start again one after the other" in files.get("start-sentinel.sh", "")) == (words != ("--set", "redis.replicas=1"))
+
+
+def test_without_tls_nobody_may_change_the_configuration_of_redis() -> None:
+    assert "config|set" not in "".join(config("redis", "").values())
 
 
 @pytest.mark.parametrize("server", ["redis", "rabbitmq", "postgresql"])

@@ -109,5 +109,22 @@ start-sentinel.sh: |
     grep -E '^sentinel (config-epoch|leader-epoch|known-replica|known-sentinel) ' /data/sentinel.conf || true
   } > /data/sentinel.conf.new
   mv /data/sentinel.conf.new /data/sentinel.conf
+  {{- if include "flashsale.tls.serverSecret" (dict "root" . "server" "redis") }}
+  # A Sentinel reads its certificates only when it starts. After a renewal they start again one after the other, so that two always work.
+  certificates() { cat /tls/server/* /tls/ca/*{{ if include "flashsale.tls.verifiesClients" . }} /tls/client/*{{ end }} | sha256sum; }
+  begun=$(certificates) renewed=0 ended=
+  valkey-server /data/sentinel.conf --sentinel &
+  server=$!
+  trap 'ended=yes; kill "$server"' TERM
+  while [ -z "$ended" ] && kill -0 "$server" 2> /dev/null && [ "$renewed" -le $((3 * ${POD_NAME##*-})) ]; do
+    sleep 5 & wait $! || true
+    [ "$(certificates)" = "$begun" ] || renewed=$((renewed + 1))
+  done
+  [ -n "$ended" ] || kill "$server" 2> /dev/null || true
+  wait "$server" || status=$?
+  [ "$renewed" -gt 0 ] && [ -z "$ended" ] || exit "${status:-0}"
+  exec sh /config/start-sentinel.sh
+  {{- else }}
   exec valkey-server /data/sentinel.conf --sentinel
+  {{- end }}
 {{- end -}}

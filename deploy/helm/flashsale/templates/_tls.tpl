@@ -67,20 +67,25 @@
 {{- if include "flashsale.tls.serverSecret" (dict "root" .root "server" "redis") -}}
 port 0
 tls-port {{ .port }}
-tls-cert-file /tls/server/tls.crt
-tls-key-file /tls/server/tls.key
-tls-ca-cert-file /tls/ca/ca.crt
+{{ include "flashsale.tls.redisFiles" .root }}
 tls-auth-clients {{ include "flashsale.tls.verifiesClients" .root | default "no" }}
-{{- if include "flashsale.tls.verifiesClients" .root }}
-tls-client-cert-file /tls/client/tls.crt
-tls-client-key-file /tls/client/tls.key
-{{- end }}
 {{- if include "flashsale.redis.failover" .root }}
 tls-replication yes
 {{- end }}
 {{- else -}}
 port {{ .port }}
 {{- end -}}
+{{- end -}}
+
+{{/* Where Redis finds its certificates, one option a line. */}}
+{{- define "flashsale.tls.redisFiles" -}}
+tls-cert-file /tls/server/tls.crt
+tls-key-file /tls/server/tls.key
+tls-ca-cert-file /tls/ca/ca.crt
+{{- if include "flashsale.tls.verifiesClients" . }}
+tls-client-cert-file /tls/client/tls.crt
+tls-client-key-file /tls/client/tls.key
+{{- end }}
 {{- end -}}
 
 {{/* valkey-cli with the options that reach this server. */}}
