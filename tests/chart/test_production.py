@@ -62,19 +62,30 @@ def test_buyers_do_not_reach_the_admin_port() -> None:
     assert rules == {"http": None, "admin": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]}
 
 
-def test_ledger_is_a_postgres_of_your_own() -> None:
+def variable(pod: dict[str, Any], name: str) -> dict[str, Any]:
+    """A variable of the pod's first container; empty if there is none."""
+    return next((variable for variable in containers(pod)[0].get("env", []) if variable["name"] == name), {})
+
+
+def test_ledger_is_a_postgres_of_your_own_with_a_role_for_each_service() -> None:
     assert "postgresql" not in objects("StatefulSet")
-    urls = {
-        variable["valueFrom"]["secretKeyRef"]["name"]
-        for _, pod in pods(rendered(PRODUCTION))
-        for container in containers(pod)
-        for variable in container.get("env", [])
-        if variable["name"] == "DATABASE_URL"
-    }
-    assert urls == {"shop-postgresql"}
-    # The URL asks for TLS; every pod has the authority by which the server is checked.
-    volumes = {name: [each.get("secret", {}).get("secretName") for each in pod["volumes"]] for name, pod in pods(rendered(PRODUCTION))}
-    assert {name for name, secrets in volumes.items() if "shop-ca" not in secrets} == set()
+    secrets = {name.split("flashsale-")[1]: variable(pod, "DATABASE_URL").get("valueFrom") for name, pod in pods(rendered(PRODUCTION))}
+    named = {name: secret["secretKeyRef"] for name, secret in secrets.items() if secret}
+    assert {secret["name"] for secret in named.values()} == {"shop-postgresql"}
+    keys = {name: secret["key"] for name, secret in named.items() if not name.startswith("migrate")}
+    assert keys == {
+        "order-worker": "writer", "keeper": "keeper", "ledger-api": "ledger-api", "audit": "reader", "retention": "retention",
+        "recover-plan": "keeper", "recover-run": "keeper", "recover-rebuild": "keeper",
+    }  # fmt: skip
+    assert [secret["key"] for name, secret in named.items() if name.startswith("migrate")] == ["url"]
+
+
+def test_all_servers_use_tls() -> None:
+    for name, pod in pods(rendered(PRODUCTION)):
+        # Every pod has the authorities by which the servers are checked.
+        assert "shop-ca" in [volume.get("secret", {}).get("secretName") for volume in pod["volumes"]], name
+        assert variable(pod, "REDIS_URL").get("value", "rediss+sentinel://").startswith("rediss+sentinel://"), name
+        assert variable(pod, "AMQP_URL").get("value", "amqps://").startswith("amqps://"), name
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -17,9 +17,13 @@ from flashsale_local_stack import free_ports
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy" / "helm" / "flashsale"
 VALUES = Path(os.environ.get("FLASHSALE_E2E_VALUES", ROOT / "deploy" / "kind" / "values.yaml"))
+FLASH_SALES = "flashsales.flashsale.dev"
+"""The full name: another group may have a resource of the same name."""
 COMMAND_TIMEOUT_SECONDS = 240
 JOB_TIMEOUT_SECONDS = 300
 STOP_TIMEOUT_SECONDS = 10
+HELM_TIMEOUT_SECONDS = 60
+"""What helm needs in addition to the time that it may wait."""
 
 
 class CommandError(AssertionError):
@@ -61,8 +65,9 @@ class Job:
 class Namespace:
     """A namespace, and a release named `flashsale` in it."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, credentials: str = "flashsale-credentials") -> None:
+        """`credentials` is the release's Secret with the keys of the gateways."""
+        self.name, self.credentials = name, credentials
 
     def create(self) -> None:
         run("kubectl", "create", "namespace", self.name)
@@ -72,7 +77,7 @@ class Namespace:
         """Delete the namespace and its contents, including FlashSales whose finalizer no operator removes any more."""
         if run("kubectl", "get", "namespace", self.name, "--ignore-not-found") == "":
             return
-        for name in self.kubectl("get", "flashsales", "-o", "name", check=False).split():
+        for name in self.kubectl("get", FLASH_SALES, "-o", "name", check=False).split():
             if name.startswith("flashsale."):
                 self.kubectl("patch", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
         run("kubectl", "delete", "namespace", self.name, "--ignore-not-found", "--timeout=120s")
@@ -80,9 +85,9 @@ class Namespace:
     def uninstall(self) -> float:
         """Delete all FlashSales, with Retain so that no hold delays that, and uninstall; returns the seconds it took."""
         started = time.monotonic()
-        for name in self.kubectl("get", "flashsales", "-o", "name").split():
+        for name in self.kubectl("get", FLASH_SALES, "-o", "name").split():
             self.kubectl("patch", name, "--type=merge", "-p", '{"spec":{"deletionPolicy":"Retain"}}')
-        self.kubectl("delete", "flashsales", "--all", "--timeout=60s")
+        self.kubectl("delete", FLASH_SALES, "--all", "--timeout=60s")
         self.helm("uninstall", "--wait", "--timeout", "180s")
         return time.monotonic() - started
 
@@ -97,10 +102,14 @@ class Namespace:
     def helm_get(self, what: str) -> str:
         return run("helm", "get", what, "flashsale", "--namespace", self.name)
 
-    def install(self, *words: object, release_command: str = "install", chart: Path = CHART, values: Path = VALUES) -> float:
+    def install(
+        self, *words: object, release_command: str = "install", chart: Path = CHART, values: Path = VALUES, timeout_seconds: int = 180
+    ) -> float:
         """Install and wait until all is Ready; returns the seconds it took."""
         started = time.monotonic()
-        self.helm(release_command, chart, "--values", values, "--set", f"image.tag={image_tag()}", "--wait", "--timeout", "180s", *words)
+        tag = ("--set", f"image.tag={image_tag()}")
+        run("helm", release_command, "flashsale", chart, "--namespace", self.name, "--values", values, *tag, "--wait", *words,
+            "--timeout", f"{timeout_seconds}s", timeout_seconds=timeout_seconds + HELM_TIMEOUT_SECONDS)  # fmt: skip
         return time.monotonic() - started
 
     def get(self, *words: object) -> Any:
@@ -110,14 +119,14 @@ class Namespace:
         return self.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(map(json.dumps, documents)), check=check)
 
     def patch(self, name: str, **spec: Any) -> None:
-        self.kubectl("patch", "flashsale", name, "--type=merge", "-p", json.dumps({"spec": spec}))
+        self.kubectl("patch", FLASH_SALES, name, "--type=merge", "-p", json.dumps({"spec": spec}))
 
     def sale(self, name: str) -> dict[str, Any]:
-        return dict(self.get("flashsale", name))
+        return dict(self.get(FLASH_SALES, name))
 
     def phases(self) -> dict[str, str]:
         """The phases of all FlashSales that have one, by name."""
-        listed = {sale["metadata"]["name"]: sale.get("status", {}).get("phase", "") for sale in self.get("flashsales")["items"]}
+        listed = {sale["metadata"]["name"]: sale.get("status", {}).get("phase", "") for sale in self.get(FLASH_SALES)["items"]}
         return {name: phase for name, phase in listed.items() if phase}
 
     def ready(self, name: str) -> bool:
@@ -166,13 +175,15 @@ class Namespace:
 
     def postgres(self, statement: str, role: str = "flashsale", key: str = "password") -> str:
         """Run a statement as a role, in the server's pod; returns its rows with `|` between columns. `key` is the role's in its Secret."""
-        secret = "flashsale-postgresql" if key == "password" else "flashsale-postgresql-roles"
-        login = ["env", f"PGPASSWORD={self.secret(secret, key)}", "psql", "-h", "127.0.0.1", "-U", role, "-At"]
+        secret = {"password": "flashsale-postgresql", "ledger_api": "flashsale-postgresql-ledger-api"}.get(
+            key, "flashsale-postgresql-roles"
+        )
+        login = ["env", f"PGPASSWORD={self.secret(secret, key.replace('_', '-'))}", "psql", "-h", "127.0.0.1", "-U", role, "-At"]
         return self.kubectl("exec", "flashsale-postgresql-0", "-c", "postgresql", "--", *login, "flashsale", "-c", statement).strip()
 
     def start_cli(self, name: str, script: str) -> None:
         """Start a Job that runs a shell script with the flashsale command and with access to the release."""
-        self.apply(_cli_job(name, script, self._cli_pod()))
+        self.apply(_cli_job(name, script, self._cli_pod(), self.credentials))
 
     def _cli_pod(self) -> dict[str, Any]:
         """The pod of the release's audit: the chart decides its image, its servers and its placement."""
@@ -230,7 +241,7 @@ def _is_ready(pod: Mapping[str, Any]) -> bool:
     return any(listed["type"] == "Ready" and listed["status"] == "True" for listed in pod["status"].get("conditions", ()))
 
 
-def _cli_job(name: str, script: str, like: Mapping[str, Any]) -> dict[str, Any]:
+def _cli_job(name: str, script: str, like: Mapping[str, Any], credentials: str) -> dict[str, Any]:
     def secret(variable: str, secret: str, key: str) -> dict[str, Any]:
         return {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
@@ -242,8 +253,8 @@ def _cli_job(name: str, script: str, like: Mapping[str, Any]) -> dict[str, Any]:
         "env": [
             {"name": "FLASHSALE_URL", "value": "http://flashsale-gateway"},
             {"name": "FLASHSALE_ADMIN_URL", "value": "http://flashsale-gateway-admin:8001"},
-            secret("FLASHSALE_ADMIN_TOKEN", "flashsale-credentials", "admin-token"),
-            secret("FLASHSALE_WEBHOOK_SECRET", "flashsale-credentials", "webhook-secret"),
+            secret("FLASHSALE_ADMIN_TOKEN", credentials, "admin-token"),
+            secret("FLASHSALE_WEBHOOK_SECRET", credentials, "webhook-secret"),
             # The addresses of Redis and of the ledger.
             *like["containers"][0]["env"],
         ],

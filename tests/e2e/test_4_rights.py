@@ -109,7 +109,7 @@ def test_apiserver_refuses_what_is_not_this_tenants_or_not_installed(shop: Names
 
 
 def test_services_have_no_token(shop: Namespace) -> None:
-    for component in ("gateway", "order-worker", "timeout-worker", "keeper", "redis", "rabbitmq", "postgresql"):
+    for component in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "redis", "rabbitmq", "postgresql"):
         assert all(pod["spec"]["automountServiceAccountToken"] is False for pod in shop.pods(component))
 
 
@@ -141,6 +141,7 @@ def test_redis_refuses_clients_without_a_user(shop: Namespace) -> None:
 DATABASE_ROLES = {
     "deployment/flashsale-order-worker": "writer",
     "deployment/flashsale-keeper": "keeper",
+    "deployment/flashsale-ledger-api": "ledger_api",
     "cronjob/flashsale-recover-run": "keeper",
     "cronjob/flashsale-audit": "reader",
 }

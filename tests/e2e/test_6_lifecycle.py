@@ -310,6 +310,7 @@ LEFT = [
     "persistentvolumeclaim/data-flashsale-redis-0",
     "secret/flashsale-credentials",
     "secret/flashsale-postgresql",
+    "secret/flashsale-postgresql-ledger-api",
     "secret/flashsale-postgresql-roles",
     "secret/flashsale-rabbitmq",
     "secret/flashsale-redis",

@@ -1,6 +1,5 @@
-"""The node with the master of three Redis pods dies during two sales, and comes back. All servers accept only TLS."""
+"""values-production.yaml on three nodes: the node with Redis' master dies during two sales, and comes back."""
 
-import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -12,9 +11,9 @@ import pytest
 
 from flashsale_core.keys import shard_of
 from tests.e2e import nodes
-from tests.e2e.certificates import secured
 from tests.e2e.crowd import Crowd, CrowdReport, wait_until_sold_out
 from tests.e2e.kube import STOP_TIMEOUT_SECONDS, Namespace, flash_sale, report, until
+from tests.e2e.production import CLIENT, CREDENTIALS, OVERLAY, VALUES, Production, prometheus_kinds, settings
 
 STOCK = 4000
 FSYNC, CONFIRMED = "node-fsync", "node-confirmed"
@@ -24,46 +23,47 @@ AGAIN_SECONDS = 20
 """How soon orders are accepted again, on a machine that keeps up."""
 QUEUED_MAX = 10
 """Processes that want to run, for each processor. With more of them, Sentinels vote late, and everything takes longer in proportion."""
-# Two keepers are the chart's default with three Redis pods.
-REPLICAS = {"gateway": 2, "order-worker": 2, "keeper": 2, "redis": 3}
+REPLICAS = {"gateway": 2, "order-worker": 2, "timeout-worker": 2, "keeper": 2, "ledger-api": 2, "redis": 3, "rabbitmq": 3}
+INSTALL_SECONDS = 300
 
 
 class Stage(NamedTuple):
     shop: Namespace
+    production: Production
     doomed: str
     """The node that dies: it has Redis' master, a gateway, an order-worker and the keeper that acts."""
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A release with three Redis pods on three nodes. What runs only once, and the crowd, is on the node that stays."""
+    """The values as they are, on three nodes. What runs only once, and the crowd, is on the node that stays."""
     workers = nodes.workers()
     if len(workers) < 2:
         pytest.skip("the cluster has not two workers that are containers of this machine, so no node can be killed")
     doomed, safe = workers[:2]
-    shop = Namespace("flashsale-e2e-node")
-    shop.delete()
-    shop.create()
-    values = _values(doomed, safe) | secured(shop, tmp_path_factory.mktemp("certificates"), REPLICAS["redis"])
-    seconds = shop.install(*(word for name, value in values.items() for word in ("--set-json", f"{name}={json.dumps(value)}")))
-    report("helm install --wait with three Redis pods and TLS", seconds=f"{seconds:.1f}")
-    yield Stage(shop, doomed)
-    shop.uninstall()
-    shop.delete()
+    shop, ledger = Namespace("flashsale-e2e-node", CREDENTIALS), Namespace("flashsale-e2e-ledger")
+    with prometheus_kinds():
+        production = Production(shop, ledger, tmp_path_factory.mktemp("certificates"), safe)
+        production.prepare()
+        words = ("--values", OVERLAY, *settings(_values(doomed, safe)))
+        seconds = shop.install(*words, values=VALUES, timeout_seconds=INSTALL_SECONDS)
+        report("helm install --wait with values-production.yaml", seconds=f"{seconds:.1f}")
+        yield Stage(shop, production, doomed)
+        shop.uninstall()
+        for namespace in (shop, ledger):
+            namespace.delete()
 
 
 def _values(doomed: str, safe: str) -> dict[str, Any]:
+    """Where the pods run, and that clients need a certificate as well, which is stricter than the values."""
     here = {"kubernetes.io/hostname": safe}
     # The first Redis pod, which is the master, goes where it may; the others go elsewhere, also to the control plane.
     prefer = {"weight": 100, "preference": {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [doomed]}]}}
     return {
-        "gateway.service.type": "ClusterIP",
-        "gateway.replicas": REPLICAS["gateway"],
-        "orderWorker.replicas": REPLICAS["order-worker"],
-        "redis.replicas": REPLICAS["redis"],
-        "redis.tolerations": [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}],
+        "tls.verifyClients": True,
+        "tls.clientCertSecret": CLIENT,
         "redis.affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [prefer]}},
-        **{f"{part}.nodeSelector": here for part in ("rabbitmq", "postgresql", "operator", "cli")},
+        **{f"{part}.nodeSelector": here for part in ("operator", "cli")},
     }
 
 
@@ -92,11 +92,9 @@ def let_keeper_act(stage: Stage) -> None:
     until(acting, 90, "the keeper on the node that dies acts", every_seconds=2)
 
 
-def lost_entries(shop: Namespace, sale: str) -> int:
+def lost_entries(ledger: Namespace, sale: str) -> int:
     """The entries of the sale's shard that the keeper reported as lost."""
-    query = f"select coalesce(sum(lost_entries), 0) from shards where shard = {shard_of(sale)}"  # noqa: S608 - a number
-    login = ["env", f"PGPASSWORD={shop.secret('flashsale-postgresql', 'password')}", "psql", "-h", "127.0.0.1", "-U", "flashsale", "-At"]
-    return int(shop.kubectl("exec", "flashsale-postgresql-0", "-c", "postgresql", "--", *login, "-c", query))
+    return int(ledger.postgres(f"select coalesce(sum(lost_entries), 0) from shards where shard = {shard_of(sale)}"))  # noqa: S608 - a number
 
 
 @contextmanager
@@ -121,12 +119,12 @@ def restarted(stage: Stage) -> bool:
 
 def test_servers_refuse_what_has_no_tls_or_no_certificate(stage: Stage) -> None:
     """The services are Ready, so they have both."""
-    shop = stage.shop
+    shop, ledger = stage.shop, stage.production.ledger
     without_tls = "env REDISCLI_AUTH= valkey-cli -h flashsale-redis-0 ping"
     assert "PONG" not in shop.kubectl("exec", "flashsale-redis-0", "-c", "redis", "--", *without_tls.split(), check=False)
-    login = ["env", f"PGPASSWORD={shop.secret('flashsale-postgresql', 'password')}", "psql", "-At", "-c", "select 1"]
+    login = ["env", f"PGPASSWORD={ledger.secret('flashsale-postgresql', 'password')}", "psql", "-At", "-c", "select 1"]
     plain = "host=flashsale-postgresql user=flashsale sslmode=disable"
-    assert "no encryption" in shop.kubectl("exec", "flashsale-postgresql-0", "-c", "postgresql", "--", *login, plain, check=False)
+    assert "no encryption" in ledger.kubectl("exec", "flashsale-postgresql-0", "-c", "postgresql", "--", *login, plain, check=False)
     job = shop.cli("audit-without-a-certificate", "FLASHSALE_TLS_CERT_FILE= FLASHSALE_TLS_KEY_FILE= flashsale audit")
     assert (job.succeeded, "valid client certificate" in job.logs) == (False, True), job.logs
     job = shop.cli("audit-without-the-authority", "FLASHSALE_TLS_CA_FILE= flashsale audit")
@@ -134,9 +132,42 @@ def test_servers_refuse_what_has_no_tls_or_no_certificate(stage: Stage) -> None:
     assert shop.cli("audit-with-both", "flashsale audit").succeeded
 
 
+PRESENTED = """
+import ssl, sys
+for address in sys.argv[1:]:
+    host, _, port = address.rpartition(":")
+    print(ssl.get_server_certificate((host, int(port))))
+"""
+REDIS_ADDRESSES = [f"flashsale-redis-{number}:{port}" for number in range(3) for port in (6379, 26379)]
+RENEWED_SECONDS = 180
+
+
+def test_renewed_certificates_of_redis_are_used_while_a_crowd_orders(stage: Stage) -> None:
+    """No order is refused: Redis reads them, and its Sentinels start again one after the other. RabbitMQ's are read by its own clock."""
+    shop, production, _ = stage
+    shop.apply(flash_sale("renewed", STOCK, paymentWindowSeconds=900, durability="confirmed"))
+    until(lambda: shop.ready("renewed"), 20, "Ready")
+    crowd = Crowd(shop, "renewed").start()
+    made = production.renew("redis").cert.read_text().split()
+    for pod in shop.pods("redis"):
+        # A change of its pod lets the kubelet look at the Secret at once.
+        shop.kubectl("annotate", "pod", pod["metadata"]["name"], "renewed=yes", "--overwrite")
+    gateway = shop.pods("gateway")[0]["metadata"]["name"]
+
+    def presented() -> bool:
+        answer = shop.kubectl("exec", gateway, "--", "python", "-c", PRESENTED, *REDIS_ADDRESSES, check=False)
+        return answer.split() == made * len(REDIS_ADDRESSES)
+
+    seconds = until(presented, RENEWED_SECONDS, "all Redis and Sentinels present the renewed certificate", every_seconds=2)
+    crowd.wait_for_order()
+    result = crowd.stop()
+    report("certificates of three Redis and Sentinels renewed under load", seconds=f"{seconds:.1f}", **result.outcomes)
+    assert result.outcomes == {"accepted": result.accepted}, "an order was refused"
+
+
 def test_sale_survives_the_loss_of_the_node_with_the_master(stage: Stage, tmp_path: Path) -> None:
     """Orders are accepted again within 20 s, none is oversold, and only `fsync` may lose orders, exactly those the keeper reports."""
-    shop, doomed = stage
+    shop, _, doomed = stage
     sales = (FSYNC, CONFIRMED)
     assert shard_of(FSYNC) != shard_of(CONFIRMED)
     assert on(shop, "redis", doomed) == "flashsale-redis-0"
@@ -169,15 +200,15 @@ def test_sale_survives_the_loss_of_the_node_with_the_master(stage: Stage, tmp_pa
         crowd.wait_for_order()
     results = [crowd.stop() for crowd in crowds]
     for name, result in zip(sales, results, strict=True):
-        judge(shop, name, result, killed_at)
+        judge(stage, name, result, killed_at)
     assert shop.cli("audit-after", "flashsale audit --wait-seconds 60").succeeded
 
 
-def judge(shop: Namespace, name: str, result: CrowdReport, killed_at: float) -> None:
-    lost = lost_entries(shop, name)
+def judge(stage: Stage, name: str, result: CrowdReport, killed_at: float) -> None:
+    lost = lost_entries(stage.production.ledger, name)
     report(f"crowd of {name} during the loss of the node", **result.recovery(killed_at), **result.outcomes, lost_entries=lost)
     assert 0 < result.recovery_seconds(killed_at) <= AGAIN_SECONDS * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1) / QUEUED_MAX)
     assert result.bare_503 == 0, "a 503 had no Retry-After"
     # The job of the sale with `confirmed` has failed if an order is missing.
     assert result.differences == ({"accepted_missing": lost} if lost and name == FSYNC else {})
-    wait_until_sold_out(shop, name, STOCK)
+    wait_until_sold_out(stage.shop, name, STOCK)

@@ -1,0 +1,145 @@
+"""What values-production.yaml needs of a cluster: Secrets, certificates, a Postgres with TLS and the Prometheus operator's kinds."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import yaml
+
+from tests.certificates import Authority, Certificate
+from tests.e2e.kube import CHART, ROOT, Namespace, run, until
+
+VALUES = CHART / "values-production.yaml"
+OVERLAY = ROOT / "deploy" / "kind" / "production.yaml"
+CREDENTIALS = "shop-credentials"
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+KEYS = {
+    CREDENTIALS: ("admin-token", "order-id-key"),
+    "shop-redis": ("gateway", "timeout-worker", "operator", "audit", "keeper", "probe", "replica", "sentinel"),
+    "shop-rabbitmq": ("gateway", "order-worker", "timeout-worker", "keeper", "erlang-cookie"),
+}
+KINDS = {"PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"}
+CLIENT = "shop-client-tls"
+POSTGRES_READY_SECONDS = 120
+
+
+class Production:
+    """A namespace with everything that the values name, and the namespace of its Postgres, on the node `safe`."""
+
+    def __init__(self, shop: Namespace, ledger: Namespace, folder: Path, safe: str) -> None:
+        self.shop, self.ledger = shop, ledger
+        self._authority = Authority(folder)
+        self._safe = safe
+
+    def prepare(self) -> None:
+        for namespace in (self.ledger, self.shop):
+            namespace.delete()
+            namespace.create()
+        self._create_certificates()
+        self._run_postgres()
+        for name, keys in KEYS.items():
+            more = {"webhook-secret": WEBHOOK_SECRET} if name == CREDENTIALS else {}
+            create_secret(self.shop, name, dict.fromkeys(keys) | more)
+
+    def renew(self, server: str) -> Certificate:
+        """Replace the certificate of Redis or RabbitMQ in its Secret."""
+        made = self._authority.issue(server, *hosts(self.shop, server))
+        text = json.dumps({"stringData": {name: file.read_text() for name, file in files(made).items()}})
+        self.shop.kubectl("patch", "secret", f"shop-{server}-tls", "--type=merge", "-p", text)
+        return made
+
+    def _create_certificates(self) -> None:
+        client = self._authority.issue("client")
+        for namespace in (self.ledger, self.shop):
+            create_files(namespace, "shop-ca", {"ca.crt": self._authority.cert})
+            create_files(namespace, CLIENT, files(client))
+        for server in ("redis", "rabbitmq"):
+            create_files(self.shop, f"shop-{server}-tls", files(self._authority.issue(server, *hosts(self.shop, server))))
+        create_files(self.ledger, "postgresql-tls", files(self._authority.issue("postgresql", self._postgres_host)))
+
+    @property
+    def _postgres_host(self) -> str:
+        return f"flashsale-postgresql.{self.ledger.name}.svc"
+
+    def _run_postgres(self) -> None:
+        """The bundled Postgres stands in for one of the merchant's own: an administrator creates the roles, as db/README.md says."""
+        ledger = self.ledger
+        values = {
+            "generatedSecrets.withoutCluster": True,
+            "postgresql.tls": {"enabled": True, "existingSecret": "postgresql-tls"},
+            "postgresql.nodeSelector": {"kubernetes.io/hostname": self._safe},
+            "tls": {"caSecret": "shop-ca", "clientCertSecret": CLIENT, "verifyClients": True},
+        }
+        shown = [word for name in ("postgresql", "secrets") for word in ("--show-only", f"templates/{name}.yaml")]
+        ledger.kubectl("create", "serviceaccount", "flashsale")
+        ledger.kubectl("apply", "-f", "-", stdin=ledger.helm("template", CHART, *shown, *settings(values)))
+        until(lambda: ledger.pods_ready("postgresql", 1), POSTGRES_READY_SECONDS, "Postgres is ready", every_seconds=1)
+        owner = self._url("flashsale", ledger.secret("flashsale-postgresql", "password"))
+        create_secret(self.shop, "shop-postgresql", {"url": owner} | {key: self._add_role(key) for key in url_keys()})
+
+    def _add_role(self, key: str) -> str:
+        """The URL of a new role of a service."""
+        role, password = f"flashsale_{key.replace('-', '_')}", token_hex(20)
+        self.ledger.postgres(f"create role {role} login password '{password}'", "postgres", "postgres")
+        return self._url(role, password)
+
+    def _url(self, role: str, password: str) -> str:
+        return f"postgresql://{role}:{password}@{self._postgres_host}/flashsale?sslmode=verify-full"
+
+
+def url_keys() -> set[str]:
+    """The keys of the services' URLs in the Secret of Postgres."""
+    return set(yaml.safe_load(VALUES.read_text())["externalPostgresql"]["urlKeys"].values())
+
+
+def hosts(shop: Namespace, server: str) -> list[str]:
+    """The host names of a server's certificate. Pods of Redis have names of their own, because Sentinels name them to the services."""
+    pods = [f"flashsale-redis-{number}.{shop.name}.svc" for number in range(3)] if server == "redis" else []
+    return [f"flashsale-{server}", *pods]
+
+
+def files(made: Certificate) -> dict[str, Path]:
+    return {"tls.crt": made.cert, "tls.key": made.key}
+
+
+def create_secret(shop: Namespace, name: str, values: Mapping[str, str | None]) -> None:
+    """Where no value is given, it is random letters and digits."""
+    shop.kubectl("create", "secret", "generic", name, *(f"--from-literal={key}={value or token_hex(20)}" for key, value in values.items()))
+
+
+def create_files(shop: Namespace, name: str, files: Mapping[str, Path]) -> None:
+    shop.kubectl("create", "secret", "generic", name, *(f"--from-file={key}={path}" for key, path in files.items()))
+
+
+def settings(values: Mapping[str, Any]) -> list[str]:
+    """Words for helm."""
+    return [word for name, value in values.items() for word in ("--set-json", f"{name}={json.dumps(value)}")]
+
+
+@contextmanager
+def prometheus_kinds() -> Iterator[None]:
+    """The kinds of the Prometheus operator, without their schemas and without the operator."""
+    documents = [_kind(kind, plural) for kind, plural in KINDS.items()]
+    run("kubectl", "apply", "--server-side", "-f", "-", stdin="\n---\n".join(map(json.dumps, documents)))
+    names = [f"crd/{plural}.monitoring.coreos.com" for plural in KINDS.values()]
+    run("kubectl", "wait", "--for=condition=Established", "--timeout=60s", *names)
+    try:
+        yield
+    finally:
+        run("kubectl", "delete", *names, "--timeout=60s")
+
+
+def _kind(kind: str, plural: str) -> dict[str, Any]:
+    group = "monitoring.coreos.com"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"kind": kind, "plural": plural, "singular": kind.lower()}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]},
+    }
