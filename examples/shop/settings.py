@@ -1,0 +1,65 @@
+"""The shop's settings, read once from the environment. Those that begin with FLASHSALE_ are the engine's own."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    engine_url: str
+    """FLASHSALE_URL: the gateway's port for buyers."""
+    webhook_secret: str
+    """FLASHSALE_WEBHOOK_SECRET: signs what the payment provider reports to the engine."""
+    buyer_token_key: str
+    """FLASHSALE_BUYER_TOKEN_KEY: signs buyer tokens (mode `token`). Empty: the body names the buyer (mode `body`, on a laptop)."""
+    events_url: str
+    """SHOP_EVENTS_URL: the engine's private port with /admin/events. Empty: the shop only gets webhooks."""
+    admin_key: str
+    """SHOP_ADMIN_KEY: a key for /admin/events."""
+    events_secrets: tuple[str, ...]
+    """SHOP_EVENTS_SECRET: the secret of the engine's webhooks to the shop; during a rotation two, with a blank between."""
+    product: str
+    """SHOP_PRODUCT: the sale."""
+    amount_minor: int
+    """SHOP_AMOUNT_MINOR: the price of a unit in the smallest unit of the currency."""
+    currency: str
+    """SHOP_CURRENCY"""
+    public_url: str
+    """SHOP_URL: where browsers reach the shop."""
+    database: str
+    """SHOP_DATABASE: a file of SQLite."""
+    reconcile_seconds: float
+    """SHOP_RECONCILE_SECONDS: how often the shop looks for what no webhook has brought it."""
+    stripe_key: str
+    """SHOP_STRIPE_KEY: Stripe takes the payments. Empty: they are simulated."""
+    stripe_webhook_secret: str
+    """SHOP_STRIPE_WEBHOOK_SECRET: the secret of Stripe's webhooks to the shop."""
+    stripe_url: str
+    """SHOP_STRIPE_URL: where Stripe's API is; tests put their own here."""
+
+
+def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
+    """Raises KeyError with the name of a variable that is missing."""
+    return Settings(
+        engine_url=env["FLASHSALE_URL"].rstrip("/"),
+        webhook_secret=env["FLASHSALE_WEBHOOK_SECRET"].split()[0],
+        buyer_token_key=env.get("FLASHSALE_BUYER_TOKEN_KEY", "").partition(" ")[0],
+        events_url=env.get("SHOP_EVENTS_URL", "").rstrip("/"),
+        admin_key=env.get("SHOP_ADMIN_KEY", ""),
+        events_secrets=tuple(env.get("SHOP_EVENTS_SECRET", "").split()),
+        product=env.get("SHOP_PRODUCT", "shoe"),
+        amount_minor=int(env.get("SHOP_AMOUNT_MINOR", "4900")),
+        currency=env.get("SHOP_CURRENCY", "EUR"),
+        public_url=env.get("SHOP_URL", "http://127.0.0.1:8080").rstrip("/"),
+        database=env.get("SHOP_DATABASE", "shop.sqlite"),
+        reconcile_seconds=float(env.get("SHOP_RECONCILE_SECONDS", "10")),
+        stripe_key=env.get("SHOP_STRIPE_KEY", ""),
+        stripe_webhook_secret=env.get("SHOP_STRIPE_WEBHOOK_SECRET", ""),
+        stripe_url=env.get("SHOP_STRIPE_URL", "https://api.stripe.com"),
+    )

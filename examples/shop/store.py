@@ -1,0 +1,79 @@
+"""The shop's orders, in SQLite: what it must remember when it crashes."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+_SCHEMA = """
+create table if not exists orders (
+    order_id text primary key, buyer text not null, quantity integer not null, amount_minor integer not null, currency text not null,
+    state text not null, rank integer not null, payment_id text not null, payment text not null);
+create table if not exists feed (id integer primary key check (id = 1), after text not null);
+"""
+
+
+class Order(NamedTuple):
+    order_id: str
+    buyer: str
+    quantity: int
+    amount_minor: int
+    """The price of the whole order."""
+    currency: str
+    state: str = "reserved"
+    """The engine's state, as far as the shop knows it."""
+    rank: int = 0
+    """The rank of the state: each order climbs, so an event that arrives late or twice changes nothing."""
+    payment_id: str = ""
+    payment: str = "none"
+    """none, authorised, captured or released (the authorisation was cancelled, or the money sent back)."""
+
+
+class Store:
+    def __init__(self, file: str) -> None:
+        self._file = file
+        with self._open() as database:
+            database.executescript(_SCHEMA)
+
+    def add(self, order: Order) -> None:
+        """A known order stays as it is."""
+        with self._open() as database:
+            database.execute("insert into orders values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing", order)
+
+    def get(self, order_id: str) -> Order | None:
+        with self._open() as database:
+            row = database.execute("select * from orders where order_id = ?", (order_id,)).fetchone()
+        return Order(*row) if row else None
+
+    def raise_state(self, order_id: str, state: str, rank: int) -> None:
+        """Only a higher state replaces the known one: the engine promises no order of its events."""
+        with self._open() as database:
+            database.execute("update orders set state = ?, rank = ? where order_id = ? and rank < ?", (state, rank, order_id, rank))
+
+    def set_payment(self, order_id: str, payment_id: str, payment: str) -> None:
+        with self._open() as database:
+            database.execute("update orders set payment_id = ?, payment = ? where order_id = ?", (payment_id, payment, order_id))
+
+    def undecided(self) -> list[Order]:
+        """Orders with an authorised payment, of which the shop does not know what the engine decided."""
+        with self._open() as database:
+            return [Order(*row) for row in database.execute("select * from orders where payment = 'authorised'")]
+
+    def feed_position(self) -> str:
+        with self._open() as database:
+            row = database.execute("select after from feed").fetchone()
+        return str(row[0]) if row else ""
+
+    def set_feed_position(self, after: str) -> None:
+        with self._open() as database:
+            database.execute("insert into feed values (1, ?) on conflict (id) do update set after = excluded.after", (after,))
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """A transaction. A connection of its own for each, because requests run in several threads."""
+        database = sqlite3.connect(self._file, timeout=10, isolation_level="IMMEDIATE")
+        try:
+            with database:
+                yield database
+        finally:
+            database.close()

@@ -1,0 +1,184 @@
+"""The example shop on the real stack: a buyer without JavaScript, the API of the page's button, and the engine's events."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from http.cookies import SimpleCookie
+from pathlib import Path
+
+import pytest
+
+from examples.shop.engine import Engine
+from examples.shop.providers import Stripe
+from examples.shop.settings import read_settings
+from examples.shop.store import Order, Store
+from examples.shop.till import Till
+from flashsale_client import Answer as ClientAnswer
+from flashsale_client import Bought, Patience, Wish, buy
+from flashsale_local_stack import Stack, free_ports, wait_until
+from tests.integration.client import Answer, Client
+
+START_SECONDS = 30.0
+END_SECONDS = 30.0
+EVENTS_SECRET = "whsec_" + "c2hvcC1ldmVudHMtb2YtdGhlLWV4YW1wbGU="
+
+
+class Browser:
+    """Follows the shop's pages with one cookie, as a person does."""
+
+    def __init__(self, shop: Client) -> None:
+        self._shop = shop
+        self._cookie = ""
+
+    def get(self, path: str) -> Answer:
+        return self._keep(self._shop.send("GET", path, None, self.headers))
+
+    def post(self, path: str) -> Answer:
+        return self._keep(self._shop.send("POST", path, b"", self.headers))
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"cookie": self._cookie} if self._cookie else {}
+
+    def _keep(self, answer: Answer) -> Answer:
+        for morsel in SimpleCookie(answer.headers.get("set-cookie", "")).values():
+            self._cookie = f"{morsel.key}={morsel.value}"
+        return answer
+
+
+@pytest.fixture(scope="module")
+def sale(client: Client) -> str:
+    return client.new_sale(20, price={"amountMinor": 4900, "currency": "EUR"})
+
+
+@pytest.fixture(scope="module")
+def shop(stack: Stack, sale: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    folder, (port,) = tmp_path_factory.mktemp("shop"), free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    settings = {
+        "SHOP_PORT": str(port),
+        "SHOP_URL": url,
+        "SHOP_PRODUCT": sale,
+        "SHOP_DATABASE": str(folder / "shop.sqlite"),
+        "SHOP_EVENTS_SECRET": EVENTS_SECRET,
+        "SHOP_RECONCILE_SECONDS": "0.2",
+    }
+    log = folder / "shop.log"
+    with log.open("wb") as out:
+        env = os.environ | stack.env() | settings
+        process = subprocess.Popen([sys.executable, "-m", "examples.shop"], env=env, cwd=Path(__file__).parents[2], stdout=out, stderr=out)
+        try:
+            client = Client(stack.env() | {"FLASHSALE_URL": url})
+            assert wait_until(lambda: _answers(client), START_SECONDS), log.read_text()
+            yield client
+        finally:
+            process.terminate()
+            process.wait(END_SECONDS)
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture
+def browser(shop: Client) -> Browser:
+    return Browser(shop)
+
+
+def bought(browser: Browser) -> str:
+    """The path of a new order's page."""
+    answer = browser.post("/buy")
+    assert answer.status == 303, answer
+    return answer.headers["location"]
+
+
+def send_event(shop: Client, kind: str, order_id: str, state: str, rank: int, secret: str = EVENTS_SECRET) -> int:
+    data = {"orderId": order_id, "state": state, "rank": rank}
+    body = json.dumps({"type": kind, "timestamp": "2026-11-27T10:00:00Z", "data": data}).encode()
+    return shop.send("POST", "/events", body, shop.signed(body, 0, secret)).status
+
+
+def test_buyer_without_javascript_orders_pays_and_sees_it(client: Client, browser: Browser) -> None:
+    assert b"Buy" in browser.get("/").raw
+    page = bought(browser)
+    assert b"Pay 49.00 EUR" in browser.get(page).raw
+    assert browser.post(f"{page}/pay").headers["location"] == page
+    shown = browser.get(page).raw
+    assert (b"Paid. Thank you!" in shown, b"Your payment has arrived." in shown, b"<button>" in shown) == (True, True, False)
+    assert client.pay(page.removeprefix("/o/"), uuid.uuid4().hex).body["result"] == "refund_due"
+
+
+def test_button_of_the_page_buys_once_however_often_it_is_pressed(shop: Client, browser: Browser, sale: str) -> None:
+    credentials = browser.get("/credentials").body
+    known = {"token": credentials.get("token", ""), "user_id": credentials.get("userId", "")}
+    url = f"http://127.0.0.1:{shop.env['FLASHSALE_URL'].rpartition(':')[2]}"
+    wish = Wish(url, sale, **known)
+    outcomes = [buy(wish, Patience(20)) for _ in range(2)]
+    orders = [outcome for outcome in outcomes if isinstance(outcome, Bought)]
+    assert [order.replayed for order in orders] == [False, True]
+    assert b"Pay 49.00 EUR" in browser.get(f"/o/{orders[0].order['orderId']}").raw
+
+
+def test_page_loads_the_client_that_the_repository_has(browser: Browser) -> None:
+    imported = re.findall(rb'from "([^"]+)"', browser.get("/").raw)
+    assert imported == [b"/buy.js"]
+    module = browser.get("/buy.js")
+    assert module.raw == (Path(__file__).parents[2] / "clients" / "javascript" / "buy.js").read_bytes()
+    assert module.headers["content-type"].startswith("text/javascript")
+
+
+def test_payment_of_an_order_that_is_gone_is_released(client: Client, browser: Browser) -> None:
+    page = bought(browser)
+    token = browser.get("/credentials").body.get("token")
+    cancelled = client.send("DELETE", f"/orders/{page.removeprefix('/o/')}", None, {"authorization": f"Bearer {token}"} if token else {})
+    assert cancelled.status == 200
+    browser.get(page)
+    browser.post(f"{page}/pay")
+    shown = browser.get(page).raw
+    assert (b"The order was cancelled." in shown, b"Your payment was not taken" in shown) == (True, True)
+
+
+def test_order_of_somebody_else_is_not_shown(shop: Client, browser: Browser) -> None:
+    page = bought(browser)
+    assert browser.get(page).status == 200
+    stranger = Browser(shop)
+    assert (stranger.get(page).status, stranger.post(f"{page}/pay").status) == (404, 404)
+
+
+def test_signed_events_are_applied_in_any_order_and_others_refused(shop: Client, browser: Browser) -> None:
+    page = bought(browser)
+    order_id = page.removeprefix("/o/")
+    browser.get(page)
+    assert send_event(shop, "order.paid", order_id, "paid", 2) == 204
+    assert send_event(shop, "order.expired", order_id, "expired", 1) == 204
+    other = "whsec_" + "b3RoZXItc2VjcmV0LW9mLXNvbWVib2R5LWVsc2U="
+    assert send_event(shop, "order.returned", order_id, "returned", 3, other) == 401
+
+
+def test_stripe_captures_what_is_paid_and_cancels_what_came_too_late(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
+    called: list[str] = []
+
+    def api(method: str, url: str, headers: Mapping[str, str], body: bytes | None, seconds: float) -> ClientAnswer:
+        called.append(url.removeprefix("http://stripe/v1/payment_intents/"))
+        status = "succeeded" if url.endswith("/capture") else "canceled"
+        return ClientAnswer(200, {}, json.dumps({"status": status}).encode())
+
+    settings = read_settings({**stack.env(), "SHOP_STRIPE_KEY": "sk_1", "SHOP_STRIPE_URL": "http://stripe"})
+    store = Store(str(tmp_path / "shop.sqlite"))
+    till = Till(store, Engine(settings), Stripe(settings, api))
+    for buyer in ("in-time", "late"):
+        order = Order(client.order(sale, f"stripe-{buyer}").body["orderId"], f"stripe-{buyer}", 1, 4900, "EUR")
+        store.add(order)
+        if buyer == "late":
+            assert client.send("DELETE", f"/orders/{order.order_id}").status == 200
+        till.authorised(order, f"pi_{buyer}")
+    assert called == ["pi_in-time/capture", "pi_late/cancel"]
+    assert store.undecided() == []
+
+
+def _answers(shop: Client) -> bool:
+    try:
+        return shop.get("/").status == 200
+    except OSError:
+        return False

@@ -1,0 +1,152 @@
+"""The example shop's till: money is taken for what the engine calls paid, and for nothing else, through crashes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.shop.engine import NoDecisionError
+from examples.shop.providers import PaymentError
+from examples.shop.store import Order, Store
+from examples.shop.till import Till
+
+ORDER = Order("shoe.1", "ann", 2, 9800, "EUR")
+
+
+class Engine:
+    """Decides every payment in the same way, or does not answer."""
+
+    def __init__(self, result: str = "paid") -> None:
+        self.result = result
+        self.reported: list[str] = []
+        self.pages: list[tuple[list[Any], str]] = []
+        self.positions: list[str] = []
+
+    def decide(self, order: Order) -> str:
+        if self.result == "silence":
+            raise NoDecisionError
+        return self.result
+
+    def report_released(self, order: Order) -> None:
+        self.reported.append(order.payment_id)
+
+    def events(self, after: str) -> tuple[list[Any], str]:
+        self.positions.append(after)
+        return self.pages.pop(0) if self.pages else ([], after)
+
+
+class Provider:
+    """Remembers what it did; fails while `broken`."""
+
+    def __init__(self) -> None:
+        self.broken = False
+        self.done: list[tuple[str, str]] = []
+
+    def begin(self, order: Order) -> tuple[str, str]:
+        return "p1", "/o/shoe.1"
+
+    def capture(self, order: Order) -> None:
+        self._do("capture", order)
+
+    def release(self, order: Order) -> None:
+        self._do("release" if order.payment == "authorised" else "refund", order)
+
+    def _do(self, action: str, order: Order) -> None:
+        if self.broken:
+            raise PaymentError
+        self.done.append((action, order.payment_id))
+
+
+class Shop:
+    def __init__(self, file: Path, result: str = "paid") -> None:
+        self.store, self.engine, self.provider = Store(str(file)), Engine(result), Provider()
+        self.till = Till(self.store, self.engine, self.provider)
+        self.store.add(ORDER)
+
+    @property
+    def order(self) -> Order:
+        order = self.store.get("shoe.1")
+        assert order
+        return order
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path / "shop.sqlite")
+
+
+def event(state: str, rank: int, kind: str = "order") -> Any:
+    return {"type": f"{kind}.{state}", "data": {"orderId": "shoe.1", "state": state, "rank": rank, "paymentId": "p1"}}
+
+
+@pytest.mark.parametrize("result", ["paid", "replayed"])
+def test_money_is_captured_when_the_engine_says_paid(shop: Shop, result: str) -> None:
+    shop.engine.result = result
+    assert shop.till.begin(shop.order) == "/o/shoe.1"
+    assert (shop.order.state, shop.order.payment, shop.provider.done) == ("paid", "captured", [("capture", "p1")])
+
+
+def test_authorisation_is_released_when_a_refund_is_due_and_the_engine_is_informed(shop: Shop) -> None:
+    shop.engine.result = "refund_due"
+    shop.till.begin(shop.order)
+    assert (shop.order.payment, shop.provider.done, shop.engine.reported) == ("released", [("release", "p1")], ["p1"])
+
+
+def test_payment_without_a_decision_waits_and_is_decided_once_later(shop: Shop) -> None:
+    shop.engine.result = "silence"
+    shop.till.begin(shop.order)
+    assert (shop.order.payment, shop.provider.done) == ("authorised", [])
+    shop.engine.result = "paid"
+    for _ in range(2):
+        shop.till.reconcile()
+    assert (shop.order.payment, shop.provider.done) == ("captured", [("capture", "p1")])
+
+
+@pytest.mark.parametrize(("result", "action"), [("paid", "capture"), ("refund_due", "release")])
+def test_provider_that_fails_is_asked_again(shop: Shop, result: str, action: str) -> None:
+    shop.engine.result, shop.provider.broken = result, True
+    shop.till.begin(shop.order)
+    assert shop.order.payment == "authorised"
+    shop.provider.broken = False
+    shop.till.reconcile()
+    assert shop.provider.done == [(action, "p1")]
+
+
+def test_second_payment_of_an_order_is_released_and_the_first_stays(shop: Shop) -> None:
+    shop.till.begin(shop.order)
+    shop.till.authorised(shop.order, "p2")
+    assert (shop.provider.done, shop.order.payment_id) == ([("capture", "p1"), ("release", "p2")], "p1")
+
+
+def test_order_can_be_paid_again_after_its_payment_was_released(shop: Shop) -> None:
+    shop.engine.result = "refund_due"
+    shop.till.begin(shop.order)
+    shop.engine.result = "paid"
+    shop.till.authorised(shop.order, "p2")
+    assert (shop.order.payment, shop.order.payment_id) == ("captured", "p2")
+
+
+def test_highest_state_is_kept_whatever_the_order_of_events(shop: Shop) -> None:
+    for state, rank in (("paid", 2), ("expired", 1), ("reserved", 0), ("paid", 2)):
+        shop.till.apply(event(state, rank))
+    assert (shop.order.state, shop.order.rank) == ("paid", 2)
+
+
+def test_event_of_an_unknown_order_or_kind_has_no_effect(shop: Shop) -> None:
+    shop.till.apply({"type": "order.paid", "data": {"orderId": "shoe.2", "state": "paid", "rank": 2}})
+    shop.till.apply({"type": "sale.sold_out", "data": {"productId": "shoe", "sold": 10}})
+    assert shop.order == ORDER
+
+
+def test_captured_money_is_sent_back_once_when_its_refund_is_due(shop: Shop) -> None:
+    shop.till.begin(shop.order)
+    for _ in range(2):
+        shop.till.apply(event("due", 0, kind="refund"))
+    assert (shop.provider.done, shop.order.payment) == ([("capture", "p1"), ("refund", "p1")], "released")
+
+
+def test_feed_is_read_from_where_the_shop_stopped(shop: Shop) -> None:
+    shop.engine.pages = [([event("expired", 1)], "7"), ([event("paid", 2)], "9")]
+    shop.till.read_feed()
+    shop.till.read_feed()
+    assert (shop.engine.positions, shop.order.state) == (["", "7", "9", "9"], "paid")
