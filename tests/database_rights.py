@@ -1,23 +1,27 @@
 """What each database role of the services may do, as db/*.sql grants it; shared by the integration and the e2e tests."""
 
 TABLES = (
-    "schema_migrations", "installation", "shards", "sales", "orders", "order_events", "payments", "refunds", "received_entries", "markers",
+    "schema_migrations", "installation", "shards", "sales", "orders", "order_events", "payments", "refunds", "refund_events",
+    "refund_reports", "received_entries", "markers",
 )  # fmt: skip
 RIGHTS = {
     "writer": {
         **dict.fromkeys(("schema_migrations", "installation", "shards"), "r"),
         **dict.fromkeys(("sales", "orders", "payments"), "raw"),
-        **dict.fromkeys(("order_events", "received_entries", "markers"), "ra"),
-        "refunds": "rad",
+        **dict.fromkeys(("order_events", "received_entries", "markers", "refund_events", "refund_reports"), "ra"),
+        "refunds": "rawd",
     },
-    "keeper": {**dict.fromkeys(TABLES, "r"), "shards": "raw"},
+    "keeper": {**dict.fromkeys((name for name in TABLES if name not in ("refund_events", "refund_reports")), "r"), "shards": "raw"},
     "reader": dict.fromkeys(TABLES, "r"),
     "retention": {
         **dict.fromkeys(("schema_migrations", "installation", "shards"), "r"),
-        **dict.fromkeys(("sales", "orders", "order_events", "payments", "refunds", "markers"), "rd"),
+        **dict.fromkeys(("sales", "orders", "order_events", "payments", "refunds", "refund_events", "refund_reports", "markers"), "rd"),
         "received_entries": "rad",
     },
-    "ledger_api": dict.fromkeys(("schema_migrations", "installation", "sales", "orders", "payments", "refunds"), "r"),
+    "ledger_api": {
+        **dict.fromkeys(("schema_migrations", "installation", "sales", "orders", "payments", "refunds", "refund_reports"), "r"),
+        "refund_events": "ra",
+    },
 }
 """Every right of every role, in the letters of Postgres' access lists: read, append, write (update), delete."""
 GRANTED = """

@@ -169,6 +169,7 @@ CASES = {
     "FlashsaleRefundsStuck": Case(
         {"flashsale_refunds_oldest_seconds": "86401x20"}, "15m", {"flashsale_refunds_oldest_seconds": "86000x20"}
     ),
+    "FlashsaleRefundsFailed": Case({"flashsale_refunds_failed": "1x20"}, "15m", {"flashsale_refunds_failed": "0x20"}),
     "FlashsaleWrongAmounts": Case(
         {'flashsale_payments_total{result="wrong_amount"}': "0+1x20"},
         "15m",

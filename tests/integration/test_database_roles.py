@@ -115,6 +115,10 @@ async def test_audit_reads_and_prune_deletes_as_roles_that_own_nothing(ledger: L
     assert (await compact(ledger.url("retention"), timedelta(days=400), dry_run=False)).ranges_after == 1
     with pytest.raises(asyncpg.RestrictViolationError):
         await execute(ledger.url("retention"), "delete from order_events")
+    await execute(ledger.url("ledger_api"), "update refunds set state = 'sent', refunded_minor = 1, changed_at = now()")
+    for statement in ("update refunds set amount_minor = 0", "delete from refunds", "update payments set amount_minor = 0"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await execute(ledger.url("ledger_api"), statement)
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await execute(ledger.url("writer"), "set flashsale.prune = 'on'", "delete from order_events")
 

@@ -264,18 +264,18 @@ async def test_refunds_are_not_counted_on_a_server_that_refuses_writes(infra: Ma
     async with open_ledger(url) as ledger, writable_again(ledger.connection):
         repository = Repository(url, WAIT_SECONDS, 0.01)
         try:
-            await repository.refunds_due()
+            await repository.open_refunds()
             await refuse_writes(ledger.connection)
 
             async def refuses_to_count() -> bool:
                 try:
-                    await repository.refunds_due()
+                    await repository.open_refunds()
                 except Retryable as error:
                     return "takes no writes" in str(error)
                 return False
 
             await until(refuses_to_count)
             # The next connection leads to the new primary.
-            assert (await repository.refunds_due())[0] >= 0
+            assert (await repository.open_refunds())[0] >= 0
         finally:
             await repository.close()

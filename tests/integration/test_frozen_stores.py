@@ -79,7 +79,7 @@ async def test_no_call_to_a_frozen_postgres_outlasts_its_timeout(infra: Mapping[
                 await play(server, {
                     "schema": repository.check_schema,
                     "write": lambda: repository.write(plan([("1-0", message)])),
-                    "refunds": repository.refunds_due,
+                    "refunds": repository.open_refunds,
                 })  # fmt: skip
             finally:
                 await repository.close()

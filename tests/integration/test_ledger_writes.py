@@ -186,11 +186,11 @@ async def test_idle_connection_is_closed(infra: Mapping[str, str], monkeypatch: 
     url = infra["DATABASE_URL"]
     named = f"{url}{'&' if '?' in url else '?'}application_name=resting"
     async with open_ledger(url) as ledger, open_repository(named) as repository:
-        await repository.refunds_due()
+        await repository.open_refunds()
         async with asyncio.timeout(30):
             while await ledger.connection.fetchval("select count(*) from pg_stat_activity where application_name = 'resting'"):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         # The alert FlashsaleLedgerStuck ends with the next statement that succeeds, also while nothing is written.
         metrics.DATABASE_UP.set(0)
-        await repository.refunds_due()
+        await repository.open_refunds()
         assert REGISTRY.get_sample_value("flashsale_database_up") == 1

@@ -104,7 +104,7 @@ async def test_ledger_is_written_and_read_through_a_pooler(infra: Mapping[str, s
     async with open_ledger(infra["DATABASE_URL"]) as ledger:
         for turn in range(5):
             batches = [worker.write(rows(f"o{turn}{n}a", f"o{turn}{n}b")) for n, worker in enumerate(workers)]
-            await asyncio.gather(*batches, *[worker.check_schema() for worker in workers], *[worker.refunds_due() for worker in workers])
+            await asyncio.gather(*batches, *[worker.check_schema() for worker in workers], *[worker.open_refunds() for worker in workers])
         assert await ledger.count() == 30
     for worker in workers:
         await worker.close()

@@ -1,12 +1,16 @@
 """Refunds as work, through the ledger-api of the shared stack."""
 
+import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
+from typer.testing import CliRunner, Result
 
+from flashsale_cli.main import app
 from flashsale_local_stack import Stack
 from tests.integration.client import Answer, Client
 
@@ -54,7 +58,8 @@ async def test_refunds_are_listed_in_pages_from_the_oldest_on(api: Api) -> None:
     assert 3000 <= first["refunds"][0]["ageSeconds"] < 3600
     last = api.page(f"&state=due&limit=2&after={first['next']}").body
     assert ([refund["refundId"] for refund in last["refunds"]], last["next"]) == ([newest], None)
-    assert api.page("&state=sent,failed").body == {"refunds": [], "next": None}
+    assert api.page("&state=sent,failed").body == api.page("&reason=wrong_amount").body == {"refunds": [], "next": None}
+    assert len(api.page("&reason=late").body["refunds"]) == 3
 
 
 @pytest.mark.parametrize("query", ["&state=gone", "&limit=0", "&limit=1001", "&after=x", "&status=due", "&state=due&state=due"])
@@ -75,3 +80,87 @@ def test_unknown_paths_and_methods_are_problems(stack: Stack) -> None:
     assert (api.send("GET", "/admin/other").code, api.send("GET", "/admin/refunds/").code) == ("not_found", "not_found")
     wrong = api.send("DELETE", "/admin/refunds")
     assert (wrong.status, wrong.code, "GET" in wrong.headers["allow"]) == (405, "method_not_allowed", True)
+
+
+async def test_refund_is_settled_with_who_reference_and_history(api: Api) -> None:
+    path = f"/admin/refunds/{await api.add('a', 60)}"
+    failed = api.send("POST", path, {"state": "failed", "reason": "account closed"})
+    assert (failed.status, failed.body["state"], failed.body["refundedMinor"]) == (200, "failed", 0)
+    sent = api.send("POST", path, {"state": "sent", "reference": "re_1"})
+    assert (sent.status, sent.body["state"], sent.body["refundedMinor"]) == (200, "sent", 999)
+    again = api.send("POST", path, {"state": "sent", "reference": "re_1"})
+    assert (again.status, again.headers["idempotent-replayed"]) == (200, "true")
+    shown = api.send("GET", path).body
+    assert [(event["who"], event["fromState"], event["toState"], event["reference"], event["reason"]) for event in shown["history"]] == [
+        ("admin", "due", "failed", "", "account closed"),
+        ("admin", "failed", "sent", "re_1", ""),
+    ]
+    assert shown["changedAt"] is not None
+    assert [refund["refundId"] for refund in api.page("&state=sent").body["refunds"]] == [shown["refundId"]]
+
+
+async def test_of_two_people_at_once_one_wins_and_the_other_sees_it(api: Api) -> None:
+    path = f"/admin/refunds/{await api.add('a', 60)}"
+
+    def settle(reference: str) -> Answer:
+        return api.send("POST", path, {"state": "sent", "reference": reference})
+
+    answers = await asyncio.gather(*[asyncio.to_thread(settle, f"re_{number}") for number in range(4)])
+    (winner,) = [answer for answer in answers if answer.status == 200]
+    losers = [answer for answer in answers if answer.status != 200]
+    assert {answer.code for answer in losers} == {"refund_changed"}
+    reference = winner.body["history"][0]["reference"]
+    assert [answer.body["refund"]["history"][0]["reference"] for answer in losers] == [reference] * 3
+    assert len(api.send("GET", path).body["history"]) == 1
+
+
+async def test_sent_refund_is_opened_only_by_who_says_so(api: Api) -> None:
+    path = f"/admin/refunds/{await api.add('a', 60)}"
+    assert api.send("POST", path, {"state": "sent", "reference": "re_1"}).status == 200
+    again = {"state": "due", "reason": "the bank sent it back"}
+    assert api.send("POST", path, again).code == "refund_changed"
+    opened = api.send("POST", path, again | {"expectedState": "sent"})
+    assert (opened.body["state"], opened.body["refundedMinor"], len(opened.body["history"])) == ("due", 0, 2)
+
+
+@pytest.mark.parametrize("refund", ["0", "999999999999", "x", "1" * 30])
+def test_unknown_refund_is_a_problem(stack: Stack, refund: str) -> None:
+    api = Api(stack)
+    assert api.send("GET", f"/admin/refunds/{refund}").code == "unknown_refund"
+    assert api.send("POST", f"/admin/refunds/{refund}", {"state": "failed", "reason": "x"}).code == "unknown_refund"
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [({"state": "sent"}, "reference"), ({"state": "gone", "reason": "x"}, "state"), ({"state": "failed", "reason": 7}, "reason")],
+)
+def test_wrong_body_names_the_field(stack: Stack, document: dict[str, Any], field: str) -> None:
+    answer = Api(stack).send("POST", "/admin/refunds/1", document)
+    assert (answer.status, answer.body["field"]) == (400, field)
+
+
+async def test_history_is_never_changed(api: Api) -> None:
+    path = f"/admin/refunds/{await api.add('a', 60)}"
+    assert api.send("POST", path, {"state": "sent", "reference": "re_1"}).status == 200
+    assert api.ledger is not None
+    for statement in ("update refund_events set who = 'nobody'", "delete from refund_events", "delete from refund_reports"):
+        with pytest.raises(asyncpg.RestrictViolationError):
+            await api.ledger.execute(statement)
+
+
+def run(stack: Stack, *words: str) -> Result:
+    return CliRunner().invoke(app, ["refunds", *words], env=stack.env())
+
+
+async def test_command_lists_and_settles_refunds(api: Api, stack: Stack) -> None:
+    first, second = [await api.add(name, age) for name, age in (("a", 90_000), ("b", 60))]
+    listed = await asyncio.to_thread(run, stack, "list", "--product", api.sale)
+    assert [line.split()[:4] for line in listed.stdout.splitlines()[1:3]] == [[first, "due", "1", "d"], [second, "due", "1", "min"]]
+    sent = await asyncio.to_thread(run, stack, "sent", first, "--reference", "re_1", "--json")
+    assert (sent.exit_code, json.loads(sent.stdout)["state"]) == (0, "sent")
+    late = await asyncio.to_thread(run, stack, "failed", first, "--reason", "account closed")
+    assert (late.exit_code, "is sent; --expected-state sent" in late.stderr) == (1, True)
+    failed = await asyncio.to_thread(run, stack, "failed", second, "--reason", "account closed")
+    shown = await asyncio.to_thread(run, stack, "show", second, "--json")
+    assert (failed.exit_code, json.loads(shown.stdout)["history"][0]["reason"]) == (0, "account closed")
+    assert (await asyncio.to_thread(run, stack, "show", "0")).exit_code == 3

@@ -174,7 +174,7 @@ async def _writes_as(writer: str) -> None:
         lines = [ReservedLine("o9", "ann", 1)]
         order: Message = OrdersReserved(v=1, sale="hat", epoch=7, at=1_000, deadline=5_000, orders=lines, seq=Position(0, 1, 1))
         await worker.write(plan([("1-0", order), ("", LedgerMarker(v=1, marker=str(uuid.uuid4()), at=1_000))]))
-        await worker.refunds_due()
+        await worker.open_refunds()
     finally:
         await worker.close()
 

@@ -61,10 +61,10 @@ def parse_json(body: bytes) -> Any:
         return None
 
 
-def document_of(answer: Answer, *statuses: int) -> Any:
+def document_of(answer: Answer, *statuses: int, server: str = "the gateway") -> Any:
     """The document of an answer with one of `statuses`. Raises Rejected with the server's problem text otherwise."""
     if answer.status in statuses:
         return answer.document
     problem = answer.document if isinstance(answer.document, dict) else {}
     words = [str(problem[name]) for name in ("code", "field", "title", "detail") if problem.get(name)]
-    raise Rejected(f"the gateway answered {answer.status}: {': '.join(words)}")
+    raise Rejected(f"{server} answered {answer.status}: {': '.join(words)}")

@@ -53,6 +53,10 @@ _ORDERS = """
 """
 _REST = """
     with history as (delete from order_events where (sale_id, epoch) = ($1, $2) returning 1),
+         reports as (delete from refund_reports b using refunds r
+                      where (b.payment_id, b.sale_id, b.order_id) = (r.payment_id, r.sale_id, r.order_id)
+                        and (r.sale_id, r.epoch) = ($1, $2) returning 1),
+         changes as (delete from refund_events where (sale_id, epoch) = ($1, $2) returning 1),
          back as (delete from refunds where (sale_id, epoch) = ($1, $2) returning 1),
          money as (delete from payments where (sale_id, epoch) = ($1, $2) returning 1),
          sale as (delete from sales where (sale_id, epoch) = ($1, $2) returning 1)

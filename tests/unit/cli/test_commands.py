@@ -21,6 +21,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "FLASHSALE_URL",
         "FLASHSALE_ADMIN_URL",
+        "FLASHSALE_LEDGER_API_URL",
         "FLASHSALE_ADMIN_TOKEN",
         "FLASHSALE_WEBHOOK_SECRET",
         "REDIS_URL",
@@ -41,7 +42,7 @@ def test_age_that_is_too_short_or_not_in_days_is_refused(age: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "stack", "migrate", "sale", "load", "pay", "audit", "top", "demo", "topology", "ledger", "ledger prune"]
+    "command", ["", "stack", "migrate", "sale", "load", "pay", "audit", "top", "demo", "topology", "ledger", "ledger prune", "refunds"]
 )
 def test_every_command_has_a_help_text(command: str) -> None:
     assert flashsale(*command.split(), "--help").exit_code == 0
@@ -54,6 +55,8 @@ def test_every_command_has_a_help_text(command: str) -> None:
         (("pay", "tele.a"), "FLASHSALE_WEBHOOK_SECRET"),
         (("audit",), "REDIS_URL"),
         (("topology",), "FLASHSALE_AMQP_PASSWORD"),
+        (("refunds", "list"), "FLASHSALE_LEDGER_API_URL"),
+        (("refunds", "list", "--url", "http://127.0.0.1:1"), "FLASHSALE_ADMIN_TOKEN"),
     ],
 )
 def test_missing_setting_is_named(arguments: tuple[str, ...], name: str) -> None:

@@ -18,6 +18,8 @@ ROW: dict[str, Any] = {
     "user_id": "anna",
     "payment_id": "p-1",
     "amount_minor": 999,
+    "refunded_minor": 300,
+    "changed_at": None,
     "currency": "EUR",
     "created_at": CREATED,
 }
@@ -33,8 +35,10 @@ def test_document_names_order_buyer_amount_and_age() -> None:
         "userId": "anna",
         "paymentId": "p-1",
         "amountMinor": 999,
+        "refundedMinor": 300,
         "currency": "EUR",
         "createdAt": "2026-11-29T12:00:00.123Z",
+        "changedAt": None,
         "ageSeconds": 90,
     }
 

@@ -20,7 +20,11 @@ from flashsale_ledger_api.requests import authorize
 from flashsale_ledger_api.settings import Settings
 
 Handler = Callable[[Request], Awaitable[Response]]
-OPERATIONS: tuple[tuple[str, str, str, Handler], ...] = (("GET", "/admin/refunds", "list_refunds", refund_routes.list_refunds),)
+OPERATIONS: tuple[tuple[str, str, str, Handler], ...] = (
+    ("GET", "/admin/refunds", "list_refunds", refund_routes.list_refunds),
+    ("GET", "/admin/refunds/{refund_id}", "show_refund", refund_routes.show_refund),
+    ("POST", "/admin/refunds/{refund_id}", "change_refund", refund_routes.change_refund),
+)
 """Method, path, name for metrics and documents, and handler."""
 
 

@@ -1,7 +1,31 @@
 -- name: list_refunds
--- The oldest first, from the one after ($3, $4). Empty arrays do not filter.
-select r.refund_id, r.payment_id, r.sale_id, r.order_id, r.reason, r.amount_minor, r.currency, r.state, r.created_at, o.user_id
+-- The oldest first, from the one after ($4, $5). Empty arrays do not filter.
+select r.refund_id, r.payment_id, r.sale_id, r.order_id, r.reason, r.amount_minor, r.refunded_minor, r.currency, r.state, r.created_at,
+       r.changed_at, o.user_id
   from refunds r left join orders o using (sale_id, epoch, order_id)
  where (cardinality($1::text[]) = 0 or r.state = any($1)) and (cardinality($2::text[]) = 0 or r.sale_id = any($2))
-   and (r.created_at, r.refund_id) > ($3::timestamptz, $4::bigint)
- order by r.created_at, r.refund_id limit $5;
+   and (cardinality($3::text[]) = 0 or r.reason = any($3)) and (r.created_at, r.refund_id) > ($4::timestamptz, $5::bigint)
+ order by r.created_at, r.refund_id limit $6;
+
+-- name: lock_refund
+-- Locked, so that of two requests the second one decides by what the first one has done.
+select refund_id, payment_id, sale_id, epoch, order_id, state, amount_minor, refunded_minor from refunds where refund_id = $1 for update;
+
+-- name: show_refund
+select r.refund_id, r.payment_id, r.sale_id, r.order_id, r.reason, r.amount_minor, r.refunded_minor, r.currency, r.state, r.created_at,
+       r.changed_at, o.user_id
+  from refunds r left join orders o using (sale_id, epoch, order_id)
+ where r.refund_id = $1;
+
+-- name: history
+select e.at, e.source, e.who, e.from_state, e.to_state, e.refunded_minor, e.reference, e.reason
+  from refund_events e join refunds r using (payment_id, sale_id, order_id)
+ where r.refund_id = $1 order by e.event_id;
+
+-- name: change_refund
+with changed as (
+    update refunds set state = $2, refunded_minor = $3, changed_at = now() where refund_id = $1
+    returning payment_id, sale_id, epoch, order_id
+)
+insert into refund_events (payment_id, sale_id, epoch, order_id, source, who, from_state, to_state, refunded_minor, reference, reason)
+select payment_id, sale_id, epoch, order_id, 'admin', $4, $5, $2, $3, $6, $7 from changed;

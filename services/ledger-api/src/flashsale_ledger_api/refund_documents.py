@@ -1,7 +1,7 @@
 """A refund as its document, and the key by which pages follow each other. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -52,7 +52,27 @@ def to_document(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "userId": row["user_id"],
         "paymentId": row["payment_id"],
         "amountMinor": row["amount_minor"],
+        "refundedMinor": row["refunded_minor"],
         "currency": row["currency"],
         "createdAt": rfc3339(row["created_at"]),
+        "changedAt": rfc3339(row["changed_at"]) if row["changed_at"] else None,
         "ageSeconds": max(0, int((now - row["created_at"]).total_seconds())),
+    }
+
+
+def with_history(row: Mapping[str, Any], events: Iterable[Mapping[str, Any]], now: datetime) -> dict[str, Any]:
+    """The refund with its changes, the first one first. `who` is the name of an admin key, or empty for the provider."""
+    return to_document(row, now) | {"history": [_event(event) for event in events]}
+
+
+def _event(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "at": rfc3339(row["at"]),
+        "source": row["source"],
+        "who": row["who"],
+        "fromState": row["from_state"],
+        "toState": row["to_state"],
+        "refundedMinor": row["refunded_minor"],
+        "reference": row["reference"],
+        "reason": row["reason"],
     }

@@ -16,5 +16,6 @@ LATE_ENTRIES = Counter(
     "flashsale_ledger_late_entries_total", "Entries that arrived after recovery had closed their incarnation, and changed nothing"
 )
 REFUNDS_DUE = Gauge("flashsale_refunds_due", "Refunds that are due and not settled, over all sales")
+REFUNDS_FAILED = Gauge("flashsale_refunds_failed", "Refunds that could not be sent and are not settled, over all sales")
 REFUNDS_OLDEST_SECONDS = Gauge("flashsale_refunds_oldest_seconds", "Age of the oldest refund that is due; 0 when no refund is due")
 LEDGER_LAG_SECONDS = Gauge("flashsale_ledger_lag_seconds", "Age of the newest event in the last committed batch, at its commit")

@@ -1,4 +1,4 @@
-"""Measures the refunds that are due: they are settled outside the engine, and that may have stopped."""
+"""Measures the refunds that are due or have failed: people settle them, and may have stopped to."""
 
 import asyncio
 import logging
@@ -14,10 +14,11 @@ async def watch_refunds(repository: Repository, interval_seconds: float) -> None
     """Measure until cancelled. While Postgres does not answer, the metrics keep their last values."""
     while True:
         try:
-            count, oldest_seconds = await repository.refunds_due()
+            refunds = await repository.open_refunds()
         except Retryable as error:
             log.debug("refunds.unknown", extra={"reason": str(error)})
         else:
-            metrics.REFUNDS_DUE.set(count)
-            metrics.REFUNDS_OLDEST_SECONDS.set(oldest_seconds)
+            metrics.REFUNDS_DUE.set(refunds.due)
+            metrics.REFUNDS_FAILED.set(refunds.failed)
+            metrics.REFUNDS_OLDEST_SECONDS.set(refunds.oldest_seconds)
         await asyncio.sleep(interval_seconds)

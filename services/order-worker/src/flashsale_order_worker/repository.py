@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -21,7 +21,7 @@ from flashsale_order_worker.late_entries import LateEntriesError, late_positions
 from flashsale_order_worker.plan import ReceivedRow, Rows, without_arrivals
 from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
 IDLE_SECONDS = 60.0
@@ -30,8 +30,9 @@ IDLE_SECONDS = 60.0
 _SCHEMA = "select max(version), current_setting('transaction_read_only')::bool as read_only from schema_migrations"
 _BEGIN = "select set_config('idle_in_transaction_session_timeout', $1, true), pg_advisory_xact_lock_shared($2)"
 _OWNER = "select (select name from installation) as name"
-_REFUNDS_DUE = """select count(*), coalesce(extract(epoch from now() - min(created_at)), 0),
-    current_setting('transaction_read_only')::bool as read_only from refunds where state = 'due'"""
+_OPEN_REFUNDS = """select count(*) filter (where state = 'due') as due, count(*) filter (where state = 'failed') as failed,
+    coalesce(extract(epoch from now() - min(created_at) filter (where state = 'due')), 0) as oldest_seconds,
+    current_setting('transaction_read_only')::bool as read_only from refunds where state in ('due', 'failed')"""
 Columns = Sequence[Sequence[Any]]
 Statement = tuple[str, Columns]
 """A statement, and one array for each of its columns."""
@@ -41,6 +42,15 @@ _ROW_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asy
 # Every other error concerns the server, its configuration or this moment. A missing grant or database must never park a good message.
 # A connection that the server ends while nothing is asked is, at the next query, an InternalClientError of asyncpg.
 _SERVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+
+
+class OpenRefunds(NamedTuple):
+    """The refunds that somebody must still settle."""
+
+    due: int
+    failed: int
+    oldest_seconds: float
+    """The age of the oldest that is due; 0 if none is."""
 
 
 class Repository:
@@ -118,13 +128,13 @@ class Repository:
                 self._retry_seconds,
             )
 
-    async def refunds_due(self) -> tuple[int, float]:
-        """Returns (number of refunds due, age of the oldest in seconds). Raises Retryable when Postgres is away."""
+    async def open_refunds(self) -> OpenRefunds:
+        """Raises Retryable when Postgres is away."""
         try:
-            due, age_seconds, _ = await self._one_row(_REFUNDS_DUE)
+            row = await self._one_row(_OPEN_REFUNDS)
         except _SERVER_ERRORS as error:
             raise await self._away(error) from error
-        return int(due), float(age_seconds)
+        return OpenRefunds(int(row["due"]), int(row["failed"]), float(row["oldest_seconds"]))
 
     async def _one_row(self, query: str) -> asyncpg.Record:
         """The single row of an aggregate query. Raises ReadOnlySQLTransactionError if its column `read_only` is true."""
