@@ -21,9 +21,12 @@ from flashsale_client import Answer as ClientAnswer
 from flashsale_client import Bought, Patience, Wish, buy
 from flashsale_local_stack import Stack, free_ports, wait_until
 from tests.integration.client import Answer, Client
+from tests.unit.clients.node import find_node
 
 START_SECONDS = 30.0
 END_SECONDS = 30.0
+NODE = find_node()
+BUY_JS = Path(__file__).resolve().parents[2] / "clients" / "javascript" / "buy.js"
 EVENTS_SECRET = "whsec_" + "c2hvcC1ldmVudHMtb2YtdGhlLWV4YW1wbGU="
 
 
@@ -120,11 +123,34 @@ def test_button_of_the_page_buys_once_however_often_it_is_pressed(shop: Client, 
     assert b"Pay 49.00 EUR" in browser.get(f"/o/{orders[0].order['orderId']}").raw
 
 
+@pytest.mark.skipif(NODE is None, reason="no Node >= 18: `scripts/servers.sh test` installs one")
+def test_client_of_the_page_buys_once_in_javascript(shop: Client, browser: Browser, sale: str) -> None:
+    wish = {"url": shop.env["FLASHSALE_URL"], "productId": sale, "requestId": "click", **browser.get("/credentials").body}
+    program = (
+        f'import {{ buy }} from "{BUY_JS.as_uri()}"; for (const _ of [1, 2]) console.log(JSON.stringify(await buy({json.dumps(wish)})));'
+    )
+    command = [str(NODE), "--input-type=module", "--eval", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert (first["ok"], first["replayed"], second["replayed"]) == (True, False, True)
+    assert first["order"]["orderId"] == second["order"]["orderId"]
+
+
+@pytest.mark.skipif(NODE is None, reason="no Node >= 18: `scripts/servers.sh test` installs one")
+def test_program_of_the_page_is_valid_javascript(browser: Browser, tmp_path: Path) -> None:
+    (module,) = re.findall(r'<script type="module">(.*?)</script>', browser.get("/").raw.decode(), re.DOTALL)
+    file = tmp_path / "page.mjs"
+    file.write_text(module)
+    checked = subprocess.run([str(NODE), "--check", str(file)], capture_output=True, text=True, timeout=60, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
 def test_page_loads_the_client_that_the_repository_has(browser: Browser) -> None:
     imported = re.findall(rb'from "([^"]+)"', browser.get("/").raw)
     assert imported == [b"/buy.js"]
     module = browser.get("/buy.js")
-    assert module.raw == (Path(__file__).parents[2] / "clients" / "javascript" / "buy.js").read_bytes()
+    assert module.raw == BUY_JS.read_bytes()
     assert module.headers["content-type"].startswith("text/javascript")
 
 

@@ -14,7 +14,8 @@ from tools.repository import ROOT
 
 POLICY = (
     "a client of the last release breaks. Add instead of changing (docs/decisions/0052-versions-of-the-api.md). "
-    "Only a release rewrites docs/api/released: .venv/bin/python -m tools.docs.openapi --release"
+    "Only a release rewrites docs/api/released: .venv/bin/python -m tools.docs.openapi --release "
+    "(while none is published, an intended change rewrites it as well)"
 )
 
 
