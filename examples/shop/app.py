@@ -17,7 +17,8 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainT
 from starlette.routing import Route
 
 from examples.shop import pages
-from examples.shop.engine import Engine, NoDecisionError
+from examples.shop.back_office import BackOffice
+from examples.shop.engine import Engine
 from examples.shop.providers import PaymentError, Provider, SimulatedProvider, Stripe, authorised_by_stripe
 from examples.shop.settings import Settings
 from examples.shop.store import Order, Store
@@ -35,7 +36,8 @@ class Shop:
         self.settings = settings
         self.store = Store(settings.database)
         self.engine = Engine(settings)
-        self.till = Till(self.store, self.engine, provider or (Stripe(settings) if settings.stripe_key else SimulatedProvider()))
+        provider = provider or (Stripe(settings) if settings.stripe_key else SimulatedProvider())
+        self.till = Till(self.store, self.engine, provider, BackOffice(settings) if settings.ledger_url else None)
         self._events = [Webhook(secret) for secret in settings.events_secrets]
 
     def front(self, request: Request) -> Response:
@@ -104,9 +106,7 @@ class Shop:
         while True:
             try:
                 await run_in_threadpool(self.till.reconcile)
-                if self.settings.events_url:
-                    await run_in_threadpool(self.till.read_feed)
-            except (OSError, NoDecisionError, PaymentError) as error:
+            except (OSError, PaymentError) as error:
                 log.warning("reconciliation waits: %s", error)
             await asyncio.sleep(self.settings.reconcile_seconds)
 

@@ -1,4 +1,4 @@
-"""The engine as the shop sees it: an order's state, payments to be decided, and the feed of events."""
+"""The engine as the shop sees it: an order's state, and payments to be decided."""
 
 import json
 import secrets
@@ -36,10 +36,13 @@ class Engine:
         return {"token": sign_buyer_token(key, buyer, int(time()) + TOKEN_SECONDS)} if key else {"userId": buyer}
 
     def order(self, order_id: str, buyer: str) -> Json | None:
-        """None if there is no such order, or it belongs to somebody else."""
+        """None if there is no such order, if it belongs to somebody else, or without an answer."""
         token = self.credentials(buyer).get("token")
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        answer = self._http("GET", f"{self._settings.engine_url}/orders/{quote(order_id, safe='')}", headers, None, SECONDS)
+        try:
+            answer = self._http("GET", f"{self._settings.engine_url}/orders/{quote(order_id, safe='')}", headers, None, SECONDS)
+        except OSError:
+            return None
         return answer.json() if answer.status == 200 else None
 
     def forward(self, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -48,40 +51,25 @@ class Engine:
         return self._http("POST", f"{self._settings.engine_url}/order", kept, body, SECONDS)
 
     def decide(self, order: Order) -> str:
-        """Report that the order's payment is authorised; returns `paid`, `replayed` or `refund_due`. Raises NoDecisionError."""
-        return str(self._report("payment.succeeded", order).get("result"))
+        """Report that the order's payment is authorised; returns `paid`, `replayed` or `refund_due`. Raises NoDecisionError.
 
-    def report_released(self, order: Order) -> None:
-        """Report that the buyer has the money back, so the engine's refund is no longer due. Raises NoDecisionError."""
-        self._report("payment.refunded", order)
-
-    def events(self, after: str) -> tuple[list[Json], str]:
-        """A page of the feed: (events, where the next page begins). Raises OSError when there is none."""
-        headers = {"authorization": f"Bearer {self._settings.admin_key}"}
-        url = f"{self._settings.events_url}/admin/events" + (f"?after={quote(after, safe='')}" if after else "")
-        answer = self._http("GET", url, headers, None, SECONDS)
-        page = answer.json()
-        if answer.status != 200 or page is None:
-            raise OSError(f"/admin/events answers {answer.status}")
-        return page["events"], str(page["next"])
-
-    def _report(self, kind: str, order: Order) -> Json:
-        """Repeated while the engine asks for it. The payment's id, not the message's, makes the repetition harmless."""
+        The report is repeated while the engine asks for it; the payment's id, not the message's, makes that harmless.
+        """
         data = {
             "orderId": order.order_id,
             "paymentId": order.payment_id,
             "amountMinor": order.amount_minor,
             "currency": order.currency,
         }
-        body = json.dumps({"type": kind, "timestamp": datetime.now(UTC).isoformat(), "data": data})
+        body = json.dumps({"type": "payment.succeeded", "timestamp": datetime.now(UTC).isoformat(), "data": data})
         for _ in range(ATTEMPTS_MOST):
             answer = self._post(body)
             if answer is not None and answer.status == 200:
-                return answer.json() or {}
+                return str((answer.json() or {}).get("result"))
             if answer is not None and answer.status < 500:
-                raise NoDecisionError(f"{kind} was refused: {answer.body.decode(errors='replace')}")
+                raise NoDecisionError(f"the engine refuses the report: {answer.body.decode(errors='replace')}")
             sleep(float((answer and answer.headers.get("retry-after")) or 1))
-        raise NoDecisionError(f"{kind} has no answer yet")
+        raise NoDecisionError("the engine does not answer")
 
     def _post(self, body: str) -> Answer | None:
         now, name = datetime.now(UTC), f"msg_{secrets.token_hex(12)}"

@@ -18,10 +18,10 @@ class Settings:
     """FLASHSALE_WEBHOOK_SECRET: signs what the payment provider reports to the engine."""
     buyer_token_key: str
     """FLASHSALE_BUYER_TOKEN_KEY: signs buyer tokens (mode `token`). Empty: the body names the buyer (mode `body`, on a laptop)."""
-    events_url: str
-    """SHOP_EVENTS_URL: the engine's private port with /admin/events. Empty: the shop only gets webhooks."""
+    ledger_url: str
+    """FLASHSALE_LEDGER_API_URL: the engine's private port with /admin/refunds and /admin/events. Empty: people settle the refunds."""
     admin_key: str
-    """SHOP_ADMIN_KEY: a key for /admin/events."""
+    """SHOP_ADMIN_KEY: a key for that port, best one with a name of its own. Default: FLASHSALE_ADMIN_TOKEN."""
     events_secrets: tuple[str, ...]
     """SHOP_EVENTS_SECRET: the secret of the engine's webhooks to the shop; during a rotation two, with a blank between."""
     product: str
@@ -50,8 +50,8 @@ def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
         engine_url=env["FLASHSALE_URL"].rstrip("/"),
         webhook_secret=env["FLASHSALE_WEBHOOK_SECRET"].split()[0],
         buyer_token_key=env.get("FLASHSALE_BUYER_TOKEN_KEY", "").partition(" ")[0],
-        events_url=env.get("SHOP_EVENTS_URL", "").rstrip("/"),
-        admin_key=env.get("SHOP_ADMIN_KEY", ""),
+        ledger_url=env.get("FLASHSALE_LEDGER_API_URL", "").rstrip("/"),
+        admin_key=env.get("SHOP_ADMIN_KEY", env.get("FLASHSALE_ADMIN_TOKEN", "")).partition(" ")[0],
         events_secrets=tuple(env.get("SHOP_EVENTS_SECRET", "").split()),
         product=env.get("SHOP_PRODUCT", "shoe"),
         amount_minor=int(env.get("SHOP_AMOUNT_MINOR", "4900")),

@@ -9,6 +9,7 @@ _SCHEMA = """
 create table if not exists orders (
     order_id text primary key, buyer text not null, quantity integer not null, amount_minor integer not null, currency text not null,
     state text not null, rank integer not null, payment_id text not null, payment text not null);
+create table if not exists released (payment_id text primary key);
 create table if not exists feed (id integer primary key check (id = 1), after text not null);
 """
 
@@ -53,6 +54,16 @@ class Store:
     def set_payment(self, order_id: str, payment_id: str, payment: str) -> None:
         with self._open() as database:
             database.execute("update orders set payment_id = ?, payment = ? where order_id = ?", (payment_id, payment, order_id))
+
+    def set_released(self, order_id: str, payment_id: str) -> None:
+        """The payment's money was not taken, or sent back; it may be a second payment of the order."""
+        with self._open() as database:
+            database.execute("insert into released values (?) on conflict do nothing", (payment_id,))
+            database.execute("update orders set payment = 'released' where order_id = ? and payment_id = ?", (order_id, payment_id))
+
+    def was_released(self, payment_id: str) -> bool:
+        with self._open() as database:
+            return database.execute("select 1 from released where payment_id = ?", (payment_id,)).fetchone() is not None
 
     def undecided(self) -> list[Order]:
         """Orders with an authorised payment, of which the shop does not know what the engine decided."""

@@ -1,6 +1,7 @@
 """Where money and units meet: authorise, ask the engine, then capture or release. Each step may be repeated after a crash."""
 
 import logging
+from collections.abc import Iterable
 from typing import Protocol
 
 from examples.shop.engine import PAID, NoDecisionError
@@ -14,20 +15,27 @@ log = logging.getLogger("shop")
 
 
 class Decides(Protocol):
-    """What the till asks of the engine; see `engine.Engine`."""
+    """The engine's decisions; see `engine.Engine`."""
 
     def decide(self, order: Order) -> str: ...
 
-    def report_released(self, order: Order) -> None: ...
+
+class Office(Protocol):
+    """The engine's private side; see `back_office.BackOffice`."""
 
     def events(self, after: str) -> tuple[list[Json], str]: ...
 
+    def due_refunds(self) -> Iterable[Json]: ...
+
+    def mark_sent(self, refund_id: str, reference: str) -> None: ...
+
 
 class Till:
-    def __init__(self, store: Store, engine: Decides, provider: Provider) -> None:
+    def __init__(self, store: Store, engine: Decides, provider: Provider, office: Office | None = None) -> None:
         self._store = store
         self._engine = engine
         self._provider = provider
+        self._office = office
 
     def begin(self, order: Order) -> str:
         """Begin the order's payment; returns where to send the browser. Raises PaymentError."""
@@ -42,7 +50,7 @@ class Till:
             self._store.set_payment(order.order_id, payment_id, "authorised")
         elif payment_id != order.payment_id:
             # The buyer paid twice, for example in two windows: the order keeps its first payment.
-            self._provider.release(order._replace(payment_id=payment_id, payment="authorised"))
+            self._release(order._replace(payment_id=payment_id, payment="authorised"))
         self.decide(order.order_id)
 
     def decide(self, order_id: str) -> None:
@@ -61,33 +69,44 @@ class Till:
             log.warning("order %s waits: %s", order_id, reason)
 
     def apply(self, event: Json) -> None:
-        """An event of the engine, from its webhook or its feed; applied twice, or in another order, the result is the same."""
-        kind, data = str(event["type"]), event["data"]
-        order = self._store.get(str(data.get("orderId", "")))
-        if order is None:
-            return
-        if kind == "refund.due" and data.get("paymentId") == order.payment_id and order.payment == "captured":
-            self._release(order)
-        elif kind.startswith("order."):
-            self._store.raise_state(order.order_id, str(data["state"]), int(data["rank"]))
+        """An event of the engine, from its webhook or its feed; applied twice, or in another order, the result is the same.
+
+        The order's page and e-mails follow from it, but no money does: that is what `settle_refunds` reads a list for.
+        """
+        data = event["data"]
+        if str(event["type"]).startswith("order."):
+            self._store.raise_state(str(data["orderId"]), str(data["state"]), int(data["rank"]))
 
     def reconcile(self) -> None:
-        """Find what a crash, a lost webhook or a silent provider left open."""
+        """Find what a crash, a lost webhook or a silent provider left open. Raises OSError and PaymentError: then again later."""
         for order in self._store.undecided():
             self.decide(order.order_id)
+        if self._office is not None:
+            self._read_feed(self._office)
+            self.settle_refunds(self._office)
 
-    def read_feed(self) -> None:
-        """Apply the engine's events since the last time. Raises OSError when the feed does not answer."""
+    def settle_refunds(self, office: Office) -> None:
+        """Send back what the engine says is due, for returns for example, and report what was never taken."""
+        for refund in office.due_refunds():
+            order, payment_id = self._store.get(refund["orderId"]), str(refund["paymentId"])
+            if order and payment_id == order.payment_id and order.payment == "captured":
+                self._release(order)
+            # A payment that the shop does not know is left to a person.
+            if self._store.was_released(payment_id):
+                office.mark_sent(refund["refundId"], payment_id)
+
+    def _read_feed(self, office: Office) -> None:
+        """Apply the engine's events since the last time."""
         while True:
-            events, after = self._engine.events(self._store.feed_position())
+            before = self._store.feed_position()
+            events, after = office.events(before)
             for event in events:
                 self.apply(event)
-            if not events:
+            if after == before or not events:
                 return
             self._store.set_feed_position(after)
 
     def _release(self, order: Order) -> None:
-        # Last, so that what fails in between is repeated.
+        # Written down last, so that what fails in between is repeated.
         self._provider.release(order)
-        self._engine.report_released(order)
-        self._store.set_payment(order.order_id, order.payment_id, "released")
+        self._store.set_released(order.order_id, order.payment_id)

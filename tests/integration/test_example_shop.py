@@ -25,6 +25,7 @@ from tests.unit.clients.node import find_node
 
 START_SECONDS = 30.0
 END_SECONDS = 30.0
+LEDGER_SECONDS = 30.0
 NODE = find_node()
 BUY_JS = Path(__file__).resolve().parents[2] / "clients" / "javascript" / "buy.js"
 EVENTS_SECRET = "whsec_" + "c2hvcC1ldmVudHMtb2YtdGhlLWV4YW1wbGU="
@@ -102,6 +103,14 @@ def send_event(shop: Client, kind: str, order_id: str, state: str, rank: int, se
     return shop.send("POST", "/events", body, shop.signed(body, 0, secret)).status
 
 
+def settled_orders(office: Client, sale: str) -> list[str]:
+    """Orders of the sale whose refunds are sent."""
+    answer = office.send(
+        "GET", f"/admin/refunds?productId={sale}&state=sent", None, {"authorization": f"Bearer {office.env['FLASHSALE_ADMIN_TOKEN']}"}
+    )
+    return [refund["orderId"] for refund in answer.body["refunds"]]
+
+
 def test_buyer_without_javascript_orders_pays_and_sees_it(client: Client, browser: Browser) -> None:
     assert b"Buy" in browser.get("/").raw
     page = bought(browser)
@@ -154,7 +163,7 @@ def test_page_loads_the_client_that_the_repository_has(browser: Browser) -> None
     assert module.headers["content-type"].startswith("text/javascript")
 
 
-def test_payment_of_an_order_that_is_gone_is_released(client: Client, browser: Browser) -> None:
+def test_payment_of_an_order_that_is_gone_is_released_and_its_refund_settled(client: Client, browser: Browser, sale: str) -> None:
     page = bought(browser)
     token = browser.get("/credentials").body.get("token")
     cancelled = client.send("DELETE", f"/orders/{page.removeprefix('/o/')}", None, {"authorization": f"Bearer {token}"} if token else {})
@@ -163,6 +172,8 @@ def test_payment_of_an_order_that_is_gone_is_released(client: Client, browser: B
     browser.post(f"{page}/pay")
     shown = browser.get(page).raw
     assert (b"The order was cancelled." in shown, b"Your payment was not taken" in shown) == (True, True)
+    office = Client({**client.env, "FLASHSALE_URL": client.env["FLASHSALE_LEDGER_API_URL"]})
+    assert wait_until(lambda: page.removeprefix("/o/") in settled_orders(office, sale), LEDGER_SECONDS)
 
 
 def test_order_of_somebody_else_is_not_shown(shop: Client, browser: Browser) -> None:

@@ -18,21 +18,31 @@ class Engine:
 
     def __init__(self, result: str = "paid") -> None:
         self.result = result
-        self.reported: list[str] = []
-        self.pages: list[tuple[list[Any], str]] = []
-        self.positions: list[str] = []
 
     def decide(self, order: Order) -> str:
         if self.result == "silence":
             raise NoDecisionError
         return self.result
 
-    def report_released(self, order: Order) -> None:
-        self.reported.append(order.payment_id)
+
+class Office:
+    """Has these pages of events and these refunds."""
+
+    def __init__(self) -> None:
+        self.pages: list[tuple[list[Any], str]] = []
+        self.positions: list[str] = []
+        self.due: list[dict[str, Any]] = []
+        self.sent: list[tuple[str, str]] = []
 
     def events(self, after: str) -> tuple[list[Any], str]:
         self.positions.append(after)
         return self.pages.pop(0) if self.pages else ([], after)
+
+    def due_refunds(self) -> list[dict[str, Any]]:
+        return [refund for refund in self.due if refund["refundId"] not in dict(self.sent)]
+
+    def mark_sent(self, refund_id: str, reference: str) -> None:
+        self.sent.append((refund_id, reference))
 
 
 class Provider:
@@ -59,8 +69,8 @@ class Provider:
 
 class Shop:
     def __init__(self, file: Path, result: str = "paid") -> None:
-        self.store, self.engine, self.provider = Store(str(file)), Engine(result), Provider()
-        self.till = Till(self.store, self.engine, self.provider)
+        self.store, self.engine, self.provider, self.office = Store(str(file)), Engine(result), Provider(), Office()
+        self.till = Till(self.store, self.engine, self.provider, self.office)
         self.store.add(ORDER)
 
     @property
@@ -75,8 +85,12 @@ def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path / "shop.sqlite")
 
 
-def event(state: str, rank: int, kind: str = "order") -> Any:
-    return {"type": f"{kind}.{state}", "data": {"orderId": "shoe.1", "state": state, "rank": rank, "paymentId": "p1"}}
+def event(state: str, rank: int) -> Any:
+    return {"type": f"order.{state}", "data": {"orderId": "shoe.1", "state": state, "rank": rank}}
+
+
+def refund(payment_id: str, order_id: str = "shoe.1") -> dict[str, Any]:
+    return {"refundId": f"refund-of-{payment_id}", "orderId": order_id, "paymentId": payment_id}
 
 
 @pytest.mark.parametrize("result", ["paid", "replayed"])
@@ -86,10 +100,13 @@ def test_money_is_captured_when_the_engine_says_paid(shop: Shop, result: str) ->
     assert (shop.order.state, shop.order.payment, shop.provider.done) == ("paid", "captured", [("capture", "p1")])
 
 
-def test_authorisation_is_released_when_a_refund_is_due_and_the_engine_is_informed(shop: Shop) -> None:
-    shop.engine.result = "refund_due"
+def test_authorisation_is_released_when_a_refund_is_due_and_the_refund_is_settled(shop: Shop) -> None:
+    shop.engine.result, shop.office.due = "refund_due", [refund("p1")]
     shop.till.begin(shop.order)
-    assert (shop.order.payment, shop.provider.done, shop.engine.reported) == ("released", [("release", "p1")], ["p1"])
+    assert (shop.order.payment, shop.provider.done) == ("released", [("release", "p1")])
+    for _ in range(2):
+        shop.till.reconcile()
+    assert shop.office.sent == [("refund-of-p1", "p1")]
 
 
 def test_payment_without_a_decision_waits_and_is_decided_once_later(shop: Shop) -> None:
@@ -116,6 +133,7 @@ def test_second_payment_of_an_order_is_released_and_the_first_stays(shop: Shop) 
     shop.till.begin(shop.order)
     shop.till.authorised(shop.order, "p2")
     assert (shop.provider.done, shop.order.payment_id) == ([("capture", "p1"), ("release", "p2")], "p1")
+    assert (shop.order.payment, shop.store.was_released("p2")) == ("captured", True)
 
 
 def test_order_can_be_paid_again_after_its_payment_was_released(shop: Shop) -> None:
@@ -140,13 +158,30 @@ def test_event_of_an_unknown_order_or_kind_has_no_effect(shop: Shop) -> None:
 
 def test_captured_money_is_sent_back_once_when_its_refund_is_due(shop: Shop) -> None:
     shop.till.begin(shop.order)
+    shop.office.due = [refund("p1")]
     for _ in range(2):
-        shop.till.apply(event("due", 0, kind="refund"))
+        shop.till.reconcile()
     assert (shop.provider.done, shop.order.payment) == ([("capture", "p1"), ("refund", "p1")], "released")
+    assert shop.office.sent == [("refund-of-p1", "p1")]
+
+
+def test_refund_that_the_provider_cannot_send_stays_due(shop: Shop) -> None:
+    shop.till.begin(shop.order)
+    shop.office.due, shop.provider.broken = [refund("p1")], True
+    with pytest.raises(PaymentError):
+        shop.till.reconcile()
+    assert (shop.office.sent, shop.order.payment) == ([], "captured")
+
+
+def test_refund_of_an_unknown_payment_is_left_to_a_person(shop: Shop) -> None:
+    shop.till.begin(shop.order)
+    shop.office.due = [refund("p9"), refund("p1", "shoe.2")]
+    shop.till.reconcile()
+    assert (shop.office.sent, shop.order.payment) == ([], "captured")
 
 
 def test_feed_is_read_from_where_the_shop_stopped(shop: Shop) -> None:
-    shop.engine.pages = [([event("expired", 1)], "7"), ([event("paid", 2)], "9")]
-    shop.till.read_feed()
-    shop.till.read_feed()
-    assert (shop.engine.positions, shop.order.state) == (["", "7", "9", "9"], "paid")
+    shop.office.pages = [([event("expired", 1)], "7"), ([event("paid", 2)], "9")]
+    shop.till.reconcile()
+    shop.till.reconcile()
+    assert (shop.office.positions, shop.order.state) == (["", "7", "9", "9"], "paid")

@@ -1,0 +1,53 @@
+"""The engine's private side, for the shop's servers: the feed of events, and the refunds that are due."""
+
+import json
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+from examples.shop.settings import Settings
+from flashsale_client import Answer, Json, Send, send
+
+SECONDS = 10.0
+PAGES_MOST = 1000
+
+
+class BackOffice:
+    """Each method raises OSError when there is no answer, or one that the shop cannot use."""
+
+    def __init__(self, settings: Settings, http: Send = send) -> None:
+        self._url = f"{settings.ledger_url}/admin"
+        self._headers = {"authorization": f"Bearer {settings.admin_key}"}
+        self._http = http
+
+    def events(self, after: str) -> tuple[list[Json], str]:
+        """A page of the feed: (events, where the next page begins). An engine without the notifier has no events."""
+        page = self._get("events", {"after": after} if after else {})
+        return (page["events"], str(page["next"])) if page else ([], after)
+
+    def due_refunds(self) -> Iterator[Json]:
+        """From the oldest on."""
+        after: dict[str, str] = {}
+        for _ in range(PAGES_MOST):
+            page = self._get("refunds", {"state": "due", **after})
+            yield from page["refunds"] if page else ()
+            if not page or page["next"] is None:
+                return
+            after = {"after": page["next"]}
+
+    def mark_sent(self, refund_id: str, reference: str) -> None:
+        """The buyer has the money back, or it was never taken. Doing it twice is harmless."""
+        body = json.dumps({"state": "sent", "reference": reference}).encode()
+        headers = {**self._headers, "content-type": "application/json"}
+        _usable(self._http("POST", f"{self._url}/refunds/{refund_id}", headers, body, SECONDS))
+
+    def _get(self, path: str, fields: dict[str, str]) -> Json | None:
+        """None for 404: this engine has no such thing."""
+        answer = self._http("GET", f"{self._url}/{path}?{urlencode(fields)}", self._headers, None, SECONDS)
+        return None if answer.status == 404 else _usable(answer)
+
+
+def _usable(answer: Answer) -> Json:
+    document = answer.json()
+    if answer.status != 200 or document is None:
+        raise OSError(f"the engine answers {answer.status}: {answer.body[:200].decode(errors='replace')}")
+    return document
