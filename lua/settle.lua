@@ -228,9 +228,12 @@ local function save(keys_at, sale_id, change)
     save_stock(KEYS[keys_at + 1], change.stock)
   end
   if #change.lines > 0 then
+    local stock = change.stock
+    -- Every unit is paid for: the notifier makes an event of it, and nobody else reads it.
+    local sold_out = stock and stock.sold > 0 and stock.available == 0 and stock.reserved == 0
     add_note(notes, 'payment.recorded', cjson.encode({
-      v = 1, type = 'payment.recorded', sale = sale_id, epoch = change.stock and change.stock.epoch or 0, at = now,
-      payments = change.lines,
+      v = 1, type = 'payment.recorded', sale = sale_id, epoch = stock and stock.epoch or 0, at = now,
+      payments = change.lines, sold_out = sold_out and stock.sold or nil,
     }):sub(1, -2))
   end
 end

@@ -22,6 +22,12 @@ RIGHTS = {
         **dict.fromkeys(("schema_migrations", "installation", "sales", "orders", "payments", "refunds", "refund_reports"), "r"),
         "refund_events": "ra",
     },
+    "notifier": {
+        **dict.fromkeys(("schema_migrations", "installation", "sales"), "r"),
+        **dict.fromkeys(("shop_events", "webhook_attempts"), "rad"),
+        "webhook_endpoints": "rawd",
+        "webhook_deliveries": "raw",
+    },
 }
 """Every right of every role, in the letters of Postgres' access lists: read, append, write (update), delete."""
 GRANTED = """

@@ -39,6 +39,19 @@ def test_outbox_entry_contains_the_whole_payment(held: Sale) -> None:
     )  # fmt: skip
 
 
+def test_payment_of_the_last_unit_says_how_many_were_sold(sale: Sale) -> None:
+    sale.define(total=3)
+    sale.reserve(("o1", "ann", 2), ("o2", "bob", 1))
+    sold_out = []
+    for order in ("o1", "o2"):
+        sale.settle((order, f"p-{order}"))
+        message = unplaced(sale.outbox()[-1][1])
+        assert isinstance(message, PaymentsRecorded)
+        sold_out.append(message.sold_out)
+    # While a hold is left, its units may return.
+    assert sold_out == [0, 3]
+
+
 def test_replay_of_the_payment_changes_nothing(held: Sale) -> None:
     held.settle(("o1", "p1"))
     before = held.snapshot()

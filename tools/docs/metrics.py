@@ -23,7 +23,8 @@ WHERE = {
     "keeper": "flashsale_keeper.metrics",
     "ledger-api": "flashsale_ledger_api.metrics",
     "keeper: the live audit": "flashsale_audit.metrics",
-    "Both workers": "flashsale_consumer.metrics",
+    "notifier": "flashsale_notifier.metrics",
+    "Workers and notifier": "flashsale_consumer.metrics",
     "Every service": "flashsale_core.supervise",
     "Operator": "flashsale_operator.metrics",
     "Gateway, timeout-worker, keeper and operator": "flashsale_redis.metrics",
@@ -32,12 +33,12 @@ HEAD = """# Metrics
 
 `python -m tools.docs.metrics` writes this page from the code, and a test compares the two.
 
-Every service answers `/metrics`: the gateway on its admin port (`FLASHSALE_ADMIN_PORT`; in the chart 8001) or, without one, on its only port, the order-worker on 9101, the timeout-worker on 9102, the operator on 9103, the keeper on 9104, the ledger-api on 9105.
+Every service answers `/metrics`: the gateway on its admin port (`FLASHSALE_ADMIN_PORT`; in the chart 8001) or, without one, on its only port, the order-worker on 9101, the timeout-worker on 9102, the operator on 9103, the keeper on 9104, the ledger-api on 9105, the notifier on 9106.
 A scraper that asks for OpenMetrics gets exemplars: `flashsale_order_seconds` carries the trace id of a sampled order.
 The client library adds `process_*` and `python_*`.
 
 **The number of series is bounded.**
-The values of every label come from a fixed set, except for `sale`.
+The values of every label come from a fixed set, except for `sale` and for `endpoint`, the names of at most 32 endpoints of webhooks.
 Each gateway shows at most 50 sales by name.
 For stock, these are the first 50 sales in the order of their names.
 For orders, these are the first 50 sales that were ordered from, and `_other` counts the rest; a sale without an order for an hour makes room for another one.
@@ -100,6 +101,14 @@ ADVICE = {
     "flashsale_removed_sales": "For insight. It rises when closed and ended sales are older than FLASHSALE_SALE_RETENTION_SECONDS.",
     "flashsale_expired_orders": "`sweep` far above `queue`: the wait queues do not work, see FlashsaleWaitLost.",
     "flashsale_expired_units": "Units that can be ordered again; for insight.",
+    "flashsale_shop_events": "Nothing; for insight.",
+    "flashsale_webhook_attempts": "`due` and `failed` rise: the endpoint refuses events. `flashsale webhook list` shows its last answer.",
+    "flashsale_webhook_attempt_seconds": "Near 15 s: the endpoint answers too late. It should store the event, answer, and work afterwards.",
+    "flashsale_webhook_delivery_seconds": "The median stays below 1 s while an endpoint works.",
+    "flashsale_webhook_deliveries_due": "It grows while an endpoint is away, and falls afterwards.",
+    "flashsale_webhook_oldest_seconds": "Above five minutes: see FlashsaleWebhooksLate.",
+    "flashsale_webhook_endpoint_enabled": "0: nothing is sent until somebody enables the endpoint. See FlashsaleWebhookDisabled.",
+    "flashsale_notifier_database_up": "0: the notifier's log gives the reason.",
     "flashsale_keeper_active": "The sum over the keepers is 1. At 0, nobody reopens a Redis that is restarted: see FlashsaleKeeperDown.",
     "flashsale_shard_open": "At 0, orders of the shard's sales get 503 `recovering`. The keeper's `/readyz` names the reason.",
     "flashsale_shard_incarnation": "If it rises, look at `flashsale_rebuilds_total` (Redis had lost writes) and `flashsale_reopens_total` (somebody could not be asked).",

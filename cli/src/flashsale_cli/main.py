@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from flashsale_cli.commands import ledger, parked, refunds, sale, stack
+from flashsale_cli.commands import ledger, parked, refunds, sale, stack, webhook
 from flashsale_cli.commands.audit import audit
 from flashsale_cli.commands.chaos import chaos
 from flashsale_cli.commands.demo import demo
@@ -43,5 +43,6 @@ app.add_typer(sale.app, name="sale")
 app.add_typer(parked.app, name="parked")
 app.add_typer(refunds.app, name="refunds")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(webhook.app, name="webhook")
 for command in (migrate, load, pay, audit, recover, top, demo, topology, chaos):
     app.command()(command)

@@ -73,7 +73,8 @@ def read(message: AbstractIncomingMessage, queue: str) -> Message:
 def origin(headers: Any, queue: str) -> str:
     """The work queue from which a parked message came: the one in its header, or else the one that its parked queue belongs to."""
     named = headers.get("x-queue")
-    return named if named in topology.PARKED_QUEUES else next(work for work, parked in topology.PARKED_QUEUES.items() if parked == queue)
+    queues = topology.EVERY_PARKED_QUEUE
+    return named if named in queues else next(work for work, parked in queues.items() if parked == queue)
 
 
 def _broker_reason(headers: Any) -> str:

@@ -85,3 +85,37 @@ def test_each_service_has_a_user_with_its_own_rights_only() -> None:
         "timeout-worker": ("shop", "^$", r"^(flashsale\.parking|flashsale\.probes)$", r"^(payment\.timeout|payment\.timeout\.parked)$"),
         "keeper": ("shop", "^$", r"^amq\.default$", "^$"),
     }
+
+
+EVENTS = topology.definitions([topology.User("u", "h")], WINDOWS, events=topology.Events.ON)
+WITH_RESERVED = topology.definitions([topology.User("u", "h")], WINDOWS, events=topology.Events.WITH_RESERVED)
+
+
+def keys_to(document: dict[str, list[dict[str, str]]], queue: str) -> set[str]:
+    return {binding["routing_key"] for binding in document["bindings"] if binding["destination"] == queue}
+
+
+def test_notifier_has_a_queue_only_where_it_is_enabled() -> None:
+    added = {"shop.events", "shop.events.parked"}
+    assert {queue["name"] for queue in EVENTS["queues"]} == {queue["name"] for queue in DOCUMENT["queues"]} | added
+    for part in ("exchanges", "queues", "bindings", "policies"):
+        assert [entry for entry in EVENTS[part] if "shop" not in str(entry)] == DOCUMENT[part]
+
+
+def test_notifier_gets_reserved_orders_only_if_asked_and_by_window() -> None:
+    keys = keys_to(EVENTS, topology.SHOP_EVENTS_QUEUE)
+    assert keys == {
+        "order.expired", "order.cancelled", "order.returned", "payment.recorded", "sale.*", topology.replay_routing_key("shop.events")
+    }  # fmt: skip
+    assert keys_to(WITH_RESERVED, topology.SHOP_EVENTS_QUEUE) - keys == {topology.reserved_routing_key(window) for window in WINDOWS}
+
+
+def test_notifier_that_is_away_never_stops_a_publisher() -> None:
+    (policy,) = [policy["definition"] for policy in EVENTS["policies"] if re.search(policy["pattern"], topology.SHOP_EVENTS_QUEUE)]
+    assert (policy["overflow"], policy["max-length"]) == ("drop-head", 1_000_000)
+    assert policy["delivery-limit"] == topology.NO_DELIVERY_LIMIT
+
+
+def test_notifier_reads_its_queue_and_parks() -> None:
+    (user,) = topology.service_users({"notifier": "n"})
+    assert (user.write, user.read) == (r"^flashsale\.parking$", r"^(shop\.events|shop\.events\.parked)$")

@@ -23,6 +23,7 @@ SETTINGS = (
     "flashsale_timeout_worker.settings",
     "flashsale_keeper.settings",
     "flashsale_ledger_api.settings",
+    "flashsale_notifier.settings",
     "flashsale_operator.settings",
 )
 

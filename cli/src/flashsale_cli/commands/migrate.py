@@ -44,7 +44,7 @@ def migrate(
         typer.Option(
             "--create-roles",
             help="Then create the services' roles, with the passwords in FLASHSALE_WRITER_PASSWORD, _KEEPER_, _READER_ and _RETENTION_, "
-            "and _LEDGER_API_ if it is set.",
+            "and _LEDGER_API_ and _NOTIFIER_ if they are set.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,

@@ -17,7 +17,7 @@ from flashsale_cli.parked import Depth, Message, Parking, open_parking, selectin
 from flashsale_cli.server_urls import amqp_url, database_url
 from flashsale_core.messages import Position, positions_in
 from flashsale_core.timestamps import rfc3339
-from flashsale_core.topology import ORDERS_QUEUE, PARKED_ORDERS_QUEUE, PARKED_TIMEOUT_QUEUE
+from flashsale_core.topology import ORDERS_QUEUE, PARKED_ORDERS_QUEUE, PARKED_SHOP_EVENTS_QUEUE, PARKED_TIMEOUT_QUEUE
 
 T = TypeVar("T")
 LOOKS = 1000
@@ -31,9 +31,13 @@ app = typer.Typer(
 class Queue(StrEnum):
     ORDERS = PARKED_ORDERS_QUEUE
     TIMEOUT = PARKED_TIMEOUT_QUEUE
+    SHOP_EVENTS = PARKED_SHOP_EVENTS_QUEUE
+    """Only where the notifier runs, so it has to be named."""
 
 
-Queues = Annotated[list[Queue] | None, typer.Option("--queue", help="A parked queue; may be repeated. Default: both.")]
+WORKER_QUEUES = (Queue.ORDERS, Queue.TIMEOUT)
+
+Queues = Annotated[list[Queue] | None, typer.Option("--queue", help="A parked queue; may be repeated. Default: those of the workers.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[MESSAGE_ID]...", help="Messages by id, as `parked show` prints them.")]
 All = Annotated[bool, typer.Option("--all", help="All messages instead of named ones.")]
 Limit = Annotated[int, typer.Option("--limit", help="Most messages to read in each queue, oldest first.", min=1, max=LOOKS_MAX)]
@@ -140,7 +144,7 @@ def _with_parking(url: str | None, queues: Sequence[Queue] | None, call: Callabl
 
     async def run() -> T:
         async with open_parking(broker) as parking:
-            return await call(parking, [name.value for name in queues or Queue])
+            return await call(parking, [name.value for name in queues or WORKER_QUEUES])
 
     return asyncio.run(run())
 

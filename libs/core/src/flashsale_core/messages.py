@@ -89,6 +89,8 @@ class PaymentsRecorded(_Message, frozen=True, tag="payment.recorded"):
     """`epoch` is 0 when the sale itself is unknown."""
 
     payments: list[PaymentLine]
+    sold_out: Counter = 0
+    """The units of the sale if these payments sold the last of them, and no hold is left; otherwise 0, as in older releases."""
 
 
 class SaleDefined(_Message, frozen=True, tag="sale.defined"):

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 EVENTS_EXCHANGE = "flashsale.events"
@@ -26,6 +27,8 @@ TIMEOUT_QUEUE = "payment.timeout"
 UNROUTED_QUEUE = "unrouted"
 PARKED_ORDERS_QUEUE = "orders.parked"
 PARKED_TIMEOUT_QUEUE = "payment.timeout.parked"
+SHOP_EVENTS_QUEUE = "shop.events"
+PARKED_SHOP_EVENTS_QUEUE = "shop.events.parked"
 
 WINDOWS_DEFAULT = (15, 60, 120, 300, 600, 900, 1800)
 DEFAULT_WINDOW_SECONDS = 300
@@ -37,6 +40,10 @@ CURE = "load the definitions that `flashsale topology` prints"
 RESERVED_ROUTING_KEY = "order.reserved"
 PARKED_QUEUES = {ORDERS_QUEUE: PARKED_ORDERS_QUEUE, TIMEOUT_QUEUE: PARKED_TIMEOUT_QUEUE}
 """Work queue -> where its messages are parked."""
+EVERY_PARKED_QUEUE = PARKED_QUEUES | {SHOP_EVENTS_QUEUE: PARKED_SHOP_EVENTS_QUEUE}
+"""The same with the queue of the notifier, which a broker may lack."""
+SHOP_EVENTS_LENGTH_MAX = 1_000_000
+"""Past this, the oldest messages for a notifier that is away are dropped: it must not stop the sale."""
 
 
 def default_window(windows: Sequence[int]) -> int:
@@ -75,8 +82,20 @@ class User:
     read: str = ".*"
 
 
+class Events(StrEnum):
+    """What the notifier receives. Without one, the broker has no queue for it."""
+
+    OFF = "off"
+    ON = "on"
+    WITH_RESERVED = "with-reserved"
+    """Also `order.reserved`: every message that the ledger gets."""
+
+
 def service_users(hashed_passwords: Mapping[str, str]) -> list[User]:
-    """One user for each service, with no more rights than it needs: passive declarations need none, and publishing needs the exchange."""
+    """A user for each service with a password, with no more rights than it needs.
+
+    Passive declarations need no right, and publishing needs the exchange.
+    """
     rights = {
         # The relay publishes events, and checks that every queue exists.
         "gateway": (_exactly(EVENTS_EXCHANGE), "^$"),
@@ -86,12 +105,14 @@ def service_users(hashed_passwords: Mapping[str, str]) -> list[User]:
         "timeout-worker": (_exactly(PARKING_EXCHANGE, PROBES_EXCHANGE), _exactly(TIMEOUT_QUEUE, PARKED_TIMEOUT_QUEUE)),
         # It sends markers to the queue of the ledger, and consumes nothing.
         "keeper": (_exactly(DEFAULT_EXCHANGE), "^$"),
+        "notifier": (_exactly(PARKING_EXCHANGE), _exactly(SHOP_EVENTS_QUEUE, PARKED_SHOP_EVENTS_QUEUE)),
     }
-    return [User(name, hashed_passwords[name], write, read) for name, (write, read) in rights.items()]
+    return [User(name, hashed_passwords[name], write, read) for name, (write, read) in rights.items() if name in hashed_passwords]
 
 
-def definitions(users: Sequence[User], windows: Sequence[int], vhost: str = "/") -> dict[str, Any]:
+def definitions(users: Sequence[User], windows: Sequence[int], vhost: str = "/", events: Events = Events.OFF) -> dict[str, Any]:
     """The broker's whole state as a definitions document (https://www.rabbitmq.com/docs/definitions)."""
+    more_queues = [] if events is Events.OFF else [SHOP_EVENTS_QUEUE, PARKED_SHOP_EVENTS_QUEUE]
     return {
         "users": [
             {
@@ -105,9 +126,11 @@ def definitions(users: Sequence[User], windows: Sequence[int], vhost: str = "/")
         "vhosts": [{"name": vhost}],
         "permissions": [{"user": user.name, "vhost": vhost, "configure": "^$", "write": user.write, "read": user.read} for user in users],
         "exchanges": [_exchange(name, kind, vhost) for name, kind in _EXCHANGES],
-        "queues": [_queue(name, vhost) for name in queues(windows)],
-        "bindings": [_binding(source, queue, key, vhost) for source, queue, key in _bindings(windows)],
-        "policies": [_policy(vhost, *policy) for policy in _policies(windows)],
+        "queues": [_queue(name, vhost) for name in (*queues(windows), *more_queues)],
+        "bindings": [
+            _binding(source, queue, key, vhost) for source, queue, key in (*_bindings(windows), *_event_bindings(windows, events))
+        ],
+        "policies": [_policy(vhost, *policy) for policy in (*_policies(windows), *_event_policies(events))],
     }
 
 
@@ -146,6 +169,31 @@ def _bindings(windows: Sequence[int]) -> list[tuple[str, str, str]]:
         (UNROUTED_EXCHANGE, UNROUTED_QUEUE, ""),
         *[(PARKING_EXCHANGE, parked, queue) for queue, parked in PARKED_QUEUES.items()],
         *[(PARKING_EXCHANGE, queue, replay_routing_key(queue)) for queue in PARKED_QUEUES],
+    ]
+
+
+def _event_bindings(windows: Sequence[int], events: Events) -> list[tuple[str, str, str]]:
+    if events is Events.OFF:
+        return []
+    keys = ["order.expired", "order.cancelled", "order.returned", "payment.recorded", "sale.*"]
+    if events is Events.WITH_RESERVED:
+        # By name, as for `orders`: a message whose window has no wait queue must have no route.
+        keys += map(reserved_routing_key, windows)
+    return [
+        *[(EVENTS_EXCHANGE, SHOP_EVENTS_QUEUE, key) for key in keys],
+        (PARKING_EXCHANGE, PARKED_SHOP_EVENTS_QUEUE, SHOP_EVENTS_QUEUE),
+        (PARKING_EXCHANGE, SHOP_EVENTS_QUEUE, replay_routing_key(SHOP_EVENTS_QUEUE)),
+    ]
+
+
+def _event_policies(events: Events) -> list[tuple[str, str, str, dict[str, Any]]]:
+    if events is Events.OFF:
+        return []
+    # A queue that refused a message would stop the outbox, and with it the sale.
+    work = {"delivery-limit": NO_DELIVERY_LIMIT, "max-length": SHOP_EVENTS_LENGTH_MAX, "overflow": "drop-head"}
+    return [
+        ("work-shop-events", r"^shop\.events$", "queues", work),
+        ("kept-shop-events", r"^shop\.events\.parked$", "queues", {"delivery-limit": NO_DELIVERY_LIMIT}),
     ]
 
 

@@ -21,7 +21,7 @@ from flashsale_order_worker.late_entries import LateEntriesError, late_positions
 from flashsale_order_worker.plan import ReceivedRow, Rows, without_arrivals
 from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
 IDLE_SECONDS = 60.0

@@ -1,0 +1,8 @@
+-- The least rights of the notifier, and of `flashsale webhook`. `flashsale migrate` runs this as the owner, if the role exists.
+-- It reads of the ledger only when sales end. It sees no payments and changes no order.
+grant usage on schema public to flashsale_notifier;
+grant select on schema_migrations, installation, sales to flashsale_notifier;
+grant select, insert, delete on shop_events to flashsale_notifier;
+grant select, insert, update, delete on webhook_endpoints to flashsale_notifier;
+grant select, insert, update on webhook_deliveries to flashsale_notifier;
+grant select, insert, delete on webhook_attempts to flashsale_notifier;

@@ -1,0 +1,7 @@
+"""`python -m flashsale_notifier`."""
+
+import sys
+
+from flashsale_notifier.main import main
+
+sys.exit(main())

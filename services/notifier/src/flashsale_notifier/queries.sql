@@ -1,0 +1,102 @@
+-- Every statement is a transaction of its own, and short: a transaction that runs delays the feed of events.
+
+-- name: schema
+select max(version) as version, current_setting('transaction_read_only')::bool as read_only from schema_migrations
+
+-- name: owner
+select (select name from installation) as name
+
+-- name: write_events
+-- Events that are there already keep their body and get no further deliveries. Returns the endpoints that got some.
+with added as (
+    insert into shop_events (event_id, type, sale_id, at, body)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
+    on conflict do nothing
+    returning event_id, type
+), due as (
+    insert into webhook_deliveries (event_id, endpoint)
+    select added.event_id, e.endpoint from added join webhook_endpoints e on added.type = any(e.types) and e.state = 'enabled'
+    returning endpoint
+)
+select distinct endpoint from due
+
+-- name: list_endpoints
+select endpoint, url, source, secret, case when previous_until > now() then previous_secret end as previous_secret
+  from webhook_endpoints where state = 'enabled' order by endpoint
+
+-- name: write_settings_endpoints
+-- What the settings name. A changed URL starts an endpoint that was disabled again.
+insert into webhook_endpoints as e (endpoint, url, types, source)
+select name, url, string_to_array(types, ','), 'settings' from unnest($1::text[], $2::text[], $3::text[]) as named (name, url, types)
+on conflict (endpoint) do update set
+    url = excluded.url, types = excluded.types, source = 'settings', secret = null, previous_secret = null, previous_until = null,
+    state = case when e.url <> excluded.url or e.reason = 'removed from the settings' then 'enabled' else e.state end,
+    reason = case when e.url <> excluded.url or e.reason = 'removed from the settings' then '' else e.reason end,
+    failing_since = case when e.url <> excluded.url then null else e.failing_since end
+where (e.url, e.types, e.source) is distinct from (excluded.url, excluded.types, 'settings') or e.reason = 'removed from the settings'
+
+-- name: disable_other_settings_endpoints
+update webhook_endpoints set state = 'disabled', reason = 'removed from the settings'
+ where source = 'settings' and state = 'enabled' and endpoint <> all ($1::text[])
+
+-- name: take
+-- A delivery that is taken is due again when its attempt must be over: if this notifier dies, another one repeats it.
+with due as (
+    select event_id, endpoint from webhook_deliveries
+     where endpoint = $1 and state = 'due' and due_at <= now()
+       and exists (select from webhook_endpoints e where e.endpoint = $1 and e.state = 'enabled')
+     order by due_at limit $2 for update skip locked
+), taken as (
+    update webhook_deliveries d set tries = tries + 1, due_at = now() + $3::interval
+      from due where (d.event_id, d.endpoint) = (due.event_id, due.endpoint)
+    returning d.event_id, d.tries, d.created_at
+)
+select event_id, tries, body, taken.created_at from taken join shop_events using (event_id) order by txid, seq
+
+-- name: record
+-- The results of attempts. A delivery that somebody replays or takes meanwhile is left alone; an attempt is noted in any case.
+with results as (
+    select * from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::float8[], $6::int[], $7::int[], $8::text[])
+        as r (event_id, endpoint, tries, state, delay_seconds, status, duration_ms, answer)
+), moved as (
+    update webhook_deliveries d set state = r.state, due_at = now() + r.delay_seconds * interval '1 second'
+      from results r where (d.event_id, d.endpoint, d.tries, d.state) = (r.event_id, r.endpoint, r.tries, 'due')
+)
+insert into webhook_attempts (endpoint, event_id, status, duration_ms, answer)
+select endpoint, event_id, status, duration_ms, answer from results
+
+-- name: note_success
+update webhook_endpoints set failing_since = null where endpoint = any($1::text[]) and failing_since is not null
+
+-- name: note_failure
+-- Returns the endpoints that fail for so long that they are disabled now.
+with failing as (
+    update webhook_endpoints set
+        failing_since = coalesce(failing_since, now()),
+        state = case when now() - failing_since > $2::interval then 'disabled' else state end,
+        reason = case when now() - failing_since > $2::interval then 'every attempt failed for ' || $2::interval else reason end
+     where endpoint = any($1::text[]) and state = 'enabled' and (failing_since is null or now() - failing_since > $2::interval)
+    returning endpoint, state
+)
+select endpoint from failing where state = 'disabled'
+
+-- name: disable_gone
+update webhook_endpoints set state = 'disabled', reason = 'it answered 410 Gone' where endpoint = $1 and state = 'enabled' returning endpoint
+
+-- name: ended_sales
+select sale_id, epoch, ends_at, total from sales where ends_at > $1 and ends_at <= $2 and state in ('open', 'paused')
+
+-- name: prune_attempts
+delete from webhook_attempts where attempt_id in (select attempt_id from webhook_attempts where at < now() - $1::interval order by at limit $2)
+
+-- name: prune_events
+delete from shop_events where event_id in (select event_id from shop_events where created_at < now() - $1::interval order by created_at limit $2)
+
+-- name: backlog
+select e.endpoint, e.state, count(d.endpoint) as due, coalesce(extract(epoch from now() - min(d.created_at)), 0)::float8 as oldest_seconds
+  from webhook_endpoints e left join webhook_deliveries d on d.endpoint = e.endpoint and d.state = 'due'
+ group by e.endpoint, e.state
+
+-- name: events_of_other_cluster
+-- A dump that was restored into a new cluster has transaction ids of the old one. Those events come first in the feed, in their order.
+update shop_events set txid = '0' where txid >= pg_snapshot_xmax(pg_current_snapshot())

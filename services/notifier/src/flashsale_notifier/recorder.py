@@ -1,0 +1,61 @@
+"""Writes the results of attempts, those of several endpoints in one transaction. An attempt's sender waits until its result is written."""
+
+import asyncio
+import logging
+from collections import defaultdict
+
+from flashsale_core.errors import Retryable
+from flashsale_notifier.repository import Repository
+from flashsale_notifier.retries import DeliveryState
+from flashsale_notifier.rows import Attempt
+
+BATCH_MAX = 200
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    def __init__(self, repository: Repository, disable_after_seconds: float) -> None:
+        self._repository = repository
+        self._disable_after_seconds = disable_after_seconds
+        self._waiting: asyncio.Queue[tuple[Attempt, asyncio.Future[None]]] = asyncio.Queue()
+
+    async def record(self, attempt: Attempt) -> None:
+        """Returns once the result is committed. The number of callers bounds what waits here."""
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait((attempt, written))
+        await written
+
+    async def run(self) -> None:
+        """Write until cancelled. While Postgres is away, results wait, and no sender begins another attempt."""
+        while True:
+            batch = [await self._waiting.get()]
+            while len(batch) < BATCH_MAX and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            await self._write([attempt for attempt, _ in batch])
+            for _, written in batch:
+                if not written.done():
+                    written.set_result(None)
+
+    async def _write(self, attempts: list[Attempt]) -> None:
+        while True:
+            try:
+                await self._repository.record(attempts)
+                return await self._note_health(attempts)
+            except Retryable as error:
+                log.warning("attempts.waiting", extra={"reason": str(error)})
+                await asyncio.sleep(error.delay_seconds)
+
+    async def _note_health(self, attempts: list[Attempt]) -> None:
+        """An endpoint that had at least one event in the batch does not fail."""
+        sent: defaultdict[str, bool] = defaultdict(bool)
+        for attempt in attempts:
+            sent[attempt.endpoint] |= attempt.verdict.state is DeliveryState.SENT
+        working = [endpoint for endpoint, is_sent in sent.items() if is_sent]
+        if working:
+            await self._repository.note_success(working)
+        if len(working) < len(sent):
+            for endpoint in await self._repository.note_failure(set(sent) - set(working), self._disable_after_seconds):
+                log.error("endpoint.disabled", extra={"endpoint": endpoint, "reason": "every attempt failed"})
+        for endpoint in {attempt.endpoint for attempt in attempts if attempt.verdict.is_gone}:
+            if await self._repository.disable_gone(endpoint):
+                log.error("endpoint.disabled", extra={"endpoint": endpoint, "reason": "410"})

@@ -1,0 +1,53 @@
+"""The rows that the notifier reads and writes."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from flashsale_notifier.retries import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    name: str
+    url: str
+    secrets: tuple[str, ...]
+    """The first one is the newest; each signs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A delivery whose attempt begins."""
+
+    event_id: str
+    tries: int
+    """The number of this attempt, from 1."""
+    body: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that is over, with its verdict."""
+
+    taken: Taken
+    endpoint: str
+    status: int | None
+    duration_ms: int
+    answer: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSale:
+    sale_id: str
+    epoch: int
+    ends_at: datetime
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    endpoint: str
+    is_enabled: bool
+    due: int
+    oldest_seconds: float

@@ -1,0 +1,202 @@
+"""The notifier on a real ledger: what a shop receives, whatever the shop answers and whenever the notifier ends."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from aiohttp import web
+
+from flashsale_consumer import Delivery
+from flashsale_core.messages import Message, encode
+from flashsale_notifier.ended_sales import EndedSales
+from flashsale_notifier.settings import NamedEndpoint
+from tests.integration.broker import until
+from tests.integration.notifying import NEXT_SECRET, SECRET, Notifier, open_notifier, open_shop
+from tests.integration.order_events import payment, reserved
+
+
+def deliveries(*messages: Message) -> list[Delivery]:
+    return [Delivery(encode(message), f"{number}-0", redelivered=False) for number, message in enumerate(messages)]
+
+
+def paid(*order_ids: str) -> list[Delivery]:
+    return deliveries(*(payment(order_id, f"p-{order_id}", "paid", 1_500) for order_id in order_ids))
+
+
+async def all_sent(notifier: Notifier, endpoint: str, count: int) -> bool:
+    return await notifier.states(endpoint) == ["sent"] * count
+
+
+async def test_shop_gets_each_event_once_and_a_redelivered_batch_adds_nothing(infra: Mapping[str, str]) -> None:
+    async with open_notifier(infra["DATABASE_URL"]) as notifier, open_shop() as shop, notifier.sending():
+        await notifier.add("shop", shop.url)
+        batch = [*paid("o1", "o2"), *deliveries(reserved("o3"), payment("o1", "p9", "refund_due", 1_600, "duplicate"))]
+        for _ in range(2):
+            assert await notifier.handle(batch) == []
+        await until(lambda: all_sent(notifier, "shop", 3))
+        assert sorted(shop.types) == ["order.paid", "order.paid", "refund.due"]
+        assert await notifier.attempts("shop") == [(204, "")] * 3
+
+
+async def test_event_that_cannot_be_written_is_parked_alone(infra: Mapping[str, str]) -> None:
+    async with open_notifier(infra["DATABASE_URL"]) as notifier:
+        far = msgspec.structs.replace(payment("o2", "p2", "paid", 1), at=2**52)
+        batch = [*paid("o1"), Delivery(b"no message", "2-0", redelivered=False), *deliveries(far), *paid("o3")]
+        assert [(poison.index, poison.reason) for poison in await notifier.handle(batch)] == [(1, "undecodable"), (2, "rejected")]
+        assert await notifier.connection.fetchval("select count(*) from shop_events") == 2
+
+
+async def test_refusals_are_tried_again_until_they_succeed(infra: Mapping[str, str]) -> None:
+    answers = [
+        web.Response(status=500, text="broken\0" + "x" * 5000),
+        web.Response(status=302, headers={"Location": "http://127.0.0.1:1/"}),
+    ]
+
+    async def reply(_: web.Request) -> web.Response:
+        return answers.pop(0) if answers else web.Response(text="thanks")
+
+    async with open_notifier(infra["DATABASE_URL"]) as notifier, open_shop() as shop, notifier.sending():
+        shop.reply = reply
+        await notifier.add("shop", shop.url)
+        await notifier.handle(paid("o1"))
+        await until(lambda: all_sent(notifier, "shop", 1))
+        attempts = await notifier.attempts("shop")
+        assert [status for status, _ in attempts] == [500, 302, 200]
+        assert (attempts[0][1][:8], len(attempts[0][1]), attempts[2][1]) == ("broken\ufffdx", 2048, "thanks")
+        assert len({key for key, _ in shop.received}) == 1
+
+
+async def test_delivery_is_given_up_after_its_last_attempt(infra: Mapping[str, str]) -> None:
+    async def reply(_: web.Request) -> web.Response:
+        return web.Response(status=500)
+
+    async with open_notifier(infra["DATABASE_URL"], retries_seconds=(0.01, 0.01)) as notifier, open_shop() as shop, notifier.sending():
+        shop.reply = reply
+        await notifier.add("shop", shop.url)
+        await notifier.handle(paid("o1"))
+
+        async def given_up() -> bool:
+            return await notifier.states("shop") == ["failed"]
+
+        await until(given_up)
+        assert len(shop.received) == 3
+
+
+async def test_gone_endpoint_is_disabled_at_once(infra: Mapping[str, str]) -> None:
+    async def reply(_: web.Request) -> web.Response:
+        return web.Response(status=410)
+
+    async with open_notifier(infra["DATABASE_URL"]) as notifier, open_shop() as shop, notifier.sending():
+        shop.reply = reply
+        await notifier.add("shop", shop.url)
+        await notifier.handle(paid("o1"))
+
+        async def disabled() -> bool:
+            return await notifier.connection.fetchval("select reason from webhook_endpoints where state = 'disabled'") is not None
+
+        await until(disabled)
+        await notifier.handle(paid("o2"))
+        assert await notifier.states("shop") == ["failed"]
+
+
+async def test_endpoint_that_only_fails_is_disabled_after_its_time(infra: Mapping[str, str]) -> None:
+    async with open_notifier(infra["DATABASE_URL"], disable_after_seconds=0.2) as notifier, notifier.sending():
+        await notifier.add("shop", "http://127.0.0.1:9/hooks")
+        await notifier.handle(paid("o1", "o2"))
+
+        async def disabled() -> bool:
+            return (await notifier.connection.fetchval("select reason from webhook_endpoints where state = 'disabled'") or "").startswith(
+                "every attempt failed"
+            )
+
+        await until(disabled)
+
+
+async def test_dead_endpoint_slows_no_other_and_no_endpoint_gets_more_than_eight_at_once(infra: Mapping[str, str]) -> None:
+    hanging = asyncio.Event()
+
+    async def hang(_: web.Request) -> web.Response:
+        await hanging.wait()
+        return web.Response()
+
+    async with open_notifier(infra["DATABASE_URL"], timeout_seconds=30) as notifier, open_shop() as dead, open_shop() as shop:
+        dead.reply = hang
+        await notifier.add("dead", dead.url)
+        await notifier.add("shop", shop.url)
+        async with notifier.sending():
+            await notifier.handle(paid(*(f"o{number}" for number in range(100))))
+            await until(lambda: all_sent(notifier, "shop", 100))
+            assert (dead.running, dead.running_max) == (8, 8)
+            assert set(await notifier.states("dead")) == {"due"}
+            hanging.set()
+            await until(lambda: all_sent(notifier, "dead", 100))
+        assert (dead.running_max, len(dead.received)) == (8, 100)
+
+
+async def test_killed_notifier_repeats_what_it_had_begun_with_the_same_id(infra: Mapping[str, str]) -> None:
+    hanging = asyncio.Event()
+
+    async def hang(_: web.Request) -> web.Response:
+        await hanging.wait()
+        return web.Response()
+
+    async with open_notifier(infra["DATABASE_URL"], timeout_seconds=30) as notifier, open_shop() as shop:
+        shop.reply = hang
+        await notifier.add("shop", shop.url)
+        async with notifier.sending():
+            await notifier.handle(paid("o1"))
+            await until(lambda: len(shop.received) == 1)
+        # Its lease holds: nobody else sends it meanwhile.
+        assert await notifier.repository.take("shop", 8, 30) == []
+        await notifier.connection.execute("update webhook_deliveries set due_at = now()")
+        hanging.set()
+        async with notifier.sending():
+            await until(lambda: all_sent(notifier, "shop", 1))
+        assert len(shop.received) == 2
+        assert len(set(shop.received)) == 1
+
+
+async def test_endpoints_of_the_settings_are_kept_as_they_say(infra: Mapping[str, str]) -> None:
+    async with open_shop() as shop:
+        named = NamedEndpoint("shop", shop.url, ("order.paid",), (NEXT_SECRET, SECRET))
+        async with open_notifier(infra["DATABASE_URL"], (named,)) as notifier:
+            await notifier.repository.write_settings_endpoints()
+            (endpoint,) = await notifier.repository.endpoints()
+            assert endpoint.secrets == (NEXT_SECRET, SECRET)
+            async with notifier.sending():
+                await notifier.handle([*paid("o1"), *deliveries(payment("o1", "p9", "refund_due", 1_600, "duplicate"))])
+                await until(lambda: all_sent(notifier, "shop", 1))
+            # The shop knows only the secret before the rotation.
+            assert (shop.secret, shop.types) == (SECRET, ["order.paid"])
+            notifier.repository._named.clear()
+            await notifier.repository.write_settings_endpoints()
+            assert await notifier.connection.fetchval("select reason from webhook_endpoints") == "removed from the settings"
+
+
+async def test_sale_whose_time_is_over_ends_once(infra: Mapping[str, str]) -> None:
+    async with open_notifier(infra["DATABASE_URL"]) as notifier:
+        now = datetime.now(UTC)
+        for sale, ends in (("past", now - timedelta(minutes=1)), ("future", now + timedelta(minutes=1))):
+            await notifier.connection.execute(
+                "insert into sales (sale_id, epoch, owner, generation, state, total, ends_at, max_per_user, hold_seconds, rate_requests,"
+                " rate_seconds, late_payment, defined_at) values ($1, 7, '', 1, 'open', 5, $2, 0, 5, 0, 1, 'refund', now())",
+                sale, ends,
+            )  # fmt: skip
+        looking = EndedSales(notifier.repository, lambda _: None)
+        for _ in range(2):
+            await looking.look(now)
+        assert [row["sale_id"] for row in await notifier.connection.fetch("select sale_id from shop_events")] == ["past"]
+
+
+async def test_old_events_and_attempts_are_deleted_with_their_deliveries(infra: Mapping[str, str]) -> None:
+    async with open_notifier(infra["DATABASE_URL"]) as notifier, open_shop() as shop, notifier.sending():
+        await notifier.add("shop", shop.url)
+        await notifier.handle(paid("o1"))
+        await until(lambda: all_sent(notifier, "shop", 1))
+        await notifier.repository.prune(3600, 10)
+        assert await notifier.states("shop") == ["sent"]
+        await notifier.connection.execute("update shop_events set created_at = now() - interval '2 hours'")
+        await notifier.connection.execute("update webhook_attempts set at = now() - interval '2 hours'")
+        await notifier.repository.prune(3600, 10)
+        assert (await notifier.states("shop"), await notifier.attempts("shop")) == ([], [])

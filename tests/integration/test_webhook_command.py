@@ -1,0 +1,60 @@
+"""`flashsale webhook` on a real ledger, with a notifier that runs in this process."""
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+from typer.testing import CliRunner
+
+from flashsale_cli.main import app
+from tests.integration.broker import until
+from tests.integration.notifying import open_notifier, open_shop
+from tests.integration.test_notifier import all_sent, paid
+
+
+async def command(infra: Mapping[str, str], *words: str, status: int = 0) -> Any:
+    """The JSON document that `flashsale webhook` prints."""
+
+    def run() -> Any:
+        done = CliRunner().invoke(app, ["webhook", *words], env={**os.environ, "DATABASE_URL": infra["DATABASE_URL"]})
+        assert done.exit_code == status, done.output
+        return json.loads(done.stdout) if "--json" in words and done.stdout else done.output
+
+    return await asyncio.to_thread(run)
+
+
+async def test_endpoint_is_added_tested_rotated_and_replayed(infra: Mapping[str, str]) -> None:
+    async with open_notifier(infra["DATABASE_URL"]) as notifier, open_shop() as shop, notifier.sending():
+        shop.secret = (await command(infra, "add", "shop", shop.url, "--type", "order.paid", "--json"))["secret"]
+        assert "choose another name" in await command(infra, "add", "shop", shop.url, status=3)
+        assert await command(infra, "test", "shop", "--json") == {"delivered": True, "status": 204, "answer": ""}
+        rotated = (await command(infra, "rotate", "shop", "--json"))["secret"]
+        assert rotated != shop.secret
+        await notifier.handle(paid("o1"))
+        await until(lambda: all_sent(notifier, "shop", 2))
+        # The shop knew only the previous secret; from now on it knows only the new one.
+        shop.secret = rotated
+        assert await command(infra, "replay", "shop", "--since", "2020-01-01T00:00:00Z", "--json") == {"replayed": 1}
+        await until(lambda: shop.types == ["webhook.test", "order.paid", "order.paid"])
+        assert len({key for key, _ in shop.received}) == 2
+
+
+async def test_list_shows_the_last_answer_and_a_disabled_endpoint_gets_nothing(infra: Mapping[str, str]) -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=401, text="who are you")
+
+    async with open_notifier(infra["DATABASE_URL"], retries_seconds=(3600,)) as notifier, open_shop() as shop, notifier.sending():
+        shop.reply = refuse
+        shop.secret = (await command(infra, "add", "shop", shop.url, "--json"))["secret"]
+        assert await command(infra, "test", "shop", "--json", status=1) == {"delivered": False, "status": 401, "answer": "who are you"}
+        await command(infra, "disable", "shop")
+        await notifier.handle(paid("o1"))
+        (endpoint,) = (await command(infra, "list", "--json"))["endpoints"]
+        seen = (endpoint["state"], endpoint["due"], endpoint["lastStatus"], endpoint["lastAnswer"])
+        assert seen == ("disabled", 1, 401, "who are you")
+        await command(infra, "enable", "shop")
+        assert "there is no endpoint 'other'" in await command(infra, "disable", "other", status=3)
+        assert "zone" in await command(infra, "replay", "shop", "--since", "2026-05-01T12:00:00", status=2)
