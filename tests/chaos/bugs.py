@@ -24,6 +24,8 @@ RECOVERY = "libs/recovery/src/flashsale_recovery"
 CONSUMER = "libs/consumer/src/flashsale_consumer/consumer.py"
 # Faults of Redis wait for each other, those of others do not: promotions would make a round last minutes.
 LOSSES = ("redis.lost_disk", "redis.old_volume")
+# Only these: then each loss takes something away.
+LOSSES_ALONE = (*LOSSES, "redis.stale_promotion")
 BROKER = ("net.delay", "net.drop_up", "net.drop_down", "net.blackhole")
 
 BUGS: Sequence[Bug] = (
@@ -161,5 +163,11 @@ BUGS: Sequence[Bug] = (
             ),
         ),
         (*LOSSES, "kill", "pause"),
+    ),
+    Bug(
+        "deficit-ignored",
+        "A rebuild restores all holds, also those whose units were sold again.",
+        (Edit(f"{RECOVERY}/rebuild/deficit.py", "    return max(0, held + sold - total)\n", "    return 0\n"),),
+        LOSSES_ALONE,
     ),
 )
