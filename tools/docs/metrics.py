@@ -55,7 +55,7 @@ ADVICE = {
     "differences found before stay until they are.",
     "flashsale_audit_rounds": "It must rise. If not, see `flashsale_audit_running`.",
     "flashsale_audit_orders": "Nothing; for insight.",
-    "flashsale_audit_round_seconds": "How long a difference can remain unnoticed, at most about three times this. It grows with the orders in Redis: remove finished sales.",
+    "flashsale_audit_round_seconds": "How long a difference can remain unnoticed, at most about twice this. It grows with the orders in Redis: remove finished sales.",
     "flashsale_audit_cpu_seconds": "Its rate stays below 0.02.",
     "flashsale_order_seconds": "p99 above 0.25 s: check `flashsale_script_seconds` (Redis) first, then the CPU of the gateways. See FlashsaleLatencyBudgetBurn.",
     "flashsale_payments": "`refund_due` rises: buyers pay too late, or twice. Make the payment window longer, or check the payment provider. `wrong_amount`: see FlashsaleWrongAmounts.",

@@ -1,8 +1,10 @@
 """The audit pauses until its processor time is within its share."""
 
+from time import monotonic
+
 import pytest
 
-from flashsale_audit.budget import PAUSE_SECONDS_MAX, pause_seconds
+from flashsale_audit.budget import PAUSE_SECONDS_MAX, Budget, pause_seconds
 
 
 @pytest.mark.parametrize(
@@ -10,3 +12,11 @@ from flashsale_audit.budget import PAUSE_SECONDS_MAX, pause_seconds
 )
 def test_pause_brings_the_share_to_two_percent(used: float, elapsed: float, pause: float) -> None:
     assert pause_seconds(used, elapsed, 0.02) == pytest.approx(pause)
+
+
+async def test_pause_keeps_what_is_read_below_its_rate() -> None:
+    read = iter([1_000, 1_000])
+    budget = Budget(1.0, lambda _: None, lambda: next(read), entries_per_second=100_000)
+    began_at = monotonic()
+    await budget.pace()
+    assert monotonic() - began_at >= 0.009

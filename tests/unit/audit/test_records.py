@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from flashsale_audit.records import PageRecord, read_records, read_users
+from flashsale_audit.records import PageRecord, decode_each, held_of, read_records, read_users, states_of
 from flashsale_core.orders import State
 
 HELD = msgspec.msgpack.encode(["R", "ann", 2, 5_000])
@@ -25,3 +25,16 @@ def test_damaged_record_is_named_and_the_others_are_read(damaged: bytes) -> None
 def test_users_of_readable_records_are_read() -> None:
     assert read_users({b"a": HELD, b"b": PAID}) == {b"a": "ann", b"b": "bob"}
     assert read_users({b"a": HELD, b"broken": b"rubbish"}) == {b"a": "ann"}
+
+
+@pytest.mark.parametrize("separator", [b"", b"\x1f", "ü".encode()])
+def test_each_name_is_decoded(separator: bytes) -> None:
+    assert decode_each({b"a" + separator: 1, b"b": 2}) == ["a" + separator.decode(), "b"]
+    assert decode_each({}) == []
+
+
+def test_states_do_not_depend_on_how_the_records_were_read() -> None:
+    whole, _ = read_records({"a": HELD, "b": PAID})
+    each, _ = read_records({"a": HELD, "b": PAID, "broken": b"rubbish"})
+    assert states_of(whole) == states_of(each) == [State.RESERVED, State.PAID]
+    assert list(held_of(whole)) == list(held_of(each)) == ["a"]

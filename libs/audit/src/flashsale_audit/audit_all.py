@@ -14,6 +14,7 @@ from flashsale_audit.facts import Money, OrderTotals, SaleNumbers
 from flashsale_audit.outbox_audit import OutboxAudit
 from flashsale_audit.read_ledger import LedgerReader
 from flashsale_audit.read_redis import RedisReader
+from flashsale_audit.repeats import Repeats
 from flashsale_audit.sale_audit import SaleAudit
 from flashsale_audit.skipped import ShardNotOpenError, Skipped
 from flashsale_core.ids import parse_order_ref
@@ -22,6 +23,7 @@ from flashsale_core.orders import State
 RETRY_SECONDS = 0.5
 ACCEPTED_PAGE = 2000
 DEADLINES_LOOK = 200
+DEADLINES = "deadlines"
 SALE_TRIES = 3
 """How often a sale is read that is replaced while it is read."""
 
@@ -63,6 +65,7 @@ class Audit:
     options: Options
     pace: Callable[[], Awaitable[None]] = at_once
     """Called after each page."""
+    repeats: Repeats = field(default_factory=Repeats)
     catch_up: CatchUp = field(init=False)
 
     def __post_init__(self) -> None:
@@ -89,7 +92,9 @@ class Audit:
         in_ledger, in_redis = await self.ledger.live_sale_ids(), await self.redis.sale_ids()
         for sale_id in self.options.sales or in_redis:
             await self._audit_sale(sale_id, report)
-        await self._audit_deadlines(report)
+        if self.repeats.is_due(DEADLINES):
+            await self._audit_deadlines(report)
+            self.repeats.note(DEADLINES, report.findings.counts[Kind.DEADLINE_WITHOUT_HOLD])
         lost = [] if self.options.sales else sorted(set(in_ledger) - set(in_redis))
         report.findings.add(await self._lost_sales(lost))
         await self._audit_money(report)
@@ -101,6 +106,7 @@ class Audit:
         except ShardNotOpenError as error:
             report.skipped.add("ledger", error)
         report.by_position = self.catch_up.by_position
+        self.repeats.end_round(sum(numbers.counters.orders for numbers in report.sales))
 
     async def counters(self) -> Findings:
         """Compare only the counters of each sale with each other: one short look for each."""
@@ -135,7 +141,9 @@ class Audit:
                 report.findings.add([Difference(Kind.SALE_MISSING_IN_REDIS, sale_id, "Redis has no such sale")])
             return True
         grace_ms = round(1000 * self.options.overdue_grace_seconds)
-        audit = SaleAudit(self.redis, self.ledger, self.catch_up, counters, grace_ms, report.findings, self.pace, report.skipped)
+        audit = SaleAudit(
+            self.redis, self.ledger, self.catch_up, counters, grace_ms, report.findings, self.pace, report.skipped, self.repeats
+        )
         numbers = await audit.run()
         if numbers is not None:
             report.sales.append(numbers)
@@ -170,12 +178,16 @@ class Audit:
         # Each query about money reads all payments of a sale, so it is asked only for sales that have some.
         paid = await self.ledger.paid_sale_ids()
         for sale_id in self.options.sales or paid:
+            if not self.repeats.is_due(check := f"money {sale_id}"):
+                continue
 
             async def read(sale_id: str = sale_id) -> Sequence[Difference]:
                 report.money[sale_id] = await self.ledger.money(sale_id) if sale_id in paid else Money()
                 return list(compare.compare_money(sale_id or "(no sale)", report.money[sale_id]))
 
-            report.findings.add(await confirmed(read, self.catch_up))
+            differences = await confirmed(read, self.catch_up)
+            report.findings.add(differences)
+            self.repeats.note(check, len(differences))
             await self.pace()
 
     async def _drained(self, report: Report) -> bool:

@@ -11,6 +11,7 @@ from flashsale_audit.audit_all import Audit, Options, Report
 from flashsale_audit.budget import Budget
 from flashsale_audit.connect import Stores, connect
 from flashsale_audit.differences import Findings, Kind
+from flashsale_audit.repeats import Repeats
 from flashsale_core.errors import Retryable
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ RETRY_SECONDS = 5.0
 COUNTERS_SECONDS = 5.0
 """How often the counters of all sales are compared, however long a round takes."""
 REPORTED_MAX = 10_000
+SECONDS_PER_ORDER = 0.32e-3
+"""How often what the ledger alone contains is compared: with 300,000 orders, every 100 s."""
 
 
 @dataclass(slots=True)
@@ -36,6 +39,7 @@ class Auditor:
     """Whether this process audits: of several keepers only one does."""
     fault: str | None = None
     """Why nothing is audited now."""
+    repeats: Repeats = field(default_factory=lambda: Repeats(SECONDS_PER_ORDER))
     reported: set[tuple[Kind, str]] = field(default_factory=set)
     """The kind and subject of each difference that was logged and has not been gone for a whole round since."""
     _last: Findings = field(default_factory=Findings)
@@ -58,11 +62,12 @@ class Auditor:
 
     async def audit_once(self) -> Report:
         """One round over all sales. Raises Retryable while a store does not answer, SettingsError without the scripts."""
-        budget, report, began_at = Budget(self.cpu_share, metrics.CPU_SECONDS.inc), Report(), monotonic()
+        report, began_at = Report(), monotonic()
 
         async with connect(self.stores) as (redis, ledger):
             self._began()
-            audit = Audit(redis, ledger, self.options)
+            audit = Audit(redis, ledger, self.options, repeats=self.repeats)
+            budget = Budget(self.cpu_share, metrics.CPU_SECONDS.inc, lambda: redis.entries_read)
             looked_at = began_at
 
             async def pace() -> None:

@@ -34,15 +34,15 @@ class BuyerAudit:
         async for noted in self.redis.buyer_pages(self.sale_id):
             buyers.add_noted(noted)
             await self.pace()
-        suspects, differences = await self._look(buyers.open)
+        suspects, differences = await self.look(buyers.open)
         for _ in range(PASSES_MAX):
             if not suspects:
                 return
-            others = await self._other_orders(suspects)
+            others = await self.other_orders(suspects)
             self.findings.add(differences[user] for user in suspects if user not in others)
-            suspects, differences = await self._look({user: suspects[user] | ids for user, ids in others.items()})
+            suspects, differences = await self.look({user: suspects[user] | ids for user, ids in others.items()})
 
-    async def _look(self, orders: Orders) -> tuple[dict[str, set[str]], dict[str, Difference]]:
+    async def look(self, orders: Orders) -> tuple[dict[str, set[str]], dict[str, Difference]]:
         """The users among them with more units than orders, with the differences. Too few units are a fault whatever other orders exist."""
         for user, ids in orders.items():
             if len(ids) > LOOK_IDS_MAX:
@@ -60,10 +60,10 @@ class BuyerAudit:
             await self.pace()
         return suspects, differences
 
-    async def _other_orders(self, suspects: Orders) -> dict[str, set[str]]:
+    async def other_orders(self, suspects: Orders) -> dict[str, set[str]]:
         """The orders of these users that are not among the known ones."""
         others: dict[str, set[str]] = {}
-        async for page in self.redis.user_pages(self.sale_id):
+        async for page in self.redis.user_pages(self.sale_id, suspects):
             for order_id, user in page.items():
                 if user in suspects and (name := order_id.decode()) not in suspects[user]:
                     others.setdefault(user, set()).add(name)

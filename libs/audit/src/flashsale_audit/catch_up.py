@@ -56,22 +56,31 @@ class CatchUp:
 
     async def rounds(self) -> AsyncIterator[None]:
         """Each round is a moment at which the stores may be compared again. A difference that is left after the last round counts."""
-        try:
-            newest = await self.fences.positions()
-        except ShardNotOpenError as error:
-            # One entry may contain orders of several shards, so all of them decide.
-            self.skipped.add("ledger", f"nothing that differs is compared with it, because {error}")
-            return
-        if not await self._received(newest):
+        if not await self.received():
             return
         yield
-        if not any(self._known[history].holes for history in newest):
+        if not self.has_holes:
             return
         self.by_position = False
         give_up_at = monotonic() + self.lag_seconds
         while monotonic() < give_up_at:
             await asyncio.sleep(AGAIN_SECONDS)
             yield
+
+    async def received(self) -> bool:
+        """Wait until the ledger has received all that Redis has written by now, apart from holes. False if that takes too long."""
+        try:
+            newest = await self.fences.positions()
+        except ShardNotOpenError as error:
+            # One entry may contain orders of several shards, so all of them decide.
+            self.skipped.add("ledger", f"nothing that differs is compared with it, because {error}")
+            return False
+        return await self._received(newest)
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether the ledger lacks an entry, although it has had later ones for a while."""
+        return any(known.holes for known in self._known.values())
 
     async def holes(self) -> list[Difference]:
         """The entries that the ledger lacks now and has lacked for `lag_seconds` while it had later ones. Raises ShardNotOpenError."""

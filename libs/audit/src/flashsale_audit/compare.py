@@ -1,6 +1,6 @@
 """Compares the stores: facts in, differences out. No clock, no client."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from flashsale_audit.differences import Difference, Kind
@@ -35,6 +35,15 @@ def compare_page(
     for order_id, record in records.items():
         if record.state is State.RESERVED:
             yield from _compare_deadline(f"{sale_id}.{order_id}", record, deadlines.get(order_id), overdue_before_ms)
+
+
+def suspects(held: Mapping[str, Record], deadlines: Sequence[float | None], overdue_before_ms: int) -> list[str]:
+    """The held orders that `compare_page` must compare, because they are overdue or differ from the deadlines that were read after them."""
+    due = [record.deadline_ms for record in held.values()]
+    if due == deadlines and min(due, default=overdue_before_ms) >= overdue_before_ms:
+        return []
+    each = zip(held, due, deadlines, strict=True)
+    return [order_id for order_id, due_ms, listed_ms in each if due_ms != listed_ms or due_ms < overdue_before_ms]
 
 
 def differs(record: Record, row: LedgerOrder | None) -> bool:

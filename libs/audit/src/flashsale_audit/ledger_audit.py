@@ -11,7 +11,7 @@ from flashsale_audit.read_ledger import LedgerReader
 from flashsale_audit.read_redis import RedisReader
 from flashsale_audit.records import Record
 
-PAGE = 1000
+PAGE = 2000
 """Orders of one query: each query costs as much as some hundred orders."""
 SUSPECTS_MAX = 200
 LOOK_MAX = 2000

@@ -1,11 +1,12 @@
 """What one call of lua/look.lua returned: values of one moment."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from flashsale_audit.facts import Counters, OrderTotals, TotalsByState
-from flashsale_audit.records import Record, read_records
+from flashsale_audit.records import Record, read_records, states_of
 from flashsale_core.orders import State
 from flashsale_core.records import is_tombstone, stale_terms
 
@@ -64,7 +65,8 @@ def read_counters(sale_id: str, fields: Mapping[bytes, bytes], orders: int, inca
 
 
 def totals(records: Mapping[str, Record]) -> TotalsByState:
-    quantities: dict[State, list[int]] = {}
-    for record in records.values():
-        quantities.setdefault(record.state, []).append(record.quantity)
-    return {state: OrderTotals(len(units), sum(units)) for state, units in quantities.items()}
+    sums: dict[State, OrderTotals] = {}
+    equal = Counter(zip(states_of(records), [record.quantity for record in records.values()], strict=True))
+    for (state, quantity), orders in equal.items():
+        sums[state] = sums.get(state, OrderTotals()) + OrderTotals(orders, orders * quantity)
+    return sums

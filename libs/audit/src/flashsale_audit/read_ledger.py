@@ -5,9 +5,10 @@ from typing import Any
 
 import asyncpg
 
+from flashsale_audit.buyer_rows import BuyerRows
 from flashsale_audit.catch_up import History as Place
 from flashsale_audit.facts import History, LedgerOrder, LedgerSale, Money, OrderTotals, TotalsByState, Violations
-from flashsale_audit.records import Record
+from flashsale_audit.records import Record, states_of
 from flashsale_core.orders import State
 from flashsale_core.positions import Range
 
@@ -111,6 +112,7 @@ SESSION = "set local enable_nestloop = off; set local jit = off"
 class LedgerReader:
     def __init__(self, database: "asyncpg.Connection[asyncpg.Record]") -> None:
         self._database = database
+        self.buyers = BuyerRows(database)
 
     async def live_sale_ids(self) -> list[str]:
         """The sales that must be in Redis."""
@@ -140,9 +142,11 @@ class LedgerReader:
 
     async def unlike(self, sale_id: str, epoch: int, records: Mapping[str, Record]) -> tuple[list[str], int]:
         """The orders among these that differ from their rows, and the number of those without a row."""
-        strange = _unsendable(records)
-        sent = {name: records[name] for name in records.keys() - set(strange)} if strange else records
-        rows = await self._database.fetch(_UNLIKE, sale_id, epoch, *_columns(sent)) if sent else []
+        strange, columns = [], _columns(records)
+        if not _sendable(columns, records):
+            strange = _unsendable(records)
+            columns = _columns({name: records[name] for name in records.keys() - set(strange)})
+        rows = await self._database.fetch(_UNLIKE, sale_id, epoch, *columns) if columns[0] else []
         return [*strange, *(row[0] for row in rows)], len(strange) + sum(row[1] for row in rows)
 
     async def order_pages(self, sale_id: str, epoch: int) -> AsyncIterator[dict[str, LedgerOrder]]:
@@ -193,18 +197,19 @@ def _columns(records: Mapping[str, Record]) -> tuple[str, ...]:
     orders = records.values()
     return (
         SEPARATOR.join(records),
-        SEPARATOR.join([order.state for order in orders]),
+        SEPARATOR.join(states_of(records)),
         SEPARATOR.join([order.user_id for order in orders]),
         SEPARATOR.join([str(order.quantity) for order in orders]),
         SEPARATOR.join([order.payment_id for order in orders]),
     )
 
 
+def _sendable(columns: Sequence[str], records: Mapping[str, Record]) -> bool:
+    text, quantities = SEPARATOR.join(columns), [order.quantity for order in records.values()]
+    return "\0" not in text and text.count(SEPARATOR) == len(columns) * len(records) - 1 and max(quantities, default=0) <= BIGINT_MAX
+
+
 def _unsendable(records: Mapping[str, Record]) -> list[str]:
     """The orders with characters or numbers that the ledger cannot have: they must not keep the others from being compared."""
-    if max([order.quantity for order in records.values()], default=0) <= BIGINT_MAX:
-        text = SEPARATOR.join([*records, *[order.user_id for order in records.values()], *[order.payment_id for order in records.values()]])
-        if "\0" not in text and text.count(SEPARATOR) == 3 * len(records) - 1:
-            return []
     strange = {"\0", SEPARATOR}
     return [name for name, order in records.items() if order.quantity > BIGINT_MAX or strange & {*name, *order.user_id, *order.payment_id}]

@@ -1,6 +1,6 @@
 """Reads many packed records at once: a call of the decoder for each order would be the most expensive part of the audit. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Generic, Literal, TypeVar
 
 import msgspec
@@ -8,6 +8,7 @@ import msgspec
 from flashsale_core.orders import LETTERS, State
 from flashsale_core.records import OrderRecord, unpack_record
 
+_SEPARATOR = b"\x1f"
 _ARRAY = b"\xdd"
 """Begins an array of msgpack whose length follows in 4 bytes."""
 
@@ -66,6 +67,26 @@ def _read(packed: bytes) -> OrderRecord | None:
         return unpack_record(packed)
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def decode_each(names: Collection[bytes]) -> list[str]:
+    """The names as text. One call for all of them takes a third of the time, unless a name contains the separator."""
+    texts = _SEPARATOR.join(names).decode().split(_SEPARATOR.decode()) if names else []
+    return texts if len(texts) == len(names) else [name.decode() for name in names]
+
+
+def states_of(records: Mapping[str, Record]) -> list[State]:
+    """The state of each record: a property would cost more than all else that is done with a record."""
+    try:
+        return [LETTERS[record.letter] for record in records.values()]  # type: ignore[union-attr]  # the other class raises
+    except AttributeError:
+        return [record.state for record in records.values()]
+
+
+def held_of(records: Mapping[str, Record]) -> dict[str, Record]:
+    """The orders among these that are held."""
+    states = zip(records.items(), states_of(records), strict=True)
+    return dict([item for item, state in states if state is State.RESERVED])
 
 
 def read_users(packed: Mapping[bytes, bytes]) -> dict[bytes, str]:

@@ -1,23 +1,29 @@
 """The audit of one sale: all its orders are read, but only a page of them is in memory at a time."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import getrandbits
 
 from flashsale_audit import compare
 from flashsale_audit.buyer_audit import BuyerAudit
+from flashsale_audit.buyer_proof import BuyerProof
+from flashsale_audit.buyer_sums import BuyerSums
 from flashsale_audit.buyers import BuyerPass
 from flashsale_audit.catch_up import CatchUp
 from flashsale_audit.confirm import confirmed
 from flashsale_audit.differences import Difference, Findings
 from flashsale_audit.facts import Counters, OrderTotals, SaleNumbers, TotalsByState
 from flashsale_audit.ledger_audit import LedgerAudit
-from flashsale_audit.look import Look, totals
+from flashsale_audit.look import totals
 from flashsale_audit.motion import Motion, compare_sums
 from flashsale_audit.read_ledger import LedgerReader
-from flashsale_audit.read_redis import RedisReader
+from flashsale_audit.read_redis import LOOK_WHOLE, RedisReader
+from flashsale_audit.records import Record, held_of
+from flashsale_audit.repeats import Repeats
 from flashsale_audit.skipped import Skipped
 from flashsale_core.orders import State
+
+LOOK_ORDERS = 250
 
 
 @dataclass(slots=True)
@@ -25,13 +31,16 @@ class OrderPass:
     """One pass over all orders of a sale: its sums, and the counters at its first and last page."""
 
     looks: list[Counters] = field(default_factory=list)
+    """At the first and at the last page."""
     orders: int = 0
     sums: dict[State, OrderTotals] = field(default_factory=dict)
 
-    def add(self, page: Look, counters: Counters) -> None:
+    def look(self, counters: Counters) -> None:
         self.looks = [*self.looks[:1], counters]
-        self.orders += len(page.records) + len(page.unreadable)
-        for state, total in totals(page.records).items():
+
+    def add(self, records: Mapping[str, Record], unreadable: Sequence[str]) -> None:
+        self.orders += len(records) + len(unreadable)
+        for state, total in totals(records).items():
             self.sums[state] = self.sums.get(state, OrderTotals()) + total
 
     @property
@@ -54,20 +63,21 @@ class SaleAudit:
     findings: Findings
     pace: Callable[[], Awaitable[None]]
     skipped: Skipped
+    repeats: Repeats
 
     async def run(self) -> SaleNumbers | None:
         """None if the sale was removed, replaced or recovered while it was read; then nothing is known about it."""
-        findings = Findings()
-        order_pass, buyers = OrderPass(), BuyerPass(getrandbits(32) | 1)
+        findings, order_pass = Findings(), OrderPass()
         ledger = LedgerAudit(self.redis, self.ledger, self.catch_up, self.sale_id, self.epoch, findings, self.pace)
-        if not await self._read_orders(order_pass, buyers, ledger, findings):
-            return None
-        await ledger.finish()
-        await BuyerAudit(self.redis, self.sale_id, findings, self.pace, self.skipped).run(buyers)
-        if not await self._report(findings):
+        buyers = BuyerAudit(self.redis, self.sale_id, findings, self.pace, self.skipped)
+        judge = self._judge_small if self.counters.orders <= LOOK_WHOLE else self._judge_large
+        if not await judge(order_pass, buyers, ledger, findings) or not await self._report(findings):
             return None
         findings.add(await confirmed(self._read_definition, self.catch_up))
-        findings.add(await confirmed(self._read_history, self.catch_up))
+        if self.repeats.is_due(check := f"history {self.sale_id}"):
+            differences = await confirmed(self._read_history, self.catch_up)
+            findings.add(differences)
+            self.repeats.note(check, len(differences))
         findings.add(await self._totals(order_pass))
         sums = await self.ledger.sums(self.sale_id, self.epoch)
         if sum(total.orders for total in sums.values()) != ledger.in_ledger:
@@ -84,14 +94,66 @@ class SaleAudit:
     def epoch(self) -> int:
         return self.counters.epoch
 
-    async def _read_orders(self, order_pass: OrderPass, buyers: BuyerPass, ledger: LedgerAudit, findings: Findings) -> bool:
+    async def _judge_small(self, order_pass: OrderPass, buyers: BuyerAudit, ledger: LedgerAudit, findings: Findings) -> bool:
+        """Judge the orders by looks with all that belongs to them. False if the sale is not the same at each page."""
+        buyer_pass = BuyerPass(getrandbits(32) | 1)
+        if not await self._look_at_orders(order_pass, buyer_pass, ledger, findings):
+            return False
+        findings.add(_counted(order_pass))
+        await ledger.finish()
+        await buyers.run(buyer_pass)
+        return True
+
+    async def _judge_large(self, order_pass: OrderPass, buyers: BuyerAudit, ledger: LedgerAudit, findings: Findings) -> bool:
+        """Judge only what may differ by looks: a look at each order would cost several times as much."""
+        first = await self.redis.look(self.sale_id)
+        if first.counters is None or not self._is_same(first.counters):
+            return False
+        order_pass.look(first.counters)
+        if not await self._scan_orders(first.now_ms - self.grace_ms, order_pass, ledger, findings):
+            return False
+        last = await self.redis.counters(self.sale_id)
+        if last is None or not self._is_same(last):
+            return False
+        order_pass.look(last)
+        findings.add(_counted(order_pass))
+        await ledger.finish()
+        if not findings.clean() and not await self._report(findings):
+            return False
+        proof = BuyerProof(buyers, self.ledger, self.catch_up, self.epoch)
+        sums = BuyerSums(self.redis, self.ledger, self.catch_up, self.sale_id, self.epoch, self.pace, proof, self.skipped)
+        await sums.run(last.orders)
+        return True
+
+    async def _scan_orders(self, overdue_before_ms: int, order_pass: OrderPass, ledger: LedgerAudit, findings: Findings) -> bool:
+        async for records, unreadable in self.redis.order_pages(self.sale_id):
+            order_pass.add(records, unreadable)
+            held = held_of(records)
+            suspects = compare.suspects(held, await self.redis.deadlines(self.sale_id, list(held)), overdue_before_ms)
+            findings.add(await self._looked_at([*unreadable, *suspects]))
+            await ledger.add_page(records, unreadable)
+            if not findings.clean() and not await self._report(findings):
+                return False
+            await self.pace()
+        return True
+
+    async def _looked_at(self, order_ids: Sequence[str]) -> list[Difference]:
+        differences: list[Difference] = []
+        for first in range(0, len(order_ids), LOOK_ORDERS):
+            look = await self.redis.look(self.sale_id, order_ids[first : first + LOOK_ORDERS])
+            overdue_before_ms = look.now_ms - self.grace_ms
+            differences += compare.compare_page(self.sale_id, look.records, look.unreadable, look.deadlines, overdue_before_ms)
+        return differences
+
+    async def _look_at_orders(self, order_pass: OrderPass, buyers: BuyerPass, ledger: LedgerAudit, findings: Findings) -> bool:
         """False if the sale is not the same at each page."""
         counters = self.counters
         async for page in self.redis.look_pages(self.sale_id):
             if page.counters is None or not self._is_same(page.counters):
                 return False
             counters = page.counters
-            order_pass.add(page, counters)
+            order_pass.look(counters)
+            order_pass.add(page.records, page.unreadable)
             buyers.add(page)
             overdue_before_ms = page.now_ms - self.grace_ms
             findings.add(compare.compare_page(self.sale_id, page.records, page.unreadable, page.deadlines, overdue_before_ms))
@@ -99,9 +161,6 @@ class SaleAudit:
             if not findings.clean() and not await self._report(findings):
                 return False
             await self.pace()
-        findings.add(compare.compare_counters(counters))
-        if order_pass.motion.same_sale and order_pass.each_once:
-            findings.add(compare_sums(order_pass.motion, order_pass.sums))
         return True
 
     async def _report(self, findings: Findings) -> bool:
@@ -141,3 +200,11 @@ class SaleAudit:
 
     def _is_same(self, counters: Counters | None) -> bool:
         return counters is not None and (counters.epoch, counters.incarnation) == (self.epoch, self.counters.incarnation)
+
+
+def _counted(order_pass: OrderPass) -> list[Difference]:
+    """The differences of the sale's counters to each other and to the sums of its orders."""
+    differences = list(compare.compare_counters(order_pass.motion.last))
+    if order_pass.motion.same_sale and order_pass.each_once:
+        differences += compare_sums(order_pass.motion, order_pass.sums)
+    return differences

@@ -1,0 +1,51 @@
+"""Proves that a sale counts more units for a buyer than the buyer's orders have, although the buyer goes on ordering.
+
+The look needs all orders of the buyer that existed then. The ledger lists them once it has received every entry that was written before:
+an order that it lists only later is younger than the look. An order that it never lists may be a lost row, so a last pass over the sale's
+orders in Redis must bring no such order.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from flashsale_audit.buyer_audit import BuyerAudit, Orders
+from flashsale_audit.catch_up import CatchUp
+from flashsale_audit.differences import Difference
+from flashsale_audit.read_ledger import LedgerReader
+
+TRIES = 10
+"""How often a buyer is looked at again who had ordered meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuyerProof:
+    audit: BuyerAudit
+    ledger: LedgerReader
+    catch_up: CatchUp
+    epoch: int
+
+    async def run(self, users: Collection[str]) -> None:
+        """Report those among the users whose units differ from their orders. Who orders all the time may be left to the next round."""
+        orders, proven, differences = await self._listed(users), dict[str, set[str]](), dict[str, Difference]()
+        for _ in range(TRIES):
+            suspects, seen = await self.audit.look(orders)
+            if not suspects or not await self.catch_up.received():
+                break
+            listed = await self._listed(suspects)
+            proven |= {user: ids for user, ids in suspects.items() if listed[user] <= ids}
+            differences |= seen
+            orders = {user: ids | listed[user] for user, ids in suspects.items() if user not in proven}
+        if proven:
+            hidden = await self._hidden(proven)
+            self.audit.findings.add(differences[user] for user in proven if user not in hidden)
+
+    async def _listed(self, users: Collection[str]) -> dict[str, set[str]]:
+        return await self.ledger.buyers.orders(self.audit.sale_id, self.epoch, users) if users else {}
+
+    async def _hidden(self, orders: Orders) -> set[str]:
+        """The users among them with an order that the ledger may never have listed."""
+        others = await self.audit.other_orders(orders)
+        if not others or not await self.catch_up.received() or self.catch_up.has_holes:
+            return set(others)
+        listed = await self._listed(others)
+        return {user for user, ids in others.items() if not ids <= listed[user]}

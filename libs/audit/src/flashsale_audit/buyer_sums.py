@@ -1,0 +1,68 @@
+"""Compares the units that a large sale counts for each buyer with the ledger, and what differs with the buyer's orders in Redis.
+
+Each order is compared with its row as well, so buyers who agree with the ledger agree with their orders in Redis. The ledger only leads to
+those who may not: whether a buyer differs is judged by Redis alone.
+"""
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+
+from flashsale_audit.buyer_proof import BuyerProof
+from flashsale_audit.buyer_rows import part_of
+from flashsale_audit.catch_up import CatchUp
+from flashsale_audit.read_ledger import LedgerReader
+from flashsale_audit.read_redis import RedisReader
+from flashsale_audit.skipped import Skipped
+
+PART_ORDERS = 400_000
+"""The buyers of about this number of orders are in memory at once: some 60 MB."""
+TRIES = 12
+"""How often suspects are compared again: each time, those of whom nothing was on its way are cleared."""
+FEW = 20
+"""So few suspects need no further comparison: the proof clears them as well, but it reads all their orders."""
+PROOF_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class BuyerSums:
+    redis: RedisReader
+    ledger: LedgerReader
+    catch_up: CatchUp
+    sale_id: str
+    epoch: int
+    pace: Callable[[], Awaitable[None]]
+    proof: BuyerProof
+    skipped: Skipped
+
+    async def run(self, orders: int) -> None:
+        """Compare the buyers of a sale with about this number of orders."""
+        parts = orders // PART_ORDERS + 1
+        suspects: set[bytes] = set()
+        for part in range(parts):
+            suspects |= await self._differing(parts, part)
+        for _ in range(TRIES):
+            if not suspects or not await self.catch_up.received():
+                return
+            before, suspects = suspects, await self._still_differing(suspects)
+            await self.pace()
+            if suspects == before or len(suspects) <= FEW:
+                break
+        if len(suspects) > PROOF_MAX:
+            words = f"{len(suspects)} buyers differ from the ledger, and {PROOF_MAX} of them are judged in a round"
+            self.skipped.add(f"{self.sale_id} buyers", words, for_now=False)
+        await self.proof.run([user.decode() for user in sorted(suspects)[:PROOF_MAX]])
+
+    async def _differing(self, parts: int, part: int) -> set[bytes]:
+        """The buyers of a part whose units differed, although perhaps only because the sale moved between the reads."""
+        rows = await self.ledger.buyers.units(self.sale_id, self.epoch, parts=parts, part=part)
+        differing: set[bytes] = set()
+        async for page in self.redis.buyer_fields(self.sale_id):
+            mine = page if parts == 1 else {user: units for user, units in page.items() if part_of(user, parts) == part}
+            differing.update([user for user, units in mine.items() if rows.pop(user, b"0") != units])
+            await self.pace()
+        return differing | rows.keys()
+
+    async def _still_differing(self, users: Collection[bytes]) -> set[bytes]:
+        rows = await self.ledger.buyers.units(self.sale_id, self.epoch, users)
+        counts = await self.redis.buyer_units(self.sale_id, list(users))
+        return {user for user, units in counts.items() if rows.get(user, b"0") != (units or b"0")}

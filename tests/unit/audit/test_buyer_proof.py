@@ -1,0 +1,95 @@
+"""A buyer who has more units than orders is reported although the buyer goes on ordering, and never because of an order of the motion."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from flashsale_audit.buyer_audit import BuyerAudit
+from flashsale_audit.buyer_proof import BuyerProof
+from flashsale_audit.differences import Findings, Kind
+from flashsale_audit.look import Look
+from flashsale_audit.records import PageRecord
+from flashsale_audit.skipped import Skipped
+
+
+@dataclass
+class World:
+    """Both stores. After each reading of the ledger, the next of `arriving` orders is written to Redis and to the ledger."""
+
+    units: dict[str, int]
+    redis_orders: dict[str, str]
+    """The user of each order; each has 1 unit and is held."""
+    ledger_orders: dict[str, str]
+    arriving: list[dict[str, str]] = field(default_factory=list)
+    caught_up: bool = True
+    has_holes: bool = False
+    passes: int = 0
+
+    @property
+    def buyers(self) -> "World":
+        return self
+
+    async def received(self) -> bool:
+        return self.caught_up
+
+    async def orders(self, sale_id: str, epoch: int, users: Collection[str]) -> dict[str, set[str]]:
+        listed = {user: {order_id for order_id, name in self.ledger_orders.items() if name == user} for user in users}
+        for order_id, user in (self.arriving.pop(0) if self.arriving else {}).items():
+            self.redis_orders[order_id] = self.ledger_orders[order_id] = user
+            self.units[user] = self.units.get(user, 0) + 1
+        return listed
+
+    async def look(self, sale_id: str, order_ids: Sequence[str], user_ids: Sequence[str]) -> Look:
+        records = {name: PageRecord("R", self.redis_orders[name], 1, 5_000) for name in order_ids if name in self.redis_orders}
+        return Look(0, "", 0, None, records=records, units={user: self.units.get(user, 0) for user in user_ids})
+
+    async def user_pages(self, sale_id: str, users: Collection[str]) -> AsyncIterator[dict[bytes, str]]:
+        self.passes += 1
+        yield {order_id.encode(): user for order_id, user in self.redis_orders.items()}
+
+
+async def proven(world: World, *users: str) -> list[str]:
+    async def pace() -> None:
+        pass
+
+    stores, findings = cast(Any, world), Findings()
+    await BuyerProof(BuyerAudit(stores, "lamp", findings, pace, Skipped()), stores, stores, 1).run(users)
+    return [sample.subject for sample in findings.samples.get(Kind.BUYER_UNITS, [])]
+
+
+def same(orders: Mapping[str, str], units: dict[str, int], **more: Any) -> World:
+    return World(units, dict(orders), dict(orders), **more)
+
+
+@pytest.mark.parametrize("units", [0, 3])
+async def test_buyer_with_other_units_than_orders_is_reported(units: int) -> None:
+    assert await proven(same({"a": "ann", "b": "ann", "c": "bob"}, {"ann": units, "bob": 1}), "ann", "bob") == ["lamp ann"]
+
+
+async def test_invented_buyer_is_reported() -> None:
+    assert await proven(same({"a": "ann"}, {"ann": 1, "eve": 1}), "eve") == ["lamp eve"]
+
+
+@pytest.mark.parametrize("fault", [0, 1])
+async def test_buyer_who_goes_on_ordering_is_reported_only_with_a_fault(fault: int) -> None:
+    arriving = [{"b": "ann"}, {"c": "ann"}, {"d": "ann"}, {}, {"e": "ann"}]
+    assert await proven(same({"a": "ann"}, {"ann": 1 + fault}, arriving=arriving), "ann") == ["lamp ann"] * fault
+
+
+async def test_order_that_the_ledger_lost_is_no_fault_of_its_buyer() -> None:
+    world = World({"ann": 2}, {"a": "ann", "b": "ann"}, {"a": "ann"})
+    assert (await proven(world, "ann"), world.passes) == ([], 1)
+
+
+async def test_nothing_is_proven_while_entries_are_missing() -> None:
+    orders = {"a": "ann"}
+    assert await proven(same(orders, {"ann": 2}, caught_up=False), "ann") == []
+    hidden = World({"ann": 2}, {"a": "ann", "b": "ann"}, {"a": "ann"}, arriving=[{}, {"c": "ann"}, {}], has_holes=True)
+    assert await proven(hidden, "ann") == []
+
+
+async def test_orders_in_redis_are_read_only_if_something_is_left_to_report() -> None:
+    world = same({"a": "ann"}, {"ann": 1})
+    assert (await proven(world, "ann"), world.passes) == ([], 0)
