@@ -19,8 +19,13 @@ from examples.shop.store import Order, Store
 from examples.shop.till import Till
 from flashsale_client import Answer as ClientAnswer
 from flashsale_client import Bought, Patience, Wish, buy
+from flashsale_consumer import Delivery
+from flashsale_core.messages import Message, encode
 from flashsale_local_stack import Stack, free_ports, wait_until
+from tests.integration.broker import until
 from tests.integration.client import Answer, Client
+from tests.integration.notifying import open_notifier
+from tests.integration.order_events import expired, payment
 from tests.unit.clients.node import find_node
 
 START_SECONDS = 30.0
@@ -60,8 +65,13 @@ def sale(client: Client) -> str:
 
 
 @pytest.fixture(scope="module")
-def shop(stack: Stack, sale: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    folder, (port,) = tmp_path_factory.mktemp("shop"), free_ports(1)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shop")
+
+
+@pytest.fixture(scope="module")
+def shop(stack: Stack, sale: str, folder: Path) -> Iterator[Client]:
+    (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     settings = {
         "SHOP_PORT": str(port),
@@ -191,6 +201,23 @@ def test_signed_events_are_applied_in_any_order_and_others_refused(shop: Client,
     assert send_event(shop, "order.expired", order_id, "expired", 1) == 204
     other = "whsec_" + "b3RoZXItc2VjcmV0LW9mLXNvbWVib2R5LWVsc2U="
     assert send_event(shop, "order.returned", order_id, "returned", 3, other) == 401
+
+
+async def test_notifier_brings_the_shop_what_happened(infra: Mapping[str, str], shop: Client, folder: Path) -> None:
+    store = Store(str(folder / "shop.sqlite"))
+    for order_id in ("o1", "o2"):
+        store.add(Order(f"shoe.{order_id}", "ann", 1, 4900, "EUR"))
+    async with open_notifier(infra["DATABASE_URL"]) as notifier, notifier.sending():
+        await notifier.add("example", f"{shop.env['FLASHSALE_URL']}/events", secret=EVENTS_SECRET)
+        messages: tuple[Message, ...] = (payment("o1", "p1", "paid", 1_500), expired("o1"), expired("o2"))
+        deliveries = [Delivery(encode(message), f"{number}-0", redelivered=False) for number, message in enumerate(messages)]
+        assert await notifier.handle(deliveries) == []
+
+        async def all_sent() -> bool:
+            return await notifier.states("example") == ["sent"] * 3
+
+        await until(all_sent)
+    assert [order and order.state for order in map(store.get, ("shoe.o1", "shoe.o2"))] == ["paid", "expired"]
 
 
 def test_stripe_captures_what_is_paid_and_cancels_what_came_too_late(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
