@@ -74,6 +74,25 @@ export interface RateLimit {
   seconds: number;
 }
 
+/** `amountMinor` is what this refund paid back. A payment may be refunded in parts, each with a `refundId` of its own. */
+export interface RefundData {
+  orderId: string;
+  paymentId: string;
+  amountMinor: number;
+  /** ISO 4217, in upper or lower case */
+  currency: string;
+  /** The provider's id */
+  refundId: string;
+}
+
+/** The provider has paid money back. Further fields are ignored. */
+export interface RefundWebhook {
+  type: "payment.refunded";
+  /** RFC 3339 with an offset */
+  timestamp: string;
+  data: RefundData;
+}
+
 export interface Sale {
   productId: string;
   stock: number;
@@ -126,11 +145,11 @@ export interface Operations {
     answers: { 200: Order; };
     problems: "unknown_order" | "already_paid" | "sale_removed" | "order_gone" | "head_too_large" | "internal" | "overloaded" | "outcome_unknown" | "not_ready" | "recovering";
   };
-  /** Receive a payment's outcome from the payment provider, signed as Standard Webhooks specifies. Other event types have no effect. */
+  /** Receive a payment's outcome, or that it was paid back, from the payment provider, signed as Standard Webhooks specifies. Other event types have no effect. */
   receivePayment: {
     method: "POST";
     path: "/payments/webhook";
-    body: PaymentWebhook | OtherEvent;
+    body: PaymentWebhook | RefundWebhook | OtherEvent;
     answers: { 200: PaymentOutcome; };
     problems: "bad_request" | "stale_webhook" | "bad_signature" | "request_timeout" | "body_too_large" | "unsupported_media_type" | "head_too_large" | "internal" | "unconfirmed" | "overloaded" | "outcome_unknown" | "not_ready" | "recovering";
   };

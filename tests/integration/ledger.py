@@ -22,7 +22,9 @@ class Ledger:
         self.connection = connection
 
     async def empty(self) -> None:
-        await self.connection.execute("truncate sales, orders, order_events, payments, refunds, received_entries, markers, shards")
+        await self.connection.execute(
+            "truncate sales, orders, order_events, payments, refunds, refund_events, refund_reports, received_entries, markers, shards"
+        )
 
     async def rows(self) -> Rows:
         return {table: [dict(row) for row in await self.connection.fetch(query)] for table, query in _TABLES.items()}

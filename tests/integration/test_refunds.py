@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flashsale_cli.main import app
-from flashsale_local_stack import Stack
+from flashsale_local_stack import Stack, wait_until
 from tests.integration.client import Answer, Client
 
 ADD = """insert into refunds (payment_id, sale_id, epoch, order_id, reason, amount_minor, currency, created_at)
@@ -164,3 +164,25 @@ async def test_command_lists_and_settles_refunds(api: Api, stack: Stack) -> None
     shown = await asyncio.to_thread(run, stack, "show", second, "--json")
     assert (failed.exit_code, json.loads(shown.stdout)["history"][0]["reason"]) == (0, "account closed")
     assert (await asyncio.to_thread(run, stack, "show", "0")).exit_code == 3
+
+
+async def test_signed_report_of_the_provider_settles_a_refund(api: Api, client: Client) -> None:
+    sale = client.new_sale(1)
+    order_id = client.order(sale, "anna").body["orderId"]
+    assert client.send("DELETE", f"/orders/{order_id}").status == 200
+    assert client.pay(order_id, f"{sale}-p").body == {"result": "refund_due", "reason": "cancelled"}
+
+    def refunded(amount_minor: int, reference: str) -> Answer:
+        data = {"orderId": order_id, "paymentId": f"{sale}-p", "amountMinor": amount_minor, "currency": "eur", "refundId": reference}
+        event = {"type": "payment.refunded", "timestamp": "2026-11-29T12:00:00Z", "data": data}
+        return client.webhook(json.dumps(event).encode())
+
+    def shown() -> list[tuple[str, int]]:
+        page = api.send("GET", f"/admin/refunds?productId={sale}").body["refunds"]
+        return [(refund["state"], refund["refundedMinor"]) for refund in page]
+
+    assert refunded(400, "re_1").body == {"result": "noted", "reason": "refunded"}
+    assert await asyncio.to_thread(wait_until, lambda: shown() == [("due", 400)], 20)
+    assert (refunded(599, "re_2").status, refunded(400, "re_1").status) == (200, 200)
+    assert await asyncio.to_thread(wait_until, lambda: shown() == [("sent", 999)], 20)
+    assert refunded(0, "re_3").status == 400

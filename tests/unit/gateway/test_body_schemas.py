@@ -3,7 +3,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from flashsale_gateway.http.body_schemas import OrderRequest, make_reader, read_order, read_stock, read_webhook
+from flashsale_gateway.http.body_schemas import (
+    OrderRequest,
+    PaymentWebhook,
+    RefundWebhook,
+    make_reader,
+    read_order,
+    read_stock,
+    read_webhook,
+)
 from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.payments import to_payment
 
@@ -86,7 +94,7 @@ def test_refusal_of_an_id_describes_valid_ids() -> None:
 @pytest.mark.parametrize("payment", ["pi_3N", "ch_1/2+3=", "x" * 255, "PAY-[1]'~"])
 def test_payment_ids_of_providers_are_accepted(payment: str) -> None:
     webhook = read_webhook(body(PAYMENT | {"data": {**PAYMENT["data"], "paymentId": payment, "currency": "eur"}}))
-    assert webhook is not None
+    assert isinstance(webhook, PaymentWebhook)
     assert (webhook.data.paymentId, to_payment(webhook, "")[1].currency) == (payment, "EUR")
 
 
@@ -128,6 +136,23 @@ def test_fields_that_a_provider_adds_are_ignored() -> None:
     data = {**PAYMENT["data"], "method": {"card": "visa"}}
     assert read_webhook(body(PAYMENT | {"id": "evt_1", "livemode": True, "data": data})) == known
     assert known is not None
+
+
+REFUND: dict[str, Any] = {**PAYMENT, "type": "payment.refunded", "data": {**PAYMENT["data"], "amountMinor": 400, "refundId": "re_1"}}
+
+
+def test_refund_names_its_payment_and_its_own_id() -> None:
+    webhook = read_webhook(body(REFUND))
+    assert isinstance(webhook, RefundWebhook)
+    assert (webhook.data.paymentId, webhook.data.refundId, webhook.data.amountMinor) == (REFUND["data"]["paymentId"], "re_1", 400)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("refundId", ""), ("refundId", None), ("amountMinor", 0), ("currency", "EURO"), ("orderId", "")]
+)
+def test_wrong_field_of_a_refund_is_named(field: str, value: Any) -> None:
+    data = {**REFUND["data"], field: value}
+    assert refusal(read_webhook, body(REFUND | {"data": data})) == ("bad_request", f"data.{field}")
 
 
 @pytest.mark.parametrize("more", [{}, {"data": None}, {"data": [1]}, {"data": {"orderId": 7}}, {"timestamp": 1767225600, "data": PAYMENT}])

@@ -91,7 +91,7 @@ def test_every_body_has_an_example() -> None:
         for name, described in document["components"]["schemas"].items()
         if "examples" not in described
     }
-    assert without == {"PaymentData", "Price", "ProblemDocument", "RateLimit"}
+    assert without == {"PaymentData", "Price", "ProblemDocument", "RateLimit", "RefundData"}
 
 
 def test_document_contains_the_limits_of_the_installation() -> None:

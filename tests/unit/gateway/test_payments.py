@@ -7,7 +7,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from flashsale_core.scripts import Payment
-from flashsale_gateway.http.body_schemas import read_webhook
+from flashsale_gateway.http.body_schemas import PaymentWebhook, read_webhook
 from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.payments import to_payment, verify
 
@@ -80,11 +80,11 @@ def webhook(order_id: str) -> bytes:
 
 def test_payment_goes_to_its_sale() -> None:
     request = read_webhook(webhook("iphone.15.ABCDEFGHIJ0123456789"))
-    assert request is not None
+    assert isinstance(request, PaymentWebhook)
     assert to_payment(request, "") == ("iphone.15", Payment("ABCDEFGHIJ0123456789", "p1", "failed", 5, "EUR"))
 
 
 def test_payment_for_no_sale_has_the_empty_sale() -> None:
     request = read_webhook(webhook("whatever/?"))
-    assert request is not None
+    assert isinstance(request, PaymentWebhook)
     assert to_payment(request, "") == ("", Payment("whatever/?", "p1", "failed", 5, "EUR"))

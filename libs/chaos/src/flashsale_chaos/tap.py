@@ -15,7 +15,7 @@ import msgspec
 from flashsale_chaos.verdict.facts import Line
 from flashsale_core import messages
 from flashsale_core.errors import Retryable
-from flashsale_core.messages import LedgerMarker, Position
+from flashsale_core.messages import LedgerMarker, PaymentRefunded, Position
 from flashsale_core.topology import EVENTS_EXCHANGE
 from flashsale_local_stack import Stack, binaries, configs
 from flashsale_local_stack.state import load
@@ -70,7 +70,7 @@ class TappedLines:
             self._sales, self._entries = sales, {}
         new: dict[Position, list[messages.Message]] = {}
         for message in taken:
-            if not isinstance(message, LedgerMarker) and message.seq is not None and message.seq.shard == shard:
+            if not isinstance(message, LedgerMarker | PaymentRefunded) and message.seq is not None and message.seq.shard == shard:
                 lines = new.setdefault(message.seq, [])
                 if message not in lines:
                     lines.append(message)

@@ -93,6 +93,24 @@ class PaymentsRecorded(_Message, frozen=True, tag="payment.recorded"):
     """The units of the sale if these payments sold the last of them, and no hold is left; otherwise 0, as in older releases."""
 
 
+class PaymentRefunded(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="payment.refunded"):
+    """What the provider reported to have paid back. Redis has no part in it, so it has neither an epoch nor a position.
+
+    It has the routing key of `payment.recorded`, for which every installed broker has a binding.
+    """
+
+    v: Literal[1]
+    sale: str
+    order_id: str
+    payment_id: str
+    reference: str
+    """The provider's id of the refund. A payment may be refunded in parts, each with an id of its own."""
+    amount_minor: Annotated[int, msgspec.Meta(gt=0, le=2**53)]
+    currency: str
+    at: Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
+    """When the gateway received the report, in ms since the Unix epoch."""
+
+
 class SaleDefined(_Message, frozen=True, tag="sale.defined"):
     """`at` rises with every definition of a sale, whatever Redis' clock does. The fields with a default are absent in older releases."""
 
@@ -154,7 +172,7 @@ class Read(NamedTuple, Generic[T]):
     errors: list[str]
 
 
-Message = OrdersReserved | OrdersExpired | OrdersCancelled | PaymentsRecorded | SaleDefined | SaleRetired | LedgerMarker
+Message = OrdersReserved | OrdersExpired | OrdersCancelled | PaymentsRecorded | PaymentRefunded | SaleDefined | SaleRetired | LedgerMarker
 
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 _wait_decoder: msgspec.json.Decoder[Message | WaitProbed] = msgspec.json.Decoder(Message | WaitProbed)

@@ -40,6 +40,7 @@ from flashsale_gateway.outbox.relay import Relay
 from flashsale_gateway.payments import PATH as WEBHOOK_PATH
 from flashsale_gateway.payments import Payments
 from flashsale_gateway.readiness import Progress, Readiness
+from flashsale_gateway.refund_reports import RefundReports
 from flashsale_gateway.sale_counters import SaleCounters
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.spans import with_spans
@@ -152,7 +153,9 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
         stack.push_async_callback(batcher.finish)
     readiness = Readiness(redis, scripts, settings.redis_timeout_seconds, settings.require_durable_redis, supervisor, history)
     progress = Progress([batcher.age_seconds for batcher in (reserve, settle, cancel)], settings.redis_timeout_seconds)
-    orders, paid = Orders(reserve, lag, settings, tracing), Payments(settle, webhooks, settings, tracing)
+    reports = RefundReports(publisher, settings.confirm_timeout_seconds)
+    stack.push_async_callback(reports.finish)
+    orders, paid = Orders(reserve, lag, settings, tracing), Payments(settle, webhooks, settings, tracing, reports)
     slots, scrapes = ReadSlots(settings.reads_max, settings.redis_timeout_seconds), Scrapes(readiness, catalogue)
     return Services(store, catalogue, slots, scrapes, cancel, progress, readiness, settings), {ORDER_PATH: orders, WEBHOOK_PATH: paid}
 

@@ -1,6 +1,7 @@
 """POST /payments/webhook: check the signature and the body, have the payment decided in Redis, answer."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -11,15 +12,17 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from flashsale_core import semconv, tracing
 from flashsale_core.ids import parse_order_ref
+from flashsale_core.messages import PaymentRefunded
 from flashsale_core.scripts import Payment
 from flashsale_gateway import metrics, spans
 from flashsale_gateway.batching import Batcher
 from flashsale_gateway.http import bodies
 from flashsale_gateway.http.answers import UNCACHED, Answer
-from flashsale_gateway.http.body_schemas import PaymentWebhook, field_of_bad_utf8, read_webhook
+from flashsale_gateway.http.body_schemas import PaymentWebhook, RefundWebhook, field_of_bad_utf8, read_webhook
 from flashsale_gateway.http.endpoints import Endpoint, Headers
 from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.lanes import Waiter
+from flashsale_gateway.refund_reports import RefundReports
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Result
 
@@ -29,9 +32,11 @@ OTHER_TYPE = "other_type"
 """Reason and metric label of a signed event whose type has no effect."""
 WRONG_AMOUNT = "wrong_amount"
 """Reason and metric label of a payment whose amount or currency is not the sale's price."""
+REFUNDED = "refunded"
+"""Reason and metric label of a signed report that money was paid back."""
 UNCONFIRMED = "unconfirmed"
 """Problem code and metric label of a payment that is stored but not confirmed by the broker."""
-_COUNTED_BY_REASON = frozenset({OTHER_TYPE, WRONG_AMOUNT})
+_COUNTED_BY_REASON = frozenset({OTHER_TYPE, REFUNDED, WRONG_AMOUNT})
 _REQUEST_SPAN = semconv.request("POST", PATH)
 _SIGNED = {name.encode(): name for name in SIGNED}
 _JSON = (b"content-type", b"application/json")
@@ -53,9 +58,11 @@ class PendingPayment(msgspec.Struct, frozen=True):
 
 
 class Payments(Endpoint[PendingPayment, Payment]):
-    def __init__(self, batcher: Batcher[Payment, Result], webhooks: Sequence[Webhook], settings: Settings, trace: tracing.Tracing) -> None:
+    def __init__(self, batcher: Batcher[Payment, Result], webhooks: Sequence[Webhook], settings: Settings, trace: tracing.Tracing,
+                 refund_reports: RefundReports) -> None:  # fmt: skip
         super().__init__(batcher, settings, trace, "payment")
         self._webhooks = webhooks
+        self._refund_reports = refund_reports
 
     def accept(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> PendingPayment:
         media_type = parent = None
@@ -73,6 +80,8 @@ class Payments(Endpoint[PendingPayment, Payment]):
         webhook = read_webhook(body)
         if webhook is None:
             return _note(waiter)
+        if isinstance(webhook, RefundWebhook):
+            return self._report(webhook, waiter)
         span, context = self._traced(parent, webhook) if self._tracing.enabled else (None, "")
         sale_id, payment = to_payment(webhook, context)
         self._enqueue(sale_id, payment, waiter, span)
@@ -88,6 +97,18 @@ class Payments(Endpoint[PendingPayment, Payment]):
         if problem.code == UNCONFIRMED:
             metrics.PAYMENTS.labels(UNCONFIRMED).inc()
         return problem.answer
+
+    def _report(self, webhook: RefundWebhook, waiter: Waiter[Result]) -> PendingPayment:
+        def done(error: Exception | None) -> None:
+            if waiter.done():
+                return
+            if error is None:
+                waiter.set_result(["noted", 0, REFUNDED])
+            else:
+                waiter.set_exception(error)
+
+        self._refund_reports.send(to_report(webhook, time.time_ns() // 1_000_000), done)
+        return PendingPayment(webhook.data.orderId, webhook.data.paymentId, None, "")
 
     def _traced(self, parent: str | None, webhook: PaymentWebhook) -> tuple[Span | None, str]:
         if not self._tracing.samples(parent):
@@ -151,3 +172,13 @@ def to_payment(request: PaymentWebhook, traceparent: str) -> tuple[str, Payment]
     kind = request.type.removeprefix("payment.")
     data = request.data
     return sale_id, Payment(order_id, data.paymentId, kind, data.amountMinor, data.currency.upper(), traceparent)
+
+
+def to_report(webhook: RefundWebhook, now_ms: int) -> PaymentRefunded:
+    """The report for the ledger, which names the order as the payment's own message did."""
+    order, data = parse_order_ref(webhook.data.orderId), webhook.data
+    sale_id, order_id = order if order is not None else ("", data.orderId)
+    return PaymentRefunded(
+        v=1, sale=sale_id, order_id=order_id, payment_id=data.paymentId, reference=data.refundId, amount_minor=data.amountMinor,
+        currency=data.currency.upper(), at=now_ms,
+    )  # fmt: skip

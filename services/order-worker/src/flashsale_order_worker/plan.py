@@ -18,6 +18,7 @@ from flashsale_core.messages import (
     OrdersExpired,
     OrdersReserved,
     PaymentLine,
+    PaymentRefunded,
     PaymentsRecorded,
     Position,
     SaleDefined,
@@ -69,6 +70,15 @@ class PaymentRow:
         return self.line.result != "failed", self.line.result == "paid", self.line.reason != RESTORED, -self.at_ms
 
 
+class ReportKey(NamedTuple):
+    """A refund that the provider reported: its payment, and the provider's id of the refund."""
+
+    payment_id: str
+    sale_id: str
+    order_id: str
+    reference: str
+
+
 class ReceivedRow(NamedTuple):
     """A range of entries of one shard and incarnation that the batch contains."""
 
@@ -87,6 +97,7 @@ class Rows:
     payments: dict[PaymentKey, PaymentRow] = field(default_factory=dict)
     sales: dict[tuple[str, int], SaleDefined] = field(default_factory=dict)
     refunds: dict[PaymentKey, PaymentRow] = field(default_factory=dict)
+    reports: dict[ReportKey, PaymentRefunded] = field(default_factory=dict)
     retired: dict[tuple[str, int], SaleRetired] = field(default_factory=dict)
     received: list[ReceivedRow] = field(default_factory=list)
     claimed: list[ReceivedRow] = field(default_factory=list)
@@ -114,8 +125,8 @@ def plan(messages: Iterable[tuple[str, Message]], incomplete: Set[Position] = fr
 
 
 def position_of(message: Message) -> Position | None:
-    """None for a marker, and for a message of an older release."""
-    return None if isinstance(message, LedgerMarker) else message.seq
+    """None for a message that is no outbox entry, and for one of an older release."""
+    return None if isinstance(message, LedgerMarker | PaymentRefunded) else message.seq
 
 
 def without_arrivals(rows: Rows) -> Rows:
@@ -155,6 +166,8 @@ def _add(rows: Rows, message_id: str, message: Message) -> None:
         case PaymentsRecorded():
             for payment in message.payments:
                 _add_payment(rows, message, payment, message_id)
+        case PaymentRefunded():
+            rows.reports.setdefault(ReportKey(message.payment_id, message.sale, message.order_id, message.reference), message)
         case SaleDefined():
             known = rows.sales.get((message.sale, message.epoch))
             if known is None or (message.generation, message.at) > (known.generation, known.at):

@@ -83,26 +83,61 @@ on conflict (payment_id, sale_id, order_id) do update set
 where (excluded.result <> 'failed', excluded.result = 'paid', excluded.reason <> 'restored', p.at)
     > (p.result <> 'failed', p.result = 'paid', p.reason <> 'restored', excluded.at);
 
--- name: replace_restored_refunds
--- A rebuild knew no amount, and the message of the payment itself was still on its way: its refund takes the place, if none was started.
-delete from refunds r using unnest($1::text[], $2::text[], $3::text[]) as known (payment_id, sale_id, order_id)
-where (r.payment_id, r.sale_id, r.order_id) = (known.payment_id, known.sale_id, known.order_id)
-  and r.state = 'due' and r.reason = 'restored';
-
 -- name: write_refunds
 -- Not for a payment that paid its order: a repeat of its webhook after the sale was removed reports an unknown order.
-insert into refunds (payment_id, sale_id, order_id, epoch, reason, amount_minor, currency, created_at)
-select r.* from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::timestamptz[])
-    as r (payment_id, sale_id, order_id, epoch, reason, amount_minor, currency, at)
-where not exists (select 1 from payments p where (p.payment_id, p.sale_id, p.order_id) = (r.payment_id, r.sale_id, r.order_id)
+insert into refunds as r (payment_id, sale_id, order_id, epoch, reason, amount_minor, currency, created_at)
+select n.* from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::timestamptz[])
+    as n (payment_id, sale_id, order_id, epoch, reason, amount_minor, currency, at)
+where not exists (select 1 from payments p where (p.payment_id, p.sale_id, p.order_id) = (n.payment_id, n.sale_id, n.order_id)
                      and p.result = 'paid')
-on conflict (payment_id, sale_id, order_id) do nothing;
+-- A rebuild knew no amount, and the message of the payment itself was still on its way: that gives the refund its amount, also if another
+-- worker is adding the rebuild's row at this moment.
+on conflict (payment_id, sale_id, order_id) do update set
+    epoch = excluded.epoch, reason = excluded.reason, amount_minor = excluded.amount_minor, currency = excluded.currency,
+    created_at = excluded.created_at
+where r.reason = 'restored' and excluded.reason <> 'restored';
 
 -- name: void_refunds
 -- The same rule when the repeated webhook arrived first: its refund is deleted if it has not been started.
 delete from refunds r using unnest($1::text[], $2::text[], $3::text[]) as paid (payment_id, sale_id, order_id)
 where (r.payment_id, r.sale_id, r.order_id) = (paid.payment_id, paid.sale_id, paid.order_id)
   and r.state = 'due' and r.reason = 'unknown_order';
+
+-- name: write_reports
+-- Whether or not a refund is due: the report may arrive before the payment, and a shop may pay back what no refund asks for.
+insert into refund_reports (payment_id, sale_id, order_id, reference, amount_minor, currency, at)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::timestamptz[])
+on conflict do nothing;
+
+-- name: apply_reports
+-- Counts the provider's reports on the refunds of these payments, or of all open refunds if the array is null: two transactions that add a
+-- report and its refund at once do not see each other's row. A part leaves the refund open, and the whole amount makes it `sent`.
+with locked as materialized (
+    select refund_id, payment_id, sale_id, order_id, state, amount_minor, refunded_minor, reported_minor, currency from refunds
+     where case when $1::text[] is null then state in ('due', 'failed') else payment_id = any($1) end
+       and exists (select from refund_reports b where (b.payment_id, b.sale_id, b.order_id)
+                        = (refunds.payment_id, refunds.sale_id, refunds.order_id))
+     order by payment_id, sale_id, order_id for update
+), reported as (
+    -- The last report names the event. A refund that a rebuild restored has no currency yet.
+    select l.*, sum(b.amount_minor)::bigint as total, (array_agg(b.reference order by b.at desc, b.reference desc))[1] as reference
+      from locked l join refund_reports b using (payment_id, sale_id, order_id)
+     where l.currency in (b.currency, '')
+     group by l.refund_id, l.payment_id, l.sale_id, l.order_id, l.state, l.amount_minor, l.refunded_minor, l.reported_minor, l.currency
+), decided as (
+    -- Somebody who settled the refund by hand may have counted what the provider reports only now.
+    select *, case when state = 'sent' then greatest(refunded_minor, total) else refunded_minor + total - reported_minor end as refunded
+      from reported
+), changed as (
+    update refunds r set refunded_minor = d.refunded, reported_minor = d.total, changed_at = now(),
+        state = case when d.amount_minor > 0 and d.refunded >= d.amount_minor then 'sent' else d.state end
+    from decided d
+    where r.refund_id = d.refund_id
+      and (d.total > d.reported_minor or (d.state <> 'sent' and d.amount_minor > 0 and d.refunded >= d.amount_minor))
+    returning r.payment_id, r.sale_id, r.epoch, r.order_id, d.state as from_state, r.state as to_state, r.refunded_minor, d.reference
+)
+insert into refund_events (payment_id, sale_id, epoch, order_id, source, who, from_state, to_state, refunded_minor, reference, reason)
+select payment_id, sale_id, epoch, order_id, 'provider', '', from_state, to_state, refunded_minor, reference, '' from changed;
 
 -- name: write_received
 -- Without a key: a redelivered batch adds its ranges again, and workers never wait for each other here.

@@ -1,4 +1,4 @@
-"""Measures the refunds that are due or have failed: people settle them, and may have stopped to."""
+"""Settles refunds by late reports, and measures the refunds that are due or have failed: people settle them, and may have stopped to."""
 
 import asyncio
 import logging
@@ -11,9 +11,10 @@ log = logging.getLogger(__name__)
 
 
 async def watch_refunds(repository: Repository, interval_seconds: float) -> None:
-    """Measure until cancelled. While Postgres does not answer, the metrics keep their last values."""
+    """Settle and measure until cancelled. While Postgres does not answer, the metrics keep their last values."""
     while True:
         try:
+            await repository.apply_reports()
             refunds = await repository.open_refunds()
         except Retryable as error:
             log.debug("refunds.unknown", extra={"reason": str(error)})

@@ -14,7 +14,6 @@ from flashsale_core import crash
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.ledger_locks import RECEIVING
-from flashsale_core.messages import RESTORED
 from flashsale_core.orders import State
 from flashsale_order_worker import metrics
 from flashsale_order_worker.late_entries import LateEntriesError, late_positions
@@ -33,7 +32,7 @@ _OWNER = "select (select name from installation) as name"
 _OPEN_REFUNDS = """select count(*) filter (where state = 'due') as due, count(*) filter (where state = 'failed') as failed,
     coalesce(extract(epoch from now() - min(created_at) filter (where state = 'due')), 0) as oldest_seconds,
     current_setting('transaction_read_only')::bool as read_only from refunds where state in ('due', 'failed')"""
-Columns = Sequence[Sequence[Any]]
+Columns = Sequence[Sequence[Any] | None]
 Statement = tuple[str, Columns]
 """A statement, and one array for each of its columns."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -128,6 +127,13 @@ class Repository:
                 self._retry_seconds,
             )
 
+    async def apply_reports(self) -> None:
+        """Settle refunds by the provider's reports that their transaction did not see. Raises Retryable when Postgres is away."""
+        try:
+            await self._commit([(_QUERIES["apply_reports"], [None])], ())
+        except _SERVER_ERRORS as error:
+            raise await self._away(error) from error
+
     async def open_refunds(self) -> OpenRefunds:
         """Raises Retryable when Postgres is away."""
         try:
@@ -177,7 +183,7 @@ class Repository:
 def tables(rows: Rows) -> tuple[str, ...]:
     """The tables that get rows of orders, payments and sales, in the order in which they are written."""
     rows_by_table = {"sales": rows.sales or rows.retired, "orders": rows.orders, "order_events": rows.events, "payments": rows.payments,
-               "refunds": rows.refunds}  # fmt: skip
+               "refunds": rows.refunds, "refund_reports": rows.reports}  # fmt: skip
     return tuple(name for name, its_rows in rows_by_table.items() if its_rows)
 
 
@@ -223,11 +229,14 @@ def _statements(rows: Rows, *, new: bool) -> Iterator[tuple[str, Columns]]:
         for key, p in payments
     )  # fmt: skip
     yield "void_refunds", _columns(tuple(key) for key, p in payments if p.line.result == "paid")
-    yield "replace_restored_refunds", _columns(tuple(key) for key, p in refunds if p.line.reason != RESTORED)
     yield (
         "write_refunds",
         _columns((*key, p.epoch, p.line.reason, p.line.amount_minor, p.line.currency, _at(p.at_ms)) for key, p in refunds),
     )
+    reports = sorted(rows.reports.items(), key=_by_key)
+    yield "write_reports", _columns((*key, r.amount_minor, r.currency, _at(r.at)) for key, r in reports)
+    payment_ids = sorted({key.payment_id for key, _ in refunds} | {key.payment_id for key, _ in reports})
+    yield "apply_reports", [payment_ids] if payment_ids else []
     yield "write_received", _columns(rows.received)
     yield "write_markers", _columns((marker, _at(at_ms)) for marker, at_ms in sorted(rows.markers.items()))
 

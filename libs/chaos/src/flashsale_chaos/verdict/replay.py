@@ -6,7 +6,16 @@ from typing import NamedTuple
 
 from flashsale_chaos.verdict.facts import Line
 from flashsale_chaos.verdict.life import OrderLife, SaleLife, forbidden, joined
-from flashsale_core.messages import LedgerMarker, OrdersCancelled, OrdersExpired, OrdersReserved, PaymentLine, PaymentsRecorded, SaleDefined
+from flashsale_core.messages import (
+    LedgerMarker,
+    OrdersCancelled,
+    OrdersExpired,
+    OrdersReserved,
+    PaymentLine,
+    PaymentRefunded,
+    PaymentsRecorded,
+    SaleDefined,
+)
 from flashsale_core.orders import State
 
 REFUND_STATES: Mapping[str, frozenset[State | None]] = {
@@ -47,7 +56,7 @@ class Replay:
 
     def run(self, lines: Iterable[Line]) -> None:
         for position, _, message in lines:
-            if not isinstance(message, LedgerMarker) and message.sale in self.reacquires:
+            if not isinstance(message, LedgerMarker | PaymentRefunded) and message.sale in self.reacquires:
                 sale = self.sales.setdefault(message.sale, SaleLife())
                 step = Step(message.sale, sale, position.incarnation, position.seq, message.at)
                 match message:

@@ -15,6 +15,7 @@ from flashsale_core.messages import (
     OrdersCancelled,
     OrdersExpired,
     OrdersReserved,
+    PaymentRefunded,
     PaymentsRecorded,
     Position,
 )
@@ -82,7 +83,7 @@ def names_in(messages: Iterable[Message]) -> Iterator[str]:
                 yield from (f"{message.sale}.{line.order_id}" for line in message.orders)
             case PaymentsRecorded():
                 yield from (f"{message.sale}.{payment.order_id}" for payment in message.payments)
-            case LedgerMarker():
+            case LedgerMarker() | PaymentRefunded():
                 pass
             case _:
                 yield message.sale

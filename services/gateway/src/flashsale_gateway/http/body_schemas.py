@@ -101,6 +101,21 @@ class PaymentWebhook(Body, frozen=True, forbid_unknown_fields=False):
     data: PaymentData
 
 
+class RefundData(PaymentData, frozen=True, forbid_unknown_fields=False):
+    """`amountMinor` is what this refund paid back. A payment may be refunded in parts, each with a `refundId` of its own."""
+
+    refundId: Annotated[str, Meta(pattern=ids.PAYMENT_ID_PATTERN, max_length=ids.ID_LENGTH_MAX, description="The provider's id")]
+    amountMinor: Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
+
+
+class RefundWebhook(Body, frozen=True, forbid_unknown_fields=False):
+    """The provider has paid money back. Further fields are ignored."""
+
+    type: Literal["payment.refunded"]
+    timestamp: Moment
+    data: RefundData
+
+
 class OtherEvent(Body, frozen=True, forbid_unknown_fields=False):
     """An event of any other type, with any fields: it is acknowledged and has no effect."""
 
@@ -178,23 +193,27 @@ def read_order(body: bytes) -> OrderRequest:
 
 read_stock = make_reader(StockRequest)
 _read_payment = make_reader(PaymentWebhook)
+_read_refund = make_reader(RefundWebhook)
 _read_other = make_reader(OtherEvent)
 _PAYMENT_TYPES = get_args(get_type_hints(PaymentWebhook)["type"])
+_REFUND_TYPES = get_args(get_type_hints(RefundWebhook)["type"])
 
 
-def read_webhook(body: bytes) -> PaymentWebhook | None:
-    """The payment; None when the event has another type. Raises Problem(bad_request) that names the field."""
+def read_webhook(body: bytes) -> PaymentWebhook | RefundWebhook | None:
+    """The payment or the refund; None when the event has another type. Raises Problem(bad_request) that names the field."""
     try:
         return _read_payment(body)
     except Problem:
         # The type is checked only now, so that a payment, as nearly every event is, is decoded once.
-        if _has_other_type(body):
-            return None
-        raise
+        kind = _type_of(body)
+        if kind is None or kind in _PAYMENT_TYPES:
+            raise
+    return _read_refund(body) if kind in _REFUND_TYPES else None
 
 
-def _has_other_type(body: bytes) -> bool:
+def _type_of(body: bytes) -> str | None:
+    """The event's type; None when the body has none."""
     try:
-        return _read_other(body).type not in _PAYMENT_TYPES
+        return _read_other(body).type
     except Problem:
-        return False
+        return None

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from flashsale_gateway.http.answer_schemas import AnswerBody, Order, OrderAccepted, PaymentOutcome, Sale, SaleEnded, Sales
-from flashsale_gateway.http.body_schemas import Body, OrderRequest, OtherEvent, PaymentWebhook, StockRequest
+from flashsale_gateway.http.body_schemas import Body, OrderRequest, OtherEvent, PaymentWebhook, RefundWebhook, StockRequest
 
 _ORDER = {"orderId": "shoe.eQ6yDFhwRKT5n5wmHzcg", "productId": "shoe", "quantity": 1, "expiresAt": "2026-11-27T10:05:00.000Z"}
 _TERMS = {
@@ -38,6 +38,7 @@ EXAMPLES: Mapping[type[AnswerBody | Body], Mapping[str, Any]] = MappingProxyType
         OrderAccepted: {"status": "success", "state": "reserved", **_ORDER},
         Order: {"state": "paid", **_ORDER},
         PaymentWebhook: {"type": "payment.succeeded", "timestamp": "2026-11-27T10:01:00Z", "data": _PAYMENT},
+        RefundWebhook: {"type": "payment.refunded", "timestamp": "2026-11-27T11:00:00Z", "data": {**_PAYMENT, "refundId": "re_3Nq1"}},
         OtherEvent: {"type": "payment.created"},
         PaymentOutcome: {"result": "paid", "reason": ""},
         StockRequest: {"productId": "shoe", "stock": 1000, **_TERMS},

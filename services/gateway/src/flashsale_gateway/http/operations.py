@@ -9,7 +9,7 @@ from typing import Any
 from flashsale_core import ids
 from flashsale_gateway.http.answer_schemas import Order, OrderAccepted, PaymentOutcome, Sale, SaleEnded, Sales
 from flashsale_gateway.http.answers import NO_STORE, SHARED, STATIC
-from flashsale_gateway.http.body_schemas import OrderRequest, OtherEvent, PaymentWebhook, StockRequest
+from flashsale_gateway.http.body_schemas import OrderRequest, OtherEvent, PaymentWebhook, RefundWebhook, StockRequest
 
 
 class Audience(StrEnum):
@@ -121,10 +121,11 @@ OPERATIONS = (
         "receivePayment",
         "post",
         "/payments/webhook",
-        "Receive a payment's outcome from the payment provider, signed as Standard Webhooks specifies. Other event types have no effect",
+        "Receive a payment's outcome, or that it was paid back, from the payment provider, signed as Standard Webhooks specifies. "
+        "Other event types have no effect",
         {200: PaymentOutcome},
         (*_BODY_PROBLEMS, "stale_webhook", "bad_signature", "unconfirmed", *_WRITE_PROBLEMS),
-        PaymentWebhook | OtherEvent,
+        PaymentWebhook | RefundWebhook | OtherEvent,
         (),
         "webhook",
     ),

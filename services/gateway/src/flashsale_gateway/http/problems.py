@@ -57,7 +57,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "This sale accepts orders only while the message broker is reachable; nothing was reserved, retry with the same request id",
             5,
         ),
-        "unconfirmed": Kind(503, "The payment is stored but not yet confirmed; send the webhook again", 5),
+        "unconfirmed": Kind(503, "What the webhook reports is not yet confirmed by the message broker; send the webhook again", 5),
         "not_ready": Kind(503, "The sale's store does not answer or refuses writes", 2),
         "recovering": Kind(503, "The sale is being recovered and accepts no changes yet; repeat the request with the same id", 2),
         "outbox_lag": Kind(503, "Orders are not being published; no new ones are accepted", 5),

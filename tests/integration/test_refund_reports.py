@@ -1,0 +1,131 @@
+"""The provider's reports settle refunds in the ledger, whichever arrives first and however often."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from flashsale_core.messages import Message, PaymentRefunded
+from flashsale_order_worker.plan import plan
+from tests.integration.ledger import Ledger, open_ledger
+from tests.integration.order_events import open_repository, payment
+
+LATE = payment("o1", "p1", "refund_due", 1_600, "late")
+RESTORED = msgspec.structs.replace(
+    payment("o1", "p1", "refund_due", 9_000, "restored"),
+    payments=[msgspec.structs.replace(line, amount_minor=0, currency="") for line in LATE.payments[:1]],
+)
+RESTORED = msgspec.structs.replace(RESTORED, payments=[msgspec.structs.replace(line, reason="restored") for line in RESTORED.payments])
+
+
+def report(amount_minor: int, reference: str = "re_1", currency: str = "EUR") -> PaymentRefunded:
+    return PaymentRefunded(
+        v=1, sale=LATE.sale, order_id="o1", payment_id="p1", reference=reference, amount_minor=amount_minor, currency=currency, at=5_000
+    )
+
+
+async def state(ledger: Ledger) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in await ledger.connection.fetch("select state, refunded_minor from refunds")]
+
+
+async def history(ledger: Ledger) -> list[tuple[Any, ...]]:
+    query = "select source, from_state, to_state, refunded_minor, reference from refund_events order by event_id"
+    return [tuple(row) for row in await ledger.connection.fetch(query)]
+
+
+async def after(infra: Mapping[str, str], batches: Sequence[Sequence[Message]]) -> tuple[list[Any], list[Any]]:
+    url = infra["DATABASE_URL"]
+    async with open_repository(url) as repository, open_ledger(url) as ledger:
+        for batch in batches:
+            await repository.write(plan([(f"{number}-0", message) for number, message in enumerate(batch)]))
+        return await state(ledger), await history(ledger)
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+async def test_parts_settle_a_refund_in_any_order_of_arrival(infra: Mapping[str, str], together: bool, order: tuple[int, ...]) -> None:
+    messages: list[Message] = [LATE, report(400, "re_1"), report(599, "re_2")]
+    arrivals = [messages[number] for number in order]
+    rows, events = await after(infra, [arrivals, arrivals] if together else [[message] for message in (*arrivals, *arrivals)])
+    assert rows == [("sent", 999)]
+    assert [event[2] for event in events][-1:] == ["sent"]
+    assert [event[2] for event in events].count("sent") == 1
+
+
+async def test_part_leaves_the_refund_due_with_what_was_paid(infra: Mapping[str, str]) -> None:
+    rows, events = await after(infra, [[LATE], [report(400)], [report(400)]])
+    assert (rows, events) == ([("due", 400)], [("provider", "due", "due", 400, "re_1")])
+
+
+async def test_report_without_a_refund_is_kept_and_settles_nothing(infra: Mapping[str, str]) -> None:
+    url = infra["DATABASE_URL"]
+    async with open_repository(url) as repository, open_ledger(url) as ledger:
+        await repository.write(plan([("1-0", payment("o1", "p1", "paid", 1_600)), ("", report(999))]))
+        assert (await state(ledger), await history(ledger), await ledger.count("refund_reports")) == ([], [], 1)
+
+
+async def test_report_in_another_currency_settles_nothing(infra: Mapping[str, str]) -> None:
+    rows, events = await after(infra, [[LATE, report(999, currency="USD")]])
+    assert (rows, events) == ([("due", 0)], [])
+
+
+@pytest.mark.parametrize("known_last", [True, False])
+async def test_restored_refund_is_settled_once_its_amount_is_known(infra: Mapping[str, str], known_last: bool) -> None:
+    messages: list[Message] = [RESTORED, report(999)]
+    rows, _ = await after(infra, [messages])
+    assert rows == [("due", 999)]
+    rows, _ = await after(infra, [[*messages], [LATE]] if known_last else [[LATE], messages])
+    assert rows == [("sent", 999)]
+
+
+async def test_refund_that_a_person_opened_again_stays_open_until_a_further_report(infra: Mapping[str, str]) -> None:
+    url = infra["DATABASE_URL"]
+    async with open_repository(url) as repository, open_ledger(url) as ledger:
+        await repository.write(plan([("1-0", LATE), ("", report(999))]))
+        await ledger.connection.execute("update refunds set state = 'due', refunded_minor = 0")
+        await repository.apply_reports()
+        await repository.write(plan([("", report(999))]))
+        assert await state(ledger) == [("due", 0)]
+        await repository.write(plan([("", report(999, "re_2"))]))
+        assert await state(ledger) == [("sent", 999)]
+
+
+async def test_report_and_refund_of_two_transactions_at_once_are_matched_later(infra: Mapping[str, str]) -> None:
+    url = infra["DATABASE_URL"]
+    add = "insert into refund_reports values ('p1', $1, 'o1', 're_1', 999, 'EUR', now())"
+    async with open_repository(url) as repository, open_ledger(url) as ledger:
+        other = await asyncpg.connect(url)
+        try:
+            async with other.transaction():
+                await other.execute(add, LATE.sale)
+                await repository.write(plan([("1-0", LATE)]))
+        finally:
+            await other.close()
+        assert await state(ledger) == [("due", 0)]
+        await asyncio.gather(*[repository.apply_reports() for _ in range(4)])
+        assert (await state(ledger), await history(ledger)) == ([("sent", 999)], [("provider", "due", "sent", 999, "re_1")])
+
+
+async def test_refund_gets_its_amount_while_another_worker_restores_it(infra: Mapping[str, str]) -> None:
+    url = infra["DATABASE_URL"]
+    columns = "payment_id, sale_id, epoch, order_id, reason, amount_minor, currency, created_at"
+    add = f"insert into refunds ({columns}) values ('p1', $1, $2, 'o1', 'restored', 0, '', now())"  # noqa: S608 - the test's own names
+    async with open_repository(url) as repository, open_ledger(url) as ledger:
+        other = await asyncpg.connect(url)
+        try:
+            transaction = other.transaction()
+            await transaction.start()
+            await other.execute(add, LATE.sale, LATE.epoch)
+            writing = asyncio.create_task(repository.write(plan([("1-0", LATE)])))
+            # The worker waits for the other one's row.
+            await asyncio.wait([writing], timeout=0.3)
+            await transaction.commit()
+            await writing
+        finally:
+            await other.close()
+        rows = await ledger.connection.fetch("select reason, amount_minor from refunds")
+        assert [tuple(row) for row in rows] == [("late", 999)]
