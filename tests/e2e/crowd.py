@@ -1,6 +1,7 @@
 """A crowd that orders from a sale in the cluster while a test does something to it. Then the rest is sold, and the sale is audited."""
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,21 +37,22 @@ class CrowdReport:
     def accepted_between(self, begin: float, end: float) -> int:
         return sum(count for second, count in self.accepted_in_second.items() if begin <= second <= end)
 
-    def recovery(self, fault_at: float) -> dict[str, str]:
-        """The time from the fault to the first order accepted after the longest gap that followed, and the length of that gap."""
-        longest, end = self._longest_gap(fault_at)
+    def recovery(self, fault_at: float, over_at: float = math.inf) -> dict[str, str]:
+        """The time from the fault to the first order accepted after the longest gap that began before `over_at`, and that gap's length."""
+        longest, end = self._longest_gap(fault_at, over_at)
         if not longest:
             return {"first_order_after_seconds": "below 1"}
         return {"first_order_after_seconds": f"{end - fault_at:.1f}", "without_orders_seconds": f"{longest:.1f}"}
 
-    def recovery_seconds(self, fault_at: float) -> float:
-        """The time from the fault to the end of the longest gap that followed; 0 without a gap of a second."""
-        _, end = self._longest_gap(fault_at)
+    def recovery_seconds(self, fault_at: float, over_at: float = math.inf) -> float:
+        """The time from the fault to the end of the longest gap that began before `over_at`; 0 without a gap of a second."""
+        _, end = self._longest_gap(fault_at, over_at)
         return end - fault_at
 
-    def _longest_gap(self, fault_at: float) -> tuple[float, float]:
-        """(length in seconds, end) of the longest gap that ended after `fault_at`; (0, `fault_at`) if there is none."""
-        return max(((end - begin, end) for begin, end in self.gaps if end > fault_at), default=(0.0, fault_at))
+    def _longest_gap(self, fault_at: float, over_at: float) -> tuple[float, float]:
+        """(length in seconds, end) of the longest gap that was there between both times; (0, `fault_at`) if there is none."""
+        gaps = ((end - begin, end) for begin, end in self.gaps if end > fault_at and begin < over_at)
+        return max(gaps, default=(0.0, fault_at))
 
 
 class Crowd:

@@ -153,9 +153,12 @@ def test_each_service_has_a_database_role_with_exactly_its_rights(shop: Namespac
         pod = spec.get("jobTemplate", {}).get("spec", spec)["template"]["spec"]
         (url,) = [variable["value"] for variable in pod["containers"][0]["env"] if variable["name"] == "DATABASE_URL"]
         assert url.startswith(f"postgresql://flashsale_{key}:"), workload
-    for key, rights in DATABASE_RIGHTS.items():
-        rows = shop.postgres(GRANTED, f"flashsale_{key}", key).splitlines()
-        assert dict(row.split("|") for row in rows) == rights, key
+    roles = set(shop.postgres("select rolname from pg_roles where rolname like 'flashsale\\_%'").split())
+    assert roles == {f"flashsale_{key}" for key in (*DATABASE_ROLES.values(), "retention")}
+    for role in roles:
+        key = role.removeprefix("flashsale_")
+        rows = shop.postgres(GRANTED, role, key).splitlines()
+        assert dict(row.split("|") for row in rows) == DATABASE_RIGHTS[key], key
     assert shop.postgres("select rolname from pg_roles where rolsuper") == "postgres"
 
 
