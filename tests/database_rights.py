@@ -19,7 +19,9 @@ RIGHTS = {
         "received_entries": "rad",
     },
     "ledger_api": {
-        **dict.fromkeys(("schema_migrations", "installation", "sales", "orders", "payments", "refunds", "refund_reports"), "r"),
+        **dict.fromkeys(
+            ("schema_migrations", "installation", "sales", "orders", "payments", "refunds", "refund_reports", "shop_events"), "r"
+        ),
         "refund_events": "ra",
     },
     "notifier": {

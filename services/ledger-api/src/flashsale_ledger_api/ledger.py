@@ -13,7 +13,7 @@ from flashsale_core.faults import Server, describe_error
 from flashsale_ledger_api import metrics
 from flashsale_ledger_api.settings import Settings
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """The migration this release needs."""
 IDLE_SECONDS = 60.0
 """An idle connection is closed after this time: load balancers and NAT drop one after 240 s or more, without notice to either end."""

@@ -29,3 +29,13 @@ with changed as (
 )
 insert into refund_events (payment_id, sale_id, epoch, order_id, source, who, from_state, to_state, refunded_minor, reference, reason)
 select payment_id, sale_id, epoch, order_id, 'admin', $4, $5, $2, $3, $6, $7 from changed;
+
+-- name: is_cursor_of_this_cluster
+select $1::text::xid8 < pg_snapshot_xmax(pg_current_snapshot());
+
+-- name: list_events
+-- Only transactions below the oldest one that still runs: an event that commits later then always has a higher position.
+select event_id, body, created_at, txid::text as txid, seq from shop_events
+ where (txid, seq) > ($1::text::xid8, $2::bigint) and txid < pg_snapshot_xmin(pg_current_snapshot())
+   and (cardinality($3::text[]) = 0 or type = any($3))
+ order by txid, seq limit $4;

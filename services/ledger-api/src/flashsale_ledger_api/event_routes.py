@@ -1,0 +1,36 @@
+"""/admin/events: the feed of what shops receive, for reconciliation. It needs a notifier, which writes the events."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flashsale_core.errors import SettingsError
+from flashsale_core.shop_events import event_types
+from flashsale_ledger_api import requests
+from flashsale_ledger_api.answers import json
+from flashsale_ledger_api.event_documents import FIRST, cursor_of, read_cursor, to_document
+from flashsale_ledger_api.problems import Problem
+from flashsale_ledger_api.queries import QUERIES
+
+PARAMETERS = ("types", "after", "limit")
+
+
+async def list_events(request: Request) -> Response:
+    """Events in the order of their transactions. `next` is never null: the same question, asked later, continues there."""
+    values = requests.query(request, PARAMETERS)
+    types = _types(values)
+    after = read_cursor(values["after"]) if "after" in values else FIRST
+    async with requests.ledger_of(request).transaction() as connection:
+        if not await connection.fetchval(QUERIES["is_cursor_of_this_cluster"], str(after.transaction)):
+            raise Problem("unknown_cursor", "The database was restored; begin without `after`, and drop the ids that you have")
+        rows = await connection.fetch(QUERIES["list_events"], str(after.transaction), after.seq, types, requests.limit(values))
+    following = cursor_of(dict(rows[-1])) if rows else after
+    return json({"events": [to_document(dict(row)) for row in rows], "next": str(following)})
+
+
+def _types(values: dict[str, str]) -> list[str]:
+    if "types" not in values:
+        return []
+    try:
+        return [kind.value for kind in event_types(values["types"].split(","))]
+    except SettingsError as error:
+        raise Problem("bad_request", str(error), field="types") from None

@@ -1,0 +1,92 @@
+"""GET /admin/events of the shared stack's ledger-api: pages that skip nothing, whatever commits meanwhile."""
+
+import asyncio
+import json
+from random import Random
+
+import asyncpg
+import pytest
+
+from flashsale_local_stack import Stack
+from tests.integration.client import Answer
+from tests.integration.test_refunds import Api
+
+INSERT = "insert into shop_events (event_id, type, sale_id, at, body) values ($1, $2, 'shoe', now(), $3)"
+WRITERS, TRANSACTIONS, EVENTS_EACH = 4, 60, 5
+
+
+async def page(api: Api, query: str = "") -> Answer:
+    return await asyncio.to_thread(api.send, "GET", f"/admin/events{query}")
+
+
+async def write(connection: asyncpg.Connection, key: str, kind: str = "order.paid") -> None:
+    body = json.dumps({"type": kind, "timestamp": "2026-05-01T12:00:00.000Z", "data": {"orderId": key}})
+    await connection.execute(INSERT, key, kind, body)
+
+
+async def test_late_commit_is_not_passed_by(stack: Stack) -> None:
+    api, url = Api(stack), stack.env()["DATABASE_URL"]
+    slow, quick = await asyncpg.connect(url), await asyncpg.connect(url)
+    try:
+        after = (await page(api, "?limit=1000")).body["next"]
+        transaction = slow.transaction()
+        await transaction.start()
+        await write(slow, f"{api.sale}-slow")
+        await write(quick, f"{api.sale}-quick")
+        # It is committed, and still not shown: what runs may get a lower position.
+        assert (await page(api, f"?after={after}")).body == {"events": [], "next": after}
+        await transaction.commit()
+        shown = (await page(api, f"?after={after}")).body
+        assert [event["id"] for event in shown["events"]] == [f"{api.sale}-slow", f"{api.sale}-quick"]
+        assert (shown["events"][0]["type"], shown["events"][0]["data"]) == ("order.paid", {"orderId": f"{api.sale}-slow"})
+        await write(quick, f"{api.sale}-refund", "refund.due")
+        filtered = (await page(api, f"?after={after}&types=refund.due,sale.ended")).body
+        assert [event["id"] for event in filtered["events"]] == [f"{api.sale}-refund"]
+    finally:
+        await slow.close()
+        await quick.close()
+
+
+async def test_feed_misses_nothing_under_concurrent_commits(stack: Stack) -> None:
+    api, url = Api(stack), stack.env()["DATABASE_URL"]
+    after = (await page(api, "?limit=1000")).body["next"]
+
+    async def writer(number: int) -> None:
+        connection, rng = await asyncpg.connect(url), Random(number)
+        try:
+            for place in range(TRANSACTIONS):
+                async with connection.transaction():
+                    for event in range(EVENTS_EACH):
+                        await write(connection, f"{api.sale}-{number}-{place}-{event}")
+                        await asyncio.sleep(rng.random() / 1000)
+        finally:
+            await connection.close()
+
+    writers = asyncio.gather(*map(writer, range(WRITERS)))
+    read: list[str] = []
+    async with asyncio.timeout(60):
+        while True:
+            ended = writers.done()
+            answer = (await page(api, f"?after={after}&limit=50")).body
+            after = answer["next"]
+            read += [event["id"] for event in answer["events"]]
+            if ended and not answer["events"]:
+                break
+    await writers
+    mine = [key for key in read if key.startswith(api.sale)]
+    assert len(mine) == len(set(mine)) == WRITERS * TRANSACTIONS * EVENTS_EACH
+
+
+@pytest.mark.parametrize("query", ["?after=x", "?after=1.2.3", "?after=99999999999999999999.1", "?types=paid", "?limit=0", "?since=1"])
+async def test_wrong_parameter_of_the_feed_is_named(stack: Stack, query: str) -> None:
+    answer = await page(Api(stack), query)
+    assert (answer.status, answer.body["field"]) == (400, query[1:].partition("=")[0])
+
+
+async def test_cursor_of_another_database_is_refused(stack: Stack) -> None:
+    answer = await page(Api(stack), "?after=18446744073709551615.1")
+    assert (answer.status, answer.body["code"]) == (409, "unknown_cursor")
+
+
+async def test_feed_needs_a_key(stack: Stack) -> None:
+    assert Api(stack).send("GET", "/admin/events", token="wrong-key").status == 401
