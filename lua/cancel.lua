@@ -29,7 +29,7 @@ Returns: cmsgpack {now_ms, results, seq}; a result is {result, quantity, deadlin
 local keys = { sale = KEYS[1], orders = KEYS[2], buyers = KEYS[3], deadlines = KEYS[4], outbox = KEYS[5], fence = KEYS[6] }
 local sale_id, ids, now = ARGV[1], cmsgpack.unpack(ARGV[2]), now_ms(ARGV[3])
 
-local ANSWER = { R = 'cancelled', C = 'replayed', P = 'refused', X = 'gone' }
+local ANSWER = { R = 'cancelled', C = 'replayed', P = 'refused', X = 'gone', T = 'gone', W = 'gone', K = 'gone' }
 require_open(keys.fence, ARGV[4])
 local stock = load_stock(keys.sale)
 local records = stock and load_records(keys.orders, ids) or {}

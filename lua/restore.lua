@@ -42,7 +42,7 @@ local sale_key, orders_key, buyers_key, quarantine_key = KEYS[6], KEYS[7], KEYS[
 local sale_id, part, now = ARGV[1], cmsgpack.unpack(ARGV[3]), now_ms(ARGV[4])
 
 -- orders.RANK of flashsale_core.
-local RANK = { R = 0, C = 1, X = 1, P = 2 }
+local RANK = { R = 0, C = 1, X = 1, P = 2, T = 3, W = 3, K = 3 }
 
 -- No sum of counters can contain it: each script finds the sale broken, and changes nothing.
 local CLOSED_IN_DOUBT = -1
@@ -142,8 +142,8 @@ local function restore_orders(ids, after, released)
       local units, times = units_of(new[STATE], new[QUANTITY]), released[i]
       if old then
         units = units - units_of(old[STATE], old[QUANTITY])
-        -- A paid order that was released before is already counted: nothing replaces it but itself.
-        times = old[STATE] == 'P' and 0 or math.max(0, times - was_released(old[STATE]))
+        -- An order that was paid is already counted if it was released before.
+        times = RANK[old[STATE]] >= RANK.P and 0 or math.max(0, times - was_released(old[STATE]))
       end
       if before[i] ~= packed then
         records[#records + 1] = ids[i]

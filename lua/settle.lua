@@ -19,7 +19,7 @@ ARGV:
   3 known       cmsgpack array: for each sale the highest seq of its shard that the caller was answered; may be left out
 Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routing_key, body}; a result is {result, state, reason}; or a text that describes what is broken in the sale's data: then nothing of the sale has changed.
   result: paid replayed refund_due noted
-  state: R P X C, or empty for an unknown order
+  state: R P X C T W K, or empty for an unknown order
   reason: empty, or why a refund is due: late sold_out duplicate cancelled unknown_order wrong_amount; replayed if that was decided earlier
 ]]
 -- @include lib/clock.lua
@@ -86,6 +86,8 @@ local function refund(change, record, id, payment_id, reason)
   return 'refund_due', reason
 end
 
+local RETURNED = { T = true, W = true, K = true }
+
 -- Whether the payment is the sale's present price, for each unit of the order.
 local function has_price(change, record, payment)
   return not change.price or payment[4] == change.price * record[QUANTITY] and payment[5] == change.currency
@@ -94,7 +96,7 @@ end
 -- Returns result and reason; moves the counters in memory.
 local function apply(change, record, id, payment)
   local stock, quantity, payment_id = change.stock, record[QUANTITY], payment[2]
-  if record[STATE] == 'P' then
+  if record[STATE] == 'P' or RETURNED[record[STATE]] then
     return refund(change, record, id, payment_id, 'duplicate')
   elseif record[STATE] == 'C' then
     return refund(change, record, id, payment_id, 'cancelled')
@@ -136,7 +138,7 @@ local function note_again(change, payment, record, result, reason)
 end
 
 -- Why the payment of an order in this state is refunded, if its refund was decided earlier.
-local REFUND_REASON = { R = 'wrong_amount', P = 'duplicate', C = 'cancelled', X = 'late' }
+local REFUND_REASON = { R = 'wrong_amount', P = 'duplicate', T = 'duplicate', W = 'duplicate', K = 'duplicate', C = 'cancelled', X = 'late' }
 
 -- Reads and decides the payments from first to last, and writes nothing: returns what is to be written of the sale.
 local function decide(keys_at, sale_id, first, last)

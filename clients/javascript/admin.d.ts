@@ -1,6 +1,17 @@
 // Made by `python -m tools.docs.client_types` from docs/api/admin.openapi.json. Do not edit.
 // Later versions only add: ignore fields, values and codes that you do not know.
 
+export interface OrderReturned {
+  orderId: string;
+  state: "returned";
+  productId: string;
+  quantity: number;
+  /** As the first request asked: an order is returned once */
+  restocked: boolean;
+  /** The payment whose refund is due */
+  paymentId: string;
+}
+
 export interface Price {
   /** In the currency's smallest unit: 1999 is 19.99 EUR */
   amountMinor: number;
@@ -20,6 +31,11 @@ export interface ProblemDocument {
 export interface RateLimit {
   requests: number;
   seconds: number;
+}
+
+export interface ReturnRequest {
+  /** Whether the units are for sale again. If not, they count as sold, and nobody can buy them */
+  restock: boolean;
 }
 
 export interface Sale {
@@ -78,6 +94,15 @@ export interface Operations {
     body: StockRequest;
     answers: { 200: Sale; 201: Sale; };
     problems: "bad_request" | "unauthorized" | "request_timeout" | "not_owner" | "below_committed" | "closed" | "body_too_large" | "unsupported_media_type" | "head_too_large" | "internal" | "overloaded" | "outcome_unknown" | "not_ready" | "recovering";
+  };
+  /** Take a paid order back: its refund is due, its units are for sale again or stay sold, and the buyer may buy again. A repeated request returns the first answer. */
+  returnOrder: {
+    method: "POST";
+    path: "/admin/orders/{orderId}/return";
+    pathParameters: { "orderId": string; };
+    body: ReturnRequest;
+    answers: { 200: OrderReturned; };
+    problems: "bad_request" | "unauthorized" | "unknown_order" | "request_timeout" | "not_paid" | "sale_removed" | "body_too_large" | "unsupported_media_type" | "head_too_large" | "internal" | "unconfirmed" | "overloaded" | "outcome_unknown" | "not_ready" | "recovering";
   };
   /** Close a sale and, unless mode is close, remove it. 202: closed, but holds are live; repeat when none is. With mode release, give it up instead: whoever defines it next owns it. */
   endSale: {

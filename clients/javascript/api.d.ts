@@ -3,7 +3,7 @@
 
 export interface Order {
   orderId: string;
-  state: "cancelled" | "expired" | "paid" | "reserved";
+  state: "cancelled" | "expired" | "paid" | "reserved" | "returned";
   productId: string;
   quantity: number;
   expiresAt: string;

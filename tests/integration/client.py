@@ -68,6 +68,10 @@ class Client:
         assert answer.status == 201, answer
         return sale
 
+    def take_back(self, order_id: str, restock: object, token: str | None = None) -> Answer:
+        bearer = token if token is not None else self.env["FLASHSALE_ADMIN_TOKEN"]
+        return self.json("POST", f"/admin/orders/{order_id}/return", {"restock": restock}, {"authorization": f"Bearer {bearer}"})
+
     def stock(self, sale: str) -> tuple[int, int, int, int]:
         """(total, available, reserved, sold)"""
         answer = self.get(f"/sales/{sale}")

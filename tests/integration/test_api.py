@@ -439,6 +439,43 @@ def test_payment_of_a_wrong_amount_is_refunded_and_the_right_one_pays(client: Cl
     assert client.pay(pair, f"{sale}-4").body["result"] == "paid"
 
 
+def test_paid_order_is_returned_once_and_its_units_are_for_sale_again(client: Client) -> None:
+    sale = client.new_sale(2, maxPerUser=1)
+    first, second = (client.order(sale, user).body["orderId"] for user in ("ann", "bob"))
+    refused = client.take_back(first, True)
+    assert (refused.status, refused.body["code"], refused.body["detail"]) == (409, "not_paid", "The order is reserved")
+    for order in (first, second):
+        assert client.pay(order, f"pay-{order}").body["result"] == "paid"
+    returned = client.take_back(first, True)
+    assert (returned.status, returned.body) == (
+        200,
+        {
+            "orderId": first, "state": "returned", "productId": sale, "quantity": 1, "restocked": True, "paymentId": f"pay-{first}",
+        },
+    )  # fmt: skip
+    again = client.take_back(first, False)
+    assert (again.status, again.body, again.headers["idempotent-replayed"]) == (200, returned.body, "true")
+    assert client.take_back(second, False).body["restocked"] is False
+    assert client.stock(sale) == (2, 1, 0, 1)
+    assert client.get(f"/orders/{first}").body["state"] == "returned"
+    assert client.send("DELETE", f"/orders/{first}").body["code"] == client.order(sale, "ann").body["code"] == "order_gone"
+    assert client.order(sale, "ann", request="r2").status == 200
+
+
+@pytest.mark.parametrize(
+    ("order", "restock", "token", "expected"),
+    [
+        ("none.AAAAAAAAAAAAAAAAAAAA", True, None, (404, "unknown_order")),
+        ("none", True, None, (404, "unknown_order")),
+        ("none.AAAAAAAAAAAAAAAAAAAA", "yes", None, (400, "bad_request")),
+        ("none.AAAAAAAAAAAAAAAAAAAA", True, "wrong", (401, "unauthorized")),
+    ],
+)
+def test_impossible_return_is_refused(client: Client, order: str, restock: object, token: str | None, expected: tuple[int, str]) -> None:
+    answer = client.take_back(order, restock, token)
+    assert (answer.status, answer.body["code"]) == expected
+
+
 def test_badly_signed_stale_and_wrong_webhooks_have_no_effect(client: Client, sale: str) -> None:
     order_id = client.order(sale, "ann").body["orderId"]
     good = {"orderId": order_id, "paymentId": uuid.uuid4().hex}

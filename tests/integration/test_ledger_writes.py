@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from flashsale_core.errors import Rejected
-from flashsale_core.messages import LedgerMarker, Message, Position
+from flashsale_core.messages import RESTORED, LedgerMarker, Message, Position
 from flashsale_order_worker import metrics
 from flashsale_order_worker import repository as repository_module
 from flashsale_order_worker.plan import plan
 from tests.integration.ledger import Rows, open_ledger
-from tests.integration.order_events import IDENTIFIED, cancelled, defined, open_repository, payment, reserved, written
+from tests.integration.order_events import IDENTIFIED, cancelled, defined, open_repository, payment, reserved, returned, written
 
 ARRIVALS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -35,7 +35,7 @@ def test_story_in_order_is_the_expected_ledger(in_order: Rows) -> None:
         "gone": ("expired", None, True),
         "late": ("expired", None, True),
         "paid": ("paid", "p1", True),
-        "again": ("paid", "p3", True),
+        "again": ("returned", "p3", True),
     }
     assert {(row["payment_id"], row["status"], row["result"]) for row in in_order["payments"]} == {
         ("p1", "succeeded", "paid"),
@@ -46,14 +46,16 @@ def test_story_in_order_is_the_expected_ledger(in_order: Rows) -> None:
     }
     assert [(row["payment_id"], row["reason"], row["state"]) for row in in_order["refunds"]] == [
         ("p2", "duplicate", "due"),
+        ("p3", "returned", "due"),
         ("p4", "sold_out", "due"),
         ("p5", "unknown_order", "due"),
     ]
+    assert [(row["order_id"], row["restocked"]) for row in in_order["orders"] if row["restocked"] is not None] == [("again", True)]
     (sale,) = in_order["sales"]
     assert (sale["generation"], sale["total"], sale["state"], sale["final_available"], sale["final_reserved"], sale["final_sold"]) == (
         2, 30, "removed", 28, 0, 2,
     )  # fmt: skip
-    assert len(in_order["order_events"]) == 6 + 1 + 3 + 2
+    assert len(in_order["order_events"]) == 6 + 1 + 3 + 2 + 1
 
 
 @ARRIVALS
@@ -194,3 +196,24 @@ async def test_idle_connection_is_closed(infra: Mapping[str, str], monkeypatch: 
         metrics.DATABASE_UP.set(0)
         await repository.open_refunds()
         assert REGISTRY.get_sample_value("flashsale_database_up") == 1
+
+
+async def test_two_workers_that_bring_payment_and_return_at_once_leave_one_refund(infra: Mapping[str, str]) -> None:
+    async with open_repository(infra["DATABASE_URL"]) as repository, open_ledger(infra["DATABASE_URL"]) as ledger:
+        for number in range(10):
+            paid, back = payment(f"o{number}", f"p{number}", "paid", 1_600), returned(f"o{number}", f"p{number}", restocked=False)
+            await asyncio.gather(repository.write(plan([("1", paid)])), repository.write(plan([("2", back)])))
+        rows = await ledger.rows()
+    assert {(row["payment_id"], row["reason"], row["amount_minor"]) for row in rows["refunds"]} == {
+        (f"p{number}", "returned", 999) for number in range(10)
+    }
+
+
+async def test_return_of_a_payment_without_amount_gets_it_with_the_payments_own_message(infra: Mapping[str, str]) -> None:
+    own = payment("o1", "p1", "paid", 1_600)
+    (line,) = own.payments
+    restored = msgspec.structs.replace(own, payments=[msgspec.structs.replace(line, amount_minor=0, currency="", reason=RESTORED)])
+    back = returned("o1", "p1")
+    batches: list[list[tuple[str, Message]]] = [[("1", restored)], [("2", back)], [("3", own)], [("4", restored), ("5", back)]]
+    (refund,) = (await written(infra["DATABASE_URL"], batches))["refunds"]
+    assert (refund["payment_id"], refund["reason"], refund["amount_minor"], refund["currency"]) == ("p1", "returned", 999, "EUR")

@@ -120,7 +120,7 @@ def everything(sale: Sale) -> dict[str, Any]:
     fields = {name: value for name, value in sale.redis.hgetall(sale.keys.sale).items() if name not in INTERNAL_FIELDS}
     return {
         # A sale of an older release has no durability, which means `fsync`, and no price.
-        "sale": {b"durability": b"fsync", b"price": b"", **fields} if b"total" in fields else fields,
+        "sale": {b"durability": b"fsync", b"price": b"", b"oversold": b"0", **fields} if b"total" in fields else fields,
         "terms": sale.terms() if b"total" in fields else None,
         "records": {name: replace(record, traceparent="") for name, record in sale.records().items()},
         "buyers": sale.buyers(),
@@ -142,7 +142,10 @@ def lived(sale: Sale) -> None:
     sale.now += 300_000
     sale.expire("o3", "o4", "o5")
     sale.settle(("o5", "p5", "succeeded", 150))
-    sale.reserve(("o6", "bob", 1, "00-a-b-01"), ("o7", "dan", 4))
+    sale.reserve(("o6", "bob", 1, "00-a-b-01"), ("o7", "dan", 4), ("o10", "eve", 1), ("o11", "eve", 2))
+    sale.settle(("o10", "p10", "succeeded", 50), ("o11", "p11"))
+    sale.take_back(("o10", True), ("o11", False))
+    sale.restock("o10")
     sale.settle(("o7", "p7", "succeeded", 1))
 
 
@@ -160,7 +163,7 @@ async def test_emptied_redis_is_rebuilt_field_by_field(shop: Shop) -> None:
     report = await shop.rebuild()
     assert [everything(sale) for sale in (shop.sale, other, gone)] == before
     assert [(sale.sale_id, sale.orders, sale.written, sale.reserved, sale.sold) for sale in report.sales] == [
-        ("iphone", 7, 7, 5, 5),
+        ("iphone", 9, 9, 5, 7),
         ("shoe", 0, 0, 0, 0),
     ]
     assert (report.tombstones, report.strays, report.entries, report.broken, report.orphans) == (1, 1, 0, [], [])
@@ -242,7 +245,7 @@ async def test_redis_that_lost_nothing_keeps_everything(shop: Shop) -> None:
     before = everything(shop.sale)
     report = await shop.rebuild()
     assert everything(shop.sale) == before
-    assert (report.sales[0].written, report.sales[0].orders) == (0, 7)
+    assert (report.sales[0].written, report.sales[0].orders) == (0, 9)
     await shop.publish()
     shop.lose()
     await shop.rebuild()
@@ -334,6 +337,7 @@ async def test_sale_that_the_ledger_lacks_is_announced_and_kept(shop: Shop) -> N
     assert everything(shop.sale) == before
     assert {(conflict.order, conflict.payment_id) for conflict in report.sales[0].conflicts} == {
         ("iphone.o1", "p1"), ("iphone.o1", "p2"), ("iphone.o2", "p3"), ("iphone.o5", "p5"), ("iphone.o7", "p7"),
+        ("iphone.o10", "p10"), ("iphone.o11", "p11"),
     }  # fmt: skip
     await shop.publish()
     states = {name: record.state.value for name, record in shop.sale.records().items()}
@@ -483,7 +487,7 @@ async def test_buyers_that_redis_returns_twice_close_no_sale(shop: Shop, monkeyp
             is_first = False
 
     monkeypatch.setattr(Surviving, "buyer_pages", twice)
-    assert await verify(shop.context(), SHARDS) == (7, {})
+    assert await verify(shop.context(), SHARDS) == (9, {})
 
 
 async def rebuilt(shop: Shop) -> None:
@@ -491,7 +495,7 @@ async def rebuilt(shop: Shop) -> None:
     await shop.publish()
     shop.lose()
     await shop.rebuild()
-    assert await verify(shop.context(), SHARDS) == (7, {})
+    assert await verify(shop.context(), SHARDS) == (9, {})
 
 
 # No value of MessagePack, a letter that is no state, and a quantity that is no number.

@@ -16,6 +16,7 @@ class Order:
     state: State = State.RESERVED
     paid_by: str = ""
     refunded: list[str] = field(default_factory=list)
+    return_letter: str = ""
 
 
 @dataclass
@@ -44,8 +45,14 @@ class ModelSale:
         return sum(order.quantity for order in self.orders.values() if order.state in states)
 
     @property
+    def sold(self) -> int:
+        """Units of paid orders, and of returned ones that are not for sale again."""
+        kept = sum(order.quantity for order in self.orders.values() if order.return_letter in ("W", "K"))
+        return self.units(State.PAID) + kept
+
+    @property
     def available(self) -> int:
-        return self.total - self.units(State.RESERVED, State.PAID)
+        return self.total - self.units(State.RESERVED) - self.sold
 
     def buyers(self) -> dict[str, int]:
         units: dict[str, int] = {}
@@ -59,7 +66,7 @@ class ModelSale:
 
     def records(self) -> dict[str, OrderRecord]:
         return {
-            order_id: OrderRecord(o.state, o.user, o.quantity, o.deadline, "", o.paid_by, tuple(o.refunded))
+            order_id: OrderRecord(o.state, o.user, o.quantity, o.deadline, "", o.paid_by, tuple(o.refunded), o.return_letter)
             for order_id, o in self.orders.items()
         }
 
@@ -72,7 +79,7 @@ class ModelSale:
             return "created"
         if self.state == "closed":
             return "closed"
-        if total is not None and total < self.units(State.RESERVED, State.PAID):
+        if total is not None and total < self.units(State.RESERVED) + self.sold:
             return "below_committed"
         wanted = {**changes, **({} if total is None else {"total": total})}
         if all(getattr(self, name) == value for name, value in wanted.items()):
@@ -130,7 +137,7 @@ class ModelSale:
     def _why_not(self, order: Order, money: str) -> str:
         is_full = len(order.refunded) >= REFUNDS_REMEMBERED
         match order.state:
-            case State.PAID:
+            case State.PAID | State.RETURNED:
                 return "duplicate"
             case State.CANCELLED:
                 return "cancelled"
@@ -161,10 +168,28 @@ class ModelSale:
         order = self.orders.get(order_id)
         if order is None:
             return "unknown_order"
-        answer = {State.RESERVED: "cancelled", State.CANCELLED: "replayed", State.PAID: "refused", State.EXPIRED: "gone"}[order.state]
+        answers = {State.RESERVED: "cancelled", State.CANCELLED: "replayed", State.PAID: "refused"}
+        answer = answers.get(order.state, "gone")
         if answer == "cancelled":
             self._release(order, State.CANCELLED)
         return answer
+
+    def take_back(self, order_id: str, restock: bool) -> str:
+        order = self.orders.get(order_id)
+        if order is None:
+            return "unknown_order"
+        if order.state is State.PAID:
+            order.state, order.return_letter = State.RETURNED, "W" if restock else "K"
+            return "returned"
+        return "replayed" if order.state is State.RETURNED else "refused"
+
+    def restock(self, order_id: str) -> int:
+        """How many units are for sale again."""
+        order = self.orders.get(order_id)
+        if order is None or order.return_letter != "W":
+            return 0
+        order.return_letter = "T"
+        return order.quantity
 
     def _release(self, order: Order, state: State) -> None:
         order.state = state

@@ -21,6 +21,8 @@ from flashsale_core.keys import (
     define_keys,
     order_keys,
     reserve_keys,
+    restock_keys,
+    return_keys,
     sale_keys,
     settle_keys,
     shard_keys,
@@ -132,6 +134,18 @@ class Sale:
 
     def cancel(self, *order_ids: str) -> list[list[Any]]:
         return list(self._call("cancel", order_keys(self.name), self.name, pack(order_ids))[1])
+
+    def take_back(self, *orders: tuple[str, bool], confirms: bool = False) -> list[list[Any]]:
+        """Return orders, each (id, restock)."""
+        return list(self._take_back(orders, "1" if confirms else "")[0])
+
+    def _take_back(self, orders: Sequence[tuple[str, bool]], confirms: str) -> tuple[list[Any], list[Any]]:
+        _, results, entries, _ = self._call("return_order", return_keys(self.name), self.name, pack(orders), confirms)
+        return results, entries
+
+    def restock(self, *order_ids: str) -> int:
+        """How many units are for sale again."""
+        return int(self._call("restock", restock_keys(self.name), self.name, pack(order_ids))[2])
 
     def prune(self, retention_ms: int) -> str:
         return str(self._call("retire", define_keys(self.name), self.name, "prune", "admin", clock_and=(str(retention_ms),))[1])

@@ -18,7 +18,7 @@ TEMPLATE = Path(__file__).parents[2] / "deploy/helm/flashsale/templates/redis.ya
 PASSWORD = "0123456789"
 FAILOVER_TEMPLATE = TEMPLATE.with_name("_redis-failover.tpl")
 CALLERS = {
-    "gateway": ("reserve", "settle", "cancel", "define", "retire", "reclaim", "prune_consumers", "attest"),
+    "gateway": ("reserve", "settle", "cancel", "return_order", "restock", "define", "retire", "reclaim", "prune_consumers", "attest"),
     "timeout-worker": ("expire", "retire"),
     "operator": ("define", "retire", "attest"),
     "keeper": ("attest", "seal", "restore", "look"),
@@ -52,6 +52,8 @@ def test_each_script_runs_as_its_caller(server: Any, sale: Sale) -> None:
     assert gateway.define(total=6)[0] == "not_owner"
     assert [result[0] for result in gateway.reserve(("o1", "ann", 1), ("o2", "bob", 1), ("o3", "cem", 1))] == ["accepted"] * 3
     assert gateway.settle(("o1", "p1"))[0][0] == "paid"
+    assert gateway.take_back(("o1", True))[0][0] == "returned"
+    assert gateway.restock("o1") == 1
     assert gateway.cancel("o2")[0][0] == "cancelled"
     worker.now += 10_000_000
     assert worker.expire("o3")[0][0] == "expired"

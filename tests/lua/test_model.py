@@ -9,7 +9,7 @@ import redis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from flashsale_core.messages import OrdersCancelled, OrdersExpired, OrdersReserved, PaymentsRecorded
+from flashsale_core.messages import OrdersCancelled, OrdersExpired, OrdersReserved, OrdersReturned, PaymentsRecorded
 from flashsale_core.orders import State, supersedes
 from flashsale_core.records import stale_terms
 from tests.lua.model import ModelSale
@@ -86,6 +86,14 @@ class Life(RuleBasedStateMachine):
     def cancel(self, batch: list[str]) -> None:
         assert [result[0] for result in self.sale.cancel(*batch)] == [self.model.cancel(order_id) for order_id in batch]
 
+    @rule(batch=st.lists(st.tuples(ORDERS, st.booleans()), min_size=1, max_size=3))
+    def take_back(self, batch: list[tuple[str, bool]]) -> None:
+        assert [result[0] for result in self.sale.take_back(*batch)] == [self.model.take_back(*order) for order in batch]
+
+    @rule(batch=st.lists(ORDERS, min_size=1, max_size=3))
+    def restock(self, batch: list[str]) -> None:
+        assert self.sale.restock(*batch) == sum(self.model.restock(order_id) for order_id in batch)
+
     @rule(ms=st.sampled_from([1, 4_999, 5_000, 300_000]))
     def time_passes(self, ms: int) -> None:
         self.sale.now += ms
@@ -113,7 +121,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def everything_agrees(self) -> None:
         model = self.model
-        reserved, sold = model.units(State.RESERVED), model.units(State.PAID)
+        reserved, sold = model.units(State.RESERVED), model.sold
         assert self.sale.stock() == (model.total, model.available, reserved, sold)
         assert min(model.available, reserved, sold) >= 0
         assert self.sale.records() == model.records()
@@ -126,6 +134,8 @@ class Life(RuleBasedStateMachine):
         if model.exists:
             fields = self.client.hgetall(self.sale.keys.sale)
             assert (b"terms" in fields, stale_terms(fields)) == (True, ())
+            restocked = sum(order.quantity for order in model.orders.values() if order.return_letter == "T")
+            assert (int(fields.get(b"returned", 0)), int(fields.get(b"restocked", 0))) == (model.units(State.RETURNED), restocked)
 
     @invariant()
     def outbox_in_any_order_tells_the_state_of_every_order(self) -> None:
@@ -147,6 +157,8 @@ def transitions(message: Any) -> Iterator[tuple[str, State]]:
             yield from ((line.order_id, State.EXPIRED) for line in message.orders)
         case OrdersCancelled():
             yield from ((line.order_id, State.CANCELLED) for line in message.orders)
+        case OrdersReturned():
+            yield from ((line.order_id, State.RETURNED) for line in message.orders)
         case PaymentsRecorded():
             yield from ((line.order_id, State.PAID) for line in message.payments if line.result == "paid")
 

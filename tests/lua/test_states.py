@@ -13,8 +13,10 @@ def bring(sale: Sale, state: State | None) -> None:
     sale.define(total=10)
     if state is not None:
         sale.reserve(("o1", "ann", 2))
-    if state is State.PAID:
+    if state in (State.PAID, State.RETURNED):
         sale.settle(("o1", "first"))
+    if state is State.RETURNED:
+        sale.take_back(("o1", True))
     elif state is State.CANCELLED:
         sale.cancel("o1")
     elif state is State.EXPIRED:
@@ -45,6 +47,8 @@ def send(sale: Sale, event: Event, payment_id: str) -> str:
             return str(sale.cancel("o1")[0][0])
         case Event.EXPIRE:
             return str(sale.expire("o1")[0][0])
+        case Event.RETURN:
+            return str(sale.take_back(("o1", True))[0][0])
 
 
 @pytest.mark.parametrize(("state", "event"), RULES, ids=lambda part: str(part))
@@ -59,4 +63,5 @@ def test_scripts_follow_the_table(sale: Sale, state: State | None, event: Event,
     assert (DIFFERENT_WORDS.get(answer, answer), record.state if record else None) == (result, after)
     total, available, reserved, sold = sale.stock()
     assert total == available + reserved + sold
-    assert (reserved, sold) == (2 * (after is State.RESERVED), 2 * (after is State.PAID))
+    # The units of a returned order stay sold until they are restocked.
+    assert (reserved, sold) == (2 * (after is State.RESERVED), 2 * (after in (State.PAID, State.RETURNED)))

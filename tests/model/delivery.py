@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from flashsale_core.orders import LETTERS, supersedes
-from tests.model.requests import Step, replaced, with_gateway
+from tests.model.requests import Step, replaced, restocked, with_gateway, writable
 from tests.model.state import Bounds, Entry, Gateway, Ledger, State
 
 
@@ -35,6 +35,9 @@ def _finish(state: State, bounds: Bounds, number: int, entry: Entry, timely: boo
         yield name + ", the provider is answered", state._replace(answered=state.answered | {entry.order})
     elif timely and bounds.confirmed and entry.kind in "RP" and entry.order not in state.accepted:
         yield name + ", the buyer is answered", state._replace(accepted=state.accepted | {entry.order})
+    elif timely and entry.kind == "W" and writable(state, state.gateways[number].known, bounds):
+        changed = restocked(state, bounds, entry.order) if bounds.has("confirm_return") else state
+        yield name + ", the unit is for sale again, the merchant is answered", changed._replace(returned=state.returned | {entry.order})
     else:
         yield name, state
 
@@ -61,9 +64,10 @@ def merged(ledger: Ledger, entry: Entry, bounds: Bounds) -> Ledger:
     received = ledger.received | {entry}
     if entry.kind == "F":
         return ledger._replace(refunded=ledger.refunded | {entry.order}, received=received)
-    old = ledger.records[entry.order]
-    if not old or supersedes(LETTERS[entry.kind], LETTERS[old]):
-        return ledger._replace(records=replaced(ledger.records, entry.order, entry.kind), received=received)
+    # The message of a return says already that the unit is for sale again.
+    old, new = ledger.records[entry.order], "T" if entry.kind == "W" else entry.kind
+    if not old or supersedes(LETTERS[new], LETTERS[old]):
+        return ledger._replace(records=replaced(ledger.records, entry.order, new), received=received)
     return ledger._replace(received=received)
 
 

@@ -28,6 +28,7 @@ GUARDS = (
     _guard("delete_after_confirm", "An entry is deleted after the broker's confirm.", faults=0, **CRASH),
     _guard("commit_before_ack", "A worker acknowledges a message after the commit.", faults=0),
     _guard("confirm_webhook", "A webhook is answered after the broker's confirm.", pays=True),
+    _guard("confirm_return", "A returned unit is for sale again after the broker's confirm.", pays=True, returns=True, kinds=LOSE, **CRASH),
     _guard("confirm_order", "In `confirmed`, an order is accepted after the broker's confirm.", confirmed=True, **CRASH),
     _guard("replay_confirm", "In `confirmed`, a replay is published again and waits.", confirmed=True, **CRASH),
     _guard("timely", "A confirm that is seen later than the marker could be sent is no confirm.", confirmed=True, **SILENCE),

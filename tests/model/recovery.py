@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from flashsale_core.orders import LETTERS, supersedes
-from tests.model.requests import LIVE, Step, replaced
+from tests.model.requests import COUNTED, Step, replaced
 from tests.model.state import JUMP, Bounds, Closed, Entry, Fence, Redis, State
 
 
@@ -115,7 +115,7 @@ def _restored(state: State, bounds: Bounds, records: tuple[str, ...], refunded: 
     for entry in entries:
         if entry.kind != "F":
             born = replaced(born, entry.order, born[entry.order] | {entry.seq})
-    available = max(0, bounds.units - sum(letter in LIVE for letter in records))
+    available = max(0, bounds.units - sum(letter in COUNTED for letter in records))
     # The end of the restore is a position of its own: a copy made earlier does not have it.
     fence = fence._replace(seq=fence.seq + len(entries) + bounds.has("restore_position"))
     redis = Redis(records, refunded, available, state.redis.outbox.union(entries), fence)
@@ -124,7 +124,7 @@ def _restored(state: State, bounds: Bounds, records: tuple[str, ...], refunded: 
 
 def _deficits(records: tuple[str, ...], bounds: Bounds) -> Iterator[tuple[int, ...]]:
     """Which unpaid holds are broken: any of them, so that the choice of the youngest is one of the cases."""
-    missing = sum(letter in LIVE for letter in records) - bounds.units
+    missing = sum(letter in COUNTED for letter in records) - bounds.units
     holds = [order for order, letter in enumerate(records) if letter == "R"]
     if missing <= 0 or not bounds.has("deficit") or not holds:
         yield ()

@@ -11,6 +11,8 @@ T = TypeVar("T")
 LETTER_OF = {state: letter for letter, state in LETTERS.items()}
 Step = tuple[str, State]
 LIVE = ("R", "P")
+COUNTED = (*LIVE, "W")
+"""The letters of orders that have a unit. That of a returned order waits until the broker has confirmed the return."""
 
 
 def transition(letter: str, event: Event, *, guard_holds: bool = True) -> tuple[str, str]:
@@ -37,6 +39,8 @@ def requests(state: State, bounds: Bounds) -> Iterator[Step]:
                 yield from _reserve(state, bounds, order, letter, number)
                 if bounds.pays and state.born[order] and order not in state.answered:
                     yield from _pay(state, bounds, order, letter, number)
+                if bounds.returns and letter in ("P", "W"):
+                    yield from _return(state, bounds, order, letter, number)
         if writable(state, 0, bounds) and state.born[order]:
             yield from _release(state, bounds, order, letter)
         if not state.born[order]:
@@ -80,10 +84,11 @@ def _pay(state: State, bounds: Bounds, order: int, letter: str, number: int) -> 
     if _in_memory(gateway, order, ("P", "F")):
         return
     name = f"gateway {number}: payment of order {order} "
-    if order in redis.refunded and letter != "P":
+    is_bought = letter in ("P", "W", "T")
+    if order in redis.refunded and not is_bought:
         result, after = "known refund", letter
     else:
-        result, after = TABLE[letter, Event.PAY, letter == "P" or (bounds.reacquire and redis.available > 0)]
+        result, after = TABLE[letter, Event.PAY, is_bought or (bounds.reacquire and redis.available > 0)]
     if result in ("replayed", "known refund"):
         changed, text = (
             _again(state, number, letter, "P" if result == "replayed" else "F", order),
@@ -98,6 +103,31 @@ def _pay(state: State, bounds: Bounds, order: int, letter: str, number: int) -> 
     if not bounds.has("confirm_webhook"):
         changed, text = changed._replace(answered=changed.answered | {order}), text + ", the provider is answered"
     yield name + text, changed
+
+
+def _return(state: State, bounds: Bounds, order: int, letter: str, number: int) -> Iterator[Step]:
+    if _in_memory(state.gateways[number], order, ("W",)) or order in state.returned:
+        return
+    name = f"gateway {number}: order {order} "
+    if letter == "W":
+        yield name + "is returned again, and published again from its record", _again(state, number, letter, letter, order)
+        return
+    changed, entry = write(state, order, "W", "W", 0)
+    changed = _answer(changed, number, entry)
+    if bounds.has("confirm_return"):
+        yield name + "is returned, the merchant waits for the confirm", changed
+    else:
+        yield name + "is returned, its unit is for sale again", restocked(changed, bounds, order)
+
+
+def restocked(state: State, bounds: Bounds, order: int) -> State:
+    """The unit of a returned order is for sale again, unless more units were sold than there are."""
+    redis = state.redis
+    if redis.records[order] != "W":
+        return state
+    records = replaced(redis.records, order, "T")
+    covered = sum(letter in COUNTED for letter in redis.records) > bounds.units
+    return state._replace(redis=redis._replace(records=records, available=redis.available + (not covered)))
 
 
 def _release(state: State, bounds: Bounds, order: int, letter: str) -> Iterator[Step]:

@@ -100,6 +100,8 @@ class State(NamedTuple):
     """The positions of the entries that bring each order to the ledger."""
     answered: frozenset[int] = frozenset()
     """Orders whose webhook was answered."""
+    returned: frozenset[int] = frozenset()
+    """Orders whose return the merchant was answered."""
     lost: frozenset[int] = frozenset()
     """Positions that the keeper reported as lost."""
     excused: frozenset[int] = frozenset()
@@ -118,6 +120,8 @@ class Bounds:
     reacquire: bool = False
     pays: bool = True
     cancels: bool = False
+    returns: bool = False
+    """Whether paid orders are returned, and their units are for sale again."""
     expires: bool = True
     faults: int = 1
     """Losses of Redis: its disk, its newest writes, or only the process."""

@@ -21,6 +21,8 @@ PROMOTE, LOSE, CRASH, SILENCE = frozenset({"promote"}), frozenset({"lose"}), fro
         {"orders": 1, "cancels": True, "kinds": PROMOTE},
         {"orders": 1, "reacquire": True, "kinds": PROMOTE, "faults": 2},
         {"pays": False, "expires": False, "gateways": 2, "upsets": 1, "upset_kinds": SILENCE},
+        {"orders": 1, "expires": False, "returns": True, "kinds": LOSE},
+        {"expires": False, "returns": True, "faults": 0},
         {"pays": False, "faults": 0, "upsets": 1, "upset_kinds": CRASH},
     ],
     ids=lambda bounds: "-".join(f"{name}={'+'.join(value) if isinstance(value, frozenset) else value}" for name, value in bounds.items()),

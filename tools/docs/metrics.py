@@ -60,6 +60,7 @@ ADVICE = {
     "flashsale_order_seconds": "p99 above 0.25 s: check `flashsale_script_seconds` (Redis) first, then the CPU of the gateways. See FlashsaleLatencyBudgetBurn.",
     "flashsale_payments": "`refunded` counts the provider's reports of refunds. `refund_due` rises: buyers pay too late, or twice. Make the payment window longer, or check the payment provider. `wrong_amount`: see FlashsaleWrongAmounts.",
     "flashsale_cancels": "Nothing; for insight.",
+    "flashsale_returns": "Nothing; for insight. `unconfirmed`: repeat the return, and see FlashsaleBrokerDown.",
     "flashsale_batch_orders": "1 means an idle gateway. Near 256, Redis is the bottleneck: run fewer gateways, or spread the shards over more Redis nodes.",
     "flashsale_script_seconds": "The time includes the fsync of Redis' append-only file. If it is high, check Redis' disk.",
     "flashsale_script_repeats": "If it rises: answers of Redis get lost. Check the network to Redis, and whether Redis restarted.",

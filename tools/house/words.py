@@ -19,7 +19,6 @@ WORDS = (
     (r"\blong[ -]way\b", "the ASGI path"),
     (r"rescue", "reclaim"),
     (r"dismiss", "prune (consumers)"),
-    (r"restock", "release"),
     (r"\bg(ive|ives|ave|iven|iving)([ _]\w+){0,2}[ _]back\b", "release (units), return (a result)"),
     (r"\b(come|comes|came|coming)[ _]home\b", "return, returned"),
     (r"\b(hears?|heard)\b", "receive, received"),

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from flashsale_cli.commands import ledger, parked, refunds, sale, stack, webhook
+from flashsale_cli.commands import ledger, order, parked, refunds, sale, stack, webhook
 from flashsale_cli.commands.audit import audit
 from flashsale_cli.commands.chaos import chaos
 from flashsale_cli.commands.demo import demo
@@ -40,6 +40,7 @@ class Commands(TyperGroup):
 app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)
 app.add_typer(stack.app, name="stack")
 app.add_typer(sale.app, name="sale")
+app.add_typer(order.app, name="order")
 app.add_typer(parked.app, name="parked")
 app.add_typer(refunds.app, name="refunds")
 app.add_typer(ledger.app, name="ledger")

@@ -20,6 +20,16 @@ async def set_sale(session: ClientSession, url: str, token: str, wanted: Mapping
     return sale
 
 
+async def return_order(session: ClientSession, url: str, token: str, order_id: str, *, restock: bool) -> Mapping[str, Any]:
+    """Take a paid order back. May be repeated. Raises Rejected with the gateway's problem text."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    body = json.dumps({"restock": restock}).encode()
+    returned: Mapping[str, Any] = document_of(
+        await send_request(session, "POST", f"{url}/admin/orders/{order_id}/return", body, headers), 200
+    )
+    return returned
+
+
 async def end_sale(session: ClientSession, url: str, token: str, product_id: str, mode: str) -> Mapping[str, Any]:
     """Close, remove or release a sale. Returns its `state`, and in `reserved` the units that removal waits for. Raises Rejected."""
     answer = await send_request(

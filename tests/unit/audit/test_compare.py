@@ -12,7 +12,7 @@ from flashsale_core.orders import State
 from flashsale_core.records import OrderRecord
 
 COUNTERS = Counters("tele", 1, total=10, available=5, reserved=2, sold=3)
-SUMS = {State.RESERVED: OrderTotals(1, 2), State.PAID: OrderTotals(2, 3), State.EXPIRED: OrderTotals(1, 4)}
+SUMS = {State.RESERVED: OrderTotals(1, 2), State.PAID: OrderTotals(2, 3, 3), State.EXPIRED: OrderTotals(1, 4)}
 HELD = OrderRecord(State.RESERVED, "ann", 2, 5_000)
 PAID = OrderRecord(State.PAID, "bob", 3, 5_000, payment_id="pay-1")
 RECORDS = {"h": HELD, "p": PAID}
@@ -149,7 +149,7 @@ def test_wrong_definition_is_named(ledger: LedgerSale, expected: list[Kind]) -> 
     ("sums", "expected"),
     [
         ({**SUMS, State.EXPIRED: OrderTotals(2, 5)}, [Kind.LEDGER_SUMS]),
-        ({**SUMS, State.PAID: OrderTotals(2, 9)}, [Kind.LEDGER_SUMS, Kind.LEDGER_OVERSOLD]),
+        ({**SUMS, State.PAID: OrderTotals(2, 9, 9)}, [Kind.LEDGER_SUMS, Kind.LEDGER_OVERSOLD]),
     ],
 )
 def test_wrong_sums_of_the_ledger_are_named(sums: dict[State, OrderTotals], expected: list[Kind]) -> None:

@@ -15,7 +15,7 @@ MOVED = replace(STILL, available=3, reserved=3, sold=4, orders=5)
 
 
 def kinds(motion: Motion, reserved: int, sold: int) -> list[Kind]:
-    sums = {State.RESERVED: OrderTotals(1, reserved), State.PAID: OrderTotals(1, sold)}
+    sums = {State.RESERVED: OrderTotals(1, reserved), State.PAID: OrderTotals(1, sold, sold)}
     return [difference.kind for difference in compare_sums(motion, sums)]
 
 

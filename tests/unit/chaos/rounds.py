@@ -44,6 +44,11 @@ def paid(sale: str, order: str, payment: str, at: float, code: str = "paid", sta
     return asked(Ask.PAY, sale, order, at, status, **{"code": code, "payment_id": payment, "amount_minor": 49, **more})
 
 
+def returned(sale: str, order: str, at: float, status: int = 200) -> Call:
+    shown = {"state": "returned", "code": "returned"} if status == 200 else {"code": "unconfirmed"}
+    return asked(Ask.RETURN, sale, order, at, status, **shown)
+
+
 def row(state: State = State.RESERVED, payment: str = "", user: str = "u", quantity: int = 1) -> OrderRow:
     return OrderRow(state, user, quantity, payment)
 

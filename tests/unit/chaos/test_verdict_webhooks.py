@@ -4,7 +4,7 @@ from typing import Any
 
 from flashsale_chaos.verdict.facts import Facts, PaymentRow
 from flashsale_core.orders import State
-from tests.unit.chaos.rounds import facts, ordered, paid, row, verdict
+from tests.unit.chaos.rounds import facts, ordered, paid, returned, row, verdict
 
 ORDER = ordered("fast", "o", 10.0)
 KEY = ("p", "fast.o")
@@ -38,6 +38,14 @@ def test_money_of_a_paid_order_is_not_refunded() -> None:
 def test_webhook_that_was_not_answered_200_promises_nothing() -> None:
     calls = [ORDER, paid("fast", "o", "p", 12.0, "unconfirmed", 503)]
     assert verdict(calls, known({"fast.o": row()})) == verdict(calls, known(PAID, "paid")) == []
+
+
+def test_returned_order_has_its_refund() -> None:
+    calls = [ORDER, paid("fast", "o", "p", 12.0), returned("fast", "o", 13.0)]
+    order = {"fast.o": row(State.RETURNED, "p")}
+    assert verdict(calls, known(order, "paid", refunded=True)) == []
+    assert any("its money is kept, and the order is returned" in words for words in verdict(calls, known(order, "paid")))
+    assert any("answered returned, and the order is paid" in words for words in verdict(calls, known(PAID, "paid")))
 
 
 def test_two_answers_to_one_webhook_agree() -> None:

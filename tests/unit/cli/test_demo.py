@@ -30,6 +30,7 @@ def test_single_unit_is_visible_in_the_bar() -> None:
 def outcome(**changed: object) -> Outcome:
     sale = {"stock": 5, "sold": 4}
     values: dict[str, object] = {"product_id": "demo", "sale": sale, "tallies": [Tally(1)], "late": Counter({"refund_due (late)": 4})}
+    values["returns"] = Counter({"returned": 3})
     values["wrong"] = Counter({"refund_due (wrong_amount)": 2, "refund_due (late)": 1})
     return Outcome(**(values | changed))  # type: ignore[arg-type]
 
@@ -51,3 +52,4 @@ def test_answers_to_buyers_decide_promises() -> None:
     assert failures(outcome(released_in_time=False)) == ["unpaid units were released on time"]
     assert failures(outcome(late=Counter({"paid": 1}))) == ["late payments are refunded"]
     assert failures(outcome(wrong=Counter({"refund_due (wrong_amount)": 2, "paid": 1}))) == ["payments of a wrong amount are refunded"]
+    assert failures(outcome(returns=Counter({"returned": 2, "410 sale_removed": 1}))) == ["paid orders can be returned"]

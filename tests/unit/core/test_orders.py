@@ -27,6 +27,7 @@ def test_each_state_is_entered_from_states_that_cannot_follow_it() -> None:
         (State.RESERVED, State.EXPIRED),
         (State.RESERVED, State.CANCELLED),
         (State.EXPIRED, State.PAID),
+        (State.PAID, State.RETURNED),
     }
 
 

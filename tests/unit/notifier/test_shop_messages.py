@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from flashsale_core.messages import Message, PaymentsRecorded, SaleRetired, decode, encode
 from flashsale_notifier.shop_messages import ShopEvent, events_of, sale_ended
-from tests.integration.order_events import STORY, cancelled, defined, expired, payment, reserved
+from tests.integration.order_events import STORY, cancelled, defined, expired, payment, reserved, returned
 
 
 def events(*messages: Message, with_reserved: bool = False) -> Sequence[ShopEvent]:
@@ -43,6 +43,17 @@ def test_released_orders_rank_between_reserved_and_paid() -> None:
 def test_each_refund_of_an_order_is_an_event_of_its_own() -> None:
     refunds = events(payment("o1", "p1", "refund_due", 1, "late"), payment("o1", "p2", "refund_due", 2, "duplicate"))
     assert sorted((data(event)["paymentId"], data(event)["reason"]) for event in refunds) == [("p1", "late"), ("p2", "duplicate")]
+
+
+def test_return_is_an_event_and_its_refund_another() -> None:
+    back, refund = sorted(events(returned("o1", "p1", restocked=False)), key=lambda event: event.type)
+    assert data(back) == {
+        "orderId": "shoe.o1", "productId": "shoe", "userId": "ann", "quantity": 1, "state": "returned", "rank": 3,
+        "paymentId": "p1", "restocked": False,
+    }  # fmt: skip
+    assert data(refund) == {
+        "orderId": "shoe.o1", "productId": "shoe", "paymentId": "p1", "reason": "returned", "amountMinor": None, "currency": "",
+    }  # fmt: skip
 
 
 def test_refund_of_an_unknown_sale_names_what_is_known() -> None:

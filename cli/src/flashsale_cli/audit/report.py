@@ -27,7 +27,7 @@ def render(report: Report) -> RenderableType:
 
 
 def sales_table(report: Report) -> Table:
-    columns = ("sale", "stock", "free", "held", "sold", "orders", "in ledger", "paid", "expired", "cancelled")
+    columns = ("sale", "stock", "free", "held", "sold", "orders", "in ledger", "paid", "expired", "cancelled", "returned")
     shown = report.sales[:SALES_SHOWN_MAX]
     result = table("", columns, [_sale_row(numbers) for numbers in shown])
     if len(report.sales) > len(shown):
@@ -134,7 +134,7 @@ def _released(sums: TotalsByState) -> int:
 def _sale_row(numbers: SaleNumbers) -> tuple[str, ...]:
     sale = numbers.counters
     counts = (sale.total, sale.available, sale.reserved, sale.sold, _orders(numbers.redis), _orders(numbers.ledger))
-    states = (numbers.ledger.get(state, OrderTotals()).orders for state in (State.PAID, State.EXPIRED, State.CANCELLED))
+    states = (numbers.ledger.get(state, OrderTotals()).orders for state in (State.PAID, State.EXPIRED, State.CANCELLED, State.RETURNED))
     return (sale.sale_id, *map(number, counts), *map(number, states))
 
 

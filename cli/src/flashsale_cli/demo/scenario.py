@@ -24,7 +24,7 @@ from flashsale_cli.load.run import Target, run
 from flashsale_cli.load.tally import Accepted, Tally
 from flashsale_cli.payments import AMOUNT_MINOR_DEFAULT, CURRENCY_DEFAULT, Payment, Provider, new_payment_id
 from flashsale_cli.sales_client import Sale
-from flashsale_core.errors import Retryable
+from flashsale_core.errors import FlashsaleError, Retryable
 from flashsale_core.tasks import cancel_and_wait
 
 MAX_PER_USER = 2
@@ -59,6 +59,8 @@ class Outcome:
     late: Counter[str] = field(default_factory=Counter)
     wrong: Counter[str] = field(default_factory=Counter)
     """The answers to payments of a wrong amount."""
+    returns: Counter[str] = field(default_factory=Counter)
+    """The answers to returns of paid orders."""
 
     @property
     def orders(self) -> list[str]:
@@ -82,12 +84,13 @@ class Scenario:
         self._actions: Counter[str] = Counter()
         self._payments: Counter[str] = Counter()
         self._wrong: Counter[str] = Counter()
+        self._returns: Counter[str] = Counter()
         self._late: list[Accepted] = []
         self._sale: Sale = {}
 
     async def run(self) -> Outcome:
         await self._open_sale()
-        outcome = Outcome(self._product_id, self._sale, wrong=self._wrong)
+        outcome = Outcome(self._product_id, self._sale, wrong=self._wrong, returns=self._returns)
         outcome.tallies.append(await self._first_wave())
         outcome.released_in_time = await self._wait_for_release()
         outcome.late = await self._pay_late()
@@ -197,6 +200,17 @@ class Scenario:
         self._payments.update(results)
         if action is Action.PAY_WRONG:
             self._wrong[results[0]] += 1
+        if action is Action.RETURN and results == ["paid"]:
+            self._returns[await self._return(order)] += 1
+
+    async def _return(self, order: Accepted) -> str:
+        """The state of the order afterwards, or why it was not returned."""
+        settings = self._settings
+        try:
+            returned = await sales_client.return_order(self._session, settings.url, settings.admin_token, order.order_id, restock=True)
+        except FlashsaleError as error:
+            return str(error)
+        return str(returned["state"])
 
     async def _follow_sale(self) -> None:
         while True:
@@ -224,7 +238,7 @@ async def perform(action: Action, order: Accepted, session: ClientSession, provi
 def _payments(action: Action, order_id: str) -> list[Payment]:
     payment = Payment(order_id, new_payment_id(), "failed" if action is Action.DECLINED else "succeeded")
     match action:
-        case Action.PAY | Action.LATE | Action.DECLINED:
+        case Action.PAY | Action.LATE | Action.DECLINED | Action.RETURN:
             return [payment]
         case Action.PAY_REPLAYED:
             return [payment] * 3

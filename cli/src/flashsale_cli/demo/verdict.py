@@ -40,6 +40,7 @@ def judge(outcome: Outcome, report: Report) -> list[Line]:
         ),
         _refunded("late payments are refunded", outcome.late),
         _refunded("payments of a wrong amount are refunded", outcome.wrong),
+        _returned(outcome.returns),
     ]
 
 
@@ -50,6 +51,13 @@ def render(lines: list[Line]) -> Table:
 def _refunded(promise: str, results: Counter[str]) -> Line:
     refunded = sum(count for name, count in results.items() if name.startswith("refund_due"))
     return Line(promise, refunded == results.total(), f"{number(refunded)} of {number(results.total())} payments")
+
+
+def _returned(results: Counter[str]) -> Line:
+    """The audit shows whether each of them has its refund."""
+    failed = "; ".join(name for name in results if name != "returned")
+    evidence = f"{number(results['returned'])} of {number(results.total())} orders"
+    return Line("paid orders can be returned", not failed, f"{evidence}; {failed}" if failed else evidence)
 
 
 def _audited(report: Report, promise: Promise) -> Line:

@@ -8,6 +8,7 @@ class Action(StrEnum):
     PAY_REPLAYED = "pay; the provider sends the webhook three times"
     PAY_TWICE = "pay twice by mistake"
     PAY_WRONG = "pay a cent too little, then the price"
+    RETURN = "pay, and return it"
     CANCEL = "change their mind and cancel"
     NEVER = "never pay"
     DECLINED = "have their card declined"
@@ -15,10 +16,11 @@ class Action(StrEnum):
 
 
 ACTION_PERCENT = {
-    Action.PAY: 70,
+    Action.PAY: 67,
     Action.PAY_REPLAYED: 4,
     Action.PAY_TWICE: 2,
     Action.PAY_WRONG: 2,
+    Action.RETURN: 3,
     Action.CANCEL: 8,
     Action.NEVER: 7,
     Action.DECLINED: 3,

@@ -201,7 +201,7 @@ class Audit:
             if counters is None:
                 continue
             sums = await self.ledger.sums(counters.sale_id, counters.epoch)
-            units = (sums.get(State.RESERVED, OrderTotals()).units, sums.get(State.PAID, OrderTotals()).units)
+            units = (sums.get(State.RESERVED, OrderTotals()).units, sum(total.sold for total in sums.values()))
             orders = sum(total.orders for total in sums.values())
             if (*units, orders) != (counters.reserved, counters.sold, counters.orders):
                 return False

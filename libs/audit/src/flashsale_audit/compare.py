@@ -10,6 +10,8 @@ from flashsale_core.orders import State, supersedes
 
 HOLDING = frozenset({State.RESERVED, State.PAID})
 """The states in which an order counts against its buyer's limit."""
+WAS_PAID = frozenset({State.PAID, State.RETURNED})
+"""The states of an order that has a payment."""
 
 
 def compare_counters(counters: Counters) -> Iterator[Difference]:
@@ -50,7 +52,7 @@ def differs(record: Record, row: LedgerOrder | None) -> bool:
     """Whether an order in Redis and its row, which were not read at one moment, have to be compared again."""
     if row is None or (record.state, record.user_id, record.quantity) != (row.state, row.user_id, row.quantity):
         return True
-    return record.state is State.PAID and record.payment_id != row.payment_id
+    return record.state in WAS_PAID and record.payment_id != row.payment_id
 
 
 def compare_row(name: str, before: Record, row: LedgerOrder | None, after: Record) -> Iterator[Difference]:
@@ -64,7 +66,7 @@ def compare_row(name: str, before: Record, row: LedgerOrder | None, after: Recor
     pairs: dict[str, tuple[object, object]] = {"user": (after.user_id, row.user_id), "quantity": (after.quantity, row.quantity)}
     if not (_climbs(before.state, row.state) and _climbs(row.state, after.state)):
         pairs = {"state": (after.state, row.state), **pairs}
-    if row.state is after.state is State.PAID:
+    if row.state is after.state and row.state in WAS_PAID:
         pairs["payment"] = (after.payment_id, row.payment_id)
     for field, (in_redis, in_ledger) in pairs.items():
         if in_redis != in_ledger:
@@ -131,7 +133,7 @@ def compare_totals(counters: Counters, redis: TotalsByState, ledger: TotalsBySta
         ours, theirs = redis.get(state, OrderTotals()), ledger.get(state, OrderTotals())
         if ours != theirs:
             yield Difference(Kind.LEDGER_SUMS, counters.sale_id, f"{state}: {_words(ours)} in Redis, {_words(theirs)} in the ledger")
-    holding = sum(ledger.get(state, OrderTotals()).units for state in HOLDING)
+    holding = ledger.get(State.RESERVED, OrderTotals()).units + sum(total.sold for total in ledger.values())
     if holding > counters.total:
         words = f"the ledger's orders have {holding} units, the sale has {counters.total}"
         yield Difference(Kind.LEDGER_OVERSOLD, counters.sale_id, words)

@@ -10,9 +10,11 @@ from flashsale_core.orders import State
 class OrderTotals:
     orders: int = 0
     units: int = 0
+    sold: int = 0
+    """The units among them that the sale counts as sold: of paid orders, and of returned ones that are not for sale again."""
 
     def __add__(self, other: "OrderTotals") -> "OrderTotals":
-        return OrderTotals(self.orders + other.orders, self.units + other.units)
+        return OrderTotals(self.orders + other.orders, self.units + other.units, self.sold + other.sold)
 
 
 TotalsByState = Mapping[State, OrderTotals]
@@ -40,6 +42,10 @@ class Counters:
     """0: no limit."""
     incarnation: int = 0
     """The history of its shard's Redis."""
+    returned: int = 0
+    """Units of orders that were returned; it only rises."""
+    restocked: int = 0
+    """Those of them that are for sale again."""
 
     @property
     def definition(self) -> tuple[str, int, str]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flashsale_audit.facts import Counters, OrderTotals, TotalsByState
-from flashsale_audit.records import Record, read_records, states_of
-from flashsale_core.orders import State
-from flashsale_core.records import is_tombstone, stale_terms
+from flashsale_audit.records import Record, read_records
+from flashsale_core.orders import LETTERS, State
+from flashsale_core.records import SOLD, is_tombstone, stale_terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,16 @@ def read_counters(sale_id: str, fields: Mapping[bytes, bytes], orders: int, inca
         orders=orders,
         max_per_user=limit,
         incarnation=incarnation,
+        returned=int(fields.get(b"returned") or 0),
+        restocked=int(fields.get(b"restocked") or 0),
         **numbers,
     )
 
 
 def totals(records: Mapping[str, Record]) -> TotalsByState:
     sums: dict[State, OrderTotals] = {}
-    equal = Counter(zip(states_of(records), [record.quantity for record in records.values()], strict=True))
-    for (state, quantity), orders in equal.items():
-        sums[state] = sums.get(state, OrderTotals()) + OrderTotals(orders, orders * quantity)
+    equal = Counter([(record.letter, record.quantity) for record in records.values()])
+    for (letter, quantity), orders in equal.items():
+        state, units = LETTERS[letter], orders * quantity
+        sums[state] = sums.get(state, OrderTotals()) + OrderTotals(orders, units, units if letter in SOLD else 0)
     return sums

@@ -1,7 +1,7 @@
 """What the sums of a sale's orders can be when the orders are read one after the other while the sale moves. Pure.
 
-An order climbs: reserved once, and paid at most once. So each sum lies between bounds that two looks at the counters give, one at the first
-page and one at the last. If nothing moved between them, the bounds are one number.
+An order climbs: reserved once, paid at most once, and then returned at most once. So each sum lies between bounds that two looks at the
+counters give, one at the first page and one at the last. If nothing moved between them, the bounds are one number.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,8 @@ class Motion:
     def still(self) -> bool:
         """Whether no order of the sale changed between the two looks.
 
-        Orders only become more and sold units only become more, so all four numbers return to their value only if nothing moved.
+        Orders, returned and restocked units only become more, and sold units as well unless some are restocked. So all numbers return to
+        their value only if nothing moved.
         """
         return _numbers(self.first) == _numbers(self.last)
 
@@ -40,26 +41,37 @@ class Motion:
 
     @property
     def sold_since(self) -> int:
-        return self.last.sold - self.first.sold
+        """At most this many units were sold between the looks."""
+        return self.last.sold - self.first.sold + self.restocked_since
+
+    @property
+    def restocked_since(self) -> int:
+        """At most this many sold units were for sale again between the looks."""
+        return self.last.restocked - self.first.restocked
 
 
 def compare_sums(motion: Motion, redis: TotalsByState) -> Iterator[Difference]:
     """Compare the counters with the sums of the orders that were read between the two looks."""
     first, last = motion.first, motion.last
-    reserved, paid = _units(redis, State.RESERVED), _units(redis, State.PAID)
+    reserved, sold = redis.get(State.RESERVED, OrderTotals()).units, sum(total.sold for total in redis.values())
     held_back = last.reserved - motion.reserved_since
     if not held_back <= reserved <= first.reserved + motion.reserved_since:
         yield Difference(Kind.RESERVED_UNITS, last.sale_id, f"the sale counts {last.reserved} reserved, its orders hold {reserved}")
-    if not first.sold <= paid <= last.sold:
-        yield Difference(Kind.SOLD_UNITS, last.sale_id, f"the sale counts {last.sold} sold, its paid orders have {paid}")
+    if not first.sold - motion.restocked_since <= sold <= last.sold + motion.restocked_since:
+        yield Difference(Kind.SOLD_UNITS, last.sale_id, f"the sale counts {last.sold} sold, its orders have {sold}")
     # An order that was held at first and one that got its units later may both be in the sum.
-    if reserved + paid > last.total + motion.reserved_since + motion.sold_since:
-        yield Difference(Kind.OVERSOLD, last.sale_id, f"orders have {reserved + paid} units, the sale has {last.total}")
+    if reserved + sold > last.total + motion.reserved_since + motion.sold_since:
+        yield Difference(Kind.OVERSOLD, last.sale_id, f"orders have {reserved + sold} units, the sale has {last.total}")
 
 
 def _numbers(counters: Counters) -> tuple[int, ...]:
-    return counters.epoch, counters.total, counters.available, counters.reserved, counters.sold, counters.orders
-
-
-def _units(sums: TotalsByState, state: State) -> int:
-    return sums.get(state, OrderTotals()).units
+    return (
+        counters.epoch,
+        counters.total,
+        counters.available,
+        counters.reserved,
+        counters.sold,
+        counters.orders,
+        counters.returned,
+        counters.restocked,
+    )

@@ -22,7 +22,7 @@ _VIOLATIONS = "with bad(name) as ({}) select count(*) as count, (array_agg(name 
 _HISTORY = """
     with history as (
         select order_id, bool_or(state = 'reserved') as reserved, bool_or(state = 'paid') as paid,
-               bool_or(state = 'expired') as expired, bool_or(state = 'cancelled') as cancelled
+               bool_or(state = 'expired') as expired, bool_or(state = 'cancelled') as cancelled, bool_or(state = 'returned') as returned
           from order_events where sale_id = $1 and epoch = $2 group by order_id)
     select o.order_id from orders o left join history h using (order_id) where o.sale_id = $1 and o.epoch = $2 and
 """
@@ -30,42 +30,53 @@ _NO_RESERVED_EVENT = _VIOLATIONS.format(_HISTORY + "h.reserved is not true")
 # The order's state must be the highest state in its history, and a cancelled order must have no other final state.
 _OTHER_HISTORY = _VIOLATIONS.format(
     _HISTORY
-    + """(o.state is distinct from case when h.paid then 'paid' when h.expired then 'expired'
+    + """(o.state is distinct from case when h.returned then 'returned' when h.paid then 'paid' when h.expired then 'expired'
                                             when h.cancelled then 'cancelled' else 'reserved' end
-          or h.cancelled and (h.expired or h.paid))"""
+          or h.cancelled and (h.expired or h.paid or h.returned) or h.returned and not h.paid)"""
 )
 _PAID = """
     with paying as (select epoch, order_id, count(*) as times, min(payment_id) as payment_id
                       from payments where sale_id = $1 and result = 'paid' group by epoch, order_id)
-    select o.order_id from orders o left join paying p using (epoch, order_id) where o.sale_id = $1 and o.state = 'paid' and
+    select o.order_id from orders o left join paying p using (epoch, order_id) where o.sale_id = $1 and o.state in ('paid', 'returned') and
 """
 _NO_PAYMENT = _VIOLATIONS.format(_PAID + "(p.times is null or p.times = 1 and p.payment_id is distinct from o.payment_id)")
 _MANY_PAYMENTS = _VIOLATIONS.format(_PAID + "p.times > 1")
 _NO_PAID_ORDER = _VIOLATIONS.format("""
     select p.payment_id from payments p left join orders o using (sale_id, epoch, order_id)
-     where p.sale_id = $1 and (p.result = 'paid' and o.state is distinct from 'paid' or (p.status = 'failed') <> (p.result = 'failed'))
+     where p.sale_id = $1
+       and (p.result = 'paid' and coalesce(o.state not in ('paid', 'returned'), true) or (p.status = 'failed') <> (p.result = 'failed'))
 """)
 _NO_REFUND = _VIOLATIONS.format("""
     select p.payment_id from payments p left join refunds r using (payment_id, sale_id, order_id)
-     where p.sale_id = $1 and p.result = 'refund_due' and (r.amount_minor, r.currency) is distinct from (p.amount_minor, p.currency)
+      left join orders o on (o.sale_id, o.epoch, o.order_id) = (p.sale_id, p.epoch, p.order_id) and o.state = 'returned'
+     where p.sale_id = $1 and (p.result = 'refund_due' or p.result = 'paid' and o.order_id is not null)
+       and (r.amount_minor, r.currency) is distinct from (p.amount_minor, p.currency)
 """)
 _NO_REASON_TO_REFUND = _VIOLATIONS.format("""
     select r.payment_id from refunds r left join payments p using (payment_id, sale_id, order_id)
+      left join orders o on (o.sale_id, o.epoch, o.order_id) = (r.sale_id, r.epoch, r.order_id) and o.state = 'returned'
      where r.sale_id = $1 and p.result is distinct from 'refund_due'
+       and not coalesce(p.result = 'paid' and r.reason = 'returned' and o.order_id is not null, false)
 """)
 _PAID_SALES = """
-    select sale_id from payments union select sale_id from refunds union select sale_id from orders where state = 'paid' order by sale_id
+    select sale_id from payments union select sale_id from refunds
+    union select sale_id from orders where state in ('paid', 'returned') order by sale_id
 """
 # One statement, because amounts that are read at different moments do not add up while payments arrive.
 _AMOUNTS = """
     select 'received', currency, sum(amount_minor)::bigint from payments where sale_id = $1 and status = 'succeeded' group by currency
     union all
-    select 'kept', currency, sum(amount_minor)::bigint from payments where sale_id = $1 and result = 'paid' group by currency
+    select 'kept', p.currency, sum(p.amount_minor)::bigint from payments p left join orders o using (sale_id, epoch, order_id)
+     where p.sale_id = $1 and p.result = 'paid' and o.state is distinct from 'returned' group by p.currency
     union all
     select 'refunds', currency, sum(amount_minor)::bigint from refunds where sale_id = $1 group by currency
 """
 
-_SUMS = "select state, count(*), sum(quantity)::bigint from orders where sale_id = $1 and epoch = $2 group by state"
+_SUMS = """
+    select state, count(*), sum(quantity)::bigint,
+           coalesce(sum(quantity) filter (where state = 'paid' or state = 'returned' and not coalesce(restocked, false)), 0)::bigint
+      from orders where sale_id = $1 and epoch = $2 group by state
+"""
 # The lateral join forces one index lookup per order. With `= any` and statistics from before a sale of a million orders, the planner
 # scanned the whole sale for every page, for hours.
 _ORDERS = """
@@ -85,7 +96,7 @@ _UNLIKE = """
          where sale_id = $1 and epoch = $2 and order_id = wanted.order_id limit 1
     ) o on true
      where (o.state, o.user_id, o.quantity) is distinct from (wanted.state, wanted.user_id, wanted.quantity)
-        or wanted.state = 'paid' and o.payment_id <> wanted.payment_id
+        or wanted.state in ('paid', 'returned') and o.payment_id <> wanted.payment_id
 """
 _ORDERS_PAGE = """
     select order_id, state, user_id, quantity, payment_id from orders
@@ -134,7 +145,7 @@ class LedgerReader:
 
     async def sums(self, sale_id: str, epoch: int) -> TotalsByState:
         rows = await self._database.fetch(_SUMS, sale_id, epoch)
-        return {State(state): OrderTotals(orders, units) for state, orders, units in rows}
+        return {State(state): OrderTotals(*numbers) for state, *numbers in rows}
 
     async def orders(self, sale_id: str, epoch: int, order_ids: Sequence[str]) -> dict[str, LedgerOrder]:
         """The named orders that are in the ledger."""

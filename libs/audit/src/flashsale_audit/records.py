@@ -16,7 +16,7 @@ _ARRAY = b"\xdd"
 class PageRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What the audit compares of an order; further fields are ignored."""
 
-    letter: Literal["R", "P", "X", "C"]
+    letter: Literal["R", "P", "X", "C", "T", "W", "K"]
     user_id: str
     quantity: int
     deadline_ms: int
@@ -76,11 +76,8 @@ def decode_each(names: Collection[bytes]) -> list[str]:
 
 
 def states_of(records: Mapping[str, Record]) -> list[State]:
-    """The state of each record: a property would cost more than all else that is done with a record."""
-    try:
-        return [LETTERS[record.letter] for record in records.values()]  # type: ignore[union-attr]  # the other class raises
-    except AttributeError:
-        return [record.state for record in records.values()]
+    """The state of each record: its property would cost more than all else that is done with a record."""
+    return [LETTERS[record.letter] for record in records.values()]
 
 
 def held_of(records: Mapping[str, Record]) -> dict[str, Record]:

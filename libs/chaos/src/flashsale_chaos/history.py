@@ -15,6 +15,7 @@ class Ask(StrEnum):
     ORDER = "order"
     PAY = "pay"
     CANCEL = "cancel"
+    RETURN = "return"
     LOOK = "look"
     DEFINE = "define"
 

@@ -86,6 +86,18 @@ def order_keys(sale_id: str, shards: int = SHARDS_DEFAULT) -> tuple[str, ...]:
     return (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.outbox, shard.fence)
 
 
+def return_keys(sale_id: str, shards: int = SHARDS_DEFAULT, direct: bool = False) -> tuple[str, ...]:
+    """The keys of a call of `return_order`, with the direct or the shared outbox."""
+    sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
+    return (sale.sale, sale.orders, sale.buyers, shard.direct if direct else shard.outbox, shard.fence)
+
+
+def restock_keys(sale_id: str, shards: int = SHARDS_DEFAULT) -> tuple[str, ...]:
+    """The keys of a call of `restock`."""
+    sale = sale_keys(sale_id, shards)
+    return (sale.sale, sale.orders, shard_keys(shard_of(sale_id, shards)).fence)
+
+
 def reclaim_keys(shard: int) -> tuple[str, ...]:
     """The keys of a call of `reclaim`."""
     keys = shard_keys(shard)

@@ -111,6 +111,24 @@ class PaymentRefunded(msgspec.Struct, frozen=True, kw_only=True, tag_field="type
     """When the gateway received the report, in ms since the Unix epoch."""
 
 
+class ReturnedLine(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    order_id: str
+    user_id: str
+    quantity: int
+    deadline_ms: int
+    payment_id: str
+    """The payment that paid the order, and whose refund is due."""
+    is_restocked: bool
+    """Whether the units are for sale again, once the broker has confirmed this; else they stay sold."""
+    traceparent: str = ""
+
+
+class OrdersReturned(_Message, frozen=True, tag="order.returned"):
+    """Paid orders that were returned. It has the routing key of `payment.recorded`, for which every installed broker has a binding."""
+
+    orders: list[ReturnedLine]
+
+
 class SaleDefined(_Message, frozen=True, tag="sale.defined"):
     """`at` rises with every definition of a sale, whatever Redis' clock does. The fields with a default are absent in older releases."""
 
@@ -172,7 +190,17 @@ class Read(NamedTuple, Generic[T]):
     errors: list[str]
 
 
-Message = OrdersReserved | OrdersExpired | OrdersCancelled | PaymentsRecorded | PaymentRefunded | SaleDefined | SaleRetired | LedgerMarker
+Message = (
+    OrdersReserved
+    | OrdersExpired
+    | OrdersCancelled
+    | OrdersReturned
+    | PaymentsRecorded
+    | PaymentRefunded
+    | SaleDefined
+    | SaleRetired
+    | LedgerMarker
+)
 
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 _wait_decoder: msgspec.json.Decoder[Message | WaitProbed] = msgspec.json.Decoder(Message | WaitProbed)
@@ -239,7 +267,7 @@ def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> Read[T]:
 def traced(message: Message) -> list[tuple[str, str]]:
     """(order id as clients name it, traceparent) of each order or payment that is traced."""
     match message:
-        case OrdersReserved() | OrdersExpired() | OrdersCancelled():
+        case OrdersReserved() | OrdersExpired() | OrdersCancelled() | OrdersReturned():
             contexts = [(line.order_id, line.traceparent) for line in message.orders if line.traceparent]
         case PaymentsRecorded():
             contexts = [(line.order_id, line.traceparent) for line in message.payments if line.traceparent]

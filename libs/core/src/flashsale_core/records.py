@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from flashsale_core.orders import LETTERS, State
+from flashsale_core.orders import KEPT, LETTERS, WAITING, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,17 @@ class OrderRecord:
     traceparent: str = ""
     payment_id: str = ""
     refunded_payment_ids: tuple[str, ...] = ()
+    return_letter: str = ""
+    """RESTOCKED, WAITING or KEPT if the order is returned; else empty."""
+
+    @property
+    def letter(self) -> str:
+        return self.return_letter or _LETTER_OF[self.state]
+
+    @property
+    def sold_units(self) -> int:
+        """The units that the sale counts as sold for this order."""
+        return self.quantity if self.letter in SOLD else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,8 @@ INTERNAL_FIELDS = frozenset({_PACKED_TERMS, b"announced", b"unannounced"})
 """Fields of a sale's hash that only scripts need (lua/lib/definition.lua)."""
 MAX_RELEASED = 20
 """How many orders of one buyer may expire or be cancelled if the sale has no limit of its own (lua/lib/terms.lua)."""
+SOLD = frozenset({"P", WAITING, KEPT})
+"""The letters of orders whose units the sale counts as sold."""
 _LETTER_OF = {state: letter for letter, state in LETTERS.items()}
 _decoder = msgspec.msgpack.Decoder(list[Any])
 
@@ -47,7 +60,7 @@ def unpack_record(packed: bytes) -> OrderRecord:
 
 def record_fields(record: OrderRecord) -> list[Any]:
     """The fields of a record as the scripts pack them: trailing ones are left out while they are empty."""
-    fields = [_LETTER_OF[record.state], record.user_id, record.quantity, record.deadline_ms]
+    fields = [record.letter, record.user_id, record.quantity, record.deadline_ms]
     if record.refunded_payment_ids:
         return [*fields, record.traceparent, record.payment_id, *record.refunded_payment_ids]
     if record.payment_id:
@@ -58,7 +71,8 @@ def record_fields(record: OrderRecord) -> list[Any]:
 def _from_fields(fields: Sequence[Any]) -> OrderRecord:
     letter, user_id, quantity, deadline_ms, *rest = fields
     traceparent, payment_id, *refunded = [*rest, "", ""][: max(len(rest), 2)]
-    return OrderRecord(LETTERS[letter], user_id, int(quantity), int(deadline_ms), traceparent, payment_id, tuple(refunded))
+    return_letter = letter if LETTERS[letter] is State.RETURNED else ""
+    return OrderRecord(LETTERS[letter], user_id, int(quantity), int(deadline_ms), traceparent, payment_id, tuple(refunded), return_letter)
 
 
 def stale_terms(fields: Mapping[bytes, bytes]) -> tuple[str, ...]:

@@ -16,7 +16,21 @@ import msgspec
 from flashsale_core import crash
 from flashsale_core.errors import SettingsError
 
-NAMES = ("reserve", "settle", "expire", "cancel", "define", "retire", "reclaim", "prune_consumers", "attest", "seal", "restore")
+NAMES = (
+    "reserve",
+    "settle",
+    "expire",
+    "cancel",
+    "return_order",
+    "restock",
+    "define",
+    "retire",
+    "reclaim",
+    "prune_consumers",
+    "attest",
+    "seal",
+    "restore",
+)
 _INCLUDE = re.compile(r"^-- @include (\S+)$", re.MULTILINE)
 
 
@@ -44,6 +58,14 @@ class Payment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Empty if the payment is not traced."""
 
 
+class Return(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An order for `return_order`."""
+
+    order_id: str
+    restock: bool
+    """Whether its units are for sale again."""
+
+
 STATUS, STATE, DEADLINE_MS, RETRY_AFTER_MS, ROUTING_KEY = range(5)
 """Positions in the result of `reserve` for one order. Trailing fields may be missing. The routing key names the entry to be confirmed."""
 
@@ -65,6 +87,8 @@ class Scripts:
     settle: Script
     expire: Script
     cancel: Script
+    return_order: Script
+    restock: Script
     define: Script
     retire: Script
     reclaim: Script

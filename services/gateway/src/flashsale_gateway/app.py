@@ -148,16 +148,18 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     reserve = Batcher(reserving, settings.batch_max, ordering, store.lane)
     settle = Batcher(settling, settings.batch_max, ending, store.lane)
     cancel = Batcher(decisions.cancel, settings.batch_max, ending, store.lane)
+    return_ = Batcher(decisions.return_orders, settings.batch_max, ending, store.lane)
     metrics.WAITING.set_function(lambda: ordering.waiting + ending.waiting)
-    for batcher in (reserve, settle, cancel):
+    for batcher in (batchers := (reserve, settle, cancel, return_)):
         stack.push_async_callback(batcher.finish)
     readiness = Readiness(redis, scripts, settings.redis_timeout_seconds, settings.require_durable_redis, supervisor, history)
-    progress = Progress([batcher.age_seconds for batcher in (reserve, settle, cancel)], settings.redis_timeout_seconds)
+    progress = Progress([batcher.age_seconds for batcher in batchers], settings.redis_timeout_seconds)
     reports = RefundReports(publisher, settings.confirm_timeout_seconds)
     stack.push_async_callback(reports.finish)
     orders, paid = Orders(reserve, lag, settings, tracing), Payments(settle, webhooks, settings, tracing, reports)
     slots, scrapes = ReadSlots(settings.reads_max, settings.redis_timeout_seconds), Scrapes(readiness, catalogue)
-    return Services(store, catalogue, slots, scrapes, cancel, progress, readiness, settings), {ORDER_PATH: orders, WEBHOOK_PATH: paid}
+    services = Services(store, catalogue, slots, scrapes, cancel, return_, progress, readiness, settings)
+    return services, {ORDER_PATH: orders, WEBHOOK_PATH: paid}
 
 
 @asynccontextmanager

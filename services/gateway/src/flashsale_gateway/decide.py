@@ -11,15 +11,19 @@ from itertools import chain
 from time import monotonic, perf_counter
 from typing import TypeGuard
 
+from flashsale_core.orders import RESTOCKED
 from flashsale_core.records import Entry
-from flashsale_core.scripts import ROUTING_KEY, Order, Payment
+from flashsale_core.scripts import ROUTING_KEY, STATE, STATUS, Order, Payment, Return
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Answers, Batch
 from flashsale_gateway.errors import GatewayError, OutcomeUnknown, Unconfirmed
 from flashsale_gateway.outbox.direct import DirectOutbox
-from flashsale_gateway.provisional import Provisional
+from flashsale_gateway.provisional import Confirm, Provisional
 from flashsale_gateway.sale_counters import SaleCounters
 from flashsale_gateway.store import Result, Store
+
+RETURNED = frozenset({"returned", "replayed"})
+"""The results of orders that are returned, now or before."""
 
 
 class Decisions:
@@ -54,6 +58,20 @@ class Decisions:
         confirm = self._outbox.confirm(entries[0], started)
         return [answer if isinstance(answer, Exception) else Provisional(answer, confirm, unconfirmed) for answer in answers]
 
+    async def return_orders(self, sales: Batch[Return]) -> Answers[Result | Provisional[Result]]:
+        """One result per order, see Store.return_orders, or the error of its sale; as in `settle`, a return waits for the confirm."""
+        answers = await asyncio.gather(*[self._return_orders(sale_id, orders) for sale_id, orders in sales])
+        return list(chain.from_iterable(answers))
+
+    async def _return_orders(self, sale_id: str, orders: Sequence[Return]) -> Answers[Result | Provisional[Result]]:
+        direct, started = self._outbox.ready, monotonic()
+        try:
+            answers, entries = await self._store.return_orders(sale_id, orders, direct=direct)
+        except GatewayError as error:
+            return [error] * len(orders)
+        confirm = self._outbox.confirm(entries[0], started) if direct and entries else None
+        return [_confirmed_return(answer, confirm) for answer in answers]
+
     async def cancel(self, sales: Batch[str]) -> Answers[Result]:
         """One result per order, see Store.cancel, or the error of its sale. A call for each sale: few orders are cancelled."""
         return list(chain.from_iterable(await asyncio.gather(*[self._cancel(sale_id, order_ids) for sale_id, order_ids in sales])))
@@ -77,6 +95,13 @@ class Decisions:
             return answers
         unknown = OutcomeUnknown()
         return [Provisional(answer, confirms[answer[ROUTING_KEY]], unknown) if _waits(answer) else answer for answer in answers]
+
+
+def _confirmed_return(answer: Result | Exception, confirm: Confirm | None) -> Result | Exception | Provisional[Result]:
+    """A refusal is final at once, and so is a return whose units are for sale again: they have no entry."""
+    if isinstance(answer, Exception) or answer[STATUS] not in RETURNED or answer[STATE] == RESTOCKED:
+        return answer
+    return Provisional(answer, confirm, Unconfirmed()) if confirm is not None else Unconfirmed()
 
 
 def _waits(answer: Result | Exception) -> TypeGuard[Result]:

@@ -32,6 +32,11 @@ PAYMENTS = Counter(
     ["result"],
 )
 CANCELS = Counter("flashsale_cancels_total", "Cancellations answered, by result", ["result"])
+RETURNS = Counter(
+    "flashsale_returns_total",
+    "Returns of paid orders answered, by result; unconfirmed counts those answered 503 because the broker did not confirm them",
+    ["result"],
+)
 BATCH_ORDERS = Histogram("flashsale_batch_orders", "Orders in one call of the reserve script", buckets=_SIZES)
 SCRIPT_SECONDS = Histogram(
     "flashsale_script_seconds", "Duration of one script call, seen from the gateway", ["script"], buckets=_LATENCY_SECONDS

@@ -12,9 +12,19 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from flashsale_core.fence import fenced_reason
-from flashsale_core.keys import define_keys, order_keys, reserve_keys, sale_keys, settle_keys, shard_keys, shard_of
+from flashsale_core.keys import (
+    define_keys,
+    order_keys,
+    reserve_keys,
+    restock_keys,
+    return_keys,
+    sale_keys,
+    settle_keys,
+    shard_keys,
+    shard_of,
+)
 from flashsale_core.records import Entry, OrderRecord, sale_fields, unpack_record
-from flashsale_core.scripts import Order, Payment, Script, Scripts, call, pack, pack_orders, pack_payments
+from flashsale_core.scripts import Order, Payment, Return, Script, Scripts, call, pack, pack_orders, pack_payments
 from flashsale_core.scripts import Redis as ScriptRedis
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Answers, Batch
@@ -88,6 +98,21 @@ class Store:
         keys = order_keys(sale_id, self._shards)
         (results,) = await self._run_for_sale(self._reading_runner, self._scripts.cancel, keys, sale_id, pack(order_ids), "")
         return list(results)
+
+    async def return_orders(self, sale_id: str, orders: Sequence[Return], *, direct: bool) -> Decided:
+        """One result per order: [result, state, quantity, deadline_ms, payment_id]; `direct` is as in `settle`."""
+        keys = return_keys(sale_id, self._shards, direct)
+        confirms = "1" if direct else ""
+        results, entries = await self._run_for_sale(
+            self._reading_runner, self._scripts.return_order, keys, sale_id, pack(orders), confirms, ""
+        )
+        outbox = shard_keys(shard_of(sale_id, self._shards))
+        return Decided(results, _entries(outbox.direct if direct else outbox.outbox, entries))
+
+    async def restock(self, sale_id: str, order_ids: Sequence[str]) -> None:
+        """Put the units of returned orders on sale, now that the broker has confirmed their return."""
+        keys = restock_keys(sale_id, self._shards)
+        await self._run_for_sale(self._reading_runner, self._scripts.restock, keys, sale_id, pack(order_ids), "")
 
     async def define(self, sale_id: str, definition: Mapping[str, Any]) -> Definition:
         keys = define_keys(sale_id, self._shards)
@@ -180,7 +205,7 @@ class Store:
         self._history.known.learn(shard_of(sales[0][0], self._shards), seq)
         # A text instead of a result: its sale's data is broken, and nothing of it has changed.
         answers = [StoreUnavailable(result) if isinstance(result, str) else result for result in results]
-        return Decided(answers, [Entry(outbox, entry_id, routing_key, body.encode()) for entry_id, routing_key, body in entries])
+        return Decided(answers, _entries(outbox, entries))
 
     async def _with_timeout(self, start: Callable[[], Awaitable[T]]) -> T:
         async with asyncio.timeout(self._timeout_seconds):
@@ -204,3 +229,7 @@ class Store:
             return await self._with_timeout(start)
         except (*_LOST, RedisError) as error:
             raise StoreUnavailable("Redis does not answer") from error
+
+
+def _entries(outbox: str, entries: Sequence[Sequence[str]]) -> list[Entry]:
+    return [Entry(outbox, entry_id, routing_key, body.encode()) for entry_id, routing_key, body in entries]

@@ -15,9 +15,11 @@ from flashsale_core.messages import (
     OrdersCancelled,
     OrdersExpired,
     OrdersReserved,
+    OrdersReturned,
     PaymentLine,
     PaymentsRecorded,
     ReservedLine,
+    ReturnedLine,
     SaleDefined,
     SaleRetired,
 )
@@ -38,6 +40,7 @@ class ShopEvent(NamedTuple):
 
 
 Data = Mapping[str, Any]
+Line = OrderLine | ReservedLine | PaymentLine | ReturnedLine
 
 
 def events_of(messages: Iterable[Message], *, with_reserved: bool) -> list[ShopEvent]:
@@ -70,6 +73,9 @@ def _events(message: Message) -> Iterator[ShopEvent]:
         case OrdersCancelled():
             for released in message.orders:
                 yield _order(message, EventType.ORDER_CANCELLED, State.CANCELLED, released)
+        case OrdersReturned():
+            for back in message.orders:
+                yield from _returned(message, back)
         case PaymentsRecorded():
             for payment in message.payments:
                 yield from _payment(message, payment)
@@ -100,15 +106,21 @@ def _payment(message: PaymentsRecorded, line: PaymentLine) -> Iterator[ShopEvent
         yield _event(EventType.REFUND_DUE, key, message.sale, message.at, data)
 
 
+def _returned(message: OrdersReturned, line: ReturnedLine) -> Iterator[ShopEvent]:
+    """The return and its refund, whose amount is that of the payment: only the ledger has it."""
+    yield _order(message, EventType.ORDER_RETURNED, State.RETURNED, line, {"paymentId": line.payment_id, "restocked": line.is_restocked})
+    key = event_id(message.sale, message.epoch, line.order_id, f"refund_due:{line.payment_id}")
+    data = {"orderId": _ref(message, line), "productId": message.sale, "paymentId": line.payment_id, "reason": "returned"}
+    yield _event(EventType.REFUND_DUE, key, message.sale, message.at, {**data, "amountMinor": None, "currency": ""})
+
+
 def _sold_out(sale_id: str, epoch: int, at_ms: int, sold: int) -> ShopEvent:
     """With its number of units: after the stock is raised, a sale may sell out again."""
     key = event_id(sale_id, epoch, "", f"sold_out:{sold}")
     return _event(EventType.SALE_SOLD_OUT, key, sale_id, at_ms, {"productId": sale_id, "sold": sold})
 
 
-def _order(
-    message: Any, kind: EventType, state: State, line: OrderLine | ReservedLine | PaymentLine, more: Data | None = None
-) -> ShopEvent:
+def _order(message: Any, kind: EventType, state: State, line: Line, more: Data | None = None) -> ShopEvent:
     key = event_id(message.sale, message.epoch, line.order_id, state)
     data = {
         "orderId": _ref(message, line), "productId": message.sale, "userId": line.user_id, "quantity": line.quantity,
@@ -117,7 +129,7 @@ def _order(
     return _event(kind, key, message.sale, message.at, data)
 
 
-def _ref(message: Any, line: OrderLine | ReservedLine | PaymentLine) -> str:
+def _ref(message: Any, line: Line) -> str:
     """The order as clients name it. A payment may be for a sale that does not exist."""
     return f"{message.sale}.{line.order_id}" if message.sale else line.order_id
 

@@ -17,6 +17,7 @@ from flashsale_core.messages import (
     OrdersCancelled,
     OrdersExpired,
     OrdersReserved,
+    OrdersReturned,
     PaymentLine,
     PaymentRefunded,
     PaymentsRecorded,
@@ -48,6 +49,8 @@ class OrderRow(msgspec.Struct, frozen=True, gc=False):
     at_ms: int
     reserved_at_ms: int | None = None
     payment_id: str | None = None
+    restocked: bool | None = None
+    """Whether the units of a returned order are for sale again; None for other orders."""
 
 
 class EventRow(msgspec.Struct, frozen=True, gc=False):
@@ -163,6 +166,11 @@ def _add(rows: Rows, message_id: str, message: Message) -> None:
             for released in message.orders:
                 row = OrderRow(state, released.user_id, released.quantity, released.deadline_ms or 0, message.at)
                 _add_order(rows, OrderKey(message.sale, message.epoch, released.order_id), row, message_id)
+        case OrdersReturned():
+            for returned in message.orders:
+                row = OrderRow(State.RETURNED, returned.user_id, returned.quantity, returned.deadline_ms, message.at, None,
+                               returned.payment_id, returned.is_restocked)  # fmt: skip
+                _add_order(rows, OrderKey(message.sale, message.epoch, returned.order_id), row, message_id)
         case PaymentsRecorded():
             for payment in message.payments:
                 _add_payment(rows, message, payment, message_id)
@@ -197,6 +205,7 @@ def merged(known: OrderRow, new: OrderRow) -> OrderRow:
         at_ms=max(known.at_ms, new.at_ms),
         reserved_at_ms=known.reserved_at_ms or new.reserved_at_ms,
         payment_id=known.payment_id or new.payment_id,
+        restocked=new.restocked if known.restocked is None else known.restocked,
     )
 
 

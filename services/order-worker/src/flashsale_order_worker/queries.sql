@@ -54,14 +54,15 @@ where (select count(*) from written) > 0;
 
 -- name: write_orders
 -- The same merge as plan.merged: the highest state wins, and a late `reserved` adds the fields that only it contains.
-insert into orders as o (sale_id, epoch, order_id, state, user_id, quantity, deadline, reserved_at, payment_id, updated_at)
+insert into orders as o (sale_id, epoch, order_id, state, user_id, quantity, deadline, reserved_at, payment_id, updated_at, restocked)
 select * from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], $8::timestamptz[],
-                     $9::text[], $10::timestamptz[])
+                     $9::text[], $10::timestamptz[], $11::boolean[])
 on conflict (sale_id, epoch, order_id) do update set
     state = case when order_rank(excluded.state) > order_rank(o.state) then excluded.state else o.state end,
     deadline = greatest(o.deadline, excluded.deadline),
     reserved_at = coalesce(o.reserved_at, excluded.reserved_at),
     payment_id = coalesce(o.payment_id, excluded.payment_id),
+    restocked = coalesce(o.restocked, excluded.restocked),
     updated_at = greatest(o.updated_at, excluded.updated_at)
 -- Rows that would not change are not written: a redelivered batch costs only reads.
 where order_rank(excluded.state) > order_rank(o.state) or (o.reserved_at is null and excluded.reserved_at is not null);
@@ -102,6 +103,25 @@ where r.reason = 'restored' and excluded.reason <> 'restored';
 delete from refunds r using unnest($1::text[], $2::text[], $3::text[]) as paid (payment_id, sale_id, order_id)
 where (r.payment_id, r.sale_id, r.order_id) = (paid.payment_id, paid.sale_id, paid.order_id)
   and r.state = 'due' and r.reason = 'unknown_order';
+
+-- name: amend_returned_refunds
+-- A rebuild knew no amount of the payment: the return's refund gets it with the payment's own message.
+update refunds r set amount_minor = p.amount_minor, currency = p.currency
+from unnest($1::text[], $2::bigint[], $3::text[]) as k (sale_id, epoch, order_id), orders o, payments p
+where (o.sale_id, o.epoch, o.order_id) = (k.sale_id, k.epoch, k.order_id) and o.state = 'returned'
+  and (p.payment_id, p.sale_id, p.order_id) = (o.payment_id, o.sale_id, o.order_id) and p.reason <> 'restored'
+  and (r.payment_id, r.sale_id, r.order_id) = (p.payment_id, p.sale_id, p.order_id) and r.reason = 'returned' and r.currency = '';
+
+-- name: write_returned_refunds
+-- For each order of the batch that is returned or paid: whichever of the two messages arrives last finds the other's row. The row of the order
+-- is locked by then, so two workers with one message each do not miss each other.
+insert into refunds (payment_id, sale_id, order_id, epoch, reason, amount_minor, currency, created_at)
+select p.payment_id, p.sale_id, p.order_id, p.epoch, 'returned', p.amount_minor, p.currency, e.at
+from unnest($1::text[], $2::bigint[], $3::text[]) as k (sale_id, epoch, order_id)
+join orders o on (o.sale_id, o.epoch, o.order_id) = (k.sale_id, k.epoch, k.order_id) and o.state = 'returned'
+join payments p on (p.payment_id, p.sale_id, p.order_id) = (o.payment_id, o.sale_id, o.order_id) and p.result = 'paid'
+join order_events e on (e.sale_id, e.epoch, e.order_id) = (o.sale_id, o.epoch, o.order_id) and e.state = 'returned'
+on conflict (payment_id, sale_id, order_id) do nothing;
 
 -- name: write_reports
 -- Whether or not a refund is due: the report may arrive before the payment, and a shop may pay back what no refund asks for.

@@ -20,7 +20,7 @@ from flashsale_order_worker.late_entries import LateEntriesError, late_positions
 from flashsale_order_worker.plan import ReceivedRow, Rows, without_arrivals
 from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
 IDLE_SECONDS = 60.0
@@ -233,9 +233,13 @@ def _statements(rows: Rows, *, new: bool) -> Iterator[tuple[str, Columns]]:
         "write_refunds",
         _columns((*key, p.epoch, p.line.reason, p.line.amount_minor, p.line.currency, _at(p.at_ms)) for key, p in refunds),
     )
+    sold = [(key, order) for key, order in sorted(rows.orders.items(), key=_by_key) if order.state in (State.PAID, State.RETURNED)]
+    yield "amend_returned_refunds", _columns(key for key, _ in sold)
+    yield "write_returned_refunds", _columns(key for key, _ in sold)
     reports = sorted(rows.reports.items(), key=_by_key)
     yield "write_reports", _columns((*key, r.amount_minor, r.currency, _at(r.at)) for key, r in reports)
-    payment_ids = sorted({key.payment_id for key, _ in refunds} | {key.payment_id for key, _ in reports})
+    returned = {order.payment_id for _, order in sold if order.state is State.RETURNED and order.payment_id}
+    payment_ids = sorted({key.payment_id for key, _ in refunds} | {key.payment_id for key, _ in reports} | returned)
     yield "apply_reports", [payment_ids] if payment_ids else []
     yield "write_received", _columns(rows.received)
     yield "write_markers", _columns((marker, _at(at_ms)) for marker, at_ms in sorted(rows.markers.items()))
@@ -246,7 +250,17 @@ def _merge_statements(rows: Rows) -> Iterator[tuple[str, Columns]]:
     yield (
         "write_orders",
         _columns(
-            (*key, o.state.value, o.user_id, o.quantity, _at(o.deadline_ms), _maybe_at(o.reserved_at_ms or 0), o.payment_id, _at(o.at_ms))
+            (
+                *key,
+                o.state.value,
+                o.user_id,
+                o.quantity,
+                _at(o.deadline_ms),
+                _maybe_at(o.reserved_at_ms or 0),
+                o.payment_id,
+                _at(o.at_ms),
+                o.restocked,
+            )
             for key, o in sorted(rows.orders.items(), key=_by_key)
         ),
     )

@@ -17,8 +17,19 @@ LATE_SECONDS = 0.5
 REDELIVERIES = 3
 REDELIVERY_SECONDS = (0.5, 4.0)
 NAME_BITS = 64
+RESTOCKED = 0.8
+"""The share of returned orders whose units are for sale again."""
 # Shares of the accepted orders; the others are left to expire.
-SHARES = {"pay": 0.3, "pay_wrong": 0.04, "pay_twice": 0.04, "pay_late": 0.06, "cancel": 0.18, "order_again": 0.1, "look": 0.07}
+SHARES = {
+    "pay": 0.24,
+    "pay_wrong": 0.04,
+    "take_back": 0.06,
+    "pay_twice": 0.04,
+    "pay_late": 0.06,
+    "cancel": 0.18,
+    "order_again": 0.1,
+    "look": 0.07,
+}
 WAYS, WEIGHTS = (*SHARES, "leave"), (*SHARES.values(), 1 - sum(SHARES.values()))
 
 
@@ -52,6 +63,10 @@ class Buyers:
                 # The first is refunded, and the hold is still there for the second.
                 await self._pay(sale, order, self._new_payment(), amount_minor - 1)
                 await self._pay(sale, order, self._new_payment(), amount_minor)
+            case "take_back":
+                await self._pay(sale, order, self._new_payment(), amount_minor)
+                restock = self._rng.random() < RESTOCKED
+                await self._patience.until_final(lambda: self._shop.take_back(sale, order, restock))
             case "cancel":
                 await self._patience.until_final(lambda: self._shop.cancel(sale, order))
             case "look":

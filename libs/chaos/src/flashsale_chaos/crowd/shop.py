@@ -36,6 +36,10 @@ class Shop:
     async def cancel(self, sale: str, order_id: str) -> Call:
         return await self._send("DELETE", f"/orders/{sale}.{order_id}", None, {}, ask=Ask.CANCEL, sale=sale, order_id=order_id)
 
+    async def take_back(self, sale: str, order_id: str, restock: bool) -> Call:
+        path = f"/admin/orders/{sale}.{order_id}/return"
+        return await self._send("POST", path, {"restock": restock}, self._admin, ask=Ask.RETURN, sale=sale, order_id=order_id)
+
     async def pay(self, sale: str, order_id: str, payment_id: str, amount_minor: int) -> Call:
         body, headers = self._signer.payment(f"{sale}.{order_id}", payment_id, amount_minor, datetime.now(UTC))
         asked = {"ask": Ask.PAY, "sale": sale, "order_id": order_id, "payment_id": payment_id, "amount_minor": amount_minor}
@@ -72,6 +76,8 @@ def _answered(document: Mapping[str, Any], *, replayed: bool) -> dict[str, Any]:
         return {"code": document["code"]}
     if "result" in document:
         return {"code": document["result"], "reason": document["reason"]}
+    if "restocked" in document:
+        return {"state": document["state"], "shown_id": document["orderId"], "code": "replayed" if replayed else "returned"}
     if "expiresAt" not in document:
         return {}
     expires_ms = to_ms(datetime.fromisoformat(document["expiresAt"]))

@@ -6,13 +6,14 @@ import msgspec
 
 from flashsale_core.orders import Event, State, next_state, supersedes
 
-EVENT_OF = {State.EXPIRED: Event.EXPIRE, State.CANCELLED: Event.CANCEL, State.PAID: Event.PAY}
+EVENT_OF = {State.EXPIRED: Event.EXPIRE, State.CANCELLED: Event.CANCEL, State.PAID: Event.PAY, State.RETURNED: Event.RETURN}
 
 
 class OrderLife(msgspec.Struct):
     quantity: int
     state: State | None = None
     payment_id: str = ""
+    restocked: bool = False
     changed_in: int = 0
     """The incarnation of its last change."""
     reserved_ms: int = 0
@@ -24,13 +25,16 @@ class OrderLife(msgspec.Struct):
 
     @property
     def sold(self) -> int:
-        return self.quantity if self.state is State.PAID else 0
+        """The units that the sale counts as sold: a returned order keeps its own unless they are for sale again."""
+        return self.quantity if self.state is State.PAID or (self.state is State.RETURNED and not self.restocked) else 0
 
 
 class SaleLife(msgspec.Struct):
     total: int = 0
     held: int = 0
     sold: int = 0
+    restocking: int = 0
+    """Units among the available ones that may not be for sale yet."""
     orders: dict[str, OrderLife] = msgspec.field(default_factory=dict)
 
     @property
@@ -40,10 +44,11 @@ class SaleLife(msgspec.Struct):
     def order(self, order_id: str, quantity: int) -> OrderLife:
         return self.orders.setdefault(order_id, OrderLife(quantity))
 
-    def move(self, order: OrderLife, state: State, incarnation: int, at_ms: int) -> None:
+    def move(self, order: OrderLife, state: State, incarnation: int, at_ms: int, *, restocked: bool = False) -> None:
         self.held, self.sold = self.held - order.held, self.sold - order.sold
-        order.state, order.changed_in, order.changed_ms = state, incarnation, at_ms
+        order.state, order.changed_in, order.changed_ms, order.restocked = state, incarnation, at_ms, restocked
         self.held, self.sold = self.held + order.held, self.sold + order.sold
+        self.restocking += order.quantity if restocked else 0
 
 
 def forbidden(order: OrderLife, state: State, incarnation: int, at_ms: int, *, reacquires: bool, whole: bool) -> Iterator[str]:
@@ -57,7 +62,7 @@ def forbidden(order: OrderLife, state: State, incarnation: int, at_ms: int, *, r
     if order.state is None and not whole:
         return
     if order.state is state:
-        if at_ms != order.changed_ms and state is not State.PAID:
+        if at_ms != order.changed_ms and state not in (State.PAID, State.RETURNED):
             yield f"{state} twice"
         return
     guard_holds = state is State.EXPIRED or reacquires

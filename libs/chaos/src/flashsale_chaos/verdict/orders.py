@@ -45,12 +45,14 @@ def _other_order(story: Story, row: OrderRow | None) -> Iterator[str]:
 def _from_nowhere(story: Story, row: OrderRow) -> Iterator[str]:
     if row.state is State.CANCELLED and not story.asked(Ask.CANCEL):
         yield f"{story.name} is cancelled, and nobody cancelled it"
-    if row.state is State.PAID and row.payment_id not in {call.payment_id for call in story.asked(Ask.PAY)}:
+    if row.state is State.RETURNED and not story.asked(Ask.RETURN):
+        yield f"{story.name} is returned, and nobody returned it"
+    if row.state in (State.PAID, State.RETURNED) and row.payment_id not in {call.payment_id for call in story.asked(Ask.PAY)}:
         yield f"{story.name} is paid by {row.payment_id!r}, which nobody sent"
 
 
 def _early(story: Story, window_seconds: int) -> Iterator[str]:
-    cancels = {call.began for call in story.asked(Ask.CANCEL)}
+    cancels = {call.began for call in (*story.asked(Ask.CANCEL), *story.asked(Ask.RETURN))}
     for call in story.calls:
         expired = shown_state(call) is State.EXPIRED or (is_gone(call) and not cancels)
         if expired and call.ended < story.began + window_seconds - EARLY_SECONDS:

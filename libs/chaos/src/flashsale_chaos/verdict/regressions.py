@@ -8,7 +8,7 @@ from flashsale_chaos.verdict.facts import OrderRow
 from flashsale_chaos.verdict.stories import Story, is_gone, shown_state
 from flashsale_core.orders import State, supersedes
 
-RELEASED = frozenset({State.EXPIRED, State.CANCELLED})
+GONE = frozenset({State.EXPIRED, State.CANCELLED, State.RETURNED})
 
 
 class Regression(NamedTuple):
@@ -37,7 +37,7 @@ def _lost(call: Call, row: OrderRow | None, *, reacquires: bool) -> str:
     """What the answer showed and the row contradicts; empty if it does not."""
     shown = shown_state(call)
     if is_gone(call):
-        fits = row is None or row.state in RELEASED or (row.state is State.PAID and reacquires)
+        fits = row is None or row.state in GONE or (row.state is State.PAID and reacquires)
         return "" if fits else f"{call.ask} said that it is gone, and it is {_state(row)}"
     if shown is None or (row is not None and _follows(row.state, shown, reacquires=reacquires)):
         return ""
@@ -45,7 +45,7 @@ def _lost(call: Call, row: OrderRow | None, *, reacquires: bool) -> str:
 
 
 def _follows(state: State, shown: State, *, reacquires: bool) -> bool:
-    if shown is State.EXPIRED and state is State.PAID:
+    if shown is State.EXPIRED and state in (State.PAID, State.RETURNED):
         return reacquires
     return state is shown or (supersedes(state, shown) and shown is not State.CANCELLED)
 

@@ -11,6 +11,7 @@ from flashsale_core.messages import (
     OrdersCancelled,
     OrdersExpired,
     OrdersReserved,
+    OrdersReturned,
     PaymentLine,
     PaymentRefunded,
     PaymentsRecorded,
@@ -21,7 +22,7 @@ from flashsale_core.orders import State
 REFUND_STATES: Mapping[str, frozenset[State | None]] = {
     "late": frozenset({State.EXPIRED}),
     "sold_out": frozenset({State.EXPIRED}),
-    "duplicate": frozenset({State.PAID}),
+    "duplicate": frozenset({State.PAID, State.RETURNED}),
     "cancelled": frozenset({State.CANCELLED}),
     "unknown_order": frozenset({None}),
     "wrong_amount": frozenset({State.RESERVED, State.EXPIRED}),
@@ -71,6 +72,9 @@ class Replay:
                     case OrdersCancelled():
                         for cancelled in message.orders:
                             self._move(step, cancelled.order_id, cancelled.quantity, State.CANCELLED)
+                    case OrdersReturned():
+                        for returned in message.orders:
+                            self._move(step, returned.order_id, returned.quantity, State.RETURNED, restocked=returned.is_restocked)
                     case PaymentsRecorded():
                         for payment in message.payments:
                             self._settle(step, payment)
@@ -100,18 +104,21 @@ class Replay:
             self._refund(step, payment)
         elif payment.result == "paid":
             order = step.sale.order(payment.order_id, payment.quantity)
+            if order.state is State.RETURNED and order.payment_id == payment.payment_id:
+                # The webhook came again after the return.
+                return
             if order.state is State.PAID and order.payment_id != payment.payment_id:
                 self._break(step, payment.order_id, f"paid by {payment.payment_id} after {order.payment_id}")
             self._move(step, payment.order_id, payment.quantity, State.PAID)
             order.payment_id = order.payment_id or payment.payment_id
 
-    def _move(self, step: Step, order_id: str, quantity: int, state: State) -> None:
+    def _move(self, step: Step, order_id: str, quantity: int, state: State, *, restocked: bool = False) -> None:
         order, whole = step.sale.order(order_id, quantity), self.whole.get(step.incarnation, False)
         reacquires = self.reacquires[step.name]
         for words in forbidden(order, state, step.incarnation, step.at_ms, reacquires=reacquires, whole=whole):
             self._break(step, order_id, words)
         if joined(order, state):
-            step.sale.move(order, state, step.incarnation, step.at_ms)
+            step.sale.move(order, state, step.incarnation, step.at_ms, restocked=restocked)
 
     def _refund(self, step: Step, payment: PaymentLine) -> None:
         order, states = step.sale.orders.get(payment.order_id, OrderLife(0)), REFUND_STATES.get(payment.reason)
@@ -122,7 +129,9 @@ class Replay:
 
     def _note(self, step: Step) -> None:
         sale = step.sale
-        self.available.setdefault(step.name, []).append((step.seq, sale.available))
+        # No position says when restocked units are for sale: after the confirm of their entry. They count once some of them are sold.
+        sale.restocking = max(0, min(sale.restocking, sale.available))
+        self.available.setdefault(step.name, []).append((step.seq, sale.available - sale.restocking))
         before = step.incarnation == self.first_incarnation or self.whole.get(step.incarnation - 1, False)
         if sale.available < 0 and before and self.whole.get(step.incarnation, False):
             units = f"{sale.held} held and {sale.sold} sold of {sale.total}"

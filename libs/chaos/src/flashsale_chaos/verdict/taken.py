@@ -15,6 +15,7 @@ from flashsale_core.messages import (
     OrdersCancelled,
     OrdersExpired,
     OrdersReserved,
+    OrdersReturned,
     PaymentRefunded,
     PaymentsRecorded,
     Position,
@@ -79,7 +80,7 @@ def names_in(messages: Iterable[Message]) -> Iterator[str]:
     """The orders that messages are about, with their sales; the sale itself for its definition."""
     for message in messages:
         match message:
-            case OrdersReserved() | OrdersExpired() | OrdersCancelled():
+            case OrdersReserved() | OrdersExpired() | OrdersCancelled() | OrdersReturned():
                 yield from (f"{message.sale}.{line.order_id}" for line in message.orders)
             case PaymentsRecorded():
                 yield from (f"{message.sale}.{payment.order_id}" for payment in message.payments)

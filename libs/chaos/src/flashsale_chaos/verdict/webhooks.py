@@ -13,6 +13,7 @@ from flashsale_core.orders import State
 
 BOUGHT = frozenset({"paid", "replayed"})
 REFUNDED = frozenset({"refund_due"})
+WAS_PAID = frozenset({State.PAID, State.RETURNED})
 REMEMBERED = frozenset({"replayed", "unknown_order"})
 Key = tuple[str, str]
 
@@ -25,6 +26,7 @@ def judge_webhooks(stories: Mapping[str, Story], facts: Facts) -> Iterator[Viola
     details = (words for key, calls in results.items() for words in _judge(key, calls, facts))
     yield from broken(Promise.MONEY, details)
     yield from broken(Promise.MONEY, _stray(stories, facts))
+    yield from broken(Promise.MONEY, _forgotten_returns(stories, facts))
 
 
 def _judge(key: Key, calls: list[Call], facts: Facts) -> Iterator[str]:
@@ -53,10 +55,18 @@ def _forgotten_refund(name: str, calls: list[Call]) -> Iterator[str]:
 
 
 def _bought(name: str, key: Key, row: OrderRow | None, refunds: AbstractSet[Key]) -> Iterator[str]:
-    if row is None or row.state is not State.PAID or row.payment_id != key[0]:
+    if row is None or row.state not in WAS_PAID or row.payment_id != key[0]:
         yield f"{name} was answered paid, and the order is {f'{row.state} by {row.payment_id!r}' if row else 'unknown'}"
-    if key in refunds:
-        yield f"{name} was answered paid, and its money is refunded"
+    elif (row.state is State.RETURNED) != (key in refunds):
+        yield f"{name} was answered paid, and its money is {'refunded' if key in refunds else 'kept, and the order is returned'}"
+
+
+def _forgotten_returns(stories: Mapping[str, Story], facts: Facts) -> Iterator[str]:
+    """A return that was answered 200 is in the ledger, whatever was lost since: its refund is money."""
+    for name, story in stories.items():
+        row = facts.orders.get(name)
+        if story.answered(Ask.RETURN) and (row is None or row.state is not State.RETURNED):
+            yield f"{name} was answered returned, and the order is {row.state if row else 'unknown'}"
 
 
 def _stray(stories: Mapping[str, Story], facts: Facts) -> Iterator[str]:

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from flashsale_core.messages import RESTORED, VERSION
-from flashsale_core.orders import State
+from flashsale_core.orders import KEPT, State
 from flashsale_core.topology import reserved_routing_key
 from flashsale_recovery.rebuild.facts import Definition
 from flashsale_recovery.rebuild.join import Joined
+
+PAYMENTS_ROUTING_KEY = "payment.recorded"
 
 
 class Line(NamedTuple):
@@ -51,12 +53,15 @@ def order_lines(definition: Definition, orders: Iterable[Joined], released_ms: M
     reserved: dict[tuple[int, int], list[Any]] = {}
     released: dict[tuple[State, int], list[Any]] = {}
     payments: list[Any] = []
+    returned: list[Any] = []
     for order in orders:
-        _sort_in(order, reserved_at(order, definition, now_ms), released_ms, reserved, released, payments, now_ms)
+        _sort_in(order, reserved_at(order, definition, now_ms), released_ms, reserved, released, payments, returned, now_ms)
     key = reserved_routing_key(definition.hold_seconds)
     lines = [_line("order.reserved", definition, at, {"deadline": due, "orders": rows}, key) for (at, due), rows in reserved.items()]
     lines += [_line(f"order.{state}", definition, at, {"orders": rows}) for (state, at), rows in released.items()]
-    return lines + ([_line("payment.recorded", definition, now_ms, {"payments": payments})] if payments else [])
+    lines += [_line(PAYMENTS_ROUTING_KEY, definition, now_ms, {"payments": payments})] if payments else []
+    # Also with the routing key of payments (lua/return_order.lua).
+    return lines + ([_line("order.returned", definition, now_ms, {"orders": returned}, PAYMENTS_ROUTING_KEY)] if returned else [])
 
 
 def reserved_at(order: Joined, definition: Definition, now_ms: int) -> int:
@@ -73,6 +78,7 @@ def _sort_in(
     reserved: dict[tuple[int, int], list[Any]],
     released: dict[tuple[State, int], list[Any]],
     payments: list[Any],
+    returned: list[Any],
     now_ms: int,
 ) -> None:
     record = order.record
@@ -82,6 +88,8 @@ def _sort_in(
             reserved.setdefault((reserved_ms, record.deadline_ms), []).append(row)
         elif state is State.PAID:
             payments.append(_payment(order, record.payment_id, "paid"))
+        elif state is State.RETURNED:
+            returned.append(_returned(order))
         else:
             # The earliest time that it can have been: a later one could let the history have more units than the sale.
             earliest_ms = min(now_ms, record.deadline_ms) if state is State.EXPIRED else reserved_ms
@@ -99,6 +107,14 @@ def _sort_in(
 def _payment(order: Joined, payment_id: str, result: str) -> list[Any]:
     record = order.record
     return [order.order_id, payment_id, result, RESTORED, 0, "", record.user_id, record.quantity, record.deadline_ms, record.traceparent]
+
+
+def _returned(order: Joined) -> list[Any]:
+    record = order.record
+    return [
+        order.order_id, record.user_id, record.quantity, record.deadline_ms, record.payment_id,
+        record.return_letter != KEPT, record.traceparent,
+    ]  # fmt: skip
 
 
 def _line(message_type: str, definition: Definition, at_ms: int, fields: Mapping[str, Any], routing_key: str = "") -> Line:

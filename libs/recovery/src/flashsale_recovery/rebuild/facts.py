@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from flashsale_core.orders import State
+from flashsale_core.orders import KEPT, RESTOCKED, State
 
 
 class LedgerOrder(msgspec.Struct, frozen=True, gc=False):
@@ -22,6 +22,13 @@ class LedgerOrder(msgspec.Struct, frozen=True, gc=False):
     payment_id: str = ""
     was_released: bool = False
     """Whether its history has an expiry or a cancellation. An order that was bought again later is paid and was released."""
+    is_restocked: bool = False
+    """Whether the units of a returned order are for sale again."""
+
+    @property
+    def return_letter(self) -> str:
+        """As in OrderRecord."""
+        return (RESTOCKED if self.is_restocked else KEPT) if self.state is State.RETURNED else ""
 
 
 class Refund(NamedTuple):

@@ -12,6 +12,7 @@ from flashsale_core.records import OrderRecord
 from flashsale_recovery.rebuild.facts import LedgerOrder, Refund
 
 RELEASED = frozenset({State.EXPIRED, State.CANCELLED})
+WAS_PAID = frozenset({State.PAID, State.RETURNED})
 REFUNDS_MAX = 16
 """How many refunded payments an order remembers (lua/settle.lua)."""
 UNKNOWN_ORDER = "unknown_order"
@@ -40,6 +41,7 @@ def join_order(ledger: LedgerOrder | None, redis: OrderRecord | None, order_id: 
     assert known is not None  # noqa: S101 - the caller read the order in one of the two
     seen = [known.state, *([redis.state] if redis else []), *(_SEEN_IN[refund.reason] for refund in refunds if refund.reason in _SEEN_IN)]
     state = _highest(seen)
+    returned = ledger if ledger is not None and ledger.state is State.RETURNED else redis
     payment_id = (ledger and ledger.payment_id) or (redis and redis.payment_id) or ""
     refunded = _refunded(redis, refunds, payment_id)
     record = OrderRecord(
@@ -50,6 +52,7 @@ def join_order(ledger: LedgerOrder | None, redis: OrderRecord | None, order_id: 
         traceparent=redis.traceparent if redis else "",
         payment_id=payment_id,
         refunded_payment_ids=refunded[:REFUNDS_MAX],
+        return_letter=returned.return_letter if returned is not None else "",
     )
     in_ledger = {refund.payment_id for refund in refunds}
     return Joined(
@@ -57,7 +60,7 @@ def join_order(ledger: LedgerOrder | None, redis: OrderRecord | None, order_id: 
         record=record,
         was_released=(ledger is not None and ledger.was_released) or any(each in RELEASED for each in seen),
         reserved_ms=ledger.reserved_ms if ledger else None,
-        lacking=_lacking(ledger, state, released_before=state is State.PAID and State.EXPIRED in seen),
+        lacking=_lacking(ledger, state, released_before=state in WAS_PAID and State.EXPIRED in seen),
         refunds_lacking=tuple(payment for payment in (redis.refunded_payment_ids if redis else ()) if payment not in in_ledger),
         other_payment=redis.payment_id if redis and redis.payment_id not in ("", payment_id) else "",
     )
@@ -65,7 +68,9 @@ def join_order(ledger: LedgerOrder | None, redis: OrderRecord | None, order_id: 
 
 def _of_ledger(ledger: LedgerOrder) -> Joined:
     """The usual order of an empty Redis, in a third of the time."""
-    record = OrderRecord(ledger.state, ledger.user_id, ledger.quantity, ledger.deadline_ms, "", ledger.payment_id)
+    record = OrderRecord(
+        ledger.state, ledger.user_id, ledger.quantity, ledger.deadline_ms, "", ledger.payment_id, return_letter=ledger.return_letter
+    )
     was_released = ledger.was_released or ledger.state in RELEASED
     return Joined(ledger.order_id, record, was_released, ledger.reserved_ms, () if ledger.reserved_ms is not None else (State.RESERVED,))
 
@@ -90,4 +95,6 @@ def _lacking(ledger: LedgerOrder | None, state: State, *, released_before: bool)
     if released_before and not (ledger and ledger.was_released):
         lacking.append(State.EXPIRED)
     known = ledger.state if ledger else State.RESERVED
+    if state is State.RETURNED and supersedes(State.PAID, known):
+        lacking.append(State.PAID)
     return (*lacking, state) if supersedes(state, known) else tuple(lacking)

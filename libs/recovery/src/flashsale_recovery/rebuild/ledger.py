@@ -25,6 +25,8 @@ class Units(NamedTuple):
     sold: int = 0
     unreserved: int = 0
     """Orders whose `reserved` the ledger never received."""
+    returned: int = 0
+    restocked: int = 0
 
 
 class Ledger:

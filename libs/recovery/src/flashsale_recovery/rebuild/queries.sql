@@ -24,7 +24,9 @@ select h.sale_id, h.epoch, (select count(*) from orders o where (o.sale_id, o.ep
 
 -- name: units
 select o.sale_id, count(*), coalesce(sum(o.quantity) filter (where o.state = 'reserved'), 0)::bigint,
-       coalesce(sum(o.quantity) filter (where o.state = 'paid'), 0)::bigint, count(*) filter (where o.reserved_at is null)
+       coalesce(sum(o.quantity) filter (where o.state = 'paid' or o.state = 'returned' and not coalesce(o.restocked, false)), 0)::bigint,
+       count(*) filter (where o.reserved_at is null), coalesce(sum(o.quantity) filter (where o.state = 'returned'), 0)::bigint,
+       coalesce(sum(o.quantity) filter (where o.restocked), 0)::bigint
   from unnest($1::text[], $2::bigint[]) as s (sale_id, epoch) join orders o on (o.sale_id, o.epoch) = (s.sale_id, s.epoch)
  group by o.sale_id
 
@@ -38,11 +40,11 @@ select sale_id, order_id, payment_id, (extract(epoch from created_at) * 1000)::b
   from refunds where reason = 'unknown_order' and created_at > to_timestamp($1::bigint / 1000.0) order by created_at, refund_id
 
 -- name: orders
--- Only a paid order can have been released before without showing it in its state.
+-- Only an order that was paid can have been released before without showing it in its state.
 select order_id, state, user_id, quantity, (extract(epoch from deadline) * 1000)::bigint,
        (extract(epoch from reserved_at) * 1000)::bigint, coalesce(payment_id, ''),
-       state = 'paid' and exists (select 1 from order_events e where (e.sale_id, e.epoch, e.order_id) = (o.sale_id, o.epoch, o.order_id)
-                                     and e.state in ('expired', 'cancelled'))
+       state in ('paid', 'returned') and exists (select 1 from order_events e where (e.sale_id, e.epoch, e.order_id) = (o.sale_id, o.epoch, o.order_id)
+                                     and e.state in ('expired', 'cancelled')), coalesce(restocked, false)
   from orders o where sale_id = $1 and epoch = $2
 
 -- name: order_states
@@ -52,8 +54,8 @@ select order_id, state, user_id, quantity, 0::bigint from orders where sale_id =
 -- One index lookup for each: with `= any` and old statistics the planner reads the whole sale.
 select o.order_id, o.state, o.user_id, o.quantity, (extract(epoch from o.deadline) * 1000)::bigint,
        (extract(epoch from o.reserved_at) * 1000)::bigint, coalesce(o.payment_id, ''),
-       o.state = 'paid' and exists (select 1 from order_events e where (e.sale_id, e.epoch, e.order_id) = (o.sale_id, o.epoch, o.order_id)
-                                       and e.state in ('expired', 'cancelled'))
+       o.state in ('paid', 'returned') and exists (select 1 from order_events e where (e.sale_id, e.epoch, e.order_id) = (o.sale_id, o.epoch, o.order_id)
+                                       and e.state in ('expired', 'cancelled')), coalesce(o.restocked, false)
   from unnest($3::text[]) as wanted (order_id), lateral (
        select * from orders where sale_id = $1 and epoch = $2 and order_id = wanted.order_id limit 1) o
 
@@ -62,7 +64,7 @@ select o.order_id, o.state, o.user_id, o.quantity, (extract(epoch from o.deadlin
 select s.sale_id, o.* from unnest($1::text[], $2::bigint[]) as s (sale_id, epoch), lateral (
     select order_id, state, user_id, quantity, (extract(epoch from deadline) * 1000)::bigint,
            (extract(epoch from reserved_at) * 1000)::bigint, coalesce(payment_id, ''),
-           state = 'paid' and exists (select 1 from order_events e
+           state in ('paid', 'returned') and exists (select 1 from order_events e
                                        where (e.sale_id, e.epoch, e.order_id) = (i.sale_id, i.epoch, i.order_id)
-                                         and e.state in ('expired', 'cancelled'))
+                                         and e.state in ('expired', 'cancelled')), coalesce(restocked, false)
       from orders i where i.sale_id = s.sale_id and i.epoch = s.epoch offset 0) o

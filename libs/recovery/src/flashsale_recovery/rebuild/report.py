@@ -64,6 +64,11 @@ class SaleReport:
     reserved: int = 0
     """Units, after holds were broken."""
     sold: int = 0
+    """Units of paid orders, and of returned ones that are not for sale again."""
+    returned: int = 0
+    """Units of returned orders, for sale again or not."""
+    restocked: int = 0
+    """Those of them that are for sale again."""
     lacking: int = 0
     """States of orders that the ledger lacked."""
     written: int = 0

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from flashsale_core.errors import Retryable
-from flashsale_core.orders import State
+from flashsale_core.orders import RESTOCKED, State
 from flashsale_core.records import OrderRecord
 from flashsale_recovery.rebuild.announcements import reserved_at
 from flashsale_recovery.rebuild.deficit import Hold, excess, holds_to_break
@@ -124,6 +124,8 @@ def _new_plan(present: Present, units: Units, refunds: Mapping[str, Sequence[Ref
         orders=units.orders,
         reserved=units.held,
         sold=units.sold,
+        returned=units.returned,
+        restocked=units.restocked,
         lacking=units.unreserved,
     )
     return SalePlan(present, report, refunds, survivors)
@@ -135,18 +137,22 @@ def _correct(plan: SalePlan, row: LedgerOrder | None, order: Joined) -> None:
         plan.only_in_redis += 1
         report.orders += 1
     else:
-        _count(report, row.state, -row.quantity)
+        _count(report, row, -row.quantity)
         report.lacking -= row.reserved_ms is None
-    _count(report, record.state, record.quantity)
+    _count(report, record, record.quantity)
     report.lacking += len(order.lacking)
     report.conflicts += _conflicts(plan, order)
 
 
-def _count(report: SaleReport, state: State, units: int) -> None:
-    if state is State.RESERVED:
+def _count(report: SaleReport, order: LedgerOrder | OrderRecord, units: int) -> None:
+    if order.state is State.RESERVED:
         report.reserved += units
-    elif state is State.PAID:
+    elif order.state is State.PAID:
         report.sold += units
+    elif order.state is State.RETURNED:
+        report.returned += units
+        report.restocked += units if order.return_letter == RESTOCKED else 0
+        report.sold += 0 if order.return_letter == RESTOCKED else units
 
 
 def _conflicts(plan: SalePlan, order: Joined) -> list[Conflict]:

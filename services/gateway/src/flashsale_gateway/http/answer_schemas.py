@@ -9,7 +9,7 @@ from flashsale_gateway.http.body_schemas import PRICE_RULE, Price, RateLimit
 
 Text = Annotated[str, Meta(min_length=1)]
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
-StateName = Literal["reserved", "paid", "expired", "cancelled"]
+StateName = Literal["reserved", "paid", "expired", "cancelled", "returned"]
 
 
 class AnswerBody(msgspec.Struct, kw_only=True):
@@ -31,6 +31,15 @@ class Order(AnswerBody):
     productId: Text
     quantity: int
     expiresAt: Time
+
+
+class OrderReturned(AnswerBody):
+    orderId: Text
+    state: Literal["returned"]
+    productId: Text
+    quantity: int
+    restocked: Annotated[bool, Meta(description="As the first request asked: an order is returned once")]
+    paymentId: Annotated[Text, Meta(description="The payment whose refund is due")]
 
 
 class Sale(AnswerBody):

@@ -86,6 +86,10 @@ class StockRequest(Body, frozen=True):
     paused: bool | msgspec.UnsetType = msgspec.UNSET
 
 
+class ReturnRequest(Body, frozen=True):
+    restock: Annotated[bool, Meta(description="Whether the units are for sale again. If not, they count as sold, and nobody can buy them")]
+
+
 class PaymentData(Body, frozen=True, forbid_unknown_fields=False):
     orderId: OrderRefText
     paymentId: PaymentId
@@ -192,6 +196,7 @@ def read_order(body: bytes) -> OrderRequest:
 
 
 read_stock = make_reader(StockRequest)
+read_return = make_reader(ReturnRequest)
 _read_payment = make_reader(PaymentWebhook)
 _read_refund = make_reader(RefundWebhook)
 _read_other = make_reader(OtherEvent)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from flashsale_gateway.http.answer_schemas import AnswerBody, Order, OrderAccepted, PaymentOutcome, Sale, SaleEnded, Sales
-from flashsale_gateway.http.body_schemas import Body, OrderRequest, OtherEvent, PaymentWebhook, RefundWebhook, StockRequest
+from flashsale_gateway.http.answer_schemas import AnswerBody, Order, OrderAccepted, OrderReturned, PaymentOutcome, Sale, SaleEnded, Sales
+from flashsale_gateway.http.body_schemas import Body, OrderRequest, OtherEvent, PaymentWebhook, RefundWebhook, ReturnRequest, StockRequest
 
 _ORDER = {"orderId": "shoe.eQ6yDFhwRKT5n5wmHzcg", "productId": "shoe", "quantity": 1, "expiresAt": "2026-11-27T10:05:00.000Z"}
 _TERMS = {
@@ -44,6 +44,15 @@ EXAMPLES: Mapping[type[AnswerBody | Body], Mapping[str, Any]] = MappingProxyType
         StockRequest: {"productId": "shoe", "stock": 1000, **_TERMS},
         Sale: _SALE,
         Sales: {"sales": [_SALE]},
+        ReturnRequest: {"restock": True},
+        OrderReturned: {
+            "orderId": "shoe.eQ6yDFhwRKT5n5wmHzcg",
+            "state": "returned",
+            "productId": "shoe",
+            "quantity": 1,
+            "restocked": True,
+            "paymentId": "pi_3Nq1",
+        },
         SaleEnded: {"productId": "shoe", "state": "closed", "reserved": 2},
     }
 )

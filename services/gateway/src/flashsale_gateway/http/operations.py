@@ -7,9 +7,9 @@ from types import UnionType
 from typing import Any
 
 from flashsale_core import ids
-from flashsale_gateway.http.answer_schemas import Order, OrderAccepted, PaymentOutcome, Sale, SaleEnded, Sales
+from flashsale_gateway.http.answer_schemas import Order, OrderAccepted, OrderReturned, PaymentOutcome, Sale, SaleEnded, Sales
 from flashsale_gateway.http.answers import NO_STORE, SHARED, STATIC
-from flashsale_gateway.http.body_schemas import OrderRequest, OtherEvent, PaymentWebhook, RefundWebhook, StockRequest
+from flashsale_gateway.http.body_schemas import OrderRequest, OtherEvent, PaymentWebhook, RefundWebhook, ReturnRequest, StockRequest
 
 
 class Audience(StrEnum):
@@ -160,6 +160,19 @@ OPERATIONS = (
         (*_BODY_PROBLEMS, "unauthorized", "not_owner", "below_committed", "closed", *_WRITE_PROBLEMS),
         StockRequest,
         (),
+        "admin",
+        audiences=_ADMINISTRATION,
+    ),
+    Operation(
+        "returnOrder",
+        "post",
+        "/admin/orders/{orderId}/return",
+        "Take a paid order back: its refund is due, its units are for sale again or stay sold, and the buyer may buy again. "
+        "A repeated request returns the first answer",
+        {200: OrderReturned},
+        (*_BODY_PROBLEMS, "unauthorized", "unknown_order", "sale_removed", "not_paid", "unconfirmed", *_WRITE_PROBLEMS),
+        ReturnRequest,
+        (_ORDER_ID,),
         "admin",
         audiences=_ADMINISTRATION,
     ),

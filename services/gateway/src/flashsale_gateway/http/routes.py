@@ -11,12 +11,15 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from flashsale_core.ids import OrderRef, is_sale_id, parse_order_ref
+from flashsale_core.orders import KEPT, LETTERS, WAITING
+from flashsale_core.scripts import Return
 from flashsale_core.timestamps import rfc3339_of_ms
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Batcher
+from flashsale_gateway.errors import Unconfirmed
 from flashsale_gateway.http import bodies, openapi, sale_documents, sale_ending
 from flashsale_gateway.http.answers import CACHE_CONTROL, NO_STORE, SHARED, STATIC
-from flashsale_gateway.http.body_schemas import read_stock
+from flashsale_gateway.http.body_schemas import read_return, read_stock
 from flashsale_gateway.http.catalogue import Catalogue
 from flashsale_gateway.http.operations import Audience
 from flashsale_gateway.http.problems import Problem
@@ -39,6 +42,7 @@ class Services:
     slots: ReadSlots
     scrapes: Scrapes
     cancel: Batcher[str, Result]
+    return_order: Batcher[Return, Result]
     progress: Progress
     readiness: Readiness
     settings: Settings
@@ -66,7 +70,33 @@ async def cancel_order(request: Request) -> Response:
         case "refused":
             raise Problem("already_paid")
         case "gone":
-            raise Problem("order_gone", "The order has expired and its units were released")
+            raise Problem("order_gone", "The order has expired or was returned")
+        case _:
+            async with services.slots.slot():
+                raise await _missing_order(services.store, order)
+
+
+async def return_order(request: Request) -> Response:
+    """Take a paid order back: its refund is due, and with `restock` its units are for sale again."""
+    services = _services(request)
+    _authorize(request, services.settings.admin_tokens)
+    order = _order_ref(request)
+    body = read_return(await bodies.read_json(request.scope, request.receive, services.settings))
+    try:
+        result, letter, quantity, _, payment_id = await services.return_order.submit(order.sale_id, Return(order.order_id, body.restock))
+    except Unconfirmed:
+        metrics.RETURNS.labels("unconfirmed").inc()
+        raise
+    metrics.RETURNS.labels(result).inc()
+    match result:
+        case "returned" | "replayed":
+            if letter == WAITING:
+                await services.store.restock(order.sale_id, [order.order_id])
+            document = {"orderId": str(order), "state": "returned", "productId": order.sale_id, "quantity": quantity}
+            headers = {"idempotent-replayed": "true"} if result == "replayed" else None
+            return _json(document | {"restocked": letter != KEPT, "paymentId": payment_id}, headers=headers)
+        case "refused":
+            raise Problem("not_paid", f"The order is {LETTERS[letter]}")
         case _:
             async with services.slots.slot():
                 raise await _missing_order(services.store, order)
@@ -162,6 +192,7 @@ ROUTES = [
     Route("/sales", list_sales, methods=["GET"]),
     Route("/sales/{sale_id}", show_sale, methods=["GET"]),
     Route("/admin/stock", set_stock, methods=["POST"]),
+    Route("/admin/orders/{order_id}/return", return_order, methods=["POST"]),
     Route("/admin/sales/{sale_id}", end_sale, methods=["DELETE"]),
     Route("/healthz", healthz, methods=["GET"]),
     Route("/readyz", readyz, methods=["GET"]),
