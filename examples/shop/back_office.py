@@ -21,16 +21,20 @@ class BackOffice:
 
     def events(self, after: str) -> tuple[list[Json], str]:
         """A page of the feed: (events, where the next page begins). An engine without the notifier has no events."""
-        page = self._get("events", {"after": after} if after else {})
-        return (page["events"], str(page["next"])) if page else ([], after)
+        answer = self._ask("events", {"after": after} if after else {})
+        if answer.status == 409 and after:
+            # The engine's database was restored: begin again. What the shop has already changes nothing.
+            answer = self._ask("events", {})
+        page = _usable(answer)
+        return page["events"], str(page["next"])
 
     def due_refunds(self) -> Iterator[Json]:
         """From the oldest on."""
         after: dict[str, str] = {}
         for _ in range(PAGES_MOST):
-            page = self._get("refunds", {"state": "due", **after})
-            yield from page["refunds"] if page else ()
-            if not page or page["next"] is None:
+            page = _usable(self._ask("refunds", {"state": "due", **after}))
+            yield from page["refunds"]
+            if page["next"] is None:
                 return
             after = {"after": page["next"]}
 
@@ -40,10 +44,8 @@ class BackOffice:
         headers = {**self._headers, "content-type": "application/json"}
         _usable(self._http("POST", f"{self._url}/refunds/{refund_id}", headers, body, SECONDS))
 
-    def _get(self, path: str, fields: dict[str, str]) -> Json | None:
-        """None for 404: this engine has no such thing."""
-        answer = self._http("GET", f"{self._url}/{path}?{urlencode(fields)}", self._headers, None, SECONDS)
-        return None if answer.status == 404 else _usable(answer)
+    def _ask(self, path: str, fields: dict[str, str]) -> Answer:
+        return self._http("GET", f"{self._url}/{path}?{urlencode(fields)}", self._headers, None, SECONDS)
 
 
 def _usable(answer: Answer) -> Json:

@@ -22,6 +22,9 @@ from flashsale_client import Bought, Patience, Wish, buy
 from flashsale_consumer import Delivery
 from flashsale_core.messages import Message, encode
 from flashsale_local_stack import Stack, free_ports, wait_until
+from flashsale_notifier.database import Database
+from flashsale_notifier.handlers import ShopEvents
+from flashsale_notifier.repository import Repository
 from tests.integration.broker import until
 from tests.integration.client import Answer, Client
 from tests.integration.notifying import open_notifier
@@ -218,6 +221,24 @@ async def test_notifier_brings_the_shop_what_happened(infra: Mapping[str, str], 
 
         await until(all_sent)
     assert [order and order.state for order in map(store.get, ("shoe.o1", "shoe.o2"))] == ["paid", "expired"]
+
+
+async def test_feed_brings_what_no_webhook_has_brought(stack: Stack, shop: Client, folder: Path) -> None:
+    store = Store(str(folder / "shop.sqlite"))
+    store.add(Order("shoe.o3", "ann", 1, 4900, "EUR"))
+    # Not `open_notifier`, which empties tables that other tests of this stack need.
+    database = Database(stack.env()["DATABASE_URL"], 30, 0.1, 100, "flashsale")
+    try:
+        handle = ShopEvents(Repository(database, ()), lambda *_: None, with_reserved=False)
+        assert await handle([Delivery(encode(expired("o3")), "1-0", redelivered=False)]) == []
+    finally:
+        await database.close()
+
+    async def is_expired() -> bool:
+        order = store.get("shoe.o3")
+        return order is not None and order.state == "expired"
+
+    await until(is_expired)
 
 
 def test_stripe_captures_what_is_paid_and_cancels_what_came_too_late(stack: Stack, client: Client, sale: str, tmp_path: Path) -> None:
