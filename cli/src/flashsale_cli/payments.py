@@ -30,11 +30,22 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundReport:
+    """What a provider has paid back."""
+
+    order_id: str
+    payment_id: str
+    refund_id: str
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     url: str
     webhook: Webhook
 
-    async def send(self, session: ClientSession, payment: Payment) -> str:
+    async def send(self, session: ClientSession, payment: Payment | RefundReport) -> str:
         """The gateway's result, such as `paid`, `replayed` or `refund_due (late)`, or the code of its refusal."""
         body, headers = signed(self.webhook, payment, datetime.now(UTC))
         try:
@@ -63,10 +74,11 @@ def new_payment_id() -> str:
     return f"pay-{uuid4().hex}"
 
 
-def signed(webhook: Webhook, payment: Payment, now: datetime) -> tuple[bytes, dict[str, str]]:
-    """Body and headers of the webhook. Its id is derived from the payment: Standard Webhooks requires repeated attempts to keep it."""
+def signed(webhook: Webhook, payment: Payment | RefundReport, now: datetime) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of the webhook. Its id is derived from the payment or refund: repeated attempts must keep it."""
     body = json.dumps(_document(payment, now), separators=(",", ":"))
-    message_id = f"msg-{payment.payment_id}-{payment.kind}"
+    what = payment.kind if isinstance(payment, Payment) else payment.refund_id
+    message_id = f"msg-{payment.payment_id}-{what}"
     headers = {
         "Content-Type": "application/json",
         "webhook-id": message_id,
@@ -76,14 +88,17 @@ def signed(webhook: Webhook, payment: Payment, now: datetime) -> tuple[bytes, di
     return body.encode(), headers
 
 
-def _document(payment: Payment, now: datetime) -> dict[str, Any]:
-    data = {
+def _document(payment: Payment | RefundReport, now: datetime) -> dict[str, Any]:
+    data: dict[str, Any] = {
         "orderId": payment.order_id,
         "paymentId": payment.payment_id,
         "amountMinor": payment.amount_minor,
         "currency": payment.currency,
     }
-    return {"type": f"payment.{payment.kind}", "timestamp": now.isoformat(), "data": data}
+    if isinstance(payment, RefundReport):
+        data["refundId"] = payment.refund_id
+    kind = payment.kind if isinstance(payment, Payment) else "refunded"
+    return {"type": f"payment.{kind}", "timestamp": now.isoformat(), "data": data}
 
 
 def _result_text(document: Any) -> str:

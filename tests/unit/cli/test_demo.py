@@ -3,6 +3,7 @@
 from collections import Counter
 
 from flashsale_audit.audit_all import Report
+from flashsale_cli.demo.refunds import Refunds
 from flashsale_cli.demo.scenario import Outcome
 from flashsale_cli.demo.screen import BAR_WIDTH, cells, stock_bar
 from flashsale_cli.demo.verdict import judge
@@ -53,3 +54,5 @@ def test_answers_to_buyers_decide_promises() -> None:
     assert failures(outcome(late=Counter({"paid": 1}))) == ["late payments are refunded"]
     assert failures(outcome(wrong=Counter({"refund_due (wrong_amount)": 2, "paid": 1}))) == ["payments of a wrong amount are refunded"]
     assert failures(outcome(returns=Counter({"returned": 2, "410 sale_removed": 1}))) == ["paid orders can be returned"]
+    for refunds in (Refunds(expected=3, sent=2), Refunds(expected=3, sent=3, open=1)):
+        assert failures(outcome(refunds=refunds)) == ["refunds that are due are sent, as the provider reports"]

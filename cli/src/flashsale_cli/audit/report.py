@@ -75,7 +75,12 @@ def to_json(report: Report) -> dict[str, Any]:
         ],
         "sales": [_sale_json(numbers) for numbers in report.sales],
         "money": {
-            sale_id: {"received": dict(money.received_minor), "kept": dict(money.kept_minor), "refunds": dict(money.refunds_minor)}
+            sale_id: {
+                "received": dict(money.received_minor),
+                "kept": dict(money.kept_minor),
+                "refunds": dict(money.refunds_minor),
+                "sent": dict(money.sent_minor),
+            }
             for sale_id, money in report.money.items()
         },
         "accepted_checked": report.accepted_checked,
@@ -110,8 +115,11 @@ def evidence(report: Report, promise: Promise) -> str:
 
 
 def _money_words(report: Report) -> str:
-    kept, refunds = _total(report, "kept_minor"), _total(report, "refunds_minor")
-    amounts = [f"{kept[name] / 100:,.2f} {name} kept, {refunds.get(name, 0) / 100:,.2f} {name} to refund" for name in sorted(kept)]
+    kept, refunds, sent = (_total(report, name) for name in ("kept_minor", "refunds_minor", "sent_minor"))
+    amounts = [
+        f"{kept[name] / 100:,.2f} {name} kept, {refunds.get(name, 0) / 100:,.2f} {name} to refund, {sent.get(name, 0) / 100:,.2f} sent"
+        for name in sorted(kept)
+    ]
     return ", ".join(amounts) or "no payments"
 
 

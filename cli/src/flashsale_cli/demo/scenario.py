@@ -13,7 +13,9 @@ from aiohttp import ClientSession
 
 from flashsale_cli import sales_client
 from flashsale_cli.console import number
+from flashsale_cli.demo import refunds as refund_settlement
 from flashsale_cli.demo import screen as view
+from flashsale_cli.demo.refunds import Refunds
 from flashsale_cli.demo.screen import Screen
 from flashsale_cli.demo.winners import Action, action_of
 from flashsale_cli.http_client import open_session, send_request
@@ -23,6 +25,7 @@ from flashsale_cli.load.report import latency_table, outcome_table
 from flashsale_cli.load.run import Target, run
 from flashsale_cli.load.tally import Accepted, Tally
 from flashsale_cli.payments import AMOUNT_MINOR_DEFAULT, CURRENCY_DEFAULT, Payment, Provider, new_payment_id
+from flashsale_cli.refunds_client import RefundsClient
 from flashsale_cli.sales_client import Sale
 from flashsale_core.errors import FlashsaleError, Retryable
 from flashsale_core.tasks import cancel_and_wait
@@ -39,6 +42,7 @@ SECOND_WAVE_DIVISOR = 10
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioSettings:
     url: str
+    ledger_api_url: str
     admin_token: str
     provider: Provider
     buyers: int
@@ -61,6 +65,7 @@ class Outcome:
     """The answers to payments of a wrong amount."""
     returns: Counter[str] = field(default_factory=Counter)
     """The answers to returns of paid orders."""
+    refunds: Refunds = field(default_factory=Refunds)
 
     @property
     def orders(self) -> list[str]:
@@ -95,6 +100,7 @@ class Scenario:
         outcome.released_in_time = await self._wait_for_release()
         outcome.late = await self._pay_late()
         outcome.tallies.append(await self._second_wave())
+        outcome.refunds = await self._settle_refunds(outcome.late)
         outcome.sale = await self._refresh()
         return outcome
 
@@ -157,6 +163,16 @@ class Scenario:
         await self._refresh()
         self._screen.show(view.stock_bar(self._sale))
         return tally
+
+    async def _settle_refunds(self, late: Counter[str]) -> Refunds:
+        self._screen.section("The provider pays back what is due, and reports it")
+        expected = self._returns["returned"] + sum(
+            count for name, count in (self._payments + late).items() if name.startswith("refund_due")
+        )
+        client = RefundsClient(self._session, self._settings.ledger_api_url, self._settings.admin_token)
+        refunds = await refund_settlement.settle(client, self._session, self._settings.provider, self._product_id, expected)
+        self._screen.say(f"{number(refunds.sent)} refunds are sent, and {number(refunds.open)} are open.")
+        return refunds
 
     async def _sell(self, crowd: Crowd, then: Callable[[Accepted], Any]) -> Tally:
         """Send the orders of the crowd; `then` is called for each winner while others still order."""

@@ -9,6 +9,7 @@ from flashsale_audit.audit_all import Report
 from flashsale_audit.differences import Promise
 from flashsale_cli.audit.report import evidence
 from flashsale_cli.console import number, table, verdict
+from flashsale_cli.demo.refunds import Refunds
 from flashsale_cli.demo.scenario import Outcome
 
 
@@ -41,6 +42,7 @@ def judge(outcome: Outcome, report: Report) -> list[Line]:
         _refunded("late payments are refunded", outcome.late),
         _refunded("payments of a wrong amount are refunded", outcome.wrong),
         _returned(outcome.returns),
+        _settled(outcome.refunds),
     ]
 
 
@@ -58,6 +60,11 @@ def _returned(results: Counter[str]) -> Line:
     failed = "; ".join(name for name in results if name != "returned")
     evidence = f"{number(results['returned'])} of {number(results.total())} orders"
     return Line("paid orders can be returned", not failed, f"{evidence}; {failed}" if failed else evidence)
+
+
+def _settled(refunds: Refunds) -> Line:
+    evidence = f"{number(refunds.sent)} sent, {number(refunds.open)} open; buyers were promised {number(refunds.expected)}"
+    return Line("refunds that are due are sent, as the provider reports", refunds.settled, evidence)
 
 
 def _audited(report: Report, promise: Promise) -> Line:

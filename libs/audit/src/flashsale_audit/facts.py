@@ -109,6 +109,8 @@ class Money:
     """By currency: the payments that paid for orders."""
     refunds_minor: Mapping[str, int] = field(default_factory=dict)
     """By currency: the amounts of the refunds."""
+    sent_minor: Mapping[str, int] = field(default_factory=dict)
+    """By currency: what of the refunds has been paid back."""
 
 
 @dataclass(frozen=True, slots=True)

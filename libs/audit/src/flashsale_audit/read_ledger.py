@@ -70,6 +70,8 @@ _AMOUNTS = """
      where p.sale_id = $1 and p.result = 'paid' and o.state is distinct from 'returned' group by p.currency
     union all
     select 'refunds', currency, sum(amount_minor)::bigint from refunds where sale_id = $1 group by currency
+    union all
+    select 'sent', currency, sum(refunded_minor)::bigint from refunds where sale_id = $1 group by currency
 """
 
 _SUMS = """
@@ -180,7 +182,7 @@ class LedgerReader:
         return ranges
 
     async def money(self, sale_id: str) -> Money:
-        amounts: dict[str, dict[str, int]] = {"received": {}, "kept": {}, "refunds": {}}
+        amounts: dict[str, dict[str, int]] = {"received": {}, "kept": {}, "refunds": {}, "sent": {}}
         for name, currency, amount in await self._database.fetch(_AMOUNTS, sale_id):
             amounts[name][currency] = amount
         return Money(
@@ -192,6 +194,7 @@ class LedgerReader:
             received_minor=amounts["received"],
             kept_minor=amounts["kept"],
             refunds_minor=amounts["refunds"],
+            sent_minor=amounts["sent"],
         )
 
     async def _violations(self, query: str, *arguments: Any) -> Violations:
