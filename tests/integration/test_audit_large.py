@@ -102,7 +102,7 @@ async def test_each_planted_fault_is_named(stack: Stack, sale: LargeSale) -> Non
         await redis.hincrby(keys.buyers, "u10", 1)
         await redis.hincrby(keys.buyers, "u11", -1)
         await redis.hdel(keys.buyers, "u12")
-        await redis.hset(keys.buyers, "invented", 1)
+        await redis.hset(keys.buyers, mapping={"invented": 1, "": 1})
     database = await asyncpg.connect(stack.env()["DATABASE_URL"])
     try:
         await database.execute("update orders set quantity = 5 where sale_id = $1 and order_id = $2", sale.name, sale.order_ids[20])
@@ -117,5 +117,5 @@ async def test_each_planted_fault_is_named(stack: Stack, sale: LargeSale) -> Non
     assert named[Kind.ORDER_MISSING_IN_REDIS] == sale.subjects(5)
     assert named[Kind.ORDER_MISSING_IN_LEDGER] == {f"{sale.name}.nobody", *sale.subjects(21)}
     assert named[Kind.RECORD_UNREADABLE] == sale.subjects(6)
-    assert named[Kind.BUYER_UNITS] == {f"{sale.name} {user}" for user in ("u10", "u11", "u12", "invented")}
+    assert named[Kind.BUYER_UNITS] == {f"{sale.name} {user}" for user in ("u10", "u11", "u12", "invented", "")}
     assert named.keys() >= {Kind.RESERVED_UNITS, Kind.LEDGER_SUMS}

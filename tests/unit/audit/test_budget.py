@@ -16,7 +16,7 @@ def test_pause_brings_the_share_to_two_percent(used: float, elapsed: float, paus
 
 async def test_pause_keeps_what_is_read_below_its_rate() -> None:
     read = iter([1_000, 1_000])
-    budget = Budget(1.0, lambda _: None, lambda: next(read), entries_per_second=100_000)
+    budget = Budget(1.0, lambda _: None, lambda: next(read), entries_per_second=100_000, pause_seconds_min=0)
     began_at = monotonic()
     await budget.pace()
     assert monotonic() - began_at >= 0.009

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic, thread_time
 
+PAUSE_SECONDS_MIN = 0.5
+"""Shorter pauses are saved up: after each one, the processor's caches are cold."""
 PAUSE_SECONDS_MAX = 10.0
 ENTRIES_PER_SECOND_MAX = 30_000.0
 """An entry costs Redis about 0.6 us, so this is at most 2 % of its core."""
@@ -25,14 +27,18 @@ class Budget:
     entries: Callable[[], int] = lambda: 0
     """How many entries of large keys were read so far."""
     entries_per_second: float = ENTRIES_PER_SECOND_MAX
+    pause_seconds_min: float = PAUSE_SECONDS_MIN
     _cpu: float = field(default_factory=thread_time)
     _began_at: float = field(default_factory=monotonic)
     _read: int = 0
 
     async def pace(self) -> None:
-        """Pause until what was used and read since the last call is within the shares."""
+        """Pause until what was used and read since the last pause is within the shares."""
         used, read = thread_time() - self._cpu, self.entries() - self._read
-        self.on_used(used)
         elapsed = monotonic() - self._began_at
-        await asyncio.sleep(max(pause_seconds(used, elapsed, self.cpu_share), pause_seconds(read, elapsed, self.entries_per_second)))
+        pause = max(pause_seconds(used, elapsed, self.cpu_share), pause_seconds(read, elapsed, self.entries_per_second))
+        if pause < self.pause_seconds_min:
+            return
+        self.on_used(used)
+        await asyncio.sleep(pause)
         self._cpu, self._began_at, self._read = thread_time(), monotonic(), self.entries()

@@ -9,7 +9,7 @@ from redis.exceptions import NoScriptError
 from flashsale_audit.catch_up import History
 from flashsale_audit.facts import Counters
 from flashsale_audit.look import Look, parse_look
-from flashsale_audit.records import Record, decode_each, read_records, read_users
+from flashsale_audit.records import Record, decode_each, read_present, read_records, read_users
 from flashsale_audit.skipped import ShardNotOpenError
 from flashsale_core.fence import OPEN
 from flashsale_core.keys import deadline_member, sale_keys, shard_keys, shard_of, split_deadline_member
@@ -21,7 +21,8 @@ LOOK_PAGE = 250
 """Orders of one look: Redis does nothing else for that time, about 1.5 ms when all processors are busy."""
 LOOK_WHOLE = 250
 """A sale with at most this many orders is read in one look, so that its sums are of one moment."""
-RELEASED = ord("#")
+RELEASED = b"#"
+"""The field '#<user>' counts the released orders of the buyer. No name of a user begins so."""
 FEW_USERS = 20
 
 
@@ -90,7 +91,7 @@ class RedisReader:
     async def order_pages(self, sale_id: str) -> AsyncIterator[tuple[dict[str, Record], list[str]]]:
         """All orders, each at least once, and the ids of those that cannot be read. Cheaper than looks: nothing else is of that moment."""
         async for fields in self._scan_hash(sale_keys(sale_id, self._shards).orders):
-            yield read_records(dict(zip(decode_each(fields), fields.values(), strict=True)))
+            yield read_present(dict(zip(decode_each(fields), fields.values(), strict=True)))
 
     async def deadlines(self, sale_id: str, order_ids: Sequence[str]) -> list[float | None]:
         """The deadline of each order in Unix milliseconds, None without one."""
@@ -135,13 +136,12 @@ class RedisReader:
 
     async def buyer_pages(self, sale_id: str) -> AsyncIterator[dict[str, int]]:
         async for fields in self.buyer_fields(sale_id):
-            yield {user.decode(): int(units) for user, units in fields.items()}
+            yield {user.decode(): int(units) for user, units in fields.items() if not user.startswith(RELEASED)}
 
-    async def buyer_fields(self, sale_id: str) -> AsyncIterator[dict[bytes, bytes]]:
-        """The units of all buyers that the sale counts, not decoded, each at least once."""
+    async def buyer_fields(self, sale_id: str) -> AsyncIterator[Mapping[bytes, bytes]]:
+        """The units of all buyers that the sale counts, not decoded, each at least once, and the fields that begin with RELEASED."""
         async for fields in self._scan_hash(sale_keys(sale_id, self._shards).buyers):
-            # The field '#<user>' counts the released orders of the buyer.
-            yield {user: units for user, units in fields.items() if user[0] != RELEASED}
+            yield fields
 
     async def buyer_units(self, sale_id: str, users: Sequence[bytes]) -> dict[bytes, bytes | None]:
         self.entries_read += len(users)

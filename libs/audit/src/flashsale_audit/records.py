@@ -55,7 +55,11 @@ _buyers = _Many(msgspec.msgpack.Decoder(list[_Buyer]))
 
 def read_records(packed: Mapping[str, bytes | None]) -> tuple[dict[str, Record], list[str]]:
     """The readable records, and the ids of the others. A record that is missing is in neither."""
-    present = {name: record for name, record in packed.items() if record is not None}
+    return read_present({name: record for name, record in packed.items() if record is not None})
+
+
+def read_present(present: Mapping[str, bytes]) -> tuple[dict[str, Record], list[str]]:
+    """As `read_records`, if no record is missing."""
     if (records := _records.decode(list(present.values()))) is not None:
         return dict(zip(present, records, strict=True)), []
     each = {name: _read(record) for name, record in present.items()}
@@ -82,8 +86,7 @@ def states_of(records: Mapping[str, Record]) -> list[State]:
 
 def held_of(records: Mapping[str, Record]) -> dict[str, Record]:
     """The orders among these that are held."""
-    states = zip(records.items(), states_of(records), strict=True)
-    return dict([item for item, state in states if state is State.RESERVED])
+    return {order_id: record for order_id, record in records.items() if LETTERS[record.letter] is State.RESERVED}
 
 
 def read_users(packed: Mapping[bytes, bytes]) -> dict[bytes, str]:
