@@ -15,7 +15,7 @@ ARGV:
   1 sale_id     the sale's id
   2 definition  cmsgpack map: owner, generation (0: the next one), and any of total, starts_ms, ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds,
                 max_released, late_payment (refund, reacquire), price (such as `1999 EUR` for one unit; empty for none), state (open, paused), durability (fsync, confirmed); what is left out stays as it is, or takes its default in a new sale;
-                and default_hold_seconds, for a caller whose installation may have no window of 300 s
+                default_hold_seconds, for a caller whose installation may have no window of 300 s, and by: who asks for the change, for the ledger
   3 clock_ms    empty for Redis TIME
   4 known       the highest seq of the shard that the caller was answered; may be left out
 Returns: cmsgpack {now_ms, status, sale, seq}; sale is the flat field/value list of the hash after the call, without the packed terms; empty when there is no such sale
@@ -46,7 +46,7 @@ end
 local function announce(status, changed_ms, added)
   local before = redis.call('HMGET', sale_key, 'announced', 'unannounced')
   local waits = before[1] and #redis.call('XRANGE', outbox_key, before[1], before[1]) > 0
-  local id = add_definition(outbox_key, fence_key, sale_key, sale_id, changed_ms, now)
+  local id = add_definition(outbox_key, fence_key, sale_key, sale_id, changed_ms, now, wanted.by)
   redis.call('HSET', sale_key, 'announced', id, 'unannounced', whole(math.max(0, (waits and tonumber(before[2]) or 0) + added)))
   return answer(status)
 end

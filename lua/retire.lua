@@ -20,6 +20,7 @@ ARGV:
   4 clock_ms    empty for Redis TIME
   5 retention   ms from a sale's end until `prune` removes it; only `prune` reads it
   6 known       the highest seq of the shard that the caller was answered; may be left out
+  7 by          who asks for the change, for the ledger; may be left out
 Returns: cmsgpack {now_ms, status, reserved, seq}
   status: closed removed released unknown_sale not_owner not_closed holds_live kept
 ]]
@@ -34,6 +35,7 @@ Returns: cmsgpack {now_ms, status, reserved, seq}
 -- @include lib/definition.lua
 local sale_key, sales_key, outbox_key, fence_key = KEYS[1], KEYS[6], KEYS[7], KEYS[8]
 local sale_id, action, owner, now = ARGV[1], ARGV[2], ARGV[3], now_ms(ARGV[4])
+local by = ARGV[7] ~= '' and ARGV[7] or nil
 
 local function answer(status, reserved)
   return cmsgpack.pack({ now, status, reserved, seq_of(fence_key) })
@@ -56,7 +58,7 @@ must_be_set(sales_key)
 local function announce(state)
   add_to_outbox(outbox_key, fence_key, 'sale.retired', {
     v = 1, type = 'sale.retired', sale = sale_id, epoch = stock.epoch, at = now, state = state,
-    total = stock.total, available = stock.available, reserved = stock.reserved, sold = stock.sold,
+    total = stock.total, available = stock.available, reserved = stock.reserved, sold = stock.sold, by = by,
   }, now)
 end
 
@@ -82,7 +84,7 @@ if action == 'release' then
   -- Its time rises as in `define`: the ledger keeps the later of two definitions of one generation.
   local changed_ms = math.max(now, tonumber(redis.call('HGET', sale_key, 'changed_ms') or 0) + 1)
   redis.call('HSET', sale_key, 'owner', released_by(owner), 'changed_ms', whole(changed_ms))
-  add_definition(outbox_key, fence_key, sale_key, sale_id, changed_ms, now)
+  add_definition(outbox_key, fence_key, sale_key, sale_id, changed_ms, now, by)
   return answer('released', stock.reserved)
 elseif action == 'close' then
   if f[2] ~= 'closed' then

@@ -2,20 +2,25 @@
 
 TABLES = (
     "schema_migrations", "installation", "shards", "sales", "orders", "order_events", "payments", "refunds", "refund_events",
-    "refund_reports", "received_entries", "markers",
+    "refund_reports", "received_entries", "markers", "sale_changes",
 )  # fmt: skip
 RIGHTS = {
     "writer": {
         **dict.fromkeys(("schema_migrations", "installation", "shards"), "r"),
         **dict.fromkeys(("sales", "orders", "payments"), "raw"),
-        **dict.fromkeys(("order_events", "received_entries", "markers", "refund_events", "refund_reports"), "ra"),
+        **dict.fromkeys(("order_events", "sale_changes", "received_entries", "markers", "refund_events", "refund_reports"), "ra"),
         "refunds": "rawd",
     },
-    "keeper": {**dict.fromkeys((name for name in TABLES if name not in ("refund_events", "refund_reports")), "r"), "shards": "raw"},
+    "keeper": {
+        **dict.fromkeys((name for name in TABLES if name not in ("refund_events", "refund_reports", "sale_changes")), "r"),
+        "shards": "raw",
+    },
     "reader": dict.fromkeys(TABLES, "r"),
     "retention": {
         **dict.fromkeys(("schema_migrations", "installation", "shards"), "r"),
-        **dict.fromkeys(("sales", "orders", "order_events", "payments", "refunds", "refund_events", "refund_reports", "markers"), "rd"),
+        **dict.fromkeys(
+            ("sales", "orders", "order_events", "sale_changes", "payments", "refunds", "refund_events", "refund_reports", "markers"), "rd"
+        ),
         "received_entries": "rad",
     },
     "ledger_api": {

@@ -26,6 +26,7 @@ export interface ProblemDocument {
   code: string;
   detail?: string;
   field?: string;
+  reason?: string;
 }
 
 export interface RateLimit {

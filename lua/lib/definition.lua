@@ -18,9 +18,9 @@ local function public_fields(sale_key)
   return words
 end
 
--- Returns the entry's id. `changed_ms` is the clock, but always rises: if two definitions have the same generation, the ledger keeps the one with the later `at`.
-local function add_definition(outbox_key, fence_key, sale_key, sale_id, changed_ms, now)
-  local message = { v = 1, type = 'sale.defined', sale = sale_id, at = changed_ms }
+-- Returns the entry's id. `by` is who asked for the change, or nil. `changed_ms` is the clock, but always rises: if two definitions have the same generation, the ledger keeps the one with the later `at`.
+local function add_definition(outbox_key, fence_key, sale_key, sale_id, changed_ms, now, by)
+  local message = { v = 1, type = 'sale.defined', sale = sale_id, at = changed_ms, by = by }
   local flat = public_fields(sale_key)
   for i = 1, #flat, 2 do
     message[flat[i]] = tonumber(flat[i + 1]) or flat[i + 1]

@@ -58,6 +58,7 @@ def test_page_names_the_keys_of_every_secret() -> None:
         if document["kind"] == "Secret":
             # Your own Secret for Postgres holds what the chart writes into three.
             server = document["metadata"]["name"].removeprefix("shop-flashsale-").removesuffix("-roles").removesuffix("-ledger-api")
+            server = "credentials" if server == "identity" else server
             wanted[server] = wanted.get(server, set()) | set(document["data"])
     rows = re.findall(r"(?m)^\| `(\w+)\.(?:auth\.)?existingSecret` \| (.*) \|$", (ROOT / "docs" / "gitops.md").read_text())
     assert {name: set(re.findall("`([^`]+)`", keys)) for name, keys in rows} == wanted
@@ -102,7 +103,7 @@ def test_first_install_into_a_cluster_generates_secrets(apiserver: Apiserver, pr
     apiserver.objects.update({path: {"metadata": {"name": Path(path).name}} for path in present})
     status, text = on(apiserver)
     assert status == 0, text
-    assert len([document for document in documents(text) if document["kind"] == "Secret"]) == 6
+    assert len([document for document in documents(text) if document["kind"] == "Secret"]) == 7
 
 
 def test_upgrade_keeps_the_secrets_and_reads_nothing_else(apiserver: Apiserver) -> None:
@@ -116,7 +117,7 @@ def test_upgrade_keeps_the_secrets_and_reads_nothing_else(apiserver: Apiserver) 
     assert status == 0, text
     # The only ones that an earlier release does not have; hooks and revisions leave the others alone.
     secrets = [document["metadata"]["name"] for document in documents(text) if document["kind"] == "Secret"]
-    assert secrets == ["shop-flashsale-postgresql-roles", "shop-flashsale-postgresql-ledger-api"]
+    assert secrets == ["shop-flashsale-identity", "shop-flashsale-postgresql-roles", "shop-flashsale-postgresql-ledger-api"]
     # A user with rights in one namespace can upgrade.
     assert not any(path.startswith("/api/v1/namespaces/kube-system") for path in apiserver.asked)
 

@@ -49,6 +49,11 @@ def untouched(client: Client) -> Iterator[str]:
     assert client.get(f"/sales/{sale}").body == before
 
 
+def proof_of_administration(client: Client, path: str) -> dict[str, str]:
+    """A buyer's request without a proof is trusted on this stack, and one with a wrong proof is not."""
+    return {"authorization": f"Bearer {client.env['FLASHSALE_ADMIN_TOKEN']}"} if path.startswith("/admin") else {}
+
+
 def conforms(document: Any, method: str, path: str, answer: Answer) -> None:
     """Check that the document contains the answer's status, media type and schema."""
     responses = document["paths"][path][method.lower()]["responses"]
@@ -176,7 +181,7 @@ def test_wrong_field_of_an_order_is_named_and_changes_nothing(client: Client, un
 )
 @pytest.mark.parametrize("path", ["/order", "/admin/stock", "/payments/webhook"])
 def test_unreadable_body_is_refused(client: Client, path: str, body: bytes, status: int, field: str) -> None:
-    headers = {**JSON, "authorization": f"Bearer {client.env['FLASHSALE_ADMIN_TOKEN']}"}
+    headers = {**JSON, **proof_of_administration(client, path)}
     answer = client.webhook(body) if path == "/payments/webhook" else client.send("POST", path, body, headers)
     assert (answer.status, answer.body.get("field", ""), answer.headers["content-type"]) == (status, field, PROBLEM)
 
@@ -190,7 +195,7 @@ def test_too_deeply_nested_field_is_refused(client: Client, path: str, field: st
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"])
 @pytest.mark.parametrize("path", ["/order", "/admin/stock", "/payments/webhook"])
 def test_other_media_type_is_415(client: Client, path: str, media_type: str) -> None:
-    headers = {"content-type": media_type, "authorization": f"Bearer {client.env['FLASHSALE_ADMIN_TOKEN']}"}
+    headers = {"content-type": media_type, **proof_of_administration(client, path)}
     answer = client.send("POST", path, b"{}", headers)
     assert (answer.status, answer.code, answer.body["field"]) == (415, "unsupported_media_type", "Content-Type")
 

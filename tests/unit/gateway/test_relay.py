@@ -112,7 +112,8 @@ class Site:
     def __init__(self, folder: Path) -> None:
         variables = {
             "REDIS_URL": "redis://r", "AMQP_URL": "amqp://a", "FLASHSALE_LUA_DIR": str(folder), "FLASHSALE_ORDER_ID_KEY": "k" * 32,
-            "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_WEBHOOK_SECRET": "whsec_" + "QUFB" * 8, "FLASHSALE_RELAY_LINGER_MS": "0",
+            "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_IDENTITY": "body",
+            "FLASHSALE_WEBHOOK_SECRET": "whsec_" + "QUFB" * 8, "FLASHSALE_RELAY_LINGER_MS": "0",
             "FLASHSALE_SHARDS": "1",
         }  # fmt: skip
         self.broker = Broker()

@@ -21,6 +21,7 @@ from flashsale_core.settings import Environment
 from flashsale_core.tracing import SENT_AT_HEADER, SENT_HEADER, Tracing
 from flashsale_gateway.batching import Admission, Answers, Batch, Batcher, Call
 from flashsale_gateway.errors import OutcomeUnknown, StoreUnavailable
+from flashsale_gateway.identity.identities import Identities
 from flashsale_gateway.orders import Orders
 from flashsale_gateway.outbox.monitor import Lag
 from flashsale_gateway.outbox.spans import NAMED_MAX, PublishSpans
@@ -69,14 +70,14 @@ async def order(tmp_path: Path, tracing: Tracing, script: Script, headers: Mappi
     """Sends one order; the answer's status."""
     variables = {
         "REDIS_URL": "redis://r", "AMQP_URL": "amqp://a", "FLASHSALE_LUA_DIR": str(tmp_path), "FLASHSALE_ORDER_ID_KEY": "k" * 32,
-        "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_WEBHOOK_SECRET": "whsec_" + "QUFB" * 8,
+        "FLASHSALE_ADMIN_TOKEN": "t" * 16, "FLASHSALE_IDENTITY": "body", "FLASHSALE_WEBHOOK_SECRET": "whsec_" + "QUFB" * 8,
     }  # fmt: skip
     settings = read_settings(Environment(variables))
     body = json.dumps({"userId": "ann", "productId": "shoe", "quantity": 1, "requestId": "r1"}).encode()
 
     async def send() -> int:
         batcher = Batcher(with_spans(tracing, script_call("reserve", "redis://r"), script), 256, Admission(10), lambda _: 0)
-        orders = Orders(batcher, Lag(1000), settings, tracing)
+        orders = Orders(batcher, Lag(1000), settings, tracing, Identities(settings.identity))
         decided: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         pending = orders.accept([(b"content-type", b"application/json"), *(headers or {}).items()], body, decided)
         try:

@@ -372,11 +372,82 @@ The whole environment of a service, each variable once: what the chart sets, wri
 {{- end -}}
 
 {{/* The environment of a service, by component. */}}
+{{- define "flashsale.env.adminKeys" -}}
+- name: FLASHSALE_ADMIN_KEYS
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "flashsale.secret.credentials" . }}
+      key: admin-keys
+      optional: true
+{{- end -}}
+
+{{- /* The values `identity`. An upgrade that reuses the values of an earlier release has none. */ -}}
+{{- define "flashsale.identity" -}}
+{{- $defaults := dict "modes" (list "service") "token" (dict "seconds" 3600) "jwt" dict "header" dict -}}
+{{- merge (deepCopy (.Values.identity | default dict)) $defaults | toYaml -}}
+{{- end -}}
+
+{{- /* Who proves who a buyer is, and by which keys. */ -}}
+{{- define "flashsale.env.identity" -}}
+{{- $identity := include "flashsale.identity" . | fromYaml -}}
+{{- $modes := $identity.modes -}}
+- name: FLASHSALE_IDENTITY
+  value: {{ join "," $modes | quote }}
+{{- include "flashsale.env.proofs" . }}
+{{- if has "token" $modes }}
+- name: FLASHSALE_BUYER_TOKEN_SECONDS
+  value: {{ $identity.token.seconds | quote }}
+{{- end }}
+{{- if has "jwt" $modes }}
+- name: FLASHSALE_JWT_ISSUER
+  value: {{ $identity.jwt.issuer | quote }}
+- name: FLASHSALE_JWT_AUDIENCE
+  value: {{ $identity.jwt.audience | quote }}
+- name: FLASHSALE_JWT_USER_CLAIM
+  value: {{ $identity.jwt.userClaim | quote }}
+- name: FLASHSALE_JWT_LEEWAY_SECONDS
+  value: {{ $identity.jwt.leewaySeconds | quote }}
+{{- with $identity.jwt.jwksUrl }}
+- name: FLASHSALE_JWT_JWKS_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- if $identity.jwt.jwksConfigMap }}
+- name: FLASHSALE_JWT_JWKS_FILE
+  value: /etc/flashsale/jwks/jwks.json
+{{- end }}
+{{- if $identity.jwt.sharedSecret }}
+{{ include "flashsale.env.credential" (dict "root" . "name" "FLASHSALE_JWT_SECRET" "key" "jwt-secret") }}
+{{- end }}
+{{- end }}
+{{- if has "header" $modes }}
+- name: FLASHSALE_IDENTITY_HEADER
+  value: {{ $identity.header.name | quote }}
+- name: FLASHSALE_IDENTITY_HEADER_FROM
+  value: {{ join "," $identity.header.from | quote }}
+{{- end }}
+{{- end -}}
+
+{{- /* The keys by which a request of our own proves itself. */ -}}
+{{- define "flashsale.env.proofs" -}}
+{{- $modes := (include "flashsale.identity" . | fromYaml).modes -}}
+{{- range $mode, $variable := dict "service" (list "FLASHSALE_SERVICE_KEYS" "service-keys") "token" (list "FLASHSALE_BUYER_TOKEN_KEY" "buyer-token-key") }}
+{{- if has $mode $modes }}
+- name: {{ index $variable 0 }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $.Values.credentials.existingSecret | default (printf "%s-identity" (include "flashsale.fullname" $)) }}
+      key: {{ index $variable 1 }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{- define "flashsale.env.gateway" -}}
 {{ include "flashsale.env.redis" (dict "root" . "user" "gateway" "urlKey" "gateway") }}
 {{ include "flashsale.env.amqp" (dict "root" . "user" "gateway" "urlKey" "gateway") }}
 {{ include "flashsale.env.credential" (dict "root" . "name" "FLASHSALE_ORDER_ID_KEY" "key" "order-id-key") }}
 {{ include "flashsale.env.credential" (dict "root" . "name" "FLASHSALE_ADMIN_TOKEN" "key" "admin-token") }}
+{{ include "flashsale.env.adminKeys" . }}
+{{ include "flashsale.env.identity" . }}
 {{ include "flashsale.env.credential" (dict "root" . "name" "FLASHSALE_WEBHOOK_SECRET" "key" "webhook-secret") }}
 {{ include "flashsale.env.windows" . }}
 - name: FLASHSALE_PORT
@@ -426,6 +497,7 @@ The whole environment of a service, each variable once: what the chart sets, wri
   value: {{ .Values.externalPostgresql.statementCache | quote }}
 {{- end }}
 {{ include "flashsale.env.credential" (dict "root" . "name" "FLASHSALE_ADMIN_TOKEN" "key" "admin-token") }}
+{{ include "flashsale.env.adminKeys" . }}
 - name: FLASHSALE_LEDGER_API_PORT
   value: "8002"
 - name: FLASHSALE_PROBE_PORT

@@ -13,11 +13,20 @@ Each variable once. The later entry wins and keeps its place, because Kubernetes
 {{- toYaml $env -}}
 {{- end -}}
 
+{{/* The ConfigMap with the keys of an identity provider; empty unless this is the gateway and it reads them there. */}}
+{{- define "flashsale.jwksConfigMap" -}}
+{{- $identity := include "flashsale.identity" .root | fromYaml -}}
+{{- if and (eq (.component | default "") "gateway") (has "jwt" $identity.modes) }}{{ $identity.jwt.jwksConfigMap }}{{ end -}}
+{{- end -}}
+
 {{/* (dict "root" $ "c" .Values.gateway), with "server" "redis" for a bundled server */}}
 {{- define "flashsale.moreMounts" -}}
 {{- include "flashsale.tls.mounts" .root }}
 {{- if and .server (include "flashsale.tls.serverSecret" .) }}
 - {name: tls-server, mountPath: /tls/server, readOnly: true}
+{{- end }}
+{{- if include "flashsale.jwksConfigMap" . }}
+- {name: jwks, mountPath: /etc/flashsale/jwks, readOnly: true}
 {{- end }}
 {{- with .c.extraVolumeMounts }}
 {{ toYaml . }}
@@ -35,6 +44,10 @@ Each variable once. The later entry wins and keeps its place, because Kubernetes
     defaultMode: 416
     items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}]
 {{- end }}
+{{- end }}
+{{- with include "flashsale.jwksConfigMap" . }}
+- name: jwks
+  configMap: {name: {{ . }}}
 {{- end }}
 {{- with .c.extraVolumes }}
 {{ toYaml . }}

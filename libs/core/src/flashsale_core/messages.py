@@ -153,6 +153,8 @@ class SaleDefined(_Message, frozen=True, tag="sale.defined"):
     durability: Literal["fsync", "confirmed"] = "fsync"
     price: str = ""
     """As flashsale_core.prices writes it; empty if the sale has none."""
+    by: str = ""
+    """Who asked for the change: the name of an administrator's key, or of a service. Empty if an older release or a rebuild wrote it."""
 
 
 class SaleRetired(_Message, frozen=True, tag="sale.retired"):
@@ -161,6 +163,8 @@ class SaleRetired(_Message, frozen=True, tag="sale.retired"):
     available: int
     reserved: int
     sold: int
+    by: str = ""
+    """As in SaleDefined; also empty if a finished sale was removed because of its age."""
 
 
 class LedgerMarker(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="ledger.marker"):

@@ -146,6 +146,10 @@ def public_env(state: State, root: str) -> dict[str, str]:
         "FLASHSALE_ADMIN_TOKEN": secrets.admin_token,
         "FLASHSALE_WEBHOOK_SECRET": secrets.webhook,
         **connection_urls(state),
+        # On a laptop whoever reaches the gateway may be any buyer. A request that bears a proof is held to it.
+        "FLASHSALE_IDENTITY": "body,token,service",
+        "FLASHSALE_BUYER_TOKEN_KEY": secrets.buyer_token_key,
+        "FLASHSALE_SERVICE_KEYS": f"shop:{secrets.service_key}",
         "FLASHSALE_ORDER_ID_KEY": secrets.order_id_key,
         "FLASHSALE_LUA_DIR": f"{root}/lua",
         "FLASHSALE_DB_DIR": f"{root}/db",

@@ -52,6 +52,9 @@ class Secrets(msgspec.Struct):
     admin_token: str
     webhook: str
     cookie: str
+    service_key: str = msgspec.field(default_factory=lambda: secrets.token_hex(24))
+    """A stack that an older release created gets it, and the next one, when it is started again."""
+    buyer_token_key: str = msgspec.field(default_factory=lambda: secrets.token_hex(32))
 
 
 class State(msgspec.Struct):

@@ -12,6 +12,7 @@ from standardwebhooks.webhooks import Webhook
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from flashsale_core.api_keys import ApiKeys
 from flashsale_core.background import end_background
 from flashsale_core.scripts import Scripts, load_scripts, read_scripts
 from flashsale_core.semconv import script_call
@@ -31,6 +32,7 @@ from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.http.read_limits import ReadSlots, TurnLimiter
 from flashsale_gateway.http.routes import ROUTES, Services
 from flashsale_gateway.http.scrapes import Scrapes
+from flashsale_gateway.identity.opening import open_identities
 from flashsale_gateway.orders import PATH as ORDER_PATH
 from flashsale_gateway.orders import Orders
 from flashsale_gateway.outbox.direct import DirectOutbox
@@ -128,9 +130,8 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     lag = Lag(settings.outbox_lag_limit_ms)
     publisher = Publisher(settings, tracing)
     outbox = DirectOutbox(redis, scripts, publisher, settings, history.known)
-    monitor = Monitor((redis, reading), outbox, settings, lag)
     supervisor = Supervisor()
-    stack.push_async_callback(supervisor.start("watch", monitor.run).end)
+    stack.push_async_callback(supervisor.start("watch", Monitor((redis, reading), outbox, settings, lag).run).end)
     attester = Attester(reading, scripts, settings, history, outbox, name)
     stack.push_async_callback(attester.leave)
     stack.push_async_callback(supervisor.start("attest", attester.run).end)
@@ -156,9 +157,10 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     progress = Progress([batcher.age_seconds for batcher in batchers], settings.redis_timeout_seconds)
     reports = RefundReports(publisher, settings.confirm_timeout_seconds)
     stack.push_async_callback(reports.finish)
-    orders, paid = Orders(reserve, lag, settings, tracing), Payments(settle, webhooks, settings, tracing, reports)
+    identities, admins = open_identities(settings.identity, supervisor, stack), ApiKeys(settings.admin_keys)
+    orders, paid = Orders(reserve, lag, settings, tracing, identities), Payments(settle, webhooks, settings, tracing, reports)
     slots, scrapes = ReadSlots(settings.reads_max, settings.redis_timeout_seconds), Scrapes(readiness, catalogue)
-    services = Services(store, catalogue, slots, scrapes, cancel, return_, progress, readiness, settings)
+    services = Services(store, catalogue, slots, scrapes, cancel, return_, progress, readiness, settings, identities, admins)
     return services, {ORDER_PATH: orders, WEBHOOK_PATH: paid}
 
 

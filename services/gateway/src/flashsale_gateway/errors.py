@@ -29,3 +29,10 @@ class Unconfirmed(GatewayError):
 
 class NotReady(GatewayError):
     """This gateway must not take orders now."""
+
+
+class Unauthenticated(GatewayError):
+    """The proof of who sends a request is missing or wrong. The message is a key of REASONS in `http/translation.py`."""
+
+    def __init__(self, reason: str = "missing") -> None:
+        super().__init__(reason)

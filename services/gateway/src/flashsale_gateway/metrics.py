@@ -93,3 +93,13 @@ SALE_IMBALANCE = Gauge(
     ["sale"],
 )
 SALE_STOCK = Gauge("flashsale_sale_stock_units", f"Units of a sale, by state; the first {SALES_MAX} sales by name", ["sale", "state"])
+IDENTITY_MODE = Gauge(
+    "flashsale_identity_mode", "1 for each way in which this gateway lets buyers prove who they are; body means not at all", ["mode"]
+)
+IDENTITY_REFUSED = Counter(
+    "flashsale_identity_refused_total", "Requests whose proof of identity was missing or wrong, by reason", ["reason"]
+)
+JWKS_AGE_SECONDS = Gauge(
+    "flashsale_jwks_age_seconds", "How long ago the identity provider's keys were read; 0 before the first time, and without such keys"
+)
+JWKS_READS = Counter("flashsale_jwks_reads_total", "Attempts to read the identity provider's keys, by result", ["result"])

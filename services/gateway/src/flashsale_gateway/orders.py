@@ -15,8 +15,10 @@ from flashsale_gateway.batching import Batcher
 from flashsale_gateway.http import bodies
 from flashsale_gateway.http.answers import UNCACHED, Answer
 from flashsale_gateway.http.body_schemas import OrderRequest, read_order
+from flashsale_gateway.http.callers import buyer_of
 from flashsale_gateway.http.endpoints import Endpoint, Headers
 from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.identity.identities import Identities
 from flashsale_gateway.lanes import Waiter
 from flashsale_gateway.order_tally import OrderTally
 from flashsale_gateway.outbox.monitor import Lag
@@ -64,16 +66,21 @@ class PendingOrder(msgspec.Struct, frozen=True):
 
 
 class Orders(Endpoint[PendingOrder, Order]):
-    def __init__(self, batcher: Batcher[Order, Result], lag: Lag, settings: Settings, trace: tracing.Tracing) -> None:
+    def __init__(
+        self, batcher: Batcher[Order, Result], lag: Lag, settings: Settings, trace: tracing.Tracing, identities: Identities
+    ) -> None:
         super().__init__(batcher, settings, trace, "order")
         self._lag = lag
+        self._identities = identities
+        self._proxy_header = identities.header_name
         self._tally = OrderTally(metrics.ORDERS, metrics.ORDER_SECONDS)
         for outcome in (*_REFUSALS.values(), *_HEADERS):
             # Shown as 0 before the first.
             metrics.ORDERS.labels(outcome)
 
-    def accept(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> PendingOrder:
-        media_type = key = parent = None
+    def accept(self, headers: Headers, body: bytes, waiter: Waiter[Result], peer: str = "") -> PendingOrder:
+        media_type = key = parent = authorization = None
+        named: tuple[bytes, ...] = ()
         for name, value in headers:
             if name == b"content-type":
                 media_type = value
@@ -81,18 +88,24 @@ class Orders(Endpoint[PendingOrder, Order]):
                 key = value
             elif name == b"traceparent":
                 parent = value
+            elif name == b"authorization":
+                authorization = value
+            elif name == self._proxy_header:
+                named = (*named, value)
         bodies.require_json(media_type)
         bodies.require_size(body, self._settings.body_bytes_max)
         started = perf_counter()
+        caller = self._identities.identify(authorization, named, peer)
         request = read_order(body)
+        user = buyer_of(caller, request.userId)
         request_id = _request_id(key, request)
         if request.quantity > self._settings.quantity_max:
             raise Problem("bad_request", f"At most {self._settings.quantity_max} units in one order", field="quantity")
         if self._lag.is_past_limit:
             raise Problem("outbox_lag")
-        order = order_id(self._settings.order_id_key, request.productId, request.userId, request_id)
+        order = order_id(self._settings.order_id_key, request.productId, user, request_id)
         span, context = self._traced(parent, request, order) if self._tracing.enabled else (None, "")
-        self._enqueue(request.productId, Order(order, request.userId, request.quantity, context), waiter, span)
+        self._enqueue(request.productId, Order(order, user, request.quantity, context), waiter, span)
         return PendingOrder(order, request, started, span, tracing.trace_id(context))
 
     def answer(self, pending: PendingOrder, result: Result) -> Answer:

@@ -64,7 +64,7 @@ class Payments(Endpoint[PendingPayment, Payment]):
         self._webhooks = webhooks
         self._refund_reports = refund_reports
 
-    def accept(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> PendingPayment:
+    def accept(self, headers: Headers, body: bytes, waiter: Waiter[Result], peer: str = "") -> PendingPayment:
         media_type = parent = None
         signed: dict[str, str] = {}
         for name, value in headers:

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flashsale_core import credentials, topology
+from flashsale_core.api_keys import ApiKey, read_keys, with_admin_tokens
 from flashsale_core.errors import SettingsError
 from flashsale_core.keys import INSTALLATION_DEFAULT, SHARDS_DEFAULT
 from flashsale_core.settings import Environment
 from flashsale_core.tls import with_certificates
+from flashsale_gateway.identity_settings import IdentitySettings, read_identity
 from flashsale_redis import checked_url
 
 QUANTITY_MAX_DEFAULT = 100
@@ -35,8 +37,10 @@ class Settings:
     """FLASHSALE_PAYMENT_WINDOWS: the payment windows that the broker has wait queues for, in seconds."""
     order_id_key: bytes
     """FLASHSALE_ORDER_ID_KEY: the secret of order ids, at least 16 bytes; the same in every gateway, unchanged while there is data."""
-    admin_tokens: tuple[str, ...]
-    """FLASHSALE_ADMIN_TOKEN: the bearer token for /admin; during a rotation several, with a blank between, and each is accepted."""
+    admin_keys: tuple[ApiKey, ...]
+    """FLASHSALE_ADMIN_KEYS: the bearer keys for /admin: name:key, with commas between; FLASHSALE_ADMIN_TOKEN: the keys named admin."""
+    identity: IdentitySettings
+    """Who proves who a buyer is."""
     webhook_secrets: tuple[str, ...]
     """FLASHSALE_WEBHOOK_SECRET: the provider's Standard Webhooks secret: whsec_ and base64 of 24 to 64 bytes; several, as for tokens."""
     quantity_max: int
@@ -106,7 +110,8 @@ def read_settings(environment: Environment | None = None) -> Settings:
         installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),
         payment_windows=env.integers("FLASHSALE_PAYMENT_WINDOWS", topology.WINDOWS_DEFAULT),
         order_id_key=credentials.token(env.text("FLASHSALE_ORDER_ID_KEY"), "FLASHSALE_ORDER_ID_KEY", 16, "openssl rand -hex 32").encode(),
-        admin_tokens=credentials.tokens(env.text("FLASHSALE_ADMIN_TOKEN"), "FLASHSALE_ADMIN_TOKEN", 8, "openssl rand -hex 24"),
+        admin_keys=_admin_keys(env),
+        identity=read_identity(env),
         webhook_secrets=credentials.webhook_secrets(env.text("FLASHSALE_WEBHOOK_SECRET")),
         quantity_max=env.integer("FLASHSALE_QUANTITY_MAX", QUANTITY_MAX_DEFAULT, least=1, most=1_000_000),
         connections_max=env.integer("FLASHSALE_CONNECTIONS_MAX", 20_000, least=1),
@@ -134,6 +139,13 @@ def read_settings(environment: Environment | None = None) -> Settings:
         shutdown_timeout_seconds=env.integer("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
         log_level=env.log_level("FLASHSALE_LOG_LEVEL"),
     )
+
+
+def _admin_keys(env: Environment) -> tuple[ApiKey, ...]:
+    """FLASHSALE_ADMIN_TOKEN, which may list several with a blank between, and FLASHSALE_ADMIN_KEYS."""
+    keys, name = read_keys(env.optional("FLASHSALE_ADMIN_KEYS"), "FLASHSALE_ADMIN_KEYS"), "FLASHSALE_ADMIN_TOKEN"
+    listed = env.optional(name) if keys else env.text(name)
+    return with_admin_tokens(credentials.tokens(listed, name, 8, "openssl rand -hex 24") if listed else (), keys)
 
 
 def _ports(env: Environment) -> tuple[int, int]:

@@ -114,9 +114,10 @@ class Store:
         keys = restock_keys(sale_id, self._shards)
         await self._run_for_sale(self._reading_runner, self._scripts.restock, keys, sale_id, pack(order_ids), "")
 
-    async def define(self, sale_id: str, definition: Mapping[str, Any]) -> Definition:
-        keys = define_keys(sale_id, self._shards)
-        status, flat = await self._run_for_sale(self._runner, self._scripts.define, keys, sale_id, pack(definition), "")
+    async def define(self, sale_id: str, definition: Mapping[str, Any], by: str) -> Definition:
+        """`by` is who asks for the change."""
+        keys, wanted = define_keys(sale_id, self._shards), pack({**definition, "by": by})
+        status, flat = await self._run_for_sale(self._runner, self._scripts.define, keys, sale_id, wanted, "")
         return Definition(status, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     async def wait_for_announcement(self, sale_id: str, timeout_seconds: float) -> None:
@@ -128,10 +129,10 @@ class Store:
                 break
             await asyncio.sleep(ANNOUNCEMENT_POLL_SECONDS)
 
-    async def retire(self, sale_id: str, action: str, owner: str) -> tuple[str, int]:
-        """(status, units reserved) of closing or removing a sale, see lua/retire.lua."""
+    async def retire(self, sale_id: str, action: str, owner: str, by: str) -> tuple[str, int]:
+        """(status, units reserved) of closing or removing a sale, see lua/retire.lua. `by` is who asks for the change."""
         keys = define_keys(sale_id, self._shards)
-        status, reserved = await self._run_for_sale(self._runner, self._scripts.retire, keys, sale_id, action, owner, "", "")
+        status, reserved = await self._run_for_sale(self._runner, self._scripts.retire, keys, sale_id, action, owner, "", "", after=(by,))
         return status, int(reserved)
 
     async def is_removed(self, sale_id: str) -> bool:
@@ -160,10 +161,12 @@ class Store:
     async def _run(self, script: Script, keys: Sequence[str], *args: Any) -> Any:
         return await self._run_on(self._runner, script, keys, *args)
 
-    async def _run_for_sale(self, runner: ScriptRedis, script: Script, keys: Sequence[str], sale_id: str, *args: Any) -> list[Any]:
-        """Call a script of one sale, whose last argument is the highest known seq; returns its answer without the time and the seq."""
+    async def _run_for_sale(
+        self, runner: ScriptRedis, script: Script, keys: Sequence[str], sale_id: str, *args: Any, after: Sequence[str] = ()
+    ) -> list[Any]:
+        """Call a script of one sale with the highest known seq after `args`; returns its answer without the time and the seq."""
         shard, known = shard_of(sale_id, self._shards), self._history.known
-        _, *answer, seq = await self._run_on(runner, script, keys, sale_id, *args, str(known[shard]))
+        _, *answer, seq = await self._run_on(runner, script, keys, sale_id, *args, str(known[shard]), *after)
         known.learn(shard, seq)
         return list(answer)
 

@@ -27,6 +27,8 @@ from flashsale_redis.fences import refuse_other_installation
 _SALE_ERRORS = ("INVARIANT", "WRONGTYPE", "user_script")
 COMMANDS_MAX = 16
 """Most commands at the same time. The time of those that wait is not counted: it says nothing about Redis."""
+CHANGED_BY = "operator"
+"""Who asks for the changes of sales, in the ledger. The sale's owner names the FlashSale."""
 REDIS_CONNECTIONS = COMMANDS_MAX + 1
 """To each server: one for each command, and one for a PING."""
 _NO_ANSWER = (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError)
@@ -108,7 +110,7 @@ class SaleStore:
 
     async def define(self, resource: Resource, definition: Mapping[str, Any]) -> Defined:
         sale_id, keys = resource.product_id, define_keys(resource.product_id, self._shards)
-        wanted = {"owner": resource.owner, "generation": resource.generation, **definition}
+        wanted = {"owner": resource.owner, "generation": resource.generation, "by": CHANGED_BY, **definition}
         define = partial(call, self._redis, self._scripts.define, keys, sale_id, pack(wanted), "")
         _, status, flat, _ = await self._call(define, shard_of(sale_id, self._shards))
         return Defined(status, dict(zip(flat[::2], flat[1::2], strict=True)))
@@ -117,7 +119,7 @@ class SaleStore:
         """Run lua/retire.lua as the resource, or as `owner` if given; returns (status, units reserved)."""
         sale_id, acting = resource.product_id, resource.owner if owner is None else owner
         keys = define_keys(sale_id, self._shards)
-        retire = partial(call, self._redis, self._scripts.retire, keys, sale_id, action, acting, "")
+        retire = partial(call, self._redis, self._scripts.retire, keys, sale_id, action, acting, "", "", "", CHANGED_BY)
         _, status, reserved, _ = await self._call(retire, shard_of(sale_id, self._shards))
         return status, int(reserved)
 

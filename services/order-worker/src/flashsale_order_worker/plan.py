@@ -6,7 +6,7 @@ result with earlier batches by the same rules.
 
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import msgspec
 
@@ -26,6 +26,10 @@ from flashsale_core.messages import (
     SaleRetired,
 )
 from flashsale_core.orders import State, supersedes
+from flashsale_core.owners import is_released
+
+_NO_TERMS = frozenset({"v", "sale", "epoch", "at", "seq", "by"})
+"""Fields of a message that have columns of their own."""
 
 
 class OrderKey(NamedTuple):
@@ -82,6 +86,22 @@ class ReportKey(NamedTuple):
     reference: str
 
 
+class ChangeKey(NamedTuple):
+    sale_id: str
+    epoch: int
+    at_ms: int
+    change: str
+    """defined, released, closed or removed."""
+
+
+class ChangeRow(NamedTuple):
+    """A change of a sale that somebody asked for."""
+
+    by: str
+    terms: dict[str, Any]
+    """What the message says about the sale after the change."""
+
+
 class ReceivedRow(NamedTuple):
     """A range of entries of one shard and incarnation that the batch contains."""
 
@@ -102,6 +122,7 @@ class Rows:
     refunds: dict[PaymentKey, PaymentRow] = field(default_factory=dict)
     reports: dict[ReportKey, PaymentRefunded] = field(default_factory=dict)
     retired: dict[tuple[str, int], SaleRetired] = field(default_factory=dict)
+    changes: dict[ChangeKey, ChangeRow] = field(default_factory=dict)
     received: list[ReceivedRow] = field(default_factory=list)
     claimed: list[ReceivedRow] = field(default_factory=list)
     """The entries that have a row here, also those of which a line is missing: none of them may be late."""
@@ -177,10 +198,12 @@ def _add(rows: Rows, message_id: str, message: Message) -> None:
         case PaymentRefunded():
             rows.reports.setdefault(ReportKey(message.payment_id, message.sale, message.order_id, message.reference), message)
         case SaleDefined():
+            _add_change(rows, message, "released" if is_released(message.owner) else "defined")
             known = rows.sales.get((message.sale, message.epoch))
             if known is None or (message.generation, message.at) > (known.generation, known.at):
                 rows.sales[message.sale, message.epoch] = message
         case SaleRetired():
+            _add_change(rows, message, message.state)
             gone = rows.retired.get((message.sale, message.epoch))
             if gone is None or gone.state == "closed":
                 rows.retired[message.sale, message.epoch] = message
@@ -194,6 +217,13 @@ def _add_order(rows: Rows, key: OrderKey, row: OrderRow, message_id: str) -> Non
     known = rows.orders.get(key)
     rows.orders[key] = row if known is None else merged(known, row)
     rows.events.setdefault((key, row.state), EventRow(row.at_ms, message_id))
+
+
+def _add_change(rows: Rows, message: SaleDefined | SaleRetired, change: str) -> None:
+    """Nothing for a message without an author: an older release wrote it, or a rebuild, or a sale was removed because of its age."""
+    if message.by:
+        terms = {name: value for name, value in msgspec.structs.asdict(message).items() if name not in _NO_TERMS}
+        rows.changes[ChangeKey(message.sale, message.epoch, message.at, change)] = ChangeRow(message.by, terms)
 
 
 def merged(known: OrderRow, new: OrderRow) -> OrderRow:

@@ -29,6 +29,11 @@ on conflict (sale_id, epoch) do update set
     final_reserved = excluded.final_reserved, final_sold = excluded.final_sold
 where s.state <> 'removed';
 
+-- name: write_changes
+insert into sale_changes (sale_id, epoch, at, change, changed_by, terms)
+select * from unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::jsonb[])
+on conflict (sale_id, epoch, at, change) do nothing;
+
 -- name: write_new
 -- For a batch with only `reserved` orders, which is the usual case: one statement writes both rows of each order. What the orders of a message
 -- share is passed once, and existing rows are not searched. If an order exists already, the statement fails, and the batch is written by the

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
+import msgspec
 
 from flashsale_core import crash
 from flashsale_core.errors import Rejected, Retryable
@@ -20,7 +21,7 @@ from flashsale_order_worker.late_entries import LateEntriesError, late_positions
 from flashsale_order_worker.plan import ReceivedRow, Rows, without_arrivals
 from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
 IDLE_SECONDS = 60.0
@@ -216,6 +217,13 @@ def _statements(rows: Rows, *, new: bool) -> Iterator[tuple[str, Columns]]:
         _columns(
             (sale, epoch, r.state, r.total, r.available, r.reserved, r.sold, _at(r.at))
             for (sale, epoch), r in sorted(rows.retired.items(), key=_by_key)
+        ),
+    )
+    yield (
+        "write_changes",
+        _columns(
+            (c.sale_id, c.epoch, _at(c.at_ms), c.change, row.by, msgspec.json.encode(row.terms).decode())
+            for c, row in sorted(rows.changes.items(), key=_by_key)
         ),
     )
     if new:

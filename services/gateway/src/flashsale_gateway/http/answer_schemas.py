@@ -42,6 +42,12 @@ class OrderReturned(AnswerBody):
     paymentId: Annotated[Text, Meta(description="The payment whose refund is due")]
 
 
+class Session(AnswerBody):
+    token: Text
+    userId: Text
+    expiresAt: Time
+
+
 class Sale(AnswerBody):
     productId: Text
     stock: int
@@ -84,3 +90,4 @@ class ProblemDocument(AnswerBody):
     code: Text
     detail: str | msgspec.UnsetType = msgspec.UNSET
     field: str | msgspec.UnsetType = msgspec.UNSET
+    reason: str | msgspec.UnsetType = msgspec.UNSET

@@ -36,10 +36,16 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class OrderRequest(Body, frozen=True):
-    userId: UserId
     productId: ProductId
     quantity: Annotated[int, Meta(ge=1, le=1_000_000)]
+    userId: UserId | None = None
+    """Needed where the caller may name any buyer. Otherwise the buyer is the one who was proven, and a different one is refused."""
     requestId: RequestId | None = None
+
+
+class SessionRequest(Body, frozen=True):
+    userId: UserId | None = None
+    """Needed with a service key."""
 
 
 class RateLimit(Body, frozen=True):
@@ -174,8 +180,8 @@ def make_reader(kind: type[B]) -> Callable[[bytes], B]:
 class _UncheckedOrder(OrderRequest, frozen=True):
     """An order whose ids may be any texts."""
 
-    userId: str
     productId: str
+    userId: str | None = None
     requestId: str | None = None
 
 
@@ -190,13 +196,15 @@ def read_order(body: bytes) -> OrderRequest:
         order = _unchecked_order.decode(body)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         return _read_checked_order(body)
-    if are_ids_of_order(order.productId, order.userId, "-" if order.requestId is None else order.requestId):
+    user, request = order.userId, order.requestId
+    if are_ids_of_order(order.productId, "-" if user is None else user, "-" if request is None else request):
         return order
     return _read_checked_order(body)
 
 
 read_stock = make_reader(StockRequest)
 read_return = make_reader(ReturnRequest)
+read_session = make_reader(SessionRequest)
 _read_payment = make_reader(PaymentWebhook)
 _read_refund = make_reader(RefundWebhook)
 _read_other = make_reader(OtherEvent)

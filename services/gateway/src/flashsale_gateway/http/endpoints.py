@@ -54,10 +54,10 @@ class Endpoint(ABC, Generic[T, Item]):
         self._noun = noun
 
     @abstractmethod
-    def accept(self, headers: Headers, body: bytes, waiter: Waiter[Result]) -> T:
-        """Check a request and enqueue it; `waiter` gets the decision, never before this returns.
+    def accept(self, headers: Headers, body: bytes, waiter: Waiter[Result], peer: str = "") -> T:
+        """Check a request and enqueue it; `waiter` gets the decision, never before this returns. `peer` is the address of the connection.
 
-        Raises Problem, and Overloaded when too many requests are waiting.
+        Raises Problem, Unauthenticated, and Overloaded when too many requests are waiting.
         """
 
     @abstractmethod
@@ -110,12 +110,17 @@ class Endpoint(ABC, Generic[T, Item]):
         bodies.require_json(bodies.header(scope, b"content-type"))
         body = await bodies.read(receive, self._settings)
         decided: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        pending = self.accept(scope["headers"], body, decided)
+        pending = self.accept(scope["headers"], body, decided, peer_of(scope))
         try:
             result = await decided
         except Exception as error:
             return self.fail(error, pending)
         return self.answer(pending, result)
+
+
+def peer_of(scope: Scope) -> str:
+    """The address of the connection's other end; empty if it has none."""
+    return str(scope["client"][0]) if scope.get("client") else ""
 
 
 Endpoints = Mapping[str, Endpoint[Any, Any]]

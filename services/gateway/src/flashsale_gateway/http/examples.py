@@ -4,8 +4,27 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from flashsale_gateway.http.answer_schemas import AnswerBody, Order, OrderAccepted, OrderReturned, PaymentOutcome, Sale, SaleEnded, Sales
-from flashsale_gateway.http.body_schemas import Body, OrderRequest, OtherEvent, PaymentWebhook, RefundWebhook, ReturnRequest, StockRequest
+from flashsale_gateway.http.answer_schemas import (
+    AnswerBody,
+    Order,
+    OrderAccepted,
+    OrderReturned,
+    PaymentOutcome,
+    Sale,
+    SaleEnded,
+    Sales,
+    Session,
+)
+from flashsale_gateway.http.body_schemas import (
+    Body,
+    OrderRequest,
+    OtherEvent,
+    PaymentWebhook,
+    RefundWebhook,
+    ReturnRequest,
+    SessionRequest,
+    StockRequest,
+)
 
 _ORDER = {"orderId": "shoe.eQ6yDFhwRKT5n5wmHzcg", "productId": "shoe", "quantity": 1, "expiresAt": "2026-11-27T10:05:00.000Z"}
 _TERMS = {
@@ -37,6 +56,8 @@ EXAMPLES: Mapping[type[AnswerBody | Body], Mapping[str, Any]] = MappingProxyType
         OrderRequest: {"userId": "ann", "productId": "shoe", "quantity": 1, "requestId": "7c9e6679-7425-40de-944b-e07fc1f90ae7"},
         OrderAccepted: {"status": "success", "state": "reserved", **_ORDER},
         Order: {"state": "paid", **_ORDER},
+        SessionRequest: {"userId": "ann"},
+        Session: {"token": "fsb1.ann.1795773600.rD747ElTRdnqPmUCYwosqD7G", "userId": "ann", "expiresAt": "2026-11-27T10:00:00.000Z"},
         PaymentWebhook: {"type": "payment.succeeded", "timestamp": "2026-11-27T10:01:00Z", "data": _PAYMENT},
         RefundWebhook: {"type": "payment.refunded", "timestamp": "2026-11-27T11:00:00Z", "data": {**_PAYMENT, "refundId": "re_3Nq1"}},
         OtherEvent: {"type": "payment.created"},

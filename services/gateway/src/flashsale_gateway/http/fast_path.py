@@ -48,7 +48,7 @@ class FastPathProtocol(RequestReader):
         request = _FastRequest(self, endpoint, self.parser.should_keep_alive())
         self.cycle = self._answering = request  # type: ignore[assignment] # it has what uvicorn asks of a cycle
         try:
-            request.pending = endpoint.accept(self.headers, body, request)
+            request.pending = endpoint.accept(self.headers, body, request, self.client[0] if self.client else "")
         except Exception as error:
             # Broad on purpose: a fault of ours costs one request, not the connection.
             self.answer(request, endpoint.fail(error))

@@ -20,8 +20,16 @@ DESCRIPTION = (
     "Sells exactly N units, never N+1. Errors are problem+json (RFC 9457) with a stable `code`. "
     "Later versions only add: ignore fields, values and codes that you do not know."
 )
+BUYER = "buyer"
+"""A proof of the buyer. Whether a request needs one depends on the installation, so the documents allow requests without."""
 SECURITY_SCHEMES = {
     "admin": {"type": "http", "scheme": "bearer"},
+    BUYER: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A buyer token (fsb1), a JWT of the shop's identity provider or a service key of its backend, as this installation "
+        "allows. Not needed behind a proxy that names the buyer, nor where anybody may be any buyer (FLASHSALE_IDENTITY header and body)",
+    },
     "webhook": {
         "type": "apiKey",
         "in": "header",
@@ -89,7 +97,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.body is not None:
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": _schema_of(operation.body)}}}
     if operation.security:
-        described["security"] = [{operation.security: []}]
+        described["security"] = [{operation.security: []}, *([{}] if operation.security == BUYER else [])]
     return described
 
 

@@ -7,9 +7,17 @@ from types import UnionType
 from typing import Any
 
 from flashsale_core import ids
-from flashsale_gateway.http.answer_schemas import Order, OrderAccepted, OrderReturned, PaymentOutcome, Sale, SaleEnded, Sales
+from flashsale_gateway.http.answer_schemas import Order, OrderAccepted, OrderReturned, PaymentOutcome, Sale, SaleEnded, Sales, Session
 from flashsale_gateway.http.answers import NO_STORE, SHARED, STATIC
-from flashsale_gateway.http.body_schemas import OrderRequest, OtherEvent, PaymentWebhook, RefundWebhook, ReturnRequest, StockRequest
+from flashsale_gateway.http.body_schemas import (
+    OrderRequest,
+    OtherEvent,
+    PaymentWebhook,
+    RefundWebhook,
+    ReturnRequest,
+    SessionRequest,
+    StockRequest,
+)
 
 
 class Audience(StrEnum):
@@ -78,6 +86,8 @@ OPERATIONS = (
         {200: OrderAccepted},
         (
             *_BODY_PROBLEMS,
+            "unauthenticated",
+            "identity_mismatch",
             "unknown_sale",
             "sale_removed",
             "out_of_stock",
@@ -96,6 +106,7 @@ OPERATIONS = (
         ),
         OrderRequest,
         (_KEY,),
+        "buyer",
     ),
     Operation(
         "getOrder",
@@ -103,9 +114,10 @@ OPERATIONS = (
         "/orders/{orderId}",
         "An order's state and deadline",
         {200: Order},
-        ("unknown_order", "sale_removed", *_READ_PROBLEMS),
+        ("unauthenticated", "unknown_order", "sale_removed", *_READ_PROBLEMS),
         None,
         (_ORDER_ID,),
+        "buyer",
     ),
     Operation(
         "cancelOrder",
@@ -113,9 +125,21 @@ OPERATIONS = (
         "/orders/{orderId}",
         "Cancel an order that is not paid, and release its units",
         {200: Order},
-        ("unknown_order", "sale_removed", "already_paid", "order_gone", *_WRITE_PROBLEMS),
+        ("unauthenticated", "unknown_order", "sale_removed", "already_paid", "order_gone", *_WRITE_PROBLEMS),
         None,
         (_ORDER_ID,),
+        "buyer",
+    ),
+    Operation(
+        "createSession",
+        "post",
+        "/session",
+        "Exchange a JWT, or a service key with a userId, for a buyer token, which costs less to check with each order",
+        {200: Session},
+        (*_BODY_PROBLEMS, "unauthenticated", "identity_mismatch", *_READ_PROBLEMS),
+        SessionRequest,
+        (),
+        "buyer",
     ),
     Operation(
         "receivePayment",

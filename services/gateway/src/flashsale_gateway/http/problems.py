@@ -27,6 +27,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "stale_webhook": Kind(400, "The webhook's timestamp is outside the tolerance"),
         "request_timeout": Kind(408, "The request did not arrive in time"),
         "unauthorized": Kind(401, "The bearer token is missing or wrong"),
+        "unauthenticated": Kind(401, "Who sends the request is not proven"),
+        "identity_mismatch": Kind(403, "The request names another buyer than its proof"),
         "bad_signature": Kind(401, "The webhook's signature is missing or wrong"),
         "unknown_sale": Kind(404, "There is no such sale"),
         "unknown_order": Kind(404, "There is no such order"),
@@ -97,8 +99,14 @@ class Problem(Exception):  # noqa: N818 - it is the name of the thing (RFC 9457)
         """The headers besides content type and length."""
         headers = {CACHE_CONTROL: NO_STORE}
         headers |= {"retry-after": str(self.retry_after_seconds)} if self.retry_after_seconds is not None else {}
-        headers |= {"www-authenticate": "Bearer"} if self.code == "unauthorized" else {}
+        headers |= {"www-authenticate": self._challenge} if self.status == 401 and self.code != "bad_signature" else {}
         return headers | ({"allow": self.allow} if self.allow else {})
+
+    @property
+    def _challenge(self) -> str:
+        """RFC 6750, 3: a request without a proof gets no error code."""
+        reason = self.document.get("reason", "missing")
+        return "Bearer" if reason == "missing" else f'Bearer error="invalid_token", error_description="{reason}"'
 
     @cached_property
     def answer(self) -> Answer:

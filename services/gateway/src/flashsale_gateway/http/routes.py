@@ -1,6 +1,5 @@
 """Every route but those of orders and payments: parse, call, map the result to an answer."""
 
-import hmac
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -10,21 +9,27 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from flashsale_core.api_keys import ApiKeys
 from flashsale_core.ids import OrderRef, is_sale_id, parse_order_ref
 from flashsale_core.orders import KEPT, LETTERS, WAITING
+from flashsale_core.records import OrderRecord
 from flashsale_core.scripts import Return
 from flashsale_core.timestamps import rfc3339_of_ms
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Batcher
 from flashsale_gateway.errors import Unconfirmed
 from flashsale_gateway.http import bodies, openapi, sale_documents, sale_ending
+from flashsale_gateway.http.admin_audit import audited
 from flashsale_gateway.http.answers import CACHE_CONTROL, NO_STORE, SHARED, STATIC
 from flashsale_gateway.http.body_schemas import read_return, read_stock
+from flashsale_gateway.http.callers import caller_of
 from flashsale_gateway.http.catalogue import Catalogue
 from flashsale_gateway.http.operations import Audience
 from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.http.read_limits import ReadSlots
 from flashsale_gateway.http.scrapes import Scrapes
+from flashsale_gateway.http.sessions import open_session
+from flashsale_gateway.identity.identities import Caller, Identities
 from flashsale_gateway.readiness import Progress, Readiness
 from flashsale_gateway.settings import Settings
 from flashsale_gateway.store import Result, Store
@@ -46,21 +51,26 @@ class Services:
     progress: Progress
     readiness: Readiness
     settings: Settings
+    identities: Identities
+    admins: ApiKeys
 
 
 async def show_order(request: Request) -> Response:
     services, order = _services(request), _order_ref(request)
+    caller = caller_of(request.scope, services.identities)
     async with services.slots.slot():
-        record = await services.store.order(*order)
-        if record is None:
-            raise await _missing_order(services.store, order)
+        record = await _visible_order(services.store, order, caller)
     document = _order(order, record.state, record.quantity, record.deadline_ms)
     return _json(document)
 
 
 async def cancel_order(request: Request) -> Response:
     services, order = _services(request), _order_ref(request)
+    caller = caller_of(request.scope, services.identities)
     async with services.slots.slot():
+        if caller.user is not None:
+            # The owner of an order never changes, so nothing can happen between this read and the call.
+            await _visible_order(services.store, order, caller)
         result, quantity, deadline_ms = await services.cancel.submit(order.sale_id, order.order_id)
     metrics.CANCELS.labels(result).inc()
     match result:
@@ -79,14 +89,17 @@ async def cancel_order(request: Request) -> Response:
 async def return_order(request: Request) -> Response:
     """Take a paid order back: its refund is due, and with `restock` its units are for sale again."""
     services = _services(request)
-    _authorize(request, services.settings.admin_tokens)
-    order = _order_ref(request)
+    by, order = _administrator(request), _order_ref(request)
     body = read_return(await bodies.read_json(request.scope, request.receive, services.settings))
-    try:
-        result, letter, quantity, _, payment_id = await services.return_order.submit(order.sale_id, Return(order.order_id, body.restock))
-    except Unconfirmed:
-        metrics.RETURNS.labels("unconfirmed").inc()
-        raise
+    with audited(by, "order.return", order.sale_id, order_id=str(order)) as change:
+        try:
+            result, letter, quantity, _, payment_id = await services.return_order.submit(
+                order.sale_id, Return(order.order_id, body.restock)
+            )
+        except Unconfirmed:
+            metrics.RETURNS.labels("unconfirmed").inc()
+            raise
+        change.result = result
     metrics.RETURNS.labels(result).inc()
     match result:
         case "returned" | "replayed":
@@ -100,6 +113,11 @@ async def return_order(request: Request) -> Response:
         case _:
             async with services.slots.slot():
                 raise await _missing_order(services.store, order)
+
+
+async def create_session(request: Request) -> Response:
+    services = _services(request)
+    return _json(await open_session(services.identities, request.scope, request.receive, services.settings))
 
 
 async def list_sales(request: Request) -> Response:
@@ -124,9 +142,12 @@ async def show_sale(request: Request) -> Response:
 
 async def set_stock(request: Request) -> Response:
     services = _services(request)
-    _authorize(request, services.settings.admin_tokens)
+    by = _administrator(request)
     stock = read_stock(await bodies.read_json(request.scope, request.receive, services.settings))
-    defined = await services.store.define(stock.productId, sale_documents.to_definition(stock, services.settings.payment_windows))
+    with audited(by, "sale.set", stock.productId) as change:
+        definition = sale_documents.to_definition(stock, services.settings.payment_windows)
+        defined = await services.store.define(stock.productId, definition, by)
+        change.result = defined.status
     match defined.status:
         case "created" | "changed" | "unchanged":
             if defined.sale.get("durability") == "confirmed":
@@ -146,11 +167,13 @@ async def set_stock(request: Request) -> Response:
 async def end_sale(request: Request) -> Response:
     """Close a sale and remove it if no hold is live; `mode=close` only closes it, and `mode=release` gives it up."""
     services, sale_id = _services(request), request.path_params["sale_id"]
-    _authorize(request, services.settings.admin_tokens)
+    by = _administrator(request)
     mode = _end_mode(request)
     if not is_sale_id(sale_id):
         raise Problem("unknown_sale")
-    ended = await sale_ending.end(services.store, sale_id, mode)
+    with audited(by, f"sale.{mode}", sale_id) as change:
+        ended = await sale_ending.end(services.store, sale_id, mode, by)
+        change.result = ended.status
     match ended.status:
         case "closed" | "removed" | "released" | "holds_live":
             return _json(sale_ending.to_json(sale_id, ended), 202 if ended.status == "holds_live" else 200)
@@ -189,6 +212,7 @@ async def docs(request: Request) -> Response:
 ROUTES = [
     Route("/orders/{order_id}", show_order, methods=["GET"]),
     Route("/orders/{order_id}", cancel_order, methods=["DELETE"]),
+    Route("/session", create_session, methods=["POST"]),
     Route("/sales", list_sales, methods=["GET"]),
     Route("/sales/{sale_id}", show_sale, methods=["GET"]),
     Route("/admin/stock", set_stock, methods=["POST"]),
@@ -224,12 +248,12 @@ def _page(audience: Audience) -> str:
     return openapi.page(audience)
 
 
-def _authorize(request: Request, tokens: tuple[str, ...]) -> None:
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    # A list, so that every token is compared: the time shows nothing about them.
-    fits = [hmac.compare_digest(given.encode(), token.encode()) for token in tokens]
-    if scheme.lower() != "bearer" or not any(fits):
+def _administrator(request: Request) -> str:
+    """The name of the key that the request bears. Raises Problem without one."""
+    name = _services(request).admins.name_of_bearer(request.headers.get("authorization", ""))
+    if name is None:
         raise Problem("unauthorized")
+    return name
 
 
 def _order_ref(request: Request) -> OrderRef:
@@ -237,6 +261,14 @@ def _order_ref(request: Request) -> OrderRef:
     if order is None:
         raise Problem("unknown_order", "An order id is a product id, a dot and 20 characters")
     return order
+
+
+async def _visible_order(store: Store, order: OrderRef, caller: Caller) -> OrderRecord:
+    """Raises Problem, the same for an order of somebody else as for none: nobody learns which orders exist."""
+    record = await store.order(*order)
+    if record is None or not caller.may_see(record.user_id):
+        raise await _missing_order(store, order)
+    return record
 
 
 async def _missing_order(store: Store, order: OrderRef) -> Problem:

@@ -20,24 +20,24 @@ class Ended:
 
 
 class Retire(Protocol):
-    async def retire(self, sale_id: str, action: str, owner: str) -> tuple[str, int]: ...
+    async def retire(self, sale_id: str, action: str, owner: str, by: str) -> tuple[str, int]: ...
 
 
-async def end(store: Retire, sale_id: str, mode: str) -> Ended:
-    """Close, remove or release a sale that /admin or nobody owns. May be repeated. `remove` only closes a sale with live holds.
+async def end(store: Retire, sale_id: str, mode: str, by: str) -> Ended:
+    """Close, remove or release a sale that /admin or nobody owns, as `by` asks. May be repeated. `remove` only closes one with live holds.
 
     A released sale goes on, and whoever defines it next owns it: a FlashSale of any namespace.
     Raises StoreUnavailable and OutcomeUnknown.
     """
-    ended = await _end_as(ADMIN, store, sale_id, mode)
-    return await _end_as(NOBODY, store, sale_id, mode) if ended.status in ("not_owner", "unknown_sale") else ended
+    ended = await _end_as(ADMIN, store, sale_id, mode, by)
+    return await _end_as(NOBODY, store, sale_id, mode, by) if ended.status in ("not_owner", "unknown_sale") else ended
 
 
-async def _end_as(owner: str, store: Retire, sale_id: str, mode: str) -> Ended:
+async def _end_as(owner: str, store: Retire, sale_id: str, mode: str, by: str) -> Ended:
     first, *others = MODES[mode]
-    ended = Ended(*await store.retire(sale_id, first, owner))
+    ended = Ended(*await store.retire(sale_id, first, owner, by))
     for action in others if ended.status == "closed" else ():
-        ended = Ended(*await store.retire(sale_id, action, owner))
+        ended = Ended(*await store.retire(sale_id, action, owner, by))
     return ended
 
 

@@ -1,0 +1,92 @@
+"""Who sends a request, by the proof that it bears. docs/decisions/0046 gives the reasons."""
+
+from collections.abc import Callable, Sequence
+from time import time
+from typing import NamedTuple
+
+from flashsale_core.api_keys import ApiKeys
+from flashsale_core.buyer_token import PREFIX, BuyerTokens
+from flashsale_core.errors import Rejected
+from flashsale_core.ids import UserId
+from flashsale_gateway import metrics
+from flashsale_gateway.errors import Unauthenticated
+from flashsale_gateway.identity.jwts import Jwts
+from flashsale_gateway.identity.proxies import Proxies
+from flashsale_gateway.identity_settings import IdentitySettings, Mode
+
+_TOKEN_BEGINS = f"{PREFIX}."
+_JWT_DOTS = 2
+"""In its compact form (RFC 7515, 7.1)."""
+
+
+class Caller(NamedTuple):
+    user: UserId | None
+    """The buyer who was proven; None if the caller may name any buyer."""
+    mode: Mode
+    """Who proved it."""
+    service: str = ""
+    """The name of a service's key."""
+
+    def may_see(self, owner: str) -> bool:
+        """Whether the caller may see and cancel an order of `owner`."""
+        return self.user is None or self.user == owner
+
+
+ANYBODY = Caller(None, Mode.BODY)
+
+
+class Identities:
+    def __init__(self, settings: IdentitySettings, jwts: Jwts | None = None, clock: Callable[[], float] = time) -> None:
+        """`jwts` is None unless the mode `jwt` is among the modes; `clock` returns seconds since the Unix epoch."""
+        modes = settings.modes
+        self._trusts_all = modes == {Mode.BODY}
+        self._trusts_bodies = Mode.BODY in modes
+        self._keys = ApiKeys(settings.service_keys if Mode.SERVICE in modes else ())
+        self._tokens = BuyerTokens(settings.buyer_token_keys) if Mode.TOKEN in modes else None
+        self._proxies = Proxies(settings.header_name, settings.header_networks) if Mode.HEADER in modes else None
+        self._jwts = jwts
+        self._seconds = settings.buyer_token_seconds
+        self._clock = clock
+        self.header_name = self._proxies.header_name if self._proxies is not None else b""
+        """The header in which a proxy names the buyer, in lower case; empty if none does."""
+
+    def identify(self, authorization: bytes | None, named: Sequence[bytes], peer: str) -> Caller:
+        """Who sends a request with this Authorization header and these values of `header_name`, from the address `peer`.
+
+        Raises Unauthenticated, and NotReady while the keys of the identity provider are missing.
+        """
+        if self._trusts_all:
+            return ANYBODY
+        try:
+            return self._identify(authorization, named, peer)
+        except Unauthenticated as error:
+            metrics.IDENTITY_REFUSED.labels(str(error)).inc()
+            raise
+
+    def issue(self, user: str) -> tuple[str, int] | None:
+        """A buyer token and when it expires, in seconds since the Unix epoch; None without the mode `token`."""
+        if self._tokens is None:
+            return None
+        expires = int(self._clock()) + self._seconds
+        return self._tokens.sign(user, expires), expires
+
+    def _identify(self, authorization: bytes | None, named: Sequence[bytes], peer: str) -> Caller:
+        if self._proxies is not None and (user := self._proxies.user_of(named, peer)) is not None:
+            return Caller(user, Mode.HEADER)
+        if authorization is not None and authorization[:7].lower() == b"bearer ":
+            return self._bearer(authorization[7:].decode("latin-1").strip())
+        if self._trusts_bodies:
+            return ANYBODY
+        raise Unauthenticated("missing")
+
+    def _bearer(self, token: str) -> Caller:
+        if self._tokens is not None and token.startswith(_TOKEN_BEGINS):
+            try:
+                return Caller(self._tokens.verify(token, self._clock()), Mode.TOKEN)
+            except Rejected as error:
+                raise Unauthenticated(error.reason) from None
+        if self._jwts is not None and token.count(".") == _JWT_DOTS:
+            return Caller(self._jwts.verify(token), Mode.JWT)
+        if (name := self._keys.name_of(token)) is not None:
+            return Caller(None, Mode.SERVICE, name)
+        raise Unauthenticated("unknown")

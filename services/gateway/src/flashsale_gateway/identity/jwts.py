@@ -1,0 +1,100 @@
+"""Verifies JWTs of an identity provider (RFC 7519, RFC 8725). The key decides the algorithm; what a token asks for only has to match it."""
+
+from collections.abc import Callable
+from time import time
+from typing import Any
+
+import jwt
+
+from flashsale_core.ids import UserId
+from flashsale_gateway.errors import GatewayError, NotReady, Unauthenticated
+from flashsale_gateway.identity.key_set import VerificationKey
+from flashsale_gateway.identity.provider_keys import ProviderKeys
+from flashsale_gateway.identity.user_ids import to_user_id
+from flashsale_gateway.identity.verified_tokens import VerifiedTokens
+from flashsale_gateway.identity_settings import JwtSettings
+
+BYTES_MAX = 8192
+"""A longer token is refused without a look at it."""
+SHARED_SECRET = "HS256"  # noqa: S105 - an algorithm
+
+
+class Jwts:
+    def __init__(
+        self,
+        settings: JwtSettings,
+        keys: ProviderKeys | None,
+        cache: VerifiedTokens,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        """`keys` is None if only a shared secret verifies."""
+        self._settings = settings
+        self._keys = keys
+        self._cache = cache
+        self._clock = clock
+        if keys is not None:
+            keys.on_change = cache.clear
+
+    def verify(self, token: str) -> UserId:
+        """The buyer whom a JWT names. Raises Unauthenticated."""
+        encoded = token.encode()
+        if len(encoded) > BYTES_MAX:
+            raise Unauthenticated("bad_jwt")
+        return self._cache.user_of(encoded, self._clock()) or self._verify(token, encoded)
+
+    def _verify(self, token: str, encoded: bytes) -> UserId:
+        try:
+            claims = self._claims(token)
+            user, expires = self._user(claims), float(claims["exp"])
+        except GatewayError:
+            raise
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("expired") from None
+        except Exception:
+            # Broad on purpose: whatever a hostile token does to a parser, it is refused, and it is no fault of ours.
+            raise Unauthenticated("bad_jwt") from None
+        self._cache.add(encoded, user, expires)
+        return user
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        """Raises what PyJWT raises, and Unauthenticated."""
+        header = jwt.get_unverified_header(token)
+        if "crit" in header:
+            # RFC 7515, 4.1.11: an extension that is not understood must be refused, and none is.
+            raise Unauthenticated("bad_jwt")
+        algorithm, kid = header.get("alg"), header.get("kid", "")
+        if algorithm == SHARED_SECRET and self._settings.secrets:
+            return self._decode_with_secrets(token)
+        if self._keys is not None and self._keys.keys is None:
+            raise NotReady("The keys of the identity provider have not been read yet")
+        key = self._keys.find(kid, algorithm) if self._keys is not None and isinstance(algorithm, str) and isinstance(kid, str) else None
+        if key is None:
+            raise Unauthenticated("unknown_key")
+        return self._decode(token, key)
+
+    def _decode_with_secrets(self, token: str) -> dict[str, Any]:
+        *earlier, last = self._settings.secrets
+        for secret in earlier:
+            try:
+                return self._decode(token, VerificationKey("", SHARED_SECRET, secret))
+            except jwt.InvalidSignatureError:
+                continue
+        return self._decode(token, VerificationKey("", SHARED_SECRET, last))
+
+    def _decode(self, token: str, key: VerificationKey) -> dict[str, Any]:
+        settings = self._settings
+        return jwt.decode(
+            token,
+            key.key,
+            algorithms=[key.algorithm],
+            audience=settings.audience,
+            issuer=settings.issuer,
+            leeway=settings.leeway_seconds,
+            options={"require": ["iss", "aud", "exp", settings.user_claim]},
+        )
+
+    def _user(self, claims: dict[str, Any]) -> UserId:
+        subject = claims[self._settings.user_claim]
+        if not isinstance(subject, str) or not subject:
+            raise Unauthenticated("bad_jwt")
+        return to_user_id(self._settings.issuer, subject)
