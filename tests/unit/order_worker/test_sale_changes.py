@@ -1,6 +1,6 @@
 """Who changed a sale: one row for each change that somebody asked for, however often its message arrives."""
 
-from flashsale_core.messages import SaleDefined, SaleRetired
+from flashsale_core.messages import Message, SaleDefined, SaleRetired
 from flashsale_order_worker.plan import ChangeKey, plan
 
 
@@ -13,7 +13,7 @@ def defined(at: int, by: str, owner: str = "admin", total: int = 10) -> SaleDefi
 
 def test_each_change_has_its_author_and_what_the_sale_was_then() -> None:
     closed = SaleRetired(v=1, sale="tele", epoch=1, at=9, state="closed", total=20, available=20, reserved=0, sold=0, by="bob")
-    messages = [defined(5, "ann"), defined(7, "bob", total=20), defined(8, "ann", owner=""), closed, defined(5, "ann")]
+    messages: list[Message] = [defined(5, "ann"), defined(7, "bob", total=20), defined(8, "ann", owner=""), closed, defined(5, "ann")]
     changes = plan([("m", message) for message in messages]).changes
     assert {key.change: row.by for key, row in changes.items() if key.at_ms > 5} == {"defined": "bob", "released": "ann", "closed": "bob"}
     first = changes[ChangeKey("tele", 1, 5, "defined")]
