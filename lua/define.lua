@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 --[[
-Purpose: Create a sale or change it, fenced by owner and generation. A changed total moves `available` by the difference; live holds are never touched.
+Purpose: Create a sale or change it, fenced by owner and generation, or only if its generation is still what the caller has read. A changed total moves `available` by the difference; live holds are never touched.
          Orders without a sale are the rest of a lost sale: they are never deleted, and no sale of that name is created.
 KEYS:
   1 sale        hash    definition and counters
@@ -15,11 +15,13 @@ ARGV:
   1 sale_id     the sale's id
   2 definition  cmsgpack map: owner, generation (0: the next one), and any of total, starts_ms, ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds,
                 max_released, late_payment (refund, reacquire), price (such as `1999 EUR` for one unit; empty for none), state (open, paused), durability (fsync, confirmed); what is left out stays as it is, or takes its default in a new sale;
+                add (units added to the stock, or taken from it, instead of total), if_generation (the generation that the sale must have),
+                request_id (a change with a request id is made once: a repeat gets `replayed`),
                 default_hold_seconds, for a caller whose installation may have no window of 300 s, and by: who asks for the change, for the ledger
   3 clock_ms    empty for Redis TIME
   4 known       the highest seq of the shard that the caller was answered; may be left out
 Returns: cmsgpack {now_ms, status, sale, seq}; sale is the flat field/value list of the hash after the call, without the packed terms; empty when there is no such sale
-  status: created changed unchanged not_owner stale_generation below_committed closed total_missing ends_before_start
+  status: created changed unchanged replayed not_owner generation_moved unknown_sale above_limit stale_generation below_committed closed total_missing ends_before_start
 ]]
 -- @include lib/clock.lua
 -- @include lib/memory.lua
@@ -40,6 +42,27 @@ local DEFAULTS = {
 
 local function answer(status)
   return cmsgpack.pack({ now, status, public_fields(sale_key), seq_of(fence_key) })
+end
+
+-- The ids of the last changes that had one, oldest first.
+local REQUESTS_KEPT = 16
+-- As in POST /admin/stock and in the FlashSale's schema.
+local STOCK_MAX = 1000000000
+local function requests_of(text)
+  local ids = {}
+  for id in (text or ''):gmatch('%S+') do
+    ids[#ids + 1] = id
+  end
+  return ids
+end
+
+local function was_made(ids)
+  for i = 1, #ids do
+    if ids[i] == wanted.request_id then
+      return true
+    end
+  end
+  return false
 end
 
 -- `added` units wait for this entry's confirm, together with those of an earlier definition that still waits: a `confirmed` sale sells them then.
@@ -65,7 +88,9 @@ must_be_stream(outbox_key)
 must_be_set(sales_key)
 local stock = load_stock(sale_key)
 if not stock then
-  if not wanted.total then
+  if wanted.add or wanted.if_generation then
+    return answer('unknown_sale')
+  elseif not wanted.total then
     return answer('total_missing')
   elseif crossed(DEFAULTS.starts_ms, DEFAULTS.ends_ms) then
     return answer('ends_before_start')
@@ -95,7 +120,7 @@ if not stock then
   return announce('created', now, tonumber(wanted.total))
 end
 
-local f = redis.call('HMGET', sale_key, 'owner', 'generation', 'state', 'base', 'starts_ms', 'ends_ms', 'changed_ms')
+local f = redis.call('HMGET', sale_key, 'owner', 'generation', 'state', 'base', 'starts_ms', 'ends_ms', 'changed_ms', 'requests', 'oversold')
 local owner, generation, state = f[1], tonumber(f[2]), f[3]
 local released = is_released(owner)
 -- The generations of a new owner begin at 1, but in the ledger they must rise: they are added to the last generation of the previous owner.
@@ -103,6 +128,10 @@ local base = released and generation or tonumber(f[4] or 0)
 local next_generation = wanted.generation == 0 and 0 or base + wanted.generation
 if not (released and may_take(owner, wanted.owner)) and owner ~= wanted.owner then
   return answer('not_owner')
+elseif wanted.request_id and was_made(requests_of(f[8])) then
+  return answer('replayed')
+elseif wanted.if_generation and wanted.if_generation ~= generation then
+  return answer('generation_moved')
 elseif next_generation ~= 0 and next_generation < generation then
   return answer('stale_generation')
 elseif state == 'closed' then
@@ -112,6 +141,15 @@ elseif crossed(f[5], f[6]) then
 end
 
 local args, added = {}, 0
+if wanted.add then
+  -- What lost data oversold is no part of the stock that was defined.
+  wanted.total = stock.total - tonumber(f[9] or 0) + wanted.add
+  if wanted.total < 0 then
+    return answer('below_committed')
+  elseif wanted.total > STOCK_MAX then
+    return answer('above_limit')
+  end
+end
 if wanted.total and wanted.total ~= stock.total then
   if wanted.total < stock.reserved + stock.sold then
     return answer('below_committed')
@@ -160,6 +198,12 @@ end
 local changed_ms = math.max(now, tonumber(f[7] or 0) + 1)
 for _, word in ipairs({ 'generation', next_generation, 'changed_ms', whole(changed_ms) }) do
   args[#args + 1] = word
+end
+if wanted.request_id then
+  local ids = requests_of(f[8])
+  ids[#ids + 1] = wanted.request_id
+  args[#args + 1] = 'requests'
+  args[#args + 1] = table.concat(ids, ' ', math.max(1, #ids - REQUESTS_KEPT + 1))
 end
 redis.call('HSET', sale_key, unpack(args))
 save_terms(sale_key)

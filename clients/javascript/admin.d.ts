@@ -70,7 +70,11 @@ export interface SaleEnded {
 export interface StockRequest {
   /** Letters, digits, '.', '_' and '-' */
   productId: string;
-  stock: number;
+  /** All units. Send either this or add */
+  stock?: number;
+  /** Units to add to the stock of a sale that exists; negative to take some away, but not below what is reserved and sold. With a requestId or an Idempotency-Key, a repeated request adds nothing more */
+  add?: number;
+  requestId?: string;
   startsAt?: string | null;
   endsAt?: string | null;
   maxPerUser?: number | null;
@@ -92,9 +96,10 @@ export interface Operations {
   setStock: {
     method: "POST";
     path: "/admin/stock";
+    headerParameters: { "Idempotency-Key"?: string; "If-Match"?: string; };
     body: StockRequest;
     answers: { 200: Sale; 201: Sale; };
-    problems: "bad_request" | "unauthorized" | "request_timeout" | "not_owner" | "below_committed" | "closed" | "body_too_large" | "unsupported_media_type" | "head_too_large" | "internal" | "overloaded" | "outcome_unknown" | "not_ready" | "recovering";
+    problems: "bad_request" | "unauthorized" | "unknown_sale" | "request_timeout" | "not_owner" | "below_committed" | "closed" | "generation_moved" | "body_too_large" | "unsupported_media_type" | "head_too_large" | "internal" | "overloaded" | "outcome_unknown" | "not_ready" | "recovering";
   };
   /** Take a paid order back: its refund is due, its units are for sale again or stay sold, and the buyer may buy again. A repeated request returns the first answer. */
   returnOrder: {

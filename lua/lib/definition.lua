@@ -1,7 +1,7 @@
 -- A sale's definition as callers and the ledger see it.
 
 -- Fields that nobody else needs: the packed terms, and how far the definition is published.
-local INTERNAL = { terms = true, announced = true, unannounced = true }
+local INTERNAL = { terms = true, announced = true, unannounced = true, requests = true }
 
 -- The sale without its internal fields; empty for a tombstone.
 local function public_fields(sale_key)

@@ -467,6 +467,22 @@ def test_paid_order_is_returned_once_and_its_units_are_for_sale_again(client: Cl
     assert client.order(sale, "ann", request="r2").status == 200
 
 
+def test_stock_is_changed_by_a_difference_or_under_a_condition(client: Client) -> None:
+    sale = client.new_sale(10)
+    etag = client.get(f"/sales/{sale}").headers["etag"]
+    token = {"authorization": f"Bearer {client.env['FLASHSALE_ADMIN_TOKEN']}"}
+    added = client.json("POST", "/admin/stock", {"productId": sale, "add": 5}, {**token, "idempotency-key": "a"})
+    again = client.json("POST", "/admin/stock", {"productId": sale, "add": 5, "requestId": "a"}, token)
+    assert (added.body["stock"], again.body, again.headers["idempotent-replayed"]) == (15, added.body, "true")
+    moved = client.json("POST", "/admin/stock", {"productId": sale, "stock": 12}, {**token, "if-match": etag})
+    assert (moved.status, moved.body["code"], moved.body["field"]) == (412, "generation_moved", "If-Match")
+    changed = client.json("POST", "/admin/stock", {"productId": sale, "stock": 12}, {**token, "if-match": added.headers["etag"]})
+    assert (changed.status, changed.body["stock"]) == (200, 12)
+    assert client.json("POST", "/admin/stock", {"productId": sale, "add": -13}, token).body["field"] == "add"
+    for document in ({"productId": sale}, {"productId": sale, "stock": 1, "add": 1}):
+        assert client.admin(document).body["field"] == "stock"
+
+
 @pytest.mark.parametrize(
     ("order", "restock", "token", "expected"),
     [

@@ -305,3 +305,54 @@ def test_stock_that_covers_what_was_sold_twice_ends_the_oversell(sale: Sale) -> 
     status, fields = sale.define(total=3)
     assert (status, fields["oversold"], sale.stock()) == ("changed", "0", (3, 0, 0, 3))
     assert sale.define(total=3)[0] == "unchanged"
+
+
+def test_difference_is_added_to_the_stock_once_for_each_request(sale: Sale) -> None:
+    sale.define(total=10)
+    assert sale.define(add=5, request_id="r1")[0] == "changed"
+    before = sale.snapshot()
+    assert (sale.define(add=5, request_id="r1")[0], sale.snapshot()) == ("replayed", before)
+    assert sale.define(add=-3, request_id="r2")[0] == "changed"
+    assert sale.stock() == (12, 12, 0, 0)
+    message = unplaced(sale.outbox()[-1][1])
+    assert isinstance(message, SaleDefined)
+    assert (message.total, message.generation, len(sale.outbox())) == (12, 3, 3)
+
+
+def test_two_people_who_change_the_stock_from_one_reading_lose_nothing(sale: Sale) -> None:
+    _, read = sale.define(total=10)
+    generation = int(read["generation"])
+    assert sale.define(total=15, if_generation=generation, request_id="ann")[0] == "changed"
+    before = sale.snapshot()
+    assert sale.define(total=12, if_generation=generation, request_id="bob")[0] == "generation_moved"
+    assert sale.snapshot() == before
+    # A repeat whose answer was lost is no second change, although the generation has moved by it.
+    assert sale.define(total=15, if_generation=generation, request_id="ann")[0] == "replayed"
+    assert [sale.define(add=5, request_id=name)[0] for name in ("cem", "dan")] == ["changed"] * 2
+    assert sale.stock() == (25, 25, 0, 0)
+
+
+def test_difference_never_falls_below_what_is_committed_nor_above_the_limit(sale: Sale) -> None:
+    sale.define(total=10)
+    sale.reserve(("o1", "ann", 4))
+    before = sale.snapshot()
+    assert [sale.define(add=add, request_id=str(add))[0] for add in (-7, -11, 10**9)] == [
+        "below_committed",
+        "below_committed",
+        "above_limit",
+    ]
+    assert sale.snapshot() == before
+    assert (sale.define(add=-6, request_id="r")[0], sale.stock()) == ("changed", (4, 0, 4, 0))
+
+
+def test_unknown_sale_has_no_stock_to_add_to(sale: Sale) -> None:
+    assert [sale.define(add=1, request_id="r")[0], sale.define(total=1, if_generation=1)[0]] == ["unknown_sale"] * 2
+    assert not sale.redis.exists(sale.keys.sale)
+
+
+def test_last_sixteen_requests_are_remembered(sale: Sale) -> None:
+    sale.define(total=0)
+    for number in range(17):
+        sale.define(add=1, request_id=f"r{number}")
+    assert [sale.define(add=1, request_id=f"r{number}")[0] for number in (16, 1, 0)] == ["replayed", "replayed", "changed"]
+    assert sale.stock()[0] == 18

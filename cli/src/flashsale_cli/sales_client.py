@@ -12,9 +12,10 @@ Sale = Mapping[str, Any]
 PAGE = 1000
 
 
-async def set_sale(session: ClientSession, url: str, token: str, wanted: Mapping[str, Any]) -> Sale:
+async def set_sale(session: ClientSession, url: str, token: str, wanted: Mapping[str, Any], if_match: int | None = None) -> Sale:
     """Create or change a sale. Raises Rejected with the gateway's problem text."""
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    headers |= {} if if_match is None else {"If-Match": f'"{if_match}"'}
     answer = await send_request(session, "POST", f"{url}/admin/stock", json.dumps(wanted).encode(), headers)
     sale: Sale = document_of(answer, 200, 201)
     return sale

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from secrets import token_hex
 from typing import Annotated, Any, Literal, TypeVar
 
 import typer
@@ -29,7 +30,9 @@ Json = Annotated[bool, JSON_OPTION]
 @app.command("set")
 def set_(
     product: Product,
-    stock: Annotated[int, typer.Option(help="All units of the sale, including reserved and sold ones.", min=0)],
+    stock: Annotated[int | None, typer.Option(help="All units of the sale, including reserved and sold ones.", min=0)] = None,
+    add: Annotated[int | None, typer.Option(help="Units to add to the stock instead; negative to take some away.")] = None,
+    if_match: Annotated[int | None, typer.Option(help="Change the sale only if its generation is still this one.", min=0)] = None,
     max_per_user: Annotated[int | None, typer.Option(help="Most units one buyer may have; 0 for no limit.", min=0)] = None,
     max_released: Annotated[
         int | None,
@@ -53,7 +56,9 @@ def set_(
 ) -> None:
     """Create a sale or change it. Options that are not given stay unchanged."""
     environment = CliEnvironment()
-    wanted: dict[str, Any] = {"productId": product, "stock": stock}
+    if (stock is None) == (add is None):
+        raise typer.BadParameter("give either --stock, all units, or --add, the difference", param_hint="--stock")
+    wanted: dict[str, Any] = {"productId": product} | ({"stock": stock} if add is None else {"add": add, "requestId": token_hex(16)})
     if max_per_user is not None:
         wanted["maxPerUser"] = max_per_user or None
     if max_released is not None:
@@ -66,7 +71,7 @@ def set_(
     if price is not None:
         wanted["price"] = parse_price(price)
     secret = first(environment.text("FLASHSALE_ADMIN_TOKEN", token))
-    sale = _with_session(lambda session: sales_client.set_sale(session, environment.admin_url(url), secret, wanted))
+    sale = _with_session(lambda session: sales_client.set_sale(session, environment.admin_url(url), secret, wanted, if_match))
     _show([sale], sale, as_json)
 
 

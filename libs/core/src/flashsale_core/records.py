@@ -44,7 +44,7 @@ class Entry:
 TERMS = ("state", "starts_ms", "ends_ms", "max_per_user", "hold_seconds", "rate_requests", "rate_seconds")
 """The fields of a sale that `reserve` decides by, in the order in which lua/lib/terms.lua packs them."""
 _PACKED_TERMS = b"terms"
-INTERNAL_FIELDS = frozenset({_PACKED_TERMS, b"announced", b"unannounced"})
+INTERNAL_FIELDS = frozenset({_PACKED_TERMS, b"announced", b"unannounced", b"requests"})
 """Fields of a sale's hash that only scripts need (lua/lib/definition.lua)."""
 MAX_RELEASED = 20
 """How many orders of one buyer may expire or be cancelled if the sale has no limit of its own (lua/lib/terms.lua)."""

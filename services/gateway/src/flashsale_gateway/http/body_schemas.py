@@ -75,11 +75,19 @@ PRICE_RULE = (
 )
 
 
+ADD_RULE = (
+    "Units to add to the stock of a sale that exists; negative to take some away, but not below what is reserved and sold. "
+    "With a requestId or an Idempotency-Key, a repeated request adds nothing more"
+)
+
+
 class StockRequest(Body, frozen=True):
     """`null` removes a limit; a field left out stays as it is."""
 
     productId: ProductId
-    stock: Annotated[int, Meta(ge=0, le=STOCK_MAX)]
+    stock: Annotated[int, Meta(ge=0, le=STOCK_MAX, description="All units. Send either this or add")] | msgspec.UnsetType = msgspec.UNSET
+    add: Annotated[int, Meta(ge=-STOCK_MAX, le=STOCK_MAX, description=ADD_RULE)] | msgspec.UnsetType = msgspec.UNSET
+    requestId: RequestId | msgspec.UnsetType = msgspec.UNSET
     startsAt: SaleTime | msgspec.UnsetType | None = msgspec.UNSET
     endsAt: SaleTime | msgspec.UnsetType | None = msgspec.UNSET
     maxPerUser: Annotated[int, Meta(ge=1, le=1000000)] | msgspec.UnsetType | None = msgspec.UNSET

@@ -60,6 +60,14 @@ _KEY = {
     "schema": {"type": "string", "pattern": ids.REQUEST_ID_PATTERN},
     "description": "Replaces requestId. If both are sent, they must be equal.",
 }
+_STOCK_KEY = _KEY | {"description": "Recognises a repeat of this change. If requestId is sent as well, they must be equal."}
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The generation that was read, as the ETag of GET /sales/{productId} has it: the change is made only if it still is.",
+}
 _AFTER = {"name": "after", "in": "query", "required": False, "schema": {"type": "string"}}
 _LIMIT = {"name": "limit", "in": "query", "required": False, "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}}
 
@@ -181,9 +189,9 @@ OPERATIONS = (
         "/admin/stock",
         "Create or change a sale. Live holds stay as they are",
         {200: Sale, 201: Sale},
-        (*_BODY_PROBLEMS, "unauthorized", "not_owner", "below_committed", "closed", *_WRITE_PROBLEMS),
+        (*_BODY_PROBLEMS, "unauthorized", "unknown_sale", "not_owner", "below_committed", "closed", "generation_moved", *_WRITE_PROBLEMS),
         StockRequest,
-        (),
+        (_STOCK_KEY, _IF_MATCH),
         "admin",
         audiences=_ADMINISTRATION,
     ),

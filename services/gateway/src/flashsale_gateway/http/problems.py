@@ -47,6 +47,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "below_committed": Kind(409, "The stock would fall below what is reserved and sold"),
         "sale_removed": Kind(410, "The sale was removed"),
         "order_gone": Kind(410, "The order has expired, was cancelled or was returned"),
+        "generation_moved": Kind(412, "The sale was changed since it was read"),
         "body_too_large": Kind(413, "The request body is too large"),
         "unsupported_media_type": Kind(415, "The request body must be application/json"),
         "request_conflict": Kind(422, "This request id was used for another order"),

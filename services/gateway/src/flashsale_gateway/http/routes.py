@@ -21,7 +21,7 @@ from flashsale_gateway.errors import Unconfirmed
 from flashsale_gateway.http import bodies, openapi, sale_documents, sale_ending
 from flashsale_gateway.http.admin_audit import audited
 from flashsale_gateway.http.answers import CACHE_CONTROL, NO_STORE, SHARED, STATIC
-from flashsale_gateway.http.body_schemas import read_return, read_stock
+from flashsale_gateway.http.body_schemas import STOCK_MAX, read_return, read_stock
 from flashsale_gateway.http.callers import caller_of
 from flashsale_gateway.http.catalogue import Catalogue
 from flashsale_gateway.http.operations import Audience
@@ -29,6 +29,7 @@ from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.http.read_limits import ReadSlots
 from flashsale_gateway.http.scrapes import Scrapes
 from flashsale_gateway.http.sessions import open_session
+from flashsale_gateway.http.stock_conditions import etag, read_condition
 from flashsale_gateway.identity.identities import Caller, Identities
 from flashsale_gateway.readiness import Progress, Readiness
 from flashsale_gateway.settings import Settings
@@ -137,25 +138,39 @@ async def show_sale(request: Request) -> Response:
         fields = await services.store.sale(sale_id)
         if not fields:
             raise await _missing_sale(services.store, sale_id)
-    return _json(sale_documents.to_json(sale_id, fields), cached=SHARED)
+    return _json(sale_documents.to_json(sale_id, fields), headers={"etag": etag(fields["generation"])}, cached=SHARED)
 
 
 async def set_stock(request: Request) -> Response:
     services = _services(request)
     by = _administrator(request)
     stock = read_stock(await bodies.read_json(request.scope, request.receive, services.settings))
+    condition = read_condition(request.headers.get("if-match"), request.headers.get("idempotency-key"), stock.requestId)
     with audited(by, "sale.set", stock.productId) as change:
-        definition = sale_documents.to_definition(stock, services.settings.payment_windows)
+        definition = sale_documents.to_definition(stock, services.settings.payment_windows, condition)
         defined = await services.store.define(stock.productId, definition, by)
         change.result = defined.status
     match defined.status:
-        case "created" | "changed" | "unchanged":
+        case "created" | "changed" | "unchanged" | "replayed":
             if defined.sale.get("durability") == "confirmed":
                 await services.store.wait_for_announcement(stock.productId, services.settings.confirm_timeout_seconds)
-            return _json(sale_documents.to_json(stock.productId, defined.sale), 201 if defined.status == "created" else 200)
+            answered = {"etag": etag(defined.sale["generation"])}
+            answered |= {"idempotent-replayed": "true"} if defined.status == "replayed" else {}
+            return _json(sale_documents.to_json(stock.productId, defined.sale), 201 if defined.status == "created" else 200, answered)
+        case "generation_moved":
+            generation = defined.sale["generation"]
+            raise Problem("generation_moved", f"The sale has generation {generation}; read it again, and repeat", field="If-Match")
+        case "unknown_sale":
+            raise Problem("unknown_sale", "Only a sale that exists can be changed under a condition or by a difference; send stock")
+        case "above_limit":
+            raise Problem("bad_request", f"A sale has at most {STOCK_MAX} units", field="add")
         case "below_committed":
             committed = int(defined.sale["reserved"]) + int(defined.sale["sold"])
-            raise Problem("below_committed", f"{committed} units are reserved or sold; the stock cannot be less", field="stock")
+            raise Problem(
+                "below_committed",
+                f"{committed} units are reserved or sold; the stock cannot be less",
+                field="stock" if stock.add is msgspec.UNSET else "add",
+            )
         case "ends_before_start":
             raise sale_documents.contradicting_times(stock, defined.sale)
         case "not_owner":

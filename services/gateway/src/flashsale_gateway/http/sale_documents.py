@@ -14,6 +14,7 @@ from flashsale_core.timestamps import rfc3339_of_ms, to_ms
 from flashsale_core.topology import default_window
 from flashsale_gateway.http.body_schemas import StockRequest
 from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.http.stock_conditions import ANY, Condition
 
 ADMIN = "admin"
 """The owner of sales set through /admin."""
@@ -42,10 +43,13 @@ def to_json(sale_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def to_definition(request: StockRequest, windows: Sequence[int]) -> dict[str, Any]:
+def to_definition(request: StockRequest, windows: Sequence[int], condition: Condition = ANY) -> dict[str, Any]:
     """The argument of `define`; fields left out stay as they are. Raises Problem when fields contradict each other or the installation."""
     _check(request, windows)
-    wanted: dict[str, Any] = {"owner": ADMIN, "generation": 0, "total": request.stock}
+    wanted: dict[str, Any] = {"owner": ADMIN, "generation": 0}
+    _put(wanted, "total", request.stock, int)
+    _put(wanted, "add", request.add, int)
+    wanted |= condition.fields(is_needed="add" in wanted)
     wanted["default_hold_seconds"] = default_window(windows)
     _put(wanted, "starts_ms", request.startsAt, to_ms)
     _put(wanted, "ends_ms", request.endsAt, to_ms)
@@ -82,6 +86,8 @@ def _put(wanted: dict[str, Any], name: str, value: Any, convert: Any) -> None:
 
 
 def _check(request: StockRequest, windows: Sequence[int]) -> None:
+    if (request.stock is msgspec.UNSET) == (request.add is msgspec.UNSET):
+        raise Problem("bad_request", "Send either stock, all units, or add, the difference", field="stock")
     window = request.paymentWindowSeconds
     if window is not msgspec.UNSET and window not in windows:
         raise Problem("bad_request", f"Must be one of {', '.join(map(str, windows))}", field="paymentWindowSeconds")
