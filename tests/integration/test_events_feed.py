@@ -47,6 +47,21 @@ async def test_late_commit_is_not_passed_by(stack: Stack) -> None:
         await quick.close()
 
 
+async def test_transactions_are_in_the_order_of_their_numbers(stack: Stack) -> None:
+    api, connection = Api(stack), await asyncpg.connect(stack.env()["DATABASE_URL"])
+    try:
+        for transaction in ("100", "99"):
+            await write(connection, f"{api.sale}-{transaction}")
+            await connection.execute(
+                "update shop_events set txid = $1::text::xid8 where event_id = $2", transaction, f"{api.sale}-{transaction}"
+            )
+        events = (await page(api, "?after=98.0&limit=2")).body["events"]
+        assert [event["id"] for event in events] == [f"{api.sale}-99", f"{api.sale}-100"]
+    finally:
+        await connection.execute("delete from shop_events where txid < '101'")
+        await connection.close()
+
+
 async def test_feed_misses_nothing_under_concurrent_commits(stack: Stack) -> None:
     api, url = Api(stack), stack.env()["DATABASE_URL"]
     after = (await page(api, "?limit=1000")).body["next"]

@@ -38,4 +38,5 @@ select $1::text::xid8 < pg_snapshot_xmax(pg_current_snapshot());
 select event_id, body, created_at, txid::text as txid, seq from shop_events
  where (txid, seq) > ($1::text::xid8, $2::bigint) and txid < pg_snapshot_xmin(pg_current_snapshot())
    and (cardinality($3::text[]) = 0 or type = any($3))
- order by txid, seq limit $4;
+ -- With the table's name: `txid` alone is the text of the answer, and 1000 would come before 999.
+ order by shop_events.txid, shop_events.seq limit $4;
