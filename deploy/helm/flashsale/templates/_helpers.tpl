@@ -235,6 +235,16 @@ affinity:
 {{- .Values.postgresql.auth.existingSecret | default (printf "%s-postgresql-ledger-api" (include "flashsale.fullname" .)) -}}
 {{- end -}}
 
+{{/* Whether the notifier runs. `helm upgrade --reuse-values` from an earlier release brings values without notifier. */}}
+{{- define "flashsale.notifier" -}}
+{{- if (.Values.notifier).enabled }}yes{{ end -}}
+{{- end -}}
+
+{{/* The notifier's password for a bundled server, in a Secret of its own as well. (dict "root" $ "server" "rabbitmq") */}}
+{{- define "flashsale.secret.notifier" -}}
+{{- (get .root.Values .server).auth.existingSecret | default (printf "%s-%s-notifier" (include "flashsale.fullname" .root) .server) -}}
+{{- end -}}
+
 {{/* Connection URLs as environment variables. The password comes first, because Kubernetes expands $(NAME) only from variables above. */}}
 {{- define "flashsale.env.redis" -}}
 {{- $scheme := include "flashsale.tls.serverSecret" (dict "root" .root "server" "redis") | empty | ternary "redis" "rediss" }}
@@ -264,7 +274,7 @@ affinity:
 - name: AMQP_PASSWORD
   valueFrom:
     secretKeyRef:
-      name: {{ include "flashsale.secret.rabbitmq" .root }}
+      name: {{ .secret | default (include "flashsale.secret.rabbitmq" .root) }}
       key: {{ .user }}
 - name: AMQP_URL
   value: {{ include "flashsale.tls.serverSecret" (dict "root" .root "server" "rabbitmq") | empty | ternary "amqp" "amqps" }}://{{ .user }}:$(AMQP_PASSWORD)@{{ include "flashsale.fullname" .root }}-rabbitmq:{{ include "flashsale.rabbitmq.port" .root }}{{ include "flashsale.rabbitmq.vhostPath" .root.Values.rabbitmq.vhost }}
@@ -489,6 +499,31 @@ The whole environment of a service, each variable once: what the chart sets, wri
   value: {{ .Values.keeper.reseal }}
 - name: FLASHSALE_PROBE_PORT
   value: "9104"
+{{- end -}}
+{{- define "flashsale.env.notifier" -}}
+{{ include "flashsale.env.amqp" (dict "root" . "user" "notifier" "urlKey" "notifier" "secret" (include "flashsale.secret.notifier" (dict "root" . "server" "rabbitmq"))) }}
+{{ include "flashsale.env.database" (dict "root" . "urlKey" "notifier" "role" "notifier" "secret" (include "flashsale.secret.notifier" (dict "root" . "server" "postgresql")) "key" "notifier") }}
+{{- if not .Values.postgresql.enabled }}
+- name: FLASHSALE_DATABASE_STATEMENT_CACHE
+  value: {{ .Values.externalPostgresql.statementCache | quote }}
+{{- end }}
+{{- $endpoints := list }}
+{{- range .Values.notifier.endpoints }}
+{{- $endpoints = append $endpoints (omit . "secret") }}
+- name: FLASHSALE_NOTIFIER_SECRET_{{ .name | upper | replace "-" "_" }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ .secret.name }}
+      key: {{ .secret.key }}
+{{- end }}
+- name: FLASHSALE_NOTIFIER_ENDPOINTS
+  value: {{ toJson $endpoints | quote }}
+- name: FLASHSALE_NOTIFIER_ALLOWED_NETWORKS
+  value: {{ join "," .Values.notifier.allowedNetworks | quote }}
+- name: FLASHSALE_NOTIFIER_RESERVED
+  value: {{ .Values.notifier.reserved | quote }}
+- name: FLASHSALE_PROBE_PORT
+  value: "9106"
 {{- end -}}
 {{- define "flashsale.env.ledger-api" -}}
 {{ include "flashsale.env.database" (dict "root" . "urlKey" "ledgerApi" "role" "ledger_api" "secret" (include "flashsale.secret.ledgerApi" .) "key" "ledger-api") }}
