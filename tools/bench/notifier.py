@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -118,12 +119,14 @@ async def until_ready() -> None:
             await asyncio.sleep(0.1)
 
 
-async def publish(amqp_url: str, seconds: float, published: set[str]) -> None:
-    """RATE payments a second; the payment id is the time of the publication."""
+async def publish(amqp_url: str, published: set[str], stop: asyncio.Event) -> None:
+    """RATE payments a second until `stop`; the payment id is the time of the publication."""
     async with await aio_pika.connect(amqp_url) as connection:
         exchange = await (await connection.channel()).get_exchange(topology.EVENTS_EXCHANGE)
         started = time.monotonic()
-        for place in range(int(seconds * RATE)):
+        for place in count():
+            if stop.is_set():
+                return
             order, at = f"o{place:017d}xyz", time.time()
             line = PaymentLine(order, repr(at), "paid", "", 999, "EUR", "ann", 1, int(at * 1000))
             message = PaymentsRecorded(v=1, sale="shoe", epoch=7, at=int(at * 1000), payments=[line])
@@ -134,7 +137,7 @@ async def publish(amqp_url: str, seconds: float, published: set[str]) -> None:
 
 async def measure(stack: Stack, seconds: float, folder: Path) -> list[str]:
     """What was missed; empty if all is well."""
-    env, shop, steady, published = stack.env(), Shop(), Shop(), set[str]()
+    env, shop, steady, published, stop = stack.env(), Shop(), Shop(), set[str](), asyncio.Event()
     definitions = folder / "definitions.json"
     definitions.write_text(json.dumps(topology.definitions([], [5], events=topology.Events.ON)))
     control(stack, "import_definitions", str(definitions))
@@ -145,7 +148,7 @@ async def measure(stack: Stack, seconds: float, folder: Path) -> list[str]:
         # First without a fault: the shop's delays, next to a dead endpoint.
         async with notifying(env, folder / "notifier.log"):
             await until_ready()
-            publishing = asyncio.create_task(publish(env["AMQP_URL"], seconds, published))
+            publishing = asyncio.create_task(publish(env["AMQP_URL"], published, stop))
             await asyncio.sleep(seconds / 3)
             calm = list(steady.delays)
             shop.is_away = True
@@ -155,6 +158,7 @@ async def measure(stack: Stack, seconds: float, folder: Path) -> list[str]:
                 await until_ready()
                 await asyncio.sleep(seconds / 2 / KILLS)
                 shop.is_away = time.monotonic() < away_until
+        stop.set()
         await publishing
         shop.is_away = False
         async with notifying(env, folder / "notifier.log"):
@@ -169,7 +173,7 @@ async def judge(database_url: str, published: set[str], shop: Shop, steady: Shop
     stored = await connection.fetchval("select count(*) from shop_events where type <> 'webhook.test'")
     await connection.close()
     half = median(calm) if calm else float("inf")
-    repeats = sum(count - 1 for count in (*shop.arrived.values(), *steady.arrived.values()))
+    repeats = sum(times - 1 for times in (*shop.arrived.values(), *steady.arrived.values()))
     console().print(f"events published {number(len(published))}, stored {number(stored)}, arrived at the shop {number(len(shop.arrived))}")
     console().print(
         f"repeated with the same id {number(repeats)}; p50 of a working shop next to a dead one {half * 1000:.0f} ms ({len(calm)})"
