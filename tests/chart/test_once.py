@@ -72,6 +72,7 @@ def test_settings_replace_what_the_chart_sets_and_extra_variables_replace_both()
 SERVICES = ("gateway", "orderWorker", "timeoutWorker", "keeper", "ledgerApi", "operator")
 ONCE = {
     "FLASHSALE_HOST": "listenHost",
+    "FLASHSALE_ADMIN_KEYS": "credentials.existingSecret",
     "FLASHSALE_ADMIN_TOKEN": "credentials.existingSecret",
     "FLASHSALE_SHARDS": "shards",
     "FLASHSALE_INSTALLATION": "installation.name",
