@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 import redis
 
-from flashsale_core.keys import attest_keys, define_keys, order_keys, reclaim_keys, reserve_keys, settle_keys, shard_of
+from flashsale_core.keys import (
+    attest_keys,
+    define_keys,
+    order_keys,
+    reclaim_keys,
+    reserve_keys,
+    restock_keys,
+    return_keys,
+    settle_keys,
+    shard_of,
+)
 from flashsale_core.scripts import pack
 from tests.lua.servers import SCRIPTS, Sale, reserve_many, settle_many
 from tests.lua.test_headers import LUA, numbered, parts
@@ -54,6 +64,15 @@ def cancel(sale: Sale) -> Call:
 
 def expire(sale: Sale) -> Call:
     return order_keys(prepared(sale).name), lambda: sale.expire("o1", "ghost")
+
+
+def return_order(sale: Sale) -> Call:
+    return return_keys(prepared(sale).name), lambda: sale.take_back(("o3", True))
+
+
+def restock(sale: Sale) -> Call:
+    prepared(sale).take_back(("o3", True))
+    return restock_keys(sale.name), lambda: sale.restock("o3")
 
 
 def _of_definition(sale: Sale) -> Sequence[str]:
@@ -105,6 +124,8 @@ CALLS: dict[Callable[[Sale], Call], tuple[str, set[str]]] = {
     settle: ("settle", set()),
     cancel: ("cancel", set()),
     expire: ("expire", set()),
+    return_order: ("return_order", set()),
+    restock: ("restock", set()),
     create: ("define", {"rate_even", "rate_odd"}),
     change: ("define", DELETED),
     close: ("retire", DELETED),
