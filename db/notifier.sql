@@ -3,6 +3,8 @@
 grant usage on schema public to flashsale_notifier;
 grant select on schema_migrations, installation, sales to flashsale_notifier;
 grant select, insert, delete on shop_events to flashsale_notifier;
+-- Events that a dump of another cluster brought are numbered again; what they say stays.
+grant update (txid) on shop_events to flashsale_notifier;
 grant select, insert, update, delete on webhook_endpoints to flashsale_notifier;
 grant select, insert, update on webhook_deliveries to flashsale_notifier;
 grant select, insert, delete on webhook_attempts to flashsale_notifier;
