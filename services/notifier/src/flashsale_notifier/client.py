@@ -119,4 +119,6 @@ def _reason(error: BaseException) -> str:
         if isinstance(cause, ForbiddenAddressError):
             return str(cause)
         cause = cause.__cause__ or (cause.__context__ if not cause.__suppress_context__ else None)
-    return f"{type(error).__name__}: {error}".removesuffix(": ")[:ANSWER_BYTES_MAX].replace("\0", "\ufffd")
+    text = f"{type(error).__name__}: {error}".removesuffix(": ")[:ANSWER_BYTES_MAX]
+    # Bytes of an answer that are not UTF-8 may be in it as surrogates, which Postgres refuses as well.
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import defaultdict
 
-from flashsale_core.errors import Retryable
+from flashsale_core.errors import Rejected, Retryable
 from flashsale_notifier.repository import Repository
 from flashsale_notifier.retries import DeliveryState
 from flashsale_notifier.rows import Attempt
@@ -44,6 +44,18 @@ class Recorder:
             except Retryable as error:
                 log.warning("attempts.waiting", extra={"reason": str(error)})
                 await asyncio.sleep(error.delay_seconds)
+            except Rejected as error:
+                return await self._write_halves(attempts, error)
+
+    async def _write_halves(self, attempts: list[Attempt], error: Rejected) -> None:
+        """Write without the result that Postgres refuses: it holds up no other endpoint, and its delivery is due again after its lease."""
+        if len(attempts) == 1:
+            fields = {"endpoint": attempts[0].endpoint, "event_id": attempts[0].taken.event_id}
+            log.error("attempt.rejected", extra={**fields, "reason": error.reason})
+            return
+        middle = len(attempts) // 2
+        await self._write(attempts[:middle])
+        await self._write(attempts[middle:])
 
     async def _note_health(self, attempts: list[Attempt]) -> None:
         """An endpoint that had at least one event in the batch does not fail."""

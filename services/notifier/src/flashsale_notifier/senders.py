@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from urllib.parse import urlsplit
 
 from flashsale_core.errors import Retryable
 from flashsale_core.tasks import cancel_and_wait
@@ -73,7 +74,8 @@ class Senders:
             if name not in self._senders:
                 sender = self._open_sender(endpoint)
                 self._senders[name] = (sender, asyncio.create_task(sender.run(), name=f"sender {name}"))
-                log.info("endpoint.served", extra={"endpoint": name, "url": endpoint.url})
+                # Without path and query, which may have a token of the shop.
+                log.info("endpoint.served", extra={"endpoint": name, "host": urlsplit(endpoint.url).hostname})
 
     async def _end(self, names: list[str]) -> None:
         for name in names:
