@@ -108,6 +108,9 @@ class Shop:
                 await run_in_threadpool(self.till.reconcile)
             except (OSError, PaymentError) as error:
                 log.warning("reconciliation waits: %s", error)
+            except Exception:
+                # Broad on purpose: a fault of one round must not end all later ones, which nobody would notice.
+                log.exception("reconciliation failed")
             await asyncio.sleep(self.settings.reconcile_seconds)
 
     def _order(self, request: Request) -> Order | None:

@@ -73,9 +73,13 @@ class Till:
 
         The order's page and e-mails follow from it, but no money does: that is what `settle_refunds` reads a list for.
         """
-        data = event["data"]
-        if str(event["type"]).startswith("order."):
-            self._store.raise_state(str(data["orderId"]), str(data["state"]), int(data["rank"]))
+        try:
+            if str(event["type"]).startswith("order."):
+                data = event["data"]
+                self._store.raise_state(str(data["orderId"]), str(data["state"]), int(data["rank"]))
+        except (KeyError, TypeError, ValueError) as error:
+            # One event that the shop cannot read must not keep it from the others.
+            log.warning("an event is passed over, because %r is missing or wrong: %s", error, event)
 
     def reconcile(self) -> None:
         """Find what a crash, a lost webhook or a silent provider left open. Raises OSError and PaymentError: then again later."""

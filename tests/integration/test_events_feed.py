@@ -20,7 +20,7 @@ async def page(api: Api, query: str = "") -> Answer:
 
 
 async def write(connection: asyncpg.Connection, key: str, kind: str = "order.paid") -> None:
-    body = json.dumps({"type": kind, "timestamp": "2026-05-01T12:00:00.000Z", "data": {"orderId": key}})
+    body = json.dumps({"type": kind, "timestamp": "2026-05-01T12:00:00.000Z", "data": {"orderId": key, "state": "paid", "rank": 2}})
     await connection.execute(INSERT, key, kind, body)
 
 
@@ -38,7 +38,10 @@ async def test_late_commit_is_not_passed_by(stack: Stack) -> None:
         await transaction.commit()
         shown = (await page(api, f"?after={after}")).body
         assert [event["id"] for event in shown["events"]] == [f"{api.sale}-slow", f"{api.sale}-quick"]
-        assert (shown["events"][0]["type"], shown["events"][0]["data"]) == ("order.paid", {"orderId": f"{api.sale}-slow"})
+        assert (shown["events"][0]["type"], shown["events"][0]["data"]) == (
+            "order.paid",
+            {"orderId": f"{api.sale}-slow", "state": "paid", "rank": 2},
+        )
         await write(quick, f"{api.sale}-refund", "refund.due")
         filtered = (await page(api, f"?after={after}&types=refund.due,sale.ended")).body
         assert [event["id"] for event in filtered["events"]] == [f"{api.sale}-refund"]

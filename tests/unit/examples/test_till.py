@@ -185,3 +185,11 @@ def test_feed_is_read_from_where_the_shop_stopped(shop: Shop) -> None:
     shop.till.reconcile()
     shop.till.reconcile()
     assert (shop.office.positions, shop.order.state) == (["", "7", "9", "9"], "paid")
+
+
+def test_event_that_cannot_be_read_keeps_no_other_from_the_shop(shop: Shop) -> None:
+    unreadable: list[dict[str, Any]] = [{"type": "order.paid"}, {"type": "order.paid", "data": {"orderId": "shoe.1"}}, {"data": {}}]
+    for wrong in unreadable:
+        shop.till.apply(wrong)
+    shop.till.apply(event("expired", 1))
+    assert shop.order.state == "expired"
