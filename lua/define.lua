@@ -15,8 +15,8 @@ ARGV:
   1 sale_id     the sale's id
   2 definition  cmsgpack map: owner, generation (0: the next one), and any of total, starts_ms, ends_ms, max_per_user, hold_seconds, rate_requests, rate_seconds,
                 max_released, late_payment (refund, reacquire), price (such as `1999 EUR` for one unit; empty for none), state (open, paused), durability (fsync, confirmed); what is left out stays as it is, or takes its default in a new sale;
-                add (units added to the stock, or taken from it, instead of total), if_generation (the generation that the sale must have),
-                request_id (a change with a request id is made once: a repeat gets `replayed`),
+                add (units added to the stock, or taken from it, instead of total), if_generation (the generation that the sale must have), if_exists (true: the sale is not created),
+                request_id (a change with a request id is made once, also the one that creates the sale: a repeat gets `replayed`),
                 default_hold_seconds, for a caller whose installation may have no window of 300 s, and by: who asks for the change, for the ledger
   3 clock_ms    empty for Redis TIME
   4 known       the highest seq of the shard that the caller was answered; may be left out
@@ -88,7 +88,7 @@ must_be_stream(outbox_key)
 must_be_set(sales_key)
 local stock = load_stock(sale_key)
 if not stock then
-  if wanted.add or wanted.if_generation then
+  if wanted.add or wanted.if_generation or wanted.if_exists then
     return answer('unknown_sale')
   elseif not wanted.total then
     return answer('total_missing')
@@ -111,6 +111,10 @@ if not stock then
   for field, default in pairs(DEFAULTS) do
     args[#args + 1] = field
     args[#args + 1] = wanted[field] or default
+  end
+  if wanted.request_id then
+    args[#args + 1] = 'requests'
+    args[#args + 1] = wanted.request_id
   end
   -- The tombstone of an earlier sale, and what it counted.
   redis.call('UNLINK', sale_key, KEYS[4], KEYS[5])
@@ -189,7 +193,17 @@ end
 if next_generation == 0 then
   next_generation = #args > 0 and generation + 1 or generation
 end
+-- Noted even if nothing changes: a repeat must not undo what somebody else changes meanwhile.
+local requests
+if wanted.request_id then
+  local ids = requests_of(f[8])
+  ids[#ids + 1] = wanted.request_id
+  requests = table.concat(ids, ' ', math.max(1, #ids - REQUESTS_KEPT + 1))
+end
 if #args == 0 and next_generation == generation then
+  if requests then
+    redis.call('HSET', sale_key, 'requests', requests)
+  end
   -- The fields may have been written by hand, or by a release without terms: from now on orders are decided by them.
   save_terms(sale_key)
   return answer('unchanged')
@@ -199,11 +213,9 @@ local changed_ms = math.max(now, tonumber(f[7] or 0) + 1)
 for _, word in ipairs({ 'generation', next_generation, 'changed_ms', whole(changed_ms) }) do
   args[#args + 1] = word
 end
-if wanted.request_id then
-  local ids = requests_of(f[8])
-  ids[#ids + 1] = wanted.request_id
+if requests then
   args[#args + 1] = 'requests'
-  args[#args + 1] = table.concat(ids, ' ', math.max(1, #ids - REQUESTS_KEPT + 1))
+  args[#args + 1] = requests
 end
 redis.call('HSET', sale_key, unpack(args))
 save_terms(sale_key)

@@ -332,6 +332,18 @@ def test_two_people_who_change_the_stock_from_one_reading_lose_nothing(sale: Sal
     assert sale.stock() == (25, 25, 0, 0)
 
 
+def test_request_that_created_a_sale_or_changed_nothing_is_made_once(sale: Sale) -> None:
+    assert sale.define(total=10, request_id="ann")[0] == "created"
+    assert sale.define(add=5, request_id="bob")[0] == "changed"
+    # A repeat whose answer was lost: it would take bob's units away.
+    assert sale.define(total=10, request_id="ann")[0] == "replayed"
+    entries = len(sale.outbox())
+    assert (sale.define(total=15, request_id="cem")[0], len(sale.outbox())) == ("unchanged", entries)
+    assert sale.define(add=5, request_id="dan")[0] == "changed"
+    assert (sale.define(total=15, request_id="cem")[0], sale.stock()) == ("replayed", (20, 20, 0, 0))
+    assert b"ann" not in sale.outbox()[0][1]
+
+
 def test_difference_never_falls_below_what_is_committed_nor_above_the_limit(sale: Sale) -> None:
     sale.define(total=10)
     sale.reserve(("o1", "ann", 4))
@@ -346,7 +358,8 @@ def test_difference_never_falls_below_what_is_committed_nor_above_the_limit(sale
 
 
 def test_unknown_sale_has_no_stock_to_add_to(sale: Sale) -> None:
-    assert [sale.define(add=1, request_id="r")[0], sale.define(total=1, if_generation=1)[0]] == ["unknown_sale"] * 2
+    changes: list[dict[str, Any]] = [{"add": 1, "request_id": "r"}, {"total": 1, "if_generation": 1}, {"total": 1, "if_exists": True}]
+    assert [sale.define(**change)[0] for change in changes] == ["unknown_sale"] * 3
     assert not sale.redis.exists(sale.keys.sale)
 
 
