@@ -156,6 +156,12 @@ def test_wrong_sums_of_the_ledger_are_named(sums: dict[State, OrderTotals], expe
     assert kinds(compare.compare_totals(COUNTERS, SUMS, sums)) == expected
 
 
+@pytest.mark.parametrize(("in_redis", "in_ledger", "expected"), [(4, 0, []), (4, 4, []), (0, 4, [Kind.LEDGER_SUMS])])
+def test_units_that_wait_to_be_on_sale_again_are_no_difference(in_redis: int, in_ledger: int, expected: list[Kind]) -> None:
+    ours, theirs = ({**SUMS, State.RETURNED: OrderTotals(1, 4, sold)} for sold in (in_redis, in_ledger))
+    assert kinds(compare.compare_totals(COUNTERS, ours, theirs)) == expected
+
+
 @pytest.mark.parametrize(
     ("history", "expected"),
     [
