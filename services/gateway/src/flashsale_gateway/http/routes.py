@@ -138,14 +138,15 @@ async def show_sale(request: Request) -> Response:
         fields = await services.store.sale(sale_id)
         if not fields:
             raise await _missing_sale(services.store, sale_id)
-    return _json(sale_documents.to_json(sale_id, fields), headers={"etag": etag(fields["generation"])}, cached=SHARED)
+    document = msgspec.json.encode(sale_documents.to_json(sale_id, fields))
+    return _raw_json(document, headers={"etag": etag(fields["generation"], document)}, cached=SHARED)
 
 
 async def set_stock(request: Request) -> Response:
     services = _services(request)
     by = _administrator(request)
     stock = read_stock(await bodies.read_json(request.scope, request.receive, services.settings))
-    condition = read_condition(request.headers.get("if-match"), request.headers.get("idempotency-key"), stock.requestId)
+    condition = read_condition(request.headers.getlist("if-match"), request.headers.get("idempotency-key"), stock.requestId)
     with audited(by, "sale.set", stock.productId) as change:
         definition = sale_documents.to_definition(stock, services.settings.payment_windows, condition)
         defined = await services.store.define(stock.productId, definition, by)
