@@ -12,7 +12,7 @@ import pytest
 from flashsale_core.messages import Message, PaymentRefunded
 from flashsale_order_worker.plan import plan
 from tests.integration.ledger import Ledger, open_ledger
-from tests.integration.order_events import open_repository, payment
+from tests.integration.order_events import open_repository, payment, returned
 
 LATE = payment("o1", "p1", "refund_due", 1_600, "late")
 RESTORED = msgspec.structs.replace(
@@ -129,3 +129,36 @@ async def test_refund_gets_its_amount_while_another_worker_restores_it(infra: Ma
             await other.close()
         rows = await ledger.connection.fetch("select reason, amount_minor from refunds")
         assert [tuple(row) for row in rows] == [("late", 999)]
+
+
+async def test_worker_and_the_settling_of_all_refunds_do_not_deadlock(infra: Mapping[str, str]) -> None:
+    url = infra["DATABASE_URL"]
+    first, lock = payment("o1", "p0", "refund_due", 1_600, "late"), "select from refunds where payment_id = $1 for update"
+    async with open_repository(url) as repository, open_ledger(url) as ledger:
+        await repository.write(plan([("1-0", first), ("2-0", LATE)]))
+        other = await asyncpg.connect(url)
+        try:
+            async with other.transaction():
+                await other.execute(lock, "p0")
+                again = plan([("2-0", LATE), ("", msgspec.structs.replace(report(999), payment_id="p0"))])
+                writing = asyncio.create_task(repository.write(again))
+                # The worker waits for the first row, and must not have the second one yet.
+                await asyncio.wait([writing], timeout=0.3)
+                await other.execute(lock, "p1")
+            await writing
+        finally:
+            await other.close()
+        assert sorted(await state(ledger)) == [("due", 0), ("sent", 999)]
+
+
+async def test_report_before_the_return_and_its_payment_settles_their_refund(infra: Mapping[str, str]) -> None:
+    url = infra["DATABASE_URL"]
+    paid, gone = payment("o1", "p1", "paid", 1_600), returned("o1", "p1")
+    messages: list[Message] = [report(999), gone, paid]
+    for arrivals in permutations(messages):
+        async with open_repository(url) as repository, open_ledger(url) as ledger:
+            for message in arrivals:
+                await repository.write(plan([("1-0", message)]))
+            await repository.apply_reports()
+            rows = await ledger.connection.fetch("select reason, state, refunded_minor from refunds")
+            assert [tuple(row) for row in rows] == [("returned", "sent", 999)]

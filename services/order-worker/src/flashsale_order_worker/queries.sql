@@ -89,6 +89,11 @@ on conflict (payment_id, sale_id, order_id) do update set
 where (excluded.result <> 'failed', excluded.result = 'paid', excluded.reason <> 'restored', p.at)
     > (p.result <> 'failed', p.result = 'paid', p.reason <> 'restored', excluded.at);
 
+-- name: lock_refunds
+-- The statements below reach these rows in orders of their own, so all of them are locked in one order first: otherwise two workers with
+-- each other's reports could deadlock, or one with the statement that settles all open refunds.
+select from refunds where payment_id = any($1) order by payment_id, sale_id, order_id for update;
+
 -- name: write_refunds
 -- Not for a payment that paid its order: a repeat of its webhook after the sale was removed reports an unknown order.
 insert into refunds as r (payment_id, sale_id, order_id, epoch, reason, amount_minor, currency, created_at)

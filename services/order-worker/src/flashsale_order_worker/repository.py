@@ -236,19 +236,21 @@ def _statements(rows: Rows, *, new: bool) -> Iterator[tuple[str, Columns]]:
          p.line.currency, _at(p.at_ms))
         for key, p in payments
     )  # fmt: skip
+    sold = [(key, order) for key, order in sorted(rows.orders.items(), key=_by_key) if order.state in (State.PAID, State.RETURNED)]
+    reports = sorted(rows.reports.items(), key=_by_key)
+    returned = {order.payment_id for _, order in sold if order.state is State.RETURNED and order.payment_id}
+    payment_ids = sorted({key.payment_id for key, _ in refunds} | {key.payment_id for key, _ in reports} | returned)
+    refunded = [payment_ids] if payment_ids else []
+    yield "lock_refunds", refunded
     yield "void_refunds", _columns(tuple(key) for key, p in payments if p.line.result == "paid")
     yield (
         "write_refunds",
         _columns((*key, p.epoch, p.line.reason, p.line.amount_minor, p.line.currency, _at(p.at_ms)) for key, p in refunds),
     )
-    sold = [(key, order) for key, order in sorted(rows.orders.items(), key=_by_key) if order.state in (State.PAID, State.RETURNED)]
     yield "amend_returned_refunds", _columns(key for key, _ in sold)
     yield "write_returned_refunds", _columns(key for key, _ in sold)
-    reports = sorted(rows.reports.items(), key=_by_key)
     yield "write_reports", _columns((*key, r.amount_minor, r.currency, _at(r.at)) for key, r in reports)
-    returned = {order.payment_id for _, order in sold if order.state is State.RETURNED and order.payment_id}
-    payment_ids = sorted({key.payment_id for key, _ in refunds} | {key.payment_id for key, _ in reports} | returned)
-    yield "apply_reports", [payment_ids] if payment_ids else []
+    yield "apply_reports", refunded
     yield "write_received", _columns(rows.received)
     yield "write_markers", _columns((marker, _at(at_ms)) for marker, at_ms in sorted(rows.markers.items()))
 
