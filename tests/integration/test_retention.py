@@ -78,6 +78,16 @@ def sale(name: str, epoch: int = 1, *, state: str = "removed", days_ago: int = 5
     """
 
 
+# Its sale has this order as well, which was paid, returned and paid back.
+RETURNED = """
+    insert into orders (sale_id, epoch, order_id, user_id, quantity, state, deadline, payment_id, updated_at, restocked)
+        select sale_id, epoch, 'o3', 'cem', 1, 'returned', deadline, 'p3', updated_at, true from orders where order_id = 'o1';
+    insert into payments (payment_id, sale_id, epoch, order_id, status, result, reason, amount_minor, currency, at)
+        select 'p3', sale_id, epoch, 'o3', 'succeeded', 'paid', '', 5, 'EUR', at from payments where result = 'paid';
+    insert into refunds (payment_id, sale_id, epoch, order_id, reason, amount_minor, currency, state, created_at)
+        select 'p3', sale_id, epoch, 'o3', 'returned', 5, 'EUR', 'sent', created_at from refunds;
+    insert into refund_reports select 'p3', sale_id, 'o3', 're_1', 5, 'EUR', created_at from refunds where payment_id = 'p3';
+"""
 ALL = {"sales": 1, "orders": 2, "order_events": 4, "payments": 3, "refunds": 1}
 NONE = dict.fromkeys(TABLES, 0)
 
@@ -130,7 +140,7 @@ async def _audit_is_clean(url: str, live: list[str]) -> None:
 async def test_interrupted_prune_leaves_a_clean_audit_and_can_continue(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "ORDERS_BATCH", 1)
     monkeypatch.setattr(retention, "_REST", "select 1 / 0 where $1::text is not null and $2::bigint > 0")
-    await execute(database, sale("shoe"))
+    await execute(database, sale("shoe"), RETURNED)
     with pytest.raises(Exception, match="division by zero"):
         await pruned(database)
     assert await counts(database) == {**ALL, "orders": 0, "order_events": 0, "payments": 2}

@@ -37,7 +37,8 @@ _COUNTS = """
            (select count(*) from payments where (sale_id, epoch) = ($1, $2)),
            (select count(*) from refunds where (sale_id, epoch) = ($1, $2))
 """
-# An order is deleted with its history and with the payment that paid for it, so that an audit between two batches finds no difference.
+# An order is deleted with its history, with the payment that paid for it, and with that payment's refund if it was returned, so that an
+# audit between two batches finds no difference.
 _ORDERS = """
     with gone as (
         delete from orders o using (select order_id from orders where sale_id = $1 and epoch = $2 order by order_id limit $3) batch
@@ -48,8 +49,13 @@ _ORDERS = """
         delete from payments p using gone
          where (p.payment_id, p.sale_id, p.order_id) = (gone.payment_id, $1, gone.order_id)
            and p.epoch = $2 and p.result = 'paid' returning 1
+    ), back as (
+        delete from refunds r using gone
+         where (r.payment_id, r.sale_id, r.order_id) = (gone.payment_id, $1, gone.order_id) and r.epoch = $2 returning 1
+    ), reports as (
+        delete from refund_reports b using gone where (b.payment_id, b.sale_id, b.order_id) = (gone.payment_id, $1, gone.order_id)
     )
-    select (select count(*) from gone), (select count(*) from history), (select count(*) from paid)
+    select (select count(*) from gone), (select count(*) from history), (select count(*) from paid), (select count(*) from back)
 """
 _REST = """
     with history as (delete from order_events where (sale_id, epoch) = ($1, $2) returning 1),
@@ -131,14 +137,14 @@ async def _count(connection: asyncpg.Connection, sale: OldSale) -> Pruned:
 
 
 async def _delete(connection: asyncpg.Connection, sale: OldSale) -> Pruned:
-    orders = events = payments = 0
+    orders = events = payments = refunds = 0
     for _ in range(BATCHES_MAX):
-        gone, history, paid = await _execute(connection, _ORDERS, sale.sale_id, sale.epoch, ORDERS_BATCH)
-        orders, events, payments = orders + gone, events + history, payments + paid
+        gone, history, paid, back = await _execute(connection, _ORDERS, sale.sale_id, sale.epoch, ORDERS_BATCH)
+        orders, events, payments, refunds = orders + gone, events + history, payments + paid, refunds + back
         if gone < ORDERS_BATCH:
             break
     history, money, back, _sales = await _execute(connection, _REST, sale.sale_id, sale.epoch)
-    return Pruned(sale, orders, events + history, payments + money, back)
+    return Pruned(sale, orders, events + history, payments + money, refunds + back)
 
 
 async def _execute(connection: asyncpg.Connection, query: str, *arguments: object) -> tuple[int, ...]:
