@@ -95,6 +95,14 @@ CASES = {
             'flashsale_operator_last_reconcile_timestamp_seconds{pod="b"}': "_ _ _ _ 240x9",
         },
     ),
+    # Its only pod was replaced. That Postgres is away is in its readiness.
+    "FlashsaleLedgerApiGone": Case(
+        {'flashsale_ledger_api_database_up{pod="a"}': "1 1 stale"},
+        "9m",
+        {'flashsale_ledger_api_database_up{pod="a"}': "1 1 stale", 'flashsale_ledger_api_database_up{pod="b"}': "_ _ _ _ 0x9"},
+    ),
+    # It never reported anything.
+    "FlashsaleNotifierGone": Case({"flashsale_broker_up": "1x9"}, "6m", {"flashsale_notifier_database_up": "0x9"}),
     "FlashsaleGatewayReplicaMissing": Case(
         {'flashsale_broker_up{pod="a"}': "1x9", 'flashsale_broker_up{pod="b"}': "1 stale"},
         "8m",
@@ -201,6 +209,31 @@ CASES = {
             f'flashsale_operator_object_condition{{condition="Ready", reason="Reconciled", {_OBJECT}}}': "1x6",
         },
         {"resource_namespace": "shop", "flashsale": "shoe", "reason": "NotOwner"},
+    ),
+    "FlashsaleWebhooksLate": Case(
+        # Two notifiers measure the same deliveries.
+        {
+            'flashsale_webhook_oldest_seconds{endpoint="shop", pod="a"}': "0+60x20",
+            'flashsale_webhook_oldest_seconds{endpoint="shop", pod="b"}': "0+60x20",
+            'flashsale_webhook_oldest_seconds{endpoint="crm", pod="a"}': "0x20",
+        },
+        "15m",
+        # Two attempts failed, and the third one, after five minutes, did not.
+        {'flashsale_webhook_oldest_seconds{endpoint="shop"}': "0 60 120 180 240 305 360 0x13"},
+        {"endpoint": "shop"},
+    ),
+    "FlashsaleWebhookDisabled": Case(
+        {'flashsale_webhook_endpoint_enabled{endpoint="shop"}': "1 1 0x5", 'flashsale_webhook_endpoint_enabled{endpoint="crm"}': "1x7"},
+        "5m",
+        # People have disabled it: the notifier no longer reports it.
+        {'flashsale_webhook_endpoint_enabled{endpoint="shop"}': "1 1 stale", 'flashsale_webhook_endpoint_enabled{endpoint="crm"}': "1x7"},
+        {"endpoint": "shop"},
+    ),
+    "FlashsaleJwksOld": Case(
+        {'flashsale_jwks_age_seconds{pod="a"}': "3300+60x20", 'flashsale_jwks_age_seconds{pod="b"}': "0+60x20"},
+        "15m",
+        # Without keys of an identity provider it is 0. Here they were read again after an hour.
+        {'flashsale_jwks_age_seconds{pod="a"}': "3300+60x7 0+60x12", 'flashsale_jwks_age_seconds{pod="b"}': "0x20"},
     ),
 }
 MORE: tuple[tuple[str, Case], ...] = (

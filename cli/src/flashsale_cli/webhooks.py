@@ -16,7 +16,7 @@ import msgspec
 from flashsale_core.credentials import WEBHOOK_PREFIX
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, describe_error
-from flashsale_core.shop_events import EventType, event_id
+from flashsale_core.shop_events import DISABLED_BY_COMMAND, EventType, event_id
 from flashsale_core.timestamps import rfc3339
 
 TIMEOUT_SECONDS = 30.0
@@ -121,7 +121,7 @@ class Webhooks:
         return Attempt(rows[0]["status"], rows[0]["answer"], rows[0]["duration_ms"]) if rows else None
 
     async def disable(self, name: str) -> None:
-        await self._change(_STATE, name, "disabled", "by flashsale webhook disable")
+        await self._change(_STATE, name, "disabled", DISABLED_BY_COMMAND)
 
     async def enable(self, name: str) -> None:
         await self._change(_STATE, name, "enabled", "")

@@ -25,6 +25,10 @@ class EventType(StrEnum):
 DEFAULT_TYPES = tuple(kind for kind in EventType if kind not in (EventType.ORDER_RESERVED, EventType.WEBHOOK_TEST))
 """The types of an endpoint that names none. Whoever orders already knows of `order.reserved`, and it would drown a shop."""
 CHOSEN_TYPES = tuple(kind for kind in EventType if kind is not EventType.WEBHOOK_TEST)
+DISABLED_BY_COMMAND = "by flashsale webhook disable"
+REMOVED_FROM_SETTINGS = "removed from the settings"
+DISABLED_BY_PEOPLE = frozenset((DISABLED_BY_COMMAND, REMOVED_FROM_SETTINGS))
+"""Why an endpoint is disabled, if people wanted it so: that is no alert."""
 URL_LENGTH_MAX = 2000
 NAME_RULE = "1 to 40 lower-case letters, digits and '-'"
 _NAME = re.compile(r"[a-z0-9-]{1,40}")

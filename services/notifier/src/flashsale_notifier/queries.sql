@@ -93,9 +93,9 @@ delete from webhook_attempts where attempt_id in (select attempt_id from webhook
 delete from shop_events where event_id in (select event_id from shop_events where created_at < now() - $1::interval order by created_at limit $2)
 
 -- name: backlog
-select e.endpoint, e.state, count(d.endpoint) as due, coalesce(extract(epoch from now() - min(d.created_at)), 0)::float8 as oldest_seconds
+select e.endpoint, e.state, e.reason, count(d.endpoint) as due, coalesce(extract(epoch from now() - min(d.created_at)), 0)::float8 as oldest_seconds
   from webhook_endpoints e left join webhook_deliveries d on d.endpoint = e.endpoint and d.state = 'due'
- group by e.endpoint, e.state
+ group by e.endpoint, e.state, e.reason
 
 -- name: events_of_other_cluster
 -- A dump that was restored into a new cluster has transaction ids of the old one. Those events come first in the feed, in their order.

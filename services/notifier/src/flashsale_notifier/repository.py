@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from flashsale_core.shop_events import DISABLED_BY_PEOPLE
 from flashsale_notifier.database import Database
 from flashsale_notifier.rows import Attempt, Backlog, EndedSale, Endpoint, Taken
 from flashsale_notifier.settings import NamedEndpoint
@@ -77,8 +78,10 @@ class Repository:
         await self._database.run("prune_events", age, rows_max)
 
     async def backlog(self) -> list[Backlog]:
+        """What is due, by endpoint. Endpoints that people have disabled or removed are left out: nobody waits for them."""
         rows = await self._database.run("backlog")
-        return [Backlog(row["endpoint"], row["state"] == "enabled", row["due"], row["oldest_seconds"]) for row in rows]
+        waited_for = [row for row in rows if row["state"] == "enabled" or row["reason"] not in DISABLED_BY_PEOPLE]
+        return [Backlog(row["endpoint"], row["state"] == "enabled", row["due"], row["oldest_seconds"]) for row in waited_for]
 
     async def adopt_restored_events(self) -> None:
         """Number the events again that a dump of another cluster brought: their transactions are not of this one."""
