@@ -110,11 +110,15 @@ SALE_BOARD = Dashboard(
             Panel("Share of orders refused as sold out", "timeseries", "percentunit",
                   {"of all orders": f'({rate("flashsale_sale_orders_total", SALE + ", outcome=" + chr(34) + "out_of_stock" + chr(34))} or vector(0)) / '
                                     f'{rate("flashsale_sale_orders_total", SALE)}'},
-                  "Not enough units were left: high at the end of a sale, and no fault"),
+                  "Not enough units were left: high at the end of a sale, and no fault", 6),
             Panel("Payments per second, all sales", "timeseries", "ops", {"{{result}}": rate("flashsale_payments_total", by="result")},
-                  "refund_due: the buyer paid too late, or twice"),
+                  "refund_due: the buyer paid too late, or twice", 6),
             Panel("Units released per second, all sales", "timeseries", "ops", {"{{source}}": rate("flashsale_expired_units_total", by="source")},
-                  "By the clock that was first: a wait queue (queue) or the sweeper (sweep)"),
+                  "By the clock that was first: a wait queue (queue) or the sweeper (sweep)", 6),
+            Panel("Returns per second, all sales", "timeseries", "ops",
+                  {name: f"{rate('flashsale_returns_total', f'{NS}, {selector}')} or vector(0)"
+                   for name, selector in (("returned", 'result="returned"'), ("other answers", 'result!="returned"'))},
+                  "Requests to take a paid order back", 6),
         ],
     },
 )  # fmt: skip
@@ -182,6 +186,15 @@ ENGINE_BOARD = Dashboard(
                   {name: f"sum(flashsale_{metric}_total{{{NS}}})"
                    for name, metric in (("as it was", "reseals"), ("rebuilt", "rebuilds"), ("interrupted", "rebuild_failures"))},
                   "Since the keepers started", 6),
+        ],
+        "Webhooks": [
+            Panel("Deliveries due", "timeseries", "short", {"deliveries": f"sum({largest('flashsale_webhook_deliveries_due', by='endpoint')}) or vector(0)"},
+                  "Events that an endpoint has not received yet. All panels of this row are 0 without a notifier"),
+            Panel("Oldest delivery", "timeseries", "s", {"age": f"{largest('flashsale_webhook_oldest_seconds')} or vector(0)"}, "Of any endpoint that is enabled"),
+            Panel("Attempts per second", "timeseries", "ops",
+                  {name: f"{rate('flashsale_webhook_attempts_total', f'{NS}, {selector}')} or vector(0)"
+                   for name, selector in (("sent", 'result="sent"'), ("refused", 'result!="sent"'))},
+                  "Refused ones are sent again, for three days"),
         ],
         "Saturation": [
             Panel("CPU", "timeseries", "short", {"{{job}} {{instance}}": f"rate({of_jobs('process_cpu_seconds_total')}[{RATE}])"}, "Cores. A process uses one core at most"),
