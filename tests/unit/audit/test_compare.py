@@ -8,6 +8,7 @@ import pytest
 from flashsale_audit import compare
 from flashsale_audit.differences import PROMISES, SETTLING, Difference, Findings, Kind, Promise
 from flashsale_audit.facts import Counters, History, LedgerOrder, LedgerSale, Money, OrderTotals, Violations
+from flashsale_audit.sale_audit import OrderPass
 from flashsale_core.orders import State
 from flashsale_core.records import OrderRecord
 
@@ -156,10 +157,20 @@ def test_wrong_sums_of_the_ledger_are_named(sums: dict[State, OrderTotals], expe
     assert kinds(compare.compare_totals(COUNTERS, SUMS, sums)) == expected
 
 
-@pytest.mark.parametrize(("in_redis", "in_ledger", "expected"), [(4, 0, []), (4, 4, []), (0, 4, [Kind.LEDGER_SUMS])])
-def test_units_that_wait_to_be_on_sale_again_are_no_difference(in_redis: int, in_ledger: int, expected: list[Kind]) -> None:
-    ours, theirs = ({**SUMS, State.RETURNED: OrderTotals(1, 4, sold)} for sold in (in_redis, in_ledger))
-    assert kinds(compare.compare_totals(COUNTERS, ours, theirs)) == expected
+def test_orders_whose_units_wait_to_be_for_sale_again_are_named() -> None:
+    order_pass = OrderPass()
+    returned = OrderRecord(State.RETURNED, "cem", 4, 5_000, payment_id="pay-2", return_letter="W")
+    order_pass.add({"w": returned, "k": replace(returned, return_letter="K"), "t": replace(returned, return_letter="T")}, [])
+    ledger = {**SUMS, State.RETURNED: OrderTotals(3, 12, 4)}
+    (difference,) = compare.compare_totals(COUNTERS, {**SUMS, **order_pass.sums}, ledger, order_pass.waiting)
+    words = "4 units of returned orders are not for sale again; repeat the return of tele.w"
+    assert (difference.kind, difference.detail) == (Kind.LEDGER_SUMS, words)
+
+
+def test_units_for_sale_again_that_the_ledger_counts_as_sold_are_named() -> None:
+    ours, theirs = ({**SUMS, State.RETURNED: OrderTotals(1, 1, sold)} for sold in (0, 1))
+    (difference,) = compare.compare_totals(COUNTERS, ours, theirs)
+    assert difference.detail == "returned: 1 orders of 1 units, 0 sold in Redis, 1 orders of 1 units, 1 sold in the ledger"
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,10 @@ from flashsale_audit.read_redis import LOOK_WHOLE, RedisReader
 from flashsale_audit.records import Record, held_of
 from flashsale_audit.repeats import Repeats
 from flashsale_audit.skipped import Skipped
-from flashsale_core.orders import State
+from flashsale_core.orders import WAITING, State
 
 LOOK_ORDERS = 250
+WAITING_NAMED = 20
 
 
 @dataclass(slots=True)
@@ -34,14 +35,20 @@ class OrderPass:
     """At the first and at the last page."""
     orders: int = 0
     sums: dict[State, OrderTotals] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)
+    """The first few returned orders whose units wait to be for sale again."""
 
     def look(self, counters: Counters) -> None:
         self.looks = [*self.looks[:1], counters]
 
     def add(self, records: Mapping[str, Record], unreadable: Sequence[str]) -> None:
         self.orders += len(records) + len(unreadable)
-        for state, total in totals(records).items():
+        page = totals(records)
+        for state, total in page.items():
             self.sums[state] = self.sums.get(state, OrderTotals()) + total
+        if State.RETURNED in page and page[State.RETURNED].sold:
+            waiting = [order_id for order_id, record in records.items() if record.letter == WAITING]
+            self.waiting = [*self.waiting, *waiting][:WAITING_NAMED]
 
     @property
     def motion(self) -> Motion:
@@ -193,7 +200,7 @@ class SaleAudit:
             now = await self.redis.counters(self.sale_id)
             if now is None or not Motion(order_pass.looks[0], now).still:
                 return ()
-            held = list(compare.compare_totals(now, order_pass.sums, sums))
+            held = list(compare.compare_totals(now, order_pass.sums, sums, order_pass.waiting))
             if not held:
                 break
         return held
