@@ -8,6 +8,8 @@ import asyncpg
 import pytest
 
 from flashsale_local_stack import Stack
+from flashsale_notifier.database import Database
+from flashsale_notifier.repository import Repository
 from tests.integration.client import Answer
 from tests.integration.test_refunds import Api
 
@@ -99,6 +101,29 @@ async def test_feed_misses_nothing_under_concurrent_commits(stack: Stack) -> Non
 async def test_wrong_parameter_of_the_feed_is_named(stack: Stack, query: str) -> None:
     answer = await page(Api(stack), query)
     assert (answer.status, answer.body["field"]) == (400, query[1:].partition("=")[0])
+
+
+async def test_restored_event_is_not_passed_by(stack: Stack) -> None:
+    """A dump of another cluster brings transaction ids that this one has not reached."""
+    api, url = Api(stack), stack.env()["DATABASE_URL"]
+    connection, database = await asyncpg.connect(url), Database(url, 10, 1, 0, "")
+    try:
+        after = (await page(api, "?limit=1000")).body["next"]
+        for key in ("first", "second"):
+            await write(connection, f"{api.sale}-{key}")
+        await connection.execute(
+            "update shop_events set txid = '18446744073709551000' where sale_id = 'shoe' and event_id like $1", f"{api.sale}-%"
+        )
+        await write(connection, f"{api.sale}-new")
+        # A reader that has begun again is past the new event.
+        began = (await page(api, f"?after={after}")).body
+        assert [event["id"] for event in began["events"]] == [f"{api.sale}-new"]
+        await Repository(database).adopt_restored_events(1)
+        later = (await page(api, f"?after={began['next']}")).body
+        assert [event["id"] for event in later["events"]] == [f"{api.sale}-first", f"{api.sale}-second"]
+    finally:
+        await database.close()
+        await connection.close()
 
 
 async def test_cursor_of_another_database_is_refused(stack: Stack) -> None:

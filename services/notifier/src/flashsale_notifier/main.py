@@ -90,7 +90,6 @@ async def _prepare(database: Database, repository: Repository, stop: asyncio.Eve
         try:
             await database.check_schema()
             await repository.write_settings_endpoints()
-            await repository.adopt_restored_events()
         except Retryable as error:
             log.warning("ledger.waiting", extra={"reason": str(error)})
             with suppress(TimeoutError):

@@ -98,5 +98,9 @@ select e.endpoint, e.state, e.reason, count(d.endpoint) as due, coalesce(extract
  group by e.endpoint, e.state, e.reason
 
 -- name: events_of_other_cluster
--- A dump that was restored into a new cluster has transaction ids of the old one. Those events come first in the feed, in their order.
-update shop_events set txid = '0' where txid >= pg_snapshot_xmax(pg_current_snapshot())
+-- A dump that was restored into a new cluster has transaction ids of the old one, and the feed shows no event of a transaction to come.
+-- They get the present one: a reader that has begun again meanwhile is past every earlier position.
+with restored as (
+    select event_id from shop_events where txid >= pg_snapshot_xmax(pg_current_snapshot()) order by txid, seq limit $1
+)
+update shop_events set txid = pg_current_xact_id() from restored where shop_events.event_id = restored.event_id returning 1

@@ -83,9 +83,10 @@ class Repository:
         waited_for = [row for row in rows if row["state"] == "enabled" or row["reason"] not in DISABLED_BY_PEOPLE]
         return [Backlog(row["endpoint"], row["state"] == "enabled", row["due"], row["oldest_seconds"]) for row in waited_for]
 
-    async def adopt_restored_events(self) -> None:
-        """Number the events again that a dump of another cluster brought: their transactions are not of this one."""
-        await self._database.run("events_of_other_cluster")
+    async def adopt_restored_events(self, rows_max: int) -> None:
+        """Number the events again that a dump of another cluster brought, `rows_max` in each transaction."""
+        while len(await self._database.run("events_of_other_cluster", rows_max)) == rows_max:
+            continue
 
     def _secrets(self, row: "dict[str, str | None]") -> tuple[str, ...]:
         if row["source"] == "settings":

@@ -1,4 +1,4 @@
-"""Deletes old events and attempts, and measures what is due."""
+"""Deletes old events and attempts, numbers restored events again, and measures what is due."""
 
 import asyncio
 import logging
@@ -18,6 +18,8 @@ async def prune(repository: Repository, retention_seconds: float) -> None:
     """Delete until cancelled. What Postgres does not delete now, it deletes a minute later."""
     while True:
         try:
+            # Not only at the start: the database may be restored while the notifier runs.
+            await repository.adopt_restored_events(PRUNE_ROWS_MAX)
             await repository.prune(retention_seconds, PRUNE_ROWS_MAX)
         except Retryable as error:
             log.debug("prune.waiting", extra={"reason": str(error)})
