@@ -112,7 +112,7 @@ ADVICE = {
     "flashsale_webhook_delivery_seconds": "The median stays below 1 s while an endpoint works.",
     "flashsale_webhook_deliveries_due": "It grows while an endpoint is away, and falls afterwards.",
     "flashsale_webhook_oldest_seconds": "Above five minutes: see FlashsaleWebhooksLate.",
-    "flashsale_webhook_endpoint_enabled": "0: nothing is sent until somebody enables the endpoint. See FlashsaleWebhookDisabled.",
+    "flashsale_webhook_endpoint_enabled": "0: nothing is sent until somebody enables the endpoint. See FlashsaleWebhookDisabled. An endpoint that people have disabled has no such metric.",
     "flashsale_notifier_database_up": "0: the notifier's log gives the reason.",
     "flashsale_keeper_active": "The sum over the keepers is 1. At 0, nobody reopens a Redis that is restarted: see FlashsaleKeeperDown.",
     "flashsale_shard_open": "At 0, orders of the shard's sales get 503 `recovering`. The keeper's `/readyz` names the reason.",

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+import pytest
+
 from flashsale_core.errors import Rejected
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_notifier.recorder import Recorder
@@ -30,6 +32,14 @@ class OneRefused(Repository):
         pass
 
 
+class FaultyOnce(OneRefused):
+    async def record(self, attempts: Sequence[Attempt]) -> None:
+        if not self.written:
+            self.written.append("fault")
+            raise RuntimeError("a fault of a library")
+        await super().record(attempts)
+
+
 def attempt(endpoint: str) -> Attempt:
     return Attempt(Taken(f"evt_{endpoint}", 1, "{}", NOW), endpoint, 200, 5, "", Verdict(DeliveryState.SENT))
 
@@ -45,3 +55,18 @@ async def test_refused_result_holds_up_no_other_endpoint() -> None:
         assert (sorted(repository.written), running.done()) == (["a", "b", "c"], False)
     finally:
         await cancel_and_wait(running, *waiting)
+
+
+async def test_results_of_a_run_that_ended_are_written_by_the_next_one() -> None:
+    repository = FaultyOnce()
+    recorder = Recorder(repository, 60.0)
+    waiting = asyncio.create_task(recorder.record(attempt("shop")))
+    with pytest.raises(RuntimeError):
+        await recorder.run()
+    running = asyncio.create_task(recorder.run())
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await waiting
+        assert repository.written == ["fault", "shop"]
+    finally:
+        await cancel_and_wait(running, waiting)

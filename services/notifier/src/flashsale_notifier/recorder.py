@@ -31,7 +31,13 @@ class Recorder:
             batch = [await self._waiting.get()]
             while len(batch) < BATCH_MAX and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
-            await self._write([attempt for attempt, _ in batch])
+            try:
+                await self._write([attempt for attempt, _ in batch])
+            except BaseException:
+                # The next run writes them: their senders wait, and each has only a few places.
+                for waiting in batch:
+                    self._waiting.put_nowait(waiting)
+                raise
             for _, written in batch:
                 if not written.done():
                     written.set_result(None)
