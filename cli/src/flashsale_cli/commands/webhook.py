@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.text import Text
 
 from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, number, table, write_json
 from flashsale_cli.environment import CliEnvironment
@@ -63,7 +64,7 @@ def send_test(name: Name, database_url: Url = None, as_json: Json = False) -> No
     elif attempt is None:
         console().print("no attempt yet: is the endpoint enabled, and does the notifier run?")
     else:
-        console().print(f"{attempt.status or 'no answer'} after {number(attempt.duration_ms)} ms: {attempt.answer}", markup=False)
+        console().print(f"{attempt.status or 'no answer'} after {number(attempt.duration_ms)} ms: {_shown(attempt.answer)}", markup=False)
     if not is_ok:
         raise typer.Exit(EXIT_FAILED)
 
@@ -155,10 +156,16 @@ def _show_secret(name: str, secret: str, as_json: bool) -> None:
         console().print(secret, markup=False, highlight=False, soft_wrap=True)
 
 
-def _row(endpoint: Endpoint) -> tuple[str, ...]:
+def _shown(answer: str) -> str:
+    """What a shop answered, on one line: whoever writes it must not control a terminal."""
+    return "".join(character if character.isprintable() else " " for character in answer)
+
+
+def _row(endpoint: Endpoint) -> tuple[str | Text, ...]:
     state = f"{endpoint.state}: {endpoint.reason}" if endpoint.reason else endpoint.state
-    answer = "" if endpoint.last_at is None else f"{endpoint.last_status or 'none'} {endpoint.last_answer or ''}"[:SHOWN_CHARACTERS]
-    return (endpoint.name, endpoint.url, state, number(endpoint.due), _at(endpoint.oldest), _at(endpoint.last_at), answer)
+    answer = "" if endpoint.last_at is None else f"{endpoint.last_status or 'none'} {_shown(endpoint.last_answer or '')}"[:SHOWN_CHARACTERS]
+    # As texts: `[...]` in a URL or an answer is no markup.
+    return (endpoint.name, Text(endpoint.url), state, number(endpoint.due), _at(endpoint.oldest), _at(endpoint.last_at), Text(answer))
 
 
 def _document(endpoint: Endpoint) -> dict[str, Any]:
