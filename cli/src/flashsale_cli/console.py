@@ -38,7 +38,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text
         is_words = position == 0 or column.startswith(" ")
         result.add_column(column.strip(), justify="left" if is_words else "right", no_wrap=not is_words)
     for row in rows:
-        result.add_row(*row)
+        # As texts: `[...]` in a payment's id, a reason or an answer is no markup.
+        result.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     return result
 
 

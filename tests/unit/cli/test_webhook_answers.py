@@ -28,3 +28,10 @@ def test_brackets_of_an_answer_are_shown() -> None:
 def test_answer_controls_no_terminal() -> None:
     text = shown("a\x1b]0;title\x07b\nc\x9b31m")
     assert ("\x1b" in text, "\x07" in text, "\x9b" in text, "a ]0;title b c 31m" in text) == (False, False, False, True)
+
+
+def test_id_of_a_payment_is_no_markup() -> None:
+    """Ids of payments are the provider's, and may have brackets."""
+    file = io.StringIO()
+    Console(file=file, width=80, force_terminal=False).print(table("", ("payment",), [("pay[/x]",), ("[bold]pay",)]))
+    assert file.getvalue().split() == ["payment", "pay[/x]", "[bold]pay"]

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.text import Text
 
 from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, number, table, write_json
 from flashsale_cli.environment import CliEnvironment
@@ -161,11 +160,10 @@ def _shown(answer: str) -> str:
     return "".join(character if character.isprintable() else " " for character in answer)
 
 
-def _row(endpoint: Endpoint) -> tuple[str | Text, ...]:
+def _row(endpoint: Endpoint) -> tuple[str, ...]:
     state = f"{endpoint.state}: {endpoint.reason}" if endpoint.reason else endpoint.state
     answer = "" if endpoint.last_at is None else f"{endpoint.last_status or 'none'} {_shown(endpoint.last_answer or '')}"[:SHOWN_CHARACTERS]
-    # As texts: `[...]` in a URL or an answer is no markup.
-    return (endpoint.name, Text(endpoint.url), state, number(endpoint.due), _at(endpoint.oldest), _at(endpoint.last_at), Text(answer))
+    return (endpoint.name, endpoint.url, state, number(endpoint.due), _at(endpoint.oldest), _at(endpoint.last_at), answer)
 
 
 def _document(endpoint: Endpoint) -> dict[str, Any]:
