@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from flashsale_core.api_keys import read_keys
+from flashsale_core.buyer_token import BuyerTokens, keys_of
 from flashsale_core.errors import SettingsError
 from flashsale_core.keys import SHARDS_DEFAULT
 from flashsale_core.settings import Environment
@@ -31,6 +33,16 @@ class CliEnvironment:
     def shards(self) -> int:
         """How many shards the Redis keys have. Raises SettingsError."""
         return Environment(self._variables).integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096)
+
+    def buyer_tokens(self) -> BuyerTokens:
+        """Signs with the shop's key. Raises SettingsError."""
+        name = "FLASHSALE_BUYER_TOKEN_KEY"
+        return BuyerTokens(keys_of(self.text(name), name))
+
+    def service_key(self) -> str:
+        """The first of the keys of the shop's backends. Raises SettingsError."""
+        name = "FLASHSALE_SERVICE_KEYS"
+        return read_keys(self.text(name), name)[0].key
 
     def text(self, name: str, option: str | None = None, default: str | None = None) -> str:
         """Raises SettingsError with the variable's name and the ways to set it."""

@@ -1,6 +1,7 @@
 """Help, exit codes, and options that are checked before anything is sent."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import typer
 from typer.testing import CliRunner, Result
 
 from flashsale_cli.commands.sale import parse_price, parse_rate
-from flashsale_cli.console import EXIT_UNREACHABLE, EXIT_USAGE
+from flashsale_cli.console import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE
+from flashsale_cli.load.outcomes import classify
+from flashsale_cli.load.tally import Tally
 from flashsale_cli.main import app
 
 NOWHERE = {"FLASHSALE_URL": "http://127.0.0.1:1", "FLASHSALE_ADMIN_TOKEN": "t" * 8}
@@ -81,6 +84,17 @@ def test_gateway_that_does_not_answer_is_named() -> None:
 )
 def test_wrong_options_are_refused_before_anything_is_sent(arguments: tuple[str, ...]) -> None:
     assert flashsale(*arguments, **NOWHERE).exit_code == EXIT_USAGE
+
+
+def test_crowd_that_is_refused_for_its_proof_fails_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*_: object) -> Tally:
+        return Tally(3, Counter({classify(401, "unauthenticated", False): 3}), unproven=3)
+
+    monkeypatch.setattr("flashsale_cli.commands.load._run", refused)
+    result = flashsale("load", "--product", "tele", "--buyers", "3", **NOWHERE)
+    assert result.exit_code == EXIT_FAILED
+    assert "401 unauthenticated" in result.output
+    assert "--identity body" in " ".join(result.output.split())
 
 
 def test_rate_is_requests_per_seconds() -> None:

@@ -3,13 +3,16 @@
 from collections import Counter
 
 from flashsale_audit.audit_all import Report
+from flashsale_audit.facts import Counters, OrderTotals, SaleNumbers
 from flashsale_cli.demo.refunds import Refunds
 from flashsale_cli.demo.scenario import Outcome
 from flashsale_cli.demo.screen import BAR_WIDTH, cells, stock_bar
 from flashsale_cli.demo.verdict import judge
 from flashsale_cli.demo.winners import ACTION_PERCENT, Action, action_of
-from flashsale_cli.load.outcomes import failed
+from flashsale_cli.load.outcomes import Group, classify, failed
+from flashsale_cli.load.outcomes import Outcome as Reply
 from flashsale_cli.load.tally import Tally
+from flashsale_core.orders import State
 
 
 def test_hundred_winners_act_in_the_given_percentages() -> None:
@@ -36,8 +39,8 @@ def outcome(**changed: object) -> Outcome:
     return Outcome(**(values | changed))  # type: ignore[arg-type]
 
 
-def failures(outcome: Outcome) -> list[str]:
-    return [line.promise for line in judge(outcome, Report()) if not line.passed]
+def failures(outcome: Outcome, report: Report | None = None) -> list[str]:
+    return [line.promise for line in judge(outcome, report or Report()) if not line.passed]
 
 
 def test_correct_demo_keeps_every_promise() -> None:
@@ -56,3 +59,17 @@ def test_answers_to_buyers_decide_promises() -> None:
     assert failures(outcome(returns=Counter({"returned": 2, "410 sale_removed": 1}))) == ["paid orders can be returned"]
     for refunds in (Refunds(expected=3, sent=2), Refunds(expected=3, sent=3, open=1)):
         assert failures(outcome(refunds=refunds)) == ["refunds that are due are sent, as the provider reports"]
+
+
+def test_tokens_of_impostors_must_be_refused_as_such_and_genuine_ones_not() -> None:
+    promise = "forged, expired and foreign tokens buy nothing"
+    wrong, other = classify(401, "unauthenticated", False), classify(403, "identity_mismatch", False)
+    assert failures(outcome(tallies=[Tally(3, impostors=Counter({wrong: 2, other: 1}))])) == []
+    for reply in (Reply(Group.ACCEPTED, "", 200), classify(409, "out_of_stock", False), classify(500, "internal", False)):
+        assert failures(outcome(tallies=[Tally(3, impostors=Counter({wrong: 2, reply: 1}))])) == [promise]
+    assert failures(outcome(tallies=[Tally(1, unproven=1)])) == [promise]
+
+
+def test_order_that_no_buyer_received_is_charged_to_the_impostors() -> None:
+    numbers = SaleNumbers(Counters("demo", 1, 5, 0, 1, 4), {State.RESERVED: OrderTotals(orders=1)}, {})
+    assert failures(outcome(), Report(sales=[numbers])) == ["forged, expired and foreign tokens buy nothing"]

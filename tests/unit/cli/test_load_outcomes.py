@@ -17,6 +17,9 @@ from flashsale_cli.load.tally import Accepted, Tally
         (429, "rate_limited", False, Group.LIMITED),
         (409, "paused", False, Group.REFUSED),
         (400, "bad_request", False, Group.REFUSED),
+        (401, "unauthenticated", False, Group.REFUSED),
+        (403, "identity_mismatch", False, Group.REFUSED),
+        (403, "", False, Group.ERROR),
         (410, "order_gone", False, Group.REFUSED),
         (422, "request_conflict", False, Group.REFUSED),
         (503, "overloaded", False, Group.REFUSED),
@@ -65,6 +68,7 @@ def test_replay_answered_before_its_order_counts_as_the_order() -> None:
     [
         (click(Kind.RETRY), {"orderId": "tele.b"}, "two orders"),
         (click(Kind.RUBBISH, "x"), {"orderId": "tele.b"}, "invalid request"),
+        (click(Kind.IMPOSTOR, "x"), {"orderId": "tele.b"}, "without a genuine proof"),
         (click(Kind.ORDER, "x"), {"state": "reserved"}, "no order id"),
         (click(Kind.ORDER, "x"), None, "no order id"),
     ],
@@ -74,6 +78,13 @@ def test_impossible_answers_are_reported(second: Click, document: object, words:
     tally.answered(click(), ACCEPTED, {"orderId": "tele.a"}, 0.1)
     tally.answered(second, ACCEPTED, document, 0.1)
     assert [words in sentence for sentence in tally.broken] == [True]
+
+
+def test_refused_proofs_count_by_who_bore_them() -> None:
+    tally, wrong, other = Tally(4), classify(401, "unauthenticated", False), classify(403, "identity_mismatch", False)
+    for kind, outcome in ((Kind.ORDER, wrong), (Kind.IMPOSTOR, wrong), (Kind.IMPOSTOR, other), (Kind.RUBBISH, other)):
+        tally.answered(click(kind), outcome, {}, 0.1)
+    assert (tally.unproven, tally.impostors) == (1, {wrong: 1, other: 1})
 
 
 def test_report_counts_by_group_and_code() -> None:

@@ -1,13 +1,13 @@
 """The runner against a small test server, on the event loop of the commands."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 from aiohttp import web
 
 from flashsale_cli.load.outcomes import Group
-from flashsale_cli.load.plan import Crowd, plan
+from flashsale_cli.load.plan import Click, Crowd, plan
 from flashsale_cli.load.run import Target, run
 from flashsale_cli.load.single_request import Reply, read_reply
 from flashsale_cli.load.tally import Accepted, Tally
@@ -39,7 +39,7 @@ class Shop:
         return web.json_response({"orderId": f"tele.{self.sold}"})
 
 
-async def serve_and_run(handler: Handler, target: Target, orders: list[Accepted]) -> Tally:
+async def serve_and_run(handler: Handler, target: Target, orders: list[Accepted], clicks: Sequence[Click] = CLICKS) -> Tally:
     app = web.Application()
     app.router.add_post("/order", handler)
     runner = web.AppRunner(app)
@@ -49,7 +49,7 @@ async def serve_and_run(handler: Handler, target: Target, orders: list[Accepted]
     port = runner.addresses[0][1]
     try:
         changed = Target(f"http://127.0.0.1:{port}", target.connections, target.at_once, target.timeout_seconds, target.stop_after_seconds)
-        return await run(CLICKS, changed, Tally(len(CLICKS)), orders.append)
+        return await run(clicks, changed, Tally(len(clicks)), orders.append)
     finally:
         await runner.cleanup()
 
@@ -88,6 +88,20 @@ async def test_slow_answers_are_timeouts_and_late_clicks_are_not_sent() -> None:
 async def test_missing_server_is_a_connection_error() -> None:
     tally = await run(CLICKS[:3], Target("http://127.0.0.1:1"), Tally(3))
     assert {(outcome.group, outcome.code): count for outcome, count in tally.outcomes.items()} == {(Group.ERROR, "connection"): 3}
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_proof_is_sent_as_authorization(at_once: bool) -> None:
+    seen = list[str | None]()
+
+    async def order(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Authorization"))
+        return web.json_response({"code": "unauthenticated"}, status=401)
+
+    clicks = [*plan(Crowd(product_id="tele", buyers=1, prefix="run", proof=lambda user: f"Bearer {user}")), CLICKS[0]]
+    tally = await serve_and_run(order, Target("", connections=1, at_once=at_once), [], clicks)
+    assert set(seen) == {"Bearer run-0", None}
+    assert tally.count(Group.REFUSED) == tally.unproven == 2
 
 
 def test_complete_answer_is_read() -> None:

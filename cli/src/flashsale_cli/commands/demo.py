@@ -55,6 +55,7 @@ def demo(
             ledger_api_url=environment.text("FLASHSALE_LEDGER_API_URL").rstrip("/"),
             admin_token=first(environment.text("FLASHSALE_ADMIN_TOKEN")),
             provider=Provider(environment.url(), Webhook(webhook_secrets(environment.text("FLASHSALE_WEBHOOK_SECRET"))[0])),
+            tokens=environment.buyer_tokens(),
             buyers=buyers,
             units=units,
             window_seconds=window,

@@ -1,6 +1,7 @@
 """`flashsale load`: many buyers who compete for the units of a sale."""
 
 from pathlib import Path
+from time import time
 from typing import Annotated
 from uuid import uuid4
 
@@ -9,14 +10,20 @@ import uvloop
 from rich.console import Console
 from rich.text import Text
 
-from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, write_json
+from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, number, write_json
 from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.load import report
 from flashsale_cli.load.outcomes import Group
 from flashsale_cli.load.plan import BUYERS_MAX, Click, Crowd, plan
 from flashsale_cli.load.progress import watch
+from flashsale_cli.load.proofs import Identity, Proof, buyer_token, nothing, service_key
 from flashsale_cli.load.run import CONNECTIONS_DEFAULT, Target, run
 from flashsale_cli.load.tally import Tally
+
+UNPROVEN = (
+    "{} orders were refused: the gateway does not accept their proof of identity (--identity {}). "
+    "Use one that its FLASHSALE_IDENTITY allows, with its key."
+)
 
 
 def load(
@@ -24,6 +31,13 @@ def load(
     buyers: Annotated[int, typer.Option(help="Number of buyers.", min=1, max=BUYERS_MAX)] = 10_000,
     connections: Annotated[int, typer.Option(help="Most simultaneous requests.", min=1, max=60_000)] = CONNECTIONS_DEFAULT,
     at_once: Annotated[bool, typer.Option("--at-once", help="Send all requests at the same moment.")] = False,
+    identity: Annotated[
+        Identity,
+        typer.Option(
+            help="How buyers prove who they are: body (not at all), token (a buyer token each, signed with FLASHSALE_BUYER_TOKEN_KEY) "
+            "or service (the first of FLASHSALE_SERVICE_KEYS)."
+        ),
+    ] = Identity.BODY,
     quantity: Annotated[int, typer.Option(help="Units per order.", min=1)] = 1,
     replays: Annotated[float, typer.Option(help="Share of buyers who send the same request twice.", min=0, max=1)] = 0.0,
     over_limit: Annotated[float, typer.Option(help="Share of buyers who send three different orders.", min=0, max=1)] = 0.0,
@@ -38,10 +52,11 @@ def load(
 ) -> None:
     """Send the orders of many buyers and report the answers.
 
-    Exit status 1 if a request received no valid answer, or an answer that must never occur.
+    Exit status 1 if a request received no valid answer, or an answer that must never occur, or if a proof of identity was refused.
     """
     if replays + over_limit + rubbish > 1:
         raise typer.BadParameter("the sum of --replays, --over-limit and --rubbish must not exceed 1")
+    environment = CliEnvironment()
     crowd = Crowd(
         product_id=product,
         buyers=buyers,
@@ -50,9 +65,10 @@ def load(
         replays=replays,
         over_limit=over_limit,
         rubbish=rubbish,
+        proof=proof_of(identity, environment),
         seed=seed,
     )
-    target = Target(CliEnvironment().url(url), connections, at_once, timeout_seconds, stop_after_seconds)
+    target = Target(environment.url(url), connections, at_once, timeout_seconds, stop_after_seconds)
     screen = console()
     tally = uvloop.run(_run(plan(crowd), target, Console(quiet=True) if as_json else screen))
     if orders_out is not None:
@@ -63,8 +79,21 @@ def load(
         screen.print(report.render(tally))
         for sentence in tally.broken:
             screen.print(Text(sentence, "red"))
-    if tally.broken or tally.count(Group.ERROR):
+        if tally.unproven:
+            screen.print(Text(UNPROVEN.format(number(tally.unproven), identity.value), "red"))
+    if tally.broken or tally.unproven or tally.count(Group.ERROR):
         raise typer.Exit(EXIT_FAILED)
+
+
+def proof_of(identity: Identity, environment: CliEnvironment) -> Proof:
+    """Keys are read from the environment only, because other users of a machine see command lines. Raises SettingsError."""
+    match identity:
+        case Identity.BODY:
+            return nothing
+        case Identity.TOKEN:
+            return buyer_token(environment.buyer_tokens(), time())
+        case Identity.SERVICE:
+            return service_key(environment.service_key())
 
 
 async def _run(clicks: list[Click], target: Target, screen: Console) -> Tally:

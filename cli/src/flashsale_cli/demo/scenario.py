@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from time import monotonic
+from secrets import token_bytes
+from time import monotonic, time
 from typing import Any
 from uuid import uuid4
 
@@ -21,17 +22,19 @@ from flashsale_cli.demo.winners import Action, action_of
 from flashsale_cli.http_client import open_session, send_request
 from flashsale_cli.load.outcomes import Group
 from flashsale_cli.load.plan import Crowd, plan
+from flashsale_cli.load.proofs import buyer_token, impostures
 from flashsale_cli.load.report import latency_table, outcome_table
 from flashsale_cli.load.run import Target, run
 from flashsale_cli.load.tally import Accepted, Tally
 from flashsale_cli.payments import AMOUNT_MINOR_DEFAULT, CURRENCY_DEFAULT, Payment, Provider, new_payment_id
 from flashsale_cli.refunds_client import RefundsClient
 from flashsale_cli.sales_client import Sale
+from flashsale_core.buyer_token import BuyerTokens
 from flashsale_core.errors import FlashsaleError, Retryable
 from flashsale_core.tasks import cancel_and_wait
 
 MAX_PER_USER = 2
-REPLAYS, OVER_LIMIT, RUBBISH = 0.05, 0.05, 0.02
+REPLAYS, OVER_LIMIT, RUBBISH, IMPOSTORS = 0.05, 0.05, 0.02, 0.02
 WINNERS_AT_ONCE = 24
 SALE_EVERY_SECONDS = 0.25
 RELEASE_GRACE_SECONDS = 20.0
@@ -45,6 +48,8 @@ class ScenarioSettings:
     ledger_api_url: str
     admin_token: str
     provider: Provider
+    tokens: BuyerTokens
+    """Signs as the shop's backend does for buyers who are logged in."""
     buyers: int
     units: int
     window_seconds: int
@@ -76,6 +81,20 @@ class Outcome:
         return [words for tally in self.tallies for words in tally.broken]
 
     @property
+    def impostors(self) -> int:
+        return sum(tally.impostors.total() for tally in self.tallies)
+
+    @property
+    def impostors_refused(self) -> int:
+        """Those refused for their proof, and for nothing else."""
+        return sum(count for tally in self.tallies for outcome, count in tally.impostors.items() if outcome.unproven)
+
+    @property
+    def unproven(self) -> int:
+        """Genuine buyers who were refused for their proof."""
+        return sum(tally.unproven for tally in self.tallies)
+
+    @property
     def unanswered(self) -> int:
         return sum(tally.count(Group.ERROR) for tally in self.tallies)
 
@@ -85,6 +104,9 @@ class Scenario:
         self._settings = settings
         self._screen = screen
         self._session = session
+        now = time()
+        self._proof = buyer_token(settings.tokens, now)
+        self._impostures = impostures(settings.tokens, BuyerTokens([token_bytes(32)]), now)
         self._product_id = f"demo-{uuid4().hex[:8]}"
         self._actions: Counter[str] = Counter()
         self._payments: Counter[str] = Counter()
@@ -124,7 +146,9 @@ class Scenario:
         screen.section(f"First wave: {number(settings.buyers)} buyers for {number(settings.units)} units")
         shares = f"{REPLAYS:.0%} send the same request twice, {OVER_LIMIT:.0%} order three times, {RUBBISH:.0%} send invalid requests"
         screen.say(f"Up to {number(settings.connections)} requests at once; {shares}.")
-        crowd = self._crowd("a", settings.buyers, replays=REPLAYS, over_limit=OVER_LIMIT, rubbish=RUBBISH)
+        screen.say(f"Each buyer bears a buyer token; {IMPOSTORS:.0%} bear one that is forged, expired, or of another shop or buyer.")
+        impostors = max(len(self._impostures), round(IMPOSTORS * settings.buyers))
+        crowd = self._crowd("a", settings.buyers, replays=REPLAYS, over_limit=OVER_LIMIT, rubbish=RUBBISH, impostors=impostors)
         tally = await self._sell(crowd, self._take_next_action)
         screen.say(view.summary(tally))
         if len(tally.orders) > settings.units:
@@ -189,15 +213,15 @@ class Scenario:
             await cancel_and_wait(*helpers)
         return tally
 
-    def _crowd(self, wave: str, buyers: int, *, replays: float = 0.0, over_limit: float = 0.0, rubbish: float = 0.0) -> Crowd:
+    def _crowd(self, wave: str, buyers: int, **shares: Any) -> Crowd:
         return Crowd(
             product_id=self._product_id,
             buyers=buyers,
             prefix=f"{wave}{uuid4().hex[:8]}",
-            replays=replays,
-            over_limit=over_limit,
-            rubbish=rubbish,
+            proof=self._proof,
+            impostures=self._impostures,
             seed=self._settings.seed,
+            **shares,
         )
 
     async def _take_next_action(self, order: Accepted) -> None:
@@ -212,7 +236,7 @@ class Scenario:
         await self._perform(Action.PAY, order)
 
     async def _perform(self, action: Action, order: Accepted) -> None:
-        results = await perform(action, order, self._session, self._settings.provider)
+        results = await perform(action, order, self._session, self._settings.provider, {"Authorization": self._proof(order.user_id)})
         self._payments.update(results)
         if action is Action.PAY_WRONG:
             self._wrong[results[0]] += 1
@@ -244,10 +268,12 @@ async def run_scenario(settings: ScenarioSettings, screen: Screen) -> Outcome:
         return await Scenario(settings, screen, session).run()
 
 
-async def perform(action: Action, order: Accepted, session: ClientSession, provider: Provider) -> list[str]:
-    """Perform the action now. Returns the gateway's result for each payment. Raises Retryable."""
+async def perform(
+    action: Action, order: Accepted, session: ClientSession, provider: Provider, proof: Mapping[str, str] | None = None
+) -> list[str]:
+    """Perform the action now, with the buyer's `proof`. Returns the gateway's result for each payment. Raises Retryable."""
     if action is Action.CANCEL:
-        await send_request(session, "DELETE", f"{provider.url}/orders/{order.order_id}")
+        await send_request(session, "DELETE", f"{provider.url}/orders/{order.order_id}", headers=proof)
     return [await provider.send(session, payment) for payment in _payments(action, order.order_id)]
 
 

@@ -33,6 +33,7 @@ def judge(outcome: Outcome, report: Report) -> list[Line]:
             not outcome.broken,
             "; ".join(outcome.broken) or "no exception",
         ),
+        _proven(outcome, report),
         Line("every request got an answer", not outcome.unanswered, f"{number(outcome.unanswered)} requests without an answer"),
         Line(
             "unpaid units were released on time",
@@ -48,6 +49,21 @@ def judge(outcome: Outcome, report: Report) -> list[Line]:
 
 def render(lines: list[Line]) -> Table:
     return table("", ("promise", " verdict", " "), [(line.promise, verdict(line.passed), line.evidence) for line in lines])
+
+
+def _proven(outcome: Outcome, report: Report) -> Line:
+    """Also by the audit: an order that no buyer received would be one that a refused request left behind."""
+    # A request without an answer may have its order.
+    unknown = max(
+        0, sum(totals.orders for sale in report.sales for totals in sale.redis.values()) - len(outcome.orders) - outcome.unanswered
+    )
+    failed = [
+        f"{number(count)} {words}"
+        for count, words in ((outcome.unproven, "genuine buyers refused"), (unknown, "orders that no buyer received"))
+        if count
+    ]
+    evidence = "; ".join([f"{number(outcome.impostors_refused)} of {number(outcome.impostors)} refused", *failed])
+    return Line("forged, expired and foreign tokens buy nothing", outcome.impostors_refused == outcome.impostors and not failed, evidence)
 
 
 def _refunded(promise: str, results: Counter[str]) -> Line:

@@ -5,7 +5,9 @@ from enum import StrEnum
 
 HTTP_OK = 200
 LIMITS = frozenset({"rate_limited", "user_limit", "order_limit"})
-REFUSED_STATUSES = frozenset({400, 404, 405, 409, 410, 413, 415, 422, 503})
+UNPROVEN_STATUSES = frozenset({401, 403})
+"""The proof of who buys is missing, wrong, or of another buyer."""
+REFUSED_STATUSES = UNPROVEN_STATUSES | frozenset({400, 404, 405, 409, 410, 413, 415, 422, 503})
 
 
 class Group(StrEnum):
@@ -23,6 +25,10 @@ class Outcome:
     code: str = ""
     status: int = 0
     """0 if there was no answer."""
+
+    @property
+    def unproven(self) -> bool:
+        return self.group is Group.REFUSED and self.status in UNPROVEN_STATUSES
 
 
 def classify(status: int, code: str, replayed: bool) -> Outcome:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from flashsale_cli.load.proofs import Proof, nothing
+
 BUYERS_MAX = 1_000_000
 JSON_TYPE = "application/json"
 ORDERS_OF_A_GREEDY_BUYER = 3
@@ -18,6 +20,7 @@ class Kind(StrEnum):
     RETRY = "retry"
     GREEDY = "greedy"
     RUBBISH = "rubbish"
+    IMPOSTOR = "impostor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,12 @@ class Click:
     request_id: str
     body: bytes
     content_type: str = JSON_TYPE
+    authorization: str = ""
+    """The Authorization header; empty if there is none."""
+
+    def headers(self) -> dict[str, str]:
+        proof = {"Authorization": self.authorization} if self.authorization else {}
+        return {"Content-Type": self.content_type, **proof}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +53,10 @@ class Crowd:
     """Share of the buyers who send ORDERS_OF_A_GREEDY_BUYER different orders."""
     rubbish: float = 0.0
     """Share of the buyers who send only rubbish."""
+    impostors: int = 0
+    """Buyers who send one valid order, with the next of `impostures`."""
+    proof: Proof = nothing
+    impostures: Sequence[Proof] = ()
     seed: int = 0
 
 
@@ -52,11 +65,13 @@ def plan(crowd: Crowd) -> list[Click]:
     chance = random.Random(crowd.seed)  # noqa: S311 - a repeatable shuffle, no secret
     numbers = list(range(crowd.buyers))
     chance.shuffle(numbers)
-    retrying, greedy, rubbishing, plain = _split(numbers, crowd)
+    impostors, buyers = numbers[: crowd.impostors], numbers[crowd.impostors :]
+    retrying, greedy, rubbishing, plain = _split(buyers, crowd)
     clicks = [_order(crowd, Kind.ORDER, number) for number in (*retrying, *greedy, *plain)]
     clicks += [_order(crowd, Kind.RETRY, number) for number in retrying]
     clicks += [_order(crowd, Kind.GREEDY, number, extra) for number in greedy for extra in range(1, ORDERS_OF_A_GREEDY_BUYER)]
     clicks += [_rubbish(crowd, number) for number in rubbishing]
+    clicks += [_impostor(crowd, number, crowd.impostures[place % len(crowd.impostures)]) for place, number in enumerate(impostors)]
     chance.shuffle(clicks)
     return clicks
 
@@ -71,7 +86,7 @@ def _split(numbers: Sequence[int], crowd: Crowd) -> tuple[Sequence[int], Sequenc
 def _order(crowd: Crowd, kind: Kind, number: int, extra: int = 0) -> Click:
     user_id = f"{crowd.prefix}-{number}"
     request_id = f"{user_id}-{extra}"
-    return Click(kind, user_id, request_id, _json(_fields(crowd, user_id, request_id)))
+    return Click(kind, user_id, request_id, _json(_fields(crowd, user_id, request_id)), authorization=crowd.proof(user_id))
 
 
 def _fields(crowd: Crowd, user_id: str, request_id: str) -> dict[str, Any]:
@@ -85,7 +100,13 @@ def _json(fields: Any) -> bytes:
 def _rubbish(crowd: Crowd, number: int) -> Click:
     user_id = f"{crowd.prefix}-{number}"
     spoil, content_type = RUBBISH[number % len(RUBBISH)]
-    return Click(Kind.RUBBISH, user_id, user_id, spoil(_fields(crowd, user_id, user_id)), content_type)
+    # With a genuine proof, because it is the request that must be refused.
+    return Click(Kind.RUBBISH, user_id, user_id, spoil(_fields(crowd, user_id, user_id)), content_type, crowd.proof(user_id))
+
+
+def _impostor(crowd: Crowd, number: int, imposture: Proof) -> Click:
+    user_id = f"{crowd.prefix}-{number}"
+    return Click(Kind.IMPOSTOR, user_id, user_id, _json(_fields(crowd, user_id, user_id)), authorization=imposture(user_id))
 
 
 def _with(**changed: Any) -> Callable[[dict[str, Any]], bytes]:

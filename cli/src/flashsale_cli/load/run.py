@@ -65,7 +65,7 @@ async def _open(target: Target) -> AsyncIterator[Post]:
     async with open_session(target.timeout_seconds) as session:
 
         async def post(click: Click) -> Reply:
-            async with session.post(url, data=click.body, headers={"Content-Type": click.content_type}) as response:
+            async with session.post(url, data=click.body, headers=click.headers()) as response:
                 return Reply(response.status, response.headers.get("Idempotent-Replayed") == "true", await response.read())
 
         yield post

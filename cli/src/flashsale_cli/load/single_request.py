@@ -37,9 +37,10 @@ class SingleRequestClient:
                 transport.close()
 
     def _request(self, click: Click) -> bytes:
+        own = "".join(f"{name}: {value}\r\n" for name, value in click.headers().items())
         head = (
             f"POST {self._path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nConnection: close\r\n"
-            f"Content-Type: {click.content_type}\r\nContent-Length: {len(click.body)}\r\n\r\n"
+            f"{own}Content-Length: {len(click.body)}\r\n\r\n"
         )
         return head.encode() + click.body
 

@@ -29,6 +29,10 @@ class Tally:
     """By request id: the orders that the buyers received."""
     broken: list[str] = field(default_factory=list)
     """Sentences about answers that must never occur."""
+    impostors: Counter[Outcome] = field(default_factory=Counter)
+    """The answers to impostors, who are in `outcomes` too."""
+    unproven: int = 0
+    """Orders of genuine buyers that were refused for their proof."""
     elapsed_seconds: float = 0.0
 
     def done(self) -> int:
@@ -45,6 +49,10 @@ class Tally:
         """Count an answer. Returns the order if this is its first answer."""
         self.outcomes[outcome] += 1
         self.seconds.append(seconds)
+        if click.kind is Kind.IMPOSTOR:
+            self.impostors[outcome] += 1
+        elif outcome.unproven and click.kind is not Kind.RUBBISH:
+            self.unproven += 1
         if outcome.group not in {Group.ACCEPTED, Group.REPLAYED}:
             return None
         self.accepted_seconds.append(seconds)
@@ -58,6 +66,8 @@ class Tally:
         earlier = self.orders.get(click.request_id)
         if click.kind is Kind.RUBBISH:
             self._report_broken(f"an invalid request was accepted: {click.body[:80]!r}")
+        elif click.kind is Kind.IMPOSTOR:
+            self._report_broken(f"an order without a genuine proof was accepted: request {click.request_id}")
         elif not order_id:
             self._report_broken(f"the answer to an accepted order has no order id: request {click.request_id}")
         elif earlier is not None and earlier.order_id != order_id:
