@@ -102,6 +102,11 @@ async def test_document_without_a_usable_key_changes_nothing(provider: IdentityP
     assert (changes, server.reads) == ([0], 7)
 
 
+def test_document_nested_too_deeply_is_refused_as_any_other_bad_one() -> None:
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse(b"[" * 100_000)
+
+
 def test_keys_for_other_uses_and_weak_ones_are_passed_over(provider: IdentityProvider) -> None:
     weak = json.loads(RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 1024).public_key()))  # noqa: S505 - the weak one
     broken = [{"kty": "RSA", "n": "AQAB"}, {"kty": "EC", "crv": "P-256", "x": 1}, {"kty": "EC", "crv": "P-384"}, "no key", {}]

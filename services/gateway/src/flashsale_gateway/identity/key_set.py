@@ -37,7 +37,10 @@ class KeySet:
 
 def parse(document: bytes) -> KeySet:
     """The keys of a document that can verify a signature; others are passed over. Raises ValueError when there is none."""
-    decoded = msgspec.json.decode(document)
+    try:
+        decoded = msgspec.json.decode(document)
+    except RecursionError:
+        raise ValueError("the document is nested too deeply") from None
     members = decoded.get("keys") if isinstance(decoded, dict) else None
     if not isinstance(members, list):
         raise ValueError("the document has no list `keys`")
