@@ -4,7 +4,8 @@
 --   products   how many products the orders take turns between
 --   users      how many users they take turns between
 --   requests   how many request ids they take turns between; fewer ids than orders means replays
---   secret     a webhook secret (base64); with it, each accepted order is paid as soon as a connection is free
+--   secret     a webhook secret (base64); with it, each accepted order is paid as soon as a connection is free; empty for none
+--   token key  a key of buyer tokens; with it, each order has a token of its buyer
 -- The last line of the output is JSON with the counts, which tools/bench/wrk.py reads.
 local ffi = require('ffi')
 local threads = 0
@@ -20,8 +21,8 @@ local function post(path, headers, body)
     .. 'Content-Length: ' .. #body .. '\r\n\r\n' .. body
 end
 
--- Standard Webhooks: base64 of HMAC-SHA256 over id.timestamp.body. wrk itself has loaded libcrypto.
-local function signer(secret)
+-- A function from words to the base64 of their HMAC-SHA256, or of its first `bytes` bytes. wrk itself has loaded libcrypto.
+local function signer(key_of, bytes)
   ffi.cdef [[
     const void *EVP_sha256(void);
     unsigned char *HMAC(const void *, const void *, int, const unsigned char *, size_t, unsigned char *, unsigned int *);
@@ -32,11 +33,28 @@ local function signer(secret)
   if not ok then
     crypto = ffi.load('libcrypto.so.3')
   end
-  local key, digest, text = ffi.new('unsigned char[64]'), ffi.new('unsigned char[32]'), ffi.new('unsigned char[64]')
-  local length = crypto.EVP_DecodeBlock(key, secret, #secret) - select(2, secret:gsub('=', ''))
+  local digest, text = ffi.new('unsigned char[32]'), ffi.new('unsigned char[64]')
+  local key, length = key_of(crypto)
   return function(words)
     crypto.HMAC(crypto.EVP_sha256(), key, length, words, #words, digest, nil)
-    return ffi.string(text, crypto.EVP_EncodeBlock(text, digest, 32))
+    return ffi.string(text, crypto.EVP_EncodeBlock(text, digest, bytes))
+  end
+end
+
+-- Standard Webhooks: base64 of HMAC-SHA256 over id.timestamp.body.
+local function webhook_signer(secret)
+  return signer(function(crypto)
+    local key = ffi.new('unsigned char[64]')
+    return key, crypto.EVP_DecodeBlock(key, secret, #secret) - select(2, secret:gsub('=', ''))
+  end, 32)
+end
+
+-- The Authorization header of a buyer. No user id here has a character that a token must escape.
+local function token_header(token_key)
+  local mac, expires = signer(function() return token_key, #token_key end, 18), os.time() + 3600
+  return function(buyer)
+    local signed = string.format('fsb1.%s.%d', buyer, expires)
+    return 'Authorization: Bearer ' .. signed .. '.' .. mac(signed):gsub('+', '-'):gsub('/', '_') .. '\r\n\r\n'
   end
 end
 
@@ -45,20 +63,26 @@ function init(args)
   products, users, requests = tonumber(args[3]), tonumber(args[4]), tonumber(args[5])
   count = 0
   user = string.format('%s-%02d-', prefix, number)
-  if args[6] then
+  if args[6] and args[6] ~= '' then
     due, first, last = {}, 1, 0
-    sign = signer(args[6])
+    sign = webhook_signer(args[6])
     response = take_order_id
+  end
+  if args[7] then
+    authorize = token_header(args[7])
   end
   heads = {}
 end
 
 -- The head of an order depends only on the length of its body.
-local function order(body)
+local function order(body, buyer)
   local head = heads[#body]
   if not head then
     head = post('/order', '', body):match('^(.-\r\n\r\n)')
     heads[#body] = head
+  end
+  if authorize then
+    return head:sub(1, -3) .. authorize(string.format('%s%08d', user, buyer)) .. body
   end
   return head .. body
 end
@@ -72,7 +96,7 @@ function request()
   count = count + 1
   local buyer, asked = count % users, count % requests
   local name = products == 1 and product or product .. '-' .. count % products
-  return order(string.format(shape, user, buyer, name, user, asked))
+  return order(string.format(shape, user, buyer, name, user, asked), buyer)
 end
 
 function payment(order_id)

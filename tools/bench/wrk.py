@@ -23,6 +23,8 @@ class Load:
     """How many request ids the orders take turns between. Fewer ids than orders means replays."""
     secret: str = ""
     """Webhook secret in base64. With it, every accepted order is paid."""
+    token_key: str = ""
+    """Key of buyer tokens. With it, every order has a token of its buyer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ async def run_wrk(url: str, load: Load, connections: int, seconds: int, prefix: 
     """
     asked = [load.product_id, prefix or uuid4().hex[:12], str(load.products), str(load.users), str(load.requests)]
     options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(SCRIPT)]
-    command = ["wrk", *options, url, "--", *asked, *([load.secret] if load.secret else [])]
+    command = ["wrk", *options, url, "--", *asked, *_keys(load)]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     try:
         async with asyncio.timeout(seconds + GRACE_SECONDS):
@@ -66,6 +68,12 @@ async def run_wrk(url: str, load: Load, connections: int, seconds: int, prefix: 
     if process.returncode != 0:
         raise RuntimeError(f"wrk failed: {err.decode() or out.decode()}")
     return parse_result(out.decode())
+
+
+def _keys(load: Load) -> list[str]:
+    if load.token_key:
+        return [load.secret, load.token_key]
+    return [load.secret] if load.secret else []
 
 
 def parse_result(output: str) -> WrkResult:
