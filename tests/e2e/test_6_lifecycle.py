@@ -309,6 +309,7 @@ LEFT = [
     "persistentvolumeclaim/data-flashsale-rabbitmq-0",
     "persistentvolumeclaim/data-flashsale-redis-0",
     "secret/flashsale-credentials",
+    "secret/flashsale-identity",
     "secret/flashsale-postgresql",
     "secret/flashsale-postgresql-ledger-api",
     "secret/flashsale-postgresql-roles",
