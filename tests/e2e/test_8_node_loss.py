@@ -20,7 +20,7 @@ FSYNC, CONFIRMED = "node-fsync", "node-confirmed"
 PER_SECOND, LANES = 30, 300
 """Until Kubernetes notices, every second connection leads to the gateway that died. The others must be able to order meanwhile."""
 AGAIN_MAX_SECONDS = {FSYNC: 40, CONFIRMED: 90}
-"""How soon orders must be accepted again, on a machine that keeps up. The aim is 20 s, and the report shows what it was.
+"""How soon orders must be accepted again, on a machine that keeps up. The target is 20 s, and the report shows what it was.
 
 A sale with `confirmed` needs a broker, and RabbitMQ's Service leads to the dead node until Kubernetes notices, which takes 40 s.
 """
