@@ -36,8 +36,9 @@ def http() -> Iterator[str]:
         problem = places.PROBLEM(code, "detail", field="field", allow="GET")
         headers = ",".join(f"{name}: {value}" for name, value in sorted(problem.headers.items()))
         yield f"problem {code} {kind.status} fields {','.join(problem.document)} headers {headers}"
-    # Headers, methods and media types that the document does not name.
-    yield from (f"word {text}" for text in source.matching(r"[a-z]+(-[a-z]+)+(: [^\n]*)?", "flashsale_gateway"))
+    # Headers, methods and media types that the document does not name. The core library writes those of a refusal.
+    for place in ("flashsale_gateway", "problems.py"):
+        yield from (f"word {text}" for text in source.matching(r"[a-z]+(-[a-z]+)+(: [^\n]*)?", place))
 
 
 def redis() -> Iterator[str]:

@@ -1,7 +1,8 @@
 import msgspec
 import pytest
 
-from flashsale_gateway.http.problems import KINDS, MEDIA_TYPE, Problem
+from flashsale_core.problems import MEDIA_TYPE
+from flashsale_gateway.http.problems import KINDS, Problem
 
 
 def test_problem_contains_status_code_field_and_retry_after() -> None:

@@ -48,6 +48,11 @@ class Problem(Exception):  # noqa: N818 - it is the name of the thing (RFC 9457)
             **more,
         }
 
+    @property
+    def challenge(self) -> str:
+        """The WWW-Authenticate header (RFC 9110, 11.6.1); empty for none."""
+        return "Bearer" if self.code == "unauthorized" else ""
+
     @cached_property
     def body(self) -> bytes:
         return msgspec.json.encode(self.document)
@@ -57,5 +62,5 @@ class Problem(Exception):  # noqa: N818 - it is the name of the thing (RFC 9457)
         """The headers besides content type and length."""
         headers = {"cache-control": "no-store"}
         headers |= {"retry-after": str(self.retry_after_seconds)} if self.retry_after_seconds is not None else {}
-        headers |= {"www-authenticate": "Bearer"} if self.code == "unauthorized" else {}
+        headers |= {"www-authenticate": challenge} if (challenge := self.challenge) else {}
         return headers | ({"allow": self.allow} if self.allow else {})

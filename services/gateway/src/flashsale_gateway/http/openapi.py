@@ -6,13 +6,14 @@ from typing import Any, get_args
 
 import msgspec
 
+from flashsale_core.problems import MEDIA_TYPE
 from flashsale_core.topology import default_window
 from flashsale_gateway.http import docs_page
 from flashsale_gateway.http.answer_schemas import ProblemDocument
 from flashsale_gateway.http.answers import CACHE_CONTROL
 from flashsale_gateway.http.examples import EXAMPLES
 from flashsale_gateway.http.operations import GENERAL_PROBLEMS, OPERATIONS, Audience, Operation
-from flashsale_gateway.http.problems import KINDS, MEDIA_TYPE, Problem
+from flashsale_gateway.http.problems import KINDS, Problem
 
 VERSION = "1.0.0"
 TITLES = {Audience.SHOPS: "flashsale", Audience.ADMINISTRATION: "flashsale: administration"}

@@ -1,25 +1,15 @@
 """Every refusal and its text: one table of codes, rendered as problem+json (RFC 9457)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
 from starlette.responses import Response
 
-from flashsale_gateway.http.answers import CACHE_CONTROL, NO_STORE, Answer
-
-MEDIA_TYPE = "application/problem+json"
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    status: int
-    title: str
-    retry_after_seconds: int | None = None
-
+from flashsale_core import problems
+from flashsale_core.problems import MEDIA_TYPE, Kind
+from flashsale_gateway.http.answers import Answer
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
@@ -69,43 +59,19 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 )
 
 
-class Problem(Exception):  # noqa: N818 - it is the name of the thing (RFC 9457), not of an error class
+class Problem(problems.Problem):
     """Raised in http/, orders and payments; rendered as an answer."""
 
     def __init__(
         self, code: str, detail: str = "", *, field: str = "", retry_after_seconds: int | None = None, allow: str = "", **more: Any
     ) -> None:
-        super().__init__(code)
-        kind = KINDS[code]
-        self.code = code
-        self.status = kind.status
-        self.retry_after_seconds = kind.retry_after_seconds if retry_after_seconds is None else retry_after_seconds
-        self.allow = allow
-        self.document: dict[str, Any] = {
-            "type": "about:blank",
-            "title": kind.title,
-            "status": kind.status,
-            "code": code,
-            **({"detail": detail} if detail else {}),
-            **({"field": field} if field else {}),
-            **more,
-        }
-
-    @cached_property
-    def body(self) -> bytes:
-        return msgspec.json.encode(self.document)
-
-    @cached_property
-    def headers(self) -> dict[str, str]:
-        """The headers besides content type and length."""
-        headers = {CACHE_CONTROL: NO_STORE}
-        headers |= {"retry-after": str(self.retry_after_seconds)} if self.retry_after_seconds is not None else {}
-        headers |= {"www-authenticate": self._challenge} if self.status == 401 and self.code != "bad_signature" else {}
-        return headers | ({"allow": self.allow} if self.allow else {})
+        super().__init__(code, KINDS[code], detail, field=field, retry_after_seconds=retry_after_seconds, allow=allow, **more)
 
     @property
-    def _challenge(self) -> str:
+    def challenge(self) -> str:
         """RFC 6750, 3: a request without a proof gets no error code."""
+        if self.status != 401 or self.code == "bad_signature":
+            return ""
         reason = self.document.get("reason", "missing")
         return "Bearer" if reason == "missing" else f'Bearer error="invalid_token", error_description="{reason}"'
 
