@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY
 
 from flashsale_core.errors import Rejected
 from flashsale_core.messages import RESTORED, LedgerMarker, Message, Position
+from flashsale_ledger import pool
 from flashsale_order_worker import metrics
 from flashsale_order_worker import repository as repository_module
 from flashsale_order_worker.plan import plan
@@ -184,7 +185,7 @@ async def test_terms_of_the_latest_definition_are_kept(infra: Mapping[str, str])
 
 
 async def test_idle_connection_is_closed(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repository_module, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(pool, "IDLE_SECONDS", 0.1)
     url = infra["DATABASE_URL"]
     named = f"{url}{'&' if '?' in url else '?'}application_name=resting"
     async with open_ledger(url) as ledger, open_repository(named) as repository:

@@ -20,6 +20,7 @@ from flashsale_core.errors import Retryable
 from flashsale_core.messages import OrdersReserved, ReservedLine
 from flashsale_local_stack import free_ports
 from flashsale_local_stack.servers import postgres_user_command
+from flashsale_notifier.database import Database
 from flashsale_order_worker.plan import Rows, plan
 from flashsale_order_worker.repository import Repository
 from tests.integration.broker import until
@@ -108,6 +109,15 @@ async def test_ledger_is_written_and_read_through_a_pooler(infra: Mapping[str, s
         assert await ledger.count() == 30
     for worker in workers:
         await worker.close()
+
+
+async def test_notifier_reads_the_ledger_through_a_pooler(pooled: str) -> None:
+    database = Database(pooled, 10, 0.05, 0, "flashsale")
+    try:
+        await database.check_schema()
+        assert await database.run("backlog") == []
+    finally:
+        await database.close()
 
 
 async def test_lost_prepared_statement_names_the_setting(infra: Mapping[str, str], pooled: str) -> None:

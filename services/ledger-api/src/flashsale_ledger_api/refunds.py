@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from flashsale_ledger_api.ledger import PoolConnection
+from flashsale_ledger import PoolConnection
 from flashsale_ledger_api.problems import Problem
 from flashsale_ledger_api.queries import QUERIES
 from flashsale_ledger_api.refund_changes import Change, Decision, Refund, RefundRequest, decide

@@ -1,11 +1,5 @@
 -- Every statement is a transaction of its own, and short: a transaction that runs delays the feed of events.
 
--- name: schema
-select max(version) as version, current_setting('transaction_read_only')::bool as read_only from schema_migrations
-
--- name: owner
-select (select name from installation) as name
-
 -- name: write_events
 -- Events that are there already keep their body and get no further deliveries. Returns the endpoints that got some.
 with added as (

@@ -1,6 +1,5 @@
 """The ledger in Postgres. All rows of a batch are written in one transaction."""
 
-import asyncio
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,10 +11,10 @@ import asyncpg
 import msgspec
 
 from flashsale_core import crash
-from flashsale_core.errors import Rejected, Retryable
-from flashsale_core.faults import Server, describe_error
+from flashsale_core.errors import Rejected
 from flashsale_core.ledger_locks import RECEIVING
 from flashsale_core.orders import State
+from flashsale_ledger import ROW_ERRORS, SERVER_ERRORS, LedgerPool, refuse_read_only
 from flashsale_order_worker import metrics
 from flashsale_order_worker.late_entries import LateEntriesError, late_positions
 from flashsale_order_worker.plan import ReceivedRow, Rows, without_arrivals
@@ -24,12 +23,7 @@ from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 SCHEMA_VERSION = 10
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
-IDLE_SECONDS = 60.0
-"""An idle connection is closed after this time: load balancers and NAT drop one after 240 s or more, without notice to either end."""
-# A row with `read_only` true is refused: the server is a standby, whose rows may be old, or takes no writes for another reason.
-_SCHEMA = "select max(version), current_setting('transaction_read_only')::bool as read_only from schema_migrations"
 _BEGIN = "select set_config('idle_in_transaction_session_timeout', $1, true), pg_advisory_xact_lock_shared($2)"
-_OWNER = "select (select name from installation) as name"
 _OPEN_REFUNDS = """select count(*) filter (where state = 'due') as due, count(*) filter (where state = 'failed') as failed,
     coalesce(extract(epoch from now() - min(created_at) filter (where state = 'due')), 0) as oldest_seconds,
     current_setting('transaction_read_only')::bool as read_only from refunds where state in ('due', 'failed')"""
@@ -37,11 +31,6 @@ Columns = Sequence[Sequence[Any] | None]
 Statement = tuple[str, Columns]
 """A statement, and one array for each of its columns."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
-# Errors that concern the rows (SQLSTATE classes 22, 23 and 54). asyncpg also raises class 22 for a value that does not fit its column.
-_ROW_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
-# Every other error concerns the server, its configuration or this moment. A missing grant or database must never park a good message.
-# A connection that the server ends while nothing is asked is, at the next query, an InternalClientError of asyncpg.
-_SERVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 
 class OpenRefunds(NamedTuple):
@@ -67,12 +56,15 @@ class Repository:
         With an `installation`, `check_schema` refuses the ledger of another one.
         """
         self._installation = installation
-        self._database_url = database_url
-        self._statement_timeout_seconds = statement_timeout_seconds
-        self._retry_seconds = retry_seconds
-        self._statement_cache = statement_cache
-        self._pool: asyncpg.Pool | None = None
-        self._opening = asyncio.Lock()
+        self._statement_timeout_ms = str(int(statement_timeout_seconds * 1000))
+        self._pool = LedgerPool(
+            database_url,
+            CONNECTIONS_MAX,
+            statement_timeout_seconds,
+            metrics.DATABASE_UP,
+            statement_cache=statement_cache,
+            retry_seconds=retry_seconds,
+        )
 
     async def write(self, rows: Rows, *, with_arrivals: bool = True) -> None:
         """Write all rows in one transaction. A repeat changes nothing, except that `received_entries` gets the same ranges again.
@@ -90,17 +82,16 @@ class Repository:
                 # The batch was delivered before, or another message of an order came first: use the statements that read existing rows.
                 metrics.KNOWN_BATCHES.inc()
                 await self._commit(_prepared(rows, new=False), claimed)
-        except _ROW_ERRORS as error:
+        except ROW_ERRORS as error:
             raise Rejected(f"{type(error).__name__}: {error}") from error
-        except _SERVER_ERRORS as error:
-            raise await self._away(error) from error
-        metrics.DATABASE_UP.set(1)
+        except SERVER_ERRORS as error:
+            raise await self._pool.away(error) from error
+        self._pool.reached()
 
     async def _commit(self, statements: Sequence[Statement], claimed: Sequence[ReceivedRow]) -> None:
-        pool = await self._open_pool()
-        async with pool.acquire(timeout=self._statement_timeout_seconds) as connection, connection.transaction():
+        async with self._pool.transaction() as connection:
             # Postgres does not notice when a worker's machine dies, and its rows stay locked: for two hours, with the kernel's defaults.
-            await connection.execute(_BEGIN, str(int(self._statement_timeout_seconds * 1000)), RECEIVING)
+            await connection.execute(_BEGIN, self._statement_timeout_ms, RECEIVING)
             if late := await late_positions(connection, claimed):
                 raise LateEntriesError(late)
             for statement, columns in statements:
@@ -110,75 +101,34 @@ class Repository:
 
     async def check_schema(self) -> None:
         """Raises Retryable until the ledger takes writes, has a schema that is new enough for this release, and is this installation's."""
-        try:
-            version, _ = await self._one_row(_SCHEMA)
-            owner = (await self._one_row(_OWNER))["name"] if (version or 0) >= SCHEMA_VERSION else None
-        except asyncpg.UndefinedTableError as error:
-            raise Retryable("the ledger has no schema yet; run `flashsale migrate`", self._retry_seconds) from error
-        except _SERVER_ERRORS as error:
-            raise await self._away(error) from error
-        if (version or 0) < SCHEMA_VERSION:
-            raise Retryable(
-                f"the ledger's schema is {version}, this release needs {SCHEMA_VERSION}; run `flashsale migrate`", self._retry_seconds
-            )
-        # A ledger without an owner is an older one; the keeper waits until `flashsale migrate --initialise` has written it.
-        if self._installation is not None and owner not in (None, self._installation):
-            raise Retryable(
-                f"the ledger belongs to the installation {owner!r}, and FLASHSALE_INSTALLATION is {self._installation!r}",
-                self._retry_seconds,
-            )
+        await self._pool.check(SCHEMA_VERSION, self._installation)
 
     async def apply_reports(self) -> None:
         """Settle refunds by the provider's reports that their transaction did not see. Raises Retryable when Postgres is away."""
         try:
             await self._commit([(_QUERIES["apply_reports"], [None])], ())
-        except _SERVER_ERRORS as error:
-            raise await self._away(error) from error
+        except SERVER_ERRORS as error:
+            raise await self._pool.away(error) from error
 
     async def open_refunds(self) -> OpenRefunds:
         """Raises Retryable when Postgres is away."""
         try:
             row = await self._one_row(_OPEN_REFUNDS)
-        except _SERVER_ERRORS as error:
-            raise await self._away(error) from error
+        except SERVER_ERRORS as error:
+            raise await self._pool.away(error) from error
         return OpenRefunds(int(row["due"]), int(row["failed"]), float(row["oldest_seconds"]))
 
     async def _one_row(self, query: str) -> asyncpg.Record:
         """The single row of an aggregate query. Raises ReadOnlySQLTransactionError if its column `read_only` is true."""
-        pool = await self._open_pool()
-        # In a transaction, although it only reads: a pooler may change the server connection between the steps of a statement.
-        async with pool.acquire(timeout=self._statement_timeout_seconds) as connection, connection.transaction():
+        async with self._pool.transaction() as connection:
             row = await connection.fetchrow(query)
         assert row is not None  # noqa: S101 - an aggregate always has a row
-        if row.get("read_only"):
-            raise asyncpg.ReadOnlySQLTransactionError("the ledger's transactions are read-only")
-        metrics.DATABASE_UP.set(1)
+        refuse_read_only(row)
+        self._pool.reached()
         return row
 
     async def close(self) -> None:
-        if self._pool is not None:
-            self._pool.terminate()
-
-    async def _away(self, error: BaseException) -> Retryable:
-        metrics.DATABASE_UP.set(0)
-        if isinstance(error, asyncpg.ReadOnlySQLTransactionError) and self._pool is not None:
-            # A primary that became a standby keeps its connections open. New connections resolve the name again.
-            await self._pool.expire_connections()
-        return Retryable(describe_error(Server.POSTGRES, error), self._retry_seconds)
-
-    async def _open_pool(self) -> asyncpg.Pool:
-        async with self._opening:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    self._database_url,
-                    min_size=0,
-                    max_size=CONNECTIONS_MAX,
-                    max_inactive_connection_lifetime=IDLE_SECONDS,
-                    timeout=self._statement_timeout_seconds,
-                    command_timeout=self._statement_timeout_seconds,
-                    statement_cache_size=self._statement_cache,
-                )
-            return self._pool
+        await self._pool.close()
 
 
 def tables(rows: Rows) -> tuple[str, ...]:
