@@ -22,7 +22,9 @@ ROOMS = (
     "libs/redis",
     "libs/recovery",
 )
-OUTWARD = re.compile(r"(exchange|parking)\.publish\(|\.ack\(|\.xdel\(|\.xadd\(|['\"]EVALSHA['\"]|\.transaction\(\)( as \w+)?:|connection\.execute\(")
+OUTWARD = re.compile(
+    r"(exchange|parking)\.publish\(|\.ack\(|\.xdel\(|\.xadd\(|['\"]EVALSHA['\"]|\.transaction\(\)( as \w+)?:|connection\.execute\("
+)
 """Calls that publish, acknowledge, delete, commit or run a script."""
 EXEMPT = {
     "report_unrouted_policy": "publishes a probe that no queue gets",
