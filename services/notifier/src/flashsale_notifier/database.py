@@ -1,10 +1,10 @@
 """The notifier's connections to Postgres: runs named statements, each in a transaction, and translates errors."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 from flashsale_core.errors import Rejected
+from flashsale_core.named_queries import named_queries
 from flashsale_ledger import ROW_ERRORS, SERVER_ERRORS, LedgerPool
 from flashsale_notifier import metrics
 
@@ -48,10 +48,4 @@ class Database:
         await self._pool.close()
 
 
-def _read_queries(text: str) -> dict[str, str]:
-    """The statements of queries.sql by the name above each."""
-    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
-_QUERIES = _read_queries((Path(__file__).parent / "queries.sql").read_text())
+_QUERIES = named_queries((Path(__file__).parent / "queries.sql").read_text())

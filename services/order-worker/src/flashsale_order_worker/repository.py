@@ -1,6 +1,5 @@
 """The ledger in Postgres. All rows of a batch are written in one transaction."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -13,6 +12,7 @@ import msgspec
 from flashsale_core import crash
 from flashsale_core.errors import Rejected
 from flashsale_core.ledger_locks import RECEIVING
+from flashsale_core.named_queries import named_queries
 from flashsale_core.orders import State
 from flashsale_ledger import ROW_ERRORS, SERVER_ERRORS, LedgerPool, refuse_read_only
 from flashsale_order_worker import metrics
@@ -267,10 +267,4 @@ def _maybe_at(ms: int) -> datetime | None:
     return _at(ms) if ms else None
 
 
-def _read_queries(text: str) -> dict[str, str]:
-    """The statements of queries.sql by the name above each."""
-    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
-_QUERIES = _read_queries((Path(__file__).parent / "queries.sql").read_text())
+_QUERIES = named_queries((Path(__file__).parent / "queries.sql").read_text())

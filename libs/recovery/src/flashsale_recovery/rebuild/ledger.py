@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 
+from flashsale_core.named_queries import named_queries
 from flashsale_core.orders import State
 from flashsale_recovery.rebuild.facts import Definition, LedgerOrder, Refund, Stray
 from flashsale_recovery.rebuild.report import Orphans
@@ -97,10 +98,4 @@ def _keys(sales: Iterable[Definition]) -> tuple[list[str], list[int]]:
     return [sale.sale_id for sale in listed], [sale.epoch for sale in listed]
 
 
-def _read_queries(text: str) -> dict[str, str]:
-    """The statements of queries.sql by the name above each."""
-    _, *parts = text.split("-- name: ")
-    return {name: query for name, _, query in (part.partition("\n") for part in parts)}
-
-
-_QUERIES = _read_queries((Path(__file__).parent / "queries.sql").read_text())
+_QUERIES = named_queries((Path(__file__).parent / "queries.sql").read_text())
