@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import sys
-from contextlib import suppress
 from functools import partial
 
 import uvloop
@@ -15,6 +14,7 @@ from flashsale_core.logs import configure_logging
 from flashsale_core.probes import serve_probes
 from flashsale_core.service import run_until_signal
 from flashsale_core.supervise import Supervisor
+from flashsale_ledger import wait_for_ledger
 from flashsale_notifier import upkeep
 from flashsale_notifier.database import Database
 from flashsale_notifier.ended_sales import EndedSales
@@ -63,7 +63,7 @@ async def run(settings: Settings) -> None:
             raise Retryable(fault)
 
     async def work(stop: asyncio.Event) -> None:
-        if not await _prepare(database, repository, stop):
+        if not await wait_for_ledger(partial(_prepare, database, repository), stop):
             return
         supervisor.start("parked", partial(watch_parked, _parked(settings)))
         supervisor.start("prune", partial(upkeep.prune, repository, settings.retention_seconds))
@@ -84,19 +84,10 @@ async def run(settings: Settings) -> None:
         await database.close()
 
 
-async def _prepare(database: Database, repository: Repository, stop: asyncio.Event) -> bool:
-    """Wait until the ledger has the schema, and write the endpoints of the settings; returns False if `stop` is set first."""
-    while not stop.is_set():
-        try:
-            await database.check_schema()
-            await repository.write_settings_endpoints()
-        except Retryable as error:
-            log.warning("ledger.waiting", extra={"reason": str(error)})
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), error.delay_seconds)
-        else:
-            return True
-    return False
+async def _prepare(database: Database, repository: Repository) -> None:
+    """Raises Retryable until the ledger has the schema and the endpoints of the settings."""
+    await database.check_schema()
+    await repository.write_settings_endpoints()
 
 
 def _sender(repository: Repository, recorder: Recorder, settings: Settings, endpoint: Endpoint) -> Sender:

@@ -1,7 +1,6 @@
 """The order-worker's composition root: what it opens, how it runs, how it stops."""
 
 import asyncio
-import contextlib
 import logging
 import sys
 from functools import partial
@@ -16,6 +15,7 @@ from flashsale_core.probes import serve_probes
 from flashsale_core.service import run_until_signal
 from flashsale_core.supervise import Supervisor
 from flashsale_core.tracing import configure_tracing
+from flashsale_ledger import wait_for_ledger
 from flashsale_order_worker.handlers import OrderEvents
 from flashsale_order_worker.refunds import watch_refunds
 from flashsale_order_worker.repository import Repository
@@ -54,7 +54,7 @@ async def run(settings: Settings) -> None:
             raise Retryable(fault)
 
     async def work(stop: asyncio.Event) -> None:
-        if await _wait_for_schema(repository, stop):
+        if await wait_for_ledger(repository.check_schema, stop):
             supervisor.start("refunds", partial(watch_refunds, repository, settings.refunds_interval_seconds))
             supervisor.start("parked", partial(watch_parked, _parked(settings)))
             consuming = supervisor.start("consumer", consumer.run)
@@ -68,20 +68,6 @@ async def run(settings: Settings) -> None:
     finally:
         await repository.close()
         tracing.shutdown()
-
-
-async def _wait_for_schema(repository: Repository, stop: asyncio.Event) -> bool:
-    """Wait until the ledger has the schema; returns False if `stop` is set first."""
-    while not stop.is_set():
-        try:
-            await repository.check_schema()
-        except Retryable as error:
-            log.warning("ledger.waiting", extra={"reason": str(error)})
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), error.delay_seconds)
-        else:
-            return True
-    return False
 
 
 def _consumer_settings(settings: Settings) -> ConsumerSettings:
