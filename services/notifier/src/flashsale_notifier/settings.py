@@ -6,6 +6,7 @@ import msgspec
 
 from flashsale_core import credentials
 from flashsale_core.errors import SettingsError
+from flashsale_core.keys import INSTALLATION_DEFAULT
 from flashsale_core.settings import Environment
 from flashsale_core.shop_events import endpoint_name, endpoint_url, event_types
 from flashsale_core.tls import with_certificates
@@ -86,7 +87,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
     return Settings(
         amqp_url=with_certificates(credentials.amqp_url(env.text("AMQP_URL")), env),
         database_url=with_certificates(credentials.database_url(env.text("DATABASE_URL")), env),
-        installation=env.text("FLASHSALE_INSTALLATION", "flashsale"),
+        installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),
         statement_cache=env.integer("FLASHSALE_DATABASE_STATEMENT_CACHE", 100, most=10_000),
         probe_host=env.text("FLASHSALE_PROBE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
         probe_port=env.integer("FLASHSALE_PROBE_PORT", 9106, most=65535),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from flashsale_core import credentials
+from flashsale_core.keys import INSTALLATION_DEFAULT
 from flashsale_core.settings import Environment
 from flashsale_core.tls import with_certificates
 
@@ -49,7 +50,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
     return Settings(
         amqp_url=with_certificates(credentials.amqp_url(env.text("AMQP_URL")), env),
         database_url=with_certificates(credentials.database_url(env.text("DATABASE_URL")), env),
-        installation=env.text("FLASHSALE_INSTALLATION", "flashsale"),
+        installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),
         statement_cache=env.integer("FLASHSALE_DATABASE_STATEMENT_CACHE", STATEMENT_CACHE_DEFAULT, most=10_000),
         probe_host=env.text("FLASHSALE_PROBE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
         probe_port=env.integer("FLASHSALE_PROBE_PORT", 9101, most=65535),
