@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
+from flashsale_cli.ledger_connection import open_connection
 from flashsale_core.errors import Retryable
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.ledger_locks import RECEIVING
 from flashsale_core.messages import Position
 from flashsale_recovery.session import ERRORS
 
-TIMEOUT_SECONDS = 30.0
 # A late entry must stay unknown to the ledger: a second copy of it would otherwise count as redelivered, and have an effect.
 _SETTLE = """
 insert into received_entries (shard, incarnation, from_seq, to_seq)
@@ -45,11 +45,5 @@ async def open_ledger(database_url: str) -> AsyncIterator[Ledger | None]:
     if not database_url:
         yield None
         return
-    try:
-        connection = await asyncpg.connect(database_url, timeout=TIMEOUT_SECONDS, command_timeout=TIMEOUT_SECONDS, statement_cache_size=0)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        raise Retryable(describe_error(Server.POSTGRES, error)) from error
-    try:
+    async with open_connection(database_url) as connection:
         yield Ledger(connection)
-    finally:
-        await connection.close()

@@ -13,13 +13,13 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import msgspec
 
+from flashsale_cli.ledger_connection import open_connection
 from flashsale_core.credentials import WEBHOOK_PREFIX
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.shop_events import DISABLED_BY_COMMAND, EventType, event_id
 from flashsale_core.timestamps import rfc3339
 
-TIMEOUT_SECONDS = 30.0
 SECRET_BYTES = 32
 _ADD = """
 insert into webhook_endpoints (endpoint, url, types, source, secret) values ($1, $2, $3, 'command', $4)
@@ -157,11 +157,5 @@ def new_secret() -> str:
 @asynccontextmanager
 async def open_webhooks(database_url: str) -> AsyncIterator[Webhooks]:
     """Raises Retryable if Postgres does not answer."""
-    try:
-        connection = await asyncpg.connect(database_url, timeout=TIMEOUT_SECONDS, command_timeout=TIMEOUT_SECONDS, statement_cache_size=0)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        raise Retryable(describe_error(Server.POSTGRES, error)) from error
-    try:
+    async with open_connection(database_url) as connection:
         yield Webhooks(connection)
-    finally:
-        await connection.close()
