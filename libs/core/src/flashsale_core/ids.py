@@ -49,6 +49,11 @@ class OrderRef(NamedTuple):
         return f"{self.sale_id}.{self.order_id}"
 
 
+def order_name(sale_id: str, order_id: str) -> str:
+    """An order as clients name it. A payment may be for a sale that does not exist, and its order is then named without one."""
+    return f"{sale_id}.{order_id}" if sale_id else order_id
+
+
 def order_id(key: bytes, sale_id: str, user_id: str, request_id: str) -> OrderId:
     """The order id of a request: 120 bits of HMAC-SHA-256 (RFC 2104), base64url, 20 characters.
 

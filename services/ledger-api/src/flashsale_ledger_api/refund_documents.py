@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from flashsale_core.ids import order_name
 from flashsale_core.timestamps import rfc3339
 from flashsale_ledger_api.problems import Problem
 
@@ -48,7 +49,7 @@ def to_document(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "state": row["state"],
         "reason": row["reason"],
         "productId": row["sale_id"],
-        "orderId": f"{row['sale_id']}.{row['order_id']}" if row["sale_id"] else row["order_id"],
+        "orderId": order_name(row["sale_id"], row["order_id"]),
         "userId": row["user_id"],
         "paymentId": row["payment_id"],
         "amountMinor": row["amount_minor"],

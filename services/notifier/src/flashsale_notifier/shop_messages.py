@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from flashsale_core.ids import order_name
 from flashsale_core.messages import (
     RESTORED,
     Message,
@@ -102,7 +103,13 @@ def _payment(message: PaymentsRecorded, line: PaymentLine) -> Iterator[ShopEvent
         yield _order(message, EventType.ORDER_PAID, State.PAID, line, {"paymentId": line.payment_id, **amount})
     elif line.result == "refund_due":
         key = event_id(message.sale, message.epoch, line.order_id, f"refund_due:{line.payment_id}")
-        data = {"orderId": _ref(message, line), "productId": message.sale, "paymentId": line.payment_id, "reason": line.reason, **amount}
+        data = {
+            "orderId": order_name(message.sale, line.order_id),
+            "productId": message.sale,
+            "paymentId": line.payment_id,
+            "reason": line.reason,
+            **amount,
+        }
         yield _event(EventType.REFUND_DUE, key, message.sale, message.at, data)
 
 
@@ -110,7 +117,12 @@ def _returned(message: OrdersReturned, line: ReturnedLine) -> Iterator[ShopEvent
     """The return and its refund, whose amount is that of the payment: only the ledger has it."""
     yield _order(message, EventType.ORDER_RETURNED, State.RETURNED, line, {"paymentId": line.payment_id, "restocked": line.is_restocked})
     key = event_id(message.sale, message.epoch, line.order_id, f"refund_due:{line.payment_id}")
-    data = {"orderId": _ref(message, line), "productId": message.sale, "paymentId": line.payment_id, "reason": "returned"}
+    data = {
+        "orderId": order_name(message.sale, line.order_id),
+        "productId": message.sale,
+        "paymentId": line.payment_id,
+        "reason": "returned",
+    }
     yield _event(EventType.REFUND_DUE, key, message.sale, message.at, {**data, "amountMinor": None, "currency": ""})
 
 
@@ -123,15 +135,10 @@ def _sold_out(sale_id: str, epoch: int, at_ms: int, sold: int) -> ShopEvent:
 def _order(message: Any, kind: EventType, state: State, line: Line, more: Data | None = None) -> ShopEvent:
     key = event_id(message.sale, message.epoch, line.order_id, state)
     data = {
-        "orderId": _ref(message, line), "productId": message.sale, "userId": line.user_id, "quantity": line.quantity,
+        "orderId": order_name(message.sale, line.order_id), "productId": message.sale, "userId": line.user_id, "quantity": line.quantity,
         "state": state, "rank": RANK[state], **(more or {}),
     }  # fmt: skip
     return _event(kind, key, message.sale, message.at, data)
-
-
-def _ref(message: Any, line: Line) -> str:
-    """The order as clients name it. A payment may be for a sale that does not exist."""
-    return f"{message.sale}.{line.order_id}" if message.sale else line.order_id
 
 
 def _event(kind: EventType, key: str, sale_id: str, at_ms: int, data: Data) -> ShopEvent:
