@@ -6,12 +6,10 @@ from itertools import chain
 from flashsale_audit.differences import Difference, Kind
 from flashsale_audit.facts import Counters, History, LedgerOrder, LedgerSale, Money, OrderTotals, TotalsByState, Violations
 from flashsale_audit.records import Record
-from flashsale_core.orders import State, supersedes
+from flashsale_core.orders import WAS_PAID, State, supersedes
 
 HOLDING = frozenset({State.RESERVED, State.PAID})
 """The states in which an order counts against its buyer's limit."""
-WAS_PAID = frozenset({State.PAID, State.RETURNED})
-"""The states of an order that has a payment."""
 
 
 def compare_counters(counters: Counters) -> Iterator[Difference]:

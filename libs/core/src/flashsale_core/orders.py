@@ -108,6 +108,9 @@ RULES: Mapping[tuple[State | None, Event], Rule] = MappingProxyType(
 # once, and the ledger, which may receive the events in another order, ends in the right state by keeping the highest one.
 RANK: Mapping[State, int] = MappingProxyType({State.RESERVED: 0, State.CANCELLED: 1, State.EXPIRED: 1, State.PAID: 2, State.RETURNED: 3})
 
+WAS_PAID = frozenset({State.PAID, State.RETURNED})
+"""The states of an order that a payment has paid."""
+
 # The letter of each state in the packed record of lua/lib/record.lua.
 # A returned order has three, by what becomes of its units.
 RESTOCKED, WAITING, KEPT = "T", "W", "K"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from flashsale_core.orders import Event, State, next_state, supersedes
+from flashsale_core.orders import WAS_PAID, Event, State, next_state, supersedes
 
 EVENT_OF = {State.EXPIRED: Event.EXPIRE, State.CANCELLED: Event.CANCEL, State.PAID: Event.PAY, State.RETURNED: Event.RETURN}
 
@@ -62,7 +62,7 @@ def forbidden(order: OrderLife, state: State, incarnation: int, at_ms: int, *, r
     if order.state is None and not whole:
         return
     if order.state is state:
-        if at_ms != order.changed_ms and state not in (State.PAID, State.RETURNED):
+        if at_ms != order.changed_ms and state not in WAS_PAID:
             yield f"{state} twice"
         return
     guard_holds = state is State.EXPIRED or reacquires

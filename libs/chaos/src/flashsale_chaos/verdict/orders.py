@@ -6,7 +6,7 @@ from flashsale_chaos.history import Ask, Call
 from flashsale_chaos.verdict.facts import OrderRow
 from flashsale_chaos.verdict.stories import Story, is_gone, shown_state
 from flashsale_chaos.verdict.violations import Promise, Violation, broken
-from flashsale_core.orders import State
+from flashsale_core.orders import WAS_PAID, State
 
 EARLY_SECONDS = 0.05
 """Deadlines are of Redis' clock, which is compared with the crowd's."""
@@ -47,7 +47,7 @@ def _from_nowhere(story: Story, row: OrderRow) -> Iterator[str]:
         yield f"{story.name} is cancelled, and nobody cancelled it"
     if row.state is State.RETURNED and not story.asked(Ask.RETURN):
         yield f"{story.name} is returned, and nobody returned it"
-    if row.state in (State.PAID, State.RETURNED) and row.payment_id not in {call.payment_id for call in story.asked(Ask.PAY)}:
+    if row.state in WAS_PAID and row.payment_id not in {call.payment_id for call in story.asked(Ask.PAY)}:
         yield f"{story.name} is paid by {row.payment_id!r}, which nobody sent"
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from flashsale_chaos.history import Ask, Call
 from flashsale_chaos.verdict.facts import OrderRow
 from flashsale_chaos.verdict.stories import Story, is_gone, shown_state
-from flashsale_core.orders import State, supersedes
+from flashsale_core.orders import WAS_PAID, State, supersedes
 
 GONE = frozenset({State.EXPIRED, State.CANCELLED, State.RETURNED})
 
@@ -45,7 +45,7 @@ def _lost(call: Call, row: OrderRow | None, *, reacquires: bool) -> str:
 
 
 def _follows(state: State, shown: State, *, reacquires: bool) -> bool:
-    if shown is State.EXPIRED and state in (State.PAID, State.RETURNED):
+    if shown is State.EXPIRED and state in WAS_PAID:
         return reacquires
     return state is shown or (supersedes(state, shown) and shown is not State.CANCELLED)
 

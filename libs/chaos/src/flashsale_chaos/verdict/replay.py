@@ -17,12 +17,12 @@ from flashsale_core.messages import (
     PaymentsRecorded,
     SaleDefined,
 )
-from flashsale_core.orders import State
+from flashsale_core.orders import WAS_PAID, State
 
 REFUND_STATES: Mapping[str, frozenset[State | None]] = {
     "late": frozenset({State.EXPIRED}),
     "sold_out": frozenset({State.EXPIRED}),
-    "duplicate": frozenset({State.PAID, State.RETURNED}),
+    "duplicate": WAS_PAID,
     "cancelled": frozenset({State.CANCELLED}),
     "unknown_order": frozenset({None}),
     "wrong_amount": frozenset({State.RESERVED, State.EXPIRED}),

@@ -9,11 +9,10 @@ from flashsale_chaos.verdict.facts import Facts, OrderRow, PaymentRow
 from flashsale_chaos.verdict.stories import Story
 from flashsale_chaos.verdict.violations import Promise, Violation, broken
 from flashsale_core.messages import RESTORED
-from flashsale_core.orders import State
+from flashsale_core.orders import WAS_PAID, State
 
 BOUGHT = frozenset({"paid", "replayed"})
 REFUNDED = frozenset({"refund_due"})
-WAS_PAID = frozenset({State.PAID, State.RETURNED})
 REMEMBERED = frozenset({"replayed", "unknown_order"})
 Key = tuple[str, str]
 

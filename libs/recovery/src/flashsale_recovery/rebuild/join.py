@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from flashsale_core.orders import State, supersedes
+from flashsale_core.orders import WAS_PAID, State, supersedes
 from flashsale_core.records import OrderRecord
 from flashsale_recovery.rebuild.facts import LedgerOrder, Refund
 
 RELEASED = frozenset({State.EXPIRED, State.CANCELLED})
-WAS_PAID = frozenset({State.PAID, State.RETURNED})
 REFUNDS_MAX = 16
 """How many refunded payments an order remembers (lua/settle.lua)."""
 UNKNOWN_ORDER = "unknown_order"
