@@ -19,7 +19,7 @@ PAGE = 1000
 """Entries of one scan: about 0.6 ms of Redis."""
 LOOK_PAGE = 250
 """Orders of one look: Redis does nothing else for that time, about 1.5 ms when all processors are busy."""
-LOOK_WHOLE = 250
+LOOK_WHOLE = LOOK_PAGE
 """A sale with at most this many orders is read in one look, so that its sums are of one moment."""
 RELEASED = b"#"
 """The field '#<user>' counts the released orders of the buyer. No name of a user begins so."""
@@ -79,10 +79,9 @@ class RedisReader:
 
     async def look_pages(self, sale_id: str) -> AsyncIterator[Look]:
         """All orders, each at least once. A page is of one moment, and so is a whole sale of at most LOOK_WHOLE orders."""
-        counters, cursor = await self.counters(sale_id), 0
-        count = LOOK_WHOLE if counters is not None and counters.orders <= LOOK_WHOLE else LOOK_PAGE
+        cursor = 0
         while True:
-            page = await self._call(sale_id, str(cursor), count)
+            page = await self._call(sale_id, str(cursor), LOOK_PAGE)
             yield page
             cursor = page.cursor
             if cursor == 0:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import getrandbits
+from typing import TypeGuard
 
 from flashsale_audit import compare
 from flashsale_audit.buyer_audit import BuyerAudit
@@ -17,13 +18,12 @@ from flashsale_audit.ledger_audit import LedgerAudit
 from flashsale_audit.look import totals
 from flashsale_audit.motion import Motion, compare_sums
 from flashsale_audit.read_ledger import LedgerReader
-from flashsale_audit.read_redis import LOOK_WHOLE, RedisReader
+from flashsale_audit.read_redis import LOOK_PAGE, LOOK_WHOLE, RedisReader
 from flashsale_audit.records import Record, held_of
 from flashsale_audit.repeats import Repeats
 from flashsale_audit.skipped import Skipped
 from flashsale_core.orders import WAITING, State
 
-LOOK_ORDERS = 250
 WAITING_NAMED = 20
 
 
@@ -114,13 +114,13 @@ class SaleAudit:
     async def _judge_large(self, order_pass: OrderPass, buyers: BuyerAudit, ledger: LedgerAudit, findings: Findings) -> bool:
         """Judge only what may differ by looks: a look at each order would cost several times as much."""
         first = await self.redis.look(self.sale_id)
-        if first.counters is None or not self._is_same(first.counters):
+        if not self._is_same(first.counters):
             return False
         order_pass.look(first.counters)
         if not await self._scan_orders(first.now_ms - self.grace_ms, order_pass, ledger, findings):
             return False
         last = await self.redis.counters(self.sale_id)
-        if last is None or not self._is_same(last):
+        if not self._is_same(last):
             return False
         order_pass.look(last)
         findings.add(_counted(order_pass))
@@ -146,20 +146,18 @@ class SaleAudit:
 
     async def _looked_at(self, order_ids: Sequence[str]) -> list[Difference]:
         differences: list[Difference] = []
-        for first in range(0, len(order_ids), LOOK_ORDERS):
-            look = await self.redis.look(self.sale_id, order_ids[first : first + LOOK_ORDERS])
+        for first in range(0, len(order_ids), LOOK_PAGE):
+            look = await self.redis.look(self.sale_id, order_ids[first : first + LOOK_PAGE])
             overdue_before_ms = look.now_ms - self.grace_ms
             differences += compare.compare_page(self.sale_id, look.records, look.unreadable, look.deadlines, overdue_before_ms)
         return differences
 
     async def _look_at_orders(self, order_pass: OrderPass, buyers: BuyerPass, ledger: LedgerAudit, findings: Findings) -> bool:
         """False if the sale is not the same at each page."""
-        counters = self.counters
         async for page in self.redis.look_pages(self.sale_id):
-            if page.counters is None or not self._is_same(page.counters):
+            if not self._is_same(page.counters):
                 return False
-            counters = page.counters
-            order_pass.look(counters)
+            order_pass.look(page.counters)
             order_pass.add(page.records, page.unreadable)
             buyers.add(page)
             overdue_before_ms = page.now_ms - self.grace_ms
@@ -205,7 +203,7 @@ class SaleAudit:
                 break
         return held
 
-    def _is_same(self, counters: Counters | None) -> bool:
+    def _is_same(self, counters: Counters | None) -> TypeGuard[Counters]:
         return counters is not None and (counters.epoch, counters.incarnation) == (self.epoch, self.counters.incarnation)
 
 
