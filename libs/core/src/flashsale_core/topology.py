@@ -38,6 +38,8 @@ NO_DELIVERY_LIMIT = 2_147_483_647
 WAIT_LENGTH_MAX = 1_000_000
 CURE = "load the definitions that `flashsale topology` prints"
 RESERVED_ROUTING_KEY = "order.reserved"
+PAYMENTS_ROUTING_KEY = "payment.recorded"
+"""Also of `order.returned` and `payment.refunded`: every installed broker has a binding for it."""
 PARKED_QUEUES = {ORDERS_QUEUE: PARKED_ORDERS_QUEUE, TIMEOUT_QUEUE: PARKED_TIMEOUT_QUEUE}
 """Work queue -> where its messages are parked."""
 EVERY_PARKED_QUEUE = PARKED_QUEUES | {SHOP_EVENTS_QUEUE: PARKED_SHOP_EVENTS_QUEUE}
@@ -163,7 +165,7 @@ def _bindings(windows: Sequence[int]) -> list[tuple[str, str, str]]:
         *probes,
         (EVENTS_EXCHANGE, ORDERS_QUEUE, "order.expired"),
         (EVENTS_EXCHANGE, ORDERS_QUEUE, "order.cancelled"),
-        (EVENTS_EXCHANGE, ORDERS_QUEUE, "payment.recorded"),
+        (EVENTS_EXCHANGE, ORDERS_QUEUE, PAYMENTS_ROUTING_KEY),
         (EVENTS_EXCHANGE, ORDERS_QUEUE, "sale.*"),
         (TIMEOUTS_EXCHANGE, TIMEOUT_QUEUE, "#"),
         (UNROUTED_EXCHANGE, UNROUTED_QUEUE, ""),
@@ -175,7 +177,7 @@ def _bindings(windows: Sequence[int]) -> list[tuple[str, str, str]]:
 def _event_bindings(windows: Sequence[int], events: Events) -> list[tuple[str, str, str]]:
     if events is Events.OFF:
         return []
-    keys = ["order.expired", "order.cancelled", "order.returned", "payment.recorded", "sale.*"]
+    keys = ["order.expired", "order.cancelled", "order.returned", PAYMENTS_ROUTING_KEY, "sale.*"]
     if events is Events.WITH_RESERVED:
         # By name, as for `orders`: a message whose window has no wait queue must have no route.
         keys += map(reserved_routing_key, windows)

@@ -12,10 +12,10 @@ import msgspec
 
 from flashsale_core.messages import PaymentRefunded
 from flashsale_core.records import Entry
+from flashsale_core.topology import PAYMENTS_ROUTING_KEY
 from flashsale_gateway.errors import Unconfirmed
 from flashsale_gateway.outbox.publisher import Publisher
 
-ROUTING_KEY = "payment.recorded"
 Done = Callable[[Exception | None], None]
 
 
@@ -53,4 +53,4 @@ class RefundReports:
 def _entry(report: PaymentRefunded) -> Entry:
     """A repeated webhook has the same id of a message, so that one that is parked can be recognised."""
     name = "\0".join((report.sale, report.order_id, report.payment_id, report.reference))
-    return Entry("", f"refund-{hashlib.sha256(name.encode()).hexdigest()[:32]}", ROUTING_KEY, msgspec.json.encode(report))
+    return Entry("", f"refund-{hashlib.sha256(name.encode()).hexdigest()[:32]}", PAYMENTS_ROUTING_KEY, msgspec.json.encode(report))

@@ -10,11 +10,9 @@ import msgspec
 
 from flashsale_core.messages import RESTORED, VERSION
 from flashsale_core.orders import KEPT, State
-from flashsale_core.topology import reserved_routing_key
+from flashsale_core.topology import PAYMENTS_ROUTING_KEY, reserved_routing_key
 from flashsale_recovery.rebuild.facts import Definition
 from flashsale_recovery.rebuild.join import Joined
-
-PAYMENTS_ROUTING_KEY = "payment.recorded"
 
 
 class Line(NamedTuple):
