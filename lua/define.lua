@@ -125,7 +125,7 @@ if not stock then
 end
 
 local f = redis.call('HMGET', sale_key, 'owner', 'generation', 'state', 'base', 'starts_ms', 'ends_ms', 'changed_ms', 'requests', 'oversold')
-local owner, generation, state = f[1], tonumber(f[2]), f[3]
+local owner, generation, state, oversold = f[1], tonumber(f[2]), f[3], tonumber(f[9] or 0)
 local released = is_released(owner)
 -- The generations of a new owner begin at 1, but in the ledger they must rise: they are added to the last generation of the previous owner.
 local base = released and generation or tonumber(f[4] or 0)
@@ -147,7 +147,7 @@ end
 local args, added = {}, 0
 if wanted.add then
   -- What lost data oversold is no part of the stock that was defined.
-  wanted.total = stock.total - tonumber(f[9] or 0) + wanted.add
+  wanted.total = stock.total - oversold + wanted.add
   if wanted.total < 0 then
     return answer('below_committed')
   elseif wanted.total > STOCK_MAX then
@@ -166,7 +166,7 @@ if wanted.total and wanted.total ~= stock.total then
   end
   args = { 'total', stock.total, 'available', stock.available }
 end
-if wanted.total and tonumber(redis.call('HGET', sale_key, 'oversold') or 0) > 0 then
+if wanted.total and oversold > 0 then
   -- The owner has the units that lost data sold twice.
   args[#args + 1] = 'oversold'
   args[#args + 1] = 0

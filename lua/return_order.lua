@@ -83,7 +83,7 @@ end
 local entries = {}
 if #lines > 0 then
   local message = { v = 1, type = 'order.returned', sale = sale_id, epoch = stock.epoch, at = now, orders = lines }
-  local body = cjson.encode(message):sub(1, -2) .. next_position(fence_key)
-  entries[1] = { add_body(outbox_key, ROUTING_KEY, body, now), ROUTING_KEY, body }
+  local id, body = add_to_outbox(outbox_key, fence_key, ROUTING_KEY, message, now)
+  entries[1] = { id, ROUTING_KEY, body }
 end
 return cmsgpack.pack({ now, results, entries, seq_of(fence_key) })

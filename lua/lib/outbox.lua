@@ -4,7 +4,8 @@ local function add_body(outbox_key, routing_key, body, now)
   return redis.call('XADD', outbox_key, '*', 'k', routing_key, 'b', body, 't', whole(now))
 end
 
--- Adds an entry of one message, with its position (lib/fence.lua). Returns the entry's id.
+-- Adds an entry of one message, with its position (lib/fence.lua). Returns the entry's id and body.
 local function add_to_outbox(outbox_key, fence_key, routing_key, message, now)
-  return add_body(outbox_key, routing_key, cjson.encode(message):sub(1, -2) .. next_position(fence_key), now)
+  local body = cjson.encode(message):sub(1, -2) .. next_position(fence_key)
+  return add_body(outbox_key, routing_key, body, now), body
 end
