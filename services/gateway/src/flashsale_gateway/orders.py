@@ -143,9 +143,8 @@ def _request_id(raw: bytes | None, request: OrderRequest) -> str:
         if request.requestId is None:
             raise Problem("bad_request", "Send requestId in the body, or an Idempotency-Key header", field="requestId")
         return request.requestId
-    # In quotes, as the Idempotency-Key draft demands (a Structured Fields string), or bare, as most clients send it.
-    key = raw.decode("latin-1").strip().strip('"')
-    if not bodies.is_request_id(key):
+    key = bodies.read_request_key(raw.decode("latin-1"))
+    if key is None:
         raise Problem("bad_request", f"Idempotency-Key must be {ID_RULES[REQUEST_ID_PATTERN]}", field="Idempotency-Key")
     if request.requestId is not None and request.requestId != key:
         raise Problem("bad_request", "requestId and Idempotency-Key differ; send one of them, or the same value in both", field="requestId")

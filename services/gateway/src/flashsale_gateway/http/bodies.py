@@ -20,8 +20,13 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
-def is_request_id(text: str) -> bool:
-    return _REQUEST_ID.match(text) is not None
+def read_request_key(value: str) -> str | None:
+    """The request id in an Idempotency-Key header; None if it has none.
+
+    In quotes, as the Idempotency-Key draft demands (a Structured Fields string), or bare, as most clients send it.
+    """
+    key = value.strip().strip('"')
+    return key if _REQUEST_ID.match(key) else None
 
 
 async def read_json(scope: Scope, receive: Receive, settings: Settings) -> bytes:

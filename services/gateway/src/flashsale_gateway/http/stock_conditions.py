@@ -40,8 +40,8 @@ def read_condition(if_match: Sequence[str], key: str | None, request_id: str | m
     """Each `If-Match`, `Idempotency-Key` and the body's requestId. Raises Problem that names the one that is wrong."""
     given = "" if request_id is msgspec.UNSET else request_id
     if key is not None:
-        key = key.strip().strip('"')
-        if not bodies.is_request_id(key) or given not in ("", key):
+        key = bodies.read_request_key(key)
+        if key is None or given not in ("", key):
             raise Problem("bad_request", "Must be a request id, and the same as requestId if both are sent", field="Idempotency-Key")
     match = ", ".join(if_match).strip()
     return Condition(_generation(match) if if_match else None, key or given, must_exist=match == "*")
