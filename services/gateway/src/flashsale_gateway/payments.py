@@ -100,11 +100,9 @@ class Payments(Endpoint[PendingPayment, Payment]):
 
     def _report(self, webhook: RefundWebhook, waiter: Waiter[Result]) -> PendingPayment:
         def done(error: Exception | None) -> None:
-            if waiter.done():
-                return
             if error is None:
-                waiter.set_result(["noted", 0, REFUNDED])
-            else:
+                _set_noted(waiter, REFUNDED)
+            elif not waiter.done():
                 waiter.set_exception(error)
 
         self._refund_reports.send(to_report(webhook, time.time_ns() // 1_000_000), done)
@@ -118,13 +116,13 @@ class Payments(Endpoint[PendingPayment, Payment]):
 
 def _note(waiter: Waiter[Result]) -> PendingPayment:
     """Decide without Redis. The waiter gets its result in a later turn of the event loop, as if it waited for Redis."""
-    asyncio.get_running_loop().call_soon(_set_noted, waiter)
+    asyncio.get_running_loop().call_soon(_set_noted, waiter, OTHER_TYPE)
     return PendingPayment("", "", None, "")
 
 
-def _set_noted(waiter: Waiter[Result]) -> None:
+def _set_noted(waiter: Waiter[Result], reason: str) -> None:
     if not waiter.done():
-        waiter.set_result(["noted", 0, OTHER_TYPE])
+        waiter.set_result(["noted", 0, reason])
 
 
 # One for each pair of a result and a reason.

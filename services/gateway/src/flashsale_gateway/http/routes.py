@@ -76,8 +76,7 @@ async def cancel_order(request: Request) -> Response:
     metrics.CANCELS.labels(result).inc()
     match result:
         case "cancelled" | "replayed":
-            headers = {"idempotent-replayed": "true"} if result == "replayed" else None
-            return _json(_order(order, "cancelled", quantity, deadline_ms), headers=headers)
+            return _json(_order(order, "cancelled", quantity, deadline_ms), headers=_replay_headers(result))
         case "refused":
             raise Problem("already_paid")
         case "gone":
@@ -107,8 +106,7 @@ async def return_order(request: Request) -> Response:
             if letter == WAITING:
                 await services.store.restock(order.sale_id, [order.order_id])
             document = {"orderId": str(order), "state": "returned", "productId": order.sale_id, "quantity": quantity}
-            headers = {"idempotent-replayed": "true"} if result == "replayed" else None
-            return _json(document | {"restocked": letter != KEPT, "paymentId": payment_id}, headers=headers)
+            return _json(document | {"restocked": letter != KEPT, "paymentId": payment_id}, headers=_replay_headers(result))
         case "refused":
             raise Problem("not_paid", f"The order is {LETTERS[letter]}")
         case _:
@@ -155,9 +153,8 @@ async def set_stock(request: Request) -> Response:
         case "created" | "changed" | "unchanged" | "replayed":
             if defined.sale.get("durability") == "confirmed":
                 await services.store.wait_for_announcement(stock.productId, services.settings.confirm_timeout_seconds)
-            answered = {"etag": etag(defined.sale["generation"])}
-            answered |= {"idempotent-replayed": "true"} if defined.status == "replayed" else {}
-            return _json(sale_documents.to_json(stock.productId, defined.sale), 201 if defined.status == "created" else 200, answered)
+            headers = {"etag": etag(defined.sale["generation"])} | _replay_headers(defined.status)
+            return _json(sale_documents.to_json(stock.productId, defined.sale), 201 if defined.status == "created" else 200, headers)
         case "generation_moved":
             generation = defined.sale["generation"]
             raise Problem("generation_moved", f"The sale has generation {generation}; read it again, and repeat", field="If-Match")
@@ -323,6 +320,10 @@ def _json(document: Any, status: int = 200, headers: dict[str, str] | None = Non
 
 def _raw_json(body: bytes, status: int = 200, headers: dict[str, str] | None = None, cached: str = NO_STORE) -> Response:
     return Response(body, status, {CACHE_CONTROL: cached, **(headers or {})}, "application/json")
+
+
+def _replay_headers(result: str) -> dict[str, str]:
+    return {"idempotent-replayed": "true"} if result == "replayed" else {}
 
 
 def _ok() -> Response:
