@@ -165,16 +165,23 @@ def test_monitors_can_live_elsewhere_and_relabel() -> None:
     [("", {"Redis", "RabbitMQ", "Postgres"}), ("ha.yaml", {"Postgres"}), ("all-external.yaml", set())],
 )
 def test_notes_warn_of_servers_without_a_second_node(values: str, warned: set[str]) -> None:
-    command = [
-        "helm",
-        "install",
-        "shop",
-        str(CHART),
-        "--dry-run=client",
-        *SECRETS,
-        *(["--values", str(CHART / "ci" / values)] if values else []),
-    ]
+    text = notes(*(["--values", str(CHART / "ci" / values)] if values else []))
+    assert ("WARNING: these servers run in a single pod each" in text) == bool(warned)
+    assert {name for name in ("Redis", "RabbitMQ", "Postgres") if f"  - {name}: " in text} == warned
+
+
+@pytest.mark.parametrize(("modes", "proof"), [("service", ["-H", "Authorization: Bearer k"]), ("body", [])])
+def test_notes_order_one_unit_as_a_shell_reads_them(modes: str, proof: list[str]) -> None:
+    text = notes("--set", f"identity.modes={{{modes}}}")
+    order = text[text.index("  curl -X POST localhost:8000/order") :].partition("\n\n")[0]
+    script = f"KEY=k\ncurl() {{ printf '%s\\n' \"$@\"; }}\n{order}"
+    given = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=HELM_TIMEOUT_SECONDS, check=True).stdout
+    body = '{"userId": "ann", "productId": "sneaker", "quantity": 1, "requestId": "r1"}'
+    head = ["-X", "POST", "localhost:8000/order", "-H", "Content-Type: application/json"]
+    assert given.splitlines() == [*head, *proof, "-d", body]
+
+
+def notes(*words: str) -> str:
+    command = ["helm", "install", "shop", str(CHART), "--dry-run=client", *SECRETS, *words]
     text = subprocess.run(command, capture_output=True, text=True, timeout=HELM_TIMEOUT_SECONDS, check=True).stdout
-    notes = text[text.index("\nNOTES:") :]
-    assert ("WARNING: these servers run in a single pod each" in notes) == bool(warned)
-    assert {name for name in ("Redis", "RabbitMQ", "Postgres") if f"  - {name}: " in notes} == warned
+    return text[text.index("\nNOTES:") :]
