@@ -112,6 +112,12 @@ Whether lookups reach a cluster. Every namespace has the ServiceAccount `default
 {{- if (.Values.ledgerApi).enabled }}yes{{ end -}}
 {{- end -}}
 
+{{/* The port of an http or https URL: the one that it names, or the default of its scheme. */}}
+{{- define "flashsale.urlPort" -}}
+{{- $url := urlParse . -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (eq $url.scheme "https" | ternary "443" "80") -}}
+{{- end -}}
+
 {{- define "flashsale.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -214,6 +220,9 @@ affinity:
 {{/* Names of Secrets: the merchant's own, or the one that the chart creates once. */}}
 {{- define "flashsale.secret.credentials" -}}
 {{- .Values.credentials.existingSecret | default (printf "%s-credentials" (include "flashsale.fullname" .)) -}}
+{{- end -}}
+{{- define "flashsale.secret.identity" -}}
+{{- .Values.credentials.existingSecret | default (printf "%s-identity" (include "flashsale.fullname" .)) -}}
 {{- end -}}
 {{- define "flashsale.secret.redis" -}}
 {{- .Values.redis.auth.existingSecret | default (printf "%s-redis" (include "flashsale.fullname" .)) -}}
@@ -381,7 +390,7 @@ The whole environment of a service, each variable once: what the chart sets, wri
 {{- range include "flashsale.env" . | fromYamlArray }}{{ if eq .name $name }}{{ .value }}{{ end }}{{ end -}}
 {{- end -}}
 
-{{/* The environment of a service, by component. */}}
+{{/* Further keys of administrators, if the Secret has them. */}}
 {{- define "flashsale.env.adminKeys" -}}
 - name: FLASHSALE_ADMIN_KEYS
   valueFrom:
@@ -445,12 +454,21 @@ The whole environment of a service, each variable once: what the chart sets, wri
 - name: {{ index $variable 0 }}
   valueFrom:
     secretKeyRef:
-      name: {{ $.Values.credentials.existingSecret | default (printf "%s-identity" (include "flashsale.fullname" $)) }}
+      name: {{ include "flashsale.secret.identity" $ }}
       key: {{ index $variable 1 }}
 {{- end }}
 {{- end }}
 {{- end -}}
 
+{{/* Behind a pooler in transaction mode, prepared statements must be off. */}}
+{{- define "flashsale.env.statementCache" -}}
+{{- if not .Values.postgresql.enabled }}
+- name: FLASHSALE_DATABASE_STATEMENT_CACHE
+  value: {{ .Values.externalPostgresql.statementCache | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* The environment of a service, by component. */}}
 {{- define "flashsale.env.gateway" -}}
 {{ include "flashsale.env.redis" (dict "root" . "user" "gateway" "urlKey" "gateway") }}
 {{ include "flashsale.env.amqp" (dict "root" . "user" "gateway" "urlKey" "gateway") }}
@@ -470,10 +488,7 @@ The whole environment of a service, each variable once: what the chart sets, wri
 {{- define "flashsale.env.order-worker" -}}
 {{ include "flashsale.env.amqp" (dict "root" . "user" "order-worker" "urlKey" "orderWorker") }}
 {{ include "flashsale.env.database" (dict "root" . "urlKey" "orderWorker" "role" "writer") }}
-{{- if not .Values.postgresql.enabled }}
-- name: FLASHSALE_DATABASE_STATEMENT_CACHE
-  value: {{ .Values.externalPostgresql.statementCache | quote }}
-{{- end }}
+{{- include "flashsale.env.statementCache" . }}
 - name: FLASHSALE_PROBE_PORT
   value: "9101"
 {{- end -}}
@@ -503,10 +518,7 @@ The whole environment of a service, each variable once: what the chart sets, wri
 {{- define "flashsale.env.notifier" -}}
 {{ include "flashsale.env.amqp" (dict "root" . "user" "notifier" "urlKey" "notifier" "secret" (include "flashsale.secret.notifier" (dict "root" . "server" "rabbitmq"))) }}
 {{ include "flashsale.env.database" (dict "root" . "urlKey" "notifier" "role" "notifier" "secret" (include "flashsale.secret.notifier" (dict "root" . "server" "postgresql")) "key" "notifier") }}
-{{- if not .Values.postgresql.enabled }}
-- name: FLASHSALE_DATABASE_STATEMENT_CACHE
-  value: {{ .Values.externalPostgresql.statementCache | quote }}
-{{- end }}
+{{- include "flashsale.env.statementCache" . }}
 {{- $endpoints := list }}
 {{- range .Values.notifier.endpoints }}
 {{- $endpoints = append $endpoints (omit . "secret") }}
@@ -527,10 +539,7 @@ The whole environment of a service, each variable once: what the chart sets, wri
 {{- end -}}
 {{- define "flashsale.env.ledger-api" -}}
 {{ include "flashsale.env.database" (dict "root" . "urlKey" "ledgerApi" "role" "ledger_api" "secret" (include "flashsale.secret.ledgerApi" .) "key" "ledger-api") }}
-{{- if not .Values.postgresql.enabled }}
-- name: FLASHSALE_DATABASE_STATEMENT_CACHE
-  value: {{ .Values.externalPostgresql.statementCache | quote }}
-{{- end }}
+{{- include "flashsale.env.statementCache" . }}
 {{ include "flashsale.env.credential" (dict "root" . "name" "FLASHSALE_ADMIN_TOKEN" "key" "admin-token") }}
 {{ include "flashsale.env.adminKeys" . }}
 - name: FLASHSALE_LEDGER_API_PORT

@@ -111,7 +111,7 @@ start-sentinel.sh: |
   mv /data/sentinel.conf.new /data/sentinel.conf
   {{- if include "flashsale.tls.serverSecret" (dict "root" . "server" "redis") }}
   # A Sentinel reads its certificates only when it starts. After a renewal they start again one after the other, so that two always work.
-  certificates() { cat /tls/server/* /tls/ca/*{{ if include "flashsale.tls.verifiesClients" . }} /tls/client/*{{ end }} | sha256sum; }
+  {{ include "flashsale.tls.redisSum" . }}
   begun=$(certificates) renewed=0 ended=
   valkey-server /data/sentinel.conf --sentinel &
   server=$!

@@ -88,6 +88,11 @@ tls-client-key-file /tls/client/tls.key
 {{- end }}
 {{- end -}}
 
+{{/* A shell function for the pods of Redis: it prints a sum of these files, by which a renewal is noticed. */}}
+{{- define "flashsale.tls.redisSum" -}}
+certificates() { cat /tls/server/* /tls/ca/*{{ if include "flashsale.tls.verifiesClients" . }} /tls/client/*{{ end }} | sha256sum; }
+{{- end -}}
+
 {{/* valkey-cli with the options that reach this server. */}}
 {{- define "flashsale.tls.valkeyCli" -}}
 valkey-cli{{ if include "flashsale.tls.serverSecret" (dict "root" . "server" "redis") }} --tls --cacert /tls/ca/ca.crt{{ if include "flashsale.tls.verifiesClients" . }} --cert /tls/client/tls.crt --key /tls/client/tls.key{{ end }}{{ end }}
