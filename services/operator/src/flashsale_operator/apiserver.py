@@ -40,13 +40,13 @@ class FlashSales:
 
     async def each(self, media_type: str = "application/json") -> AsyncIterator[dict[str, Any]]:
         """All resources, of which at most `CHUNK` are in memory."""
-        items, token = await self._page(CHUNK, media_type)
+        token = ""
         while True:
+            items, token = await self._page(media_type, token)
             for item in items:
                 yield item
             if not token:
                 return
-            items, token = await self._page(CHUNK, media_type, token)
 
     async def generations(self) -> dict[str, int]:
         """The generation of each FlashSale, by uid."""
@@ -71,9 +71,9 @@ class FlashSales:
                 answer.raise_for_status()
             return answer.status
 
-    async def _page(self, limit: int, media_type: str = "application/json", token: str = "") -> tuple[list[dict[str, Any]], str]:
+    async def _page(self, media_type: str, token: str) -> tuple[list[dict[str, Any]], str]:
         """A part of the list, and where the next one begins; nothing when the resource type itself is gone."""
-        params = {"limit": str(limit)} | ({"continue": token} if token else {})
+        params = {"limit": str(CHUNK)} | ({"continue": token} if token else {})
         async with self._session.get(self._url, headers={**self._authorize(), "Accept": media_type}, params=params) as answer:
             if answer.status == 404:
                 return [], ""
@@ -141,7 +141,7 @@ class Namespaces:
 
     async def documents(self) -> list[dict[str, Any]]:
         """All FlashSales; empty also when the resource type itself is gone."""
-        return [document for namespace in self._namespaces for document in await self._of(namespace).documents()]
+        return [document async for document in self.each()]
 
     async def each(self) -> AsyncIterator[dict[str, Any]]:
         for namespace in self._namespaces:
