@@ -5,8 +5,8 @@ Both get the same requests, with a token in each, so that the load costs wrk the
 """
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from secrets import token_hex
 from statistics import median
 
@@ -15,7 +15,7 @@ from rich.text import Text
 
 from flashsale_cli.console import number
 from tools.bench.measurements import Measurement, Section, Target
-from tools.bench.processes import Server, free_port, serving
+from tools.bench.processes import serving_gateway
 from tools.bench.testbed import Testbed
 from tools.bench.wrk import Load, WrkResult, run_wrk
 
@@ -31,10 +31,13 @@ async def measure(
 ) -> Section:
     """`variables` are the stack's environment variables."""
     sale_id, key = await testbed.new_sale("bench-identity"), token_hex(32)
-    load = Load(sale_id, token_key=key)
+    load, env = Load(sale_id, token_key=key), {**os.environ, **variables, "FLASHSALE_BUYER_TOKEN_KEY": key}
     results: dict[int, dict[str, list[WrkResult]]] = {count: {BODY: [], TOKEN: []} for count in connections}
     async with AsyncExitStack() as held:
-        gateways = {mode: await held.enter_async_context(_gateway(testbed, mode, key, variables)) for mode in (BODY, TOKEN)}
+        gateways = {
+            mode: await held.enter_async_context(serving_gateway(testbed.session, {**env, "FLASHSALE_IDENTITY": mode}))
+            for mode in (BODY, TOKEN)
+        }
         for gateway in gateways.values():
             await run_wrk(gateway.url, load, connections[0], WARM_SECONDS)
         for index in range(rounds):
@@ -48,15 +51,6 @@ async def measure(
     measurements = [_measurement(count, of_count) for count, of_count in results.items()]
     problems = [problem for count, of_count in results.items() for problem in _problems(count, of_count)]
     return Section("Identity: buyer tokens compared with the body", measurements, problems, [sale_id])
-
-
-@asynccontextmanager
-async def _gateway(testbed: Testbed, mode: str, key: str, variables: Mapping[str, str]) -> AsyncIterator[Server]:
-    """A gateway of the stack, on a port of its own."""
-    port = free_port()
-    own = {"FLASHSALE_PORT": str(port), "FLASHSALE_LOG_LEVEL": "ERROR", "FLASHSALE_IDENTITY": mode, "FLASHSALE_BUYER_TOKEN_KEY": key}
-    async with serving(testbed.session, port, "/readyz", "flashsale_gateway", env={**os.environ, **variables, **own}) as server:
-        yield server
 
 
 def _measurement(connections: int, results: Results) -> Measurement:

@@ -5,7 +5,7 @@
 --   users      how many users they take turns between
 --   requests   how many request ids they take turns between; fewer ids than orders means replays
 --   secret     a webhook secret (base64); with it, each accepted order is paid as soon as a connection is free; empty for none
---   token key  a key of buyer tokens; with it, each order has a token of its buyer
+--   token key  a key of buyer tokens; with it, each order has a token of its buyer; empty for none
 -- The last line of the output is JSON with the counts, which tools/bench/wrk.py reads.
 local ffi = require('ffi')
 local threads = 0
@@ -63,12 +63,12 @@ function init(args)
   products, users, requests = tonumber(args[3]), tonumber(args[4]), tonumber(args[5])
   count = 0
   user = string.format('%s-%02d-', prefix, number)
-  if args[6] and args[6] ~= '' then
+  if args[6] ~= '' then
     due, first, last = {}, 1, 0
     sign = webhook_signer(args[6])
     response = take_order_id
   end
-  if args[7] then
+  if args[7] ~= '' then
     authorize = token_header(args[7])
   end
   heads = {}

@@ -6,8 +6,8 @@ The CPU seconds do; docs/scaling.md calculates with them.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from statistics import median
 
@@ -17,7 +17,7 @@ from rich.text import Text
 from flashsale_cli.console import number
 from flashsale_local_stack import Stack, descendants
 from tools.bench.measurements import Measurement, Section
-from tools.bench.processes import Server, cpu_seconds, free_port, serving
+from tools.bench.processes import Server, cpu_seconds, serving_gateway
 from tools.bench.testbed import Testbed
 from tools.bench.wrk import Load, WrkResult, run_wrk
 
@@ -43,7 +43,7 @@ async def measure(testbed: Testbed, stack: Stack, seconds: int, rounds: int, scr
         others: list[Server] = []
         for count in GATEWAYS:
             while len(others) < count - 1:
-                others.append(await held.enter_async_context(_gateway(testbed, stack)))
+                others.append(await held.enter_async_context(serving_gateway(testbed.session, {**os.environ, **stack.env()})))
             urls, pids = [testbed.url, *[other.url for other in others]], _pids(stack, others)
             done = []
             for _ in range(rounds):
@@ -52,14 +52,6 @@ async def measure(testbed: Testbed, stack: Stack, seconds: int, rounds: int, scr
             measurements += _measurements(count, done)
             problems += _problems(count, done)
     return Section("Many gateways on the same stores", measurements, problems, [sale_id])
-
-
-@asynccontextmanager
-async def _gateway(testbed: Testbed, stack: Stack) -> AsyncIterator[Server]:
-    port = free_port()
-    env = {**os.environ, **stack.env(), "FLASHSALE_PORT": str(port), "FLASHSALE_LOG_LEVEL": "ERROR"}
-    async with serving(testbed.session, port, "/readyz", "flashsale_gateway", env=env) as server:
-        yield server
 
 
 def _pids(stack: Stack, others: Sequence[Server]) -> dict[str, list[int]]:

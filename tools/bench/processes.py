@@ -41,6 +41,15 @@ async def serving(
         await process.wait()
 
 
+@asynccontextmanager
+async def serving_gateway(session: aiohttp.ClientSession, env: Mapping[str, str]) -> AsyncIterator[Server]:
+    """Run a gateway with these variables, on a port of its own, from its first answer on. Raises Retryable as `serving` does."""
+    port = free_port()
+    own = {"FLASHSALE_PORT": str(port), "FLASHSALE_LOG_LEVEL": "ERROR"}
+    async with serving(session, port, "/readyz", "flashsale_gateway", env={**env, **own}) as server:
+        yield server
+
+
 async def _wait_for_answer(session: aiohttp.ClientSession, url: str) -> None:
     give_up_at = monotonic() + START_SECONDS
     while True:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from flashsale_cli.console import number
 from tools.bench.measurements import Measurement, Section
-from tools.bench.processes import cpu_seconds, free_port, serving
+from tools.bench.processes import cpu_seconds, free_port, serving, serving_gateway
 from tools.bench.testbed import Testbed
 from tools.bench.wrk import Load, WrkResult, run_wrk
 
@@ -80,10 +80,9 @@ async def measure(
 @asynccontextmanager
 async def _gateway(testbed: Testbed, name: str, variables: Mapping[str, str], receiver: str) -> AsyncIterator[TracedGateway]:
     """A gateway of the stack, on a port of its own."""
-    port = free_port()
     base = {variable: value for variable, value in os.environ.items() if not variable.startswith(("FLASHSALE_", "OTEL_"))}
-    own = {"FLASHSALE_PORT": str(port), "FLASHSALE_LOG_LEVEL": "ERROR"} | ({} if name == OFF else _telemetry(name, receiver))
-    async with serving(testbed.session, port, "/readyz", "flashsale_gateway", env={**base, **variables, **own}) as server:
+    telemetry = {} if name == OFF else _telemetry(name, receiver)
+    async with serving_gateway(testbed.session, {**base, **variables, **telemetry}) as server:
         yield TracedGateway(name, server.url, server.pid)
 
 

@@ -55,9 +55,10 @@ async def run_wrk(url: str, load: Load, connections: int, seconds: int, prefix: 
 
     User and request ids begin with `prefix`, a new one by default. A prefix that was used before repeats its requests.
     """
-    asked = [load.product_id, prefix or uuid4().hex[:12], str(load.products), str(load.users), str(load.requests)]
+    numbers = [str(number) for number in (load.products, load.users, load.requests)]
+    asked = [load.product_id, prefix or uuid4().hex[:12], *numbers, load.secret, load.token_key]
     options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(SCRIPT)]
-    command = ["wrk", *options, url, "--", *asked, *_keys(load)]
+    command = ["wrk", *options, url, "--", *asked]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     try:
         async with asyncio.timeout(seconds + GRACE_SECONDS):
@@ -68,12 +69,6 @@ async def run_wrk(url: str, load: Load, connections: int, seconds: int, prefix: 
     if process.returncode != 0:
         raise RuntimeError(f"wrk failed: {err.decode() or out.decode()}")
     return parse_result(out.decode())
-
-
-def _keys(load: Load) -> list[str]:
-    if load.token_key:
-        return [load.secret, load.token_key]
-    return [load.secret] if load.secret else []
 
 
 def parse_result(output: str) -> WrkResult:
