@@ -32,8 +32,7 @@ from flashsale_cli.webhooks import open_webhooks
 from flashsale_core import topology
 from flashsale_core.messages import PaymentLine, PaymentsRecorded, encode
 from flashsale_core.shop_events import DEFAULT_TYPES, event_id
-from flashsale_local_stack import Stack, private_stack
-from flashsale_local_stack.state import free_ports
+from flashsale_local_stack import Stack, free_ports, private_stack
 from flashsale_notifier.retries import RETRIES_SECONDS
 from tests.integration.broker import control
 
@@ -49,7 +48,7 @@ P50_SECONDS_MAX = 1.0
 
 @dataclass
 class Shop:
-    """A receiver: `is_away` answers 503, as a load balancer without a shop does."""
+    """A receiver: `is_away` answers 502, as a load balancer without a shop does."""
 
     secret: str = ""
     is_away: bool = False
