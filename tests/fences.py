@@ -1,6 +1,5 @@
 """Fences for tests that run without a keeper: they empty or restart Redis, and open its fences themselves."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ from flashsale_core.fence import Fence
 from flashsale_core.keys import SHARDS_DEFAULT, shard_keys
 from flashsale_core.scripts import pack, read_scripts
 from flashsale_gateway.history import History
-from flashsale_redis import open_redis
 from flashsale_redis.fences import open_fences
 
 SCRIPTS = read_scripts(Path(__file__).parents[1] / "lua")
@@ -35,11 +33,6 @@ async def empty_redis(redis: "Redis") -> None:
     """As `empty`, for our own client."""
     await redis.flushall()
     await open_fences(redis, SCRIPTS)
-
-
-async def open_fences_of(env: Mapping[str, str]) -> None:
-    async with open_redis(env["REDIS_URL"], 5, 4) as redis:
-        await open_fences(redis, SCRIPTS)
 
 
 def open_history(shards: int = SHARDS_DEFAULT) -> History:

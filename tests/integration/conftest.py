@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from flashsale_local_stack import Stack, private_stack
+from flashsale_redis import open_redis
 from tests.conftest import REDIS_MASTERS
-from tests.fences import open_fences_of
+from tests.fences import empty_redis
+from tests.integration.broker import open_broker
 from tests.integration.client import Client
 from tests.integration.gateways import gateway_on
+from tests.integration.ledger import open_ledger
 from tests.integration.wire import Wire, wire_to
 
 
@@ -18,13 +21,21 @@ from tests.integration.wire import Wire, wire_to
 def infra_stack() -> Iterator[Stack]:
     """Redis, RabbitMQ and Postgres without services, for tests that run a service's code themselves."""
     with private_stack(services=False, redis_masters=REDIS_MASTERS) as stack:
-        asyncio.run(open_fences_of(stack.env()))
         yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def infra(infra_stack: Stack) -> Mapping[str, str]:
+    """Its environment. Each file begins without what others left, because any file may have run before it."""
+    asyncio.run(_forget(infra_stack.env()))
     return infra_stack.env()
+
+
+async def _forget(env: Mapping[str, str]) -> None:
+    async with open_redis(env["REDIS_URL"], 5, 4) as redis:
+        await empty_redis(redis)
+    async with open_ledger(env["DATABASE_URL"]), open_broker(env["AMQP_URL"]):
+        pass
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ _TABLES = {
     "refunds": "select payment_id, sale_id, epoch, order_id, reason, amount_minor, currency, state, created_at"
     " from refunds order by payment_id, sale_id, order_id",
 }
+_OURS = "select string_agg(quote_ident(tablename), ', ') from pg_tables where schemaname = 'public' and tablename <> all($1)"
+_KEPT = ["schema_migrations", "installation"]
 Rows = dict[str, list[dict[str, Any]]]
 
 
@@ -22,9 +24,9 @@ class Ledger:
         self.connection = connection
 
     async def empty(self) -> None:
-        await self.connection.execute(
-            "truncate sales, orders, order_events, payments, refunds, refund_events, refund_reports, received_entries, markers, shards"
-        )
+        """Leave no row but the migrations' and the installation's."""
+        tables = await self.connection.fetchval(_OURS, _KEPT)
+        await self.connection.execute(f"truncate {tables}")
 
     async def rows(self) -> Rows:
         return {table: [dict(row) for row in await self.connection.fetch(query)] for table, query in _TABLES.items()}
