@@ -125,6 +125,9 @@ REFUSED = [
     ("identity.modes={header}", "any client could send the header"),
     ("identity.header.from={10.0.0.1}", "does not match pattern"),
     ("gateway.settings.FLASHSALE_IDENTITY=body", "set it once with identity.modes"),
+    ("gateway.settings.FLASHSALE_CORS_ORIGINS=https://shop.example", "set it once with gateway.corsOrigins"),
+    ("gateway.corsOrigins={*}", "does not match pattern"),
+    ("gateway.corsOrigins={https://shop.example/}", "does not match pattern"),
 ]
 
 

@@ -484,6 +484,10 @@ The whole environment of a service, each variable once: what the chart sets, wri
 - name: FLASHSALE_ADMIN_PORT
   value: "8001"
 {{- end }}
+{{- with .Values.gateway.corsOrigins }}
+- name: FLASHSALE_CORS_ORIGINS
+  value: {{ join "," . | quote }}
+{{- end }}
 {{- end -}}
 {{- define "flashsale.env.order-worker" -}}
 {{ include "flashsale.env.amqp" (dict "root" . "user" "order-worker" "urlKey" "orderWorker") }}

@@ -39,12 +39,13 @@ def main() -> int:
 
 
 def server_config(settings: Settings) -> uvicorn.Config:
+    gateway = Gateway(settings)
     options = UVICORN | {
-        "http": ConnectionLimit(fit_to_file_limit(settings.connections_max)),
+        "http": ConnectionLimit(fit_to_file_limit(settings.connections_max), gateway.cors),
         "timeout_keep_alive": settings.keep_alive_seconds,
         "timeout_graceful_shutdown": settings.shutdown_timeout_seconds,
     }
-    return uvicorn.Config(Gateway(settings), host=settings.host, port=settings.port, **options)
+    return uvicorn.Config(gateway, host=settings.host, port=settings.port, **options)
 
 
 def admin_config(config: uvicorn.Config, port: int) -> uvicorn.Config:

@@ -25,9 +25,10 @@ from flashsale_gateway.decide import Decisions
 from flashsale_gateway.history import History
 from flashsale_gateway.http.catalogue import Catalogue
 from flashsale_gateway.http.client_buffers import ClientBuffers
+from flashsale_gateway.http.cors import Cors, is_preflight
 from flashsale_gateway.http.endpoints import Endpoints
 from flashsale_gateway.http.error_handlers import ERROR_HANDLERS
-from flashsale_gateway.http.ports import INTERNAL_PATHS, internal_path, is_for_administration, is_for_buyers
+from flashsale_gateway.http.ports import INTERNAL_PATHS, internal_path, is_for_administration, is_for_buyers, is_for_pages
 from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.http.read_limits import ReadSlots, TurnLimiter
 from flashsale_gateway.http.routes import ROUTES, Services
@@ -63,6 +64,7 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._endpoints: Endpoints = {}
+        self.cors = Cors(settings.cors_origins) if settings.cors_origins else None
         self.client_buffers = ClientBuffers()
         # A limiter each, so that no operator or probe waits behind a crowd of buyers.
         self._limiters = {path: TurnLimiter() for path in ("", *INTERNAL_PATHS)}
@@ -82,7 +84,15 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._starlette(scope, receive, send)
-        elif endpoint := self._endpoints.get(scope["path"]):
+        elif self.cors is None or not is_for_pages(scope["path"]):
+            await self._route(scope, receive, send)
+        elif is_preflight(scope):
+            await self._answer(self.cors.answer_preflight, "", scope, receive, self.cors.with_headers(scope, send))
+        else:
+            await self._route(scope, receive, self.cors.with_headers(scope, send))
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if endpoint := self._endpoints.get(scope["path"]):
             await endpoint(scope, receive, send)
         elif self._settings.admin_port and not is_for_buyers(scope["path"]):
             await self._answer(NOT_FOUND, "", scope, receive, send)

@@ -7,6 +7,7 @@ from flashsale_core import credentials, topology
 from flashsale_core.api_keys import ApiKey, read_keys, with_admin_tokens
 from flashsale_core.errors import SettingsError
 from flashsale_core.keys import INSTALLATION_DEFAULT, SHARDS_DEFAULT
+from flashsale_core.origins import read_origins
 from flashsale_core.settings import Environment
 from flashsale_core.tls import with_certificates
 from flashsale_gateway.identity_settings import IdentitySettings, read_identity
@@ -41,6 +42,8 @@ class Settings:
     """FLASHSALE_ADMIN_KEYS: the bearer keys for /admin: name:key, with commas between; FLASHSALE_ADMIN_TOKEN: the keys named admin."""
     identity: IdentitySettings
     """Who proves who a buyer is."""
+    cors_origins: tuple[str, ...]
+    """FLASHSALE_CORS_ORIGINS: origins whose pages may call the API, such as https://shop.example, with commas between; default: none."""
     webhook_secrets: tuple[str, ...]
     """FLASHSALE_WEBHOOK_SECRET: the provider's Standard Webhooks secret: whsec_ and base64 of 24 to 64 bytes; several, as for tokens."""
     quantity_max: int
@@ -112,6 +115,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         order_id_key=credentials.token(env.text("FLASHSALE_ORDER_ID_KEY"), "FLASHSALE_ORDER_ID_KEY", 16, "openssl rand -hex 32").encode(),
         admin_keys=_admin_keys(env),
         identity=read_identity(env),
+        cors_origins=read_origins(env.optional("FLASHSALE_CORS_ORIGINS"), "FLASHSALE_CORS_ORIGINS"),
         webhook_secrets=credentials.webhook_secrets(env.text("FLASHSALE_WEBHOOK_SECRET")),
         quantity_max=env.integer("FLASHSALE_QUANTITY_MAX", QUANTITY_MAX_DEFAULT, least=1, most=1_000_000),
         connections_max=env.integer("FLASHSALE_CONNECTIONS_MAX", 20_000, least=1),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
     from flashsale_gateway.http.client_buffers import ClientBuffers
+    from flashsale_gateway.http.cors import Cors
     from flashsale_gateway.http.endpoints import Endpoints
     from flashsale_gateway.settings import Settings
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
         @property
         def client_buffers(self) -> ClientBuffers: ...
+
+        @property
+        def cors(self) -> Cors | None: ...
 
         @property
         def endpoints(self) -> Endpoints: ...

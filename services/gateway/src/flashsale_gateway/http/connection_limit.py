@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
+    from flashsale_gateway.http.cors import Cors
+
 RESERVED_DESCRIPTORS = 768
 """For the stores, the listening sockets' descriptors, the admin port, files, and connections that are being refused."""
 REFUSALS_MAX = 128
@@ -32,8 +34,9 @@ log = logging.getLogger(__name__)
 class ConnectionLimit:
     """Gives each new connection its protocol. uvicorn calls it in place of a protocol class."""
 
-    def __init__(self, connections_max: int) -> None:
+    def __init__(self, connections_max: int, cors: "Cors | None" = None) -> None:
         self._connections_max = connections_max
+        self._cors = cors
         self._refused: set[RefusedConnection] = set()
 
     def __call__(
@@ -43,14 +46,15 @@ class ConnectionLimit:
         if len(server_state.connections) < self._connections_max:
             return FastPathProtocol(config, server_state, app_state, _loop)
         metrics.CONNECTIONS_REFUSED.inc()
-        return RefusedConnection(server_state, self._refused)
+        return RefusedConnection(server_state, self._refused, self._cors)
 
 
 class RefusedConnection(asyncio.Protocol):
     """Answers the first bytes with 503. It waits for them, because closing with bytes unread resets the connection and loses the answer."""
 
-    def __init__(self, server_state: "ServerState", refused: "set[RefusedConnection]") -> None:
+    def __init__(self, server_state: "ServerState", refused: "set[RefusedConnection]", cors: "Cors | None" = None) -> None:
         self._server_state = server_state
+        self._cors = cors
         self._refused = refused
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
@@ -63,9 +67,10 @@ class RefusedConnection(asyncio.Protocol):
         self._refused.add(self)
         self._timer = asyncio.get_running_loop().call_later(REFUSAL_SECONDS, transport.close)
 
-    def data_received(self, _: bytes) -> None:
+    def data_received(self, head: bytes) -> None:
         if not self._transport.is_closing():
-            self._transport.write(_TOO_MANY.answer.wire(default_header_lines(self._server_state) + CLOSE))
+            cors_lines = self._cors.lines_for_unparsed(head) if self._cors is not None else b""
+            self._transport.write(_TOO_MANY.answer.wire(default_header_lines(self._server_state) + cors_lines + CLOSE))
             self._transport.close()
 
     def connection_lost(self, _: Exception | None) -> None:

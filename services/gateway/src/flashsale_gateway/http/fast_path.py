@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flashsale_gateway.http.answers import CLOSE, Answer, default_header_lines
+from flashsale_gateway.http.ports import is_for_pages
 from flashsale_gateway.http.request_reader import RequestReader
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class FastPathProtocol(RequestReader):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._endpoints = {path.encode(): endpoint for path, endpoint in self._gateway.endpoints.items()}
+        self._cors = self._gateway.cors
+        self._paths_for_pages = frozenset(path for path in self._endpoints if is_for_pages(path.decode()))
 
     def _may_take_fast_path(self) -> bool:
         cycle = self.cycle
@@ -45,7 +48,8 @@ class FastPathProtocol(RequestReader):
 
     def _accept(self, body: bytes) -> None:
         endpoint = self._endpoints[self.url]
-        request = _FastRequest(self, endpoint, self.parser.should_keep_alive())
+        cors_lines = self._cors.lines_for(self.headers) if self._cors is not None and self.url in self._paths_for_pages else b""
+        request = _FastRequest(self, endpoint, self.parser.should_keep_alive(), cors_lines)
         self.cycle = self._answering = request  # type: ignore[assignment] # it has what uvicorn asks of a cycle
         try:
             request.pending = endpoint.accept(self.headers, body, request, self.client[0] if self.client else "")
@@ -56,7 +60,7 @@ class FastPathProtocol(RequestReader):
     def answer(self, request: _FastRequest, answer: Answer) -> None:
         request.response_complete = True
         if not request.disconnected and not self.transport.is_closing():
-            defaults = default_header_lines(self.server_state)
+            defaults = default_header_lines(self.server_state) + request.cors_lines
             self.transport.write(answer.wire(defaults if request.keep_alive else defaults + CLOSE))
             if not request.keep_alive:
                 self._close()
@@ -66,12 +70,13 @@ class FastPathProtocol(RequestReader):
 class _FastRequest:
     """A request on the fast path: the waiter of its decision, and to uvicorn the cycle of its connection."""
 
-    __slots__ = ("_endpoint", "_protocol", "disconnected", "keep_alive", "pending", "response_complete")
+    __slots__ = ("_endpoint", "_protocol", "cors_lines", "disconnected", "keep_alive", "pending", "response_complete")
 
-    def __init__(self, protocol: FastPathProtocol, endpoint: Endpoint[Any, Any], keep_alive: bool) -> None:
+    def __init__(self, protocol: FastPathProtocol, endpoint: Endpoint[Any, Any], keep_alive: bool, cors_lines: bytes) -> None:
         self._protocol = protocol
         self._endpoint = endpoint
         self.keep_alive = keep_alive
+        self.cors_lines = cors_lines
         self.disconnected = False
         self.response_complete = False
         self.pending: Any

@@ -6,12 +6,19 @@ PROBES = ("/healthz", "/readyz")
 """Served on both ports: a load balancer checks the port that it sends buyers to."""
 INTERNAL_PATHS = (*PROBES, *ADMINISTRATION)
 """Paths for operators and probes."""
+PAGE_PATHS = frozenset({"/order", "/orders", "/session", "/sales", "/openapi.json"})
+"""Paths that pages of other origins may call, and what is below them."""
 
 
 def internal_path(path: str) -> str:
     """The member of INTERNAL_PATHS that `path` belongs to, or "" if it is a path for buyers."""
     first = "/admin" if path.startswith("/admin/") else path
     return first if first in INTERNAL_PATHS else ""
+
+
+def is_for_pages(path: str) -> bool:
+    """Whether a page of another origin may call the path. Those of administrators, probes and payment providers are not for browsers."""
+    return "/".join(path.split("/", 2)[:2]) in PAGE_PATHS
 
 
 def is_for_buyers(path: str) -> bool:

@@ -19,6 +19,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "unauthorized": Kind(401, "The bearer token is missing or wrong"),
         "unauthenticated": Kind(401, "Who sends the request is not proven"),
         "identity_mismatch": Kind(403, "The request names another buyer than its proof"),
+        "origin_not_allowed": Kind(403, "Pages of this origin may not call the API"),
         "bad_signature": Kind(401, "The webhook's signature is missing or wrong"),
         "unknown_sale": Kind(404, "There is no such sale"),
         "unknown_order": Kind(404, "There is no such order"),
