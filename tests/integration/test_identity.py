@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from flashsale_core.buyer_token import BuyerTokens
+from flashsale_core.timestamps import rfc3339_of_ms
 from flashsale_local_stack import Stack
 from tests.integration.client import JSON, Answer, Client
 from tests.integration.gateways import gateway_on
@@ -101,6 +102,13 @@ def test_session_exchanges_a_proof_for_a_buyer_token(shop: Shop, sale: str) -> N
     assert shop.send("POST", "/session").status == 401
     assert shop.json("POST", "/session", {"userId": "gus"}, shop.of("finn")).status == 401
     assert shop.json("POST", "/session", {}, shop.service).body["field"] == "userId"
+
+
+def test_session_ends_with_the_jwt_that_it_was_made_from(shop: Shop) -> None:
+    until = int(time.time()) + 120
+    session = shop.send("POST", "/session", headers={"authorization": f"Bearer {PROVIDER.token('RS256', exp=until)}"})
+    assert (session.status, session.body["expiresAt"]) == (200, rfc3339_of_ms(until * 1000))
+    assert session.body["token"].split(".")[2] == str(until)
 
 
 def test_identities_that_change_the_user_id_get_their_own_limits_only(shop: Shop) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from flashsale_core.api_keys import ApiKey
 from flashsale_core.buyer_token import BuyerTokens
+from flashsale_core.ids import UserId
 from flashsale_core.scripts import Order
 from flashsale_core.settings import Environment
 from flashsale_core.tracing import Tracing, configure_tracing
@@ -67,9 +68,10 @@ def bearer(token: str) -> bytes:
 def test_each_proof_names_its_caller(provider: IdentityProvider, jwts: Jwts) -> None:
     identities = Identities(settings(Mode.SERVICE, Mode.TOKEN, Mode.JWT, Mode.HEADER), jwts)
     assert identities.identify(bearer(SHOP), (), "") == Caller(None, Mode.SERVICE, "shop")
-    assert identities.identify(bearer(TOKENS.sign("ann", int(NOW) + 3600)), (), "") == ("ann", Mode.TOKEN, "")
-    assert identities.identify(bearer(provider.token("ES256", "auth0|1")), (), "") == ("auth0|1", Mode.JWT, "")
-    assert identities.identify(None, (b"bob",), "10.1.2.3") == ("bob", Mode.HEADER, "")
+    assert identities.identify(bearer(TOKENS.sign("ann", int(NOW) + 3600)), (), "") == Caller(UserId("ann"), Mode.TOKEN)
+    jwt = provider.token("ES256", "auth0|1", exp=int(NOW) + 60)
+    assert identities.identify(bearer(jwt), (), "") == Caller(UserId("auth0|1"), Mode.JWT, proven_until=int(NOW) + 60)
+    assert identities.identify(None, (b"bob",), "10.1.2.3") == Caller(UserId("bob"), Mode.HEADER)
     assert identities.identify(b"BEARER  " + SHOP.encode() + b" ", (), "").service == "shop"
 
 
@@ -141,6 +143,16 @@ def test_session_token_is_the_buyers_until_it_expires() -> None:
     token, expires = issued
     assert (TOKENS.verify(token, expires - 1), expires) == ("auth0|1", 4600)
     assert Identities(settings(Mode.SERVICE)).issue("ann") is None
+
+
+def test_session_token_never_outlives_its_jwt() -> None:
+    identities = Identities(settings(Mode.TOKEN), clock=lambda: 1000.0)
+    expiries = [issued[1] for until in (1001.5, 4599, 4600, 9999) if (issued := identities.issue("ann", until)) is not None]
+    assert expiries == [1001, 4599, 4600, 4600]
+    # Its leeway accepts a JWT a little longer, but there is no time left to give.
+    for until in (1000.0, 990.0):
+        with pytest.raises(Unauthenticated, match="expired"):
+            identities.issue("ann", until)
 
 
 class Shop:

@@ -11,11 +11,12 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from flashsale_core.ids import UserId
 from flashsale_gateway.errors import NotReady, Unauthenticated
 from flashsale_gateway.identity import key_set
 from flashsale_gateway.identity.jwts import Jwts
 from flashsale_gateway.identity.provider_keys import ProviderKeys
-from flashsale_gateway.identity.verified_tokens import VerifiedTokens
+from flashsale_gateway.identity.verified_tokens import Verified, VerifiedTokens
 from tests.unit.gateway.identity_provider import AUDIENCE, ISSUER, SECRET, SETTINGS, IdentityProvider
 
 ALGORITHMS = ("HS256", "RS256", "ES256", "EdDSA")
@@ -34,7 +35,7 @@ def verifier(provider: IdentityProvider, cache: VerifiedTokens | None = None, **
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_token_of_each_algorithm_names_its_buyer(provider: IdentityProvider, algorithm: str) -> None:
-    assert verifier(provider).verify(provider.token(algorithm, "auth0|65a1")) == "auth0|65a1"
+    assert verifier(provider).verify(provider.token(algorithm, "auth0|65a1")).user == "auth0|65a1"
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -62,12 +63,12 @@ def signed(provider: IdentityProvider, algorithm: str, claims: dict[str, Any]) -
 
 def test_audience_may_stand_among_others_and_the_claim_may_be_another(provider: IdentityProvider) -> None:
     token = provider.token("RS256", aud=["other", AUDIENCE], email="ann@example.com")
-    assert verifier(provider, user_claim="email").verify(token) == "ann@example.com"
+    assert verifier(provider, user_claim="email").verify(token).user == "ann@example.com"
 
 
 def test_leeway_covers_the_clock_of_the_provider(provider: IdentityProvider) -> None:
     token = provider.token("ES256", exp=int(time.time()) - 20)
-    assert verifier(provider, leeway_seconds=30).verify(token) == "ann"
+    assert verifier(provider, leeway_seconds=30).verify(token).user == "ann"
     with pytest.raises(Unauthenticated, match="expired"):
         verifier(provider, leeway_seconds=10).verify(token)
 
@@ -109,7 +110,7 @@ def test_garbage_is_refused(provider: IdentityProvider, token: str) -> None:
 
 def test_both_secrets_are_accepted_while_they_rotate(provider: IdentityProvider) -> None:
     jwts = verifier(provider, secrets=("n" * 32, SETTINGS.secrets[0]))
-    assert jwts.verify(provider.token("HS256")) == jwts.verify(provider.token("HS256", key="n" * 32)) == "ann"
+    assert jwts.verify(provider.token("HS256")).user == jwts.verify(provider.token("HS256", key="n" * 32)).user == "ann"
     with pytest.raises(Unauthenticated, match="bad_jwt"):
         jwts.verify(provider.token("HS256", key="o" * 32))
 
@@ -124,7 +125,7 @@ def test_without_keys_nothing_is_decided(provider: IdentityProvider) -> None:
     with pytest.raises(NotReady):
         jwts.verify(provider.token("RS256"))
     # A shared secret needs no document.
-    assert jwts.verify(provider.token("HS256")) == "ann"
+    assert jwts.verify(provider.token("HS256")).user == "ann"
 
 
 def test_verified_token_is_kept_until_it_expires_or_the_keys_change(provider: IdentityProvider) -> None:
@@ -132,9 +133,9 @@ def test_verified_token_is_kept_until_it_expires_or_the_keys_change(provider: Id
     keys.keys = key_set.parse(provider.document())
     jwts = Jwts(SETTINGS, keys, cache, lambda: now[0])
     token = provider.token("RS256", exp=int(time.time()) + 60)
-    assert jwts.verify(token) == "ann"
+    assert jwts.verify(token).user == "ann"
     keys.keys = key_set.KeySet(())
-    assert jwts.verify(token) == "ann"
+    assert jwts.verify(token).user == "ann"
     keys.on_change()
     with pytest.raises(Unauthenticated, match="unknown_key"):
         jwts.verify(token)
@@ -148,5 +149,5 @@ def test_verified_token_is_kept_until_it_expires_or_the_keys_change(provider: Id
 def test_kept_tokens_are_bounded() -> None:
     cache = VerifiedTokens(entries_max=2)
     for name in ("a", "b", "c"):
-        cache.add(name.encode(), name, 10)  # type: ignore[arg-type] # any text
-    assert (len(cache), cache.user_of(b"a", 1), cache.user_of(b"c", 1), cache.user_of(b"c", 10)) == (2, None, "c", None)
+        cache.add(name.encode(), Verified(UserId(name), 10))
+    assert (len(cache), cache.find(b"a", 1), cache.find(b"c", 1), cache.find(b"c", 10)) == (2, None, ("c", 10), None)

@@ -7,6 +7,9 @@ import pytest
 from flashsale_core.errors import SettingsError
 from flashsale_core.settings import Environment
 from flashsale_gateway.__main__ import server_config
+from flashsale_gateway.errors import Unauthenticated
+from flashsale_gateway.identity.identities import Identities
+from flashsale_gateway.identity_settings import IdentitySettings
 from flashsale_gateway.settings import read_settings
 
 
@@ -48,3 +51,36 @@ def test_missing_variable_is_named(tmp_path: Path, name: str) -> None:
 def test_wrong_value_names_the_variable(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         read_settings(Environment(variables(tmp_path) | {name: value}))
+
+
+def of_header(tmp_path: Path, **changed: str) -> IdentitySettings:
+    given = {"FLASHSALE_IDENTITY": "header", "FLASHSALE_IDENTITY_HEADER_FROM": "10.0.0.0/8"}
+    return read_settings(Environment(variables(tmp_path) | given | changed)).identity
+
+
+@pytest.mark.parametrize("name", ["authorization", "Content-Type", "content-length", "HOST", "Idempotency-Key", "traceparent", "cookie"])
+def test_identity_header_has_no_other_meaning(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^FLASHSALE_IDENTITY_HEADER is {name}, which clients send"):
+        of_header(tmp_path, FLASHSALE_IDENTITY_HEADER=name)
+    assert of_header(tmp_path, FLASHSALE_IDENTITY_HEADER="X-User").header_name == "X-User"
+
+
+@pytest.mark.parametrize("name", ["X User", "X-User:", "X-Üser", "x" * 101])
+def test_identity_header_is_a_header(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match="no name of a header"):
+        of_header(tmp_path, FLASHSALE_IDENTITY_HEADER=name)
+
+
+@pytest.mark.parametrize("peer", ["10.1.2.3", "::ffff:10.1.2.3"])
+@pytest.mark.parametrize("cidr", ["10.0.0.0/8", "::ffff:10.0.0.0/104", "::ffff:a00:0/104"])
+def test_mapped_addresses_of_a_proxy_are_its_addresses(tmp_path: Path, cidr: str, peer: str) -> None:
+    identities = Identities(of_header(tmp_path, FLASHSALE_IDENTITY_HEADER_FROM=cidr))
+    assert identities.identify(None, (b"ann",), peer).user == "ann"
+    with pytest.raises(Unauthenticated):
+        identities.identify(None, (b"ann",), "11.1.2.3")
+
+
+@pytest.mark.parametrize("cidr", ["0.0.0.0/0", "::/0", "10.0.0.0/8,0.0.0.0/0", "::ffff:0:0/96"])
+def test_every_address_is_no_proxy(tmp_path: Path, cidr: str) -> None:
+    with pytest.raises(SettingsError, match="every address"):
+        of_header(tmp_path, FLASHSALE_IDENTITY_HEADER_FROM=cidr)

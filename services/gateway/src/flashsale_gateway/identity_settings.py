@@ -1,6 +1,7 @@
 """Who proves who a buyer is: the part of the gateway's settings about identity and named keys. docs/decisions/0046 gives the reasons."""
 
 import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +19,18 @@ T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 JWT_SECRET_CHARACTERS_MIN = 32
 """The size of the hash in bytes: RFC 7518, 3.2."""
+RESERVED_HEADERS = frozenset(
+    {
+        *("authorization", "content-type", "content-length", "host", "idempotency-key", "traceparent", "tracestate", "origin", "cookie"),
+        *("connection", "transfer-encoding", "upgrade", "expect", "te", "trailer", "keep-alive", "date", "via", "forwarded", "user-agent"),
+        *("accept", "if-match", "referer", "proxy-authorization", "webhook-id", "webhook-timestamp", "webhook-signature"),
+        *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "access-control-request-method"),
+    }
+)
+"""Headers that no proxy may use to name a buyer: clients, other proxies or HTTP itself give them another meaning."""
+_FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+"""RFC 9110, 5.1: a token."""
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 class Mode(StrEnum):
@@ -95,7 +108,7 @@ def read_identity(env: Environment) -> IdentitySettings:
         buyer_token_keys=needed(Mode.TOKEN, "FLASHSALE_BUYER_TOKEN_KEY", lambda text: keys_of(text, "FLASHSALE_BUYER_TOKEN_KEY")),
         buyer_token_seconds=env.integer("FLASHSALE_BUYER_TOKEN_SECONDS", 3600, least=60, most=604_800),
         jwt=_read_jwt(env) if Mode.JWT in modes else None,
-        header_name=env.text("FLASHSALE_IDENTITY_HEADER", "X-Auth-Request-User"),
+        header_name=_header_name(env.text("FLASHSALE_IDENTITY_HEADER", "X-Auth-Request-User")),
         header_networks=needed(Mode.HEADER, "FLASHSALE_IDENTITY_HEADER_FROM", _networks),
     )
 
@@ -155,8 +168,30 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _header_name(name: str) -> str:
+    fix = "choose a name that only the proxy sends, such as X-Auth-Request-User"
+    if not _FIELD_NAME.fullmatch(name):
+        raise SettingsError(f"FLASHSALE_IDENTITY_HEADER is {name!r}, which is no name of a header; {fix}")
+    if name.lower() in RESERVED_HEADERS:
+        raise SettingsError(f"FLASHSALE_IDENTITY_HEADER is {name}, which clients send and which means something else; {fix}")
+    return name
+
+
 def _networks(text: str) -> tuple[Network, ...]:
+    name = "FLASHSALE_IDENTITY_HEADER_FROM"
     try:
-        return tuple(ipaddress.ip_network(part) for part in text.split(","))
+        networks = tuple(_unmapped(ipaddress.ip_network(part)) for part in text.split(","))
     except ValueError as error:
-        raise SettingsError(f"FLASHSALE_IDENTITY_HEADER_FROM must be CIDRs with commas between, such as 10.0.0.0/8: {error}") from None
+        raise SettingsError(f"{name} must be CIDRs with commas between, such as 10.0.0.0/8: {error}") from None
+    if any(network.prefixlen == 0 for network in networks):
+        raise SettingsError(f"{name} has every address, so any client could name any buyer; name the proxy's addresses only")
+    return networks
+
+
+def _unmapped(network: Network) -> Network:
+    """IPv4 addresses written as IPv6 (RFC 4291, 2.5.5.2), such as ::ffff:10.0.0.0/104, as IPv4: peers are compared as IPv4 too."""
+    if isinstance(network, ipaddress.IPv4Network) or network.prefixlen < _MAPPED.prefixlen or not network.subnet_of(_MAPPED):
+        return network
+    address = network.network_address.ipv4_mapped
+    assert address is not None  # noqa: S101 - it is within _MAPPED
+    return ipaddress.IPv4Network((address, network.prefixlen - _MAPPED.prefixlen))

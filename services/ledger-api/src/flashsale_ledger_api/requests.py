@@ -17,8 +17,11 @@ B = TypeVar("B", bound=msgspec.Struct)
 
 
 def authorize(request: Request) -> str:
-    """The name of the admin key that the request bears. Raises Problem(unauthorized)."""
-    name: str | None = request.app.state.keys.name_of_bearer(request.headers.get("authorization", ""))
+    """The name of the admin key that the request bears. Raises Problem: unauthorized, or bad_request for two Authorization headers."""
+    given = request.headers.getlist("authorization")
+    if len(given) > 1:
+        raise Problem("bad_request", "Send this header once", field="Authorization")
+    name: str | None = request.app.state.keys.name_of_bearer("".join(given))
     if name is None:
         raise Problem("unauthorized")
     return name

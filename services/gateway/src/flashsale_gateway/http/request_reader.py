@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
+ONCE = frozenset(
+    {
+        *(b"authorization", b"content-type", b"content-length", b"host", b"idempotency-key", b"origin"),
+        *(b"webhook-id", b"webhook-timestamp", b"webhook-signature"),
+    }
+)
+"""Headers that decide something. A request with two of one is refused: proxies and libraries differ in which of them counts."""
 WIRE_BYTES_PER_BODY_BYTE = 8
 """A body in chunks of one byte takes six bytes on the wire for each byte."""
 
@@ -75,6 +82,8 @@ class RequestReader(Connection, ABC):
         self._in_head = False
         if self._may_hold_large_head or self._head_bytes:
             self._measure_head()
+        if len(dict(self.headers)) < len(self.headers):
+            self._refuse_repeated_header()
         if self._may_take_fast_path():
             self._fast_body = b""
         elif self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
@@ -147,6 +156,13 @@ class RequestReader(Connection, ABC):
         self._client_buffers.pipelined += len(self.pipeline) - waiting
         self._in_body, self._body_wire_bytes = True, 0
 
+    def _refuse_repeated_header(self) -> None:
+        """Some header is there twice, such as two of Accept, which is harmless."""
+        names = [name for name, _ in self.headers if name in ONCE]
+        for name in names:
+            if names.count(name) > 1:
+                raise _RepeatedHeaderError(name.decode())
+
     # Bounds on heads and bodies. A head that is whole and short, as most are, is not even measured.
 
     def _bound_head(self, data: bytes) -> None:
@@ -180,12 +196,18 @@ class RequestReader(Connection, ABC):
             self._end_reading("pipeline_too_long" if self.cycle.keep_alive else "closing", None)
         elif isinstance(cause, _HeadTooLargeError):
             self._end_reading("head_too_large", self._head_too_large())
+        elif isinstance(cause, _RepeatedHeaderError):
+            self._end_reading("repeated_header", Problem("bad_request", "Send this header once", field=str(cause).title()))
         else:
             self._end_reading("malformed", Problem("bad_request", "This is not a complete HTTP/1.1 request"))
 
 
 class _HeadTooLargeError(Exception):
     pass
+
+
+class _RepeatedHeaderError(Exception):
+    """The message is the header's name."""
 
 
 class _ReadingEndedError(Exception):

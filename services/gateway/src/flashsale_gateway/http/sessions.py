@@ -28,7 +28,7 @@ async def open_session(identities: Identities, scope: Scope, receive: Receive, s
     if caller.mode in _WRONG_PROOFS:
         raise Problem("unauthenticated", _WRONG_PROOFS[caller.mode])
     user = buyer_of(caller, (read_session(body) if body else SessionRequest()).userId)
-    issued = identities.issue(user)
+    issued = identities.issue(user, caller.proven_until)
     if issued is None:
         raise Problem("not_found", "This shop has no buyer tokens: FLASHSALE_IDENTITY lacks the mode token")
     token, expires = issued

@@ -1,6 +1,7 @@
 """Who sends a request, by the proof that it bears. docs/decisions/0046 gives the reasons."""
 
 from collections.abc import Callable, Sequence
+from math import inf
 from time import time
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ class Caller(NamedTuple):
     """Who proved it."""
     service: str = ""
     """The name of a service's key."""
+    proven_until: float = inf
+    """When the proof expires, if a token made from it must not outlive it; in seconds since the Unix epoch."""
 
     def may_see(self, owner: str) -> bool:
         """Whether the caller may see and cancel an order of `owner`."""
@@ -63,11 +66,17 @@ class Identities:
             metrics.IDENTITY_REFUSED.labels(str(error)).inc()
             raise
 
-    def issue(self, user: str) -> tuple[str, int] | None:
-        """A buyer token and when it expires, in seconds since the Unix epoch; None without the mode `token`."""
+    def issue(self, user: str, proven_until: float = inf) -> tuple[str, int] | None:
+        """A buyer token and when it expires, in seconds since the Unix epoch; None without the mode `token`.
+
+        It never outlives the proof that it was made from. Raises Unauthenticated when that proof, within its leeway, has expired.
+        """
         if self._tokens is None:
             return None
-        expires = int(self._clock()) + self._seconds
+        now = int(self._clock())
+        expires = int(min(now + self._seconds, proven_until))
+        if expires <= now:
+            raise Unauthenticated("expired")
         return self._tokens.sign(user, expires), expires
 
     def _identify(self, authorization: bytes | None, named: Sequence[bytes], peer: str) -> Caller:
@@ -86,7 +95,8 @@ class Identities:
             except Rejected as error:
                 raise Unauthenticated(error.reason) from None
         if self._jwts is not None and token.count(".") == _JWT_DOTS:
-            return Caller(self._jwts.verify(token), Mode.JWT)
+            verified = self._jwts.verify(token)
+            return Caller(verified.user, Mode.JWT, proven_until=verified.expires)
         if (name := self._keys.name_of(token)) is not None:
             return Caller(None, Mode.SERVICE, name)
         raise Unauthenticated("unknown")

@@ -11,7 +11,7 @@ from flashsale_gateway.errors import GatewayError, NotReady, Unauthenticated
 from flashsale_gateway.identity.key_set import VerificationKey
 from flashsale_gateway.identity.provider_keys import ProviderKeys
 from flashsale_gateway.identity.user_ids import to_user_id
-from flashsale_gateway.identity.verified_tokens import VerifiedTokens
+from flashsale_gateway.identity.verified_tokens import Verified, VerifiedTokens
 from flashsale_gateway.identity_settings import JwtSettings
 
 BYTES_MAX = 8192
@@ -35,17 +35,17 @@ class Jwts:
         if keys is not None:
             keys.on_change = cache.clear
 
-    def verify(self, token: str) -> UserId:
-        """The buyer whom a JWT names. Raises Unauthenticated."""
+    def verify(self, token: str) -> Verified:
+        """The buyer whom a JWT names, and its `exp`. Raises Unauthenticated."""
         encoded = token.encode()
         if len(encoded) > BYTES_MAX:
             raise Unauthenticated("bad_jwt")
-        return self._cache.user_of(encoded, self._clock()) or self._verify(token, encoded)
+        return self._cache.find(encoded, self._clock()) or self._verify(token, encoded)
 
-    def _verify(self, token: str, encoded: bytes) -> UserId:
+    def _verify(self, token: str, encoded: bytes) -> Verified:
         try:
             claims = self._claims(token)
-            user, expires = self._user(claims), float(claims["exp"])
+            verified = Verified(self._user(claims), float(claims["exp"]))
         except GatewayError:
             raise
         except jwt.ExpiredSignatureError:
@@ -53,8 +53,8 @@ class Jwts:
         except Exception:
             # Broad on purpose: whatever a hostile token does to a parser, it is refused, and it is no fault of ours.
             raise Unauthenticated("bad_jwt") from None
-        self._cache.add(encoded, user, expires)
-        return user
+        self._cache.add(encoded, verified)
+        return verified
 
     def _claims(self, token: str) -> dict[str, Any]:
         """Raises what PyJWT raises, and Unauthenticated."""
