@@ -35,6 +35,21 @@ RIGHTS = {
         "webhook_endpoints": "rawd",
         "webhook_deliveries": "raw",
     },
+    "console": dict.fromkeys(
+        (
+            "schema_migrations",
+            "installation",
+            "sales",
+            "sale_changes",
+            "orders",
+            "order_events",
+            "refunds",
+            "webhook_deliveries",
+            "webhook_attempts",
+            "shop_events",
+        ),
+        "r",
+    ),
 }
 """Every right of every role, in the letters of Postgres' access lists: read, append, write (update), delete."""
 GRANTED = """

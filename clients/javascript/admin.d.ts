@@ -96,7 +96,7 @@ export interface Operations {
   setStock: {
     method: "POST";
     path: "/admin/stock";
-    headerParameters: { "Idempotency-Key"?: string; "If-Match"?: string; };
+    headerParameters: { "Idempotency-Key"?: string; "If-Match"?: string; "Flashsale-On-Behalf-Of"?: string; };
     body: StockRequest;
     answers: { 200: Sale; 201: Sale; };
     problems: "bad_request" | "unauthorized" | "unknown_sale" | "request_timeout" | "not_owner" | "below_committed" | "closed" | "generation_moved" | "body_too_large" | "unsupported_media_type" | "head_too_large" | "internal" | "overloaded" | "outcome_unknown" | "not_ready" | "recovering";
@@ -106,6 +106,7 @@ export interface Operations {
     method: "POST";
     path: "/admin/orders/{orderId}/return";
     pathParameters: { "orderId": string; };
+    headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
     body: ReturnRequest;
     answers: { 200: OrderReturned; };
     problems: "bad_request" | "unauthorized" | "unknown_order" | "request_timeout" | "not_paid" | "sale_removed" | "body_too_large" | "unsupported_media_type" | "head_too_large" | "internal" | "unconfirmed" | "overloaded" | "outcome_unknown" | "not_ready" | "recovering";
@@ -116,6 +117,7 @@ export interface Operations {
     path: "/admin/sales/{productId}";
     pathParameters: { "productId": string; };
     queryParameters: { "mode"?: "close" | "remove" | "release"; };
+    headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
     answers: { 200: SaleEnded; 202: SaleEnded; };
     problems: "bad_request" | "unauthorized" | "unknown_sale" | "not_owner" | "head_too_large" | "internal" | "overloaded" | "outcome_unknown" | "not_ready" | "recovering";
   };

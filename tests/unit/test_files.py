@@ -75,7 +75,7 @@ def test_compose_file_is_valid() -> None:
 
 def test_compose_sets_the_required_variables_of_each_service() -> None:
     services = yaml.safe_load((ROOT / "deploy" / "compose" / "compose.yaml").read_text())["services"]
-    for name in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "notifier"):
+    for name in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "notifier", "console"):
         folder = ROOT / "services" / name / "src" / f"flashsale_{name.replace('-', '_')}"
         source = (folder / "settings.py").read_text()
         read = "".join(file.read_text() for file in (folder / "settings.py", *folder.glob("identity_settings.py")))

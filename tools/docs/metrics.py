@@ -24,6 +24,7 @@ WHERE = {
     "ledger-api": "flashsale_ledger_api.metrics",
     "keeper: the live audit": "flashsale_audit.metrics",
     "notifier": "flashsale_notifier.metrics",
+    "console": "flashsale_console.metrics",
     "Workers and notifier": "flashsale_consumer.metrics",
     "Every service": "flashsale_core.supervise",
     "Operator": "flashsale_operator.metrics",
@@ -33,7 +34,7 @@ HEAD = """# Metrics
 
 `python -m tools.docs.metrics` writes this page from the code, and a test compares the two.
 
-Every service answers `/metrics`: the gateway on its admin port (`FLASHSALE_ADMIN_PORT`; in the chart 8001) or, without one, on its only port, the order-worker on 9101, the timeout-worker on 9102, the operator on 9103, the keeper on 9104, the ledger-api on 9105, the notifier on 9106.
+Every service answers `/metrics`: the gateway on its admin port (`FLASHSALE_ADMIN_PORT`; in the chart 8001) or, without one, on its only port, the order-worker on 9101, the timeout-worker on 9102, the operator on 9103, the keeper on 9104, the ledger-api on 9105, the notifier on 9106, the console on 9108.
 A scraper that asks for OpenMetrics gets exemplars: `flashsale_order_seconds` carries the trace id of a sampled order.
 The client library adds `process_*` and `python_*`.
 
@@ -114,6 +115,11 @@ ADVICE = {
     "flashsale_webhook_oldest_seconds": "Above five minutes: see FlashsaleWebhooksLate.",
     "flashsale_webhook_endpoint_enabled": "0: nothing is sent until somebody enables the endpoint. See FlashsaleWebhookDisabled. An endpoint that people have disabled has no such metric.",
     "flashsale_notifier_database_up": "0: the notifier's log gives the reason.",
+    "flashsale_console_requests": "Codes 5xx: a store or the gateway was away; the page said so. 403 and 401 are people without the right or a session.",
+    "flashsale_console_request_seconds": "Nearly all below 0.2 s. A sale's plots may take longer.",
+    "flashsale_console_logins": "Many `refused` or `limited`: somebody guesses passwords, or a program uses an old one.",
+    "flashsale_console_changes": "For insight; the ledger has every change that took effect, with who.",
+    "flashsale_console_database_up": "0: the console's log gives the reason.",
     "flashsale_keeper_active": "The sum over the keepers is 1. At 0, nobody reopens a Redis that is restarted: see FlashsaleKeeperDown.",
     "flashsale_shard_open": "At 0, orders of the shard's sales get 503 `recovering`. The keeper's `/readyz` names the reason.",
     "flashsale_shard_incarnation": "If it rises, look at `flashsale_rebuilds_total` (Redis had lost writes) and `flashsale_reopens_total` (somebody could not be asked).",

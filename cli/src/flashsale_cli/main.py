@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from flashsale_cli.commands import ledger, order, parked, refunds, sale, stack, webhook
+from flashsale_cli.commands import console_users, ledger, order, parked, refunds, sale, stack, webhook
 from flashsale_cli.commands.audit import audit
 from flashsale_cli.commands.chaos import chaos
 from flashsale_cli.commands.demo import demo
@@ -45,5 +45,6 @@ app.add_typer(parked.app, name="parked")
 app.add_typer(refunds.app, name="refunds")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(webhook.app, name="webhook")
+app.add_typer(console_users.app, name="console")
 for command in (migrate, load, pay, audit, recover, top, demo, topology, chaos):
     app.command()(command)

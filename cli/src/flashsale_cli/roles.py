@@ -15,9 +15,9 @@ import asyncpg
 
 from flashsale_cli.migrations import LOCK, LOCK_TIMEOUT_SECONDS, MigrationError
 
-ROLES = {name: f"flashsale_{name}" for name in ("writer", "keeper", "reader", "retention", "ledger_api", "notifier")}
+ROLES = {name: f"flashsale_{name}" for name in ("writer", "keeper", "reader", "retention", "ledger_api", "notifier", "console")}
 """The roles by the name of their file in db/."""
-OPTIONAL = frozenset({"ledger_api", "notifier"})
+OPTIONAL = frozenset({"ledger_api", "notifier", "console"})
 """Roles that `--create-roles` leaves out if they have no password: an installation need not have their service."""
 SCRAM_ITERATIONS = 4096
 """Postgres' own default: https://www.postgresql.org/docs/current/runtime-config-connection.html."""

@@ -24,6 +24,7 @@ SETTINGS = (
     "flashsale_keeper.settings",
     "flashsale_ledger_api.settings",
     "flashsale_notifier.settings",
+    "flashsale_console.settings",
     "flashsale_operator.settings",
 )
 

@@ -34,14 +34,21 @@ def up(
             min=1, max=16, help="Number of Redis masters; more than one form a Redis Cluster. Default: the previous number, at first 1."
         ),
     ] = None,
+    with_: Annotated[
+        list[str] | None, typer.Option("--with", help="Also start this optional service: console. May be repeated. Default: as before.")
+    ] = None,
 ) -> None:
     """Start what is not running, wait until everything is ready, and write <home>/env. Exit status 1 if something cannot start."""
     stack = Stack(home, say=_say)
     try:
-        started = stack.up(services=services, gateway_port=gateway_port, redis_server=redis_server, redis_masters=redis_masters)
+        started = stack.up(
+            services=services, gateway_port=gateway_port, redis_server=redis_server, redis_masters=redis_masters, optional=with_
+        )
     except StackError as error:
         _fail(error)
     _out.print("stack is up" if started else "stack is already up", f"· settings in {home / 'env'}", style="green", highlight=False)
+    for line in stack.pages():
+        _out.print(f"· {line}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -138,6 +138,29 @@ def _redis_url(state: State) -> str:
     return f"redis://:{state.secrets.redis}@{HOST}:{state.ports.redis}/0"
 
 
+def _console_env(state: State) -> dict[str, str]:
+    """What the console needs, and with the key by which gateway and ledger-api know it; nothing unless the stack has one."""
+    if not state.console_users_file:
+        return {}
+    ports, secrets = state.ports, state.secrets
+    probes = (ports.keeper, ports.order_worker, ports.timeout_worker)
+    return {
+        "FLASHSALE_ADMIN_KEYS": f"console:{secrets.console_key}",
+        "FLASHSALE_ADMIN_URL": f"http://{HOST}:{ports.gateway}",
+        "FLASHSALE_CONSOLE_PORT": str(ports.console),
+        "FLASHSALE_CONSOLE_ORIGINS": f"http://{HOST}:{ports.console}",
+        "FLASHSALE_CONSOLE_ADMIN_KEY": secrets.console_key,
+        "FLASHSALE_CONSOLE_SESSION_KEY": secrets.console_session,
+        "FLASHSALE_CONSOLE_USERS_FILE": state.console_users_file,
+        "FLASHSALE_CONSOLE_METRICS_URLS": ",".join(f"http://{HOST}:{port}/metrics" for port in probes),
+    }
+
+
+def console_address(state: State) -> str:
+    """Where the console is, and the names and the password for it."""
+    return f"console on http://{HOST}:{state.ports.console}: log in as merchant or viewer with {state.secrets.console_password}"
+
+
 def public_env(state: State, root: str) -> dict[str, str]:
     """The contents of `<home>/env`: what people and tools need to use the stack, and what services need to run in it."""
     ports, secrets = state.ports, state.secrets
@@ -163,5 +186,6 @@ def public_env(state: State, root: str) -> dict[str, str]:
         "FLASHSALE_LEDGER_API_URL": f"http://{HOST}:{ports.ledger_api}",
         "FLASHSALE_LEDGER_API_PORT": str(ports.ledger_api),
         "FLASHSALE_LEDGER_API_PROBE_PORT": str(ports.ledger_api_probes),
+        **_console_env(state),
         **state.extra_env,
     }

@@ -21,6 +21,8 @@ MODULES = {
     "timeout-worker": "flashsale_timeout_worker",
     "ledger-api": "flashsale_ledger_api",
 }
+OPTIONAL = {"console": "flashsale_console"}
+"""Services that run only if `up` is asked for them; a stack remembers which."""
 
 
 class Service:
@@ -30,7 +32,7 @@ class Service:
         ports = state.ports
         self._port = {
             "gateway": ports.gateway, "order-worker": ports.order_worker, "timeout-worker": ports.timeout_worker, "keeper": ports.keeper,
-            "ledger-api": ports.ledger_api_probes,
+            "ledger-api": ports.ledger_api_probes, "console": ports.console_probes,
         }[name]  # fmt: skip
 
     def start(self, log: Path) -> ProcessId:
@@ -38,7 +40,7 @@ class Service:
         if not wait_until(lambda: not port_taken(self._port), PORT_TIMEOUT_SECONDS):
             hint = "; choose another with --gateway-port" if self.name == "gateway" else "; run `flashsale stack down` and try again"
             raise StackError(f"{self.name} cannot listen on {HOST}:{self._port}, because another process does{hint}")
-        return spawn([sys.executable, "-m", MODULES[self.name]], self.env(), log, self._root)
+        return spawn([sys.executable, "-m", (MODULES | OPTIONAL)[self.name]], self.env(), log, self._root)
 
     def env(self) -> dict[str, str]:
         own = configs.public_env(self._state, str(self._root)) | {"FLASHSALE_PROBE_PORT": str(self._port)}

@@ -11,16 +11,16 @@ from signal import SIGINT, SIGKILL, SIGTERM, Signals
 from msgspec.structs import replace
 
 from flashsale_local_stack import configs, fences, redis_cluster
+from flashsale_local_stack.components import SERVICES, components_of, expand, refuse_other_masters, servers_of
+from flashsale_local_stack.console_users import write_users
 from flashsale_local_stack.env_file import write_env_file
 from flashsale_local_stack.errors import StackError
 from flashsale_local_stack.processes import end, end_all, reap_ended, run, wait_until
 from flashsale_local_stack.servers import PostgresServer, RabbitServer, RedisServer, end_epmd
-from flashsale_local_stack.services import MODULES, Service
+from flashsale_local_stack.services import OPTIONAL, Service
 from flashsale_local_stack.state import GATEWAY_PORT, HOST, State, gateway_port_of, load, locked, new_state, port_taken, save
 
 DEFAULT_HOME = Path(".flashsale")
-INFRASTRUCTURE = ("redis", "rabbitmq", "postgres")
-SERVICES = tuple(MODULES)
 START_TIMEOUT_SECONDS = {"rabbitmq": 120.0}
 START_TIMEOUT_SECONDS_DEFAULT = 60.0
 STOP_TIMEOUT_SECONDS = 30.0
@@ -66,21 +66,24 @@ class Stack:
         redis_server: str = "",
         redis_masters: int | None = None,
         extra_env: Mapping[str, str] | None = None,
+        optional: Sequence[str] | None = None,
     ) -> bool:
         """Start what is not running and wait until everything is ready. Returns whether anything was started.
 
         `gateway_port`: None keeps the previous port, at first 8000; 0 chooses a free one.
         `redis_masters`: None keeps the previous number, at first 1; more than one form a Redis Cluster.
         `extra_env`: variables added to the environment file and to the services; None keeps the previous ones.
+        `optional`: services of OPTIONAL that run as well; None keeps the previous ones, at first none.
 
         If anything fails or is interrupted, the components that this call started are stopped again.
         """
         with locked(self.home):
             state = load(self.home) or new_state(GATEWAY_PORT if gateway_port is None else gateway_port, redis_masters or 1)
-            _refuse_other_masters(state, redis_masters)
+            refuse_other_masters(state, redis_masters)
             self._apply_options(state, gateway_port, redis_server, extra_env)
-            servers = _servers(state)
-            names = (*servers, *SERVICES) if services else servers
+            self._choose_optional(state, optional)
+            servers = servers_of(state)
+            names = (*servers, *SERVICES, *state.optional) if services else servers
             started: list[str] = []
             try:
                 self._refuse_taken_port(state, names)
@@ -108,7 +111,7 @@ class Stack:
             state = load(self.home)
             if state is None:
                 return False
-            names = _components(state)
+            names = components_of(state)
             running = [name for name in names if _alive(state, name)]
             for name in reversed(names):
                 if name in running:
@@ -126,7 +129,7 @@ class Stack:
         """Start one component with its previous ports and data. In a cluster, `redis` means all masters, here and below."""
         with locked(self.home):
             state = self._state()
-            names = _expand(state, name)
+            names = expand(state, name)
             for component in names:
                 if not self._answers(state, component):
                     self._start(state, component)
@@ -143,7 +146,7 @@ class Stack:
         with locked(self.home):
             state = self._state()
             starting = replace(state, extra_env={**state.extra_env, **(more_env or {})})
-            for component in _expand(state, name):
+            for component in expand(state, name):
                 if not _alive(state, component):
                     self._end(state, component)
                     state.processes[component] = self._component(starting, component).start(self._log(component))
@@ -152,7 +155,7 @@ class Stack:
     def stop(self, name: str) -> None:
         with locked(self.home):
             state = self._state()
-            for component in _expand(state, name):
+            for component in expand(state, name):
                 self._end(state, component)
             save(self.home, state)
 
@@ -160,7 +163,7 @@ class Stack:
         """End one component as a crash would: with SIGKILL, so that it cannot clean up."""
         with locked(self.home):
             state = self._state()
-            for component in _expand(state, name):
+            for component in expand(state, name):
                 self._end(state, component, SIGKILL)
             save(self.home, state)
 
@@ -173,6 +176,11 @@ class Stack:
         """Whether the keeper has opened Redis for its present history."""
         return fences.are_open(self._state())
 
+    def pages(self) -> list[str]:
+        """Where the pages of the optional services are, and how to log in."""
+        state = self._state()
+        return [configs.console_address(state)] if "console" in state.optional else []
+
     def env(self) -> dict[str, str]:
         """The variables of `<home>/env`."""
         return configs.public_env(self._state(), str(self._root))
@@ -181,7 +189,7 @@ class Stack:
         state = load(self.home)
         if state is None:
             return []
-        return [self._status(state, name) for name in _components(state)]
+        return [self._status(state, name) for name in components_of(state)]
 
     @property
     def running(self) -> bool:
@@ -192,10 +200,24 @@ class Stack:
     def _apply_options(self, state: State, wanted_port: int | None, redis_server: str, extra_env: Mapping[str, str] | None) -> None:
         if not _alive(state, "gateway"):
             state.ports.gateway = gateway_port_of(state.ports.gateway, wanted_port)
-        if redis_server and not any(_alive(state, name) for name in _expand(state, "redis")):
+        if redis_server and not any(_alive(state, name) for name in expand(state, "redis")):
             state.redis_server = redis_server
         if extra_env is not None:
             state.extra_env = dict(extra_env)
+
+    def _choose_optional(self, state: State, wanted: Sequence[str] | None) -> None:
+        if wanted is None:
+            return
+        if unknown := sorted(set(wanted) - OPTIONAL.keys()):
+            raise StackError(f"there is no optional service {unknown[0]!r}; choose from {', '.join(OPTIONAL)}")
+        for name in set(state.optional) - set(wanted):
+            self._end(state, name)
+        if "console" in wanted and not state.console_users_file:
+            state.console_users_file = str(write_users(self.home / "console-users", state.secrets.console_password))
+            # Both learn the console's key when they start.
+            for name in ("gateway", "ledger-api"):
+                self._end(state, name)
+        state.optional = [name for name in OPTIONAL if name in wanted]
 
     def _refuse_taken_port(self, state: State, names: Sequence[str]) -> None:
         """Checked before anything starts, so that a port in use is reported at once and not after half a minute."""
@@ -240,7 +262,7 @@ class Stack:
     def _wait_in_cluster(self, state: State, names: Sequence[str]) -> None:
         """Wait until the masters in `names` accept commands. The wait is limited, because they cannot while most other masters are down."""
         password = state.secrets.redis
-        for name, node in zip(_expand(state, "redis"), state.redis_nodes, strict=False):
+        for name, node in zip(expand(state, "redis"), state.redis_nodes, strict=False):
             if name in names:
                 wait_until(lambda node=node: redis_cluster.takes_orders(node, password), REJOIN_TIMEOUT_SECONDS)  # type: ignore[misc]
 
@@ -257,7 +279,7 @@ class Stack:
                 return RabbitServer(self.home, state)
             case "postgres":
                 return PostgresServer(self.home, state)
-            case _ if name in _expand(state, "redis"):
+            case _ if name in expand(state, "redis"):
                 return RedisServer(self.home, state, name)
             case _:
                 return Service(name, self._root, state)
@@ -286,27 +308,6 @@ class Stack:
 
 
 Component = RedisServer | RabbitServer | PostgresServer | Service
-
-
-def _servers(state: State) -> tuple[str, ...]:
-    return (*_expand(state, "redis"), *INFRASTRUCTURE[1:])
-
-
-def _components(state: State) -> tuple[str, ...]:
-    return (*_servers(state), *SERVICES)
-
-
-def _expand(state: State, name: str) -> tuple[str, ...]:
-    """The components with that name: all masters for `redis` in a cluster, otherwise the name itself."""
-    if name == "redis" and state.redis_nodes:
-        return tuple(f"redis-{number}" for number in range(1, len(state.redis_nodes) + 1))
-    return (name,)
-
-
-def _refuse_other_masters(state: State, wanted: int | None) -> None:
-    masters = len(state.redis_nodes) or 1
-    if wanted not in (None, masters):
-        raise StackError(f"this stack and its data have {masters} Redis master(s); run `flashsale stack down` first; it deletes the data")
 
 
 def end_epmd_if_alone(state: State) -> None:

@@ -35,8 +35,10 @@ class Ports(msgspec.Struct):
     timeout_worker: int
     keeper: int
     ledger_api: int = 0
-    """0 in the file of an earlier release: `load` chooses one, and one for its probes."""
+    """0 in the file of an earlier release, as every port below: `load` chooses one."""
     ledger_api_probes: int = 0
+    console: int = 0
+    console_probes: int = 0
 
 
 class RedisNode(msgspec.Struct):
@@ -55,6 +57,11 @@ class Secrets(msgspec.Struct):
     service_key: str = msgspec.field(default_factory=lambda: secrets.token_hex(24))
     """A stack that an older release created gets it, and the next one, when it is started again."""
     buyer_token_key: str = msgspec.field(default_factory=lambda: secrets.token_hex(32))
+    console_key: str = msgspec.field(default_factory=lambda: secrets.token_hex(24))
+    """The console's admin key."""
+    console_session: str = msgspec.field(default_factory=lambda: secrets.token_hex(32))
+    console_password: str = msgspec.field(default_factory=lambda: secrets.token_hex(8))
+    """The password of both people who may log in to the console: merchant and viewer."""
 
 
 class State(msgspec.Struct):
@@ -66,12 +73,16 @@ class State(msgspec.Struct):
     postgres_data: str = ""
     processes: dict[str, ProcessId] = msgspec.field(default_factory=dict)
     extra_env: dict[str, str] = msgspec.field(default_factory=dict)
+    optional: list[str] = msgspec.field(default_factory=list)
+    """The optional services that belong to this stack."""
+    console_users_file: str = ""
 
 
 def new_state(gateway_port: int, redis_masters: int = 1) -> State:
     more = 2 * redis_masters if redis_masters > 1 else 0
-    redis, amqp, epmd, dist, postgres, free, order_worker, timeout_worker, keeper, api, api_probes, *nodes = free_ports(11 + more)
-    ports = Ports(redis, amqp, epmd, dist, postgres, gateway_port or free, order_worker, timeout_worker, keeper, api, api_probes)
+    redis, amqp, epmd, dist, postgres, free, order_worker, timeout_worker, keeper, *more_ports = free_ports(13 + more)
+    others, nodes = more_ports[:4], more_ports[4:]
+    ports = Ports(redis, amqp, epmd, dist, postgres, gateway_port or free, order_worker, timeout_worker, keeper, *others)
     return State(ports, new_secrets(), redis_nodes=[RedisNode(*pair) for pair in zip(nodes[::2], nodes[1::2], strict=True)])
 
 
@@ -122,6 +133,8 @@ def load(home: Path) -> State | None:
 def _completed(state: State) -> State:
     if not state.ports.ledger_api:
         state.ports.ledger_api, state.ports.ledger_api_probes = free_ports(2)
+    if not state.ports.console:
+        state.ports.console, state.ports.console_probes = free_ports(2)
     return state
 
 

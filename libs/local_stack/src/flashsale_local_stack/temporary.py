@@ -1,7 +1,7 @@
 """A stack for as long as a block runs."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,12 +34,13 @@ def private_stack(
     services: bool = True,
     redis_masters: int = 1,
     extra_env: Mapping[str, str] | None = None,
+    optional: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Stack]:
     """A running stack on free ports, in a temporary folder; stopped and removed afterwards. Raises StackError."""
     with tempfile.TemporaryDirectory(prefix="flashsale-stack-", ignore_cleanup_errors=True) as folder:
         stack = Stack(Path(folder) / "home", say=say)
-        stack.up(services=services, gateway_port=0, redis_masters=redis_masters, extra_env=extra_env)
+        stack.up(services=services, gateway_port=0, redis_masters=redis_masters, extra_env=extra_env, optional=optional)
         try:
             yield stack
         finally:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.requests import Request
 
+from flashsale_core import on_behalf
 from flashsale_ledger_api.problems import Problem
 from flashsale_ledger_api.settings import Settings
 
@@ -17,14 +18,20 @@ B = TypeVar("B", bound=msgspec.Struct)
 
 
 def authorize(request: Request) -> str:
-    """The name of the admin key that the request bears. Raises Problem: unauthorized, or bad_request for two Authorization headers."""
+    """The name of the admin key that the request bears, and of the person for whom it asks.
+
+    Raises Problem: unauthorized, or bad_request for two Authorization headers or a person that is no name.
+    """
     given = request.headers.getlist("authorization")
     if len(given) > 1:
         raise Problem("bad_request", "Send this header once", field="Authorization")
     name: str | None = request.app.state.keys.name_of_bearer("".join(given))
     if name is None:
         raise Problem("unauthorized")
-    return name
+    try:
+        return on_behalf.with_person(name, request.headers.getlist(on_behalf.HEADER))
+    except ValueError as error:
+        raise Problem("bad_request", str(error), field=on_behalf.HEADER) from None
 
 
 def query(request: Request, known: Iterable[str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from types import UnionType
 from typing import Any
 
-from flashsale_core import ids
+from flashsale_core import ids, on_behalf
 from flashsale_gateway.http.answer_schemas import Order, OrderAccepted, OrderReturned, PaymentOutcome, Sale, SaleEnded, Sales, Session
 from flashsale_gateway.http.answers import NO_STORE, SHARED, STATIC
 from flashsale_gateway.http.body_schemas import (
@@ -71,6 +71,13 @@ _IF_MATCH = {
 _AFTER = {"name": "after", "in": "query", "required": False, "schema": {"type": "string"}}
 _LIMIT = {"name": "limit", "in": "query", "required": False, "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}}
 
+_ON_BEHALF = {
+    "name": on_behalf.HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": f"The person for whom a program asks, {on_behalf.RULE}; log and ledger name it after the key.",
+}
 _MODE = {
     "name": "mode",
     "in": "query",
@@ -191,7 +198,7 @@ OPERATIONS = (
         {200: Sale, 201: Sale},
         (*_BODY_PROBLEMS, "unauthorized", "unknown_sale", "not_owner", "below_committed", "closed", "generation_moved", *_WRITE_PROBLEMS),
         StockRequest,
-        (_STOCK_KEY, _IF_MATCH),
+        (_STOCK_KEY, _IF_MATCH, _ON_BEHALF),
         "admin",
         audiences=_ADMINISTRATION,
     ),
@@ -204,7 +211,7 @@ OPERATIONS = (
         {200: OrderReturned},
         (*_BODY_PROBLEMS, "unauthorized", "unknown_order", "sale_removed", "not_paid", "unconfirmed", *_WRITE_PROBLEMS),
         ReturnRequest,
-        (_ORDER_ID,),
+        (_ORDER_ID, _ON_BEHALF),
         "admin",
         audiences=_ADMINISTRATION,
     ),
@@ -217,7 +224,7 @@ OPERATIONS = (
         {200: SaleEnded, 202: SaleEnded},
         ("bad_request", "unauthorized", "unknown_sale", "not_owner", *_WRITE_PROBLEMS),
         None,
-        (_SALE_ID, _MODE),
+        (_SALE_ID, _MODE, _ON_BEHALF),
         "admin",
         audiences=_ADMINISTRATION,
     ),

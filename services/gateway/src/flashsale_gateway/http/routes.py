@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from flashsale_core import on_behalf
 from flashsale_core.api_keys import ApiKeys
 from flashsale_core.ids import OrderRef, is_sale_id, parse_order_ref
 from flashsale_core.orders import KEPT, LETTERS, WAITING
@@ -262,11 +263,14 @@ def _page(audience: Audience) -> str:
 
 
 def _administrator(request: Request) -> str:
-    """The name of the key that the request bears. Raises Problem without one."""
+    """The name of the key that the request bears, and of the person for whom it asks. Raises Problem without a key."""
     name = _services(request).admins.name_of_bearer(request.headers.get("authorization", ""))
     if name is None:
         raise Problem("unauthorized")
-    return name
+    try:
+        return on_behalf.with_person(name, request.headers.getlist(on_behalf.HEADER))
+    except ValueError as error:
+        raise Problem("bad_request", str(error), field=on_behalf.HEADER) from None
 
 
 def _order_ref(request: Request) -> OrderRef:

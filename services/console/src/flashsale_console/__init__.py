@@ -1,0 +1,1 @@
+"""Private pages for merchants and operators: what needs attention, sales, orders, refunds and webhooks."""

@@ -1,0 +1,1 @@
+"""The pages, one module for each noun: read what a page shows, and render it."""

@@ -1,0 +1,97 @@
+"""Changes of a sale: asked once, with what will happen in numbers, then sent to the gateway; and who changed what."""
+
+import secrets
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from flashsale_console import metrics, requests
+from flashsale_console.answers import PageError, page
+from flashsale_console.changes import ACTIONS, Change, WrongInputError, plan
+from flashsale_console.engine import Answer
+from flashsale_console.pages.sales import sale_view
+from flashsale_console.requests import LATEST, PAGE_SIZE, Key
+from flashsale_console.sale_views import SaleView
+from flashsale_console.services import Console, console_of
+from flashsale_core.ids import is_sale_id
+
+DONE = {
+    "pause": "The sale is paused.",
+    "resume": "The sale goes on.",
+    "add": "The stock was changed.",
+    "stock": "The stock was set.",
+    "close": "The sale has ended.",
+    "remove": "The sale was removed.",
+    "holds": "The sale has ended; it can be removed once no unit is held.",
+}
+
+
+async def ask(request: Request) -> Response:
+    """Say what will happen, before anything does."""
+    values = requests.query(request, ("action", "units"))
+    action = requests.choice(values, "action", ACTIONS, "")
+    sale = await _changeable(request)
+    try:
+        change = plan(action, sale, values.get("units", ""))
+    except WrongInputError as error:
+        return page(request, "wrong_input.html", {"sale": sale, "error": str(error)}, 400)
+    # The request's id: a form that is sent twice changes the sale once.
+    shown = {"sale": sale, "change": change, "units": values.get("units", ""), "request_id": secrets.token_hex(16)}
+    return page(request, "ask.html", shown)
+
+
+async def carry_out(request: Request) -> Response:
+    console = console_of(request)
+    fields = await requests.form(request, console.settings)
+    sale = await _changeable(request)
+    try:
+        change = plan(fields.get("action", ""), sale, fields.get("units", ""))
+    except WrongInputError as error:
+        return page(request, "wrong_input.html", {"sale": sale, "error": str(error)}, 400)
+    answer = await _send(console, request.state.user.name, sale, change, fields)
+    metrics.CHANGES.labels(change.action, "done" if answer.is_done else answer.code).inc()
+    if not answer.is_done:
+        # A status of its own for each cause would be the browser's affair; what matters is the engine's sentence.
+        return page(request, "change_refused.html", {"sale": sale, "change": change, "answer": answer}, answer.status or 504)
+    done = "holds" if answer.status == 202 else change.action
+    return RedirectResponse(f"/sales/{quote(sale.sale_id)}?done={done}", 303)
+
+
+async def _send(console: Console, person: str, sale: SaleView, change: Change, fields: dict[str, str]) -> Answer:
+    if change.end_mode:
+        return await console.engine.end_sale(person, sale.sale_id, change.end_mode)
+    generation, request_id = requests.whole(fields.get("generation", ""), "generation"), fields.get("request_id", "")
+    if len(request_id) != 32 or not request_id.isalnum() or not request_id.isascii():
+        raise PageError(400, "This is no form of the console", "Go back to the sale and begin again.")
+    return await console.engine.set_sale(person, {**change.document, "requestId": request_id}, generation)
+
+
+async def _changeable(request: Request) -> SaleView:
+    """The sale as it is now. Raises PageError unless it can be changed here."""
+    sale_id = request.path_params["sale_id"]
+    try:
+        if not is_sale_id(sale_id):
+            raise LookupError(sale_id)
+        _, sale, fault = await sale_view(console_of(request), sale_id)
+    except LookupError:
+        raise PageError(404, f"There is no sale {sale_id[:64]}") from None
+    if sale.flashsale:
+        detail = f"The FlashSale {sale.flashsale} owns it: change it there, and the operator carries it out."
+        raise PageError(409, f"{sale.sale_id} is not changed here", detail)
+    if not sale.is_live:
+        raise PageError(503 if fault else 409, f"{sale.sale_id} cannot be changed", fault or "Redis has this sale no more.")
+    return sale
+
+
+async def list_changes(request: Request) -> Response:
+    """Who changed what, the latest first."""
+    values = requests.query(request, ("after",))
+    after = requests.read_key(values["after"], 3) if "after" in values else Key(LATEST, ("", "0", ""))
+    sale_id, epoch, kind = after.parts
+    rows = await console_of(request).ledger.rows("all_changes", after.at, sale_id, requests.whole(epoch, "after"), kind, PAGE_SIZE + 1)
+    following = None
+    if len(rows) > PAGE_SIZE:
+        last = rows[PAGE_SIZE - 1]
+        following = requests.link("/changes", after=Key(last["at"], (last["sale_id"], str(last["epoch"]), last["change"])))
+    return page(request, "changes.html", {"changes": rows[:PAGE_SIZE], "next": following, "is_first": "after" not in values})

@@ -1,0 +1,78 @@
+"""Refunds as a queue, the oldest first; each one is settled through the ledger-api, which decides."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from flashsale_console import metrics, requests
+from flashsale_console.answers import PageError, page
+from flashsale_console.requests import PAGE_SIZE, Key
+from flashsale_console.services import console_of
+
+STATES = ("due", "failed", "sent")
+FIRST = Key(requests.EPOCH, ("0",))
+
+
+async def queue(request: Request) -> Response:
+    values = requests.query(request, ("state", "after", "done"))
+    state = requests.choice(values, "state", STATES, "due")
+    after = requests.read_key(values["after"], 1) if "after" in values else FIRST
+    last_id = requests.whole(after.parts[0], "after")
+    rows = await console_of(request).ledger.rows("list_refunds", state, after.at, last_id, PAGE_SIZE + 1)
+    following = None
+    if len(rows) > PAGE_SIZE:
+        last = rows[PAGE_SIZE - 1]
+        following = requests.link("/refunds", state=state, after=Key(last["created_at"], (str(last["refund_id"]),)))
+    shown = {"refunds": rows[:PAGE_SIZE], "state": state, "states": STATES, "next": following, "is_first": after is FIRST}
+    return page(request, "refunds.html", shown)
+
+
+async def show(request: Request) -> Response:
+    values = requests.query(request, ("done",))
+    return page(request, "refund.html", {"refund": await _refund(request), "done": values.get("done", "") == "1", "error": ""})
+
+
+async def ask(request: Request) -> Response:
+    values = requests.query(request, ("state", "reference", "reason"))
+    refund = await _refund(request)
+    document, error = _document(values)
+    if error:
+        return page(request, "refund.html", {"refund": refund, "done": False, "error": error}, 400)
+    return page(request, "refund_ask.html", {"reference": "", "reason": "", **document, "refund": refund})
+
+
+async def carry_out(request: Request) -> Response:
+    console = console_of(request)
+    fields = await requests.form(request, console.settings)
+    refund = await _refund(request)
+    document, error = _document(fields)
+    if error:
+        return page(request, "refund.html", {"refund": refund, "done": False, "error": error}, 400)
+    # What the person saw decides: of two people the second one is refused, and sees what the first one did.
+    document["expectedState"] = requests.choice(fields, "seen", STATES, "due")
+    answer = await console.engine.change_refund(request.state.user.name, int(refund["refundId"]), document)
+    metrics.CHANGES.labels("refund", "done" if answer.is_done else answer.code).inc()
+    if not answer.is_done:
+        return page(request, "refund_refused.html", {"refund": refund, "answer": answer}, answer.status or 504)
+    return RedirectResponse(f"/refunds/{refund['refundId']}?done=1", 303)
+
+
+async def _refund(request: Request) -> dict[str, Any]:
+    """The refund with its history, as the ledger-api has it. Raises PageError with its words."""
+    refund_id = requests.whole(request.path_params["refund_id"], "The refund's id")
+    answer = await console_of(request).engine.show_refund(request.state.user.name, refund_id)
+    if not answer.is_done:
+        raise PageError(answer.status or 504, "The refund cannot be shown", f"{answer.words}.")
+    return dict(answer.document)
+
+
+def _document(fields: dict[str, str]) -> tuple[dict[str, Any], str]:
+    """The body for the ledger-api, and what is missing; empty if nothing is."""
+    state = requests.choice(fields, "state", STATES, "sent")
+    reference, reason = fields.get("reference", "").strip(), fields.get("reason", "").strip()
+    if state == "sent":
+        error = "" if reference else "Enter the provider's id of the refund, so that it can be found again."
+        return {"state": state, "reference": reference}, error
+    words = "why it failed" if state == "failed" else "why it is due again"
+    return {"state": state, "reason": reason}, "" if reason else f"Enter {words}, so that the next person knows."

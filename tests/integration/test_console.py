@@ -1,0 +1,227 @@
+"""The console on a whole stack: who may do what, every change through the engine, and what each page shows."""
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from flashsale_console.access import Access, Operation
+from flashsale_console.app import OPERATIONS
+from flashsale_core.keys import sale_keys
+from flashsale_local_stack import Stack, private_stack, wait_until
+from flashsale_redis import open_redis
+from tests.conftest import REDIS_MASTERS
+from tests.integration.client import Client
+from tests.integration.console import Page, Visitor
+
+PLACES = {"sale_id": "walk", "order_id": "walk.AAAAAAAAAAAAAAAAAAAA", "refund_id": "1", "name": "console.css"}
+ROUTES = [pytest.param(operation, id=operation.name) for operation in OPERATIONS]
+OPEN = {"asset", "login", "log_in"}
+
+
+@pytest.fixture(scope="module")
+def console_stack() -> Iterator[Stack]:
+    with private_stack(redis_masters=REDIS_MASTERS, optional=["console"]) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def shop(console_stack: Stack) -> Client:
+    return Client(console_stack.env())
+
+
+@pytest.fixture(scope="module")
+def merchant(console_stack: Stack) -> Visitor:
+    return Visitor(console_stack).log_in("merchant")
+
+
+@pytest.fixture(scope="module")
+def viewer(console_stack: Stack) -> Visitor:
+    return Visitor(console_stack).log_in("viewer")
+
+
+@pytest.fixture(scope="module")
+def sale(shop: Client, merchant: Visitor) -> str:
+    return new_sale(shop, merchant, 10)
+
+
+def new_sale(shop: Client, merchant: Visitor, stock: int) -> str:
+    sale_id = shop.new_sale(stock, price={"amountMinor": 1999, "currency": "EUR"})
+    assert wait_until(lambda: merchant.get(f"/sales/{sale_id}").status == 200, 20)
+    return sale_id
+
+
+def change(visitor: Visitor, sale_id: str, action: str, units: str = "") -> Page:
+    """Ask for a change, and confirm it."""
+    asked = visitor.get(f"/sales/{sale_id}/change?action={action}&units={units}")
+    return visitor.post(f"/sales/{sale_id}/change", asked.fields()) if asked.status == 200 else asked
+
+
+@pytest.mark.parametrize("operation", ROUTES)
+def test_nothing_succeeds_without_login(console_stack: Stack, operation: Operation) -> None:
+    page = request(Visitor(console_stack), operation, Visitor(console_stack).origin)
+    is_let_in = page.status < 300
+    assert is_let_in == (operation.name in OPEN - {"log_in"})
+    assert page.status != 303 or page.headers["location"].startswith("/login?next=")
+
+
+@pytest.mark.parametrize("operation", ROUTES)
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1"])
+def test_nothing_succeeds_with_a_foreign_origin(merchant: Visitor, operation: Operation, origin: str) -> None:
+    assert request(merchant, operation, origin).status == 403
+
+
+@pytest.mark.parametrize(
+    "operation", [operation for operation in OPERATIONS if operation.method == "POST"], ids=lambda operation: operation.name
+)
+def test_no_change_succeeds_without_an_origin(merchant: Visitor, operation: Operation) -> None:
+    assert request(merchant, operation, "").status == 403
+
+
+@pytest.mark.parametrize("operation", ROUTES)
+def test_viewer_changes_nothing(viewer: Visitor, merchant: Visitor, operation: Operation) -> None:
+    if operation.name in ("log_in", "log_out"):
+        return
+    is_for_merchants = operation.access is Access.MERCHANT
+    assert (request(viewer, operation, viewer.origin).status == 403) == is_for_merchants
+    assert request(merchant, operation, viewer.origin).status != 403
+    assert is_for_merchants or operation.method == "GET"
+
+
+def request(visitor: Visitor, operation: Operation, origin: str) -> Page:
+    method, path = operation.method, operation.path.format(**PLACES)
+    headers = {"origin": origin} if origin else {}
+    return visitor.send(method, path, "" if method == "POST" else None, headers)
+
+
+def test_every_answer_is_private_and_loads_nothing_from_elsewhere(merchant: Visitor, sale: str) -> None:
+    for path in ("/", f"/sales/{sale}", "/nothing", "/login"):
+        page = merchant.get(path)
+        policy = page.headers["content-security-policy"]
+        assert ("default-src 'none'" in policy, "unsafe" in policy, page.headers["cache-control"]) == (True, False, "no-store")
+        assert "style=" not in page.text
+        assert "http://" not in page.text.replace(f"http://{merchant.origin}", "")
+        assert len(page.text) < 60_000
+
+
+def test_cookie_is_out_of_reach_of_scripts_and_other_sites(console_stack: Stack) -> None:
+    visitor = Visitor(console_stack)
+    page = visitor.post("/login", {"name": "viewer", "password": visitor.password, "next": "//evil.example"})
+    assert {part.strip().lower() for part in page.headers["set-cookie"].split(";")[1:]} == {"httponly", "path=/", "samesite=strict"}
+    assert page.headers["location"] == "/"
+    before = visitor.cookie
+    assert visitor.post("/logout", {}).status == 303
+    visitor.cookie = before
+    assert visitor.get("/").status == 303
+
+
+def test_failed_logins_are_limited_by_name(console_stack: Stack) -> None:
+    visitor = Visitor(console_stack)
+    answers = [visitor.post("/login", {"name": "mallory", "password": "guess-guess-guess"}) for _ in range(11)]
+    assert [answer.status for answer in answers] == [401] * 10 + [429]
+    assert 0 < int(answers[-1].headers["retry-after"]) <= 300
+    assert Visitor(console_stack).log_in("viewer").get("/").status == 200
+
+
+def test_change_is_asked_in_numbers_and_names_the_person(console_stack: Stack, shop: Client, merchant: Visitor) -> None:
+    sale_id = new_sale(shop, merchant, 10)
+    assert shop.order(sale_id, "ann", 3).status == 200
+    asked = merchant.get(f"/sales/{sale_id}/change?action=pause")
+    assert ("7 units stay unsold" in asked.text, "3 units that buyers hold" in asked.text) == (True, True)
+    done = merchant.post(f"/sales/{sale_id}/change", asked.fields())
+    assert (done.status, done.headers["location"]) == (303, f"/sales/{sale_id}?done=pause")
+    assert shop.get(f"/sales/{sale_id}").body["state"] == "paused"
+    assert "Paused" in merchant.get(f"/sales/{sale_id}/live").text
+    assert change(merchant, sale_id, "resume").status == 303
+    assert change(merchant, sale_id, "add", "5").status == 303
+    assert shop.get(f"/sales/{sale_id}").body["stock"] == 15
+    assert wait_until(lambda: merchant.get("/changes").text.count(f">{sale_id}</a>") >= 4, 20)
+    assert "console/merchant" in merchant.get(f"/sales/{sale_id}").text
+
+
+def test_form_sent_twice_and_a_form_of_an_older_page(shop: Client, merchant: Visitor) -> None:
+    sale_id = new_sale(shop, merchant, 10)
+    first, second = [merchant.get(f"/sales/{sale_id}/change?action=add&units=5") for _ in range(2)]
+    assert [merchant.post(f"/sales/{sale_id}/change", first.fields()).status for _ in range(2)] == [303, 303]
+    assert shop.get(f"/sales/{sale_id}").body["stock"] == 15
+    refused = merchant.post(f"/sales/{sale_id}/change", second.fields())
+    assert (refused.status, "read it again" in refused.text, shop.get(f"/sales/{sale_id}").body["stock"]) == (412, True, 15)
+
+
+@pytest.mark.parametrize(
+    ("action", "units"), [("add", "x"), ("add", "0"), ("add", "-11"), ("stock", "-1"), ("stock", ""), ("add", "9" * 12)]
+)
+def test_wrong_units_are_refused_before_anything_is_asked(merchant: Visitor, sale: str, action: str, units: str) -> None:
+    page = merchant.get(f"/sales/{sale}/change?action={action}&units={units}")
+    assert (page.status, "Nothing was changed" in page.text) == (400, True)
+
+
+def test_sale_of_a_flashsale_is_changed_there(console_stack: Stack, merchant: Visitor, shop: Client) -> None:
+    sale_id = new_sale(shop, merchant, 4)
+    own_by_flashsale(console_stack, sale_id)
+    shown = merchant.get(f"/sales/{sale_id}").text
+    assert ("The FlashSale <strong>shop/drop</strong> owns this sale" in shown, '/change"' in shown) == (True, False)
+    assert merchant.get(f"/sales/{sale_id}/change?action=pause").status == 409
+
+
+def own_by_flashsale(stack: Stack, sale_id: str) -> None:
+    async def write() -> None:
+        redis = open_redis(stack.env()["REDIS_URL"], 5, 1)
+        await redis.hset(sale_keys(sale_id).sale, "owner", "shop/drop/uid-1")
+        await redis.aclose()
+
+    asyncio.run(write())
+
+
+def test_sale_ends(shop: Client, merchant: Visitor) -> None:
+    sale_id = new_sale(shop, merchant, 4)
+    assert change(merchant, sale_id, "close").headers["location"].endswith("done=close")
+    assert shop.order(sale_id, "ann").code == "closed"
+
+
+def test_orders_are_found_by_id_and_by_buyer(shop: Client, merchant: Visitor, sale: str) -> None:
+    buyer = f"b-{uuid.uuid4().hex[:8]}"
+    order_id = shop.order(sale, buyer).body["orderId"]
+    assert wait_until(lambda: order_id in merchant.get(f"/orders?q={buyer}").text, 20)
+    assert merchant.get(f"/orders?q={order_id}").headers["location"] == f"/orders/{order_id}"
+    assert (buyer in (text := merchant.get(f"/orders/{order_id}").text), "reserved" in text) == (True, True)
+
+
+def test_refund_is_settled_through_the_ledger_api(shop: Client, merchant: Visitor, sale: str) -> None:
+    order_id = shop.order(sale, "bob").body["orderId"]
+    assert shop.pay(order_id, f"pay-{uuid.uuid4().hex}").body["result"] == "refund_due"
+    assert wait_until(lambda: order_id in merchant.get("/refunds").text, 20)
+    assert "refund" in merchant.get("/live").text
+    refund = merchant.get("/refunds").text.split("/refunds/")[1].split('"')[0]
+    asked = merchant.get(f"/refunds/{refund}/change?state=sent&reference=re_1")
+    assert "The console moves no money" in asked.text
+    assert merchant.post(f"/refunds/{refund}/change", asked.fields()).status == 303
+    assert "console/merchant" in merchant.get(f"/refunds/{refund}").text
+    # Somebody else who saw it as due is refused, in the ledger-api's words.
+    refused = merchant.post(f"/refunds/{refund}/change", {**asked.fields(), "state": "failed", "reason": "no", "reference": ""})
+    assert (refused.status, "The refund is sent" in refused.text) == (409, True)
+
+
+def test_pages_show_other_peoples_texts_as_texts(shop: Client, merchant: Visitor, sale: str) -> None:
+    page = merchant.get("/orders?q=%3Cscript%3Ealert(1)%3C/script%3E")
+    assert ("<script>alert" in page.text, "&lt;script&gt;alert" in page.text) == (False, True)
+    assert merchant.get("/sales?state=gone").status == merchant.get("/sales?after=x").status == merchant.get("/sales?x=1").status == 400
+
+
+def test_attention_names_a_store_that_is_away_and_never_says_all_quiet(console_stack: Stack, merchant: Visitor) -> None:
+    console_stack.stop("redis")
+    try:
+        assert wait_until(lambda: "Redis cannot be read" in merchant.get("/live").text, 20)
+        assert "All quiet" not in merchant.get("/live").text
+        assert "Numbers of this moment are missing" in merchant.get("/sales").text
+    finally:
+        console_stack.start("redis")
+    assert wait_until(lambda: "Redis cannot be read" not in merchant.get("/live").text, 30)
+
+
+def test_metrics_and_health(console_stack: Stack) -> None:
+    address = next(component.address for component in console_stack.status() if component.name == "console")
+    probes = Client({**console_stack.env(), "FLASHSALE_URL": f"http://{address}"})
+    assert probes.get("/readyz").status == 200
+    assert b"flashsale_console_requests_total" in probes.get("/metrics").raw
