@@ -13,7 +13,7 @@ from flashsale_gateway.identity_settings import JwtSettings
 
 ISSUER, AUDIENCE = "https://login.example.com/", "shop"
 SECRET = "a-shared-secret-of-32-characters"
-SETTINGS = JwtSettings(ISSUER, AUDIENCE, "sub", 0, (SECRET,), "", None, 300, 30, 5)
+SETTINGS = JwtSettings(ISSUER, AUDIENCE, "sub", 0, (SECRET,), "", None, 300, 30, 5, 100_000)
 _ALGORITHMS: Mapping[str, Any] = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}
 
 

@@ -266,6 +266,16 @@ def hmac_over(key: bytes, text: str) -> str:
     return f"{text}.{base64.urlsafe_b64encode(hmac.digest(key, text.encode(), 'sha256')).decode().rstrip('=')}"
 
 
+async def test_flood_of_forged_jwts_gets_503_and_holds_up_no_buyer_token(
+    tmp_path: Path, provider: IdentityProvider, tracing: Tracing
+) -> None:
+    jwts = Jwts(replace(SETTINGS, failures_per_second=1), None, VerifiedTokens(), lambda: NOW)
+    shop, key = Shop(tmp_path, Identities(settings(Mode.TOKEN, Mode.JWT), jwts), tracing), "y" * 32
+    answers = [await shop.order(bearer(provider.token("HS256", f"u{number}", key=key))) for number in range(3)]
+    assert answers == [(401, "unauthenticated"), (503, "overloaded"), (503, "overloaded")]
+    assert await shop.order(bearer(TOKENS.sign("ann", int(NOW) + 3600))) == (200, "")
+
+
 def test_refused_proofs_are_counted_by_reason() -> None:
     before = metrics.IDENTITY_REFUSED.labels("forged")._value.get()
     with pytest.raises(Unauthenticated):

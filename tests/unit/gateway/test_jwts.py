@@ -4,6 +4,7 @@ import base64
 import hmac
 import json
 import time
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from flashsale_core.ids import UserId
-from flashsale_gateway.errors import NotReady, Unauthenticated
+from flashsale_gateway.errors import NotReady, Overloaded, Unauthenticated
 from flashsale_gateway.identity import key_set
 from flashsale_gateway.identity.jwts import Jwts
 from flashsale_gateway.identity.provider_keys import ProviderKeys
+from flashsale_gateway.identity.refused_tokens import RefusedTokens
 from flashsale_gateway.identity.verified_tokens import Verified, VerifiedTokens
 from tests.unit.gateway.identity_provider import AUDIENCE, ISSUER, SECRET, SETTINGS, IdentityProvider
 
@@ -144,6 +146,71 @@ def test_verified_token_is_kept_until_it_expires_or_the_keys_change(provider: Id
     keys.keys, now[0] = key_set.KeySet(()), now[0] + 60
     with pytest.raises(Unauthenticated, match="unknown_key"):
         jwts.verify(token)
+
+
+def forged(provider: IdentityProvider, number: int) -> str:
+    return provider.token("HS256", f"u{number}", key="y" * 32)
+
+
+def test_flood_of_forged_tokens_is_not_verified_beyond_its_limit(provider: IdentityProvider) -> None:
+    """Each costs a verification, and a gateway has other work; kept tokens are not held up by others."""
+    keys, now = ProviderKeys(provider.document, 300, 30), [time.time()]
+    keys.keys = key_set.parse(provider.document())
+    jwts = Jwts(replace(SETTINGS, failures_per_second=10), keys, VerifiedTokens(), lambda: now[0])
+    kept, fresh = provider.token("RS256", "kept"), provider.token("RS256", "fresh")
+    jwts.verify(kept)
+
+    def refusals(first: int) -> Counter[str]:
+        return Counter(refusal(jwts, forged(provider, first + number)) for number in range(30))
+
+    assert refusals(0) == {"bad_jwt": 10, "TooManyForgeries": 20}
+    assert jwts.verify(kept).user == "kept"
+    assert refusal(jwts, fresh) == "TooManyForgeries"
+    # It was not counted, and the same forgery again costs nothing.
+    assert refusal(jwts, forged(provider, 0)) == "bad_jwt"
+    now[0] += 0.5
+    assert jwts.verify(fresh).user == "fresh"
+    assert refusals(100) == {"bad_jwt": 5, "TooManyForgeries": 25}
+    now[0] += 3600
+    assert refusals(200)["bad_jwt"] == 10
+
+
+def refusal(jwts: Jwts, token: str) -> str:
+    try:
+        jwts.verify(token)
+    except Unauthenticated as error:
+        return str(error)
+    except Overloaded as error:
+        return type(error).__name__
+    return "accepted"
+
+
+def test_unknown_keys_and_genuine_tokens_use_up_no_limit(provider: IdentityProvider) -> None:
+    """After a rotation, all new tokens have an unknown key for some seconds; those of the old key must stay good."""
+    jwts = verifier(provider, failures_per_second=1)
+    assert Counter(refusal(jwts, provider.token("RS256", f"u{number}", kid="next")) for number in range(20)) == {"unknown_key": 20}
+    assert Counter(refusal(jwts, provider.token("ES256", f"u{number}")) for number in range(20)) == {"accepted": 20}
+
+
+def test_refusal_is_forgotten_when_keys_change_or_time_may_cure_it(provider: IdentityProvider) -> None:
+    keys, now = ProviderKeys(provider.document, 300, 30), [time.time()]
+    keys.keys = key_set.parse(IdentityProvider().document())
+    jwts = Jwts(SETTINGS, keys, VerifiedTokens(), lambda: now[0])
+    token, early = provider.token("RS256"), provider.token("HS256", nbf=int(time.time()) + 1)
+    assert (refusal(jwts, token), refusal(jwts, early)) == ("bad_jwt", "bad_jwt")
+    assert len(jwts._refused) == 1
+    keys.keys = key_set.parse(provider.document())
+    assert refusal(jwts, token) == "bad_jwt"
+    keys.on_change()
+    assert refusal(jwts, token) == "accepted"
+    refused = RefusedTokens(10, entries_max=2)
+    for name in (b"a", b"b", b"c"):
+        refused.add(name, "bad_jwt", lasting=name != b"b")
+    assert len(refused) == 2
+    refused.add(b"d", "bad_jwt", lasting=True)
+    refused.check(b"a", 1)
+    with pytest.raises(Unauthenticated, match="bad_jwt"):
+        refused.check(b"d", 1)
 
 
 def test_kept_tokens_are_bounded() -> None:

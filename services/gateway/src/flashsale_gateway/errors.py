@@ -31,6 +31,10 @@ class NotReady(GatewayError):
     """This gateway must not take orders now."""
 
 
+class TooManyForgeries(Overloaded):
+    """Too many JWTs were checked in vain in this second, so this one was not checked."""
+
+
 class Unauthenticated(GatewayError):
     """The proof of who sends a request is missing or wrong. The message is a key of REASONS in `http/translation.py`."""
 

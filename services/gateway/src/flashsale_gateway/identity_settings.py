@@ -70,6 +70,8 @@ class JwtSettings:
     """FLASHSALE_JWKS_RETRY_SECONDS: the least time between two reads, after a failure or for a JWT of a key that is not known yet."""
     jwks_timeout_seconds: float
     """FLASHSALE_JWKS_TIMEOUT_SECONDS: how long one read may take. No order waits for it."""
+    failures_per_second: float
+    """FLASHSALE_JWT_FAILURES_PER_SECOND: the most JWTs that are verified in vain in a second; then further unknown JWTs get 503."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ def _read_jwt(env: Environment) -> JwtSettings:
         jwks_refresh_seconds=env.number("FLASHSALE_JWKS_REFRESH_SECONDS", 300, least=1, most=86_400),
         jwks_retry_seconds=env.number("FLASHSALE_JWKS_RETRY_SECONDS", 30, least=1, most=3600),
         jwks_timeout_seconds=env.number("FLASHSALE_JWKS_TIMEOUT_SECONDS", 5, least=0.1, most=60),
+        failures_per_second=env.number("FLASHSALE_JWT_FAILURES_PER_SECOND", 200, least=1, most=100_000),
     )
 
 

@@ -4,11 +4,23 @@ from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
-from flashsale_gateway.errors import NotReady, OutcomeUnknown, Overloaded, Recovering, StoreUnavailable, Unauthenticated, Unconfirmed
+from flashsale_gateway.errors import (
+    NotReady,
+    OutcomeUnknown,
+    Overloaded,
+    Recovering,
+    StoreUnavailable,
+    TooManyForgeries,
+    Unauthenticated,
+    Unconfirmed,
+)
 from flashsale_gateway.http.problems import Problem
 
 # Ready-made, because a stampede meets them often. They are answered and never raised: each raise would lengthen their traceback.
 _OVERLOADED = Problem("overloaded")
+_TOO_MANY_FORGERIES = Problem(
+    "overloaded", "Too many JWTs that are not valid arrive; send it again, or a buyer token, which is not held up"
+)
 _OUTCOME_UNKNOWN = Problem("outcome_unknown")
 _UNCONFIRMED = Problem("unconfirmed")
 REASONS: Mapping[str, str] = MappingProxyType(
@@ -33,6 +45,8 @@ def problem_of(error: BaseException) -> Problem | None:
     match error:
         case Problem():
             return error
+        case TooManyForgeries():
+            return _TOO_MANY_FORGERIES
         case Overloaded():
             return _OVERLOADED
         case OutcomeUnknown():

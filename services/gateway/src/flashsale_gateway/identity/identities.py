@@ -10,7 +10,7 @@ from flashsale_core.buyer_token import PREFIX, BuyerTokens
 from flashsale_core.errors import Rejected
 from flashsale_core.ids import UserId
 from flashsale_gateway import metrics
-from flashsale_gateway.errors import Unauthenticated
+from flashsale_gateway.errors import TooManyForgeries, Unauthenticated
 from flashsale_gateway.identity.jwts import Jwts
 from flashsale_gateway.identity.proxies import Proxies
 from flashsale_gateway.identity_settings import IdentitySettings, Mode
@@ -56,7 +56,7 @@ class Identities:
     def identify(self, authorization: bytes | None, named: Sequence[bytes], peer: str) -> Caller:
         """Who sends a request with this Authorization header and these values of `header_name`, from the address `peer`.
 
-        Raises Unauthenticated, and NotReady while the keys of the identity provider are missing.
+        Raises Unauthenticated, NotReady while the keys of the identity provider are missing, and Overloaded in a flood of forged JWTs.
         """
         if self._trusts_all:
             return ANYBODY
@@ -64,6 +64,9 @@ class Identities:
             return self._identify(authorization, named, peer)
         except Unauthenticated as error:
             metrics.IDENTITY_REFUSED.labels(str(error)).inc()
+            raise
+        except TooManyForgeries:
+            metrics.IDENTITY_REFUSED.labels("too_many_forgeries").inc()
             raise
 
     def issue(self, user: str, proven_until: float = inf) -> tuple[str, int] | None:

@@ -1,6 +1,7 @@
 """Verifies JWTs of an identity provider (RFC 7519, RFC 8725). The key decides the algorithm; what a token asks for only has to match it."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from time import time
 from typing import Any
 
@@ -10,6 +11,7 @@ from flashsale_core.ids import UserId
 from flashsale_gateway.errors import GatewayError, NotReady, Unauthenticated
 from flashsale_gateway.identity.key_set import VerificationKey
 from flashsale_gateway.identity.provider_keys import ProviderKeys
+from flashsale_gateway.identity.refused_tokens import RefusedTokens
 from flashsale_gateway.identity.user_ids import to_user_id
 from flashsale_gateway.identity.verified_tokens import Verified, VerifiedTokens
 from flashsale_gateway.identity_settings import JwtSettings
@@ -27,34 +29,51 @@ class Jwts:
         cache: VerifiedTokens,
         clock: Callable[[], float] = time,
     ) -> None:
-        """`keys` is None if only a shared secret verifies."""
+        """`keys` is None if only a shared secret verifies; `clock` returns seconds since the Unix epoch."""
         self._settings = settings
         self._keys = keys
         self._cache = cache
+        self._refused = RefusedTokens(settings.failures_per_second)
         self._clock = clock
         if keys is not None:
-            keys.on_change = cache.clear
+            keys.on_change = self._forget
 
     def verify(self, token: str) -> Verified:
-        """The buyer whom a JWT names, and its `exp`. Raises Unauthenticated."""
+        """The buyer whom a JWT names, and its `exp`. Raises Unauthenticated, and Overloaded when too many others are forged."""
         encoded = token.encode()
         if len(encoded) > BYTES_MAX:
             raise Unauthenticated("bad_jwt")
-        return self._cache.find(encoded, self._clock()) or self._verify(token, encoded)
+        digest, now = sha256(encoded).digest(), self._clock()
+        verified = self._cache.find(digest, now)
+        if verified is None:
+            self._refused.check(digest, now)
+            verified = self._verify(token, digest)
+        return verified
 
-    def _verify(self, token: str, encoded: bytes) -> Verified:
+    def _verify(self, token: str, digest: bytes) -> Verified:
         try:
             claims = self._claims(token)
             verified = Verified(self._user(claims), float(claims["exp"]))
         except GatewayError:
             raise
         except jwt.ExpiredSignatureError:
-            raise Unauthenticated("expired") from None
+            raise self._refuse(digest, "expired") from None
+        except (jwt.ImmatureSignatureError, jwt.InvalidIssuedAtError):
+            raise self._refuse(digest, "bad_jwt", lasting=False) from None
         except Exception:
             # Broad on purpose: whatever a hostile token does to a parser, it is refused, and it is no fault of ours.
-            raise Unauthenticated("bad_jwt") from None
-        self._cache.add(encoded, verified)
+            raise self._refuse(digest, "bad_jwt") from None
+        self._cache.add(digest, verified)
         return verified
+
+    def _refuse(self, digest: bytes, reason: str, *, lasting: bool = True) -> Unauthenticated:
+        self._refused.add(digest, reason, lasting=lasting)
+        return Unauthenticated(reason)
+
+    def _forget(self) -> None:
+        """The keys have changed: what was verified may be refused now, and the other way round."""
+        self._cache.clear()
+        self._refused.clear()
 
     def _claims(self, token: str) -> dict[str, Any]:
         """Raises what PyJWT raises, and Unauthenticated."""
