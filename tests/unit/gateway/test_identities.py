@@ -69,8 +69,8 @@ def test_each_proof_names_its_caller(provider: IdentityProvider, jwts: Jwts) -> 
     identities = Identities(settings(Mode.SERVICE, Mode.TOKEN, Mode.JWT, Mode.HEADER), jwts)
     assert identities.identify(bearer(SHOP), (), "") == Caller(None, Mode.SERVICE, "shop")
     assert identities.identify(bearer(TOKENS.sign("ann", int(NOW) + 3600)), (), "") == Caller(UserId("ann"), Mode.TOKEN)
-    jwt = provider.token("ES256", "auth0|1", exp=int(NOW) + 60)
-    assert identities.identify(bearer(jwt), (), "") == Caller(UserId("auth0|1"), Mode.JWT, proven_until=int(NOW) + 60)
+    jwt = provider.token("ES256", "auth0|1", exp=int(NOW) + 3600)
+    assert identities.identify(bearer(jwt), (), "") == Caller(UserId("auth0|1"), Mode.JWT, proven_until=int(NOW) + 3600)
     assert identities.identify(None, (b"bob",), "10.1.2.3") == Caller(UserId("bob"), Mode.HEADER)
     assert identities.identify(b"BEARER  " + SHOP.encode() + b" ", (), "").service == "shop"
 
