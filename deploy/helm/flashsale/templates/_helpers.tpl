@@ -254,6 +254,16 @@ affinity:
 {{- (get .root.Values .server).auth.existingSecret | default (printf "%s-%s-notifier" (include "flashsale.fullname" .root) .server) -}}
 {{- end -}}
 
+{{/* Whether the console runs. `helm upgrade --reuse-values` from an earlier release brings values without console. */}}
+{{- define "flashsale.console" -}}
+{{- if (.Values.console).enabled }}yes{{ end -}}
+{{- end -}}
+
+{{/* The password of the console's role, in a Secret of its own as well. */}}
+{{- define "flashsale.secret.console" -}}
+{{- .Values.postgresql.auth.existingSecret | default (printf "%s-postgresql-console" (include "flashsale.fullname" .)) -}}
+{{- end -}}
+
 {{/* Connection URLs as environment variables. The password comes first, because Kubernetes expands $(NAME) only from variables above. */}}
 {{- define "flashsale.env.redis" -}}
 {{- $scheme := include "flashsale.tls.serverSecret" (dict "root" .root "server" "redis") | empty | ternary "redis" "rediss" }}
@@ -360,7 +370,7 @@ The database, as the role of a service, or without `role` as the owner of the ta
   value: "20"
 {{- end }}
 {{- with .root.Values.listenHost }}
-{{- range eq $.component "gateway" | ternary (list "FLASHSALE_HOST") (eq $.component "ledger-api" | ternary (list "FLASHSALE_HOST" "FLASHSALE_PROBE_HOST") (list "FLASHSALE_PROBE_HOST")) }}
+{{- range eq $.component "gateway" | ternary (list "FLASHSALE_HOST") (has $.component (list "ledger-api" "console") | ternary (list "FLASHSALE_HOST" "FLASHSALE_PROBE_HOST") (list "FLASHSALE_PROBE_HOST")) }}
 - name: {{ . }}
   value: {{ $.root.Values.listenHost | quote }}
 {{- end }}
@@ -551,6 +561,37 @@ The whole environment of a service, each variable once: what the chart sets, wri
 - name: FLASHSALE_PROBE_PORT
   value: "9105"
 {{- end -}}
+{{- /* It reads Redis as the audit does: that user may only read, and a further one would restart the bundled Redis. */ -}}
+{{- define "flashsale.env.console" -}}
+{{ include "flashsale.env.redis" (dict "root" . "user" "audit" "urlKey" "console") }}
+{{ include "flashsale.env.database" (dict "root" . "urlKey" "console" "role" "console" "secret" (include "flashsale.secret.console" .) "key" "console") }}
+{{- include "flashsale.env.statementCache" . }}
+{{- range $name, $key := dict "FLASHSALE_CONSOLE_ADMIN_KEY" "admin-key" "FLASHSALE_CONSOLE_SESSION_KEY" "session-key" }}
+- name: {{ $name }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $.Values.console.existingSecret }}
+      key: {{ $key }}
+{{- end }}
+- name: FLASHSALE_CONSOLE_USERS_FILE
+  value: /users/users
+- name: FLASHSALE_CONSOLE_ORIGINS
+  value: {{ join "," .Values.console.origins | quote }}
+- name: FLASHSALE_ADMIN_URL
+  value: http://{{ include "flashsale.fullname" . }}-gateway{{ if include "flashsale.adminPort" . }}-admin:{{ .Values.gateway.admin.port }}{{ else }}:{{ .Values.gateway.service.port }}{{ end }}
+- name: FLASHSALE_LEDGER_API_URL
+  value: http://{{ include "flashsale.fullname" . }}-ledger-api:{{ .Values.ledgerApi.service.port }}
+- name: FLASHSALE_CONSOLE_METRICS_URLS
+  value: {{ range $at, $probe := include "flashsale.console.probed" . | splitList " " }}{{ if $at }},{{ end }}http://{{ include "flashsale.fullname" $ }}-{{ $probe | splitList ":" | first }}-probes:{{ $probe | splitList ":" | last }}/metrics{{ end }}
+- name: FLASHSALE_CONSOLE_PORT
+  value: "8004"
+- name: FLASHSALE_PROBE_PORT
+  value: "9108"
+{{- end -}}
+{{- /* The services whose metrics the console reads, with their ports. */ -}}
+{{- define "flashsale.console.probed" -}}
+keeper:9104 order-worker:9101 timeout-worker:9102
+{{- end -}}
 {{/* The namespaces that a release serves: its own first. Empty for all of them. */}}
 {{- define "flashsale.namespaces" -}}
 {{- if not .Values.operator.watchAllNamespaces }}{{ prepend (.Values.operator.watchNamespaces | default list) .Release.Namespace | uniq | join "," }}{{ end -}}
@@ -661,6 +702,9 @@ spec:
             {{- else if eq .component "ledger-api" }}
             - name: api
               containerPort: 8002
+            {{- else if eq .component "console" }}
+            - name: pages
+              containerPort: 8004
             {{- end }}
           {{- /* The admin port has connections of its own: a gateway whose buyers took all of theirs must not be restarted. */}}
           startupProbe:
