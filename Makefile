@@ -29,7 +29,7 @@ static: bootstrap
 	@scripts/actionlint.sh
 
 up: bootstrap servers ## start the local stack: http://127.0.0.1:8000, settings in .flashsale/env
-	@$(BIN)/flashsale stack up --with console
+	@$(BIN)/flashsale stack up --with console --with storefront
 
 down: bootstrap ## stop the local stack
 	@$(BIN)/flashsale stack down

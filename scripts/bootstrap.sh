@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-MEMBERS=(libs/core libs/consumer libs/redis libs/ledger libs/recovery libs/audit libs/local_stack libs/chaos services/gateway services/order-worker services/timeout-worker services/keeper services/ledger-api services/notifier services/console services/operator cli clients/python)
+MEMBERS=(libs/core libs/consumer libs/redis libs/ledger libs/recovery libs/audit libs/local_stack libs/chaos services/gateway services/order-worker services/timeout-worker services/keeper services/ledger-api services/notifier services/console services/storefront services/operator cli clients/python)
 STAMP=.venv/.bootstrapped
 
 python=$(find_python) || fail "Python 3.11 or newer is needed; install it (Debian 12, Ubuntu 24.04: apt-get install python3 python3-venv)"

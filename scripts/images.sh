@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 tag=${TAG:-dev} engine=${CONTAINER_ENGINE:-docker}
 revision=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
-for service in gateway order-worker timeout-worker keeper ledger-api notifier console operator cli; do
+for service in gateway order-worker timeout-worker keeper ledger-api notifier console storefront operator cli; do
   file=services/$service/Dockerfile
   [ "$service" != cli ] || file=cli/Dockerfile
   "$engine" build -q -t "flashsale/$service:$tag" --build-arg "VERSION=$tag" --build-arg "REVISION=$revision" -f "$file" . >/dev/null

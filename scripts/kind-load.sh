@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cluster=$1 tag=${TAG:-dev} engine=${CONTAINER_ENGINE:-docker}
 images=()
-for service in gateway order-worker timeout-worker keeper ledger-api notifier console operator cli; do images+=("flashsale/$service:$tag"); done
+for service in gateway order-worker timeout-worker keeper ledger-api notifier console storefront operator cli; do images+=("flashsale/$service:$tag"); done
 # The chart with the laptop's values names the images of the bundled servers.
 while read -r image; do images+=("$image"); done < <(helm template flashsale deploy/helm/flashsale --values deploy/kind/values.yaml --set generatedSecrets.withoutCluster=true | awk '$1 == "image:" && $2 !~ /^flashsale\// { print $2 }' | sort -u)
 for image in "${images[@]}"; do

@@ -25,6 +25,7 @@ WHERE = {
     "keeper: the live audit": "flashsale_audit.metrics",
     "notifier": "flashsale_notifier.metrics",
     "console": "flashsale_console.metrics",
+    "storefront": "flashsale_storefront.metrics",
     "Workers and notifier": "flashsale_consumer.metrics",
     "Every service": "flashsale_core.supervise",
     "Operator": "flashsale_operator.metrics",
@@ -34,7 +35,7 @@ HEAD = """# Metrics
 
 `python -m tools.docs.metrics` writes this page from the code, and a test compares the two.
 
-Every service answers `/metrics`: the gateway on its admin port (`FLASHSALE_ADMIN_PORT`; in the chart 8001) or, without one, on its only port, the order-worker on 9101, the timeout-worker on 9102, the operator on 9103, the keeper on 9104, the ledger-api on 9105, the notifier on 9106, the console on 9108.
+Every service answers `/metrics`: the gateway on its admin port (`FLASHSALE_ADMIN_PORT`; in the chart 8001) or, without one, on its only port, the order-worker on 9101, the timeout-worker on 9102, the operator on 9103, the keeper on 9104, the ledger-api on 9105, the notifier on 9106, the storefront on 9107, the console on 9108.
 A scraper that asks for OpenMetrics gets exemplars: `flashsale_order_seconds` carries the trace id of a sampled order.
 The client library adds `process_*` and `python_*`.
 
@@ -120,6 +121,14 @@ ADVICE = {
     "flashsale_console_logins": "Many `refused` or `limited`: somebody guesses passwords, or a program uses an old one.",
     "flashsale_console_changes": "For insight; the ledger has every change that took effect, with who.",
     "flashsale_console_database_up": "0: the console's log gives the reason.",
+    "flashsale_storefront_requests": "`503` rises: Redis is away or recovering (`flashsale_storefront_read_age_seconds`), or more sales are watched than FLASHSALE_STOREFRONT_SALES_MAX.",
+    "flashsale_storefront_streams": "Near FLASHSALE_STOREFRONT_STREAMS_MAX times the replicas: further pages poll; add replicas.",
+    "flashsale_storefront_streams_ended": "`address` rises: without FLASHSALE_STOREFRONT_TRUSTED_PROXIES all streams behind a load balancer count as one address. `slow`: clients that do not read.",
+    "flashsale_storefront_events": "For insight: the work of a storefront is this rate and that of its requests.",
+    "flashsale_storefront_connections_ended": "`full`: add replicas. The others are clients that misbehave, and are ended so that they cost nothing.",
+    "flashsale_storefront_sales": "At FLASHSALE_STOREFRONT_SALES_MAX, sales that nobody has asked for give their places to others.",
+    "flashsale_storefront_read_seconds": "Near FLASHSALE_REDIS_TIMEOUT_SECONDS: Redis or the network is slow, and pages show `recovering`.",
+    "flashsale_storefront_read_age_seconds": "Above FLASHSALE_STOREFRONT_STALE_SECONDS: pages show `recovering` and no numbers. `/readyz` gives the reason.",
     "flashsale_keeper_active": "The sum over the keepers is 1. At 0, nobody reopens a Redis that is restarted: see FlashsaleKeeperDown.",
     "flashsale_shard_open": "At 0, orders of the shard's sales get 503 `recovering`. The keeper's `/readyz` names the reason.",
     "flashsale_shard_incarnation": "If it rises, look at `flashsale_rebuilds_total` (Redis had lost writes) and `flashsale_reopens_total` (somebody could not be asked).",

@@ -25,6 +25,7 @@ SETTINGS = (
     "flashsale_ledger_api.settings",
     "flashsale_notifier.settings",
     "flashsale_console.settings",
+    "flashsale_storefront.settings",
     "flashsale_operator.settings",
 )
 

@@ -21,7 +21,7 @@ WORDS = ("redis-word", "amqp-word", "postgres-word", "order-id-word", "admin-wor
 
 @pytest.fixture
 def state() -> State:
-    return State(Ports(20001, 20002, 20003, 20004, 20005, 8000, 20006, 20007, 20008, 20009, 20010, 20011, 20012), SECRETS)
+    return State(Ports(20001, 20002, 20003, 20004, 20005, 8000, *range(20006, 20015)), SECRETS)
 
 
 def myself() -> ProcessId:

@@ -35,7 +35,7 @@ def up(
         ),
     ] = None,
     with_: Annotated[
-        list[str] | None, typer.Option("--with", help="Also start this optional service: console. May be repeated. Default: as before.")
+        list[str] | None, typer.Option("--with", help="Also start console or storefront. May be repeated. Default: as before.")
     ] = None,
 ) -> None:
     """Start what is not running, wait until everything is ready, and write <home>/env. Exit status 1 if something cannot start."""

@@ -187,5 +187,20 @@ def public_env(state: State, root: str) -> dict[str, str]:
         "FLASHSALE_LEDGER_API_PORT": str(ports.ledger_api),
         "FLASHSALE_LEDGER_API_PROBE_PORT": str(ports.ledger_api_probes),
         **_console_env(state),
+        **_storefront_env(state),
         **state.extra_env,
+    }
+
+
+def _storefront_env(state: State) -> dict[str, str]:
+    """Empty without a storefront. Its payments are simulated, and its page may call the gateway."""
+    if "storefront" not in state.optional:
+        return {}
+    page = f"http://{HOST}:{state.ports.storefront}"
+    return {
+        "FLASHSALE_STOREFRONT_URL": page,
+        "FLASHSALE_STOREFRONT_PORT": str(state.ports.storefront),
+        "FLASHSALE_STOREFRONT_API_URL": f"http://{HOST}:{state.ports.gateway}",
+        "FLASHSALE_STOREFRONT_DEMO": "true",
+        "FLASHSALE_CORS_ORIGINS": page,
     }

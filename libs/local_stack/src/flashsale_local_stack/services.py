@@ -21,7 +21,7 @@ MODULES = {
     "timeout-worker": "flashsale_timeout_worker",
     "ledger-api": "flashsale_ledger_api",
 }
-OPTIONAL = {"console": "flashsale_console"}
+OPTIONAL = {"console": "flashsale_console", "storefront": "flashsale_storefront"}
 """Services that run only if `up` is asked for them; a stack remembers which."""
 
 
@@ -33,6 +33,7 @@ class Service:
         self._port = {
             "gateway": ports.gateway, "order-worker": ports.order_worker, "timeout-worker": ports.timeout_worker, "keeper": ports.keeper,
             "ledger-api": ports.ledger_api_probes, "console": ports.console_probes,
+            "storefront": ports.storefront_probes,
         }[name]  # fmt: skip
 
     def start(self, log: Path) -> ProcessId:

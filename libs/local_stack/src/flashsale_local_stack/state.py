@@ -39,6 +39,8 @@ class Ports(msgspec.Struct):
     ledger_api_probes: int = 0
     console: int = 0
     console_probes: int = 0
+    storefront: int = 0
+    storefront_probes: int = 0
 
 
 class RedisNode(msgspec.Struct):
@@ -80,8 +82,8 @@ class State(msgspec.Struct):
 
 def new_state(gateway_port: int, redis_masters: int = 1) -> State:
     more = 2 * redis_masters if redis_masters > 1 else 0
-    redis, amqp, epmd, dist, postgres, free, order_worker, timeout_worker, keeper, *more_ports = free_ports(13 + more)
-    others, nodes = more_ports[:4], more_ports[4:]
+    redis, amqp, epmd, dist, postgres, free, order_worker, timeout_worker, keeper, *more_ports = free_ports(15 + more)
+    others, nodes = more_ports[:6], more_ports[6:]
     ports = Ports(redis, amqp, epmd, dist, postgres, gateway_port or free, order_worker, timeout_worker, keeper, *others)
     return State(ports, new_secrets(), redis_nodes=[RedisNode(*pair) for pair in zip(nodes[::2], nodes[1::2], strict=True)])
 
@@ -135,6 +137,8 @@ def _completed(state: State) -> State:
         state.ports.ledger_api, state.ports.ledger_api_probes = free_ports(2)
     if not state.ports.console:
         state.ports.console, state.ports.console_probes = free_ports(2)
+    if not state.ports.storefront:
+        state.ports.storefront, state.ports.storefront_probes = free_ports(2)
     return state
 
 

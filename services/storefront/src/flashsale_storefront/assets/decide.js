@@ -1,0 +1,193 @@
+// What the page shows, says and waits for, decided from what is known. Pure: no clock, no network, no document.
+
+const SOON_MS = 60_000;
+const VERY_SOON_MS = 10_000;
+const SPREAD = 0.3;
+const OVER = ["paid", "expired", "cancelled", "returned", "lost"];
+
+/** Where the buyer stands. An order counts more than the sale, and what is not known is never guessed. */
+export function phaseOf({ sale, order, work, isGone, isLost }, now) {
+  if (order) {
+    if (OVER.includes(order.state)) return order.state;
+    if (order.state !== "reserved") return "asking";
+    if (work === "pay") return "paying";
+    return now < order.endsAt ? "held" : "expiring";
+  }
+  if (work === "order") return "ordering";
+  if (isGone) return "unknown";
+  if (isLost) return "unreachable";
+  if (!sale || sale.state === "recovering") return "recovering";
+  const running = sale.state === "on_sale" || sale.state === "sold_out";
+  if (running && sale.endsAt && now >= Date.parse(sale.endsAt)) return "ended";
+  if (sale.state === "not_started" && now >= Date.parse(sale.startsAt)) return "on_sale";
+  return sale.state;
+}
+
+const TEXTS = {
+  unknown: ["bad", "There is no such sale", "Check the address of this page."],
+  unreachable: ["warn", "No connection", "What is left is not known right now. This page asks again by itself."],
+  recovering: ["warn", "One moment", "What is left is not known right now. Nothing is sold meanwhile, and this page asks again by itself."],
+  not_started: ["calm", "Not started yet", "You can buy as soon as the clock reaches zero. There is no need to reload."],
+  on_sale: ["good", "On sale", "You have {window} to pay once a unit is yours."],
+  sold_out: ["bad", "Sold out", "Every unit is sold."],
+  paused: ["warn", "Paused", "The shop has paused the sale. This page shows when it goes on."],
+  ended: ["calm", "The sale has ended", "No more orders are taken."],
+  ordering: ["calm", "Ordering", "Your order is on its way. Keep this page open."],
+  asking: ["calm", "Your order", "This page is asking how your order stands."],
+  held: ["good", "It is yours until you pay", "{units} for you. Pay before the time is over, or others get the chance."],
+  paying: ["calm", "Paying", "The payment is on its way. Keep this page open."],
+  expiring: ["warn", "The time is over", "This page is asking whether a payment arrived in time."],
+  paid: ["good", "Paid", "{units} bought. Your order is {order}."],
+  expired: ["bad", "The time ran out", "The order was not paid in time, so its units went back on sale."],
+  cancelled: ["calm", "Cancelled", "The order was cancelled, and nothing was paid."],
+  returned: ["calm", "Returned", "The order was returned. The shop refunds the payment."],
+  lost: ["bad", "The order is not known", "The engine does not know this order. Ask the shop if you have paid."],
+};
+
+/** All that the page shows. `m` also has refusal, attempts, isSignedIn, isSure, links, isDemo and quantity. */
+export function viewOf(m, now) {
+  const phase = phaseOf(m, now);
+  const [tone, title, text] = TEXTS[phase];
+  const { sale, order } = m;
+  const view = { phase, tone, title, detail: fill(text, m), clock: clockOf(phase, m, now), stock: null, max: 0 };
+  const isKnown = sale && sale.state !== "recovering" && !m.isLost && !m.isGone;
+  if (isKnown) view.stock = { left: sale.available, all: sale.stock, isOver: phase === "ended" };
+  view.isUrgent = phase === "held" && view.clock.ms <= SOON_MS;
+  if (phase === "sold_out" && sale.reserved > 0) view.detail = `All units are taken. ${unitsText(sale.reserved)} are held and come back if they are not paid for.`;
+  if (m.refusal && phase !== "ordering") Object.assign(view, refused(m.refusal, phase, view));
+  if (phase === "ordering" && m.refusal) view.detail = `${sentence(m.refusal)} Your order is sent again by itself.`;
+  if (phase === "held" && m.isLost) view.detail += " There is no connection right now; the units stay yours.";
+  return Object.assign(view, actionsOf(phase, m, order));
+}
+
+function refused(refusal, phase, view) {
+  const isRefusal = phase === "on_sale" || phase === "held" || phase === "asking";
+  return { detail: isRefusal ? sentence(refusal) : view.detail, tone: isRefusal ? "warn" : view.tone, isRefusal };
+}
+
+function actionsOf(phase, m, order) {
+  const { links, sale } = m;
+  const signIn = !m.isSignedIn && links.signIn ? { text: "Sign in to buy", href: links.signIn.replace("{sale}", sale?.productId ?? "") } : null;
+  const again = { text: "Order again", action: "again" };
+  const max = Math.max(1, Math.min(sale?.maxPerUser ?? 10, 10));
+  switch (phase) {
+    case "not_started":
+      return signIn ? { link: signIn } : { primary: { text: "Buy", action: "none", isOff: true }, max };
+    case "on_sale":
+      return signIn ? { link: signIn } : { primary: { text: "Buy", action: "buy" }, max };
+    case "ordering":
+      return { primary: { text: "Ordering…", action: "none", isOff: true } };
+    case "held":
+      if (m.isSure) return { primary: { text: "Keep it", action: "keep" }, secondary: { text: "Yes, cancel", action: "cancel" } };
+      return { ...payment(m, order), secondary: { text: "Cancel order", action: "ask" } };
+    case "paying":
+      return { primary: { text: "Paying…", action: "none", isOff: true } };
+    case "paid":
+      return sale?.state === "on_sale" && max > 1 ? { secondary: again } : {};
+    case "expired": case "cancelled": case "returned": case "lost":
+      return { primary: again };
+    default:
+      return {};
+  }
+}
+
+function payment({ isDemo, links }, order) {
+  if (isDemo) return { primary: { text: "Pay (simulated)", action: "pay" } };
+  return links.pay ? { link: { text: "Pay", href: links.pay.replace("{orderId}", encodeURIComponent(order.orderId)) } } : {};
+}
+
+function clockOf(phase, { sale, order }, now) {
+  if (phase === "not_started") return { label: "Starts in", ms: Date.parse(sale.startsAt) - now };
+  if (phase === "held" || phase === "paying") return { label: "Time to pay", ms: Math.max(0, order.endsAt - now) };
+  if (phase === "expiring") return { label: "Time to pay", ms: 0 };
+  if ((phase === "on_sale" || phase === "sold_out") && sale.endsAt) return { label: "Ends in", ms: Date.parse(sale.endsAt) - now };
+  if (phase === "on_sale" || phase === "sold_out") return { label: "Units left", ms: null, text: sale.available.toLocaleString("en") };
+  return { label: "", ms: null };
+}
+
+function fill(text, { sale, order, quantity }) {
+  return text
+    .replace("{window}", durationText(sale?.paymentWindowSeconds ?? 0))
+    .replace("{units}", unitsText(order?.quantity ?? quantity))
+    .replace("{order}", order?.orderId ?? "");
+}
+
+/** The engine's own words. */
+export function sentence({ title, detail }) {
+  return `${[title, detail].filter(Boolean).join(". ")}.`;
+}
+
+/** What is to be announced as `next` follows `last`; empty for nothing. */
+export function announcement(last, next) {
+  if (!last) return "";
+  if (next.phase !== last.phase) {
+    if (next.phase === "on_sale" && last.phase === "not_started") return "The sale has started.";
+    return next.phase === "sold_out" ? "Sold out." : `${next.title}. ${next.detail}`;
+  }
+  if (next.isRefusal && next.detail !== last.detail) return next.detail;
+  const what = { not_started: "The sale starts in", held: "Your time to pay ends in" }[next.phase];
+  const crossed = [VERY_SOON_MS, SOON_MS].find((ms) => last.clock.ms > ms && next.clock.ms <= ms);
+  return what && crossed ? `${what} ${crossed / 1000} seconds.` : "";
+}
+
+/** Seconds until the live document is asked for again; `waitSeconds` until something is expected to change. */
+export function pollSeconds(waitSeconds, random) {
+  return spread(Math.min(30, Math.max(2, waitSeconds / 10)), random);
+}
+
+/** How long nothing is expected to change. */
+export function waitSeconds({ sale }, now) {
+  if (sale?.state === "not_started") return Math.max(0, (Date.parse(sale.startsAt) - now) / 1000);
+  return sale?.state === "ended" ? 300 : sale?.state === "paused" ? 50 : 0;
+}
+
+/** Seconds before a request without an answer, or with a refusal that allows it, is sent again. */
+export function retrySeconds(attempts, retryAfterSeconds, random) {
+  if (retryAfterSeconds !== undefined) return Math.max(0.25, retryAfterSeconds) * (1 + SPREAD * random);
+  return spread(Math.min(15, 0.5 * 2 ** Math.min(attempts, 10)), random);
+}
+
+function spread(seconds, random) {
+  return seconds * (1 + SPREAD * (2 * random - 1));
+}
+
+/** What an answer to an order means: an order, a refusal that is final, or one after which the same request may be sent again. */
+export function readAnswer(status, text, retryAfter) {
+  let document = {};
+  try {
+    document = JSON.parse(text);
+  } catch {
+    // Not from the engine: a proxy's page.
+  }
+  if (status === 200 && typeof document.orderId === "string") return { order: orderOf(document) };
+  const retryAfterSeconds = /^\d{1,9}$/.test(retryAfter ?? "") ? Number(retryAfter) : undefined;
+  const refusal = typeof document.code === "string" ? document : { code: "no_answer", title: "There is no answer yet" };
+  return { refusal, retryAfterSeconds, isRepeatable: status === 0 || status >= 500 || status === 408 || retryAfterSeconds !== undefined };
+}
+
+export function orderOf({ orderId, quantity, state, expiresAt }) {
+  return { orderId, quantity, state, endsAt: expiresAt ? Date.parse(expiresAt) : 0 };
+}
+
+/** The difference between the engine's clock and this machine's: every document arrives late, so the largest difference is the best. */
+export function offsetOf(samples) {
+  return Math.max(...samples);
+}
+
+/** `02:31`, `1:02:31` or `3 d 01:02:31`; a second counts until it is over. */
+export function clockText(ms) {
+  const all = Math.ceil(Math.max(0, ms) / 1000);
+  const [days, hours, minutes, seconds] = [Math.floor(all / 86400), Math.floor(all / 3600) % 24, Math.floor(all / 60) % 60, all % 60];
+  const two = (number) => String(number).padStart(2, "0");
+  if (days) return `${days} d ${two(hours)}:${two(minutes)}:${two(seconds)}`;
+  return hours ? `${hours}:${two(minutes)}:${two(seconds)}` : `${two(minutes)}:${two(seconds)}`;
+}
+
+export function durationText(seconds) {
+  if (seconds < 60 || seconds % 60) return `${seconds} seconds`;
+  return seconds === 60 ? "1 minute" : `${seconds / 60} minutes`;
+}
+
+function unitsText(count) {
+  return count === 1 ? "1 unit" : `${count} units`;
+}

@@ -1,0 +1,316 @@
+// The page of a sale: it listens to the live document, orders, and shows what decide.js decides. Without dependencies.
+
+import * as decide from "./decide.js";
+
+const page = document.querySelector("#page");
+const { sale: saleId, api, demo, signIn, pay, live } = page.dataset;
+const at = (id) => document.getElementById(id);
+const kept = `flashsale:${saleId}`;
+const SAMPLES = 8;
+const SILENT_MS = 40_000;
+const STREAM_AGAIN_MS = 30_000;
+const ANSWER_MS = 10_000;
+
+const model = {
+  sale: null, order: null, work: null, refusal: null, isGone: page.dataset.phase === "unknown", isLost: false, isSure: false,
+  links: { signIn, pay }, isDemo: demo === "yes", isSignedIn: false, quantity: 1,
+};
+let samples = [], offset = 0, heardAt = 0, failures = 0, shown = null, stream = null, streamedAt = -Infinity, pollTimer = 0, orderTimer = 0;
+
+// Times by the engine's clock. This machine's is only used for differences.
+const here = () => performance.timeOrigin + performance.now();
+const now = () => here() + offset;
+
+// A buyer's token comes in the fragment, which no server sees. It leaves the address at once.
+function takeToken() {
+  const token = /^#token=([\w.~-]{1,4096})$/.exec(location.hash)?.[1];
+  if (token) {
+    store("flashsale:token", token);
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+  if (demo && !recall("flashsale:buyer")) store("flashsale:buyer", `guest-${newId().slice(0, 12)}`);
+  model.isSignedIn = Boolean(demo || recall("flashsale:token"));
+}
+
+function recall(name) {
+  try {
+    return sessionStorage.getItem(name);
+  } catch {
+    return null; // storage is forbidden: the page works until it is reloaded
+  }
+}
+
+function store(name, value) {
+  try {
+    value === null ? sessionStorage.removeItem(name) : sessionStorage.setItem(name, value);
+  } catch {
+    // As above.
+  }
+}
+
+function newId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Status 0 stands for no answer. */
+async function ask(path, options = {}) {
+  const headers = { ...(options.body && { "content-type": "application/json" }), ...options.headers };
+  const token = recall("flashsale:token");
+  if (token && path.startsWith(api) && !path.startsWith("/s/")) headers.authorization = `Bearer ${token}`;
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(), ANSWER_MS);
+  try {
+    const answer = await fetch(path, { ...options, headers, signal: abort.signal });
+    return { status: answer.status, text: await answer.text(), retryAfter: answer.headers.get("retry-after") };
+  } catch {
+    return { status: 0, text: "", retryAfter: null };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+// The sale: one stream of events for as long as the page is visible; without one, the live document again and again.
+
+function hear(text) {
+  const document = JSON.parse(text);
+  samples = [...samples, Date.parse(document.serverTime) - here()].slice(-SAMPLES);
+  offset = decide.offsetOf(samples);
+  heardAt = here();
+  failures = 0;
+  model.isLost = model.isGone = false;
+  if (document.state) model.sale = { ...model.sale, ...document };
+  render();
+}
+
+function listen() {
+  clearTimeout(pollTimer);
+  if (document.hidden || stream) return;
+  streamedAt = here();
+  const opened = new EventSource(`/s/${saleId}/events`);
+  stream = opened;
+  const onEvent = (event) => {
+    clearTimeout(pollTimer);
+    hear(event.data);
+  };
+  opened.onmessage = onEvent;
+  opened.addEventListener("time", onEvent);
+  opened.onerror = () => {
+    if (stream === opened) {
+      leave();
+      poll();
+    }
+  };
+}
+
+function leave() {
+  stream?.close();
+  stream = null;
+}
+
+async function poll() {
+  clearTimeout(pollTimer);
+  if (document.hidden) return;
+  const { status, text, retryAfter } = await ask(`/s/${saleId}/live`);
+  if (stream) return;
+  if (status === 200) {
+    hear(text);
+    if (here() - streamedAt > STREAM_AGAIN_MS * (1 + Math.random())) return listen();
+    return pollIn(decide.pollSeconds(decide.waitSeconds(model, now()), Math.random()));
+  }
+  failures += 1;
+  const after = /^\d{1,4}$/.test(retryAfter ?? "") ? Number(retryAfter) : undefined;
+  if (status === 404) model.isGone = true;
+  else if (status === 503) model.sale = { ...model.sale, state: "recovering" };
+  else if (failures > 1) model.isLost = true;
+  render();
+  pollIn(status === 404 ? 30 : decide.retrySeconds(failures, after, Math.random()));
+}
+
+function pollIn(seconds) {
+  clearTimeout(pollTimer);
+  pollTimer = setTimeout(poll, 1000 * seconds);
+}
+
+// The order: its request id is kept, so a reload goes on with the same order and never makes another one.
+
+function note() {
+  return JSON.parse(recall(kept) ?? "null");
+}
+
+async function order() {
+  const wish = note() ?? { requestId: newId(), quantity: model.quantity };
+  store(kept, JSON.stringify(wish));
+  Object.assign(model, { work: "order", refusal: null, quantity: wish.quantity });
+  render();
+  const body = { productId: saleId, quantity: wish.quantity, requestId: wish.requestId, ...(demo && { userId: recall("flashsale:buyer") }) };
+  for (let attempts = 1; ; attempts++) {
+    const { status, text, retryAfter } = await ask(`${api}/order`, { method: "POST", body: JSON.stringify(body) });
+    const answer = decide.readAnswer(status, text, retryAfter);
+    if (answer.order) {
+      model.order = answer.order;
+      store(kept, JSON.stringify({ ...wish, orderId: answer.order.orderId }));
+      break;
+    }
+    model.refusal = answer.refusal;
+    if (answer.isRepeatable) {
+      render();
+      await new Promise((done) => setTimeout(done, 1000 * decide.retrySeconds(attempts, answer.retryAfterSeconds, Math.random())));
+      continue;
+    }
+    if (status === 401) {
+      store("flashsale:token", null);
+      model.isSignedIn = Boolean(demo);
+    } else if (answer.refusal.code === "order_gone") {
+      model.order = { quantity: wish.quantity, state: "expired" };
+    }
+    if (status !== 401) store(kept, null);
+    break;
+  }
+  if (model.order) model.refusal = null;
+  model.work = null;
+  render();
+  follow();
+}
+
+/** Ask how the order stands, for as long as that can change. */
+async function follow() {
+  clearTimeout(orderTimer);
+  const { order } = model;
+  if (!order?.orderId || document.hidden || model.work) return;
+  if (order.state && !["reserved", "unknown"].includes(order.state)) return;
+  const { status, text } = await ask(`${api}/orders/${order.orderId}`);
+  if (model.order !== order || model.work) return;
+  const answer = decide.readAnswer(status, text);
+  if (answer.order) Object.assign(order, answer.order);
+  else if (status === 404 || status === 410) order.state = "lost";
+  else if (status === 401) model.refusal = answer.refusal;
+  render();
+  const isOver = order.endsAt && now() >= order.endsAt;
+  orderTimer = setTimeout(follow, 1000 * decide.pollSeconds(isOver ? 0 : 25, Math.random()));
+}
+
+async function payNow() {
+  Object.assign(model, { work: "pay", refusal: null });
+  render();
+  const { orderId, quantity } = model.order;
+  const { status, text } = await ask("/s/-/demo/payments", { method: "POST", body: JSON.stringify({ orderId, quantity }) });
+  if (status !== 200) model.refusal = decide.readAnswer(status, text).refusal;
+  model.work = null;
+  await follow();
+  render();
+}
+
+async function cancel() {
+  const { order } = model;
+  model.isSure = false;
+  const answer = decide.readAnswer(...Object.values(await ask(`${api}/orders/${order.orderId}`, { method: "DELETE" })));
+  if (answer.order) Object.assign(order, answer.order);
+  else model.refusal = answer.refusal;
+  render();
+  follow();
+}
+
+const ACTIONS = {
+  none: () => {}, buy: order, pay: payNow, cancel,
+  ask: () => { model.isSure = true; },
+  keep: () => { model.isSure = false; },
+  again: () => { store(kept, null); Object.assign(model, { order: null, refusal: null }); },
+};
+
+// What is shown: only what has changed is written.
+
+function put(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function show(element, part) {
+  element.hidden = !part;
+  if (!part) return;
+  put(element, part.text);
+  if (part.href) element.href = part.href;
+  else element.dataset.action = part.action;
+  if (part.isOff) element.setAttribute("aria-disabled", "true");
+  else element.removeAttribute("aria-disabled");
+}
+
+function render() {
+  const view = decide.viewOf(model, now());
+  const focused = document.activeElement;
+  Object.assign(page.dataset, { phase: view.phase, tone: view.tone });
+  page.toggleAttribute("data-urgent", view.isUrgent);
+  put(at("title-text"), view.title);
+  put(at("detail"), view.detail);
+  put(at("clock-label"), view.clock.label);
+  put(at("clock-time"), view.clock.ms === null ? view.clock.text ?? "" : decide.clockText(view.clock.ms));
+  at("stock").hidden = !view.stock;
+  if (view.stock) {
+    at("bar").value = view.stock.left / Math.max(1, view.stock.all);
+    put(at("left"), `${view.stock.left.toLocaleString("en")} of ${view.stock.all.toLocaleString("en")} left`);
+  }
+  show(at("primary"), view.primary);
+  show(at("secondary"), view.secondary);
+  show(at("link"), view.link);
+  offer(view.max ?? 0);
+  at("actions").hidden = !(view.primary || view.secondary || view.link);
+  put(at("fresh"), freshness());
+  // A button that is gone would leave the keyboard nowhere.
+  if (focused?.hidden || focused?.closest?.("[hidden]")) at("title").focus({ preventScroll: true });
+  const words = decide.announcement(shown, view);
+  if (words) at("status").textContent = words;
+  document.title = `${view.clock.ms === null ? view.title : decide.clockText(view.clock.ms)} · ${saleId}`;
+  shown = view;
+}
+
+function offer(max) {
+  at("quantity").hidden = max < 2;
+  const select = at("quantity").querySelector("select");
+  if (max < 2 || select.length === max) return;
+  select.replaceChildren(...Array.from({ length: max }, (_, place) => new Option(String(place + 1))));
+  select.value = String(Math.min(model.quantity, max));
+}
+
+function freshness() {
+  if (!heardAt) return "";
+  const seconds = Math.round((here() - heardAt) / 1000);
+  return model.isLost || seconds >= 20 ? `Last heard from the sale ${seconds} s ago` : "Live, by the sale's clock";
+}
+
+function start() {
+  takeToken();
+  if (live) hear(live);
+  const wish = note();
+  if (wish) {
+    model.quantity = wish.quantity;
+    if (wish.orderId) model.order = { orderId: wish.orderId, quantity: wish.quantity, state: "unknown", endsAt: 0 };
+    else order();
+  }
+  page.addEventListener("click", ({ target }) => {
+    const action = target.closest("button")?.dataset.action;
+    if (!action) return;
+    ACTIONS[action]();
+    render();
+  });
+  at("quantity").addEventListener("change", ({ target }) => { model.quantity = Number(target.value); });
+  document.addEventListener("visibilitychange", () => {
+    leave();
+    clearTimeout(pollTimer);
+    clearTimeout(orderTimer);
+    if (document.hidden) return;
+    // A machine that slept has another clock now.
+    samples = [];
+    listen();
+    follow();
+  });
+  setInterval(() => {
+    if (stream && here() - Math.max(heardAt, streamedAt) > SILENT_MS) {
+      leave();
+      poll();
+    }
+    render();
+  }, 200);
+  render();
+  listen();
+  follow();
+}
+
+if (saleId) start();

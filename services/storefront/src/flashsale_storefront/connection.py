@@ -1,0 +1,178 @@
+"""One client connection: uvicorn's, with bounds for clients that may send anything, and a fast path for the live document.
+
+The live document is a lookup in memory, so it is written from the parser's callback, without a task and without ASGI. Everything else,
+and a request behind another one of its connection, goes through ASGI.
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+from typing import TYPE_CHECKING, Any, Protocol
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from flashsale_storefront import metrics
+from flashsale_storefront.answers import Answer, of_problem
+from flashsale_storefront.problems import Problem
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+HEAD_BYTES_MAX = 16_384
+PIPELINED_MAX = 16
+"""Requests of one connection that wait behind the one being answered."""
+UNREAD_BYTES_MAX = 16_384
+"""Bytes of answers that may wait for a client before it counts as not reading."""
+RESERVED_DESCRIPTORS = 64
+"""For Redis, probes, listening sockets and files."""
+CLOSE = (b"connection", b"close")
+_TOO_MANY = of_problem(Problem("overloaded", "Too many connections"))
+log = logging.getLogger(__name__)
+
+
+class App(Protocol):
+    def live_answer(self, path: bytes, headers: list[tuple[bytes, bytes]]) -> Answer | None:
+        """The answer to GET if it is in memory; None if the request must go through ASGI."""
+        ...
+
+
+class Connections:
+    """Gives each new connection its protocol; uvicorn calls it in place of a protocol class."""
+
+    def __init__(self, app: App, connections_max: int, head_timeout_seconds: float, write_timeout_seconds: float) -> None:
+        self.app = app
+        self.head_timeout_seconds = head_timeout_seconds
+        self.write_timeout_seconds = write_timeout_seconds
+        self._connections_max = connections_max
+        for reason in ("full", "slow_head", "large_head", "pipelined", "unread"):
+            metrics.CONNECTIONS_ENDED.labels(reason)
+
+    def __call__(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
+    ) -> Connection:
+        is_refused = len(server_state.connections) >= self._connections_max
+        return Connection(self, is_refused, config, server_state, app_state, _loop)
+
+
+class Connection(HttpToolsProtocol):
+    def __init__(self, shared: Connections, is_refused: bool, *options: Any) -> None:
+        super().__init__(*options)
+        self._shared = shared
+        self._is_refused = is_refused
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=UNREAD_BYTES_MAX)
+        self._head_timer = self.loop.call_later(self._shared.head_timeout_seconds, self._end, "slow_head")
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            self._refuse()
+            return
+        if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._head_timer = self.loop.call_later(self._shared.head_timeout_seconds, self._end, "slow_head")
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._head_timer is not None and self._head_bytes > HEAD_BYTES_MAX:
+            self._end("large_head")
+        elif len(self.pipeline) > PIPELINED_MAX:
+            self._end("pipelined")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {"flashsale.abort": {"call": self._abort_slow}}
+
+    def on_headers_complete(self) -> None:
+        self._head_bytes = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        answer = self._shared.app.live_answer(self.url, self.headers) if self._may_answer_here() else None
+        if answer is None:
+            super().on_headers_complete()
+            return
+        self.server_state.total_requests += 1
+        self.transport.write(answer.wire(self.server_state.default_headers))
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def on_body(self, body: bytes) -> None:
+        if self.cycle is not None:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self.cycle is not None:
+            super().on_message_complete()
+
+    def _may_answer_here(self) -> bool:
+        return (
+            self.parser.get_method() == b"GET"
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self.flow.write_paused
+            and self.parser.get_http_version() == "1.1"
+            and self.parser.should_keep_alive()
+            and not self.parser.should_upgrade()
+        )
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(self._shared.write_timeout_seconds, self._abort_unread)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unset_write_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unset_write_timer()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        self._unset_keepalive_if_required()
+        self.pipeline.clear()
+        super().connection_lost(exc)
+
+    def _unset_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _refuse(self) -> None:
+        """Answered on the first bytes, because closing with bytes unread resets the connection and loses the answer."""
+        if not self.transport.is_closing():
+            metrics.CONNECTIONS_ENDED.labels("full").inc()
+            self.transport.write(_TOO_MANY.wire((*self.server_state.default_headers, CLOSE)))
+            self.transport.close()
+
+    def _end(self, reason: str) -> None:
+        if not self.transport.is_closing():
+            metrics.CONNECTIONS_ENDED.labels(reason).inc()
+            self.transport.close()
+
+    def _abort_unread(self) -> None:
+        metrics.CONNECTIONS_ENDED.labels("unread").inc()
+        self.transport.abort()
+
+    def _abort_slow(self) -> None:
+        self.transport.abort()
+
+
+def fit_to_file_limit(connections_max: int) -> int:
+    """`connections_max`, or what the limit of open files allows, at least 1. Raises the process's own limit as far as permitted."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections_max + RESERVED_DESCRIPTORS
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    if limit == wanted:
+        return connections_max
+    possible = max(1, limit - RESERVED_DESCRIPTORS)
+    log.warning("connections.limited", extra={"connections_max": possible, "reason": f"at most {hard} files may be open"})
+    return possible

@@ -1,0 +1,98 @@
+"""Reads sales from Redis with the least rights: hashes, INFO and the clock.
+
+A sale is shown only if its shard may be written, by the rule of lua/lib/fence.lua. Otherwise its numbers may be those of an older Redis.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from flashsale_core.errors import Retryable
+from flashsale_core.fence import OPEN, Fence, foreign_reason, read_fence
+from flashsale_core.keys import sale_keys, shard_keys, shard_of
+from flashsale_core.records import sale_fields
+from flashsale_redis import refuse_replica
+from flashsale_redis.cluster import Cluster
+
+CHUNK_SIZE = 100
+"""Sales read in one round trip, which takes some milliseconds of the event loop."""
+
+
+class Reading(NamedTuple):
+    now_ms: int
+    """By Redis' clock, when the event loop's clock showed `at` seconds."""
+    at: float
+    fields: Mapping[str, Mapping[str, str] | None]
+    """By sale; empty if there is no such sale, None if its shard is not open, so that nothing is known."""
+
+
+class Source:
+    def __init__(self, redis: Redis, installation: str, shards: int, timeout_seconds: float) -> None:
+        self._redis = redis
+        self._installation = installation
+        self._shards = shards
+        self._timeout_seconds = timeout_seconds
+
+    async def read(self, sale_ids: Sequence[str]) -> Reading:
+        """Raises Retryable if Redis does not answer all of it in time."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                await refuse_replica(self._redis)
+                return await self._read(sale_ids)
+        except (RedisError, OSError, TimeoutError, ValueError) as error:
+            raise Retryable(f"Redis cannot be read: {error or type(error).__name__}") from error
+
+    async def _read(self, sale_ids: Sequence[str]) -> Reading:
+        shards = sorted({shard_of(sale_id, self._shards) for sale_id in sale_ids}) or [0]
+        now_ms = await self._now_ms(shards[0])
+        at = asyncio.get_running_loop().time()
+        # The fences before the sales: a shard that was open then had this history when its sales were read, or the read fails.
+        open_shards = await self._open_shards(shards)
+        known = [sale_id for sale_id in sale_ids if shard_of(sale_id, self._shards) in open_shards]
+        fields: dict[str, Mapping[str, str] | None] = dict.fromkeys(sale_ids)
+        remaining = iter(known)
+        while chunk := list(islice(remaining, CHUNK_SIZE)):
+            hashes = await self._hashes([sale_keys(sale_id, self._shards).sale for sale_id in chunk])
+            fields.update(zip(chunk, map(sale_fields, hashes), strict=True))
+        return Reading(now_ms, at, fields)
+
+    async def _now_ms(self, shard: int) -> int:
+        seconds, micros = await self._near(shard, "TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    async def _open_shards(self, shards: Sequence[int]) -> set[int]:
+        fences = await self._hashes([shard_keys(shard).fence for shard in shards])
+        histories: dict[int, str] = {}
+        if not isinstance(self._redis, Cluster):
+            histories = dict.fromkeys(shards, await self._history(shards[0]))
+        else:
+            for shard in shards:
+                histories[shard] = await self._history(shard)
+        return {shard for shard, fence in zip(shards, fences, strict=True) if self._is_open(read_fence(fence), histories[shard])}
+
+    def _is_open(self, fence: Fence, history: str) -> bool:
+        return fence.state == OPEN and fence.replid == history and foreign_reason(fence, self._installation, self._shards) is None
+
+    async def _history(self, shard: int) -> str:
+        """The replication id of the shard's server, which is new after each restart and promotion."""
+        info: Any = await self._near(shard, "INFO", "replication")
+        if isinstance(info, bytes | str):
+            text = info.decode() if isinstance(info, bytes) else info
+            return next((line.partition(":")[2] for line in text.splitlines() if line.startswith("master_replid:")), "")
+        return str(info.get("master_replid", ""))
+
+    async def _near(self, shard: int, *command: str) -> Any:
+        if isinstance(self._redis, Cluster):
+            return await self._redis.at(shard_keys(shard).fence, *command)
+        redis: Any = self._redis
+        return await redis.execute_command(*command)
+
+    async def _hashes(self, keys: Sequence[str]) -> Sequence[Mapping[bytes, bytes]]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.execute_command("HGETALL", key)
+            return list(await pipe.execute())

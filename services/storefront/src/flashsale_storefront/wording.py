@@ -1,0 +1,69 @@
+"""What the page says without JavaScript. With it, assets/decide.js says the same. Pure."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from flashsale_storefront.documents import State
+
+TITLES: Mapping[State, str] = MappingProxyType(
+    {
+        State.NOT_STARTED: "Not started yet",
+        State.ON_SALE: "On sale",
+        State.SOLD_OUT: "Sold out",
+        State.PAUSED: "Paused",
+        State.ENDED: "The sale has ended",
+        State.RECOVERING: "One moment",
+    }
+)
+REFRESH_SECONDS: Mapping[State, int] = MappingProxyType(
+    {
+        State.NOT_STARTED: 10,
+        State.ON_SALE: 5,
+        State.SOLD_OUT: 15,
+        State.PAUSED: 15,
+        State.ENDED: 60,
+        State.RECOVERING: 5,
+    }
+)
+"""How often a page without JavaScript reloads itself."""
+_DIGITS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "UGX": 0, "XAF": 0, "XOF": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3}
+"""Digits of the minor unit where they are not 2 (ISO 4217)."""
+
+
+def title_of(state: State) -> str:
+    return TITLES[state]
+
+
+def sentence_of(state: State, document: Mapping[str, Any]) -> str:
+    match state:
+        case State.NOT_STARTED:
+            return f"It starts at {_moment(document['startsAt'])}."
+        case State.ON_SALE:
+            return f"You have {_duration(document['paymentWindowSeconds'])} to pay once a unit is yours."
+        case State.SOLD_OUT:
+            return "Units that are not paid in time come back." if document["reserved"] else "Every unit is sold."
+        case State.PAUSED:
+            return "The shop has paused the sale. This page shows when it goes on."
+        case State.ENDED:
+            return "No more orders are taken."
+        case State.RECOVERING:
+            return "What is left is not known right now. Nothing is sold meanwhile, and this page asks again by itself."
+
+
+def price_of(price: Mapping[str, Any] | None) -> str:
+    """A price such as 49.00 EUR; empty without one."""
+    if price is None:
+        return ""
+    digits = _DIGITS.get(price["currency"], 2)
+    return f"{price['amountMinor'] / 10**digits:,.{digits}f} {price['currency']}"
+
+
+def _moment(text: str) -> str:
+    return f"{text[:10]} {text[11:19]} UTC"
+
+
+def _duration(seconds: int) -> str:
+    if seconds < 60 or seconds % 60:
+        return f"{seconds} seconds"
+    return "1 minute" if seconds == 60 else f"{seconds // 60} minutes"

@@ -1,0 +1,214 @@
+"""The storefront with a real Redis and the sales of a real gateway."""
+
+import http.client
+import json
+import signal
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+from redis import Redis
+
+from flashsale_core.keys import shard_keys, shard_of
+from flashsale_local_stack import Stack, wait_until
+from tests.integration.client import Client
+from tests.integration.storefronts import Storefront, storefront_on
+
+QUICK = {
+    "FLASHSALE_STOREFRONT_REFRESH_MS": "100",
+    "FLASHSALE_STOREFRONT_STALE_SECONDS": "1",
+    "FLASHSALE_STOREFRONT_KEEPALIVE_SECONDS": "0.5",
+    "FLASHSALE_STOREFRONT_STREAMS_PER_ADDRESS_MAX": "3",
+}
+
+
+@pytest.fixture(scope="module")
+def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storefront]:
+    with storefront_on(stack.env(), tmp_path_factory.mktemp("storefront") / "log", **QUICK) as storefront:
+        yield storefront
+
+
+class Reply(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def get(shop: Storefront, path: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> Reply:
+    address = urlsplit(shop.url)
+    with closing(http.client.HTTPConnection(str(address.hostname), address.port, timeout=10)) as connection:
+        connection.request(method, path, None, dict(headers or {}))
+        answer = connection.getresponse()
+        return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+
+
+def live(shop: Storefront, sale: str) -> Any:
+    return json.loads(get(shop, f"/s/{sale}/live").body)
+
+
+class Events:
+    """An event stream, read line by line."""
+
+    def __init__(self, shop: Storefront, sale: str) -> None:
+        address = urlsplit(shop.url)
+        self._connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=10)
+        self._connection.request("GET", f"/s/{sale}/events")
+        self.answer = self._connection.getresponse()
+
+    def next(self, kind: str = "") -> Any:
+        """The next event of that kind; raises EOFError at the end of the stream."""
+        name = ""
+        while line := self.answer.readline().decode():
+            if line.startswith("event: "):
+                name = line[7:].strip()
+            elif line.startswith("data: "):
+                if name == kind:
+                    return json.loads(line[6:])
+                name = ""
+        raise EOFError
+
+    def __enter__(self) -> "Events":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.answer.close()
+        self._connection.close()
+
+
+def test_live_document_follows_orders_and_is_for_caches(shop: Storefront, client: Client) -> None:
+    sale = client.new_sale(5, maxPerUser=2, paymentWindowSeconds=60, price={"amountMinor": 4900, "currency": "EUR"})
+    answer = get(shop, f"/sales/{sale}/live")
+    assert (answer.status, answer.headers["cache-control"], answer.headers["access-control-allow-origin"]) == (
+        200,
+        "public, max-age=1",
+        "*",
+    )
+    document = live(shop, sale)
+    del document["serverTime"]
+    assert document == {
+        "productId": sale, "state": "on_sale", "available": 5, "reserved": 0, "stock": 5, "startsAt": None, "endsAt": None,
+        "price": {"amountMinor": 4900, "currency": "EUR"}, "maxPerUser": 2, "paymentWindowSeconds": 60,
+    }  # fmt: skip
+    assert get(shop, f"/s/{sale}/live", {"if-none-match": answer.headers["etag"]}).status == 304
+    assert client.order(sale, "ann", 2).status == 200
+    assert wait_until(lambda: live(shop, sale)["available"] == 3, 5)
+    assert client.order(sale, "bob", 2).status == 200
+    assert client.order(sale, "eve", 1).status == 200
+    assert wait_until(lambda: live(shop, sale)["state"] == "sold_out", 5)
+    assert client.admin({"productId": sale, "stock": 5, "paused": True}).status == 200
+    assert wait_until(lambda: live(shop, sale)["state"] == "paused", 5)
+
+
+def test_unknown_sales_and_wrong_requests_are_refused(shop: Storefront) -> None:
+    assert get(shop, "/s/nobody/live").status == 404
+    assert get(shop, "/s/no%7Bbody/live").status == 404
+    assert get(shop, "/s/nobody").headers["content-type"].startswith("text/html")
+    assert get(shop, "/s/nobody/live", method="POST").headers["allow"] == "GET, HEAD"
+    assert get(shop, "/s/-/demo/payments", method="POST").status == 405
+    assert get(shop, "/").status == 404
+
+
+def test_stream_has_each_change_and_the_time(shop: Storefront, client: Client) -> None:
+    sale = client.new_sale(2)
+    with Events(shop, sale) as events:
+        assert events.next()["available"] == 2
+        assert abs(time.time() - _seconds(events.next("time")["serverTime"])) < 1
+        client.order(sale, "ann")
+        assert events.next()["available"] == 1
+        client.order(sale, "bob")
+        assert events.next()["state"] == "sold_out"
+
+
+def test_streams_of_one_address_are_bounded(shop: Storefront, client: Client) -> None:
+    sale = client.new_sale(1)
+    with Events(shop, sale) as first, Events(shop, sale) as second, Events(shop, sale) as third:
+        assert [stream.next()["available"] for stream in (first, second, third)] == [1, 1, 1]
+        refused = get(shop, f"/s/{sale}/events")
+        assert (refused.status, refused.headers["retry-after"]) == (503, "30")
+        assert get(shop, f"/s/{sale}/live").status == 200
+    assert wait_until(lambda: _opens(shop, sale), 5)
+
+
+def test_closed_fence_is_recovering_and_shows_no_number(shop: Storefront, stack: Stack, client: Client) -> None:
+    sale = client.new_sale(3)
+    assert live(shop, sale)["available"] == 3
+    stack.stop("keeper")
+    try:
+        with Events(shop, sale) as events:
+            assert events.next()["available"] == 3
+            fence = shard_keys(shard_of(sale)).fence
+            _redis(stack, "HSET", fence, "state", "fenced")
+            event = events.next()
+            assert (event["state"], "available" in event) == ("recovering", False)
+            refused = get(shop, f"/s/{sale}/live")
+            assert (refused.status, refused.headers["retry-after"], json.loads(refused.body)["code"]) == (503, "2", "recovering")
+            assert get(shop, f"/s/{sale}").status == 503
+            _redis(stack, "HSET", fence, "state", "open")
+            assert events.next()["available"] == 3
+    finally:
+        _redis(stack, "HSET", shard_keys(shard_of(sale)).fence, "state", "open")
+        stack.start("keeper")
+
+
+def test_page_reads_without_javascript_and_its_files_are_kept_for_good(shop: Storefront, client: Client) -> None:
+    sale = client.new_sale(1500, price={"amountMinor": 123456, "currency": "EUR"}, startsAt="2100-01-01T00:00:00Z")
+    page = get(shop, f"/s/{sale}")
+    html = page.body.decode()
+    for words in ("Not started yet", "It starts at 2100-01-01 00:00:00 UTC.", "1,500 of 1,500 left", "1,234.56 EUR"):
+        assert words in html
+    assert '<noscript><meta http-equiv="refresh" content="10">' in html
+    assert "set-cookie" not in page.headers
+    total = len(page.body)
+    for name in ("page.css", "page.js"):
+        path = html.split(f"/{name}")[0].rsplit('"', 1)[1] + f"/{name}"
+        answer = get(shop, path)
+        assert (answer.status, answer.headers["cache-control"]) == (200, "public, max-age=31536000, immutable")
+        assert get(shop, path, {"if-none-match": answer.headers["etag"]}).status == 304
+        total += len(answer.body)
+    assert total + len(get(shop, path.replace("page.js", "decide.js")).body) <= 60_000
+
+
+def test_shutdown_ends_streams_at_once(stack: Stack, client: Client, tmp_path: Path) -> None:
+    sale = client.new_sale(1)
+    with storefront_on(stack.env(), tmp_path / "log") as shop, Events(shop, sale) as events:
+        events.next()
+        asked_at = time.monotonic()
+        shop.process.send_signal(signal.SIGTERM)
+        with pytest.raises(EOFError):
+            events.next()
+        assert shop.process.wait(10) in (0, -15)
+        assert time.monotonic() - asked_at < 3
+
+
+def test_hostile_connections_end(stack: Stack, tmp_path: Path) -> None:
+    with storefront_on(stack.env(), tmp_path / "log", FLASHSALE_HEAD_TIMEOUT_SECONDS="0.3", FLASHSALE_CONNECTIONS_MAX="2") as shop:
+        address = urlsplit(shop.url)
+        for sent in (b"GET /s/shoe HTT", b"GET / HTTP/1.1\r\nx: " + b"a" * 20_000, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * 200):
+            with socket.create_connection((str(address.hostname), address.port or 0), timeout=5) as connection:
+                connection.sendall(sent)
+                while connection.recv(65536):
+                    pass
+        held = [socket.create_connection((str(address.hostname), address.port or 0), timeout=5) for _ in range(2)]
+        assert get(shop, "/s/shoe").status == 503
+        for connection in held:
+            connection.close()
+
+
+def _opens(shop: Storefront, sale: str) -> bool:
+    with Events(shop, sale) as events:
+        return events.answer.status == 200
+
+
+def _redis(stack: Stack, *command: str) -> None:
+    with Redis.from_url(stack.env()["REDIS_URL"]) as redis:
+        redis.execute_command(*command)
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

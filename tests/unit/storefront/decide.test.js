@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import * as decide from "./decide.mjs";
+
+const NOW = Date.parse("2026-11-29T10:00:00Z");
+const SALE = { productId: "shoe", state: "on_sale", available: 5, reserved: 2, stock: 10, startsAt: null, endsAt: null, maxPerUser: 2, paymentWindowSeconds: 300 };
+const at = (seconds) => new Date(NOW + 1000 * seconds).toISOString();
+const model = (more) => ({ sale: SALE, order: null, work: null, refusal: null, links: {}, quantity: 1, isSignedIn: true, ...more });
+const order = (state, seconds = 60) => ({ orderId: "shoe.1", quantity: 2, state, endsAt: NOW + 1000 * seconds });
+
+test("every phase follows from what is known", () => {
+  const phases = [
+    [{ sale: null }, "recovering"],
+    [{ isLost: true }, "unreachable"],
+    [{ isGone: true }, "unknown"],
+    [{ sale: { ...SALE, state: "not_started", startsAt: at(1) } }, "not_started"],
+    [{ sale: { ...SALE, state: "not_started", startsAt: at(0) } }, "on_sale"],
+    [{ sale: { ...SALE, endsAt: at(0) } }, "ended"],
+    [{ sale: { ...SALE, state: "paused", endsAt: at(0) } }, "paused"],
+    [{ sale: { ...SALE, state: "recovering" } }, "recovering"],
+    [{ work: "order", isLost: true }, "ordering"],
+    [{ order: order("unknown"), isLost: true }, "asking"],
+    [{ order: order("reserved") }, "held"],
+    [{ order: order("reserved"), work: "pay" }, "paying"],
+    [{ order: order("reserved", 0) }, "expiring"],
+    [{ order: order("paid", -1) }, "paid"],
+    [{ order: order("expired", -1) }, "expired"],
+  ];
+  for (const [more, phase] of phases) assert.equal(decide.phaseOf(model(more), NOW), phase, JSON.stringify(more));
+});
+
+test("no stock is shown while it is not known", () => {
+  for (const more of [{ sale: null }, { isLost: true }, { sale: { ...SALE, state: "recovering" } }]) {
+    assert.equal(decide.viewOf(model(more), NOW).stock, null);
+  }
+});
+
+test("a hold that the engine has not judged yet is neither held nor expired", () => {
+  const view = decide.viewOf(model({ order: order("reserved", -1) }), NOW);
+  assert.equal(view.title, "The time is over");
+  assert.equal(view.primary, undefined);
+});
+
+test("a buyer without a token is led to the shop, if the shop has such a page", () => {
+  const links = { signIn: "https://shop.example/?for={sale}" };
+  const { link, primary } = decide.viewOf(model({ isSignedIn: false, links }), NOW);
+  assert.deepEqual([link.href, primary], ["https://shop.example/?for=shoe", undefined]);
+  assert.equal(decide.viewOf(model({ isSignedIn: false }), NOW).primary.action, "buy");
+});
+
+test("a refusal is the engine's sentence, and announced once", () => {
+  const before = decide.viewOf(model(), NOW);
+  const after = decide.viewOf(model({ refusal: { title: "Too many", detail: "At most 2", code: "user_limit" } }), NOW);
+  assert.equal(after.detail, "Too many. At most 2.");
+  assert.equal(decide.announcement(before, after), "Too many. At most 2.");
+  assert.equal(decide.announcement(after, after), "");
+});
+
+test("the start, 60 s, 10 s and the end of the stock are announced", () => {
+  const view = (seconds, more) => decide.viewOf(model({ sale: { ...SALE, state: "not_started", startsAt: at(seconds) }, ...more }), NOW);
+  assert.equal(decide.announcement(view(60.2), view(60)), "The sale starts in 60 seconds.");
+  assert.equal(decide.announcement(view(10.2), view(9.9)), "The sale starts in 10 seconds.");
+  assert.equal(decide.announcement(view(0.1), view(0)), "The sale has started.");
+  assert.equal(decide.announcement(view(0), decide.viewOf(model({ sale: { ...SALE, state: "sold_out" } }), NOW)), "Sold out.");
+  const held = (seconds) => decide.viewOf(model({ order: order("reserved", seconds) }), NOW);
+  assert.equal(decide.announcement(held(60.1), held(59.9)), "Your time to pay ends in 60 seconds.");
+});
+
+test("polls come within their bounds, with 30 % of jitter", () => {
+  assert.deepEqual([0, 1].map((random) => decide.pollSeconds(0, random)), [1.4, 2.6]);
+  assert.deepEqual([0, 1].map((random) => decide.pollSeconds(9999, random)), [21, 39]);
+  assert.equal(decide.pollSeconds(100, 0.5), 10);
+});
+
+test("a retry never comes earlier than Retry-After says", () => {
+  assert.equal(decide.retrySeconds(1, 5, 0), 5);
+  assert.ok(decide.retrySeconds(99, undefined, 1) <= 15 * 1.3);
+});
+
+test("an answer is an order, final, or may be repeated", () => {
+  const body = JSON.stringify({ orderId: "shoe.1", quantity: 1, state: "reserved", expiresAt: at(60) });
+  assert.equal(decide.readAnswer(200, body).order.endsAt, NOW + 60_000);
+  assert.equal(decide.readAnswer(409, '{"code":"out_of_stock"}').isRepeatable, false);
+  assert.equal(decide.readAnswer(429, '{"code":"rate_limited"}', "3").isRepeatable, true);
+  assert.equal(decide.readAnswer(502, "<html>").isRepeatable, true);
+  assert.equal(decide.readAnswer(0, "").refusal.code, "no_answer");
+});
+
+test("a clock counts a second until it is over", () => {
+  assert.deepEqual([0, 1, 59_001, 3_600_000, 90_061_000].map(decide.clockText), ["00:00", "00:01", "01:00", "1:00:00", "1 d 01:01:01"]);
+});
