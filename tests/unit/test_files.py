@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+ADMIN_KEYS = ROOT / "libs/core/src/flashsale_core/admin_keys.py"
 CRD = ROOT / "deploy" / "helm" / "flashsale" / "files" / "flashsales.flashsale.dev.yaml"
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.yaml"))
 
@@ -78,7 +79,7 @@ def test_compose_sets_the_required_variables_of_each_service() -> None:
     for name in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "notifier", "console"):
         folder = ROOT / "services" / name / "src" / f"flashsale_{name.replace('-', '_')}"
         source = (folder / "settings.py").read_text()
-        read = "".join(file.read_text() for file in (folder / "settings.py", *folder.glob("identity_settings.py")))
+        read = "".join(file.read_text() for file in (folder / "settings.py", *folder.glob("identity_settings.py"), ADMIN_KEYS))
         given = set(services[name]["environment"])
         assert set(re.findall(r'env\.text\("([A-Z0-9_]+)"\)', source)) <= given <= set(re.findall(r'"([A-Z][A-Z0-9_]+)"', read))
 

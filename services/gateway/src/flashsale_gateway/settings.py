@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flashsale_core import credentials, topology
-from flashsale_core.api_keys import ApiKey, read_keys, with_admin_tokens
+from flashsale_core.admin_keys import read_admin_keys
+from flashsale_core.api_keys import ApiKey
 from flashsale_core.errors import SettingsError
 from flashsale_core.keys import INSTALLATION_DEFAULT, SHARDS_DEFAULT
 from flashsale_core.origins import read_origins
@@ -113,7 +114,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),
         payment_windows=env.integers("FLASHSALE_PAYMENT_WINDOWS", topology.WINDOWS_DEFAULT),
         order_id_key=credentials.token(env.text("FLASHSALE_ORDER_ID_KEY"), "FLASHSALE_ORDER_ID_KEY", 16, "openssl rand -hex 32").encode(),
-        admin_keys=_admin_keys(env),
+        admin_keys=read_admin_keys(env),
         identity=read_identity(env),
         cors_origins=read_origins(env.optional("FLASHSALE_CORS_ORIGINS"), "FLASHSALE_CORS_ORIGINS"),
         webhook_secrets=credentials.webhook_secrets(env.text("FLASHSALE_WEBHOOK_SECRET")),
@@ -143,13 +144,6 @@ def read_settings(environment: Environment | None = None) -> Settings:
         shutdown_timeout_seconds=env.integer("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
         log_level=env.log_level("FLASHSALE_LOG_LEVEL"),
     )
-
-
-def _admin_keys(env: Environment) -> tuple[ApiKey, ...]:
-    """FLASHSALE_ADMIN_TOKEN, which may list several with a blank between, and FLASHSALE_ADMIN_KEYS."""
-    keys, name = read_keys(env.optional("FLASHSALE_ADMIN_KEYS"), "FLASHSALE_ADMIN_KEYS"), "FLASHSALE_ADMIN_TOKEN"
-    listed = env.optional(name) if keys else env.text(name)
-    return with_admin_tokens(credentials.tokens(listed, name, 8, "openssl rand -hex 24") if listed else (), keys)
 
 
 def _ports(env: Environment) -> tuple[int, int]:

@@ -1,6 +1,5 @@
 """What every operation reads of a request: who sends it, its query and its body. Every refusal names the field."""
 
-import asyncio
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -8,6 +7,7 @@ import msgspec
 from starlette.requests import Request
 
 from flashsale_core import on_behalf
+from flashsale_core.request_bodies import read_body
 from flashsale_ledger_api.problems import Problem
 from flashsale_ledger_api.settings import Settings
 
@@ -60,12 +60,7 @@ async def body(request: Request, decoder: msgspec.json.Decoder[B], settings: Set
     """The JSON body. Raises Problem if its media type is not JSON, if it is too large, too slow or has wrong fields."""
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         raise Problem("unsupported_media_type", field="Content-Type")
-    try:
-        async with asyncio.timeout(settings.body_timeout_seconds):
-            raw = await _read(request, settings.body_bytes_max)
-    except TimeoutError:
-        raise Problem("request_timeout", f"Send the request body within {settings.body_timeout_seconds:g} s") from None
-    return decode(decoder, raw)
+    return decode(decoder, await read_body(request.stream(), settings.body_bytes_max, settings.body_timeout_seconds, Problem))
 
 
 def decode(decoder: msgspec.json.Decoder[B], raw: bytes) -> B:
@@ -75,16 +70,6 @@ def decode(decoder: msgspec.json.Decoder[B], raw: bytes) -> B:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
         text, _, path = str(error).partition(" - at `$.")
         raise Problem("bad_request", text or "The body is not valid JSON", field=path.removesuffix("`")) from None
-
-
-async def _read(request: Request, bytes_max: int) -> bytes:
-    # Bytes are counted as they arrive, because a declared length may be missing or wrong.
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > bytes_max:
-            raise Problem("body_too_large", f"At most {bytes_max} bytes")
-    return bytes(raw)
 
 
 def settings_of(request: Request) -> Settings:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from flashsale_core import credentials
-from flashsale_core.api_keys import ApiKey, read_keys, with_admin_tokens
-from flashsale_core.errors import SettingsError
+from flashsale_core.admin_keys import read_admin_keys
+from flashsale_core.api_keys import ApiKey
 from flashsale_core.keys import INSTALLATION_DEFAULT
 from flashsale_core.settings import Environment
 from flashsale_core.tls import with_certificates
@@ -53,7 +53,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         host=env.text("FLASHSALE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
         port=env.integer("FLASHSALE_LEDGER_API_PORT", PORT_DEFAULT, most=65535),
         database_url=with_certificates(credentials.database_url(env.text("DATABASE_URL")), env),
-        admin_keys=_admin_keys(env),
+        admin_keys=read_admin_keys(env),
         installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),
         statement_cache=env.integer("FLASHSALE_DATABASE_STATEMENT_CACHE", 100, most=10_000),
         statement_timeout_seconds=env.number("FLASHSALE_LEDGER_API_STATEMENT_TIMEOUT_SECONDS", 10, least=0.1, most=600),
@@ -66,12 +66,3 @@ def read_settings(environment: Environment | None = None) -> Settings:
         shutdown_timeout_seconds=env.number("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
         log_level=env.log_level("FLASHSALE_LOG_LEVEL"),
     )
-
-
-def _admin_keys(env: Environment) -> tuple[ApiKey, ...]:
-    token = env.optional("FLASHSALE_ADMIN_TOKEN")
-    tokens = credentials.tokens(token, "FLASHSALE_ADMIN_TOKEN", 8, "openssl rand -hex 24") if token else ()
-    keys = with_admin_tokens(tokens, read_keys(env.optional("FLASHSALE_ADMIN_KEYS"), "FLASHSALE_ADMIN_KEYS"))
-    if not keys:
-        raise SettingsError("FLASHSALE_ADMIN_KEYS is not set, nor is FLASHSALE_ADMIN_TOKEN; every request needs a key, so set one of them")
-    return keys

@@ -1,12 +1,13 @@
 """Request bodies and headers straight from ASGI: a body is bounded in size and time, and must be JSON."""
 
-import asyncio
 import re
+from collections.abc import AsyncIterator
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from flashsale_core.ids import REQUEST_ID_PATTERN
+from flashsale_core.request_bodies import read_body
 from flashsale_gateway.http.problems import Problem
 from flashsale_gateway.settings import Settings
 
@@ -44,16 +45,9 @@ def require_json(media_type: bytes | None) -> None:
 async def read(receive: Receive, settings: Settings) -> bytes:
     """The body, at most `body_bytes_max` bytes, received within `body_timeout_seconds`.
 
-    Bytes are counted as they arrive, because a declared length may be missing or wrong.
     Raises Problem, and ClientDisconnect when the client has left.
     """
-    try:
-        async with asyncio.timeout(settings.body_timeout_seconds):
-            body = await _receive_all(receive, settings.body_bytes_max)
-    except TimeoutError:
-        raise Problem("request_timeout", f"Send the request body within {settings.body_timeout_seconds:g} s") from None
-    require_size(body, settings.body_bytes_max)
-    return body
+    return await read_body(_chunks(receive), settings.body_bytes_max, settings.body_timeout_seconds, Problem)
 
 
 def require_size(body: bytes, bytes_max: int) -> None:
@@ -62,14 +56,11 @@ def require_size(body: bytes, bytes_max: int) -> None:
         raise Problem("body_too_large", f"At most {bytes_max} bytes")
 
 
-async def _receive_all(receive: Receive, bytes_max: int) -> bytes:
-    """The whole body, or its beginning once that exceeds `bytes_max`."""
-    chunks, size, more = [], 0, True
-    while more and size <= bytes_max:
+async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+    more = True
+    while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
+        yield message.get("body", b"")
         more = message.get("more_body", False)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
