@@ -24,6 +24,15 @@ class Histories:
         self._ledger = ledger
         self._kept: OrderedDict[tuple[str, int], _Kept] = OrderedDict()
         self._reading = asyncio.Lock()
+        self._tasks: set[asyncio.Task[History]] = set()
+
+    async def within(self, wait_seconds: float, sale_id: str, epoch: int) -> History | None:
+        """The history, or None if it takes longer; it is then read all the same, for the next one who asks. Raises as `get` does."""
+        reading = asyncio.create_task(self.get(sale_id, epoch))
+        self._tasks.add(reading)
+        reading.add_done_callback(self._forget)
+        await asyncio.wait({reading}, timeout=wait_seconds)
+        return reading.result() if reading.done() else None
 
     async def get(self, sale_id: str, epoch: int) -> History:
         """Raises Retryable while the ledger does not answer."""
@@ -36,6 +45,12 @@ class Histories:
                 while len(self._kept) > SALES_MAX:
                     self._kept.popitem(last=False)
             return kept.history
+
+    def _forget(self, reading: "asyncio.Task[History]") -> None:
+        self._tasks.discard(reading)
+        if not reading.cancelled():
+            # Whoever waited has left; the next one who asks gets the error.
+            reading.exception()
 
     async def _read(self, sale_id: str, epoch: int) -> _Kept:
         began = time.monotonic()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 BUCKETS = 60
-SAMPLE_MAX = 20_000
+SAMPLE_MAX = 5000
 """Orders that are read for a plot; the error of a count in a bucket of n of them is about its square root."""
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400)
 """Seconds of one bucket: whole parts of what people read from a clock."""

@@ -16,6 +16,9 @@ from flashsale_core.errors import Retryable
 from flashsale_core.ids import is_sale_id
 
 CHANGES_SHOWN = 20
+PAGE_WAIT_SECONDS = 0.1
+"""How long a page waits for the plots of a large sale, before it is shown without them."""
+PLOTS_WAIT_SECONDS = 8.0
 
 
 async def show(request: Request) -> Response:
@@ -24,7 +27,7 @@ async def show(request: Request) -> Response:
     changes = await console.ledger.rows("sale_changes", sale.sale_id, sale.epoch, CHANGES_SHOWN)
     done = DONE.get(requests.query(request, KNOWN).get("done", ""), "")
     shown = {"sale": sale, "row": row, "fault": fault, "changes": changes, "done": done}
-    return page(request, "sale.html", shown | await _plots(request, sale))
+    return page(request, "sale.html", shown | await _plots(request, sale, PAGE_WAIT_SECONDS))
 
 
 async def live(request: Request) -> Response:
@@ -36,7 +39,7 @@ async def live(request: Request) -> Response:
 async def plots(request: Request) -> Response:
     """The plots alone, for a page that is open."""
     _, sale, _ = await find(request)
-    return page(request, "sale_plots.html", {"sale": sale} | await _plots(request, sale))
+    return page(request, "sale_plots.html", {"sale": sale} | await _plots(request, sale, PLOTS_WAIT_SECONDS))
 
 
 KNOWN = ("epoch", "done")
@@ -55,11 +58,13 @@ async def find(request: Request) -> tuple[Mapping[str, Any], SaleView, str]:
         raise PageError(404, f"There is no sale {sale_id[:64]}", detail) from None
 
 
-async def _plots(request: Request, sale: SaleView) -> dict[str, Any]:
+async def _plots(request: Request, sale: SaleView, wait_seconds: float) -> dict[str, Any]:
     try:
-        history = await console_of(request).histories.get(sale.sale_id, sale.epoch)
+        history = await console_of(request).histories.within(wait_seconds, sale.sale_id, sale.epoch)
     except Retryable as error:
         return {"history": None, "why": str(error)}
+    if history is None:
+        return {"history": None, "why": ""}
     return {
         "history": history,
         "why": "",
