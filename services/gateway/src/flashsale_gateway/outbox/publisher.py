@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from time import perf_counter
 
-import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractExchange
 from aio_pika.exceptions import DeliveryError
 
 from flashsale_core import crash, tracing
@@ -13,6 +11,7 @@ from flashsale_core.messages import join
 from flashsale_core.records import Entry
 from flashsale_core.tasks import only_own_cancellation
 from flashsale_gateway import metrics
+from flashsale_gateway.outbox.confirmed_channel import ConfirmedChannel
 from flashsale_gateway.outbox.refused_routes import RefusedRoutes
 from flashsale_gateway.outbox.spans import PublishSpans
 from flashsale_gateway.settings import Settings
@@ -29,14 +28,13 @@ class Publisher:
         self._in_flight = 0
         self._spans = PublishSpans(trace, settings.amqp_url)
         self.refused_routes = RefusedRoutes()
-        self._channel: AbstractChannel | None = None
-        self._exchange: AbstractExchange | None = None
+        self._channel: ConfirmedChannel | None = None
 
-    def open(self, channel: AbstractChannel, exchange: AbstractExchange) -> None:
-        self._channel, self._exchange = channel, exchange
+    def open(self, channel: ConfirmedChannel) -> None:
+        self._channel = channel
 
     def close(self) -> None:
-        self._channel = self._exchange = None
+        self._channel = None
 
     @property
     def ready(self) -> bool:
@@ -66,20 +64,14 @@ class Publisher:
         return self.refused_routes.confirm(routing_key, len(entries))
 
     async def _publish(self, entries: Sequence[Entry]) -> None:
-        if self._exchange is None:
+        if self._channel is None:
             raise ConnectionError("there is no channel to the broker")
         started = perf_counter()
         routing_key, message_id, bodies = entries[0].routing_key, entries[0].entry_id, [entry.body for entry in entries]
         with self._spans.for_message(routing_key, message_id, bodies) as headers:
-            message = aio_pika.Message(
-                join(bodies),
-                message_id=message_id,
-                content_type="application/json",
-                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                headers=headers,
-            )
             crash.point("outbox.publishing")
-            await self._exchange.publish(message, routing_key, mandatory=True, timeout=self._timeout_seconds)
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._channel.publish(routing_key, message_id, join(bodies), headers)
             crash.point("outbox.confirmed")
         metrics.PUBLISHED.inc(len(entries))
         metrics.PUBLISH_SECONDS.observe(perf_counter() - started)

@@ -27,6 +27,7 @@ from flashsale_core.records import Entry
 from flashsale_core.scripts import Scripts
 from flashsale_core.tasks import cancel_and_wait, only_own_cancellation, within
 from flashsale_gateway import metrics
+from flashsale_gateway.outbox.confirmed_channel import confirmed_channel
 from flashsale_gateway.outbox.group_consumer import HELD, NEW, GroupConsumer
 from flashsale_gateway.outbox.publisher import Publisher
 from flashsale_gateway.outbox.topology_check import report_unrouted_policy, require_queues
@@ -98,7 +99,8 @@ class Relay:
                     exchange = await channel.get_exchange(topology.EVENTS_EXCHANGE, ensure=True)
                     await require_queues(channel, self._settings.payment_windows)
                     await report_unrouted_policy(exchange, timeout_seconds)
-                self._publisher.open(channel, exchange)
+                    own = await confirmed_channel(channel, exchange.name)
+                self._publisher.open(own)
                 metrics.BROKER_UP.set(1)
                 log.info("relay.connected", extra={"consumer": self._consumer.name})
                 await self._pump(channel)
