@@ -27,6 +27,24 @@ def urls(values: str, *words: str) -> set[tuple[str, str]]:
     return {(variable["name"], variable["value"]) for variable in variables if variable["name"] in SCHEMES and "value" in variable}
 
 
+def nodes_of_rabbitmq(values: str, *words: str) -> set[str]:
+    """FLASHSALE_AMQP_HOSTS of the containers that have AMQP_URL; empty for those without it."""
+    found = set()
+    for _, pod in pods(rendered(values, *words)):
+        for container in containers(pod):
+            variables = {variable["name"]: variable.get("value", "") for variable in container.get("env", ())}
+            if "AMQP_URL" in variables:
+                found.add(variables.get("FLASHSALE_AMQP_HOSTS", ""))
+    return found
+
+
+def test_clients_of_three_brokers_have_the_address_of_each() -> None:
+    """RabbitMQ's Service leads to a dead node until Kubernetes notices, so they do not rely on it."""
+    names = [f"shop-flashsale-rabbitmq-{number}.shop-flashsale-rabbitmq-nodes.shop.svc:5671" for number in range(3)]
+    assert nodes_of_rabbitmq("tls.yaml", "--set", "rabbitmq.replicas=3") == {",".join(names)}
+    assert nodes_of_rabbitmq("tls.yaml", "--set", "rabbitmq.replicas=1") == {""}
+
+
 def test_every_url_asks_for_tls() -> None:
     used = urls("tls.yaml")
     assert {(name, urlsplit(url).scheme) for name, url in used} == set(SCHEMES.items())
@@ -39,8 +57,12 @@ def test_certificates_name_the_hosts_of_every_url() -> None:
     made = {document["metadata"]["name"]: document["spec"] for document in rendered("tls.yaml") if document["kind"] == "Certificate"}
     # A server with a Secret of its own needs no Certificate.
     assert set(made) == {"shop-flashsale-client", "shop-flashsale-redis", "shop-flashsale-rabbitmq"}
-    hosts = {re.sub(r":\d+$", "", host) for _, url in urls("tls.yaml") for host in urlsplit(url).netloc.rpartition("@")[2].split(",")}
-    assert hosts - {"shop-flashsale-postgresql"} <= {name for spec in made.values() for name in spec["dnsNames"]}
+    listed = [urlsplit(url).netloc.rpartition("@")[2] for _, url in urls("tls.yaml")]
+    hosts = {re.sub(r":\d+$", "", host) for hosts in (*listed, *nodes_of_rabbitmq("tls.yaml")) for host in hosts.split(",") if host}
+    certified = {name for spec in made.values() for name in spec["dnsNames"]}
+    assert {host for host in hosts if host not in certified and f"*.{host.partition('.')[2]}" not in certified} == {
+        "shop-flashsale-postgresql"
+    }
     assert {spec["secretName"] for spec in made.values()} <= {
         volume["secret"]["secretName"] for _, pod in pods(rendered("tls.yaml")) for volume in pod["volumes"] if "secret" in volume
     }

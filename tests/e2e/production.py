@@ -96,9 +96,12 @@ def url_keys() -> set[str]:
 
 
 def hosts(shop: Namespace, server: str) -> list[str]:
-    """The host names of a server's certificate. Pods of Redis have names of their own, because Sentinels name them to the services."""
-    pods = [f"flashsale-redis-{number}.{shop.name}.svc" for number in range(3)] if server == "redis" else []
-    return [f"flashsale-{server}", *pods]
+    """The host names of a server's certificate. Services reach the pods of Redis and RabbitMQ by their own names as well."""
+    pods = {
+        "redis": [f"flashsale-redis-{number}.{shop.name}.svc" for number in range(3)],
+        "rabbitmq": [f"*.flashsale-rabbitmq-nodes.{shop.name}.svc"],
+    }
+    return [f"flashsale-{server}", *pods.get(server, ())]
 
 
 def files(made: Certificate) -> dict[str, Path]:

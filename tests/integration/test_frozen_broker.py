@@ -61,7 +61,6 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Heartbeats alone show an open connection that its broker is frozen: make them take 2 s instead of 33."""
     monkeypatch.setattr(aiormq.connection.Connection, "HEARTBEAT_GRACE_MULTIPLIER", 1)
     monkeypatch.setattr("flashsale_core.broker.HEARTBEAT_SECONDS", 1)
-    monkeypatch.setattr("flashsale_core.broker.CONSUMER_HEARTBEAT_SECONDS", 1)
     monkeypatch.setattr("flashsale_core.backoff.RECONNECT_PAUSES_SECONDS", (0.1,))
     monkeypatch.setattr(wait_probes, "RETRY_SECONDS", 0.1)
 

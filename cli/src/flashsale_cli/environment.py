@@ -32,7 +32,7 @@ class CliEnvironment:
 
     def shards(self) -> int:
         """How many shards the Redis keys have. Raises SettingsError."""
-        return Environment(self._variables).integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096)
+        return self.variables().integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096)
 
     def buyer_tokens(self) -> BuyerTokens:
         """Signs with the shop's key. Raises SettingsError."""
@@ -43,6 +43,10 @@ class CliEnvironment:
         """The first of the keys of the shop's backends. Raises SettingsError."""
         name = "FLASHSALE_SERVICE_KEYS"
         return read_keys(self.text(name), name)[0].key
+
+    def variables(self) -> Environment:
+        """For settings that a service has as well."""
+        return Environment(self._variables)
 
     def text(self, name: str, option: str | None = None, default: str | None = None) -> str:
         """Raises SettingsError with the variable's name and the ways to set it."""

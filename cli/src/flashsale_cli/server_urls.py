@@ -2,6 +2,7 @@
 
 from flashsale_cli.environment import CliEnvironment
 from flashsale_core import credentials
+from flashsale_core.broker_urls import broker_url
 from flashsale_core.tls import with_certificates
 from flashsale_redis import checked_url
 
@@ -11,7 +12,7 @@ def redis_url(environment: CliEnvironment) -> str:
 
 
 def amqp_url(environment: CliEnvironment, option: str | None = None) -> str:
-    return with_certificates(credentials.amqp_url(environment.text("AMQP_URL", option)), environment)
+    return broker_url(environment.text("AMQP_URL", option), environment.variables())
 
 
 def database_url(environment: CliEnvironment, option: str | None = None) -> str:

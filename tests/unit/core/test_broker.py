@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from flashsale_core.broker import HEARTBEAT_SECONDS, broker_session
+from flashsale_core.broker import HEARTBEAT_SECONDS, broker_session, connect_to_first
 
 URL = "amqp://broker"
 
@@ -52,3 +52,39 @@ async def test_slow_closing_does_not_hold_up_the_caller() -> None:
     async with broker_session(lambda *_, **__: connect(Connection(closing_seconds=60)), URL, 0.01):
         started = loop.time()
     assert loop.time() - started < 10
+
+
+async def test_node_that_does_not_answer_is_left_for_the_next_one() -> None:
+    connection, tried = Connection(), list[str]()
+
+    async def connecting(url: str, **_: Any) -> Connection:
+        tried.append(url)
+        return await connect(connection, seconds=60 if url == "amqp://dead" else 0)
+
+    assert await connect_to_first(connecting, ["amqp://dead", "amqp://alive", "amqp://spare"], 0.01) is connection
+    assert tried == ["amqp://dead", "amqp://alive"]
+
+
+async def test_error_names_each_node_and_its_reason_without_a_password() -> None:
+    async def connecting(url: str, **_: Any) -> Connection:
+        if "cancels" in url:
+            # As aiormq does to what waits for a connection that it gives up.
+            raise asyncio.CancelledError
+        raise OSError("refused")
+
+    with pytest.raises(ConnectionError) as failed:
+        await connect_to_first(connecting, ["amqp://u:secret@a:1/", "amqp://u:secret@cancels/"], 1)
+    assert str(failed.value) == ("no node can be reached (a:1: OSError: refused; cancels: ConnectionAbortedError: the connection was lost)")
+
+
+async def test_every_node_is_tried_first_now_and_then() -> None:
+    first = set()
+
+    async def connecting(url: str, **_: Any) -> Connection:
+        first.add(url)
+        return Connection()
+
+    for _ in range(200):
+        async with broker_session(connecting, "amqp://a,b,c/", 10):
+            pass
+    assert first == {"amqp://a/", "amqp://b/", "amqp://c/"}

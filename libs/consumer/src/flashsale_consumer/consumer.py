@@ -15,8 +15,9 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMess
 
 from flashsale_consumer import metrics, suspicious
 from flashsale_consumer.deliveries import Delivery, Handle, Poison, Publication
-from flashsale_core import broker, crash, topology
+from flashsale_core import crash, topology
 from flashsale_core.backoff import reconnect_backoff
+from flashsale_core.broker import broker_session
 from flashsale_core.errors import Retryable
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.tasks import only_own_cancellation, within
@@ -246,8 +247,7 @@ def _refuse_gap(acknowledged: int, tags: Sequence[int | None]) -> None:
 async def _channel(settings: ConsumerSettings) -> AsyncIterator[AbstractChannel]:
     """A channel on its own connection: a throttled consumer must not delay what is published."""
     timeout_seconds = settings.amqp_timeout_seconds
-    session = broker.broker_session(aio_pika.connect, settings.amqp_url, timeout_seconds, broker.CONSUMER_HEARTBEAT_SECONDS)
-    async with session as connection:
+    async with broker_session(aio_pika.connect, settings.amqp_url, timeout_seconds) as connection:
         async with within(timeout_seconds, "opening a channel"):
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         yield channel

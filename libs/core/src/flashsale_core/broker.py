@@ -1,16 +1,23 @@
 """A session with the broker. The module gets the client library's `connect` as an argument and imports no client."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
 from flashsale_core.background import wait_briefly
-from flashsale_core.tasks import within
+from flashsale_core.broker_urls import host_of, nodes
+from flashsale_core.tasks import only_own_cancellation, within
 
-HEARTBEAT_SECONDS = 10
-"""The client closes a connection that misses some heartbeats; until then, a frozen broker goes unnoticed."""
-CONSUMER_HEARTBEAT_SECONDS = 3
-"""RabbitMQ gives the messages of a frozen worker to another after two or three of these: less than the keeper waits for missing entries."""
+HEARTBEAT_SECONDS = 2
+"""The client ends a connection on which no frame arrives for three times this and a second, so after 9 to 10 s.
+
+A node that dies with its machine resets no connection, so a publisher learns of its end in no other way. It must be shorter than a confirm
+may take: a confirm that is late counts against its route, which is then tried with care. RabbitMQ gives the messages of a frozen worker
+to another one after two or three heartbeats: less than the keeper waits for missing entries.
+"""
+CLOSE_SECONDS_MAX = 2.0
+"""A broker that runs answers at once, and the end of its connection tells it the same."""
 
 
 class Connection(Protocol):
@@ -18,20 +25,39 @@ class Connection(Protocol):
 
 
 C = TypeVar("C", bound=Connection)
+Connect = Callable[..., Awaitable[C]]
 
 
 @asynccontextmanager
-async def broker_session(
-    connect: Callable[..., Awaitable[C]], amqp_url: str, timeout_seconds: float, heartbeat_seconds: int = 0
-) -> AsyncIterator[C]:
-    """The connection that `connect(amqp_url, heartbeat=...)` opens; closing it holds the caller up for at most `timeout_seconds`.
+async def broker_session(connect: Connect[C], amqp_url: str, timeout_seconds: float) -> AsyncIterator[C]:
+    """The connection that `connect(url, heartbeat=...)` opens to a node of `amqp_url`, which `broker_url` makes.
 
-    `heartbeat_seconds`: 0 for HEARTBEAT_SECONDS.
-    Raises TimeoutError when connecting takes longer than `timeout_seconds`, and what `connect` raises.
+    The nodes are tried in random order, so that clients spread over them. Closing holds the caller up for at most CLOSE_SECONDS_MAX.
+    Raises TimeoutError when connecting takes longer than `timeout_seconds`, or longer than a single node has. If several nodes cannot be
+    reached, raises ConnectionError with the reason of each.
     """
+    urls, connect_timeout_seconds = nodes(amqp_url)
     async with within(timeout_seconds, "connecting"):
-        connection = await connect(amqp_url, heartbeat=heartbeat_seconds or HEARTBEAT_SECONDS)
+        connection = await connect_to_first(connect, random.sample(urls, len(urls)), connect_timeout_seconds)
     try:
         yield connection
     finally:
-        await wait_briefly(connection.close(), timeout_seconds)
+        await wait_briefly(connection.close(), min(timeout_seconds, CLOSE_SECONDS_MAX))
+
+
+async def connect_to_first(connect: Connect[C], urls: Sequence[str], timeout_seconds: float) -> C:
+    """A connection to the first node that opens one; each has `timeout_seconds`. Raises as `broker_session` does."""
+    failures: dict[str, Exception] = {}
+    for url in urls:
+        try:
+            # aiormq cancels whatever waits for a connection that it gives up.
+            async with within(timeout_seconds, "connecting"):
+                with only_own_cancellation():
+                    return await connect(url, heartbeat=HEARTBEAT_SECONDS)
+        except Exception as error:
+            # Broad on purpose: whatever is wrong with one node, the next one may serve.
+            if len(urls) == 1:
+                raise
+            failures[host_of(url)] = error
+    reasons = "; ".join(f"{host}: {type(error).__name__}: {error}" for host, error in failures.items())
+    raise ConnectionError(f"no node can be reached ({reasons})")

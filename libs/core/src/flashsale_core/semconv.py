@@ -82,7 +82,7 @@ def _database(url: str) -> str:
 def _server(url: str) -> Attributes:
     """Where the server is; nothing when the URL names several, or who knows where it is."""
     parts = urlsplit(url)
-    if _names_sentinels(parts):
+    if _names_sentinels(parts) or "," in parts.netloc:
         return {}
     try:
         port = parts.port

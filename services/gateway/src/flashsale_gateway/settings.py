@@ -6,6 +6,7 @@ from pathlib import Path
 from flashsale_core import credentials, topology
 from flashsale_core.admin_keys import read_admin_keys
 from flashsale_core.api_keys import ApiKey
+from flashsale_core.broker_urls import broker_url
 from flashsale_core.errors import SettingsError
 from flashsale_core.keys import INSTALLATION_DEFAULT, SHARDS_DEFAULT
 from flashsale_core.origins import read_origins
@@ -28,7 +29,11 @@ class Settings:
     redis_url: str
     """REDIS_URL: the Redis or Valkey that holds the sales."""
     amqp_url: str
-    """AMQP_URL: the RabbitMQ the relay publishes to."""
+    """AMQP_URL: the RabbitMQ the relay publishes to.
+
+    FLASHSALE_AMQP_HOSTS: further nodes of it, HOST:PORT with commas between; FLASHSALE_AMQP_CONNECT_TIMEOUT_SECONDS: how long a node may
+    take to open a connection before the next one is tried.
+    """
     lua_dir: Path
     """FLASHSALE_LUA_DIR: the folder of the Lua scripts."""
     shards: int
@@ -108,7 +113,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         port=port,
         admin_port=admin_port,
         redis_url=with_certificates(checked_url(env.text("REDIS_URL")), env),
-        amqp_url=with_certificates(credentials.amqp_url(env.text("AMQP_URL")), env),
+        amqp_url=broker_url(env.text("AMQP_URL"), env),
         lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
         shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
         installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flashsale_core import credentials
+from flashsale_core.broker_urls import broker_url
 from flashsale_core.errors import SettingsError
 from flashsale_core.keys import INSTALLATION_DEFAULT, SHARDS_DEFAULT
 from flashsale_core.settings import Environment
@@ -16,7 +17,11 @@ RESEAL_LEDGER, RESEAL_DISK = "ledger", "disk"
 @dataclass(frozen=True, slots=True)
 class Settings:
     amqp_url: str
-    """AMQP_URL: the RabbitMQ whose queue `orders` is drained before a rebuild."""
+    """AMQP_URL: the RabbitMQ whose queue `orders` is drained before a rebuild.
+
+    FLASHSALE_AMQP_HOSTS: further nodes of it, HOST:PORT with commas between; FLASHSALE_AMQP_CONNECT_TIMEOUT_SECONDS: how long a node may
+    take to open a connection before the next one is tried.
+    """
     redis_url: str
     """REDIS_URL: the Redis or Valkey that holds the sales."""
     database_url: str
@@ -68,7 +73,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
     env = environment or Environment()
     attest_seconds, confirm_timeout_seconds = _limits_of_gateways(env)
     return Settings(
-        amqp_url=with_certificates(credentials.amqp_url(env.text("AMQP_URL")), env),
+        amqp_url=broker_url(env.text("AMQP_URL"), env),
         redis_url=with_certificates(checked_url(env.text("REDIS_URL")), env),
         database_url=with_certificates(credentials.database_url(env.text("DATABASE_URL")), env),
         lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),

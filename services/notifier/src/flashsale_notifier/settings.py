@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import msgspec
 
 from flashsale_core import credentials
+from flashsale_core.broker_urls import broker_url
 from flashsale_core.errors import SettingsError
 from flashsale_core.keys import INSTALLATION_DEFAULT
 from flashsale_core.settings import Environment
@@ -30,7 +31,11 @@ class NamedEndpoint:
 @dataclass(frozen=True, slots=True)
 class Settings:
     amqp_url: str
-    """AMQP_URL: the RabbitMQ to consume from."""
+    """AMQP_URL: the RabbitMQ to consume from.
+
+    FLASHSALE_AMQP_HOSTS: further nodes of it, HOST:PORT with commas between; FLASHSALE_AMQP_CONNECT_TIMEOUT_SECONDS: how long a node may
+    take to open a connection before the next one is tried.
+    """
     database_url: str
     """DATABASE_URL: the Postgres that holds the ledger, with the events and the endpoints."""
     installation: str
@@ -85,7 +90,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
     env = environment or Environment()
     allowed = parse_networks(env.optional("FLASHSALE_NOTIFIER_ALLOWED_NETWORKS"), "FLASHSALE_NOTIFIER_ALLOWED_NETWORKS")
     return Settings(
-        amqp_url=with_certificates(credentials.amqp_url(env.text("AMQP_URL")), env),
+        amqp_url=broker_url(env.text("AMQP_URL"), env),
         database_url=with_certificates(credentials.database_url(env.text("DATABASE_URL")), env),
         installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),
         statement_cache=env.integer("FLASHSALE_DATABASE_STATEMENT_CACHE", 100, most=10_000),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from flashsale_core import credentials
+from flashsale_core.broker_urls import broker_url
 from flashsale_core.keys import INSTALLATION_DEFAULT
 from flashsale_core.settings import Environment
 from flashsale_core.tls import with_certificates
@@ -13,7 +14,11 @@ STATEMENT_CACHE_DEFAULT = 100
 @dataclass(frozen=True, slots=True)
 class Settings:
     amqp_url: str
-    """AMQP_URL: the RabbitMQ to consume from."""
+    """AMQP_URL: the RabbitMQ to consume from.
+
+    FLASHSALE_AMQP_HOSTS: further nodes of it, HOST:PORT with commas between; FLASHSALE_AMQP_CONNECT_TIMEOUT_SECONDS: how long a node may
+    take to open a connection before the next one is tried.
+    """
     database_url: str
     """DATABASE_URL: the Postgres that holds the ledger."""
     installation: str
@@ -48,7 +53,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
     """Raises SettingsError naming the variable that is missing or wrong."""
     env = environment or Environment()
     return Settings(
-        amqp_url=with_certificates(credentials.amqp_url(env.text("AMQP_URL")), env),
+        amqp_url=broker_url(env.text("AMQP_URL"), env),
         database_url=with_certificates(credentials.database_url(env.text("DATABASE_URL")), env),
         installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),
         statement_cache=env.integer("FLASHSALE_DATABASE_STATEMENT_CACHE", STATEMENT_CACHE_DEFAULT, most=10_000),

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from flashsale_core import credentials, topology
+from flashsale_core import topology
+from flashsale_core.broker_urls import broker_url
 from flashsale_core.keys import INSTALLATION_DEFAULT, SHARDS_DEFAULT
 from flashsale_core.settings import Environment
 from flashsale_core.tls import with_certificates
@@ -13,7 +14,11 @@ from flashsale_redis import checked_url
 @dataclass(frozen=True, slots=True)
 class Settings:
     amqp_url: str
-    """AMQP_URL: the RabbitMQ to consume from."""
+    """AMQP_URL: the RabbitMQ to consume from.
+
+    FLASHSALE_AMQP_HOSTS: further nodes of it, HOST:PORT with commas between; FLASHSALE_AMQP_CONNECT_TIMEOUT_SECONDS: how long a node may
+    take to open a connection before the next one is tried.
+    """
     redis_url: str
     """REDIS_URL: the Redis or Valkey that holds the sales."""
     lua_dir: Path
@@ -64,7 +69,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
     """Raises SettingsError naming the variable that is missing or wrong."""
     env = environment or Environment()
     return Settings(
-        amqp_url=with_certificates(credentials.amqp_url(env.text("AMQP_URL")), env),
+        amqp_url=broker_url(env.text("AMQP_URL"), env),
         redis_url=with_certificates(checked_url(env.text("REDIS_URL")), env),
         lua_dir=env.directory("FLASHSALE_LUA_DIR", "lua"),
         shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
