@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from flashsale_core.background import end_background
+from flashsale_core.late_lookups import ignore_late_lookups
 from flashsale_core.supervise import Supervisor
 
 Work = Callable[[asyncio.Event], Awaitable[None]]
@@ -18,6 +19,7 @@ async def run_until_signal(work: Work, supervisor: Supervisor, probes: AbstractC
 
     Raises what `work` and `probes` raise.
     """
+    ignore_late_lookups(asyncio.get_running_loop())
     stop = stop_event()
     try:
         with probes:

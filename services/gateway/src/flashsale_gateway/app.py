@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flashsale_core.api_keys import ApiKeys
 from flashsale_core.background import end_background
+from flashsale_core.late_lookups import ignore_late_lookups
 from flashsale_core.scripts import Scripts, load_scripts, read_scripts
 from flashsale_core.semconv import script_call
 from flashsale_core.supervise import Supervisor
@@ -124,6 +125,7 @@ class Gateway:
 
 async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, Endpoints]:
     """Open everything. The stack closes it in reverse: first what serves requests, last what they need."""
+    ignore_late_lookups(asyncio.get_running_loop())
     stack.push_async_callback(end_background)
     scripts = read_scripts(settings.lua_dir)
     webhooks = tuple(map(Webhook, settings.webhook_secrets))
