@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import aio_pika
 import pytest
 
-from flashsale_core import broker
+from flashsale_core import broker, topology
 from flashsale_core.broker_urls import broker_url, nodes
 from flashsale_core.settings import Environment
 
@@ -47,7 +47,7 @@ async def test_silent_node_is_left_for_the_next_one_in_time(infra: Mapping[str, 
     connection = await broker.connect_to_first(aio_pika.connect, urls, timeout_seconds)
     took_seconds = asyncio.get_running_loop().time() - started
     async with connection, connection.channel() as channel:
-        await channel.declare_queue(exclusive=True)
+        await channel.declare_queue(topology.ORDERS_QUEUE, passive=True)
     assert CONNECT_TIMEOUT_SECONDS <= took_seconds < CONNECT_TIMEOUT_SECONDS + MARGIN_SECONDS
 
 
@@ -55,7 +55,7 @@ async def test_session_opens_whichever_node_comes_first(infra: Mapping[str, str]
     url = url_of(infra, silent_port)
     for _ in range(4):
         async with broker.broker_session(aio_pika.connect, url, 10) as connection, connection.channel() as channel:
-            await channel.declare_queue(exclusive=True)
+            await channel.declare_queue(topology.ORDERS_QUEUE, passive=True)
 
 
 async def test_only_silent_nodes_are_an_error_with_their_names(infra: Mapping[str, str], silent_port: int) -> None:
