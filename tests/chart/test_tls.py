@@ -29,13 +29,13 @@ def urls(values: str, *words: str) -> set[tuple[str, str]]:
 
 def nodes_of_rabbitmq(values: str, *words: str) -> set[str]:
     """FLASHSALE_AMQP_HOSTS of the containers that have AMQP_URL; empty for those without it."""
-    found = set()
+    lists = set()
     for _, pod in pods(rendered(values, *words)):
         for container in containers(pod):
             variables = {variable["name"]: variable.get("value", "") for variable in container.get("env", ())}
             if "AMQP_URL" in variables:
-                found.add(variables.get("FLASHSALE_AMQP_HOSTS", ""))
-    return found
+                lists.add(variables.get("FLASHSALE_AMQP_HOSTS", ""))
+    return lists
 
 
 def test_clients_of_three_brokers_have_the_address_of_each() -> None:

@@ -118,6 +118,7 @@ class Gateway:
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        ignore_late_lookups(asyncio.get_running_loop())
         async with AsyncExitStack() as stack:
             app.state.services, self._endpoints = await _open(self._settings, stack)
             yield
@@ -125,7 +126,6 @@ class Gateway:
 
 async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, Endpoints]:
     """Open everything. The stack closes it in reverse: first what serves requests, last what they need."""
-    ignore_late_lookups(asyncio.get_running_loop())
     stack.push_async_callback(end_background)
     scripts = read_scripts(settings.lua_dir)
     webhooks = tuple(map(Webhook, settings.webhook_secrets))
