@@ -11,12 +11,17 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from flashsale_local_stack import Stack, private_stack
+from flashsale_local_stack import Stack, private_stack, state
 from tests.integration.client import Client
 
 # An example may take long on a busy machine, and no test is about time.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+# A stack keeps the ports of services that do not run, so another process must not choose them meanwhile.
+if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")) in ("gw0", "gw1"):
+    first, last = state.PORTS
+    middle = (first + last) // 2
+    state.PORTS = (first, middle) if worker == "gw0" else (middle, last)
 REDIS_MASTERS = int(os.environ.get("FLASHSALE_TEST_REDIS_MASTERS", "1"))
 
 
