@@ -138,6 +138,8 @@ has_package() {
 # Installed, not unpacked: it starts no service, and a font must be where fontconfig looks.
 install_browser() {
   local package
+  # A fresh machine may have no package lists.
+  has_package chromium || as_root apt-get -qq update >/dev/null 2>&1 || true
   for package in chromium-headless-shell chromium; do
     if has_package "$package"; then
       need_packages "a browser for the tests" "$package" fonts-dejavu-core

@@ -11,7 +11,7 @@ NEEDED = {"AMQP_URL": "amqp://broker/", "DATABASE_URL": "postgresql://ledger/fla
 
 def test_every_other_setting_has_a_default() -> None:
     assert read_settings(Environment(NEEDED)) == Settings(
-        amqp_url="amqp://broker/",
+        amqp_url="amqp://broker/?connect_timeout_seconds=3",
         database_url="postgresql://ledger/flashsale",
         installation="flashsale",
         statement_cache=100,

@@ -141,6 +141,9 @@ export function waitSeconds({ sale }, now) {
   return sale?.state === "ended" ? 300 : sale?.state === "paused" ? 50 : 0;
 }
 
+/** After so many sends of an order, some five minutes without advice of the engine, the buyer is asked to try again. */
+export const ATTEMPTS_MAX = 24;
+
 /** Seconds before a request without an answer, or with a refusal that allows it, is sent again. */
 export function retrySeconds(attempts, retryAfterSeconds, random) {
   if (retryAfterSeconds !== undefined) return Math.max(0.25, retryAfterSeconds) * (1 + SPREAD * random);

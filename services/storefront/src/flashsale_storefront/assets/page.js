@@ -153,6 +153,8 @@ async function order() {
     }
     model.refusal = answer.refusal;
     if (answer.isRepeatable) {
+      // The note stays, so the buyer's next try is the same request.
+      if (attempts === decide.ATTEMPTS_MAX) break;
       render();
       await new Promise((done) => setTimeout(done, 1000 * decide.retrySeconds(attempts, answer.retryAfterSeconds, Math.random())));
       continue;
