@@ -11,6 +11,7 @@ from flashsale_audit.buyer_proof import BuyerProof
 from flashsale_audit.differences import Findings, Kind
 from flashsale_audit.look import Look
 from flashsale_audit.records import PageRecord
+from flashsale_audit.repeats import Repeats
 from flashsale_audit.skipped import Skipped
 
 
@@ -50,12 +51,12 @@ class World:
         yield {order_id.encode(): user for order_id, user in self.redis_orders.items()}
 
 
-async def proven(world: World, *users: str) -> list[str]:
+async def proven(world: World, *users: str, repeats: Repeats | None = None) -> list[str]:
     async def pace() -> None:
         pass
 
     stores, findings = cast(Any, world), Findings()
-    await BuyerProof(BuyerAudit(stores, "lamp", findings, pace, Skipped()), stores, stores, 1).run(users)
+    await BuyerProof(BuyerAudit(stores, "lamp", findings, pace, Skipped()), stores, stores, 1, repeats or Repeats()).run(users)
     return [sample.subject for sample in findings.samples.get(Kind.BUYER_UNITS, [])]
 
 
@@ -93,3 +94,26 @@ async def test_nothing_is_proven_while_entries_are_missing() -> None:
 async def test_orders_in_redis_are_read_only_if_something_is_left_to_report() -> None:
     world = same({"a": "ann"}, {"ann": 1})
     assert (await proven(world, "ann"), world.passes) == ([], 0)
+
+
+async def test_orders_are_read_again_only_for_another_difference() -> None:
+    world, repeats, passes = same({"a": "ann"}, {"ann": 2}), Repeats(), []
+    for units in (2, 2, 3):
+        world.units["ann"] = units
+        assert await proven(world, "ann", repeats=repeats) == ["lamp ann"]
+        passes.append(world.passes)
+    assert passes == [1, 1, 2]
+
+
+async def test_buyer_who_was_right_for_a_round_is_proven_by_another_pass() -> None:
+    world, repeats = same({"a": "ann"}, {"ann": 2}), Repeats()
+    for users, passes in (("ann",), 1), ((), 1), (("ann",), 2):
+        await proven(world, *users, repeats=repeats)
+        assert world.passes == passes
+
+
+async def test_order_that_appears_beside_a_proven_difference_is_no_fault_of_its_buyer() -> None:
+    world, repeats = same({"a": "ann"}, {"ann": 2}), Repeats()
+    assert await proven(world, "ann", repeats=repeats) == ["lamp ann"]
+    world.units["ann"], world.redis_orders["hidden"] = 3, "ann"
+    assert await proven(world, "ann", repeats=repeats) == []

@@ -1,6 +1,6 @@
 """Every kind of difference: one damaged number causes exactly that difference."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from flashsale_audit import compare
 from flashsale_audit.differences import PROMISES, SETTLING, Difference, Findings, Kind, Promise
 from flashsale_audit.facts import Counters, History, LedgerOrder, LedgerSale, Money, OrderTotals, Violations
+from flashsale_audit.records import Letter, PageRecord
 from flashsale_audit.sale_audit import OrderPass
 from flashsale_core.orders import State
 from flashsale_core.records import OrderRecord
@@ -159,8 +160,8 @@ def test_wrong_sums_of_the_ledger_are_named(sums: dict[State, OrderTotals], expe
 
 def test_orders_whose_units_wait_to_be_for_sale_again_are_named() -> None:
     order_pass = OrderPass()
-    returned = OrderRecord(State.RETURNED, "cem", 4, 5_000, payment_id="pay-2", return_letter="W")
-    order_pass.add({"w": returned, "k": replace(returned, return_letter="K"), "t": replace(returned, return_letter="T")}, [])
+    letters: Sequence[Letter] = ("W", "K", "T")
+    order_pass.add({letter.lower(): PageRecord(letter, "cem", 4, 5_000, "", "pay-2") for letter in letters}, [])
     ledger = {**SUMS, State.RETURNED: OrderTotals(3, 12, 4)}
     (difference,) = compare.compare_totals(COUNTERS, {**SUMS, **order_pass.sums}, ledger, order_pass.waiting)
     words = "4 units of returned orders are not for sale again; repeat the return of tele.w"

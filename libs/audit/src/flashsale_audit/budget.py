@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic, thread_time
 
-PAUSE_SECONDS_MIN = 0.5
+PAUSE_SECONDS_MIN = 1.0
 """Shorter pauses are saved up: after each one, the processor's caches are cold."""
 PAUSE_SECONDS_MAX = 10.0
 ENTRIES_PER_SECOND_MAX = 30_000.0

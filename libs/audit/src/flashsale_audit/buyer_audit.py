@@ -7,6 +7,7 @@ every order that existed at the look. If it brings no other order of the buyer, 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 from flashsale_audit.buyers import BuyerPass, units_of
 from flashsale_audit.differences import Difference, Findings, Kind
@@ -22,6 +23,12 @@ Orders = Mapping[str, set[str]]
 """The known orders by user."""
 
 
+class Excess(NamedTuple):
+    units: int
+    """How many more the sale counts than the buyer's known orders have."""
+    difference: Difference
+
+
 @dataclass(frozen=True, slots=True)
 class BuyerAudit:
     redis: RedisReader
@@ -34,20 +41,20 @@ class BuyerAudit:
         async for noted in self.redis.buyer_pages(self.sale_id):
             buyers.add_noted(noted)
             await self.pace()
-        suspects, differences = await self.look(buyers.open)
+        suspects, excess = await self.look(buyers.open)
         for _ in range(PASSES_MAX):
             if not suspects:
                 return
             others = await self.other_orders(suspects)
-            self.findings.add(differences[user] for user in suspects if user not in others)
-            suspects, differences = await self.look({user: suspects[user] | ids for user, ids in others.items()})
+            self.findings.add(excess[user].difference for user in suspects if user not in others)
+            suspects, excess = await self.look({user: suspects[user] | ids for user, ids in others.items()})
 
-    async def look(self, orders: Orders) -> tuple[dict[str, set[str]], dict[str, Difference]]:
-        """The users among them with more units than orders, with the differences. Too few units are a fault whatever other orders exist."""
+    async def look(self, orders: Orders) -> tuple[dict[str, set[str]], dict[str, Excess]]:
+        """The users among them with more units than orders. Too few units are a fault whatever other orders exist."""
         for user, ids in orders.items():
             if len(ids) > LOOK_IDS_MAX:
                 self.skipped.add(f"{self.sale_id} {user}", f"a buyer with more than {LOOK_IDS_MAX} orders", for_now=False)
-        suspects, differences = {}, {}
+        suspects, excess = {}, {}
         for part in _parts(orders):
             look = await self.redis.look(self.sale_id, list(chain.from_iterable(part.values())), list(part))
             for user, ids in part.items():
@@ -56,9 +63,9 @@ class BuyerAudit:
                 if units > count:
                     self.findings.add([difference])
                 elif units < count:
-                    suspects[user], differences[user] = ids, difference
+                    suspects[user], excess[user] = ids, Excess(count - units, difference)
             await self.pace()
-        return suspects, differences
+        return suspects, excess
 
     async def other_orders(self, suspects: Orders) -> dict[str, set[str]]:
         """The orders of these users that are not among the known ones."""

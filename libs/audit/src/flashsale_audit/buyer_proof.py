@@ -2,16 +2,17 @@
 
 The look needs all orders of the buyer that existed then. The ledger lists them once it has received every entry that was written before:
 an order that it lists only later is younger than the look. An order that it never lists may be a lost row, so a last pass over the sale's
-orders in Redis must bring no such order.
+orders in Redis must bring no such order. A buyer who differs by as many units as in the last round needs no further pass, because such an
+order would change the number.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from flashsale_audit.buyer_audit import BuyerAudit, Orders
+from flashsale_audit.buyer_audit import BuyerAudit, Excess, Orders
 from flashsale_audit.catch_up import CatchUp
-from flashsale_audit.differences import Difference
 from flashsale_audit.read_ledger import LedgerReader
+from flashsale_audit.repeats import Repeats
 
 TRIES = 10
 """How often a buyer is looked at again who had ordered meanwhile."""
@@ -23,21 +24,25 @@ class BuyerProof:
     ledger: LedgerReader
     catch_up: CatchUp
     epoch: int
+    repeats: Repeats
 
     async def run(self, users: Collection[str]) -> None:
         """Report those among the users whose units differ from their orders. Who orders all the time may be left to the next round."""
-        orders, proven, differences = await self._listed(users), dict[str, set[str]](), dict[str, Difference]()
+        orders, proven, excess = await self._listed(users), dict[str, set[str]](), dict[str, Excess]()
+        before = self.repeats.take_proven(check := f"buyers {self.audit.sale_id} {self.epoch}")
         for _ in range(TRIES):
             suspects, seen = await self.audit.look(orders)
             if not suspects or not await self.catch_up.received():
                 break
             listed = await self._listed(suspects)
             proven |= {user: ids for user, ids in suspects.items() if listed[user] <= ids}
-            differences |= seen
+            excess |= seen
             orders = {user: ids | listed[user] for user, ids in suspects.items() if user not in proven}
         if proven:
-            hidden = await self._hidden(proven)
-            self.audit.findings.add(differences[user] for user in proven if user not in hidden)
+            new = {user: ids for user, ids in proven.items() if excess[user].units != before.get(user)}
+            reported = proven.keys() - (await self._hidden(new) if new else set())
+            self.audit.findings.add(excess[user].difference for user in sorted(reported))
+            self.repeats.note_proven(check, {user: excess[user].units for user in reported})
 
     async def _listed(self, users: Collection[str]) -> dict[str, set[str]]:
         return await self.ledger.buyers.orders(self.audit.sale_id, self.epoch, users) if users else {}

@@ -5,8 +5,11 @@ from itertools import chain
 
 from flashsale_audit.differences import Difference, Kind
 from flashsale_audit.facts import Counters, History, LedgerOrder, LedgerSale, Money, OrderTotals, TotalsByState, Violations
-from flashsale_audit.records import Record
+from flashsale_audit.records import PageRecord
 from flashsale_core.orders import WAS_PAID, State, supersedes
+from flashsale_core.records import OrderRecord
+
+Record = PageRecord | OrderRecord
 
 HOLDING = frozenset({State.RESERVED, State.PAID})
 """The states in which an order counts against its buyer's limit."""

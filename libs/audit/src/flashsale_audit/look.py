@@ -68,7 +68,9 @@ def read_counters(sale_id: str, fields: Mapping[bytes, bytes], orders: int, inca
 
 def totals(records: Mapping[str, Record]) -> TotalsByState:
     sums: dict[State, OrderTotals] = {}
-    equal = Counter([(record.letter, record.quantity) for record in records.values()])
+    columns = [order.letter for order in records.values()], [order.quantity for order in records.values()]
+    # Two columns that are joined take less time than a pair for each order.
+    equal = Counter(zip(*columns, strict=True))
     for (letter, quantity), orders in equal.items():
         state, units = LETTERS[letter], orders * quantity
         sums[state] = sums.get(state, OrderTotals()) + OrderTotals(orders, units, units if letter in SOLD else 0)

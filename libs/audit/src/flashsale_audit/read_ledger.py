@@ -1,5 +1,6 @@
 """Reads the ledger. Postgres computes sums and joins; only their results and pages of orders are transferred."""
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -8,12 +9,11 @@ import asyncpg
 from flashsale_audit.buyer_rows import BuyerRows
 from flashsale_audit.catch_up import History as Place
 from flashsale_audit.facts import History, LedgerOrder, LedgerSale, Money, OrderTotals, TotalsByState, Violations
-from flashsale_audit.records import Record, states_of
-from flashsale_core.orders import State
+from flashsale_audit.records import BETWEEN, Record, texts_of
+from flashsale_core.orders import LETTERS, State
 from flashsale_core.positions import Range
 
 PAGE = 2000
-BIGINT_MAX = 2**63 - 1
 SEPARATOR = "\x1f"
 
 # Counts and names rows that must not exist: `bad` is a query of one column. All its parts are constants of this module.
@@ -87,18 +87,19 @@ _ORDERS = """
          where sale_id = $1 and epoch = $2 and order_id = wanted.order_id limit 1
     ) o
 """
-# Only what differs is transferred. A column is one text, because asyncpg takes longer for the elements of an array than for all the rest.
+_STATES = json.dumps(dict(LETTERS))
+# Only what differs is transferred. The orders are one text of records as `texts_of` writes them, for the auditor pays for each column of an
+# order, and asyncpg takes longer for the elements of an array than for all the rest. A row writes what it must begin and end with.
 _UNLIKE = """
     select wanted.order_id, o.order_id is null as missing
-      from unnest(string_to_array($3, E'\\x1f'), string_to_array($4, E'\\x1f'), string_to_array($5, E'\\x1f'),
-                  string_to_array($6, E'\\x1f')::bigint[], string_to_array($7, E'\\x1f'))
-           as wanted (order_id, state, user_id, quantity, payment_id)
+      from unnest(string_to_array($3, E'\\x1f'), string_to_array($4, $5)) as wanted (order_id, record)
       left join lateral (
         select order_id, state, user_id, quantity, coalesce(payment_id, '') as payment_id from orders
          where sale_id = $1 and epoch = $2 and order_id = wanted.order_id limit 1
     ) o on true
-     where (o.state, o.user_id, o.quantity) is distinct from (wanted.state, wanted.user_id, wanted.quantity)
-        or wanted.state in ('paid', 'returned') and o.payment_id <> wanted.payment_id
+     where o.state is distinct from ($6::json ->> left(record, 1))
+        or not starts_with(substr(record, 2), '","' || o.user_id || '",' || o.quantity || ',')
+        or o.state in ('paid', 'returned') and right(record, length(o.payment_id) + 2) <> ',"' || o.payment_id
 """
 _ORDERS_PAGE = """
     select order_id, state, user_id, quantity, payment_id from orders
@@ -151,15 +152,18 @@ class LedgerReader:
 
     async def orders(self, sale_id: str, epoch: int, order_ids: Sequence[str]) -> dict[str, LedgerOrder]:
         """The named orders that are in the ledger."""
-        return _orders(await self._database.fetch(_ORDERS, sale_id, epoch, list(order_ids)))
+        # The ledger can have no other names, and Postgres refuses a text with this character.
+        names = [order_id for order_id in order_ids if "\0" not in order_id]
+        return _orders(await self._database.fetch(_ORDERS, sale_id, epoch, names))
 
     async def unlike(self, sale_id: str, epoch: int, records: Mapping[str, Record]) -> tuple[list[str], int]:
         """The orders among these that differ from their rows, and the number of those without a row."""
-        strange, columns = [], _columns(records)
-        if not _sendable(columns, records):
-            strange = _unsendable(records)
-            columns = _columns({name: records[name] for name in records.keys() - set(strange)})
-        rows = await self._database.fetch(_UNLIKE, sale_id, epoch, *columns) if columns[0] else []
+        strange, names = [], SEPARATOR.join(records)
+        if "\0" in names or names.count(SEPARATOR) >= max(len(records), 1):
+            strange = [name for name in records if "\0" in name or SEPARATOR in name]
+            records = {name: records[name] for name in records.keys() - set(strange)}
+            names = SEPARATOR.join(records)
+        rows = await self._database.fetch(_UNLIKE, sale_id, epoch, names, texts_of(records.values()), BETWEEN, _STATES) if records else []
         return [*strange, *(row[0] for row in rows)], len(strange) + sum(row[1] for row in rows)
 
     async def order_pages(self, sale_id: str, epoch: int) -> AsyncIterator[dict[str, LedgerOrder]]:
@@ -204,26 +208,3 @@ class LedgerReader:
 
 def _orders(rows: Sequence[Any]) -> dict[str, LedgerOrder]:
     return {row["order_id"]: LedgerOrder(State(row["state"]), row["user_id"], row["quantity"], row["payment_id"] or "") for row in rows}
-
-
-def _columns(records: Mapping[str, Record]) -> tuple[str, ...]:
-    """Names, states, users, quantities and payments, each as one text."""
-    orders = records.values()
-    return (
-        SEPARATOR.join(records),
-        SEPARATOR.join(states_of(records)),
-        SEPARATOR.join([order.user_id for order in orders]),
-        SEPARATOR.join([str(order.quantity) for order in orders]),
-        SEPARATOR.join([order.payment_id for order in orders]),
-    )
-
-
-def _sendable(columns: Sequence[str], records: Mapping[str, Record]) -> bool:
-    text, quantities = SEPARATOR.join(columns), [order.quantity for order in records.values()]
-    return "\0" not in text and text.count(SEPARATOR) == len(columns) * len(records) - 1 and max(quantities, default=0) <= BIGINT_MAX
-
-
-def _unsendable(records: Mapping[str, Record]) -> list[str]:
-    """The orders with characters or numbers that the ledger cannot have: they must not keep the others from being compared."""
-    strange = {"\0", SEPARATOR}
-    return [name for name, order in records.items() if order.quantity > BIGINT_MAX or strange & {*name, *order.user_id, *order.payment_id}]

@@ -9,7 +9,7 @@ from redis.exceptions import NoScriptError
 from flashsale_audit.catch_up import History
 from flashsale_audit.facts import Counters
 from flashsale_audit.look import Look, parse_look
-from flashsale_audit.records import Record, decode_each, read_present, read_records, read_users
+from flashsale_audit.records import Record, decode_each, read_page, read_records, read_users
 from flashsale_audit.skipped import ShardNotOpenError
 from flashsale_core.fence import OPEN
 from flashsale_core.keys import deadline_member, sale_keys, shard_keys, shard_of, split_deadline_member
@@ -89,8 +89,14 @@ class RedisReader:
 
     async def order_pages(self, sale_id: str) -> AsyncIterator[tuple[dict[str, Record], list[str]]]:
         """All orders, each at least once, and the ids of those that cannot be read. Cheaper than looks: nothing else is of that moment."""
-        async for fields in self._scan_hash(sale_keys(sale_id, self._shards).orders):
-            yield read_present(dict(zip(decode_each(fields), fields.values(), strict=True)))
+        key, cursor = sale_keys(sale_id, self._shards).orders, 0
+        while True:
+            # With this option redis-py returns names and values as one list; a dict of them would cost as much as to parse the reply.
+            cursor, fields = await self._redis.execute_command("HSCAN", key, cursor, "COUNT", PAGE, no_values=True)
+            self.entries_read += len(fields) // 2
+            yield read_page(decode_each(fields[::2]), fields[1::2])
+            if cursor == 0:
+                return
 
     async def deadlines(self, sale_id: str, order_ids: Sequence[str]) -> list[float | None]:
         """The deadline of each order in Unix milliseconds, None without one."""

@@ -1,7 +1,7 @@
 """Reads many packed records at once: a call of the decoder for each order would be the most expensive part of the audit. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar, cast
 
 import msgspec
 
@@ -9,6 +9,10 @@ from flashsale_core.orders import LETTERS, State
 from flashsale_core.records import OrderRecord, unpack_record
 
 _SEPARATOR = b"\x1f"
+BETWEEN = '"],["'
+_OUTER = '[["'
+HELD = "R"
+Letter = Literal["R", "P", "X", "C", "T", "W", "K"]
 _ARRAY = b"\xdd"
 """Begins an array of msgpack whose length follows in 4 bytes."""
 
@@ -16,7 +20,7 @@ _ARRAY = b"\xdd"
 class PageRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What the audit compares of an order; further fields are ignored."""
 
-    letter: Literal["R", "P", "X", "C", "T", "W", "K"]
+    letter: Letter
     user_id: str
     quantity: int
     deadline_ms: int
@@ -33,7 +37,7 @@ class _Buyer(msgspec.Struct, array_like=True, gc=False):
     user_id: str
 
 
-Record = PageRecord | OrderRecord
+Record = PageRecord
 T = TypeVar("T")
 
 
@@ -50,6 +54,7 @@ class _Many(Generic[T]):
 
 
 _records = _Many(msgspec.msgpack.Decoder(list[PageRecord]))
+_texts = msgspec.json.Encoder()
 _buyers = _Many(msgspec.msgpack.Decoder(list[_Buyer]))
 
 
@@ -60,17 +65,28 @@ def read_records(packed: Mapping[str, bytes | None]) -> tuple[dict[str, Record],
 
 def read_present(present: Mapping[str, bytes]) -> tuple[dict[str, Record], list[str]]:
     """As `read_records`, if no record is missing."""
-    if (records := _records.decode(list(present.values()))) is not None:
-        return dict(zip(present, records, strict=True)), []
-    each = {name: _read(record) for name, record in present.items()}
+    return read_page(list(present), list(present.values()))
+
+
+def read_page(names: Sequence[str], packed: Sequence[bytes]) -> tuple[dict[str, Record], list[str]]:
+    """As `read_present`, from two columns: a mapping of the packed records would only be made to be taken apart."""
+    if (records := _records.decode(packed)) is not None:
+        return dict(zip(names, records, strict=True)), []
+    each = dict(zip(names, map(_read, packed), strict=True))
     return {name: record for name, record in each.items() if record is not None}, [name for name in each if each[name] is None]
 
 
-def _read(packed: bytes) -> OrderRecord | None:
+def _read(packed: bytes) -> Record | None:
     try:
-        return unpack_record(packed)
+        order = unpack_record(packed)
     except (ValueError, KeyError, TypeError):
         return None
+    return PageRecord(_letter(order), order.user_id, order.quantity, order.deadline_ms, order.traceparent, order.payment_id)
+
+
+def _letter(order: OrderRecord) -> Letter:
+    # `unpack_record` refuses every other letter.
+    return cast(Letter, order.letter)
 
 
 def decode_each(names: Collection[bytes]) -> list[str]:
@@ -79,14 +95,14 @@ def decode_each(names: Collection[bytes]) -> list[str]:
     return texts if len(texts) == len(names) else [name.decode() for name in names]
 
 
-def states_of(records: Mapping[str, Record]) -> list[State]:
-    """The state of each record: its property would cost more than all else that is done with a record."""
-    return [LETTERS[record.letter] for record in records.values()]
-
-
 def held_of(records: Mapping[str, Record]) -> dict[str, Record]:
-    """The orders among these that are held."""
-    return {order_id: record for order_id, record in records.items() if LETTERS[record.letter] is State.RESERVED}
+    """The orders among these that are held. To ask each record for its state would take four times as long."""
+    return {order_id: record for order_id, record in records.items() if record.letter == HELD}
+
+
+def texts_of(records: Collection[Record]) -> str:
+    """Each record as JSON without its outer `["` and `"]`, with BETWEEN between two: in JSON no name can contain that."""
+    return _texts.encode(list(records))[len(_OUTER) : -len(_OUTER)].decode()
 
 
 def read_users(packed: Mapping[bytes, bytes]) -> dict[bytes, str]:

@@ -25,6 +25,8 @@ from flashsale_audit.skipped import Skipped
 from flashsale_core.orders import WAITING, State
 
 WAITING_NAMED = 20
+HELD_MIN = 500
+"""Deadlines of one question to Redis: each question costs the auditor as much as some hundred orders."""
 
 
 @dataclass(slots=True)
@@ -127,22 +129,31 @@ class SaleAudit:
         await ledger.finish()
         if not findings.clean() and not await self._report(findings):
             return False
-        proof = BuyerProof(buyers, self.ledger, self.catch_up, self.epoch)
+        proof = BuyerProof(buyers, self.ledger, self.catch_up, self.epoch, self.repeats)
         sums = BuyerSums(self.redis, self.ledger, self.catch_up, self.sale_id, self.epoch, self.pace, proof, self.skipped)
         await sums.run(last.orders)
         return True
 
     async def _scan_orders(self, overdue_before_ms: int, order_pass: OrderPass, ledger: LedgerAudit, findings: Findings) -> bool:
+        held: dict[str, Record] = {}
         async for records, unreadable in self.redis.order_pages(self.sale_id):
             order_pass.add(records, unreadable)
-            held = held_of(records)
-            suspects = compare.suspects(held, await self.redis.deadlines(self.sale_id, list(held)), overdue_before_ms)
-            findings.add(await self._looked_at([*unreadable, *suspects]))
+            findings.add(await self._looked_at(unreadable))
+            held |= held_of(records)
+            if len(held) >= HELD_MIN:
+                findings.add(await self._compare_deadlines(held, overdue_before_ms))
+                held = {}
             await ledger.add_page(records, unreadable)
             if not findings.clean() and not await self._report(findings):
                 return False
             await self.pace()
+        findings.add(await self._compare_deadlines(held, overdue_before_ms))
         return True
+
+    async def _compare_deadlines(self, held: Mapping[str, Record], overdue_before_ms: int) -> list[Difference]:
+        """Read the deadlines of orders that were held some pages ago, and look at those that differ by now."""
+        deadlines = await self.redis.deadlines(self.sale_id, list(held))
+        return await self._looked_at(compare.suspects(held, deadlines, overdue_before_ms))
 
     async def _looked_at(self, order_ids: Sequence[str]) -> list[Difference]:
         differences: list[Difference] = []
