@@ -20,3 +20,13 @@ async def test_pause_keeps_what_is_read_below_its_rate() -> None:
     began_at = monotonic()
     await budget.pace()
     assert monotonic() - began_at >= 0.009
+
+
+async def test_end_of_a_round_pays_for_what_pace_saved_up() -> None:
+    read, counted = iter([1_000, 1_000]), list[float]()
+    budget = Budget(1.0, counted.append, lambda: next(read, 1_000), entries_per_second=100_000, pause_seconds_min=1)
+    began_at = monotonic()
+    await budget.pace()
+    assert counted == []
+    await budget.settle()
+    assert (len(counted), monotonic() - began_at >= 0.009) == (1, True)

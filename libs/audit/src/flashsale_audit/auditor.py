@@ -63,11 +63,12 @@ class Auditor:
     async def audit_once(self) -> Report:
         """One round over all sales. Raises Retryable while a store does not answer, SettingsError without the scripts."""
         report, began_at = Report(), monotonic()
-
+        # It counts what it takes to connect as well.
+        budget = Budget(self.cpu_share, metrics.CPU_SECONDS.inc)
         async with connect(self.stores) as (redis, ledger):
             self._began()
             audit = Audit(redis, ledger, self.options, repeats=self.repeats)
-            budget = Budget(self.cpu_share, metrics.CPU_SECONDS.inc, lambda: redis.entries_read)
+            budget.entries = lambda: redis.entries_read
             looked_at = began_at
 
             async def pace() -> None:
@@ -81,6 +82,7 @@ class Auditor:
             audit.pace = pace
             await audit.run(report)
         self._completed(report, monotonic() - began_at)
+        await budget.settle()
         return report
 
     def _began(self) -> None:

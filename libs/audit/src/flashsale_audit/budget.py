@@ -32,12 +32,16 @@ class Budget:
     _began_at: float = field(default_factory=monotonic)
     _read: int = 0
 
-    async def pace(self) -> None:
-        """Pause until what was used and read since the last pause is within the shares."""
+    async def settle(self) -> None:
+        """Pause for all that was not paused for, however short: at the end of a round, for the next one begins to count again."""
+        await self.pace(0.0)
+
+    async def pace(self, least_seconds: float | None = None) -> None:
+        """Pause until what was used and read since the last pause is within the shares, unless that takes less than `least_seconds`."""
         used, read = thread_time() - self._cpu, self.entries() - self._read
         elapsed = monotonic() - self._began_at
         pause = max(pause_seconds(used, elapsed, self.cpu_share), pause_seconds(read, elapsed, self.entries_per_second))
-        if pause < self.pause_seconds_min:
+        if pause < (self.pause_seconds_min if least_seconds is None else least_seconds):
             return
         self.on_used(used)
         await asyncio.sleep(pause)
