@@ -2,8 +2,8 @@
 
 The look needs all orders of the buyer that existed then. The ledger lists them once it has received every entry that was written before:
 an order that it lists only later is younger than the look. An order that it never lists may be a lost row, so a last pass over the sale's
-orders in Redis must bring no such order. A buyer who differs by as many units as in the last round needs no further pass, because such an
-order would change the number.
+orders in Redis must bring no such order. A buyer who differs by the same number of units as in the last round needs no further pass,
+because such an order would change the number.
 """
 
 from collections.abc import Collection
