@@ -18,7 +18,7 @@ PART_ORDERS = 400_000
 """The buyers of about this number of orders are in memory at once: some 60 MB."""
 TRIES = 12
 """How often suspects are compared again: each time, those of whom nothing was on its way are cleared."""
-FEW = 5
+FEW = 20
 """So few suspects need no further comparison: the proof clears them as well, but it reads all their orders."""
 PROOF_MAX = 1000
 
