@@ -6,5 +6,5 @@ grant select, insert, delete on shop_events to flashsale_notifier;
 -- Events that a dump of another cluster brought are numbered again; what they say stays.
 grant update (txid) on shop_events to flashsale_notifier;
 grant select, insert, update, delete on webhook_endpoints to flashsale_notifier;
-grant select, insert, update on webhook_deliveries to flashsale_notifier;
+grant select, insert, update, delete on webhook_deliveries to flashsale_notifier;
 grant select, insert, delete on webhook_attempts to flashsale_notifier;

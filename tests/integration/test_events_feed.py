@@ -63,12 +63,14 @@ async def test_late_commit_is_not_passed_by(stack: Stack) -> None:
 async def test_transactions_are_in_the_order_of_their_numbers(stack: Stack) -> None:
     api, connection = Api(stack), await asyncpg.connect(stack.env()["DATABASE_URL"])
     try:
-        for transaction in ("100", "99"):
+        for transaction in ("100", "98", "99"):
             await write(connection, f"{api.sale}-{transaction}")
             await connection.execute(
                 "update shop_events set txid = $1::text::xid8 where event_id = $2", transaction, f"{api.sale}-{transaction}"
             )
-        events = (await page(api, "?after=98.0&limit=2")).body["events"]
+        first = await connection.fetchval("select seq from shop_events where event_id = $1", f"{api.sale}-98")
+        # A cursor of an earlier release, without the event's id.
+        events = (await page(api, f"?after=98.{first}&limit=2")).body["events"]
         assert [event["id"] for event in events] == [f"{api.sale}-99", f"{api.sale}-100"]
     finally:
         await connection.execute("delete from shop_events where txid < '101'")
@@ -105,7 +107,7 @@ async def test_feed_misses_nothing_under_concurrent_commits(stack: Stack) -> Non
     assert len(mine) == len(set(mine)) == WRITERS * TRANSACTIONS * EVENTS_EACH
 
 
-@pytest.mark.parametrize("query", ["?after=x", "?after=1.2.3", "?after=99999999999999999999.1", "?types=paid", "?limit=0", "?since=1"])
+@pytest.mark.parametrize("query", ["?after=x", "?after=1.2.", "?after=99999999999999999999.1", "?types=paid", "?limit=0", "?since=1"])
 async def test_wrong_parameter_of_the_feed_is_named(stack: Stack, query: str) -> None:
     answer = await page(Api(stack), query)
     assert (answer.status, answer.body["field"]) == (400, query[1:].partition("=")[0])
@@ -137,6 +139,22 @@ async def test_restored_event_is_not_passed_by(stack: Stack) -> None:
 async def test_cursor_of_another_database_is_refused(stack: Stack) -> None:
     answer = await page(Api(stack), "?after=18446744073709551615.1")
     assert (answer.status, answer.body["code"]) == (409, "unknown_cursor")
+
+
+async def test_cursor_is_refused_if_its_event_is_not_there(stack: Stack) -> None:
+    """A database that was restored may reach the transaction of a cursor again, and other events may be before it."""
+    api, connection = Api(stack), await asyncpg.connect(stack.env()["DATABASE_URL"])
+    try:
+        await write(connection, f"{api.sale}-kept")
+        after = await end_of_feed(api)
+        assert (await page(api, f"?after={after}")).status == 200
+        await connection.execute("update shop_events set event_id = $1 where event_id = $2", f"{api.sale}-other", f"{api.sale}-kept")
+        other = await page(api, f"?after={after}")
+        await connection.execute("delete from shop_events where event_id = $1", f"{api.sale}-other")
+        gone = await page(api, f"?after={after}")
+        assert [(answer.status, answer.body["code"]) for answer in (other, gone)] == [(409, "unknown_cursor")] * 2
+    finally:
+        await connection.close()
 
 
 async def test_feed_needs_a_key(stack: Stack) -> None:

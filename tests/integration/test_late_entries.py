@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import msgspec
+import pytest
 
 from flashsale_consumer import Delivery
 from flashsale_core.ledger_locks import RECEIVING
@@ -13,7 +14,7 @@ from flashsale_core.messages import LedgerMarker, Message, Position
 from flashsale_core.tracing import Tracing
 from flashsale_order_worker.handlers import OrderEvents
 from tests.integration.ledger import Ledger, open_ledger
-from tests.integration.order_events import cancelled, defined, open_repository, payment, reserved
+from tests.integration.order_events import cancelled, defined, open_repository, payment, reserved, returned
 
 CLOSED = "insert into shards (shard, incarnation, first_seq, state, kept_seq) values"
 
@@ -124,3 +125,10 @@ async def test_batch_waits_for_the_keeper_that_closes_its_incarnation(infra: Map
         await writing
         await keeper.close()
         assert (await desk.ledger.states(), await desk.ledger.received()) == ({}, [])
+
+
+async def test_log_names_the_order_of_a_late_return(infra: Mapping[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    async with open_desk(infra) as desk:
+        await desk.close(2)
+        assert await desk.deliver(at(returned("o9", "p9"), 3)) == [0]
+    assert [vars(record)["order_ids"] for record in caplog.records if record.message == "ledger.late"] == [["o9"]]

@@ -189,6 +189,32 @@ async def test_sale_whose_time_is_over_ends_once(infra: Mapping[str, str]) -> No
         assert [row["sale_id"] for row in await notifier.connection.fetch("select sale_id from shop_events")] == ["past"]
 
 
+async def test_notifier_that_was_away_for_days_misses_no_end_and_a_new_one_reports_no_old_ends(infra: Mapping[str, str]) -> None:
+    async with open_notifier(infra["DATABASE_URL"]) as notifier:
+        now = datetime.now(UTC)
+        await notifier.connection.execute(
+            "insert into sales (sale_id, epoch, owner, generation, state, total, ends_at, max_per_user, hold_seconds, rate_requests,"
+            " rate_seconds, late_payment, defined_at) values ('past', 7, '', 1, 'open', 5, $1, 0, 5, 0, 1, 'refund', now())",
+            now - timedelta(days=3),
+        )
+        await EndedSales(notifier.repository, lambda _: None).look(now)
+        assert await notifier.connection.fetchval("select count(*) from shop_events") == 0
+        await notifier.handle(paid("o1"))
+        await notifier.connection.execute("update shop_events set created_at = $1", now - timedelta(days=4))
+        await EndedSales(notifier.repository, lambda _: None).look(now)
+        assert await notifier.connection.fetchval("select sale_id from shop_events where type = 'sale.ended'") == "past"
+
+
+async def test_only_the_newest_attempts_are_kept(infra: Mapping[str, str]) -> None:
+    async with open_notifier(infra["DATABASE_URL"]) as notifier:
+        await notifier.connection.execute(
+            "insert into webhook_attempts (endpoint, event_id, duration_ms, answer)"
+            " select 'shop', 'e', 1, n::text from generate_series(1, 9) n"
+        )
+        deleted = [await notifier.repository.prune_excess_attempts(4, 3) for _ in range(3)]
+        assert (deleted, [text for _, text in await notifier.attempts("shop")]) == ([3, 2, 0], ["6", "7", "8", "9"])
+
+
 async def test_old_events_and_attempts_are_deleted_with_their_deliveries(infra: Mapping[str, str]) -> None:
     async with open_notifier(infra["DATABASE_URL"]) as notifier, open_shop() as shop, notifier.sending():
         await notifier.add("shop", shop.url)

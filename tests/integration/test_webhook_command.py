@@ -10,6 +10,7 @@ from aiohttp import web
 from typer.testing import CliRunner
 
 from flashsale_cli.main import app
+from flashsale_core.shop_events import ENDPOINTS_MAX
 from tests.integration.broker import until
 from tests.integration.notifying import open_notifier, open_shop
 from tests.integration.test_notifier import all_sent, paid
@@ -58,3 +59,37 @@ async def test_list_shows_the_last_answer_and_a_disabled_endpoint_gets_nothing(i
         await command(infra, "enable", "shop")
         assert "there is no endpoint 'other'" in await command(infra, "disable", "other", status=3)
         assert "zone" in await command(infra, "replay", "shop", "--since", "2026-05-01T12:00:00", status=2)
+
+
+async def test_endpoint_beyond_the_limit_is_refused(infra: Mapping[str, str]) -> None:
+    async with open_notifier(infra["DATABASE_URL"]) as notifier:
+        for number in range(ENDPOINTS_MAX):
+            await notifier.add(f"shop-{number}", "http://127.0.0.1:9/hooks")
+        assert "disable or remove one" in await command(infra, "add", "one-more", "https://shop.example/hooks", status=3)
+        # An endpoint that is enabled already takes no further place.
+        await command(infra, "enable", "shop-0")
+        await command(infra, "disable", "shop-0")
+        await command(infra, "add", "one-more", "https://shop.example/hooks", "--json")
+        assert "disable or remove one" in await command(infra, "enable", "shop-0", status=3)
+
+
+async def test_removed_endpoint_leaves_no_delivery_and_its_events_stay(infra: Mapping[str, str]) -> None:
+    async with open_notifier(infra["DATABASE_URL"]) as notifier:
+        await notifier.add("shop", "http://127.0.0.1:9/hooks")
+        await notifier.handle(paid("o1", "o2"))
+        # Nobody answers the question, so nothing is removed.
+        assert "2 deliveries to shop are due" in await command(infra, "remove", "shop", status=1)
+        assert await notifier.states("shop") == ["due", "due"]
+        await command(infra, "remove", "shop", "--yes")
+        assert (await command(infra, "list", "--json"))["endpoints"] == []
+        assert (await notifier.states("shop"), await notifier.connection.fetchval("select count(*) from shop_events")) == ([], 2)
+        assert "there is no endpoint" in await command(infra, "remove", "shop", "--yes", status=3)
+
+
+async def test_endpoint_of_the_settings_is_not_removed(infra: Mapping[str, str]) -> None:
+    async with open_notifier(infra["DATABASE_URL"]) as notifier:
+        await notifier.add("shop", "http://127.0.0.1:9/hooks")
+        await notifier.connection.execute("update webhook_endpoints set source = 'settings', secret = null")
+        assert "remove it there first" in await command(infra, "remove", "shop", "--yes", status=3)
+        await notifier.repository.write_settings_endpoints()
+        await command(infra, "remove", "shop", "--yes")

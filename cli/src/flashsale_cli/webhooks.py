@@ -1,4 +1,4 @@
-"""The endpoints of webhooks in the ledger's database: added, listed, tested, replayed, disabled and rotated by a person.
+"""The endpoints of webhooks in the ledger's database: added, listed, tested, replayed, disabled, rotated and removed by a person.
 
 Each function is one short transaction as the role `flashsale_notifier` or the owner. The notifier reads the tables every two seconds.
 """
@@ -17,10 +17,31 @@ from flashsale_cli.ledger_connection import open_connection
 from flashsale_core.credentials import WEBHOOK_PREFIX
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.faults import Server, describe_error
-from flashsale_core.shop_events import DISABLED_BY_COMMAND, EventType, event_id
+from flashsale_core.ledger_locks import ENABLING
+from flashsale_core.shop_events import DISABLED_BY_COMMAND, ENDPOINTS_MAX, REMOVED_FROM_SETTINGS, EventType, event_id
 from flashsale_core.timestamps import rfc3339
 
 SECRET_BYTES = 32
+REMOVED_BATCH = 5000
+"""Most deliveries that are deleted in one transaction."""
+# Endpoints are counted and enabled one after the other, so that two commands at once cannot pass the limit.
+_LOCK = "select pg_advisory_xact_lock($1)"
+_ENABLED = "select count(*) as count from webhook_endpoints where state = 'enabled' and endpoint <> $1"
+_DUE = """
+select e.source, e.reason, (select count(*) from webhook_deliveries d where d.endpoint = e.endpoint and d.state = 'due') as due
+  from webhook_endpoints e where e.endpoint = $1
+"""
+# The reason of one that is disabled stays: it says whether the settings name the endpoint, and an interrupted removal is repeated.
+_BEGIN_REMOVAL = "update webhook_endpoints set state = 'disabled', reason = $2 where endpoint = $1 and state = 'enabled'"
+_REMOVE_DELIVERIES = """
+with batch as (
+    select event_id from webhook_deliveries where endpoint = $1 and event_id > $2 order by event_id limit $3
+), gone as (
+    delete from webhook_deliveries d using batch where d.endpoint = $1 and d.event_id = batch.event_id
+)
+select max(event_id) as last from batch
+"""
+_REMOVE = "delete from webhook_endpoints where endpoint = $1 and state = 'disabled' returning endpoint"
 _ADD = """
 insert into webhook_endpoints (endpoint, url, types, source, secret) values ($1, $2, $3, 'command', $4)
 on conflict do nothing returning endpoint
@@ -92,9 +113,29 @@ class Webhooks:
     async def add(self, name: str, url: str, types: Sequence[str]) -> str:
         """Returns the new endpoint's secret."""
         secret = new_secret()
-        if not await self._run(_ADD, name, url, list(types), secret):
-            raise Rejected(f"there is an endpoint {name!r} already; choose another name")
+        async with self._connection.transaction():
+            await self._check_limit(name)
+            if not await self._run(_ADD, name, url, list(types), secret):
+                raise Rejected(f"there is an endpoint {name!r} already; choose another name")
         return secret
+
+    async def due(self, name: str) -> int:
+        """How many deliveries would be lost if the endpoint was removed. Raises Rejected if the notifier's settings name it."""
+        rows = await self._run(_DUE, name)
+        if not rows:
+            raise _unknown(name)
+        if rows[0]["source"] == "settings" and rows[0]["reason"] != REMOVED_FROM_SETTINGS:
+            raise Rejected(f"{name!r} is in the notifier's settings; remove it there first, and restart the notifier")
+        return int(rows[0]["due"])
+
+    async def remove(self, name: str) -> None:
+        """Disable the endpoint, and delete it with its deliveries. Events and attempts stay. If it is interrupted, repeat it."""
+        await self._run(_BEGIN_REMOVAL, name, DISABLED_BY_COMMAND)
+        after: str | None = ""
+        while after is not None:
+            after = (await self._run(_REMOVE_DELIVERIES, name, after, REMOVED_BATCH))[0]["last"]
+        if not await self._run(_REMOVE, name):
+            raise Rejected(f"{name!r} was enabled meanwhile, and is not removed; repeat the command")
 
     async def endpoints(self) -> list[Endpoint]:
         rows = await self._run(_LIST)
@@ -124,7 +165,10 @@ class Webhooks:
         await self._change(_STATE, name, "disabled", DISABLED_BY_COMMAND)
 
     async def enable(self, name: str) -> None:
-        await self._change(_STATE, name, "enabled", "")
+        """Raises Rejected if there would be too many enabled endpoints."""
+        async with self._connection.transaction():
+            await self._check_limit(name)
+            await self._change(_STATE, name, "enabled", "")
 
     async def rotate(self, name: str, overlap: timedelta) -> str:
         """Returns the new secret; the previous one signs as well for `overlap`."""
@@ -136,7 +180,12 @@ class Webhooks:
 
     async def _change(self, statement: str, name: str, *arguments: object) -> None:
         if not await self._run(statement, name, *arguments):
-            raise Rejected(f"there is no endpoint {name!r}; `flashsale webhook list` shows all")
+            raise _unknown(name)
+
+    async def _check_limit(self, name: str) -> None:
+        await self._run(_LOCK, ENABLING)
+        if (await self._run(_ENABLED, name))[0]["count"] >= ENDPOINTS_MAX:
+            raise Rejected(f"{ENDPOINTS_MAX} endpoints are enabled, and a notifier serves no more; disable or remove one first")
 
     async def _require(self, name: str) -> None:
         await self._change("select endpoint from webhook_endpoints where endpoint = $1", name)
@@ -148,6 +197,10 @@ class Webhooks:
             raise Rejected("the ledger has no tables for webhooks yet; run `flashsale migrate`") from error
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise Retryable(describe_error(Server.POSTGRES, error)) from error
+
+
+def _unknown(name: str) -> Rejected:
+    return Rejected(f"there is no endpoint {name!r}; `flashsale webhook list` shows all")
 
 
 def new_secret() -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flashsale_core.errors import Rejected
+from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_notifier.recorder import Recorder
 from flashsale_notifier.repository import Repository
@@ -40,6 +40,19 @@ class FaultyOnce(OneRefused):
         await super().record(attempts)
 
 
+class AwayAfterResults(OneRefused):
+    """Postgres leaves after it has the results, and is back at the next try."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.health: list[bool] = []
+
+    async def note_success(self, endpoints: Iterable[str]) -> None:
+        self.health.append(bool(self.health))
+        if len(self.health) == 1:
+            raise Retryable("away", 0.0)
+
+
 def attempt(endpoint: str) -> Attempt:
     return Attempt(Taken(f"evt_{endpoint}", 1, "{}", NOW), endpoint, 200, 5, "", Verdict(DeliveryState.SENT))
 
@@ -70,3 +83,15 @@ async def test_results_of_a_run_that_ended_are_written_by_the_next_one() -> None
         assert repository.written == ["fault", "shop"]
     finally:
         await cancel_and_wait(running, waiting)
+
+
+async def test_attempt_is_noted_once_if_postgres_leaves_after_it() -> None:
+    repository = AwayAfterResults()
+    recorder = Recorder(repository, 60.0)
+    running = asyncio.create_task(recorder.run())
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await recorder.record(attempt("shop"))
+        assert (repository.written, repository.health) == (["shop"], [False, True])
+    finally:
+        await cancel_and_wait(running)

@@ -1,4 +1,4 @@
-"""`flashsale webhook add|list|test|replay|disable|enable|rotate`."""
+"""`flashsale webhook add|list|test|replay|disable|enable|rotate|remove`."""
 
 import asyncio
 import time
@@ -115,6 +115,20 @@ def rotate(
     """Make a new secret for an endpoint, and print it. Until the overlap ends, both secrets sign."""
     secret = _with_webhooks(database_url, lambda webhooks: webhooks.rotate(name, timedelta(hours=overlap_hours)))
     _show_secret(name, secret, as_json)
+
+
+@app.command()
+def remove(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    database_url: Url = None,
+) -> None:
+    """Remove an endpoint, with its secret and its deliveries. Those that are due are never sent; the events stay in the feed."""
+    due = _with_webhooks(database_url, lambda webhooks: webhooks.due(name))
+    if not yes:
+        typer.confirm(f"{number(due)} deliveries to {name} are due and will never be sent. Remove it?", abort=True)
+    _with_webhooks(database_url, lambda webhooks: webhooks.remove(name))
+    console().print(f"{name} is removed")
 
 
 def read_time(text: str) -> datetime:

@@ -5,3 +5,5 @@ RECEIVING = 7_305_808_869_231_217
 
 So a closed incarnation is closed for every batch that begins later, and no batch of before is still being written.
 """
+ENABLING = 7_305_808_869_231_218
+"""`flashsale webhook` holds it while it counts the enabled endpoints and enables another one."""

@@ -29,6 +29,8 @@ DISABLED_BY_COMMAND = "by flashsale webhook disable"
 REMOVED_FROM_SETTINGS = "removed from the settings"
 DISABLED_BY_PEOPLE = frozenset((DISABLED_BY_COMMAND, REMOVED_FROM_SETTINGS))
 """Why an endpoint is disabled, if people wanted it so: that is no alert."""
+ENDPOINTS_MAX = 32
+"""Most enabled endpoints: it bounds connections, threads and memory of a notifier, and endpoints share none of these."""
 URL_LENGTH_MAX = 2000
 NAME_RULE = "1 to 40 lower-case letters, digits and '-'"
 _NAME = re.compile(r"[a-z0-9-]{1,40}")

@@ -9,18 +9,19 @@ import msgspec
 from flashsale_core.timestamps import rfc3339
 from flashsale_ledger_api.problems import Problem
 
-_CURSOR = re.compile(r"([0-9]{1,20})\.([0-9]{1,18})")
+_CURSOR = re.compile(r"([0-9]{1,20})\.([0-9]{1,18})(?:\.([!-~]{1,100}))?")
 _TRANSACTION_MAX = 2**64 - 1
 
 
 class Cursor(NamedTuple):
-    """The last event that a reader has: its transaction, and its number."""
+    """The last event that a reader has: its transaction, its number and its id. Cursors of earlier releases have no id."""
 
     transaction: int
     seq: int
+    event_id: str = ""
 
     def __str__(self) -> str:
-        return f"{self.transaction}.{self.seq}"
+        return f"{self.transaction}.{self.seq}.{self.event_id}".removesuffix(".")
 
 
 FIRST = Cursor(0, 0)
@@ -31,11 +32,11 @@ def read_cursor(text: str) -> Cursor:
     match = _CURSOR.fullmatch(text)
     if match is None or int(match[1]) > _TRANSACTION_MAX:
         raise Problem("bad_request", "Must be the value of `next` in the previous page", field="after")
-    return Cursor(int(match[1]), int(match[2]))
+    return Cursor(int(match[1]), int(match[2]), match[3] or "")
 
 
 def cursor_of(row: Mapping[str, Any]) -> Cursor:
-    return Cursor(int(row["txid"]), row["seq"])
+    return Cursor(int(row["txid"]), row["seq"], row["event_id"])
 
 
 def to_document(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,8 +20,9 @@ async def list_events(request: Request) -> Response:
     types = _types(values)
     after = read_cursor(values["after"]) if "after" in values else FIRST
     async with requests.ledger_of(request).transaction() as connection:
-        if not await connection.fetchval(QUERIES["is_cursor_of_this_cluster"], str(after.transaction)):
-            raise Problem("unknown_cursor", "The database was restored; begin without `after`, and drop the ids that you have")
+        if after != FIRST and not await connection.fetchval(QUERIES["is_known_cursor"], str(after.transaction), after.seq, after.event_id):
+            words = "The database was restored, or the event of this cursor is too old and deleted"
+            raise Problem("unknown_cursor", f"{words}; begin without `after`, and drop the ids that you have")
         rows = await connection.fetch(QUERIES["list_events"], str(after.transaction), after.seq, types, requests.limit(values))
     following = cursor_of(dict(rows[-1])) if rows else after
     return json({"events": [to_document(dict(row)) for row in rows], "next": str(following)})

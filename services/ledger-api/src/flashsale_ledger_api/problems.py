@@ -15,7 +15,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "not_found": Kind(404, "There is nothing at this path"),
         "method_not_allowed": Kind(405, "This path does not support this method"),
         "request_timeout": Kind(408, "The request did not arrive in time"),
-        "unknown_cursor": Kind(409, "The cursor is of another database"),
+        "unknown_cursor": Kind(409, "The event of the cursor is not in the database"),
         "refund_changed": Kind(409, "The refund is in another state; look at it before you change it"),
         "body_too_large": Kind(413, "The request body is too large"),
         "unsupported_media_type": Kind(415, "The request body must be application/json"),

@@ -30,8 +30,11 @@ with changed as (
 insert into refund_events (payment_id, sale_id, epoch, order_id, source, who, from_state, to_state, refunded_minor, reference, reason)
 select payment_id, sale_id, epoch, order_id, 'admin', $4, $5, $2, $3, $6, $7 from changed;
 
--- name: is_cursor_of_this_cluster
-select $1::text::xid8 < pg_snapshot_xmax(pg_current_snapshot());
+-- name: is_known_cursor
+-- The event itself must be there. A database that was restored may reach the transaction of the cursor again, with other events before it;
+-- and an event that was deleted for its age may have had others after it, which are deleted too.
+select $1::text::xid8 < pg_snapshot_xmax(pg_current_snapshot())
+   and exists (select from shop_events where (txid, seq) = ($1::text::xid8, $2::bigint) and ($3 = '' or event_id = $3));
 
 -- name: list_events
 -- Only transactions below the oldest one that still runs: an event that commits later then always has a higher position.

@@ -15,7 +15,8 @@ LOOK_SECONDS = 5.0
 GRACE_SECONDS = 2.0
 """The clocks of this machine and of Redis differ by less; until then a sale may still accept an order."""
 BACK = timedelta(days=1)
-"""How far the first look goes back: a notifier that was away this long misses no end."""
+"""How far the first look goes back at least. It goes back to the oldest event that is kept, so a notifier that was away misses no end, and
+one that is new reports no sales of before."""
 OVERLAP = timedelta(minutes=5)
 """How far each later look goes back: a definition may reach the ledger after the end that it sets."""
 log = logging.getLogger(__name__)
@@ -37,9 +38,14 @@ class EndedSales:
 
     async def look(self, until: datetime) -> None:
         """Write an event for each sale that ended before `until`. A repeat changes nothing. Raises Retryable when Postgres is away."""
-        sales = await self._repository.ended_sales(self._after or until - BACK, until)
+        sales = await self._repository.ended_sales(self._after or await self._first_after(until), until)
         self._wake(await self._repository.write_events(sorted(map(_event, sales))))
         self._after = until - OVERLAP
+
+    async def _first_after(self, until: datetime) -> datetime:
+        # The event of a sale that ended later than this was written later, so it is not deleted yet, and a repeat of it changes nothing.
+        oldest = await self._repository.oldest_event()
+        return min(until - BACK, oldest) if oldest else until - BACK
 
 
 def _event(sale: EndedSale) -> ShopEvent:

@@ -66,7 +66,7 @@ async def run(settings: Settings) -> None:
         if not await wait_for_ledger(partial(_prepare, database, repository), stop):
             return
         supervisor.start("parked", partial(watch_parked, _parked(settings)))
-        supervisor.start("prune", partial(upkeep.prune, repository, settings.retention_seconds))
+        supervisor.start("prune", partial(upkeep.prune, repository, settings.retention_seconds, settings.attempts_max))
         supervisor.start("measure", partial(upkeep.measure, repository))
         supervisor.start("ended-sales", EndedSales(repository, senders.wake).run)
         supervisor.start("recorder", recorder.run)

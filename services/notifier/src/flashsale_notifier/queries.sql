@@ -2,14 +2,17 @@
 
 -- name: write_events
 -- Events that are there already keep their body and get no further deliveries. Returns the endpoints that got some.
-with added as (
+with wanting as materialized (
+    -- Locked, so that none of them is removed before its delivery is written.
+    select endpoint, types from webhook_endpoints where state = 'enabled' order by endpoint for key share
+), added as (
     insert into shop_events (event_id, type, sale_id, at, body)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
     on conflict do nothing
     returning event_id, type
 ), due as (
     insert into webhook_deliveries (event_id, endpoint)
-    select added.event_id, e.endpoint from added join webhook_endpoints e on added.type = any(e.types) and e.state = 'enabled'
+    select added.event_id, e.endpoint from added join wanting e on added.type = any(e.types)
     returning endpoint
 )
 select distinct endpoint from due
@@ -77,11 +80,21 @@ select endpoint from failing where state = 'disabled'
 -- name: disable_gone
 update webhook_endpoints set state = 'disabled', reason = 'it answered 410 Gone' where endpoint = $1 and state = 'enabled' returning endpoint
 
+-- name: oldest_event
+select min(created_at) as created_at from shop_events
+
 -- name: ended_sales
 select sale_id, epoch, ends_at, total from sales where ends_at > $1 and ends_at <= $2 and state in ('open', 'paused')
 
 -- name: prune_attempts
 delete from webhook_attempts where attempt_id in (select attempt_id from webhook_attempts where at < now() - $1::interval order by at limit $2)
+
+-- name: prune_excess_attempts
+-- The oldest attempts beyond the newest $1. Their ids rise, and a gap only means that a few less are kept.
+delete from webhook_attempts where attempt_id in (
+    select attempt_id from webhook_attempts where attempt_id <= (select max(attempt_id) from webhook_attempts) - $1::bigint
+     order by attempt_id limit $2
+) returning 1
 
 -- name: prune_events
 delete from shop_events where event_id in (select event_id from shop_events where created_at < now() - $1::interval order by created_at limit $2)

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from flashsale_core.errors import Rejected, Retryable
 from flashsale_notifier.repository import Repository
@@ -43,15 +45,13 @@ class Recorder:
                     written.set_result(None)
 
     async def _write(self, attempts: list[Attempt]) -> None:
-        while True:
-            try:
-                await self._repository.record(attempts)
-                return await self._note_health(attempts)
-            except Retryable as error:
-                log.warning("attempts.waiting", extra={"reason": str(error)})
-                await asyncio.sleep(error.delay_seconds)
-            except Rejected as error:
-                return await self._write_halves(attempts, error)
+        try:
+            await _until_done(partial(self._repository.record, attempts))
+        except Rejected as error:
+            await self._write_halves(attempts, error)
+            return
+        # A step of its own: repeated together with the results, it would note every attempt a second time.
+        await _until_done(partial(self._note_health, attempts))
 
     async def _write_halves(self, attempts: list[Attempt], error: Rejected) -> None:
         """Write without the result that Postgres refuses: it holds up no other endpoint, and its delivery is due again after its lease."""
@@ -77,3 +77,13 @@ class Recorder:
         for endpoint in {attempt.endpoint for attempt in attempts if attempt.verdict.is_gone}:
             if await self._repository.disable_gone(endpoint):
                 log.error("endpoint.disabled", extra={"endpoint": endpoint, "reason": "410"})
+
+
+async def _until_done(step: Callable[[], Awaitable[None]]) -> None:
+    """Repeat the step while Postgres is away."""
+    while True:
+        try:
+            return await step()
+        except Retryable as error:
+            log.warning("attempts.waiting", extra={"reason": str(error)})
+            await asyncio.sleep(error.delay_seconds)

@@ -71,6 +71,16 @@ class Repository:
         rows = await self._database.run("ended_sales", after, until)
         return [EndedSale(row["sale_id"], row["epoch"], row["ends_at"], row["total"]) for row in rows]
 
+    async def oldest_event(self) -> datetime | None:
+        """When the oldest event that is kept was written; None without events."""
+        (row,) = await self._database.run("oldest_event")
+        written: datetime | None = row["created_at"]
+        return written
+
+    async def prune_excess_attempts(self, attempts_max: int, rows_max: int) -> int:
+        """Delete up to `rows_max` of the oldest attempts, so that about `attempts_max` are kept. Returns how many were deleted."""
+        return len(await self._database.run("prune_excess_attempts", attempts_max, rows_max))
+
     async def prune(self, retention_seconds: float, rows_max: int) -> None:
         """Delete up to `rows_max` events, each with its deliveries, and attempts that are older."""
         age = timedelta(seconds=retention_seconds)

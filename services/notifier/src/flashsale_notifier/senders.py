@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from flashsale_core.errors import Retryable
+from flashsale_core.shop_events import ENDPOINTS_MAX
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_notifier.repository import Repository
 from flashsale_notifier.rows import Endpoint
@@ -13,8 +14,6 @@ from flashsale_notifier.sender import Sender
 
 LOOK_SECONDS = 2.0
 """How often the table is read."""
-ENDPOINTS_MAX = 32
-"""Most endpoints that are served: it bounds connections, threads and memory, and none of them is shared."""
 log = logging.getLogger(__name__)
 
 

@@ -9,7 +9,7 @@ from flashsale_core.broker_urls import broker_url
 from flashsale_core.errors import SettingsError
 from flashsale_core.keys import INSTALLATION_DEFAULT
 from flashsale_core.settings import Environment
-from flashsale_core.shop_events import endpoint_name, endpoint_url, event_types
+from flashsale_core.shop_events import ENDPOINTS_MAX, endpoint_name, endpoint_url, event_types
 from flashsale_core.tls import with_certificates
 from flashsale_notifier.addresses import Network, parse_networks
 from flashsale_notifier.retries import RETRIES_SECONDS
@@ -60,6 +60,8 @@ class Settings:
     """FLASHSALE_NOTIFIER_DISABLE_AFTER_SECONDS: an endpoint whose attempts all fail for this long is disabled."""
     retention_seconds: float
     """FLASHSALE_NOTIFIER_RETENTION_SECONDS: how long events and attempts are kept, for the feed and for replays."""
+    attempts_max: int
+    """FLASHSALE_NOTIFIER_ATTEMPTS_MAX: about how many attempts are kept, each with up to 2 KiB of its answer; older ones are deleted."""
     batch_messages: int
     """FLASHSALE_NOTIFIER_BATCH_MESSAGES: most messages in one transaction."""
     gather_ms: int
@@ -103,6 +105,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         retries_seconds=env.integers("FLASHSALE_NOTIFIER_RETRY_SECONDS", RETRIES_SECONDS),
         disable_after_seconds=env.number("FLASHSALE_NOTIFIER_DISABLE_AFTER_SECONDS", 5 * 24 * 3600, least=1, most=30 * 24 * 3600),
         retention_seconds=env.number("FLASHSALE_NOTIFIER_RETENTION_SECONDS", 30 * 24 * 3600, least=60, most=366 * 24 * 3600),
+        attempts_max=env.integer("FLASHSALE_NOTIFIER_ATTEMPTS_MAX", 500_000, least=1000, most=100_000_000),
         batch_messages=env.integer("FLASHSALE_NOTIFIER_BATCH_MESSAGES", 64, least=1, most=10_000),
         gather_ms=env.integer("FLASHSALE_NOTIFIER_GATHER_MS", 20, most=10_000),
         amqp_timeout_seconds=env.number("FLASHSALE_NOTIFIER_AMQP_TIMEOUT_SECONDS", 10, least=0.1, most=300),
@@ -121,6 +124,8 @@ def _read_endpoints(env: Environment) -> tuple[NamedEndpoint, ...]:
     names = [entry.name for entry in entries]
     if len(set(names)) < len(names):
         raise SettingsError(f"{ENDPOINTS} has two endpoints of one name")
+    if len(entries) > ENDPOINTS_MAX:
+        raise SettingsError(f"{ENDPOINTS} has {len(entries)} endpoints; use at most {ENDPOINTS_MAX}")
     return tuple(_named(env, entry) for entry in entries)
 
 

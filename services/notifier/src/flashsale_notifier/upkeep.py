@@ -10,17 +10,22 @@ from flashsale_notifier.repository import Repository
 PRUNE_SECONDS = 60.0
 PRUNE_ROWS_MAX = 20_000
 """Most rows of a table that are deleted at once; more than events arrive in PRUNE_SECONDS."""
+PRUNE_ROUNDS_MAX = 50
+"""Most rounds for excess attempts: 32 endpoints that answer at once may cause 16,000 attempts/s."""
 MEASURE_SECONDS = 15.0
 log = logging.getLogger(__name__)
 
 
-async def prune(repository: Repository, retention_seconds: float) -> None:
+async def prune(repository: Repository, retention_seconds: float, attempts_max: int) -> None:
     """Delete until cancelled. What Postgres does not delete now, it deletes a minute later."""
     while True:
         try:
             # Not only at the start: the database may be restored while the notifier runs.
             await repository.adopt_restored_events(PRUNE_ROWS_MAX)
             await repository.prune(retention_seconds, PRUNE_ROWS_MAX)
+            for _ in range(PRUNE_ROUNDS_MAX):
+                if await repository.prune_excess_attempts(attempts_max, PRUNE_ROWS_MAX) < PRUNE_ROWS_MAX:
+                    break
         except Retryable as error:
             log.debug("prune.waiting", extra={"reason": str(error)})
         await asyncio.sleep(PRUNE_SECONDS)

@@ -15,10 +15,12 @@ from flashsale_core.messages import (
     OrdersCancelled,
     OrdersExpired,
     OrdersReserved,
+    OrdersReturned,
     PaymentLine,
     PaymentsRecorded,
     Position,
     ReservedLine,
+    ReturnedLine,
     read,
 )
 from flashsale_core.tracing import Tracing
@@ -132,9 +134,9 @@ def _park_late(decoded: Sequence[Decoded], late: Set[Position]) -> list[Poison]:
     return [Poison(item.index, "late", "recovery had closed the incarnation of its entry") for item in items]
 
 
-def _lines(message: Message) -> Sequence[OrderLine | ReservedLine | PaymentLine]:
+def _lines(message: Message) -> Sequence[OrderLine | ReservedLine | PaymentLine | ReturnedLine]:
     match message:
-        case OrdersReserved() | OrdersExpired() | OrdersCancelled():
+        case OrdersReserved() | OrdersExpired() | OrdersCancelled() | OrdersReturned():
             return message.orders
         case PaymentsRecorded():
             return message.payments
