@@ -33,7 +33,7 @@ RIGHTS = {
         **dict.fromkeys(("schema_migrations", "installation", "sales"), "r"),
         **dict.fromkeys(("shop_events", "webhook_attempts"), "rad"),
         "webhook_endpoints": "rawd",
-        "webhook_deliveries": "raw",
+        "webhook_deliveries": "rawd",
     },
     "console": dict.fromkeys(
         (
