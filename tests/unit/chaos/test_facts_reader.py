@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from flashsale_chaos.facts_reader import incarnations_of, received_lines, received_of
+from flashsale_chaos.facts_reader import given_of, incarnations_of, received_lines, received_of
 from flashsale_core.positions import Range
 from tests.unit.chaos.rounds import Entries
 
@@ -26,3 +26,13 @@ def test_entry_that_came_too_late_is_no_part_of_the_history() -> None:
     received = received_of([{"incarnation": 1, "from_seq": 1, "to_seq": 1}, {"incarnation": 1, "from_seq": 2, "to_seq": 2}])
     assert received == {1: [Range(1, 2)]}
     assert received_lines(lines, received) == lines[:2]
+
+
+def test_incarnation_was_given_what_anybody_knew_when_the_next_began() -> None:
+    first_seqs = {1: 1, 2: 1_000_005, 3: 2_000_004, 4: 3_000_007}
+    assert given_of(first_seqs) == {
+        1: Range(1, 5),
+        2: Range(1_000_005, 1_000_004),
+        3: Range(2_000_004, 2_000_007),
+        4: Range(3_000_007, 3_000_006),
+    }

@@ -6,6 +6,7 @@ from flashsale_chaos.history import Ask, Call
 from flashsale_chaos.verdict.facts import Line
 from flashsale_chaos.verdict.violations import Promise
 from flashsale_core.orders import State
+from flashsale_core.positions import Range
 from tests.unit.chaos.rounds import FIRST, SECOND, Entries, asked, facts, ordered, row, verdict
 
 
@@ -68,6 +69,37 @@ def test_recovery_may_say_again_what_it_joined() -> None:
 
 def test_entry_whose_predecessor_was_lost_may_concern_an_unknown_order() -> None:
     assert replayed(Entries().lost().reserved("a").lost().expired("b")) == []
+
+
+def test_order_may_have_been_reserved_in_an_entry_that_was_lost_at_the_end_of_an_incarnation() -> None:
+    # Redis went on in incarnation 2, and lost its disk before entry 3 was published: the rebuild announced `b` again.
+    entries = Entries().reserved("a").lost().next_incarnation().reserved("c").cancelled("b").next_incarnation().reserved("b")
+    assert replayed(entries, given={1: Range(1, 3), 2: Range(1_000_004, 1_000_005), 3: Range(2_000_006, 2_000_005)}) == []
+    assert "cancelled after nothing" in replayed(entries, given={1: Range(1, 2)})[0]
+
+
+def test_order_may_have_been_reserved_in_an_entry_that_was_lost_at_the_beginning_of_an_incarnation() -> None:
+    entries = Entries().reserved("a").next_incarnation().lost().settled("b", "p").next_incarnation().reserved("b")
+    assert replayed(entries, given={1: Range(1, 2), 2: Range(1_000_003, 1_000_004)}) == []
+    assert "paid after nothing" in replayed(entries, given={1: Range(1, 2), 2: Range(1_000_004, 1_000_004)})[0]
+
+
+def test_incarnation_of_which_nothing_arrived_is_missing() -> None:
+    entries = Entries().next_incarnation().next_incarnation().lost().cancelled("b")
+    assert replayed(entries, given={2: Range(1_000_002, 1_000_002)}) == []
+    assert "cancelled after nothing" in replayed(entries, given={2: Range(1_000_002, 1_000_001)})[0]
+
+
+def test_unit_whose_release_was_lost_at_the_end_of_an_incarnation_is_not_oversold() -> None:
+    entries = Entries(total=1).reserved("a").lost().next_incarnation().reserved("b").next_incarnation().expired("a")
+    assert replayed(entries, given={1: Range(1, 3)}) == []
+    assert "2 held and 0 sold of 1" in replayed(entries, given={1: Range(1, 2)})[0]
+
+
+def test_refund_may_be_of_an_order_whose_entries_were_lost() -> None:
+    entries = Entries().reserved("a").lost().next_incarnation().settled("b", "p", "refund_due", "late")
+    assert replayed(entries, given={1: Range(1, 3)}) == []
+    assert "refunded as late, and the order was unknown" in replayed(entries, given={1: Range(1, 2)})[0]
 
 
 def with_orders(entries: Entries, calls: list[Call], **more: Any) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 
 from flashsale_chaos.verdict.facts import Facts, Incarnation, Line, OrderRow, PaymentRow
+from flashsale_core.fence import SEQ_JUMP
 from flashsale_core.orders import State
 from flashsale_core.positions import Range, merge
 
@@ -16,7 +17,8 @@ _PAYMENTS = "select payment_id, sale_id || '.' || order_id as name, result, reas
 _REFUNDS = "select payment_id, sale_id || '.' || order_id as name from refunds where sale_id = any($1)"
 _TOTALS = "select sale_id, max(total) as total from sales where sale_id = any($1) group by sale_id"
 _INCARNATIONS = """
-select incarnation, lost_entries, extract(epoch from fenced_at)::float8 as fenced, extract(epoch from opened_at)::float8 as opened
+select incarnation, first_seq, lost_entries,
+    extract(epoch from fenced_at)::float8 as fenced, extract(epoch from opened_at)::float8 as opened
 from shards where shard = $1 order by incarnation
 """
 _RECEIVED = "select incarnation, from_seq, to_seq from received_entries where shard = $1"
@@ -37,11 +39,12 @@ async def read_facts(database_url: str, sales: Sequence[str], shard: int, lines:
             }
             refunds = frozenset((row["payment_id"], row["name"]) for row in await database.fetch(_REFUNDS, sales))
             totals = {row["sale_id"]: row["total"] for row in await database.fetch(_TOTALS, sales)}
-            incarnations = incarnations_of(await database.fetch(_INCARNATIONS, shard))
+            rows = await database.fetch(_INCARNATIONS, shard)
             received = received_of(await database.fetch(_RECEIVED, shard))
     finally:
         await database.close()
-    return Facts(orders, payments, refunds, incarnations, totals, received_lines(lines, received))
+    given = given_of({row["incarnation"]: row["first_seq"] for row in rows})
+    return Facts(orders, payments, refunds, incarnations_of(rows), totals, received_lines(lines, received), given)
 
 
 def incarnations_of(rows: Sequence[Mapping[str, Any]]) -> list[Incarnation]:
@@ -54,6 +57,16 @@ def incarnations_of(rows: Sequence[Mapping[str, Any]]) -> list[Incarnation]:
             known.append(Incarnation(row["incarnation"], *times, row["lost_entries"] or 0))
             fenced = None
     return known
+
+
+def given_of(first_seqs: Mapping[int, int]) -> dict[int, Range]:
+    """The positions of each incarnation that somebody knew to be given. Only the beginning of the newest is known."""
+    numbers, given = sorted(first_seqs), {}
+    for number, following in zip(numbers, [*numbers[1:], None], strict=True):
+        # The next one begins a jump above the highest position that anybody knew.
+        last = first_seqs[number] - 1 if following is None else first_seqs[following] - SEQ_JUMP
+        given[number] = Range(first_seqs[number], last)
+    return given
 
 
 def received_of(rows: Sequence[Mapping[str, Any]]) -> dict[int, list[Range]]:

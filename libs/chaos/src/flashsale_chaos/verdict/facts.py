@@ -1,13 +1,15 @@
 """What the stores contain after a round, as values. Pure."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate
+from operator import and_
 from typing import NamedTuple
 
 import msgspec
 
 from flashsale_core.messages import Message, Position
 from flashsale_core.orders import State
+from flashsale_core.positions import Range
 
 
 class OrderRow(NamedTuple):
@@ -62,11 +64,27 @@ class Facts(msgspec.Struct):
     lines: Sequence[Line]
     """The messages that the ledger received, those of each entry once, in the order of positions."""
 
+    given: Mapping[int, Range] = {}
+    """The positions of each incarnation that somebody knows to be given; an incarnation without entries ends before it begins."""
+
     def whole(self) -> dict[int, bool]:
-        """Whether the ledger received, and the tap saw, every entry of an incarnation from the first line on."""
+        """Whether the ledger received, and the tap saw, every entry of an incarnation: of the first one, from the first line on."""
         seen: dict[int, list[int]] = {}
         for line in self.lines:
             of_it = seen.setdefault(line.position.incarnation, [])
             if not of_it or of_it[-1] != line.position.seq:
                 of_it.append(line.position.seq)
-        return {number: all(after == before + 1 for before, after in pairwise(of_it)) for number, of_it in seen.items()}
+        first = min(seen, default=0)
+        numbers = sorted(seen.keys() | {number for number in self.given if number > first})
+        return {number: self._is_whole(number, seen.get(number, []), is_first=number == first) for number in numbers}
+
+    def complete(self) -> dict[int, bool]:
+        """Whether an incarnation and all before it are whole: only then is an order that no line has reserved unknown."""
+        whole = self.whole()
+        return dict(zip(whole, accumulate(whole.values(), and_), strict=True))
+
+    def _is_whole(self, number: int, seen: Sequence[int], *, is_first: bool) -> bool:
+        # Entries at the beginning or the end may be lost as well: they leave no gap between lines.
+        known = [*([self.given[number]] if number in self.given else []), *([Range(seen[0], seen[-1])] if seen else [])]
+        begin = seen[0] if is_first else min(each.first for each in known)
+        return list(seen) == list(range(begin, max(each.last for each in known) + 1))

@@ -51,15 +51,17 @@ class SaleLife(msgspec.Struct):
         self.restocking += order.quantity if restocked else 0
 
 
-def forbidden(order: OrderLife, state: State, incarnation: int, at_ms: int, *, reacquires: bool, whole: bool) -> Iterator[str]:
+def forbidden(
+    order: OrderLife, state: State, incarnation: int, at_ms: int, *, reacquires: bool, whole: bool, complete: bool
+) -> Iterator[str]:
     """Why `state` must not follow in this incarnation; nothing if it may.
 
     What came before a recovery was joined by rank, and the recovery may have said again what it joined. `whole`: whether no entry of the
-    incarnation is missing.
+    incarnation is missing; `complete`: nor of those before it, in which the order may have been reserved.
     """
     if order.state is not None and order.changed_in != incarnation:
         return
-    if order.state is None and not whole:
+    if order.state is None and not complete:
         return
     if order.state is state:
         if at_ms != order.changed_ms and state not in WAS_PAID:

@@ -46,6 +46,8 @@ class Replay:
     """By sale; messages of other sales are left out."""
     whole: Mapping[int, bool]
     """Whether the ledger received every entry of an incarnation."""
+    complete: Mapping[int, bool]
+    """Whether it received every entry of the incarnations before it as well."""
     first_incarnation: int
     sales: dict[str, SaleLife] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
@@ -114,15 +116,17 @@ class Replay:
 
     def _move(self, step: Step, order_id: str, quantity: int, state: State, *, restocked: bool = False) -> None:
         order, whole = step.sale.order(order_id, quantity), self.whole.get(step.incarnation, False)
-        reacquires = self.reacquires[step.name]
-        for words in forbidden(order, state, step.incarnation, step.at_ms, reacquires=reacquires, whole=whole):
+        reacquires, complete = self.reacquires[step.name], self.complete.get(step.incarnation, False)
+        for words in forbidden(order, state, step.incarnation, step.at_ms, reacquires=reacquires, whole=whole, complete=complete):
             self._break(step, order_id, words)
         if joined(order, state):
             step.sale.move(order, state, step.incarnation, step.at_ms, restocked=restocked)
 
     def _refund(self, step: Step, payment: PaymentLine) -> None:
         order, states = step.sale.orders.get(payment.order_id, OrderLife(0)), REFUND_STATES.get(payment.reason)
-        known = order.changed_in in (0, step.incarnation) and self.whole.get(step.incarnation, False)
+        # An order that was not changed here may have been changed by an entry that is missing before.
+        whole = self.whole if order.changed_in == step.incarnation else self.complete
+        known = order.changed_in in (0, step.incarnation) and whole.get(step.incarnation, False)
         if known and states is not None and order.state not in states:
             words = f"payment {payment.payment_id} refunded as {payment.reason}, and the order was {order.state or 'unknown'}"
             self._break(step, payment.order_id, words)
@@ -132,8 +136,7 @@ class Replay:
         # No position says when restocked units are for sale: after the confirm of their entry. They count once some of them are sold.
         sale.restocking = max(0, min(sale.restocking, sale.available))
         self.available.setdefault(step.name, []).append((step.seq, sale.available - sale.restocking))
-        before = step.incarnation == self.first_incarnation or self.whole.get(step.incarnation - 1, False)
-        if sale.available < 0 and before and self.whole.get(step.incarnation, False):
+        if sale.available < 0 and self.complete.get(step.incarnation, False):
             units = f"{sale.held} held and {sale.sold} sold of {sale.total}"
             self.oversold.append(f"{step.name} at {step.incarnation}.{step.seq}: {units}")
 

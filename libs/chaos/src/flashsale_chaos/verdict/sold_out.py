@@ -34,7 +34,7 @@ class Clock:
 def untrue(
     calls: Iterable[Call], orders: Mapping[int, Sequence[Placed]], available: Mapping[str, Units], incarnations: Sequence[Incarnation]
 ) -> Iterator[str]:
-    """Each refusal at whose time the sale had enough units. Those that cannot be placed in one whole incarnation are left out."""
+    """Each refusal at whose time the sale had enough units. Those that cannot be placed in one complete incarnation are left out."""
     clocks = {incarnation: Clock(of_it) for incarnation, of_it in orders.items()}
     for call in calls:
         if call.code != OUT_OF_STOCK:

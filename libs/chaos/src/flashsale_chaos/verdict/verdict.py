@@ -53,7 +53,8 @@ def gone_effects(sales: Sequence[Sale], calls: Sequence[Call], facts: Facts) -> 
 
 def _judge_entries(reacquires: dict[str, bool], calls: Sequence[Call], by_order: dict[str, Story], facts: Facts) -> Iterator[Violation]:
     first = facts.lines[0].position.incarnation if facts.lines else 0
-    replay = Replay(reacquires, facts.whole(), first)
+    complete = facts.complete()
+    replay = Replay(reacquires, facts.whole(), complete, first)
     replay.run(facts.lines)
     yield from broken(Promise.HISTORY, replay.broken)
     yield from broken(Promise.NOT_OVERSOLD, replay.oversold)
@@ -61,8 +62,8 @@ def _judge_entries(reacquires: dict[str, bool], calls: Sequence[Call], by_order:
     yield from broken(Promise.NOT_OVERSOLD, over)
     orders = placed(by_order, replay.reserved_at, facts.incarnations)
     yield from broken(Promise.HISTORY, (words for of_it in orders.values() for words in out_of_order(of_it)))
-    whole = {number: of_it for number, of_it in orders.items() if facts.whole().get(number)}
-    yield from broken(Promise.SOLD_OUT, untrue(calls, whole, replay.available, facts.incarnations))
+    countable = {number: of_it for number, of_it in orders.items() if complete.get(number)}
+    yield from broken(Promise.SOLD_OUT, untrue(calls, countable, replay.available, facts.incarnations))
 
 
 def _silenced(contexts: Sequence[Context], gateway: int, since: float, until: float) -> bool:
