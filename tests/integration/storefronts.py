@@ -25,7 +25,8 @@ class Storefront:
 @contextmanager
 def storefront_on(env: Mapping[str, str], log: Path, **more: str) -> Iterator[Storefront]:
     """A storefront with these environment variables, which is ready, and ended with the block."""
-    port, probes = free_ports(2)
+    free, probes = free_ports(2)
+    port = int(more.get("FLASHSALE_STOREFRONT_PORT", free))
     own = {"FLASHSALE_STOREFRONT_PORT": str(port), "FLASHSALE_PROBE_PORT": str(probes)}
     with log.open("wb") as out:
         settings = os.environ | env | own | more

@@ -1,0 +1,153 @@
+"""The page of a sale in a real browser, with a real gateway and Redis behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flashsale_local_stack import Stack, free_ports
+from tests.browser.pages import EachView, Watch, axe, open_page, scrolls_sideways
+from tests.integration.client import Client
+from tests.integration.gateways import Gateway, gateway_on
+from tests.integration.storefronts import storefront_on
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Page
+
+BUYERS, UNITS = 12, 5
+ANY_END = "#page[data-phase=held], #page[data-phase=sold_out]"
+
+
+@dataclass(frozen=True)
+class Shop:
+    url: str
+    gateway: Gateway
+
+    def page_of(self, sale: str) -> str:
+        return f"{self.url}/s/{sale}"
+
+
+@pytest.fixture(scope="module")
+def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A storefront whose payments are simulated, and a gateway that its page may call."""
+    folder, (port,) = tmp_path_factory.mktemp("storefront"), free_ports(1)
+    page = f"http://127.0.0.1:{port}"
+    with gateway_on(stack.env() | {"FLASHSALE_CORS_ORIGINS": page}, folder / "gateway.log") as gateway:
+        more = {"FLASHSALE_STOREFRONT_PORT": str(port), "FLASHSALE_STOREFRONT_API_URL": gateway.url, "FLASHSALE_STOREFRONT_DEMO": "true"}
+        with storefront_on(stack.env() | {"FLASHSALE_URL": gateway.url}, folder / "storefront.log", **more):
+            yield Shop(page, gateway)
+
+
+async def reach(page: Page, *phases: str) -> None:
+    await page.locator(", ".join(f"#page[data-phase={phase}]" for phase in phases)).wait_for()
+
+
+def at(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+async def test_buyer_orders_reloads_and_pays_with_the_keyboard_alone(shop: Shop, client: Client, page: Page, each_view: EachView) -> None:
+    sale = client.new_sale(10, paymentWindowSeconds=60, price={"amountMinor": 4900, "currency": "EUR"})
+    await page.goto(shop.page_of(sale))
+    await reach(page, "on_sale")
+    assert await axe(page) == []
+    await page.locator("#primary").focus()
+    await page.keyboard.press("Enter")
+    await reach(page, "held")
+    await page.reload()
+    await reach(page, "held")
+    assert client.stock(sale) == (10, 9, 1, 0)
+    async for view in each_view(page, "storefront-held"):
+        assert (str(view), await axe(page), await scrolls_sideways(page)) == (str(view), [], False)
+    await page.locator("#primary").focus()
+    await page.keyboard.press("Enter")
+    await reach(page, "paid")
+    assert (client.stock(sale), await axe(page)) == ((10, 9, 0, 1), [])
+    assert "Paid" in await page.locator("#status").inner_text()
+
+
+async def test_countdown_of_a_hold_is_that_of_the_engine(shop: Shop, client: Client, page: Page) -> None:
+    sale = client.new_sale(1, paymentWindowSeconds=60)
+    async with page.expect_response(f"{shop.gateway.url}/order") as ordered:
+        await page.goto(shop.page_of(sale))
+        await page.locator("#primary").click()
+    deadline = datetime.fromisoformat((await (await ordered.value).json())["expiresAt"])
+    await reach(page, "held")
+    shown = await page.locator("#clock-time").inner_text()
+    left = (deadline - datetime.now(UTC)).total_seconds()
+    minutes, seconds = map(int, shown.split(":"))
+    assert abs(60 * minutes + seconds - left) <= 2
+
+
+async def test_each_state_of_a_sale_is_shown(shop: Shop, client: Client, page: Page, watch: Watch) -> None:
+    watch.expect("status of 404")
+    sold_out = client.new_sale(1)
+    assert client.order(sold_out, "ann").status == 200
+    sales = {
+        "not_started": client.new_sale(5, startsAt=at(3600)),
+        "paused": client.new_sale(5, paused=True),
+        "sold_out": sold_out,
+        "ended": client.new_sale(5, endsAt=at(1)),
+        "unknown": "no-such-sale",
+    }
+    for phase, sale in sales.items():
+        await page.goto(shop.page_of(sale))
+        await reach(page, phase)
+        assert (phase, await axe(page)) == (phase, [])
+
+
+async def test_waiting_page_sells_when_the_sale_starts(shop: Shop, client: Client, page: Page) -> None:
+    sale = client.new_sale(5, startsAt=at(3))
+    await page.goto(shop.page_of(sale))
+    await reach(page, "not_started")
+    await reach(page, "on_sale")
+    assert "started" in await page.locator("#status").inner_text()
+    await page.locator("#primary").click()
+    await reach(page, "held")
+
+
+async def test_more_buyers_than_units_each_see_the_truth(shop: Shop, client: Client, browser: Browser, watch: Watch) -> None:
+    watch.expect("status of 409")
+    sale = client.new_sale(UNITS)
+
+    async def buy() -> str:
+        async with open_page(browser, watch) as page:
+            await page.goto(shop.page_of(sale))
+            await page.locator("#page[data-tone]").wait_for()
+            # In one step, for the button is gone when the last unit is.
+            await page.evaluate("() => { const button = document.getElementById('primary'); button.hidden || button.click(); }")
+            await page.locator(ANY_END).wait_for()
+            return str(await page.locator("#page").get_attribute("data-phase"))
+
+    seen = await asyncio.gather(*[buy() for _ in range(BUYERS)])
+    assert (sorted(seen), client.stock(sale)) == (["held"] * UNITS + ["sold_out"] * (BUYERS - UNITS), (UNITS, 0, UNITS, 0))
+    assert watch.faults == []
+
+
+async def test_order_waits_for_a_gateway_that_hangs(shop: Shop, client: Client, page: Page) -> None:
+    sale = client.new_sale(5)
+    await page.goto(shop.page_of(sale))
+    await reach(page, "on_sale")
+    os.kill(shop.gateway.pid, signal.SIGSTOP)
+    try:
+        await page.locator("#primary").click()
+        await reach(page, "ordering")
+    finally:
+        os.kill(shop.gateway.pid, signal.SIGCONT)
+    await reach(page, "held")
+    assert client.stock(sale) == (5, 4, 1, 0)
+
+
+async def test_page_reads_without_javascript(shop: Shop, client: Client, browser: Browser, watch: Watch) -> None:
+    sale = client.new_sale(5)
+    async with open_page(browser, watch, java_script_enabled=False) as page:
+        await page.goto(shop.page_of(sale))
+        text = await page.inner_text("main")
+    assert ("On sale" in text, "5 of 5 left" in text, "allow JavaScript" in text) == (True, True, True)
