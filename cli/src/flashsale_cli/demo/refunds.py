@@ -1,6 +1,7 @@
 """The demo's provider pays back what is due, and reports it as a provider does: with signed webhooks."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
 
@@ -25,6 +26,11 @@ class Refunds:
     @property
     def settled(self) -> bool:
         return self.sent >= self.expected and not self.open
+
+
+def promised(results: Mapping[str, int]) -> int:
+    """How many refunds these answers to payments promise. A replayed answer repeats the promise of the first one."""
+    return sum(count for name, count in results.items() if name.startswith("refund_due") and "replayed" not in name)
 
 
 async def settle(client: RefundsClient, session: ClientSession, provider: Provider, product_id: str, expected: int) -> Refunds:

@@ -190,9 +190,7 @@ class Scenario:
 
     async def _settle_refunds(self, late: Counter[str]) -> Refunds:
         self._screen.section("The provider pays back what is due, and reports it")
-        expected = self._returns["returned"] + sum(
-            count for name, count in (self._payments + late).items() if name.startswith("refund_due")
-        )
+        expected = self._returns["returned"] + refund_settlement.promised(self._payments + late)
         client = RefundsClient(self._session, self._settings.ledger_api_url, self._settings.admin_token)
         refunds = await refund_settlement.settle(client, self._session, self._settings.provider, self._product_id, expected)
         self._screen.say(f"{number(refunds.sent)} refunds are sent, and {number(refunds.open)} are open.")
