@@ -19,8 +19,11 @@ STOCK = 4000
 FSYNC, CONFIRMED = "node-fsync", "node-confirmed"
 PER_SECOND, LANES = 30, 300
 """Until Kubernetes notices, every second connection leads to the gateway that died. The others must be able to order meanwhile."""
-AGAIN_MAX_SECONDS = {FSYNC: 30, CONFIRMED: 30}
-"""How soon orders must be accepted again, on a machine that keeps up. The target is 20 s, and the report shows what it was."""
+AGAIN_MAX_SECONDS = {FSYNC: 40, CONFIRMED: 90}
+"""How soon orders must be accepted again, on a machine that keeps up. The target is 20 s, and the report shows what it was.
+
+Wide until runs have shown what clients that choose RabbitMQ's node themselves (decision 0055) gain.
+"""
 QUEUED_MAX = 10
 """Processes that want to run, for each processor. With more of them, Sentinels vote late, and everything takes longer in proportion."""
 REPLICAS = {"gateway": 2, "order-worker": 2, "timeout-worker": 2, "keeper": 2, "ledger-api": 2, "redis": 3, "rabbitmq": 3}
