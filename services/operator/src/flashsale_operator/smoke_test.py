@@ -6,9 +6,6 @@ Where buyers prove themselves by a JWT or through a proxy only, it cannot order 
 """
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import json
 import logging
 import secrets
@@ -24,6 +21,7 @@ from flashsale_core import credentials
 from flashsale_core.errors import FlashsaleError, Rejected
 from flashsale_core.logs import configure_logging
 from flashsale_core.settings import Environment
+from flashsale_core.webhook_signature import webhook_signature
 from flashsale_operator.apiserver import FlashSales, open_flash_sales
 from flashsale_operator.engine import ENGINE_DEFAULT
 from flashsale_operator.resource import GROUP, VERSION
@@ -112,15 +110,13 @@ async def _order_and_pay(session: aiohttp.ClientSession, gateway: str, product: 
 def signed(webhook_secret: str, payment_id: str, order_id: str, now: datetime) -> tuple[bytes, dict[str, str]]:
     """Body and headers of the provider's webhook, signed by Standard Webhooks. This image does not contain their library."""
     data = {"orderId": order_id, "paymentId": payment_id, "amountMinor": 100, "currency": "EUR"}
-    body = json.dumps({"type": "payment.succeeded", "timestamp": now.isoformat(), "data": data})
-    seconds = str(int(now.timestamp()))
-    key = base64.b64decode(webhook_secret.removeprefix("whsec_"))
-    signature = hmac.digest(key, f"{payment_id}.{seconds}.{body}".encode(), hashlib.sha256)
-    return body.encode(), {
+    body = json.dumps({"type": "payment.succeeded", "timestamp": now.isoformat(), "data": data}).encode()
+    seconds = int(now.timestamp())
+    return body, {
         "Content-Type": "application/json",
         "webhook-id": payment_id,
-        "webhook-timestamp": seconds,
-        "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
+        "webhook-timestamp": str(seconds),
+        "webhook-signature": webhook_signature(webhook_secret, payment_id, seconds, body),
     }
 
 

@@ -4,8 +4,6 @@ Whoever asks gets the order paid, so settings.py refuses it unless the storefron
 """
 
 import asyncio
-import base64
-import hmac
 import secrets
 import time
 import urllib.error
@@ -14,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from flashsale_core.credentials import WEBHOOK_PREFIX
 from flashsale_core.ids import parse_order_ref
 from flashsale_core.timestamps import rfc3339_of_ms
+from flashsale_core.webhook_signature import webhook_signature
 from flashsale_storefront.answers import JSON, Answer
 from flashsale_storefront.problems import Problem
 from flashsale_storefront.settings import Demo
@@ -60,7 +58,7 @@ class DemoPayments:
             "content-type": "application/json",
             "webhook-id": name,
             "webhook-timestamp": str(int(now)),
-            "webhook-signature": self._signature(f"{name}.{int(now)}.".encode() + body),
+            "webhook-signature": webhook_signature(self._demo.webhook_secret, name, int(now), body),
         }
         request = urllib.request.Request(f"{self._demo.gateway_url}/payments/webhook", body, headers)  # noqa: S310 - settings allow http(s) only
         try:
@@ -70,11 +68,6 @@ class DemoPayments:
             raise Problem("payment_refused", f"It answered {error.code}") from error
         except OSError as error:
             raise Problem("payment_refused", "It did not answer") from error
-
-    def _signature(self, content: bytes) -> str:
-        """Standard Webhooks, "Signature scheme"."""
-        key = base64.b64decode(self._demo.webhook_secret.removeprefix(WEBHOOK_PREFIX))
-        return f"v1,{base64.b64encode(hmac.digest(key, content, 'sha256')).decode()}"
 
 
 def sale_of(body: bytes) -> str:
