@@ -1,7 +1,6 @@
 """Connections past the limit are refused with an answer, and few of them wait for it."""
 
 import asyncio
-import resource
 import socket
 from contextlib import ExitStack
 
@@ -9,7 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from flashsale_gateway.http import connection_limit
-from flashsale_gateway.http.connection_limit import REFUSALS_MAX, RESERVED_DESCRIPTORS, ConnectionLimit, fit_to_file_limit
+from flashsale_gateway.http.connection_limit import REFUSALS_MAX, ConnectionLimit
 from flashsale_gateway.http.server import Server
 from tests.unit.gateway.test_server import with_server
 
@@ -64,30 +63,3 @@ def test_silent_refused_connections_are_closed(monkeypatch: pytest.MonkeyPatch) 
 def test_connections_past_the_refusals_are_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_limit, "REFUSAL_SECONDS", 600)
     assert set(refuse_all(REFUSALS_MAX + 5, ended=5)) <= {b"", b"reset"}
-
-
-UNLIMITED = resource.RLIM_INFINITY
-ENOUGH = 20_000 + RESERVED_DESCRIPTORS
-
-
-@pytest.mark.parametrize(
-    ("soft", "hard", "raised_to", "expected"),
-    [
-        (UNLIMITED, UNLIMITED, UNLIMITED, 20_000),
-        (1024, UNLIMITED, ENOUGH, 20_000),
-        (1024, 1_000_000, ENOUGH, 20_000),
-        (30_000, 30_000, 30_000, 20_000),
-        (1024, ENOUGH, ENOUGH, 20_000),
-        (1024, 4096, 4096, 4096 - RESERVED_DESCRIPTORS),
-        (100, 100, 100, 1),
-    ],
-)
-def test_connections_fit_the_limit_of_open_files(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, soft: int, hard: int, raised_to: int, expected: int
-) -> None:
-    limits = [(soft, hard)]
-    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
-    monkeypatch.setattr(resource, "setrlimit", lambda _, limit: limits.append(limit))
-    assert (fit_to_file_limit(20_000), limits[-1]) == (expected, (raised_to, hard))
-    logged = [(record.message, vars(record)["connections_max"]) for record in caplog.records]
-    assert logged == ([("connections.limited", expected)] if expected < 20_000 else [])

@@ -6,10 +6,11 @@ from typing import Any
 import uvicorn
 
 from flashsale_core.errors import SettingsError
+from flashsale_core.file_limit import fit_to_file_limit
 from flashsale_core.logs import configure_logging
 from flashsale_gateway.app import Gateway
 from flashsale_gateway.http.admin_port import AdminPort
-from flashsale_gateway.http.connection_limit import ConnectionLimit, fit_to_file_limit
+from flashsale_gateway.http.connection_limit import RESERVED_DESCRIPTORS, ConnectionLimit
 from flashsale_gateway.http.server import Server
 from flashsale_gateway.settings import Settings, read_settings
 
@@ -40,8 +41,9 @@ def main() -> int:
 
 def server_config(settings: Settings) -> uvicorn.Config:
     gateway = Gateway(settings)
+    connections_max = fit_to_file_limit(settings.connections_max, RESERVED_DESCRIPTORS, "FLASHSALE_CONNECTIONS_MAX")
     options = UVICORN | {
-        "http": ConnectionLimit(fit_to_file_limit(settings.connections_max), gateway.cors),
+        "http": ConnectionLimit(connections_max, gateway.cors),
         "timeout_keep_alive": settings.keep_alive_seconds,
         "timeout_graceful_shutdown": settings.shutdown_timeout_seconds,
     }

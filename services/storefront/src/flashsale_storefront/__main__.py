@@ -6,9 +6,10 @@ from typing import Any
 import uvicorn
 
 from flashsale_core.errors import SettingsError
+from flashsale_core.file_limit import fit_to_file_limit
 from flashsale_core.logs import configure_logging
 from flashsale_storefront.app import Storefront
-from flashsale_storefront.connection import Connections, fit_to_file_limit
+from flashsale_storefront.connection import RESERVED_DESCRIPTORS, Connections
 from flashsale_storefront.server import Server
 from flashsale_storefront.settings import Settings, read_settings
 
@@ -35,7 +36,7 @@ def main() -> int:
 
 
 def server_config(storefront: Storefront, settings: Settings) -> uvicorn.Config:
-    connections_max = fit_to_file_limit(settings.connections_max)
+    connections_max = fit_to_file_limit(settings.connections_max, RESERVED_DESCRIPTORS, "FLASHSALE_CONNECTIONS_MAX")
     return uvicorn.Config(
         storefront,
         host=settings.host,

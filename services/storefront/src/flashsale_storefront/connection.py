@@ -6,8 +6,6 @@ and a request behind another one of its connection, goes through ASGI.
 
 from __future__ import annotations
 
-import logging
-import resource
 from typing import TYPE_CHECKING, Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -31,7 +29,6 @@ RESERVED_DESCRIPTORS = 64
 """For Redis, probes, listening sockets and files."""
 CLOSE = (b"connection", b"close")
 _TOO_MANY = of_problem(Problem("overloaded", "Too many connections"))
-log = logging.getLogger(__name__)
 
 
 class App(Protocol):
@@ -162,17 +159,3 @@ class Connection(HttpToolsProtocol):
 
     def _abort_slow(self) -> None:
         self.transport.abort()
-
-
-def fit_to_file_limit(connections_max: int) -> int:
-    """`connections_max`, or what the limit of open files allows, at least 1. Raises the process's own limit as far as permitted."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections_max + RESERVED_DESCRIPTORS
-    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < limit:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    if limit == wanted:
-        return connections_max
-    possible = max(1, limit - RESERVED_DESCRIPTORS)
-    log.warning("connections.limited", extra={"connections_max": possible, "reason": f"at most {hard} files may be open"})
-    return possible

@@ -5,8 +5,6 @@ cut the gateway off from its stores.
 """
 
 import asyncio
-import logging
-import resource
 from typing import TYPE_CHECKING, Any
 
 from flashsale_gateway import metrics
@@ -27,8 +25,6 @@ REFUSALS_MAX = 128
 REFUSAL_SECONDS = 1.0
 """How long a connection past the limit may stay silent."""
 _TOO_MANY = Problem("overloaded", "Too many connections")
-
-log = logging.getLogger(__name__)
 
 
 class ConnectionLimit:
@@ -77,21 +73,3 @@ class RefusedConnection(asyncio.Protocol):
         self._refused.discard(self)
         if self._timer is not None:
             self._timer.cancel()
-
-
-def fit_to_file_limit(connections_max: int) -> int:
-    """`connections_max`, or the number of connections that the limit of open files allows, at least 1.
-
-    Raises the process's own limit as far as needed and permitted.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections_max + RESERVED_DESCRIPTORS
-    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < limit:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    if limit == wanted:
-        return connections_max
-    possible = max(1, limit - RESERVED_DESCRIPTORS)
-    reason = f"FLASHSALE_CONNECTIONS_MAX is {connections_max}, but at most {hard} files may be open: raise that limit or lower the setting"
-    log.warning("connections.limited", extra={"connections_max": possible, "reason": reason})
-    return possible
