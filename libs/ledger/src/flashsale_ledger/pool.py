@@ -76,12 +76,16 @@ class LedgerPool:
             await self._pool.expire_connections()
         return Retryable(describe_error(Server.POSTGRES, error), self._retry_seconds)
 
-    async def check(self, schema_version: int, installation: str | None) -> None:
-        """Raises Retryable until the ledger takes writes, has this schema or a newer one, and is this installation's; None allows any."""
+    async def check(self, schema_version: int, installation: str | None, *, writes: bool = True) -> None:
+        """Raises Retryable until the ledger takes writes, has this schema or a newer one, and is this installation's; None allows any.
+
+        Who only reads asks without `writes`: then a standby will do.
+        """
         try:
             async with self.transaction() as connection:
                 (schema,) = await connection.fetch(_SCHEMA)
-                refuse_read_only(schema)
+                if writes:
+                    refuse_read_only(schema)
                 version = schema["version"] or 0
                 owner = await connection.fetchval(_OWNER) if version >= schema_version else None
         except asyncpg.UndefinedTableError as error:

@@ -2,12 +2,9 @@
 
 from typing import Any
 
-import asyncpg
-
 from flashsale_console import metrics
 from flashsale_console.queries import QUERIES
 from flashsale_console.settings import Settings
-from flashsale_core.errors import Retryable
 from flashsale_ledger import SERVER_ERRORS, LedgerPool
 
 SCHEMA_VERSION = 11
@@ -44,17 +41,7 @@ class Ledger:
 
     async def check(self) -> None:
         """Raises Retryable until the ledger has a schema that is new enough, and is this installation's. A standby will do."""
-        try:
-            (schema,) = await self.rows("check_schema")
-        except Retryable as error:
-            if isinstance(error.__cause__, asyncpg.UndefinedTableError):
-                raise Retryable("the ledger has no schema yet; run `flashsale migrate`", error.delay_seconds) from error
-            raise
-        if (schema["version"] or 0) < SCHEMA_VERSION:
-            raise Retryable(f"the ledger's schema is {schema['version']}, this release needs {SCHEMA_VERSION}; run `flashsale migrate`", 1)
-        if schema["owner"] not in (None, self._installation):
-            words = f"the ledger belongs to the installation {schema['owner']!r}"
-            raise Retryable(f"{words}, and FLASHSALE_INSTALLATION is {self._installation!r}", 1)
+        await self._pool.check(SCHEMA_VERSION, self._installation, writes=False)
 
     async def close(self) -> None:
         await self._pool.close()

@@ -1,8 +1,5 @@
 -- Every statement reads. Lists are pages by a key, so no page depends on the number of rows before it.
 
--- name: check_schema
-select max(version) as version, (select name from installation) as owner from schema_migrations;
-
 -- name: list_sales
 -- The latest defined first, from the one after ($3, $4, $5). Empty texts do not filter. A table of sales is small, so it is scanned.
 select sale_id, epoch, owner, state, total, starts_at, ends_at, defined_at, price, final_available, final_reserved, final_sold

@@ -1,6 +1,5 @@
 """What pages read of a request: a form, the query, a key of a list. Whatever is wrong names the field."""
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from starlette.requests import Request
 
 from flashsale_console.answers import PageError
 from flashsale_console.settings import Settings
+from flashsale_core.request_bodies import read_body
 
 FIELDS_MAX = 20
 QUERY_BYTES_MAX = 2048
@@ -22,12 +22,15 @@ async def form(request: Request, settings: Settings) -> dict[str, str]:
     """The fields of an HTML form. Raises PageError if it is too large, too slow or no form."""
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         raise PageError(415, "This is no form of the console")
+
+    def refuse(code: str, _: str) -> PageError:
+        if code == "body_too_large":
+            return PageError(413, "The form is too large", f"At most {settings.body_bytes_max} bytes.")
+        return PageError(408, "The form did not arrive in time", f"Send it within {settings.body_timeout_seconds:g} s.")
+
+    raw = await read_body(request.stream(), settings.body_bytes_max, settings.body_timeout_seconds, refuse)
     try:
-        async with asyncio.timeout(settings.body_timeout_seconds):
-            raw = await _read(request, settings.body_bytes_max)
         return _once(parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=FIELDS_MAX))
-    except TimeoutError:
-        raise PageError(408, "The form did not arrive in time", f"Send it within {settings.body_timeout_seconds:g} s.") from None
     except ValueError:
         raise PageError(400, "This is no form of the console") from None
 
@@ -91,13 +94,3 @@ def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
             raise PageError(400, "A field was given twice", f"{name[:40]!r} must be given once.")
         values[name] = value
     return values
-
-
-async def _read(request: Request, bytes_max: int) -> bytes:
-    # Bytes are counted as they arrive, because a declared length may be missing or wrong.
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > bytes_max:
-            raise PageError(413, "The form is too large", f"At most {bytes_max} bytes.")
-    return bytes(raw)

@@ -15,7 +15,7 @@ from flashsale_core.errors import Retryable
 from flashsale_core.fence import OPEN, Fence, foreign_reason, read_fence
 from flashsale_core.keys import sale_keys, shard_keys, shard_of
 from flashsale_core.records import sale_fields
-from flashsale_redis import refuse_replica
+from flashsale_redis import now_ms, refuse_replica
 from flashsale_redis.cluster import Cluster
 
 CHUNK_SIZE = 100
@@ -48,7 +48,7 @@ class Source:
 
     async def _read(self, sale_ids: Sequence[str]) -> Reading:
         shards = sorted({shard_of(sale_id, self._shards) for sale_id in sale_ids}) or [0]
-        now_ms = await self._now_ms(shards[0])
+        now = await now_ms(self._redis, shard_keys(shards[0]).fence)
         at = asyncio.get_running_loop().time()
         # The fences before the sales: a shard that was open then had this history when its sales were read, or the read fails.
         open_shards = await self._open_shards(shards)
@@ -58,11 +58,7 @@ class Source:
         while chunk := list(islice(remaining, CHUNK_SIZE)):
             hashes = await self._hashes([sale_keys(sale_id, self._shards).sale for sale_id in chunk])
             fields.update(zip(chunk, map(sale_fields, hashes), strict=True))
-        return Reading(now_ms, at, fields)
-
-    async def _now_ms(self, shard: int) -> int:
-        seconds, micros = await self._near(shard, "TIME")
-        return int(seconds) * 1000 + int(micros) // 1000
+        return Reading(now, at, fields)
 
     async def _open_shards(self, shards: Sequence[int]) -> set[int]:
         fences = await self._hashes([shard_keys(shard).fence for shard in shards])
