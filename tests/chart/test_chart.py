@@ -128,6 +128,9 @@ REFUSED = [
     ("gateway.settings.FLASHSALE_CORS_ORIGINS=https://shop.example", "set it once with gateway.corsOrigins"),
     ("gateway.corsOrigins={*}", "does not match pattern"),
     ("gateway.corsOrigins={https://shop.example/}", "does not match pattern"),
+    ("gateway.corsOrigins={https://shop.example:443}", "browsers leave out the default port: write https://shop.example"),
+    ("gateway.corsOrigins={http://[::1]:80}", "browsers leave out the default port: write http://[::1]"),
+    ("gateway.corsOrigins={https://shop.example:65536}", "does not match pattern"),
 ]
 
 
