@@ -14,9 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from flashsale_audit.read_ledger import LedgerReader
-from flashsale_cli import retention
+from flashsale_cli import retention, stray_reports
 from flashsale_cli.main import app
 from flashsale_cli.migrations import migrate
+from flashsale_cli.stray_reports import prune_stray_reports
 from flashsale_core.messages import LedgerMarker, Message, OrdersReserved, Position, ReservedLine
 from flashsale_order_worker.plan import plan
 from flashsale_order_worker.repository import Repository
@@ -147,6 +148,23 @@ async def test_interrupted_prune_leaves_a_clean_audit_and_can_continue(database:
     await _audit_is_clean(database, [])
     monkeypatch.undo()
     assert (await pruned(database), await counts(database)) == ([("shoe", 1, 0, 0, 2, 1)], NONE)
+
+
+async def test_old_reports_that_belong_to_nothing_are_deleted(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stray_reports, "REPORTS_BATCH", 1)
+    old, young = "now() - interval '500 days'", "now() - interval '399 days'"
+    # A refund, a payment and an order of the sale `due`, which is kept because its refund is; then two strays, and one that is too young.
+    reports = [("due1p2", "due", "o2", old), ("due1p0", "due", "o1", old), ("other", "due", "o1", old),
+               ("pi_1", "due", "o9", old), ("pi_2", "gone", "o1", old), ("pi_3", "gone", "o1", young)]  # fmt: skip
+    values = ", ".join(f"('{payment}', '{name}', '{order}', 're_1', 5, 'EUR', {at})" for payment, name, order, at in reports)
+    await execute(database, sale("due", refund="due"), f"insert into refund_reports values {values}")
+    counts = [await prune_stray_reports(database, YEARS, dry_run=dry_run) for dry_run in (True, False, False)]
+    connection = await asyncpg.connect(database)
+    try:
+        left = [row[0] for row in await connection.fetch("select payment_id from refund_reports order by 1")]
+    finally:
+        await connection.close()
+    assert (counts, left) == ([2, 2, 0], ["due1p0", "due1p2", "other", "pi_3"])
 
 
 async def test_only_the_owner_can_delete_history_and_only_on_request(database: str) -> None:

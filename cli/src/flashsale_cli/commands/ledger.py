@@ -12,6 +12,7 @@ from flashsale_cli.console import JSON_OPTION, console, number, table, write_jso
 from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.retention import AGE_MIN, Pruned, prune
 from flashsale_cli.server_urls import database_url as read_database_url
+from flashsale_cli.stray_reports import prune_stray_reports
 
 app = typer.Typer(no_args_is_help=True, help="Maintain the ledger.")
 _DAYS = re.compile(r"^([0-9]{1,5})d$")
@@ -32,23 +33,27 @@ def prune_command(
 ) -> None:
     """Delete sales that were removed long ago, with all their orders, history, payments and refunds.
 
-    It also merges the ranges of received entries that are older than an hour; no position is forgotten.
+    It also deletes reports of refunds that are as old and belong to nothing in the ledger, and merges the ranges of received entries
+    that are older than an hour; no position is forgotten.
     A sale is kept while it is open or closed, while it has a younger order or payment, or while it has a refund that is not sent.
     The command may be repeated.
     """
     age = read_age(older_than)
     url = read_database_url(CliEnvironment(), database_url)
     deleted: list[Pruned] = asyncio.run(_all(url, age, sales_max, dry_run))
+    reports = asyncio.run(prune_stray_reports(url, age, dry_run=dry_run))
     compacted = asyncio.run(compact(url, age, dry_run=dry_run))
     if as_json:
         write_json({
             "dryRun": dry_run, "sales": [_document(pruned) for pruned in deleted],
             "receivedRanges": {"before": compacted.ranges_before, "after": compacted.ranges_after}, "markers": compacted.markers,
+            "strayReports": reports,
         })  # fmt: skip
     else:
         console().print(table("", ("sale", " ended", "orders", "events", "payments", "refunds"), map(_row, deleted)))
         would = "would be " if dry_run else ""
         console().print(f"{len(deleted)} sales {would}deleted")
+        console().print(f"{number(reports)} reports of refunds that belong to nothing {would}deleted")
         console().print(f"{number(compacted.ranges_before)} ranges of received entries {would}merged into {number(compacted.ranges_after)}")
 
 
