@@ -10,6 +10,8 @@ import msgspec
 import pytest
 
 from flashsale_core.messages import Message, PaymentRefunded
+from flashsale_ledger_api import refunds
+from flashsale_ledger_api.refund_changes import RefundRequest
 from flashsale_order_worker.plan import plan
 from tests.integration.ledger import Ledger, open_ledger
 from tests.integration.order_events import open_repository, payment, returned
@@ -90,6 +92,43 @@ async def test_refund_that_a_person_opened_again_stays_open_until_a_further_repo
         await repository.apply_reports()
         await repository.write(plan([("", report(999))]))
         assert await state(ledger) == [("due", 0)]
+        await repository.write(plan([("", report(999, "re_2"))]))
+        assert await state(ledger) == [("sent", 999)]
+
+
+async def change(ledger: Ledger, state: str, **fields: str) -> None:
+    """What the ledger-api does for a person."""
+    async with ledger.connection.transaction():
+        refund_id = await ledger.connection.fetchval("select refund_id from refunds")
+        await refunds.change(ledger.connection, refund_id, msgspec.convert({"state": state, **fields}, RefundRequest), "ann")
+
+
+OPEN_AGAIN = {"reason": "the bank sent it back", "expectedState": "sent"}
+
+
+async def test_report_of_what_a_person_noted_before_the_reopening_does_not_count(infra: Mapping[str, str]) -> None:
+    url = infra["DATABASE_URL"]
+    async with open_repository(url) as repository, open_ledger(url) as ledger:
+        await repository.write(plan([("1-0", LATE)]))
+        await change(ledger, "sent", reference="re_1")
+        await change(ledger, "due", **OPEN_AGAIN)
+        for arrival in (report(999, "re_1"), report(999, "re_1")):
+            await repository.write(plan([("", arrival)]))
+            assert await state(ledger) == [("due", 0)]
+        await repository.write(plan([("", report(999, "re_2"))]))
+        assert await state(ledger) == [("sent", 999)]
+
+
+@pytest.mark.parametrize("noted_first", [True, False])
+async def test_refund_sent_again_does_not_count_the_report_of_the_first_time(infra: Mapping[str, str], noted_first: bool) -> None:
+    url = infra["DATABASE_URL"]
+    async with open_repository(url) as repository, open_ledger(url) as ledger:
+        await repository.write(plan([("1-0", LATE)]))
+        if noted_first:
+            await change(ledger, "sent", reference="re_1")
+        await repository.write(plan([("", report(999, "re_1"))]))
+        await change(ledger, "due", **OPEN_AGAIN)
+        await change(ledger, "sent", reference="re_2")
         await repository.write(plan([("", report(999, "re_2"))]))
         assert await state(ledger) == [("sent", 999)]
 

@@ -23,12 +23,24 @@ select e.at, e.source, e.who, e.from_state, e.to_state, e.refunded_minor, e.refe
  where r.refund_id = $1 order by e.event_id;
 
 -- name: change_refund
+-- A refund that is opened again counts no money that was paid before: neither what was reported, nor what people noted and a report may name later.
 with changed as (
-    update refunds set state = $2, refunded_minor = $3, changed_at = now() where refund_id = $1
+    update refunds set state = $2, refunded_minor = $3, changed_at = now(),
+        void_minor = case when $5 = 'sent' and $2 <> 'sent' then reported_minor else void_minor end
+     where refund_id = $1
     returning payment_id, sale_id, epoch, order_id
 )
-insert into refund_events (payment_id, sale_id, epoch, order_id, source, who, from_state, to_state, refunded_minor, reference, reason)
-select payment_id, sale_id, epoch, order_id, 'admin', $4, $5, $2, $3, $6, $7 from changed;
+insert into refund_events (payment_id, sale_id, epoch, order_id, source, who, from_state, to_state, refunded_minor, reference, reason,
+                           unreported)
+select payment_id, sale_id, epoch, order_id, 'admin', $4, $5, $2, $3, $6, $7,
+       case when $5 = 'sent' and $2 <> 'sent' then array(
+           select distinct e.reference from refund_events e
+            where (e.payment_id, e.sale_id, e.order_id) = (changed.payment_id, changed.sale_id, changed.order_id)
+              and e.source = 'admin' and e.to_state = 'sent'
+              and not exists (select from refund_reports b where (b.payment_id, b.sale_id, b.order_id, b.reference)
+                                                          = (e.payment_id, e.sale_id, e.order_id, e.reference))
+       ) else '{}' end
+  from changed;
 
 -- name: is_known_cursor
 -- The event itself must be there. A database that was restored may reach the transaction of the cursor again, with other events before it;

@@ -8,7 +8,7 @@ from flashsale_core.named_queries import named_queries
 from flashsale_ledger import ROW_ERRORS, SERVER_ERRORS, LedgerPool
 from flashsale_notifier import metrics
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 12
 """The migration this release needs."""
 CONNECTIONS_MAX = 6
 # Postgres does not notice when this machine dies, and its rows stay locked for as long as the kernel waits.

@@ -143,7 +143,7 @@ on conflict do nothing;
 -- Counts the provider's reports on the refunds of these payments, or of all open refunds if the array is null: two transactions that add a
 -- report and its refund at once do not see each other's row. A part leaves the refund open, and the whole amount makes it `sent`.
 with locked as materialized (
-    select refund_id, payment_id, sale_id, order_id, state, amount_minor, refunded_minor, reported_minor, currency from refunds
+    select refund_id, payment_id, sale_id, order_id, state, amount_minor, refunded_minor, reported_minor, void_minor, currency from refunds
      where case when $1::text[] is null then state in ('due', 'failed') else payment_id = any($1) end
        and exists (select from refund_reports b where (b.payment_id, b.sale_id, b.order_id)
                         = (refunds.payment_id, refunds.sale_id, refunds.order_id))
@@ -152,11 +152,16 @@ with locked as materialized (
     -- The last report names the event. A refund that a rebuild restored has no currency yet.
     select l.*, sum(b.amount_minor)::bigint as total, (array_agg(b.reference order by b.at desc, b.reference desc))[1] as reference
       from locked l join refund_reports b using (payment_id, sale_id, order_id)
+     -- What people noted as sent before the refund was opened again came back, although its report arrives only now.
      where l.currency in (b.currency, '')
-     group by l.refund_id, l.payment_id, l.sale_id, l.order_id, l.state, l.amount_minor, l.refunded_minor, l.reported_minor, l.currency
+       and not exists (select from refund_events e where (e.payment_id, e.sale_id, e.order_id) = (l.payment_id, l.sale_id, l.order_id)
+                                                     and b.reference = any(e.unreported))
+     group by l.refund_id, l.payment_id, l.sale_id, l.order_id, l.state, l.amount_minor, l.refunded_minor, l.reported_minor, l.void_minor,
+              l.currency
 ), decided as (
     -- Somebody who settled the refund by hand may have counted what the provider reports only now.
-    select *, case when state = 'sent' then greatest(refunded_minor, total) else refunded_minor + total - reported_minor end as refunded
+    select *, case when state = 'sent' then greatest(refunded_minor, total - void_minor)
+                   else refunded_minor + total - reported_minor end as refunded
       from reported
 ), changed as (
     update refunds r set refunded_minor = d.refunded, reported_minor = d.total, changed_at = now(),
