@@ -30,7 +30,7 @@ RIGHTS = {
         "refund_events": "ra",
     },
     "notifier": {
-        **dict.fromkeys(("schema_migrations", "installation", "sales"), "r"),
+        **dict.fromkeys(("schema_migrations", "installation", "sales", "shards", "received_entries"), "r"),
         **dict.fromkeys(("shop_events", "webhook_attempts"), "rad"),
         "webhook_endpoints": "rawd",
         "webhook_deliveries": "rawd",

@@ -1,17 +1,23 @@
 """The notifier on a real ledger: what a shop receives, whatever the shop answers and whenever the notifier ends."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import pytest
 from aiohttp import web
 
 from flashsale_consumer import Delivery
-from flashsale_core.messages import Message, encode
+from flashsale_core.messages import Message, Position, encode
+from flashsale_notifier import ended_sales
 from flashsale_notifier.ended_sales import EndedSales
+from flashsale_notifier.retries import DeliveryState, Verdict
+from flashsale_notifier.rows import Attempt
 from flashsale_notifier.settings import NamedEndpoint
 from tests.integration.broker import until
+from tests.integration.ledger import open_ledger
 from tests.integration.notifying import NEXT_SECRET, SECRET, Notifier, open_notifier, open_shop
 from tests.integration.order_events import payment, reserved
 
@@ -45,6 +51,35 @@ async def test_event_that_cannot_be_written_is_parked_alone(infra: Mapping[str, 
         batch = [*paid("o1"), Delivery(b"no message", "2-0", redelivered=False), *deliveries(far), *paid("o3")]
         assert [(poison.index, poison.reason) for poison in await notifier.handle(batch)] == [(1, "undecodable"), (2, "rejected")]
         assert await notifier.connection.fetchval("select count(*) from shop_events") == 2
+
+
+async def test_late_entry_of_a_closed_incarnation_makes_no_event(infra: Mapping[str, str]) -> None:
+    def entry(order_id: str, seq: int, incarnation: int = 1) -> Message:
+        message = payment(order_id, f"p-{order_id}", "paid", 1_500)
+        return msgspec.structs.replace(message, seq=Position(0, incarnation, seq))
+
+    async with open_ledger(infra["DATABASE_URL"]) as ledger, open_notifier(infra["DATABASE_URL"]) as notifier:
+        await ledger.connection.execute(
+            "insert into shards (shard, incarnation, first_seq, state, kept_seq) values (0, 1, 1, 'fenced', 2), (0, 2, 10, 'open', null)"
+        )
+        await ledger.connection.execute("insert into received_entries values (0, 1, 4, 4)")
+        # The ledger has the fourth entry, so it was not lost; the third one was.
+        batch = deliveries(entry("kept", 2), entry("late", 3), entry("known", 4), entry("next", 10, 2), payment("old", "p", "paid", 1))
+        assert [(poison.index, poison.reason) for poison in await notifier.handle(batch)] == [(1, "late")]
+        bodies = [row[0] for row in await notifier.connection.fetch("select body from shop_events")]
+        assert sorted(json.loads(body)["data"]["orderId"].rpartition(".")[2] for body in bodies) == ["kept", "known", "next", "old"]
+
+
+async def test_attempt_is_noted_once_if_its_commit_is_repeated(infra: Mapping[str, str]) -> None:
+    async with open_notifier(infra["DATABASE_URL"]) as notifier:
+        await notifier.add("shop", "https://shop.example/hooks")
+        await notifier.handle(paid("o1"))
+        for number in (1, 2):
+            (taken,) = await notifier.repository.take("shop", 8, 0)
+            attempt = Attempt(taken, "shop", 500, 5, f"answer {number}", Verdict(DeliveryState.DUE))
+            for _ in range(2):
+                await notifier.repository.record([attempt])
+        assert await notifier.attempts("shop") == [(500, "answer 1"), (500, "answer 2")]
 
 
 async def test_refusals_are_tried_again_until_they_succeed(infra: Mapping[str, str]) -> None:
@@ -187,6 +222,25 @@ async def test_sale_whose_time_is_over_ends_once(infra: Mapping[str, str]) -> No
         for _ in range(2):
             await looking.look(now)
         assert [row["sale_id"] for row in await notifier.connection.fetch("select sale_id from shop_events")] == ["past"]
+
+
+async def test_many_ends_are_read_in_pages_and_a_look_is_bounded(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ended_sales, "PAGE", 2)
+    monkeypatch.setattr(ended_sales, "PAGES_MAX", 2)
+    async with open_notifier(infra["DATABASE_URL"]) as notifier:
+        now = datetime.now(UTC)
+        # All of one moment: the name decides where a page ends.
+        await notifier.connection.execute(
+            "insert into sales (sale_id, epoch, owner, generation, state, total, ends_at, max_per_user, hold_seconds, rate_requests,"
+            " rate_seconds, late_payment, defined_at) select 's' || n, 7, '', 1, 'open', 5, $1, 0, 5, 0, 1, 'refund', now()"
+            " from generate_series(1, 5) n",
+            now - timedelta(minutes=1),
+        )
+        looking, counts = EndedSales(notifier.repository, lambda _: None), []
+        for _ in range(3):
+            await looking.look(now)
+            counts.append(await notifier.connection.fetchval("select count(*) from shop_events"))
+        assert counts == [4, 5, 5]
 
 
 async def test_notifier_that_was_away_for_days_misses_no_end_and_a_new_one_reports_no_old_ends(infra: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """Deletes old reports of refunds that belong to nothing in the ledger. Called by `flashsale ledger prune`.
 
-A report that belongs to a refund or an order is deleted with its sale (retention.py). This one may be for a payment that never arrived, or for
-an order whose sale was deleted before the report.
+A report that belongs to a refund or an order is deleted with its sale (retention.py). This one may be for a payment that never arrived,
+or for an order whose sale was deleted before the report.
 """
 
 from datetime import timedelta
@@ -24,7 +24,7 @@ _STRAY = """
             select from orders o where (o.sale_id, o.epoch, o.order_id) = (s.sale_id, s.epoch, b.order_id) limit 1) o
            where s.sale_id = b.sale_id)
 """
-_COUNT = f"select count(*) {_STRAY}"  # noqa: S608 - only the text above
+_COUNT = f"select count(*) {_STRAY}"
 _DELETE = f"""
     with gone as (delete from refund_reports where ctid in (select b.ctid {_STRAY} limit $2) returning 1) select count(*) from gone
 """  # noqa: S608 - only the text above

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flashsale_core.entry_ranges import EntryRange
 from flashsale_core.messages import (
     LedgerMarker,
     Message,
@@ -24,7 +25,7 @@ from flashsale_core.messages import (
     SaleRetired,
 )
 from flashsale_core.orders import State
-from flashsale_order_worker.plan import EventRow, OrderKey, OrderRow, PaymentKey, PaymentRow, ReceivedRow, Rows, plan
+from flashsale_order_worker.plan import EventRow, OrderKey, OrderRow, PaymentKey, PaymentRow, Rows, plan
 
 KEY = OrderKey("shoe", 7, "o1")
 PAYMENT = PaymentKey("p1", "shoe", "o1")
@@ -149,10 +150,10 @@ def at_position(message: Any, *position: int) -> Message:
 def test_positions_of_a_batch_become_ranges_by_shard_and_incarnation() -> None:
     places = [(0, 1, 7), (0, 1, 5), (0, 1, 6), (0, 2, 8), (1, 1, 1), (0, 1, 9)]
     assert rows_of(*(at_position(RESERVED, *place) for place in places)).received == [
-        ReceivedRow(0, 1, 5, 7),
-        ReceivedRow(0, 1, 9, 9),
-        ReceivedRow(0, 2, 8, 8),
-        ReceivedRow(1, 1, 1, 1),
+        EntryRange(0, 1, 5, 7),
+        EntryRange(0, 1, 9, 9),
+        EntryRange(0, 2, 8, 8),
+        EntryRange(1, 1, 1, 1),
     ]
 
 
@@ -165,7 +166,7 @@ def test_received_ranges_hold_every_position_once(places: list[tuple[int, int, i
 
 def test_lines_of_one_entry_are_one_position() -> None:
     lines = (at_position(EXPIRED, 3, 1, 4), at_position(CANCELLED, 3, 1, 4))
-    assert rows_of(*lines).received == [ReceivedRow(3, 1, 4, 4)]
+    assert rows_of(*lines).received == [EntryRange(3, 1, 4, 4)]
 
 
 def test_message_without_position_adds_no_range() -> None:
@@ -174,7 +175,7 @@ def test_message_without_position_adds_no_range() -> None:
 
 def test_incomplete_entry_is_a_hole() -> None:
     messages = [("m", at_position(RESERVED, 0, 1, seq)) for seq in (4, 5, 6)]
-    assert plan(messages, {Position(0, 1, 5)}).received == [ReceivedRow(0, 1, 4, 4), ReceivedRow(0, 1, 6, 6)]
+    assert plan(messages, {Position(0, 1, 5)}).received == [EntryRange(0, 1, 4, 4), EntryRange(0, 1, 6, 6)]
 
 
 def test_marker_gives_a_row_of_its_own() -> None:

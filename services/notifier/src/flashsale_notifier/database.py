@@ -1,11 +1,15 @@
 """The notifier's connections to Postgres: runs named statements, each in a transaction, and translates errors."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from flashsale_core.entry_ranges import EntryRange
 from flashsale_core.errors import Rejected
+from flashsale_core.messages import Position
 from flashsale_core.named_queries import named_queries
 from flashsale_ledger import ROW_ERRORS, SERVER_ERRORS, LedgerPool
+from flashsale_ledger.late_entries import late_positions
 from flashsale_notifier import metrics
 
 SCHEMA_VERSION = 12
@@ -39,6 +43,16 @@ class Database:
             raise await self._pool.away(error) from error
         self._pool.reached()
         return rows
+
+    async def late_positions(self, claimed: Sequence[EntryRange]) -> frozenset[Position]:
+        """The entries that recovery has given up. Raises Retryable when Postgres is away."""
+        try:
+            async with self._pool.transaction() as connection:
+                late = await late_positions(connection, claimed)
+        except SERVER_ERRORS as error:
+            raise await self._pool.away(error) from error
+        self._pool.reached()
+        return late
 
     async def check_schema(self) -> None:
         """Raises Retryable until the ledger takes writes, has a schema that is new enough for this release, and is this installation's."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from flashsale_core.errors import Retryable
 from flashsale_core.timestamps import rfc3339, to_ms
 from flashsale_notifier.repository import Repository
-from flashsale_notifier.rows import EndedSale
+from flashsale_notifier.rows import EndedSale, SaleEnd
 from flashsale_notifier.shop_messages import ShopEvent, sale_ended
 
 LOOK_SECONDS = 5.0
@@ -19,13 +19,16 @@ BACK = timedelta(days=1)
 one that is new reports no sales of before."""
 OVERLAP = timedelta(minutes=5)
 """How far each later look goes back: a definition may reach the ledger after the end that it sets."""
+PAGE = 500
+"""Sales whose events are written in one transaction."""
+PAGES_MAX = 100
 log = logging.getLogger(__name__)
 
 
 class EndedSales:
     def __init__(self, repository: Repository, wake: Callable[[Iterable[str]], None]) -> None:
         self._repository, self._wake = repository, wake
-        self._after: datetime | None = None
+        self._after: SaleEnd | None = None
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -37,10 +40,18 @@ class EndedSales:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self, until: datetime) -> None:
-        """Write an event for each sale that ended before `until`. A repeat changes nothing. Raises Retryable when Postgres is away."""
-        sales = await self._repository.ended_sales(self._after or await self._first_after(until), until)
-        self._wake(await self._repository.write_events(sorted(map(_event, sales))))
-        self._after = until - OVERLAP
+        """Write an event for each sale that ended before `until`. A repeat changes nothing. Raises Retryable when Postgres is away.
+
+        After PAGES_MAX pages the next look goes on.
+        """
+        after = self._after or SaleEnd(await self._first_after(until))
+        for _ in range(PAGES_MAX):
+            sales = await self._repository.ended_sales(after, until, PAGE)
+            self._wake(await self._repository.write_events(sorted(map(_event, sales))))
+            if len(sales) < PAGE:
+                self._after = SaleEnd(until - OVERLAP)
+                return
+            self._after = after = sales[-1].place
 
     async def _first_after(self, until: datetime) -> datetime:
         # The event of a sale that ended later than this was written later, so it is not deleted yet, and a repeat of it changes nothing.

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from flashsale_consumer import Delivery, Poison, once_each
+from flashsale_core.entry_ranges import position_of
 from flashsale_core.errors import Rejected
 from flashsale_core.messages import Message, read
 from flashsale_notifier import metrics
@@ -13,6 +14,7 @@ from flashsale_notifier.shop_messages import events_of
 
 Decoded = tuple[int, Message]
 """A message, with the index of its delivery in the batch."""
+LATE = "recovery had closed the incarnation of its entry, so its orders do not exist"
 log = logging.getLogger(__name__)
 
 
@@ -30,7 +32,11 @@ class ShopEvents:
             decoded += [(index, message) for message in messages]
             if errors:
                 poisons.append(Poison(index, "undecodable", errors[0]))
-        return once_each([*poisons, *await self._write(decoded)])
+        late = await self._repository.late_positions({place for _, message in decoded if (place := position_of(message)) is not None})
+        # Parked, as the order-worker does: nothing that the broker confirmed may disappear.
+        poisons += [Poison(index, "late", LATE) for index, message in decoded if position_of(message) in late]
+        in_time = [item for item in decoded if position_of(item[1]) not in late]
+        return once_each([*poisons, *await self._write(in_time)])
 
     async def _write(self, decoded: Sequence[Decoded]) -> list[Poison]:
         """Write in one transaction. If it is rejected, the halves are written, until the message that cannot be written is alone."""

@@ -51,16 +51,16 @@ with due as (
 select event_id, tries, body, taken.created_at from taken join shop_events using (event_id) order by txid, seq
 
 -- name: record
--- The results of attempts. A delivery that somebody replays or takes meanwhile is left alone; an attempt is noted in any case.
+-- The results of attempts. A delivery that somebody replays or takes meanwhile is left alone; an attempt is noted in any case, and once.
 with results as (
-    select * from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::float8[], $6::int[], $7::int[], $8::text[])
-        as r (event_id, endpoint, tries, state, delay_seconds, status, duration_ms, answer)
+    select * from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::float8[], $6::int[], $7::int[], $8::text[], $9::uuid[])
+        as r (event_id, endpoint, tries, state, delay_seconds, status, duration_ms, answer, attempt_key)
 ), moved as (
     update webhook_deliveries d set state = r.state, due_at = now() + r.delay_seconds * interval '1 second'
       from results r where (d.event_id, d.endpoint, d.tries, d.state) = (r.event_id, r.endpoint, r.tries, 'due')
 )
-insert into webhook_attempts (endpoint, event_id, status, duration_ms, answer)
-select endpoint, event_id, status, duration_ms, answer from results
+insert into webhook_attempts (endpoint, event_id, status, duration_ms, answer, attempt_key)
+select endpoint, event_id, status, duration_ms, answer, attempt_key from results on conflict (attempt_key) do nothing
 
 -- name: note_success
 update webhook_endpoints set failing_since = null where endpoint = any($1::text[]) and failing_since is not null
@@ -84,7 +84,9 @@ update webhook_endpoints set state = 'disabled', reason = 'it answered 410 Gone'
 select min(created_at) as created_at from shop_events
 
 -- name: ended_sales
-select sale_id, epoch, ends_at, total from sales where ends_at > $1 and ends_at <= $2 and state in ('open', 'paused')
+select sale_id, epoch, ends_at, total from sales
+ where (ends_at, sale_id, epoch) > ($1::timestamptz, $2::text, $3::bigint) and ends_at <= $4 and state in ('open', 'paused')
+ order by ends_at, sale_id, epoch limit $5
 
 -- name: prune_attempts
 delete from webhook_attempts where attempt_id in (select attempt_id from webhook_attempts where at < now() - $1::interval order by at limit $2)

@@ -1,11 +1,13 @@
 """Events, endpoints and deliveries in Postgres. Each method is one transaction, and raises Retryable when Postgres is away."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from datetime import UTC, datetime, timedelta
 
+from flashsale_core.entry_ranges import entry_ranges
+from flashsale_core.messages import Position
 from flashsale_core.shop_events import DISABLED_BY_PEOPLE
 from flashsale_notifier.database import Database
-from flashsale_notifier.rows import Attempt, Backlog, EndedSale, Endpoint, Taken
+from flashsale_notifier.rows import Attempt, Backlog, EndedSale, Endpoint, SaleEnd, Taken
 from flashsale_notifier.settings import NamedEndpoint
 from flashsale_notifier.shop_messages import ShopEvent
 
@@ -17,6 +19,10 @@ class Repository:
         """`named`: the endpoints of the settings, whose secrets are in no table."""
         self._database = database
         self._named = {endpoint.name: endpoint for endpoint in named}
+
+    async def late_positions(self, positions: Set[Position]) -> frozenset[Position]:
+        """Those of entries that arrive after recovery has closed their incarnation, and that the ledger does not have."""
+        return await self._database.late_positions(list(entry_ranges(positions)))
 
     async def write_events(self, events: Sequence[ShopEvent]) -> list[str]:
         """Write events and what is due for them; a repeat changes nothing. Returns the endpoints that got deliveries.
@@ -48,10 +54,12 @@ class Repository:
         return [Taken(row["event_id"], row["tries"], row["body"], row["created_at"]) for row in rows]
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
+        """Write the results of attempts; a repeat changes nothing."""
         rows = [
-            (a.taken.event_id, a.endpoint, a.taken.tries, a.verdict.state.value, a.verdict.delay_seconds, a.status, a.duration_ms, a.answer)
+            (a.taken.event_id, a.endpoint, a.taken.tries, a.verdict.state.value, a.verdict.delay_seconds, a.status, a.duration_ms, a.answer,
+             a.key)
             for a in sorted(attempts, key=lambda attempt: (attempt.taken.event_id, attempt.endpoint))
-        ]
+        ]  # fmt: skip
         await self._database.run("record", *zip(*rows, strict=True))
 
     async def note_success(self, endpoints: Iterable[str]) -> None:
@@ -66,9 +74,9 @@ class Repository:
         """Returns whether it was enabled before."""
         return bool(await self._database.run("disable_gone", endpoint))
 
-    async def ended_sales(self, after: datetime, until: datetime) -> list[EndedSale]:
-        """The sales whose end is after `after` and not after `until`, and whose owner did not end them."""
-        rows = await self._database.run("ended_sales", after, until)
+    async def ended_sales(self, after: SaleEnd, until: datetime, limit: int) -> list[EndedSale]:
+        """A page of the sales behind `after` whose end is not after `until`, and whose owner did not end them; the earliest end first."""
+        rows = await self._database.run("ended_sales", *after, until, limit)
         return [EndedSale(row["sale_id"], row["epoch"], row["ends_at"], row["total"]) for row in rows]
 
     async def oldest_event(self) -> datetime | None:

@@ -1,7 +1,9 @@
 """The rows that the notifier reads and writes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID, uuid4
 
 from flashsale_notifier.retries import Verdict
 
@@ -35,6 +37,16 @@ class Attempt:
     duration_ms: int
     answer: str
     verdict: Verdict
+    key: UUID = field(default_factory=uuid4)
+    """By which a repeat is recognised, if the answer to its commit was lost."""
+
+
+class SaleEnd(NamedTuple):
+    """The place of a sale among all, in the order of their ends."""
+
+    ends_at: datetime
+    sale_id: str = ""
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,10 @@ class EndedSale:
     epoch: int
     ends_at: datetime
     total: int
+
+    @property
+    def place(self) -> SaleEnd:
+        return SaleEnd(self.ends_at, self.sale_id, self.epoch)
 
 
 @dataclass(frozen=True, slots=True)

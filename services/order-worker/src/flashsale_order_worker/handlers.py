@@ -8,6 +8,7 @@ from collections.abc import Sequence, Set
 import msgspec
 
 from flashsale_consumer import Delivery, Poison, once_each
+from flashsale_core.entry_ranges import position_of
 from flashsale_core.errors import Rejected
 from flashsale_core.messages import (
     Message,
@@ -24,10 +25,10 @@ from flashsale_core.messages import (
     read,
 )
 from flashsale_core.tracing import Tracing
+from flashsale_ledger.late_entries import LateEntriesError
 from flashsale_order_worker import metrics
 from flashsale_order_worker.incomplete import incomplete_positions
-from flashsale_order_worker.late_entries import LateEntriesError
-from flashsale_order_worker.plan import Rows, arrivals, plan, position_of
+from flashsale_order_worker.plan import Rows, arrivals, plan
 from flashsale_order_worker.repository import Repository, tables
 from flashsale_order_worker.spans import LedgerSpans
 

@@ -5,8 +5,8 @@ Their positions must not count as received: after a loss of Redis they would hid
 
 from collections.abc import Iterator, Sequence
 
+from flashsale_core.entry_ranges import position_of
 from flashsale_core.messages import Position, decode, position_in
-from flashsale_order_worker.plan import position_of
 
 
 def incomplete_positions(body: bytes) -> Iterator[Position]:

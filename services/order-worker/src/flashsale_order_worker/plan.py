@@ -4,12 +4,13 @@ Messages arrive in any order and any number of times. This module merges the mes
 result with earlier batches by the same rules.
 """
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, assert_never
 
 import msgspec
 
+from flashsale_core.entry_ranges import EntryRange, entry_ranges, position_of
 from flashsale_core.messages import (
     RESTORED,
     LedgerMarker,
@@ -102,15 +103,6 @@ class ChangeRow(NamedTuple):
     """What the message says about the sale after the change."""
 
 
-class ReceivedRow(NamedTuple):
-    """A range of entries of one shard and incarnation that the batch contains."""
-
-    shard: int
-    incarnation: int
-    from_seq: int
-    to_seq: int
-
-
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Rows by key. They are written in the order of their keys, so that two workers never deadlock."""
@@ -123,8 +115,8 @@ class Rows:
     reports: dict[ReportKey, PaymentRefunded] = field(default_factory=dict)
     retired: dict[tuple[str, int], SaleRetired] = field(default_factory=dict)
     changes: dict[ChangeKey, ChangeRow] = field(default_factory=dict)
-    received: list[ReceivedRow] = field(default_factory=list)
-    claimed: list[ReceivedRow] = field(default_factory=list)
+    received: list[EntryRange] = field(default_factory=list)
+    claimed: list[EntryRange] = field(default_factory=list)
     """The entries that have a row here, also those of which a line is missing: none of them may be late."""
     markers: dict[str, int] = field(default_factory=dict)
     """When each marker was published, in ms."""
@@ -143,14 +135,9 @@ def plan(messages: Iterable[tuple[str, Message]], incomplete: Set[Position] = fr
             positions.add(position)
         if position not in late:
             _add(rows, message_id, message)
-    rows.claimed.extend(_received(positions - late))
-    rows.received.extend(_received(positions - incomplete - late) if incomplete else rows.claimed)
+    rows.claimed.extend(entry_ranges(positions - late))
+    rows.received.extend(entry_ranges(positions - incomplete - late) if incomplete else rows.claimed)
     return rows
-
-
-def position_of(message: Message) -> Position | None:
-    """None for a message that is no outbox entry, and for one of an older release."""
-    return None if isinstance(message, LedgerMarker | PaymentRefunded) else message.seq
 
 
 def without_arrivals(rows: Rows) -> Rows:
@@ -161,19 +148,6 @@ def without_arrivals(rows: Rows) -> Rows:
 def arrivals(rows: Rows) -> Rows:
     """Only the positions and markers."""
     return Rows(received=rows.received, claimed=rows.claimed, markers=rows.markers)
-
-
-def _received(positions: Iterable[Position]) -> Iterator[ReceivedRow]:
-    # A plain loop, because a batch may have thousands of positions: positions.ranges_of for each shard takes three times as long.
-    shard = incarnation = first = last = -1
-    for place in sorted(positions):
-        if place != (shard, incarnation, last + 1):
-            if shard >= 0:
-                yield ReceivedRow(shard, incarnation, first, last)
-            shard, incarnation, first = place
-        last = place[2]
-    if shard >= 0:
-        yield ReceivedRow(shard, incarnation, first, last)
 
 
 def _add(rows: Rows, message_id: str, message: Message) -> None:

@@ -10,14 +10,15 @@ import asyncpg
 import msgspec
 
 from flashsale_core import crash
+from flashsale_core.entry_ranges import EntryRange
 from flashsale_core.errors import Rejected
 from flashsale_core.ledger_locks import RECEIVING
 from flashsale_core.named_queries import named_queries
 from flashsale_core.orders import State
 from flashsale_ledger import ROW_ERRORS, SERVER_ERRORS, LedgerPool, refuse_read_only
+from flashsale_ledger.late_entries import LateEntriesError, late_positions
 from flashsale_order_worker import metrics
-from flashsale_order_worker.late_entries import LateEntriesError, late_positions
-from flashsale_order_worker.plan import ReceivedRow, Rows, without_arrivals
+from flashsale_order_worker.plan import Rows, without_arrivals
 from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 
 SCHEMA_VERSION = 12
@@ -88,7 +89,7 @@ class Repository:
             raise await self._pool.away(error) from error
         self._pool.reached()
 
-    async def _commit(self, statements: Sequence[Statement], claimed: Sequence[ReceivedRow]) -> None:
+    async def _commit(self, statements: Sequence[Statement], claimed: Sequence[EntryRange]) -> None:
         async with self._pool.transaction() as connection:
             # Postgres does not notice when a worker's machine dies, and its rows stay locked: for two hours, with the kernel's defaults.
             await connection.execute(_BEGIN, self._statement_timeout_ms, RECEIVING)

@@ -8,3 +8,6 @@ alter table refund_events add column unreported text[] not null default '{}';
 
 -- An attempt is noted once, although its insert is repeated when the answer to its commit was lost. Null for an attempt of an older notifier.
 alter table webhook_attempts add column attempt_key uuid unique;
+
+-- The notifier looks for sales whose end has passed, every few seconds and a page at a time.
+create index sales_by_end on sales (ends_at, sale_id, epoch) where ends_at is not null;
