@@ -11,10 +11,11 @@ import redis
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
+from flashsale_core.entry_ranges import position_of
 from flashsale_core.fence import SEQ_JUMP
 from flashsale_core.messages import decode
 from flashsale_core.scripts import pack
-from flashsale_order_worker.plan import OrderRow, PaymentKey, merged, plan, position_of
+from flashsale_order_worker.plan import OrderRow, PaymentKey, merged, plan
 from tests.lua.servers import SCRIPTS, found_servers, run_life
 from tests.lua.test_model import CHANGES, Life
 
