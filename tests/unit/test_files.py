@@ -14,6 +14,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 ADMIN_KEYS = ROOT / "libs/core/src/flashsale_core/admin_keys.py"
 CRD = ROOT / "deploy" / "helm" / "flashsale" / "files" / "flashsales.flashsale.dev.yaml"
+COMPOSE = ROOT / "deploy" / "compose"
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.yaml"))
 
 
@@ -88,3 +89,12 @@ def test_every_alert_has_a_runbook_page() -> None:
     alerts = re.findall(r"- alert: (\w+)", (ROOT / "deploy" / "helm" / "flashsale" / "files" / "alerts.yaml").read_text())
     pages = {path.stem: path.read_text().splitlines()[0] for path in (ROOT / "docs" / "runbook").glob("*.md")}
     assert pages == {re.sub(r"(?<!^)([A-Z])", r"-\1", alert).lower(): f"# {alert}" for alert in alerts}
+
+
+def test_compose_file_uses_the_settings_of_its_example_by_the_common_syntax() -> None:
+    """`${NAME:+...}` and an empty default are not in every implementation of compose: one of them passed the text on as the value."""
+    text = (COMPOSE / "compose.yaml").read_text()
+    required, with_default = set(re.findall(r"\$\{(\w+)(?::\?[^${}]+)?\}", text)), set(re.findall(r"\$\{(\w+):-[^${}]+\}", text))
+    assert set(re.findall(r"\$\{?(\w+)", text)) == required | with_default
+    assert required == set(re.findall(r"^(\w+)=", (COMPOSE / "example.env").read_text(), re.MULTILINE))
+    assert not required & with_default
