@@ -14,6 +14,7 @@ from flashsale_core.keys import reserve_keys, sale_keys, shard_keys, shard_of
 from flashsale_core.records import sale_fields
 from flashsale_core.scripts import Order, call, pack_orders, read_scripts
 from flashsale_core.settings import Environment
+from flashsale_operator import patience
 from flashsale_operator.availability import Busy
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.reconcile import Reconciler
@@ -27,6 +28,7 @@ from flashsale_redis.fences import open_fences
 from flashsale_timeout_worker.expiry import Expiry
 from tests.fences import empty_redis
 from tests.integration.stores import on_all_masters, redis_client
+from tests.unit.operator.test_patience import LIMIT_SECONDS, slow_loop
 
 WINDOWS = (60, 300)
 
@@ -173,6 +175,15 @@ async def test_reconciliations_that_wait_for_a_connection_do_not_find_redis_away
         answers = await asyncio.gather(*[impatient.reconcile(sale, {}) for sale in sales], return_exceptions=True)
         reasons = {"Busy" if isinstance(answer, Busy) else ready(cast("Any", answer))[1] for answer in answers}
         assert reasons <= {"Reconciled", "Busy"}
+
+
+async def test_slow_event_loop_does_not_find_redis_away(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "TICK_SECONDS", 0.01)
+    scripts = read_scripts(Path(infra["FLASHSALE_LUA_DIR"]))
+    async with Cluster(infra), open_redis(infra["REDIS_URL"], 30, 16) as redis, slow_loop():
+        # To open a connection and load a sale takes some 40 turns of the loop, and more than this limit.
+        reconciler = Reconciler(SaleStore(redis, scripts, 16, LIMIT_SECONDS), WINDOWS)
+        assert ready(await reconciler.reconcile(resource(), {})) == ("True", "Reconciled")
 
 
 async def test_sweep_wakes_only_resources_whose_sales_drifted(infra: Mapping[str, str]) -> None:

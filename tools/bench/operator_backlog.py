@@ -1,12 +1,12 @@
-"""`python -m tools.bench.operator_backlog`: the operator with thousands of FlashSales that were applied at once.
+"""`python -m tools.bench.operator_backlog`: the operator with thousands of FlashSales that were applied at once, edited, and at rest.
 
 It needs a cluster (KUBECONFIG) with the FlashSale resource, creates a namespace there and deletes it at the end. The operator and its Redis
-are processes of this machine.
+are processes of this machine. The apiserver's counters of requests are of all its clients: nobody else should use FlashSales meanwhile.
 """
 
 import asyncio
-import random
 import tempfile
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -23,64 +23,29 @@ from flashsale_cli.console import EXIT_FAILED, console
 from flashsale_core.keys import sale_keys
 from flashsale_core.scripts import read_scripts
 from flashsale_core.settings import Environment
-from flashsale_operator.apiserver import Apiserver, collection, open_apiserver
-from flashsale_operator.resource import GROUP, VERSION
+from flashsale_core.tasks import cancel_and_wait
+from flashsale_operator.apiserver import open_apiserver
 from flashsale_redis import open_redis
 from flashsale_redis.fences import open_fences
 from tools.bench.measurements import Measurement, Target
+from tools.bench.operator_cluster import STOCK, Namespace, Request, SaleWatch, sale_name
 from tools.bench.operator_process import OperatorProcess, run_operator, run_redis
 from tools.repository import ROOT
 
 CONNECTIONS = 32
 EDITS = 50
-POLL_SECONDS = 0.5
+WINDOW_SECONDS = 60
 GIVE_UP_SECONDS = 900.0
 REQUEST_TIMEOUT_SECONDS = 60.0
-STOCK = 10
+REST_SECONDS = 60.0
 MEMORY_TARGET = Target(300, at_least=False)
 EDIT_TARGET = Target(5.0, at_least=False)
 NONE_TARGET = Target(0, at_least=False)
+WRITES_TARGET = Target(3.1, at_least=False)
+"""For each FlashSale: the finalizer, the claim and the status. A status that is written a second time, with newer numbers, is rare."""
+REST_TARGET = Target(15, at_least=False)
 READY_TARGETS = {1000: Target(35.0, at_least=False)}
 """FlashSales -> seconds from the first request to all Ready."""
-
-
-class Namespace:
-    def __init__(self, apiserver: Apiserver, name: str) -> None:
-        self.apiserver, self.name = apiserver, name
-        self.flash_sales = apiserver.flash_sales(name)
-
-    async def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
-        async with self.apiserver.request(method, path, body, content_type) as answer:
-            answer.raise_for_status()
-            return await answer.json()
-
-    async def create(self) -> None:
-        await self.call("POST", "/api/v1/namespaces", {"metadata": {"name": self.name}})
-
-    async def delete(self) -> None:
-        await self.call("DELETE", f"/api/v1/namespaces/{self.name}")
-
-    async def create_sale(self, number: int) -> None:
-        name = sale_name(number)
-        document = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "FlashSale", "metadata": {"name": name}, "spec": {"stock": STOCK}}
-        await self.flash_sales.create(document)
-
-    async def edit_sale(self, number: int, stock: int) -> None:
-        path = f"{collection(self.name)}/{sale_name(number)}"
-        await self.call("PATCH", path, {"spec": {"stock": stock}}, "application/merge-patch+json")
-
-    async def delete_sales(self) -> None:
-        await self.call("DELETE", f"{collection(self.name)}?gracePeriodSeconds=0")
-
-
-def sale_name(number: int) -> str:
-    return f"backlog-{number:05d}"
-
-
-def is_ready(sale: dict[str, Any]) -> bool:
-    status = sale.get("status", {})
-    ready = [condition["status"] for condition in status.get("conditions", ()) if condition["type"] == "Ready"]
-    return ready == ["True"] and status["observedGeneration"] == sale["metadata"]["generation"]
 
 
 async def in_parallel(act: Callable[[int], Awaitable[None]], numbers: Sequence[int]) -> None:
@@ -95,58 +60,78 @@ async def in_parallel(act: Callable[[int], Awaitable[None]], numbers: Sequence[i
             group.create_task(work())
 
 
-async def wait_until(condition: Callable[[], Awaitable[bool]], what: str, pause_seconds: float = POLL_SECONDS) -> None:
+async def wait_until(condition: Callable[[], bool], what: str, pause_seconds: float) -> None:
     """Raises TimeoutError with `what` after GIVE_UP_SECONDS."""
     ends = monotonic() + GIVE_UP_SECONDS
-    while not await condition():
+    while not condition():
         if monotonic() > ends:
             raise TimeoutError(what)
         await asyncio.sleep(pause_seconds)
 
 
-async def measure_edits(namespace: Namespace, redis: Any, flashsales: int) -> float:
-    """The longest time from an edit's request until Redis has it, in seconds."""
-    longest = 0.0
-    for place, number in enumerate(random.sample(range(flashsales), min(EDITS, flashsales))):
-        stock, started = STOCK + 1 + place, monotonic()
-        await namespace.edit_sale(number, stock)
-        key = sale_keys(sale_name(number)).sale
-        while int(await redis.hget(key, "total") or 0) != stock:
-            if monotonic() - started > GIVE_UP_SECONDS:
-                raise TimeoutError(f"the edit of {sale_name(number)}")
-            await asyncio.sleep(0.02)
+async def measure_edits(namespace: Namespace, watch: SaleWatch, redis: Any, flashsales: int) -> Measurement:
+    """The longest time from an edit's request until a client sees it observed, in seconds. Each edit must then be in Redis."""
+    edits, longest = min(EDITS, flashsales), 0.0
+    for place in range(edits):
+        number = place * flashsales // edits
+        name, started = sale_name(number), monotonic()
+        field, spec, value = [("total", "stock", STOCK + 1 + place), ("hold_seconds", "paymentWindowSeconds", WINDOW_SECONDS)][place % 2]
+        generation = await namespace.edit_sale(number, {spec: value})
+        await wait_until(lambda name=name, generation=generation: watch.observed[name] >= generation, f"the edit of {name}", 0.01)  # type: ignore[misc]
         longest = max(longest, monotonic() - started)
-    return longest
+        kept = await redis.hget(sale_keys(name).sale, field)
+        if int(kept) != value:
+            raise RuntimeError(f"{name}: the edit is observed, and Redis has {field} {kept!r} instead of {value}")
+    return Measurement(f"an edit until its generation is observed, the slowest of {edits}", longest, "s", EDIT_TARGET)
 
 
-async def measure(namespace: Namespace, operator: OperatorProcess, redis: Any, flashsales: int, screen: Console) -> list[Measurement]:
-    started = monotonic()
-    await in_parallel(namespace.create_sale, range(flashsales))
-    applied = monotonic()
-    screen.print(f"applied {flashsales} FlashSales in {applied - started:.1f} s")
-
-    async def all_live() -> bool:
-        return await operator.objects("Live") >= flashsales
-
-    await wait_until(all_live, "all FlashSales Ready", 1.0)
-    ready_seconds = monotonic() - started
-    screen.print(f"all Live after {ready_seconds:.1f} s; the operator uses {operator.memory_mb():.0f} MB")
-
-    async def all_ready() -> bool:
-        sales = await namespace.flash_sales.documents()
-        return sum(map(is_ready, sales)) == flashsales
-
-    await wait_until(all_ready, "all FlashSales Ready in the apiserver", 2.0)
-    edit_seconds = await measure_edits(namespace, redis, flashsales)
-    restarts = operator.restarts()
+async def measure_rest(namespace: Namespace, operator: OperatorProcess) -> list[Measurement]:
+    """What the operator uses while nothing changes."""
+    requests, cpu = await namespace.requests(), operator.cpu_seconds()
+    await asyncio.sleep(REST_SECONDS)
+    share = 100 * (operator.cpu_seconds() - cpu) / REST_SECONDS
+    sent = await namespace.requests() - requests
     return [
-        Measurement(f"{flashsales} FlashSales applied", applied - started, "s"),
+        Measurement("CPU of the operator at rest", share, "% of a core", REST_TARGET),
+        Measurement("requests to the apiserver at rest", sent.total() * 60 / REST_SECONDS, "per minute", details=_in_words(sent)),
+    ]
+
+
+def writes(sent: Counter[Request], flashsales: int) -> Measurement:
+    """Requests that changed FlashSales, without those of the bench itself. Events are bounded by their rate, and only named."""
+    changed = sum(count for request, count in sent.items() if request.verb == "PATCH")
+    return Measurement("writes of a FlashSale until it is Ready", changed / flashsales, "", WRITES_TARGET, details=_in_words(sent))
+
+
+def _in_words(sent: Counter[Request]) -> str:
+    return ", ".join(f"{count} {request.verb} {request.resource}" for request, count in sent.most_common())
+
+
+async def measure(
+    namespace: Namespace, watch: SaleWatch, operator: OperatorProcess, redis: Any, flashsales: int, screen: Console
+) -> list[Measurement]:
+    before, started = await namespace.requests(), monotonic()
+    await in_parallel(namespace.create_sale, range(flashsales))
+    applied_seconds = monotonic() - started
+    screen.print(f"applied {flashsales} FlashSales in {applied_seconds:.1f} s")
+    await wait_until(lambda: len(watch.ready) >= flashsales, "all FlashSales Ready", 0.1)
+    ready_seconds, cpu_seconds = monotonic() - started, operator.cpu_seconds()
+    screen.print(f"all Ready after {ready_seconds:.1f} s; the operator uses {operator.memory_mb():.0f} MB")
+    sent = await namespace.requests() - before
+    edited = await measure_edits(namespace, watch, redis, flashsales)
+    rest = await measure_rest(namespace, operator)
+    return [
+        Measurement(f"{flashsales} FlashSales applied", applied_seconds, "s"),
         Measurement(f"{flashsales} FlashSales Ready", ready_seconds, "s", READY_TARGETS.get(flashsales)),
-        Measurement("an edit until Redis has it, the slowest of 50", edit_seconds, "s", EDIT_TARGET),
+        writes(sent, flashsales),
+        edited,
         Measurement("the operator's memory, at most", operator.memory_mb_max, "MB", MEMORY_TARGET),
-        Measurement("restarts that the probes would have caused", restarts, "", NONE_TARGET),
-        Measurement("FlashSales that were ever told RedisUnavailable", await operator.told_unavailable(), "", NONE_TARGET),
-        Measurement("CPU time of the operator", operator.cpu_seconds(), "s"),
+        Measurement("restarts that the probes would have caused", operator.restarts(), "", NONE_TARGET),
+        Measurement("FlashSales that were ever told RedisUnavailable", len(watch.unavailable), "", NONE_TARGET),
+        Measurement("reconciliations that found Redis away", await operator.told_unavailable(), "", NONE_TARGET),
+        Measurement("reconciliations that were repeated", await operator.repeated(), ""),
+        Measurement("CPU time of the operator until all were Ready", cpu_seconds, "s"),
+        *rest,
     ]
 
 
@@ -162,18 +147,24 @@ async def run(flashsales: int, name: str, screen: Console) -> list[Measurement]:
         await namespace.create()
         held.push_async_callback(namespace.delete)
         operator = await held.enter_async_context(run_operator(url, name, folder / "operator.log"))
+        watch = SaleWatch(namespace)
+        watching = asyncio.create_task(watch.run())
+        held.push_async_callback(cancel_and_wait, watching)
         try:
-            return await measure(namespace, operator, redis, flashsales, screen)
+            return await measure(namespace, watch, operator, redis, flashsales, screen)
         finally:
             screen.print("deleting the FlashSales")
+            await delete_all(namespace)
 
-            async def gone() -> bool:
-                # The apiserver ends a request that deletes thousands after its own timeout.
-                with suppress(aiohttp.ClientError, TimeoutError):
-                    await namespace.delete_sales()
-                return not (await namespace.call("GET", f"{collection(name)}?limit=1"))["items"]
 
-            await wait_until(gone, "all FlashSales gone", 2.0)
+async def delete_all(namespace: Namespace) -> None:
+    """Raises TimeoutError after GIVE_UP_SECONDS."""
+    async with asyncio.timeout(GIVE_UP_SECONDS):
+        while not await namespace.is_empty():
+            # The apiserver ends a request that deletes thousands after its own timeout.
+            with suppress(aiohttp.ClientError, TimeoutError):
+                await namespace.delete_sales()
+            await asyncio.sleep(2)
 
 
 def main(

@@ -45,12 +45,14 @@ class OperatorProcess:
     def cpu_seconds(self) -> float:
         return cpu_seconds(self._process.pid)
 
-    async def objects(self, phase: str) -> int:
-        return int(await self._sum(f'flashsale_operator_objects{{phase="{phase}"}} '))
-
     async def told_unavailable(self) -> int:
         """Reconciliations that ended with the reason RedisUnavailable."""
         return int(await self._sum("flashsale_operator_reconciles_total{", 'outcome="RedisUnavailable"'))
+
+    async def repeated(self) -> int:
+        """Reconciliations that concluded nothing, because Redis took too long, or that could not write their status."""
+        busy = await self._sum("flashsale_operator_reconciles_total{", 'outcome="Busy"')
+        return int(busy + await self._sum("flashsale_operator_reconcile_errors_total "))
 
     async def probe(self, path: str) -> bool:
         try:

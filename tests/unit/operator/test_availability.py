@@ -2,11 +2,13 @@
 
 import asyncio
 
+import pytest
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from flashsale_core.errors import Retryable
-from flashsale_operator import availability
+from flashsale_operator import availability, patience
 from flashsale_operator.availability import Availability, Busy
+from tests.unit.operator.test_patience import LIMIT_SECONDS, slow_loop, turns
 
 
 class Server:
@@ -79,3 +81,25 @@ async def test_ping_that_is_not_answered_means_away() -> None:
 
     available = Availability(Silent().ping, "key", 0.01)
     assert not isinstance(await available.judge(TimeoutError()), Busy)
+
+
+async def test_ping_that_a_slow_loop_reads_late_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(Server):
+        async def ping(self, _: str) -> None:
+            await turns(8)
+
+    monkeypatch.setattr(patience, "TICK_SECONDS", 0.01)
+    available = Availability(Late().ping, "key", LIMIT_SECONDS)
+    async with slow_loop():
+        assert isinstance(await available.judge(TimeoutError()), Busy)
+
+
+async def test_answer_to_another_command_counts_as_one_to_the_ping() -> None:
+    class Answering(Server):
+        async def ping(self, _: str) -> None:
+            available.note_answer()
+            raise TimeoutError
+
+    available = Availability(Answering().ping, "key", 1.0)
+    assert isinstance(await available.judge(TimeoutError()), Busy)
+    assert await refusal(available) is None

@@ -20,7 +20,8 @@ def status(phase: str, **conditions: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("before", "after", "reasons"),
     [
-        ({}, status("Scheduled", Ready="True"), ["ReadyReason", "Scheduled"]),
+        ({}, status("Scheduled", Ready="True"), ["Scheduled"]),
+        (status("Stalled", Ready="False"), status("Live", Ready="True"), ["ReadyReason"]),
         (status("Scheduled", Ready="True"), status("Live", Ready="True"), ["Started"]),
         (status("Live"), status("Live"), []),
         (status("Live"), status("Paused"), ["Paused"]),

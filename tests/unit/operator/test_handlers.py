@@ -10,7 +10,8 @@ import pytest
 from flashsale_core.scripts import read_scripts
 from flashsale_core.settings import Environment
 from flashsale_operator.cache import ResourceCache
-from flashsale_operator.handlers import FINALIZER, Handlers, drain_seconds
+from flashsale_operator.event_filter import FINALIZER
+from flashsale_operator.handlers import Handlers, drain_seconds
 from flashsale_operator.kopf_settings import kopf_settings
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.recorder import Recorder
@@ -57,7 +58,7 @@ def test_resources_are_listed_in_chunks(settings: Settings) -> None:
 async def test_only_a_new_generation_is_queued() -> None:
     handlers, queue = handlers_of(NeverDone())
     for generation in (3, 3, 4, 2):
-        await observe(handlers, generation)
+        observe(handlers, generation)
         if len(queue):
             uid, edited = await queue.take()
             queue.done(uid)
@@ -65,17 +66,17 @@ async def test_only_a_new_generation_is_queued() -> None:
     assert len(queue) == 0
 
 
-async def test_resource_without_finalizer_is_not_reconciled() -> None:
+def test_resource_without_finalizer_is_not_reconciled() -> None:
     handlers, queue = handlers_of(NeverDone())
-    await observe(handlers, 3, finalizers=[])
+    observe(handlers, 3, finalizers=[])
     assert len(queue) == 0
-    await observe(handlers, 3)
+    observe(handlers, 3)
     assert len(queue) == 1
 
 
-async def test_resource_that_is_being_deleted_is_not_queued() -> None:
+def test_resource_that_is_being_deleted_is_not_queued() -> None:
     handlers, queue = handlers_of(NeverDone())
-    await observe(handlers, 3, deletionTimestamp="2026-08-01T12:00:00Z")
+    observe(handlers, 3, deletionTimestamp="2026-08-01T12:00:00Z")
     assert len(queue) == 0
 
 
@@ -129,10 +130,10 @@ def handlers_of(reconciler: object, *, ends: bool = False) -> tuple[Handlers, Wo
     return Handlers(cast("Reconciler", reconciler), ResourceCache(), queue, Recorder(post), settings, namespace_ends), queue
 
 
-async def observe(handlers: Handlers, generation: int, **metadata: Any) -> None:
+def observe(handlers: Handlers, generation: int, **metadata: Any) -> None:
     document = body()
     document["metadata"] |= {"generation": generation, "finalizers": [FINALIZER]} | metadata
-    await handlers.on_event(body=kopf.Body(cast("Any", document | {"status": {}})), type="MODIFIED")
+    handlers.observe(document, "MODIFIED")
 
 
 async def delay_of_deletion(**spec: Any) -> float:

@@ -13,7 +13,7 @@ from flashsale_operator.availability import Busy
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.settings import Settings, read_settings
-from flashsale_operator.sweep import WAKES_MAX, Sweep
+from flashsale_operator.sweep import WAKES_MAX, Sweep, pause_seconds
 from flashsale_operator.work_queue import WorkQueue
 from tests.unit.operator.test_operator_plan import RESOURCE
 
@@ -95,3 +95,9 @@ async def test_sweep_that_hangs_is_not_alive(tmp_path: Path) -> None:
     await asyncio.sleep(0.2)
     assert (redis.asked, sweep.silent_seconds() >= 0.15) == (1, True)
     await cancel_and_wait(sweeping)
+
+
+def test_long_sweeps_come_less_often_and_never_look_like_a_hanging_one(tmp_path: Path) -> None:
+    every_5_s = replace(settings(tmp_path), reconcile_seconds=5, silence_seconds=60)
+    assert [pause_seconds(took, every_5_s) for took in (0.01, 0.5, 1.0, 20.0)] == [5, 5, 9, 30]
+    assert pause_seconds(1.0, replace(every_5_s, reconcile_seconds=100)) == 100

@@ -7,7 +7,6 @@ there is a master. A failover that this client would not notice, because the old
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, Connection
@@ -52,10 +51,15 @@ class Followed(Single):
         """
         while True:
             await asyncio.sleep(WATCH_EVERY_SECONDS)
-            with suppress(RedisError, OSError, TimeoutError):
+            try:
                 master = await self._sentinels.master()
                 if await self._pool.keep_only(master):
                     log.warning("redis.master_moved", extra={"address": "{}:{}".format(*master)})
+            except (RedisError, OSError, TimeoutError):
+                continue
+            except Exception:
+                # Broad on purpose: nobody waits for this task, and without it an old master would keep its connections unnoticed.
+                log.exception("redis.watch_failed")
 
 
 class Following(Connection):

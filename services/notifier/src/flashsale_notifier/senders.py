@@ -45,7 +45,7 @@ class Senders:
                     await asyncio.wait_for(self._stopping.wait(), LOOK_SECONDS)
                 except TimeoutError:
                     continue
-            await self._end(list(self._senders))
+            await self._end()
         finally:
             await cancel_and_wait(*(task for _, task in self._senders.values()), *self._ending)
             self._senders.clear()
@@ -76,10 +76,12 @@ class Senders:
                 # Without path and query, which may have a token of the shop.
                 log.info("endpoint.served", extra={"endpoint": name, "host": urlsplit(endpoint.url).hostname})
 
-    async def _end(self, names: list[str]) -> None:
-        for name in names:
-            self._senders[name][0].stop()
-        await asyncio.gather(*(self._senders[name][1] for name in names), *self._ending, return_exceptions=True)
+    async def _end(self) -> None:
+        for sender, task in self._senders.values():
+            sender.stop()
+            # A failure is logged there: gather only keeps it from hiding the others.
+            self._keep(task)
+        await asyncio.gather(*self._ending, return_exceptions=True)
 
     def _keep(self, task: "asyncio.Task[None]") -> None:
         self._ending.add(task)

@@ -1,4 +1,7 @@
-"""Whether Redis is away. A command that took too long is no proof: this process may be busy. Redis is away only if a PING fails as well."""
+"""Whether Redis is away. A command that took too long is no proof: this process may be busy.
+
+Redis is away only if a PING fails as well, and no other command was answered meanwhile.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,6 +10,7 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from flashsale_core.errors import Retryable
 from flashsale_core.faults import Server, describe_error
+from flashsale_operator.patience import patiently
 
 PING_EVERY_SECONDS = 1.0
 """Shortest pause between two PINGs to a server that is away. In between, commands fail at once instead of each waiting for its timeout."""
@@ -27,8 +31,14 @@ class Availability:
         self._timeout_seconds = timeout_seconds
         self._pinging: asyncio.Task[bool] | None = None
         self._pinged_at = 0.0
+        self._answers_count = 0
         self._away: str | None = None
         """Why it is away, in the words of the first error: a reason that changed with each attempt would be written each time."""
+
+    def note_answer(self) -> None:
+        """The server has answered a command."""
+        self._answers_count += 1
+        self._away = None
 
     async def refuse_if_away(self) -> None:
         """Raises Retryable while Redis is away."""
@@ -55,18 +65,18 @@ class Availability:
         return await asyncio.shield(self._pinging)
 
     async def _probe(self) -> bool:
+        before = self._answers_count
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with patiently(self._timeout_seconds):
                 await self._ping(self._near)
-            self._away = None
+            self.note_answer()
         except ResponseError as error:
             # A refusal is an answer, except one before any command.
-            if isinstance(error, AuthenticationError):
-                return False
-            self._away = None
+            if not isinstance(error, AuthenticationError):
+                self.note_answer()
         except (RedisError, OSError, TimeoutError):
-            return False
+            pass
         finally:
             self._pinged_at = asyncio.get_running_loop().time()
             self._pinging = None
-        return True
+        return self._answers_count > before

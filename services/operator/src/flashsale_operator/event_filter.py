@@ -1,7 +1,8 @@
-"""Keeps the FlashSales that this operator does not serve away from kopf.
+"""Gives kopf only the events that it has work with: new FlashSales, which get the finalizer, and those that are being deleted.
 
-kopf removes its finalizer from each resource that no handler wants, and all engines have the same finalizer. It has no filter of events, so
-the function that it calls with each event is wrapped.
+kopf removes its finalizer from each resource that no handler wants, and all engines have the same finalizer: it must not see the FlashSales
+that this operator does not serve. Most other events are echoes of what the operator wrote itself, three for each new FlashSale, and kopf
+would copy and compare the whole resource for each. It has no filter of events, so the function that it calls with each event is wrapped.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -13,25 +14,30 @@ from kopf._core.reactor import processing
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.engine import Engine
 
+FINALIZER = "operator.flashsale.dev/finalizer"
+"""A change would leave finalizers behind that no operator removes."""
 Process = Callable[..., Awaitable[Any]]
+Observe = Callable[[Mapping[str, Any], str | None], None]
+"""Receives each served FlashSale with the type of its event; a listed one has none."""
 
 
 @contextmanager
-def only_served(engine: Engine, cache: ResourceCache) -> Iterator[None]:
-    """Inside, kopf receives the events of the resources that `engine` serves, and of no others."""
+def only_served(engine: Engine, cache: ResourceCache, observe: Observe) -> Iterator[None]:
+    """Inside, `observe` receives the events of the resources that `engine` serves, and kopf those of them that it has work with."""
     original: Process = processing.process_resource_event
-    processing.process_resource_event = filtered(original, engine, cache)  # type: ignore[assignment]
+    processing.process_resource_event = filtered(original, engine, cache, observe)  # type: ignore[assignment]
     try:
         yield
     finally:
         processing.process_resource_event = original  # type: ignore[assignment]
 
 
-def filtered(process: Process, engine: Engine, cache: ResourceCache) -> Process:
+def filtered(process: Process, engine: Engine, cache: ResourceCache, observe: Observe) -> Process:
     async def process_served(*, raw_event: Mapping[str, Any], **options: Any) -> Any:
         body = raw_event["object"]
         if engine.serves(body):
-            return await process(raw_event=raw_event, **options)
+            observe(body, raw_event["type"])
+            return await process(raw_event=raw_event, **options) if _needs_kopf(raw_event) else None
         metadata = body["metadata"]
         # One that another installation has claimed meanwhile is no longer reconciled.
         cache.remove(metadata["uid"])
@@ -41,3 +47,13 @@ def filtered(process: Process, engine: Engine, cache: ResourceCache) -> Process:
         return None
 
     return process_served
+
+
+def has_finalizer(metadata: Mapping[str, Any]) -> bool:
+    """Whether the resource is kept from disappearing, and nobody has asked for its deletion."""
+    return FINALIZER in metadata.get("finalizers", ()) and not metadata.get("deletionTimestamp")
+
+
+def _needs_kopf(raw_event: Mapping[str, Any]) -> bool:
+    # kopf forgets a resource that was deleted.
+    return raw_event["type"] == "DELETED" or not has_finalizer(raw_event["object"]["metadata"])

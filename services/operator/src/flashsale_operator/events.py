@@ -1,6 +1,6 @@
 """The Kubernetes Events that a change of status is worth, each once. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, NamedTuple
 
 from flashsale_operator.conditions import Phase, transitions
@@ -26,8 +26,12 @@ class Event(NamedTuple):
 
 
 def status_events(previous: Mapping[str, Any], status: Mapping[str, Any]) -> list[Event]:
-    """An event for each condition whose status changed, and for a new phase."""
-    return [*_condition_events(previous, status), *_phase_events(previous.get("phase"), status["phase"])]
+    """An event for each condition whose status changed, and for a new phase.
+
+    A sale that becomes Ready in a new phase has the phase's event only: thousands of new sales would have two each.
+    """
+    phase_events = _phase_events(previous.get("phase"), status["phase"])
+    return [*_condition_events(previous, status, {"Ready"} if phase_events else set()), *phase_events]
 
 
 def event_document(resource: Resource, event: Event, now: str, instance: str) -> dict[str, Any]:
@@ -60,11 +64,12 @@ MESSAGE_CHARACTERS_MAX = 1024
 """The apiserver refuses longer messages."""
 
 
-def _condition_events(previous: Mapping[str, Any], status: Mapping[str, Any]) -> list[Event]:
+def _condition_events(previous: Mapping[str, Any], status: Mapping[str, Any], implied: Set[str]) -> list[Event]:
+    """`implied` are conditions whose becoming True needs no event."""
     events = []
     for condition in transitions(previous, status):
         kind, holds = condition["type"], condition["status"] == "True"
-        if kind in _CONDITIONS:
+        if kind in _CONDITIONS and not (holds and kind in implied):
             bad = holds if kind == "Stalled" else not holds and kind == "Ready"
             reason = condition["reason"] if holds else f"Not{kind}"
             events.append(Event("Warning" if bad else "Normal", reason, condition["message"] or f"{kind} is {condition['status']}"))

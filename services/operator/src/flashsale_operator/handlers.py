@@ -1,4 +1,7 @@
-"""What kopf calls. Its events only queue a resource; deletions are carried out here, because kopf keeps the finalizer."""
+"""What each event and each deletion of a FlashSale does.
+
+An event only queues the resource; deletions are carried out here, because kopf keeps the finalizer.
+"""
 
 import asyncio
 import logging
@@ -13,6 +16,7 @@ from flashsale_operator.availability import Busy
 from flashsale_operator.cache import CachedResource, ResourceCache
 from flashsale_operator.conditions import FIELDS_OF_A_SALE
 from flashsale_operator.controller import BACKOFF_SECONDS, spread
+from flashsale_operator.event_filter import has_finalizer
 from flashsale_operator.events import status_events
 from flashsale_operator.letting_go import is_blocked, is_due, let_go_event, lets_go
 from flashsale_operator.reconcile import Reconciler
@@ -22,8 +26,6 @@ from flashsale_operator.settings import Settings
 from flashsale_operator.work_queue import WorkQueue
 
 PREFIX = "operator.flashsale.dev"
-FINALIZER = f"{PREFIX}/finalizer"
-"""A change would leave finalizers behind that no operator removes."""
 DRAIN_SECONDS = (2.0, 30.0)
 """Shortest and longest pause between two checks of a draining sale. Each check writes to its resource."""
 NamespaceEnds = Callable[[Resource], Awaitable[bool]]
@@ -58,27 +60,27 @@ class Handlers:
     def register(self, registry: kopf.OperatorRegistry) -> None:
         resource: Any = (GROUP, VERSION, PLURAL)
         options: dict[str, Any] = {"registry": registry, "backoff": BACKOFF_SECONDS, "errors": kopf.ErrorsMode.TEMPORARY}
-        kopf.on.event(*resource, registry=registry, id="observe")(self.on_event)
         kopf.on.delete(*resource, **options, id="delete")(self.on_delete)
 
-    async def on_event(self, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf names it so
+    def observe(self, body: Mapping[str, Any], kind: str | None) -> None:
         """Receives every event. A resource whose finalizer somebody removed disappears without `on_delete`."""
-        uid, metadata = body.metadata.uid or "", body.metadata
-        if type == "DELETED":
+        metadata = body["metadata"]
+        uid = metadata["uid"]
+        if kind == "DELETED":
             self._cache.remove(uid)
             return
-        self._cache.observe(uid, metadata.get("generation", 0), dict(body.status))
+        self._cache.observe(uid, metadata["generation"], body.get("status") or {})
         # Without the finalizer, the resource could disappear while its sale is created.
-        if metadata.get("deletionTimestamp") or FINALIZER not in metadata.get("finalizers", ()):
+        if not has_finalizer(metadata):
             return
         before = self._cache.get(uid)
         generation = 0 if before is None else before.resource.generation
         try:
             cached = self._cached(body)
         except Exception:
-            # Broad on purpose: kopf would ignore it, and only the next edit can help.
+            # Broad on purpose: it must not end the watch over all the others, and only the next edit can help.
             metrics.RECONCILE_ERRORS.inc()
-            log.exception("reconcile.failed", extra={"flashsale": f"{metadata.namespace}/{metadata.name}"})
+            log.exception("reconcile.failed", extra={"flashsale": f"{metadata['namespace']}/{metadata['name']}"})
             return
         if cached.resource.generation > generation:
             self._queue.add(uid, edited=True)
@@ -125,8 +127,8 @@ class Handlers:
         self._cache.remove(resource.uid)
         return True
 
-    def _cached(self, body: kopf.Body) -> CachedResource:
-        return self._cache.get_or_add(read_resource(body, self._windows), dict(body.status))
+    def _cached(self, body: Mapping[str, Any]) -> CachedResource:
+        return self._cache.get_or_add(read_resource(body, self._windows), dict(body.get("status") or {}))
 
 
 def _write(patch: kopf.Patch, previous: Mapping[str, Any], status: Mapping[str, Any]) -> None:

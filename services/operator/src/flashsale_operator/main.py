@@ -25,6 +25,7 @@ from flashsale_operator.engine import Engine
 from flashsale_operator.event_filter import only_served
 from flashsale_operator.handlers import Handlers
 from flashsale_operator.kopf_settings import kopf_settings
+from flashsale_operator.patience import STRETCH_MAX
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.recorder import Recorder
 from flashsale_operator.sale_store import REDIS_CONNECTIONS, SaleStore
@@ -61,7 +62,8 @@ async def run(settings: Settings) -> None:
     async with open_apiserver(Environment(), settings.request_timeout_seconds) as apiserver:
         flash_sales = Namespaces(apiserver.flash_sales, settings.namespaces or ("",))
         await refuse_rival(settings.engine, flash_sales)
-        redis = open_redis(settings.redis_url, settings.redis_timeout_seconds, REDIS_CONNECTIONS)
+        # redis-py counts the time in which this process was busy as well: SaleStore's own limit ends a command first.
+        redis = open_redis(settings.redis_url, settings.redis_timeout_seconds * STRETCH_MAX, REDIS_CONNECTIONS)
         try:
             await _operate(settings, StatusWriter(apiserver), flash_sales, redis)
         finally:
@@ -74,7 +76,8 @@ async def _operate(settings: Settings, writer: StatusWriter, flash_sales: Namesp
     cache, queue = ResourceCache(), WorkQueue()
     registry, recorder = kopf.OperatorRegistry(), Recorder(writer.post_event)
     reconciler = Reconciler(sales, settings.payment_windows, require_durable=settings.require_durable_redis)
-    Handlers(reconciler, cache, queue, recorder, settings, writer.namespace_ends).register(registry)
+    handlers = Handlers(reconciler, cache, queue, recorder, settings, writer.namespace_ends)
+    handlers.register(registry)
     kopf.on.login(registry=registry)(_login)
     watching = asyncio.Event()
     supervisor = Supervisor()
@@ -110,7 +113,7 @@ async def _operate(settings: Settings, writer: StatusWriter, flash_sales: Namesp
             ready_flag=watching,
         )
 
-    with only_served(settings.engine, cache):
+    with only_served(settings.engine, cache, handlers.observe):
         await run_until_signal(work, supervisor, serve_probes(settings.probe_host, settings.probe_port, ready, alive))
 
 

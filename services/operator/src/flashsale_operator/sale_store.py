@@ -19,6 +19,7 @@ from flashsale_core.keys import INSTALLATION_DEFAULT, attest_keys, define_keys, 
 from flashsale_core.records import sale_fields
 from flashsale_core.scripts import Scripts, call, load_scripts, pack
 from flashsale_operator.availability import Availability, Busy
+from flashsale_operator.patience import patiently
 from flashsale_operator.resource import Resource
 from flashsale_redis import Health, is_cluster, ping_near, refuse_replica
 from flashsale_redis.fences import refuse_other_installation
@@ -144,11 +145,12 @@ class SaleStore:
 
     async def _call(self, act: Callable[[], Awaitable[Any]], *shards: int) -> Any:
         """Run a command on the servers of `shards`, or on any."""
-        for server in self._of(shards):
+        servers = self._of(shards)
+        for server in servers:
             await server.refuse_if_away()
         try:
-            async with self._commands, asyncio.timeout(self._timeout_seconds):
-                return await act()
+            async with self._commands, patiently(self._timeout_seconds):
+                answer = await act()
         except _NO_ANSWER as error:
             raise await self._judge(error, *shards) from error
         except RedisError as error:
@@ -157,6 +159,10 @@ class SaleStore:
             if is_fenced(error):
                 raise Recovering(str(error)) from error
             raise Retryable(describe_error(Server.REDIS, error)) from error
+        if len(shards) == 1:
+            # Others may be answered in part, or by any server.
+            servers[0].note_answer()
+        return answer
 
     async def _judge(self, error: BaseException, *shards: int) -> Retryable:
         """What a missing answer means: Busy only if each server answers a PING."""

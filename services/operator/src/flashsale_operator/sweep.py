@@ -23,6 +23,8 @@ WRITES_MAX = 100
 """Most resources that one sweep wakes only to write new stock numbers; those not written for the longest time come first."""
 WAKES_MAX = 1000
 """Most resources that wait in the queue because of sweeps. Those not woken for the longest time come first."""
+PAUSE_FACTOR = 9
+"""A sweep is followed by a pause of at least this many times its duration, so that sweeps use a tenth of a core at most."""
 log = logging.getLogger(__name__)
 
 
@@ -34,6 +36,7 @@ class Sweep:
         self._settings = settings
         self._objects = ObjectMetrics()
         self._turned_at: float | None = None
+        self._pause_seconds = settings.reconcile_seconds
 
     def silent_seconds(self) -> float:
         """How long ago the sweep last made progress. A failed sweep is progress: a restart would not bring Redis back."""
@@ -43,7 +46,8 @@ class Sweep:
         """Sweep until cancelled."""
         while True:
             self._turned_at = asyncio.get_running_loop().time()
-            await asyncio.sleep(self._settings.reconcile_seconds)
+            await asyncio.sleep(self._pause_seconds)
+            began = asyncio.get_running_loop().time()
             try:
                 await self.sweep()
             except Busy as error:
@@ -58,6 +62,7 @@ class Sweep:
                 # Broad on purpose: an unforeseen error must not end the watch over all sales. An alert reports it.
                 metrics.RECONCILE_ERRORS.inc()
                 log.exception("sweep.failed")
+            self._pause_seconds = pause_seconds(asyncio.get_running_loop().time() - began, self._settings)
 
     async def sweep(self) -> None:
         """Raises Retryable when Redis is away, and Busy when it is too slow."""
@@ -104,6 +109,12 @@ class Sweep:
         for cached in sorted(due, key=lambda cached: cached.woken_at)[: max(0, WAKES_MAX - len(self._queue))]:
             cached.woken_at = now
             self._queue.add(cached.resource.uid, edited=False)
+
+
+def pause_seconds(sweep_seconds: float, settings: Settings) -> float:
+    """How long to wait after a sweep: longer after a long one, but so short that the sweep does not seem to hang."""
+    longest = max(settings.reconcile_seconds, settings.silence_seconds / 2)
+    return min(max(settings.reconcile_seconds, PAUSE_FACTOR * sweep_seconds), longest)
 
 
 def _knows_redis_is_away(cached: CachedResource) -> bool:
