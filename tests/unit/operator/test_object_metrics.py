@@ -14,6 +14,12 @@ from tests.unit.operator.test_operator_plan import RESOURCE
 NOW = 1_000_000.0
 
 
+@pytest.fixture(autouse=True)
+def no_series_of_other_tests() -> None:
+    metrics.OBJECT_CONDITION.clear()
+    metrics.OBJECT_START.clear()
+
+
 def cached(name: str, *, stalled: str = "", starts_in: float = 0) -> CachedResource:
     conditions = [
         {"type": "Ready", "status": str(not stalled), "reason": stalled or "Reconciled"},
