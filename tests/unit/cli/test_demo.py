@@ -53,7 +53,7 @@ def test_answers_to_buyers_decide_promises() -> None:
     assert failures(outcome(tallies=[unanswered])) == ["every request got an answer"]
     assert failures(outcome(tallies=[contradicted])) == ["repeated requests get the same order; invalid ones none"]
     assert failures(outcome(sale={"stock": 5, "sold": 0})) == ["the crowd could buy"]
-    assert failures(outcome(released_in_time=False)) == ["unpaid units were released on time"]
+    assert failures(outcome(held=1)) == ["unpaid units were released on time"]
     assert failures(outcome(late=Counter({"paid": 1}))) == ["late payments are refunded"]
     assert failures(outcome(wrong=Counter({"refund_due (wrong_amount)": 2, "paid": 1}))) == ["payments of a wrong amount are refunded"]
     assert failures(outcome(returns=Counter({"returned": 2, "410 sale_removed": 1}))) == ["paid orders can be returned"]

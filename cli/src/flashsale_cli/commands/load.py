@@ -10,13 +10,16 @@ import uvloop
 from rich.console import Console
 from rich.text import Text
 
+from flashsale_cli.commands.report_option import refuse_unwritable, write_report
 from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, number, write_json
 from flashsale_cli.environment import CliEnvironment
+from flashsale_cli.html_report.document import in_words
 from flashsale_cli.load import report
 from flashsale_cli.load.outcomes import Group
 from flashsale_cli.load.plan import BUYERS_MAX, Click, Crowd, plan
 from flashsale_cli.load.progress import watch
 from flashsale_cli.load.proofs import Identity, Proof, buyer_token, nothing, service_key
+from flashsale_cli.load.report_document import of_load
 from flashsale_cli.load.run import CONNECTIONS_DEFAULT, Target, run
 from flashsale_cli.load.tally import Tally
 
@@ -47,6 +50,10 @@ def load(
     timeout_seconds: Annotated[float, typer.Option(help="How long one request may take.", min=0.1)] = 30.0,
     stop_after_seconds: Annotated[float, typer.Option(help="Send no more requests after this time.", min=1)] = 600.0,
     orders_out: Annotated[Path | None, typer.Option(help="Write the order ids to this file, one per line, for `pay` and `audit`.")] = None,
+    report_file: Annotated[
+        Path | None,
+        typer.Option("--report", help="Write an HTML report to this file; it needs no network.", callback=refuse_unwritable),
+    ] = None,
     url: Annotated[str | None, typer.Option(help="The gateway. Default: FLASHSALE_URL.")] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
@@ -73,14 +80,18 @@ def load(
     tally = uvloop.run(_run(plan(crowd), target, Console(quiet=True) if as_json else screen))
     if orders_out is not None:
         orders_out.write_text("".join(f"{order.order_id}\n" for order in tally.orders.values()))
+    if report_file is not None:
+        write_report(of_load(crowd, target, identity.value, tally, in_words(time())), report_file)
     if as_json:
-        write_json(report.to_json(tally))
+        write_json(report.to_json(tally) | {"timeline": tally.timeline.to_json()})
     else:
         screen.print(report.render(tally))
         for sentence in tally.broken:
             screen.print(Text(sentence, "red"))
         if tally.unproven:
             screen.print(Text(UNPROVEN.format(number(tally.unproven), identity.value), "red"))
+        if report_file is not None:
+            screen.print(Text(f"report: {report_file}", "dim"))
     if tally.broken or tally.unproven or tally.count(Group.ERROR):
         raise typer.Exit(EXIT_FAILED)
 

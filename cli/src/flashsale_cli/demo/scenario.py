@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from secrets import token_bytes
 from time import monotonic, time
 from typing import Any
@@ -16,6 +17,7 @@ from flashsale_cli import sales_client
 from flashsale_cli.console import number
 from flashsale_cli.demo import refunds as refund_settlement
 from flashsale_cli.demo import screen as view
+from flashsale_cli.demo.pace import FAST, Pace
 from flashsale_cli.demo.refunds import Refunds
 from flashsale_cli.demo.screen import Screen
 from flashsale_cli.demo.winners import Action, action_of
@@ -32,12 +34,14 @@ from flashsale_cli.sales_client import Sale
 from flashsale_core.buyer_token import BuyerTokens
 from flashsale_core.errors import FlashsaleError, Retryable
 from flashsale_core.tasks import cancel_and_wait
+from flashsale_core.timestamps import rfc3339
 
 MAX_PER_USER = 2
 REPLAYS, OVER_LIMIT, RUBBISH, IMPOSTORS = 0.05, 0.05, 0.02, 0.02
 WINNERS_AT_ONCE = 24
 SALE_EVERY_SECONDS = 0.25
 RELEASE_GRACE_SECONDS = 20.0
+OPENED_GRACE_SECONDS = 0.25
 SECOND_WAVE_DIVISOR = 10
 """The second wave has a tenth of the buyers of the first."""
 
@@ -55,6 +59,9 @@ class ScenarioSettings:
     window_seconds: int
     connections: int
     seed: int
+    pace: Pace = FAST
+    page_lines: Callable[[str], list[str]] = lambda _: []
+    """Where a person sees the sale with this id."""
 
 
 @dataclass(slots=True)
@@ -64,7 +71,12 @@ class Outcome:
     product_id: str
     sale: Sale
     tallies: list[Tally] = field(default_factory=list)
-    released_in_time: bool = True
+    prefixes: list[str] = field(default_factory=list)
+    """With which the user ids of the crowds begin."""
+    visitors: int = 0
+    """Orders of people at the storefront."""
+    held: int = 0
+    """Units held when the last hold of the first wave should have ended."""
     late: Counter[str] = field(default_factory=Counter)
     wrong: Counter[str] = field(default_factory=Counter)
     """The answers to payments of a wrong amount."""
@@ -114,16 +126,17 @@ class Scenario:
         self._returns: Counter[str] = Counter()
         self._late: list[Accepted] = []
         self._sale: Sale = {}
+        self._prefixes: list[str] = []
 
     async def run(self) -> Outcome:
         await self._open_sale()
         outcome = Outcome(self._product_id, self._sale, wrong=self._wrong, returns=self._returns)
         outcome.tallies.append(await self._first_wave())
-        outcome.released_in_time = await self._wait_for_release()
+        outcome.held = await self._wait_for_release()
         outcome.late = await self._pay_late()
         outcome.tallies.append(await self._second_wave())
         outcome.refunds = await self._settle_refunds(outcome.late)
-        outcome.sale = await self._refresh()
+        outcome.sale, outcome.prefixes = await self._refresh(), self._prefixes
         return outcome
 
     async def _open_sale(self) -> None:
@@ -136,10 +149,19 @@ class Scenario:
             "latePayment": "refund",
             "price": {"amountMinor": AMOUNT_MINOR_DEFAULT, "currency": CURRENCY_DEFAULT},
         }
+        opens_at = time() + settings.pace.opens_after_seconds
+        if settings.pace.opens_after_seconds:
+            wanted["startsAt"] = rfc3339(datetime.fromtimestamp(opens_at, UTC))
         self._sale = await sales_client.set_sale(self._session, settings.url, settings.admin_token, wanted)
         self._screen.section("The sale")
         terms = f"at most {MAX_PER_USER} per buyer, {settings.window_seconds} s to pay, late payments are refunded"
         self._screen.say(f"{self._product_id}: {number(settings.units)} units, {terms}.")
+        for line in settings.page_lines(self._product_id):
+            self._screen.say_address(f"· {line}")
+        if settings.pace.opens_after_seconds:
+            self._screen.say(f"It opens in {settings.pace.opens_after_seconds:.0f} s.")
+            # The gateway decides by Redis' clock, which is that of this machine.
+            await asyncio.sleep(max(0.0, opens_at - time()) + OPENED_GRACE_SECONDS)
 
     async def _first_wave(self) -> Tally:
         settings, screen = self._settings, self._screen
@@ -149,7 +171,7 @@ class Scenario:
         screen.say(f"Each buyer bears a buyer token; {IMPOSTORS:.0%} bear one that is forged, expired, or of another shop or buyer.")
         impostors = max(len(self._impostures), round(IMPOSTORS * settings.buyers))
         crowd = self._crowd("a", settings.buyers, replays=REPLAYS, over_limit=OVER_LIMIT, rubbish=RUBBISH, impostors=impostors)
-        tally = await self._sell(crowd, self._take_next_action)
+        tally = await self._sell(crowd, self._take_next_action, settings.pace.arrival_seconds)
         screen.say(view.summary(tally))
         if len(tally.orders) > settings.units:
             screen.say("There are more orders than units, because cancelled units are sold again at once.")
@@ -161,15 +183,15 @@ class Scenario:
         screen.show(view.payments_table(self._payments))
         return tally
 
-    async def _wait_for_release(self) -> bool:
-        """Whether all holds ended on time."""
+    async def _wait_for_release(self) -> int:
+        """The units that are held after all holds of the first wave should have ended."""
         self._screen.section("Unpaid units are released")
         give_up_at = monotonic() + self._settings.window_seconds + RELEASE_GRACE_SECONDS
         with self._screen.live(lambda: view.stock_bar(self._sale)):
             while (await self._refresh())["reserved"] and monotonic() < give_up_at:  # noqa: ASYNC110 - the gateway cannot wake us
                 await asyncio.sleep(SALE_EVERY_SECONDS)
         self._screen.show(view.stock_bar(self._sale))
-        return not self._sale["reserved"]
+        return int(self._sale["reserved"])
 
     async def _pay_late(self) -> Counter[str]:
         self._screen.section("Some winners pay too late")
@@ -196,11 +218,11 @@ class Scenario:
         self._screen.say(f"{number(refunds.sent)} refunds are sent, and {number(refunds.open)} are open.")
         return refunds
 
-    async def _sell(self, crowd: Crowd, then: Callable[[Accepted], Any]) -> Tally:
+    async def _sell(self, crowd: Crowd, then: Callable[[Accepted], Any], arrival_seconds: float = 0.0) -> Tally:
         """Send the orders of the crowd; `then` is called for each winner while others still order."""
         clicks = plan(crowd)
         tally, winners = Tally(len(clicks)), asyncio.Queue[Accepted]()
-        target = Target(self._settings.url, self._settings.connections)
+        target = Target(self._settings.url, self._settings.connections, arrival_seconds=arrival_seconds)
         helpers = [asyncio.create_task(_each(winners, then)) for _ in range(WINNERS_AT_ONCE)]
         helpers.append(asyncio.create_task(self._follow_sale()))
         try:
@@ -212,10 +234,11 @@ class Scenario:
         return tally
 
     def _crowd(self, wave: str, buyers: int, **shares: Any) -> Crowd:
+        self._prefixes.append(f"{wave}{uuid4().hex[:8]}")
         return Crowd(
             product_id=self._product_id,
             buyers=buyers,
-            prefix=f"{wave}{uuid4().hex[:8]}",
+            prefix=self._prefixes[-1],
             proof=self._proof,
             impostures=self._impostures,
             seed=self._settings.seed,

@@ -34,6 +34,10 @@ class Screen:
     def say(self, words: str) -> None:
         self.console.print(Text(words))
 
+    def say_address(self, words: str) -> None:
+        """One line even if it is longer than the terminal is wide, so that the address can be clicked or copied."""
+        self.console.print(Text(words), soft_wrap=True)
+
     def show(self, what: RenderableType) -> None:
         self.console.print(what)
 

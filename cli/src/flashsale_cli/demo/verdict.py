@@ -35,11 +35,7 @@ def judge(outcome: Outcome, report: Report) -> list[Line]:
         ),
         _proven(outcome, report),
         Line("every request got an answer", not outcome.unanswered, f"{number(outcome.unanswered)} requests without an answer"),
-        Line(
-            "unpaid units were released on time",
-            outcome.released_in_time,
-            "no unit is held" if outcome.released_in_time else "some units are still held",
-        ),
+        _released(outcome),
         _refunded("late payments are refunded", outcome.late),
         _refunded("payments of a wrong amount are refunded", outcome.wrong),
         _returned(outcome.returns),
@@ -53,10 +49,9 @@ def render(lines: list[Line]) -> Table:
 
 def _proven(outcome: Outcome, report: Report) -> Line:
     """Also by the audit: an order that no buyer received would be one that a refused request left behind."""
+    orders = sum(totals.orders for sale in report.sales for totals in sale.redis.values())
     # A request without an answer may have its order.
-    unknown = max(
-        0, sum(totals.orders for sale in report.sales for totals in sale.redis.values()) - len(outcome.orders) - outcome.unanswered
-    )
+    unknown = max(0, orders - len(outcome.orders) - outcome.visitors - outcome.unanswered)
     failed = [
         f"{number(count)} {words}"
         for count, words in ((outcome.unproven, "genuine buyers refused"), (unknown, "orders that no buyer received"))
@@ -64,6 +59,14 @@ def _proven(outcome: Outcome, report: Report) -> Line:
     ]
     evidence = "; ".join([f"{number(outcome.impostors_refused)} of {number(outcome.impostors)} refused", *failed])
     return Line("forged, expired and foreign tokens buy nothing", outcome.impostors_refused == outcome.impostors and not failed, evidence)
+
+
+def _released(outcome: Outcome) -> Line:
+    # People at the storefront may order at any time, so theirs are the only holds that may exist.
+    passed = outcome.held <= outcome.visitors * int(outcome.sale.get("maxPerUser", 1))
+    words = f"{number(outcome.held)} units are held" if outcome.held else "no unit is held"
+    by_visitors = ", by people at the storefront" if outcome.held and passed else ""
+    return Line("unpaid units were released on time", passed, words + by_visitors)
 
 
 def _refunded(promise: str, results: Counter[str]) -> Line:

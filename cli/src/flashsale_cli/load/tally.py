@@ -7,6 +7,7 @@ from typing import Any
 
 from flashsale_cli.load.outcomes import Group, Outcome
 from flashsale_cli.load.plan import Click, Kind
+from flashsale_cli.load.timeline import Timeline
 
 SAMPLES_MAX = 10
 
@@ -33,6 +34,7 @@ class Tally:
     """The answers to impostors, who are in `outcomes` too."""
     unproven: int = 0
     """Orders of genuine buyers that were refused for their proof."""
+    timeline: Timeline = field(default_factory=Timeline)
     elapsed_seconds: float = 0.0
 
     def done(self) -> int:
@@ -45,9 +47,10 @@ class Tally:
     def count(self, group: Group) -> int:
         return sum(count for outcome, count in self.outcomes.items() if outcome.group is group)
 
-    def answered(self, click: Click, outcome: Outcome, document: Any, seconds: float) -> Accepted | None:
-        """Count an answer. Returns the order if this is its first answer."""
+    def answered(self, click: Click, outcome: Outcome, document: Any, seconds: float, at_seconds: float = 0.0) -> Accepted | None:
+        """Count an answer that came `at_seconds` after the run began. Returns the order if this is its first answer."""
         self.outcomes[outcome] += 1
+        self.timeline.record(at_seconds, outcome.group, seconds)
         self.seconds.append(seconds)
         if click.kind is Kind.IMPOSTOR:
             self.impostors[outcome] += 1
@@ -58,8 +61,9 @@ class Tally:
         self.accepted_seconds.append(seconds)
         return self._record_order(click, document)
 
-    def unanswered(self, outcome: Outcome) -> None:
+    def unanswered(self, outcome: Outcome, at_seconds: float = 0.0) -> None:
         self.outcomes[outcome] += 1
+        self.timeline.record(at_seconds, outcome.group, None)
 
     def _record_order(self, click: Click, document: Any) -> Accepted | None:
         order_id = str(document.get("orderId", "")) if isinstance(document, dict) else ""

@@ -156,9 +156,15 @@ def _console_env(state: State) -> dict[str, str]:
     }
 
 
-def console_address(state: State) -> str:
-    """Where the console is, and the names and the password for it."""
-    return f"console on http://{HOST}:{state.ports.console}: log in as merchant or viewer with {state.secrets.console_password}"
+def page_addresses(state: State, sale_id: str) -> list[str]:
+    """Where the pages of the optional services are, those of one sale if it is named, and how to log in."""
+    storefront = f"http://{HOST}:{state.ports.storefront}/s/{sale_id or 'SALE'}"
+    console = f"http://{HOST}:{state.ports.console}{f'/sales/{sale_id}' if sale_id else ''}"
+    lines = {
+        "storefront": f"storefront on {storefront}: buy as a guest; payments are simulated",
+        "console": f"console on {console}: log in as merchant or viewer with {state.secrets.console_password}",
+    }
+    return [line for name, line in lines.items() if name in state.optional]
 
 
 def public_env(state: State, root: str) -> dict[str, str]:

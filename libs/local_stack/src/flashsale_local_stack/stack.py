@@ -67,13 +67,14 @@ class Stack:
         redis_masters: int | None = None,
         extra_env: Mapping[str, str] | None = None,
         optional: Sequence[str] | None = None,
+        await_optional: bool = True,
     ) -> bool:
         """Start what is not running and wait until everything is ready. Returns whether anything was started.
 
         `gateway_port`: None keeps the previous port, at first 8000; 0 chooses a free one.
         `redis_masters`: None keeps the previous number, at first 1; more than one form a Redis Cluster.
         `extra_env`: variables added to the environment file and to the services; None keeps the previous ones.
-        `optional`: services of OPTIONAL that run as well; None keeps the previous ones, at first none.
+        `optional`: services of OPTIONAL that run as well; None keeps the previous ones, at first none. `await_optional`: wait for them.
 
         If anything fails or is interrupted, the components that this call started are stopped again.
         """
@@ -90,7 +91,7 @@ class Stack:
                 for name in names:
                     if not self._answers(state, name):
                         started.append(name)
-                        self._start(state, name)
+                        self._start(state, name, wait=await_optional or name not in state.optional)
                     if name == servers[-1]:
                         self._prepare(state, started)
             except BaseException:
@@ -176,10 +177,9 @@ class Stack:
         """Whether the keeper has opened Redis for its present history."""
         return fences.are_open(self._state())
 
-    def pages(self) -> list[str]:
-        """Where the pages of the optional services are, and how to log in."""
-        state = self._state()
-        return [configs.console_address(state)] if "console" in state.optional else []
+    def pages(self, sale_id: str = "") -> list[str]:
+        """Where the pages of the optional services are, those of one sale if it is named, and how to log in."""
+        return configs.page_addresses(self._state(), sale_id)
 
     def env(self) -> dict[str, str]:
         """The variables of `<home>/env`."""
@@ -228,7 +228,7 @@ class Stack:
     def _answers(self, state: State, name: str) -> bool:
         return _alive(state, name) and self._component(state, name).ready()
 
-    def _start(self, state: State, name: str) -> None:
+    def _start(self, state: State, name: str, *, wait: bool = True) -> None:
         component, log = self._component(state, name), self._log(name)
         if _alive(state, name):
             self._say(f"{name} runs but does not answer: restarting it")
@@ -236,7 +236,8 @@ class Stack:
         self._say(f"starting {name} on {component.address()}")
         state.processes[name] = component.start(log)
         save(self.home, state)
-        self._wait_ready(state, name, component, log)
+        if wait:
+            self._wait_ready(state, name, component, log)
 
     def _wait_ready(self, state: State, name: str, component: "Component", log: Path) -> None:
         timeout_seconds = START_TIMEOUT_SECONDS.get(name, START_TIMEOUT_SECONDS_DEFAULT)

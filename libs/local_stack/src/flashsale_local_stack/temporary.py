@@ -9,10 +9,13 @@ from flashsale_local_stack.stack import Stack
 
 
 @contextmanager
-def temporary_stack(home: Path, gateway_port: int, say: Callable[[str], None]) -> Iterator[Mapping[str, str]]:
+def temporary_stack(
+    home: Path, gateway_port: int, say: Callable[[str], None], pages: Sequence[str] | None = None
+) -> Iterator[Mapping[str, str]]:
     """The variables of the stack in `home`: the one that runs, or one that is started here and stopped at the end.
 
-    `gateway_port` applies only if a stack is started; 0 chooses a free port. Data that existed before is kept.
+    `gateway_port` and `pages` apply only if a stack is started; port 0 chooses a free one. Data that existed before is kept.
+    `pages` are the optional services that start as well, and that nobody waits for; None keeps the previous ones.
     Raises StackError if the stack cannot start or stop.
     """
     stack = Stack(home, say=say)
@@ -21,7 +24,7 @@ def temporary_stack(home: Path, gateway_port: int, say: Callable[[str], None]) -
         say("using the stack that is running")
         yield stack.env()
         return
-    stack.up(gateway_port=gateway_port)
+    stack.up(gateway_port=gateway_port, optional=pages, await_optional=pages is None)
     try:
         yield stack.env()
     finally:

@@ -1,0 +1,1 @@
+"""The report of a run as one HTML file: readable from disk, without a network and without a script."""
