@@ -24,9 +24,13 @@ class World:
     """The user of each order; each has 1 unit and is held."""
     ledger_orders: dict[str, str]
     arriving: list[dict[str, str]] = field(default_factory=list)
+    after_look: list[dict[str, str]] = field(default_factory=list)
+    """After each look, the next of these."""
     caught_up: bool = True
     has_holes: bool = False
     passes: int = 0
+    reserved_at: dict[str, int] = field(default_factory=dict)
+    """By Redis' clock, which stands at 0 when it looks."""
 
     @property
     def buyers(self) -> "World":
@@ -35,16 +39,22 @@ class World:
     async def received(self) -> bool:
         return self.caught_up
 
-    async def orders(self, sale_id: str, epoch: int, users: Collection[str]) -> dict[str, set[str]]:
-        listed = {user: {order_id for order_id, name in self.ledger_orders.items() if name == user} for user in users}
-        for order_id, user in (self.arriving.pop(0) if self.arriving else {}).items():
+    async def orders(self, sale_id: str, epoch: int, users: Collection[str]) -> dict[str, dict[str, int]]:
+        orders = self.ledger_orders.items()
+        listed = {user: {order_id: self.reserved_at.get(order_id, 0) for order_id, name in orders if name == user} for user in users}
+        self.write(self.arriving)
+        return listed
+
+    def write(self, arriving: list[dict[str, str]]) -> None:
+        for order_id, user in (arriving.pop(0) if arriving else {}).items():
             self.redis_orders[order_id] = self.ledger_orders[order_id] = user
             self.units[user] = self.units.get(user, 0) + 1
-        return listed
 
     async def look(self, sale_id: str, order_ids: Sequence[str], user_ids: Sequence[str]) -> Look:
         records = {name: PageRecord("R", self.redis_orders[name], 1, 5_000) for name in order_ids if name in self.redis_orders}
-        return Look(0, "", 0, None, records=records, units={user: self.units.get(user, 0) for user in user_ids})
+        look = Look(0, "", 0, None, records=records, units={user: self.units.get(user, 0) for user in user_ids})
+        self.write(self.after_look)
+        return look
 
     async def user_pages(self, sale_id: str, users: Collection[str]) -> AsyncIterator[dict[bytes, str]]:
         self.passes += 1
@@ -77,6 +87,18 @@ async def test_invented_buyer_is_reported() -> None:
 async def test_buyer_who_goes_on_ordering_is_reported_only_with_a_fault(fault: int) -> None:
     arriving = [{"b": "ann"}, {"c": "ann"}, {"d": "ann"}, {}, {"e": "ann"}]
     assert await proven(same({"a": "ann"}, {"ann": 1 + fault}, arriving=arriving), "ann") == ["lamp ann"] * fault
+
+
+@pytest.mark.parametrize(("fault", "at_ms", "reported"), [(1, 1, ["lamp ann"]), (1, 0, []), (0, 1, [])])
+async def test_buyer_who_orders_after_each_look_is_reported_by_two_looks(fault: int, at_ms: int, reported: list[str]) -> None:
+    world = same({"a": "ann"}, {"ann": 1 + fault}, after_look=[{f"b{number}": "ann"} for number in range(20)])
+    world.reserved_at = {f"b{number}": at_ms for number in range(20)}
+    assert await proven(world, "ann") == reported
+
+
+async def test_order_with_a_time_of_a_clock_that_was_set_back_is_no_fault() -> None:
+    world = same({"a": "ann"}, {"ann": 1}, arriving=[{"b": "ann"}], reserved_at={"b": 1_000})
+    assert await proven(world, "ann") == []
 
 
 async def test_order_that_the_ledger_lost_is_no_fault_of_its_buyer() -> None:

@@ -27,6 +27,8 @@ class Excess(NamedTuple):
     units: int
     """How many more the sale counts than the buyer's known orders have."""
     difference: Difference
+    at_ms: int = 0
+    """When that was seen, by Redis' clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class BuyerAudit:
                 if units > count:
                     self.findings.add([difference])
                 elif units < count:
-                    suspects[user], excess[user] = ids, Excess(count - units, difference)
+                    suspects[user], excess[user] = ids, Excess(count - units, difference, look.now_ms)
             await self.pace()
         return suspects, excess
 

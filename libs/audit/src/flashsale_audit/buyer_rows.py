@@ -1,4 +1,4 @@
-"""Reads the orders of buyers from the ledger. No index leads to a buyer, so each call reads the whole sale: about 0.3 us an order."""
+"""Reads the orders of buyers from the ledger. The units of all buyers cost Postgres about 0.3 us an order of the sale."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 _UNITS = """
     select string_agg(user_id, E'\\x1f'), string_agg(units::text, E'\\x1f') from (
         select user_id, sum(quantity)::bigint as units from orders
-         where sale_id = $1 and epoch = $2 and state = any($3) and ($4::text[] is null or user_id = any($4))
-           and ascii(right(user_id, 1)) % $5 = $6
+         where sale_id = $1 and epoch = $2 and state = any($3) and ascii(right(user_id, 1)) % $4 = $5
          group by user_id) as buyer
 """
-_ORDERS = "select user_id, order_id from orders where sale_id = $1 and epoch = $2 and user_id = any($3)"
+_ORDERS = """
+    select user_id, order_id, coalesce(extract(epoch from reserved_at) * 1000, 0)::bigint from orders
+     where sale_id = $1 and epoch = $2 and user_id = any($3)
+"""
 _STATES = sorted(HOLDING)
 
 
@@ -25,21 +27,18 @@ _STATES = sorted(HOLDING)
 class BuyerRows:
     database: "asyncpg.Connection[asyncpg.Record]"
 
-    async def units(
-        self, sale_id: str, epoch: int, users: Collection[bytes] | None = None, parts: int = 1, part: int = 0
-    ) -> dict[bytes, bytes]:
-        """The units that buyers hold or bought, as text; without `users` of all buyers of a part (`part_of`). Nobody has no units."""
-        named = None if users is None else [user.decode() for user in users if b"\0" not in user]
-        row = await self.database.fetchrow(_UNITS, sale_id, epoch, _STATES, named, parts, part)
+    async def units(self, sale_id: str, epoch: int, parts: int = 1, part: int = 0) -> dict[bytes, bytes]:
+        """The units that the buyers of a part (`part_of`) hold or bought, as text. Nobody has no units."""
+        row = await self.database.fetchrow(_UNITS, sale_id, epoch, _STATES, parts, part)
         if row is None or row[0] is None:
             return {}
         return dict(zip(row[0].encode().split(b"\x1f"), row[1].encode().split(b"\x1f"), strict=True))
 
-    async def orders(self, sale_id: str, epoch: int, users: Collection[str]) -> dict[str, set[str]]:
-        """The orders of each of these buyers, in every state."""
-        orders: dict[str, set[str]] = {user: set() for user in users}
-        for user, order_id in await self.database.fetch(_ORDERS, sale_id, epoch, [user for user in users if "\0" not in user]):
-            orders[user].add(order_id)
+    async def orders(self, sale_id: str, epoch: int, users: Collection[str]) -> dict[str, dict[str, int]]:
+        """The orders of each buyer in every state, and when they were reserved: Redis' clock in Unix ms, 0 if that is unknown."""
+        orders: dict[str, dict[str, int]] = {user: {} for user in users}
+        for user, order_id, at_ms in await self.database.fetch(_ORDERS, sale_id, epoch, [user for user in users if "\0" not in user]):
+            orders[user][order_id] = at_ms
         return orders
 
 

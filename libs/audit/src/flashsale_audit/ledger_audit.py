@@ -6,13 +6,15 @@ from time import monotonic
 
 from flashsale_audit import compare
 from flashsale_audit.catch_up import CatchUp
-from flashsale_audit.differences import Difference, Findings
+from flashsale_audit.differences import Difference, Findings, Kind
 from flashsale_audit.read_ledger import LedgerReader
 from flashsale_audit.read_redis import RedisReader
 from flashsale_audit.records import Record
 
 PAGE = 5000
 """Orders of one query, about 30 ms of Postgres: each query costs the auditor as much as some hundred orders."""
+COUNT_TRIES = 3
+"""How often orders are counted again because one was reserved in the millisecond of the look."""
 SUSPECTS_MAX = 200
 LOOK_MAX = 2000
 SUSPECT_SECONDS = 2.0
@@ -30,6 +32,8 @@ class LedgerAudit:
     pace: Callable[[], Awaitable[None]]
     in_ledger: int = 0
     """Orders of the pages that were in the ledger."""
+    without_row: int = 0
+    """Orders in Redis that are not in the ledger, which was proven."""
     _unread: dict[str, Record] = field(default_factory=dict)
     _suspects: dict[str, Record] = field(default_factory=dict)
     _suspected_at: float = 0.0
@@ -37,7 +41,9 @@ class LedgerAudit:
     async def add_page(self, records: Mapping[str, Record], unreadable: Sequence[str]) -> None:
         """Compare a page of orders. Those that differ are compared again once the ledger has caught up."""
         if unreadable:
-            self.in_ledger += len(await self.ledger.orders(self.sale_id, self.epoch, unreadable))
+            known = len(await self.ledger.orders(self.sale_id, self.epoch, unreadable))
+            self.in_ledger += known
+            self.without_row += len(unreadable) - known
         self._unread |= records
         if len(self._unread) >= PAGE:
             await self._compare()
@@ -64,7 +70,22 @@ class LedgerAudit:
         self._suspects = {}
         # One look cannot read more.
         for first in range(0, len(suspects), LOOK_MAX):
-            self.findings.add(await self._confirmed(dict(suspects[first : first + LOOK_MAX])))
+            differences = await self._confirmed(dict(suspects[first : first + LOOK_MAX]))
+            self.without_row += sum(difference.kind is Kind.ORDER_MISSING_IN_LEDGER for difference in differences)
+            self.findings.add(differences)
+
+    async def may_lack_orders(self) -> bool:
+        """Whether Redis may lack an order that the ledger has: at a moment of Redis' clock, their numbers did not fit."""
+        fits = False
+        for _ in range(COUNT_TRIES):
+            look = await self.redis.look(self.sale_id)
+            if look.counters is None or not await self.catch_up.received():
+                return True
+            rows = await self.ledger.as_of.orders(self.sale_id, self.epoch, look.now_ms)
+            fits = rows.before <= look.counters.orders - self.without_row <= rows.with_moment
+            if rows.before == rows.with_moment:
+                break
+        return not fits
 
     async def name_missing(self) -> None:
         """Name the ledger's orders that are not in Redis. The ledger is read first, so it cannot be ahead."""

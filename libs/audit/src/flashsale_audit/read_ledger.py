@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 
+from flashsale_audit.as_of import AsOf
 from flashsale_audit.buyer_rows import BuyerRows
 from flashsale_audit.catch_up import History as Place
 from flashsale_audit.facts import History, LedgerOrder, LedgerSale, Money, OrderTotals, TotalsByState, Violations
@@ -127,6 +128,7 @@ class LedgerReader:
     def __init__(self, database: "asyncpg.Connection[asyncpg.Record]") -> None:
         self._database = database
         self.buyers = BuyerRows(database)
+        self.as_of = AsOf(database)
 
     async def live_sale_ids(self) -> list[str]:
         """The sales that must be in Redis."""

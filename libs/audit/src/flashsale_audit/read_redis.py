@@ -148,11 +148,6 @@ class RedisReader:
         async for fields in self._scan_hash(sale_keys(sale_id, self._shards).buyers):
             yield fields
 
-    async def buyer_units(self, sale_id: str, users: Sequence[bytes]) -> dict[bytes, bytes | None]:
-        self.entries_read += len(users)
-        units = await self._redis.hmget(sale_keys(sale_id, self._shards).buyers, users) if users else []
-        return dict(zip(users, units, strict=True))
-
     def _streams(self) -> list[str]:
         return [stream for shard in map(shard_keys, range(self._shards)) for stream in (shard.outbox, shard.direct)]
 
