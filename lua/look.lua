@@ -19,31 +19,9 @@ Returns: {now_ms, status, cursor, sale, size, order_ids, records, deadlines, use
 ]]
 -- @include lib/clock.lua
 -- @include lib/record.lua
+-- @include lib/read_each.lua
 local keys = { sale = KEYS[1], orders = KEYS[2], buyers = KEYS[3], deadlines = KEYS[4], fence = KEYS[5] }
 local sale_id, cursor, cursor_given, ids, users = ARGV[1], ARGV[2], ARGV[2], cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5])
--- What `unpack` can put on the stack is limited, and a small hash returns all its fields at once, whatever the count.
-local NAMES_MAX = 1000
-
-local function read_each(command, key, names)
-  local values = {}
-  for first = 1, #names, NAMES_MAX do
-    local last = math.min(first + NAMES_MAX - 1, #names)
-    local part = command(key, unpack(names, first, last))
-    for i = 1, #part do
-      values[first + i - 1] = part[i]
-    end
-  end
-  return values
-end
-
-local function hmget(key, ...)
-  return redis.call('HMGET', key, ...)
-end
-
-local function zmscore(key, ...)
-  return redis.call('ZMSCORE', key, ...)
-end
-
 -- The user of a packed record, or nil if it cannot be read. A short one is cut out, because to unpack the whole record takes thrice as long.
 local function user_of(packed)
   local head, state, _, length = string.byte(packed, 1, 4)

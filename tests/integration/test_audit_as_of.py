@@ -34,7 +34,7 @@ async def test_units_and_orders_of_a_moment_lack_what_came_later(stack: Stack, c
         moments.append(await moment_of(redis))
         assert client.send("DELETE", f"/orders/{first}").status == 200
         moments.append(await moment_of(redis))
-        assert client.pay(second, "p1").status == 200
+        assert client.pay(second, f"pay-{sale}").status == 200
         moments.append(await moment_of(redis))
         assert client.take_back(second, restock=True).status == 200
         moments.append(await moment_of(redis))

@@ -12,6 +12,7 @@ import pytest
 from flashsale_audit.audit_all import Options
 from flashsale_audit.compare import differs
 from flashsale_audit.differences import Kind
+from flashsale_audit.lines import columns_of, read_line
 from flashsale_audit.read_ledger import LedgerReader
 from flashsale_audit.read_redis import LOOK_WHOLE
 from flashsale_audit.records import PageRecord
@@ -72,9 +73,15 @@ async def test_differing_orders_and_rows_are_found_by_one_query(stack: Stack, sa
                 )
                 for place in chance.sample(range(ORDERS), 50)
             } | {"nobody": PageRecord("R", "u1", 2, 5)}
-            unlike, missing = await ledger.unlike(sale.name, epoch, records)
-            assert sorted(unlike) == sorted(order_id for order_id, record in records.items() if differs(record, rows.get(order_id)))
+            columns, others = columns_of(records)
+            unlike, missing = await ledger.unlike(sale.name, epoch, columns)
+            assert sorted([*unlike, *others]) == sorted(
+                order_id for order_id, record in records.items() if differs(record, rows.get(order_id))
+            )
             assert missing >= 1
+            assert {order_id: differs(read_line(line), rows.get(order_id)) for order_id, line in unlike.items()} == dict.fromkeys(
+                unlike, True
+            )
     finally:
         await database.close()
 

@@ -21,8 +21,8 @@ CALLERS = {
     "gateway": ("reserve", "settle", "cancel", "return_order", "restock", "define", "retire", "reclaim", "prune_consumers", "attest"),
     "timeout-worker": ("expire", "retire"),
     "operator": ("define", "retire", "attest"),
-    "keeper": ("attest", "seal", "restore", "look"),
-    "audit": ("look",),
+    "keeper": ("attest", "seal", "restore", "look", "scan"),
+    "audit": ("look", "scan"),
 }
 RECOVERY = {"keeper": ("attest", "seal", "restore")}
 

@@ -32,24 +32,6 @@ def deadlines(of_held: dict[str, int], overdue: int = 0) -> list[Kind]:
     return kinds(compare.compare_page("tele", RECORDS, [], of_held, overdue))
 
 
-@pytest.mark.parametrize(
-    ("listed", "overdue_ms", "suspects"),
-    [
-        ([5_000.0, 6_000.0], 5_000, []),
-        ([5_000.0, None], 5_000, ["late"]),
-        ([5_001.0, 6_000.0], 5_000, ["h"]),
-        ([5_000.0, 6_000.0], 5_001, ["h"]),
-        ([None, 7_000.0], 0, ["h", "late"]),
-    ],
-)
-def test_held_order_with_another_deadline_or_an_old_one_is_suspected(
-    listed: list[float | None], overdue_ms: int, suspects: list[str]
-) -> None:
-    held = {"h": HELD, "late": replace(HELD, deadline_ms=6_000)}
-    assert compare.suspects(held, listed, overdue_ms) == suspects
-    assert compare.suspects({}, [], overdue_ms) == []
-
-
 def test_correct_sale_has_no_differences() -> None:
     differences = [
         *compare.compare_counters(COUNTERS),

@@ -8,8 +8,8 @@ from time import monotonic, thread_time
 PAUSE_SECONDS_MIN = 1.0
 """Shorter pauses are saved up: after each one, the processor's caches are cold."""
 PAUSE_SECONDS_MAX = 10.0
-ENTRIES_PER_SECOND_MAX = 30_000.0
-"""An entry costs Redis about 0.6 us, so this is at most 2 % of its core."""
+ENTRIES_PER_SECOND_MAX = 20_000.0
+"""An order costs Redis 1 to 1.6 us, another entry about 0.6, so this is 2 to 3 % of its core."""
 
 
 def pause_seconds(used: float, elapsed_seconds: float, per_second: float) -> float:

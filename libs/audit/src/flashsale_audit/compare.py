@@ -40,15 +40,6 @@ def compare_page(
             yield from _compare_deadline(f"{sale_id}.{order_id}", record, deadlines.get(order_id), overdue_before_ms)
 
 
-def suspects(held: Mapping[str, Record], deadlines: Sequence[float | None], overdue_before_ms: int) -> list[str]:
-    """The held orders that `compare_page` must compare, because they are overdue or differ from the deadlines that were read after them."""
-    due = [record.deadline_ms for record in held.values()]
-    if due == deadlines and min(due, default=overdue_before_ms) >= overdue_before_ms:
-        return []
-    each = zip(held, due, deadlines, strict=True)
-    return [order_id for order_id, due_ms, listed_ms in each if due_ms != listed_ms or due_ms < overdue_before_ms]
-
-
 def differs(record: Record, row: LedgerOrder | None) -> bool:
     """Whether an order in Redis and its row, which were not read at one moment, have to be compared again."""
     if row is None or (record.state, record.user_id, record.quantity) != (row.state, row.user_id, row.quantity):

@@ -32,7 +32,7 @@ class Stores:
 @asynccontextmanager
 async def connect(stores: Stores) -> AsyncIterator[tuple[RedisReader, LedgerReader]]:
     """Readers of both stores. Raises SettingsError without the scripts, Retryable if one of the stores does not answer."""
-    look = read_script(stores.lua_dir, "look")
+    look, scan = (read_script(stores.lua_dir, name) for name in ("look", "scan"))
     try:
         database = await asyncpg.connect(stores.database_url, timeout=10, command_timeout=TIMEOUT_SECONDS, statement_cache_size=0)
     except (OSError, asyncpg.PostgresError, TimeoutError) as error:
@@ -46,7 +46,7 @@ async def connect(stores: Stores) -> AsyncIterator[tuple[RedisReader, LedgerRead
             # A replica may be behind, and would show differences that its master does not have.
             await refuse_replica(redis)
             await database.execute(SESSION)
-            yield RedisReader(redis, stores.shards, look), LedgerReader(database)
+            yield RedisReader(redis, stores.shards, look, scan), LedgerReader(database)
     except ReadOnlyError as error:
         raise Retryable("REDIS_URL leads to a replica, which may be behind its master") from error
     except RedisError as error:

@@ -7,6 +7,7 @@ from time import monotonic
 from flashsale_audit import compare
 from flashsale_audit.catch_up import CatchUp
 from flashsale_audit.differences import Difference, Findings, Kind
+from flashsale_audit.lines import Columns, columns_of, joined, read_line
 from flashsale_audit.read_ledger import LedgerReader
 from flashsale_audit.read_redis import RedisReader
 from flashsale_audit.records import Record
@@ -34,7 +35,7 @@ class LedgerAudit:
     """Orders of the pages that were in the ledger."""
     without_row: int = 0
     """Orders in Redis that are not in the ledger, which was proven."""
-    _unread: dict[str, Record] = field(default_factory=dict)
+    _unread: list[Columns] = field(default_factory=list)
     _suspects: dict[str, Record] = field(default_factory=dict)
     _suspected_at: float = 0.0
 
@@ -44,8 +45,15 @@ class LedgerAudit:
             known = len(await self.ledger.orders(self.sale_id, self.epoch, unreadable))
             self.in_ledger += known
             self.without_row += len(unreadable) - known
-        self._unread |= records
-        if len(self._unread) >= PAGE:
+        columns, others = columns_of(records)
+        self._suspect(others)
+        await self.add_columns(columns)
+
+    async def add_columns(self, columns: Columns) -> None:
+        """As `add_page`, for orders as lua/scan.lua returns them."""
+        if columns.size:
+            self._unread.append(columns)
+        if sum(page.size for page in self._unread) >= PAGE:
             await self._compare()
         if len(self._suspects) >= SUSPECTS_MAX or (self._suspects and monotonic() - self._suspected_at > SUSPECT_SECONDS):
             await self._judge()
@@ -56,14 +64,15 @@ class LedgerAudit:
         await self._judge()
 
     async def _compare(self) -> None:
-        records, self._unread = self._unread, {}
-        if not records:
-            return
-        unlike, missing = await self.ledger.unlike(self.sale_id, self.epoch, records)
-        self.in_ledger += len(records) - missing
-        if unlike and not self._suspects:
+        columns, self._unread = joined(self._unread), []
+        unlike, missing = await self.ledger.unlike(self.sale_id, self.epoch, columns)
+        self.in_ledger += columns.size - missing
+        self._suspect({order_id: read_line(line) for order_id, line in unlike.items()})
+
+    def _suspect(self, records: Mapping[str, Record]) -> None:
+        if records and not self._suspects:
             self._suspected_at = monotonic()
-        self._suspects |= {order_id: records[order_id] for order_id in unlike}
+        self._suspects |= records
 
     async def _judge(self) -> None:
         suspects = list(self._suspects.items())

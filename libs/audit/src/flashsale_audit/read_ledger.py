@@ -10,12 +10,11 @@ from flashsale_audit.as_of import AsOf
 from flashsale_audit.buyer_rows import BuyerRows
 from flashsale_audit.catch_up import History as Place
 from flashsale_audit.facts import History, LedgerOrder, LedgerSale, Money, OrderTotals, TotalsByState, Violations
-from flashsale_audit.records import BETWEEN, Record, texts_of
+from flashsale_audit.lines import Columns
 from flashsale_core.orders import LETTERS, State
 from flashsale_core.positions import Range
 
 PAGE = 2000
-SEPARATOR = "\x1f"
 
 # Counts and names rows that must not exist: `bad` is a query of one column. All its parts are constants of this module.
 _VIOLATIONS = "with bad(name) as ({}) select count(*) as count, (array_agg(name order by name))[1:1000] as names from bad"
@@ -89,18 +88,18 @@ _ORDERS = """
     ) o
 """
 _STATES = json.dumps(dict(LETTERS))
-# Only what differs is transferred. The orders are one text of records as `texts_of` writes them, for the auditor pays for each column of an
-# order, and asyncpg takes longer for the elements of an array than for all the rest. A row writes what it must begin and end with.
+# Only what differs is transferred. The orders are two columns of text (flashsale_audit.lines): asyncpg takes longer for the elements of an
+# array than for all the rest.
 _UNLIKE = """
-    select wanted.order_id, o.order_id is null as missing
-      from unnest(string_to_array($3, E'\\x1f'), string_to_array($4, $5)) as wanted (order_id, record)
+    select wanted.order_id, wanted.line, o.order_id is null as missing
+      from unnest(string_to_array($3, E'\\x1f'), string_to_array($4, E'\\x1f')) as wanted (order_id, line)
       left join lateral (
         select order_id, state, user_id, quantity, coalesce(payment_id, '') as payment_id from orders
          where sale_id = $1 and epoch = $2 and order_id = wanted.order_id limit 1
     ) o on true
-     where o.state is distinct from ($6::json ->> left(record, 1))
-        or not starts_with(substr(record, 2), '","' || o.user_id || '",' || o.quantity || ',')
-        or o.state in ('paid', 'returned') and right(record, length(o.payment_id) + 2) <> ',"' || o.payment_id
+     where o.state is distinct from ($5::json ->> left(line, 1))
+        or substr(line, 2) <> o.user_id || E'\\x1d' || o.quantity || E'\\x1d'
+           || case when o.state in ('paid', 'returned') then o.payment_id else '' end
 """
 _ORDERS_PAGE = """
     select order_id, state, user_id, quantity, payment_id from orders
@@ -158,15 +157,10 @@ class LedgerReader:
         names = [order_id for order_id in order_ids if "\0" not in order_id]
         return _orders(await self._database.fetch(_ORDERS, sale_id, epoch, names))
 
-    async def unlike(self, sale_id: str, epoch: int, records: Mapping[str, Record]) -> tuple[list[str], int]:
-        """The orders among these that differ from their rows, and the number of those without a row."""
-        strange, names = [], SEPARATOR.join(records)
-        if "\0" in names or names.count(SEPARATOR) >= max(len(records), 1):
-            strange = [name for name in records if "\0" in name or SEPARATOR in name]
-            records = {name: records[name] for name in records.keys() - set(strange)}
-            names = SEPARATOR.join(records)
-        rows = await self._database.fetch(_UNLIKE, sale_id, epoch, names, texts_of(records.values()), BETWEEN, _STATES) if records else []
-        return [*strange, *(row[0] for row in rows)], len(strange) + sum(row[1] for row in rows)
+    async def unlike(self, sale_id: str, epoch: int, columns: Columns) -> tuple[dict[str, str], int]:
+        """The lines of the orders among these that differ from their rows, and the number of those without a row."""
+        rows = await self._database.fetch(_UNLIKE, sale_id, epoch, columns.names, columns.lines, _STATES) if columns.size else []
+        return {order_id: line for order_id, line, _ in rows}, sum(missing for _, _, missing in rows)
 
     async def order_pages(self, sale_id: str, epoch: int) -> AsyncIterator[dict[str, LedgerOrder]]:
         last = ""

@@ -9,14 +9,17 @@ from redis.exceptions import NoScriptError
 from flashsale_audit.catch_up import History
 from flashsale_audit.facts import Counters
 from flashsale_audit.look import Look, parse_look
-from flashsale_audit.records import Record, decode_each, read_page, read_records, read_users
+from flashsale_audit.records import Record, read_records, read_users
+from flashsale_audit.scan import OrderPage, parse_scan
 from flashsale_audit.skipped import ShardNotOpenError
 from flashsale_core.fence import OPEN
-from flashsale_core.keys import deadline_member, sale_keys, shard_keys, shard_of, split_deadline_member
+from flashsale_core.keys import sale_keys, shard_keys, shard_of, split_deadline_member
 from flashsale_core.scripts import Script, pack
 
 PAGE = 1000
 """Entries of one scan: about 0.6 ms of Redis."""
+SCAN_PAGE = 500
+"""Orders of one call of lua/scan.lua: about 0.7 ms of Redis, twice that when all processors are busy."""
 LOOK_PAGE = 250
 """Orders of one look: Redis does nothing else for that time, about 1.5 ms when all processors are busy."""
 LOOK_WHOLE = LOOK_PAGE
@@ -27,12 +30,12 @@ FEW_USERS = 20
 
 
 class RedisReader:
-    def __init__(self, redis: Redis, shards: int, look: Script) -> None:
+    def __init__(self, redis: Redis, shards: int, look: Script, scan: Script) -> None:
         """`redis` must return bytes."""
         # Its type stubs cover both bytes and text; this reader uses bytes.
         self._redis: Any = redis
         self._shards = shards
-        self._look = look
+        self._look, self._scan_script = look, scan
         self.entries_read = 0
         """Fields and members that the passes of each round read, which is most of what an audit costs Redis."""
 
@@ -87,25 +90,22 @@ class RedisReader:
             if cursor == 0:
                 return
 
-    async def order_pages(self, sale_id: str) -> AsyncIterator[tuple[dict[str, Record], list[str]]]:
-        """All orders, each at least once, and the ids of those that cannot be read. Cheaper than looks: nothing else is of that moment."""
-        key, cursor = sale_keys(sale_id, self._shards).orders, 0
+    async def order_pages(self, sale_id: str, overdue_before_ms: int) -> AsyncIterator[OrderPage]:
+        """All orders, each at least once. Cheaper than looks: nothing else is of the moment of a page."""
+        cursor = b"0"
         while True:
-            # With this option redis-py returns names and values as one list; a dict of them would cost as much as to parse the reply.
-            cursor, fields = await self._redis.execute_command("HSCAN", key, cursor, "COUNT", PAGE, no_values=True)
-            self.entries_read += len(fields) // 2
-            yield read_page(decode_each(fields[::2]), fields[1::2])
-            if cursor == 0:
+            page = await self._scan(sale_id, cursor, overdue_before_ms)
+            if page is None and (page := await self._scan(sale_id, cursor, overdue_before_ms, strict="1")) is None:
+                raise ValueError("an order has a character that no id can have")
+            self.entries_read += page.columns.size + len(page.strange)
+            yield page
+            cursor = page.cursor
+            if cursor == b"0":
                 return
 
-    async def deadlines(self, sale_id: str, order_ids: Sequence[str]) -> list[float | None]:
-        """The deadline of each order in Unix milliseconds, None without one."""
-        if not order_ids:
-            return []
-        prefix, key = deadline_member(sale_id, ""), shard_keys(shard_of(sale_id, self._shards)).deadlines
-        self.entries_read += len(order_ids)
-        scores: list[float | None] = await self._redis.zmscore(key, [prefix + order_id for order_id in order_ids])
-        return scores
+    async def _scan(self, sale_id: str, cursor: bytes, overdue_before_ms: int, strict: str = "") -> OrderPage | None:
+        keys = (sale_keys(sale_id, self._shards).orders, shard_keys(shard_of(sale_id, self._shards)).deadlines)
+        return parse_scan(await self._run(self._scan_script, keys, sale_id, cursor, SCAN_PAGE, overdue_before_ms, strict))
 
     async def user_pages(self, sale_id: str, users: Collection[str]) -> AsyncIterator[dict[bytes, str]]:
         """The buyers of all readable orders by order, each at least once. Pages without any of `users` may be empty."""
@@ -161,15 +161,17 @@ class RedisReader:
         sale, number = sale_keys(sale_id, self._shards), shard_of(sale_id, self._shards)
         shard = shard_keys(number)
         keys = (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.fence)
-        arguments = (len(keys), *keys, sale_id, cursor, count, pack(list(order_ids)), pack(list(user_ids)), "")
-        try:
-            answer = await self._redis.execute_command("EVALSHA", self._look.sha, *arguments)
-        except NoScriptError:
-            answer = await self._redis.execute_command("EVAL", self._look.source, *arguments)
+        answer = await self._run(self._look, keys, sale_id, cursor, count, pack(list(order_ids)), pack(list(user_ids)), "")
         look = parse_look(sale_id, answer)
         if look.closed:
             raise ShardNotOpenError(number, look.closed)
         return look
+
+    async def _run(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
+        try:
+            return await self._redis.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await self._redis.execute_command("EVAL", script.source, len(keys), *keys, *arguments)
 
     async def _scan_hash(self, key: str, *, counted: bool = True) -> AsyncIterator[Mapping[bytes, bytes]]:
         cursor = 0

@@ -1,6 +1,6 @@
 """Reads many packed records at once: a call of the decoder for each order would be the most expensive part of the audit. Pure."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, Literal, TypeVar, cast
 
 import msgspec
@@ -8,10 +8,6 @@ import msgspec
 from flashsale_core.orders import LETTERS, State
 from flashsale_core.records import OrderRecord, unpack_record
 
-_SEPARATOR = b"\x1f"
-BETWEEN = '"],["'
-_OUTER = '[["'
-HELD = "R"
 Letter = Literal["R", "P", "X", "C", "T", "W", "K"]
 _ARRAY = b"\xdd"
 """Begins an array of msgpack whose length follows in 4 bytes."""
@@ -54,25 +50,15 @@ class _Many(Generic[T]):
 
 
 _records = _Many(msgspec.msgpack.Decoder(list[PageRecord]))
-_texts = msgspec.json.Encoder()
 _buyers = _Many(msgspec.msgpack.Decoder(list[_Buyer]))
 
 
 def read_records(packed: Mapping[str, bytes | None]) -> tuple[dict[str, Record], list[str]]:
     """The readable records, and the ids of the others. A record that is missing is in neither."""
-    return read_present({name: record for name, record in packed.items() if record is not None})
-
-
-def read_present(present: Mapping[str, bytes]) -> tuple[dict[str, Record], list[str]]:
-    """As `read_records`, if no record is missing."""
-    return read_page(list(present), list(present.values()))
-
-
-def read_page(names: Sequence[str], packed: Sequence[bytes]) -> tuple[dict[str, Record], list[str]]:
-    """As `read_present`, from two columns: a mapping of the packed records would only be made to be taken apart."""
-    if (records := _records.decode(packed)) is not None:
-        return dict(zip(names, records, strict=True)), []
-    each = dict(zip(names, map(_read, packed), strict=True))
+    present = {name: record for name, record in packed.items() if record is not None}
+    if (records := _records.decode(list(present.values()))) is not None:
+        return dict(zip(present, records, strict=True)), []
+    each = dict(zip(present, map(_read, present.values()), strict=True))
     return {name: record for name, record in each.items() if record is not None}, [name for name in each if each[name] is None]
 
 
@@ -87,22 +73,6 @@ def _read(packed: bytes) -> Record | None:
 def _letter(order: OrderRecord) -> Letter:
     # `unpack_record` refuses every other letter.
     return cast(Letter, order.letter)
-
-
-def decode_each(names: Collection[bytes]) -> list[str]:
-    """The names as text. One call for all of them takes a third of the time, unless a name contains the separator."""
-    texts = _SEPARATOR.join(names).decode().split(_SEPARATOR.decode()) if names else []
-    return texts if len(texts) == len(names) else [name.decode() for name in names]
-
-
-def held_of(records: Mapping[str, Record]) -> dict[str, Record]:
-    """The orders among these that are held. To ask each record for its state would take four times as long."""
-    return {order_id: record for order_id, record in records.items() if record.letter == HELD}
-
-
-def texts_of(records: Collection[Record]) -> str:
-    """Each record as JSON without its outer `["` and `"]`, with BETWEEN between two: in JSON no name can contain that."""
-    return _texts.encode(list(records))[len(_OUTER) : -len(_OUTER)].decode()
 
 
 def read_users(packed: Mapping[bytes, bytes]) -> dict[bytes, str]:

@@ -1,6 +1,6 @@
 """The audit of one sale: all its orders are read, but only a page of them is in memory at a time."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import getrandbits
 from typing import TypeGuard
@@ -15,18 +15,16 @@ from flashsale_audit.confirm import confirmed
 from flashsale_audit.differences import Difference, Findings
 from flashsale_audit.facts import Counters, OrderTotals, SaleNumbers, TotalsByState
 from flashsale_audit.ledger_audit import LedgerAudit
-from flashsale_audit.look import totals
+from flashsale_audit.look import Look, totals
 from flashsale_audit.motion import Motion, compare_sums
 from flashsale_audit.read_ledger import LedgerReader
 from flashsale_audit.read_redis import LOOK_PAGE, LOOK_WHOLE, RedisReader
-from flashsale_audit.records import Record, held_of
+from flashsale_audit.records import Record
 from flashsale_audit.repeats import Repeats
 from flashsale_audit.skipped import Skipped
 from flashsale_core.orders import WAITING, State
 
 WAITING_NAMED = 20
-HELD_MIN = 500
-"""Deadlines of one question to Redis: each question costs the auditor as much as some hundred orders."""
 
 
 @dataclass(slots=True)
@@ -44,13 +42,14 @@ class OrderPass:
         self.looks = [*self.looks[:1], counters]
 
     def add(self, records: Mapping[str, Record], unreadable: Sequence[str]) -> None:
-        self.orders += len(records) + len(unreadable)
-        page = totals(records)
-        for state, total in page.items():
+        waiting = [order_id for order_id, record in records.items() if record.letter == WAITING]
+        self.add_totals(totals(records), len(records) + len(unreadable), waiting)
+
+    def add_totals(self, totals_of_page: TotalsByState, orders: int, waiting: Sequence[str]) -> None:
+        self.orders += orders
+        for state, total in totals_of_page.items():
             self.sums[state] = self.sums.get(state, OrderTotals()) + total
-        if State.RETURNED in page and page[State.RETURNED].sold:
-            waiting = [order_id for order_id, record in records.items() if record.letter == WAITING]
-            self.waiting = [*self.waiting, *waiting][:WAITING_NAMED]
+        self.waiting = [*self.waiting, *waiting][:WAITING_NAMED]
 
     @property
     def motion(self) -> Motion:
@@ -135,33 +134,26 @@ class SaleAudit:
         return True
 
     async def _scan_orders(self, overdue_before_ms: int, order_pass: OrderPass, ledger: LedgerAudit, findings: Findings) -> bool:
-        held: dict[str, Record] = {}
-        async for records, unreadable in self.redis.order_pages(self.sale_id):
-            order_pass.add(records, unreadable)
-            findings.add(await self._looked_at(unreadable))
-            held |= held_of(records)
-            if len(held) >= HELD_MIN:
-                findings.add(await self._compare_deadlines(held, overdue_before_ms))
-                held = {}
-            await ledger.add_page(records, unreadable)
+        async for page in self.redis.order_pages(self.sale_id, overdue_before_ms):
+            order_pass.add_totals(page.totals, page.columns.size, page.waiting)
+            async for look in self._looks(page.held):
+                findings.add(self._compared(look))
+            async for look in self._looks(page.strange):
+                findings.add(self._compared(look))
+                order_pass.add(look.records, look.unreadable)
+                await ledger.add_page(look.records, look.unreadable)
+            await ledger.add_columns(page.columns)
             if not findings.clean() and not await self._report(findings):
                 return False
             await self.pace()
-        findings.add(await self._compare_deadlines(held, overdue_before_ms))
         return True
 
-    async def _compare_deadlines(self, held: Mapping[str, Record], overdue_before_ms: int) -> list[Difference]:
-        """Read the deadlines of orders that were held some pages ago, and look at those that differ by now."""
-        deadlines = await self.redis.deadlines(self.sale_id, list(held))
-        return await self._looked_at(compare.suspects(held, deadlines, overdue_before_ms))
-
-    async def _looked_at(self, order_ids: Sequence[str]) -> list[Difference]:
-        differences: list[Difference] = []
+    async def _looks(self, order_ids: Sequence[str]) -> AsyncIterator[Look]:
         for first in range(0, len(order_ids), LOOK_PAGE):
-            look = await self.redis.look(self.sale_id, order_ids[first : first + LOOK_PAGE])
-            overdue_before_ms = look.now_ms - self.grace_ms
-            differences += compare.compare_page(self.sale_id, look.records, look.unreadable, look.deadlines, overdue_before_ms)
-        return differences
+            yield await self.redis.look(self.sale_id, order_ids[first : first + LOOK_PAGE])
+
+    def _compared(self, look: Look) -> Iterable[Difference]:
+        return compare.compare_page(self.sale_id, look.records, look.unreadable, look.deadlines, look.now_ms - self.grace_ms)
 
     async def _look_at_orders(self, order_pass: OrderPass, buyers: BuyerPass, ledger: LedgerAudit, findings: Findings) -> bool:
         """False if the sale is not the same at each page."""
@@ -171,8 +163,7 @@ class SaleAudit:
             order_pass.look(page.counters)
             order_pass.add(page.records, page.unreadable)
             buyers.add(page)
-            overdue_before_ms = page.now_ms - self.grace_ms
-            findings.add(compare.compare_page(self.sale_id, page.records, page.unreadable, page.deadlines, overdue_before_ms))
+            findings.add(self._compared(page))
             await ledger.add_page(page.records, page.unreadable)
             if not findings.clean() and not await self._report(findings):
                 return False

@@ -1,0 +1,58 @@
+"""What one call of lua/scan.lua returned: a page of a sale's orders. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flashsale_audit.facts import OrderTotals, TotalsByState
+from flashsale_audit.lines import PART, SEPARATOR, Columns
+from flashsale_core.orders import LETTERS, State
+from flashsale_core.records import SOLD
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPage:
+    cursor: bytes
+    """Where the next page begins; b"0" after the last one."""
+    columns: Columns
+    totals: TotalsByState
+    """The units of the orders in the columns."""
+    held: Sequence[str]
+    """Held orders that are overdue, or whose deadline is another one in the list of deadlines."""
+    waiting: Sequence[str]
+    """Returned orders whose units wait to be for sale again."""
+    strange: Sequence[str]
+    """Orders that are not in the columns, because their records are unusual or cannot be read."""
+
+
+def parse_scan(answer: Sequence[Any]) -> OrderPage | None:
+    """None if an order has a character that the columns cannot contain; then the page must be read strictly."""
+    _, cursor, names, lines, counts, held, waiting, strange = answer
+    size = sum(counts[2::3])
+    if not (_is_column(names, size) and _is_column(lines, size) and lines.count(PART.encode()) == 2 * size):
+        return None
+    return OrderPage(
+        cursor=cursor,
+        columns=Columns(names[1:].decode(), lines[1:].decode(), size),
+        totals=_totals(counts),
+        held=_names(held),
+        waiting=_names(waiting),
+        strange=_names(strange),
+    )
+
+
+def _is_column(text: bytes, size: int) -> bool:
+    return text.isascii() and b"\0" not in text and text.count(SEPARATOR.encode()) == size
+
+
+def _totals(counts: Sequence[int]) -> TotalsByState:
+    sums: dict[State, OrderTotals] = {}
+    for code, quantity, orders in zip(counts[::3], counts[1::3], counts[2::3], strict=True):
+        letter, units = chr(code), orders * quantity
+        state = LETTERS[letter]
+        sums[state] = sums.get(state, OrderTotals()) + OrderTotals(orders, units, units if letter in SOLD else 0)
+    return sums
+
+
+def _names(names: Sequence[bytes]) -> list[str]:
+    return [name.decode() for name in names]
