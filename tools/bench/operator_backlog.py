@@ -37,6 +37,8 @@ EDITS = 50
 WINDOW_SECONDS = 60
 GIVE_UP_SECONDS = 900.0
 REQUEST_TIMEOUT_SECONDS = 60.0
+SETTLE_SECONDS = 30.0
+"""The operator posts at most 500 Events after a change, 20 a second."""
 REST_SECONDS = 60.0
 MEMORY_TARGET = Target(300, at_least=False)
 EDIT_TARGET = Target(5.0, at_least=False)
@@ -87,6 +89,7 @@ async def measure_edits(namespace: Namespace, watch: SaleWatch, redis: Any, flas
 
 async def measure_rest(namespace: Namespace, operator: OperatorProcess) -> list[Measurement]:
     """What the operator uses while nothing changes."""
+    await asyncio.sleep(SETTLE_SECONDS)
     requests, cpu = await namespace.requests(), operator.cpu_seconds()
     await asyncio.sleep(REST_SECONDS)
     share = 100 * (operator.cpu_seconds() - cpu) / REST_SECONDS

@@ -62,6 +62,7 @@ class FlashSales:
 
     async def create(self, document: dict[str, Any]) -> None:
         async with self._session.post(self._url, json=document, headers=self._authorize()) as answer:
+            await answer.read()
             answer.raise_for_status()
 
     async def delete(self, name: str) -> int:
@@ -95,6 +96,15 @@ class Apiserver:
         """Send `body` as JSON. Raises aiohttp.ClientError, OSError or TimeoutError."""
         headers = {**self._authorize(), "Content-Type": content_type}
         return self._session.request(method, f"{self._server}{path}", data=json.dumps(body), headers=headers)
+
+    async def send(self, method: str, path: str, body: Any, content_type: str, *expected: int) -> tuple[int, bytes]:
+        """The status and the whole answer. Raises as `request` does, also for an error's status that is not one of `expected`."""
+        async with self.request(method, path, body, content_type) as answer:
+            # An answer that is not read ends its connection, and the next request begins with a TLS handshake.
+            content = await answer.read()
+            if answer.status not in expected:
+                answer.raise_for_status()
+            return answer.status, content
 
     def flash_sales(self, namespace: str) -> FlashSales:
         """Those of `namespace`, or of all namespaces if it is empty."""

@@ -26,16 +26,17 @@ log = logging.getLogger(__name__)
 class Recorder:
     def __init__(self, post: Post) -> None:
         self._post = post
+        self._instance = socket.gethostname()
         self._waiting: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(WAITING_MAX)
 
     def record(self, resource: Resource, events: Iterable[Event]) -> None:
         """Never waits."""
         for event in events:
-            document = event_document(resource, event, rfc3339(datetime.now(UTC), "seconds"), socket.gethostname())
-            try:
-                self._waiting.put_nowait((resource.namespace, document))
-            except asyncio.QueueFull:
+            if self._waiting.full():
                 metrics.EVENTS_DROPPED.inc()
+                continue
+            document = event_document(resource, event, rfc3339(datetime.now(UTC), "seconds"), self._instance)
+            self._waiting.put_nowait((resource.namespace, document))
 
     async def run(self) -> None:
         """Post until cancelled."""

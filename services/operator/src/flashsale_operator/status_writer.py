@@ -22,11 +22,8 @@ class StatusWriter:
             {"op": "test", "path": "/metadata/uid", "value": resource.uid},
             {"op": "add", "path": "/status", "value": status},
         ]
-        async with self._apiserver.request("PATCH", _status_path(resource), operations, "application/json-patch+json") as answer:
-            if answer.status == 404:
-                return False
-            answer.raise_for_status()
-            return True
+        answered, _ = await self._apiserver.send("PATCH", _status_path(resource), operations, "application/json-patch+json", 404)
+        return answered != 404
 
     async def namespace_ends(self, resource: Resource) -> bool:
         """Whether the namespace is being deleted: the apiserver then refuses a new Event, and says so.
@@ -35,26 +32,19 @@ class StatusWriter:
         """
         path = f"/api/v1/namespaces/{resource.namespace}/events?dryRun=All"
         document = event_document(resource, Event("Normal", "Draining", "is the namespace being deleted?"), NEVER, COMPONENT)
-        async with self._apiserver.request("POST", path, document, "application/json") as answer:
-            if answer.status != 403:
-                return False
-            causes = (await answer.json()).get("details", {}).get("causes", ())
-        return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
+        answered, content = await self._apiserver.send("POST", path, document, "application/json", 403)
+        return answered == 403 and b'"NamespaceTerminating"' in content
 
     async def claim(self, resource: Resource, controller: str) -> bool:
         """Write the installation that serves the resource; returns False if the resource has changed since it was read, or is gone."""
         # With its version, only one of two operators that read the same resource can claim it.
         metadata = {"uid": resource.uid, "resourceVersion": resource.version}
         body = {"metadata": metadata, "status": {"controllerName": controller}}
-        async with self._apiserver.request("PATCH", _status_path(resource), body, "application/merge-patch+json") as answer:
-            if answer.status in (404, 409):
-                return False
-            answer.raise_for_status()
-            return True
+        answered, _ = await self._apiserver.send("PATCH", _status_path(resource), body, "application/merge-patch+json", 404, 409)
+        return answered not in (404, 409)
 
     async def post_event(self, namespace: str, document: dict[str, Any]) -> None:
-        async with self._apiserver.request("POST", f"/api/v1/namespaces/{namespace}/events", document, "application/json") as answer:
-            answer.raise_for_status()
+        await self._apiserver.send("POST", f"/api/v1/namespaces/{namespace}/events", document, "application/json")
 
 
 def _status_path(resource: Resource) -> str:
