@@ -1,5 +1,6 @@
 """Which FlashSales an operator serves, and that kopf never receives the others."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -78,7 +79,7 @@ async def test_kopf_receives_only_the_events_that_it_has_work_with(monkeypatch: 
 
     monkeypatch.setattr(processing, "process_resource_event", process)
     cache = ResourceCache()
-    with only_served(OURS, cache, observe):
+    with only_served(OURS, cache, observe, asyncio.Semaphore(1)):
         handle: Any = processing.process_resource_event
         assert await handle(raw_event={"type": None, "object": flash_sale()}, consistency_time=1.0) == "42"
         for kind in (None, "ADDED", "MODIFIED"):
@@ -97,3 +98,23 @@ async def test_kopf_receives_only_the_events_that_it_has_work_with(monkeypatch: 
     assert received == [(None, "u1", 1.0), ("MODIFIED", "u3", None), ("DELETED", "u3", None)]
     assert observed == [(None, "u1"), ("MODIFIED", "u3"), ("MODIFIED", "u3"), ("DELETED", "u3")]
     assert vars(processing)["process_resource_event"] is process
+
+
+async def test_new_flashsales_wait_for_a_place_and_deletions_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    running, most = [], []
+
+    async def process(*, raw_event: Any) -> None:
+        running.append(raw_event)
+        most.append(len(running))
+        await asyncio.sleep(0)
+        running.pop()
+
+    monkeypatch.setattr(processing, "process_resource_event", process)
+    deleting = flash_sale(uid="u2")
+    deleting["metadata"]["deletionTimestamp"] = "2026-08-01T12:00:00Z"
+    with only_served(OURS, ResourceCache(), lambda *_: None, asyncio.Semaphore(2)):
+        handle: Any = processing.process_resource_event
+        await asyncio.gather(*[handle(raw_event={"type": "ADDED", "object": flash_sale()}) for _ in range(20)])
+        assert max(most) == 2
+        await asyncio.gather(*[handle(raw_event={"type": "MODIFIED", "object": deleting}) for _ in range(20)])
+        assert max(most) == 20

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import ClientResponseError, ClientSession, web
 
-from flashsale_operator.apiserver import Apiserver
+from flashsale_operator.apiserver import WRITES_MAX, Apiserver
 from flashsale_operator.status_writer import StatusWriter
 from tests.unit.operator.test_operator_plan import RESOURCE
 
@@ -20,14 +20,18 @@ class Server:
     def __init__(self) -> None:
         self.status, self.content = 200, b'{"kind": "FlashSale"}'
         self.connections: set[tuple[str, int]] = set()
+        self.running = self.running_max = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
         self.connections.add(request.transport.get_extra_info("peername"))
+        self.running += 1
+        self.running_max = max(self.running, self.running_max)
         response = web.StreamResponse(status=self.status)
         await response.prepare(request)
         await asyncio.sleep(0.01)
         await response.write(self.content)
+        self.running -= 1
         return response
 
 
@@ -75,3 +79,10 @@ async def test_namespace_ends_only_if_the_apiserver_says_so() -> None:
         assert not await writer.namespace_ends(RESOURCE)
         server.content = TERMINATING
         assert await writer.namespace_ends(RESOURCE)
+
+
+async def test_writes_at_the_same_time_are_bounded() -> None:
+    server = Server()
+    async with writer_to(server) as writer:
+        await asyncio.gather(*[writer.write(RESOURCE, {"phase": "Live"}) for _ in range(3 * WRITES_MAX)])
+    assert server.running_max == WRITES_MAX

@@ -1,5 +1,6 @@
 """Access to FlashSales through the apiserver, with the pod's token: those of one namespace, or all."""
 
+import asyncio
 import json
 import math
 import ssl
@@ -22,6 +23,9 @@ TOKEN_SECONDS = 60.0
 """How long a token that was read is used. Its file changes long before it expires."""
 CHUNK = 1000
 """Most FlashSales in one answer."""
+WRITES_MAX = 32
+"""Most writes at the same time. An apiserver that is busy answers each later the more there are, and a write that times out is repeated:
+with 264 at once, one that managed 20 a second did little else. The time of those that wait is not counted."""
 # Ten thousand sales are listed by name and generation only, without their specs and statuses.
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, application/json"
 
@@ -91,15 +95,17 @@ class Apiserver:
         self._session = session
         self._server = server
         self._authorize = authorize
+        self.writes = asyncio.Semaphore(WRITES_MAX)
+        """For those who write by other means as well."""
 
     def request(self, method: str, path: str, body: Any, content_type: str) -> "aiohttp.client._RequestContextManager":
         """Send `body` as JSON. Raises aiohttp.ClientError, OSError or TimeoutError."""
         headers = {**self._authorize(), "Content-Type": content_type}
         return self._session.request(method, f"{self._server}{path}", data=json.dumps(body), headers=headers)
 
-    async def send(self, method: str, path: str, body: Any, content_type: str, *expected: int) -> tuple[int, bytes]:
+    async def write(self, method: str, path: str, body: Any, content_type: str, *expected: int) -> tuple[int, bytes]:
         """The status and the whole answer. Raises as `request` does, also for an error's status that is not one of `expected`."""
-        async with self.request(method, path, body, content_type) as answer:
+        async with self.writes, self.request(method, path, body, content_type) as answer:
             # An answer that is not read ends its connection, and the next request begins with a TLS handshake.
             content = await answer.read()
             if answer.status not in expected:

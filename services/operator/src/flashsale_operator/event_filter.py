@@ -5,8 +5,9 @@ that this operator does not serve. Most other events are echoes of what the oper
 would copy and compare the whole resource for each. It has no filter of events, so the function that it calls with each event is wrapped.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from kopf._core.reactor import processing
@@ -22,22 +23,29 @@ Observe = Callable[[Mapping[str, Any], str | None], None]
 
 
 @contextmanager
-def only_served(engine: Engine, cache: ResourceCache, observe: Observe) -> Iterator[None]:
-    """Inside, `observe` receives the events of the resources that `engine` serves, and kopf those of them that it has work with."""
+def only_served(engine: Engine, cache: ResourceCache, observe: Observe, writes: asyncio.Semaphore) -> Iterator[None]:
+    """Inside, `observe` receives the events of the resources that `engine` serves, and kopf those of them that it has work with.
+
+    `writes` limits how many of them get the finalizer at the same time.
+    """
     original: Process = processing.process_resource_event
-    processing.process_resource_event = filtered(original, engine, cache, observe)  # type: ignore[assignment]
+    processing.process_resource_event = filtered(original, engine, cache, observe, writes)  # type: ignore[assignment]
     try:
         yield
     finally:
         processing.process_resource_event = original  # type: ignore[assignment]
 
 
-def filtered(process: Process, engine: Engine, cache: ResourceCache, observe: Observe) -> Process:
+def filtered(process: Process, engine: Engine, cache: ResourceCache, observe: Observe, writes: asyncio.Semaphore) -> Process:
     async def process_served(*, raw_event: Mapping[str, Any], **options: Any) -> Any:
         body = raw_event["object"]
         if engine.serves(body):
             observe(body, raw_event["type"])
-            return await process(raw_event=raw_event, **options) if _needs_kopf(raw_event) else None
+            if has_finalizer(body["metadata"]) and raw_event["type"] != "DELETED":
+                return None
+            # kopf waits in between for what a deletion waits for, but not while it adds the finalizer.
+            async with nullcontext() if _ends(raw_event) else writes:
+                return await process(raw_event=raw_event, **options)
         metadata = body["metadata"]
         # One that another installation has claimed meanwhile is no longer reconciled.
         cache.remove(metadata["uid"])
@@ -54,6 +62,5 @@ def has_finalizer(metadata: Mapping[str, Any]) -> bool:
     return FINALIZER in metadata.get("finalizers", ()) and not metadata.get("deletionTimestamp")
 
 
-def _needs_kopf(raw_event: Mapping[str, Any]) -> bool:
-    # kopf forgets a resource that was deleted.
-    return raw_event["type"] == "DELETED" or not has_finalizer(raw_event["object"]["metadata"])
+def _ends(raw_event: Mapping[str, Any]) -> bool:
+    return raw_event["type"] == "DELETED" or bool(raw_event["object"]["metadata"].get("deletionTimestamp"))

@@ -14,6 +14,8 @@ class StatusWriter:
 
     def __init__(self, apiserver: Apiserver) -> None:
         self._apiserver = apiserver
+        self.writes = apiserver.writes
+        """Holds back what would be too many writes at the same time."""
 
     async def write(self, resource: Resource, status: dict[str, Any]) -> bool:
         """Replace the status; returns whether the resource still exists."""
@@ -22,7 +24,7 @@ class StatusWriter:
             {"op": "test", "path": "/metadata/uid", "value": resource.uid},
             {"op": "add", "path": "/status", "value": status},
         ]
-        answered, _ = await self._apiserver.send("PATCH", _status_path(resource), operations, "application/json-patch+json", 404)
+        answered, _ = await self._apiserver.write("PATCH", _status_path(resource), operations, "application/json-patch+json", 404)
         return answered != 404
 
     async def namespace_ends(self, resource: Resource) -> bool:
@@ -32,7 +34,7 @@ class StatusWriter:
         """
         path = f"/api/v1/namespaces/{resource.namespace}/events?dryRun=All"
         document = event_document(resource, Event("Normal", "Draining", "is the namespace being deleted?"), NEVER, COMPONENT)
-        answered, content = await self._apiserver.send("POST", path, document, "application/json", 403)
+        answered, content = await self._apiserver.write("POST", path, document, "application/json", 403)
         return answered == 403 and b'"NamespaceTerminating"' in content
 
     async def claim(self, resource: Resource, controller: str) -> bool:
@@ -40,11 +42,11 @@ class StatusWriter:
         # With its version, only one of two operators that read the same resource can claim it.
         metadata = {"uid": resource.uid, "resourceVersion": resource.version}
         body = {"metadata": metadata, "status": {"controllerName": controller}}
-        answered, _ = await self._apiserver.send("PATCH", _status_path(resource), body, "application/merge-patch+json", 404, 409)
+        answered, _ = await self._apiserver.write("PATCH", _status_path(resource), body, "application/merge-patch+json", 404, 409)
         return answered not in (404, 409)
 
     async def post_event(self, namespace: str, document: dict[str, Any]) -> None:
-        await self._apiserver.send("POST", f"/api/v1/namespaces/{namespace}/events", document, "application/json")
+        await self._apiserver.write("POST", f"/api/v1/namespaces/{namespace}/events", document, "application/json")
 
 
 def _status_path(resource: Resource) -> str:
