@@ -8,6 +8,7 @@ import pytest
 from kopf._core.reactor import processing
 
 from flashsale_core.errors import Rejected
+from flashsale_operator import event_filter
 from flashsale_operator.apiserver import Namespaces
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.engine import Engine
@@ -79,7 +80,7 @@ async def test_kopf_receives_only_the_events_that_it_has_work_with(monkeypatch: 
 
     monkeypatch.setattr(processing, "process_resource_event", process)
     cache = ResourceCache()
-    with only_served(OURS, cache, observe, asyncio.Semaphore(1)):
+    with only_served(OURS, cache, observe):
         handle: Any = processing.process_resource_event
         assert await handle(raw_event={"type": None, "object": flash_sale()}, consistency_time=1.0) == "42"
         for kind in (None, "ADDED", "MODIFIED"):
@@ -112,7 +113,8 @@ async def test_new_flashsales_wait_for_a_place_and_deletions_do_not(monkeypatch:
     monkeypatch.setattr(processing, "process_resource_event", process)
     deleting = flash_sale(uid="u2")
     deleting["metadata"]["deletionTimestamp"] = "2026-08-01T12:00:00Z"
-    with only_served(OURS, ResourceCache(), lambda *_: None, asyncio.Semaphore(2)):
+    monkeypatch.setattr(event_filter, "FINALIZING_MAX", 2)
+    with only_served(OURS, ResourceCache(), lambda *_: None):
         handle: Any = processing.process_resource_event
         await asyncio.gather(*[handle(raw_event={"type": "ADDED", "object": flash_sale()}) for _ in range(20)])
         assert max(most) == 2

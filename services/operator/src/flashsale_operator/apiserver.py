@@ -24,8 +24,8 @@ TOKEN_SECONDS = 60.0
 CHUNK = 1000
 """Most FlashSales in one answer."""
 WRITES_MAX = 32
-"""Most writes at the same time. An apiserver that is busy answers each later the more there are, and a write that times out is repeated:
-with 264 at once, one that managed 20 a second did little else. The time of those that wait is not counted."""
+"""Most writes at the same time. The more there are, the later a busy apiserver answers each, and a write that times out is repeated:
+of 264 at once, one that managed 20 a second let many time out. The time of those that wait for a place is not counted."""
 # Ten thousand sales are listed by name and generation only, without their specs and statuses.
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, application/json"
 
@@ -95,8 +95,7 @@ class Apiserver:
         self._session = session
         self._server = server
         self._authorize = authorize
-        self.writes = asyncio.Semaphore(WRITES_MAX)
-        """For those who write by other means as well."""
+        self._writes = asyncio.Semaphore(WRITES_MAX)
 
     def request(self, method: str, path: str, body: Any, content_type: str) -> "aiohttp.client._RequestContextManager":
         """Send `body` as JSON. Raises aiohttp.ClientError, OSError or TimeoutError."""
@@ -105,7 +104,7 @@ class Apiserver:
 
     async def write(self, method: str, path: str, body: Any, content_type: str, *expected: int) -> tuple[int, bytes]:
         """The status and the whole answer. Raises as `request` does, also for an error's status that is not one of `expected`."""
-        async with self.writes, self.request(method, path, body, content_type) as answer:
+        async with self._writes, self.request(method, path, body, content_type) as answer:
             # An answer that is not read ends its connection, and the next request begins with a TLS handshake.
             content = await answer.read()
             if answer.status not in expected:

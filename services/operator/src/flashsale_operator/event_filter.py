@@ -17,26 +17,28 @@ from flashsale_operator.engine import Engine
 
 FINALIZER = "operator.flashsale.dev/finalizer"
 """A change would leave finalizers behind that no operator removes."""
+FINALIZING_MAX = 16
+"""Most FlashSales that get the finalizer at the same time. As with the writes of apiserver.py, more would time out on a busy apiserver.
+They have places of their own, because kopf keeps one while it waits to repeat a write: edits must not wait for that."""
 Process = Callable[..., Awaitable[Any]]
 Observe = Callable[[Mapping[str, Any], str | None], None]
 """Receives each served FlashSale with the type of its event; a listed one has none."""
 
 
 @contextmanager
-def only_served(engine: Engine, cache: ResourceCache, observe: Observe, writes: asyncio.Semaphore) -> Iterator[None]:
-    """Inside, `observe` receives the events of the resources that `engine` serves, and kopf those of them that it has work with.
-
-    `writes` limits how many of them get the finalizer at the same time.
-    """
+def only_served(engine: Engine, cache: ResourceCache, observe: Observe) -> Iterator[None]:
+    """Inside, `observe` receives the events of the resources that `engine` serves, and kopf those of them that it has work with."""
     original: Process = processing.process_resource_event
-    processing.process_resource_event = filtered(original, engine, cache, observe, writes)  # type: ignore[assignment]
+    processing.process_resource_event = filtered(original, engine, cache, observe)  # type: ignore[assignment]
     try:
         yield
     finally:
         processing.process_resource_event = original  # type: ignore[assignment]
 
 
-def filtered(process: Process, engine: Engine, cache: ResourceCache, observe: Observe, writes: asyncio.Semaphore) -> Process:
+def filtered(process: Process, engine: Engine, cache: ResourceCache, observe: Observe) -> Process:
+    finalizing = asyncio.Semaphore(FINALIZING_MAX)
+
     async def process_served(*, raw_event: Mapping[str, Any], **options: Any) -> Any:
         body = raw_event["object"]
         if engine.serves(body):
@@ -44,7 +46,7 @@ def filtered(process: Process, engine: Engine, cache: ResourceCache, observe: Ob
             if has_finalizer(body["metadata"]) and raw_event["type"] != "DELETED":
                 return None
             # kopf waits in between for what a deletion waits for, but not while it adds the finalizer.
-            async with nullcontext() if _ends(raw_event) else writes:
+            async with nullcontext() if _ends(raw_event) else finalizing:
                 return await process(raw_event=raw_event, **options)
         metadata = body["metadata"]
         # One that another installation has claimed meanwhile is no longer reconciled.

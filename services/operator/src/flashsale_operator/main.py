@@ -113,7 +113,7 @@ async def _operate(settings: Settings, writer: StatusWriter, flash_sales: Namesp
             ready_flag=watching,
         )
 
-    with only_served(settings.engine, cache, handlers.observe, writer.writes):
+    with only_served(settings.engine, cache, handlers.observe):
         await run_until_signal(work, supervisor, serve_probes(settings.probe_host, settings.probe_port, ready, alive))
 
 

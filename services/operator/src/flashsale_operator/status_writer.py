@@ -14,8 +14,6 @@ class StatusWriter:
 
     def __init__(self, apiserver: Apiserver) -> None:
         self._apiserver = apiserver
-        self.writes = apiserver.writes
-        """Holds back what would be too many writes at the same time."""
 
     async def write(self, resource: Resource, status: dict[str, Any]) -> bool:
         """Replace the status; returns whether the resource still exists."""
