@@ -1,7 +1,8 @@
 """The way from a batch to its decisions: which outbox is chosen, what is published and what is counted."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import pytest
@@ -48,11 +49,25 @@ class MemoryStore:
         return [["cancelled", 1, 0] for _ in order_ids]
 
 
+class MemoryPrompt:
+    """Notes how many entries the outbox had when each call of its kind began and ended."""
+
+    def __init__(self, sent: Sequence[Entry]) -> None:
+        self._sent = sent
+        self.calls: list[tuple[int, int]] = []
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        before = len(self._sent)
+        yield
+        self.calls.append((before, len(self._sent)))
+
+
 class MemoryOutbox:
     def __init__(self, ready: bool) -> None:
         self.ready = ready
         self.sent: list[Entry] = []
-
+        self.orders, self.payments = MemoryPrompt(self.sent), MemoryPrompt(self.sent)
         self.awaited: list[Entry] = []
         self.confirms: list[asyncio.Future[bool]] = []
 
@@ -82,6 +97,13 @@ async def test_only_entries_of_the_direct_outbox_are_published(ready: bool) -> N
     await gateway.decisions.reserve([("shoe", [ORDER])])
     await gateway.decisions.settle([("shoe", [PAYMENT])])
     assert (gateway.store.direct, gateway.outbox.sent) == ([ready] * 2, [ENTRY] * 2 if ready else [])
+
+
+async def test_calls_are_announced_by_kind_until_their_entries_wait() -> None:
+    gateway = Gateway()
+    await gateway.decisions.reserve([("shoe", [ORDER]), ("confirmed", [ORDER])])
+    await gateway.decisions.settle([("shoe", [PAYMENT])])
+    assert (gateway.outbox.orders.calls, gateway.outbox.payments.calls) == ([(0, 2)], [(2, 3)])
 
 
 async def test_payments_of_a_call_wait_for_the_confirm_of_their_entry() -> None:

@@ -1,4 +1,4 @@
-"""When entries are sent whose confirm somebody waits for: at once, with the next confirm, or after a short pause."""
+"""When entries are sent whose confirm somebody waits for: at once, after the calls and the message that are running, or after a pause."""
 
 import asyncio
 from functools import partial
@@ -65,3 +65,48 @@ async def test_a_slow_confirm_holds_up_the_next_message_for_a_short_pause_only()
         broker.prompt.request("a")
         await until(partial(broker.has_sent, count))
     assert not any(confirm.is_set() for confirm in broker.confirms)
+
+
+async def test_entries_of_overlapping_calls_share_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt_sends, "PAUSE_SECONDS", LONG_SECONDS)
+    broker = Broker()
+    with broker.prompt.calling():
+        with broker.prompt.calling():
+            broker.prompt.request("a")
+        await asyncio.sleep(0.02)
+        assert broker.sent == []
+        broker.prompt.request("a")
+    await until(lambda: broker.sent == ["a"])
+    await asyncio.sleep(0.02)
+    assert broker.sent == ["a"]
+
+
+async def test_a_call_that_follows_in_the_same_turn_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt_sends, "PAUSE_SECONDS", LONG_SECONDS)
+    broker = Broker()
+    with broker.prompt.calling():
+        broker.prompt.request("a")
+    with broker.prompt.calling():
+        await asyncio.sleep(0.02)
+        assert broker.sent == []
+    await until(lambda: broker.sent == ["a"])
+
+
+async def test_a_confirm_during_a_call_sends_nothing_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt_sends, "PAUSE_SECONDS", LONG_SECONDS)
+    broker = Broker()
+    broker.prompt.request("a")
+    await until(lambda: broker.sent == ["a"])
+    with broker.prompt.calling():
+        broker.prompt.request("a")
+        broker.confirms[0].set()
+        await asyncio.sleep(0.02)
+        assert broker.sent == ["a"]
+    await until(lambda: broker.sent == ["a", "a"])
+
+
+async def test_a_call_that_hangs_holds_up_entries_for_a_short_pause_only() -> None:
+    broker = Broker()
+    with broker.prompt.calling():
+        broker.prompt.request("a")
+        await until(lambda: broker.sent == ["a"])

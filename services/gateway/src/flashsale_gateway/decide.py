@@ -39,10 +39,11 @@ class Decisions:
         """
         metrics.BATCH_ORDERS.observe(sum(len(orders) for _, orders in sales))
         direct, started = self._outbox.ready, monotonic()
-        answers, entries = await self._store.reserve(sales, direct=direct)
-        self._counters.count(_by_sale(sales, answers), perf_counter())
-        # Entries of the shared outbox are the relays' to publish.
-        return self._publish(answers, entries, started) if direct else answers
+        with self._outbox.orders.calling():
+            answers, entries = await self._store.reserve(sales, direct=direct)
+            self._counters.count(_by_sale(sales, answers), perf_counter())
+            # Entries of the shared outbox are the relays' to publish.
+            return self._publish(answers, entries, started) if direct else answers
 
     async def settle(self, sales: Batch[Payment]) -> Answers[Result | Provisional[Result]]:
         """One result per payment, see Store.settle. The sales are of one lane. Raises StoreUnavailable and OutcomeUnknown.
@@ -50,12 +51,13 @@ class Decisions:
         Each result is provisional until the broker has confirmed the entry; without a broker its place has Unconfirmed.
         """
         direct, started = self._outbox.ready, monotonic()
-        answers, entries = await self._store.settle(sales, direct=direct)
-        unconfirmed = Unconfirmed()
-        if not direct or not entries:
-            return [answer if isinstance(answer, Exception) else unconfirmed for answer in answers]
-        # All payments of a call are in one entry, because they have the same routing key.
-        confirm = self._outbox.confirm(entries[0], started)
+        with self._outbox.payments.calling():
+            answers, entries = await self._store.settle(sales, direct=direct)
+            unconfirmed = Unconfirmed()
+            if not direct or not entries:
+                return [answer if isinstance(answer, Exception) else unconfirmed for answer in answers]
+            # All payments of a call are in one entry, because they have the same routing key.
+            confirm = self._outbox.confirm(entries[0], started)
         return [answer if isinstance(answer, Exception) else Provisional(answer, confirm, unconfirmed) for answer in answers]
 
     async def return_orders(self, sales: Batch[Return]) -> Answers[Result | Provisional[Result]]:

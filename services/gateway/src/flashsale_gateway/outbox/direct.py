@@ -22,6 +22,7 @@ from flashsale_core.fence import KnownPositions
 from flashsale_core.keys import reclaim_keys, shard_keys
 from flashsale_core.records import Entry
 from flashsale_core.scripts import Scripts, call
+from flashsale_core.topology import RESERVED_ROUTING_KEY
 from flashsale_gateway import metrics
 from flashsale_gateway.outbox.confirms import Confirms
 from flashsale_gateway.outbox.prompt_sends import PromptSends
@@ -51,7 +52,10 @@ class DirectOutbox:
         self._settings = settings
         self._waiting: dict[str, list[Entry]] = {}
         """Entries to be published, by routing key."""
-        self._prompt = PromptSends(self._send_waiting_of)
+        self.orders = PromptSends(self._send_waiting_of)
+        """When the reservations that `confirm` publishes are sent."""
+        self.payments = PromptSends(self._send_waiting_of)
+        """The same for its other entries. Apart, so that a webhook does not wait for a crowd's orders."""
         self._confirms = Confirms(settings.confirm_timeout_seconds)
         self._timer: asyncio.TimerHandle | None = None
         self._sent_at = 0.0
@@ -84,7 +88,8 @@ class DirectOutbox:
         """
         confirmed = self._confirms.wait_for(entry, since)
         self._waiting.setdefault(entry.routing_key, []).append(entry)
-        self._prompt.request(entry.routing_key)
+        prompt = self.orders if entry.routing_key.startswith(RESERVED_ROUTING_KEY) else self.payments
+        prompt.request(entry.routing_key)
         return confirmed
 
     def held(self) -> Counter[str]:

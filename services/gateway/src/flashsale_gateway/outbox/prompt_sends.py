@@ -1,13 +1,16 @@
-"""When entries are sent whose confirm somebody waits for: at once, unless such a message is in flight.
+"""When entries are sent whose confirm somebody waits for: as soon as no further entry is to be expected for their message.
 
-A message costs gateway, broker and workers the same with one entry as with twenty. So while one is in flight, further entries are
-collected, until it is done or a short pause is over: few requests wait for nothing, and many share their messages.
+A message costs gateway, broker and workers the same with one entry as with twenty. So entries are collected while a script call is running,
+because its entry can share the message, and while a message is in flight. A pause bounds that: a request that is alone waits for nothing,
+and a crowd shares its messages.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
-PAUSE_SECONDS = 0.002
+PAUSE_SECONDS = 0.005
+"""The most that an entry waits for others. It is less than a message takes if each script call sends its own, on cores that are busy."""
 
 
 class PromptSends:
@@ -15,15 +18,35 @@ class PromptSends:
         """`send` starts to publish what waits for a routing key; each of its tasks ends with a message's confirm or failure."""
         self._send = send
         self._routing_keys: set[str] = set()
+        self._calls = 0
         self._in_flight: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """The block is a script call that may end with a `request`."""
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            self._send_soon()
 
     def request(self, routing_key: str) -> None:
         """Send what waits for this key soon; never before this returns."""
         self._routing_keys.add(routing_key)
         if self._timer is None:
-            pause_seconds = PAUSE_SECONDS if self._in_flight else 0
-            self._timer = asyncio.get_running_loop().call_later(pause_seconds, self._send_all)
+            self._timer = asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._send_all)
+        self._send_soon()
+
+    def _send_soon(self) -> None:
+        if self._routing_keys and not self._calls:
+            # Not at once: a lane whose call has ended begins the next one before the loop's next turn.
+            asyncio.get_running_loop().call_soon(self._send_unless_busy)
+
+    def _send_unless_busy(self) -> None:
+        if self._routing_keys and not self._calls and not self._in_flight:
+            self._send_all()
 
     def _send_all(self) -> None:
         if self._timer is not None:
@@ -37,5 +60,4 @@ class PromptSends:
 
     def _finished(self, task: "asyncio.Task[None]") -> None:
         self._in_flight.discard(task)
-        if not self._in_flight and self._routing_keys:
-            self._send_all()
+        self._send_unless_busy()
