@@ -200,6 +200,66 @@ def test_hostile_connections_end(stack: Stack, tmp_path: Path) -> None:
             connection.close()
 
 
+def test_repeated_poll_follows_the_sale_and_the_same_bytes_in_a_body_are_no_request(shop: Storefront, client: Client) -> None:
+    sale = client.new_sale(5)
+    poll = f"GET /s/{sale}/live HTTP/1.1\r\nhost: a\r\n\r\n".encode()
+    live(shop, sale)
+    with _connected(shop) as connection:
+        before = [_ask(connection, poll), _ask(connection, poll)]
+        assert [b'"available":5' in answer for answer in before] == [True, True]
+        assert client.order(sale, "ann").status == 200
+        assert wait_until(lambda: b'"available":4' in _ask(connection, poll), 5)
+        for path, status in ((f"/s/{sale}/live", b"200"), ("/nowhere", b"404")):
+            head = f"GET {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(poll)}\r\n\r\n".encode()
+            assert _ask(connection, head).startswith(b"HTTP/1.1 " + status)
+            connection.sendall(poll)
+            connection.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                connection.recv(1)
+            connection.settimeout(5)
+            assert b'"available":4' in _ask(connection, poll)
+
+
+def test_repeated_condition_gets_304_until_the_sale_changes(shop: Storefront, client: Client) -> None:
+    sale = client.new_sale(5)
+    etag = get(shop, f"/s/{sale}/live").headers["etag"]
+    poll = f"GET /s/{sale}/live HTTP/1.1\r\nhost: a\r\nif-none-match: {etag}\r\n\r\n".encode()
+    with _connected(shop) as connection:
+        assert [_ask(connection, poll)[9:12] for _ in range(3)] == [b"304"] * 3
+        assert client.order(sale, "ann").status == 200
+        assert wait_until(lambda: _ask(connection, poll)[9:12] == b"200", 5)
+
+
+def test_poll_in_pieces_is_answered_once(shop: Storefront, client: Client) -> None:
+    sale = client.new_sale(5)
+    poll = f"GET /s/{sale}/live HTTP/1.1\r\nhost: a\r\n\r\n".encode()
+    live(shop, sale)
+    with _connected(shop) as connection:
+        _ask(connection, poll)
+        connection.sendall(poll[:20])
+        time.sleep(0.05)
+        assert _ask(connection, poll[20:]).count(b"HTTP/1.1 200") == 1
+        assert _ask(connection, poll + poll).count(b"HTTP/1.1 200") == 2
+
+
+def _connected(shop: Storefront) -> socket.socket:
+    address = urlsplit(shop.url)
+    return socket.create_connection((str(address.hostname), address.port or 0), timeout=5)
+
+
+def _ask(connection: socket.socket, sent: bytes) -> bytes:
+    """What comes within a moment."""
+    connection.sendall(sent)
+    answer = connection.recv(65536)
+    connection.settimeout(0.1)
+    try:
+        while more := connection.recv(65536):
+            answer += more
+    except TimeoutError:
+        connection.settimeout(5)
+    return answer
+
+
 def _opens(shop: Storefront, sale: str) -> bool:
     with Events(shop, sale) as events:
         return events.answer.status == 200

@@ -16,7 +16,7 @@ from flashsale_cli.audit.stores import audit_stores
 from flashsale_cli.console import console, number, table
 from flashsale_cli.environment import CliEnvironment
 from flashsale_local_stack import DEFAULT_HOME, Stack, temporary_stack
-from tools.bench import checkout, confirmed, holds, identity, idle_and_start, many_gateways, many_sales, open_loop, rates, tracing
+from tools.bench import checkout, confirmed, holds, identity, idle_and_start, many_gateways, many_sales, open_loop, pages, rates, tracing
 from tools.bench.measurements import ACCEPTED, Measurement, Round, Section
 from tools.bench.options import Home, ResultFolder, Rounds, Seconds
 from tools.bench.result_file import rounds_to_json, section_to_json
@@ -25,7 +25,21 @@ from tools.bench.testbed import Testbed, open_testbed
 
 CONNECTIONS = (1, 64, 512, 2048)
 BUSY_CONNECTIONS = (64, 512)
-SECTIONS = ("idle", "open-loop", "checkout", "confirmed", "steady", "storm", "spread", "identity", "tracing", "scale", "live", "cold-start")
+SECTIONS = (
+    "idle",
+    "open-loop",
+    "checkout",
+    "confirmed",
+    "steady",
+    "storm",
+    "spread",
+    "identity",
+    "tracing",
+    "pages",
+    "scale",
+    "live",
+    "cold-start",
+)
 SECTION_COLUMNS = (" what", "measured", "target", " details")
 SETTLE_SECONDS = 120.0
 
@@ -83,6 +97,7 @@ def _sections(
         "spread": lambda: many_sales.measure(testbed, seconds, rounds, screen),
         "identity": lambda: identity.measure(testbed, stack.env(), BUSY_CONNECTIONS, seconds, rounds, screen),
         "tracing": lambda: tracing.measure(testbed, stack.env(), BUSY_CONNECTIONS, seconds, rounds, screen),
+        "pages": lambda: pages.measure(testbed, stack.env(), seconds, rounds, screen),
         "scale": lambda: many_gateways.measure(testbed, stack, seconds, rounds, screen),
         "live": lambda: holds.measure_live(testbed, seconds, rounds, screen),
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 SCRIPT = Path(__file__).parent / "load.lua"
+POLLS_SCRIPT = Path(__file__).parent / "polls.lua"
 GRACE_SECONDS = 30
 MANY = 100_000_000
 
@@ -57,8 +58,17 @@ async def run_wrk(url: str, load: Load, connections: int, seconds: int, prefix: 
     """
     numbers = [str(number) for number in (load.products, load.users, load.requests)]
     asked = [load.product_id, prefix or uuid4().hex[:12], *numbers, load.secret, load.token_key]
-    options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(SCRIPT)]
-    command = ["wrk", *options, url, "--", *asked]
+    return await _run(SCRIPT, url, connections, seconds, *asked)
+
+
+async def run_polls(url: str, connections: int, seconds: int, *, differing: bool = False) -> WrkResult:
+    """GET the same URL again and again, with the same bytes unless `differing`. Raises RuntimeError with wrk's output when it fails."""
+    return await _run(POLLS_SCRIPT, url, connections, seconds, *(["differing"] if differing else []))
+
+
+async def _run(script: Path, url: str, connections: int, seconds: int, *words: str) -> WrkResult:
+    options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(script)]
+    command = ["wrk", *options, url, "--", *words]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     try:
         async with asyncio.timeout(seconds + GRACE_SECONDS):

@@ -1,7 +1,7 @@
 """The storefront as an ASGI application: its routes, what they need, and the order in which it closes."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from flashsale_core.probes import serve_probes
 from flashsale_core.supervise import Supervisor
 from flashsale_redis import open_redis
 from flashsale_storefront import metrics
-from flashsale_storefront.answers import ANY_ORIGIN, JSON, NO_SNIFFING, SHARED, Answer, header, is_current, of_problem
+from flashsale_storefront.answers import ANY_ORIGIN, JSON, NO_SNIFFING, SHARED, Answer, Header, header, is_current, of_problem
 from flashsale_storefront.assets import Assets
 from flashsale_storefront.demo import BODY_BYTES_MAX, DemoPayments, sale_of
 from flashsale_storefront.documents import State
@@ -23,6 +23,8 @@ from flashsale_storefront.source import Source
 from flashsale_storefront.streams import Streams
 
 REDIS_CONNECTIONS_MAX = 4
+POLL_REUSE_SECONDS = 0.02
+"""How long the answer to a poll is sent again: by this much the server's time in it may be late."""
 EVENT_STREAM = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no"), ANY_ORIGIN)
 """x-accel-buffering: nginx would keep the events until its buffer is full."""
 Scope = Any
@@ -44,16 +46,21 @@ class Storefront:
     def end_streams(self) -> None:
         self._streams.end_all()
 
-    def live_answer(self, path: bytes, headers: list[tuple[bytes, bytes]]) -> Answer | None:
-        """GET of a live document that is in memory: from the connection, without ASGI."""
+    def live_answer(self, path: bytes, condition: bytes, defaults: Iterable[Header]) -> bytes | None:
+        """GET of a live document that is in memory, with its If-None-Match: from the connection, without ASGI."""
         if not path.endswith(b"/live"):
             return None
         sale = self._sales.find(path.rsplit(b"/", 2)[1].decode("latin-1")) if path.startswith((b"/s/", b"/sales/")) else None
         if sale is None or path.count(b"/") != 3 or not self._sales.is_known(sale):
             return None
-        answer = self._live(sale, header(headers, b"if-none-match"))
-        self._polls["200" if answer.status == 200 else "304"].inc()
-        return answer
+        if condition and is_current(condition, sale.etag):
+            self._polls["304"].inc()
+            return self._live(sale, condition).wire(defaults)
+        self._polls["200"].inc()
+        now = self._sales.time()
+        if now > sale.wire_until:
+            sale.wire, sale.wire_until = self._live(sale, b"").wire(defaults), now + POLL_REUSE_SECONDS
+        return sale.wire
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -2,20 +2,24 @@
 
 The live document is a lookup in memory, so it is written from the parser's callback, without a task and without ASGI. Everything else,
 and a request behind another one of its connection, goes through ASGI.
+
+A page polls with the same bytes again and again. Bytes that were exactly one such request mean the same request whenever they come between
+two messages (RFC 9112: a message does not depend on those before it), so they are answered without being parsed again.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flashsale_storefront import metrics
-from flashsale_storefront.answers import Answer, of_problem
+from flashsale_storefront.answers import Header, header, of_problem
 from flashsale_storefront.problems import Problem
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterable
 
     from uvicorn.config import Config
     from uvicorn.server import ServerState
@@ -27,14 +31,25 @@ UNREAD_BYTES_MAX = 16_384
 """Bytes of answers that may wait for a client before it counts as not reading."""
 RESERVED_DESCRIPTORS = 64
 """For Redis, probes, listening sockets and files."""
+POLL_BYTES_MAX = 1024
+"""A longer poll is parsed each time, because each connection keeps its last one."""
 CLOSE = (b"connection", b"close")
 _TOO_MANY = of_problem(Problem("overloaded", "Too many connections"))
 
 
 class App(Protocol):
-    def live_answer(self, path: bytes, headers: list[tuple[bytes, bytes]]) -> Answer | None:
-        """The answer to GET if it is in memory; None if the request must go through ASGI."""
+    def live_answer(self, path: bytes, condition: bytes, defaults: Iterable[Header]) -> bytes | None:
+        """The answer to GET with this If-None-Match if it is in memory; None if the request must go through ASGI."""
         ...
+
+
+class Poll(NamedTuple):
+    """A request that `live_answer` has answered."""
+
+    path: bytes
+    condition: bytes
+    request: bytes = b""
+    """Its bytes."""
 
 
 class Connections:
@@ -63,6 +78,11 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
+        self._is_between_messages = True
+        self._begun = 0
+        """Messages that have begun in the bytes being parsed."""
+        self._poll: Poll | None = None
+        self._last_poll: Poll | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -70,13 +90,18 @@ class Connection(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(self._shared.head_timeout_seconds, self._end, "slow_head")
 
     def data_received(self, data: bytes) -> None:
+        if self._last_poll is not None and data == self._last_poll.request and self._is_idle() and self._answer(self._last_poll):
+            return
         if self._is_refused:
             self._refuse()
             return
+        was_between, self._begun, self._poll = self._is_between_messages, 0, None
         if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
             self._head_timer = self.loop.call_later(self._shared.head_timeout_seconds, self._end, "slow_head")
         self._head_bytes += len(data)
         super().data_received(data)
+        if self._poll is not None and was_between and self._is_between_messages and self._begun == 1 and len(data) <= POLL_BYTES_MAX:
+            self._last_poll = self._poll._replace(request=data)
         if self.transport.is_closing():
             return
         if self._head_timer is not None and self._head_bytes > HEAD_BYTES_MAX:
@@ -86,6 +111,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._is_between_messages = False
+        self._begun += 1
         self.scope["extensions"] = {"flashsale.abort": {"call": self._abort_slow}}
 
     def on_headers_complete(self) -> None:
@@ -93,20 +120,30 @@ class Connection(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-        answer = self._shared.app.live_answer(self.url, self.headers) if self._may_answer_here() else None
+        if self._may_answer_here():
+            poll = Poll(self.url, header(self.headers, b"if-none-match"))
+            if self._answer(poll):
+                self._poll = poll
+                return
+        super().on_headers_complete()
+
+    def _answer(self, poll: Poll) -> bool:
+        """Whether the answer was in memory, and is written."""
+        answer = self._shared.app.live_answer(poll.path, poll.condition, self.server_state.default_headers)
         if answer is None:
-            super().on_headers_complete()
-            return
+            return False
         self.server_state.total_requests += 1
-        self.transport.write(answer.wire(self.server_state.default_headers))
+        self.transport.write(answer)
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        return True
 
     def on_body(self, body: bytes) -> None:
         if self.cycle is not None:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._is_between_messages = True
         if self.cycle is not None:
             super().on_message_complete()
 
@@ -118,6 +155,16 @@ class Connection(HttpToolsProtocol):
             and self.parser.get_http_version() == "1.1"
             and self.parser.should_keep_alive()
             and not self.parser.should_upgrade()
+        )
+
+    def _is_idle(self) -> bool:
+        """Whether what comes now is the beginning of a message, and nothing waits before it."""
+        return (
+            self._is_between_messages
+            and self._head_timer is None
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self.flow.write_paused
+            and not self.transport.is_closing()
         )
 
     def pause_writing(self) -> None:

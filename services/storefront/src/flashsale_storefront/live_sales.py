@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 class WatchedSale:
     """A sale in memory, and the streams that its changes go to."""
 
-    __slots__ = ("asked_at", "content", "etag", "read_at", "sale_id", "streams")
+    __slots__ = ("asked_at", "content", "etag", "read_at", "sale_id", "streams", "wire", "wire_until")
 
     def __init__(self, sale_id: str) -> None:
         self.sale_id = sale_id
@@ -43,6 +43,8 @@ class WatchedSale:
         self.content = content
         # Weak, because the time in the body differs.
         self.etag = b'W/"%08x"' % zlib.crc32(content.head)
+        self.wire, self.wire_until = b"", -inf
+        """The whole answer to a poll, and until when it may be sent again, in the loop's time."""
 
 
 class Audience(Protocol):
@@ -111,6 +113,10 @@ class LiveSales:
     def body(self, sale: WatchedSale) -> bytes:
         """The live document now."""
         return body_at(sale.content, self.now_ms())
+
+    def time(self) -> float:
+        """The loop's time in seconds."""
+        return self._loop.time()
 
     def now_ms(self) -> int:
         """Redis' clock, by which holds end."""
