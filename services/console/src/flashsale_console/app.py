@@ -16,6 +16,7 @@ from flashsale_console.ledger import Ledger
 from flashsale_console.live_sales import LiveSales
 from flashsale_console.pages import assets, attention, changes, login, orders, refunds, sale, sales, system, webhooks
 from flashsale_console.password_checks import PasswordChecks
+from flashsale_console.render import compile_templates
 from flashsale_console.services import Console
 from flashsale_console.settings import Settings
 from flashsale_console.users import Users
@@ -66,6 +67,7 @@ def create_app(settings: Settings) -> Starlette:
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
+    compile_templates()
     async with AsyncExitStack() as opened:
         live, ledger, engine = LiveSales(settings), Ledger(settings), Engine(settings)
         for resource in (live, ledger, engine):

@@ -58,3 +58,9 @@ def _environment() -> Environment:
 
 
 TEMPLATES = _environment()
+
+
+def compile_templates() -> None:
+    """Compile all of them now: some tens of milliseconds each, which nobody should wait for."""
+    for name in TEMPLATES.list_templates(extensions=["html"]):
+        TEMPLATES.get_template(name)
