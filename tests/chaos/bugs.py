@@ -105,7 +105,7 @@ BUGS: Sequence[Bug] = (
                 "        if True:\n            return answers\n",
             ),
         ),
-        (*LOSSES, "kill", "server.kill", "pause", "net.delay", "net.blackhole"),
+        ("node.lost",),
     ),
     Bug(
         "seq-restarts",
@@ -162,7 +162,7 @@ BUGS: Sequence[Bug] = (
                 "wait_for_entries(self._redis, self._ledger, expected, 0)",
             ),
         ),
-        (*LOSSES, "kill", "pause"),
+        LOSSES_ALONE,
     ),
     Bug(
         "deficit-ignored",

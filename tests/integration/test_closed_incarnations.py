@@ -40,5 +40,23 @@ async def test_entry_that_a_stopping_gateway_added_counts_as_lost(infra: Mapping
         await empty_redis(redis)
         for seq in (2, 5):
             await redis.xadd(shard_keys(0).outbox, {"k": "order.reserved.60", "b": f'{{"v":1,"seq":[0,1,{seq}]}}', "t": "1"})
-        lost = await wait_for_entries(redis, Ledger(tables.connection), {0: Expected(1, 1, 5, kept_seq=3)}, 0)
-        assert lost == {0: [Range(1, 1), Range(3, 5)]}
+        lost = await wait_for_entries(redis, Ledger(tables.connection), {(0, 1): Expected(1, 5, kept_seq=3)}, 0)
+        assert lost == {(0, 1): [Range(1, 1), Range(3, 5)]}
+
+
+async def test_lost_entry_of_any_incarnation_is_reported_once(infra: Mapping[str, str]) -> None:
+    """Incarnations 1 to 3 ended at 5, 1,000,006 and 2,000,007; the ledger lacks 4 and 5, all of the second, and nothing of the third."""
+    async with open_ledger(infra["DATABASE_URL"]) as tables:
+        ledger = Ledger(tables.connection)
+        for incarnation, first_seq in enumerate((1, 1_000_005, 2_000_006, 3_000_007), 1):
+            await ledger.add({0: first_seq}, {0: incarnation}, "open", "a")
+        await tables.connection.execute(
+            "insert into received_entries (shard, incarnation, from_seq, to_seq) values (0, 1, 1, 3), (0, 3, 2000006, 2000007)"
+        )
+        assert [ended.incarnation for ended in await ledger.ended(0, 4)] == [1, 2, 3]
+        await ledger.set_open({0: 4}, "b", {(0, 1): [Range(4, 4)], (0, 2): [Range(1_000_005, 1_000_006)]})
+        # What was not reported is still expected; the last incarnation always is.
+        assert [(ended.incarnation, ended.last_seq(0)) for ended in await ledger.ended(0, 4)] == [(1, 5), (3, 2_000_007)]
+        assert await ledger.settled(0, 1, 1) == [Range(1, 4)]
+        lost = await tables.connection.fetchval("select lost_entries from shards where incarnation = 4")
+        assert lost == 3

@@ -1,5 +1,6 @@
 """Redis is restarted, replaced by an old copy of itself or emptied: the keeper opens it again, and nothing is sold twice."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -11,9 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from flashsale_core.keys import SHARDS_DEFAULT, sale_keys, shard_keys, shard_of
+from flashsale_core.messages import positions_in
 from flashsale_local_stack import Stack, free_ports, private_stack, wait_until
 from flashsale_local_stack.state import port_taken
 from tests.integration.client import Client
@@ -66,6 +69,16 @@ class Shop:
             keys = map(shard_keys, range(SHARDS_DEFAULT))
             return sum(int(redis.xlen(stream)) for shard in keys for stream in (shard.direct, shard.outbox))
 
+    def unpublished(self) -> set[tuple[int, int, int]]:
+        """The positions of the entries in the outboxes."""
+        with self.redis() as redis:
+            streams = [stream for shard in map(shard_keys, range(SHARDS_DEFAULT)) for stream in (shard.direct, shard.outbox)]
+            return {position for stream in streams for _, fields in redis.xrange(stream) for position in positions_in(fields[b"b"])}
+
+    def lost_entries(self) -> int:
+        """How many entries the keeper has reported as lost so far."""
+        return asyncio.run(_lost_entries(self.stack.env()["DATABASE_URL"]))
+
     def fences(self) -> list[dict[bytes, bytes]]:
         with self.redis() as redis:
             return [redis.hgetall(shard_keys(shard).fence) for shard in range(SHARDS_DEFAULT)]
@@ -115,6 +128,14 @@ class Shop:
             process.wait()
 
 
+async def _lost_entries(database_url: str) -> int:
+    ledger = await asyncpg.connect(database_url)
+    try:
+        return int(await ledger.fetchval("select coalesce(sum(lost_entries), 0) from shards"))
+    finally:
+        await ledger.close()
+
+
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
     with private_stack() as stack:
@@ -145,6 +166,28 @@ def test_restart_without_rabbitmq_goes_on_in_a_new_incarnation(shop: Shop, tmp_p
     shop.stack.start("rabbitmq")
     shop.wait_until_open()
     shop.audit(orders, tmp_path)
+
+
+def test_entries_from_before_a_reopening_are_reported_once_when_they_are_lost(shop: Shop) -> None:
+    sale = shop.client.new_sale(100)
+    shop.wait_for_ledger()
+    reported = shop.lost_entries()
+    shop.stack.stop("rabbitmq")
+    shop.sell(sale, range(10))
+    shop.stack.kill("redis")
+    shop.stack.start("redis")
+    assert wait_until(shop.is_open, WAIT_SECONDS)
+    shop.sell(sale, range(10, 20))
+    unpublished = shop.unpublished()
+    assert (len({incarnation for _, incarnation, _ in unpublished}), len(unpublished)) == (2, 20)
+    shop.empty_redis()
+    shop.stack.start("rabbitmq")
+    shop.wait_until_open()
+    assert shop.lost_entries() == reported + 20
+    shop.wait_for_ledger()
+    shop.empty_redis()
+    shop.wait_until_open()
+    assert shop.lost_entries() == reported + 20
 
 
 def test_old_copy_of_redis_sells_nothing_before_it_is_rebuilt(shop: Shop, tmp_path: Path) -> None:

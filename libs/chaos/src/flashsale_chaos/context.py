@@ -10,7 +10,7 @@ GATEWAYS = ("gateway", "gateway-2")
 """The targets of faults, in the order of the bench's gateways."""
 LINKS = ("redis", "gateway-2.redis")
 """Their links to Redis."""
-SILENCING = frozenset({"crash", "kill", "restart", "pause"})
+SILENCING = frozenset({"crash", "kill", "restart", "pause", "node.lost"})
 """Faults after which a gateway may not say what it was answered."""
 LATE_SECONDS = 2.0
 """How much later than planned a fault may begin and end."""

@@ -67,6 +67,8 @@ KINDS: Mapping[str, Kind] = {
     "redis.stale_promotion": Kind(("redis",), (0.5, 3.0), (50, 1_500)),
     # A failover takes a second to be noticed. When the keeper has waited, the old master refuses writes and confirms are over.
     "redis.split_brain": Kind(("redis",), (0.5, 4.0), (1_000, 2_500)),
+    # Shorter than a confirm may take: the gateway waits for one when it dies.
+    "node.lost": Kind(("gateway", "gateway-2"), (0.1, 1.0), (200, 800)),
     "redis.slow_fsync": Kind(("redis",), (0.5, 3.0), (5, 200)),
     "redis.full_disk": Kind(("redis",), (0.5, 2.0)),
     "clock.jump": Kind(("redis",), (0.5, 3.0), (-5_000, 5_000)),

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from msgspec.structs import replace
 
@@ -71,11 +71,18 @@ async def restart(bench: Bench, fault: Fault) -> None:
 
 async def pause(bench: Bench, fault: Fault) -> None:
     """SIGSTOP and SIGCONT, to the target and its children."""
-    family = [member for pid in bench.pids(fault.target) for member in (pid, *(child.pid for child in descendants(pid)))]
+    with stopped(bench, fault.target):
+        await asyncio.sleep(fault.lasts_seconds)
+
+
+@contextmanager
+def stopped(bench: Bench, target: str) -> Iterator[None]:
+    """The target and its children stand still while the block runs."""
+    family = [member for pid in bench.pids(target) for member in (pid, *(child.pid for child in descendants(pid)))]
     try:
         for pid in family:
             _send(pid, signal.SIGSTOP)
-        await asyncio.sleep(fault.lasts_seconds)
+        yield
     finally:
         for pid in family:
             _send(pid, signal.SIGCONT)

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from flashsale_core.keys import shard_keys
 from flashsale_core.positions import Range, holes
-from flashsale_recovery.ledger import Ledger
+from flashsale_recovery.ledger import Key, Ledger
 from flashsale_recovery.outbox_positions import read_positions
 
 HOLES_POLL_SECONDS = 0.25
@@ -17,9 +17,8 @@ HOLES_POLL_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The entries of a shard that the ledger must have."""
+    """The entries of an incarnation that the ledger must have."""
 
-    incarnation: int
     first_seq: int
     last_seq: int
     kept_seq: int
@@ -27,46 +26,52 @@ class Expected:
 
 
 async def wait_for_entries(
-    redis: Redis, ledger: Ledger, expected: Mapping[int, Expected], timeout_seconds: float
-) -> dict[int, list[Range]]:
-    """Wait until the ledger has the expected entries of each shard, at most `timeout_seconds`.
+    redis: Redis, ledger: Ledger, expected: Mapping[Key, Expected], timeout_seconds: float
+) -> dict[Key, list[Range]]:
+    """Wait until the ledger has the expected entries of each incarnation, at most `timeout_seconds`.
 
-    Returns the entries that are in neither the ledger nor an outbox of the surviving Redis, by shard: they are lost.
+    Returns the entries that are in neither the ledger nor an outbox of the surviving Redis: they are lost. Those that were reported as
+    lost before are not among them.
     """
     ends_at = time.monotonic() + timeout_seconds
     while True:
-        lacking = {shard: await _lacking(redis, ledger, shard, entries) for shard, entries in expected.items()}
+        lacking = {key: await _lacking(redis, ledger, key, entries) for key, entries in expected.items()}
         if not any(lacking.values()) or time.monotonic() > ends_at:
-            return {shard: of_shard for shard, of_shard in lacking.items() if of_shard}
+            return {key: of_it for key, of_it in lacking.items() if of_it}
         await asyncio.sleep(HOLES_POLL_SECONDS)
 
 
-async def _lacking(redis: Redis, ledger: Ledger, shard: int, expected: Expected) -> list[Range]:
-    received = await ledger.received(shard, expected.incarnation, expected.first_seq)
-    lacking = holes(received, expected.first_seq, max([expected.last_seq, *[known.last for known in received]]))
-    return await _without_outbox(redis, shard, expected, lacking) if lacking else []
+async def _lacking(redis: Redis, ledger: Ledger, key: Key, expected: Expected) -> list[Range]:
+    settled = await ledger.settled(*key, expected.first_seq)
+    lacking = holes(settled, expected.first_seq, max([expected.last_seq, *[known.last for known in settled]]))
+    return await _without_outbox(redis, key, expected, lacking) if lacking else []
 
 
-async def _without_outbox(redis: Redis, shard: int, expected: Expected, lacking: list[Range]) -> list[Range]:
+async def _without_outbox(redis: Redis, key: Key, expected: Expected, lacking: list[Range]) -> list[Range]:
     """The ranges without the entries that the surviving Redis still has: these are published once the shard is open."""
+    shard, incarnation = key
     keys = shard_keys(shard)
     waiting = [
         Range(seq, seq)
         for stream in (keys.direct, keys.outbox)
-        for seq in await read_positions(redis, stream, expected.incarnation)
+        for seq in await read_positions(redis, stream, incarnation)
         if seq <= expected.kept_seq
     ]
     return [hole for first, last in lacking for hole in holes(waiting, first, last)]
 
 
-async def without_received(ledger: Ledger, lost: Mapping[int, Sequence[Range]], expected: Mapping[int, Expected]) -> dict[int, list[Range]]:
+async def without_received(ledger: Ledger, lost: Mapping[Key, Sequence[Range]]) -> dict[Key, list[Range]]:
     """The lost entries without those that the ledger has received since they were counted."""
     left = {}
-    for shard, ranges in lost.items():
-        received = await ledger.received(shard, expected[shard].incarnation, ranges[0].first)
-        left[shard] = [hole for first, last in ranges for hole in holes(received, first, last)]
-    return {shard: of_shard for shard, of_shard in left.items() if of_shard}
+    for key, ranges in lost.items():
+        received = await ledger.settled(*key, ranges[0].first)
+        left[key] = [hole for first, last in ranges for hole in holes(received, first, last)]
+    return {key: of_it for key, of_it in left.items() if of_it}
 
 
-def lost_counts(lost: Mapping[int, list[Range]]) -> dict[int, int]:
-    return {shard: sum(hole.size for hole in of_shard) for shard, of_shard in lost.items()}
+def by_shard(lost: Mapping[Key, Sequence[Range]]) -> dict[int, list[Range]]:
+    """The entries of all incarnations of a shard; positions rise over incarnations."""
+    ranges: dict[int, list[Range]] = {}
+    for (shard, _), of_it in sorted(lost.items()):
+        ranges.setdefault(shard, []).extend(of_it)
+    return ranges

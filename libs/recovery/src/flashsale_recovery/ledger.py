@@ -1,6 +1,6 @@
 """The ledger's tables of the recovery. Only the keeper and `flashsale recover` write to `shards`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import asyncpg
@@ -12,6 +12,8 @@ from flashsale_core.positions import Range
 from flashsale_recovery.facts import Installation, LedgerFacts, LedgerShard
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Key = tuple[int, int]
+"""A shard and an incarnation of it."""
 
 _INSTALLATION = "select name, ledger_id::text, shards from installation"
 _SHARDS = """
@@ -37,17 +39,32 @@ _SET_OPEN = """
 update shards set state = 'open', replid = $3, opened_at = now(), lost_entries = coalesce(lost_entries, 0) + lost
 from unnest($1::int[], $2::bigint[], $4::bigint[]) as t (s, i, lost) where (shard, incarnation) = (s, i)
 """
-_PREVIOUS = """
-select incarnation, first_seq, lead_seq from (
-    select incarnation, first_seq, opened_at, lead(first_seq) over (order by incarnation) as lead_seq from shards where shard = $1
-) s where incarnation < $2 and opened_at is not null order by incarnation desc limit 1
+_NOTE_LOST = """
+update shards set lost_seqs = lost_seqs + t.seqs from (
+    select s, i, range_agg(int8range(first, last, '[]')) as seqs
+    from unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (s, i, first, last) group by s, i
+) t where (shard, incarnation) = (s, i)
+"""
+# All of the last one may be missing. Of those before it, whose entries a reopening left in the outboxes, only what was not settled since.
+_ENDED = """
+select incarnation, first_seq, next_first_seq from (
+    select *, max(incarnation) over () as newest from (
+        select incarnation, first_seq, opened_at, lost_seqs, lead(first_seq) over (order by incarnation) as next_first_seq
+        from shards where shard = $1
+    ) s where incarnation < $2 and opened_at is not null
+) e
+where incarnation = newest or not lost_seqs + coalesce(
+    (select range_agg(int8range(from_seq, to_seq, '[]')) from received_entries r where (r.shard, r.incarnation) = ($1, e.incarnation)), '{}'
+) @> int8range(first_seq, greatest(first_seq, next_first_seq - $3 + 1))
+order by incarnation
 """
 # Merged by Postgres: an incarnation may have a row for each batch.
-_RECEIVED = """
-select lower(r) as from_seq, upper(r) - 1 as to_seq from (
-    select unnest(range_agg(int8range(from_seq, to_seq, '[]'))) as r from received_entries
-    where shard = $1 and incarnation = $2 and to_seq >= $3
-) merged
+_SETTLED = """
+select lower(r) as from_seq, upper(r) - 1 as to_seq from unnest(
+    coalesce((select range_agg(int8range(from_seq, to_seq, '[]')) from received_entries
+              where shard = $1 and incarnation = $2 and to_seq >= $3), '{}')
+    + coalesce((select lost_seqs from shards where shard = $1 and incarnation = $2), '{}')
+) as r
 """
 # A keeper that freezes here would hold up every order-worker.
 _LIMIT_IDLE = "select set_config('idle_in_transaction_session_timeout', '10000', true)"
@@ -59,7 +76,7 @@ where state <> 'removed'
 """
 
 
-class Previous(NamedTuple):
+class Ended(NamedTuple):
     """An incarnation that was open, and ended."""
 
     incarnation: int
@@ -114,20 +131,24 @@ class Ledger:
             crash.point("incarnation.closing")
         crash.point("incarnation.closed")
 
-    async def set_open(self, incarnations: Mapping[int, int], replid: str, lost: Mapping[int, int]) -> None:
-        """Note that the shards may be open from now on, and how many entries of the previous incarnation are lost."""
-        losses = [lost.get(shard, 0) for shard in incarnations]
+    async def set_open(self, incarnations: Mapping[int, int], replid: str, lost: Mapping[Key, Sequence[Range]]) -> None:
+        """Note that the shards may be open from now on, and which entries of ended incarnations are lost: nobody counts them again."""
+        losses = [sum(hole.size for (of, _), holes in lost.items() if of == shard for hole in holes) for shard in incarnations]
+        rows = [(*key, *hole) for key, holes in lost.items() for hole in holes]
         crash.point("incarnation.opening")
-        await self.connection.execute(_SET_OPEN, list(incarnations), list(incarnations.values()), replid, losses)
+        async with self.connection.transaction():
+            if rows:
+                await self.connection.execute(_NOTE_LOST, *map(list, zip(*rows, strict=True)))
+            await self.connection.execute(_SET_OPEN, list(incarnations), list(incarnations.values()), replid, losses)
         crash.point("incarnation.opened")
 
-    async def previous(self, shard: int, incarnation: int) -> Previous | None:
-        """The last incarnation before `incarnation` that was open; None if there is none."""
-        row = await self.connection.fetchrow(_PREVIOUS, shard, incarnation)
-        return Previous(row["incarnation"], row["first_seq"], row["lead_seq"]) if row is not None else None
+    async def ended(self, shard: int, incarnation: int) -> list[Ended]:
+        """The last incarnation before `incarnation` that was open, and those before it of which entries are neither here nor reported."""
+        return [Ended(*row) for row in await self.connection.fetch(_ENDED, shard, incarnation, SEQ_JUMP)]
 
-    async def received(self, shard: int, incarnation: int, first_seq: int) -> list[Range]:
-        return [Range(row["from_seq"], row["to_seq"]) for row in await self.connection.fetch(_RECEIVED, shard, incarnation, first_seq)]
+    async def settled(self, shard: int, incarnation: int, first_seq: int) -> list[Range]:
+        """The entries that were received, from `first_seq` on, or reported as lost."""
+        return [Range(row["from_seq"], row["to_seq"]) for row in await self.connection.fetch(_SETTLED, shard, incarnation, first_seq)]
 
     async def has_marker(self, marker: str) -> bool:
         return bool(await self.connection.fetchval(_MARKER, marker))

@@ -25,7 +25,7 @@ class Options:
 class Recovered:
     incarnations: Mapping[int, int]
     lost: Mapping[int, Sequence[Range]]
-    """Entries of the previous incarnation that nobody has any more, by shard."""
+    """Entries of ended incarnations that nobody has any more and that were not reported before, by shard."""
     report: RebuildReport
     seconds: float
 

@@ -11,13 +11,14 @@ from redis.asyncio import Redis
 from flashsale_core import crash
 from flashsale_core.fence import OPEN, SEQ_JUMP, Fence
 from flashsale_core.keys import shard_keys
+from flashsale_core.positions import Range
 from flashsale_core.scripts import Scripts
 from flashsale_recovery.drain import Say, drain
-from flashsale_recovery.entries import Expected, lost_counts, wait_for_entries, without_received
+from flashsale_recovery.entries import Expected, by_shard, wait_for_entries, without_received
 from flashsale_recovery.facts import NEW, DrainState, LedgerFacts, ServerView, Witnesses
-from flashsale_recovery.fencing import FENCED, Fencing, Kept
-from flashsale_recovery.gateways import Attested, wait_for_gateways
-from flashsale_recovery.ledger import Ledger
+from flashsale_recovery.fencing import FENCED, Fencing
+from flashsale_recovery.gateways import wait_for_gateways
+from flashsale_recovery.ledger import Key, Ledger
 from flashsale_recovery.next_step import next_incarnation
 from flashsale_recovery.outcome import Options, Recovered
 from flashsale_recovery.rebuild import RebuildContext, close_sales, plan_rebuild, rebuild, verify
@@ -74,7 +75,9 @@ class Recovery:
             return DrainState.FAILED
         highest = _highest(view, witnesses, self._facts)
         known = {shard: self._facts.shard(shard) for shard in view.shards}
-        expected = {shard: Expected(now.incarnation, now.first_seq, highest[shard], view.fences[shard].seq) for shard, now in known.items()}
+        expected = {
+            (shard, now.incarnation): Expected(now.first_seq, highest[shard], view.fences[shard].seq) for shard, now in known.items()
+        }
         # Another worker may still write what was in front of the marker.
         await wait_for_entries(self._redis, self._ledger, expected, BATCH_SECONDS)
         return DrainState.DONE
@@ -84,18 +87,16 @@ class Recovery:
         started = time.monotonic()
         incarnations = {shard: next_incarnation(view.fences[shard], self._facts.shard(shard)) for shard in view.shards}
         highest = _highest(view, witnesses, self._facts)
-        expected, kept = {}, await self._fencing.kept(view.shards)
-        for shard in view.shards:
-            known = self._facts.shard(shard)
-            if known.state == OPEN:
-                expected[shard] = Expected(known.incarnation, known.first_seq, highest[shard], view.fences[shard].seq)
-            elif (ended := await self._ledger.previous(shard, known.incarnation)) is not None:
-                expected[shard] = Expected(ended.incarnation, ended.first_seq, ended.last_seq(0), kept[shard].seq)
+        kept = {shard: known.seq for shard, known in (await self._fencing.kept(view.shards)).items()}
+        are_open = {shard: now for shard in view.shards if (now := self._facts.shard(shard)).state == OPEN}
+        kept |= {shard: view.fences[shard].seq for shard in are_open}
+        expected = await self._expected({shard: self._facts.shard(shard).incarnation for shard in view.shards}, kept, {})
+        expected |= {(shard, now.incarnation): Expected(now.first_seq, highest[shard], kept[shard]) for shard, now in are_open.items()}
         lost = await wait_for_entries(self._redis, self._ledger, expected, 0)
         near = view.shards[0]
         stopped_ms = await now_ms(self._redis, shard_keys(near).fence)
         report = await plan_rebuild(await self._context(incarnations, near, stopped_ms), view.shards)
-        return Recovered(incarnations, lost, report, time.monotonic() - started)
+        return Recovered(incarnations, by_shard(lost), report, time.monotonic() - started)
 
     async def recover(self, view: ServerView, witnesses: Witnesses, say: Say) -> Recovered:
         """Rebuild all shards of a server in new incarnations, and open them. Raises Changed when Redis changes meanwhile."""
@@ -110,7 +111,8 @@ class Recovery:
         await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)
         say("waiting for entries that the ledger lacks")
         kept = await self._fencing.kept(incarnations)
-        expected = await self._expected(incarnations, kept, attested)
+        kept_seqs = {shard: known.seq for shard, known in kept.items()}
+        expected = await self._expected(incarnations, kept_seqs, attested.highest_seq)
         lost = await wait_for_entries(self._redis, self._ledger, expected, self._options.holes_seconds)
         await self._ledger.close_former(incarnations, kept, "restoring")
         fences = await self._move(fences, "restoring", view.replid)
@@ -123,9 +125,9 @@ class Recovery:
         await close_sales(context, report.faulty)
         crash.point("rebuild.verified")
         # A worker may have been slow to write what it had: Redis has that, or its incarnation is closed to it.
-        lost = await without_received(self._ledger, lost, expected)
-        await self._open(fences, view.replid, lost_counts(lost))
-        return Recovered(incarnations, lost, report, time.monotonic() - started)
+        lost = await without_received(self._ledger, lost)
+        await self._open(fences, view.replid, lost)
+        return Recovered(incarnations, by_shard(lost), report, time.monotonic() - started)
 
     async def _context(self, incarnations: Mapping[int, int], near: int, stopped_ms: int) -> RebuildContext:
         return RebuildContext(
@@ -140,12 +142,14 @@ class Recovery:
             stopped_ms=stopped_ms,
         )
 
-    async def _expected(self, incarnations: Mapping[int, int], kept: Mapping[int, Kept], attested: Attested) -> dict[int, Expected]:
-        previous = {shard: await self._ledger.previous(shard, incarnation) for shard, incarnation in incarnations.items()}
+    async def _expected(
+        self, incarnations: Mapping[int, int], kept_seqs: Mapping[int, int], attested_seqs: Mapping[int, int]
+    ) -> dict[Key, Expected]:
+        """The entries of all incarnations before these, by shard, that are not settled."""
         return {
-            shard: Expected(ended.incarnation, ended.first_seq, ended.last_seq(attested.highest_seq.get(shard, 0)), kept[shard].seq)
-            for shard, ended in previous.items()
-            if ended is not None
+            (shard, ended.incarnation): Expected(ended.first_seq, ended.last_seq(attested_seqs.get(shard, 0)), kept_seqs[shard])
+            for shard, incarnation in incarnations.items()
+            for ended in await self._ledger.ended(shard, incarnation)
         }
 
     async def _fence(self, view: ServerView, witnesses: Witnesses) -> dict[int, Fence]:
@@ -169,7 +173,7 @@ class Recovery:
         log.info("recovery.step", extra={"step": state, "shards": len(moved)})
         return moved
 
-    async def _open(self, fences: Mapping[int, Fence], replid: str, lost: Mapping[int, int]) -> None:
+    async def _open(self, fences: Mapping[int, Fence], replid: str, lost: Mapping[Key, Sequence[Range]]) -> None:
         # The ledger first: a shard that sells must never be taken for one that was not opened yet.
         await self._ledger.set_open({shard: fence.incarnation for shard, fence in fences.items()}, replid, lost)
         await self._fencing.open(fences, replid)

@@ -11,6 +11,7 @@ INJECTORS.update(
         "redis.old_volume": in_turn(outages.bring_old_volume),
         "redis.stale_promotion": in_turn(promotions.promote_stale),
         "redis.split_brain": promotions.split_brain,
+        "node.lost": outages.lose_node,
         "redis.slow_fsync": disturbances.slow_fsync,
         "redis.full_disk": disturbances.fill_disk,
         "clock.jump": disturbances.jump,

@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 from flashsale_chaos.bench import Bench
 from flashsale_chaos.faults import Fault
+from flashsale_chaos.further_gateway import GATEWAY_2
 from flashsale_chaos.loss import NOTHING
 from flashsale_chaos.machine import redis_data
+from flashsale_chaos.network import Mode
 from flashsale_chaos.servers import volume
 from flashsale_chaos.servers.ask import asked
 from flashsale_chaos.servers.losses import note_loss
@@ -18,6 +20,9 @@ from flashsale_chaos.servers.turns import until_sold
 from flashsale_chaos.waiting import until
 
 ANSWER_TIMEOUT_SECONDS = 10.0
+BROKER_LINKS = {"gateway": "rabbitmq", GATEWAY_2: f"{GATEWAY_2}.rabbitmq"}
+UNSENT = Mode(hold_up=True, lossy=True)
+"""The gateway has a connection, so it takes the broker for ready."""
 
 
 async def kill(bench: Bench, fault: Fault) -> None:
@@ -28,12 +33,30 @@ async def kill(bench: Bench, fault: Fault) -> None:
 
 async def lose_disk(bench: Bench, fault: Fault) -> None:
     """Redis dies and starts without data."""
-    data = redis_data(bench.stack.home)
     async with dead(bench, "redis"):
-        before = await read_remains(bench, data)
-        await asyncio.to_thread(volume.empty, data)
-        await asyncio.sleep(fault.lasts_seconds)
-        note_loss(bench, before, NOTHING)
+        await _empty(bench, fault)
+
+
+async def lose_node(bench: Bench, fault: Fault) -> None:
+    """What a gateway publishes is lost for `amount` milliseconds; then it dies together with Redis and its disk."""
+    # As a crash that provokes a loss: first the service, then Redis.
+    async with bench.locks[fault.target]:
+        try:
+            with bench.links[BROKER_LINKS[fault.target]].disturbed(UNSENT):
+                await asyncio.sleep(fault.amount / 1000)
+                async with dead(bench, "redis"):
+                    await bench.kill(fault.target)
+                    await _empty(bench, fault)
+        finally:
+            await bench.launch(fault.target)
+
+
+async def _empty(bench: Bench, fault: Fault) -> None:
+    data = redis_data(bench.stack.home)
+    before = await read_remains(bench, data)
+    await asyncio.to_thread(volume.empty, data)
+    await asyncio.sleep(fault.lasts_seconds)
+    note_loss(bench, before, NOTHING)
 
 
 async def bring_old_volume(bench: Bench, fault: Fault) -> None:

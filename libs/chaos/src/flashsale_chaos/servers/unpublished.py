@@ -1,28 +1,53 @@
-"""Keeps entries from the broker before a loss of Redis, which then is the only one that has them."""
+"""Keeps entries from the broker or from the ledger before a loss of Redis, which then is the only one that has them, or a rebuild waits."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 
+import msgspec
+
 from flashsale_chaos.bench import Bench
+from flashsale_chaos.inject import stopped
 from flashsale_chaos.network import Mode
+from flashsale_chaos.overload import overload
+from flashsale_chaos.waiting import until
 
 UNPUBLISHED_SECONDS = 0.7
 """How long entries are kept back at least: gateways must have noticed that the broker is away."""
-NOBODY_PUBLISHES = {"rabbitmq": Mode(refuse=True), "gateway-2.rabbitmq": Mode(refuse=True)}
+HELD_SECONDS = 5.0
+"""How long entries are kept back at most after the loss, on a machine that keeps up: longer than the keeper waits for a silent gateway."""
+
+
+class Turn(msgspec.Struct, frozen=True):
+    links: Mapping[str, Mode] = {}
+    """What is disturbed, by link."""
+    stopped: str = ""
+    """A service that stands still."""
+    until_open: bool = False
+    """Whether it lasts until Redis is open again, or for HELD_SECONDS."""
+
+
+NOBODY_PUBLISHES = Turn({"rabbitmq": Mode(refuse=True), "gateway-2.rabbitmq": Mode(refuse=True)})
 """All entries stay in the shared outbox."""
-ONE_LOSES = {"gateway-2.rabbitmq": Mode(hold_up=True, lossy=True)}
+ONE_LOSES = Turn({"gateway-2.rabbitmq": Mode(hold_up=True, lossy=True)}, until_open=True)
 """Releases that the second gateway publishes are lost, while the first one publishes who bought their units."""
-TURNS: Sequence[Mapping[str, Mode]] = ({}, NOBODY_PUBLISHES, ONE_LOSES)
+QUEUE_STANDS = Turn(stopped="order-worker", until_open=True)
+"""What the broker has confirmed is not in the ledger: a rebuild must wait for it, so it lasts as long as it may."""
+TURNS = (Turn(), NOBODY_PUBLISHES, ONE_LOSES, QUEUE_STANDS)
 
 
 @asynccontextmanager
-async def kept_back(bench: Bench, turn: int) -> AsyncIterator[float]:
-    """Every third loss meets entries as they are. Yields since when entries are kept back."""
+async def kept_back(bench: Bench, number: int) -> AsyncIterator[float]:
+    """Every fourth loss meets entries as they are. Yields since when entries are kept back."""
+    turn = TURNS[number % len(TURNS)]
     with ExitStack() as disturbances:
-        for name, mode in TURNS[turn % len(TURNS)].items():
+        for name, mode in turn.links.items():
             disturbances.enter_context(bench.links[name].disturbed(mode))
+        if turn.stopped:
+            disturbances.enter_context(stopped(bench, turn.stopped))
         since = time.monotonic()
         await asyncio.sleep(UNPUBLISHED_SECONDS)
         yield since
+        if turn.until_open:
+            await until(lambda: asyncio.to_thread(lambda: bench.stack.is_open), HELD_SECONDS * overload())

@@ -38,7 +38,7 @@ class Incarnation(NamedTuple):
     opened: float
     """When it could be written to; one that never could is not listed."""
     lost_entries: int
-    """Entries of the incarnation before it that the keeper reported as lost."""
+    """Entries of the incarnations before it that the keeper reported as lost when it was opened."""
 
 
 class Line(NamedTuple):
