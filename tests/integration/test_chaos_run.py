@@ -1,6 +1,6 @@
 """Faults of every kind, which overlap, break no promise: `flashsale chaos` on a stack of its own.
 
-The faults of this seed kill gateway, order-worker, timeout-worker and Redis, and let both workers die at each of their crash points.
+The faults of this seed kill gateway, order-worker, timeout-worker and Redis, and let both workers die at eight of their crash points.
 """
 
 import json
@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from flashsale_chaos.faults import KINDS
+
 SEED, FAULTS = 46, 60
+# With `node.lost` the seed would have another schedule; that kind is part of the long runs and of the planted bugs (docs/proof.md).
+KINDS_HERE = ",".join(kind for kind in KINDS if kind != "node.lost")
 TIMEOUT_SECONDS = 500
 """The run takes 100 s on a machine that does nothing else."""
 END_TIMEOUT_SECONDS = 60
@@ -19,7 +23,8 @@ END_TIMEOUT_SECONDS = 60
 @pytest.mark.timeout(TIMEOUT_SECONDS + END_TIMEOUT_SECONDS + 10)
 def test_overlapping_faults_of_every_kind_break_no_promise(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    command = [sys.executable, "-m", "flashsale_cli", "chaos", "--seed", str(SEED), "--faults", str(FAULTS), "--report", str(report)]
+    command = [sys.executable, "-m", "flashsale_cli", "chaos", "--seed", str(SEED), "--faults", str(FAULTS), "--kinds", KINDS_HERE]
+    command += ["--report", str(report)]
     status, output = _run(command)
     assert status == 0, output
     result = json.loads(report.read_text())

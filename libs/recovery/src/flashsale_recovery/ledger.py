@@ -45,7 +45,7 @@ update shards set lost_seqs = lost_seqs + t.seqs from (
     from unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (s, i, first, last) group by s, i
 ) t where (shard, incarnation) = (s, i)
 """
-# All of the last one may be missing. Of those before it, whose entries a reopening left in the outboxes, only what was not settled since.
+# The last one, and those before it whose entries a reopening left in the outboxes and nobody has settled since.
 _ENDED = """
 select incarnation, first_seq, next_first_seq from (
     select *, max(incarnation) over () as newest from (
