@@ -12,7 +12,7 @@ RIGHTS = {
         "refunds": "rawd",
     },
     "keeper": {
-        **dict.fromkeys((name for name in TABLES if name not in ("refund_events", "refund_reports", "sale_changes")), "r"),
+        **dict.fromkeys((name for name in TABLES if name not in ("refund_events", "refund_reports")), "r"),
         "shards": "raw",
     },
     "reader": dict.fromkeys(TABLES, "r"),

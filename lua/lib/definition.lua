@@ -29,5 +29,7 @@ local function add_definition(outbox_key, fence_key, sale_key, sale_id, changed_
   message.total = message.total - (message.oversold or 0)
   -- Owners are names, even when they look like numbers.
   message.owner = redis.call('HGET', sale_key, 'owner')
+  -- For a rebuild: a repeat of a change that the ledger has must not be made again.
+  message.requests = redis.call('HGET', sale_key, 'requests') or nil
   return add_to_outbox(outbox_key, fence_key, 'sale.defined', message, now)
 end

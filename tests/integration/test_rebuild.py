@@ -22,6 +22,7 @@ from flashsale_order_worker.plan import plan
 from flashsale_recovery.rebuild import RebuildContext, RebuildReport, VerifyError, close_sales, plan_rebuild, rebuild, verify
 from flashsale_recovery.rebuild.surviving import Surviving
 from flashsale_redis import open_redis
+from tests.fences import open_now
 from tests.integration.ledger import Ledger, open_ledger
 from tests.integration.order_events import open_repository
 from tests.integration.stores import redis_client
@@ -168,6 +169,19 @@ async def test_emptied_redis_is_rebuilt_field_by_field(shop: Shop) -> None:
     ]
     assert (report.tombstones, report.strays, report.entries, report.broken, report.orphans) == (1, 1, 0, [], [])
     assert gone.redis.pttl(gone.keys.sale) > 29 * 24 * 3600 * 1000
+
+
+async def test_repeat_of_a_stock_change_adds_nothing_after_a_rebuild(shop: Shop) -> None:
+    shop.sale.define(total=10, request_id="r1", by="ann")
+    older = shop.copy()
+    shop.sale.define(add=5, request_id="r2", by="ann")
+    await shop.publish()
+    for lose in (shop.lose, lambda: shop.regress(older)):
+        lose()
+        await shop.rebuild()
+        open_now(shop.client)
+        repeats = [shop.sale.define(add=5, request_id=request)[0] for request in ("r1", "r2")]
+        assert (repeats, shop.sale.stock()) == (["replayed", "replayed"], (15, 15, 0, 0))
 
 
 async def test_repeated_rebuild_changes_nothing(shop: Shop) -> None:

@@ -21,7 +21,7 @@ CALLERS = {
     "gateway": ("reserve", "settle", "cancel", "return_order", "restock", "define", "retire", "reclaim", "prune_consumers", "attest"),
     "timeout-worker": ("expire", "retire"),
     "operator": ("define", "retire", "attest"),
-    "keeper": ("attest", "seal", "restore", "look", "scan"),
+    "keeper": ("attest", "seal", "restore", "look", "scan", "restock"),
     "audit": ("look", "scan"),
 }
 RECOVERY = {"keeper": ("attest", "seal", "restore")}

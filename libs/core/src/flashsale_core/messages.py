@@ -155,6 +155,8 @@ class SaleDefined(_Message, frozen=True, tag="sale.defined"):
     """As flashsale_core.prices writes it; empty if the sale has none."""
     by: str = ""
     """Who asked for the change: the name of an administrator's key, or of a service. Empty if an older release or a rebuild wrote it."""
+    requests: str = ""
+    """The request ids of the last changes that had one, oldest first, with blanks between: a repeat of one of them changes nothing."""
 
 
 class SaleRetired(_Message, frozen=True, tag="sale.retired"):

@@ -13,6 +13,7 @@ from flashsale_core.scripts import read_scripts
 from flashsale_core.service import run_until_signal
 from flashsale_core.supervise import Supervisor
 from flashsale_keeper.keeper import Keeper
+from flashsale_keeper.restocks import Restocks
 from flashsale_keeper.settings import Settings, read_settings
 from flashsale_redis import open_redis
 
@@ -40,6 +41,7 @@ async def run(settings: Settings) -> None:
     keeper = Keeper(redis, scripts, settings, single_server=settings.redis_url.startswith(PLAIN))
     stores = Stores(settings.redis_url, settings.database_url, settings.shards, settings.lua_dir)
     auditor = Auditor(stores, is_active=lambda: keeper.active)
+    restocks = Restocks(redis, scripts, settings, is_active=lambda: keeper.active)
     supervisor = Supervisor()
 
     async def ready() -> None:
@@ -49,6 +51,7 @@ async def run(settings: Settings) -> None:
     async def work(stop: asyncio.Event) -> None:
         supervisor.start("keeper", keeper.run)
         supervisor.start("auditor", auditor.run)
+        supervisor.start("restocks", restocks.run)
         await stop.wait()
 
     try:

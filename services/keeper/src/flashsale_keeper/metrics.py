@@ -16,4 +16,8 @@ REOPENS = Counter(
 )
 REBUILDS = Counter("flashsale_rebuilds_total", "Times that the shards of a Redis server were rebuilt from the ledger")
 REBUILD_FAILURES = Counter("flashsale_rebuild_failures_total", "Rebuilds that were interrupted; each is tried again")
+RESTOCKED_UNITS = Counter(
+    "flashsale_keeper_restocked_units_total",
+    "Units of returned orders that waited, although the ledger had their return, until the keeper put them on sale",
+)
 LOST_ENTRIES = Counter("flashsale_lost_entries_total", "Outbox entries that a rebuild found neither in the ledger nor in Redis")

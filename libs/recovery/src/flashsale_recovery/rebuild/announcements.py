@@ -38,6 +38,8 @@ def definition_line(definition: Definition, counters: Counters) -> Line:
     if fields["state"] in ("closed", "removed"):
         # The end of a sale is a message of its own.
         fields["state"] = "open"
+    if definition.requests:
+        fields["requests"] = definition.requests
     return _line("sale.defined", definition, definition.changed_ms, {**counters._asdict(), "total": definition.total, **fields})
 
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass, replace
 
 from flashsale_recovery.rebuild.facts import Definition
 
+REQUESTS_KEPT = 16
+"""As in lua/define.lua."""
+
 
 @dataclass(frozen=True, slots=True)
 class Present:
@@ -38,6 +41,7 @@ def present_sale(ledger: Definition | None, redis: Definition | None) -> Present
 def _same_epoch(ledger: Definition, redis: Definition) -> Present:
     newer_in_redis = not redis.is_removed and (redis.generation, redis.changed_ms) > (ledger.generation, ledger.changed_ms)
     latest, ended = (redis if newer_in_redis else ledger), max(ledger, redis, key=_ended)
+    latest = replace(latest, requests=merged_requests(ledger.requests, redis.requests))
     if _ended(ended):
         latest = replace(latest, state=ended.state, closed_ms=ended.closed_ms or latest.closed_ms, removed_ms=ended.removed_ms)
     return Present(
@@ -48,6 +52,12 @@ def _same_epoch(ledger: Definition, redis: Definition) -> Present:
         lacks_end=_ended(redis) > _ended(ledger),
         announced_units=ledger.total if newer_in_redis else 0,
     )
+
+
+def merged_requests(ledger: str, redis: str) -> str:
+    """The ids of both, those of Redis last: it may have some of changes that the ledger lacks, and of those that changed nothing."""
+    last = redis.split()
+    return " ".join([*(each for each in ledger.split() if each not in last), *last][-REQUESTS_KEPT:])
 
 
 def _ended(definition: Definition) -> int:

@@ -70,6 +70,8 @@ class Definition:
     late_payment: str = "refund"
     durability: str = "fsync"
     price: str = ""
+    requests: str = ""
+    """The request ids of the last changes, oldest first, with blanks between."""
     closed_ms: int = 0
     removed_ms: int = 0
 
@@ -87,7 +89,7 @@ def definition_in_redis(sale_id: str, fields: Mapping[str, str]) -> Definition |
     if "total" not in fields or "epoch" not in fields:
         return None
     numbers = {name: int(fields[name]) for name in _NUMBERS if name in fields}
-    texts = {name: fields[name] for name in ("owner", "state", "late_payment", "durability", "price") if name in fields}
+    texts = {name: fields[name] for name in ("owner", "state", "late_payment", "durability", "price", "requests") if name in fields}
     # The stock of an oversold sale was raised to what is sold (decision 0030).
     numbers["total"] -= int(fields.get("oversold", 0))
     return Definition(sale_id, **numbers, **texts)  # type: ignore[arg-type]

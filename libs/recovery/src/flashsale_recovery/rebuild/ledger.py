@@ -1,7 +1,9 @@
 """Reads from the ledger what a rebuild restores. Everything is read in one snapshot, and orders a page at a time."""
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,6 +14,7 @@ from flashsale_core.orders import State
 from flashsale_recovery.rebuild.facts import Definition, LedgerOrder, Refund, Stray
 from flashsale_recovery.rebuild.report import Orphans
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 PAGE = 1000
 SMALL_SALE = 200
@@ -44,7 +47,20 @@ class Ledger:
 
     async def definitions(self) -> dict[str, Definition]:
         """The sale with the highest epoch of each name."""
-        return {row["sale_id"]: Definition(**dict(row)) for row in await self._connection.fetch(_QUERIES["definitions"])}
+        requests = await self._requests()
+        sales = [Definition(**dict(row)) for row in await self._connection.fetch(_QUERIES["definitions"])]
+        return {sale.sale_id: replace(sale, requests=requests.get((sale.sale_id, sale.epoch), "")) for sale in sales}
+
+    async def _requests(self) -> dict[tuple[str, int], str]:
+        """The request ids of changes, by sale and epoch. Empty for a role without the right, which an earlier release did not need."""
+        try:
+            # A transaction of its own inside the snapshot, which goes on if this one fails.
+            async with self._connection.transaction():
+                rows = await self._connection.fetch(_QUERIES["requests"])
+        except asyncpg.InsufficientPrivilegeError:
+            log.warning("rebuild.requests_unknown", extra={"reason": "run `flashsale migrate`, which grants the keeper sale_changes"})
+            return {}
+        return {(row["sale_id"], row["epoch"]): row["requests"] for row in rows}
 
     async def orphans(self) -> list[Orphans]:
         return [Orphans(*row) for row in await self._connection.fetch(_QUERIES["orphans"])]

@@ -10,6 +10,11 @@ select distinct on (sale_id) sale_id, epoch, owner, generation, (extract(epoch f
        case when state = 'removed' then coalesce((extract(epoch from retired_at) * 1000)::bigint, 0) else 0 end as removed_ms
   from sales order by sale_id, epoch desc
 
+-- name: requests
+-- The request ids that each sale had noted at its last change. A rebuild's own announcements are no changes.
+select distinct on (sale_id, epoch) sale_id, epoch, terms ->> 'requests' as requests
+  from sale_changes where change in ('defined', 'released') and terms ? 'requests' order by sale_id, epoch, at desc
+
 -- name: orphans
 -- Orders without a sale of the same or a later epoch. The next key after each is looked up, so not all orders are read.
 with recursive heads as (

@@ -86,7 +86,7 @@ def sale_words(sale: Definition, report: SaleReport) -> list[str]:
         "durability", "price",
     )  # fmt: skip
     fields = {name: getattr(sale, name) for name in names} | counters_of(report)._asdict()
-    rare = {"base": sale.base, "closed_ms": sale.closed_ms, "oversold": report.oversold}
+    rare = {"base": sale.base, "closed_ms": sale.closed_ms, "oversold": report.oversold, "requests": sale.requests}
     rare |= {"returned": report.returned, "restocked": report.restocked}
     # A return may have covered units that the sale in Redis still counts as oversold.
     fields |= {name: value for name, value in rare.items() if value or (name == "oversold" and report.restocked)}
