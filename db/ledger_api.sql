@@ -4,3 +4,6 @@ grant select on schema_migrations, installation, sales, orders, payments, refund
 -- A refund is settled; its payment, its order and its amount stay as they are.
 grant update (state, refunded_minor, void_minor, changed_at) on refunds to flashsale_ledger_api;
 grant insert on refund_events to flashsale_ledger_api;
+-- An order whose sale was removed from Redis is returned here, and its refund becomes due.
+grant update (state, restocked, updated_at) on orders to flashsale_ledger_api;
+grant insert on order_events, refunds to flashsale_ledger_api;

@@ -24,10 +24,9 @@ RIGHTS = {
         "received_entries": "rad",
     },
     "ledger_api": {
-        **dict.fromkeys(
-            ("schema_migrations", "installation", "sales", "orders", "payments", "refunds", "refund_reports", "shop_events"), "r"
-        ),
-        "refund_events": "ra",
+        **dict.fromkeys(("schema_migrations", "installation", "sales", "orders", "payments", "refund_reports", "shop_events"), "r"),
+        **dict.fromkeys(("refunds", "refund_events"), "ra"),
+        "order_events": "a",
     },
     "notifier": {
         **dict.fromkeys(("schema_migrations", "installation", "sales", "shards", "received_entries"), "r"),

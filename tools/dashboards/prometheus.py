@@ -83,6 +83,7 @@ def stack_targets(env: Mapping[str, str]) -> dict[str, str]:
         "order-worker": f"127.0.0.1:{env['FLASHSALE_ORDER_WORKER_PROBE_PORT']}",
         "timeout-worker": f"127.0.0.1:{env['FLASHSALE_TIMEOUT_WORKER_PROBE_PORT']}",
         "keeper": f"127.0.0.1:{env['FLASHSALE_KEEPER_PROBE_PORT']}",
+        "ledger-api": f"127.0.0.1:{env['FLASHSALE_LEDGER_API_PROBE_PORT']}",
     }
 
 

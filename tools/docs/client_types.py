@@ -12,7 +12,7 @@ from tools.api.typescript import declarations
 from tools.repository import ROOT
 
 FOLDER = ROOT / "clients" / "javascript"
-FILES = {"openapi.json": "api.d.ts", "admin.openapi.json": "admin.d.ts"}
+FILES = {"openapi.json": "api.d.ts", "admin.openapi.json": "admin.d.ts", "ledger-api.openapi.json": "ledger-api.d.ts"}
 
 
 def main() -> int:

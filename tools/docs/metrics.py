@@ -95,6 +95,7 @@ ADVICE = {
     "flashsale_ledger_orders": "Changes of orders that reach the ledger; for insight.",
     "flashsale_ledger_messages": "Nothing; for insight.",
     "flashsale_database_up": "0: Postgres cannot be reached. The order-worker leaves messages in RabbitMQ until Postgres is back.",
+    "flashsale_keeper_restocked_units": "Rises: gateways died, or could not reach Redis, between a return and putting its units on sale. The keeper did it; look why if it goes on.",
     "flashsale_ledger_late_entries": "Not 0: a gateway that was paused or cut off published what it held, after Redis had been rebuilt or opened without it. Its orders do not exist, and no buyer was told that they are paid; the log event `ledger.late` names them.",
     "flashsale_ledger_known_batches": "Normal after a crash: a message was delivered again, or two workers had it. If it keeps rising, messages arrive out of order and cost Postgres time.",
     "flashsale_ledger_commit_seconds": "High: check Postgres' disk.",

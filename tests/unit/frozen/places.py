@@ -9,6 +9,7 @@ from flashsale_core import keys, messages, orders, records, semconv, topology, t
 from flashsale_gateway.http import openapi, problems
 from flashsale_gateway.http.operations import Audience
 from flashsale_gateway.outbox.group_consumer import GROUP
+from flashsale_ledger_api import openapi as ledger_openapi
 from flashsale_operator import conditions, plan, resource
 from flashsale_operator.resource import DeletionPolicy
 
@@ -31,7 +32,7 @@ SETTINGS = (
 
 COMMAND_LINE = app
 EXIT_STATUSES = (console.EXIT_FAILED, console.EXIT_USAGE, console.EXIT_UNREACHABLE)
-API_DOCUMENTS = tuple(openapi.document(audience, 100, topology.WINDOWS_DEFAULT) for audience in Audience)
+API_DOCUMENTS = (*(openapi.document(audience, 100, topology.WINDOWS_DEFAULT) for audience in Audience), ledger_openapi.document())
 PROBLEM = problems.Problem
 PROBLEM_KINDS = problems.KINDS
 

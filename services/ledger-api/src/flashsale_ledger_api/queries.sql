@@ -55,3 +55,30 @@ select event_id, body, created_at, txid::text as txid, seq from shop_events
    and (cardinality($3::text[]) = 0 or type = any($3))
  -- With the table's name: `txid` alone is the text of the answer, and 1000 would come before 999.
  order by shop_events.txid, shop_events.seq limit $4;
+
+-- name: lock_order
+-- The latest sale of the name. Locked, so that of two requests the second one finds the order returned.
+select o.epoch, o.state, s.state as sale_state, p.result
+  from sales s join orders o on (o.sale_id, o.epoch, o.order_id) = (s.sale_id, s.epoch, $2)
+  left join payments p on (p.payment_id, p.sale_id, p.order_id) = (o.payment_id, o.sale_id, o.order_id)
+ where s.sale_id = $1 order by s.epoch desc limit 1 for update of o;
+
+-- name: return_order
+-- The same rows as for a return at the gateway (docs/decisions/0048), with the author in the refund's history.
+with returned as (
+    update orders set state = 'returned', restocked = false, updated_at = now()
+     where (sale_id, epoch, order_id) = ($1, $2, $3) and state = 'paid'
+    returning payment_id
+), noted as (
+    insert into order_events (sale_id, epoch, order_id, state, at, message_id) select $1, $2, $3, 'returned', now(), '' from returned
+), due as (
+    insert into refunds (payment_id, sale_id, epoch, order_id, reason, amount_minor, currency, created_at)
+    select p.payment_id, p.sale_id, p.epoch, p.order_id, 'returned', p.amount_minor, p.currency, now()
+      from returned join payments p on (p.payment_id, p.sale_id, p.order_id) = (returned.payment_id, $1, $3)
+    returning payment_id
+)
+insert into refund_events (payment_id, sale_id, epoch, order_id, source, who, from_state, to_state, refunded_minor, reference, reason)
+select payment_id, $1, $2, $3, 'admin', $4, 'due', 'due', 0, '', $5 from due;
+
+-- name: refund_of_order
+select refund_id from refunds where (sale_id, epoch, order_id) = ($1, $2, $3) and reason = 'returned' order by refund_id limit 1;

@@ -1,0 +1,155 @@
+// Made by `python -m tools.docs.client_types` from docs/api/ledger-api.openapi.json. Do not edit.
+// Later versions only add: ignore fields, values and codes that you do not know.
+
+export interface Event {
+  /** The webhook-id by which webhooks repeat it */
+  id: string;
+  writtenAt: string;
+  type: string;
+  timestamp: string;
+  data: Record<string, unknown>;
+}
+
+export interface Events {
+  events: Array<Event>;
+  /** Never null: ask with it again later */
+  next: string;
+}
+
+/** RFC 9457. `code` is stable; `field` names the part of the request that is wrong. */
+export interface ProblemDocument {
+  type: string;
+  title: string;
+  status: number;
+  code: string;
+  detail?: string;
+  field?: string;
+  /** With refund_changed: the refund as it is */
+  refund?: RefundWithHistory;
+}
+
+export interface Refund {
+  refundId: string;
+  state: "due" | "failed" | "sent";
+  /** late, sold_out, duplicate, cancelled, wrong_amount, unknown_order, returned or restored */
+  reason: string;
+  productId: string;
+  orderId: string;
+  /** null if the ledger has no order of this name */
+  userId: string | null;
+  paymentId: string;
+  /** 0 while it is not known: the payment was restored after a loss of data */
+  amountMinor: number;
+  /** What the buyer has been paid back in all */
+  refundedMinor: number;
+  currency: string;
+  createdAt: string;
+  changedAt: string | null;
+  ageSeconds: number;
+}
+
+export interface RefundEvent {
+  at: string;
+  source: "admin" | "provider";
+  /** The name of an admin key, or empty for the provider */
+  who: string;
+  fromState: "due" | "failed" | "sent";
+  toState: "due" | "failed" | "sent";
+  refundedMinor: number;
+  /** The provider's id of the refund; may be empty */
+  reference: string;
+  reason: string;
+}
+
+/** The body of POST /admin/refunds/{id}. */
+export interface RefundRequest {
+  state: "due" | "failed" | "sent";
+  reference?: string;
+  reason?: string;
+  amountMinor?: number;
+  expectedState?: "due" | "failed" | "sent";
+}
+
+export interface RefundWithHistory {
+  refundId: string;
+  state: "due" | "failed" | "sent";
+  /** late, sold_out, duplicate, cancelled, wrong_amount, unknown_order, returned or restored */
+  reason: string;
+  productId: string;
+  orderId: string;
+  /** null if the ledger has no order of this name */
+  userId: string | null;
+  paymentId: string;
+  /** 0 while it is not known: the payment was restored after a loss of data */
+  amountMinor: number;
+  /** What the buyer has been paid back in all */
+  refundedMinor: number;
+  currency: string;
+  createdAt: string;
+  changedAt: string | null;
+  ageSeconds: number;
+  history: Array<RefundEvent>;
+}
+
+export interface Refunds {
+  refunds: Array<Refund>;
+  /** null on the last page */
+  next: string | null;
+}
+
+/** The body of POST /admin/orders/{id}/return. */
+export interface ReturnRequest {
+  /** Why the order is returned; it is kept in the refund's history */
+  reason: string;
+}
+
+/** By operationId: what is sent, what is answered by status, and the codes of its problems. */
+export interface Operations {
+  /** List refunds from the oldest on, one page at a time. */
+  listRefunds: {
+    method: "GET";
+    path: "/admin/refunds";
+    queryParameters: { "state"?: string; "reason"?: string; "productId"?: string; "after"?: string; "limit"?: number; };
+    headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
+    answers: { 200: Refunds; };
+    problems: "bad_request" | "unauthorized" | "internal" | "not_ready";
+  };
+  /** A refund with its history. */
+  getRefund: {
+    method: "GET";
+    path: "/admin/refunds/{refundId}";
+    pathParameters: { "refundId": string; };
+    headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
+    answers: { 200: RefundWithHistory; };
+    problems: "bad_request" | "unauthorized" | "unknown_refund" | "internal" | "not_ready";
+  };
+  /** Settle a refund, or note why that failed. A repeat has no further effect. */
+  changeRefund: {
+    method: "POST";
+    path: "/admin/refunds/{refundId}";
+    pathParameters: { "refundId": string; };
+    headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
+    body: RefundRequest;
+    answers: { 200: RefundWithHistory; };
+    problems: "bad_request" | "unauthorized" | "unknown_refund" | "request_timeout" | "refund_changed" | "body_too_large" | "unsupported_media_type" | "internal" | "not_ready";
+  };
+  /** Take back a paid order whose sale was removed: its refund is due, and its units stay sold. A repeat has no further effect. */
+  returnOrderOfRemovedSale: {
+    method: "POST";
+    path: "/admin/orders/{orderId}/return";
+    pathParameters: { "orderId": string; };
+    headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
+    body: ReturnRequest;
+    answers: { 200: RefundWithHistory; };
+    problems: "bad_request" | "unauthorized" | "unknown_order" | "request_timeout" | "not_paid" | "sale_not_removed" | "body_too_large" | "unsupported_media_type" | "internal" | "not_ready";
+  };
+  /** The feed of what shops receive, one page at a time; nothing is missed. */
+  listEvents: {
+    method: "GET";
+    path: "/admin/events";
+    queryParameters: { "types"?: string; "after"?: string; "limit"?: number; };
+    headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
+    answers: { 200: Events; };
+    problems: "bad_request" | "unauthorized" | "unknown_cursor" | "internal" | "not_ready";
+  };
+}

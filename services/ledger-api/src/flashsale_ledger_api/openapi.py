@@ -1,0 +1,121 @@
+"""The OpenAPI 3.1 document, built from the structs that decode requests and the table that renders problems. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from flashsale_core import on_behalf
+from flashsale_core.problems import MEDIA_TYPE
+from flashsale_core.shop_events import EventType
+from flashsale_ledger_api.answer_schemas import Events, ProblemDocument, Refunds, RefundWithHistory
+from flashsale_ledger_api.late_returns import ReturnRequest
+from flashsale_ledger_api.problems import KINDS, Problem
+from flashsale_ledger_api.refund_changes import RefundRequest
+from flashsale_ledger_api.refund_documents import STATES
+from flashsale_ledger_api.requests import PAGE_DEFAULT, PAGE_MAX
+
+DESCRIPTION = (
+    "Refunds and the feed of events, over the ledger. Private: every request bears a named admin key. Errors are problem+json (RFC 9457) "
+    "with a stable `code`. Later versions only add: ignore fields, values and codes that you do not know."
+)
+GENERAL_PROBLEMS = ("bad_request", "unauthorized", "internal", "not_ready")
+"""Every operation may answer these, besides its own."""
+_BODY_PROBLEMS = ("request_timeout", "body_too_large", "unsupported_media_type")
+Parameter = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    operation_id: str
+    """The name of the function that a generated client has for it. It never changes."""
+    method: str
+    path: str
+    summary: str
+    answer: type
+    problems: Sequence[str] = ()
+    body: type | None = None
+    parameters: Sequence[Parameter] = ()
+
+
+def _query(name: str, description: str, **schema: Any) -> Parameter:
+    return {"name": name, "in": "query", "required": False, "schema": {"type": "string", **schema}, "description": description}
+
+
+def _in_path(name: str) -> Parameter:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+_AFTER = _query("after", "The `next` of the previous page")
+_LIMIT = _query("limit", "Most entries of a page", type="integer", minimum=1, maximum=PAGE_MAX, default=PAGE_DEFAULT)
+_ON_BEHALF = {
+    "name": on_behalf.HEADER, "in": "header", "required": False, "schema": {"type": "string"},
+    "description": f"The person for whom a program asks, {on_behalf.RULE}; log and history name it after the key.",
+}  # fmt: skip
+_FILTERS = (
+    _query("state", f"{', '.join(STATES)}, or several with commas between"),
+    _query("reason", "Only refunds with this reason"),
+    _query("productId", "Only refunds of this sale"),
+)
+_TYPES = _query("types", f"With commas between: {', '.join(EventType)}")
+
+OPERATIONS = (
+    Operation("listRefunds", "get", "/admin/refunds", "List refunds from the oldest on, one page at a time", Refunds, (), None,
+              (*_FILTERS, _AFTER, _LIMIT)),
+    Operation("getRefund", "get", "/admin/refunds/{refundId}", "A refund with its history", RefundWithHistory, ("unknown_refund",), None,
+              (_in_path("refundId"),)),
+    Operation("changeRefund", "post", "/admin/refunds/{refundId}", "Settle a refund, or note why that failed",
+              RefundWithHistory, (*_BODY_PROBLEMS, "unknown_refund", "refund_changed"), RefundRequest, (_in_path("refundId"),)),
+    Operation("returnOrderOfRemovedSale", "post", "/admin/orders/{orderId}/return",
+              "Take back a paid order whose sale was removed: its refund is due, and its units stay sold. A repeat has no further effect",
+              RefundWithHistory, (*_BODY_PROBLEMS, "unknown_order", "not_paid", "sale_not_removed"), ReturnRequest, (_in_path("orderId"),)),
+    Operation("listEvents", "get", "/admin/events", "The feed of what shops receive, one page at a time; nothing is missed", Events,
+              ("unknown_cursor",), None, (_TYPES, _AFTER, _LIMIT)),
+)  # fmt: skip
+
+
+def document() -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
+    structs = {struct for operation in OPERATIONS for struct in (operation.answer, operation.body) if struct} | {ProblemDocument}
+    ordered = sorted(structs, key=lambda struct: struct.__name__)
+    _, schemas = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "flashsale: ledger", "version": "1.0.0", "description": DESCRIPTION, "license": {"name": "Apache-2.0"}},
+        "paths": paths,
+        "components": {"schemas": dict(sorted(schemas.items())), "securitySchemes": {"admin": {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    codes: dict[str, list[str]] = {}
+    for code in dict.fromkeys((*operation.problems, *GENERAL_PROBLEMS)):
+        codes.setdefault(str(KINDS[code].status), []).append(code)
+    success = {"description": "OK", "content": {"application/json": {"schema": _ref(operation.answer)}}}
+    described: dict[str, Any] = {
+        "operationId": operation.operation_id,
+        "summary": operation.summary,
+        "responses": {"200": success} | {status: _problems(of_status) for status, of_status in sorted(codes.items())},
+        "parameters": [dict(parameter) for parameter in (*operation.parameters, _ON_BEHALF)],
+        "security": [{"admin": []}],
+    }
+    if operation.body is not None:
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(operation.body)}}}
+    return described
+
+
+def _problems(codes: Sequence[str]) -> dict[str, Any]:
+    """The answer with one of these codes, which have the same status."""
+    schema = {"allOf": [_ref(ProblemDocument), {"type": "object", "required": ["code"], "properties": {"code": {"enum": list(codes)}}}]}
+    examples = {code: {"value": Problem(code).document} for code in codes}
+    response: dict[str, Any] = {"description": ", ".join(codes), "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}}}
+    if any(KINDS[code].retry_after_seconds is not None for code in codes):
+        response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
+    return response
+
+
+def _ref(kind: type) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{kind.__name__}"}
