@@ -123,7 +123,7 @@ export interface Operations {
     answers: { 200: RefundWithHistory; };
     problems: "bad_request" | "unauthorized" | "unknown_refund" | "internal" | "not_ready";
   };
-  /** Settle a refund, or note why that failed. A repeat has no further effect. */
+  /** Settle a refund, or note why that failed. */
   changeRefund: {
     method: "POST";
     path: "/admin/refunds/{refundId}";
