@@ -22,6 +22,7 @@ from flashsale_local_stack import Stack, binaries, free_ports
 from flashsale_redis import open_redis
 from tests.certificates import Authority, Certificate
 from tests.integration.broker import control, until
+from tests.integration.tls_broker import tls_listener
 
 HOST, VHOST, USER = "localhost", "shop/eu", "flashsale"
 Ask = Callable[[CliEnvironment], Awaitable[None]]
@@ -80,26 +81,17 @@ def _redis(made: Made) -> Iterator[Mapping[str, str]]:
 @contextmanager
 def _rabbitmq(made: Made, stack: Stack) -> Iterator[str]:
     """A further listener of the running broker, and a vhost with a slash in its name."""
-    (port,) = free_ports(1)
-    files = ", ".join(
-        f'{{{name}, "{path}"}}'
-        for name, path in [("cacertfile", made.authority.cert), *zip(("certfile", "keyfile"), made.server, strict=True)]
-    )
-    options = f"[{files}, {{verify, verify_peer}}, {{fail_if_no_peer_cert, true}}]"
     rights = ", ".join(f'<<"{text}">>' for text in (USER, VHOST, ".*", ".*", ".*", "test"))
-    control(stack, "eval", f'''
-        rabbit_networking:start_ssl_listener({{"127.0.0.1", {port}}}, {options}, 1),
-        rabbit_vhost:add(<<"{VHOST}">>, <<"test">>),
-        rabbit_auth_backend_internal:set_permissions({rights}).
-    ''')  # fmt: skip
-    try:
-        password = urlsplit(stack.env()["AMQP_URL"]).password
-        yield f"amqps://{USER}:{password}@{HOST}:{port}/{quote(VHOST, safe='')}"
-    finally:
+    with tls_listener(stack, made.authority.cert, made.server, verify_clients=True) as port:
         control(stack, "eval", f'''
-            rabbit_vhost:delete(<<"{VHOST}">>, <<"test">>),
-            rabbit_networking:stop_tcp_listener({{"127.0.0.1", {port}}}).
+            rabbit_vhost:add(<<"{VHOST}">>, <<"test">>),
+            rabbit_auth_backend_internal:set_permissions({rights}).
         ''')  # fmt: skip
+        try:
+            password = urlsplit(stack.env()["AMQP_URL"]).password
+            yield f"amqps://{USER}:{password}@{HOST}:{port}/{quote(VHOST, safe='')}"
+        finally:
+            control(stack, "eval", f'rabbit_vhost:delete(<<"{VHOST}">>, <<"test">>).')
 
 
 @asynccontextmanager

@@ -54,7 +54,7 @@ async def test_slow_closing_does_not_hold_up_the_caller() -> None:
     assert loop.time() - started < 10
 
 
-async def test_node_that_does_not_answer_is_left_for_the_next_one() -> None:
+async def test_node_that_does_not_answer_is_left_for_the_next_one(caplog: pytest.LogCaptureFixture) -> None:
     connection, tried = Connection(), list[str]()
 
     async def connecting(url: str, **_: Any) -> Connection:
@@ -63,6 +63,7 @@ async def test_node_that_does_not_answer_is_left_for_the_next_one() -> None:
 
     assert await connect_to_first(connecting, ["amqp://dead", "amqp://alive", "amqp://spare"], 0.01) is connection
     assert tried == ["amqp://dead", "amqp://alive"]
+    assert [(record.message, vars(record)["node"]) for record in caplog.records] == [("broker.node_failed", "dead")]
 
 
 async def test_error_names_each_node_and_its_reason_without_a_password() -> None:

@@ -37,6 +37,8 @@ class InsufficientPrivilegeError(Exception):
         (Server.POSTGRES, DuplicatePreparedStatementError('prepared statement "s" already exists'), "FLASHSALE_DATABASE_STATEMENT_CACHE=0"),
         (Server.POSTGRES, InsufficientPrivilegeError("permission denied for table orders"), "the user of DATABASE_URL lacks a right"),
         (Server.REDIS, Exception("[SSL: CERTIFICATE_VERIFY_FAILED]"), "look at FLASHSALE_TLS_CA_FILE and REDIS_URL"),
+        (Server.REDIS, Exception("[SSL: CERTIFICATE_VERIFY_FAILED] Hostname mismatch"), "use one of its names in REDIS_URL"),
+        (Server.RABBITMQ, Exception("IP address mismatch, not valid for '10.1.2.3'"), "names in AMQP_URL and FLASHSALE_AMQP_HOSTS"),
         (Server.POSTGRES, Exception("connection requires a valid client certificate"), "look at FLASHSALE_TLS_CERT_FILE"),
         (Server.RABBITMQ, Exception("[SSL: WRONG_VERSION_NUMBER]"), "there is no TLS on this port: look at the scheme"),
     ],

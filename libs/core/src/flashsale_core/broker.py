@@ -1,5 +1,6 @@
 """A session with the broker. The module gets the client library's `connect` as an argument and imports no client."""
 
+import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -7,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from flashsale_core.background import wait_briefly
 from flashsale_core.broker_urls import host_of, nodes
+from flashsale_core.faults import Server, describe_error
 from flashsale_core.tasks import only_own_cancellation, within
 
 HEARTBEAT_SECONDS = 2
@@ -25,6 +27,7 @@ class Connection(Protocol):
 
 
 C = TypeVar("C", bound=Connection)
+log = logging.getLogger(__name__)
 Connect = Callable[..., Awaitable[C]]
 
 
@@ -46,18 +49,23 @@ async def broker_session(connect: Connect[C], amqp_url: str, timeout_seconds: fl
 
 
 async def connect_to_first(connect: Connect[C], urls: Sequence[str], timeout_seconds: float) -> C:
-    """A connection to the first node that opens one; each has `timeout_seconds`. Raises as `broker_session` does."""
+    """A connection to the first node that opens one; each has `timeout_seconds`. Logs those passed over. Raises as `broker_session`."""
     failures: dict[str, Exception] = {}
     for url in urls:
         try:
             # aiormq cancels whatever waits for a connection that it gives up.
             async with within(timeout_seconds, "connecting"):
                 with only_own_cancellation():
-                    return await connect(url, heartbeat=HEARTBEAT_SECONDS)
+                    connection = await connect(url, heartbeat=HEARTBEAT_SECONDS)
         except Exception as error:
             # Broad on purpose: whatever is wrong with one node, the next one may serve.
             if len(urls) == 1:
                 raise
             failures[host_of(url)] = error
+        else:
+            for host, failure in failures.items():
+                # A certificate that does not name its node would otherwise only be noticed when the other nodes are away.
+                log.warning("broker.node_failed", extra={"node": host, "reason": describe_error(Server.RABBITMQ, failure)})
+            return connection
     reasons = "; ".join(f"{host}: {type(error).__name__}: {error}" for host, error in failures.items())
     raise ConnectionError(f"no node can be reached ({reasons})")

@@ -15,6 +15,7 @@ class Server(StrEnum):
 
 
 # The three servers and their clients name these in their own words.
+_OTHER_HOST = ("Hostname mismatch", "IP address mismatch")
 _UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "certificate verify failed")
 _CLIENT_CERTIFICATE = ("CERTIFICATE_REQUIRED", "certificate required", "requires a valid client certificate")
 _PLAIN = ("WRONG_VERSION_NUMBER", "wrong version number", "rejected SSL upgrade")
@@ -43,8 +44,11 @@ def describe_error(server: Server, error: BaseException) -> str:
 
 def _cure(server: Server, described: str) -> str | None:
     variable = server.variable
+    if any(word in described for word in _OTHER_HOST):
+        where = f"{variable} and FLASHSALE_AMQP_HOSTS" if server is Server.RABBITMQ else variable
+        return f"the server's certificate names another host: add this host to its names, or use one of its names in {where}"
     if any(word in described for word in _UNTRUSTED):
-        return f"the server's certificate is of another authority, or names another host: look at FLASHSALE_TLS_CA_FILE and {variable}"
+        return f"the server's certificate is of another authority, or has ended: look at FLASHSALE_TLS_CA_FILE and {variable}"
     if any(word in described for word in _CLIENT_CERTIFICATE):
         return "the server asks for a client certificate that it trusts: look at FLASHSALE_TLS_CERT_FILE and FLASHSALE_TLS_KEY_FILE"
     if any(word in described for word in _PLAIN):
