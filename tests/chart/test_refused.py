@@ -105,6 +105,7 @@ def test_object_that_the_cluster_does_not_know_is_refused(kind: str) -> None:
             {"gateway": 115, "order-worker": 115, "timeout-worker": 115, "keeper": 45, "ledger-api": 115, "operator": 30},
         ),
         ("gateway.settings.FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS=59.5", {"gateway": 70, "order-worker": 45}),
+        ("gateway.settings.FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS=60,gateway.settings.FLASHSALE_LEAVE_TIMEOUT_SECONDS=9.5", {"gateway": 75}),
         ("terminationGracePeriodSeconds=300", {"gateway": 300, "keeper": 300, "operator": 300}),
     ],
 )

@@ -1,11 +1,11 @@
-"""An address that can move to another server while existing connections stay, as the address of a Service or a DNS name does."""
+"""An address that can move to another server while existing connections stay, as that of a Service does, or can freeze or refuse."""
 
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from flashsale_chaos.network import Link
+from flashsale_chaos.network import Link, Mode
 
 HOST = "127.0.0.1"
 START_TIMEOUT_SECONDS = 10.0
@@ -14,13 +14,29 @@ START_TIMEOUT_SECONDS = 10.0
 class Forwarder:
     """A link in an event loop of its own, for tests that block."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, link: Link, loop: asyncio.AbstractEventLoop) -> None:
+        self._link, self._loop = link, loop
         self.port = link.port
 
     def move(self, port: int) -> None:
         """New connections lead to this port."""
         self._link.target = (HOST, port)
+
+    @contextlib.contextmanager
+    def disturbed(self, mode: Mode) -> Iterator[None]:
+        """As `Link.disturbed`."""
+        disturbance = self._link.disturbed(mode)
+        self._in_loop(disturbance.__enter__)
+        try:
+            yield
+        finally:
+            self._in_loop(lambda: disturbance.__exit__(None, None, None))
+
+    def _in_loop(self, act: Callable[[], object]) -> None:
+        async def do() -> None:
+            act()
+
+        asyncio.run_coroutine_threadsafe(do(), self._loop).result(START_TIMEOUT_SECONDS)
 
 
 @contextlib.contextmanager
@@ -38,7 +54,7 @@ def forwarding(target: int) -> Iterator[Forwarder]:
     thread.start()
     try:
         assert listening.wait(START_TIMEOUT_SECONDS)
-        yield Forwarder(link)
+        yield Forwarder(link, loop)
     finally:
         loop.call_soon_threadsafe(ending.set)
         thread.join(START_TIMEOUT_SECONDS)

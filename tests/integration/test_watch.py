@@ -78,7 +78,7 @@ async def test_stopping_gateway_moves_entries_unchanged(infra: Mapping[str, str]
     async with open_redis(infra["REDIS_URL"], 5, 4) as client:
         outbox = DirectOutbox(client, cast("Scripts", None), NoBroker(), settings_of(infra), KnownPositions(16))
         outbox.send(Entry(shard.direct, entry_id, "order.reserved.60", b'{"v":1}'))
-        await outbox.finish()
+        await outbox.finish(1)
     assert ([fields for _, fields in server.xrange(shard.outbox)], server.xlen(shard.direct)) == ([written], 0)
 
 

@@ -120,7 +120,7 @@ async def test_answer_that_waits_for_a_confirm_holds_up_no_other(confirmed: bool
     odd = [batcher.submit("a", item) for item in (1, 3)]
     assert await batcher.submit("a", 2) == 4
     assert ([future.done() for future in odd], admission.waiting, batcher.age_seconds()) == ([False] * 2, 2, 0)
-    finishing = asyncio.create_task(batcher.finish())
+    finishing = asyncio.create_task(batcher.finish(5))
     await asyncio.sleep(0.01)
     assert not finishing.done()
     calls.confirm.set_result(confirmed)
@@ -201,8 +201,21 @@ async def test_finish_waits_for_every_submitted_item() -> None:
     futures = [batcher.submit("a", item) for item in (1, 2, 3)]
     await asyncio.sleep(0)
     calls.gate.set()
-    await batcher.finish()
+    assert await batcher.finish(5)
     assert all(future.done() for future in futures)
+
+
+async def test_finish_ends_calls_that_take_too_long_and_takes_no_further_batch() -> None:
+    calls = Calls()
+    batcher = batcher_of(calls, 1)
+    called, waiting = [batcher.submit("a", item) for item in (1, 2)]
+    await asyncio.sleep(0)
+    assert not await batcher.finish(0.01)
+    with pytest.raises(OutcomeUnknown):
+        await called
+    calls.gate.set()
+    await asyncio.sleep(0.01)
+    assert (calls.sizes, waiting.done()) == ([1], False)
 
 
 async def test_second_call_overlaps_the_first_only_under_load() -> None:

@@ -27,6 +27,7 @@ from tests import waiting
 until = partial(waiting.until, timeout_seconds=5)
 
 STREAM = shard_keys(3).direct
+FINISH_SECONDS = 0.5
 
 
 class Broker(Publisher):
@@ -253,7 +254,7 @@ async def test_confirm_is_false_when_the_gateway_ends_first(tmp_path: Path) -> N
     async def scene(site: Site) -> None:
         site.broker.away = True
         confirm = site.outbox.confirm(entry("1", b"one"), monotonic())
-        await site.outbox.finish()
+        await site.outbox.finish(FINISH_SECONDS)
         assert not await confirm
 
     assert (await play(tmp_path, scene)).streams.added == [f"{shard_keys(3).outbox} 'order.reserved.60' b'one'"]
@@ -262,7 +263,7 @@ async def test_confirm_is_false_when_the_gateway_ends_first(tmp_path: Path) -> N
 async def test_finish_waits_for_messages_in_flight(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         site.outbox.send(entry("1"))
-        await site.outbox.finish()
+        await site.outbox.finish(FINISH_SECONDS)
 
     site = await play(tmp_path, scene)
     assert (site.broker.messages, site.streams.deleted) == ([["1"]], [f"{STREAM} 1"])
@@ -274,7 +275,7 @@ async def test_finish_moves_failed_entries_to_the_shared_outbox(tmp_path: Path) 
         await until(lambda: site.streams.deleted)
         site.broker.away = True
         site.outbox.send(entry("2", b"two"))
-        await site.outbox.finish()
+        await site.outbox.finish(FINISH_SECONDS)
 
     site = await play(tmp_path, scene)
     assert site.streams.added == [f"{shard_keys(3).outbox} 'order.reserved.60' b'two'"]
@@ -285,7 +286,7 @@ async def test_finish_moves_unconfirmed_entries_to_the_shared_outbox(tmp_path: P
     async def scene(site: Site) -> None:
         site.broker.silent = True
         site.outbox.send(entry("1", b"one"))
-        await site.outbox.finish()
+        await site.outbox.finish(FINISH_SECONDS)
 
     assert (await play(tmp_path, scene)).streams.added == [f"{shard_keys(3).outbox} 'order.reserved.60' b'one'"]
 
@@ -296,7 +297,7 @@ async def test_entry_that_redis_refuses_at_the_end_stays_in_its_stream(tmp_path:
         site.broker.away = True
         setattr(site.streams, fault, True)
         site.outbox.send(entry("1"))
-        await site.outbox.finish()
+        await site.outbox.finish(FINISH_SECONDS)
 
     site = await play(tmp_path, scene)
     assert (site.streams.added, site.streams.deleted) == ([], [])

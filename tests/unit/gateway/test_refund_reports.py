@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -39,7 +39,7 @@ async def outcome(publisher: Any, report: PaymentRefunded = REPORT) -> Exception
     answers: asyncio.Queue[Exception | None] = asyncio.Queue()
     reports = RefundReports(publisher, 0.05)
     reports.send(report, answers.put_nowait)
-    await reports.finish()
+    await reports.finish(5)
     assert answers.qsize() == 1
     return answers.get_nowait()
 
@@ -57,6 +57,14 @@ async def test_repeated_report_has_the_same_message_id_and_a_further_refund_anot
         await outcome(publisher, report)
     first, again, other = (entry.entry_id for entry in publisher.published)
     assert (first == again, first == other) == (True, False)
+
+
+async def test_finish_ends_a_report_that_takes_too_long_without_an_answer() -> None:
+    answers: list[Exception | None] = []
+    reports = RefundReports(cast("Any", FakePublisher(silent=True)), 60)
+    reports.send(REPORT, answers.append)
+    await reports.finish(0.01)
+    assert answers == []
 
 
 @pytest.mark.parametrize(

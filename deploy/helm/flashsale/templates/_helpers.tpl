@@ -635,11 +635,14 @@ keeper:9104 order-worker:9101 timeout-worker:9102
 {{- else }}{{ .c.replicas }}{{ end -}}
 {{- end -}}
 
-{{/* Seconds that a pod needs to end well: the sleep before it stops, the service's own time to finish, and five more. */}}
+{{/* Seconds that a pod needs to end well: the sleep before it stops, the service's own time to finish, and five more, or what a gateway has to leave. */}}
 {{- define "flashsale.neededSeconds" -}}
-{{- $shutdown := 20 -}}
-{{- range include "flashsale.env" . | fromYamlArray }}{{ if eq .name "FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS" }}{{ $shutdown = .value | default 20 | float64 | ceil | int }}{{ end }}{{ end -}}
-{{- add $shutdown 5 (has .component (list "operator" "keeper") | ternary 0 .root.Values.preStopSleepSeconds) -}}
+{{- $shutdown := 20 -}}{{- $leave := 5 -}}
+{{- range include "flashsale.env" . | fromYamlArray }}
+{{- if eq .name "FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS" }}{{ $shutdown = .value | default 20 | float64 | ceil | int }}{{ end }}
+{{- if eq .name "FLASHSALE_LEAVE_TIMEOUT_SECONDS" }}{{ $leave = .value | default 5 | float64 | ceil | int }}{{ end }}
+{{- end -}}
+{{- add $shutdown (max 5 $leave) (has .component (list "operator" "keeper") | ternary 0 .root.Values.preStopSleepSeconds) -}}
 {{- end -}}
 {{- define "flashsale.graceSeconds" -}}
 {{- .root.Values.terminationGracePeriodSeconds | default (max (eq .component "operator" | ternary 30 45) (include "flashsale.neededSeconds" .)) -}}

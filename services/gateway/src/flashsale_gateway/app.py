@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from standardwebhooks.webhooks import Webhook
 from starlette.applications import Starlette
@@ -15,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from flashsale_core.api_keys import ApiKeys
 from flashsale_core.background import end_background
 from flashsale_core.late_lookups import ignore_late_lookups
-from flashsale_core.scripts import Scripts, load_scripts, read_scripts
+from flashsale_core.scripts import load_scripts, read_scripts
 from flashsale_core.semconv import script_call
 from flashsale_core.supervise import Supervisor
 from flashsale_core.tracing import configure_tracing
@@ -23,6 +24,7 @@ from flashsale_gateway import metrics
 from flashsale_gateway.attester import Attester
 from flashsale_gateway.batching import Admission, Batcher
 from flashsale_gateway.decide import Decisions
+from flashsale_gateway.ending import Ending
 from flashsale_gateway.history import History
 from flashsale_gateway.http.catalogue import Catalogue
 from flashsale_gateway.http.client_buffers import ClientBuffers
@@ -125,16 +127,14 @@ class Gateway:
 
 
 async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, Endpoints]:
-    """Open everything. The stack closes it in reverse: first what serves requests, last what they need."""
+    """Open everything. The stack closes it in reverse: first what serves requests, last what they need (`Ending` has the order)."""
     stack.push_async_callback(end_background)
     scripts = read_scripts(settings.lua_dir)
     webhooks = tuple(map(Webhook, settings.webhook_secrets))
     tracing = configure_tracing("flashsale-gateway")
     stack.callback(tracing.shutdown)
-    redis = open_redis(settings.redis_url, settings.redis_timeout_seconds, settings.redis_connections_max)
-    stack.push_async_callback(redis.aclose)
-    reading = open_redis(settings.redis_url, settings.redis_timeout_seconds, settings.reads_max + SHARED_READ_CONNECTIONS)
-    stack.push_async_callback(reading.aclose)
+    redis = _redis(settings, stack, settings.redis_timeout_seconds, settings.redis_connections_max)
+    reading = _redis(settings, stack, settings.redis_timeout_seconds, settings.reads_max + SHARED_READ_CONNECTIONS)
     with suppress(RedisError, OSError):
         # Redis may start later than the gateway: then readiness loads the scripts.
         await load_scripts(redis, scripts)
@@ -142,14 +142,14 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     lag = Lag(settings.outbox_lag_limit_ms)
     publisher = Publisher(settings, tracing)
     outbox = DirectOutbox(redis, scripts, publisher, settings, history.known)
-    supervisor = Supervisor()
-    stack.push_async_callback(supervisor.start("watch", Monitor((redis, reading), outbox, settings, lag).run).end)
+    blocking = _redis(settings, stack, settings.relay_read_seconds, settings.shards + RELAY_CONNECTIONS)
+    relay = Relay(blocking, scripts, settings, name, publisher)
     attester = Attester(reading, scripts, settings, history, outbox, name)
-    stack.push_async_callback(attester.leave)
-    stack.push_async_callback(supervisor.start("attest", attester.run).end)
-    await stack.enter_async_context(_relaying(scripts, settings, publisher, supervisor, name))
-    stack.push_async_callback(supervisor.start("handoff", outbox.run).end)
-    stack.push_async_callback(outbox.finish)
+    supervisor = Supervisor()
+    stack.push_async_callback(supervisor.end)
+    supervisor.start("watch", Monitor((redis, reading), outbox, settings, lag).run)
+    supervisor.start("handoff", outbox.run)
+    attesting, relaying = supervisor.start("attest", attester.run), supervisor.start("relay", relay.run)
 
     store = Store(redis, reading, scripts, settings, history)
     catalogue = Catalogue(store.sale_names, store.sales, settings.sales_refresh_ms / 1000)
@@ -163,12 +163,12 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     cancel = Batcher(decisions.cancel, settings.batch_max, ending, store.lane)
     return_ = Batcher(decisions.return_orders, settings.batch_max, ending, store.lane)
     metrics.WAITING.set_function(lambda: ordering.waiting + ending.waiting)
-    for batcher in (batchers := (reserve, settle, cancel, return_)):
-        stack.push_async_callback(batcher.finish)
+    batchers = (reserve, settle, cancel, return_)
     readiness = Readiness(redis, scripts, settings.redis_timeout_seconds, settings.require_durable_redis, supervisor, history)
     progress = Progress([batcher.age_seconds for batcher in batchers], settings.redis_timeout_seconds)
     reports = RefundReports(publisher, settings.confirm_timeout_seconds)
-    stack.push_async_callback(reports.finish)
+    parts = (publisher, outbox, relay, relaying, attester, attesting)
+    stack.push_async_callback(Ending(batchers, reports, *parts, settings.leave_timeout_seconds).run)
     identities, admins = open_identities(settings.identity, supervisor, stack), ApiKeys(settings.admin_keys)
     orders, paid = Orders(reserve, lag, settings, tracing, identities), Payments(settle, webhooks, settings, tracing, reports)
     slots, scrapes = ReadSlots(settings.reads_max, settings.redis_timeout_seconds), Scrapes(readiness, catalogue)
@@ -176,21 +176,11 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[Services, En
     return services, {ORDER_PATH: orders, WEBHOOK_PATH: paid}
 
 
-@asynccontextmanager
-async def _relaying(scripts: Scripts, settings: Settings, publisher: Publisher, supervisor: Supervisor, name: str) -> AsyncIterator[None]:
-    timeout_seconds = settings.redis_timeout_seconds + settings.relay_block_ms / 1000
-    redis = open_redis(settings.redis_url, timeout_seconds, settings.shards + RELAY_CONNECTIONS)
-    relay = Relay(redis, scripts, settings, name, publisher)
-    relaying = supervisor.start("relay", relay.run)
-    try:
-        yield
-    finally:
-        relay.stop()
-        await relaying.finish(settings.relay_block_ms / 1000 + settings.relay_publish_timeout_seconds)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_seconds):
-                await relay.leave()
-        await redis.aclose()
+def _redis(settings: Settings, stack: AsyncExitStack, timeout_seconds: float, connections_max: int) -> Redis:
+    """A client of its own connections, which the stack closes."""
+    redis = open_redis(settings.redis_url, timeout_seconds, connections_max)
+    stack.push_async_callback(redis.aclose)
+    return redis
 
 
 def _consumer_name() -> str:

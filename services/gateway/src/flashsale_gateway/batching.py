@@ -17,7 +17,7 @@ from itertools import chain
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
-from flashsale_core.tasks import cancelled_here
+from flashsale_core.tasks import cancel_and_wait, cancelled_here
 from flashsale_gateway.errors import OutcomeUnknown, Overloaded
 from flashsale_gateway.lanes import OVERLAP_ITEMS, Lane, Queue, Waiter
 from flashsale_gateway.provisional import Confirm, Held, Provisional, hold_back
@@ -138,10 +138,16 @@ class Batcher(Generic[Item, Answer]):
         self._admission.leave(len(pairs))
         _deliver([waiter for waiter, _ in pairs], [provisional.final() for _, provisional in pairs])
 
-    async def finish(self) -> None:
-        """Wait until every enqueued item is answered."""
-        while unanswered := self._unanswered:
-            await asyncio.wait(unanswered)
+    async def finish(self, timeout_seconds: float) -> bool:
+        """Wait until every enqueued item is answered; returns whether that took no longer than `timeout_seconds`.
+
+        Afterwards no further batch is taken, and what a call still decides is answered as unknown.
+        """
+        deadline = monotonic() + timeout_seconds
+        while (unanswered := self._unanswered) and (left_seconds := deadline - monotonic()) > 0:
+            await asyncio.wait(unanswered, timeout=left_seconds)
+        await cancel_and_wait(*self._tasks)
+        return not unanswered
 
     @property
     def _unanswered(self) -> list[asyncio.Future[Any]]:

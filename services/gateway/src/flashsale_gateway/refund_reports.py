@@ -12,6 +12,7 @@ import msgspec
 
 from flashsale_core.messages import PaymentRefunded
 from flashsale_core.records import Entry
+from flashsale_core.tasks import cancel_and_wait
 from flashsale_core.topology import PAYMENTS_ROUTING_KEY
 from flashsale_gateway.errors import Unconfirmed
 from flashsale_gateway.outbox.publisher import Publisher
@@ -32,10 +33,11 @@ class RefundReports:
         self._in_flight.add(task)
         task.add_done_callback(self._in_flight.discard)
 
-    async def finish(self) -> None:
-        """Wait for the reports in flight; each has a limit."""
+    async def finish(self, timeout_seconds: float) -> None:
+        """Wait for the reports in flight; after `timeout_seconds` the provider gets no answer, and reports again."""
         if self._in_flight:
-            await asyncio.wait(list(self._in_flight))
+            await asyncio.wait(list(self._in_flight), timeout=timeout_seconds)
+        await cancel_and_wait(*self._in_flight)
 
     async def _send(self, report: PaymentRefunded, done: Done) -> None:
         try:

@@ -100,8 +100,15 @@ class Settings:
     """FLASHSALE_RELAY_CLAIM_IDLE_MS: how long another gateway may hold an entry unpublished before it is taken over."""
     shutdown_timeout_seconds: int
     """FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS: how long accepted requests may take to finish after SIGTERM."""
+    leave_timeout_seconds: float
+    """FLASHSALE_LEAVE_TIMEOUT_SECONDS: how long the gateway may take after that to publish what is left and to leave its servers."""
     log_level: str
     """FLASHSALE_LOG_LEVEL: DEBUG, INFO, WARNING or ERROR."""
+
+    @property
+    def relay_read_seconds(self) -> float:
+        """How long Redis may take to answer the relay, whose reads block."""
+        return self.redis_timeout_seconds + self.relay_block_ms / 1000
 
 
 def read_settings(environment: Environment | None = None) -> Settings:
@@ -147,6 +154,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         relay_forget_ms=env.integer("FLASHSALE_RELAY_FORGET_MS", 100, least=1, most=10_000),
         relay_claim_idle_ms=env.integer("FLASHSALE_RELAY_CLAIM_IDLE_MS", 15_000, least=100),
         shutdown_timeout_seconds=env.integer("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
+        leave_timeout_seconds=env.number("FLASHSALE_LEAVE_TIMEOUT_SECONDS", 5, least=0.5, most=60),
         log_level=env.log_level("FLASHSALE_LOG_LEVEL"),
     )
 

@@ -105,11 +105,14 @@ class DirectOutbox:
             if not self._failed and not self._confirmed:
                 self._cleanup_needed.clear()
 
-    async def finish(self) -> None:
-        """Wait for messages in flight, within the publish timeout; delete confirmed entries, and move the rest to the shared outbox."""
+    async def finish(self, publish_seconds: float) -> None:
+        """Wait for messages in flight for at most `publish_seconds`; delete confirmed entries, and move the rest to the shared outbox.
+
+        If it is cancelled, entries stay in the direct outbox, and another gateway reclaims them.
+        """
         self._send_waiting()
         if self._in_flight:
-            await asyncio.wait(list(self._in_flight), timeout=self._settings.relay_publish_timeout_seconds)
+            await asyncio.wait(list(self._in_flight), timeout=publish_seconds)
         await self._delete_confirmed()
         unpublished = self._unconfirmed()
         self._failed.clear()

@@ -37,9 +37,14 @@ class Publisher:
         self._channel = None
 
     @property
+    def connected(self) -> bool:
+        """Whether there is a channel to the broker. One whose broker is frozen stays open until its heartbeats are missed."""
+        return self._channel is not None and not self._channel.is_closed
+
+    @property
     def ready(self) -> bool:
         """Whether a publish can begin now and is likely to succeed."""
-        return self._channel is not None and not self._channel.is_closed and self._in_flight < self._in_flight_max
+        return self.connected and self._in_flight < self._in_flight_max
 
     async def publish(self, entries: Sequence[Entry]) -> bool:
         """Publish entries of one routing key as one message, and wait for the confirm. Every failure is counted and raised.
