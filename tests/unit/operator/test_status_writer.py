@@ -76,7 +76,9 @@ async def test_namespace_ends_only_if_the_apiserver_says_so() -> None:
     server = Server()
     async with writer_to(server) as writer:
         server.status = 403
-        assert not await writer.namespace_ends(RESOURCE)
+        for content in (b'{"kind": "Status", "message": "NamespaceTerminating"}', b"<html>refused by a proxy</html>", b"[]"):
+            server.content = content
+            assert not await writer.namespace_ends(RESOURCE)
         server.content = TERMINATING
         assert await writer.namespace_ends(RESOURCE)
 

@@ -1,5 +1,7 @@
 """Writes statuses and Events through the apiserver."""
 
+import json
+from collections.abc import Set
 from typing import Any
 
 from flashsale_operator.apiserver import Apiserver
@@ -33,7 +35,7 @@ class StatusWriter:
         path = f"/api/v1/namespaces/{resource.namespace}/events?dryRun=All"
         document = event_document(resource, Event("Normal", "Draining", "is the namespace being deleted?"), NEVER, COMPONENT)
         answered, content = await self._apiserver.write("POST", path, document, "application/json", 403)
-        return answered == 403 and b'"NamespaceTerminating"' in content
+        return answered == 403 and "NamespaceTerminating" in _cause_reasons(content)
 
     async def claim(self, resource: Resource, controller: str) -> bool:
         """Write the installation that serves the resource; returns False if the resource has changed since it was read, or is gone."""
@@ -45,6 +47,14 @@ class StatusWriter:
 
     async def post_event(self, namespace: str, document: dict[str, Any]) -> None:
         await self._apiserver.write("POST", f"/api/v1/namespaces/{namespace}/events", document, "application/json")
+
+
+def _cause_reasons(content: bytes) -> Set[str]:
+    """Why the apiserver refused; empty if something else did, such as a proxy."""
+    try:
+        return {cause.get("reason", "") for cause in json.loads(content).get("details", {}).get("causes", ())}
+    except (ValueError, AttributeError):
+        return set()
 
 
 def _status_path(resource: Resource) -> str:
