@@ -30,6 +30,7 @@ EXEMPT = {
     "report_unrouted_policy": "publishes a probe that no queue gets",
     "_one_row": "only reads",
     "snapshot": "only reads",
+    "_requests": "only reads",
     "connect": "sets the connection up",
     "slot_of_command": "sends nothing",
     "script_call": "describes a call for a span",
