@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 from flashsale_core import on_behalf
-from flashsale_core.problems import MEDIA_TYPE
+from flashsale_core.openapi import problem_responses, reference
 from flashsale_core.shop_events import EventType
 from flashsale_ledger_api.answer_schemas import Events, ProblemDocument, Refunds, RefundWithHistory
 from flashsale_ledger_api.late_returns import ReturnRequest
-from flashsale_ledger_api.problems import KINDS, Problem
+from flashsale_ledger_api.problems import KINDS
 from flashsale_ledger_api.refund_changes import RefundRequest
 from flashsale_ledger_api.refund_documents import STATES
 from flashsale_ledger_api.requests import PAGE_DEFAULT, PAGE_MAX
@@ -91,31 +91,15 @@ def document() -> dict[str, Any]:
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
-    codes: dict[str, list[str]] = {}
-    for code in dict.fromkeys((*operation.problems, *GENERAL_PROBLEMS)):
-        codes.setdefault(str(KINDS[code].status), []).append(code)
-    success = {"description": "OK", "content": {"application/json": {"schema": _ref(operation.answer)}}}
+    problems = problem_responses((*operation.problems, *GENERAL_PROBLEMS), KINDS, ProblemDocument)
+    success = {"description": "OK", "content": {"application/json": {"schema": reference(operation.answer)}}}
     described: dict[str, Any] = {
         "operationId": operation.operation_id,
         "summary": operation.summary,
-        "responses": {"200": success} | {status: _problems(of_status) for status, of_status in sorted(codes.items())},
+        "responses": {"200": success} | problems,
         "parameters": [dict(parameter) for parameter in (*operation.parameters, _ON_BEHALF)],
         "security": [{"admin": []}],
     }
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(operation.body)}}}
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": reference(operation.body)}}}
     return described
-
-
-def _problems(codes: Sequence[str]) -> dict[str, Any]:
-    """The answer with one of these codes, which have the same status."""
-    schema = {"allOf": [_ref(ProblemDocument), {"type": "object", "required": ["code"], "properties": {"code": {"enum": list(codes)}}}]}
-    examples = {code: {"value": Problem(code).document} for code in codes}
-    response: dict[str, Any] = {"description": ", ".join(codes), "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}}}
-    if any(KINDS[code].retry_after_seconds is not None for code in codes):
-        response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
-    return response
-
-
-def _ref(kind: type) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{kind.__name__}"}

@@ -6,14 +6,14 @@ from typing import Any, get_args
 
 import msgspec
 
-from flashsale_core.problems import MEDIA_TYPE
+from flashsale_core.openapi import problem_responses, reference
 from flashsale_core.topology import default_window
 from flashsale_gateway.http import docs_page
 from flashsale_gateway.http.answer_schemas import ProblemDocument
 from flashsale_gateway.http.answers import CACHE_CONTROL
 from flashsale_gateway.http.examples import EXAMPLES
 from flashsale_gateway.http.operations import GENERAL_PROBLEMS, OPERATIONS, Audience, Operation
-from flashsale_gateway.http.problems import KINDS, Problem
+from flashsale_gateway.http.problems import KINDS
 
 VERSION = "1.0.0"
 TITLES = {Audience.SHOPS: "flashsale", Audience.ADMINISTRATION: "flashsale: administration"}
@@ -103,31 +103,14 @@ def _operation(operation: Operation) -> dict[str, Any]:
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
-    codes: dict[str, list[str]] = {}
-    for code in dict.fromkeys((*operation.problems, *GENERAL_PROBLEMS)):
-        codes.setdefault(str(KINDS[code].status), []).append(code)
     successes = {str(status): _success(answer, operation.cached) for status, answer in operation.answers.items()}
-    return successes | {status: _problems(of_status) for status, of_status in sorted(codes.items())}
+    return successes | problem_responses((*operation.problems, *GENERAL_PROBLEMS), KINDS, ProblemDocument)
 
 
 def _success(answer: type | str, cached: str) -> dict[str, Any]:
-    content = {answer: {}} if isinstance(answer, str) else {"application/json": {"schema": _ref(answer)}}
+    content = {answer: {}} if isinstance(answer, str) else {"application/json": {"schema": reference(answer)}}
     return {"description": "OK", "content": content, "headers": {CACHE_CONTROL.title(): {"schema": {"type": "string", "const": cached}}}}
 
 
-def _problems(codes: Sequence[str]) -> dict[str, Any]:
-    """The answer with one of these codes, which have the same status."""
-    schema = {"allOf": [_ref(ProblemDocument), {"type": "object", "required": ["code"], "properties": {"code": {"enum": list(codes)}}}]}
-    examples = {code: {"value": Problem(code).document} for code in codes}
-    response: dict[str, Any] = {"description": ", ".join(codes), "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}}}
-    if any(KINDS[code].retry_after_seconds is not None for code in codes):
-        response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
-    return response
-
-
 def _schema_of(kinds: type | UnionType) -> dict[str, Any]:
-    return {"anyOf": [_ref(kind) for kind in kinds.__args__]} if isinstance(kinds, UnionType) else _ref(kinds)
-
-
-def _ref(kind: type) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{kind.__name__}"}
+    return {"anyOf": [reference(kind) for kind in kinds.__args__]} if isinstance(kinds, UnionType) else reference(kinds)
