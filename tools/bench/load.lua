@@ -6,7 +6,7 @@
 --   requests   how many request ids they take turns between; fewer ids than orders means replays
 --   secret     a webhook secret (base64); with it, each accepted order is paid as soon as a connection is free; empty for none
 --   token key  a key of buyer tokens; with it, each order has a token of its buyer; empty for none
--- The last line of the output is JSON with the counts, which tools/bench/wrk.py reads.
+require('counts')
 local ffi = require('ffi')
 local threads = 0
 local shape = '{"userId":"%s%08d","productId":"%s","quantity":1,"requestId":"%s%08d"}'
@@ -115,12 +115,4 @@ function take_order_id(status, headers, body)
     last = last + 1
     due[last] = order_id
   end
-end
-
-function done(summary, latency)
-  local errors = summary.errors
-  io.write(string.format(
-    '{"requests":%d,"seconds":%.6f,"refused":%d,"broken":%d,"p50_ms":%.3f,"p99_ms":%.3f,"max_ms":%.3f}\n',
-    summary.requests, summary.duration / 1e6, errors.status, errors.connect + errors.read + errors.write + errors.timeout,
-    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, latency.max / 1e3))
 end

@@ -2,12 +2,12 @@
 
 import asyncio
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-SCRIPT = Path(__file__).parent / "load.lua"
-POLLS_SCRIPT = Path(__file__).parent / "polls.lua"
+FOLDER = Path(__file__).parent
 GRACE_SECONDS = 30
 MANY = 100_000_000
 
@@ -58,18 +58,20 @@ async def run_wrk(url: str, load: Load, connections: int, seconds: int, prefix: 
     """
     numbers = [str(number) for number in (load.products, load.users, load.requests)]
     asked = [load.product_id, prefix or uuid4().hex[:12], *numbers, load.secret, load.token_key]
-    return await _run(SCRIPT, url, connections, seconds, *asked)
+    return await _run("load.lua", url, connections, seconds, *asked)
 
 
 async def run_polls(url: str, connections: int, seconds: int, *, differing: bool = False) -> WrkResult:
     """GET the same URL again and again, with the same bytes unless `differing`. Raises RuntimeError with wrk's output when it fails."""
-    return await _run(POLLS_SCRIPT, url, connections, seconds, *(["differing"] if differing else []))
+    return await _run("polls.lua", url, connections, seconds, *(["differing"] if differing else []))
 
 
-async def _run(script: Path, url: str, connections: int, seconds: int, *words: str) -> WrkResult:
-    options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(script)]
+async def _run(script: str, url: str, connections: int, seconds: int, *words: str) -> WrkResult:
+    options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(FOLDER / script)]
     command = ["wrk", *options, url, "--", *words]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    # The scripts share counts.lua. An empty part is Lua's own path.
+    env = os.environ | {"LUA_PATH": f"{FOLDER}/?.lua;;"}
+    process = await asyncio.create_subprocess_exec(*command, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     try:
         async with asyncio.timeout(seconds + GRACE_SECONDS):
             out, err = await process.communicate()
