@@ -3,7 +3,7 @@ alter table refunds
     -- The part of reported_minor that came back: it was reported before the refund was opened again.
     add column void_minor bigint not null default 0 check (void_minor >= 0);
 
--- Of a refund that was opened again: the provider's refunds that people had noted as sent, and that were not reported until then.
+-- When a refund is opened again: the provider's refunds that people had noted as sent before, and that the provider had not reported yet.
 alter table refund_events add column unreported text[] not null default '{}';
 
 -- An attempt is noted once, although its insert is repeated when the answer to its commit was lost. Null for an attempt of an older notifier.
