@@ -27,7 +27,7 @@ _STATES = sorted(HOLDING)
 class BuyerRows:
     database: "asyncpg.Connection[asyncpg.Record]"
 
-    async def units(self, sale_id: str, epoch: int, parts: int = 1, part: int = 0) -> dict[bytes, bytes]:
+    async def units(self, sale_id: str, epoch: int, parts: int, part: int) -> dict[bytes, bytes]:
         """The units that the buyers of a part (`part_of`) hold or bought, as text. Nobody has no units."""
         row = await self.database.fetchrow(_UNITS, sale_id, epoch, _STATES, parts, part)
         if row is None or row[0] is None:

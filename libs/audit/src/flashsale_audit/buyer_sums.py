@@ -37,9 +37,9 @@ class BuyerSums:
     async def run(self, orders: int) -> None:
         """Compare the buyers of a sale with about this number of orders."""
         parts = orders // PART_ORDERS + 1
-        suspects: set[bytes] = set()
+        suspects: set[str] = set()
         for part in range(parts):
-            suspects |= await self._differing(parts, part)
+            suspects |= {user.decode() for user in await self._differing(parts, part)}
         for _ in range(TRIES):
             if not suspects:
                 break
@@ -50,7 +50,7 @@ class BuyerSums:
         if len(suspects) > PROOF_MAX:
             words = f"{len(suspects)} buyers differ from the ledger, and {PROOF_MAX} of them are judged in a round"
             self.skipped.add(f"{self.sale_id} buyers", words, for_now=False)
-        await self.proof.run([user.decode() for user in sorted(suspects)[:PROOF_MAX]])
+        await self.proof.run(sorted(suspects)[:PROOF_MAX])
 
     async def _differing(self, parts: int, part: int) -> set[bytes]:
         """The buyers of a part whose units differed, although perhaps only because the sale moved between the reads."""
@@ -62,11 +62,11 @@ class BuyerSums:
             await self.pace()
         return differing | rows.keys()
 
-    async def _still_differing(self, users: Collection[bytes]) -> set[bytes]:
+    async def _still_differing(self, users: Collection[str]) -> set[str]:
         """Those among the users whose units were not what the ledger had at the same moment. Nobody while the ledger is behind."""
         counts: dict[str, int] = {}
         moments: dict[str, int] = {}
-        names = sorted(user.decode() for user in users)
+        names = sorted(users)
         for first in range(0, len(names), LOOK_USERS):
             look = await self.redis.look(self.sale_id, user_ids=names[first : first + LOOK_USERS])
             counts |= look.units
@@ -74,4 +74,4 @@ class BuyerSums:
         if not await self.catch_up.received():
             return set()
         rows = await self.ledger.as_of.units(self.sale_id, self.epoch, moments)
-        return {user.encode() for user, units in counts.items() if rows[user] != Units(units, is_exact=True)}
+        return {user for user, units in counts.items() if rows[user] != Units(units, is_exact=True)}

@@ -1,9 +1,10 @@
 """The contents of the stores as values. The readers create them, `compare` judges them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from flashsale_core.orders import State
+from flashsale_core.orders import LETTERS, State
+from flashsale_core.records import SOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,15 @@ class OrderTotals:
 
 TotalsByState = Mapping[State, OrderTotals]
 """By state; a state without orders may be missing."""
+
+
+def totals_of(counts: Iterable[tuple[str, int, int]]) -> TotalsByState:
+    """`counts` has the letter of a state, a quantity, and how many orders have both."""
+    sums: dict[State, OrderTotals] = {}
+    for letter, quantity, orders in counts:
+        state, units = LETTERS[letter], orders * quantity
+        sums[state] = sums.get(state, OrderTotals()) + OrderTotals(orders, units, units if letter in SOLD else 0)
+    return sums
 
 
 @dataclass(frozen=True, slots=True)

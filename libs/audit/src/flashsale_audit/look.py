@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flashsale_audit.facts import Counters, OrderTotals, TotalsByState
+from flashsale_audit.facts import Counters, TotalsByState, totals_of
 from flashsale_audit.records import Record, read_records
-from flashsale_core.orders import LETTERS, State
-from flashsale_core.records import SOLD, is_tombstone, stale_terms
+from flashsale_core.records import is_tombstone, stale_terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +66,7 @@ def read_counters(sale_id: str, fields: Mapping[bytes, bytes], orders: int, inca
 
 
 def totals(records: Mapping[str, Record]) -> TotalsByState:
-    sums: dict[State, OrderTotals] = {}
     columns = [order.letter for order in records.values()], [order.quantity for order in records.values()]
     # Two columns that are joined take less time than a pair for each order.
     equal = Counter(zip(*columns, strict=True))
-    for (letter, quantity), orders in equal.items():
-        state, units = LETTERS[letter], orders * quantity
-        sums[state] = sums.get(state, OrderTotals()) + OrderTotals(orders, units, units if letter in SOLD else 0)
-    return sums
+    return totals_of((letter, quantity, orders) for (letter, quantity), orders in equal.items())

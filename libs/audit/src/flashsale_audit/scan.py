@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flashsale_audit.facts import OrderTotals, TotalsByState
+from flashsale_audit.facts import TotalsByState, totals_of
 from flashsale_audit.lines import PART, SEPARATOR, Columns
-from flashsale_core.orders import LETTERS, State
-from flashsale_core.records import SOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,9 @@ def parse_scan(answer: Sequence[Any]) -> OrderPage | None:
     return OrderPage(
         cursor=cursor,
         columns=Columns(names[1:].decode(), lines[1:].decode(), size),
-        totals=_totals(counts),
+        totals=totals_of(
+            (chr(code), quantity, orders) for code, quantity, orders in zip(counts[::3], counts[1::3], counts[2::3], strict=True)
+        ),
         held=_names(held),
         waiting=_names(waiting),
         strange=_names(strange),
@@ -43,15 +43,6 @@ def parse_scan(answer: Sequence[Any]) -> OrderPage | None:
 
 def _is_column(text: bytes, size: int) -> bool:
     return text.isascii() and b"\0" not in text and text.count(SEPARATOR.encode()) == size
-
-
-def _totals(counts: Sequence[int]) -> TotalsByState:
-    sums: dict[State, OrderTotals] = {}
-    for code, quantity, orders in zip(counts[::3], counts[1::3], counts[2::3], strict=True):
-        letter, units = chr(code), orders * quantity
-        state = LETTERS[letter]
-        sums[state] = sums.get(state, OrderTotals()) + OrderTotals(orders, units, units if letter in SOLD else 0)
-    return sums
 
 
 def _names(names: Sequence[bytes]) -> list[str]:

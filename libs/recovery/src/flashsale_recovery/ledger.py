@@ -1,5 +1,6 @@
 """The ledger's tables of the recovery. Only the keeper and `flashsale recover` write to `shards`."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -133,13 +134,17 @@ class Ledger:
 
     async def set_open(self, incarnations: Mapping[int, int], replid: str, lost: Mapping[Key, Sequence[Range]]) -> None:
         """Note that the shards may be open from now on, and which entries of ended incarnations are lost: nobody counts them again."""
-        losses = [sum(hole.size for (of, _), holes in lost.items() if of == shard for hole in holes) for shard in incarnations]
+        losses = Counter[int]()
+        for (shard, _), holes in lost.items():
+            losses[shard] += sum(hole.size for hole in holes)
         rows = [(*key, *hole) for key, holes in lost.items() for hole in holes]
         crash.point("incarnation.opening")
         async with self.connection.transaction():
             if rows:
                 await self.connection.execute(_NOTE_LOST, *map(list, zip(*rows, strict=True)))
-            await self.connection.execute(_SET_OPEN, list(incarnations), list(incarnations.values()), replid, losses)
+            await self.connection.execute(
+                _SET_OPEN, list(incarnations), list(incarnations.values()), replid, [losses[shard] for shard in incarnations]
+            )
         crash.point("incarnation.opened")
 
     async def ended(self, shard: int, incarnation: int) -> list[Ended]:

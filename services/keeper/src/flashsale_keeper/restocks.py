@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
@@ -111,6 +112,6 @@ class Restocks:
 
 
 def _by_sale(rows: Sequence[Any]) -> Iterator[tuple[str, int, list[str]]]:
-    ordered = sorted(rows, key=lambda row: (row["sale_id"], row["epoch"]))
-    for (sale_id, epoch), group in groupby(ordered, key=lambda row: (row["sale_id"], row["epoch"])):
+    key = itemgetter("sale_id", "epoch")
+    for (sale_id, epoch), group in groupby(sorted(rows, key=key), key):
         yield sale_id, epoch, [row["order_id"] for row in group]

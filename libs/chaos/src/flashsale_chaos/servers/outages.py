@@ -11,18 +11,16 @@ from flashsale_chaos.faults import Fault
 from flashsale_chaos.further_gateway import GATEWAY_2
 from flashsale_chaos.loss import NOTHING
 from flashsale_chaos.machine import redis_data
-from flashsale_chaos.network import Mode
 from flashsale_chaos.servers import volume
 from flashsale_chaos.servers.ask import asked
 from flashsale_chaos.servers.losses import note_loss
 from flashsale_chaos.servers.remains import read_remains
 from flashsale_chaos.servers.turns import until_sold
+from flashsale_chaos.servers.unpublished import UNSENT
 from flashsale_chaos.waiting import until
 
 ANSWER_TIMEOUT_SECONDS = 10.0
 BROKER_LINKS = {"gateway": "rabbitmq", GATEWAY_2: f"{GATEWAY_2}.rabbitmq"}
-UNSENT = Mode(hold_up=True, lossy=True)
-"""The gateway has a connection, so it takes the broker for ready."""
 
 
 async def kill(bench: Bench, fault: Fault) -> None:

@@ -17,7 +17,7 @@ from flashsale_chaos.servers.outages import redis_address, until_redis_answers
 from flashsale_chaos.servers.remains import read_places, read_remains
 from flashsale_chaos.servers.replica import Replica, replica_of
 from flashsale_chaos.servers.turns import until_sold
-from flashsale_chaos.waiting import until
+from flashsale_chaos.servers.unpublished import until_open
 
 OPEN_TIMEOUT_SECONDS = 5.0
 CUT = Mode(hold_up=True, hold_down=True)
@@ -61,7 +61,7 @@ async def _followed(bench: Bench, fault: Fault) -> AsyncIterator[Replica]:
         await asked(port, password, lambda client: client.config_set("repl-diskless-sync-delay", 0))
         async with replica_of(home, bench.machine.redis_server, password, port) as replica:
             await replica.follow()
-            await until(lambda: asyncio.to_thread(lambda: bench.stack.is_open), OPEN_TIMEOUT_SECONDS)
+            await until_open(bench, OPEN_TIMEOUT_SECONDS)
             yield replica
 
 

@@ -17,6 +17,8 @@ UNPUBLISHED_SECONDS = 0.7
 """How long entries are kept back at least: gateways must have noticed that the broker is away."""
 HELD_SECONDS = 5.0
 """How long entries are kept back at most after the loss, on a machine that keeps up: longer than the keeper waits for a silent gateway."""
+UNSENT = Mode(hold_up=True, lossy=True)
+"""What a gateway publishes is lost, although it has a connection and takes the broker for ready."""
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -30,7 +32,7 @@ class Turn(msgspec.Struct, frozen=True):
 
 NOBODY_PUBLISHES = Turn({"rabbitmq": Mode(refuse=True), "gateway-2.rabbitmq": Mode(refuse=True)})
 """All entries stay in the shared outbox."""
-ONE_LOSES = Turn({"gateway-2.rabbitmq": Mode(hold_up=True, lossy=True)}, until_open=True)
+ONE_LOSES = Turn({"gateway-2.rabbitmq": UNSENT}, until_open=True)
 """Releases that the second gateway publishes are lost, while the first one publishes who bought their units."""
 QUEUE_STANDS = Turn(stopped="order-worker", until_open=True)
 """What the broker has confirmed is not in the ledger: a rebuild must wait for it, so it lasts as long as it may."""
@@ -50,4 +52,9 @@ async def kept_back(bench: Bench, number: int) -> AsyncIterator[float]:
         await asyncio.sleep(UNPUBLISHED_SECONDS)
         yield since
         if turn.until_open:
-            await until(lambda: asyncio.to_thread(lambda: bench.stack.is_open), HELD_SECONDS * overload())
+            await until_open(bench, HELD_SECONDS * overload())
+
+
+async def until_open(bench: Bench, limit_seconds: float) -> bool:
+    """Wait until Redis is open; returns whether it was within the limit."""
+    return await until(lambda: asyncio.to_thread(lambda: bench.stack.is_open), limit_seconds)

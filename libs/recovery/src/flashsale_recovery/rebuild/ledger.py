@@ -45,9 +45,9 @@ class Ledger:
             await self._connection.execute("set local enable_seqscan = off; set local jit = off")
             yield
 
-    async def definitions(self) -> dict[str, Definition]:
-        """The sale with the highest epoch of each name."""
-        requests = await self._requests()
+    async def definitions(self, *, with_requests: bool = False) -> dict[str, Definition]:
+        """The sale with the highest epoch of each name; without the request ids of its changes, which are another read, unless asked."""
+        requests = await self._requests() if with_requests else {}
         sales = [Definition(**dict(row)) for row in await self._connection.fetch(_QUERIES["definitions"])]
         return {sale.sale_id: replace(sale, requests=requests.get((sale.sale_id, sale.epoch), "")) for sale in sales}
 

@@ -68,7 +68,8 @@ class _Rebuild:
         return self._report
 
     async def _run(self, *, write: bool) -> None:
-        in_ledger = {name: sale for name, sale in (await self._ledger.definitions()).items() if self._is_mine(name)}
+        definitions = await self._ledger.definitions(with_requests=True)
+        in_ledger = {name: sale for name, sale in definitions.items() if self._is_mine(name)}
         presents, counts = await self._present_sales(in_ledger)
         counts = await self._mend(presents, counts, write=write)
         live = {name: present for name, present in presents.items() if not present.definition.is_removed}
