@@ -40,9 +40,7 @@ def report(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Report:
     return Report(file, json.loads(done.stdout))
 
 
-async def test_report_passes_axe_in_each_view_and_needs_neither_script_nor_network(
-    report: Report, browser: Browser, page: Page, each_view: EachView
-) -> None:
+async def test_report_passes_axe_in_each_view_and_needs_neither_script_nor_network(report: Report, page: Page, each_view: EachView) -> None:
     assert report.file.stat().st_size <= 200_000
     assert "<script" not in report.file.read_text()
     requests: list[str] = []

@@ -11,9 +11,8 @@ import pytest
 from flashsale_console.users import Role, User
 from flashsale_core.passwords import hash_password
 from tests.e2e.kube import Namespace, flash_sale, image_tag, report, until
-from tests.e2e.production import create_secret, settings
+from tests.e2e.production import CREDENTIALS, WEBHOOK_SECRET, create_secret, settings
 
-CREDENTIALS, SECRET = "shop-credentials", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ADMIN_KEY, PASSWORD = "a-key-of-the-console-1234", "a long password"
 ORIGIN = "http://127.0.0.1:8004"
 """Where a browser behind `kubectl port-forward service/flashsale-console 8004` is."""
@@ -27,7 +26,7 @@ from standardwebhooks.webhooks import Webhook
 class Hooks(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
-        event = Webhook("{SECRET}").verify(body, dict(self.headers))
+        event = Webhook("{WEBHOOK_SECRET}").verify(body, dict(self.headers))
         print(f"received {{event['type']}} {{self.headers['webhook-id']}}", flush=True)
         self.send_response(204)
         self.end_headers()
@@ -43,11 +42,11 @@ def merchant() -> Iterator[Namespace]:
     merchant = Namespace("flashsale-e2e-optional", CREDENTIALS)
     merchant.delete()
     merchant.create()
-    keys = {"admin-token": None, "order-id-key": None, "webhook-secret": SECRET, "admin-keys": f"console:{ADMIN_KEY}"}
+    keys = {"admin-token": None, "order-id-key": None, "webhook-secret": WEBHOOK_SECRET, "admin-keys": f"console:{ADMIN_KEY}"}
     create_secret(merchant, CREDENTIALS, keys)
     users = User("ann", Role.MERCHANT, hash_password(PASSWORD)).line
     create_secret(merchant, "console", {"admin-key": ADMIN_KEY, "session-key": None, "users": users})
-    create_secret(merchant, "hooks", {"secret": SECRET})
+    create_secret(merchant, "hooks", {"secret": WEBHOOK_SECRET})
     # A controller creates it, and a pod without one is refused.
     until(lambda: merchant.kubectl("get", "serviceaccount", "default", "--ignore-not-found"), 30, "the namespace has its account")
     merchant.apply(*receiver())

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,6 @@ from tests.integration.stores import redis_client
 from tests.integration.test_rebuild import NOW_MS, Shop
 from tests.lua.servers import SCRIPTS, Sale
 
-LUA = Path(__file__).parents[2] / "lua"
 NOW, LATER = datetime.fromtimestamp(NOW_MS / 1000, UTC), timedelta(minutes=1)
 """When everything happened, and a look of the keeper."""
 
@@ -34,8 +32,7 @@ async def shop(infra: Mapping[str, str]) -> AsyncIterator[Shop]:
 
 @pytest.fixture
 async def keeper(shop: Shop) -> AsyncIterator[Restocks]:
-    env = {**shop.infra, "AMQP_URL": "amqp://unused", "FLASHSALE_LUA_DIR": str(LUA)}
-    keeper = Restocks(shop.redis, SCRIPTS, read_settings(Environment(env)), is_active=lambda: True)
+    keeper = Restocks(shop.redis, SCRIPTS, read_settings(Environment(shop.infra)), is_active=lambda: True)
     yield keeper
     keeper.close()
     # One turn, in which the loop closes the connection.

@@ -188,13 +188,12 @@ def test_shutdown_ends_streams_at_once(stack: Stack, client: Client, tmp_path: P
 
 def test_hostile_connections_end(stack: Stack, tmp_path: Path) -> None:
     with storefront_on(stack.env(), tmp_path / "log", FLASHSALE_HEAD_TIMEOUT_SECONDS="0.3", FLASHSALE_CONNECTIONS_MAX="2") as shop:
-        address = urlsplit(shop.url)
         for sent in (b"GET /s/shoe HTT", b"GET / HTTP/1.1\r\nx: " + b"a" * 20_000, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * 200):
-            with socket.create_connection((str(address.hostname), address.port or 0), timeout=5) as connection:
+            with _connected(shop) as connection:
                 connection.sendall(sent)
                 while connection.recv(65536):
                     pass
-        held = [socket.create_connection((str(address.hostname), address.port or 0), timeout=5) for _ in range(2)]
+        held = [_connected(shop) for _ in range(2)]
         assert get(shop, "/s/shoe").status == 503
         for connection in held:
             connection.close()

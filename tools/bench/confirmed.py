@@ -30,7 +30,7 @@ async def measure(testbed: Testbed, connections: Sequence[int], seconds: int, ro
             # The modes take turns at coming first, and each begins with an empty pipeline.
             for mode in MODES if index % 2 else reversed(MODES):
                 results[mode].append(await run_wrk(testbed.url, Load(sale_ids[mode]), count, seconds))
-                await testbed.wait_for_ledger(sale_ids[mode], await testbed.counter(sale_ids[mode], "reserved"))
+                await testbed.settle(sale_ids[mode])
             screen.print(Text(_progress(count, results), "dim"))
         measurements += compared(count, results)
         problems += [f"{count} connections, {mode}: {problem}" for mode in MODES for problem in _problems(results[mode])]

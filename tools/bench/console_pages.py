@@ -21,7 +21,7 @@ from flashsale_cli.http_client import open_session
 from flashsale_local_stack import Stack, private_stack
 from tests.integration.console import Visitor
 from tools.bench.measurements import Measurement, Target
-from tools.bench.seed_ledger import EVENTS, ORDERS, PAYMENTS
+from tools.bench.seed_ledger import Seed, seed_orders
 
 TARGET = Target(200, at_least=False)
 REPEATS = 10
@@ -47,9 +47,7 @@ async def seed(stack: Stack, sales: int, orders: int) -> None:
             while await ledger.fetchval("select count(*) from sales") < sales:  # noqa: ASYNC110 - the ledger wakes nobody
                 await asyncio.sleep(0.2)
         epoch = await ledger.fetchval("select epoch from sales where sale_id = $1", LARGE)
-        await ledger.execute(ORDERS, LARGE, epoch, orders)
-        for statement in (EVENTS, PAYMENTS):
-            await ledger.execute(statement, LARGE)
+        await seed_orders(ledger, Seed(LARGE, orders), epoch)
         await ledger.execute("vacuum (analyze)")
     finally:
         await ledger.close()

@@ -47,7 +47,7 @@ async def measure(
                     result = await run_wrk(gateways[mode].url, load, count, seconds)
                     results[count][mode].append(result)
                     screen.print(Text(f"identity {mode}, {count} connections: {number(result.per_second)}/s", "dim"))
-                    await testbed.wait_for_ledger(sale_id, await testbed.counter(sale_id, "reserved"))
+                    await testbed.settle(sale_id)
     measurements = [_measurement(count, of_count) for count, of_count in results.items()]
     problems = [problem for count, of_count in results.items() for problem in _problems(count, of_count)]
     return Section("Identity: buyer tokens compared with the body", measurements, problems, [sale_id])

@@ -102,9 +102,9 @@ async def _orders(
     alone, crowded, problems = list[WrkResult](), list[WrkResult](), list[str]()
     await run_wrk(testbed.url, Load(sale_id), ORDER_CONNECTIONS, 1)
     for _ in range(rounds):
-        await _settle(testbed, sale_id)
+        await testbed.settle(sale_id)
         alone.append(await run_wrk(testbed.url, Load(sale_id), ORDER_CONNECTIONS, seconds))
-        await _settle(testbed, sale_id)
+        await testbed.settle(sale_id)
         async with open_streams(shop.url, f"/s/{sale_id}/events", STREAMS) as streams:
             started = monotonic()
             crowded.append(await run_wrk(testbed.url, Load(sale_id), ORDER_CONNECTIONS, seconds))
@@ -122,10 +122,6 @@ def stream_problems(streams: Sequence[LiveStream], available: int, elapsed_secon
     silent = sum(stream.events < elapsed_seconds / 2 for stream in streams)
     counts = ((ended, "ended"), (wrong, f"do not show the {available:,} units that are left"), (silent, "had too few events"))
     return [f"{count} of {len(streams)} streams {words}" for count, words in counts if count]
-
-
-async def _settle(testbed: Testbed, sale_id: str) -> None:
-    await testbed.wait_for_ledger(sale_id, await testbed.counter(sale_id, "reserved"))
 
 
 def _result_problems(what: str, results: Sequence[WrkResult]) -> list[str]:

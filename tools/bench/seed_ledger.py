@@ -41,6 +41,11 @@ async def seed_ledger(ledger: "asyncpg.Connection[asyncpg.Record]", seed: Seed, 
     units = sum(number % 10 < 8 for number in range(1, seed.orders + 1))
     async with ledger.transaction():
         await ledger.execute(DEFINE, seed.sale_id, epoch_ms, units + 1)
-        await ledger.execute(ORDERS, seed.sale_id, epoch_ms, seed.orders)
-        for statement in (EVENTS, PAYMENTS):
-            await ledger.execute(statement, seed.sale_id)
+        await seed_orders(ledger, seed, epoch_ms)
+
+
+async def seed_orders(ledger: "asyncpg.Connection[asyncpg.Record]", seed: Seed, epoch_ms: int) -> None:
+    """The orders of a sale that the ledger has, with their history and payments."""
+    await ledger.execute(ORDERS, seed.sale_id, epoch_ms, seed.orders)
+    for statement in (EVENTS, PAYMENTS):
+        await ledger.execute(statement, seed.sale_id)

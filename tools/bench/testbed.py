@@ -71,6 +71,10 @@ class Testbed:
             await asyncio.sleep(POLL_SECONDS)
         return monotonic() - started
 
+    async def settle(self, product_id: str) -> None:
+        """Wait until the ledger has the orders of all units that the sale counts as reserved. Raises as `wait_for_ledger`."""
+        await self.wait_for_ledger(product_id, await self.counter(product_id, "reserved"))
+
     async def finish_maintenance(self) -> None:
         """Do now what many new rows cause later: rewrite Redis' append-only file and vacuum the ledger.
 

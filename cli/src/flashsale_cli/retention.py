@@ -139,15 +139,15 @@ async def _count(connection: asyncpg.Connection, sale: OldSale) -> Pruned:
 async def _delete(connection: asyncpg.Connection, sale: OldSale) -> Pruned:
     orders = events = payments = refunds = 0
     for _ in range(BATCHES_MAX):
-        gone, history, paid, back = await _execute(connection, _ORDERS, sale.sale_id, sale.epoch, ORDERS_BATCH)
+        gone, history, paid, back = await execute_pruning(connection, _ORDERS, sale.sale_id, sale.epoch, ORDERS_BATCH)
         orders, events, payments, refunds = orders + gone, events + history, payments + paid, refunds + back
         if gone < ORDERS_BATCH:
             break
-    history, money, back, _sales = await _execute(connection, _REST, sale.sale_id, sale.epoch)
+    history, money, back, _sales = await execute_pruning(connection, _REST, sale.sale_id, sale.epoch)
     return Pruned(sale, orders, events + history, payments + money, refunds + back)
 
 
-async def _execute(connection: asyncpg.Connection, query: str, *arguments: object) -> tuple[int, ...]:
+async def execute_pruning(connection: asyncpg.Connection, query: str, *arguments: object) -> tuple[int, ...]:
     """Run the query in a transaction that is allowed to delete from order_events. It waits at most LOCK_TIMEOUT_SECONDS for a lock."""
     async with connection.transaction():
         await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'; set local flashsale.prune = 'on'")

@@ -6,9 +6,7 @@ or for an order whose sale was deleted before the report.
 
 from datetime import timedelta
 
-import asyncpg
-
-from flashsale_cli.retention import LOCK_TIMEOUT_SECONDS, owner_connection
+from flashsale_cli.retention import execute_pruning, owner_connection
 
 REPORTS_BATCH = 5_000
 """Most reports deleted in one transaction."""
@@ -40,14 +38,8 @@ async def prune_stray_reports(database_url: str, older_than: timedelta, *, dry_r
             return int(await connection.fetchval(_COUNT, older_than))
         deleted = 0
         for _ in range(BATCHES_MAX):
-            count = await _delete(connection, older_than)
+            (count,) = await execute_pruning(connection, _DELETE, older_than, REPORTS_BATCH)
             deleted += count
             if count < REPORTS_BATCH:
                 break
         return deleted
-
-
-async def _delete(connection: asyncpg.Connection, older_than: timedelta) -> int:
-    async with connection.transaction():
-        await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'; set local flashsale.prune = 'on'")
-        return int(await connection.fetchval(_DELETE, older_than, REPORTS_BATCH))

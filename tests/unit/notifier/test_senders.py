@@ -7,6 +7,7 @@ import pytest
 
 from flashsale_notifier.rows import Endpoint
 from flashsale_notifier.senders import Senders
+from tests.waiting import until
 
 ENDPOINT = Endpoint("shop", "http://127.0.0.1:1/", ())
 
@@ -34,9 +35,7 @@ class FailsAtTheEnd:
 async def test_failure_of_a_sender_that_ends_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     senders = Senders(cast("Any", OneEndpoint()), lambda _: cast("Any", FailsAtTheEnd()))
     running = asyncio.create_task(senders.run())
-    async with asyncio.timeout(5):
-        while senders.fault is not None:  # noqa: ASYNC110 - what is waited for is a text that changes
-            await asyncio.sleep(0.001)
+    await until(lambda: senders.fault is None, 5)
     senders.stop()
     await running
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["sender.failed"]

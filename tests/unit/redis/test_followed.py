@@ -9,6 +9,7 @@ from flashsale_core.tasks import cancel_and_wait
 from flashsale_redis import followed
 from flashsale_redis.followed import Followed
 from flashsale_redis.urls import Address
+from tests.waiting import until
 
 NEW: Address = ("new", 6379)
 
@@ -36,9 +37,7 @@ async def test_watch_goes_on_after_an_unforeseen_reply(monkeypatch: pytest.Monke
     client._sentinels = cast("Any", parts)
     client._pool = cast("Any", parts)
     watching = asyncio.create_task(client._watch())
-    async with asyncio.timeout(5):
-        while not parts.kept:  # noqa: ASYNC110 - what is waited for is a list that grows
-            await asyncio.sleep(0.001)
+    await until(lambda: parts.kept, 5)
     await cancel_and_wait(watching)
     assert parts.kept[0] == NEW
     assert caplog.records[0].message == "redis.watch_failed"

@@ -83,7 +83,7 @@ def load(
     if report_file is not None:
         write_report(of_load(crowd, target, identity.value, tally, in_words(time())), report_file)
     if as_json:
-        write_json(report.to_json(tally) | {"timeline": tally.timeline.to_json()})
+        write_json(report.to_json_over_time(tally))
     else:
         screen.print(report.render(tally))
         for sentence in tally.broken:

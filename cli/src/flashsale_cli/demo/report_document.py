@@ -3,20 +3,19 @@
 from collections.abc import Sequence
 
 from flashsale_cli.demo.scenario import Outcome, ScenarioSettings
-from flashsale_cli.demo.verdict import Line
 from flashsale_cli.html_report.document import Check, Document, LogErrors, Run, in_words
 
 TITLES = ("First wave", "Second wave, for the released units")
 
 
-def of_demo(outcome: Outcome, lines: Sequence[Line], settings: ScenarioSettings, logs: Sequence[LogErrors], now: float) -> Document:
+def of_demo(outcome: Outcome, lines: Sequence[Check], settings: ScenarioSettings, logs: Sequence[LogErrors], now: float) -> Document:
     """`now` is in seconds since the Unix epoch."""
     sale = outcome.sale
     return Document(
         title="A sale with more buyers than units",
         summary=f"{settings.buyers:,} buyers wanted {settings.units:,} units. The audit compared Redis, the ledger and the payments.",
         when=in_words(now),
-        checks=[Check(line.promise, line.passed, line.evidence) for line in lines],
+        checks=lines,
         runs=[Run(title, tally) for title, tally in zip(TITLES, outcome.tallies, strict=False)],
         settings=_settings(outcome, settings),
         log_errors=logs,

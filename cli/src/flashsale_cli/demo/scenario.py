@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from secrets import token_bytes
 from time import monotonic, time
 from typing import Any
@@ -34,7 +33,7 @@ from flashsale_cli.sales_client import Sale
 from flashsale_core.buyer_token import BuyerTokens
 from flashsale_core.errors import FlashsaleError, Retryable
 from flashsale_core.tasks import cancel_and_wait
-from flashsale_core.timestamps import rfc3339
+from flashsale_core.timestamps import rfc3339_of_ms
 
 MAX_PER_USER = 2
 REPLAYS, OVER_LIMIT, RUBBISH, IMPOSTORS = 0.05, 0.05, 0.02, 0.02
@@ -130,13 +129,13 @@ class Scenario:
 
     async def run(self) -> Outcome:
         await self._open_sale()
-        outcome = Outcome(self._product_id, self._sale, wrong=self._wrong, returns=self._returns)
+        outcome = Outcome(self._product_id, self._sale, wrong=self._wrong, returns=self._returns, prefixes=self._prefixes)
         outcome.tallies.append(await self._first_wave())
         outcome.held = await self._wait_for_release()
         outcome.late = await self._pay_late()
         outcome.tallies.append(await self._second_wave())
         outcome.refunds = await self._settle_refunds(outcome.late)
-        outcome.sale, outcome.prefixes = await self._refresh(), self._prefixes
+        outcome.sale = await self._refresh()
         return outcome
 
     async def _open_sale(self) -> None:
@@ -151,7 +150,7 @@ class Scenario:
         }
         opens_at = time() + settings.pace.opens_after_seconds
         if settings.pace.opens_after_seconds:
-            wanted["startsAt"] = rfc3339(datetime.fromtimestamp(opens_at, UTC))
+            wanted["startsAt"] = rfc3339_of_ms(int(1000 * opens_at))
         self._sale = await sales_client.set_sale(self._session, settings.url, settings.admin_token, wanted)
         self._screen.section("The sale")
         terms = f"at most {MAX_PER_USER} per buyer, {settings.window_seconds} s to pay, late payments are refunded"

@@ -1,10 +1,10 @@
 """Errors in the logs of the services since the demo began."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from flashsale_cli.html_report.document import LogErrors
+from flashsale_cli.http_client import parse_json
 
 LEVELS = frozenset({"error", "critical"})
 READ_BYTES_MAX = 4_000_000
@@ -39,8 +39,5 @@ def _errors(service: str, log: bytes) -> LogErrors:
 
 def _level(line: bytes) -> str:
     """Empty for a line that is not of our logging, such as one of a traceback."""
-    try:
-        document = json.loads(line)
-    except ValueError:
-        return ""
+    document = parse_json(line)
     return str(document.get("level", "")) if isinstance(document, dict) else ""

@@ -72,6 +72,11 @@ def server_errors(tally: Tally) -> list[tuple[Outcome, int]]:
     return errors[:ERRORS_SHOWN_MAX]
 
 
+def answer_words(outcome: Outcome) -> str:
+    """Its status and code, as far as it has them."""
+    return f"{outcome.status or ''} {outcome.code}".strip()
+
+
 def in_words(now: float) -> str:
     """A time in seconds since the Unix epoch, as `29 November 2026, 10:00 UTC`."""
     return datetime.fromtimestamp(now, UTC).strftime("%d %B %Y, %H:%M UTC").lstrip("0")

@@ -16,7 +16,7 @@ class Html:
 
 
 Content = Html | str
-VOID = frozenset({"col", "link", "meta", "line", "polyline", "rect"})
+VOID = frozenset({"link", "meta", "line", "polyline", "rect"})
 """Elements without contents."""
 
 

@@ -3,7 +3,7 @@
 from functools import cache
 from importlib.resources import files
 
-from flashsale_cli.html_report.document import Check, Document, LogErrors, Run, server_errors
+from flashsale_cli.html_report.document import Check, Document, LogErrors, Run, answer_words, server_errors
 from flashsale_cli.html_report.elements import Html, element, table
 from flashsale_cli.html_report.run_section import run_section
 
@@ -35,7 +35,7 @@ def _parts(document: Document) -> list[Html]:
         element("p", document.when, class_="quiet"),
         element("h1", document.title),
         element("p", element("span", words, class_="kept" if document.passed else "broken"), class_="verdict"),
-        element("p", document.summary, class_="lead"),
+        element("p", document.summary),
         *([_units(document.units)] if document.units else []),
         element("h2", "Promises"),
         table(
@@ -56,7 +56,7 @@ def _check(check: Check) -> tuple[str | Html, ...]:
 def _units(units: tuple[int, int, int]) -> Html:
     return element(
         "dl",
-        *(element("div", element("dt", name), element("dd", f"{count:,}"), class_=name) for name, count in zip(UNITS, units, strict=True)),
+        *(element("div", element("dt", name), element("dd", f"{count:,}")) for name, count in zip(UNITS, units, strict=True)),
         class_="numbers",
     )
 
@@ -79,7 +79,7 @@ def _errors(document: Document) -> list[Html]:
 
 
 def _error_rows(run: Run) -> list[tuple[str, str, str]]:
-    return [(run.title, f"{outcome.status or ''} {outcome.code}".strip(), f"{count:,}") for outcome, count in server_errors(run.tally)]
+    return [(run.title, answer_words(outcome), f"{count:,}") for outcome, count in server_errors(run.tally)]
 
 
 def _log_row(errors: LogErrors) -> tuple[str | Html, ...]:

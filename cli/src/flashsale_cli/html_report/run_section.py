@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from flashsale_cli.html_report.document import Run
+from flashsale_cli.html_report.document import Run, answer_words
 from flashsale_cli.html_report.elements import Html, element, table
 from flashsale_cli.html_report.plots import class_of, latency_svg, rates_svg, share_svg
-from flashsale_cli.load.latency import PERCENTILES, Latency, summarize
+from flashsale_cli.load.latency import PERCENTILES
 from flashsale_cli.load.outcomes import Group, Outcome
 from flashsale_cli.load.tally import Tally
 from flashsale_cli.load.timeline import SHOWN_PERCENTILES, Bin
@@ -26,7 +26,9 @@ def run_section(run: Run, place: int) -> Html:
         element("p", f"{tally.done():,} requests in {tally.elapsed_seconds:.2f} s: {tally.per_second():,.0f} per second."),
         _figure("Outcomes", share_svg({group: tally.count(group) for group in Group}), _legend(tally)),
         table(
-            "Outcomes, by the answer", ("outcome", " answer", "requests", "share"), [_outcome_row(*each, tally) for each in _sorted(tally)]
+            "Outcomes, by the answer",
+            ("outcome", " answer", "requests", "share"),
+            [_outcome_row(*each, tally) for each in tally.sorted_outcomes()],
         ),
         element(
             "div",
@@ -35,7 +37,11 @@ def run_section(run: Run, place: int) -> Html:
             class_="plots",
         ),
         element("details", element("summary", "Numbers over time"), _over_time(run)),
-        table("Latency in milliseconds", ("requests", "count", "mean", *(f"p{each:g}" for each in PERCENTILES), "max"), _latencies(tally)),
+        table(
+            "Latency in milliseconds",
+            ("requests", "count", "mean", *(f"p{each:g}" for each in PERCENTILES), "max"),
+            [(name, f"{each.count:,}", *each.words()) for name, each in tally.latencies().items()],
+        ),
         aria_labelledby=heading,
     )
 
@@ -77,21 +83,5 @@ def _time_row(each: Bin, width: float, groups: Sequence[Group]) -> tuple[str, ..
     return (f"{each.begin_seconds:.1f} s", *rates, *("no answer" if value is None else f"{value:,.1f}" for value in each.percentiles_ms))
 
 
-def _latencies(tally: Tally) -> list[tuple[str, ...]]:
-    measured = (("all answers", summarize(tally.seconds)), ("orders", summarize(tally.accepted_seconds)))
-    return [_latency_row(name, latency) for name, latency in measured if latency is not None]
-
-
-def _latency_row(name: str, latency: Latency) -> tuple[str, ...]:
-    values = (latency.mean_ms, *(value for _, value in latency.percentiles_ms), latency.max_ms)
-    return (name, f"{latency.count:,}", *(f"{value:,.1f}" for value in values))
-
-
-def _sorted(tally: Tally) -> list[tuple[Outcome, int]]:
-    order = list(Group)
-    return sorted(tally.outcomes.items(), key=lambda item: (order.index(item[0].group), -item[1]))
-
-
 def _outcome_row(outcome: Outcome, count: int, tally: Tally) -> tuple[str, ...]:
-    answer = f"{outcome.status or ''} {outcome.code}".strip()
-    return outcome.group.value, answer, f"{count:,}", f"{100 * count / tally.done():.1f} %"
+    return outcome.group.value, answer_words(outcome), f"{count:,}", f"{100 * count / tally.done():.1f} %"

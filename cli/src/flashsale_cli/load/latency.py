@@ -14,6 +14,11 @@ class Latency:
     percentiles_ms: tuple[tuple[float, float], ...]
     max_ms: float
 
+    def words(self) -> tuple[str, ...]:
+        """Mean, percentiles and maximum in milliseconds."""
+        values = (self.mean_ms, *(value for _, value in self.percentiles_ms), self.max_ms)
+        return tuple(f"{value:,.1f}" for value in values)
+
     def to_json(self) -> dict[str, float]:
         named = {f"p{percentile:g}_ms": round(value, 3) for percentile, value in self.percentiles_ms}
         return {"count": self.count, "mean_ms": round(self.mean_ms, 3), **named, "max_ms": round(self.max_ms, 3)}

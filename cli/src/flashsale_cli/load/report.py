@@ -28,18 +28,22 @@ def render(tally: Tally) -> RenderableType:
 
 
 def outcome_table(tally: Tally) -> Table:
-    return table("", ("outcome", " why", "requests", "share"), [_row(*item, tally.done()) for item in _sorted(tally)])
+    return table("", ("outcome", " why", "requests", "share"), [_row(*item, tally.done()) for item in tally.sorted_outcomes()])
 
 
 def latency_table(tally: Tally) -> Table:
-    measured = {"all answers": summarize(tally.seconds), "orders": summarize(tally.accepted_seconds)}
-    return latencies_table({name: latency for name, latency in measured.items() if latency is not None})
+    return latencies_table(tally.latencies())
 
 
 def latencies_table(measured: dict[str, Latency]) -> Table:
     """A table of latencies in milliseconds."""
     names = ("latency, ms", "mean", "p50", "p90", "p95", "p99", "p99.9", "max")
-    return table("", names, [_latency_row(name, latency) for name, latency in measured.items()])
+    return table("", names, [(name, *latency.words()) for name, latency in measured.items()])
+
+
+def to_json_over_time(tally: Tally) -> dict[str, Any]:
+    """With the answers and latencies over time."""
+    return to_json(tally) | {"timeline": tally.timeline.to_json()}
 
 
 def to_json(tally: Tally) -> dict[str, Any]:
@@ -49,17 +53,12 @@ def to_json(tally: Tally) -> dict[str, Any]:
         "seconds": round(tally.elapsed_seconds, 3),
         "per_second": round(tally.per_second(), 1),
         "groups": {group.value: tally.count(group) for group in Group},
-        "outcomes": [_outcome_json(*item) for item in _sorted(tally)],
+        "outcomes": [_outcome_json(*item) for item in tally.sorted_outcomes()],
         "orders": len(tally.orders),
         "broken": tally.broken,
         "latency": latency.to_json() if latency else None,
         "latency_of_orders": accepted.to_json() if accepted else None,
     }
-
-
-def _sorted(tally: Tally) -> list[tuple[Outcome, int]]:
-    order = list(Group)
-    return sorted(tally.outcomes.items(), key=lambda item: (order.index(item[0].group), -item[1]))
 
 
 def _row(outcome: Outcome, count: int, done: int) -> tuple[Text, str, str, str]:
@@ -69,8 +68,3 @@ def _row(outcome: Outcome, count: int, done: int) -> tuple[Text, str, str, str]:
 
 def _outcome_json(outcome: Outcome, count: int) -> dict[str, Any]:
     return {"group": outcome.group.value, "code": outcome.code, "status": outcome.status, "count": count}
-
-
-def _latency_row(name: str, latency: Latency) -> tuple[str, ...]:
-    values = (latency.mean_ms, *(value for _, value in latency.percentiles_ms), latency.max_ms)
-    return (name, *(f"{value:,.1f}" for value in values))

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from flashsale_cli.load.latency import Latency, summarize
 from flashsale_cli.load.outcomes import Group, Outcome
 from flashsale_cli.load.plan import Click, Kind
 from flashsale_cli.load.timeline import Timeline
@@ -46,6 +47,16 @@ class Tally:
 
     def count(self, group: Group) -> int:
         return sum(count for outcome, count in self.outcomes.items() if outcome.group is group)
+
+    def sorted_outcomes(self) -> list[tuple[Outcome, int]]:
+        """By group, and in each group the most frequent first."""
+        order = list(Group)
+        return sorted(self.outcomes.items(), key=lambda item: (order.index(item[0].group), -item[1]))
+
+    def latencies(self) -> dict[str, Latency]:
+        """The latencies of all answers and of those that were orders; what was not measured is missing."""
+        measured = {"all answers": summarize(self.seconds), "orders": summarize(self.accepted_seconds)}
+        return {name: latency for name, latency in measured.items() if latency is not None}
 
     def answered(self, click: Click, outcome: Outcome, document: Any, seconds: float, at_seconds: float = 0.0) -> Accepted | None:
         """Count an answer that came `at_seconds` after the run began. Returns the order if this is its first answer."""

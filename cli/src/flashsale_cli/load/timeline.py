@@ -65,16 +65,14 @@ class Timeline:
         return {"bin_seconds": self.bin_seconds, "bins": [each.to_json() for each in self.bins()]}
 
     def _joined(self, size: int) -> Iterator[Bin]:
-        for first in range(0, len(self._counts), size):
-            counts = [sum(column) for column in zip(*self._counts[first : first + size], strict=True)]
-            buckets = [sum(column) for column in zip(*self._buckets[first : first + size], strict=True)]
+        for place, (counts, buckets) in enumerate(zip(_sums(self._counts, size), _sums(self._buckets, size), strict=True)):
             named = dict(zip(_GROUPS, counts, strict=True))
-            yield Bin(first * self.bin_seconds, named, tuple(_percentile(buckets, each) for each in SHOWN_PERCENTILES))
+            yield Bin(place * size * self.bin_seconds, named, tuple(_percentile(buckets, each) for each in SHOWN_PERCENTILES))
 
     def _widen(self) -> None:
         self.bin_seconds *= 2
-        self._counts = [_added(pair) for pair in _pairs(self._counts)]
-        self._buckets = [array("L", _added(pair)) for pair in _pairs(self._buckets)]
+        self._counts = list(_sums(self._counts, 2))
+        self._buckets = [array("L", each) for each in _sums(self._buckets, 2)]
 
 
 def bucket_of(milliseconds: float) -> int:
@@ -93,9 +91,6 @@ def _percentile(buckets: Sequence[int], percentile: float) -> float | None:
     return None
 
 
-def _pairs(items: Sequence[Sequence[int]]) -> Iterator[Sequence[Sequence[int]]]:
-    return (items[first : first + 2] for first in range(0, len(items), 2))
-
-
-def _added(rows: Sequence[Sequence[int]]) -> list[int]:
-    return [sum(column) for column in zip(*rows, strict=True)]
+def _sums(rows: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
+    """The sums by column of each `size` rows; the last may have fewer."""
+    return ([sum(column) for column in zip(*rows[first : first + size], strict=True)] for first in range(0, len(rows), size))

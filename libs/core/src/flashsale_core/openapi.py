@@ -3,12 +3,22 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from flashsale_core.problems import MEDIA_TYPE, Kind, Problem
+
+_REFERENCE = "#/components/schemas/{name}"
+
+
+def schemas(structs: Iterable[type]) -> dict[str, Any]:
+    """The schemas of these structs and of those that they contain, by name."""
+    _, components = msgspec.json.schema_components(sorted(structs, key=lambda struct: struct.__name__), ref_template=_REFERENCE)
+    return dict(sorted(components.items()))
 
 
 def reference(kind: type) -> dict[str, str]:
     """The reference to the schema of a struct, which the document has by the struct's name."""
-    return {"$ref": f"#/components/schemas/{kind.__name__}"}
+    return {"$ref": _REFERENCE.format(name=kind.__name__)}
 
 
 def problem_responses(codes: Iterable[str], kinds: Mapping[str, Kind], body: type) -> dict[str, Any]:

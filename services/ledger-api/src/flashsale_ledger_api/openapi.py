@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from flashsale_core import on_behalf
-from flashsale_core.openapi import problem_responses, reference
+from flashsale_core.openapi import problem_responses, reference, schemas
 from flashsale_core.shop_events import EventType
 from flashsale_ledger_api.answer_schemas import Events, ProblemDocument, Refunds, RefundWithHistory
 from flashsale_ledger_api.late_returns import ReturnRequest
@@ -80,13 +78,11 @@ def document() -> dict[str, Any]:
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
     structs = {struct for operation in OPERATIONS for struct in (operation.answer, operation.body) if struct} | {ProblemDocument}
-    ordered = sorted(structs, key=lambda struct: struct.__name__)
-    _, schemas = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
     return {
         "openapi": "3.1.0",
         "info": {"title": "flashsale: ledger", "version": "1.0.0", "description": DESCRIPTION, "license": {"name": "Apache-2.0"}},
         "paths": paths,
-        "components": {"schemas": dict(sorted(schemas.items())), "securitySchemes": {"admin": {"type": "http", "scheme": "bearer"}}},
+        "components": {"schemas": schemas(structs), "securitySchemes": {"admin": {"type": "http", "scheme": "bearer"}}},
     }
 
 

@@ -7,7 +7,7 @@ would copy and compare the whole resource for each. It has no filter of events, 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 from kopf._core.reactor import processing
@@ -15,7 +15,8 @@ from kopf._core.reactor import processing
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.engine import Engine
 
-FINALIZER = "operator.flashsale.dev/finalizer"
+PREFIX = "operator.flashsale.dev"
+FINALIZER = f"{PREFIX}/finalizer"
 """A change would leave finalizers behind that no operator removes."""
 FINALIZING_MAX = 16
 """Most FlashSales that get the finalizer at the same time. As with the writes of apiserver.py, more would time out on a busy apiserver.
@@ -43,10 +44,12 @@ def filtered(process: Process, engine: Engine, cache: ResourceCache, observe: Ob
         body = raw_event["object"]
         if engine.serves(body):
             observe(body, raw_event["type"])
-            if has_finalizer(body["metadata"]) and raw_event["type"] != "DELETED":
-                return None
             # kopf waits in between for what a deletion waits for, but not while it adds the finalizer.
-            async with nullcontext() if _ends(raw_event) else finalizing:
+            if _ends(raw_event):
+                return await process(raw_event=raw_event, **options)
+            if has_finalizer(body["metadata"]):
+                return None
+            async with finalizing:
                 return await process(raw_event=raw_event, **options)
         metadata = body["metadata"]
         # One that another installation has claimed meanwhile is no longer reconciled.

@@ -25,7 +25,6 @@ from flashsale_operator.resource import GROUP, PLURAL, VERSION, DeletionPolicy, 
 from flashsale_operator.settings import Settings
 from flashsale_operator.work_queue import WorkQueue
 
-PREFIX = "operator.flashsale.dev"
 DRAIN_SECONDS = (2.0, 30.0)
 """Shortest and longest pause between two checks of a draining sale. Each check writes to its resource."""
 NamespaceEnds = Callable[[Resource], Awaitable[bool]]

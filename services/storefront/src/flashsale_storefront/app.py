@@ -55,7 +55,7 @@ class Storefront:
             return None
         if condition and is_current(condition, sale.etag):
             self._polls["304"].inc()
-            return self._live(sale, condition).wire(defaults)
+            return Answer(304, _live_headers(sale), b"").wire(defaults)
         self._polls["200"].inc()
         now = self._sales.time()
         if now > sale.wire_until:
@@ -116,7 +116,7 @@ class Storefront:
         return sale
 
     def _live(self, sale: WatchedSale, condition: bytes) -> Answer:
-        headers = (JSON, NO_SNIFFING, ANY_ORIGIN, (b"cache-control", SHARED), (b"etag", sale.etag))
+        headers = _live_headers(sale)
         if is_current(condition, sale.etag):
             return Answer(304, headers, b"")
         return Answer(200, headers, self._sales.body(sale))
@@ -197,6 +197,10 @@ class Storefront:
 def _require_read(scope: Scope) -> None:
     if scope["method"] not in ("GET", "HEAD"):
         raise Problem("method_not_allowed", allow="GET, HEAD")
+
+
+def _live_headers(sale: WatchedSale) -> tuple[Header, ...]:
+    return (JSON, NO_SNIFFING, ANY_ORIGIN, (b"cache-control", SHARED), (b"etag", sale.etag))
 
 
 def _found(answer: Answer | None) -> Answer:

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from types import UnionType
 from typing import Any, get_args
 
-import msgspec
-
+from flashsale_core import openapi
 from flashsale_core.openapi import problem_responses, reference
 from flashsale_core.topology import default_window
 from flashsale_gateway.http import docs_page
@@ -67,10 +66,7 @@ def _operations_for(audience: Audience) -> list[Operation]:
 def _schemas(operations: Sequence[Operation], quantity_max: int, windows: Sequence[int]) -> dict[str, Any]:
     """What the operations refer to, directly or not, by name."""
     structs = {struct for operation in operations for struct in _structs(operation)} | {ProblemDocument}
-    _, components = msgspec.json.schema_components(
-        sorted(structs, key=lambda struct: struct.__name__), ref_template="#/components/schemas/{name}"
-    )
-    schemas = dict(sorted(components.items()))
+    schemas = openapi.schemas(structs)
     for struct, example in EXAMPLES.items():
         if struct.__name__ in schemas:
             schemas[struct.__name__]["examples"] = [example]
