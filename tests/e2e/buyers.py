@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 GAP_SECONDS = 1.0
-LONGEST_SECONDS = 400
+LONGEST_SECONDS = 900
 STOP, PROGRESS, ORDERS = Path("/tmp/stop"), Path("/tmp/progress"), Path("/tmp/orders.buyers")
 
 

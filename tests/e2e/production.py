@@ -128,11 +128,11 @@ def prometheus_kinds() -> Iterator[None]:
     documents = [_kind(kind, plural) for kind, plural in KINDS.items()]
     run("kubectl", "apply", "--server-side", "-f", "-", stdin="\n---\n".join(map(json.dumps, documents)))
     names = [f"crd/{plural}.monitoring.coreos.com" for plural in KINDS.values()]
-    run("kubectl", "wait", "--for=condition=Established", "--timeout=60s", *names)
+    run("kubectl", "wait", "--for=condition=Established", "--timeout=240s", *names)
     try:
         yield
     finally:
-        run("kubectl", "delete", *names, "--timeout=60s")
+        run("kubectl", "delete", *names, "--timeout=240s")
 
 
 def _kind(kind: str, plural: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 }
 SERVICES = ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "operator")
 LOADED_SECONDS = 60
-ROLLOUT_TIMEOUT_SECONDS = 240
+ROLLOUT_TIMEOUT_SECONDS = 480
 
 Values = dict[str, dict[str, str]]
 """Secret -> key -> value"""

@@ -76,7 +76,7 @@ def timeout_worker(shop: Namespace, **settings: str) -> Iterator[None]:
 
     def change(*words: str) -> None:
         shop.kubectl("set", "env", "deployment/flashsale-timeout-worker", *words)
-        shop.kubectl("rollout", "status", "deployment/flashsale-timeout-worker", "--timeout=90s")
+        shop.kubectl("rollout", "status", "deployment/flashsale-timeout-worker", "--timeout=360s")
         until(lambda: len(shop.pods("timeout-worker")) == 1, 60, "one timeout-worker")
 
     change(*(f"{name}={value}" for name, value in settings.items()))
@@ -200,7 +200,7 @@ def test_second_resource_for_a_product_stalls(shop: Namespace) -> None:
     until(lambda: condition(shop.sale("second"), "Stalled").get("reason") == "NotOwner", 10, "Stalled")
     assert f"belongs to FlashSale {shop.name}/first" in condition(shop.sale("second"), "Stalled")["message"]
     assert shop.redis("HGET", sale_keys("shared").sale, "total") == "5"
-    shop.kubectl("delete", "flashsale", "second", "--timeout=60s")
+    shop.kubectl("delete", "flashsale", "second", "--timeout=240s")
     assert shop.redis("HGET", sale_keys("shared").sale, "total") == "5"
 
 
@@ -220,7 +220,7 @@ def test_delete_with_drain_waits_for_holds(shop: Namespace) -> None:
 def test_delete_with_retain_keeps_the_sale_for_the_next_resource(shop: Namespace) -> None:
     open_sale(shop, "kept", 20, deletionPolicy="Retain")
     assert shop.cli("kept", "flashsale load --product kept --buyers 5").succeeded
-    shop.kubectl("delete", "flashsale", "kept", "--timeout=60s")
+    shop.kubectl("delete", "flashsale", "kept", "--timeout=240s")
     assert shop.redis("HMGET", sale_keys("kept").sale, "available", "reserved").split() == ["15", "5"]
     open_sale(shop, "kept-on", 30, productId="kept")
     assert numbers(shop.sale("kept-on")) == (30, 25, 5, 0)

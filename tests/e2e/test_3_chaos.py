@@ -81,7 +81,7 @@ def drain_node(shop: Namespace, scene: Scene, node: str, *components: str) -> No
     pods = [pod["metadata"]["name"] for name in components for pod in shop.pods(name) if pod["spec"]["nodeName"] == node]
     scene.mark_fault()
     started_before = scene.fault_at
-    run("kubectl", "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s",
+    run("kubectl", "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=480s",
         f"--pod-selector=app.kubernetes.io/name=flashsale,app.kubernetes.io/component in ({','.join(components)})")  # fmt: skip
     report("node drained", seconds=f"{scene.crowd.now() - started_before:.1f}", pods=" ".join(pods))
 

@@ -64,7 +64,7 @@ def test_flashsale_of_another_engine_is_left_alone(shop: Namespace) -> None:
     assert shop.sale("here")["status"]["controllerName"] == f"{shop.name}.flashsale"
     changed = shop.kubectl("patch", "flashsale", "here", "--type=merge", "-p", '{"spec":{"engine":"another"}}', check=False)
     assert "engine cannot be changed" in changed
-    shop.kubectl("delete", "flashsale", "elsewhere", "here", "--timeout=30s")
+    shop.kubectl("delete", "flashsale", "elsewhere", "here", "--timeout=120s")
 
 
 def test_second_operator_of_the_same_engine_is_refused_at_its_start(shop: Namespace) -> None:
@@ -75,7 +75,7 @@ def test_second_operator_of_the_same_engine_is_refused_at_its_start(shop: Namesp
     done = subprocess.run(command, env={**os.environ, **second}, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
     assert done.returncode == 2
     assert f"the installation {shop.name}.flashsale serves the engine flashsale" in done.stdout + done.stderr
-    shop.kubectl("delete", "flashsale", "claimed", "--timeout=30s")
+    shop.kubectl("delete", "flashsale", "claimed", "--timeout=120s")
 
 
 POLICY = ("admissionPolicy.enabled=true", "admissionPolicy.productIdPrefixes.{namespace}={{mine-}}", "generatedSecrets.withoutCluster=true")
@@ -105,7 +105,7 @@ def test_apiserver_refuses_what_is_not_this_tenants_or_not_installed(shop: Names
     assert "must be an installed payment window, one of" in answer(productId="mine-1", paymentWindowSeconds=61)
     assert "dry run" in answer(productId="mine-1", paymentWindowSeconds=60)
     shop.patch("mine-earlier", stock=2)
-    shop.kubectl("delete", "flashsale", "mine-earlier", "--timeout=30s")
+    shop.kubectl("delete", "flashsale", "mine-earlier", "--timeout=120s")
 
 
 def test_services_have_no_token(shop: Namespace) -> None:

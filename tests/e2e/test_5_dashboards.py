@@ -46,7 +46,7 @@ def keep_the_operator_busy(shop: Namespace) -> None:
     shop.apply(*(flash_sale(name, **usual | specs[phase]) for name, phase in expected.items()), flash_sale("shown-gone", **usual))
     until(lambda: expected.items() <= shop.phases().items(), 20, f"the phases of the FlashSales are {expected}")
     shop.patch("shown-live", stock=20)
-    shop.kubectl("delete", "flashsale", "shown-gone", "--timeout=30s")
+    shop.kubectl("delete", "flashsale", "shown-gone", "--timeout=120s")
     until(lambda: shop.ready("shown-live"), 10, "Ready with 20 units")
     # Only the sweep notices this change.
     key = sale_keys("shown-live").sale

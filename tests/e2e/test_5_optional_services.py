@@ -17,7 +17,7 @@ ADMIN_KEY, PASSWORD = "a-key-of-the-console-1234", "a long password"
 ORIGIN = "http://127.0.0.1:8004"
 """Where a browser behind `kubectl port-forward service/flashsale-console 8004` is."""
 ORDERS = 5
-INSTALL_SECONDS = 240
+INSTALL_SECONDS = 600
 RECEIVER_PORT = 8080
 RECEIVE = f"""
 import http.server

@@ -22,7 +22,7 @@ def secrets(shop: Namespace) -> dict[str, dict[str, str]]:
 
 
 def test_helm_test_succeeds(shop: Namespace) -> None:
-    assert "Succeeded" in shop.helm("test", "--timeout", "60s")
+    assert "Succeeded" in shop.helm("test", "--timeout", "240s")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_upgrade_and_rollback_do_not_disturb_a_sale(upgraded: Namespace, earlier
     assert kept(before, lasting_state(shop), earlier) == before
     crowd.wait_for_order()
     started = time.monotonic()
-    shop.helm("rollback", "--wait", "--timeout", "180s")
+    shop.helm("rollback", "--wait", "--timeout", "480s")
     report("helm rollback --wait with a live sale", seconds=f"{time.monotonic() - started:.1f}")
     assert kept(before, lasting_state(shop), earlier) == before
     crowd.wait_for_order()
@@ -91,7 +91,7 @@ def test_dump_brings_back_a_release_that_lost_every_volume(upgraded: Namespace, 
     (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
     run_commands(shop, "Back up", tmp_path)
     shop.uninstall()
-    shop.kubectl("delete", "persistentvolumeclaims", "--all", "--timeout=120s")
+    shop.kubectl("delete", "persistentvolumeclaims", "--all", "--timeout=480s")
     started = time.monotonic()
     run_commands(shop, "Restore", tmp_path)
     report("restored from a dump after the loss of every volume", seconds=f"{time.monotonic() - started:.1f}")
@@ -150,7 +150,7 @@ def test_changed_values_and_rollback_keep_a_live_sale(shop: Namespace) -> None:
     before = state()
     shop.install("--set", "logLevel=DEBUG", *CHANGED_SERVERS, release_command="upgrade")
     assert state() == before
-    shop.helm("rollback", "--wait", "--timeout", "180s")
+    shop.helm("rollback", "--wait", "--timeout", "480s")
     assert state() == before
     assert shop.cli("changed-on", "flashsale load --product changed --buyers 100 && flashsale audit changed --wait-seconds 60").succeeded
     until(lambda: numbers(shop.sale("changed")) == (100, 0, 100, 0), 40, "the remaining units are sold")
@@ -193,7 +193,7 @@ def other() -> Iterator[Namespace]:
     other.create()
     set_redis(other, "install", "appendonly=no")
     yield other
-    other.helm("uninstall", "--wait", "--timeout", "120s", "--ignore-not-found")
+    other.helm("uninstall", "--wait", "--timeout", "480s", "--ignore-not-found")
     other.delete()
 
 
@@ -272,7 +272,7 @@ def test_wrong_password_is_reported_with_its_cure(other: Namespace) -> None:
 
 @pytest.mark.parametrize(("secret", "claim"), [("flashsale-credentials", "redis"), ("flashsale-redis", "redis")])
 def test_disk_without_its_secret_is_refused_with_the_cure(other: Namespace, secret: str, claim: str) -> None:
-    other.helm("uninstall", "--wait", "--timeout", "120s", "--ignore-not-found")
+    other.helm("uninstall", "--wait", "--timeout", "480s", "--ignore-not-found")
     kept = other.get("secret", secret)
     other.kubectl("delete", "secret", secret)
     answer = set_redis(other, "install", check=False)
@@ -286,7 +286,7 @@ def test_uninstall_with_a_live_sale_is_refused_and_changes_nothing(shop: Namespa
     shop.apply(flash_sale("live", 10, paymentWindowSeconds=60))
     until(lambda: shop.ready("live"), 10, "Ready")
     started = time.monotonic()
-    answer = shop.helm("uninstall", "--wait", "--timeout", "60s", check=False)
+    answer = shop.helm("uninstall", "--wait", "--timeout", "240s", check=False)
     report("uninstall with a live FlashSale is refused", seconds=f"{time.monotonic() - started:.1f}")
     assert "flashsale-cleanup" in answer
     reason = shop.kubectl("logs", "job/flashsale-cleanup")

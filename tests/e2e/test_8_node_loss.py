@@ -24,7 +24,7 @@ AGAIN_MAX_SECONDS = 35
 QUEUED_MAX = 10
 """Processes that want to run, for each processor. With more of them, Sentinels vote late, and everything takes longer in proportion."""
 REPLICAS = {"gateway": 2, "order-worker": 2, "timeout-worker": 2, "keeper": 2, "ledger-api": 2, "redis": 3, "rabbitmq": 3}
-INSTALL_SECONDS = 300
+INSTALL_SECONDS = 900
 
 
 class Stage(NamedTuple):
