@@ -25,7 +25,7 @@ STOP_TIMEOUT_SECONDS = 10
 HELM_TIMEOUT_SECONDS = 60
 """What helm needs in addition to the time that it may wait."""
 SLOWER = 4
-"""A slow machine may need so many times as long as a quick one."""
+"""A slow machine may need four times as long as a quick one."""
 
 
 class CommandError(AssertionError):
@@ -49,8 +49,8 @@ def report(what: str, **figures: object) -> None:
 def until(condition: Callable[[], Any], quick_seconds: float, what: str, every_seconds: float = 0.2) -> float:
     """Wait until `condition` is true, which takes at most `quick_seconds` on a quick machine; returns the seconds it took.
 
-    A slow machine gets `SLOWER` times as long, for no figure of time decides these tests: the measured ones are reported beside
-    their bars. Raises AssertionError with `what` and the last answer.
+    A slow machine gets `SLOWER` times as long, because no time decides these tests: each measured one is printed with
+    its bar. Raises AssertionError with `what` and the last answer.
     """
     timeout_seconds = quick_seconds * SLOWER
     started = time.monotonic()
