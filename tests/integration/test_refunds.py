@@ -89,6 +89,22 @@ async def test_paid_order_of_a_removed_sale_is_returned_in_the_ledger(api: Api) 
     assert (unknown.status, unknown.body["code"]) == (404, "unknown_order")
 
 
+async def test_command_returns_an_order_of_a_removed_sale_in_the_ledger(stack: Stack, api: Api) -> None:
+    assert api.ledger is not None
+    await api.ledger.execute(PAID, api.sale, ORDER)
+    command = ["order", "return", f"{api.sale}.{ORDER}", "--json"]
+
+    async def run(*words: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, [*command, *words], env=dict(stack.env()))
+
+    for words in (["--no-restock"], ["--restock", "--reason", "warranty"]):
+        refused = await run(*words)
+        assert (refused.exit_code != 0, "--no-restock and --reason" in refused.output) == (True, True), refused
+    first, again = [await run("--no-restock", "--reason", "warranty") for _ in range(2)]
+    assert (first.exit_code, again.exit_code, first.stdout) == (0, 0, again.stdout)
+    assert [event["reason"] for event in json.loads(first.stdout)["history"]] == ["warranty"]
+
+
 async def test_refunds_are_listed_in_pages_from_the_oldest_on(api: Api) -> None:
     newest, oldest, middle = [await api.add(name, age) for name, age in (("a", 10), ("b", 3000), ("c", 200))]
     first = api.page("&state=due&limit=2").body

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from flashsale_cli.http_client import document_of, send_request
+from flashsale_cli.http_client import Answer, document_of, send_request
 
 Sale = Mapping[str, Any]
 PAGE = 1000
@@ -23,12 +23,14 @@ async def set_sale(session: ClientSession, url: str, token: str, wanted: Mapping
 
 async def return_order(session: ClientSession, url: str, token: str, order_id: str, *, restock: bool) -> Mapping[str, Any]:
     """Take a paid order back. May be repeated. Raises Rejected with the gateway's problem text."""
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    body = json.dumps({"restock": restock}).encode()
-    returned: Mapping[str, Any] = document_of(
-        await send_request(session, "POST", f"{url}/admin/orders/{order_id}/return", body, headers), 200
-    )
+    returned: Mapping[str, Any] = document_of(await send_return(session, url, token, order_id, {"restock": restock}), 200)
     return returned
+
+
+async def send_return(session: ClientSession, url: str, token: str, order_id: str, document: Mapping[str, Any]) -> Answer:
+    """Ask the gateway, or the ledger-api for an order of a removed sale, to take a paid order back."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    return await send_request(session, "POST", f"{url}/admin/orders/{order_id}/return", json.dumps(document).encode(), headers)
 
 
 async def end_sale(session: ClientSession, url: str, token: str, product_id: str, mode: str) -> Mapping[str, Any]:
