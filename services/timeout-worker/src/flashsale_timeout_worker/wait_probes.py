@@ -66,6 +66,8 @@ class WaitProbes:
         self._settings = settings
         self._probes: dict[int, WaitProbe] = {}
         """Probes that have not returned, by payment window in seconds."""
+        self._missed: dict[int, WaitProbe] = {}
+        """The first probe of each window that did not return in time, until it or a later one returns."""
         self._verdicts = WaitVerdicts()
         self._round_fault: str | None = "RabbitMQ: the wait queues have not been probed yet"
 
@@ -127,28 +129,32 @@ class WaitProbes:
 
     async def _collect(self) -> bool:
         """Conclude the probes that returned or are overdue; returns whether another one may return in this round."""
-        windows = list(self._probes)
+        windows = sorted({*self._probes, *self._missed})
         if not windows:
             return False
         now_ms = await self._now_ms()
         returns: list[Any] = await self._redis.hmget(WAITS, list(map(str, windows)))
+        for window, answer in zip(windows, returns, strict=True):
+            self._conclude(window, now_ms, int(answer) if answer else None)
         soon_ms = now_ms + self._settings.probe_timeout_seconds * 1000
-        for window, returned_ms in zip(windows, returns, strict=True):
-            probe = self._probes[window]
-            if probe.is_answered(int(returned_ms) if returned_ms else None):
-                self._conclude(window, returned=True)
-            elif now_ms > probe.due_ms:
-                self._conclude(window, returned=False)
         return any(probe.due_ms <= soon_ms for probe in self._probes.values())
 
-    def _conclude(self, window: int, *, returned: bool) -> None:
-        del self._probes[window]
-        if returned:
+    def _conclude(self, window: int, now_ms: int, returned_ms: int | None) -> None:
+        probe, missed = self._probes.get(window), self._missed.get(window)
+        # What returns late has returned: on a slow machine each probe may, and no policy is missing.
+        if any(one is not None and one.is_answered(returned_ms) for one in (probe, missed)):
+            self._missed.pop(window, None)
             self._verdicts.returned(window)
             metrics.WAIT_UP.labels(str(window)).set(1)
-        elif self._verdicts.missed(window):
-            metrics.WAIT_UP.labels(str(window)).set(0)
-            log.error("waits.lost", extra={"window_seconds": window, "reason": _lost(window)})
+        if probe is None:
+            return
+        if probe.is_answered(returned_ms):
+            del self._probes[window]
+        elif now_ms > probe.due_ms:
+            self._missed.setdefault(window, self._probes.pop(window))
+            if self._verdicts.missed(window):
+                metrics.WAIT_UP.labels(str(window)).set(0)
+                log.error("waits.lost", extra={"window_seconds": window, "reason": _lost(window)})
 
     async def _now_ms(self) -> int:
         return await now_ms(self._redis, WAITS)
