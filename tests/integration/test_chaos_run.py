@@ -1,6 +1,6 @@
 """Faults of every kind, which overlap, break no promise: `flashsale chaos` on a stack of its own.
 
-The faults of this seed kill gateway, order-worker, timeout-worker and Redis, and let both workers die at eight of their crash points.
+The faults of this seed kill or restart each service, and let gateway, both workers and keeper die at their crash points. Longer runs: docs/proof.md.
 """
 
 import json
@@ -12,11 +12,11 @@ import pytest
 
 from flashsale_chaos.faults import KINDS
 
-SEED, FAULTS = 46, 60
+SEED, FAULTS = 46, 40
 # With `node.lost` the seed would have another schedule; that kind is part of the long runs and of the planted bugs (docs/proof.md).
 KINDS_HERE = ",".join(kind for kind in KINDS if kind != "node.lost")
-TIMEOUT_SECONDS = 500
-"""The run takes 100 s on a machine that does nothing else."""
+TIMEOUT_SECONDS = 900
+"""The run takes 80 s on a machine that does nothing else, and five times as long on a slow one."""
 END_TIMEOUT_SECONDS = 60
 
 
@@ -30,7 +30,7 @@ def test_overlapping_faults_of_every_kind_break_no_promise(tmp_path: Path) -> No
     result = json.loads(report.read_text())
     assert result["rounds"] == FAULTS // 20
     # A run in which nothing was sold, or nothing was injected, would prove nothing.
-    assert result["orders"] > 100, output
+    assert result["orders"] > 50, output
     assert result["faults"] + len(result["impossible"]) + _skipped(result) == FAULTS
     assert sum(result["crash_points"].values()) > 0, output
     assert result["ended"] == [], output
