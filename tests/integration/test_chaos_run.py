@@ -1,6 +1,7 @@
 """Faults of every kind, which overlap, break no promise: `flashsale chaos` on a stack of its own.
 
-The faults of this seed kill or restart each service, and let gateway, both workers and keeper die at their crash points. Longer runs: docs/proof.md.
+The faults of this seed kill or restart each service, and let gateway, both workers and keeper die at their crash points.
+Longer runs are in docs/proof.md.
 """
 
 import json
