@@ -142,7 +142,7 @@ class WaitProbes:
     def _conclude(self, window: int, now_ms: int, returned_ms: int | None) -> None:
         probe, missed = self._probes.get(window), self._missed.get(window)
         # What returns late has returned: on a slow machine each probe may, and no policy is missing.
-        if any(one is not None and one.is_answered(returned_ms) for one in (probe, missed)):
+        if any(sent is not None and sent.is_answered(returned_ms) for sent in (probe, missed)):
             self._missed.pop(window, None)
             self._verdicts.returned(window)
             metrics.WAIT_UP.labels(str(window)).set(1)
