@@ -89,6 +89,18 @@ def test_frame_has_the_rates_since_the_previous_reading() -> None:
     assert shown.pipeline.expiry.overdue_orders is None
 
 
+def test_rates_cover_the_time_since_the_last_scrape_that_was_answered() -> None:
+    missed = reading(11.0, {ORDER_WORKER: WORKER_TEXT}, sale(available=700))
+    assert frame([FIRST], missed).pipeline.admission.orders_per_second is None
+    shown = frame([FIRST, missed], SECOND)
+    assert shown.pipeline.admission.orders_per_second == {"accepted": 200, "out_of_stock": 300}
+    assert [(service.name, service.seconds) for service in shown.services] == [
+        ("gateway", 2),
+        ("order-worker", 1),
+        ("timeout-worker", None),
+    ]
+
+
 def test_frame_has_demand_and_time_to_sell_out_of_each_sale() -> None:
     tele, lamp = frame([FIRST], SECOND).sales
     assert (tele.product_id, tele.available, tele.reserved, tele.sold) == ("tele", 500, 480, 20)
@@ -139,7 +151,7 @@ def test_service_is_recognized_by_its_metrics() -> None:
 
 def test_faults_are_sentences() -> None:
     more = WORKER_TEXT + 'flashsale_wait_up{window="60"} 0\nflashsale_wait_up{window="15"} 1\n'
-    sentences = faults(changes_of(None, reading(0.0, {GATEWAY: gateway_text() + "flashsale_redis_durable 0\n", ORDER_WORKER: more})))
+    sentences = faults(changes_of([], reading(0.0, {GATEWAY: gateway_text() + "flashsale_redis_durable 0\n", ORDER_WORKER: more})))
     assert sentences == [
         "Redis may lose accepted orders: see the gateway's /readyz",
         "the order-worker cannot reach Postgres",

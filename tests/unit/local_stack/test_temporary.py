@@ -21,8 +21,8 @@ class FakeStack:
     def env(self) -> dict[str, str]:
         return {"A": "1"}
 
-    def up(self, *, gateway_port: int, optional: list[str] | None, await_optional: bool) -> None:
-        self.calls.append(f"up {gateway_port} {optional} {await_optional}")
+    def up(self, *, gateway_port: int, optional: list[str] | None) -> None:
+        self.calls.append(f"up {gateway_port} {optional}")
 
     def down(self, *, keep_data: bool) -> None:
         self.calls.append(f"down keep_data={keep_data}")
@@ -32,8 +32,8 @@ class FakeStack:
     ("status", "running", "calls"),
     [
         (["redis"], True, []),
-        (["redis"], False, ["up 0 None True", "down keep_data=True"]),
-        ([], False, ["up 0 None True", "down keep_data=False"]),
+        (["redis"], False, ["up 0 None", "down keep_data=True"]),
+        ([], False, ["up 0 None", "down keep_data=False"]),
     ],
     ids=["running", "stopped", "new"],
 )

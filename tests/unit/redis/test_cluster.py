@@ -10,9 +10,10 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, ResponseErr
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from flashsale_redis import infos, now_ms
-from flashsale_redis.cluster import LEARN_EVERY_SECONDS, Cluster
+from flashsale_redis.cluster import Cluster
 from flashsale_redis.slots import SLOTS, slot_of
 from flashsale_redis.urls import Address
+from tests.waiting import until
 
 A, B, C = ("a", 1), ("b", 2), ("c", 3)
 LOW, HIGH = "b", "a"
@@ -30,6 +31,8 @@ class Nodes:
         self.reports: dict[Address, tuple[Address, Address]] = {}
         """What single nodes report instead of `halves`."""
         self.closed: list[Address] = []
+        self.reported = 0
+        """How often a node has reported the masters."""
 
     def connect(self, address: Address) -> Redis:
         return cast("Redis", Node(self, address))
@@ -40,6 +43,7 @@ class Nodes:
         if args[0] == "CLUSTER SLOTS":
             (low, low_port), (high, high_port) = self.reports.get(address, self.halves)
             half = SLOTS // 2
+            self.reported += 1
             return [[0, half - 1, [low.encode(), low_port, b"id"]], [half, SLOTS - 1, [high.encode(), high_port, b"id"]]]
         self.sent.append((address, args))
         answers = self.say.get((address, args[0]))
@@ -100,6 +104,16 @@ async def play(nodes: Nodes, scene: Callable[[Cluster], Awaitable[Any]], seeds: 
             await cluster.aclose()
 
     return await run()
+
+
+@pytest.fixture(autouse=True)
+def frequent_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flashsale_redis.cluster.LEARN_EVERY_SECONDS", 0.01)
+
+
+async def next_report(nodes: Nodes) -> None:
+    before = nodes.reported
+    await until(lambda: nodes.reported > before)
 
 
 def moved(key: str, to: Address) -> MovedError:
@@ -172,7 +186,7 @@ async def test_failover_is_noticed_without_a_redirection() -> None:
         nodes.away, nodes.halves = {A}, (C, B)
         with pytest.raises(RedisConnectionError):
             await cluster.get(LOW)
-        await asyncio.sleep(LEARN_EVERY_SECONDS * 1.5)
+        await next_report(nodes)
         return [first, await cluster.get(LOW), await cluster.get(HIGH)]
 
     assert await play(nodes, scene) == ["a", "c", "b"]
@@ -310,7 +324,7 @@ async def test_master_that_refuses_to_serve_is_asked_last_for_the_masters(refusa
         nodes.reports[A], nodes.halves = nodes.halves, (C, B)
         with pytest.raises(ResponseError):
             await write(cluster)
-        await asyncio.sleep(LEARN_EVERY_SECONDS * 1.5)
+        await next_report(nodes)
         return await write(cluster)
 
     for _ in range(5):

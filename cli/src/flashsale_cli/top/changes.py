@@ -1,5 +1,7 @@
 """What two scrapes of the same process show: how much was counted between them, and what the gauges are now. Pure.
 
+A scrape that was not answered is passed over: the next one shows what was counted since the last answer, so nothing is left out.
+
 A series that is missing in the earlier scrape started at 0, because a process creates a series when it first counts something. Prometheus'
 `rate` cannot assume that.
 """
@@ -10,12 +12,12 @@ from dataclasses import dataclass
 from math import inf
 from typing import Self
 
-from flashsale_cli.top.reading import Labels, Reading, Samples, Scrape, started_at
+from flashsale_cli.top.reading import Labels, Reading, Samples, Scrape, last_answers, started_at
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The change of one process. `before` is None if no process, or another one, answered the last time."""
+    """The change of one process. `before` is None if no process, or another one, answered earlier."""
 
     now: Samples
     before: Samples | None
@@ -103,10 +105,10 @@ def change_of(before: Scrape | None, now: Scrape) -> Change | None:
     return Change.between(before.samples if before else None, now.samples, now.at_seconds - before.at_seconds if before else 0.0)
 
 
-def changes_of(before: Reading | None, now: Reading) -> Changes:
-    """The changes of all processes that answered."""
-    earlier = before.by_target() if before else {}
-    by_process = (change_of(earlier.get(scrape.target), scrape) for scrape in now.scrapes)
+def changes_of(earlier: Sequence[Reading], now: Reading) -> Changes:
+    """The changes of all processes that answered. `earlier` are the previous readings, oldest first."""
+    answers = last_answers(earlier)
+    by_process = (change_of(answers.get(scrape.target), scrape) for scrape in now.scrapes)
     return Changes([change for change in by_process if change is not None])
 
 

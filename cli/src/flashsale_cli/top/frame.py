@@ -10,7 +10,7 @@ from flashsale_cli.sales_client import Sale
 from flashsale_cli.top.changes import Changes, change_of, changes_of
 from flashsale_cli.top.faults import faults
 from flashsale_cli.top.pipeline import Pipeline, pipeline
-from flashsale_cli.top.reading import OTHER_SALES, SALE_ORDERS, Reading, Scrape
+from flashsale_cli.top.reading import OTHER_SALES, SALE_ORDERS, Reading, Scrape, last_answers
 
 SALES_MAX = 20
 """Most rows of sales."""
@@ -25,6 +25,8 @@ class ServiceNow:
     """Why it does not answer; empty if it does."""
     cpu_cores: float | None
     memory_bytes: float | None
+    seconds: float | None
+    """The time that its rates cover. None if it has none: it did not answer, or was not read earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +68,14 @@ class Frame:
 
 
 def frame(earlier: Sequence[Reading], now: Reading) -> Frame:
-    """`earlier` are the previous readings, oldest first. Rates are since the last of them."""
+    """`earlier` are the previous readings, oldest first. The rates of a service are since the last of them that it answered."""
     before = earlier[-1] if earlier else None
-    changes = changes_of(before, now)
+    changes = changes_of(earlier, now)
     rows = sales_now(earlier, now, changes)
     return Frame(
         at=datetime.fromtimestamp(now.at_unix_seconds, UTC),
         seconds=now.at_seconds - before.at_seconds if before else 0.0,
-        services=_services(before, now),
+        services=_services(earlier, now),
         faults=faults(changes),
         sales=rows[:SALES_MAX],
         sales_hidden=max(0, len(rows) - SALES_MAX),
@@ -87,9 +89,9 @@ def to_json(frame: Frame) -> dict[str, Any]:
     return asdict(frame) | {"at": frame.at.isoformat(timespec="milliseconds")}
 
 
-def _services(before: Reading | None, now: Reading) -> list[ServiceNow]:
-    earlier = before.by_target() if before else {}
-    return [_service(earlier.get(scrape.target), scrape) for scrape in now.scrapes]
+def _services(earlier: Sequence[Reading], now: Reading) -> list[ServiceNow]:
+    answers = last_answers(earlier)
+    return [_service(answers.get(scrape.target), scrape) for scrape in now.scrapes]
 
 
 def _service(before: Scrape | None, now: Scrape) -> ServiceNow:
@@ -102,6 +104,7 @@ def _service(before: Scrape | None, now: Scrape) -> ServiceNow:
         reason=now.reason,
         cpu_cores=own.rate("process_cpu_seconds_total"),
         memory_bytes=own.most("process_resident_memory_bytes"),
+        seconds=change.seconds if change and change.before is not None else None,
     )
 
 

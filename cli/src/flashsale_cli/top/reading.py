@@ -64,8 +64,10 @@ class Reading:
     more_sales: bool = False
     """There are sales that were not read."""
 
-    def by_target(self) -> dict[Target, Scrape]:
-        return {scrape.target: scrape for scrape in self.scrapes}
+
+def last_answers(readings: Sequence[Reading]) -> dict[Target, Scrape]:
+    """The last scrape of each target that was answered; `readings` are the oldest first."""
+    return {scrape.target: scrape for reading in readings for scrape in reading.scrapes if scrape.samples is not None}
 
 
 def parse_samples(text: str) -> Samples:

@@ -67,14 +67,13 @@ class Stack:
         redis_masters: int | None = None,
         extra_env: Mapping[str, str] | None = None,
         optional: Sequence[str] | None = None,
-        await_optional: bool = True,
     ) -> bool:
         """Start what is not running and wait until everything is ready. Returns whether anything was started.
 
         `gateway_port`: None keeps the previous port, at first 8000; 0 chooses a free one.
         `redis_masters`: None keeps the previous number, at first 1; more than one form a Redis Cluster.
         `extra_env`: variables added to the environment file and to the services; None keeps the previous ones.
-        `optional`: services of OPTIONAL that run as well; None keeps the previous ones, at first none. `await_optional`: wait for them.
+        `optional`: services of OPTIONAL that run as well; None keeps the previous ones, at first none. They start together.
 
         If anything fails or is interrupted, the components that this call started are stopped again.
         """
@@ -91,9 +90,12 @@ class Stack:
                 for name in names:
                     if not self._answers(state, name):
                         started.append(name)
-                        self._start(state, name, wait=await_optional or name not in state.optional)
+                        self._start(state, name, wait=name not in state.optional)
                     if name == servers[-1]:
                         self._prepare(state, started)
+                for name in state.optional:
+                    if name in started:
+                        self._wait_ready(state, name)
             except BaseException:
                 # A component that never answered has nothing to finish, and a broker that is starting ignores SIGTERM.
                 for name in reversed(started):
@@ -229,17 +231,18 @@ class Stack:
         return _alive(state, name) and self._component(state, name).ready()
 
     def _start(self, state: State, name: str, *, wait: bool = True) -> None:
-        component, log = self._component(state, name), self._log(name)
+        component = self._component(state, name)
         if _alive(state, name):
             self._say(f"{name} runs but does not answer: restarting it")
         self._end(state, name)
         self._say(f"starting {name} on {component.address()}")
-        state.processes[name] = component.start(log)
+        state.processes[name] = component.start(self._log(name))
         save(self.home, state)
         if wait:
-            self._wait_ready(state, name, component, log)
+            self._wait_ready(state, name)
 
-    def _wait_ready(self, state: State, name: str, component: "Component", log: Path) -> None:
+    def _wait_ready(self, state: State, name: str) -> None:
+        component, log = self._component(state, name), self._log(name)
         timeout_seconds = START_TIMEOUT_SECONDS.get(name, START_TIMEOUT_SECONDS_DEFAULT)
         if wait_until(lambda: component.ready() or not _alive(state, name), timeout_seconds) and _alive(state, name):
             return

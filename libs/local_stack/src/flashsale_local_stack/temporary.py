@@ -15,7 +15,7 @@ def temporary_stack(
     """The variables of the stack in `home`: the one that runs, or one that is started here and stopped at the end.
 
     `gateway_port` and `pages` apply only if a stack is started; port 0 chooses a free one. Data that existed before is kept.
-    `pages` are the optional services that start as well, and that nobody waits for; None keeps the previous ones.
+    `pages` are the optional services that start as well; None keeps the previous ones.
     Raises StackError if the stack cannot start or stop.
     """
     stack = Stack(home, say=say)
@@ -24,7 +24,7 @@ def temporary_stack(
         say("using the stack that is running")
         yield stack.env()
         return
-    stack.up(gateway_port=gateway_port, optional=pages, await_optional=pages is None)
+    stack.up(gateway_port=gateway_port, optional=pages)
     try:
         yield stack.env()
     finally:
