@@ -147,6 +147,7 @@ def test_every_variable_of_the_chart_is_read_by_its_service() -> None:
         "timeout-worker": ROOT / "services/timeout-worker/src/flashsale_timeout_worker/settings.py",
         "keeper": ROOT / "services/keeper/src/flashsale_keeper/settings.py",
         "ledger-api": ROOT / "services/ledger-api/src/flashsale_ledger_api/settings.py",
+        "storefront": ROOT / "services/storefront/src/flashsale_storefront/settings.py",
         "operator": ROOT / "services/operator/src/flashsale_operator/settings.py",
     }
     shared = {"REDIS_PASSWORD", "AMQP_PASSWORD", "POSTGRES_PASSWORD", "FLASHSALE_SHARDS", "FLASHSALE_INSTALLATION"}
@@ -158,17 +159,18 @@ def test_every_variable_of_the_chart_is_read_by_its_service() -> None:
         known = {variable for file in read for variable in re.findall(r'"([A-Z][A-Z0-9_]+)"', file.read_text())}
         assert given - known - shared == set()
         required = set(re.findall(r'env\.text\("([A-Z0-9_]+)"\)', source.read_text()))
-        assert required <= given
+        # The chart does not offer simulated payments.
+        demo = {"FLASHSALE_URL", "FLASHSALE_WEBHOOK_SECRET"} if name == "storefront" else set()
+        assert required - demo <= given
 
 
 def test_services_and_probes_listen_on_the_configured_host() -> None:
     documents = rendered("", "--set", "listenHost=::")
-    for name in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "operator"):
+    for name in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "storefront", "operator"):
         pod = find(documents, "Deployment", f"shop-flashsale-{name}")["spec"]["template"]["spec"]
         given = {variable["name"]: variable.get("value") for variable in pod["containers"][0]["env"]}
-        wanted = {"gateway": {"FLASHSALE_HOST"}, "ledger-api": {"FLASHSALE_HOST", "FLASHSALE_PROBE_HOST"}}.get(
-            name, {"FLASHSALE_PROBE_HOST"}
-        )
+        both = {"FLASHSALE_HOST", "FLASHSALE_PROBE_HOST"}
+        wanted = {"gateway": {"FLASHSALE_HOST"}, "ledger-api": both, "storefront": both}.get(name, {"FLASHSALE_PROBE_HOST"})
         assert {variable for variable, value in given.items() if value == "::"} == wanted
 
 
@@ -204,7 +206,8 @@ def test_only_components_with_replicas_have_disruption_budgets() -> None:
 
     assert budgets("") == {"shop-flashsale-gateway"}
     assert budgets("ha.yaml") == {
-        f"shop-flashsale-{name}" for name in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "rabbitmq", "redis")
+        f"shop-flashsale-{name}"
+        for name in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "storefront", "rabbitmq", "redis")
     }
 
 
@@ -240,7 +243,7 @@ def test_image_registry_applies_only_to_our_images() -> None:
     images = {container["image"] for _, pod in pods(rendered("", "--set", "image.registry=mine.example")) for container in containers(pod)}
     assert {image for image in images if image.startswith("mine.example/")} == {
         f"mine.example/flashsale/{name}:0.1.0"
-        for name in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "operator", "cli")
+        for name in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "storefront", "operator", "cli")
     }
     assert {image.split(":")[0] for image in images if not image.startswith("mine.example/")} == {"postgres", "rabbitmq", "valkey/valkey"}
 
@@ -413,7 +416,7 @@ def test_services_and_ledger_know_the_same_installation(words: tuple[str, ...], 
     }
     own = {owner for owner in environments if owner.startswith("Deployment/") or "migrate" in owner}
     assert {environments[owner]["FLASHSALE_INSTALLATION"] for owner in own} == {name}
-    assert len(own) == 7
+    assert len(own) == 8
     assert len(name) <= 63
 
 
@@ -466,7 +469,7 @@ def redis_files(values: str = "ha.yaml") -> dict[str, str]:
 def test_services_ask_the_sentinels_of_three_redis_pods() -> None:
     documents = rendered("ha.yaml")
     nodes = ",".join(f"shop-flashsale-redis-{number}.shop.svc:26379" for number in range(3))
-    for name in ("gateway", "timeout-worker", "operator", "keeper"):
+    for name in ("gateway", "timeout-worker", "operator", "keeper", "storefront"):
         pod = find(documents, "Deployment", f"shop-flashsale-{name}")["spec"]["template"]["spec"]
         (value,) = [variable["value"] for variable in pod["containers"][0]["env"] if variable["name"] == "REDIS_URL"]
         login = f"sentinel_username={name}&sentinel_password=$(REDIS_PASSWORD)"
@@ -477,9 +480,9 @@ def test_services_ask_the_sentinels_of_three_redis_pods() -> None:
     for number in range(3):
         selector = find(documents, "Service", f"shop-flashsale-redis-{number}")["spec"]["selector"]
         assert selector["statefulset.kubernetes.io/pod-name"] == f"shop-flashsale-redis-{number}"
-    (secret,) = [document for document in documents if document["kind"] == "Secret" and document["metadata"]["name"].endswith("-redis")]
+    secrets = [find(documents, "Secret", f"shop-flashsale-{name}")["data"] for name in ("redis", "redis-storefront")]
     users = {line.split()[0] for name, text in redis_files().items() if name.endswith("acl-rules") for line in text.splitlines()}
-    assert users == set(secret["data"])
+    assert users == set(itertools.chain(*secrets))
 
 
 def test_single_redis_has_no_sentinel() -> None:

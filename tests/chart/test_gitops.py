@@ -56,8 +56,8 @@ def test_page_names_the_keys_of_every_secret() -> None:
     wanted: dict[str, set[str]] = {}
     for document in documents(text):
         if document["kind"] == "Secret":
-            # Your own Secret for Postgres holds what the chart writes into three.
-            server = document["metadata"]["name"].removeprefix("shop-flashsale-").removesuffix("-roles").removesuffix("-ledger-api")
+            # Your own Secret for Postgres holds what the chart writes into three, and that for Redis what it writes into two.
+            server = re.sub("-(roles|ledger-api|storefront)$", "", document["metadata"]["name"].removeprefix("shop-flashsale-"))
             server = "credentials" if server == "identity" else server
             wanted[server] = wanted.get(server, set()) | set(document["data"])
     rows = re.findall(r"(?m)^\| `(\w+)\.(?:auth\.)?existingSecret` \| (.*) \|$", (ROOT / "docs" / "gitops.md").read_text())
@@ -103,7 +103,7 @@ def test_first_install_into_a_cluster_generates_secrets(apiserver: Apiserver, pr
     apiserver.objects.update({path: {"metadata": {"name": Path(path).name}} for path in present})
     status, text = on(apiserver)
     assert status == 0, text
-    assert len([document for document in documents(text) if document["kind"] == "Secret"]) == 7
+    assert len([document for document in documents(text) if document["kind"] == "Secret"]) == 8
 
 
 def test_upgrade_keeps_the_secrets_and_reads_nothing_else(apiserver: Apiserver) -> None:
@@ -117,7 +117,8 @@ def test_upgrade_keeps_the_secrets_and_reads_nothing_else(apiserver: Apiserver) 
     assert status == 0, text
     # The only ones that an earlier release does not have; hooks and revisions leave the others alone.
     secrets = [document["metadata"]["name"] for document in documents(text) if document["kind"] == "Secret"]
-    assert secrets == ["shop-flashsale-identity", "shop-flashsale-postgresql-roles", "shop-flashsale-postgresql-ledger-api"]
+    new = ("identity", "redis-storefront", "postgresql-roles", "postgresql-ledger-api")
+    assert secrets == [f"shop-flashsale-{name}" for name in new]
     # A user with rights in one namespace can upgrade.
     assert not any(path.startswith("/api/v1/namespaces/kube-system") for path in apiserver.asked)
 
@@ -132,6 +133,15 @@ def test_secret_without_a_key_that_is_needed_is_refused_with_the_command(apiserv
     )
 
 
+def test_own_secret_of_an_earlier_release_is_refused_with_the_command(apiserver: Apiserver) -> None:
+    path = "/api/v1/namespaces/shop/secrets/mine"
+    apiserver.objects.update({"/api/v1/namespaces/kube-system": {}, path: {"metadata": {"name": "mine"}, "data": {"gateway": "a2VwdA=="}}})
+    status, text = on(apiserver, "--set", "redis.auth.existingSecret=mine")
+    assert (status, "the Secret mine has no key storefront" in text, "patch secret mine" in text) == (1, True, True), text
+    apiserver.objects[path]["data"]["storefront"] = "a2VwdA=="
+    assert on(apiserver, "--set", "redis.auth.existingSecret=mine")[0] == 0
+
+
 def test_values_of_an_earlier_release_still_render(apiserver: Apiserver) -> None:
     """`helm upgrade --reuse-values` brings no defaults of keys that are new."""
     apiserver.objects["/api/v1/namespaces/kube-system"] = {"metadata": {"name": "kube-system"}}
@@ -144,6 +154,9 @@ def test_values_of_an_earlier_release_still_render(apiserver: Apiserver) -> None
         "admissionPolicy",
         "operator.engine",
         "operator.watchNamespaces",
+        "storefront",
+        "console",
+        "notifier",
     )
     status, text = on(apiserver, "--set", ",".join(f"{name}=null" for name in new))
     assert (status, "helm.sh/hook: test" in text) == (0, True), text

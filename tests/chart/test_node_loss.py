@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is no
 
 TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 SERVERS = ("redis", "rabbitmq", "postgresql")
-SERVICES = ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "operator")
+SERVICES = ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "storefront", "operator")
 
 
 def tolerations(values: str, *words: str) -> dict[str, dict[str, Any]]:

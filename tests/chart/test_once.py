@@ -69,7 +69,7 @@ def test_settings_replace_what_the_chart_sets_and_extra_variables_replace_both()
     assert {entry["name"]: entry.get("value") for entry in environment("keeper", *words)}["FLASHSALE_LOG_LEVEL"] == "INFO"
 
 
-SERVICES = ("gateway", "orderWorker", "timeoutWorker", "keeper", "ledgerApi", "operator")
+SERVICES = ("gateway", "orderWorker", "timeoutWorker", "keeper", "ledgerApi", "operator", "storefront")
 ONCE = {
     "FLASHSALE_HOST": "listenHost",
     "FLASHSALE_ADMIN_KEYS": "credentials.existingSecret",

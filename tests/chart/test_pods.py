@@ -34,7 +34,7 @@ def templates(values: str, *words: str) -> dict[str, Any]:
 
 
 PODS = (
-    "gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "operator", *SERVERS,
+    "gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "storefront", "operator", *SERVERS,
     "migrate", "audit", "retention", "recover-plan", "recover-run", "recover-rebuild", "cleanup", "test",
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ import yaml
 from tests.chart.rendering import CLUSTER, HELM_TIMEOUT_SECONDS, PRODUCTION, containers, documents, find, pods, rendered
 from tools.repository import CHART, ROOT
 
-SERVICES = ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api")
+SERVICES = ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "storefront")
 SERVERS = ("redis", "rabbitmq")
 GIBIBYTE = 2**30
 

@@ -99,7 +99,7 @@ def test_object_that_the_cluster_does_not_know_is_refused(kind: str) -> None:
 @pytest.mark.parametrize(
     ("words", "seconds"),
     [
-        ("", {"gateway": 45, "order-worker": 45, "timeout-worker": 45, "keeper": 45, "ledger-api": 45, "operator": 30}),
+        ("", {"gateway": 45, "order-worker": 45, "timeout-worker": 45, "keeper": 45, "ledger-api": 45, "storefront": 45, "operator": 30}),
         (
             "preStopSleepSeconds=90",
             {"gateway": 115, "order-worker": 115, "timeout-worker": 115, "keeper": 45, "ledger-api": 115, "operator": 30},
@@ -149,7 +149,7 @@ def test_monitors_can_live_elsewhere_and_relabel() -> None:
     ]
     documents = rendered("", *words)
     monitors = [document for document in documents if document["kind"] == "PodMonitor"]
-    assert len(monitors) == 7
+    assert len(monitors) == 8
     for monitor in monitors:
         (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
         assert monitor["metadata"]["namespace"] == "monitoring"

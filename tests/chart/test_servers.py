@@ -45,7 +45,7 @@ def test_only_the_migration_owns_the_tables_and_nobody_is_superuser() -> None:
 
 def test_passwords_belong_to_no_revision_so_that_a_rollback_brings_none_back() -> None:
     secrets = [document for document in rendered("") if document["kind"] == "Secret"]
-    assert len(secrets) == 7
+    assert len(secrets) == 8
     for secret in secrets:
         assert secret["metadata"]["annotations"] == {
             "helm.sh/hook": "pre-install,pre-upgrade", "helm.sh/hook-weight": "-10", "helm.sh/resource-policy": "keep",

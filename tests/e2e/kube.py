@@ -168,7 +168,7 @@ class Namespace:
 
     def redis(self, *words: str, user: str = "operator") -> str:
         """Run a Redis command as the user of a service, in the server's pod; returns its output."""
-        password = self.secret("flashsale-redis", user)
+        password = self.secret("flashsale-redis-storefront" if user == "storefront" else "flashsale-redis", user)
         client = ["env", f"REDISCLI_AUTH={password}", "valkey-cli", "--user", user, "--no-auth-warning"]
         return self.kubectl("exec", "flashsale-redis-0", "-c", "redis", "--", *client, *words, check=False).strip()
 

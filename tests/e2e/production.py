@@ -18,7 +18,7 @@ CREDENTIALS = "shop-credentials"
 WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 KEYS = {
     CREDENTIALS: ("admin-token", "order-id-key"),
-    "shop-redis": ("gateway", "timeout-worker", "operator", "audit", "keeper", "probe", "replica", "sentinel"),
+    "shop-redis": ("gateway", "timeout-worker", "operator", "audit", "keeper", "storefront", "probe", "replica", "sentinel"),
     "shop-rabbitmq": ("gateway", "order-worker", "timeout-worker", "keeper", "erlang-cookie"),
 }
 KINDS = {"PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"}

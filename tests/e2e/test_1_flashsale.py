@@ -59,6 +59,13 @@ def test_applied_flashsale_is_soon_ready_and_loaded_in_redis(shop: Namespace) ->
     assert row[:7] == ["ready", "ready", "7", "7", "0", "0", "Live"]
 
 
+def test_flashsale_names_its_page_where_the_storefront_is_public(shop: Namespace) -> None:
+    shop.apply(flash_sale("paged", 1, productId="paged-1"))
+    until(lambda: shop.ready("paged"), 10, "FlashSale paged is Ready")
+    assert shop.sale("paged")["status"]["page"] == "http://shop.localhost/s/paged-1"
+    assert "http://shop.localhost/s/paged-1" in shop.kubectl("get", "fs", "paged", "-o", "wide")
+
+
 def test_product_id_cannot_be_changed(shop: Namespace) -> None:
     shop.apply(flash_sale("fixed", 1, productId="fixed-1", paymentWindowSeconds=60))
     answer = shop.kubectl("patch", "flashsale", "fixed", "--type=merge", "-p", '{"spec":{"productId":"other"}}', check=False)

@@ -109,11 +109,11 @@ def test_apiserver_refuses_what_is_not_this_tenants_or_not_installed(shop: Names
 
 
 def test_services_have_no_token(shop: Namespace) -> None:
-    for component in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "redis", "rabbitmq", "postgresql"):
+    for component in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "storefront", "redis", "rabbitmq", "postgresql"):
         assert all(pod["spec"]["automountServiceAccountToken"] is False for pod in shop.pods(component))
 
 
-@pytest.mark.parametrize("user", ["gateway", "timeout-worker", "operator", "audit", "keeper", "probe"])
+@pytest.mark.parametrize("user", ["gateway", "timeout-worker", "operator", "audit", "keeper", "storefront", "probe"])
 def test_redis_user_is_limited_to_its_commands_and_keys(shop: Namespace, user: str) -> None:
     assert shop.redis("PING", user=user) == "PONG"
     for words in (

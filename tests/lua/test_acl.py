@@ -8,9 +8,10 @@ import msgspec
 import pytest
 import redis
 
-from flashsale_core.keys import attest_keys, reclaim_keys, shard_of
+from flashsale_core.keys import INSTALLATION_DEFAULT, SHARDS_DEFAULT, attest_keys, reclaim_keys, shard_of
 from flashsale_core.scripts import load_scripts, pack, read_script
 from flashsale_redis.client import open_redis
+from flashsale_storefront.source import Source
 from tests.lua.servers import SCRIPTS, Sale
 
 LUA = Path(__file__).parents[2] / "lua"
@@ -124,6 +125,28 @@ def test_only_the_gateway_may_read_the_server_settings(server: Any) -> None:
     client = connected(server, "gateway")
     assert client.config_get("appendfsync") in ({"appendfsync": "always"}, {"appendfsync": "everysec"})
     client.close()
+
+
+async def test_storefront_reads_sales_and_fences_and_no_order(server: Any, sale: Sale) -> None:
+    """It is the one service that everybody may reach: with its password nobody sees who ordered, and nobody changes anything."""
+    connected(server, "gateway").close()
+    sale.define(total=5)
+    sale.reserve(("o1", "ann", 1))
+    client = connected(server, "storefront")
+    for words in (
+        ("HGETALL", sale.keys.orders),
+        ("HGETALL", sale.keys.buyers),
+        ("HGETALL", sale.shard.gateways),
+        ("HSET", sale.keys.sale, "total", "9"),
+        ("EVAL", "return 1", "0"),
+    ):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.execute_command(*words)
+    client.close()
+    port = server.connection_pool.connection_kwargs["port"]
+    async with open_redis(f"redis://storefront:{PASSWORD}@127.0.0.1:{port}/0", timeout_seconds=5, connections_max=2) as reader:
+        reading = await Source(reader, INSTALLATION_DEFAULT, SHARDS_DEFAULT, 5).read([sale.name, "other"])
+    assert (reading.fields[sale.name] or {})["total"] == "5"
 
 
 def test_sentinel_may_change_the_master_and_reads_no_sale(server: Any, sale: Sale) -> None:

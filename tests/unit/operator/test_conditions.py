@@ -36,6 +36,19 @@ def test_live_sale_is_ready_and_shows_its_stock() -> None:
     assert {condition["observedGeneration"] for condition in live["conditions"]} == {3}
 
 
+def test_status_names_the_page_of_a_sale_that_the_resource_owns() -> None:
+    def of(verdict: Verdict, storefront: str, previous: dict[str, Any]) -> str | None:
+        shown = status_of(read_resource(body(productId="shoe-1")), verdict, previous, NOW_MS, NOW, storefront)
+        return str(shown["page"]) if "page" in shown else None
+
+    shown = {"page": "https://shop.example/s/shoe-1"}
+    assert of(Verdict(SALE), "https://shop.example", {}) == shown["page"]
+    assert of(Verdict({}, waiting="Redis: refused"), "https://shop.example", shown) == shown["page"]
+    # The page of this product id is another resource's, or there is no storefront any more.
+    assert of(Verdict({}, stall=Stall(StallReason.NOT_OWNER, "taken")), "https://shop.example", shown) is None
+    assert of(Verdict(SALE), "", shown) is None
+
+
 @pytest.mark.parametrize(
     ("spec", "sale", "phase"),
     [

@@ -13,7 +13,7 @@ from tools.repository import CHART
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCKERFILES = [*sorted(ROOT.glob("services/*/Dockerfile")), ROOT / "cli" / "Dockerfile"]
-SERVICES = ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "notifier", "console", "operator", "cli")
+SERVICES = ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "notifier", "console", "storefront", "operator", "cli")
 DIGEST = "sha256:" + "ab" * 32
 RELEASE = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yaml").read_text())
 CHANGELOG = "# Changelog\n\n## Unreleased\n\n## 0.2.0 - 2026-12-01\n\n### Added\n\n- A thing.\n\n## 0.1.0 - 2026-11-01\n\n- First.\n"

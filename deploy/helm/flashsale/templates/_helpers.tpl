@@ -259,6 +259,28 @@ affinity:
 {{- if (.Values.console).enabled }}yes{{ end -}}
 {{- end -}}
 
+{{/* Whether the storefront runs. `helm upgrade --reuse-values` from an earlier release brings values without storefront. */}}
+{{- define "flashsale.storefront" -}}
+{{- if (.Values.storefront).enabled }}yes{{ end -}}
+{{- end -}}
+
+{{/* The origin at which buyers reach the storefront: as the values name it, or the first host of the Ingress. Empty if it is not known. */}}
+{{- define "flashsale.storefront.origin" -}}
+{{- $named := (.Values.storefront).publicUrl -}}
+{{- if $named }}{{ $named }}
+{{- else if and (include "flashsale.storefront" .) .Values.ingress.enabled -}}
+{{- $host := first .Values.ingress.hosts | default "" -}}
+{{- $scheme := "http" -}}
+{{- range .Values.ingress.tls }}{{ if or (not .hosts) (has $host .hosts) }}{{ $scheme = "https" }}{{ end }}{{ end -}}
+{{- if not (hasPrefix "*" $host) }}{{ $scheme }}://{{ $host | lower }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The storefront's password for Redis, in a Secret of its own as well. */}}
+{{- define "flashsale.secret.storefront" -}}
+{{- .Values.redis.auth.existingSecret | default (printf "%s-redis-storefront" (include "flashsale.fullname" .)) -}}
+{{- end -}}
+
 {{/* The password of the console's role, in a Secret of its own as well. */}}
 {{- define "flashsale.secret.console" -}}
 {{- .Values.postgresql.auth.existingSecret | default (printf "%s-postgresql-console" (include "flashsale.fullname" .)) -}}
@@ -271,7 +293,7 @@ affinity:
 - name: REDIS_PASSWORD
   valueFrom:
     secretKeyRef:
-      name: {{ include "flashsale.secret.redis" .root }}
+      name: {{ .secret | default (include "flashsale.secret.redis" .root) }}
       key: {{ .user }}
 - name: REDIS_URL
   {{- if include "flashsale.redis.failover" .root }}
@@ -381,7 +403,7 @@ The database, as the role of a service, or without `role` as the owner of the ta
   value: "20"
 {{- end }}
 {{- with .root.Values.listenHost }}
-{{- range eq $.component "gateway" | ternary (list "FLASHSALE_HOST") (has $.component (list "ledger-api" "console") | ternary (list "FLASHSALE_HOST" "FLASHSALE_PROBE_HOST") (list "FLASHSALE_PROBE_HOST")) }}
+{{- range eq $.component "gateway" | ternary (list "FLASHSALE_HOST") (has $.component (list "ledger-api" "console" "storefront") | ternary (list "FLASHSALE_HOST" "FLASHSALE_PROBE_HOST") (list "FLASHSALE_PROBE_HOST")) }}
 - name: {{ . }}
   value: {{ $.root.Values.listenHost | quote }}
 {{- end }}
@@ -599,6 +621,26 @@ The whole environment of a service, each variable once: what the chart sets, wri
 - name: FLASHSALE_PROBE_PORT
   value: "9108"
 {{- end -}}
+{{- define "flashsale.env.storefront" -}}
+{{ include "flashsale.env.redis" (dict "root" . "user" "storefront" "urlKey" "storefront" "secret" (include "flashsale.secret.storefront" .)) }}
+{{- $c := .Values.storefront }}
+- name: FLASHSALE_STOREFRONT_SHOP_NAME
+  value: {{ $c.shopName | quote }}
+{{- range $name, $value := dict "SIGN_IN_URL" $c.signInUrl "PAY_URL" $c.payUrl "API_URL" $c.apiUrl "TRUSTED_PROXIES" (join "," $c.trustedProxies) }}
+{{- with $value }}
+- name: FLASHSALE_STOREFRONT_{{ $name }}
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+- name: FLASHSALE_STOREFRONT_STREAMS_MAX
+  value: {{ $c.streams.max | quote }}
+- name: FLASHSALE_STOREFRONT_STREAMS_PER_ADDRESS_MAX
+  value: {{ $c.streams.maxPerAddress | quote }}
+- name: FLASHSALE_STOREFRONT_PORT
+  value: "8003"
+- name: FLASHSALE_PROBE_PORT
+  value: "9107"
+{{- end -}}
 {{- /* The services whose metrics the console reads, with their ports. */ -}}
 {{- define "flashsale.console.probed" -}}
 keeper:9104 order-worker:9101 timeout-worker:9102
@@ -623,6 +665,10 @@ keeper:9104 order-worker:9101 timeout-worker:9102
 {{ include "flashsale.env.engine" . }}
 - name: FLASHSALE_OPERATOR_DELETE_WITHOUT_REDIS_SECONDS
   value: {{ .Values.operator.deleteWithoutRedisSeconds | quote }}
+{{- with include "flashsale.storefront.origin" . }}
+- name: FLASHSALE_STOREFRONT_URL
+  value: {{ . | quote }}
+{{- end }}
 - name: FLASHSALE_PROBE_PORT
   value: "9103"
 {{- end -}}
@@ -716,9 +762,9 @@ spec:
             {{- else if eq .component "ledger-api" }}
             - name: api
               containerPort: 8002
-            {{- else if eq .component "console" }}
+            {{- else if has .component (list "console" "storefront") }}
             - name: pages
-              containerPort: 8004
+              containerPort: {{ eq .component "console" | ternary 8004 8003 }}
             {{- end }}
           {{- /* The admin port has connections of its own: a gateway whose buyers took all of theirs must not be restarted. */}}
           startupProbe:

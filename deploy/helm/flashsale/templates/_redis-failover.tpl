@@ -31,7 +31,7 @@ replication-acl-rules: |
 # The Sentinels' own users: other Sentinels, and services, which may ask who the master is.
 sentinel-acl-rules: |
   sentinel resetkeys resetchannels &__sentinel__:hello -@all +auth +hello +ping +info +role +publish +subscribe +client|setname +client|setinfo +sentinel|is-master-down-by-addr
-  {{- range list "gateway" "timeout-worker" "operator" "audit" "keeper" "probe" }}
+  {{- range list "gateway" "timeout-worker" "operator" "audit" "keeper" "storefront" "probe" }}
   {{ . }} resetkeys resetchannels -@all +auth +hello +ping +client|setinfo +client|setname +sentinel|get-master-addr-by-name +sentinel|master{{ if eq . "probe" }} +acl|load{{ end }}
   {{- end }}
 sentinel.conf: |

@@ -10,7 +10,7 @@ from flashsale_operator import metrics
 from flashsale_operator.conditions import Phase, without_stock
 from flashsale_operator.resource import Resource
 
-NEW_FIELDS = ("controllerName", "paymentWindowSeconds")
+NEW_FIELDS = ("controllerName", "page", "paymentWindowSeconds")
 """Fields of the status that an older CRD prunes. They would be written again and again if they were missed."""
 OBSERVED_AFTER_SECONDS = 15.0
 """A status that was written is expected back from the watch within this time."""

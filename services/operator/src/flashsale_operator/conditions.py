@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from flashsale_operator.plan import COUNTERS, Stall, StallReason
 from flashsale_operator.resource import Resource
 
-FIELDS_OF_A_SALE = ("paymentWindowSeconds", "stock")
+FIELDS_OF_A_SALE = ("page", "paymentWindowSeconds", "stock")
 """What the status has of the sale in Redis; absent without a sale that the resource owns."""
 
 
@@ -45,8 +45,13 @@ class _Condition(NamedTuple):
     message: str = ""
 
 
-def status_of(resource: Resource, verdict: Verdict, previous: Mapping[str, Any], now_ms: int, now: str) -> dict[str, Any]:
-    """The complete status. `now` is `now_ms` as RFC 3339; a condition's transition time changes only with its status."""
+def status_of(
+    resource: Resource, verdict: Verdict, previous: Mapping[str, Any], now_ms: int, now: str, storefront: str = ""
+) -> dict[str, Any]:
+    """The complete status. `now` is `now_ms` as RFC 3339; a condition's transition time changes only with its status.
+
+    `storefront` is the origin at which buyers reach the storefront, empty if it is not known.
+    """
     known = {condition["type"]: condition for condition in previous.get("conditions") or ()}
     status: dict[str, Any] = {
         "observedGeneration": resource.generation,
@@ -61,7 +66,8 @@ def status_of(resource: Resource, verdict: Verdict, previous: Mapping[str, Any],
     if epoch := resource.epoch or int(verdict.sale.get("epoch", 0)):
         status["epoch"] = epoch
     if verdict.sale:
-        return status | _of_sale(verdict.sale)
+        page = {"page": f"{storefront}/s/{resource.product_id}"} if storefront else {}
+        return status | page | _of_sale(verdict.sale)
     kept = FIELDS_OF_A_SALE if _keeps_stock(verdict) else ()
     return status | {name: previous[name] for name in kept if previous.get(name)}
 

@@ -75,7 +75,7 @@ async def _operate(settings: Settings, writer: StatusWriter, flash_sales: Namesp
     sales = SaleStore(redis, scripts, settings.shards, settings.redis_timeout_seconds, settings.installation)
     cache, queue = ResourceCache(), WorkQueue()
     registry, recorder = kopf.OperatorRegistry(), Recorder(writer.post_event)
-    reconciler = Reconciler(sales, settings.payment_windows, require_durable=settings.require_durable_redis)
+    reconciler = Reconciler(sales, settings.payment_windows, require_durable=settings.require_durable_redis, storefront=settings.storefront)
     handlers = Handlers(reconciler, cache, queue, recorder, settings, writer.namespace_ends)
     handlers.register(registry)
     kopf.on.login(registry=registry)(_login)

@@ -16,16 +16,17 @@ from flashsale_operator.sale_store import Recovering, SaleStore
 
 
 class Reconciler:
-    def __init__(self, sales: SaleStore, windows: Sequence[int], *, require_durable: bool = True) -> None:
+    def __init__(self, sales: SaleStore, windows: Sequence[int], *, require_durable: bool = True, storefront: str = "") -> None:
         self._sales = sales
         self._windows = windows
         self._require_durable = require_durable
+        self._storefront = storefront
         self._durability_checked = False
         self._durability_fault: str | None = None
 
     async def reconcile(self, resource: Resource, previous: Mapping[str, Any]) -> dict[str, Any]:
         """Make the sale match the resource; returns the resource's new status. Raises Busy when Redis is too slow to judge anything."""
-        return _status(resource, self._with_durability(await self._verdict(resource)), previous)
+        return self._status(resource, self._with_durability(await self._verdict(resource)), previous)
 
     async def check_durability(self) -> None:
         """Check whether Redis may lose acknowledged writes: gateways take no orders while it may. Raises Retryable when it is away."""
@@ -40,7 +41,7 @@ class Reconciler:
     def judge(self, resource: Resource, sale: Mapping[str, str] | None, previous: Mapping[str, Any]) -> dict[str, Any] | None:
         """The status for what `read` returned; None when the sale must be changed first."""
         if sale is None:
-            return _status(resource, Verdict({}, stall=recovering(resource)), previous)
+            return self._status(resource, Verdict({}, stall=recovering(resource)), previous)
         match plan(resource, sale, self._windows):
             case Define() | Adopt():
                 return None
@@ -48,7 +49,7 @@ class Reconciler:
                 verdict = Verdict(_own_sale(resource, sale), stall=stall)
             case _:
                 verdict = Verdict(sale)
-        return _status(resource, self._with_durability(verdict), previous)
+        return self._status(resource, self._with_durability(verdict), previous)
 
     async def retire(self, resource: Resource, previous: Mapping[str, Any]) -> dict[str, Any] | None:
         """End the sale as the deletion policy says; returns None when that is done, or the status while the deletion waits."""
@@ -56,17 +57,17 @@ class Reconciler:
             waits_for = await self._retired(resource)
         except Recovering:
             stall = recovering(resource)
-            return _status(resource, Verdict({}, stall=stall, draining=stall.message), previous)
+            return self._status(resource, Verdict({}, stall=stall, draining=stall.message), previous)
         except Busy:
             raise
         except Retryable as error:
-            return _status(resource, Verdict({}, waiting=str(error)), previous)
+            return self._status(resource, Verdict({}, waiting=str(error)), previous)
         except Rejected as error:
             reason = f"the sale's data in Redis is broken ({error.reason}); set deletionPolicy to Retain to delete this resource without it"
-            return _status(resource, Verdict({}, stall=Stall(StallReason.INCONSISTENT, reason), draining=reason), previous)
+            return self._status(resource, Verdict({}, stall=Stall(StallReason.INCONSISTENT, reason), draining=reason), previous)
         if waits_for is None:
             return None
-        return _status(resource, Verdict(await self._read(resource), draining=waits_for), previous)
+        return self._status(resource, Verdict(await self._read(resource), draining=waits_for), previous)
 
     async def _verdict(self, resource: Resource) -> Verdict:
         try:
@@ -128,13 +129,12 @@ class Reconciler:
         except (Retryable, Rejected):
             return {}
 
+    def _status(self, resource: Resource, verdict: Verdict, previous: Mapping[str, Any]) -> dict[str, Any]:
+        now_ms = time.time_ns() // 1_000_000
+        moment = rfc3339(datetime.fromtimestamp(now_ms / 1000, UTC), "seconds")
+        return status_of(resource, verdict, previous, now_ms, moment, self._storefront)
+
 
 def _own_sale(resource: Resource, sale: Mapping[str, str]) -> dict[str, str]:
     """The hash if this resource owns the sale and its epoch can be read, otherwise an empty one."""
     return dict(sale) if sale.get("owner") == resource.owner and sale.get("epoch", "").isdigit() else {}
-
-
-def _status(resource: Resource, verdict: Verdict, previous: Mapping[str, Any]) -> dict[str, Any]:
-    now_ms = time.time_ns() // 1_000_000
-    moment = rfc3339(datetime.fromtimestamp(now_ms / 1000, UTC), "seconds")
-    return status_of(resource, verdict, previous, now_ms, moment)

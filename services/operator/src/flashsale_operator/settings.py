@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flashsale_core import topology
+from flashsale_core.errors import SettingsError
 from flashsale_core.keys import INSTALLATION_DEFAULT, SHARDS_DEFAULT
+from flashsale_core.origins import read_origins
 from flashsale_core.settings import Environment
 from flashsale_core.tls import with_certificates
 from flashsale_operator.engine import ENGINE_DEFAULT, Engine
@@ -29,6 +31,8 @@ class Settings:
     """FLASHSALE_OPERATOR_NAMESPACE: the namespaces to watch, separated by commas; empty for all namespaces."""
     engine: Engine
     """FLASHSALE_OPERATOR_ENGINE: FlashSales with this spec.engine are served, with FLASHSALE_OPERATOR_ENGINE_DEFAULT also those without."""
+    storefront: str
+    """FLASHSALE_STOREFRONT_URL: the origin at which buyers reach the storefront, for status.page; empty if there is none."""
     reconcile_seconds: float
     """FLASHSALE_OPERATOR_RECONCILE_SECONDS: pause between two sweeps, which compare every sale with its resource even without an event."""
     status_seconds: float
@@ -68,6 +72,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         require_durable_redis=env.flag("FLASHSALE_REQUIRE_DURABLE_REDIS", default=True),
         namespaces=tuple(filter(None, env.optional("FLASHSALE_OPERATOR_NAMESPACE").split(","))),
         engine=read_engine(env),
+        storefront=_storefront(env),
         reconcile_seconds=env.number("FLASHSALE_OPERATOR_RECONCILE_SECONDS", 5, least=0.5, most=3600),
         status_seconds=env.number("FLASHSALE_OPERATOR_STATUS_SECONDS", 10, least=0, most=3600),
         silence_seconds=env.number("FLASHSALE_OPERATOR_SILENCE_SECONDS", 60, least=5, most=3600),
@@ -81,6 +86,13 @@ def read_settings(environment: Environment | None = None) -> Settings:
         shutdown_timeout_seconds=env.number("FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS", 20, least=1, most=600),
         log_level=env.log_level("FLASHSALE_LOG_LEVEL"),
     )
+
+
+def _storefront(env: Environment) -> str:
+    origins = read_origins(env.optional("FLASHSALE_STOREFRONT_URL"), "FLASHSALE_STOREFRONT_URL")
+    if len(origins) > 1:
+        raise SettingsError(f"FLASHSALE_STOREFRONT_URL has {len(origins)} origins; name the one that FlashSales show")
+    return "".join(origins)
 
 
 def read_engine(env: Environment) -> Engine:

@@ -8,6 +8,7 @@ from typing import Any
 from flashsale_core.errors import Retryable
 from flashsale_core.ids import is_sale_id
 from flashsale_core.probes import serve_probes
+from flashsale_core.request_bodies import read_body
 from flashsale_core.supervise import Supervisor
 from flashsale_redis import open_redis
 from flashsale_storefront import metrics
@@ -145,7 +146,7 @@ class Storefront:
         # A foreign page cannot send this type without a preflight, which gets no answer.
         if header(scope["headers"], b"content-type") != b"application/json":
             raise Problem("bad_request", "Send application/json", field="Content-Type")
-        body = await _read_body(receive)
+        body = await read_body(_chunks(receive), BODY_BYTES_MAX, self._settings.body_timeout_seconds, Problem)
         sale = await self._known_sale(sale_of(body))
         assert self._demo is not None  # noqa: S101
         return await self._demo.pay(body, sale.content.document["price"])
@@ -209,12 +210,10 @@ def _found(answer: Answer | None) -> Answer:
     return answer
 
 
-async def _read_body(receive: Receive) -> bytes:
-    body: bytes = b""
-    while True:
+async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+    """The body as the client sends it. One that leaves gets no answer, so what it has sent is enough."""
+    more = True
+    while more:
         message = await receive()
-        body += bytes(message.get("body", b""))
-        if len(body) > BODY_BYTES_MAX:
-            raise Problem("body_too_large", f"At most {BODY_BYTES_MAX} bytes")
-        if not message.get("more_body"):
-            return body
+        yield bytes(message.get("body", b""))
+        more = message.get("more_body", False)

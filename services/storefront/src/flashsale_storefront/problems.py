@@ -13,6 +13,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "unknown_sale": Kind(404, "There is no such sale"),
         "not_found": Kind(404, "There is nothing at this path"),
         "method_not_allowed": Kind(405, "This path does not support this method"),
+        "request_timeout": Kind(408, "The request took too long to arrive"),
         "body_too_large": Kind(413, "The request body is too large"),
         "internal": Kind(500, "The storefront failed; the request may be repeated"),
         "payment_refused": Kind(502, "The gateway did not accept the simulated payment"),

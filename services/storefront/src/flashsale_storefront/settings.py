@@ -62,6 +62,8 @@ class Settings:
     """FLASHSALE_CONNECTIONS_MAX: the most client connections at once; further ones get 503."""
     head_timeout_seconds: float
     """FLASHSALE_HEAD_TIMEOUT_SECONDS: how long the head of a request may take to arrive."""
+    body_timeout_seconds: float
+    """FLASHSALE_BODY_TIMEOUT_SECONDS: how long the body of a simulated payment may take to arrive."""
     keep_alive_seconds: float
     """FLASHSALE_KEEP_ALIVE_SECONDS: how long an idle connection is kept."""
     write_timeout_seconds: float
@@ -101,6 +103,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         trusted_proxies=_networks(env, "FLASHSALE_STOREFRONT_TRUSTED_PROXIES"),
         connections_max=env.integer("FLASHSALE_CONNECTIONS_MAX", 20_000, least=1),
         head_timeout_seconds=env.number("FLASHSALE_HEAD_TIMEOUT_SECONDS", 10, least=0.1, most=300),
+        body_timeout_seconds=env.number("FLASHSALE_BODY_TIMEOUT_SECONDS", 10, least=0.1, most=300),
         keep_alive_seconds=env.number("FLASHSALE_KEEP_ALIVE_SECONDS", 75, least=0.1, most=3600),
         write_timeout_seconds=env.number("FLASHSALE_WRITE_TIMEOUT_SECONDS", 10, least=0.1, most=300),
         probe_host=env.text("FLASHSALE_PROBE_HOST", "0.0.0.0"),  # noqa: S104 - a pod listens on all its addresses
