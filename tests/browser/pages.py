@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -133,6 +133,26 @@ def _axe_source() -> str:
 
 async def scrolls_sideways(page: Page) -> bool:
     return bool(await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+
+
+_OBSERVE_SHIFTS = """() => {
+  window.shifts = [];
+  const named = ({ node }) => node?.id || node?.className || node?.nodeName || "gone";
+  const note = (entry) => window.shifts.push(`${entry.value.toFixed(4)} at ${Math.round(entry.startTime)} ms: ${entry.sources.map(named)}`);
+  new PerformanceObserver((list) => list.getEntries().forEach(note)).observe({ type: "layout-shift" });
+}"""
+
+
+async def layout_shifts(page: Page) -> Callable[[], Awaitable[list[str]]]:
+    """Asks for what has moved from now on, with its score and elements (W3C Layout Instability)."""
+    await page.evaluate(_OBSERVE_SHIFTS)
+
+    async def moved() -> list[str]:
+        # Two frames, so that the last change has been drawn and noted.
+        await page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return list(await page.evaluate("window.shifts"))
+
+    return moved
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flashsale_local_stack import Stack, private_stack, wait_until
-from tests.browser.pages import EachView, axe, scrolls_sideways
+from tests.browser.pages import EachView, axe, layout_shifts, scrolls_sideways
 from tests.conftest import REDIS_MASTERS
 from tests.integration.client import Client
 from tests.integration.console import Visitor
@@ -21,7 +21,7 @@ PAGES = ("/", "/sales", "/orders", "/refunds", "/webhooks", "/changes", "/system
 
 @pytest.fixture(scope="module")
 def console_stack() -> Iterator[Stack]:
-    with private_stack(redis_masters=REDIS_MASTERS, optional=["console"]) as stack:
+    with private_stack(redis_masters=REDIS_MASTERS, optional=["console", "storefront"]) as stack:
         yield stack
 
 
@@ -73,6 +73,17 @@ async def test_merchant_pauses_and_resumes_a_sale_after_one_question(console_sta
 async def test_numbers_of_a_sale_follow_without_a_reload(console_stack: Stack, sale: str, page: Page) -> None:
     shop = Client(console_stack.env())
     await log_in(page, console_stack, "viewer", f"/sales/{sale}")
-    before = await page.locator("main").inner_text()
+    before, moved = await page.locator("main").inner_text(), await layout_shifts(page)
     assert shop.order(sale, "eve").status == 200
     await page.wait_for_function("before => document.querySelector('main').innerText !== before", arg=before, timeout=5000)
+    assert await moved() == []
+
+
+async def test_buyers_see_a_change_of_the_console_without_a_reload(console_stack: Stack, sale: str, page: Page) -> None:
+    merchant = Visitor(console_stack).log_in("merchant")
+    await page.goto(f"{console_stack.env()['FLASHSALE_STOREFRONT_URL']}/s/{sale}")
+    await page.locator("#page[data-phase=on_sale]").wait_for()
+    for action, phase in (("pause", "paused"), ("resume", "on_sale")):
+        asked = merchant.get(f"/sales/{sale}/change?action={action}&units=")
+        assert merchant.post(f"/sales/{sale}/change", asked.fields()).status == 303
+        await page.locator(f"#page[data-phase={phase}]").wait_for()

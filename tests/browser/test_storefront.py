@@ -8,12 +8,13 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from flashsale_local_stack import Stack, free_ports
-from tests.browser.pages import EachView, Watch, axe, open_page, scrolls_sideways
+from tests.browser.pages import EachView, Watch, axe, layout_shifts, open_page, scrolls_sideways
 from tests.integration.client import Client
 from tests.integration.gateways import Gateway, gateway_on
 from tests.integration.storefronts import storefront_on
@@ -143,6 +144,38 @@ async def test_order_waits_for_a_gateway_that_hangs(shop: Shop, client: Client, 
         os.kill(shop.gateway.pid, signal.SIGCONT)
     await reach(page, "held")
     assert client.stock(sale) == (5, 4, 1, 0)
+
+
+async def test_order_continues_when_a_killed_gateway_is_back(
+    stack: Stack, client: Client, page: Page, watch: Watch, tmp_path: Path
+) -> None:
+    watch.expect("ERR_CONNECTION|ERR_EMPTY_RESPONSE|ERR_FAILED|CORS")
+    port, back = free_ports(2)
+    env = stack.env() | {"FLASHSALE_CORS_ORIGINS": f"http://127.0.0.1:{port}"}
+    sale = client.new_sale(5)
+    more = {"FLASHSALE_STOREFRONT_PORT": str(port), "FLASHSALE_STOREFRONT_API_URL": f"http://127.0.0.1:{back}"}
+    with storefront_on(env, tmp_path / "storefront.log", **more, FLASHSALE_STOREFRONT_DEMO="true"):
+        with gateway_on(env, tmp_path / "killed.log", port=back, ends=(-signal.SIGKILL,)) as gateway:
+            await page.goto(f"http://127.0.0.1:{port}/s/{sale}")
+            await reach(page, "on_sale")
+            os.kill(gateway.pid, signal.SIGKILL)
+        await page.locator("#primary").click()
+        await reach(page, "ordering")
+        with gateway_on(env, tmp_path / "back.log", port=back):
+            # The page asks less and less often, at last every 20 seconds.
+            await page.locator("#page[data-phase=held]").wait_for(timeout=60_000)
+            assert client.stock(sale) == (5, 4, 1, 0)
+
+
+async def test_nothing_on_the_page_moves_while_numbers_change(shop: Shop, client: Client, page: Page) -> None:
+    sale, orders = client.new_sale(102, endsAt=at(600)), (2, 1, 97)
+    await page.goto(shop.page_of(sale))
+    await reach(page, "on_sale")
+    moved = await layout_shifts(page)
+    for number, units in enumerate(orders):
+        assert client.order(sale, f"ann-{number}", units).status == 200
+        await page.get_by_text(f"{102 - sum(orders[: number + 1])} of 102 left").wait_for()
+    assert await moved() == []
 
 
 async def test_page_reads_without_javascript(shop: Shop, client: Client, browser: Browser, watch: Watch) -> None:

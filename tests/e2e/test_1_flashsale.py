@@ -64,6 +64,9 @@ def test_flashsale_names_its_page_where_the_storefront_is_public(shop: Namespace
     until(lambda: shop.ready("paged"), 10, "FlashSale paged is Ready")
     assert shop.sale("paged")["status"]["page"] == "http://shop.localhost/s/paged-1"
     assert "http://shop.localhost/s/paged-1" in shop.kubectl("get", "fs", "paged", "-o", "wide")
+    script = "import urllib.request as web; print(web.urlopen('http://flashsale-storefront/s/paged-1', timeout=10).read().decode())"
+    gateway = shop.pods("gateway")[0]["metadata"]["name"]
+    assert "1 of 1 left" in shop.kubectl("exec", gateway, "--", "python", "-c", script)
 
 
 def test_product_id_cannot_be_changed(shop: Namespace) -> None:

@@ -315,6 +315,7 @@ LEFT = [
     "secret/flashsale-postgresql-roles",
     "secret/flashsale-rabbitmq",
     "secret/flashsale-redis",
+    "secret/flashsale-redis-storefront",
     "serviceaccount/default",
 ]
 LEFT_IN_THE_CLUSTER = [

@@ -23,7 +23,7 @@ AGAIN_MAX_SECONDS = 35
 """How soon orders must be accepted again, on a machine that keeps up. The target is 20 s, and the report shows what it was: 14 s."""
 QUEUED_MAX = 10
 """Processes that want to run, for each processor. With more of them, Sentinels vote late, and everything takes longer in proportion."""
-REPLICAS = {"gateway": 2, "order-worker": 2, "timeout-worker": 2, "keeper": 2, "ledger-api": 2, "redis": 3, "rabbitmq": 3}
+REPLICAS = {"gateway": 2, "order-worker": 2, "timeout-worker": 2, "keeper": 2, "ledger-api": 2, "storefront": 2, "redis": 3, "rabbitmq": 3}
 INSTALL_SECONDS = 900
 
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +33,11 @@ def further_gateways(stack: Stack, count: int, folder: Path) -> Iterator[list[st
 
 
 @contextmanager
-def gateway_on(env: Mapping[str, str], log: Path, module: str = "flashsale_gateway") -> Iterator[Gateway]:
-    """A gateway with these environment variables, which is ready, and stopped when the block ends."""
-    (port,) = free_ports(1)
+def gateway_on(
+    env: Mapping[str, str], log: Path, module: str = "flashsale_gateway", *, port: int = 0, ends: Collection[int] = (0, -15)
+) -> Iterator[Gateway]:
+    """A gateway with these environment variables, which is ready, and stopped when the block ends with one of the exit codes `ends`."""
+    port = port or free_ports(1)[0]
     settings = os.environ | env | {"FLASHSALE_PORT": str(port)}
     with log.open("wb") as out:
         process = subprocess.Popen([sys.executable, "-m", module], env=settings, stdout=out, stderr=out)
@@ -45,7 +47,7 @@ def gateway_on(env: Mapping[str, str], log: Path, module: str = "flashsale_gatew
         finally:
             process.terminate()
             process.wait(END_SECONDS)
-    assert process.returncode in (0, -15), log.read_text()
+    assert process.returncode in ends, log.read_text()
 
 
 def _ready(port: int) -> bool:

@@ -188,6 +188,24 @@ def test_orders_are_found_by_id_and_by_buyer(shop: Client, merchant: Visitor, sa
     assert (buyer in (text := merchant.get(f"/orders/{order_id}").text), "reserved" in text) == (True, True)
 
 
+def test_paid_order_is_returned_after_one_question(shop: Client, merchant: Visitor, viewer: Visitor) -> None:
+    sale_id = shop.new_sale(5)
+    order_id = shop.order(sale_id, "ann", 2).body["orderId"]
+    refused = merchant.post(f"/orders/{order_id}/return", {"restock": "yes"})
+    assert (refused.status, "The order is reserved" in refused.text) == (409, True)
+    assert shop.pay(order_id, f"pay-{uuid.uuid4().hex}").body["result"] == "paid"
+    assert ("Return, and sell again" in merchant.get(f"/orders/{order_id}").text, shop.stock(sale_id)) == (True, (5, 3, 0, 2))
+    assert "sell again" not in viewer.get(f"/orders/{order_id}").text
+    asked = merchant.get(f"/orders/{order_id}/return?restock=yes")
+    assert ("2 units are for sale again" in asked.text, shop.stock(sale_id)) == (True, (5, 3, 0, 2))
+    done = merchant.post(f"/orders/{order_id}/return", asked.fields())
+    assert (done.status, done.headers["location"]) == (303, f"/orders/{order_id}?done=returned")
+    page = merchant.get(done.headers["location"]).text
+    assert ("its refund is due" in page, "sell again" in page) == (True, False)
+    assert wait_until(lambda: shop.stock(sale_id) == (5, 5, 0, 0), 10)
+    assert wait_until(lambda: order_id in merchant.get("/refunds").text, 20)
+
+
 def test_refund_is_settled_through_the_ledger_api(shop: Client, merchant: Visitor, sale: str) -> None:
     order_id = shop.order(sale, "bob").body["orderId"]
     assert shop.pay(order_id, f"pay-{uuid.uuid4().hex}").body["result"] == "refund_due"

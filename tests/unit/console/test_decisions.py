@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,8 +11,10 @@ from flashsale_console.attention import Facts, OpenRefunds, Stall, items_of, sta
 from flashsale_console.changes import WrongInputError, plan
 from flashsale_console.history import BUCKETS, Row, history
 from flashsale_console.pages.login import local_path
+from flashsale_console.pages.orders import Known
 from flashsale_console.sale_views import SaleView, money, view
 from flashsale_console.service_metrics import read
+from flashsale_core.ids import parse_order_ref
 from flashsale_core.on_behalf import with_person
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -20,6 +23,13 @@ ROW = {
     "sale_id": "tv", "epoch": 7, "owner": "admin", "state": "open", "total": 100, "starts_at": None, "ends_at": None,
     "price": "1999 EUR", "final_available": None, "final_reserved": None, "final_sold": None,
 }  # fmt: skip
+
+
+def test_order_is_shown_as_redis_has_it_or_else_as_the_ledger_does() -> None:
+    ref, row = parse_order_ref(f"tv.{'o' * 20}"), {"quantity": 3, "user_id": "ann"}
+    assert ref is not None
+    both, ledger_only = Known(ref, row, SimpleNamespace(quantity=2, user_id="bob")), Known(ref, row, None)
+    assert [(known.quantity, known.buyer) for known in (both, ledger_only)] == [(2, "bob"), (3, "ann")]
 
 
 def test_quiet_means_that_everything_was_read() -> None:

@@ -1,7 +1,7 @@
 """Orders: found by their id or by their buyer, each with its history."""
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -31,22 +31,45 @@ async def search(request: Request) -> Response:
     return page(request, "orders.html", shown)
 
 
+class Known(NamedTuple):
+    """What Redis and the ledger have of an order; at least one of them has it."""
+
+    order: OrderRef
+    row: Any
+    live: Any
+
+    # Redis decides, so its record counts before the ledger's row.
+    @property
+    def quantity(self) -> int:
+        return int(self.live.quantity if self.live else self.row["quantity"])
+
+    @property
+    def buyer(self) -> str:
+        return str(self.live.user_id if self.live else self.row["user_id"])
+
+
 async def show(request: Request) -> Response:
     console, ledger = console_of(request), console_of(request).ledger
-    requests.query(request, ())
-    order = parse_order_ref(request.path_params["order_id"])
-    if order is None:
-        raise PageError(404, "There is no such order", "An order id is a product id, a dot and 20 characters.")
-    row, live = await asyncio.gather(ledger.row("show_order", *order), _live(request, order))
-    if row is None and live is None:
-        raise PageError(404, f"There is no order {order}")
-    shown: dict[str, Any] = {"order": order, "row": row, "live": live, "events": [], "refunds": []}
+    done = requests.query(request, ("done",)).get("done", "") == "returned"
+    order, row, live = await find(request)
+    shown: dict[str, Any] = {"order": order, "row": row, "live": live, "events": [], "refunds": [], "done": done}
     if row is not None:
         payments = [row["payment_id"]] if row["payment_id"] else []
         payments += list(live.refunded_payment_ids) if live else []
         shown["events"] = await ledger.rows("order_events", order.sale_id, row["epoch"], order.order_id)
         shown["refunds"] = await console.ledger.rows("order_refunds", payments, *order)
     return page(request, "order.html", shown)
+
+
+async def find(request: Request) -> Known:
+    """The order that the path names. Raises PageError if there is none."""
+    order = parse_order_ref(request.path_params["order_id"])
+    if order is None:
+        raise PageError(404, "There is no such order", "An order id is a product id, a dot and 20 characters.")
+    row, live = await asyncio.gather(console_of(request).ledger.row("show_order", *order), _live(request, order))
+    if row is None and live is None:
+        raise PageError(404, f"There is no order {order}")
+    return Known(order, row, live)
 
 
 async def _live(request: Request, order: OrderRef) -> Any:
