@@ -15,7 +15,7 @@ from flashsale_core import topology
 from flashsale_local_stack import Stack, binaries, configs
 from flashsale_local_stack.state import load
 
-TIMEOUT_SECONDS = 30
+TIMEOUT_SECONDS = 60
 
 
 class Broker:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from flashsale_local_stack import Stack, free_ports, wait_until
 
-READY_SECONDS = 30.0
-END_SECONDS = 30.0
+READY_SECONDS = 120.0
+END_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)

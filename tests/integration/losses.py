@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -10,9 +10,11 @@ from flashsale_core.keys import SHARDS_DEFAULT, shard_keys
 from flashsale_local_stack import Stack, wait_until
 from tests.integration.client import Client
 from tests.integration.stores import redis_client
+from tests.waiting import until
 
 CONNECT_SECONDS = 60.0
 FREEZE_SECONDS = 10.0
+ANSWERS_SECONDS = 60.0
 
 
 @contextmanager
@@ -37,6 +39,12 @@ def _states(group: int) -> Iterator[str]:
             state, _, its_group, *_ = task.read_text().rpartition(")")[2].split()
             if int(its_group) == group:
                 yield state
+
+
+async def further_answers(answered: Sequence[Mapping[str, str]], count: int) -> None:
+    """Wait until the threads that fill `answered` have received `count` more answers."""
+    enough = sum(map(len, answered)) + count
+    await until(lambda: sum(map(len, answered)) >= enough, ANSWERS_SECONDS)
 
 
 def forget_unpublished(stack: Stack) -> None:

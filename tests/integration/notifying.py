@@ -113,7 +113,7 @@ async def open_notifier(
     database_url: str,
     named: tuple[NamedEndpoint, ...] = (),
     retries_seconds: tuple[float, ...] = (0.05,) * 9,
-    timeout_seconds: float = 1.0,
+    timeout_seconds: float = 10.0,
     disable_after_seconds: float = 1000.0,
 ) -> AsyncIterator[Notifier]:
     database = Database(database_url, 30, 0.1, 100, "flashsale")

@@ -56,6 +56,14 @@ def test_idle_connection_is_closed_and_a_busy_one_is_not(stack: Stack, sale: str
         assert busy.answer().status == 200
 
 
+def refuses_connections(client: Client) -> bool:
+    try:
+        with wire_to(client):
+            return False
+    except ConnectionRefusedError:
+        return True
+
+
 def test_order_under_way_is_answered_before_the_gateway_stops(stack: Stack, client: Client, sale: str) -> None:
     """Redis is paused, the gateway receives SIGTERM, Redis goes on: the answer arrives with `connection: close`, and the gateway ends."""
     redis = [status.pid for status in stack.status() if status.name.startswith("redis") and status.pid]
@@ -67,9 +75,9 @@ def test_order_under_way_is_answered_before_the_gateway_stops(stack: Stack, clie
             os.kill(pid, signal.SIGSTOP)
         try:
             wire.send(whole(order(sale)))
-            time.sleep(0.2)
-            process.send_signal(signal.SIGTERM)
             time.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            wait_for(lambda: refuses_connections(second))
         finally:
             for pid in redis:
                 os.kill(pid, signal.SIGCONT)

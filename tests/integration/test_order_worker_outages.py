@@ -92,7 +92,7 @@ async def test_work_survives_kill_9_and_the_process_ends_on_sigterm(infra: Mappi
             await until(lambda: asyncio.to_thread(is_ready, second.args))
         finally:
             second.send_signal(signal.SIGTERM)
-            ended = await asyncio.to_thread(second.wait, 20)
+            ended = await asyncio.to_thread(second.wait, 60)
         assert (before < 10_000, ended, await ledger.count("order_events")) == (True, 0, 10_000)
         assert [await broker.take_all(queue) for queue in (QUEUE, topology.PARKED_ORDERS_QUEUE)] == [[], []]
 

@@ -124,11 +124,13 @@ async def test_queue_alone_releases_units_once_despite_redelivery(infra: Mapping
 async def test_hold_whose_message_returns_early_is_queued_again(infra: Mapping[str, str]) -> None:
     async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]) as broker:
         await shop.open("shoe", 10)
-        due = await shop.reserve("shoe", ["due"], seconds_ago=6)
-        # As if Redis' clock had been set back by 4 s meanwhile.
-        early = await shop.reserve("shoe", ["e1", "e2"], seconds_ago=-4 + HOLD_SECONDS)
-        await broker.publish(QUEUE, early, due, early)
-        async with consuming(shop.consumer()):
+        consumer = shop.consumer()
+        async with consuming(consumer):
+            await until(lambda: _has_fault(consumer, None))
+            due = await shop.reserve("shoe", ["due"], seconds_ago=6)
+            # As if Redis' clock had been set back by 4 s meanwhile.
+            early = await shop.reserve("shoe", ["e1", "e2"], seconds_ago=-4 + HOLD_SECONDS)
+            await broker.publish(QUEUE, early, due, early)
             await until(lambda: shop.has("shoe", 8, 2, 0))
             await until(lambda: shop.has("shoe", 10, 0, 0))
         assert await shop.expired_orders("shoe") == ["due", "e1", "e2"]

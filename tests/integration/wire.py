@@ -105,7 +105,7 @@ def gateway(stack: Stack, **settings: str) -> Iterator[tuple["subprocess.Popen[b
         process.wait()
 
 
-def wait_for(ready: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_for(ready: Callable[[], bool], seconds: float = 120.0) -> None:
     give_up_at = time.monotonic() + seconds
     while True:
         try:

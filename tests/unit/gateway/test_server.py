@@ -37,7 +37,7 @@ def with_server(play: Callable[[Server, int], Coroutine[Any, Any, T]], **options
     """`options` are uvicorn's."""
 
     async def run() -> T:
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None, **options)
+        config = uvicorn.Config(**{"app": app, "host": "127.0.0.1", "port": 0, "lifespan": "off", "log_config": None, **options})
         server, bound = Server(config), config.bind_socket()
         serving = asyncio.create_task(server._serve(listening_sockets([bound])))
         try:

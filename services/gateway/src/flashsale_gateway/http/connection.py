@@ -47,6 +47,11 @@ if TYPE_CHECKING:
         async def serve_admin(self, scope: Any, receive: Any, send: Any) -> None: ...
 
 
+LOOK_AGAIN_SECONDS = 0.05
+"""Between the end of a connection's time and its close. After a long turn of the event loop, or a pause of the process, timers fire first:
+a request that arrived in time is still unread, and an answer that the client made room for is unsent."""
+
+
 class Connection(HttpToolsProtocol):
     """uvicorn's connection with a single timer. It closes only behind the answers to earlier requests."""
 
@@ -74,6 +79,8 @@ class Connection(HttpToolsProtocol):
         """When the connection is closed if nothing happens; None while a request is read or answered."""
         self._timer_at = inf
         """When the timer fires."""
+        self._looked_again = False
+        """The time is over, and the sockets get one more turn."""
         self._unread_bytes = 0
         """Bytes of answers that the client had not read when this was last checked."""
 
@@ -168,6 +175,7 @@ class Connection(HttpToolsProtocol):
 
     def _close_after(self, seconds: float) -> None:
         self._closes_at = closes_at = self.loop.time() + seconds
+        self._looked_again = False
         if closes_at < self._timer_at:
             self._set_timer(closes_at)
 
@@ -185,10 +193,16 @@ class Connection(HttpToolsProtocol):
             return
         elif self._closes_at > self.loop.time():
             self._set_timer(self._closes_at)
+        elif not self._looked_again:
+            self._look_again()
         elif self._in_head:
             self._end_reading("slow_head", Problem("request_timeout", f"Send the request head within {self._head_timeout_seconds:g} s"))
         else:
             self._close()
+
+    def _look_again(self) -> None:
+        self._looked_again = True
+        self._set_timer(self.loop.time() + LOOK_AGAIN_SECONDS)
 
     # Answers that the client does not read.
 
@@ -208,11 +222,14 @@ class Connection(HttpToolsProtocol):
         """Give a client that leaves answers unread the write timeout, again each time it has read some."""
         self._unread_bytes = self.transport.get_write_buffer_size()
         if self._unread_bytes:
+            self._looked_again = False
             self._set_timer(self.loop.time() + self._settings.write_timeout_seconds)
 
     def _check_unread(self) -> None:
         if self.transport.get_write_buffer_size() < self._unread_bytes:
             self._watch_unread()
+        elif not self._looked_again:
+            self._look_again()
         else:
             self._abort()
 

@@ -5,10 +5,12 @@ cut the gateway off from its stores.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flashsale_gateway import metrics
 from flashsale_gateway.http.answers import CLOSE, default_header_lines
+from flashsale_gateway.http.connection import LOOK_AGAIN_SECONDS
 from flashsale_gateway.http.fast_path import FastPathProtocol
 from flashsale_gateway.http.problems import Problem
 
@@ -61,13 +63,19 @@ class RefusedConnection(asyncio.Protocol):
             transport.abort()
             return
         self._refused.add(self)
-        self._timer = asyncio.get_running_loop().call_later(REFUSAL_SECONDS, transport.close)
+        self._call_in(REFUSAL_SECONDS, self._look_again)
 
     def data_received(self, head: bytes) -> None:
         if not self._transport.is_closing():
             cors_lines = self._cors.lines_for_unparsed(head) if self._cors is not None else b""
             self._transport.write(_TOO_MANY.answer.wire(default_header_lines(self._server_state) + cors_lines + CLOSE))
             self._transport.close()
+
+    def _look_again(self) -> None:
+        self._call_in(LOOK_AGAIN_SECONDS, self._transport.close)
+
+    def _call_in(self, seconds: float, act: Callable[[], None]) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, act)
 
     def connection_lost(self, _: Exception | None) -> None:
         self._refused.discard(self)
