@@ -15,7 +15,7 @@ from flashsale_gateway.http.fast_path import FastPathProtocol
 from flashsale_gateway.http.server import Server
 from tests.unit.gateway.test_server import turns_until, with_server
 
-TIMEOUT_SECONDS = 0.1
+TIMEOUT_SECONDS = 0.5
 ORDER = b"POST /order HTTP/1.1\r\nHost: shop\r\nContent-Length: 2\r\n\r\n{}"
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -62,8 +62,8 @@ def test_request_that_arrives_in_a_long_turn_is_answered(requests_before: int) -
             def arrive_and_stall() -> None:
                 endpoint.when_asked = lambda: None
                 late.send(ORDER)
-                # The loop reads nothing until long after the connection's time: the process is stopped, or gets no CPU.
-                time.sleep(3 * TIMEOUT_SECONDS)
+                # The loop reads nothing until after the connection's time: the process is stopped, or gets no CPU.
+                time.sleep(1.2 * TIMEOUT_SECONDS)
 
             late.setblocking(False)
             other.setblocking(False)
