@@ -13,7 +13,7 @@ from tests.integration.stores import redis_client
 from tests.waiting import until
 
 CONNECT_SECONDS = 60.0
-FREEZE_SECONDS = 10.0
+FREEZE_SECONDS = 30.0
 ANSWERS_SECONDS = 60.0
 
 

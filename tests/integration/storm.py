@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-GIVE_UP_SECONDS = 60.0
+from flashsale_local_stack import wait_until
+
+GIVE_UP_SECONDS = 120.0
+REQUEST_SECONDS = 10.0
 PAUSE_SECONDS = 0.1
 
 
@@ -27,9 +30,17 @@ class Storm:
     outcomes: Counter[str] = field(default_factory=Counter)
     contradictions: list[str] = field(default_factory=list)
     stopping: bool = False
+    _begun: int = 0
+    _open: set[int] = field(default_factory=set)
+    """The numbers of the requests that have no answer yet."""
+
+    def wait_until_answered(self) -> None:
+        """Wait until each request that was sent before this call has its answer: a slow machine may count an early refusal late."""
+        sent = set(self._open)
+        assert wait_until(lambda: not sent & self._open, GIVE_UP_SECONDS)
 
     async def run(self, buyers: int) -> None:
-        timeout = aiohttp.ClientTimeout(total=10)
+        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
             await asyncio.gather(*[self._buy(session) for _ in range(buyers)])
 
@@ -45,9 +56,12 @@ class Storm:
         give_up = time.monotonic() + GIVE_UP_SECONDS
         is_repeat = False
         while time.monotonic() < give_up:
+            self._begun += 1
+            self._open.add(number := self._begun)
             outcome = await self._send(session, body)
             # On a slow machine the hold may end before the buyer who missed the first answer repeats the request.
             self.outcomes["gone" if is_repeat and outcome == "410" else outcome] += 1
+            self._open.remove(number)
             if outcome not in {"error", "503"}:
                 return
             is_repeat = True

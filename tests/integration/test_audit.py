@@ -39,7 +39,7 @@ def env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
         paying = orders.read_text().split()[:5]
         flashsale(env, "pay", *paying)
         flashsale(env, "pay", paying[0])
-        settled = flashsale(env, "audit", SALE, "--wait-seconds", "30", "--expect-accepted", str(orders))
+        settled = flashsale(env, "audit", SALE, "--wait-seconds", "60", "--expect-accepted", str(orders))
         assert settled.returncode == 0, settled.stdout + settled.stderr
         yield env
     finally:

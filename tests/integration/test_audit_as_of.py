@@ -3,7 +3,6 @@
 from typing import Any
 
 import asyncpg
-import pytest
 
 from flashsale_audit.as_of import AsOf, Bounds, Units
 from flashsale_audit.audit_all import Options
@@ -12,8 +11,6 @@ from flashsale_cli.environment import CliEnvironment
 from flashsale_local_stack import Stack
 from flashsale_redis import open_redis
 from tests.integration.client import Client
-
-pytestmark = pytest.mark.timeout(120)
 
 
 async def moment_of(redis: Any) -> int:

@@ -189,7 +189,7 @@ def test_audit_of_all_tests_is_clean(cluster: Stack, promised: list[str], tmp_pa
     """Audits the sales of all tests above."""
     accepted = tmp_path / "accepted"
     accepted.write_text("\n".join(promised) + "\n")
-    command = [sys.executable, "-m", "flashsale_cli", "audit", "--wait-seconds", "30", "--expect-accepted", str(accepted)]
+    command = [sys.executable, "-m", "flashsale_cli", "audit", "--wait-seconds", "60", "--expect-accepted", str(accepted)]
     done = subprocess.run(command, env={**os.environ, **cluster.env()}, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -233,6 +233,7 @@ def test_orders_go_on_at_the_replica_of_a_killed_master(cluster: Stack, shop: Cl
         assert wait_until(lambda: shop.order(sale, f"probe{time.monotonic()}").status == 200, TAKE_OVER_SECONDS)
         log.info("orders were refused for %.1f s", time.monotonic() - started)
         cluster.start("redis-1")
+        crowd.wait_until_answered()
         refused = crowd.outcomes["503"]
         time.sleep(2)
         # The old master is a replica, which redirects, and the other sales never stopped.

@@ -13,7 +13,7 @@ from tests.integration.test_chaos import UNITS, WINDOW_SECONDS, prove
 
 ORDER_WORKER = ("batch.received", "ledger.written", "ledger.committed", "batch.handled", "batch.acknowledged")
 TIMEOUT_WORKER = ("expiry.calling", "expiry.answered")
-DEATH_TIMEOUT_SECONDS = 60
+DEATH_TIMEOUT_SECONDS = 120
 
 
 def test_workers_that_die_at_each_place_lose_nothing(stack: Stack, client: Client, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ class Shop:
         """All stores agree, and contain these orders."""
         expected = folder / "orders"
         expected.write_text("\n".join(orders))
-        done = self._command("audit", "--wait-seconds", "30", "--json", "--expect-accepted", str(expected))
+        done = self._command("audit", "--wait-seconds", "60", "--json", "--expect-accepted", str(expected))
         assert done.returncode == 0, json.loads(done.stdout or "{}").get("findings", done.stdout) or done.stderr
 
     def _command(self, *words: str, **more: str) -> "subprocess.CompletedProcess[str]":

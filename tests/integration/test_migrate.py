@@ -210,4 +210,4 @@ def test_wait_for_a_server_that_does_not_answer_is_bounded() -> None:
     started = time.monotonic()
     result = CliRunner().invoke(app, ["--database-url", "postgresql://u:p@127.0.0.1:1/x", "--db-dir", str(DB), "--wait-seconds", "1"])
     assert (result.exit_code, "does not answer within 1 s" in result.stderr) == (1, True)
-    assert 1 <= time.monotonic() - started < 5
+    assert 1 <= time.monotonic() - started < 15

@@ -111,7 +111,7 @@ def edges(collector: Collector, trace_id: str) -> list[tuple[str, str]]:
     )
 
 
-def wait_for_trace(collector: Collector, trace_id: str, expected: list[tuple[str, str]], seconds: float = 20) -> dict[str, Span]:
+def wait_for_trace(collector: Collector, trace_id: str, expected: list[tuple[str, str]], seconds: float = 60) -> dict[str, Span]:
     """The spans by name, once the trace has exactly the expected edges."""
     wanted = sorted(expected)
     wait_for(lambda: edges(collector, trace_id) == wanted, seconds, lambda: f"{edges(collector, trace_id)} instead of {wanted}")
@@ -123,13 +123,13 @@ def test_one_trace_runs_from_the_click_to_the_ledger_and_the_release(client: Cli
     answer = click(client, sale, "ann", context(trace_id))
     assert answer.status == 200
     spans = wait_for_trace(collector, trace_id, [*CLICK_TO_LEDGER, *WAIT_TO_RELEASE, *EXPIRY_TO_LEDGER])
-    wait_for(lambda: client.stock(sale) == (5, 5, 0, 0), 10, "the unit was not released")
+    wait_for(lambda: client.stock(sale) == (5, 5, 0, 0), 60, "the unit was not released")
     orders = {span.attributes["flashsale.order_id"] for span in spans.values() if span.kind != "CLIENT"}
     assert orders == {answer.body["orderId"]}
     wait, waited = spans[WAIT], spans[WAITED]
     assert (waited.attributes["flashsale.expired"], waited.attributes["flashsale.units_returned"]) == (True, 1)
-    # It takes five seconds, or some ms less by the clocks; it begins with the send and ends when its message is processed.
-    assert 4_900 < wait.milliseconds < 15_000
+    # Five seconds, some ms less by the clocks or more on a slow machine: from the send until its message is processed.
+    assert 4_900 < wait.milliseconds < 60_000
     assert abs(wait.milliseconds - float(waited.attributes["flashsale.wait_ms"])) < 2
     assert (wait.start_ns <= spans[f"send {RESERVED}"].end_ns, wait.end_ns) == (True, waited.start_ns)
 
@@ -203,7 +203,7 @@ def test_a_click_without_a_caller_begins_a_trace(client: Client, collector: Coll
     def clicks() -> list[Span]:
         return [span for span in collector.spans if (span.kind, span.attributes.get("flashsale.order_id")) == ("SERVER", order_id)]
 
-    wait_for(lambda: bool(clicks()), 10, "the click has no span")
+    wait_for(lambda: bool(clicks()), 30, "the click has no span")
     assert [span.parent_id for span in clicks()] == [""]
 
 
@@ -238,13 +238,13 @@ def test_no_new_orders_once_the_outbox_lags_past_its_limit(observed: Stack, clie
     first = client.order(sale, "ann")
     observed.kill("rabbitmq")
     client.order(sale, "bob")
-    wait_for(lambda: client.order(sale, "late").status == 503, 10, "orders are accepted for ever")
+    wait_for(lambda: client.order(sale, "late").status == 503, 30, "orders are accepted for ever")
     refused = client.order(sale, "never")
     assert (refused.code, refused.headers["retry-after"]) == ("outbox_lag", "5")
     # Requests that do not add to the backlog still succeed.
     assert client.get(f"/orders/{first.body['orderId']}").body["state"] == "reserved"
     observed.start("rabbitmq")
-    wait_for(lambda: client.order(sale, "never").status == 200, 30, "orders stay refused after the broker is back")
+    wait_for(lambda: client.order(sale, "never").status == 200, 60, "orders stay refused after the broker is back")
 
 
 async def test_logs_are_json_lines_with_trace_ids_and_skip_accepted_orders(observed: Stack, client: Client) -> None:
@@ -254,8 +254,8 @@ async def test_logs_are_json_lines_with_trace_ids_and_skip_accepted_orders(obser
     for order_id in orders[:10]:
         assert client.pay(order_id, f"pay-{order_id}").status == 200
     await publish(client.env["AMQP_URL"], b"no message", context(trace_id))
-    wait_for(lambda: client.stock(sale) == (100, 90, 0, 10), 30, "the units were not released")
-    wait_for(lambda: b"message.parked" in log_of(observed, "order-worker").read_bytes(), 10, "nothing was parked")
+    wait_for(lambda: client.stock(sale) == (100, 90, 0, 10), 60, "the units were not released")
+    wait_for(lambda: b"message.parked" in log_of(observed, "order-worker").read_bytes(), 30, "nothing was parked")
     for name in SERVICES:
         observed.restart(name)
     lines = {name: [json.loads(line) for line in log_of(observed, name).read_text().splitlines()] for name in SERVICES}

@@ -151,6 +151,7 @@ def test_services_leave_a_demoted_master_that_runs_on(shop_stack: Stack, redis: 
         redis.heal()
         assert wait_until(lambda: redis.users(old) == 0, WAIT_SECONDS)
         assert wait_until(lambda: shop.order(other, f"probe{time.monotonic()}").status == 200, WAIT_SECONDS)
+        crowd.wait_until_answered()
         refused = crowd.outcomes["503"]
         with storm(url, audited, 12) as after:
             time.sleep(2)
