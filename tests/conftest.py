@@ -37,5 +37,12 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
+def console_stack() -> Iterator[Stack]:
+    """A stack with the pages, for all files that open the console: it shows only what these files have left."""
+    with private_stack(redis_masters=REDIS_MASTERS, optional=["console", "storefront"]) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
 def client(stack: Stack) -> Client:
     return Client(stack.env())

@@ -21,13 +21,18 @@ if TYPE_CHECKING:
 MISSING = "no Chromium that runs, or no Playwright: run scripts/servers.sh test"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def chromium() -> str:
+    """Before any stack is started: without a browser none is needed."""
+    pytest.importorskip("playwright.async_api", reason=MISSING)
+    return pages.find_chromium() or pytest.skip(MISSING)
+
+
 @pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    playwright = pytest.importorskip("playwright.async_api", reason=MISSING)
-    executable = pages.find_chromium()
-    if executable is None:
-        pytest.skip(MISSING)
-    async with playwright.async_playwright() as driver, pages.open_browser(driver, executable) as browser:
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as driver, pages.open_browser(driver, chromium) as browser:
         yield browser
 
 
@@ -46,10 +51,11 @@ async def page(browser: Browser, watch: Watch) -> AsyncIterator[Page]:
 
 
 @pytest.fixture
-def each_view(tmp_path: Path) -> EachView:
-    """Shows a page in each view. The pictures go to FLASHSALE_TEST_PICTURES, if it is set."""
-    folder = Path(os.environ.get("FLASHSALE_TEST_PICTURES") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
+def each_view() -> EachView:
+    """Shows a page in each view. Pictures take as long as axe, so there are some only if FLASHSALE_TEST_PICTURES names their folder."""
+    folder = Path(wanted) if (wanted := os.environ.get("FLASHSALE_TEST_PICTURES")) else None
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
 
     def with_pictures(page: Page, name: str) -> AsyncIterator[View]:
         return pages.each_view(page, name, folder)

@@ -33,7 +33,8 @@ OPTIONS = (
     # A request to another host fails at once: it is a fault, and no test waits for the network.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 30.0
+"""A slow machine has long to show a page."""
 LOCAL_SCHEMES = frozenset({"about", "blob", "data", "file"})
 SERIOUS = frozenset({"serious", "critical"})
 
@@ -113,8 +114,9 @@ class Violation:
 
 async def axe(page: Page) -> list[Violation]:
     """The serious and critical violations that axe-core finds on the page as it is now."""
-    # Evaluated, not added as an element, so that a strict Content-Security-Policy does not refuse it.
-    await page.evaluate(_axe_source())
+    # Evaluated, not added as an element, so that a strict Content-Security-Policy does not refuse it. Once for each document.
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(_axe_source())
     result = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
         Violation(item["id"], item["impact"], item["help"], tuple(str(node["target"][-1]) for node in item["nodes"]))
@@ -165,13 +167,17 @@ class View:
 
 
 VIEWS = tuple(View(theme, width) for theme in ("light", "dark") for width in (1280, 320))
+NEXT_PICTURE = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
+"""Ends when the page has been laid out and painted for its present view."""
 EachView = Callable[["Page", str], AsyncIterator[View]]
 
 
-async def each_view(page: Page, name: str, folder: Path) -> AsyncIterator[View]:
-    """Show the page light and dark, wide and narrow, with a picture of each in `folder`."""
+async def each_view(page: Page, name: str, folder: Path | None) -> AsyncIterator[View]:
+    """Show the page, without loading it again, light and dark, wide and narrow, with a picture of each in `folder` if there is one."""
     for view in VIEWS:
-        await page.emulate_media(color_scheme="dark" if view.theme == "dark" else "light")
+        await page.emulate_media(color_scheme="dark" if view.theme == "dark" else "light", reduced_motion="reduce")
         await page.set_viewport_size({"width": view.width, "height": 800})
-        await page.screenshot(path=folder / f"{name}-{view}.png", full_page=True)
+        await page.evaluate(NEXT_PICTURE)
+        if folder is not None:
+            await page.screenshot(path=folder / f"{name}-{view}.png", full_page=True)
         yield view

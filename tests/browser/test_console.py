@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
-from flashsale_local_stack import Stack, private_stack, wait_until
+from flashsale_local_stack import Stack, wait_until
 from tests.browser.pages import EachView, axe, layout_shifts, scrolls_sideways
-from tests.conftest import REDIS_MASTERS
 from tests.integration.client import Client
 from tests.integration.console import Visitor
 
@@ -17,12 +15,6 @@ if TYPE_CHECKING:
     from playwright.async_api import Page
 
 PAGES = ("/", "/sales", "/orders", "/refunds", "/webhooks", "/changes", "/system")
-
-
-@pytest.fixture(scope="module")
-def console_stack() -> Iterator[Stack]:
-    with private_stack(redis_masters=REDIS_MASTERS, optional=["console", "storefront"]) as stack:
-        yield stack
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +67,7 @@ async def test_numbers_of_a_sale_follow_without_a_reload(console_stack: Stack, s
     await log_in(page, console_stack, "viewer", f"/sales/{sale}")
     before, moved = await page.locator("main").inner_text(), await layout_shifts(page)
     assert shop.order(sale, "eve").status == 200
-    await page.wait_for_function("before => document.querySelector('main').innerText !== before", arg=before, timeout=5000)
+    await page.wait_for_function("before => document.querySelector('main').innerText !== before", arg=before)
     assert await moved() == []
 
 

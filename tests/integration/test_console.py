@@ -2,28 +2,20 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterator
 
 import pytest
 
 from flashsale_console.access import Access, Operation
 from flashsale_console.app import OPERATIONS
 from flashsale_core.keys import sale_keys
-from flashsale_local_stack import Stack, private_stack, wait_until
+from flashsale_local_stack import Stack, wait_until
 from flashsale_redis import open_redis
-from tests.conftest import REDIS_MASTERS
 from tests.integration.client import Client
 from tests.integration.console import Page, Visitor
 
 PLACES = {"sale_id": "walk", "order_id": "walk.AAAAAAAAAAAAAAAAAAAA", "refund_id": "1", "name": "console.css"}
 ROUTES = [pytest.param(operation, id=operation.name) for operation in OPERATIONS]
 OPEN = {"asset", "login", "log_in"}
-
-
-@pytest.fixture(scope="module")
-def console_stack() -> Iterator[Stack]:
-    with private_stack(redis_masters=REDIS_MASTERS, optional=["console"]) as stack:
-        yield stack
 
 
 @pytest.fixture(scope="module")

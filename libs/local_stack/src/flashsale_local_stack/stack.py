@@ -22,7 +22,7 @@ from flashsale_local_stack.state import GATEWAY_PORT, HOST, State, gateway_port_
 
 DEFAULT_HOME = Path(".flashsale")
 START_TIMEOUT_SECONDS = {"rabbitmq": 120.0}
-START_TIMEOUT_SECONDS_DEFAULT = 60.0
+START_TIMEOUT_SECONDS_DEFAULT = 120.0
 STOP_TIMEOUT_SECONDS = 30.0
 # Postgres waits for all sessions to end on SIGTERM and ends them on SIGINT (its manual, "Shutting Down the Server").
 STOP_SIGNALS = {"postgres": SIGINT}
