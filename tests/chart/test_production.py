@@ -103,9 +103,10 @@ def test_every_service_is_measured_and_every_alert_is_rendered() -> None:
     assert objects("PodMonitor").keys() >= {*SERVICES, "operator", "rabbitmq"}
     (rule,) = objects("PrometheusRule").values()
     written = set(re.findall(r"- alert: (\w+)", (CHART / "files" / "alerts.yaml").read_text()))
-    # These values leave the notifier off.
+    # These values leave the notifier and the console off.
     assert {each["alert"] for group in rule["spec"]["groups"] for each in group["rules"] if "alert" in each} == written - {
-        "FlashsaleNotifierGone"
+        "FlashsaleNotifierGone",
+        "FlashsaleConsoleGone",
     }
 
 

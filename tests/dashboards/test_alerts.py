@@ -103,6 +103,21 @@ CASES = {
     ),
     # It never reported anything.
     "FlashsaleNotifierGone": Case({"flashsale_broker_up": "1x9"}, "6m", {"flashsale_notifier_database_up": "0x9"}),
+    "FlashsaleStorefrontGone": Case(
+        {'flashsale_storefront_sales{pod="a"}': "1 1 stale"},
+        "4m",
+        {'flashsale_storefront_sales{pod="a"}': "1 1 stale", 'flashsale_storefront_sales{pod="b"}': "_ _ 0x9"},
+    ),
+    "FlashsaleStorefrontOutdated": Case(
+        {'flashsale_storefront_read_age_seconds{pod="a"}': "1 1 60 120 180", 'flashsale_storefront_read_age_seconds{pod="b"}': "1 1 50 110 170"},
+        "4m",
+        # One cannot, and the other answers. A restart of Redis passes.
+        {
+            'flashsale_storefront_read_age_seconds{pod="a"}': "1 1 60 120 180 1 1 30 1",
+            'flashsale_storefront_read_age_seconds{pod="b"}': "1 1 1 1 1 1 1 30 1",
+        },
+    ),
+    "FlashsaleConsoleGone": Case({"flashsale_broker_up": "1x9"}, "6m", {"flashsale_console_database_up": "0x9"}),
     "FlashsaleGatewayReplicaMissing": Case(
         {'flashsale_broker_up{pod="a"}': "1x9", 'flashsale_broker_up{pod="b"}': "1 stale"},
         "8m",
