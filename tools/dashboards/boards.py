@@ -5,8 +5,11 @@ from math import inf
 from typing import Any
 
 NS = 'namespace=~"$namespace", job=~"$job", instance=~"$instance"'
-SERVICES = '{__name__=~"flashsale_broker_up|flashsale_consumer_up|flashsale_keeper_active", namespace=~"$namespace"}'
-"""Series that only our services have: gateways, workers, keepers."""
+SERVICES = (
+    '{__name__=~"flashsale_broker_up|flashsale_consumer_up|flashsale_keeper_active|flashsale_ledger_api_database_up|'
+    'flashsale_storefront_sales|flashsale_console_database_up", namespace=~"$namespace"}'
+)
+"""Series that only our services have: gateways, workers, keepers, ledger-api, storefronts, consoles."""
 SALE = f'{NS}, sale=~"$sale"'
 RATE = "$__rate_interval"
 ALL_UP = {-inf: "red", 1: "green"}
@@ -195,6 +198,20 @@ ENGINE_BOARD = Dashboard(
                   {name: f"{rate('flashsale_webhook_attempts_total', f'{NS}, {selector}')} or vector(0)"
                    for name, selector in (("sent", 'result="sent"'), ("refused", 'result!="sent"'))},
                   "Refused ones are sent again, for three days"),
+        ],
+        "Pages": [
+            Panel("Open pages", "timeseries", "short", {"streams": f"sum(flashsale_storefront_streams{{{NS}}}) or vector(0)"},
+                  "Event streams of the storefronts. All panels of this row are 0 without storefront and console", 6),
+            Panel("Answers to pages per second", "timeseries", "ops",
+                  {name: f"{rate('flashsale_storefront_requests_total', f'{NS}, {selector}')} or vector(0)"
+                   for name, selector in (("answered", 'code!~"5.."'), ("503", 'code=~"5.."'))},
+                  "503: Redis is away or recovering, or more sales are watched than FLASHSALE_STOREFRONT_SALES_MAX", 6),
+            Panel("Age of the numbers on pages", "timeseries", "s", {"age": f"{largest('flashsale_storefront_read_age_seconds')} or vector(0)"},
+                  "Of the storefront that read Redis longest ago", 6),
+            Panel("Changes in the console per second", "timeseries", "ops",
+                  {name: f"{rate('flashsale_console_changes_total', f'{NS}, {selector}')} or vector(0)"
+                   for name, selector in (("done", 'result="done"'), ("refused", 'result!="done"'))},
+                  "Each is in its log, with who made it", 6),
         ],
         "Saturation": [
             Panel("CPU", "timeseries", "short", {"{{job}} {{instance}}": f"rate({of_jobs('process_cpu_seconds_total')}[{RATE}])"}, "Cores. A process uses one core at most"),

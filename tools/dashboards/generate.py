@@ -28,6 +28,9 @@ LINES = {
     "{{result}}": {"paid": "green", "replayed": "blue", "noted": "yellow", "refund_due": "red"},
     "{{phase}}": {"Live": "green", "Scheduled": "blue", "SoldOut": "orange", "Paused": "yellow", "Ended": "purple", "Stalled": "red"},
 }  # fmt: skip
+TAG = "flashsale"
+# In the head of each dashboard, with the time and the variables that are chosen.
+OTHER_DASHBOARDS = {"type": "dashboards", "title": "Flashsale", "tags": [TAG], "asDropdown": False, "includeVars": True, "keepTime": True}
 # The schema of dashboards in Grafana 10.
 SCHEMA_VERSION = 38
 
@@ -49,7 +52,8 @@ def document(dashboard: Dashboard) -> dict[str, Any]:
         "uid": dashboard.name,
         "title": dashboard.title,
         "description": dashboard.about,
-        "tags": ["flashsale"],
+        "tags": [TAG],
+        "links": [OTHER_DASHBOARDS],
         "schemaVersion": SCHEMA_VERSION,
         "editable": False,
         "graphTooltip": 1,
