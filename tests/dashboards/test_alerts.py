@@ -109,7 +109,10 @@ CASES = {
         {'flashsale_storefront_sales{pod="a"}': "1 1 stale", 'flashsale_storefront_sales{pod="b"}': "_ _ 0x9"},
     ),
     "FlashsaleStorefrontOutdated": Case(
-        {'flashsale_storefront_read_age_seconds{pod="a"}': "1 1 60 120 180", 'flashsale_storefront_read_age_seconds{pod="b"}': "1 1 50 110 170"},
+        {
+            'flashsale_storefront_read_age_seconds{pod="a"}': "1 1 60 120 180",
+            'flashsale_storefront_read_age_seconds{pod="b"}': "1 1 50 110 170",
+        },
         "4m",
         # One cannot, and the other answers. A restart of Redis passes.
         {
