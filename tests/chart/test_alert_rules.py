@@ -8,7 +8,7 @@ from tests.chart.rendering import find, helm, rendered
 
 pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on PATH: the chart is not rendered")
 
-ALL = {"gateway", "order-worker", "timeout-worker", "keeper", "operator", "ledger-api"}
+ALL = {"gateway", "order-worker", "timeout-worker", "keeper", "operator", "ledger-api", "storefront"}
 KEDA = "orderWorker.keda.enabled=true,orderWorker.keda.triggers[0].type=cron,orderWorker.keda.minReplicas="
 
 
@@ -26,6 +26,7 @@ def expected(*words: str) -> set[str]:
         (("--set", "operator.enabled=false"), ALL - {"operator"}),
         (("--set", "ledgerApi.enabled=false"), ALL - {"ledger-api"}),
         (("--set", "notifier.enabled=true"), ALL | {"notifier"}),
+        (("--set", "storefront.enabled=false"), ALL - {"storefront"}),
         (("--set", KEDA + "0"), ALL - {"order-worker"}),
         (("--set", KEDA + "1"), ALL),
         (("--set", "metrics.prometheusRule.services={gateway,keeper}"), {"gateway", "keeper"}),
