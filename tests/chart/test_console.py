@@ -16,7 +16,7 @@ VALUES = {
         "metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
         "adminFrom": [{"namespaceSelector": {"matchLabels": {"name": "people"}}}],
     },
-    "metrics": {"podMonitor": {"enabled": True}},
+    "metrics": {"podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}},
     "console": {"enabled": True, "existingSecret": "people", "origins": ["https://console.example"]},
 }
 SECRETS = {"FLASHSALE_CONSOLE_ADMIN_KEY": "a" * 16, "FLASHSALE_CONSOLE_SESSION_KEY": "s" * 32}
@@ -75,6 +75,7 @@ def test_metrics_of_every_replica_have_a_name(words: tuple[str, ...]) -> None:
     service = find(documents, "Service", "shop-flashsale-keeper-probes")["spec"]
     assert (service["clusterIP"], service["publishNotReadyAddresses"], service["ports"][0]["port"]) == ("None", True, 9104)
     assert find(documents, "PodMonitor", "shop-flashsale-console")
+    assert "FlashsaleConsoleGone" in str(find(documents, "PrometheusRule", "shop-flashsale"))
 
 
 def test_migration_creates_the_role_with_its_own_password(words: tuple[str, ...]) -> None:

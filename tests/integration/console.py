@@ -36,7 +36,7 @@ class Visitor:
         return self.send("POST", path, urlencode(fields), {"origin": self.origin} | headers)
 
     def send(self, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> Page:
-        connection = HTTPConnection(self.origin.removeprefix("http://"), timeout=20)
+        connection = HTTPConnection(self.origin.removeprefix("http://"), timeout=60)
         sent = {"content-type": "application/x-www-form-urlencoded"} if body is not None else {}
         sent |= {"cookie": self.cookie} if self.cookie else {}
         try:
