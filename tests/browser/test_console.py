@@ -41,7 +41,6 @@ async def log_in(page: Page, stack: Stack, name: str, then: str) -> str:
     return url
 
 
-@pytest.mark.timeout(900)
 async def test_each_page_passes_axe_in_each_view(console_stack: Stack, sale: str, page: Page, each_view: EachView) -> None:
     url = await log_in(page, console_stack, "viewer", "/")
     for path in (*PAGES, f"/sales/{sale}"):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from flashsale_chaos.network import Link, Mode
 
 HOST = "127.0.0.1"
-START_TIMEOUT_SECONDS = 10.0
+START_TIMEOUT_SECONDS = 60.0
 
 
 class Forwarder:

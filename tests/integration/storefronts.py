@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flashsale_local_stack import free_ports, wait_until
 
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def storefront_on(env: Mapping[str, str], log: Path, **more: str) -> Iterator[St
 def status_of(url: str) -> int:
     """0 if nothing answers."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - the callers' own addresses
+        with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310 - the callers' own addresses
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

@@ -17,8 +17,6 @@ from flashsale_core.keys import deadline_member, sale_keys, shard_keys, shard_of
 from flashsale_local_stack import Stack
 from tests.integration.client import Client
 
-pytestmark = pytest.mark.timeout(300)
-
 SALE, KEYS, DEADLINES = "lamp", sale_keys("lamp"), shard_keys(shard_of("lamp")).deadlines
 UNITS = 20
 WINDOW = "1800"

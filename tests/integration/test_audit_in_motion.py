@@ -6,8 +6,6 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any, cast
 
-import pytest
-
 from flashsale_audit import Auditor
 from flashsale_audit.audit_all import Options, Report
 from flashsale_audit.differences import Kind
@@ -22,7 +20,6 @@ from tests.integration.client import Client
 from tests.waiting import until
 from tools.bench.moving_crowd import MovingCrowd
 
-pytestmark = pytest.mark.timeout(300)
 WINDOW_SECONDS = 5
 MOTION_SECONDS = 10
 STOCKS = (100_000_000, 500)

@@ -24,7 +24,6 @@ from flashsale_local_stack import Stack
 from flashsale_redis import open_redis
 from tests.integration.client import Client
 
-pytestmark = pytest.mark.timeout(300)
 ORDERS = LOOK_WHOLE + 20
 WINDOW_SECONDS = 1800
 """Longer than this file takes on any machine: a hold that expires changes what the tests damage."""

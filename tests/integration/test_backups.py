@@ -16,8 +16,6 @@ from flashsale_local_stack import Stack, binaries, private_stack, wait_until
 from tests.integration.client import Client
 from tests.integration.stores import redis_client
 
-pytestmark = pytest.mark.timeout(300)
-
 SALE, STOCK = "shoe", 12
 BUYERS = [f"u{number}" for number in range(8)]
 PAID, CANCELLED, HELD = BUYERS[:3], BUYERS[3], BUYERS[4:]

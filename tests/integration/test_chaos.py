@@ -13,7 +13,6 @@ from flashsale_local_stack import Stack, wait_until
 from tests.integration.client import Client
 from tests.integration.storm import Storm, storm
 
-pytestmark = pytest.mark.timeout(600)
 WINDOW_SECONDS = 5
 OUTAGE_SECONDS = 10.0
 PAY_SECONDS = 60.0

@@ -148,7 +148,6 @@ def test_every_master_must_be_durable(cluster: Stack, shop: Client) -> None:
     assert shop.get("/readyz").status == 200
 
 
-@pytest.mark.timeout(900)
 async def test_one_two_and_four_gateways_sell_exactly_the_stock(cluster: Stack, shop: Client, promised: list[str], tmp_path: Path) -> None:
     busy: list[tuple[str, Storm]] = []
     for gateways in (1, 2, 4):

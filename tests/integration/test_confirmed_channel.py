@@ -18,7 +18,7 @@ NO_EXCHANGE = ""
 MESSAGES = 200
 LARGE_BYTES = 300_000
 """More than a frame of RabbitMQ, which has 131,072 bytes."""
-SECONDS = 20
+SECONDS = 60
 
 
 @asynccontextmanager

@@ -6,14 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from flashsale_local_stack import Stack, free_ports
 from tests.integration.client import Client
 from tests.integration.storm import storm
 from tests.integration.test_chaos import UNITS, WINDOW_SECONDS, prove
 
-pytestmark = pytest.mark.timeout(600)
 ORDER_WORKER = ("batch.received", "ledger.written", "ledger.committed", "batch.handled", "batch.acknowledged")
 TIMEOUT_WORKER = ("expiry.calling", "expiry.answered")
 DEATH_TIMEOUT_SECONDS = 120

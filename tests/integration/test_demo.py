@@ -15,7 +15,7 @@ from flashsale_local_stack import Stack, wait_until
 from tests.integration.storefronts import status_of
 
 SMALL = ("--buyers", "300", "--units", "30")
-TIMEOUT_SECONDS = 240
+TIMEOUT_SECONDS = 600
 
 pytestmark = pytest.mark.timeout(TIMEOUT_SECONDS + 30)
 

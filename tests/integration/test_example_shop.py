@@ -31,9 +31,9 @@ from tests.integration.notifying import open_notifier
 from tests.integration.order_events import expired, payment
 from tests.unit.clients.node import find_node
 
-START_SECONDS = 30.0
-END_SECONDS = 30.0
-LEDGER_SECONDS = 30.0
+START_SECONDS = 90.0
+END_SECONDS = 90.0
+LEDGER_SECONDS = 90.0
 NODE = find_node()
 BUY_JS = Path(__file__).resolve().parents[2] / "clients" / "javascript" / "buy.js"
 EVENTS_SECRET = "whsec_" + "c2hvcC1ldmVudHMtb2YtdGhlLWV4YW1wbGU="

@@ -8,14 +8,12 @@ import sys
 from typing import Any
 
 import aio_pika
-import pytest
 
 from flashsale_core.messages import Position, position_in
 from flashsale_core.topology import ORDERS_QUEUE, PARKED_ORDERS_QUEUE
 from flashsale_local_stack import Stack
 from tests.integration.client import Client
 
-pytestmark = pytest.mark.timeout(300)
 PARKED_ID = "dropped-by-a-test"
 TIMEOUT_SECONDS = 60
 

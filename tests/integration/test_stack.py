@@ -119,7 +119,7 @@ def test_launched_server_answers_later_and_is_not_launched_twice(servers: Stack)
     launched = {status.name: status.pid for status in servers.status()}
     servers.launch("redis")
     assert {status.name: status.pid for status in servers.status()} == launched
-    assert wait_until(lambda: servers._answers(servers._state(), "redis"), 20)
+    assert wait_until(lambda: servers._answers(servers._state(), "redis"), 60)
 
 
 def test_servers_listen_on_this_machine_only(servers: Stack) -> None:
@@ -177,11 +177,11 @@ def test_busy_session_ends_with_its_postgres(servers: Stack, end: str) -> None:
     busy = "set application_name = 'busy'; do $$ begin loop end loop; end $$"
     session = subprocess.Popen([binaries.postgres("psql"), servers.env()["DATABASE_URL"], "-c", busy], stderr=subprocess.DEVNULL)
     (pid,) = [status.pid for status in servers.status() if status.name == "postgres"]
-    assert wait_until(lambda: any(parent == pid and runs_long(child) for child, parent in processes._parents()), 10)
+    assert wait_until(lambda: any(parent == pid and runs_long(child) for child, parent in processes._parents()), 60)
     children = [child for child, parent in processes._parents() if parent == pid]
     getattr(servers, end)("postgres")
     assert session.wait(10) != 0
-    assert wait_until(lambda: not any(processes.start_mark(child) for child in children), 10)
+    assert wait_until(lambda: not any(processes.start_mark(child) for child in children), 60)
     servers.start("postgres")
 
 
@@ -212,10 +212,10 @@ def test_interrupted_up_leaves_nothing_running(tmp_path: Path) -> None:
         # The broker starts right after this line and takes seconds to be ready.
         assert up.stderr is not None
         assert any(b"starting rabbitmq" in line for line in up.stderr)
-        assert wait_until(lambda: bool([line for line in processes_of(home / "rabbitmq") if "rabbitmq-server" in line]), 10)
+        assert wait_until(lambda: bool([line for line in processes_of(home / "rabbitmq") if "rabbitmq-server" in line]), 60)
         up.send_signal(signal.SIGINT)
         assert up.wait(15) != 0
-    assert wait_until(lambda: processes_of(home) == [], 5), processes_of(home)
+    assert wait_until(lambda: processes_of(home) == [], 60), processes_of(home)
 
 
 def restore_interrupts() -> None:
@@ -255,7 +255,7 @@ def test_broker_that_is_not_ready_in_time_is_reported_and_all_ends(tmp_path: Pat
     with pytest.raises(StackError, match=r"rabbitmq is not ready after 0 s; its log .*/log/rabbitmq\.log ends"):
         stack.up(services=False)
     assert running(stack) == set()
-    assert wait_until(lambda: processes_of(stack.home) == [], 5), processes_of(stack.home)
+    assert wait_until(lambda: processes_of(stack.home) == [], 60), processes_of(stack.home)
     assert not stack.down()
 
 
@@ -267,7 +267,7 @@ def test_broker_that_ends_while_it_starts_is_reported_with_its_log(tmp_path: Pat
     ):
         stack.up(services=False)
     assert running(stack) == set()
-    assert wait_until(lambda: processes_of(stack.home) == [], 5), processes_of(stack.home)
+    assert wait_until(lambda: processes_of(stack.home) == [], 60), processes_of(stack.home)
 
 
 def processes_of(home: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import signal
 import socket
 import time
@@ -22,10 +23,13 @@ from tests.integration.storefronts import Storefront, storefront_on
 
 QUICK = {
     "FLASHSALE_STOREFRONT_REFRESH_MS": "100",
-    "FLASHSALE_STOREFRONT_STALE_SECONDS": "1",
+    "FLASHSALE_STOREFRONT_STALE_SECONDS": "5",
     "FLASHSALE_STOREFRONT_KEEPALIVE_SECONDS": "0.5",
     "FLASHSALE_STOREFRONT_STREAMS_PER_ADDRESS_MAX": "3",
 }
+
+PATIENCE_SECONDS = 60
+"""For what takes a moment on a quick machine."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +61,7 @@ class Events:
 
     def __init__(self, shop: Storefront, sale: str) -> None:
         address = urlsplit(shop.url)
-        self._connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=10)
+        self._connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=PATIENCE_SECONDS)
         self._connection.request("GET", f"/s/{sale}/events")
         self.answer = self._connection.getresponse()
 
@@ -97,12 +101,12 @@ def test_live_document_follows_orders_and_is_for_caches(shop: Storefront, client
     }  # fmt: skip
     assert get(shop, f"/s/{sale}/live", {"if-none-match": answer.headers["etag"]}).status == 304
     assert client.order(sale, "ann", 2).status == 200
-    assert wait_until(lambda: live(shop, sale)["available"] == 3, 5)
+    assert wait_until(lambda: live(shop, sale)["available"] == 3, PATIENCE_SECONDS)
     assert client.order(sale, "bob", 2).status == 200
     assert client.order(sale, "eve", 1).status == 200
-    assert wait_until(lambda: live(shop, sale)["state"] == "sold_out", 5)
+    assert wait_until(lambda: live(shop, sale)["state"] == "sold_out", PATIENCE_SECONDS)
     assert client.admin({"productId": sale, "stock": 5, "paused": True}).status == 200
-    assert wait_until(lambda: live(shop, sale)["state"] == "paused", 5)
+    assert wait_until(lambda: live(shop, sale)["state"] == "paused", PATIENCE_SECONDS)
 
 
 def test_unknown_sales_and_wrong_requests_are_refused(shop: Storefront) -> None:
@@ -116,9 +120,10 @@ def test_unknown_sales_and_wrong_requests_are_refused(shop: Storefront) -> None:
 
 def test_stream_has_each_change_and_the_time(shop: Storefront, client: Client) -> None:
     sale = client.new_sale(2)
+    opened = time.time()
     with Events(shop, sale) as events:
         assert events.next()["available"] == 2
-        assert abs(time.time() - _seconds(events.next("time")["serverTime"])) < 1
+        assert opened - 1 < _seconds(events.next("time")["serverTime"]) < time.time() + 1
         client.order(sale, "ann")
         assert events.next()["available"] == 1
         client.order(sale, "bob")
@@ -132,7 +137,7 @@ def test_streams_of_one_address_are_bounded(shop: Storefront, client: Client) ->
         refused = get(shop, f"/s/{sale}/events")
         assert (refused.status, refused.headers["retry-after"]) == (503, "30")
         assert get(shop, f"/s/{sale}/live").status == 200
-    assert wait_until(lambda: _opens(shop, sale), 5)
+    assert wait_until(lambda: _opens(shop, sale), PATIENCE_SECONDS)
 
 
 def test_closed_fence_is_recovering_and_shows_no_number(shop: Storefront, stack: Stack, client: Client) -> None:
@@ -182,8 +187,8 @@ def test_shutdown_ends_streams_at_once(stack: Stack, client: Client, tmp_path: P
         shop.process.send_signal(signal.SIGTERM)
         with pytest.raises(EOFError):
             events.next()
-        assert shop.process.wait(10) in (0, -15)
-        assert time.monotonic() - asked_at < 3
+        assert shop.process.wait(PATIENCE_SECONDS) in (0, -15)
+        assert time.monotonic() - asked_at < 8
 
 
 def test_hostile_connections_end(stack: Stack, tmp_path: Path) -> None:
@@ -207,7 +212,7 @@ def test_repeated_poll_follows_the_sale_and_the_same_bytes_in_a_body_are_no_requ
         before = [_ask(connection, poll), _ask(connection, poll)]
         assert [b'"available":5' in answer for answer in before] == [True, True]
         assert client.order(sale, "ann").status == 200
-        assert wait_until(lambda: b'"available":4' in _ask(connection, poll), 5)
+        assert wait_until(lambda: b'"available":4' in _ask(connection, poll), PATIENCE_SECONDS)
         for path, status in ((f"/s/{sale}/live", b"200"), ("/nowhere", b"404")):
             head = f"GET {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(poll)}\r\n\r\n".encode()
             assert _ask(connection, head).startswith(b"HTTP/1.1 " + status)
@@ -215,7 +220,7 @@ def test_repeated_poll_follows_the_sale_and_the_same_bytes_in_a_body_are_no_requ
             connection.settimeout(0.3)
             with pytest.raises(TimeoutError):
                 connection.recv(1)
-            connection.settimeout(5)
+            connection.settimeout(PATIENCE_SECONDS)
             assert b'"available":4' in _ask(connection, poll)
 
 
@@ -226,7 +231,7 @@ def test_repeated_condition_gets_304_until_the_sale_changes(shop: Storefront, cl
     with _connected(shop) as connection:
         assert [_ask(connection, poll)[9:12] for _ in range(3)] == [b"304"] * 3
         assert client.order(sale, "ann").status == 200
-        assert wait_until(lambda: _ask(connection, poll)[9:12] == b"200", 5)
+        assert wait_until(lambda: _ask(connection, poll)[9:12] == b"200", PATIENCE_SECONDS)
 
 
 def test_poll_in_pieces_is_answered_once(shop: Storefront, client: Client) -> None:
@@ -238,25 +243,42 @@ def test_poll_in_pieces_is_answered_once(shop: Storefront, client: Client) -> No
         connection.sendall(poll[:20])
         time.sleep(0.05)
         assert _ask(connection, poll[20:]).count(b"HTTP/1.1 200") == 1
-        assert _ask(connection, poll + poll).count(b"HTTP/1.1 200") == 2
+        assert _ask(connection, poll + poll, 2).count(b"HTTP/1.1 200") == 2
 
 
 def _connected(shop: Storefront) -> socket.socket:
     address = urlsplit(shop.url)
-    return socket.create_connection((str(address.hostname), address.port or 0), timeout=5)
+    return socket.create_connection((str(address.hostname), address.port or 0), timeout=PATIENCE_SECONDS)
 
 
-def _ask(connection: socket.socket, sent: bytes) -> bytes:
-    """What comes within a moment."""
+def _ask(connection: socket.socket, sent: bytes, answers: int = 1) -> bytes:
+    """That number of answers, and what comes within a moment after them."""
     connection.sendall(sent)
-    answer = connection.recv(65536)
+    received = b""
+    while _complete(received) < answers:
+        more = connection.recv(65536)
+        assert more, received
+        received += more
     connection.settimeout(0.1)
     try:
         while more := connection.recv(65536):
-            answer += more
+            received += more
     except TimeoutError:
-        connection.settimeout(5)
-    return answer
+        connection.settimeout(PATIENCE_SECONDS)
+    return received
+
+
+def _complete(received: bytes) -> int:
+    """How many whole answers these bytes have."""
+    count = 0
+    while b"\r\n\r\n" in received:
+        head, received = received.split(b"\r\n\r\n", 1)
+        length = re.search(rb"\ncontent-length: (\d+)", head.lower())
+        size = int(length[1]) if length and b" 304 " not in head[:13] else 0
+        if len(received) < size:
+            break
+        received, count = received[size:], count + 1
+    return count
 
 
 def _opens(shop: Storefront, sale: str) -> bool:
@@ -277,7 +299,7 @@ def test_payment_whose_body_does_not_come_is_refused(stack: Stack, tmp_path: Pat
     demo = {"FLASHSALE_STOREFRONT_DEMO": "true", "FLASHSALE_BODY_TIMEOUT_SECONDS": "0.2"}
     with storefront_on(stack.env(), tmp_path / "log", **demo) as shop:
         address = urlsplit(shop.url)
-        with socket.create_connection((address.hostname, address.port), timeout=5) as slow:
+        with socket.create_connection((address.hostname, address.port), timeout=PATIENCE_SECONDS) as slow:
             head = "POST /s/-/demo/payments HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
             slow.sendall(head.encode())
             assert b"408" in slow.recv(1024).split(b"\r\n")[0]

@@ -58,7 +58,6 @@ def total(frames: list[Any]) -> Counter[str]:
     return sum(map(admitted, frames), Counter())
 
 
-@pytest.mark.timeout(180)
 def test_frames_show_each_order_once(stack: Stack, client: Client) -> None:
     sale = client.new_sale(3, paymentWindowSeconds=300)
     with top(stack, "--product", sale, "--every", "0.5") as process:
@@ -92,7 +91,6 @@ def all_is_shown(frames: list[Any]) -> bool:
     return total(frames).total() >= 5 and scripts >= {"reserve", "settle"} and is_published and is_paid
 
 
-@pytest.mark.timeout(180)
 def test_every_service_answers_with_its_own_metrics(stack: Stack, client: Client) -> None:
     sale = client.new_sale(1)
     with top(stack, "--product", sale, "--every", "0.5") as process:
@@ -107,7 +105,6 @@ def test_every_service_answers_with_its_own_metrics(stack: Stack, client: Client
     assert None not in (ledger["lag_seconds"], ledger["retries_per_second"], ledger["refunds_due"], expiry["overdue_orders"])
 
 
-@pytest.mark.timeout(180)
 def test_interrupt_ends_the_command_with_status_0(stack: Stack) -> None:
     with top(stack, "--every", "0.2") as process:
         frame(process)

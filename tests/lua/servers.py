@@ -36,7 +36,7 @@ from tests.fences import open_now
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = read_scripts(ROOT / "lua")
-START_TIMEOUT_SECONDS = 10
+START_TIMEOUT_SECONDS = 60
 
 
 def found_servers() -> list[str]:

@@ -11,7 +11,7 @@ from tests.lua.servers import SCRIPTS, Sale, reserve_many
 
 NEIGHBOUR = next(name for number in range(1000) if shard_of(name := f"old-{number}") == shard_of("iphone"))
 BALLAST_BYTES, SPARE_BYTES = 4_000_000, 1_000_000
-WAIT_SECONDS = 10
+WAIT_SECONDS = 60
 
 
 @pytest.fixture

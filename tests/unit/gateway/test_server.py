@@ -17,7 +17,7 @@ T = TypeVar("T")
 CONNECTIONS = 300
 TURNS_MAX = 60
 """Accepting one connection in each turn would take 300 turns; 64 in each take five, and a few around them."""
-WAIT_SECONDS = 10
+WAIT_SECONDS = 60
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -14,7 +14,7 @@ from flashsale_notifier.retries import DeliveryState, Verdict
 from flashsale_notifier.rows import Attempt, Taken
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 60.0
 
 
 class OneRefused(Repository):
