@@ -15,6 +15,8 @@ from tests.waiting import until
 CONNECT_SECONDS = 60.0
 FREEZE_SECONDS = 30.0
 ANSWERS_SECONDS = 60.0
+KILLS, ANSWERS_PER_LIFE = 3, 30
+"""A gateway is killed once it has answered that often."""
 
 
 @contextmanager
@@ -41,10 +43,14 @@ def _states(group: int) -> Iterator[str]:
                 yield state
 
 
-async def further_answers(answered: Sequence[Mapping[str, str]], count: int) -> None:
-    """Wait until the threads that fill `answered` have received `count` more answers."""
-    enough = sum(map(len, answered)) + count
-    await until(lambda: sum(map(len, answered)) >= enough, ANSWERS_SECONDS)
+async def lose_gateways(stack: Stack, answered: Sequence[Mapping[str, str]]) -> None:
+    """Kill the gateway KILLS times, each with all entries that nobody has published, while threads that fill `answered` ask it."""
+    for _ in range(KILLS):
+        enough = sum(map(len, answered)) + ANSWERS_PER_LIFE
+        await until(lambda enough=enough: sum(map(len, answered)) >= enough, ANSWERS_SECONDS)  # type: ignore[misc]
+        stack.kill("gateway")
+        forget_unpublished(stack)
+        stack.start("gateway")
 
 
 def forget_unpublished(stack: Stack) -> None:

@@ -14,14 +14,11 @@ from flashsale_core.keys import sale_keys, shard_keys, shard_of
 from flashsale_core.timestamps import rfc3339_of_ms
 from flashsale_local_stack import Stack, wait_until
 from tests.integration.client import Answer, Client, until_answered
-from tests.integration.losses import forget_unpublished, frozen_broker, further_answers
+from tests.integration.losses import forget_unpublished, frozen_broker, lose_gateways
 from tests.integration.stores import redis_client
 
 WAIT_SECONDS = 60.0
 BUYERS = 8
-KILLS = 3
-ANSWERS_PER_LIFE = 30
-"""What a gateway answers before it is killed."""
 
 
 def order_until_answered(client: Client, sale: str, user: str) -> Answer:
@@ -142,11 +139,7 @@ async def test_answered_orders_are_in_the_ledger_although_gateway_and_outbox_are
     with ThreadPoolExecutor(BUYERS) as threads:
         buyers = [threads.submit(buy, buyer) for buyer in range(BUYERS)]
         try:
-            for _ in range(KILLS):
-                await further_answers(answered, ANSWERS_PER_LIFE)
-                lossy_stack.kill("gateway")
-                forget_unpublished(lossy_stack)
-                lossy_stack.start("gateway")
+            await lose_gateways(lossy_stack, answered)
         finally:
             stopping.set()
         for buyer in buyers:

@@ -14,13 +14,10 @@ import pytest
 
 from flashsale_local_stack import Stack, wait_until
 from tests.integration.client import Answer, Client, until_answered
-from tests.integration.losses import forget_unpublished, frozen_broker, further_answers
+from tests.integration.losses import forget_unpublished, frozen_broker, lose_gateways
 
 WAIT_SECONDS = 60.0
 PAYERS = 8
-KILLS = 3
-ANSWERS_PER_LIFE = 30
-"""What a gateway answers before it is killed."""
 
 
 def orders(client: Client, count: int) -> list[str]:
@@ -128,11 +125,7 @@ async def test_answered_payments_are_in_the_ledger_although_gateway_and_outbox_a
     with ThreadPoolExecutor(PAYERS) as threads:
         payers = [threads.submit(pay, payer) for payer in range(PAYERS)]
         try:
-            for _ in range(KILLS):
-                await further_answers(answered, ANSWERS_PER_LIFE)
-                lossy_stack.kill("gateway")
-                forget_unpublished(lossy_stack)
-                lossy_stack.start("gateway")
+            await lose_gateways(lossy_stack, answered)
         finally:
             stopping.set()
         for payer in payers:
