@@ -30,6 +30,10 @@ class CliEnvironment:
         """The address of the gateway's /admin and /metrics: that of everything else, unless the gateway has an admin port."""
         return self.text("FLASHSALE_ADMIN_URL", option, self.url()).rstrip("/")
 
+    def ledger_api_url(self, option: str | None = None) -> str:
+        """The address of the ledger-api. Raises SettingsError: it has no default."""
+        return self.text("FLASHSALE_LEDGER_API_URL", option).rstrip("/")
+
     def shards(self) -> int:
         """How many shards the Redis keys have. Raises SettingsError."""
         return self.variables().integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096)

@@ -74,7 +74,7 @@ def demo(
         environment = CliEnvironment(variables)
         settings = ScenarioSettings(
             url=environment.url(),
-            ledger_api_url=environment.text("FLASHSALE_LEDGER_API_URL").rstrip("/"),
+            ledger_api_url=environment.ledger_api_url(),
             admin_token=first(environment.text("FLASHSALE_ADMIN_TOKEN")),
             provider=Provider(environment.url(), Webhook(webhook_secrets(environment.text("FLASHSALE_WEBHOOK_SECRET"))[0])),
             tokens=environment.buyer_tokens(),

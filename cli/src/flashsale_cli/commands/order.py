@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from flashsale_cli import sales_client
-from flashsale_cli.commands import refunds
 from flashsale_cli.commands.sale import TIMEOUT_SECONDS, AdminUrl, Token
 from flashsale_cli.console import JSON_OPTION, console, number, write_json
 from flashsale_cli.environment import CliEnvironment
@@ -45,7 +44,7 @@ def return_(
     secret = first(environment.text("FLASHSALE_ADMIN_TOKEN", token))
     answer = _send(environment.admin_url(url), secret, order, {"restock": restock})
     if answer.code in GONE and reason is not None and not restock:
-        refund = document_of(_send(refunds.address(environment, ledger_url), secret, order, {"reason": reason}), 200, server=SERVER)
+        refund = document_of(_send(environment.ledger_api_url(ledger_url), secret, order, {"reason": reason}), 200, server=SERVER)
         _print(refund, as_json, f"refund {refund['refundId']} of payment {refund['paymentId']} is due, and its units stay sold")
         return
     if answer.code in GONE:

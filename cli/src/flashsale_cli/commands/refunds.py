@@ -116,19 +116,14 @@ def _change(refund_id: str, wanted: dict[str, Any], token: str | None, url: str 
 
 def _with_client(url: str | None, token: str | None, call: Callable[[RefundsClient], Awaitable[T]]) -> T:
     environment = CliEnvironment()
-    server = address(environment, url)
+    address = environment.ledger_api_url(url)
     secret = first(environment.text("FLASHSALE_ADMIN_TOKEN", token))
 
     async def run() -> T:
         async with open_session(TIMEOUT_SECONDS) as session:
-            return await call(RefundsClient(session, server, secret))
+            return await call(RefundsClient(session, address, secret))
 
     return asyncio.run(run())
-
-
-def address(environment: CliEnvironment, url: str | None) -> str:
-    """Where the ledger-api listens."""
-    return environment.text("FLASHSALE_LEDGER_API_URL", url).rstrip("/")
 
 
 def _print(refund: Refund, as_json: bool) -> None:
