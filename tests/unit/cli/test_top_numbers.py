@@ -151,7 +151,7 @@ def test_service_is_recognized_by_its_metrics() -> None:
 
 def test_faults_are_sentences() -> None:
     more = WORKER_TEXT + 'flashsale_wait_up{window="60"} 0\nflashsale_wait_up{window="15"} 1\n'
-    sentences = faults(changes_of([], reading(0.0, {GATEWAY: gateway_text() + "flashsale_redis_durable 0\n", ORDER_WORKER: more})))
+    sentences = faults(changes_of({}, reading(0.0, {GATEWAY: gateway_text() + "flashsale_redis_durable 0\n", ORDER_WORKER: more})))
     assert sentences == [
         "Redis may lose accepted orders: see the gateway's /readyz",
         "the order-worker cannot reach Postgres",

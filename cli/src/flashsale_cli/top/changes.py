@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Self
 
-from flashsale_cli.top.reading import Labels, Reading, Samples, Scrape, last_answers, started_at
+from flashsale_cli.top.reading import Labels, Reading, Samples, Scrape, Target, started_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,8 @@ def change_of(before: Scrape | None, now: Scrape) -> Change | None:
     return Change.between(before.samples if before else None, now.samples, now.at_seconds - before.at_seconds if before else 0.0)
 
 
-def changes_of(earlier: Sequence[Reading], now: Reading) -> Changes:
-    """The changes of all processes that answered. `earlier` are the previous readings, oldest first."""
-    answers = last_answers(earlier)
+def changes_of(answers: Mapping[Target, Scrape], now: Reading) -> Changes:
+    """The changes of all processes that answered. `answers` are their last answers before."""
     by_process = (change_of(answers.get(scrape.target), scrape) for scrape in now.scrapes)
     return Changes([change for change in by_process if change is not None])
 

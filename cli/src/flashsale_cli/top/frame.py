@@ -70,12 +70,13 @@ class Frame:
 def frame(earlier: Sequence[Reading], now: Reading) -> Frame:
     """`earlier` are the previous readings, oldest first. The rates of a service are since the last of them that it answered."""
     before = earlier[-1] if earlier else None
-    changes = changes_of(earlier, now)
+    answers = last_answers(earlier)
+    changes = changes_of(answers, now)
     rows = sales_now(earlier, now, changes)
     return Frame(
         at=datetime.fromtimestamp(now.at_unix_seconds, UTC),
         seconds=now.at_seconds - before.at_seconds if before else 0.0,
-        services=_services(earlier, now),
+        services=[_service(answers.get(scrape.target), scrape) for scrape in now.scrapes],
         faults=faults(changes),
         sales=rows[:SALES_MAX],
         sales_hidden=max(0, len(rows) - SALES_MAX),
@@ -87,11 +88,6 @@ def frame(earlier: Sequence[Reading], now: Reading) -> Frame:
 
 def to_json(frame: Frame) -> dict[str, Any]:
     return asdict(frame) | {"at": frame.at.isoformat(timespec="milliseconds")}
-
-
-def _services(earlier: Sequence[Reading], now: Reading) -> list[ServiceNow]:
-    answers = last_answers(earlier)
-    return [_service(answers.get(scrape.target), scrape) for scrape in now.scrapes]
 
 
 def _service(before: Scrape | None, now: Scrape) -> ServiceNow:
