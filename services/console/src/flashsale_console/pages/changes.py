@@ -4,12 +4,13 @@ import secrets
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from flashsale_console import metrics, requests
+from flashsale_console import requests
 from flashsale_console.answers import PageError, page
 from flashsale_console.changes import ACTIONS, Change, WrongInputError, plan
 from flashsale_console.engine import Answer
+from flashsale_console.pages.outcomes import Subject, answer_change
 from flashsale_console.pages.sales import sale_view
 from flashsale_console.requests import LATEST, PAGE_SIZE, Key
 from flashsale_console.sale_views import SaleView
@@ -50,12 +51,9 @@ async def carry_out(request: Request) -> Response:
     except WrongInputError as error:
         return page(request, "wrong_input.html", {"sale": sale, "error": str(error)}, 400)
     answer = await _send(console, request.state.user.name, sale, change, fields)
-    metrics.CHANGES.labels(change.action, "done" if answer.is_done else answer.code).inc()
-    if not answer.is_done:
-        # A status of its own for each cause would be the browser's affair; what matters is the engine's sentence.
-        return page(request, "change_refused.html", {"sale": sale, "change": change, "answer": answer}, answer.status or 504)
+    subject = Subject("sale", sale.sale_id, f"/sales/{sale.sale_id}", "The change was not made", change.title)
     done = "holds" if answer.status == 202 else change.action
-    return RedirectResponse(f"/sales/{quote(sale.sale_id)}?done={done}", 303)
+    return answer_change(request, change.action, answer, subject, f"/sales/{quote(sale.sale_id)}?done={done}")
 
 
 async def _send(console: Console, person: str, sale: SaleView, change: Change, fields: dict[str, str]) -> Answer:

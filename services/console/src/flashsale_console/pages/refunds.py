@@ -3,10 +3,11 @@
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from flashsale_console import metrics, requests
+from flashsale_console import requests
 from flashsale_console.answers import PageError, page
+from flashsale_console.pages.outcomes import Subject, answer_change
 from flashsale_console.requests import PAGE_SIZE, Key
 from flashsale_console.services import console_of
 
@@ -52,10 +53,9 @@ async def carry_out(request: Request) -> Response:
     # What the person saw decides: of two people the second one is refused, and sees what the first one did.
     document["expectedState"] = requests.choice(fields, "seen", STATES, "due")
     answer = await console.engine.change_refund(request.state.user.name, int(refund["refundId"]), document)
-    metrics.CHANGES.labels("refund", "done" if answer.is_done else answer.code).inc()
-    if not answer.is_done:
-        return page(request, "refund_refused.html", {"refund": refund, "answer": answer}, answer.status or 504)
-    return RedirectResponse(f"/refunds/{refund['refundId']}?done=1", 303)
+    path = f"/refunds/{refund['refundId']}"
+    subject = Subject("refund", f"Refund {refund['refundId']}", path, "The refund was not changed")
+    return answer_change(request, "refund", answer, subject, f"{path}?done=1")
 
 
 async def _refund(request: Request) -> dict[str, Any]:

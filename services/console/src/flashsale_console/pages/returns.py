@@ -1,11 +1,12 @@
 """The return of a paid order: asked once, with what will happen, then sent to the gateway, which decides."""
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from flashsale_console import metrics, requests
+from flashsale_console import requests
 from flashsale_console.answers import page
-from flashsale_console.pages.orders import Known, find
+from flashsale_console.pages.orders import find
+from flashsale_console.pages.outcomes import Subject, answer_change
 from flashsale_console.services import console_of
 
 CHOICES = ("yes", "no")
@@ -15,7 +16,9 @@ async def ask(request: Request) -> Response:
     """Say what will happen, before anything does."""
     values = requests.query(request, ("restock",))
     restock = requests.choice(values, "restock", CHOICES, "yes")
-    return page(request, "return_ask.html", _shown(await find(request)) | {"restock": restock})
+    known = await find(request)
+    shown = {"order": known.order, "quantity": known.quantity, "buyer": known.buyer, "restock": restock}
+    return page(request, "return_ask.html", shown)
 
 
 async def carry_out(request: Request) -> Response:
@@ -24,11 +27,6 @@ async def carry_out(request: Request) -> Response:
     restock = requests.choice(fields, "restock", CHOICES, "no")
     known = await find(request)
     answer = await console.engine.return_order(request.state.user.name, str(known.order), restock=restock == "yes")
-    metrics.CHANGES.labels("return", "done" if answer.is_done else answer.code).inc()
-    if not answer.is_done:
-        return page(request, "return_refused.html", _shown(known) | {"answer": answer}, answer.status or 504)
-    return RedirectResponse(f"/orders/{known.order}?done=returned", 303)
-
-
-def _shown(known: Known) -> dict[str, object]:
-    return {"order": known.order, "quantity": known.quantity, "buyer": known.buyer}
+    path = f"/orders/{known.order}"
+    subject = Subject("order", str(known.order), path, "The order was not returned")
+    return answer_change(request, "return", answer, subject, f"{path}?done=returned")
