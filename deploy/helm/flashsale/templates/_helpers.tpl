@@ -249,9 +249,9 @@ affinity:
 {{- if (.Values.notifier).enabled }}yes{{ end -}}
 {{- end -}}
 
-{{/* The notifier's password for a bundled server, in a Secret of its own as well. (dict "root" $ "server" "rabbitmq") */}}
-{{- define "flashsale.secret.notifier" -}}
-{{- (get .root.Values .server).auth.existingSecret | default (printf "%s-%s-notifier" (include "flashsale.fullname" .root) .server) -}}
+{{/* A service's password for a bundled server that is in a Secret of its own. (dict "root" $ "server" "rabbitmq" "service" "notifier") */}}
+{{- define "flashsale.secret.ofService" -}}
+{{- (get .root.Values .server).auth.existingSecret | default (printf "%s-%s-%s" (include "flashsale.fullname" .root) .server .service) -}}
 {{- end -}}
 
 {{/* Whether the console runs. `helm upgrade --reuse-values` from an earlier release brings values without console. */}}
@@ -274,16 +274,6 @@ affinity:
 {{- range .Values.ingress.tls }}{{ if or (not .hosts) (has $host .hosts) }}{{ $scheme = "https" }}{{ end }}{{ end -}}
 {{- if not (hasPrefix "*" $host) }}{{ $scheme }}://{{ $host | lower }}{{ end -}}
 {{- end -}}
-{{- end -}}
-
-{{/* The storefront's password for Redis, in a Secret of its own as well. */}}
-{{- define "flashsale.secret.storefront" -}}
-{{- .Values.redis.auth.existingSecret | default (printf "%s-redis-storefront" (include "flashsale.fullname" .)) -}}
-{{- end -}}
-
-{{/* The password of the console's role, in a Secret of its own as well. */}}
-{{- define "flashsale.secret.console" -}}
-{{- .Values.postgresql.auth.existingSecret | default (printf "%s-postgresql-console" (include "flashsale.fullname" .)) -}}
 {{- end -}}
 
 {{/* Connection URLs as environment variables. The password comes first, because Kubernetes expands $(NAME) only from variables above. */}}
@@ -563,8 +553,8 @@ The whole environment of a service, each variable once: what the chart sets, wri
   value: "9104"
 {{- end -}}
 {{- define "flashsale.env.notifier" -}}
-{{ include "flashsale.env.amqp" (dict "root" . "user" "notifier" "urlKey" "notifier" "secret" (include "flashsale.secret.notifier" (dict "root" . "server" "rabbitmq"))) }}
-{{ include "flashsale.env.database" (dict "root" . "urlKey" "notifier" "role" "notifier" "secret" (include "flashsale.secret.notifier" (dict "root" . "server" "postgresql")) "key" "notifier") }}
+{{ include "flashsale.env.amqp" (dict "root" . "user" "notifier" "urlKey" "notifier" "secret" (include "flashsale.secret.ofService" (dict "root" . "server" "rabbitmq" "service" "notifier"))) }}
+{{ include "flashsale.env.database" (dict "root" . "urlKey" "notifier" "role" "notifier" "secret" (include "flashsale.secret.ofService" (dict "root" . "server" "postgresql" "service" "notifier")) "key" "notifier") }}
 {{- include "flashsale.env.statementCache" . }}
 {{- $endpoints := list }}
 {{- range .Values.notifier.endpoints }}
@@ -597,7 +587,7 @@ The whole environment of a service, each variable once: what the chart sets, wri
 {{- /* It reads Redis as the audit does: that user may only read, and a further one would restart the bundled Redis. */ -}}
 {{- define "flashsale.env.console" -}}
 {{ include "flashsale.env.redis" (dict "root" . "user" "audit" "urlKey" "console") }}
-{{ include "flashsale.env.database" (dict "root" . "urlKey" "console" "role" "console" "secret" (include "flashsale.secret.console" .) "key" "console") }}
+{{ include "flashsale.env.database" (dict "root" . "urlKey" "console" "role" "console" "secret" (include "flashsale.secret.ofService" (dict "root" . "server" "postgresql" "service" "console")) "key" "console") }}
 {{- include "flashsale.env.statementCache" . }}
 {{- range $name, $key := dict "FLASHSALE_CONSOLE_ADMIN_KEY" "admin-key" "FLASHSALE_CONSOLE_SESSION_KEY" "session-key" }}
 - name: {{ $name }}
@@ -622,7 +612,7 @@ The whole environment of a service, each variable once: what the chart sets, wri
   value: "9108"
 {{- end -}}
 {{- define "flashsale.env.storefront" -}}
-{{ include "flashsale.env.redis" (dict "root" . "user" "storefront" "urlKey" "storefront" "secret" (include "flashsale.secret.storefront" .)) }}
+{{ include "flashsale.env.redis" (dict "root" . "user" "storefront" "urlKey" "storefront" "secret" (include "flashsale.secret.ofService" (dict "root" . "server" "redis" "service" "storefront"))) }}
 {{- $c := .Values.storefront }}
 - name: FLASHSALE_STOREFRONT_SHOP_NAME
   value: {{ $c.shopName | quote }}
