@@ -137,6 +137,8 @@ async def scrolls_sideways(page: Page) -> bool:
     return bool(await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
 
 
+NEXT_PICTURE = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
+"""Ends when the page has been laid out and painted as it is now, and what moved is noted."""
 _OBSERVE_SHIFTS = """() => {
   window.shifts = [];
   const named = ({ node }) => node?.id || node?.className || node?.nodeName || "gone";
@@ -150,8 +152,7 @@ async def layout_shifts(page: Page) -> Callable[[], Awaitable[list[str]]]:
     await page.evaluate(_OBSERVE_SHIFTS)
 
     async def moved() -> list[str]:
-        # Two frames, so that the last change has been drawn and noted.
-        await page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        await page.evaluate(NEXT_PICTURE)
         return list(await page.evaluate("window.shifts"))
 
     return moved
@@ -167,8 +168,6 @@ class View:
 
 
 VIEWS = tuple(View(theme, width) for theme in ("light", "dark") for width in (1280, 320))
-NEXT_PICTURE = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
-"""Ends when the page has been laid out and painted for its present view."""
 EachView = Callable[["Page", str], AsyncIterator[View]]
 
 

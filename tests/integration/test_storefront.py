@@ -297,9 +297,7 @@ def _seconds(text: str) -> float:
 
 def test_payment_whose_body_does_not_come_is_refused(stack: Stack, tmp_path: Path) -> None:
     demo = {"FLASHSALE_STOREFRONT_DEMO": "true", "FLASHSALE_BODY_TIMEOUT_SECONDS": "0.2"}
-    with storefront_on(stack.env(), tmp_path / "log", **demo) as shop:
-        address = urlsplit(shop.url)
-        with socket.create_connection((address.hostname, address.port), timeout=PATIENCE_SECONDS) as slow:
-            head = "POST /s/-/demo/payments HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
-            slow.sendall(head.encode())
-            assert b"408" in slow.recv(1024).split(b"\r\n")[0]
+    with storefront_on(stack.env(), tmp_path / "log", **demo) as shop, _connected(shop) as slow:
+        head = "POST /s/-/demo/payments HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+        slow.sendall(head.encode())
+        assert b"408" in slow.recv(1024).split(b"\r\n")[0]

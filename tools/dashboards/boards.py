@@ -65,6 +65,11 @@ def rate_of_occurred(metric: str, by: str) -> str:
     return f"{rate(metric, by=by)} and sum by ({by}) ({metric}{{{NS}}}) > 0"
 
 
+def parts_or_zero(metric: str, selectors: dict[str, str]) -> dict[str, str]:
+    """The rate of each selection, by its legend; 0 where nothing has the metric."""
+    return {legend: f"{rate(metric, f'{NS}, {selector}')} or vector(0)" for legend, selector in selectors.items()}
+
+
 def quantile(which: float, metric: str, by: str = "") -> str:
     return f"histogram_quantile({which}, sum by ({', '.join(filter(None, (by, 'le')))}) (rate({metric}_bucket{{{NS}}}[{RATE}])))"
 
@@ -119,8 +124,7 @@ SALE_BOARD = Dashboard(
             Panel("Units released per second, all sales", "timeseries", "ops", {"{{source}}": rate("flashsale_expired_units_total", by="source")},
                   "By the clock that was first: a wait queue (queue) or the sweeper (sweep)", 6),
             Panel("Returns per second, all sales", "timeseries", "ops",
-                  {name: f"{rate('flashsale_returns_total', f'{NS}, {selector}')} or vector(0)"
-                   for name, selector in (("returned", 'result="returned"'), ("other answers", 'result!="returned"'))},
+                  parts_or_zero("flashsale_returns_total", {"returned": 'result="returned"', "other answers": 'result!="returned"'}),
                   "Requests to take a paid order back", 6),
         ],
     },
@@ -195,22 +199,19 @@ ENGINE_BOARD = Dashboard(
                   "Events that an endpoint has not received yet. All panels of this row are 0 without a notifier"),
             Panel("Oldest delivery", "timeseries", "s", {"age": f"{largest('flashsale_webhook_oldest_seconds')} or vector(0)"}, "Of any endpoint that is enabled"),
             Panel("Attempts per second", "timeseries", "ops",
-                  {name: f"{rate('flashsale_webhook_attempts_total', f'{NS}, {selector}')} or vector(0)"
-                   for name, selector in (("sent", 'result="sent"'), ("refused", 'result!="sent"'))},
+                  parts_or_zero("flashsale_webhook_attempts_total", {"sent": 'result="sent"', "refused": 'result!="sent"'}),
                   "Refused ones are sent again, for three days"),
         ],
         "Pages": [
             Panel("Open pages", "timeseries", "short", {"streams": f"sum(flashsale_storefront_streams{{{NS}}}) or vector(0)"},
                   "Event streams of the storefronts. All panels of this row are 0 without storefront and console", 6),
             Panel("Answers to pages per second", "timeseries", "ops",
-                  {name: f"{rate('flashsale_storefront_requests_total', f'{NS}, {selector}')} or vector(0)"
-                   for name, selector in (("answered", 'code!~"5.."'), ("503", 'code=~"5.."'))},
+                  parts_or_zero("flashsale_storefront_requests_total", {"answered": 'code!~"5.."', "503": 'code=~"5.."'}),
                   "503: Redis is away or recovering, or more sales are watched than FLASHSALE_STOREFRONT_SALES_MAX", 6),
             Panel("Age of the numbers on pages", "timeseries", "s", {"age": f"{largest('flashsale_storefront_read_age_seconds')} or vector(0)"},
                   "Of the storefront that read Redis longest ago", 6),
             Panel("Changes in the console per second", "timeseries", "ops",
-                  {name: f"{rate('flashsale_console_changes_total', f'{NS}, {selector}')} or vector(0)"
-                   for name, selector in (("done", 'result="done"'), ("refused", 'result!="done"'))},
+                  parts_or_zero("flashsale_console_changes_total", {"done": 'result="done"', "refused": 'result!="done"'}),
                   "Each is in its log, with who made it", 6),
         ],
         "Saturation": [
