@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from flashsale_core.connection_timer import ConnectionTimer
 from flashsale_storefront import metrics
 from flashsale_storefront.answers import Header, header, of_problem
 from flashsale_storefront.problems import Problem
@@ -76,8 +77,11 @@ class Connection(HttpToolsProtocol):
         self._shared = shared
         self._is_refused = is_refused
         self._head_bytes = 0
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._write_timer: asyncio.TimerHandle | None = None
+        self._in_head = True
+        """No request has come yet, or the head of one has begun and is not complete."""
+        self._silence_timer = ConnectionTimer(self.loop, self._end_silent)
+        """Unset while a request is answered."""
+        self._unread_timer = ConnectionTimer(self.loop, self._abort_unread)
         self._is_between_messages = True
         self._begun = 0
         """Messages that have begun in the bytes being parsed."""
@@ -87,7 +91,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=UNREAD_BYTES_MAX)
-        self._head_timer = self.loop.call_later(self._shared.head_timeout_seconds, self._end, "slow_head")
+        self._silence_timer.set(self._shared.head_timeout_seconds)
 
     def data_received(self, data: bytes) -> None:
         if self._last_poll is not None and data == self._last_poll.request and self._is_idle() and self._answer(self._last_poll):
@@ -96,15 +100,16 @@ class Connection(HttpToolsProtocol):
             self._refuse()
             return
         was_between, self._begun, self._poll = self._is_between_messages, 0, None
-        if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
-            self._head_timer = self.loop.call_later(self._shared.head_timeout_seconds, self._end, "slow_head")
+        if not self._in_head and (self.cycle is None or self.cycle.response_complete):
+            self._in_head = True
+            self._silence_timer.set(self._shared.head_timeout_seconds)
         self._head_bytes += len(data)
         super().data_received(data)
         if self._poll is not None and was_between and self._is_between_messages and self._begun == 1 and len(data) <= POLL_BYTES_MAX:
             self._last_poll = self._poll._replace(request=data)
         if self.transport.is_closing():
             return
-        if self._head_timer is not None and self._head_bytes > HEAD_BYTES_MAX:
+        if self._in_head and self._head_bytes > HEAD_BYTES_MAX:
             self._end("large_head")
         elif len(self.pipeline) > PIPELINED_MAX:
             self._end("pipelined")
@@ -117,9 +122,8 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_bytes = 0
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        self._in_head = False
+        self._silence_timer.unset()
         if self._may_answer_here():
             poll = Poll(self.url, header(self.headers, b"if-none-match"))
             if self._answer(poll):
@@ -134,9 +138,15 @@ class Connection(HttpToolsProtocol):
             return False
         self.server_state.total_requests += 1
         self.transport.write(answer)
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._silence_timer.set(self.timeout_keep_alive)
         return True
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.timeout_keep_alive_task is not None:
+            # uvicorn's timer would close the connection although the next request may be here, unread.
+            self._unset_keepalive_if_required()
+            self._silence_timer.set(self.timeout_keep_alive)
 
     def on_body(self, body: bytes) -> None:
         if self.cycle is not None:
@@ -161,7 +171,7 @@ class Connection(HttpToolsProtocol):
         """Whether what comes now is the beginning of a message, and nothing waits before it."""
         return (
             self._is_between_messages
-            and self._head_timer is None
+            and not self._in_head
             and (self.cycle is None or self.cycle.response_complete)
             and not self.flow.write_paused
             and not self.transport.is_closing()
@@ -169,30 +179,30 @@ class Connection(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._write_timer = self.loop.call_later(self._shared.write_timeout_seconds, self._abort_unread)
+        self._unread_timer.set(self._shared.write_timeout_seconds)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._unset_write_timer()
+        self._unread_timer.unset()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._unset_write_timer()
-        if self._head_timer is not None:
-            self._head_timer.cancel()
+        self._silence_timer.end()
+        self._unread_timer.end()
         self._unset_keepalive_if_required()
         self.pipeline.clear()
         super().connection_lost(exc)
-
-    def _unset_write_timer(self) -> None:
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
 
     def _refuse(self) -> None:
         """Answered on the first bytes, because closing with bytes unread resets the connection and loses the answer."""
         if not self.transport.is_closing():
             metrics.CONNECTIONS_ENDED.labels("full").inc()
             self.transport.write(_TOO_MANY.wire((*self.server_state.default_headers, CLOSE)))
+            self.transport.close()
+
+    def _end_silent(self) -> None:
+        if self._in_head:
+            self._end("slow_head")
+        else:
             self.transport.close()
 
     def _end(self, reason: str) -> None:

@@ -6,11 +6,11 @@ What a connection keeps in memory is bounded: by itself here, and over all conne
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from flashsale_core.connection_timer import ConnectionTimer
 from flashsale_gateway import metrics
 from flashsale_gateway.http.answers import CLOSE, default_header_lines
 from flashsale_gateway.http.client_buffers import UNREAD_BYTES_MAX
@@ -47,13 +47,8 @@ if TYPE_CHECKING:
         async def serve_admin(self, scope: Any, receive: Any, send: Any) -> None: ...
 
 
-LOOK_AGAIN_SECONDS = 0.05
-"""Between the end of a connection's time and its close. After a long turn of the event loop, or a pause of the process, timers fire first:
-a request that arrived in time is still unread, and an answer that the client made room for is unsent."""
-
-
 class Connection(HttpToolsProtocol):
-    """uvicorn's connection with a single timer. It closes only behind the answers to earlier requests."""
+    """uvicorn's connection with timers of its own. It closes only behind the answers to earlier requests."""
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
@@ -75,19 +70,16 @@ class Connection(HttpToolsProtocol):
         """Nothing more is read: the connection closes behind the answers that are still to come."""
         self._closing_problem: Problem | None = None
         """The last answer, sent before the connection closes."""
-        self._closes_at: float | None = None
-        """When the connection is closed if nothing happens; None while a request is read or answered."""
-        self._timer_at = inf
-        """When the timer fires."""
-        self._looked_again = False
-        """The time is over, and the sockets get one more turn."""
+        self._silence_timer = ConnectionTimer(self.loop, self._end_silent)
+        """Unset while a request is read or answered."""
+        self._unread_timer = ConnectionTimer(self.loop, self._check_unread)
         self._unread_bytes = 0
         """Bytes of answers that the client had not read when this was last checked."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=UNREAD_BYTES_MAX)
-        self._close_after(self._head_timeout_seconds)
+        self._silence_timer.set(self._head_timeout_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._reading_ended = True
@@ -96,7 +88,8 @@ class Connection(HttpToolsProtocol):
         self._client_buffers.pipelined -= len(self.pipeline)
         self.pipeline.clear()
         super().connection_lost(exc)
-        self._unset_keepalive_if_required()
+        self._silence_timer.end()
+        self._unread_timer.end()
 
     # Answers, in the order of their requests.
 
@@ -117,7 +110,7 @@ class Connection(HttpToolsProtocol):
         else:
             self.flow.resume_reading()
             # A head that has begun, and the rest of a body already answered, get less time than a silent client.
-            self._close_after(self._head_timeout_seconds if self._in_head or self._in_body else self.timeout_keep_alive)
+            self._silence_timer.set(self._head_timeout_seconds if self._in_head or self._in_body else self.timeout_keep_alive)
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -171,38 +164,19 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
         self._watch_unread()
 
-    # One timer for silence, slow heads, keep-alive and unread answers; uvicorn sets and cancels a timer for each request.
+    # Silence, slow heads and keep-alive have one timer; uvicorn sets and cancels one for each request.
 
-    def _close_after(self, seconds: float) -> None:
-        self._closes_at = closes_at = self.loop.time() + seconds
-        self._looked_again = False
-        if closes_at < self._timer_at:
-            self._set_timer(closes_at)
-
-    def _set_timer(self, when: float) -> None:
-        self._unset_keepalive_if_required()
-        self._timer_at = when
-        self.timeout_keep_alive_task = self.loop.call_at(when, self.timeout_keep_alive_handler)
-
-    def timeout_keep_alive_handler(self) -> None:
-        self.timeout_keep_alive_task, self._timer_at = None, inf
-        if self._unread_bytes:
-            self._check_unread()
-        elif self._closes_at is None or self._is_answering():
+    def _end_silent(self) -> None:
+        if self._is_answering():
             # The end of the answer sets the timer again.
             return
-        elif self._closes_at > self.loop.time():
-            self._set_timer(self._closes_at)
-        elif not self._looked_again:
-            self._look_again()
+        if self._unread_bytes:
+            # The client is not silent: it has answers to read, within a time of their own.
+            self._silence_timer.set(self._settings.write_timeout_seconds)
         elif self._in_head:
             self._end_reading("slow_head", Problem("request_timeout", f"Send the request head within {self._head_timeout_seconds:g} s"))
         else:
             self._close()
-
-    def _look_again(self) -> None:
-        self._looked_again = True
-        self._set_timer(self.loop.time() + LOOK_AGAIN_SECONDS)
 
     # Answers that the client does not read.
 
@@ -215,21 +189,17 @@ class Connection(HttpToolsProtocol):
         super().resume_writing()
         self._client_buffers.unstall(self)
         self._unread_bytes = 0
-        if self._closes_at is not None:
-            self._close_after(max(0.0, self._closes_at - self.loop.time()))
+        self._unread_timer.unset()
 
     def _watch_unread(self) -> None:
         """Give a client that leaves answers unread the write timeout, again each time it has read some."""
         self._unread_bytes = self.transport.get_write_buffer_size()
         if self._unread_bytes:
-            self._looked_again = False
-            self._set_timer(self.loop.time() + self._settings.write_timeout_seconds)
+            self._unread_timer.set(self._settings.write_timeout_seconds)
 
     def _check_unread(self) -> None:
         if self.transport.get_write_buffer_size() < self._unread_bytes:
             self._watch_unread()
-        elif not self._looked_again:
-            self._look_again()
         else:
             self._abort()
 

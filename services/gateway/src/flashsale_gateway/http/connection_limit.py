@@ -5,12 +5,11 @@ cut the gateway off from its stores.
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from flashsale_core.connection_timer import ConnectionTimer
 from flashsale_gateway import metrics
 from flashsale_gateway.http.answers import CLOSE, default_header_lines
-from flashsale_gateway.http.connection import LOOK_AGAIN_SECONDS
 from flashsale_gateway.http.fast_path import FastPathProtocol
 from flashsale_gateway.http.problems import Problem
 
@@ -55,7 +54,7 @@ class RefusedConnection(asyncio.Protocol):
         self._cors = cors
         self._refused = refused
         self._transport: asyncio.Transport
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: ConnectionTimer | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn: not a BaseTransport
         self._transport = transport
@@ -63,7 +62,8 @@ class RefusedConnection(asyncio.Protocol):
             transport.abort()
             return
         self._refused.add(self)
-        self._call_in(REFUSAL_SECONDS, self._look_again)
+        self._timer = ConnectionTimer(asyncio.get_running_loop(), transport.close)
+        self._timer.set(REFUSAL_SECONDS)
 
     def data_received(self, head: bytes) -> None:
         if not self._transport.is_closing():
@@ -71,13 +71,7 @@ class RefusedConnection(asyncio.Protocol):
             self._transport.write(_TOO_MANY.answer.wire(default_header_lines(self._server_state) + cors_lines + CLOSE))
             self._transport.close()
 
-    def _look_again(self) -> None:
-        self._call_in(LOOK_AGAIN_SECONDS, self._transport.close)
-
-    def _call_in(self, seconds: float, act: Callable[[], None]) -> None:
-        self._timer = asyncio.get_running_loop().call_later(seconds, act)
-
     def connection_lost(self, _: Exception | None) -> None:
         self._refused.discard(self)
         if self._timer is not None:
-            self._timer.cancel()
+            self._timer.end()

@@ -68,7 +68,7 @@ class RequestReader(Connection, ABC):
         self.expect_100_continue = False
         self.headers = []
         self._in_head = True
-        self._closes_at = None
+        self._silence_timer.unset()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # The parser reports trailers here too. Only the head's headers count; trailers are dropped.
@@ -171,7 +171,7 @@ class RequestReader(Connection, ABC):
             self._head_bytes += len(data)
         else:
             self._head_bytes = max(1, len(data) - data.rfind(self.url)) if self.url else 1
-            self._close_after(self._head_timeout_seconds)
+            self._silence_timer.set(self._head_timeout_seconds)
         if self._head_bytes > self._head_bytes_max:
             self._end_reading("head_too_large", self._head_too_large())
 
