@@ -78,11 +78,15 @@ test("a retry never comes earlier than Retry-After says", () => {
   assert.ok(decide.retrySeconds(99, undefined, 1) <= 15 * 1.3);
 });
 
+test("advice to wait is a number of seconds or nothing", () => {
+  assert.deepEqual([null, "3", "soon", "Sun, 29 Nov 2026 10:00:00 GMT"].map(decide.secondsOf), [undefined, 3, undefined, undefined]);
+});
+
 test("an answer is an order, final, or may be repeated", () => {
   const body = JSON.stringify({ orderId: "shoe.1", quantity: 1, state: "reserved", expiresAt: at(60) });
   assert.equal(decide.readAnswer(200, body).order.endsAt, NOW + 60_000);
   assert.equal(decide.readAnswer(409, '{"code":"out_of_stock"}').isRepeatable, false);
-  assert.equal(decide.readAnswer(429, '{"code":"rate_limited"}', "3").isRepeatable, true);
+  assert.equal(decide.readAnswer(429, '{"code":"rate_limited"}', 3).isRepeatable, true);
   assert.equal(decide.readAnswer(502, "<html>").isRepeatable, true);
   assert.equal(decide.readAnswer(0, "").refusal.code, "no_answer");
 });

@@ -25,5 +25,5 @@ def test_decisions_of_the_page(tmp_path: Path) -> None:
 
 def test_files_of_the_page_are_small() -> None:
     sizes = Assets().sizes
-    assert sum(size for name, size in sizes.items() if name.endswith(".js")) <= 15_000
+    assert sum(size for name, size in sizes.items() if name.endswith(".js")) <= 8_000
     assert sum(sizes.values()) <= 20_000

@@ -48,40 +48,39 @@ const TEXTS = {
 export function viewOf(m, now) {
   const phase = phaseOf(m, now);
   const [tone, title, text] = TEXTS[phase];
-  const { sale, order } = m;
+  const { sale } = m;
   const view = { phase, tone, title, detail: fill(text, m), clock: clockOf(phase, m, now), stock: null, max: 0 };
   const isKnown = sale && sale.state !== "recovering" && !m.isLost && !m.isGone;
   if (isKnown) view.stock = { left: sale.available, all: sale.stock, isOver: phase === "ended" };
   view.isUrgent = phase === "held" && view.clock.ms <= SOON_MS;
-  if (phase === "sold_out" && sale.reserved > 0) view.detail = `All units are taken. ${unitsText(sale.reserved)} are held and come back if they are not paid for.`;
-  if (m.refusal && phase !== "ordering") Object.assign(view, refused(m.refusal, phase, view));
-  if (phase === "ordering" && m.refusal) view.detail = `${sentence(m.refusal)} Your order is sent again by itself.`;
+  if (phase === "sold_out" && sale.reserved > 0) view.detail = `All units are taken. ${counted(sale.reserved, "unit")} are held and come back if they are not paid for.`;
+  if (m.refusal && phase === "ordering") view.detail = `${sentence(m.refusal)} Your order is sent again by itself.`;
+  if (m.refusal && ["on_sale", "held", "asking"].includes(phase)) Object.assign(view, { detail: sentence(m.refusal), tone: "warn", isRefusal: true });
   if (phase === "held" && m.isLost) view.detail += " There is no connection right now; the units stay yours.";
-  return Object.assign(view, actionsOf(phase, m, order));
+  return Object.assign(view, actionsOf(phase, m));
 }
 
-function refused(refusal, phase, view) {
-  const isRefusal = phase === "on_sale" || phase === "held" || phase === "asking";
-  return { detail: isRefusal ? sentence(refusal) : view.detail, tone: isRefusal ? "warn" : view.tone, isRefusal };
-}
-
-function actionsOf(phase, m, order) {
-  const { links, sale } = m;
-  const signIn = !m.isSignedIn && links.signIn ? { text: "Sign in to buy", href: links.signIn.replace("{sale}", sale?.productId ?? "") } : null;
+function actionsOf(phase, { sale, order, links, isDemo, isSignedIn, isSure }) {
+  const signIn = !isSignedIn && links.signIn && { text: "Sign in to buy", href: links.signIn.replace("{sale}", sale?.productId ?? "") };
+  const off = (text) => ({ text, action: "none", isOff: true });
   const again = { text: "Order again", action: "again" };
   const max = Math.max(1, Math.min(sale?.maxPerUser ?? 10, 10));
   switch (phase) {
     case "not_started":
-      return signIn ? { link: signIn } : { primary: { text: "Buy", action: "none", isOff: true }, max };
+      return signIn ? { link: signIn } : { primary: off("Buy"), max };
     case "on_sale":
       return signIn ? { link: signIn } : { primary: { text: "Buy", action: "buy" }, max };
     case "ordering":
-      return { primary: { text: "Ordering…", action: "none", isOff: true } };
+      return { primary: off("Ordering…") };
     case "held":
-      if (m.isSure) return { primary: { text: "Keep it", action: "keep" }, secondary: { text: "Yes, cancel", action: "cancel" } };
-      return { ...payment(m, order), secondary: { text: "Cancel order", action: "ask" } };
+      if (isSure) return { primary: { text: "Keep it", action: "keep" }, secondary: { text: "Yes, cancel", action: "cancel" } };
+      return {
+        primary: isDemo && { text: "Pay (simulated)", action: "pay" },
+        link: !isDemo && links.pay && { text: "Pay", href: links.pay.replace("{orderId}", encodeURIComponent(order.orderId)) },
+        secondary: { text: "Cancel order", action: "ask" },
+      };
     case "paying":
-      return { primary: { text: "Paying…", action: "none", isOff: true } };
+      return { primary: off("Paying…") };
     case "paid":
       return sale?.state === "on_sale" && max > 1 ? { secondary: again } : {};
     case "expired": case "cancelled": case "returned": case "lost":
@@ -91,24 +90,25 @@ function actionsOf(phase, m, order) {
   }
 }
 
-function payment({ isDemo, links }, order) {
-  if (isDemo) return { primary: { text: "Pay (simulated)", action: "pay" } };
-  return links.pay ? { link: { text: "Pay", href: links.pay.replace("{orderId}", encodeURIComponent(order.orderId)) } } : {};
-}
-
+/** `ms` is null if nothing is counted down. */
 function clockOf(phase, { sale, order }, now) {
-  if (phase === "not_started") return { label: "Starts in", ms: Date.parse(sale.startsAt) - now };
-  if (phase === "held" || phase === "paying") return { label: "Time to pay", ms: Math.max(0, order.endsAt - now) };
-  if (phase === "expiring") return { label: "Time to pay", ms: 0 };
-  if ((phase === "on_sale" || phase === "sold_out") && sale.endsAt) return { label: "Ends in", ms: Date.parse(sale.endsAt) - now };
-  if (phase === "on_sale" || phase === "sold_out") return { label: "Units left", ms: null, text: sale.available.toLocaleString("en") };
-  return { label: "", ms: null };
+  const until = (label, endsAt) => ({ label, ms: endsAt - now });
+  switch (phase) {
+    case "not_started":
+      return until("Starts in", Date.parse(sale.startsAt));
+    case "on_sale": case "sold_out":
+      return sale.endsAt ? until("Ends in", Date.parse(sale.endsAt)) : { label: "Units left", ms: null, text: sale.available.toLocaleString("en") };
+    case "held": case "paying": case "expiring":
+      return until("Time to pay", order.endsAt);
+    default:
+      return { label: "", ms: null, text: "" };
+  }
 }
 
 function fill(text, { sale, order, quantity }) {
   return text
     .replace("{window}", durationText(sale?.paymentWindowSeconds ?? 0))
-    .replace("{units}", unitsText(order?.quantity ?? quantity))
+    .replace("{units}", counted(order?.quantity ?? quantity, "unit"))
     .replace("{order}", order?.orderId ?? "");
 }
 
@@ -154,8 +154,13 @@ function spread(seconds, random) {
   return seconds * (1 + SPREAD * (2 * random - 1));
 }
 
+/** A header Retry-After in seconds; undefined without one, and for a date, which the engine does not send. */
+export function secondsOf(retryAfter) {
+  return /^\d{1,9}$/.test(retryAfter ?? "") ? Number(retryAfter) : undefined;
+}
+
 /** What an answer to an order means: an order, a refusal that is final, or one after which the same request may be sent again. */
-export function readAnswer(status, text, retryAfter) {
+export function readAnswer(status, text, retryAfterSeconds) {
   let document = {};
   try {
     document = JSON.parse(text);
@@ -163,18 +168,12 @@ export function readAnswer(status, text, retryAfter) {
     // Not from the engine: a proxy's page.
   }
   if (status === 200 && typeof document.orderId === "string") return { order: orderOf(document) };
-  const retryAfterSeconds = /^\d{1,9}$/.test(retryAfter ?? "") ? Number(retryAfter) : undefined;
   const refusal = typeof document.code === "string" ? document : { code: "no_answer", title: "There is no answer yet" };
   return { refusal, retryAfterSeconds, isRepeatable: status === 0 || status >= 500 || status === 408 || retryAfterSeconds !== undefined };
 }
 
-export function orderOf({ orderId, quantity, state, expiresAt }) {
+function orderOf({ orderId, quantity, state, expiresAt }) {
   return { orderId, quantity, state, endsAt: expiresAt ? Date.parse(expiresAt) : 0 };
-}
-
-/** The difference between the engine's clock and this machine's: every document arrives late, so the largest difference is the best. */
-export function offsetOf(samples) {
-  return Math.max(...samples);
 }
 
 /** `02:31`, `1:02:31` or `3 d 01:02:31`; a second counts until it is over. */
@@ -186,11 +185,10 @@ export function clockText(ms) {
   return hours ? `${hours}:${two(minutes)}:${two(seconds)}` : `${two(minutes)}:${two(seconds)}`;
 }
 
-export function durationText(seconds) {
-  if (seconds < 60 || seconds % 60) return `${seconds} seconds`;
-  return seconds === 60 ? "1 minute" : `${seconds / 60} minutes`;
+function durationText(seconds) {
+  return seconds < 60 || seconds % 60 ? counted(seconds, "second") : counted(seconds / 60, "minute");
 }
 
-function unitsText(count) {
-  return count === 1 ? "1 unit" : `${count} units`;
+function counted(count, word) {
+  return `${count} ${word}${count === 1 ? "" : "s"}`;
 }

@@ -54,19 +54,20 @@ function newId() {
 
 /** Status 0 stands for no answer. */
 async function ask(path, options = {}) {
-  const headers = { ...(options.body && { "content-type": "application/json" }), ...options.headers };
+  const headers = options.body ? { "content-type": "application/json" } : {};
   const token = recall("flashsale:token");
   if (token && path.startsWith(api) && !path.startsWith("/s/")) headers.authorization = `Bearer ${token}`;
-  const abort = new AbortController();
-  const timer = setTimeout(() => abort.abort(), ANSWER_MS);
   try {
-    const answer = await fetch(path, { ...options, headers, signal: abort.signal });
-    return { status: answer.status, text: await answer.text(), retryAfter: answer.headers.get("retry-after") };
+    const answer = await fetch(path, { ...options, headers, signal: AbortSignal.timeout(ANSWER_MS) });
+    return { status: answer.status, text: await answer.text(), retryAfterSeconds: decide.secondsOf(answer.headers.get("retry-after")) };
   } catch {
-    return { status: 0, text: "", retryAfter: null };
-  } finally {
-    clearTimeout(timer);
+    return { status: 0, text: "" };
   }
+}
+
+async function askAboutOrder(path, options) {
+  const { status, text, retryAfterSeconds } = await ask(path, options);
+  return { status, ...decide.readAnswer(status, text, retryAfterSeconds) };
 }
 
 // The sale: one stream of events for as long as the page is visible; without one, the live document again and again.
@@ -74,7 +75,8 @@ async function ask(path, options = {}) {
 function hear(text) {
   const document = JSON.parse(text);
   samples = [...samples, Date.parse(document.serverTime) - here()].slice(-SAMPLES);
-  offset = decide.offsetOf(samples);
+  // Every document arrives late, so the largest difference is the best.
+  offset = Math.max(...samples);
   heardAt = here();
   failures = 0;
   model.isLost = model.isGone = false;
@@ -110,7 +112,7 @@ function leave() {
 async function poll() {
   clearTimeout(pollTimer);
   if (document.hidden) return;
-  const { status, text, retryAfter } = await ask(`/s/${saleId}/live`);
+  const { status, text, retryAfterSeconds } = await ask(`/s/${saleId}/live`);
   if (stream) return;
   if (status === 200) {
     hear(text);
@@ -118,12 +120,11 @@ async function poll() {
     return pollIn(decide.pollSeconds(decide.waitSeconds(model, now()), Math.random()));
   }
   failures += 1;
-  const after = /^\d{1,4}$/.test(retryAfter ?? "") ? Number(retryAfter) : undefined;
   if (status === 404) model.isGone = true;
   else if (status === 503) model.sale = { ...model.sale, state: "recovering" };
   else if (failures > 1) model.isLost = true;
   render();
-  pollIn(status === 404 ? 30 : decide.retrySeconds(failures, after, Math.random()));
+  pollIn(status === 404 ? 30 : decide.retrySeconds(failures, retryAfterSeconds, Math.random()));
 }
 
 function pollIn(seconds) {
@@ -144,8 +145,7 @@ async function order() {
   render();
   const body = { productId: saleId, quantity: wish.quantity, requestId: wish.requestId, ...(demo && { userId: recall("flashsale:buyer") }) };
   for (let attempts = 1; ; attempts++) {
-    const { status, text, retryAfter } = await ask(`${api}/order`, { method: "POST", body: JSON.stringify(body) });
-    const answer = decide.readAnswer(status, text, retryAfter);
+    const answer = await askAboutOrder(`${api}/order`, { method: "POST", body: JSON.stringify(body) });
     if (answer.order) {
       model.order = answer.order;
       store(kept, JSON.stringify({ ...wish, orderId: answer.order.orderId }));
@@ -159,13 +159,14 @@ async function order() {
       await new Promise((done) => setTimeout(done, 1000 * decide.retrySeconds(attempts, answer.retryAfterSeconds, Math.random())));
       continue;
     }
-    if (status === 401) {
+    if (answer.status === 401) {
+      // The note stays here as well: the order is sent after the buyer has signed in.
       store("flashsale:token", null);
       model.isSignedIn = Boolean(demo);
-    } else if (answer.refusal.code === "order_gone") {
-      model.order = { quantity: wish.quantity, state: "expired" };
+      break;
     }
-    if (status !== 401) store(kept, null);
+    store(kept, null);
+    if (answer.refusal.code === "order_gone") model.order = { quantity: wish.quantity, state: "expired" };
     break;
   }
   if (model.order) model.refusal = null;
@@ -179,13 +180,12 @@ async function follow() {
   clearTimeout(orderTimer);
   const { order } = model;
   if (!order?.orderId || document.hidden || model.work) return;
-  if (order.state && !["reserved", "unknown"].includes(order.state)) return;
-  const { status, text } = await ask(`${api}/orders/${order.orderId}`);
+  if (!["reserved", "unknown"].includes(order.state)) return;
+  const answer = await askAboutOrder(`${api}/orders/${order.orderId}`);
   if (model.order !== order || model.work) return;
-  const answer = decide.readAnswer(status, text);
   if (answer.order) Object.assign(order, answer.order);
-  else if (status === 404 || status === 410) order.state = "lost";
-  else if (status === 401) model.refusal = answer.refusal;
+  else if ([404, 410].includes(answer.status)) order.state = "lost";
+  else if (answer.status === 401) model.refusal = answer.refusal;
   render();
   const isOver = order.endsAt && now() >= order.endsAt;
   orderTimer = setTimeout(follow, 1000 * decide.pollSeconds(isOver ? 0 : 25, Math.random()));
@@ -195,8 +195,8 @@ async function payNow() {
   Object.assign(model, { work: "pay", refusal: null });
   render();
   const { orderId, quantity } = model.order;
-  const { status, text } = await ask("/s/-/demo/payments", { method: "POST", body: JSON.stringify({ orderId, quantity }) });
-  if (status !== 200) model.refusal = decide.readAnswer(status, text).refusal;
+  const answer = await askAboutOrder("/s/-/demo/payments", { method: "POST", body: JSON.stringify({ orderId, quantity }) });
+  if (answer.status !== 200) model.refusal = answer.refusal;
   model.work = null;
   await follow();
   render();
@@ -205,7 +205,7 @@ async function payNow() {
 async function cancel() {
   const { order } = model;
   model.isSure = false;
-  const answer = decide.readAnswer(...Object.values(await ask(`${api}/orders/${order.orderId}`, { method: "DELETE" })));
+  const answer = await askAboutOrder(`${api}/orders/${order.orderId}`, { method: "DELETE" });
   if (answer.order) Object.assign(order, answer.order);
   else model.refusal = answer.refusal;
   render();
@@ -221,18 +221,18 @@ const ACTIONS = {
 
 // What is shown: only what has changed is written.
 
-function put(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+function put(id, text) {
+  if (at(id).textContent !== text) at(id).textContent = text;
 }
 
-function show(element, part) {
+function show(id, part) {
+  const element = at(id);
   element.hidden = !part;
   if (!part) return;
-  put(element, part.text);
+  put(id, part.text);
   if (part.href) element.href = part.href;
   else element.dataset.action = part.action;
-  if (part.isOff) element.setAttribute("aria-disabled", "true");
-  else element.removeAttribute("aria-disabled");
+  element.setAttribute("aria-disabled", Boolean(part.isOff));
 }
 
 function render() {
@@ -240,26 +240,26 @@ function render() {
   const focused = document.activeElement;
   Object.assign(page.dataset, { phase: view.phase, tone: view.tone });
   page.toggleAttribute("data-urgent", view.isUrgent);
-  put(at("title-text"), view.title);
-  put(at("detail"), view.detail);
-  put(at("clock-label"), view.clock.label);
-  put(at("clock-time"), view.clock.ms === null ? view.clock.text ?? "" : decide.clockText(view.clock.ms));
+  const { label, text, ms } = view.clock;
+  const clock = ms === null ? text : decide.clockText(ms);
+  put("title-text", view.title);
+  put("detail", view.detail);
+  put("clock-label", label);
+  put("clock-time", clock);
   at("stock").hidden = !view.stock;
   if (view.stock) {
     at("bar").value = view.stock.left / Math.max(1, view.stock.all);
-    put(at("left"), `${view.stock.left.toLocaleString("en")} of ${view.stock.all.toLocaleString("en")} left`);
+    put("left", `${view.stock.left.toLocaleString("en")} of ${view.stock.all.toLocaleString("en")} left`);
   }
-  show(at("primary"), view.primary);
-  show(at("secondary"), view.secondary);
-  show(at("link"), view.link);
+  for (const id of ["primary", "secondary", "link"]) show(id, view[id]);
   offer(view.max ?? 0);
   at("actions").hidden = !(view.primary || view.secondary || view.link);
-  put(at("fresh"), freshness());
+  put("fresh", freshness());
   // A button that is gone would leave the keyboard nowhere.
   if (focused?.hidden || focused?.closest?.("[hidden]")) at("title").focus({ preventScroll: true });
   const words = decide.announcement(shown, view);
   if (words) at("status").textContent = words;
-  document.title = `${view.clock.ms === null ? view.title : decide.clockText(view.clock.ms)} · ${saleId}`;
+  document.title = `${ms === null ? view.title : clock} · ${saleId}`;
   shown = view;
 }
 
