@@ -79,7 +79,7 @@ test("a retry never comes earlier than Retry-After says", () => {
 });
 
 test("advice to wait is a number of seconds or nothing", () => {
-  assert.deepEqual([null, "3", "soon", "Sun, 29 Nov 2026 10:00:00 GMT"].map(decide.secondsOf), [undefined, 3, undefined, undefined]);
+  assert.deepEqual([null, "3", "soon", "86400", "Sun, 29 Nov 2026 10:00:00 GMT"].map(decide.secondsOf), [undefined, 3, undefined, undefined, undefined]);
 });
 
 test("an answer is an order, final, or may be repeated", () => {

@@ -154,9 +154,9 @@ function spread(seconds, random) {
   return seconds * (1 + SPREAD * (2 * random - 1));
 }
 
-/** A header Retry-After in seconds; undefined without one, and for a date, which the engine does not send. */
+/** A header Retry-After in seconds; undefined without one, for a date, and for hours that nobody waits at this page. */
 export function secondsOf(retryAfter) {
-  return /^\d{1,9}$/.test(retryAfter ?? "") ? Number(retryAfter) : undefined;
+  return /^\d{1,4}$/.test(retryAfter ?? "") ? Number(retryAfter) : undefined;
 }
 
 /** What an answer to an order means: an order, a refusal that is final, or one after which the same request may be sent again. */
