@@ -6,7 +6,7 @@ import shutil
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -18,12 +18,16 @@ from flashsale_audit.read_ledger import LedgerReader
 from flashsale_cli import retention, roles
 from flashsale_cli.commands.migrate import migrate as command
 from flashsale_cli.compaction import compact
+from flashsale_notifier.database import Database
+from flashsale_notifier.repository import Repository
+from flashsale_notifier.rows import Place
 from tests.database_rights import GRANTED, RIGHTS
 from tests.integration.test_retention import sale
 
 DB = Path(__file__).parents[2] / "db"
 PASSWORD = "0123456789abcdef"
 NEXT_PASSWORD = "fedcba9876543210"
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,18 @@ async def test_audit_reads_and_prune_deletes_as_roles_that_own_nothing(ledger: L
             await execute(ledger.url("ledger_api"), statement)
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await execute(ledger.url("writer"), "set flashsale.prune = 'on'", "delete from order_events")
+
+
+async def test_notifier_looks_for_returns_as_a_role_that_sees_no_payment(ledger: Ledger) -> None:
+    await migrated(ledger, "--create-roles")
+    database = Database(ledger.url("notifier"), 30, 0.1, 100, "flashsale")
+    try:
+        assert await Repository(database).late_returns(Place(LONG_AGO), datetime.now(UTC), 1) == []
+    finally:
+        await database.close()
+    for statement in ("table payments", "table refunds", "select updated_at from orders", "update orders set state = 'paid'"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await execute(ledger.url("notifier"), statement)
 
 
 async def test_next_run_sets_new_passwords_and_keeps_roles(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

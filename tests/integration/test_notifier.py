@@ -11,11 +11,12 @@ from aiohttp import web
 
 from flashsale_consumer import Delivery
 from flashsale_core.messages import Message, Position, encode
-from flashsale_notifier import ended_sales
-from flashsale_notifier.ended_sales import EndedSales
+from flashsale_notifier import unpublished
+from flashsale_notifier.ended_sales import ended_sales
 from flashsale_notifier.retries import DeliveryState, Verdict
 from flashsale_notifier.rows import Attempt
 from flashsale_notifier.settings import NamedEndpoint
+from flashsale_notifier.unpublished import Finder
 from tests.integration.broker import until
 from tests.integration.ledger import open_ledger
 from tests.integration.notifying import NEXT_SECRET, SECRET, Notifier, open_notifier, open_shop
@@ -32,6 +33,10 @@ def paid(*order_ids: str) -> list[Delivery]:
 
 async def all_sent(notifier: Notifier, endpoint: str, count: int) -> bool:
     return await notifier.states(endpoint) == ["sent"] * count
+
+
+def end_finder(notifier: Notifier) -> Finder:
+    return Finder(notifier.repository, ended_sales(notifier.repository), lambda _: None)
 
 
 async def test_shop_gets_each_event_once_and_a_redelivered_batch_adds_nothing(infra: Mapping[str, str]) -> None:
@@ -218,15 +223,15 @@ async def test_sale_whose_time_is_over_ends_once(infra: Mapping[str, str]) -> No
                 " rate_seconds, late_payment, defined_at) values ($1, 7, '', 1, 'open', 5, $2, 0, 5, 0, 1, 'refund', now())",
                 sale, ends,
             )  # fmt: skip
-        looking = EndedSales(notifier.repository, lambda _: None)
+        looking = end_finder(notifier)
         for _ in range(2):
             await looking.look(now)
         assert [row["sale_id"] for row in await notifier.connection.fetch("select sale_id from shop_events")] == ["past"]
 
 
 async def test_many_ends_are_read_in_pages_and_a_look_is_bounded(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ended_sales, "PAGE", 2)
-    monkeypatch.setattr(ended_sales, "PAGES_MAX", 2)
+    monkeypatch.setattr(unpublished, "PAGE", 2)
+    monkeypatch.setattr(unpublished, "PAGES_MAX", 2)
     async with open_notifier(infra["DATABASE_URL"]) as notifier:
         now = datetime.now(UTC)
         # All of one moment: the name decides where a page ends.
@@ -236,7 +241,7 @@ async def test_many_ends_are_read_in_pages_and_a_look_is_bounded(infra: Mapping[
             " from generate_series(1, 5) n",
             now - timedelta(minutes=1),
         )
-        looking, counts = EndedSales(notifier.repository, lambda _: None), []
+        looking, counts = end_finder(notifier), []
         for _ in range(3):
             await looking.look(now)
             counts.append(await notifier.connection.fetchval("select count(*) from shop_events"))
@@ -251,11 +256,11 @@ async def test_notifier_that_was_away_for_days_misses_no_end_and_a_new_one_repor
             " rate_seconds, late_payment, defined_at) values ('past', 7, '', 1, 'open', 5, $1, 0, 5, 0, 1, 'refund', now())",
             now - timedelta(days=3),
         )
-        await EndedSales(notifier.repository, lambda _: None).look(now)
+        await end_finder(notifier).look(now)
         assert await notifier.connection.fetchval("select count(*) from shop_events") == 0
         await notifier.handle(paid("o1"))
         await notifier.connection.execute("update shop_events set created_at = $1", now - timedelta(days=4))
-        await EndedSales(notifier.repository, lambda _: None).look(now)
+        await end_finder(notifier).look(now)
         assert await notifier.connection.fetchval("select sale_id from shop_events where type = 'sale.ended'") == "past"
 
 

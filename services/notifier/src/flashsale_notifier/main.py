@@ -17,14 +17,16 @@ from flashsale_core.supervise import Supervisor
 from flashsale_ledger import wait_for_ledger
 from flashsale_notifier import upkeep
 from flashsale_notifier.database import Database
-from flashsale_notifier.ended_sales import EndedSales
+from flashsale_notifier.ended_sales import ended_sales
 from flashsale_notifier.handlers import ShopEvents
+from flashsale_notifier.late_returns import late_returns
 from flashsale_notifier.recorder import Recorder
 from flashsale_notifier.repository import Repository
 from flashsale_notifier.rows import Endpoint
 from flashsale_notifier.sender import Sender
 from flashsale_notifier.senders import Senders
 from flashsale_notifier.settings import Settings, read_settings
+from flashsale_notifier.unpublished import Finder
 
 BATCH_BYTES_MAX = 1_000_000
 log = logging.getLogger(__name__)
@@ -68,7 +70,8 @@ async def run(settings: Settings) -> None:
         supervisor.start("parked", partial(watch_parked, _parked(settings)))
         supervisor.start("prune", partial(upkeep.prune, repository, settings.retention_seconds, settings.attempts_max))
         supervisor.start("measure", partial(upkeep.measure, repository))
-        supervisor.start("ended-sales", EndedSales(repository, senders.wake).run)
+        supervisor.start("ended-sales", Finder(repository, ended_sales(repository), senders.wake).run)
+        supervisor.start("late-returns", Finder(repository, late_returns(repository), senders.wake).run)
         supervisor.start("recorder", recorder.run)
         sending = supervisor.start("senders", senders.run)
         consuming = supervisor.start("consumer", consumer.run)

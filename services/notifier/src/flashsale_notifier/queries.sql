@@ -88,6 +88,14 @@ select sale_id, epoch, ends_at, total from sales
  where (ends_at, sale_id, epoch) > ($1::timestamptz, $2::text, $3::bigint) and ends_at <= $4 and state in ('open', 'paused')
  order by ends_at, sale_id, epoch limit $5
 
+-- name: late_returns
+-- No message brought these transitions: the ledger-api wrote them (docs/decisions/0067).
+select e.sale_id, e.epoch, e.order_id, e.at, o.user_id, o.quantity, o.deadline, o.payment_id, coalesce(o.restocked, false) as is_restocked
+  from order_events e join orders o using (sale_id, epoch, order_id)
+ where e.state = 'returned' and e.message_id = '' and (e.at, e.sale_id, e.epoch, e.order_id) > ($1::timestamptz, $2::text, $3::bigint, $4::text)
+   and e.at <= $5
+ order by e.at, e.sale_id, e.epoch, e.order_id limit $6
+
 -- name: prune_attempts
 delete from webhook_attempts where attempt_id in (select attempt_id from webhook_attempts where at < now() - $1::interval order by at limit $2)
 

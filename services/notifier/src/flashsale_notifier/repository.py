@@ -7,7 +7,7 @@ from flashsale_core.entry_ranges import entry_ranges
 from flashsale_core.messages import Position
 from flashsale_core.shop_events import DISABLED_BY_PEOPLE
 from flashsale_notifier.database import Database
-from flashsale_notifier.rows import Attempt, Backlog, EndedSale, Endpoint, SaleEnd, Taken
+from flashsale_notifier.rows import Attempt, Backlog, EndedSale, Endpoint, LateReturn, Place, Taken
 from flashsale_notifier.settings import NamedEndpoint
 from flashsale_notifier.shop_messages import ShopEvent
 
@@ -74,10 +74,14 @@ class Repository:
         """Returns whether it was enabled before."""
         return bool(await self._database.run("disable_gone", endpoint))
 
-    async def ended_sales(self, after: SaleEnd, until: datetime, limit: int) -> list[EndedSale]:
+    async def ended_sales(self, after: Place, until: datetime, limit: int) -> list[EndedSale]:
         """A page of the sales behind `after` whose end is not after `until`, and whose owner did not end them; the earliest end first."""
-        rows = await self._database.run("ended_sales", *after, until, limit)
-        return [EndedSale(row["sale_id"], row["epoch"], row["ends_at"], row["total"]) for row in rows]
+        rows = await self._database.run("ended_sales", after.at, after.sale_id, after.epoch, until, limit)
+        return [EndedSale(**row) for row in rows]
+
+    async def late_returns(self, after: Place, until: datetime, limit: int) -> list[LateReturn]:
+        """A page of the orders behind `after` that the ledger-api returned not after `until`; the earliest first."""
+        return [LateReturn(**row) for row in await self._database.run("late_returns", *after, until, limit)]
 
     async def oldest_event(self) -> datetime | None:
         """When the oldest event that is kept was written; None without events."""

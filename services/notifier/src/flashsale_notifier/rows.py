@@ -41,12 +41,13 @@ class Attempt:
     """By which a repeat is recognised, if the answer to its commit was lost."""
 
 
-class SaleEnd(NamedTuple):
-    """The place of a sale among all, in the order of their ends."""
+class Place(NamedTuple):
+    """The place of a row among all of its kind, in the order of time."""
 
-    ends_at: datetime
+    at: datetime
     sale_id: str = ""
     epoch: int = 0
+    order_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,27 @@ class EndedSale:
     total: int
 
     @property
-    def place(self) -> SaleEnd:
-        return SaleEnd(self.ends_at, self.sale_id, self.epoch)
+    def place(self) -> Place:
+        return Place(self.ends_at, self.sale_id, self.epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class LateReturn:
+    """An order that was returned after the removal of its sale."""
+
+    sale_id: str
+    epoch: int
+    order_id: str
+    at: datetime
+    user_id: str
+    quantity: int
+    deadline: datetime
+    payment_id: str
+    is_restocked: bool
+
+    @property
+    def place(self) -> Place:
+        return Place(self.at, self.sale_id, self.epoch, self.order_id)
 
 
 @dataclass(frozen=True, slots=True)
