@@ -218,6 +218,26 @@ def test_interrupted_up_leaves_nothing_running(tmp_path: Path) -> None:
     assert wait_until(lambda: processes_of(home) == [], 60), processes_of(home)
 
 
+PROGRAM = """
+import sys
+from flashsale_local_stack import private_stack
+with private_stack(services=False) as stack:
+    print(stack.home, *(status.pid for status in stack.status() if status.pid), flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_servers_end_with_a_program_that_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        home, *pids = program.stdout.readline().split()
+        program.kill()
+    assert len(pids) == len(INFRASTRUCTURE)
+    assert wait_until(lambda: not Path(home).parent.exists(), 60)
+    assert [pid for pid in pids if processes.start_mark(int(pid))] == []
+    assert wait_until(lambda: processes_of(Path(home)) == [], 60), processes_of(Path(home))
+
+
 def restore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

@@ -13,7 +13,7 @@ from flashsale_chaos.machine.small_disk import SmallDisk
 from flashsale_local_stack.leftovers import marked_below
 from flashsale_local_stack.processes import end_all, wait_until
 
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 60.0
 RUN = """
 import os, sys, time
 from pathlib import Path

@@ -12,7 +12,7 @@ class FakeStack:
     """A stack that only records what is asked of it."""
 
     def __init__(self, status: list[str], running: bool) -> None:
-        self.calls: list[str] = []
+        self.home, self.calls = Path("/nowhere/home"), list[str]()
         self._status, self.running = status, running
 
     def status(self) -> list[str]:

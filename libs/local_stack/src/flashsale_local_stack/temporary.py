@@ -1,4 +1,4 @@
-"""A stack for as long as a block runs."""
+"""A stack for as long as a block runs. It ends with the process as well, however that ends."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flashsale_local_stack.stack import Stack
+from flashsale_local_stack.watchdog import watched
 
 
 @contextmanager
@@ -24,11 +25,12 @@ def temporary_stack(
         say("using the stack that is running")
         yield stack.env()
         return
-    stack.up(gateway_port=gateway_port, optional=pages)
-    try:
-        yield stack.env()
-    finally:
-        stack.down(keep_data=existed)
+    with watched(stack.home, keep=existed):
+        stack.up(gateway_port=gateway_port, optional=pages)
+        try:
+            yield stack.env()
+        finally:
+            stack.down(keep_data=existed)
 
 
 @contextmanager
@@ -43,8 +45,9 @@ def private_stack(
     """A running stack on free ports, in a temporary folder; stopped and removed afterwards. Raises StackError."""
     with tempfile.TemporaryDirectory(prefix="flashsale-stack-", ignore_cleanup_errors=True) as folder:
         stack = Stack(Path(folder) / "home", say=say)
-        stack.up(services=services, gateway_port=0, redis_masters=redis_masters, extra_env=extra_env, optional=optional)
-        try:
-            yield stack
-        finally:
-            stack.down()
+        with watched(stack.home, keep=False):
+            stack.up(services=services, gateway_port=0, redis_masters=redis_masters, extra_env=extra_env, optional=optional)
+            try:
+                yield stack
+            finally:
+                stack.down()
