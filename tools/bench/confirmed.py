@@ -1,12 +1,14 @@
 """Accepted orders of a sale with the durability `confirmed`, compared with those of an `fsync` sale in the same rounds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 from rich.console import Console
 from rich.text import Text
 
 from flashsale_cli.console import number
+from flashsale_local_stack import Stack
+from tools.bench.cpu_per_order import CpuPerOrder, cpu_per_order, medians, read_cpu_times
 from tools.bench.measurements import Measurement, Section, Target
 from tools.bench.testbed import Testbed
 from tools.bench.wrk import Load, WrkResult, run_wrk
@@ -21,18 +23,21 @@ Results = dict[str, list[WrkResult]]
 """Results of all rounds, by durability."""
 
 
-async def measure(testbed: Testbed, connections: Sequence[int], seconds: int, rounds: int, screen: Console) -> Section:
+async def measure(testbed: Testbed, stack: Stack, connections: Sequence[int], seconds: int, rounds: int, screen: Console) -> Section:
     sale_ids = {mode: await testbed.new_sale(f"bench-{mode}", durability=mode) for mode in MODES}
     measurements, problems = [], []
     for count in connections:
         results: Results = {mode: [] for mode in MODES}
+        cpu: dict[str, list[CpuPerOrder]] = {mode: [] for mode in MODES}
         for index in range(rounds):
             # The modes take turns at coming first, and each begins with an empty pipeline.
             for mode in MODES if index % 2 else reversed(MODES):
+                before = read_cpu_times(stack)
                 results[mode].append(await run_wrk(testbed.url, Load(sale_ids[mode]), count, seconds))
+                cpu[mode].append(cpu_per_order(before, read_cpu_times(stack), results[mode][-1].accepted))
                 await testbed.settle(sale_ids[mode])
             screen.print(Text(_progress(count, results), "dim"))
-        measurements += compared(count, results)
+        measurements += [*compared(count, results), *_cpu(count, {mode: medians(cpu[mode]) for mode in MODES})]
         problems += [f"{count} connections, {mode}: {problem}" for mode in MODES for problem in _problems(results[mode])]
     return Section("Durability confirmed, compared with fsync", measurements, problems, [*sale_ids.values()])
 
@@ -48,6 +53,13 @@ def compared(connections: int, results: Results) -> list[Measurement]:
     return [
         Measurement(orders, rates["confirmed"] / rates["fsync"], "times fsync", targets[0], rate_details),
         Measurement(f"{orders}, p50 above fsync", delays["confirmed"] - delays["fsync"], "ms", targets[1], delay_details),
+    ]
+
+
+def _cpu(connections: int, cpu: Mapping[str, CpuPerOrder]) -> list[Measurement]:
+    return [
+        Measurement(f"CPU time, {mode}, {connections} connections", cpu[mode].all_us, "µs per order", details=str(cpu[mode]))
+        for mode in MODES
     ]
 
 

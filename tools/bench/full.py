@@ -91,7 +91,7 @@ def _sections(
         "idle": lambda: idle_and_start.measure_idle(stack, screen),
         "open-loop": lambda: open_loop.measure(testbed, accepted_per_second, screen),
         "checkout": lambda: checkout.measure(testbed, BUSY_CONNECTIONS, seconds, rounds, screen),
-        "confirmed": lambda: confirmed.measure(testbed, BUSY_CONNECTIONS, seconds, rounds, screen),
+        "confirmed": lambda: confirmed.measure(testbed, stack, BUSY_CONNECTIONS, seconds, rounds, screen),
         "steady": lambda: holds.measure_steady(testbed, screen),
         "storm": lambda: holds.measure_storm(testbed, accepted_per_second, screen),
         "spread": lambda: many_sales.measure(testbed, seconds, rounds, screen),

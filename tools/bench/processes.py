@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -73,6 +73,31 @@ def cpu_seconds(pid: int) -> float:
     """User and system time so far. Raises OSError when the process has ended."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+
+
+def tree_cpu_seconds(pid: int) -> float:
+    """User and system time so far of a process and its descendants, with those that have ended. A process that is gone counts as 0."""
+    ticks, children = _process_table()
+    total, pending = 0, [pid]
+    while pending:
+        process = pending.pop()
+        total += ticks.get(process, 0)
+        pending += children.get(process, ())
+    return total / TICKS_PER_SECOND
+
+
+def _process_table() -> tuple[dict[int, int], dict[int, list[int]]]:
+    """(pid -> clock ticks, including those of children that were waited for; pid -> pids of its children), see proc(5)."""
+    ticks: dict[int, int] = {}
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        # A process may end while it is read.
+        with suppress(OSError):
+            if folder.name.isdecimal():
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                ticks[int(folder.name)] = sum(map(int, fields[11:15]))
+                children.setdefault(int(fields[1]), []).append(int(folder.name))
+    return ticks, children
 
 
 def memory_mb(pid: int) -> float:
