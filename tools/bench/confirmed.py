@@ -30,6 +30,8 @@ async def measure(testbed: Testbed, stack: Stack, connections: Sequence[int], se
         results: Results = {mode: [] for mode in MODES}
         cpu: dict[str, list[CpuPerOrder]] = {mode: [] for mode in MODES}
         for index in range(rounds):
+            # Otherwise it happens during a measurement, and takes a core from one of the modes.
+            await testbed.finish_maintenance()
             # The modes take turns at coming first, and each begins with an empty pipeline.
             for mode in MODES if index % 2 else reversed(MODES):
                 before = read_cpu_times(stack)
