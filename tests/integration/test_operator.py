@@ -18,7 +18,7 @@ from flashsale_operator import patience
 from flashsale_operator.availability import Busy
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.reconcile import Reconciler
-from flashsale_operator.resource import DeletionPolicy, Resource, read_resource
+from flashsale_operator.resource import FINALIZER, DeletionPolicy, Resource, read_resource
 from flashsale_operator.sale_store import SaleStore
 from flashsale_operator.settings import read_settings
 from flashsale_operator.sweep import Sweep
@@ -35,7 +35,7 @@ WINDOWS = (60, 300)
 
 def resource(name: str = "shoe", generation: int = 1, uid: str = "u1", epoch: int = 0, **spec: Any) -> Resource:
     wanted = {"stock": 10, "paymentWindowSeconds": 60, "productId": "shoe"} | spec
-    metadata = {"namespace": "shop", "name": name, "uid": uid, "generation": generation}
+    metadata = {"namespace": "shop", "name": name, "uid": uid, "generation": generation, "finalizers": [FINALIZER]}
     return read_resource({"metadata": metadata, "spec": wanted, "status": {"epoch": epoch}})
 
 

@@ -1,7 +1,8 @@
 """`python -m tools.bench.operator_backlog`: the operator with thousands of FlashSales that were applied at once, edited, and at rest.
 
-It needs a cluster (KUBECONFIG) with the FlashSale resource, creates a namespace there and deletes it at the end. The operator and its Redis
-are processes of this machine. The apiserver's counters of requests are of all its clients: nobody else should use FlashSales meanwhile.
+It needs a cluster (KUBECONFIG) with the FlashSale resource, creates a namespace there and deletes it at the end, unless `--keep` leaves
+it. The operator and its Redis are processes of this machine; at the end the operator is started a second time, as an upgrade would do it.
+The apiserver's counters of requests are of all its clients: nobody else should use FlashSales meanwhile.
 """
 
 import asyncio
@@ -19,7 +20,8 @@ import uvloop
 from rich.console import Console
 from rich.text import Text
 
-from flashsale_cli.console import EXIT_FAILED, console
+from flashsale_cli.console import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, console
+from flashsale_core.errors import SettingsError
 from flashsale_core.keys import sale_keys
 from flashsale_core.scripts import read_scripts
 from flashsale_core.settings import Environment
@@ -40,6 +42,7 @@ REQUEST_TIMEOUT_SECONDS = 60.0
 SETTLE_SECONDS = 30.0
 """The operator posts at most 500 Events after a change, 20 a second."""
 REST_SECONDS = 60.0
+CRD = "deploy/helm/flashsale/files/flashsales.flashsale.dev.yaml"
 MEMORY_TARGET = Target(300, at_least=False)
 EDIT_TARGET = Target(5.0, at_least=False)
 NONE_TARGET = Target(0, at_least=False)
@@ -138,7 +141,21 @@ async def measure(
     ]
 
 
-async def run(flashsales: int, name: str, screen: Console) -> list[Measurement]:
+async def measure_restart(operator: OperatorProcess, flashsales: int) -> list[Measurement]:
+    """An operator that starts with the FlashSales of another one: it lists them all at once."""
+    started, live = monotonic(), 0.0
+    while live < flashsales:
+        if monotonic() - started > GIVE_UP_SECONDS:
+            raise TimeoutError(f"a restarted operator counts {live:.0f} live FlashSales")
+        await asyncio.sleep(0.5)
+        live = await operator.live()
+    return [
+        Measurement("a restarted operator until it counts them all as live", monotonic() - started, "s"),
+        Measurement("its memory, at most", operator.memory_mb_max, "MB", MEMORY_TARGET),
+    ]
+
+
+async def run(flashsales: int, name: str, screen: Console, *, keep: bool) -> list[Measurement]:
     async with AsyncExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="operator-backlog-")))
         url = await held.enter_async_context(run_redis(folder))
@@ -148,34 +165,43 @@ async def run(flashsales: int, name: str, screen: Console) -> list[Measurement]:
         apiserver = await held.enter_async_context(open_apiserver(Environment(), REQUEST_TIMEOUT_SECONDS))
         namespace = Namespace(apiserver, name)
         await namespace.create()
-        held.push_async_callback(namespace.delete)
-        operator = await held.enter_async_context(run_operator(url, name, folder / "operator.log"))
+        if not keep:
+            held.push_async_callback(clean, namespace, url, folder, screen)
         watch = SaleWatch(namespace)
         watching = asyncio.create_task(watch.run())
         held.push_async_callback(cancel_and_wait, watching)
-        try:
-            return await measure(namespace, watch, operator, redis, flashsales, screen)
-        finally:
-            screen.print("deleting the FlashSales")
-            await delete_all(namespace)
+        async with run_operator(url, name, folder / "operator.log") as operator:
+            measured = await measure(namespace, watch, operator, redis, flashsales, screen)
+        async with run_operator(url, name, folder / "operator-again.log") as operator:
+            return [*measured, *await measure_restart(operator, flashsales)]
 
 
-async def delete_all(namespace: Namespace) -> None:
-    """Raises TimeoutError after GIVE_UP_SECONDS."""
-    async with asyncio.timeout(GIVE_UP_SECONDS):
+async def clean(namespace: Namespace, redis_url: str, folder: Path, screen: Console) -> None:
+    """Delete the FlashSales and their namespace. Raises TimeoutError after GIVE_UP_SECONDS."""
+    screen.print("deleting the FlashSales")
+    async with run_operator(redis_url, namespace.name, folder / "operator-cleans.log"), asyncio.timeout(GIVE_UP_SECONDS):
         while not await namespace.is_empty():
             # The apiserver ends a request that deletes thousands after its own timeout.
             with suppress(aiohttp.ClientError, TimeoutError):
                 await namespace.delete_sales()
             await asyncio.sleep(2)
+        await namespace.delete()
 
 
 def main(
     flashsales: Annotated[int, typer.Option(help="How many FlashSales are applied.", min=1, max=50_000)] = 10_000,
     namespace: Annotated[str, typer.Option(help="A namespace that does not exist. It is deleted at the end.")] = "flashsale-backlog",
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the FlashSales, if the cluster is deleted afterwards anyway.")] = False,
 ) -> None:
     screen = console()
-    measurements = uvloop.run(run(flashsales, namespace, screen))
+    try:
+        measurements = uvloop.run(run(flashsales, namespace, screen, keep=keep))
+    except SettingsError as error:
+        screen.print(f"{error}. The bench needs a cluster, such as that of `make kind-up`.", markup=False)
+        raise typer.Exit(EXIT_USAGE) from None
+    except aiohttp.ClientError as error:
+        screen.print(f"the apiserver refused: {error}. Does the cluster run, and has it the resource of {CRD}?", markup=False)
+        raise typer.Exit(EXIT_UNREACHABLE) from None
     for measurement in measurements:
         screen.print(Text(measurement.verdict()))
     if not all(measurement.reached for measurement in measurements):

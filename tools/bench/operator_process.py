@@ -54,6 +54,10 @@ class OperatorProcess:
         busy = await self._sum("flashsale_operator_reconciles_total{", 'outcome="Busy"')
         return int(busy + await self._sum("flashsale_operator_reconcile_errors_total "))
 
+    async def live(self) -> float:
+        """FlashSales of the phase Live, as of the last sweep."""
+        return await self._sum("flashsale_operator_objects{", 'phase="Live"')
+
     async def probe(self, path: str) -> bool:
         try:
             async with self._session.get(f"http://{HOST}:{self._port}{path}") as answer:

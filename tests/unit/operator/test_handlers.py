@@ -10,15 +10,14 @@ import pytest
 from flashsale_core.scripts import read_scripts
 from flashsale_core.settings import Environment
 from flashsale_operator.cache import ResourceCache
-from flashsale_operator.event_filter import FINALIZER
 from flashsale_operator.handlers import Handlers, drain_seconds
 from flashsale_operator.kopf_settings import kopf_settings
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.recorder import Recorder
-from flashsale_operator.resource import Resource
+from flashsale_operator.resource import FINALIZER, Resource
 from flashsale_operator.sale_store import SaleStore
 from flashsale_operator.settings import Settings, read_settings
-from flashsale_operator.work_queue import WorkQueue
+from flashsale_operator.work_queue import Lane, WorkQueue
 from flashsale_redis import open_redis
 from tests.unit.operator.test_operator_plan import body
 
@@ -60,24 +59,36 @@ async def test_only_a_new_generation_is_queued() -> None:
     for generation in (3, 3, 4, 2):
         observe(handlers, generation)
         if len(queue):
-            uid, edited = await queue.take()
+            uid, lane = await queue.take()
             queue.done(uid)
-            assert (uid, edited, generation in (3, 4)) == ("u1", True, True)
+            assert (uid, lane, generation in (3, 4)) == ("u1", Lane.EDITED, True)
     assert len(queue) == 0
 
 
-def test_resource_without_finalizer_is_not_reconciled() -> None:
+async def test_resource_without_finalizer_is_queued_behind_the_others() -> None:
     handlers, queue = handlers_of(NeverDone())
-    observe(handlers, 3, finalizers=[])
-    assert len(queue) == 0
+    observe(handlers, 3, finalizers=["somebody/else"])
+    assert await queue.take() == ("u1", Lane.NEW)
+    queue.done("u1")
+    # Its finalizer was removed by hand, and the generation is the same.
     observe(handlers, 3)
-    assert len(queue) == 1
+    observe(handlers, 3, finalizers=[])
+    assert await queue.take() == ("u1", Lane.NEW)
 
 
 def test_resource_that_is_being_deleted_is_not_queued() -> None:
     handlers, queue = handlers_of(NeverDone())
     observe(handlers, 3, deletionTimestamp="2026-08-01T12:00:00Z")
     assert len(queue) == 0
+
+
+def test_new_resource_that_is_deleted_at_once_is_left_alone() -> None:
+    handlers, _ = handlers_of(NeverDone())
+    observe(handlers, 3, finalizers=["somebody/else"])
+    observe(handlers, 3, finalizers=["somebody/else"], deletionTimestamp="2026-08-01T12:00:00Z")
+    cached = handlers._cache.get("u1")
+    assert cached is not None
+    assert cached.deleting
 
 
 @pytest.mark.parametrize(
@@ -132,7 +143,7 @@ def handlers_of(reconciler: object, *, ends: bool = False) -> tuple[Handlers, Wo
 
 def observe(handlers: Handlers, generation: int, **metadata: Any) -> None:
     document = body()
-    document["metadata"] |= {"generation": generation, "finalizers": [FINALIZER]} | metadata
+    document["metadata"] = document["metadata"] | {"generation": generation, "finalizers": [FINALIZER]} | metadata
     handlers.observe(document, "MODIFIED")
 
 

@@ -1,6 +1,8 @@
 """What is written to the apiserver, which is an HTTP server of the test."""
 
 import asyncio
+import dataclasses
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,13 +20,15 @@ class Server:
     """Answers each request with `status` and `content`: the content comes after the headers, as that of a large object does."""
 
     def __init__(self) -> None:
-        self.status, self.content = 200, b'{"kind": "FlashSale"}'
+        self.status, self.content = 200, b'{"metadata": {"resourceVersion": "8"}}'
         self.connections: set[tuple[str, int]] = set()
         self.running = self.running_max = 0
+        self.received = b""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
         self.connections.add(request.transport.get_extra_info("peername"))
+        self.received = await request.read()
         self.running += 1
         self.running_max = max(self.running, self.running_max)
         response = web.StreamResponse(status=self.status)
@@ -51,13 +55,23 @@ async def writer_to(server: Server) -> AsyncIterator[StatusWriter]:
 async def test_all_writes_use_one_connection() -> None:
     server = Server()
     async with writer_to(server) as writer:
+        assert await writer.add_finalizer(RESOURCE) == "8"
         assert await writer.claim(RESOURCE, "shop.one")
         assert await writer.write(RESOURCE, {"phase": "Live"})
         await writer.post_event("shop", {"reason": "Started"})
         assert not await writer.namespace_ends(RESOURCE)
         server.status = 409
         assert not await writer.claim(RESOURCE, "shop.one")
+        assert await writer.add_finalizer(RESOURCE) is None
     assert len(server.connections) == 1
+
+
+async def test_finalizer_is_added_to_those_of_others_in_the_version_that_was_read() -> None:
+    server = Server()
+    async with writer_to(server) as writer:
+        await writer.add_finalizer(dataclasses.replace(RESOURCE, version="7", finalizers=("somebody/else",)))
+    metadata = {"uid": RESOURCE.uid, "resourceVersion": "7", "finalizers": ["somebody/else", "operator.flashsale.dev/finalizer"]}
+    assert json.loads(server.received) == {"metadata": metadata}
 
 
 async def test_refusal_that_is_not_expected_is_an_error() -> None:

@@ -15,7 +15,7 @@ from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.settings import Settings, read_settings
 from flashsale_operator.sweep import WAKES_MAX, Sweep, pause_seconds
 from flashsale_operator.work_queue import WorkQueue
-from tests.unit.operator.test_operator_plan import RESOURCE
+from tests.unit.operator.test_controller import KEPT
 
 
 class Redis:
@@ -41,7 +41,7 @@ def settings(folder: Path) -> Settings:
 
 def sweep_of(redis: Redis, folder: Path) -> Sweep:
     cache = ResourceCache()
-    cache.get_or_add(RESOURCE, {})
+    cache.get_or_add(KEPT, {})
     return Sweep(cast("Reconciler", redis), cache, WorkQueue(), settings(folder))
 
 
@@ -59,7 +59,7 @@ async def queued_after_sweeps(error: Retryable, folder: Path) -> int:
     """How many of 3,000 resources two failed sweeps have queued."""
     redis, cache, queue = FailingRedis(error), ResourceCache(), WorkQueue()
     for number in range(3000):
-        cache.get_or_add(replace(RESOURCE, uid=f"u{number}"), {})
+        cache.get_or_add(replace(KEPT, uid=f"u{number}"), {})
     sweeping = asyncio.create_task(Sweep(cast("Reconciler", redis), cache, queue, settings(folder)).run())
     async with asyncio.timeout(5):
         while redis.asked < 3:  # noqa: ASYNC110 - what is waited for is a number that grows

@@ -194,8 +194,10 @@ def _in_cluster(env: Environment) -> tuple[str, ssl.SSLContext, Callable[[], Map
 def _by_kubeconfig() -> tuple[str, ssl.SSLContext, Callable[[], Mapping[str, str]]]:
     try:
         info = kopf.login_with_kubeconfig(settings=kopf.OperatorSettings())
-    except kopf.LoginError as error:
-        raise SettingsError(f"the kubeconfig cannot be used: {error}") from error
-    if info is None:
-        raise SettingsError("KUBERNETES_SERVICE_HOST is not set, and there is no kubeconfig: set KUBECONFIG")
-    return info.server, info.as_ssl_context(), info.as_http_headers
+        if info is not None:
+            return info.server, info.as_ssl_context(), info.as_http_headers
+    except Exception as error:
+        # Broad on purpose: kopf reads the file without checks, and raises whatever its contents lead to.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SettingsError(f"the kubeconfig cannot be used ({reason}): set KUBECONFIG to another") from error
+    raise SettingsError("KUBERNETES_SERVICE_HOST is not set, and there is no kubeconfig: set KUBECONFIG")

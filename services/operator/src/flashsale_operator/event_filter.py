@@ -1,27 +1,22 @@
-"""Gives kopf only the events that it has work with: new FlashSales, which get the finalizer, and those that are being deleted.
+"""Gives kopf only the events that it has work with: those of FlashSales that are being deleted or are gone.
 
-kopf removes its finalizer from each resource that no handler wants, and all engines have the same finalizer: it must not see the FlashSales
-that this operator does not serve. Most other events are echoes of what the operator wrote itself, three for each new FlashSale, and kopf
-would copy and compare the whole resource for each. It has no filter of events, so the function that it calls with each event is wrapped.
+kopf keeps a task, a queue and the whole body for each resource that it received an event of, until its turn has come: with ten thousand new
+FlashSales, that was most of the operator's memory. It also removes its finalizer from each resource that no handler wants, and all engines
+have the same finalizer: it must not see the FlashSales that this operator does not serve. kopf has no filter of events, so the function
+that it reads them from is wrapped.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from typing import Any
 
-from kopf._core.reactor import processing
+from kopf._cogs.clients import watching
 
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.engine import Engine
+from flashsale_operator.resource import GROUP, PLURAL
 
-PREFIX = "operator.flashsale.dev"
-FINALIZER = f"{PREFIX}/finalizer"
-"""A change would leave finalizers behind that no operator removes."""
-FINALIZING_MAX = 16
-"""Most FlashSales that get the finalizer at the same time. As with the writes of apiserver.py, more would time out on a busy apiserver.
-They have places of their own, because kopf keeps one while it waits to repeat a write: edits must not wait for that."""
-Process = Callable[..., Awaitable[Any]]
+Watch = Callable[..., AsyncGenerator[Any, None]]
 Observe = Callable[[Mapping[str, Any], str | None], None]
 """Receives each served FlashSale with the type of its event; a listed one has none."""
 
@@ -29,43 +24,43 @@ Observe = Callable[[Mapping[str, Any], str | None], None]
 @contextmanager
 def only_served(engine: Engine, cache: ResourceCache, observe: Observe) -> Iterator[None]:
     """Inside, `observe` receives the events of the resources that `engine` serves, and kopf those of them that it has work with."""
-    original: Process = processing.process_resource_event
-    processing.process_resource_event = filtered(original, engine, cache, observe)  # type: ignore[assignment]
+    original: Watch = watching.infinite_watch  # type: ignore[assignment]
+    watching.infinite_watch = filtered(original, engine, cache, observe)
     try:
         yield
     finally:
-        processing.process_resource_event = original  # type: ignore[assignment]
+        watching.infinite_watch = original
 
 
-def filtered(process: Process, engine: Engine, cache: ResourceCache, observe: Observe) -> Process:
-    finalizing = asyncio.Semaphore(FINALIZING_MAX)
+def filtered(watch: Watch, engine: Engine, cache: ResourceCache, observe: Observe) -> Watch:
+    async def watch_served(*, resource: Any, **options: Any) -> AsyncGenerator[Any, None]:
+        async with aclosing(watch(resource=resource, **options)) as events:
+            async for event in events:
+                # Marks between the events are not documents, and namespaces and resource types are watched as well.
+                if (resource.group, resource.plural) != (GROUP, PLURAL) or not _is_of_a_resource(event):
+                    yield event
+                elif _passes(event, engine, cache, observe):
+                    yield event
 
-    async def process_served(*, raw_event: Mapping[str, Any], **options: Any) -> Any:
-        body = raw_event["object"]
-        if engine.serves(body):
-            observe(body, raw_event["type"])
-            # kopf waits in between for what a deletion waits for, but not while it adds the finalizer.
-            if _ends(raw_event):
-                return await process(raw_event=raw_event, **options)
-            if has_finalizer(body["metadata"]):
-                return None
-            async with finalizing:
-                return await process(raw_event=raw_event, **options)
-        metadata = body["metadata"]
-        # One that another installation has claimed meanwhile is no longer reconciled.
-        cache.remove(metadata["uid"])
-        if raw_event["type"] != "DELETED":
-            # The watch check counts it as reported.
-            cache.observe(metadata["uid"], metadata["generation"], {})
-        return None
-
-    return process_served
+    return watch_served
 
 
-def has_finalizer(metadata: Mapping[str, Any]) -> bool:
-    """Whether the resource is kept from disappearing, and nobody has asked for its deletion."""
-    return FINALIZER in metadata.get("finalizers", ()) and not metadata.get("deletionTimestamp")
+def _is_of_a_resource(event: Any) -> bool:
+    return isinstance(event, Mapping) and event["type"] != "BOOKMARK"
 
 
-def _ends(raw_event: Mapping[str, Any]) -> bool:
-    return raw_event["type"] == "DELETED" or bool(raw_event["object"]["metadata"].get("deletionTimestamp"))
+def _passes(event: Mapping[str, Any], engine: Engine, cache: ResourceCache, observe: Observe) -> bool:
+    """Observe the event; returns whether kopf has work with it."""
+    kind, body = event["type"], event["object"]
+    metadata = body["metadata"]
+    if engine.serves(body):
+        # Who wrote which field is half of a body, and nobody reads it; deletions wait in kopf's queues.
+        metadata.pop("managedFields", None)
+        observe(body, kind)
+        return kind == "DELETED" or bool(metadata.get("deletionTimestamp"))
+    # One that another installation has claimed meanwhile is no longer reconciled.
+    cache.remove(metadata["uid"])
+    if kind != "DELETED":
+        # The watch check counts it as reported.
+        cache.observe(metadata["uid"], metadata["generation"], {})
+    return False

@@ -16,14 +16,13 @@ from flashsale_operator.availability import Busy
 from flashsale_operator.cache import CachedResource, ResourceCache
 from flashsale_operator.conditions import FIELDS_OF_A_SALE
 from flashsale_operator.controller import BACKOFF_SECONDS, spread
-from flashsale_operator.event_filter import has_finalizer
 from flashsale_operator.events import status_events
 from flashsale_operator.letting_go import is_blocked, is_due, let_go_event, lets_go
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.recorder import Recorder
 from flashsale_operator.resource import GROUP, PLURAL, VERSION, DeletionPolicy, Resource, read_resource
 from flashsale_operator.settings import Settings
-from flashsale_operator.work_queue import WorkQueue
+from flashsale_operator.work_queue import Lane, WorkQueue
 
 DRAIN_SECONDS = (2.0, 30.0)
 """Shortest and longest pause between two checks of a draining sale. Each check writes to its resource."""
@@ -69,10 +68,11 @@ class Handlers:
             self._cache.remove(uid)
             return
         self._cache.observe(uid, metadata["generation"], body.get("status") or {})
-        # Without the finalizer, the resource could disappear while its sale is created.
-        if not has_finalizer(metadata):
-            return
         before = self._cache.get(uid)
+        if metadata.get("deletionTimestamp"):
+            if before is not None:
+                before.deleting = True
+            return
         generation = 0 if before is None else before.resource.generation
         try:
             cached = self._cached(body)
@@ -81,8 +81,10 @@ class Handlers:
             metrics.RECONCILE_ERRORS.inc()
             log.exception("reconcile.failed", extra={"flashsale": f"{metadata['namespace']}/{metadata['name']}"})
             return
-        if cached.resource.generation > generation:
-            self._queue.add(uid, edited=True)
+        if not cached.resource.kept:
+            self._queue.add(uid, Lane.NEW)
+        elif cached.resource.generation > generation:
+            self._queue.add(uid, Lane.EDITED)
 
     async def on_delete(self, body: kopf.Body, patch: kopf.Patch, **_: Any) -> None:
         cached, resource = self._cached(body), read_resource(body, self._windows)

@@ -6,7 +6,7 @@ from typing import Any
 import kopf
 
 from flashsale_operator.controller import BACKOFF_SECONDS, spread
-from flashsale_operator.event_filter import FINALIZER, PREFIX
+from flashsale_operator.resource import FINALIZER, PREFIX
 from flashsale_operator.settings import Settings
 
 LIST_CHUNK = 500

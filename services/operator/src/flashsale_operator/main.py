@@ -51,8 +51,8 @@ def main() -> int:
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     try:
         uvloop.run(run(settings))
-    except Rejected as error:
-        log.error("operator.refused", extra={"reason": error.reason})
+    except (Rejected, SettingsError) as error:
+        log.error("operator.refused", extra={"reason": str(error)})
         return 2
     return 0
 

@@ -14,6 +14,9 @@ from flashsale_operator.engine import claimed_by
 GROUP = "flashsale.dev"
 VERSION = "v1alpha1"
 PLURAL = "flashsales"
+PREFIX = "operator.flashsale.dev"
+FINALIZER = f"{PREFIX}/finalizer"
+"""A change would leave finalizers behind that no operator removes."""
 
 
 class DeletionPolicy(StrEnum):
@@ -38,6 +41,12 @@ class Resource:
     """The apiserver's resourceVersion of what was read."""
     controller: str = ""
     """The installation that has claimed the resource; empty before one has."""
+    finalizers: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> bool:
+        """Whether the resource stays until the operator has removed its sale."""
+        return FINALIZER in self.finalizers
 
     @property
     def full_name(self) -> str:
@@ -65,6 +74,7 @@ def read_resource(body: Mapping[str, Any], windows: Sequence[int] = WINDOWS_DEFA
         epoch=int(status.get("epoch") or 0),
         version=metadata.get("resourceVersion") or "",
         controller=claimed_by(body),
+        finalizers=tuple(metadata.get("finalizers") or ()),
     )
 
 

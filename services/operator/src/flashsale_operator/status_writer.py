@@ -1,4 +1,4 @@
-"""Writes statuses and Events through the apiserver."""
+"""Writes finalizers, statuses and Events through the apiserver."""
 
 import json
 from collections.abc import Set
@@ -6,9 +6,10 @@ from typing import Any
 
 from flashsale_operator.apiserver import Apiserver
 from flashsale_operator.events import COMPONENT, Event, event_document
-from flashsale_operator.resource import GROUP, PLURAL, VERSION, Resource
+from flashsale_operator.resource import FINALIZER, GROUP, PLURAL, VERSION, Resource
 
 NEVER = "1970-01-01T00:00:00Z"
+MERGE_PATCH = "application/merge-patch+json"
 
 
 class StatusWriter:
@@ -27,6 +28,13 @@ class StatusWriter:
         answered, _ = await self._apiserver.write("PATCH", _status_path(resource), operations, "application/json-patch+json", 404)
         return answered != 404
 
+    async def add_finalizer(self, resource: Resource) -> str | None:
+        """Keep the resource from disappearing; returns its new version, or None if it has changed since it was read, or is gone."""
+        # A merge patch replaces the whole list, so the version keeps finalizers that somebody else has added meanwhile.
+        metadata = {"uid": resource.uid, "resourceVersion": resource.version, "finalizers": [*resource.finalizers, FINALIZER]}
+        answered, content = await self._apiserver.write("PATCH", _path(resource), {"metadata": metadata}, MERGE_PATCH, 404, 409)
+        return None if answered in (404, 409) else str(json.loads(content)["metadata"]["resourceVersion"])
+
     async def namespace_ends(self, resource: Resource) -> bool:
         """Whether the namespace is being deleted: the apiserver then refuses a new Event, and says so.
 
@@ -42,7 +50,7 @@ class StatusWriter:
         # With its version, only one of two operators that read the same resource can claim it.
         metadata = {"uid": resource.uid, "resourceVersion": resource.version}
         body = {"metadata": metadata, "status": {"controllerName": controller}}
-        answered, _ = await self._apiserver.write("PATCH", _status_path(resource), body, "application/merge-patch+json", 404, 409)
+        answered, _ = await self._apiserver.write("PATCH", _status_path(resource), body, MERGE_PATCH, 404, 409)
         return answered not in (404, 409)
 
     async def post_event(self, namespace: str, document: dict[str, Any]) -> None:
@@ -58,4 +66,8 @@ def _cause_reasons(content: bytes) -> Set[str]:
 
 
 def _status_path(resource: Resource) -> str:
-    return f"/apis/{GROUP}/{VERSION}/namespaces/{resource.namespace}/{PLURAL}/{resource.name}/status"
+    return f"{_path(resource)}/status"
+
+
+def _path(resource: Resource) -> str:
+    return f"/apis/{GROUP}/{VERSION}/namespaces/{resource.namespace}/{PLURAL}/{resource.name}"

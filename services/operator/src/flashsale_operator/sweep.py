@@ -15,7 +15,7 @@ from flashsale_operator.cache import CachedResource, ResourceCache
 from flashsale_operator.object_metrics import ObjectMetrics
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.settings import Settings
-from flashsale_operator.work_queue import WorkQueue
+from flashsale_operator.work_queue import Lane, WorkQueue
 
 CHUNK = 250
 """Most sales read in one round trip."""
@@ -96,7 +96,7 @@ class Sweep:
 
     def _compare(self, cached: CachedResource, sale: Mapping[str, str] | None, now: float) -> bool | None:
         """False if the sale must be changed or its conditions written, True if only its stock numbers are due, None if nothing is."""
-        if cached.deleting:
+        if cached.deleting or not cached.resource.kept:
             return None
         cached.adopt_observed(now)
         status = self._reconciler.judge(cached.resource, sale, cached.status)
@@ -106,9 +106,9 @@ class Sweep:
 
     def _wake(self, due: Iterable[CachedResource]) -> None:
         now = asyncio.get_running_loop().time()
-        for cached in sorted(due, key=lambda cached: cached.woken_at)[: max(0, WAKES_MAX - len(self._queue))]:
+        for cached in sorted(due, key=lambda cached: cached.woken_at)[: max(0, WAKES_MAX - self._queue.swept())]:
             cached.woken_at = now
-            self._queue.add(cached.resource.uid, edited=False)
+            self._queue.add(cached.resource.uid, Lane.SWEPT)
 
 
 def pause_seconds(sweep_seconds: float, settings: Settings) -> float:
@@ -118,4 +118,4 @@ def pause_seconds(sweep_seconds: float, settings: Settings) -> float:
 
 
 def _knows_redis_is_away(cached: CachedResource) -> bool:
-    return cached.deleting or cached.status.get("conditions", [{}])[0].get("reason") == "RedisUnavailable"
+    return cached.deleting or not cached.resource.kept or cached.status.get("conditions", [{}])[0].get("reason") == "RedisUnavailable"
