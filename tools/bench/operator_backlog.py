@@ -158,11 +158,11 @@ async def measure_restart(operator: OperatorProcess, flashsales: int) -> list[Me
 async def run(flashsales: int, name: str, screen: Console, *, keep: bool) -> list[Measurement]:
     async with AsyncExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="operator-backlog-")))
+        apiserver = await held.enter_async_context(open_apiserver(Environment(), REQUEST_TIMEOUT_SECONDS))
         url = await held.enter_async_context(run_redis(folder))
         redis = open_redis(url, REQUEST_TIMEOUT_SECONDS, 4)
         held.push_async_callback(redis.aclose)
         await open_fences(redis, read_scripts(ROOT / "lua"))
-        apiserver = await held.enter_async_context(open_apiserver(Environment(), REQUEST_TIMEOUT_SECONDS))
         namespace = Namespace(apiserver, name)
         await namespace.create()
         if not keep:
@@ -200,7 +200,7 @@ def main(
         screen.print(f"{error}. The bench needs a cluster, such as that of `make kind-up`.", markup=False)
         raise typer.Exit(EXIT_USAGE) from None
     except aiohttp.ClientError as error:
-        screen.print(f"the apiserver refused: {error}. Does the cluster run, and has it the resource of {CRD}?", markup=False)
+        screen.print(f"the apiserver refused: {error}. Is the cluster up, and does it have the resource of {CRD}?", markup=False)
         raise typer.Exit(EXIT_UNREACHABLE) from None
     for measurement in measurements:
         screen.print(Text(measurement.verdict()))

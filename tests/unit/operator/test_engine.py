@@ -1,11 +1,9 @@
 """Which FlashSales an operator serves, and that kopf never receives the others."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from kopf._core.reactor import processing
 
 from flashsale_core.errors import Rejected
 from flashsale_operator.apiserver import Namespaces

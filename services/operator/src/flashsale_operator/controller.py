@@ -22,7 +22,7 @@ BACKOFF_SECONDS = 5.0
 CLAIM_BACKOFF_SECONDS = 0.5
 """Until a resource that changed while it was claimed is tried again; the watch has reported the change by then."""
 REFUSED_PAUSE_SECONDS = 1.0
-"""How long a worker rests when the apiserver did not take its write: one that refuses at once would be asked thousands of times a second."""
+"""How long a worker rests after a write that failed: an apiserver that refuses at once would be asked thousands of times a second."""
 WORKERS = 64
 """More than commands of Redis: most of them wait for the apiserver, which answers a write in half a second when it is busy."""
 log = logging.getLogger(__name__)

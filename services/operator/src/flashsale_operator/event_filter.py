@@ -36,17 +36,15 @@ def filtered(watch: Watch, engine: Engine, cache: ResourceCache, observe: Observ
     async def watch_served(*, resource: Any, **options: Any) -> AsyncGenerator[Any, None]:
         async with aclosing(watch(resource=resource, **options)) as events:
             async for event in events:
-                # Marks between the events are not documents, and namespaces and resource types are watched as well.
-                if (resource.group, resource.plural) != (GROUP, PLURAL) or not _is_of_a_resource(event):
-                    yield event
-                elif _passes(event, engine, cache, observe):
+                if not _is_of_a_flash_sale(event, resource) or _passes(event, engine, cache, observe):
                     yield event
 
     return watch_served
 
 
-def _is_of_a_resource(event: Any) -> bool:
-    return isinstance(event, Mapping) and event["type"] != "BOOKMARK"
+def _is_of_a_flash_sale(event: Any, resource: Any) -> bool:
+    """kopf also watches namespaces and resource types, and there are marks between the events."""
+    return (resource.group, resource.plural) == (GROUP, PLURAL) and isinstance(event, Mapping) and event["type"] != "BOOKMARK"
 
 
 def _passes(event: Mapping[str, Any], engine: Engine, cache: ResourceCache, observe: Observe) -> bool:

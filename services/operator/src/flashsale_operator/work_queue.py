@@ -1,4 +1,4 @@
-"""The resources to reconcile, each at most once: what a resource needs is read when its turn comes. Edits come first, new resources last."""
+"""The resources to reconcile, each at most once: what one needs is read when its turn comes. Edits come first, new resources last."""
 
 import asyncio
 from collections import deque
