@@ -45,10 +45,11 @@ bench-full: bootstrap ## measure everything that has a target; takes half an hou
 	@scripts/servers.sh bench
 	@$(BIN)/python -m tools.bench.full
 
-pictures: bootstrap ## draw the dashboards after a real sale, into docs/pictures; FLASHSALE_PICTURES_CONTEXT, a test cluster, adds the operator's
+pictures: bootstrap ## draw the dashboards and the pages after a real sale, into docs/pictures; FLASHSALE_PICTURES_CONTEXT, a test cluster, adds the operator's
 	@scripts/servers.sh test
 	@scripts/pictures.sh
 	@$(BIN)/python -m tools.dashboards.pictures
+	@$(BIN)/python -m tools.dashboards.page_pictures
 
 plots: bootstrap ## draw the newest result of bench-full, into docs/pictures
 	@scripts/pictures.sh

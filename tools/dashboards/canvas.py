@@ -1,5 +1,6 @@
-"""A figure measured in pixels, and its file kept small. Dashboards' pictures and benches' plots use it. Needs matplotlib."""
+"""A figure measured in pixels, and its file kept small. Pictures of dashboards and pages and plots of benches use it. Needs matplotlib."""
 
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,6 +26,14 @@ def save(figure: Figure, path: Path) -> None:
     """Write a PNG with COLORS colors: a third of the bytes, without a visible difference."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    picture = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.quantize(COLORS, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)
+    _write(Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()), path)
+
+
+def save_screenshot(png: bytes, path: Path) -> None:
+    """Write a browser's picture as `save` does."""
+    _write(Image.open(BytesIO(png)), path)
+
+
+def _write(picture: Image.Image, path: Path) -> None:
+    picture.convert("RGB").quantize(COLORS, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)

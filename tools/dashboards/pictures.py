@@ -18,6 +18,7 @@ from flashsale_cli.payments import Provider
 from flashsale_local_stack import Stack
 from tools.dashboards.draw import draw_dashboard
 from tools.dashboards.operator_demo import Cluster, operate, operating
+from tools.dashboards.page_visitors import visit
 from tools.dashboards.panel_data import TimeRange, query_panels
 from tools.dashboards.prometheus import Prometheus, scraping, stack_targets
 from tools.dashboards.reader import read_dashboard
@@ -49,7 +50,7 @@ def main(
 @contextmanager
 def started(work: Path) -> Iterator[Mapping[str, str]]:
     stack = Stack(work / "home", say=typer.echo)
-    stack.up(gateway_port=0)
+    stack.up(gateway_port=0, optional=("console", "storefront"))
     try:
         yield stack.env()
     finally:
@@ -81,6 +82,7 @@ async def play(env: Mapping[str, str], cluster: Cluster | None) -> None:
     shop = Shop(url, env["FLASHSALE_ADMIN_TOKEN"], Provider(url, Webhook(env["FLASHSALE_WEBHOOK_SECRET"])))
     async with asyncio.TaskGroup() as group:
         group.create_task(sell(shop, PRODUCT_ID))
+        group.create_task(visit(env["FLASHSALE_STOREFRONT_URL"], PRODUCT_ID))
         if cluster is not None:
             group.create_task(operate(cluster))
 

@@ -25,6 +25,15 @@ UNPACKED = ROOT / ".bootstrap" / "prometheus" / "usr" / "bin"
 START_TIMEOUT_SECONDS = 30
 STOP_TIMEOUT_SECONDS = 30
 ASK_TIMEOUT_SECONDS = 10
+PROBE_PORTS = {
+    "order-worker": "FLASHSALE_ORDER_WORKER_PROBE_PORT",
+    "timeout-worker": "FLASHSALE_TIMEOUT_WORKER_PROBE_PORT",
+    "keeper": "FLASHSALE_KEEPER_PROBE_PORT",
+    "ledger-api": "FLASHSALE_LEDGER_API_PROBE_PORT",
+    "console": "FLASHSALE_CONSOLE_PROBE_PORT",
+    "storefront": "FLASHSALE_STOREFRONT_PROBE_PORT",
+}
+"""In a stack, by job. Console and storefront are optional."""
 
 
 def binary(name: str) -> str:
@@ -78,13 +87,8 @@ class Prometheus:
 
 def stack_targets(env: Mapping[str, str]) -> dict[str, str]:
     """Job -> the address of its /metrics, in a stack with this environment."""
-    return {
-        "gateway": urlsplit(env["FLASHSALE_URL"]).netloc,
-        "order-worker": f"127.0.0.1:{env['FLASHSALE_ORDER_WORKER_PROBE_PORT']}",
-        "timeout-worker": f"127.0.0.1:{env['FLASHSALE_TIMEOUT_WORKER_PROBE_PORT']}",
-        "keeper": f"127.0.0.1:{env['FLASHSALE_KEEPER_PROBE_PORT']}",
-        "ledger-api": f"127.0.0.1:{env['FLASHSALE_LEDGER_API_PROBE_PORT']}",
-    }
+    probes = {job: f"127.0.0.1:{env[name]}" for job, name in PROBE_PORTS.items() if name in env}
+    return {"gateway": urlsplit(env["FLASHSALE_URL"]).netloc, **probes}
 
 
 @contextmanager

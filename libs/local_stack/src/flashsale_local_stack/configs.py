@@ -152,6 +152,7 @@ def _console_env(state: State) -> dict[str, str]:
         "FLASHSALE_CONSOLE_ADMIN_KEY": secrets.console_key,
         "FLASHSALE_CONSOLE_SESSION_KEY": secrets.console_session,
         "FLASHSALE_CONSOLE_USERS_FILE": state.console_users_file,
+        "FLASHSALE_CONSOLE_PROBE_PORT": str(ports.console_probes),
         "FLASHSALE_CONSOLE_METRICS_URLS": ",".join(f"http://{HOST}:{port}/metrics" for port in probes),
     }
 
@@ -206,6 +207,7 @@ def _storefront_env(state: State) -> dict[str, str]:
     return {
         "FLASHSALE_STOREFRONT_URL": page,
         "FLASHSALE_STOREFRONT_PORT": str(state.ports.storefront),
+        "FLASHSALE_STOREFRONT_PROBE_PORT": str(state.ports.storefront_probes),
         "FLASHSALE_STOREFRONT_API_URL": f"http://{HOST}:{state.ports.gateway}",
         "FLASHSALE_STOREFRONT_DEMO": "true",
         "FLASHSALE_CORS_ORIGINS": page,
