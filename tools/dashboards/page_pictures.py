@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 BYTES_MAX = 80_000
 DEMO_SECONDS = 180
 DEMO = ("demo", "--buyers", "4000", "--units", "400", "--json")
+UNITS = 200
 REPORT, CONSOLE, ON_SALE, HELD = "report.png", "console.png", "storefront-on-sale.png", "storefront-held.png"
 
 
@@ -85,13 +86,15 @@ async def _picture_console(browser: "Browser", stack: Stack, sale: str, folder: 
 
 
 async def _picture_storefront(browser: "Browser", stack: Stack, folder: Path) -> None:
-    sale = Client(stack.env()).new_sale(200, price={"amountMinor": 4900, "currency": "EUR"}, paymentWindowSeconds=300)
+    sale = Client(stack.env()).new_sale(UNITS, price={"amountMinor": 4900, "currency": "EUR"}, paymentWindowSeconds=300)
     async with open_page(browser, Watch(), viewport={"width": 620, "height": 500}) as page:
         await page.goto(f"{stack.env()['FLASHSALE_STOREFRONT_URL']}/s/{sale}")
         await page.locator("#page[data-phase=on_sale]").wait_for()
         save_screenshot(await page.screenshot(), folder / ON_SALE)
         await page.locator("#primary").click()
         await page.locator("#page[data-phase=held]").wait_for()
+        # The order may be answered before the stream shows that its unit is taken.
+        await page.get_by_text(f"{UNITS - 1} of {UNITS} left").wait_for()
         save_screenshot(await page.screenshot(), folder / HELD)
 
 
