@@ -12,9 +12,11 @@ fi
 source=$(mktemp -d)
 trap 'rm -rf "$source"' EXIT
 git archive "$commit" | tar -x -C "$source"
-TAG=earlier "$source/scripts/images.sh"
+# The images that this release had.
+services=(gateway order-worker timeout-worker keeper operator cli)
+SOURCE=$source TAG=earlier scripts/images.sh "${services[@]}"
 images=()
-for service in gateway order-worker timeout-worker keeper operator cli; do images+=("flashsale/$service:earlier"); done
+for service in "${services[@]}"; do images+=("flashsale/$service:earlier"); done
 # In one archive, because the images share most of their layers.
 kind load docker-image "${images[@]}" --name "$cluster" >/dev/null 2>&1 || kind load docker-image "${images[@]}" --name "$cluster"
 kubectl --context "kind-$cluster" label node --all --overwrite "flashsale.dev/earlier-release=$commit" >/dev/null
