@@ -19,7 +19,7 @@ def test_every_other_setting_has_a_default() -> None:
         probe_port=9101,
         batch_messages=128,
         batch_bytes_max=1_000_000,
-        gather_ms=10,
+        gather_ms=25,
         amqp_timeout_seconds=10,
         statement_timeout_seconds=30,
         retry_seconds=1,
