@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from flashsale_core.buyer_token import EXPIRES_MAX, BuyerTokens
 from flashsale_core.fence import SEQ_JUMP, read_attestations
 from flashsale_core.keys import SHARDS_DEFAULT, shard_keys, shard_of
 from flashsale_local_stack import wait_until
@@ -45,11 +46,18 @@ def set_everywhere(server: Any, **fields: Any) -> None:
         server.hset(shard_keys(shard).fence, mapping=fields)
 
 
+def proof_of(gateway: Client, user: str) -> dict[str, str]:
+    tokens = BuyerTokens([gateway.env["FLASHSALE_BUYER_TOKEN_KEY"].encode()])
+    return {"authorization": f"Bearer {tokens.sign(user, EXPIRES_MAX)}"}
+
+
 def changes(gateway: Client, sale: str, order_id: str) -> dict[str, Answer]:
     return {
         "order": gateway.order(sale, "bob"),
         "payment": gateway.pay(order_id, "p1"),
         "cancel": gateway.send("DELETE", f"/orders/{order_id}"),
+        # A Redis that is not open may lack orders, so nobody is told that one is unknown, and a proven buyer is not either.
+        "cancel of a missing order": gateway.send("DELETE", f"/orders/{sale}.{'A' * 20}", headers=proof_of(gateway, "ann")),
         "stock": gateway.admin({"productId": sale, "stock": 9}),
         "new sale": gateway.admin({"productId": f"{sale}-new", "stock": 9}),
         "end": gateway.end_sale(sale),

@@ -30,7 +30,7 @@ from flashsale_core.keys import (
 )
 from flashsale_core.messages import Message, decode
 from flashsale_core.records import OrderRecord, unpack_record
-from flashsale_core.scripts import Order, Payment, pack, pack_orders, pack_payments, read_scripts
+from flashsale_core.scripts import Cancel, Order, Payment, pack, pack_orders, pack_payments, read_scripts
 from flashsale_local_stack import free_ports
 from tests.fences import open_now
 
@@ -132,8 +132,8 @@ class Sale:
     def expire(self, *order_ids: str) -> list[list[Any]]:
         return list(self._call("expire", order_keys(self.name), self.name, pack(order_ids))[1])
 
-    def cancel(self, *order_ids: str) -> list[list[Any]]:
-        return list(self._call("cancel", order_keys(self.name), self.name, pack(order_ids))[1])
+    def cancel(self, *order_ids: str, owner: str = "") -> list[list[Any]]:
+        return list(self._call("cancel", order_keys(self.name), self.name, pack([Cancel(order_id, owner) for order_id in order_ids]))[1])
 
     def take_back(self, *orders: tuple[str, bool], confirms: bool = False) -> list[list[Any]]:
         """Return orders, each (id, restock)."""

@@ -10,7 +10,7 @@ import redis
 
 from flashsale_core.fence import Fence, fenced_reason, read_attestations, read_fence
 from flashsale_core.keys import attest_keys, define_keys, order_keys, reclaim_keys, reserve_keys, settle_keys, shard_of
-from flashsale_core.scripts import Order, Payment, pack, pack_orders, pack_payments
+from flashsale_core.scripts import Cancel, Order, Payment, pack, pack_orders, pack_payments
 from tests.lua.servers import Sale, reserve_many
 
 FAR = next(name for number in range(1000) if shard_of(name := f"far-{number}") != shard_of("iphone"))
@@ -23,7 +23,7 @@ def calls(sale: Sale, known: str = "") -> dict[str, Callable[[], Any]]:
     return {
         "reserve": lambda: sale._call("reserve", reserve_keys([name]), orders, clock_and=(seqs,)),
         "settle": lambda: sale._call("settle", settle_keys([name]), payments, clock_and=(seqs,)),
-        "cancel": lambda: sale._call("cancel", order_keys(name), name, pack(["o1"]), clock_and=(known,)),
+        "cancel": lambda: sale._call("cancel", order_keys(name), name, pack([Cancel("o1")]), clock_and=(known,)),
         "expire": lambda: sale._call("expire", order_keys(name), name, pack(["o2"]), clock_and=(known,)),
         "define": lambda: sale._call(
             "define", define_keys(name), name, pack({"owner": "admin", "generation": 0, "total": 9}), clock_and=(known,)

@@ -85,6 +85,11 @@ def test_hold_is_cancelled_once(held: Sale) -> None:
     assert message.orders == [OrderLine("o1", "ann", 2, deadline)]
 
 
+def test_order_of_another_buyer_is_unknown_and_stays_held(held: Sale) -> None:
+    assert [result[0] for result in held.cancel("o1", owner="mallory")] == ["unknown_order"]
+    assert [result[0] for result in held.cancel("o1", owner="ann")] == ["cancelled"]
+
+
 def test_paid_expired_and_unknown_orders_are_not_cancelled(held: Sale) -> None:
     held.settle(("o1", "p1"))
     held.now += 300_000

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from flashsale_core.records import Entry
-from flashsale_core.scripts import Order, Payment
+from flashsale_core.scripts import Cancel, Order, Payment
 from flashsale_gateway.decide import Decisions
 from flashsale_gateway.errors import OutcomeUnknown, StoreUnavailable, Unconfirmed
 from flashsale_gateway.outbox.direct import DirectOutbox
@@ -43,10 +43,10 @@ class MemoryStore:
 
     settle = reserve
 
-    async def cancel(self, sale_id: str, order_ids: Sequence[str]) -> list[Result]:
+    async def cancel(self, sale_id: str, cancels: Sequence[Cancel]) -> list[Result]:
         if sale_id == "broken":
             raise BROKEN
-        return [["cancelled", 1, 0] for _ in order_ids]
+        return [["cancelled", 1, 0] for _ in cancels]
 
 
 class MemoryPrompt:
@@ -146,5 +146,5 @@ async def test_broken_sale_keeps_its_error_and_is_not_counted() -> None:
 
 
 async def test_cancellations_of_a_failing_sale_fail_alone() -> None:
-    answers = await Gateway().decisions.cancel([("broken", ["o1", "o2"]), ("shoe", ["o3"])])
+    answers = await Gateway().decisions.cancel([("broken", [Cancel("o1"), Cancel("o2")]), ("shoe", [Cancel("o3")])])
     assert answers == [BROKEN, BROKEN, ["cancelled", 1, 0]]

@@ -58,6 +58,14 @@ class Payment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Empty if the payment is not traced."""
 
 
+class Cancel(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An order for `cancel`."""
+
+    order_id: str
+    owner: str = ""
+    """The only buyer whose order it may be; empty for any."""
+
+
 class Return(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An order for `return_order`."""
 

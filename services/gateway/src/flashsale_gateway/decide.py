@@ -13,7 +13,7 @@ from typing import TypeGuard
 
 from flashsale_core.orders import RESTOCKED
 from flashsale_core.records import Entry
-from flashsale_core.scripts import ROUTING_KEY, STATE, STATUS, Order, Payment, Return
+from flashsale_core.scripts import ROUTING_KEY, STATE, STATUS, Cancel, Order, Payment, Return
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Answers, Batch
 from flashsale_gateway.errors import GatewayError, OutcomeUnknown, Unconfirmed
@@ -74,15 +74,15 @@ class Decisions:
         confirm = self._outbox.confirm(entries[0], started) if direct and entries else None
         return [_confirmed_return(answer, confirm) for answer in answers]
 
-    async def cancel(self, sales: Batch[str]) -> Answers[Result]:
+    async def cancel(self, sales: Batch[Cancel]) -> Answers[Result]:
         """One result per order, see Store.cancel, or the error of its sale. A call for each sale: few orders are cancelled."""
-        return list(chain.from_iterable(await asyncio.gather(*[self._cancel(sale_id, order_ids) for sale_id, order_ids in sales])))
+        return list(chain.from_iterable(await asyncio.gather(*[self._cancel(sale_id, cancels) for sale_id, cancels in sales])))
 
-    async def _cancel(self, sale_id: str, order_ids: Sequence[str]) -> Answers[Result]:
+    async def _cancel(self, sale_id: str, cancels: Sequence[Cancel]) -> Answers[Result]:
         try:
-            return await self._store.cancel(sale_id, order_ids)
+            return await self._store.cancel(sale_id, cancels)
         except GatewayError as error:
-            return [error] * len(order_ids)
+            return [error] * len(cancels)
 
     def _publish(self, answers: Answers[Result], entries: Sequence[Entry], started: float) -> Answers[Result | Provisional[Result]]:
         """Publish entries of the direct outbox. Results that name a routing key become provisional: they wait for its entry."""

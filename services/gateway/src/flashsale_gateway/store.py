@@ -24,7 +24,7 @@ from flashsale_core.keys import (
     shard_of,
 )
 from flashsale_core.records import Entry, OrderRecord, sale_fields, unpack_record
-from flashsale_core.scripts import Order, Payment, Return, Script, Scripts, call, pack, pack_orders, pack_payments
+from flashsale_core.scripts import Cancel, Order, Payment, Return, Script, Scripts, call, pack, pack_orders, pack_payments
 from flashsale_core.scripts import Redis as ScriptRedis
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Answers, Batch
@@ -93,10 +93,10 @@ class Store:
             sales, keys[0], await self._run(self._scripts.settle, keys, pack_payments(sales, confirms=direct), "", self._known(sales))
         )
 
-    async def cancel(self, sale_id: str, order_ids: Sequence[str]) -> list[Result]:
+    async def cancel(self, sale_id: str, cancels: Sequence[Cancel]) -> list[Result]:
         """One result per order: [result, quantity, deadline_ms], see lua/cancel.lua."""
         keys = order_keys(sale_id, self._shards)
-        (results,) = await self._run_for_sale(self._reading_runner, self._scripts.cancel, keys, sale_id, pack(order_ids), "")
+        (results,) = await self._run_for_sale(self._reading_runner, self._scripts.cancel, keys, sale_id, pack(cancels), "")
         return list(results)
 
     async def return_orders(self, sale_id: str, orders: Sequence[Return], *, direct: bool) -> Decided:

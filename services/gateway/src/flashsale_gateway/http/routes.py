@@ -14,7 +14,7 @@ from flashsale_core.api_keys import ApiKeys
 from flashsale_core.ids import OrderRef, is_sale_id, parse_order_ref
 from flashsale_core.orders import KEPT, LETTERS, WAITING
 from flashsale_core.records import OrderRecord
-from flashsale_core.scripts import Return
+from flashsale_core.scripts import Cancel, Return
 from flashsale_core.timestamps import rfc3339_of_ms
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Batcher
@@ -48,7 +48,7 @@ class Services:
     catalogue: Catalogue
     slots: ReadSlots
     scrapes: Scrapes
-    cancel: Batcher[str, Result]
+    cancel: Batcher[Cancel, Result]
     return_order: Batcher[Return, Result]
     progress: Progress
     readiness: Readiness
@@ -70,10 +70,8 @@ async def cancel_order(request: Request) -> Response:
     services, order = _services(request), _order_ref(request)
     caller = caller_of(request.scope, services.identities)
     async with services.slots.slot():
-        if caller.user is not None:
-            # The owner of an order never changes, so nothing can happen between this read and the call.
-            await _visible_order(services.store, order, caller)
-        result, quantity, deadline_ms = await services.cancel.submit(order.sale_id, order.order_id)
+        # The script compares the owner: a read before it has no fence, and would deny orders that a lost Redis is about to get back.
+        result, quantity, deadline_ms = await services.cancel.submit(order.sale_id, Cancel(order.order_id, caller.user or ""))
     metrics.CANCELS.labels(result).inc()
     match result:
         case "cancelled" | "replayed":
