@@ -170,4 +170,16 @@ BUGS: Sequence[Bug] = (
         (Edit(f"{RECOVERY}/rebuild/deficit.py", "    return max(0, held + sold - total)\n", "    return 0\n"),),
         LOSSES_ALONE,
     ),
+    Bug(
+        "forged-accepted",
+        "A gateway does not check who signed a buyer token.",
+        (Edit("libs/core/src/flashsale_core/buyer_token.py", "            raise Rejected(FORGED)\n", "            pass\n"),),
+        ("kill",),
+    ),
+    Bug(
+        "price-ignored",
+        "A payment of any amount pays an order.",
+        (Edit("lua/settle.lua", "  return not change.price or payment[4]", "  return true or payment[4]"),),
+        ("kill",),
+    ),
 )

@@ -32,6 +32,7 @@ def test_overlapping_faults_of_every_kind_break_no_promise(tmp_path: Path) -> No
     assert result["rounds"] == FAULTS // 20
     # A run in which nothing was sold, or nothing was injected, would prove nothing.
     assert result["orders"] > 50, output
+    assert result["impostors_refused"] > 0, output
     assert result["faults"] + len(result["impossible"]) + _skipped(result) == FAULTS
     assert sum(result["crash_points"].values()) > 0, output
     assert result["ended"] == [], output

@@ -6,7 +6,7 @@ from typing import Any
 from flashsale_chaos.context import Context
 from flashsale_chaos.faults import Fault
 from flashsale_chaos.history import Ask, Call
-from flashsale_chaos.sales import Sale
+from flashsale_chaos.sales import PRICE_MINOR, Sale
 from flashsale_chaos.verdict.facts import Facts, Incarnation, Line, OrderRow
 from flashsale_chaos.verdict.verdict import judge_history
 from flashsale_core.messages import (
@@ -41,7 +41,7 @@ def ordered(sale: str, order: str, at: float, status: int = 200, **more: Any) ->
 
 
 def paid(sale: str, order: str, payment: str, at: float, code: str = "paid", status: int = 200, **more: Any) -> Call:
-    return asked(Ask.PAY, sale, order, at, status, **{"code": code, "payment_id": payment, "amount_minor": 49, **more})
+    return asked(Ask.PAY, sale, order, at, status, **{"code": code, "payment_id": payment, "amount_minor": PRICE_MINOR, **more})
 
 
 def returned(sale: str, order: str, at: float, status: int = 200) -> Call:
@@ -94,7 +94,7 @@ class Entries:
         return self._add(OrdersCancelled, orders=[OrderLine(order, "u", 1, 0)])
 
     def settled(self, order: str, payment: str, result: str = "paid", reason: str = "") -> "Entries":
-        line = PaymentLine(order, payment, result, reason, 49, "EUR", "u", 1, 0)  # type: ignore[arg-type]
+        line = PaymentLine(order, payment, result, reason, PRICE_MINOR, "EUR", "u", 1, 0)  # type: ignore[arg-type]
         return self._add(PaymentsRecorded, payments=[line])
 
     def lost(self, entries: int = 1) -> "Entries":

@@ -15,6 +15,11 @@ def test_report_replays_the_shrunk_schedule_if_there_is_one() -> None:
     assert schedule_in(to_json(Report(SCHEDULE, shrunk=SHRUNK))) == SHRUNK
 
 
+def test_what_impostors_wrong_payments_and_returns_came_to_is_shown() -> None:
+    lines = list(summary(Report(SCHEDULE, impostors_refused=1200, wrong_amounts=3, returns=2)))
+    assert "1,200 impostors refused, 3 wrong amounts to be refunded, 2 orders returned" in lines
+
+
 def test_violation_is_shown_with_seed_round_and_faults() -> None:
     failing = SCHEDULE.rounds[1][:1]
     report = Report(SCHEDULE, seed=5, violations=[Broken(2, "never oversold", "11 of 10")], failing=failing)

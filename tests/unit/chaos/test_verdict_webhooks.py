@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from flashsale_chaos.sales import PRICE_MINOR
 from flashsale_chaos.verdict.facts import Facts, PaymentRow
 from flashsale_core.orders import State
 from tests.unit.chaos.rounds import facts, ordered, paid, returned, row, verdict
@@ -11,7 +12,7 @@ KEY = ("p", "fast.o")
 PAID = {"fast.o": row(State.PAID, "p")}
 
 
-def known(orders: Any, result: str = "", reason: str = "", *, refunded: bool = False, amount_minor: int = 49) -> Facts:
+def known(orders: Any, result: str = "", reason: str = "", *, refunded: bool = False, amount_minor: int = PRICE_MINOR) -> Facts:
     payments = {KEY: PaymentRow(result, reason, amount_minor)} if result else {}
     return facts(orders, payments=payments, refunds=frozenset({KEY} if refunded else ()))
 
@@ -63,8 +64,18 @@ def test_money_is_kept_or_refunded_even_if_no_answer_promised_it() -> None:
 def test_payment_that_nobody_sent_and_wrong_amounts_are_named() -> None:
     assert "nobody sent it" in verdict([ORDER], known({"fast.o": row()}, "failed"))[0]
     calls = [ORDER, paid("fast", "o", "p", 12.0)]
-    assert "was of 49, and the ledger has 7" in verdict(calls, known(PAID, "paid", amount_minor=7))[0]
+    assert f"was of {PRICE_MINOR}, and the ledger has 7" in verdict(calls, known(PAID, "paid", amount_minor=7))[0]
     assert verdict(calls, known(PAID, "paid", "restored", amount_minor=0)) == []
+
+
+def test_wrong_amount_buys_nothing_even_if_nobody_was_told() -> None:
+    calls = [ORDER, paid("fast", "o", "p", 12.0, "refund_due", reason="wrong_amount", amount_minor=PRICE_MINOR - 1)]
+    refunded = known({"fast.o": row()}, "refund_due", "wrong_amount", refunded=True, amount_minor=PRICE_MINOR - 1)
+    assert verdict(calls, refunded) == []
+    for code, status in (("paid", 200), ("unconfirmed", 503)):
+        answered = [ORDER, paid("fast", "o", "p", 12.0, code, status, amount_minor=PRICE_MINOR - 1)]
+        words = verdict(answered, known(PAID, "paid", amount_minor=PRICE_MINOR - 1))
+        assert any(f"bought it for {PRICE_MINOR - 1} instead of {PRICE_MINOR}" in detail for detail in words)
 
 
 def test_refund_is_remembered_when_its_webhook_comes_again() -> None:

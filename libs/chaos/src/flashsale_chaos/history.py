@@ -9,6 +9,8 @@ import msgspec
 
 CALLS_MAX = 200_000
 NO_ANSWER = 0
+REPEATED = frozenset({NO_ANSWER, 408, 429, 500, 503})
+"""Answers that promise nothing: the request is repeated with the same id."""
 
 
 class Ask(StrEnum):
@@ -18,6 +20,8 @@ class Ask(StrEnum):
     RETURN = "return"
     LOOK = "look"
     DEFINE = "define"
+    FORGED = "forged"
+    """A request of an impostor. It names no order, so an order that it made is one that nobody asked for."""
 
 
 class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
@@ -54,6 +58,8 @@ class History:
     gave_up: list[Call] = field(default_factory=list)
     """The last answers of requests that had no final answer when the crowd's patience ended."""
 
+    latest: Call | None = None
+    """The last order that a buyer was told is accepted."""
     sold_at: float = 0.0
     """When the latest accepted order was asked for."""
     sold_out: set[str] = field(default_factory=set)
@@ -62,7 +68,7 @@ class History:
     def add(self, call: Call) -> None:
         self.calls.append(call)
         if call.ask is Ask.ORDER and call.code == "accepted":
-            self.sold_at = max(self.sold_at, call.began)
+            self.sold_at, self.latest = max(self.sold_at, call.began), call
         if call.code == "out_of_stock":
             self.sold_out.add(call.sale)
 
@@ -77,6 +83,7 @@ class History:
         """Drop the calls of sales that are settled and judged."""
         self.calls = [call for call in self.calls if call.sale not in sales]
         self.gave_up = [call for call in self.gave_up if call.sale not in sales]
+        self.latest = None
 
     def write(self, path: Path) -> None:
         """Write the calls as JSON lines, in the order of their answers."""

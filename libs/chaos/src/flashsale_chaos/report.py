@@ -48,6 +48,12 @@ class Report(msgspec.Struct):
     orders: int = 0
     """Orders that the crowd was told are accepted."""
     requests: int = 0
+    impostors_refused: int = 0
+    """Requests with a token that proves nothing, each of which was refused."""
+    wrong_amounts: int = 0
+    """Payments of a wrong amount that were answered as due for a refund."""
+    returns: int = 0
+    """Paid orders that were taken back."""
     seconds: float = 0.0
     shrunk: Schedule | None = None
     """A smaller schedule that fails as well."""
@@ -72,6 +78,8 @@ def summary(report: Report) -> Iterator[str]:
     """The lines shown at the end of a run."""
     yield f"seed {report.seed}: {report.faults} faults in {report.rounds} rounds, {report.orders:,} orders, {report.seconds:.0f} s"
     yield "kinds: " + ", ".join(f"{kind} {count}" for kind, count in sorted(report.kinds.items()))
+    refused, wrong = f"{report.impostors_refused:,} impostors refused", f"{report.wrong_amounts:,} wrong amounts to be refunded"
+    yield f"{refused}, {wrong}, {report.returns:,} orders returned"
     if report.losses:
         yield f"Redis lost writes {report.losses} times"
     if report.gone_entries:

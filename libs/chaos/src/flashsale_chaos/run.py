@@ -17,6 +17,7 @@ from flashsale_chaos.report import Broken, Report
 from flashsale_chaos.rounds import inject_all
 from flashsale_chaos.schedule import Schedule, rounds_of
 from flashsale_chaos.shrink import Faults, shrink
+from flashsale_chaos.verdict.identity import is_refused_imposture
 
 SHRINK_RUNS_MAX = 20
 HISTORY = "history.jsonl"
@@ -51,6 +52,9 @@ class Run:
         report, bench = self._report, self._bench
         report.rounds, report.requests = number, report.requests + len(calls)
         report.orders += sum(call.ask is Ask.ORDER and call.code == "accepted" for call in calls)
+        report.impostors_refused += sum(map(is_refused_imposture, calls))
+        report.wrong_amounts += sum(call.reason == "wrong_amount" for call in calls)
+        report.returns += sum(call.ask is Ask.RETURN and call.code == "returned" for call in calls)
         report.crash_points, report.ended, report.losses = dict(bench.crash_points), list(bench.ended), len(bench.losses)
         lost = self._judge.losses
         report.lost_entries, report.gone_entries, report.gone_orders = lost.reported, lost.gone, lost.orders

@@ -6,6 +6,7 @@ from functools import partial
 from random import Random
 
 from flashsale_chaos.crowd.patience import Patience
+from flashsale_chaos.crowd.proofs import Headers, Proofs, user_name
 from flashsale_chaos.crowd.shop import Shop
 from flashsale_chaos.sales import PRICE_MINOR, QUANTITY_MAX, Sale
 from flashsale_core.ids import order_id
@@ -34,16 +35,17 @@ WAYS, WEIGHTS = (*SHARES, "leave"), (*SHARES.values(), 1 - sum(SHARES.values()))
 
 
 class Buyers:
-    def __init__(self, shop: Shop, patience: Patience, order_id_key: bytes, rng: Random) -> None:
-        self._shop, self._patience, self._key, self._rng = shop, patience, order_id_key, rng
+    def __init__(self, shop: Shop, patience: Patience, proofs: Proofs, order_id_key: bytes, rng: Random) -> None:
+        self._shop, self._patience, self._proofs, self._key, self._rng = shop, patience, proofs, order_id_key, rng
 
     async def buy(self, sales: Sequence[Sale], tasks: asyncio.TaskGroup, may_begin: Callable[[], bool]) -> None:
         """Order while `may_begin`. What waits for a deadline runs in `tasks`."""
         while may_begin():
-            sale, user, quantity = self._rng.choice(sales), f"u{self._rng.randrange(USERS)}", self._rng.randint(1, QUANTITY_MAX)
+            sale, number, quantity = self._rng.choice(sales), self._rng.randrange(USERS), self._rng.randint(1, QUANTITY_MAX)
+            user, proof = user_name(number), self._proofs.of(number)
             request_id = f"{self._rng.getrandbits(NAME_BITS):x}"
             order = str(order_id(self._key, sale.sale_id, user, request_id))
-            ask = partial(self._shop.order, sale.sale_id, order, user, quantity, request_id)
+            ask = partial(self._shop.order, sale.sale_id, order, user, quantity, request_id, proof)
             call = await self._patience.until_final(ask)
             if call is not None and call.status == 200:
                 way = self._rng.choices(WAYS, WEIGHTS)[0]
@@ -52,10 +54,10 @@ class Buyers:
                 elif way in ("pay_late", "pay_twice"):
                     tasks.create_task(self._pay_for_nothing(way, sale, order, quantity * PRICE_MINOR))
                 else:
-                    await self._go_on(way, sale.sale_id, order, quantity * PRICE_MINOR)
+                    await self._go_on(way, sale.sale_id, order, quantity * PRICE_MINOR, proof)
             await self._patience.sleep(self._rng.uniform(*THINK_SECONDS))
 
-    async def _go_on(self, way: str, sale: str, order: str, amount_minor: int) -> None:
+    async def _go_on(self, way: str, sale: str, order: str, amount_minor: int, proof: Headers) -> None:
         match way:
             case "pay":
                 await self._pay(sale, order, self._new_payment(), amount_minor)
@@ -68,9 +70,9 @@ class Buyers:
                 restock = self._rng.random() < RESTOCKED
                 await self._patience.until_final(lambda: self._shop.take_back(sale, order, restock))
             case "cancel":
-                await self._patience.until_final(lambda: self._shop.cancel(sale, order))
+                await self._patience.until_final(lambda: self._shop.cancel(sale, order, proof))
             case "look":
-                await self._patience.until_final(lambda: self._shop.look(sale, order))
+                await self._patience.until_final(lambda: self._shop.look(sale, order, proof))
             case _:
                 pass
 

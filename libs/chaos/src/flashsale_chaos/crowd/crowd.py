@@ -1,14 +1,17 @@
 """Runs the crowd on two sales at a time, which are replaced after some rounds so that what must be remembered stays small."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from random import Random
 
 import aiohttp
 
 from flashsale_chaos.crowd.buyers import Buyers
+from flashsale_chaos.crowd.impostors import Impostors
 from flashsale_chaos.crowd.merchant import Merchant
 from flashsale_chaos.crowd.patience import Patience
+from flashsale_chaos.crowd.proofs import Proofs
 from flashsale_chaos.crowd.shop import Shop
 from flashsale_chaos.crowd.webhooks import Signer
 from flashsale_chaos.history import History
@@ -33,7 +36,9 @@ class Crowd:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS), connector=aiohttp.TCPConnector(limit=0))
         self._patience = Patience(history, self._rng)
         shop = Shop(self._session, gateways, Signer(env["FLASHSALE_WEBHOOK_SECRET"]), env["FLASHSALE_ADMIN_TOKEN"], history, self._rng)
-        self._buyers = Buyers(shop, self._patience, env["FLASHSALE_ORDER_ID_KEY"].encode(), self._rng)
+        proofs = Proofs(env["FLASHSALE_BUYER_TOKEN_KEY"].encode(), time.time())
+        self._buyers = Buyers(shop, self._patience, proofs, env["FLASHSALE_ORDER_ID_KEY"].encode(), self._rng)
+        self._impostors = Impostors(shop, self._patience, proofs, lambda: history.latest, self._rng)
         self._merchant = Merchant(shop, self._patience, history.sold_out, self._rng)
         self._running: asyncio.Task[None] | None = None
 
@@ -65,6 +70,7 @@ class Crowd:
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._merchant.add_units(self.sales))
+            tasks.create_task(self._impostors.pose(self.sales, self._may_begin))
             for number in range(self._buyers_count):
                 # Each buys from one sale: orders that wait for the broker must not keep the other sale from selling.
                 tasks.create_task(self._buyers.buy([self.sales[number % len(self.sales)]], tasks, self._may_begin))

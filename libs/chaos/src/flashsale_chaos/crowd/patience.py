@@ -5,12 +5,10 @@ import time
 from collections.abc import Awaitable, Callable
 from random import Random
 
-from flashsale_chaos.history import NO_ANSWER, Call, History
+from flashsale_chaos.history import REPEATED, Call, History
 
 PAUSE_SECONDS = (0.05, 0.3)
 """Between two attempts; the least and the most."""
-REPEATED = frozenset({NO_ANSWER, 408, 429, 500, 503})
-"""Answers that promise nothing: the request is repeated with the same id."""
 
 
 def is_final(call: Call) -> bool:

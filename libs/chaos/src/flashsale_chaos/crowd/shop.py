@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from flashsale_chaos.crowd.proofs import Headers
 from flashsale_chaos.crowd.webhooks import Signer
 from flashsale_chaos.history import NO_ANSWER, Ask, Call, History
 from flashsale_core.timestamps import to_ms
@@ -26,15 +27,23 @@ class Shop:
         self._signer, self._history = signer, history
         self._admin = {**JSON, "authorization": f"Bearer {admin_token}"}
 
-    async def order(self, sale: str, order_id: str, user: str, quantity: int, request_id: str) -> Call:
+    async def order(self, sale: str, order_id: str, user: str, quantity: int, request_id: str, proof: Headers) -> Call:
         body = {"userId": user, "productId": sale, "quantity": quantity, "requestId": request_id}
-        return await self._send("POST", "/order", body, JSON, ask=Ask.ORDER, sale=sale, order_id=order_id, user=user, quantity=quantity)
+        asked = {"ask": Ask.ORDER, "sale": sale, "order_id": order_id, "user": user, "quantity": quantity}
+        return await self._send("POST", "/order", body, {**JSON, **proof}, **asked)
 
-    async def look(self, sale: str, order_id: str) -> Call:
-        return await self._send("GET", f"/orders/{sale}.{order_id}", None, {}, ask=Ask.LOOK, sale=sale, order_id=order_id)
+    async def look(self, sale: str, order_id: str, proof: Headers) -> Call:
+        return await self._send("GET", f"/orders/{sale}.{order_id}", None, proof, ask=Ask.LOOK, sale=sale, order_id=order_id)
 
-    async def cancel(self, sale: str, order_id: str) -> Call:
-        return await self._send("DELETE", f"/orders/{sale}.{order_id}", None, {}, ask=Ask.CANCEL, sale=sale, order_id=order_id)
+    async def cancel(self, sale: str, order_id: str, proof: Headers) -> Call:
+        return await self._send("DELETE", f"/orders/{sale}.{order_id}", None, proof, ask=Ask.CANCEL, sale=sale, order_id=order_id)
+
+    async def forge_order(self, sale: str, user: str, request_id: str, proof: Headers) -> Call:
+        body = {"userId": user, "productId": sale, "quantity": 1, "requestId": request_id}
+        return await self._send("POST", "/order", body, {**JSON, **proof}, ask=Ask.FORGED, sale=sale, user=user)
+
+    async def forge_cancel(self, sale: str, order_id: str, proof: Headers) -> Call:
+        return await self._send("DELETE", f"/orders/{sale}.{order_id}", None, proof, ask=Ask.FORGED, sale=sale)
 
     async def take_back(self, sale: str, order_id: str, restock: bool) -> Call:
         path = f"/admin/orders/{sale}.{order_id}/return"

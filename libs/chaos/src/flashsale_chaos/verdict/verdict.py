@@ -8,6 +8,7 @@ from flashsale_chaos.history import Call
 from flashsale_chaos.sales import Sale
 from flashsale_chaos.verdict.definitions import lost_definitions, unknown_sales
 from flashsale_chaos.verdict.facts import Facts
+from flashsale_chaos.verdict.identity import judge_identity
 from flashsale_chaos.verdict.losses import judge_losses
 from flashsale_chaos.verdict.orders import judge_answers, judge_early, judge_orders
 from flashsale_chaos.verdict.real_time import out_of_order, placed
@@ -31,6 +32,7 @@ def judge_history(
     began = min((call.began for call in calls), default=0.0)
     later = [known for known in facts.incarnations if known.opened > began]
     yield from judge_answers(calls, gave_up)
+    yield from judge_identity(calls)
     rows = {name: row for name, row in facts.orders.items() if name.rpartition(".")[0] not in forgotten}
     yield from judge_orders(by_order, rows)
     windows = {sale.sale_id: sale.window_seconds for sale in sales}

@@ -15,6 +15,7 @@ class Promise(StrEnum):
     RELEASED_ONCE = "every unpaid unit is released, once, on time"
     MONEY = "no money without an order or a refund"
     SOLD_OUT = "sold out is answered only when it is true"
+    PROVEN = "forged, expired and foreign tokens buy nothing"
     HISTORY = "the history of every order follows the rules"
     ANSWERED = "every request gets an answer"
     READY = "every service is ready within 10 s after the faults end"

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from flashsale_chaos.history import Ask, Call
+from flashsale_chaos.sales import PRICE_MINOR
 from flashsale_chaos.verdict.facts import Facts, OrderRow, PaymentRow
 from flashsale_chaos.verdict.stories import Story
 from flashsale_chaos.verdict.violations import Promise, Violation, broken
@@ -24,6 +25,7 @@ def judge_webhooks(stories: Mapping[str, Story], facts: Facts) -> Iterator[Viola
             results[call.payment_id, name].append(call)
     details = (words for key, calls in results.items() for words in _judge(key, calls, facts))
     yield from broken(Promise.MONEY, details)
+    yield from broken(Promise.MONEY, (words for story in stories.values() for words in _bought_wrongly(story, facts)))
     yield from broken(Promise.MONEY, _stray(stories, facts))
     yield from broken(Promise.MONEY, _forgotten_returns(stories, facts))
 
@@ -58,6 +60,16 @@ def _bought(name: str, key: Key, row: OrderRow | None, refunds: AbstractSet[Key]
         yield f"{name} was answered paid, and the order is {f'{row.state} by {row.payment_id!r}' if row else 'unknown'}"
     elif (row.state is State.RETURNED) != (key in refunds):
         yield f"{name} was answered paid, and its money is {'refunded' if key in refunds else 'kept, and the order is returned'}"
+
+
+def _bought_wrongly(story: Story, facts: Facts) -> Iterator[str]:
+    """A payment of another amount than the order's price buys nothing, whether or not it was answered."""
+    due_minor = {call.quantity * PRICE_MINOR for call in story.asked(Ask.ORDER)}
+    for call in story.asked(Ask.PAY):
+        payment = facts.payments.get((call.payment_id, story.name))
+        bought = call.code in BOUGHT or (payment is not None and payment.result == "paid")
+        if bought and call.amount_minor not in due_minor:
+            yield f"payment {call.payment_id} of {story.name} bought it for {call.amount_minor} instead of {min(due_minor, default=0)}"
 
 
 def _forgotten_returns(stories: Mapping[str, Story], facts: Facts) -> Iterator[str]:
