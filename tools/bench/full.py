@@ -16,7 +16,20 @@ from flashsale_cli.audit.stores import audit_stores
 from flashsale_cli.console import console, number, table
 from flashsale_cli.environment import CliEnvironment
 from flashsale_local_stack import DEFAULT_HOME, Stack, temporary_stack
-from tools.bench import checkout, confirmed, holds, identity, idle_and_start, many_gateways, many_sales, open_loop, pages, rates, tracing
+from tools.bench import (
+    checkout,
+    confirmed,
+    holds,
+    identity,
+    idle_and_start,
+    many_gateways,
+    many_sales,
+    notifier_cost,
+    open_loop,
+    pages,
+    rates,
+    tracing,
+)
 from tools.bench.measurements import ACCEPTED, Measurement, Round, Section
 from tools.bench.options import Home, ResultFolder, Rounds, Seconds
 from tools.bench.result_file import rounds_to_json, section_to_json
@@ -35,6 +48,7 @@ SECTIONS = (
     "spread",
     "identity",
     "tracing",
+    "notifier",
     "pages",
     "scale",
     "live",
@@ -97,6 +111,7 @@ def _sections(
         "spread": lambda: many_sales.measure(testbed, seconds, rounds, screen),
         "identity": lambda: identity.measure(testbed, stack.env(), BUSY_CONNECTIONS, seconds, rounds, screen),
         "tracing": lambda: tracing.measure(testbed, stack.env(), BUSY_CONNECTIONS, seconds, rounds, screen),
+        "notifier": lambda: notifier_cost.measure(testbed, stack, BUSY_CONNECTIONS, seconds, rounds, screen),
         "pages": lambda: pages.measure(testbed, stack.env(), seconds, rounds, screen),
         "scale": lambda: many_gateways.measure(testbed, stack, seconds, rounds, screen),
         "live": lambda: holds.measure_live(testbed, seconds, rounds, screen),

@@ -16,7 +16,7 @@ import aiohttp
 from flashsale_core.errors import Retryable
 from tools.repository import ROOT
 
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 POLL_SECONDS = 0.1
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
