@@ -145,7 +145,7 @@ export interface Operations {
     path: "/orders/{orderId}";
     pathParameters: { "orderId": string; };
     answers: { 200: Order; };
-    problems: "unauthenticated" | "unknown_order" | "sale_removed" | "head_too_large" | "internal" | "overloaded" | "not_ready";
+    problems: "unauthenticated" | "unknown_order" | "sale_removed" | "head_too_large" | "internal" | "recovering" | "overloaded" | "not_ready";
   };
   /** Cancel an order that is not paid, and release its units. */
   cancelOrder: {
@@ -185,7 +185,7 @@ export interface Operations {
     path: "/sales/{productId}";
     pathParameters: { "productId": string; };
     answers: { 200: Sale; };
-    problems: "unknown_sale" | "sale_removed" | "head_too_large" | "internal" | "overloaded" | "not_ready";
+    problems: "unknown_sale" | "sale_removed" | "head_too_large" | "internal" | "recovering" | "overloaded" | "not_ready";
   };
   /** The event loop runs, and waiting requests make progress. */
   checkLiveness: {

@@ -64,6 +64,11 @@ def changes(gateway: Client, sale: str, order_id: str) -> dict[str, Answer]:
     }
 
 
+def missing(gateway: Client, sale: str) -> dict[str, Answer]:
+    """Looks for what Redis does not have."""
+    return {"order": gateway.get(f"/orders/{sale}.{'A' * 20}"), "sale": gateway.get(f"/sales/{sale}-other")}
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [({"replid": "0" * 40}, "another server was promoted"), ({"state": "restoring"}, "is being rebuilt from the ledger")],
@@ -83,6 +88,7 @@ def test_closed_fence_refuses_changes_and_allows_reads(
     assert reason in gateway.get("/readyz").body["detail"]
     assert gateway.stock(sale) == (5, 4, 1, 0)
     assert gateway.get(f"/orders/{order_id}").body["state"] == "reserved"
+    assert reason in missing(gateway, sale)["order"].body["detail"]
     open_now(server)
     assert wait_until(lambda: gateway.get("/readyz").status == 200, WAIT_SECONDS)
     assert gateway.order(sale, "bob").status == 200
@@ -92,6 +98,10 @@ def test_emptied_redis_sells_nothing_and_creates_no_sale(gateway: Client, server
     server.flushall()
     answers = gateway.order(sale, "ann"), gateway.admin({"productId": sale, "stock": 5})
     assert {(answer.status, answer.code) for answer in answers} == {(503, "recovering")}
+    assert {name: (answer.status, answer.code) for name, answer in missing(gateway, sale).items()} == {
+        "order": (503, "recovering"),
+        "sale": (503, "recovering"),
+    }
     assert wait_until(lambda: gateway.get("/readyz").status == 503, WAIT_SECONDS)
     assert server.exists(shard_keys(shard_of(sale)).sales) == 0
 

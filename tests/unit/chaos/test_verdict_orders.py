@@ -75,8 +75,9 @@ def test_cancelled_order_is_held_again_only_after_a_loss() -> None:
 
 
 def test_open_redis_must_not_deny_an_order_that_it_accepted() -> None:
-    calls = [SURE, asked(Ask.CANCEL, "sure", "o", 12.0, 404, code="unknown_order")]
-    assert "accepted, then cancel got 404 unknown_order" in verdict(calls, facts({"sure.o": row()}))[0]
+    for ask in (Ask.CANCEL, Ask.LOOK):
+        calls = [SURE, asked(ask, "sure", "o", 12.0, 404, code="unknown_order")]
+        assert f"accepted, then {ask} got 404 unknown_order" in verdict(calls, facts({"sure.o": row()}))[0]
     again = [SURE, ordered("sure", "o", 12.0)]
     assert "accepted, then order got 200 accepted" in verdict(again, facts({"sure.o": row()}))[0]
     assert verdict([SURE, ordered("sure", "o", 12.0, code="replayed")], facts({"sure.o": row()})) == []

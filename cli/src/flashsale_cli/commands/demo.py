@@ -31,6 +31,8 @@ from flashsale_local_stack import DEFAULT_HOME, SERVICES, Stack, temporary_stack
 SETTLE_SECONDS = 30.0
 REPORT_DEFAULT = Path("flashsale-demo.html")
 STAY_SECONDS = 600
+LONG_STAY_SECONDS = 120
+"""Longer times are said in minutes."""
 PAGES = ("console", "storefront")
 
 
@@ -118,6 +120,7 @@ def _conclude(conclusion: Conclusion, screen: Screen, as_json: bool, started_at:
 
 
 def _stay(screen: Screen, seconds: int) -> None:
-    screen.say(f"The pages stay up for {seconds / 60:.0f} minutes; Ctrl-C ends them.")
+    how_long = f"{seconds / 60:.0f} minutes" if seconds >= LONG_STAY_SECONDS else f"{seconds} seconds"
+    screen.say(f"The pages stay up for {how_long}; Ctrl-C ends them.")
     with suppress(KeyboardInterrupt):
         sleep(seconds)

@@ -11,8 +11,9 @@ from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from flashsale_core.fence import fenced_reason
+from flashsale_core.fence import OPEN, fenced_reason
 from flashsale_core.keys import (
+    attest_keys,
     define_keys,
     order_keys,
     reserve_keys,
@@ -140,8 +141,8 @@ class Store:
         return await self._read(lambda: self._reading.hget(sale_keys(sale_id, self._shards).sale, "removed_ms")) is not None
 
     async def sale(self, sale_id: str) -> Mapping[str, str]:
-        """The fields of a sale; empty if there is no such sale."""
-        return sale_fields(await self._read(lambda: self._reading.hgetall(sale_keys(sale_id, self._shards).sale)))
+        """The fields of a sale; empty if there is no such sale. Raises Recovering and StoreUnavailable."""
+        return sale_fields(await self._read_or_refuse(sale_id, lambda: self._reading.hgetall(sale_keys(sale_id, self._shards).sale)))
 
     async def sale_names(self) -> list[str]:
         """The names of all sales, sorted."""
@@ -155,8 +156,34 @@ class Store:
         return [sale_fields(fields) for fields in await self._read(lambda: self._pipelined("HGETALL", keys))]
 
     async def order(self, sale_id: str, order_id: str) -> OrderRecord | None:
-        packed = await self._read(lambda: self._reading.hget(sale_keys(sale_id, self._shards).orders, order_id))
+        """None if there is no such order. Raises Recovering and StoreUnavailable."""
+        packed = await self._read_or_refuse(sale_id, lambda: self._reading.hget(sale_keys(sale_id, self._shards).orders, order_id))
         return unpack_record(packed) if packed else None
+
+    async def _read_or_refuse(self, sale_id: str, start: Callable[[], Awaitable[Any]]) -> Any:
+        """What a read of a sale finds. Raises Recovering if that is nothing and the shard is not open: Redis may lack what it had."""
+        if contents := await self._read(start):
+            return contents
+        # This process may stand still between two calls, so one look at the fence is not enough: no recovery may lie between the two.
+        incarnation = await self._open_incarnation(sale_id)
+        if contents := await self._read(start):
+            return contents
+        if await self._open_incarnation(sale_id) != incarnation:
+            raise Recovering(in_words("fenced"))
+        return contents
+
+    async def _open_incarnation(self, sale_id: str) -> int:
+        """The incarnation of the sale's shard. Raises Recovering unless the shard may be written, and StoreUnavailable."""
+        self._history.require_ours()
+        shard = shard_of(sale_id, self._shards)
+        # Without a name it attests nothing.
+        arguments = ("", str(self._history.known[shard]), "", "")
+        answer = await self._read(lambda: call(self._reading_runner, self._scripts.attest, attest_keys(shard), *arguments))
+        _, status, incarnation, _ = answer
+        if status != OPEN:
+            self._history.on_fenced()
+            raise Recovering(in_words(status))
+        return int(incarnation)
 
     async def _run(self, script: Script, keys: Sequence[str], *args: Any) -> Any:
         return await self._run_on(self._runner, script, keys, *args)

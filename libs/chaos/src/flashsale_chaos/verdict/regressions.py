@@ -54,7 +54,7 @@ def _denies(call: Call) -> bool:
     """Whether an open Redis answered about an accepted order as if it had never been."""
     if call.ask is Ask.ORDER:
         return call.status == 200 and call.code == "accepted"
-    return (call.ask is Ask.CANCEL and call.code == "unknown_order") or (call.ask is Ask.PAY and call.reason == "unknown_order")
+    return (call.ask in (Ask.CANCEL, Ask.LOOK) and call.code == "unknown_order") or (call.ask is Ask.PAY and call.reason == "unknown_order")
 
 
 def _answer(call: Call) -> str:
