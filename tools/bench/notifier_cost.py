@@ -6,24 +6,20 @@ left that an event would need: no queue, no binding, and no row that is written.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import median
 
 import typer
-import uvloop
 from rich.console import Console
 from rich.text import Text
 
-from flashsale_audit.audit_all import Options
-from flashsale_cli.audit.stores import audit_stores
-from flashsale_cli.console import EXIT_FAILED, console, number
-from flashsale_cli.environment import CliEnvironment
-from flashsale_local_stack import Stack, private_stack
+from flashsale_cli.console import number
+from flashsale_local_stack import Stack
+from tools.bench.alone import measure_alone
 from tools.bench.measurements import Measurement, Section, Target
 from tools.bench.notifier_turn import notifying, traces
 from tools.bench.options import Rounds, Seconds
-from tools.bench.run import require_wrk
-from tools.bench.testbed import Testbed, open_testbed
+from tools.bench.testbed import Testbed
 from tools.bench.wrk import Load, WrkResult, run_wrk
 
 ON, OFF = "on", "off"
@@ -31,7 +27,6 @@ CONNECTIONS = (64, 512)
 ORDERS_TARGET = Target(0.95)
 """A shop receives nothing of an order that is only accepted, so the notifier has nothing to do either."""
 NOTHING = Target(0, at_least=False)
-AUDIT_SECONDS = 60.0
 
 
 @dataclass
@@ -120,24 +115,7 @@ def main(seconds: Seconds = 4, rounds: Rounds = 3) -> None:
 
     A missed target is shown and is not a failure.
     """
-    screen = console()
-    require_wrk(screen)
-    with private_stack(say=lambda words: screen.print(Text(words, "dim"))) as stack:
-        section = uvloop.run(_measure_alone(stack, seconds, rounds, screen))
-    for measurement in section.measurements:
-        screen.print(Text(measurement.verdict()))
-    for problem in section.problems:
-        screen.print(Text(f"WRONG {problem}", "red"))
-    if section.problems:
-        raise typer.Exit(EXIT_FAILED)
-
-
-async def _measure_alone(stack: Stack, seconds: int, rounds: int, screen: Console) -> Section:
-    environment = CliEnvironment(stack.env())
-    async with open_testbed(environment) as testbed:
-        section = await measure(testbed, stack, CONNECTIONS, seconds, rounds, screen)
-    audit = await audit_stores(environment, Options(tuple(section.sale_ids)), AUDIT_SECONDS)
-    return replace(section, problems=[*section.problems, *([] if audit.clean() else ["the audit found differences"])])
+    measure_alone(lambda testbed, stack, screen: measure(testbed, stack, CONNECTIONS, seconds, rounds, screen))
 
 
 if __name__ == "__main__":

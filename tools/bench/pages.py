@@ -8,27 +8,21 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from statistics import median
 from time import monotonic
 
 import typer
-import uvloop
 from rich.console import Console
 from rich.text import Text
 
-from flashsale_audit.audit_all import Options
-from flashsale_cli.audit.stores import audit_stores
-from flashsale_cli.console import EXIT_FAILED, console, number
-from flashsale_cli.environment import CliEnvironment
+from flashsale_cli.console import number
 from flashsale_cli.http_client import raise_open_files_limit
-from flashsale_local_stack import Stack, private_stack
+from tools.bench.alone import measure_alone
 from tools.bench.live_streams import LiveStream, open_streams
 from tools.bench.measurements import Measurement, Section, Target
 from tools.bench.options import Rounds, Seconds
 from tools.bench.processes import Server, cpu_seconds, free_port, serving
-from tools.bench.run import require_wrk
-from tools.bench.testbed import Testbed, open_testbed
+from tools.bench.testbed import Testbed
 from tools.bench.wrk import Load, WrkResult, run_polls, run_wrk
 
 STREAMS = 1500
@@ -37,7 +31,6 @@ ORDER_CONNECTIONS = 64
 POLLS_TARGET = Target(10_000)
 P99_TARGET = Target(50, at_least=False)
 ORDERS_TARGET = Target(0.9)
-AUDIT_SECONDS = 60.0
 SETTLE_SECONDS = 3.0
 """More than a refresh of the storefront."""
 
@@ -130,24 +123,7 @@ def _result_problems(what: str, results: Sequence[WrkResult]) -> list[str]:
 
 def main(seconds: Seconds = 3, rounds: Rounds = 5) -> None:
     """Measure on a temporary stack. Exit status 1 if a stream or an answer was wrong. A missed target is shown and is not a failure."""
-    screen = console()
-    require_wrk(screen)
-    with private_stack(say=lambda words: screen.print(Text(words, "dim"))) as stack:
-        section = uvloop.run(_measure_alone(stack, seconds, rounds, screen))
-    for measurement in section.measurements:
-        screen.print(Text(measurement.verdict()))
-    for problem in section.problems:
-        screen.print(Text(f"WRONG {problem}", "red"))
-    if section.problems:
-        raise typer.Exit(EXIT_FAILED)
-
-
-async def _measure_alone(stack: Stack, seconds: int, rounds: int, screen: Console) -> Section:
-    environment = CliEnvironment(stack.env())
-    async with open_testbed(environment) as testbed:
-        section = await measure(testbed, stack.env(), seconds, rounds, screen)
-    audit = await audit_stores(environment, Options(tuple(section.sale_ids)), AUDIT_SECONDS)
-    return replace(section, problems=[*section.problems, *([] if audit.clean() else ["the audit found differences"])])
+    measure_alone(lambda testbed, stack, screen: measure(testbed, stack.env(), seconds, rounds, screen))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """A request that arrived in time is answered, although the gateway reads it late."""
 
 import asyncio
-import socket
-import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +11,11 @@ from flashsale_gateway.http.answers import Answer
 from flashsale_gateway.http.client_buffers import ClientBuffers
 from flashsale_gateway.http.fast_path import FastPathProtocol
 from flashsale_gateway.http.server import Server
-from tests.unit.gateway.test_server import turns_until, with_server
+from tests.unit.gateway.test_server import with_server
+from tests.unit.stalls import OK, answers_around_a_stall
 
 TIMEOUT_SECONDS = 0.5
 ORDER = b"POST /order HTTP/1.1\r\nHost: shop\r\nContent-Length: 2\r\n\r\n{}"
-OK = b"HTTP/1.1 200 OK\r\n"
 
 
 class Endpoint:
@@ -46,32 +44,14 @@ class Gateway:
         raise AssertionError("every request takes the fast path")
 
 
-async def ask(connection: socket.socket) -> bytes:
-    loop = asyncio.get_running_loop()
-    await loop.sock_sendall(connection, ORDER)
-    return await loop.sock_recv(connection, 4096)
-
-
 @pytest.mark.parametrize("requests_before", [0, 1], ids=["new", "kept alive"])
 def test_request_that_arrives_in_a_long_turn_is_answered(requests_before: int) -> None:
     endpoint = Endpoint()
 
-    async def play(server: Server, port: int) -> tuple[bytes, bytes]:
-        with socket.create_connection(("127.0.0.1", port)) as late, socket.create_connection(("127.0.0.1", port)) as other:
-
-            def arrive_and_stall() -> None:
-                endpoint.when_asked = lambda: None
-                late.send(ORDER)
-                # The loop reads nothing until after the connection's time: the process is stopped, or gets no CPU.
-                time.sleep(1.2 * TIMEOUT_SECONDS)
-
-            late.setblocking(False)
-            other.setblocking(False)
-            await turns_until(lambda: len(server.server_state.connections) == 2)
-            for _ in range(requests_before):
-                assert (await ask(late)).startswith(OK)
-            endpoint.when_asked = arrive_and_stall
-            return await ask(other), await asyncio.get_running_loop().sock_recv(late, 4096)
+    async def play(server: Server, port: int) -> list[bytes]:
+        return await answers_around_a_stall(
+            server, port, endpoint, ORDER, requests_before=requests_before, stall_seconds=1.2 * TIMEOUT_SECONDS
+        )
 
     answers = with_server(play, app=Gateway(endpoint), http=FastPathProtocol, timeout_keep_alive=TIMEOUT_SECONDS)
     assert [answer.startswith(OK) for answer in answers] == [True, True], answers
