@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,19 +11,9 @@ from flashsale_chaos.machine import ImpossibleError, redis_data
 from flashsale_chaos.machine.small_disk import SmallDisk
 from flashsale_local_stack.leftovers import marked_below
 from flashsale_local_stack.processes import end_all, wait_until
+from tests.unit.watched import watched_program
 
 TIMEOUT_SECONDS = 60.0
-RUN = """
-import os, sys, time
-from pathlib import Path
-from flashsale_chaos.watchdog import watched
-from flashsale_local_stack.processes import spawn
-home = Path(sys.argv[1])
-with watched(home, keep=False):
-    spawn(["sleep", "60"], os.environ, home / "log" / "replica", home)
-    print("ready", flush=True)
-    sys.stdin.read()
-"""
 
 
 @pytest.fixture
@@ -37,11 +26,8 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def run(home: Path) -> Iterator["subprocess.Popen[str]"]:
-    with subprocess.Popen([sys.executable, "-c", RUN, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield process
-        process.kill()
+    with watched_program("flashsale_chaos.watchdog", home, keep=False) as program:
+        yield program
 
 
 def test_killed_run_leaves_neither_processes_nor_its_folder(run: "subprocess.Popen[str]", home: Path) -> None:
