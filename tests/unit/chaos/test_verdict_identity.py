@@ -52,7 +52,7 @@ def test_refused_genuine_buyer_is_named() -> None:
 def test_proofs_of_buyers_are_genuine_and_those_of_impostors_name_nobody_they_pose_as() -> None:
     proofs, tokens, rng = Proofs(KEY, time.time()), BuyerTokens([KEY]), Random(1)
     assert (_user(tokens, proofs.of(1)), proofs.of(2)) == (user_name(1), {})
-    proven = {_user(tokens, proofs.imposture(1, rng)) for _ in range(40)}
+    proven = {_user(tokens, proofs.imposture("u1", rng)) for _ in range(40)}
     assert proven == {"forged", "expired", f"{user_name(1)}-other"}
 
 

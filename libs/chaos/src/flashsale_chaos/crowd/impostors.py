@@ -30,10 +30,10 @@ class Impostors:
             await self._patience.sleep(self._rng.uniform(*PAUSE_SECONDS))
 
     async def _order(self, sale: str) -> None:
-        number, request_id = self._rng.randrange(USERS), f"{self._rng.getrandbits(NAME_BITS):x}"
-        proof = self._proofs.imposture(number, self._rng)
-        await self._patience.until_final(partial(self._shop.forge_order, sale, user_name(number), request_id, proof))
+        user, request_id = user_name(self._rng.randrange(USERS)), f"{self._rng.getrandbits(NAME_BITS):x}"
+        proof = self._proofs.imposture(user, self._rng)
+        await self._patience.until_final(partial(self._shop.forge_order, sale, user, request_id, proof))
 
     async def _cancel(self, victim: Call) -> None:
-        proof = self._proofs.imposture(int(victim.user.removeprefix("u")), self._rng)
+        proof = self._proofs.imposture(victim.user, self._rng)
         await self._patience.until_final(partial(self._shop.forge_cancel, victim.sale, victim.order_id, proof))

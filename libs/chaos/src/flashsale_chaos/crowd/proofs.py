@@ -21,9 +21,8 @@ class Proofs:
         """The headers of a buyer. Every other one bears a token; the rest are named by the body alone, which the stack trusts."""
         return _bearer(self._own(user_name(number))) if number % 2 else {}
 
-    def imposture(self, number: int, rng: Random) -> Headers:
+    def imposture(self, user: str, rng: Random) -> Headers:
         """The headers of somebody who poses as a buyer: they must be refused for every order of this buyer."""
-        user = user_name(number)
         return _bearer(rng.choice((self._forged, self._expired_one, self._foreign, self._of_another))(user))
 
     def _own(self, user: str) -> str:

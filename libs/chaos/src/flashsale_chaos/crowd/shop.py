@@ -28,7 +28,7 @@ class Shop:
         self._admin = {**JSON, "authorization": f"Bearer {admin_token}"}
 
     async def order(self, sale: str, order_id: str, user: str, quantity: int, request_id: str, proof: Headers) -> Call:
-        body = {"userId": user, "productId": sale, "quantity": quantity, "requestId": request_id}
+        body = _order_body(sale, user, quantity, request_id)
         asked = {"ask": Ask.ORDER, "sale": sale, "order_id": order_id, "user": user, "quantity": quantity}
         return await self._send("POST", "/order", body, {**JSON, **proof}, **asked)
 
@@ -39,7 +39,7 @@ class Shop:
         return await self._send("DELETE", f"/orders/{sale}.{order_id}", None, proof, ask=Ask.CANCEL, sale=sale, order_id=order_id)
 
     async def forge_order(self, sale: str, user: str, request_id: str, proof: Headers) -> Call:
-        body = {"userId": user, "productId": sale, "quantity": 1, "requestId": request_id}
+        body = _order_body(sale, user, 1, request_id)
         return await self._send("POST", "/order", body, {**JSON, **proof}, ask=Ask.FORGED, sale=sale, user=user)
 
     async def forge_cancel(self, sale: str, order_id: str, proof: Headers) -> Call:
@@ -92,3 +92,7 @@ def _answered(document: Mapping[str, Any], *, replayed: bool) -> dict[str, Any]:
     expires_ms = to_ms(datetime.fromisoformat(document["expiresAt"]))
     shown = {"state": document["state"], "shown_id": document["orderId"], "expires_ms": expires_ms}
     return {**shown, "code": "replayed" if replayed else "accepted"}
+
+
+def _order_body(sale: str, user: str, quantity: int, request_id: str) -> dict[str, Any]:
+    return {"userId": user, "productId": sale, "quantity": quantity, "requestId": request_id}
