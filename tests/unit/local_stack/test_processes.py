@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flashsale_local_stack.leftovers import marked, postgres_of
+from flashsale_local_stack.leftovers import is_starting, marked, postgres_of
 from flashsale_local_stack.processes import ProcessId, end_all, exit_status, reap_ended, run, spawn, start_mark_in, wait_until
 from flashsale_local_stack.state import gateway_port_of, locked
 
@@ -35,6 +35,16 @@ def sleeping(command: str, folder: Path) -> Iterator[ProcessId]:
 def test_process_lives_until_its_last_thread_ends(state: str, threads: int, mark: str | None) -> None:
     line = f"12 (odd ) name (x) {state} " + "0 " * 16 + f"{threads} 0 777 0 0\n"
     assert start_mark_in(line) == mark
+
+
+@pytest.mark.parametrize(
+    ("memory_bytes", "environment_end", "starting"),
+    [(4096, 0, True), (4096, 140_000, False), (0, 0, False)],
+    ids=["execve", "program", "kernel thread"],
+)
+def test_process_starts_until_its_variables_can_be_read(memory_bytes: int, environment_end: int, starting: bool) -> None:
+    line = "12 (odd ) name (x) S " + "0 " * 19 + f"{memory_bytes} " + "0 " * 27 + f"{environment_end} 0\n"
+    assert is_starting(line) == starting
 
 
 def test_child_of_an_ended_launcher_is_found_by_its_mark(tmp_path: Path) -> None:

@@ -7,26 +7,43 @@ processes of the stack have, which is readable only on systems with /proc.
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from flashsale_local_stack.processes import MARK, ProcessId, start_mark
+from flashsale_local_stack.processes import MARK, ProcessId, start_mark, wait_until
 
 PROC = Path("/proc")
+# A process that is just starting reads its program from disk meanwhile, which takes milliseconds.
+START_TIMEOUT_SECONDS = 5.0
 
 
 def marked(log: Path) -> list[ProcessId]:
     """The processes with the mark that `spawn` gave to the component that logs to `log`."""
     mark = f"{MARK}={log}".encode()
-    return _matching(lambda folder: mark in (folder / "environ").read_bytes().split(b"\0"))
+    return _matching(lambda folder: mark in _environment(folder))
 
 
 def marked_below(folder: Path) -> list[ProcessId]:
     """The processes with a mark of a component that logs to somewhere in the folder, and their children."""
     mark = f"{MARK}={folder}/".encode()
-    return _matching(lambda process: any(word.startswith(mark) for word in (process / "environ").read_bytes().split(b"\0")))
+    return _matching(lambda process: any(word.startswith(mark) for word in _environment(process)))
 
 
 def postgres_of(data: Path) -> list[ProcessId]:
     """The Postgres processes that run in the folder `data`. Postgres overwrites the environment, so its processes have no mark."""
     return _matching(lambda folder: (folder / "cwd").readlink() == data and (folder / "exe").readlink().name == "postgres")
+
+
+def _environment(process: Path) -> list[bytes]:
+    """The variables of a process. One that is just starting is waited for: until its program is loaded, the kernel shows none."""
+    # Read before the state of the process, which looks the same for a process whose variables this one must not read.
+    wait_until(lambda: bool((process / "environ").read_bytes()) or not is_starting((process / "stat").read_text()), START_TIMEOUT_SECONDS)
+    return (process / "environ").read_bytes().split(b"\0")
+
+
+def is_starting(stat: str) -> bool:
+    """Whether a /proc/<pid>/stat line is of a process between execve and the first instruction of its program."""
+    # proc(5): counted after the name in parentheses, size of the memory is field 23, end of the environment 51. Kernel threads have no memory.
+    fields = stat.rpartition(")")[2].split()
+    memory_bytes, environment_end = int(fields[20]), int(fields[48])
+    return memory_bytes > 0 and environment_end == 0
 
 
 def _matching(is_ours: Callable[[Path], bool]) -> list[ProcessId]:
