@@ -40,7 +40,7 @@ def _environment(process: Path) -> list[bytes]:
 
 def is_starting(stat: str) -> bool:
     """Whether a /proc/<pid>/stat line is of a process between execve and the first instruction of its program."""
-    # proc(5): counted after the name in parentheses, size of the memory is field 23, end of the environment 51. Kernel threads have no memory.
+    # proc(5): counted after the name in parentheses, memory is field 23, end of the environment 51. Kernel threads have no memory.
     fields = stat.rpartition(")")[2].split()
     memory_bytes, environment_end = int(fields[20]), int(fields[48])
     return memory_bytes > 0 and environment_end == 0
