@@ -177,7 +177,7 @@ export interface Operations {
     path: "/sales";
     queryParameters: { "after"?: string; "limit"?: number; };
     answers: { 200: Sales; };
-    problems: "bad_request" | "head_too_large" | "internal" | "overloaded" | "not_ready";
+    problems: "bad_request" | "head_too_large" | "internal" | "recovering" | "overloaded" | "not_ready";
   };
   /** A sale's definition, stock and units reserved and sold. */
   getSale: {

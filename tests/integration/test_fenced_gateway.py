@@ -66,7 +66,8 @@ def changes(gateway: Client, sale: str, order_id: str) -> dict[str, Answer]:
 
 def missing(gateway: Client, sale: str) -> dict[str, Answer]:
     """Looks for what Redis does not have."""
-    return {"order": gateway.get(f"/orders/{sale}.{'A' * 20}"), "sale": gateway.get(f"/sales/{sale}-other")}
+    paths = {"order": f"/orders/{sale}.{'A' * 20}", "sale": f"/sales/{sale}-other", "list of sales": "/sales"}
+    return {name: gateway.get(path) for name, path in paths.items()}
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,7 @@ def test_emptied_redis_sells_nothing_and_creates_no_sale(gateway: Client, server
     assert {name: (answer.status, answer.code) for name, answer in missing(gateway, sale).items()} == {
         "order": (503, "recovering"),
         "sale": (503, "recovering"),
+        "list of sales": (503, "recovering"),
     }
     assert wait_until(lambda: gateway.get("/readyz").status == 503, WAIT_SECONDS)
     assert server.exists(shard_keys(shard_of(sale)).sales) == 0

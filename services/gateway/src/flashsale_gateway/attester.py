@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
 from flashsale_core import crash
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import attest_keys, shard_keys
-from flashsale_core.scripts import Scripts, load_scripts
+from flashsale_core.scripts import Scripts
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_gateway.history import History
 from flashsale_gateway.outbox.direct import DirectOutbox
 from flashsale_gateway.settings import Settings
 from flashsale_redis import one_slot_groups
 from flashsale_redis.fences import read_fence
+from flashsale_redis.script_calls import Calls, call_each
 
 OPEN_PAUSE_SECONDS = 1.0
 FENCED_PAUSE_SECONDS = 0.1
@@ -99,21 +99,15 @@ class Attester:
         return True
 
     async def _call(self, shards: Sequence[int]) -> list[Any]:
-        try:
-            return await self._pipelined(shards)
-        except NoScriptError:
-            await load_scripts(self._redis, self._scripts)
-            return await self._pipelined(shards)
+        return await call_each(self._redis, self._scripts, self._scripts.attest, lambda: self._calls(shards))
 
-    async def _pipelined(self, shards: Sequence[int]) -> list[Any]:
+    def _calls(self, shards: Sequence[int]) -> Calls:
         held, old_calls = self._outbox.held(), self._history.old_calls
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for shard in shards:
-                keys, stream = attest_keys(shard), shard_keys(shard).direct
-                arguments = (self._name, str(self._history.known[shard]), str(held[stream] + old_calls), "")
-                pipe.execute_command("EVALSHA", self._scripts.attest.sha, len(keys), *keys, *arguments)
-            crash.point("attestation.sending")
-            return [msgspec.msgpack.decode(answer) for answer in await pipe.execute()]
+        crash.point("attestation.sending")
+        return [
+            (attest_keys(shard), (self._name, str(self._history.known[shard]), str(held[shard_keys(shard).direct] + old_calls), ""))
+            for shard in shards
+        ]
 
     def _log_change(self) -> None:
         reason = self._history.fault

@@ -33,6 +33,7 @@ from flashsale_gateway.errors import OutcomeUnknown, Recovering, StoreUnavailabl
 from flashsale_gateway.history import History, in_words
 from flashsale_gateway.settings import Settings
 from flashsale_redis import is_wrong_server, one_slot_groups
+from flashsale_redis.script_calls import Calls, call_each
 
 T = TypeVar("T")
 Result = list[Any]
@@ -145,15 +146,20 @@ class Store:
         return sale_fields(await self._read_or_refuse(sale_id, lambda: self._reading.hgetall(sale_keys(sale_id, self._shards).sale)))
 
     async def sale_names(self) -> list[str]:
-        """The names of all sales, sorted."""
-        keys = [shard_keys(shard).sales for shard in range(self._shards)]
-        names_by_shard = await self._read(lambda: self._pipelined("SMEMBERS", keys))
+        """The names of all sales, sorted. Raises StoreUnavailable, and Recovering unless every shard is open: Redis may lack some sales."""
+        shards = range(self._shards)
+        keys = [shard_keys(shard).sales for shard in shards]
+        incarnations = await self._open_incarnations(shards)
+        names_by_shard = await self._read(lambda: self._pipelined([("SMEMBERS", key) for key in keys]))
+        if await self._open_incarnations(shards) != incarnations:
+            raise Recovering(in_words("fenced"))
         return sorted(name.decode() for names in names_by_shard for name in names)
 
     async def sales(self, names: Sequence[str]) -> list[Mapping[str, str]]:
-        """The fields of each sale; empty if there is no such sale."""
+        """The fields of each sale; empty if there is no such sale. Raises Recovering and StoreUnavailable."""
         keys = [sale_keys(name, self._shards).sale for name in names]
-        return [sale_fields(fields) for fields in await self._read(lambda: self._pipelined("HGETALL", keys))]
+        found = await self._read(lambda: self._pipelined([("HGETALL", key) for key in keys]))
+        return [sale_fields(fields) if fields else await self.sale(name) for name, fields in zip(names, found, strict=True)]
 
     async def order(self, sale_id: str, order_id: str) -> OrderRecord | None:
         """None if there is no such order. Raises Recovering and StoreUnavailable."""
@@ -173,17 +179,23 @@ class Store:
         return contents
 
     async def _open_incarnation(self, sale_id: str) -> int:
-        """The incarnation of the sale's shard. Raises Recovering unless the shard may be written, and StoreUnavailable."""
+        (incarnation,) = await self._open_incarnations([shard_of(sale_id, self._shards)])
+        return incarnation
+
+    async def _open_incarnations(self, shards: Sequence[int]) -> list[int]:
+        """The incarnation of each shard. Raises Recovering unless all of them may be written, and StoreUnavailable."""
         self._history.require_ours()
-        shard = shard_of(sale_id, self._shards)
-        # Without a name it attests nothing.
-        arguments = ("", str(self._history.known[shard]), "", "")
-        answer = await self._read(lambda: call(self._reading_runner, self._scripts.attest, attest_keys(shard), *arguments))
-        _, status, incarnation, _ = answer
-        if status != OPEN:
-            self._history.on_fenced()
-            raise Recovering(in_words(status))
-        return int(incarnation)
+
+        def calls() -> Calls:
+            # Without a name it attests nothing.
+            return [(attest_keys(shard), ("", str(self._history.known[shard]), "", "")) for shard in shards]
+
+        answers = await self._read(lambda: call_each(self._reading, self._scripts, self._scripts.attest, calls))
+        for _, status, *_ in answers:
+            if status != OPEN:
+                self._history.on_fenced()
+                raise Recovering(in_words(status))
+        return [int(incarnation) for _, _, incarnation, _ in answers]
 
     async def _run(self, script: Script, keys: Sequence[str], *args: Any) -> Any:
         return await self._run_on(self._runner, script, keys, *args)
@@ -241,10 +253,10 @@ class Store:
         async with asyncio.timeout(self._timeout_seconds):
             return await start()
 
-    async def _pipelined(self, command: str, keys: Sequence[str]) -> list[Any]:
+    async def _pipelined(self, commands: Sequence[tuple[str, str]]) -> list[Any]:
         async with self._reading.pipeline(transaction=False) as pipe:
-            for key in keys:
-                pipe.execute_command(command, key)
+            for command in commands:
+                pipe.execute_command(*command)
             return await pipe.execute()
 
     async def _read(self, start: Callable[[], Awaitable[Any]]) -> Any:

@@ -174,7 +174,7 @@ OPERATIONS = (
         "/sales",
         "List sales by product id, one page at a time",
         {200: Sales},
-        ("bad_request", *_READ_PROBLEMS),
+        ("bad_request", "recovering", *_READ_PROBLEMS),
         None,
         (_AFTER, _LIMIT),
         cached=SHARED,
