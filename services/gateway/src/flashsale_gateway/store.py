@@ -158,8 +158,8 @@ class Store:
     async def sales(self, names: Sequence[str]) -> list[Mapping[str, str]]:
         """The fields of each sale; empty if there is no such sale. Raises Recovering and StoreUnavailable."""
         keys = [sale_keys(name, self._shards).sale for name in names]
-        found = await self._read(lambda: self._pipelined([("HGETALL", key) for key in keys]))
-        return [sale_fields(fields) if fields else await self.sale(name) for name, fields in zip(names, found, strict=True)]
+        hashes = await self._read(lambda: self._pipelined([("HGETALL", key) for key in keys]))
+        return [sale_fields(fields) if fields else await self.sale(name) for name, fields in zip(names, hashes, strict=True)]
 
     async def order(self, sale_id: str, order_id: str) -> OrderRecord | None:
         """None if there is no such order. Raises Recovering and StoreUnavailable."""
