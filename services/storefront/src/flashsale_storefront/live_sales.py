@@ -31,12 +31,14 @@ log = logging.getLogger(__name__)
 class WatchedSale:
     """A sale in memory, and the streams that its changes go to."""
 
-    __slots__ = ("asked_at", "content", "etag", "read_at", "sale_id", "streams", "wire", "wire_until")
+    __slots__ = ("asked_at", "content", "etag", "late", "read_at", "sale_id", "streams", "wire", "wire_until")
 
     def __init__(self, sale_id: str) -> None:
         self.sale_id = sale_id
         self.read_at = self.asked_at = -inf
         self.streams: set[Any] = set()
+        self.late: list[Any] = []
+        """The streams that the last change has not been written to yet."""
         self.set(recovering(sale_id))
 
     def set(self, content: Content) -> None:
