@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 GAP_SECONDS = 1.0
-LONGEST_SECONDS = 900
+LONGEST_SECONDS = 1700
 STOP, PROGRESS, ORDERS = Path("/tmp/stop"), Path("/tmp/progress"), Path("/tmp/orders.buyers")
 
 
@@ -69,7 +69,7 @@ class Buyers:
             self.bare_503 += 1
 
     async def _report_progress(self) -> None:
-        """Write to a file how many orders were accepted, and when the last one was."""
+        """Write to a file what happened so far, and when the last order was accepted."""
         while True:
             self._write_progress()
             await asyncio.sleep(0.2)
@@ -78,7 +78,15 @@ class Buyers:
         return STOP.exists() or time.time() > self.started + LONGEST_SECONDS
 
     def _write_progress(self) -> None:
-        PROGRESS.write_text(f"{len(self.accepted_at)} {max(self.accepted_at[-self.lanes :], default=0)}")
+        progress = {
+            "accepted": len(self.accepted_at),
+            "last_at": max(self.accepted_at[-self.lanes :], default=0),
+            "outcomes": self.outcomes,
+        }
+        # A reader must never find half of it.
+        new = PROGRESS.with_suffix(".new")
+        new.write_text(json.dumps(progress))
+        new.rename(PROGRESS)
 
     def _finish(self) -> None:
         ORDERS.write_text("".join(f"{order}\n" for order in self.orders))

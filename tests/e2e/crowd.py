@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.e2e.kube import CommandError, Namespace, last_json, numbers, until
@@ -32,7 +32,7 @@ class CrowdReport:
     @property
     def errors(self) -> dict[str, int]:
         """Requests that failed or got a 5xx answer other than 503, by outcome."""
-        return {outcome: count for outcome, count in self.outcomes.items() if outcome.startswith(("error", "5")) and outcome[:3] != "503"}
+        return errors(self.outcomes)
 
     def accepted_between(self, begin: float, end: float) -> int:
         return sum(count for second, count in self.accepted_in_second.items() if begin <= second <= end)
@@ -53,6 +53,21 @@ class CrowdReport:
         """(length in seconds, end) of the longest gap that was there between both times; (0, `fault_at`) if there is none."""
         gaps = ((end - begin, end) for begin, end in self.gaps if end > fault_at and begin < over_at)
         return max(gaps, default=(0.0, fault_at))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the buyers observed so far."""
+
+    accepted: int = 0
+    last_at: float = 0.0
+    """When the last order was accepted, in Unix seconds of the pod's clock."""
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+
+
+def errors(outcomes: Mapping[str, int]) -> dict[str, int]:
+    """Requests that failed or got a 5xx answer other than 503, by outcome."""
+    return {outcome: count for outcome, count in outcomes.items() if outcome.startswith(("error", "5")) and outcome[:3] != "503"}
 
 
 class Crowd:
@@ -81,13 +96,12 @@ class Crowd:
             + (" --json || true" if self.may_lose else "")
         )
         self.shop.start_cli(self.product, script)
-        until(lambda: self.progress()[0] > 0, 60, f"the crowd gets its first order of {self.product}")
+        until(lambda: self.progress().accepted > 0, 60, f"the crowd gets its first order of {self.product}")
         return self
 
-    def progress(self) -> tuple[int, float]:
-        """(orders so far, when the last was accepted)"""
-        count, _, last = self._in_pod("cat /tmp/progress").partition(" ")
-        return (int(count), float(last)) if last else (0, 0.0)
+    def progress(self) -> Progress:
+        written = self._in_pod("cat /tmp/progress")
+        return Progress(**json.loads(written)) if written.startswith("{") else Progress()
 
     def now(self) -> float:
         """Unix seconds by the pod's clock."""
@@ -96,7 +110,7 @@ class Crowd:
     def wait_for_order(self, timeout_seconds: float = 60) -> float:
         """Wait until an order is accepted after now; returns the seconds it took."""
         since = self.now()
-        return until(lambda: self.progress()[1] > since, timeout_seconds, f"orders of {self.product} are accepted")
+        return until(lambda: self.progress().last_at > since, timeout_seconds, f"orders of {self.product} are accepted")
 
     def stop(self) -> CrowdReport:
         self._in_pod("touch /tmp/stop")

@@ -81,22 +81,37 @@ class Namespace:
         run("kubectl", "label", "namespace", self.name, "pod-security.kubernetes.io/enforce=restricted")
 
     def delete(self) -> None:
-        """Delete the namespace and its contents, including FlashSales whose finalizer no operator removes any more."""
+        """Delete the namespace with its contents and wait for its end. It may have FlashSales whose finalizer no operator removes."""
         if run("kubectl", "get", "namespace", self.name, "--ignore-not-found") == "":
             return
-        for name in self.kubectl("get", FLASH_SALES, "-o", "name", check=False).split():
-            if name.startswith("flashsale."):
-                self.kubectl("patch", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
+        self._drop_finalizers()
         run("kubectl", "delete", "namespace", self.name, "--ignore-not-found", "--timeout=480s")
 
     def uninstall(self) -> float:
-        """Delete all FlashSales, with Retain so that no hold delays that, and uninstall; returns the seconds it took."""
+        """Delete all FlashSales and uninstall; returns the seconds it took."""
         started = time.monotonic()
-        for name in self.kubectl("get", FLASH_SALES, "-o", "name").split():
-            self.kubectl("patch", name, "--type=merge", "-p", '{"spec":{"deletionPolicy":"Retain"}}')
-        self.kubectl("delete", FLASH_SALES, "--all", "--timeout=240s")
+        self._delete_flash_sales()
         self.helm("uninstall", "--wait", "--timeout", "480s")
         return time.monotonic() - started
+
+    def abandon(self) -> None:
+        """Remove the release, if it is there, and its namespace, without waiting for their end: `delete` of the next run does that."""
+        if "flashsale" in run("helm", "list", "--short", "--namespace", self.name):
+            self._delete_flash_sales()
+            self.helm("uninstall", "--no-hooks")
+        self._drop_finalizers()
+        run("kubectl", "delete", "namespace", self.name, "--ignore-not-found", "--wait=false")
+
+    def _drop_finalizers(self) -> None:
+        answer = self.kubectl("get", FLASH_SALES, "-o", "name", check=False).split()
+        if names := [name for name in answer if name.startswith("flashsale.")]:
+            self.kubectl("patch", *names, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
+
+    def _delete_flash_sales(self) -> None:
+        """With Retain, so that no hold delays it."""
+        if names := self.kubectl("get", FLASH_SALES, "-o", "name").split():
+            self.kubectl("patch", *names, "--type=merge", "-p", '{"spec":{"deletionPolicy":"Retain"}}')
+        self.kubectl("delete", FLASH_SALES, "--all", "--timeout=240s")
 
     def kubectl(
         self, *words: object, stdin: str | None = None, check: bool = True, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS
@@ -164,13 +179,26 @@ class Namespace:
             process.wait(STOP_TIMEOUT_SECONDS)
 
     def pods_ready(self, component: str, count: int) -> bool:
-        return sum(map(_is_ready, self.pods(component))) >= count
+        return sum(map(is_ready, self.pods(component))) >= count
 
     def redis(self, *words: str, user: str = "operator") -> str:
         """Run a Redis command as the user of a service, in the server's pod; returns its output."""
+        return self._in_redis(user, *self._redis_client(user), *words)
+
+    def redis_answers(self, commands: Sequence[str], user: str) -> dict[str, str]:
+        """The answers of Redis to commands in the words of a shell, in one call of kubectl."""
+        client = shlex.join(self._redis_client(user))
+        script = "".join(f"{client} {command} 2>&1 | tr '\\n' ' '; echo\n" for command in commands)
+        return dict(zip(commands, self._in_redis(user, "sh", "-c", script).splitlines(), strict=True))
+
+    def _redis_client(self, user: str) -> list[str]:
+        return ["valkey-cli", "--user", user, "--no-auth-warning"]
+
+    def _in_redis(self, user: str, *words: str) -> str:
         password = self.secret("flashsale-redis-storefront" if user == "storefront" else "flashsale-redis", user)
-        client = ["env", f"REDISCLI_AUTH={password}", "valkey-cli", "--user", user, "--no-auth-warning"]
-        return self.kubectl("exec", "flashsale-redis-0", "-c", "redis", "--", *client, *words, check=False).strip()
+        return self.kubectl(
+            "exec", "flashsale-redis-0", "-c", "redis", "--", "env", f"REDISCLI_AUTH={password}", *words, check=False
+        ).strip()
 
     def hash(self, key: str) -> dict[str, str]:
         """A hash by field, as redis-cli prints it on a terminal: a sale's packed terms are binary. Redis changes the order at a restart."""
@@ -244,7 +272,8 @@ def last_json(logs: str) -> Any:
     return json.JSONDecoder().raw_decode(logs[start:])[0]
 
 
-def _is_ready(pod: Mapping[str, Any]) -> bool:
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod is Ready."""
     return any(listed["type"] == "Ready" and listed["status"] == "True" for listed in pod["status"].get("conditions", ()))
 
 

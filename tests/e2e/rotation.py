@@ -9,16 +9,20 @@ from tests.e2e.kube import Namespace, until
 
 REDIS, RABBITMQ, ROLES, CREDENTIALS = "flashsale-redis", "flashsale-rabbitmq", "flashsale-postgresql-roles", "flashsale-credentials"
 OWNER, LEDGER_API = "flashsale-postgresql", "flashsale-postgresql-ledger-api"
+STOREFRONT = "flashsale-redis-storefront"
+USERS_OF_REDIS = (REDIS, STOREFRONT)
+"""The Secrets whose keys are users of Redis, which may have several passwords."""
 # Without `audit` and `reader`: only Jobs use them, and the crowd's Job keeps what it has read at its start.
 KEYS: Mapping[str, tuple[str, ...]] = {
     REDIS: ("gateway", "timeout-worker", "operator", "keeper", "probe"),
+    STOREFRONT: ("storefront",),
     RABBITMQ: ("gateway", "order-worker", "timeout-worker", "keeper"),
     ROLES: ("writer", "keeper", "retention"),
     LEDGER_API: ("ledger-api",),
     OWNER: ("password",),
     CREDENTIALS: ("admin-token", "webhook-secret"),
 }
-SERVICES = ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "operator")
+SERVICES = ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "storefront", "operator")
 LOADED_SECONDS = 60
 ROLLOUT_TIMEOUT_SECONDS = 480
 

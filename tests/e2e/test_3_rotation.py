@@ -5,7 +5,7 @@ import time
 from tests.e2e import rotation
 from tests.e2e.crowd import Crowd, wait_until_sold_out
 from tests.e2e.kube import Namespace, flash_sale, report, until
-from tests.e2e.rotation import CREDENTIALS, LEDGER_API, OWNER, RABBITMQ, REDIS, ROLES
+from tests.e2e.rotation import CREDENTIALS, LEDGER_API, OWNER, RABBITMQ, REDIS, ROLES, STOREFRONT, USERS_OF_REDIS
 
 STOCK = 12_000
 
@@ -27,7 +27,8 @@ def test_every_secret_is_replaced_while_a_crowd_orders(shop: Namespace) -> None:
     assert accepted(shop, old, new) == {"old token": True, "new token": True, "old webhook": True, "new webhook": True}
     use_new(shop, old, new)
     rotation.restart(shop)
-    rotation.patch(shop, REDIS, {f"{key}.previous": None for key in old[REDIS]})
+    for name in USERS_OF_REDIS:
+        rotation.patch(shop, name, {f"{key}.previous": None for key in old[name]})
     rotation.load(shop, "redis")
     seconds = time.monotonic() - begun
     crowd.wait_for_order()
@@ -35,8 +36,9 @@ def test_every_secret_is_replaced_while_a_crowd_orders(shop: Namespace) -> None:
     report("every secret replaced under load, with two rollouts", seconds=f"{seconds:.1f}", **result.outcomes)
     assert result.outcomes == {"accepted": result.accepted}, "an order was refused"
     assert accepted(shop, old, new) == {"old token": False, "new token": True, "old webhook": False, "new webhook": True}
-    assert logins(shop, old) == {REDIS: False, RABBITMQ: False, ROLES: False, OWNER: False}
-    assert logins(shop, new) == {REDIS: True, RABBITMQ: True, ROLES: True, OWNER: True}
+    servers = (REDIS, STOREFRONT, RABBITMQ, ROLES, OWNER)
+    assert logins(shop, old) == dict.fromkeys(servers, False)
+    assert logins(shop, new) == dict.fromkeys(servers, True)
     wait_until_sold_out(shop, "rotated", STOCK)
 
 
@@ -47,7 +49,8 @@ def accept_both(shop: Namespace, old: rotation.Values, new: rotation.Values) -> 
     rotation.patch(shop, ROLES, new[ROLES])
     rotation.patch(shop, LEDGER_API, new[LEDGER_API])
     rotation.patch(shop, RABBITMQ, new[RABBITMQ])
-    rotation.patch(shop, REDIS, {f"{key}.next": value for key, value in new[REDIS].items()})
+    for name in USERS_OF_REDIS:
+        rotation.patch(shop, name, {f"{key}.next": value for key, value in new[name].items()})
     rotation.patch(shop, CREDENTIALS, {key: f"{value} {new[CREDENTIALS][key]}" for key, value in old[CREDENTIALS].items()})
     rotation.load(shop, "redis", "rabbitmq")
     # The migration Job sets the passwords of the roles.
@@ -56,8 +59,9 @@ def accept_both(shop: Namespace, old: rotation.Values, new: rotation.Values) -> 
 
 def use_new(shop: Namespace, old: rotation.Values, new: rotation.Values) -> None:
     """Services have only the new values; Redis accepts the old passwords until they are removed."""
-    previous = {f"{key}.previous": value for key, value in old[REDIS].items()}
-    rotation.patch(shop, REDIS, new[REDIS] | previous | {f"{key}.next": None for key in old[REDIS]})
+    for name in USERS_OF_REDIS:
+        previous = {f"{key}.previous": value for key, value in old[name].items()}
+        rotation.patch(shop, name, new[name] | previous | {f"{key}.next": None for key in old[name]})
     rotation.patch(shop, CREDENTIALS, new[CREDENTIALS])
     rotation.load(shop, "redis")
 
@@ -83,14 +87,18 @@ def accepted(shop: Namespace, old: rotation.Values, new: rotation.Values) -> dic
 
 def logins(shop: Namespace, values: rotation.Values) -> dict[str, bool]:
     """Whether the servers accept these passwords, by Secret; asked with one user of each."""
-    redis = ["env", f"REDISCLI_AUTH={values[REDIS]['gateway']}", "valkey-cli", "--user", "gateway", "--no-auth-warning", "ping"]
     broker = ["rabbitmqctl", "--quiet", "authenticate_user", "gateway", values[RABBITMQ]["gateway"]]
     return {
-        REDIS: "PONG" in _exec(shop, "redis", redis),
+        **{name: "PONG" in _exec(shop, "redis", _ping(next(iter(values[name].items())))) for name in USERS_OF_REDIS},
         RABBITMQ: "Success" in _exec(shop, "rabbitmq", broker),
         ROLES: _exec(shop, "postgresql", _psql("flashsale_writer", values[ROLES]["writer"])) == "1",
         OWNER: _exec(shop, "postgresql", _psql("flashsale", values[OWNER]["password"])) == "1",
     }
+
+
+def _ping(user: tuple[str, str]) -> list[str]:
+    name, password = user
+    return ["env", f"REDISCLI_AUTH={password}", "valkey-cli", "--user", name, "--no-auth-warning", "ping"]
 
 
 def _psql(role: str, password: str) -> list[str]:

@@ -62,8 +62,7 @@ def merchant() -> Iterator[Namespace]:
     seconds = merchant.install(*settings(values), timeout_seconds=INSTALL_SECONDS)
     report("helm install --wait with notifier and console, until all is Ready", seconds=f"{seconds:.1f}")
     yield merchant
-    merchant.uninstall()
-    merchant.delete()
+    merchant.abandon()
 
 
 def receiver() -> list[dict[str, Any]]:

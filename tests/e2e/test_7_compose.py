@@ -17,9 +17,9 @@ import pytest
 
 from flashsale_core.passwords import hash_password
 from flashsale_local_stack import free_ports
-from tests.e2e.kube import image_tag, last_json, run, until
+from tests.e2e.kube import ROOT, image_tag, last_json, run, until
 
-FILE = Path(__file__).resolve().parents[2] / "deploy" / "compose" / "compose.yaml"
+FILE = ROOT / "deploy" / "compose" / "compose.yaml"
 COMPOSE = ("docker", "compose", "-p", "flashsale-e2e", "-f", FILE)
 PASSWORD = "a long password"
 ADMIN_KEY = "c" * 48

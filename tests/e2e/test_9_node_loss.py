@@ -49,9 +49,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         seconds = shop.install(*words, values=VALUES, timeout_seconds=INSTALL_SECONDS)
         report("helm install --wait with values-production.yaml", seconds=f"{seconds:.1f}")
         yield Stage(shop, production, doomed)
-        shop.uninstall()
         for namespace in (shop, ledger):
-            namespace.delete()
+            namespace.abandon()
 
 
 def _values(doomed: str, safe: str) -> dict[str, Any]:
