@@ -197,7 +197,7 @@ def test_second_resource_for_a_product_stalls(shop: Namespace) -> None:
 
 
 def test_delete_with_drain_waits_for_holds_although_the_operator_is_killed(shop: Namespace) -> None:
-    open_sale(shop, "drained", 20, window=20)
+    open_sale(shop, "drained", 20, window=15)
     assert orders(shop, "drained", 5) == 5
     shop.kubectl("delete", "flashsale", "drained", "--wait=false")
 
@@ -209,7 +209,7 @@ def test_delete_with_drain_waits_for_holds_although_the_operator_is_killed(shop:
     for pod in shop.pods("operator"):
         shop.delete_pod(pod["metadata"]["name"])
     seconds = until(lambda: "drained" not in shop.kubectl("get", "fs", "-o", "name"), 60, "gone")
-    report("delete with Drain and a window of 20 s, and the operator is killed", gone_seconds=f"{seconds:.1f}")
+    report("delete with Drain and a window of 15 s, and the operator is killed", gone_seconds=f"{seconds:.1f}")
     shard = shard_keys(shard_of("drained"))
     assert shop.redis("HGET", sale_keys("drained").sale, "total") == ""
     assert "drained" not in shop.redis("SMEMBERS", shard.sales, user="audit")

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 
+import asyncpg
 import pytest
 
 from flashsale_console.access import Access, Operation
@@ -178,6 +179,28 @@ def test_orders_are_found_by_id_and_by_buyer(shop: Client, merchant: Visitor, sa
     assert wait_until(lambda: order_id in merchant.get(f"/orders?q={buyer}").text, 60)
     assert merchant.get(f"/orders?q={order_id}").headers["location"] == f"/orders/{order_id}"
     assert (buyer in (text := merchant.get(f"/orders/{order_id}").text), "reserved" in text) == (True, True)
+
+
+def test_order_of_sales_with_one_name_is_that_of_the_newest_that_has_it(console_stack: Stack, merchant: Visitor) -> None:
+    sale_id, both, older = f"again-{uuid.uuid4().hex[:8]}", "A" * 20, "B" * 20
+
+    def of(order_id: str) -> Page:
+        return merchant.get(f"/orders/{sale_id}.{order_id}")
+
+    async def look() -> None:
+        ledger = await asyncpg.connect(console_stack.env()["DATABASE_URL"])
+        try:
+            await ledger.executemany(
+                "insert into orders (sale_id, epoch, order_id, user_id, quantity, state, deadline, updated_at)"
+                " values ($1, $2, $3, $4, 1, 'expired', now(), now())",
+                [(sale_id, 1, both, "ann"), (sale_id, 1, older, "bob"), (sale_id, 2, both, "cy"), (sale_id, 3, "C" * 20, "dan")],
+            )
+            assert ("cy" in of(both).text, "bob" in of(older).text, of("D" * 20).status) == (True, True, 404)
+        finally:
+            await ledger.execute("delete from orders where sale_id = $1", sale_id)
+            await ledger.close()
+
+    asyncio.run(look())
 
 
 def test_paid_order_is_returned_after_one_question(shop: Client, merchant: Visitor, viewer: Visitor) -> None:

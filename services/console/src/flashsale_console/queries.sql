@@ -43,8 +43,18 @@ select sale_id, epoch, order_id, user_id, quantity, state, deadline, reserved_at
  order by updated_at desc, sale_id desc, order_id desc limit $5;
 
 -- name: show_order
-select sale_id, epoch, order_id, user_id, quantity, state, deadline, payment_id, reserved_at, updated_at, restocked from orders
- where sale_id = $1 and order_id = $2 order by epoch desc limit 1;
+-- The newest sale of this name that has the order counts. The key begins with sale and epoch, so a condition without the epoch would read
+-- all orders of the sale; a name has few epochs, and each is reached in one step.
+with recursive epochs as (
+    select max(epoch) as epoch from orders where sale_id = $1
+     union all
+    select (select max(o.epoch) from orders o where o.sale_id = $1 and o.epoch < e.epoch) from epochs e where e.epoch is not null
+)
+select o.sale_id, o.epoch, o.order_id, o.user_id, o.quantity, o.state, o.deadline, o.payment_id, o.reserved_at, o.updated_at, o.restocked
+  from epochs e cross join lateral (
+    select * from orders where sale_id = $1 and epoch = e.epoch and order_id = $2 offset 0
+) as o
+ order by o.epoch desc limit 1;
 
 -- name: order_events
 select state, at from order_events where sale_id = $1 and epoch = $2 and order_id = $3 order by at, order_rank(state);
