@@ -18,7 +18,7 @@ from flashsale_core.settings import Environment
 from flashsale_core.shop_events import DEFAULT_TYPES
 from flashsale_local_stack import Stack
 from tests.integration.broker import control
-from tools.bench.processes import POLL_SECONDS, free_port, serving
+from tools.bench.processes import POLL_SECONDS, Server, free_port, serving
 from tools.bench.testbed import Testbed
 
 QUEUES = (topology.SHOP_EVENTS_QUEUE, topology.PARKED_SHOP_EVENTS_QUEUE)
@@ -27,7 +27,7 @@ READY_SECONDS = 60.0
 
 
 @asynccontextmanager
-async def notifying(testbed: Testbed, stack: Stack) -> AsyncIterator[None]:
+async def notifying(testbed: Testbed, stack: Stack) -> AsyncIterator[Server]:
     """The queue, an endpoint, and a notifier that sends to it; nothing of them is left afterwards."""
     variables, port = stack.env(), free_port()
     env = {
@@ -44,7 +44,7 @@ async def notifying(testbed: Testbed, stack: Stack) -> AsyncIterator[None]:
             try:
                 async with serving(testbed.session, port, "/readyz", "flashsale_notifier", env=env) as notifier:
                     await _until_ready(testbed, f"{notifier.url}/readyz")
-                    yield
+                    yield notifier
             finally:
                 await webhooks.remove(ENDPOINT)
     finally:
