@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any
 
 import aio_pika
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -81,10 +81,7 @@ class WaitProbes:
         while True:
             try:
                 with only_own_cancellation():
-                    await self._round()
-                self._round_fault = None
-                is_certain = self._verdicts.is_certain(len(self._settings.payment_windows))
-                await asyncio.sleep(self._settings.probe_interval_seconds if is_certain else RETRY_SECONDS)
+                    await self._probe_on_one_connection()
             except Exception as error:
                 # Broad on purpose: after any failure of the broker or Redis, the next round sends new probes.
                 self._round_fault = f"the wait queues cannot be probed: {describe_error(server_of(error), error)}"
@@ -102,11 +99,23 @@ class WaitProbes:
         except (RedisError, OSError, TimeoutError) as error:
             raise Retryable(describe_error(Server.REDIS, error), self._settings.retry_seconds) from error
 
-    async def _round(self) -> None:
-        timeout_seconds = self._settings.amqp_timeout_seconds
-        session = broker_session(aio_pika.connect, self._settings.amqp_url, timeout_seconds)
-        async with session as connection, within(timeout_seconds, "sending the probes"):
-            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+    async def _probe_on_one_connection(self) -> None:
+        """Send probes until the connection has ended.
+
+        A new connection for each round would find its password replaced while the consumer still works (docs/decisions/0043).
+        """
+        async with broker_session(aio_pika.connect, self._settings.amqp_url, self._settings.amqp_timeout_seconds) as connection:
+            while True:
+                await self._round(connection)
+                self._round_fault = None
+                is_certain = self._verdicts.is_certain(len(self._settings.payment_windows))
+                await asyncio.sleep(self._settings.probe_interval_seconds if is_certain else RETRY_SECONDS)
+                if connection.is_closed:
+                    return
+
+    async def _round(self, connection: AbstractConnection) -> None:
+        channels = connection.channel(publisher_confirms=True, on_return_raises=True)
+        async with within(self._settings.amqp_timeout_seconds, "sending the probes"), channels as channel:
             await self._send(channel)
         for _ in range(int(self._settings.probe_timeout_seconds / POLL_SECONDS) + 2):
             await asyncio.sleep(POLL_SECONDS)
