@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from flashsale_consumer import Consumer, ConsumerSettings
 from flashsale_core import topology
-from flashsale_core.keys import define_keys, reserve_keys, sale_keys, shard_keys, shard_of
+from flashsale_core.keys import WAITS, define_keys, reserve_keys, sale_keys, shard_keys, shard_of
 from flashsale_core.messages import OrdersExpired, OrdersReserved, ReservedLine, decode, encode
 from flashsale_core.scripts import Order, Scripts, call, pack, pack_orders, read_scripts
 from flashsale_core.settings import Environment
@@ -259,6 +260,31 @@ async def test_probe_that_returns_late_is_no_missing_policy(infra: Mapping[str, 
             # The next one is sent after this, and never returns.
             await probes.mark_returned([HOLD_SECONDS])
             await until(lambda: _has_fault(probes, None))
+
+
+async def test_probes_go_on_after_their_password_was_replaced(infra_stack: Stack, infra: Mapping[str, str]) -> None:
+    """In a rotation the broker takes the new password before the worker has it; its connections stay open (decision 0043)."""
+    for words in (("add_user", "probes", "old"), ("set_permissions", "probes", ".*", ".*", ".*")):
+        await asyncio.to_thread(control, infra_stack, *words)
+    url = urlsplit(infra["AMQP_URL"])
+    own = read_settings(Environment({**infra, "AMQP_URL": url._replace(netloc=f"probes:old@{url.hostname}:{url.port}").geturl()}))
+    try:
+        async with open_shop(infra) as shop, open_broker(infra["AMQP_URL"]):
+            probes = WaitProbes(shop.redis, replace(own, probe_interval_seconds=0.1, probe_timeout_seconds=1))
+            async with probing(probes), consuming(shop.consumer()):
+                await until(lambda: _has_fault(probes, None))
+                await asyncio.to_thread(control, infra_stack, "change_password", "probes", "new")
+                replaced_ms = int(time.time() * 1000)
+                await until(lambda: _returned_after(shop.redis, replaced_ms))
+                assert probes.fault is None
+    finally:
+        await asyncio.to_thread(control, infra_stack, "delete_user", "probes")
+
+
+async def _returned_after(redis: Any, moment_ms: int) -> bool:
+    """Whether a probe of each window returned a second after the moment or later, so that it was sent after it."""
+    returns = await redis.hvals(WAITS)
+    return bool(returns) and all(int(returned_ms) > moment_ms + 1000 for returned_ms in returns)
 
 
 @asynccontextmanager
