@@ -7,23 +7,20 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from time import monotonic
 
 from aiohttp import web
 
 from flashsale_cli.webhooks import open_webhooks
 from flashsale_core import topology
-from flashsale_core.errors import Retryable
 from flashsale_core.settings import Environment
 from flashsale_core.shop_events import DEFAULT_TYPES
 from flashsale_local_stack import Stack
 from tests.integration.broker import control
-from tools.bench.processes import POLL_SECONDS, Server, free_port, serving
+from tools.bench.processes import Server, free_port, serving
 from tools.bench.testbed import Testbed
 
 QUEUES = (topology.SHOP_EVENTS_QUEUE, topology.PARKED_SHOP_EVENTS_QUEUE)
 ENDPOINT = "bench"
-READY_SECONDS = 60.0
 
 
 @asynccontextmanager
@@ -42,8 +39,7 @@ async def notifying(testbed: Testbed, stack: Stack) -> AsyncIterator[Server]:
         async with open_webhooks(variables["DATABASE_URL"]) as webhooks, _endpoint() as url:
             await webhooks.add(ENDPOINT, url, DEFAULT_TYPES)
             try:
-                async with serving(testbed.session, port, "/readyz", "flashsale_notifier", env=env) as notifier:
-                    await _until_ready(testbed, f"{notifier.url}/readyz")
+                async with serving(testbed.session, port, "/readyz", "flashsale_notifier", env=env, statuses={200}) as notifier:
                     yield notifier
             finally:
                 await webhooks.remove(ENDPOINT)
@@ -66,18 +62,6 @@ async def _endpoint() -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/hooks"
     finally:
         await runner.cleanup()
-
-
-async def _until_ready(testbed: Testbed, url: str) -> None:
-    """Raises Retryable after READY_SECONDS."""
-    give_up_at = monotonic() + READY_SECONDS
-    while True:
-        async with testbed.session.get(url) as answer:
-            if answer.status == 200:
-                return
-        if monotonic() > give_up_at:
-            raise Retryable(f"the notifier is not ready after {READY_SECONDS:.0f} s")
-        await asyncio.sleep(POLL_SECONDS)
 
 
 def traces(stack: Stack) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Container, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +29,21 @@ class Server:
 
 @asynccontextmanager
 async def serving(
-    session: aiohttp.ClientSession, port: int, path: str, module: str, *words: str, env: Mapping[str, str] | None = None
+    session: aiohttp.ClientSession,
+    port: int,
+    path: str,
+    module: str,
+    *words: str,
+    env: Mapping[str, str] | None = None,
+    statuses: Container[int] = range(600),
 ) -> AsyncIterator[Server]:
-    """Run a Python module that serves on `port`, from its first answer on `path`. Raises Retryable after START_SECONDS without one."""
+    """Run a Python module that serves on `port`, from its first answer on `path` with one of `statuses`.
+
+    Raises Retryable after START_SECONDS without one.
+    """
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *words, cwd=ROOT, env=env)
     try:
-        await _wait_for_answer(session, f"http://127.0.0.1:{port}{path}")
+        await _wait_for_answer(session, f"http://127.0.0.1:{port}{path}", statuses)
         yield Server(f"http://127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
@@ -50,16 +59,19 @@ async def serving_gateway(session: aiohttp.ClientSession, env: Mapping[str, str]
         yield server
 
 
-async def _wait_for_answer(session: aiohttp.ClientSession, url: str) -> None:
+async def _wait_for_answer(session: aiohttp.ClientSession, url: str, statuses: Container[int]) -> None:
     give_up_at = monotonic() + START_SECONDS
     while True:
         try:
-            async with session.get(url):
-                return
+            async with session.get(url) as answer:
+                if answer.status in statuses:
+                    return
+                fault = f"status {answer.status}"
         except aiohttp.ClientError as error:
-            if monotonic() >= give_up_at:
-                raise Retryable(f"{url} does not answer") from error
-            await asyncio.sleep(POLL_SECONDS)
+            fault = f"no answer ({type(error).__name__})"
+        if monotonic() >= give_up_at:
+            raise Retryable(f"{url} after {START_SECONDS:.0f} s: {fault}")
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def free_port() -> int:
