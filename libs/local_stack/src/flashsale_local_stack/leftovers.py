@@ -34,8 +34,11 @@ def postgres_of(data: Path) -> list[ProcessId]:
 def _environment(process: Path) -> list[bytes]:
     """The variables of a process. One that is just starting is waited for: until its program is loaded, the kernel shows none."""
     # Read before the state of the process, which looks the same for a process whose variables this one must not read.
-    wait_until(lambda: bool((process / "environ").read_bytes()) or not is_starting((process / "stat").read_text()), START_TIMEOUT_SECONDS)
-    return (process / "environ").read_bytes().split(b"\0")
+    variables = (process / "environ").read_bytes()
+    if not variables:
+        wait_until(lambda: not is_starting((process / "stat").read_text()), START_TIMEOUT_SECONDS)
+        variables = (process / "environ").read_bytes()
+    return variables.split(b"\0")
 
 
 def is_starting(stat: str) -> bool:

@@ -150,15 +150,14 @@ class Store:
         shards = range(self._shards)
         keys = [shard_keys(shard).sales for shard in shards]
         incarnations = await self._open_incarnations(shards)
-        names_by_shard = await self._read(lambda: self._pipelined([("SMEMBERS", key) for key in keys]))
-        if await self._open_incarnations(shards) != incarnations:
-            raise Recovering(in_words("fenced"))
+        names_by_shard = await self._read(lambda: self._pipelined("SMEMBERS", keys))
+        await self._require_unchanged(shards, incarnations)
         return sorted(name.decode() for names in names_by_shard for name in names)
 
     async def sales(self, names: Sequence[str]) -> list[Mapping[str, str]]:
         """The fields of each sale; empty if there is no such sale. Raises Recovering and StoreUnavailable."""
         keys = [sale_keys(name, self._shards).sale for name in names]
-        hashes = await self._read(lambda: self._pipelined([("HGETALL", key) for key in keys]))
+        hashes = await self._read(lambda: self._pipelined("HGETALL", keys))
         return [sale_fields(fields) if fields else await self.sale(name) for name, fields in zip(names, hashes, strict=True)]
 
     async def order(self, sale_id: str, order_id: str) -> OrderRecord | None:
@@ -171,16 +170,17 @@ class Store:
         if contents := await self._read(start):
             return contents
         # This process may stand still between two calls, so one look at the fence is not enough: no recovery may lie between the two.
-        incarnation = await self._open_incarnation(sale_id)
+        shards = [shard_of(sale_id, self._shards)]
+        incarnations = await self._open_incarnations(shards)
         if contents := await self._read(start):
             return contents
-        if await self._open_incarnation(sale_id) != incarnation:
-            raise Recovering(in_words("fenced"))
+        await self._require_unchanged(shards, incarnations)
         return contents
 
-    async def _open_incarnation(self, sale_id: str) -> int:
-        (incarnation,) = await self._open_incarnations([shard_of(sale_id, self._shards)])
-        return incarnation
+    async def _require_unchanged(self, shards: Sequence[int], incarnations: Sequence[int]) -> None:
+        """Raises Recovering unless all shards may be written, still in these incarnations, and StoreUnavailable."""
+        if await self._open_incarnations(shards) != incarnations:
+            raise Recovering(in_words("fenced"))
 
     async def _open_incarnations(self, shards: Sequence[int]) -> list[int]:
         """The incarnation of each shard. Raises Recovering unless all of them may be written, and StoreUnavailable."""
@@ -253,10 +253,10 @@ class Store:
         async with asyncio.timeout(self._timeout_seconds):
             return await start()
 
-    async def _pipelined(self, commands: Sequence[tuple[str, str]]) -> list[Any]:
+    async def _pipelined(self, command: str, keys: Sequence[str]) -> list[Any]:
         async with self._reading.pipeline(transaction=False) as pipe:
-            for command in commands:
-                pipe.execute_command(*command)
+            for key in keys:
+                pipe.execute_command(command, key)
             return await pipe.execute()
 
     async def _read(self, start: Callable[[], Awaitable[Any]]) -> Any:

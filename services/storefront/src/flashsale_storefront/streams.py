@@ -115,12 +115,11 @@ class Streams:
         while True:
             await asyncio.sleep(self._keepalive_seconds)
             event = b'event: time\ndata: {"serverTime":"%b"}\n\n' % rfc3339_of_ms(now_ms()).encode()
-            late = list(self._streams)
-            for first in range(0, len(late), BATCH_SIZE):
-                for stream in late[first : first + BATCH_SIZE]:
-                    if stream in self._streams and not self._ended:
-                        stream.write(event)
-                await asyncio.sleep(0)
+            for number, stream in enumerate(list(self._streams), 1):
+                if stream in self._streams and not self._ended:
+                    stream.write(event)
+                if number % BATCH_SIZE == 0:
+                    await asyncio.sleep(0)
 
     def _end(self, streams: list[Stream], reason: str) -> None:
         for stream in streams:
