@@ -59,6 +59,6 @@ def test_proofs_of_buyers_are_genuine_and_those_of_impostors_name_nobody_they_po
 def _user(tokens: BuyerTokens, headers: Mapping[str, str]) -> str:
     """The buyer of a token, or why it is refused."""
     try:
-        return tokens.verify(headers["authorization"].removeprefix("Bearer "), time.time())
+        return tokens.verify(headers["authorization"].removeprefix("Bearer ").encode(), time.time())
     except Rejected as error:
         return error.reason

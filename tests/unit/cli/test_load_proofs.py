@@ -30,7 +30,7 @@ CROWD = Crowd(
 def refusal(authorization: str, named: str) -> str:
     """Why the gateway refuses the request; empty if it does not."""
     try:
-        user = OWN.verify(authorization.removeprefix("Bearer "), NOW)
+        user = OWN.verify(authorization.removeprefix("Bearer ").encode(), NOW)
     except Rejected as error:
         return error.reason
     return "" if user == named else "identity_mismatch"

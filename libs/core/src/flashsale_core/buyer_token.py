@@ -4,14 +4,15 @@ The shop's backend signs one for a buyer who is logged in, and the buyer's brows
 examples for signers in other languages.
 """
 
-import hmac
 import re
-from binascii import b2a_base64
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
+from hmac import compare_digest
 
 from flashsale_core import credentials
 from flashsale_core.errors import Rejected
 from flashsale_core.ids import ID_LENGTH_MAX, ID_RULES, USER_ID_PATTERN, UserId
+from flashsale_core.macs import mac_with
 
 PREFIX = "fsb1"
 KEY_CHARACTERS_MIN = 32
@@ -21,13 +22,13 @@ EXPIRES_MAX = 253_402_300_799
 """The last second of the year 9999."""
 _MAC_BYTES = 18
 """The beginning of HMAC-SHA-256: more than its half, as RFC 2104 asks for, and 24 characters of base64url without padding."""
-_MAC_CHARACTERS = 24
 # Possessive, so that a hostile token costs no backtracking. Each character is one that a header may have (RFC 6750, "b64token").
-_TOKEN = re.compile(r"fsb1\.((?:[A-Za-z0-9_-]++|~[0-9A-Fa-f]{2})++)\.([1-9][0-9]{0,11})\.[A-Za-z0-9_-]{24}")
+_TOKEN = re.compile(rb"(fsb1\.((?:[A-Za-z0-9_-]++|~[0-9A-Fa-f]{2})++)\.([1-9][0-9]{0,11}))\.([A-Za-z0-9_-]{24})")
 _ESCAPED = re.compile(r"~([0-9A-Fa-f]{2})")
 _TO_ESCAPE = re.compile(r"[^A-Za-z0-9_-]")
 _USER = re.compile(USER_ID_PATTERN)
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 MALFORMED = "malformed"
 FORGED = "forged"
@@ -39,8 +40,7 @@ class BuyerTokens:
     """Signs with the first key, and accepts tokens of every key: so a key can be replaced."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        # Hashes to be copied: setting up a key costs more than hashing a token.
-        self._keyed = tuple(hmac.new(key, digestmod="sha256") for key in keys)
+        self._macs = tuple(mac_with(key) for key in keys)
 
     def sign(self, user_id: str, expires: int) -> str:
         """The token of a buyer until `expires`, in seconds since the Unix epoch. Raises ValueError for what `verify` would refuse."""
@@ -49,34 +49,30 @@ class BuyerTokens:
         if not 0 < expires <= EXPIRES_MAX:
             raise ValueError("expires must be a time in seconds since the Unix epoch")
         signed = f"{PREFIX}.{_TO_ESCAPE.sub(_escape, user_id)}.{expires}"
-        return f"{signed}.{_mac(self._keyed[0], signed.encode()).decode()}"
+        mac = self._macs[0](signed.encode())[:_MAC_BYTES]
+        return f"{signed}.{b2a_base64(mac, newline=False).translate(_URLSAFE).decode()}"
 
-    def verify(self, token: str, now: float) -> UserId:
+    def verify(self, token: bytes, now: float) -> UserId:
         """The buyer. Raises Rejected, whose reason is MALFORMED, FORGED or EXPIRED; `now` is in seconds since the Unix epoch."""
-        parts = _TOKEN.fullmatch(token)
-        if parts is None:
+        match = _TOKEN.fullmatch(token)
+        if match is None:
             raise Rejected(MALFORMED)
-        encoded = token.encode()
-        signed, given = encoded[: -_MAC_CHARACTERS - 1], encoded[-_MAC_CHARACTERS:]
-        for keyed in self._keyed:
-            if hmac.compare_digest(_mac(keyed, signed), given):
+        signed, user, expires, text = match.groups()
+        # Each text of 24 characters stands for other 18 bytes, so no token has a second form.
+        given = a2b_base64(text.translate(_STANDARD))
+        for mac in self._macs:
+            if compare_digest(mac(signed)[:_MAC_BYTES], given):
                 break
         else:
             raise Rejected(FORGED)
-        if now >= int(parts[2]):
+        if now >= int(expires):
             raise Rejected(EXPIRED)
-        return _user(parts[1])
+        return _user(user.decode())
 
 
 def keys_of(text: str, variable: str) -> tuple[bytes, ...]:
     """The keys of a setting: one, or several with one blank between. Raises SettingsError, which names the variable and the fix."""
     return tuple(key.encode() for key in credentials.tokens(text, variable, KEY_CHARACTERS_MIN, COMMAND))
-
-
-def _mac(keyed: hmac.HMAC, signed: bytes) -> bytes:
-    copy = keyed.copy()
-    copy.update(signed)
-    return b2a_base64(copy.digest()[:_MAC_BYTES], newline=False).translate(_URLSAFE)
 
 
 def _user(escaped: str) -> UserId:

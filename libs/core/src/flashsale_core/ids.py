@@ -1,10 +1,11 @@
 """Identifiers: their alphabets, and the keyed hash that turns a request into an order id."""
 
 import base64
-import hmac
 import re
 from functools import lru_cache
 from typing import NamedTuple, NewType
+
+from flashsale_core.macs import mac_with
 
 SaleId = NewType("SaleId", str)
 UserId = NewType("UserId", str)
@@ -60,15 +61,12 @@ def order_id(key: bytes, sale_id: str, user_id: str, request_id: str) -> OrderId
     The same request always has the same id, so idempotency needs no other key. Without `key` nobody can guess another buyer's order id.
     A zero byte separates the parts, and none of their alphabets has one.
     """
-    keyed = _keyed(key).copy()
-    keyed.update(f"{sale_id}\0{user_id}\0{request_id}".encode())
-    return OrderId(base64.urlsafe_b64encode(keyed.digest()[:15]).decode())
+    mac = _mac_with(key)(f"{sale_id}\0{user_id}\0{request_id}".encode())
+    return OrderId(base64.urlsafe_b64encode(mac[:15]).decode())
 
 
-@lru_cache(maxsize=8)
-def _keyed(key: bytes) -> hmac.HMAC:
-    """A hash to be copied: setting up the key costs more than hashing a request."""
-    return hmac.new(key, digestmod="sha256")
+# Setting up a key takes longer than hashing a request.
+_mac_with = lru_cache(maxsize=8)(mac_with)
 
 
 def are_ids_of_order(sale_id: str, user_id: str, request_id: str) -> bool:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from math import inf
 from time import time
-from typing import NamedTuple
+
+import msgspec
 
 from flashsale_core.api_keys import ApiKeys
 from flashsale_core.buyer_token import PREFIX, BuyerTokens
@@ -15,12 +16,12 @@ from flashsale_gateway.identity.jwts import Jwts
 from flashsale_gateway.identity.proxies import Proxies
 from flashsale_gateway.identity_settings import IdentitySettings, Mode
 
-_TOKEN_BEGINS = f"{PREFIX}."
+_TOKEN_BEGINS = f"{PREFIX}.".encode()
 _JWT_DOTS = 2
 """In its compact form (RFC 7515, 7.1)."""
 
 
-class Caller(NamedTuple):
+class Caller(msgspec.Struct, frozen=True, gc=False):
     user: UserId | None
     """The buyer who was proven; None if the caller may name any buyer."""
     mode: Mode
@@ -62,12 +63,15 @@ class Identities:
             return ANYBODY
         try:
             return self._identify(authorization, named, peer)
+        except Rejected as error:
+            refused = Unauthenticated(error.reason)
         except Unauthenticated as error:
-            metrics.IDENTITY_REFUSED.labels(str(error)).inc()
-            raise
+            refused = error
         except TooManyForgeries:
             metrics.IDENTITY_REFUSED.labels("too_many_forgeries").inc()
             raise
+        metrics.IDENTITY_REFUSED.labels(str(refused)).inc()
+        raise refused
 
     def issue(self, user: str, proven_until: float = inf) -> tuple[str, int] | None:
         """A buyer token and when it expires, in seconds since the Unix epoch; None without the mode `token`.
@@ -86,17 +90,16 @@ class Identities:
         if self._proxies is not None and (user := self._proxies.user_of(named, peer)) is not None:
             return Caller(user, Mode.HEADER)
         if authorization is not None and authorization[:7].lower() == b"bearer ":
-            return self._bearer(authorization[7:].decode("latin-1").strip())
+            bearer = authorization[7:].strip()
+            if self._tokens is not None and bearer.startswith(_TOKEN_BEGINS):
+                return Caller(self._tokens.verify(bearer, self._clock()), Mode.TOKEN)
+            return self._other(bearer.decode("latin-1"))
         if self._trusts_bodies:
             return ANYBODY
         raise Unauthenticated("missing")
 
-    def _bearer(self, token: str) -> Caller:
-        if self._tokens is not None and token.startswith(_TOKEN_BEGINS):
-            try:
-                return Caller(self._tokens.verify(token, self._clock()), Mode.TOKEN)
-            except Rejected as error:
-                raise Unauthenticated(error.reason) from None
+    def _other(self, token: str) -> Caller:
+        """Who bears a token that is no buyer token."""
         if self._jwts is not None and token.count(".") == _JWT_DOTS:
             verified = self._jwts.verify(token)
             return Caller(verified.user, Mode.JWT, proven_until=verified.expires)
