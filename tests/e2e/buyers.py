@@ -63,8 +63,9 @@ class Buyers:
             self.accepted_at.append(time.time())
             self.orders.append(document["orderId"])
             return
-        # An answer whose body is empty is no problem document of the gateway's.
-        self.outcomes[f"{answer.status} {document.get('code') if document else 'without a body'}"] += 1
+        # An answer whose body is empty is no problem document of the gateway's: who sent it?
+        reason = document.get("code") if document else f"without a body, from {answer.headers.get('Server', 'an unnamed server')}"
+        self.outcomes[f"{answer.status} {reason}"] += 1
         if answer.status == 503 and not answer.headers.get("Retry-After", "").isdigit():
             self.bare_503 += 1
 
