@@ -14,7 +14,8 @@ pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is no
 SEVERAL = ("--set", "operator.watchNamespaces={west,east,shop}")
 WATCHED = ["shop", "west", "east"]
 SHARED = ("FLASHSALE_OPERATOR_NAMESPACE", "FLASHSALE_OPERATOR_ENGINE", "FLASHSALE_INSTALLATION")
-ROLES = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+ROLES = f"{RBAC}/namespaces/shop/roles"
 
 
 def environment(documents: list[dict[str, Any]]) -> dict[str, str]:
@@ -70,4 +71,19 @@ def test_second_release_of_an_engine_in_a_namespace_is_refused() -> None:
         assert status == 0, text
         apiserver.objects[ROLES] = listing | {"items": [role("shop", "flashsale")]}
         status, text = helm(*reaching)
+        assert status == 0, text
+
+
+@pytest.mark.parametrize(("kind", "place"), [("Role", "namespace west"), ("ClusterRole", "namespace of any name")])
+def test_release_for_all_namespaces_is_refused_where_another_serves_its_engine(kind: str, place: str) -> None:
+    other = role("first", "flashsale")
+    if kind == "Role":
+        other["metadata"]["namespace"] = "west"
+    with serving() as apiserver:
+        reaching = ("--dry-run=server", "--kube-apiserver", apiserver.url, "--disable-openapi-validation")
+        listing = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": f"{kind}List", "items": [other]}
+        apiserver.objects[f"{RBAC}/{kind.lower()}s"] = listing
+        status, text = helm(*reaching, "--set", "operator.watchAllNamespaces=true")
+        assert (status, f"the release shop/first serves the engine flashsale in {place} already" in text) == (1, True), text
+        status, text = helm(*reaching, "--set", "operator.watchAllNamespaces=true,operator.engine.name=second")
         assert status == 0, text
