@@ -9,6 +9,7 @@ import pytest
 
 from flashsale_core.scripts import read_scripts
 from flashsale_core.settings import Environment
+from flashsale_operator.availability import Busy
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.handlers import Handlers, drain_seconds
 from flashsale_operator.kopf_settings import kopf_settings
@@ -27,6 +28,13 @@ class NeverDone:
 
     async def retire(self, _: Resource, __: Mapping[str, Any]) -> dict[str, Any]:
         return {"phase": "Draining", "conditions": [{"type": "Ready", "status": "False", "reason": "Draining", "message": "3 reserved"}]}
+
+
+class OnlyPings:
+    """A Reconciler whose Redis answers no command."""
+
+    async def retire(self, _: Resource, __: Mapping[str, Any]) -> None:
+        raise Busy("it answers a PING")
 
 
 @pytest.fixture
@@ -126,6 +134,18 @@ async def test_redis_that_answers_in_between_begins_the_time_again() -> None:
     with pytest.raises(kopf.TemporaryError):
         await handlers.on_delete(body=deleted, patch=kopf.Patch())
     assert cached.blocked_since is None
+
+
+async def test_redis_that_answers_only_a_ping_keeps_no_deletion_for_ever() -> None:
+    handlers, _ = handlers_of(OnlyPings())
+    deleted = kopf.Body(cast("Any", body(deletionPolicy="Retain") | {"status": {}}))
+    with pytest.raises(kopf.TemporaryError):
+        await handlers.on_delete(body=deleted, patch=kopf.Patch())
+    cached = handlers._cached(deleted)
+    assert cached.blocked_since is not None
+    cached.blocked_since -= 301
+    await handlers.on_delete(body=deleted, patch=kopf.Patch())
+    assert handlers._cache.get("u1") is None
 
 
 def handlers_of(reconciler: object, *, ends: bool = False) -> tuple[Handlers, WorkQueue]:

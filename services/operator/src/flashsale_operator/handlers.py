@@ -93,6 +93,9 @@ class Handlers:
             async with cached.lock:
                 status = await self._reconciler.retire(resource, body.status)
         except Busy as error:
+            # A Redis that answers nothing but a PING for minutes is of no use either.
+            if await self._lets_go(resource, cached, blocked=True):
+                return
             raise kopf.TemporaryError(str(error), delay=spread(BACKOFF_SECONDS)) from error
         except Exception as error:
             # kopf itself retries without jitter.
@@ -102,7 +105,7 @@ class Handlers:
         if status is None:
             self._cache.remove(resource.uid)
             return
-        if await self._lets_go(resource, cached, status):
+        if await self._lets_go(resource, cached, blocked=is_blocked(status)):
             return
         self._recorder.record(resource, status_events(cached.status, status))
         cached.status = status
@@ -110,10 +113,10 @@ class Handlers:
         pause_seconds = drain_seconds(int(resource.definition["hold_seconds"]))
         raise kopf.TemporaryError(status["conditions"][0]["message"], delay=spread(pause_seconds))
 
-    async def _lets_go(self, resource: Resource, cached: CachedResource, status: Mapping[str, Any]) -> bool:
-        """Whether the deletion ends without Redis. Says once what is left behind."""
+    async def _lets_go(self, resource: Resource, cached: CachedResource, *, blocked: bool) -> bool:
+        """Whether the deletion ends without Redis; `blocked` if it waits for Redis itself now. Says once what is left behind."""
         now = asyncio.get_running_loop().time()
-        cached.blocked_since = (cached.blocked_since or now) if is_blocked(status) else None
+        cached.blocked_since = (cached.blocked_since or now) if blocked else None
         if not is_due(cached.blocked_since, now, self._limit_seconds):
             return False
         try:
