@@ -1,13 +1,23 @@
 """How the keeper closes the incarnations of before: what of them is in Redis afterwards, and what a later loss takes away again."""
 
+import asyncio
 from collections.abc import Mapping
 
+import asyncpg
+import pytest
+
 from flashsale_core.keys import shard_keys
+from flashsale_core.ledger_locks import RECEIVING
 from flashsale_core.positions import Range
 from flashsale_recovery.entries import Expected, wait_for_entries
+from flashsale_recovery.facts import Witnesses, restricted
+from flashsale_recovery.fencing import Changed
 from flashsale_recovery.ledger import Ledger
+from flashsale_recovery.outcome import Options
+from flashsale_recovery.recovery import Recovery
+from flashsale_recovery.servers import look
 from flashsale_redis import open_redis
-from tests.fences import empty_redis
+from tests.fences import SCRIPTS, empty_redis
 from tests.integration.ledger import open_ledger
 
 
@@ -60,3 +70,28 @@ async def test_lost_entry_of_any_incarnation_is_reported_once(infra: Mapping[str
         assert await ledger.settled(0, 1, 1) == [Range(1, 4)]
         lost = await tables.connection.fetchval("select lost_entries from shards where incarnation = 4")
         assert lost == 3
+
+
+async def test_reopening_gives_up_when_a_slow_worker_had_more_than_redis(infra: Mapping[str, str]) -> None:
+    """The marker of the drain passed one order-worker while another was writing an entry that this Redis does not have."""
+    url = infra["DATABASE_URL"]
+    worker = await asyncpg.connect(url)
+    async with open_ledger(url) as tables, open_redis(infra["REDIS_URL"], 5, 4) as redis:
+        await empty_redis(redis)
+        ledger = Ledger(tables.connection)
+        await ledger.add({0: 1}, {0: 1}, "open", "a")
+        (server,) = (await look(redis, [0], 5)).servers
+        writing = worker.transaction()
+        await writing.start()
+        await worker.execute("select pg_advisory_xact_lock_shared($1)", RECEIVING)
+        await worker.execute("insert into received_entries (shard, incarnation, from_seq, to_seq) values (0, 1, 1, 1)")
+        recovery = Recovery(redis, SCRIPTS, ledger, await ledger.facts(), Options(infra["AMQP_URL"]))
+        reopening = asyncio.create_task(recovery.reopen(restricted(server, [0]), Witnesses()))
+        assert not (await asyncio.wait({reopening}, timeout=0.5))[0]
+        await writing.commit()
+        await worker.close()
+        with pytest.raises(Changed, match="received more"):
+            await reopening
+        (server,) = (await look(redis, [0], 5)).servers
+        assert server.fences[0].state == "fenced"
+        await empty_redis(redis)

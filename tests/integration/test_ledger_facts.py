@@ -8,7 +8,7 @@ import pytest
 
 from flashsale_core.keys import SHARDS_DEFAULT, sale_keys, shard_keys, shard_of
 from flashsale_order_worker.plan import plan
-from flashsale_recovery.facts import LedgerFacts
+from flashsale_recovery.facts import NEW, LedgerFacts
 from flashsale_recovery.ledger import Ledger
 from flashsale_recovery.ledger_facts import read_facts
 from flashsale_redis import open_redis
@@ -23,10 +23,10 @@ class Old:
     """An installation of an earlier release: no fences, and a ledger without incarnations."""
 
     def __init__(self, redis: Any, ledger: Ledger) -> None:
-        self.redis, self._ledger = redis, ledger
+        self.redis, self.ledger = redis, ledger
 
     async def facts(self) -> LedgerFacts:
-        return await read_facts(self._ledger, self.redis, SHARDS_DEFAULT)
+        return await read_facts(self.ledger, self.redis, SHARDS_DEFAULT)
 
     async def sell(self, *sales: str) -> None:
         for sale in sales:
@@ -49,6 +49,13 @@ async def old(infra: Mapping[str, str]) -> AsyncIterator[Old]:
 
 
 async def test_emptied_redis_lacks_the_sales_of_the_ledger(old: Old) -> None:
+    facts = await old.facts()
+    assert (facts.lacking, dict(facts.doubtful)) == (frozenset({SHARD}), {})
+
+
+async def test_redis_that_is_emptied_during_its_first_opening_lacks_the_sales(old: Old) -> None:
+    every = range(SHARDS_DEFAULT)
+    await old.ledger.add(dict.fromkeys(every, 1), dict.fromkeys(every, 1), NEW, "a")
     facts = await old.facts()
     assert (facts.lacking, dict(facts.doubtful)) == (frozenset({SHARD}), {})
 

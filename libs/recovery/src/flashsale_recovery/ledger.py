@@ -46,6 +46,7 @@ update shards set lost_seqs = lost_seqs + t.seqs from (
     from unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (s, i, first, last) group by s, i
 ) t where (shard, incarnation) = (s, i)
 """
+_RECEIVED = "select coalesce(max(to_seq), 0) from received_entries where shard = $1 and incarnation = $2"
 # The last one, and those before it whose entries a reopening left in the outboxes and nobody has settled since.
 _ENDED = """
 select incarnation, first_seq, next_first_seq from (
@@ -154,6 +155,10 @@ class Ledger:
     async def settled(self, shard: int, incarnation: int, first_seq: int) -> list[Range]:
         """The entries that were received, from `first_seq` on, or reported as lost."""
         return [Range(row["from_seq"], row["to_seq"]) for row in await self.connection.fetch(_SETTLED, shard, incarnation, first_seq)]
+
+    async def received_seq(self, shard: int, incarnation: int) -> int:
+        """The highest position of the incarnation that was received; 0 if none was."""
+        return int(await self.connection.fetchval(_RECEIVED, shard, incarnation))
 
     async def has_marker(self, marker: str) -> bool:
         return bool(await self.connection.fetchval(_MARKER, marker))

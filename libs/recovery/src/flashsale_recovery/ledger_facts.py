@@ -7,15 +7,20 @@ from typing import Any
 from redis.asyncio import Redis
 
 from flashsale_core.keys import sale_keys, shard_keys, shard_of
-from flashsale_recovery.facts import LedgerFacts
+from flashsale_recovery.facts import NEW, LedgerFacts, LedgerShard
 from flashsale_recovery.ledger import Ledger
 
 
 async def read_facts(ledger: Ledger, redis: Redis, shards: int) -> LedgerFacts:
     """Raises what asyncpg raises, and, if there is a shard that was never initialised, what a command to Redis raises."""
     facts = await ledger.facts()
-    new = [shard for shard in range(shards) if facts.shard(shard).incarnation == 0]
+    new = [shard for shard in range(shards) if _is_new(facts.shard(shard))]
     return await _compared(facts, ledger, redis, shards, new) if new else facts
+
+
+def _is_new(known: LedgerShard) -> bool:
+    """Whether the shard was never open; the keeper may have died while it opened it for the first time."""
+    return known.incarnation == 0 or known.state == NEW
 
 
 async def _compared(facts: LedgerFacts, ledger: Ledger, redis: Redis, shards: int, new: list[int]) -> LedgerFacts:

@@ -16,7 +16,7 @@ from flashsale_core.scripts import Scripts
 from flashsale_recovery.drain import Say, drain
 from flashsale_recovery.entries import Expected, by_shard, wait_for_entries, without_received
 from flashsale_recovery.facts import NEW, DrainState, LedgerFacts, ServerView, Witnesses
-from flashsale_recovery.fencing import FENCED, Fencing
+from flashsale_recovery.fencing import FENCED, Changed, Fencing
 from flashsale_recovery.gateways import wait_for_gateways
 from flashsale_recovery.ledger import Key, Ledger
 from flashsale_recovery.next_step import next_incarnation
@@ -58,10 +58,18 @@ class Recovery:
         await self._ledger.set_open(incarnations, view.replid, {})
 
     async def reopen(self, view: ServerView, witnesses: Witnesses) -> dict[int, int]:
-        """Go on with what Redis has, in new incarnations, which are returned. What still arrives from the old ones is late."""
+        """Go on with what Redis has, in new incarnations, which are returned. What still arrives from the old ones is late.
+
+        Raises Changed if the ledger turns out to have more: the shards stay closed, and are rebuilt.
+        """
         fences = await self._fence(view, witnesses)
         incarnations = {shard: fence.incarnation for shard, fence in fences.items()}
-        await self._ledger.close_former(incarnations, await self._fencing.kept(incarnations), "verifying")
+        kept = await self._fencing.kept(incarnations)
+        await self._ledger.close_former(incarnations, kept, "verifying")
+        # Several order-workers may share the queue, and the marker of the drain passed only one: what another was writing is here now.
+        for shard, known in kept.items():
+            if await self._ledger.received_seq(shard, known.incarnation) > known.seq:
+                raise Changed(f"the ledger has received more of shard {shard} than Redis has: its server lost data")
         fences = await self._fencing.move(fences, "verifying", view.replid)
         await self._open(fences, view.replid, {})
         return incarnations
