@@ -64,10 +64,10 @@ CASES = {
         {"flashsale_fenced_shards": "0 0 16 0x5"},
     ),
     "FlashsaleEntriesLost": Case(
-        # The keeper that counted them has been replaced since.
-        {'flashsale_lost_entries_total{pod="a"}': "0 0 7 7 _x20", 'flashsale_lost_entries_total{pod="b"}': "_ _ _ _ 0x20"},
+        # The keeper that counted them has been replaced since; the one that acts now reads them in the ledger.
+        {'flashsale_lately_lost_entries{pod="a"}': "_ _ _ _ 7x20", 'flashsale_lost_entries_total{pod="a"}': "_ _ _ _ 0x20"},
         "20m",
-        {"flashsale_lost_entries_total": "7x20"},
+        {"flashsale_lately_lost_entries": "0x20", "flashsale_lost_entries_total": "7x20"},
     ),
     "FlashsaleKeeperDown": Case(
         # Nobody else reports anything either.

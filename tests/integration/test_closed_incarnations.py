@@ -65,6 +65,7 @@ async def test_lost_entry_of_any_incarnation_is_reported_once(infra: Mapping[str
         )
         assert [ended.incarnation for ended in await ledger.ended(0, 4)] == [1, 2, 3]
         await ledger.set_open({0: 4}, "b", {(0, 1): [Range(4, 4)], (0, 2): [Range(1_000_005, 1_000_006)]})
+        assert (await ledger.facts()).lately_lost == 3
         # What was not reported is still expected; the last incarnation always is.
         assert [(ended.incarnation, ended.last_seq(0)) for ended in await ledger.ended(0, 4)] == [(1, 5), (3, 2_000_007)]
         assert await ledger.settled(0, 1, 1) == [Range(1, 4)]

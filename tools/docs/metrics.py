@@ -138,6 +138,7 @@ ADVICE = {
     "flashsale_reopens": "If it rises: Redis was restarted while gateways, RabbitMQ or the order-workers were away. What they knew beyond Redis is counted as late when it arrives.",
     "flashsale_rebuilds": "Not 0: a Redis had lost writes. Look for the lost disk, the old volume or the failover without all writes.",
     "flashsale_rebuild_failures": "If it rises without `flashsale_rebuilds`: a rebuild cannot be completed. The log event `recovery.interrupted` has the reason.",
+    "flashsale_lately_lost_entries": "Not 0: see FlashsaleEntriesLost. A keeper that was replaced meanwhile shows it as well.",
     "flashsale_lost_entries": "Not 0: what these entries contained is lost; the log event `shards.rebuilt` and the ledger's table `shards` have the number. See FlashsaleEntriesLost.",
     "flashsale_expiry_lateness_seconds": "p99 above 5 s: see FlashsaleExpiryLate. Add timeout-workers.",
     "flashsale_sweep_seconds": "Above the sweep interval (0.5 s), the sweeper cannot keep up. Check Redis.",

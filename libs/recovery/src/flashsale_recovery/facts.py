@@ -90,6 +90,9 @@ class LedgerFacts:
     doubtful: Mapping[int, str] = field(default_factory=dict)
     """Shards that were not initialised, and whose Redis lacks this sale of the ledger, but has others: which of the two is right?"""
 
+    lately_lost: int = 0
+    """Entries that were reported as lost within the last hour."""
+
     def shard(self, shard: int) -> LedgerShard:
         return self.shards.get(shard, LedgerShard())
 

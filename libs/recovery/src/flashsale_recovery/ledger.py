@@ -22,6 +22,7 @@ select s.shard, s.incarnation, s.first_seq, s.state,
     coalesce((select max(to_seq) from received_entries r where (r.shard, r.incarnation) = (s.shard, s.incarnation)), 0) as received_seq
 from (select distinct on (shard) * from shards order by shard, incarnation desc) s
 """
+_LATELY_LOST = "select coalesce(sum(lost_entries), 0) from shards where opened_at > now() - interval '1 hour'"
 _ADD = """
 insert into shards (shard, incarnation, first_seq, state, replid, fenced_at, opened_at)
 select *, $4, $5, now(), case when $4 = 'open' then now() end from unnest($1::int[], $2::bigint[], $3::bigint[])
@@ -104,7 +105,8 @@ class Ledger:
             record["shard"]: LedgerShard(record["incarnation"], record["first_seq"], record["state"], record["received_seq"])
             for record in await self.connection.fetch(_SHARDS)
         }
-        return LedgerFacts(Installation(*row) if row is not None else None, shards)
+        lost = int(await self.connection.fetchval(_LATELY_LOST))
+        return LedgerFacts(Installation(*row) if row is not None else None, shards, lately_lost=lost)
 
     async def add(self, first_seqs: Mapping[int, int], incarnations: Mapping[int, int], state: str, replid: str) -> None:
         """Add an incarnation of each shard. One that exists stays as it is."""

@@ -43,6 +43,7 @@ class LedgerWatch:
             ledger = await self._session.acquire()
             if ledger is not None:
                 self.facts = await read_facts(ledger, self._redis, self._shards)
+                metrics.LATELY_LOST.set(self.facts.lately_lost)
         except Retryable as error:
             self._note_away(error)
             return None

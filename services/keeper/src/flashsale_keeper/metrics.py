@@ -20,4 +20,5 @@ RESTOCKED_UNITS = Counter(
     "flashsale_keeper_restocked_units_total",
     "Units of returned orders that waited, although the ledger had their return, until the keeper put them on sale",
 )
+LATELY_LOST = Gauge("flashsale_lately_lost_entries", "Outbox entries that rebuilds of the last hour reported as lost, by the ledger")
 LOST_ENTRIES = Counter("flashsale_lost_entries_total", "Outbox entries that a rebuild found neither in the ledger nor in Redis")
