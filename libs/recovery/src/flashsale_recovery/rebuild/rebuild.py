@@ -4,7 +4,7 @@ Each step may be repeated, and a rebuild that was killed ends the same when it i
 in the state `restoring`, so nobody else writes. What Redis has is never deleted because the ledger does not have it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from time import monotonic
 
@@ -20,7 +20,7 @@ from flashsale_recovery.rebuild.join import Joined, join_order
 from flashsale_recovery.rebuild.ledger import SALES_AT_ONCE, SMALL_SALE, Ledger, Units
 from flashsale_recovery.rebuild.mending import Mending
 from flashsale_recovery.rebuild.report import RebuildReport
-from flashsale_recovery.rebuild.restorer import Restorer, close_sales
+from flashsale_recovery.rebuild.restorer import Restorer, close_names, close_sales
 from flashsale_recovery.rebuild.sale_restore import SaleRestore
 from flashsale_recovery.rebuild.survey import SalePlan, Survey
 from flashsale_recovery.rebuild.surviving import Surviving, decoded
@@ -55,6 +55,8 @@ class _Rebuild:
         self._restorer = Restorer(context)
         self._report = RebuildReport()
         self._unreadable_hashes: set[str] = set()
+        self._earlier_sales: Set[str] = frozenset()
+        """Names of which Redis has a sale, though perhaps one before the sale whose definition is lost."""
 
     async def run(self, *, write: bool) -> RebuildReport:
         started = monotonic()
@@ -62,6 +64,8 @@ class _Rebuild:
             async with self._ledger.snapshot():
                 await self._run(write=write)
             await self._restorer.finish()
+            if write:
+                await self._close_orphans()
         finally:
             await self._restorer.cancel()
         self._report.seconds = monotonic() - started
@@ -86,6 +90,13 @@ class _Rebuild:
         self._report.orphans = [
             each for each in orphans if each.sale_id not in presents or presents[each.sale_id].definition.epoch < each.epoch
         ]
+        self._earlier_sales = live.keys()
+
+    async def _close_orphans(self) -> None:
+        """Whoever defined a sale under such a name would sell its units once more."""
+        names = {each.sale_id for each in self._report.orphans}
+        await close_sales(self._context, sorted(names & self._earlier_sales))
+        await close_names(self._context, sorted(names - self._earlier_sales))
 
     def _is_mine(self, sale_id: str) -> bool:
         return shard_of(sale_id, self._context.shard_count) in self._shards

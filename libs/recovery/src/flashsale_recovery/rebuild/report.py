@@ -8,7 +8,7 @@ from flashsale_recovery.rebuild.deficit import Hold
 
 
 class Orphans(NamedTuple):
-    """Orders of a sale that neither ledger nor Redis defines: they cannot be restored, because their stock is not known."""
+    """Orders of a sale that neither ledger nor Redis defines. Its stock is not known, so it stays closed."""
 
     sale_id: str
     epoch: int
@@ -121,7 +121,8 @@ class RebuildReport:
     def closed(self) -> dict[str, str]:
         """Why some sales stay closed although their shard opens, by sale."""
         unreadable = dict.fromkeys(self.unreadable, "its hash in Redis cannot be read, and the ledger does not have it")
-        return unreadable | {sale.sale_id: sale.closed for sale in self.sales if sale.closed} | self.faulty
+        orphans = {each.sale_id: f"its definition is lost, and the ledger has {each.orders} of its orders" for each in self.orphans}
+        return unreadable | orphans | {sale.sale_id: sale.closed for sale in self.sales if sale.closed} | self.faulty
 
     @property
     def conflicts(self) -> list[Conflict]:

@@ -54,8 +54,23 @@ class Restorer:
                 raise error
 
 
+NO_STOCK = (
+    *("total", "0", "available", "-1", "reserved", "0", "sold", "0"),
+    *("owner", "admin", "generation", "0", "state", "open", "changed_ms", "0", "starts_ms", "0", "ends_ms", "0", "max_per_user", "0"),
+    *("hold_seconds", "1", "rate_requests", "0", "rate_seconds", "1", "max_released", "20", "late_payment", "refund"),
+)
+"""The hash of a sale that nobody defined. Without an epoch it is no definition that another rebuild would take for one."""
+
+
 async def close_sales(context: RebuildContext, sale_ids: Iterable[str]) -> None:
     """Keep these sales closed although their shard opens: every script finds their counters broken, and changes nothing."""
     restorer = Restorer(context)
     for sale_id in sale_ids:
         await restorer.now(sale_id, {"close": True})
+
+
+async def close_names(context: RebuildContext, sale_ids: Iterable[str]) -> None:
+    """The same for names that Redis has no sale of: nobody can define one under them."""
+    restorer = Restorer(context)
+    for sale_id in sale_ids:
+        await restorer.now(sale_id, {"sale": NO_STOCK, "close": True})
