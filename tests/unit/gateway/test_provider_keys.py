@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from math import inf
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
+from flashsale_gateway import metrics
 from flashsale_gateway.identity.key_reader import KeyReadError, reader_of
 from flashsale_gateway.identity.key_set import parse
 from flashsale_gateway.identity.provider_keys import ProviderKeys
@@ -88,6 +90,19 @@ async def test_until_they_were_read_once_keys_are_tried_every_five_seconds(provi
     server = Server(provider.document())
     server.document = None
     assert [await server.at(now) for now in (0, 4, 5, 10)] == [1, 1, 2, 3]
+
+
+async def test_age_is_infinite_until_they_were_read_once(provider: IdentityProvider, caplog: pytest.LogCaptureFixture) -> None:
+    """An age of 0 would be that of a gateway whose keys are fresh, and no alert would fire."""
+    server = Server(provider.document())
+    server.document = None
+    await server.at(0)
+    assert metrics.JWKS_AGE_SECONDS.collect()[0].samples[0].value == inf
+    server.document = provider.document()
+    await server.at(5)
+    assert metrics.JWKS_AGE_SECONDS.collect()[0].samples[0].value == 0
+    # JSON has no infinity.
+    assert [record.__dict__["age_seconds"] for record in caplog.records if record.message == "jwks.unread"] == [None]
 
 
 async def test_document_without_a_usable_key_changes_nothing(provider: IdentityProvider) -> None:

@@ -62,8 +62,8 @@ class ProviderKeys:
         metrics.JWKS_AGE_SECONDS.set_function(self.age_seconds)
 
     def age_seconds(self) -> float:
-        """How long ago they were read; 0 before they were read once."""
-        return 0.0 if self._read_well_at == -inf else self._clock() - self._read_well_at
+        """How long ago they were read; infinite before they were read once."""
+        return self._clock() - self._read_well_at
 
     def find(self, kid: str, algorithm: str) -> VerificationKey | None:
         """The key, or None, and then the keys are read again soon: the provider may have a new one."""
@@ -108,5 +108,6 @@ class ProviderKeys:
         metrics.JWKS_READS.labels("read" if reason is None else "failed").inc()
         # Only a change is logged: the provider may be away for hours.
         if reason is not None and reason != self._reason:
-            log.warning("jwks.unread", extra={"reason": reason, "age_seconds": round(self.age_seconds())})
+            age = round(self.age_seconds()) if self._times.read_once else None
+            log.warning("jwks.unread", extra={"reason": reason, "age_seconds": age})
         self._reason = reason
