@@ -82,6 +82,7 @@ ADVICE = {
     "flashsale_outbox_claimed": "Normal after a crash: a gateway stopped and left entries that it had claimed.",
     "flashsale_identity_mode": "`body` at 1 outside of a test: whoever reaches the gateway can be any buyer. Set `FLASHSALE_IDENTITY` (chart: `identity.modes`).",
     "flashsale_identity_refused": "`expired` grows with every crowd. `forged` and `bad_jwt` are attacks, or a backend with another key; `unknown_key` for more than a minute means that the provider publishes other keys than it signs with.",
+    "flashsale_sessions": "`issued` falls and anything else rises: buyers get no buyer token. `unauthenticated`: see `flashsale_identity_refused`. `not_ready`: see `flashsale_jwks_age_seconds`. `too_many_forgeries`: somebody sends forged JWTs. `not_found`: `FLASHSALE_IDENTITY` lacks the mode `token`.",
     "flashsale_jwks_age_seconds": "Above an hour: see FlashsaleJwksOld. JWTs of the known keys are still accepted; those of a new key are not. +Inf: there are no keys, and every JWT that needs one gets 503.",
     "flashsale_jwks_reads": "`failed` grows: see `flashsale_jwks_age_seconds`.",
     "flashsale_refused_routes": "Not 0: a queue is full or has no leader. `route.refused` in the log names the route. The gateway pauses up to 10 s between two attempts; other routes go on.",
