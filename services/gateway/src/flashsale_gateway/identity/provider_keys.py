@@ -27,7 +27,7 @@ class ReadTimes:
     """When they were last read, or could not be read."""
     failed: bool = False
     wanted: bool = False
-    """A token named a key that is not known yet."""
+    """A token named a key that is not known yet, or was not signed by the key that it names."""
     read_once: bool = False
 
     def due_at(self) -> float:
@@ -68,10 +68,15 @@ class ProviderKeys:
     def find(self, kid: str, algorithm: str) -> VerificationKey | None:
         """The key, or None, and then the keys are read again soon: the provider may have a new one."""
         key = self.keys.find(kid, algorithm) if self.keys is not None else None
-        if key is None and not self._times.wanted:
+        if key is None:
+            self.want()
+        return key
+
+    def want(self) -> None:
+        """Have the keys read again soon, however often this is called: the provider may have changed them."""
+        if not self._times.wanted:
             self._times.wanted = True
             self._wanted.set()
-        return key
 
     async def run(self) -> None:
         """Read them whenever they are due. Runs until it is cancelled."""
