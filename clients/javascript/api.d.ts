@@ -161,7 +161,7 @@ export interface Operations {
     path: "/session";
     body: SessionRequest;
     answers: { 200: Session; };
-    problems: "bad_request" | "unauthenticated" | "identity_mismatch" | "request_timeout" | "body_too_large" | "unsupported_media_type" | "head_too_large" | "internal" | "overloaded" | "not_ready";
+    problems: "bad_request" | "unauthenticated" | "identity_mismatch" | "not_found" | "request_timeout" | "body_too_large" | "unsupported_media_type" | "head_too_large" | "internal" | "overloaded" | "not_ready";
   };
   /** Receive a payment's outcome, or that it was paid back, from the payment provider, signed as Standard Webhooks specifies. Other event types have no effect. */
   receivePayment: {

@@ -136,8 +136,13 @@ CASES = {
     "FlashsaleErrorBudgetBurn": Case(
         {ORDERS % ("accepted", "a"): "0+900x70", ORDERS % ("overloaded", "b"): "0+100x70"},
         "70m",
-        # One failure in ten thousand. Orders refused because nothing is left do not count, however many.
-        {ORDERS % ("accepted", "a"): "0+9999x70", ORDERS % ("internal", "b"): "0+1x70", ORDERS % ("out_of_stock", "a"): "0+90000x70"},
+        # One failure in ten thousand. Orders refused because nothing is left, or for forged JWTs, do not count, however many.
+        {
+            ORDERS % ("accepted", "a"): "0+9999x70",
+            ORDERS % ("internal", "b"): "0+1x70",
+            ORDERS % ("out_of_stock", "a"): "0+90000x70",
+            ORDERS % ("too_many_forgeries", "a"): "0+90000x70",
+        },
     ),
     "FlashsaleLatencyBudgetBurn": Case({BUCKET: "0+80x70", COUNT: "0+100x70"}, "70m", {BUCKET: "0+995x70", COUNT: "0+1000x70"}),
     "FlashsaleRedisNotDurable": Case(
@@ -250,7 +255,7 @@ CASES = {
     "FlashsaleJwksOld": Case(
         {'flashsale_jwks_age_seconds{pod="a"}': "3300+60x20", 'flashsale_jwks_age_seconds{pod="b"}': "0+60x20"},
         "15m",
-        # Without keys of an identity provider it is 0. Here they were read again after an hour.
+        # It is 0 in a shop without an identity provider. Here the keys were read again after an hour.
         {'flashsale_jwks_age_seconds{pod="a"}': "3300+60x7 0+60x12", 'flashsale_jwks_age_seconds{pod="b"}': "0x20"},
     ),
 }
@@ -267,6 +272,15 @@ MORE: tuple[tuple[str, Case], ...] = (
                 "flashsale_ledger_commit_seconds_count": "_ _ 1x9",
                 "flashsale_database_up": "_ _ 1x9",
             },
+        ),
+    ),
+    # A gateway that has never read the keys refuses every JWT; its hour is not waited for. A new gateway reads them within minutes.
+    (
+        "FlashsaleJwksOld",
+        Case(
+            {'flashsale_jwks_age_seconds{pod="a"}': " ".join(["Inf"] * 8), 'flashsale_jwks_age_seconds{pod="b"}': "0x7"},
+            "6m",
+            {'flashsale_jwks_age_seconds{pod="a"}': "Inf Inf Inf 0 60 120 180 240", 'flashsale_jwks_age_seconds{pod="b"}': "0x7"},
         ),
     ),
     # No order-worker at all.

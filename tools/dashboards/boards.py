@@ -65,6 +65,11 @@ def rate_of_occurred(metric: str, by: str) -> str:
     return f"{rate(metric, by=by)} and sum by ({by}) ({metric}{{{NS}}}) > 0"
 
 
+def or_none(query: str, by: str) -> str:
+    """The query, or a 0 named none while it has no series."""
+    return f'{query} or on() label_replace(vector(0), "{by}", "none", "", "")'
+
+
 def parts_or_zero(metric: str, selectors: dict[str, str]) -> dict[str, str]:
     """The rate of each selection, by its legend; 0 where nothing has the metric."""
     return {legend: f"{rate(metric, f'{NS}, {selector}')} or vector(0)" for legend, selector in selectors.items()}
@@ -144,6 +149,14 @@ ENGINE_BOARD = Dashboard(
             Panel("Response time", "timeseries", "s", percentiles("flashsale_order_seconds"), "From the last byte of an order to its answer", height=9),
             Panel("Requests waiting for Redis", "timeseries", "short", {"{{instance}}": largest("flashsale_waiting_requests", by="instance")},
                   "At FLASHSALE_WAITING_MAX, orders get 503", height=9),
+        ],
+        "Identity": [
+            Panel("Refused proofs per second, by reason", "timeseries", "ops",
+                  {"{{reason}}": or_none(rate_of_occurred("flashsale_identity_refused_total", "reason"), "reason")},
+                  "Requests whose proof of who sends them was missing or wrong", 12),
+            Panel("Buyer tokens asked for per second", "timeseries", "ops",
+                  parts_or_zero("flashsale_sessions_total", {"issued": 'result="issued"', "refused": 'result!="issued"'}),
+                  "Answers of POST /session", 12),
         ],
         "Batch and script": [
             Panel("Orders per script call", "timeseries", "short", {"mean": mean("flashsale_batch_orders"), "p99": quantile(0.99, "flashsale_batch_orders")},

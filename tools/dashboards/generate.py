@@ -22,6 +22,7 @@ LINES = {
     "{{outcome}}": {
         "accepted": "green", "replayed": "blue", "out_of_stock": "orange", "not_started": "yellow",
         "rate_limited": "purple", "user_limit": "dark-purple", "order_limit": "light-purple", "bad_request": "dark-orange",
+        "too_many_forgeries": "light-orange",
         "internal": "red", "not_ready": "dark-red", "recovering": "dark-red", "outcome_unknown": "dark-red", "overloaded": "red",
         "outbox_lag": "red", "broker_away": "red",
     },

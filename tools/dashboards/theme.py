@@ -8,7 +8,9 @@ TEXT, FAINT, GRID = "#24292e", "#6c7280", "#e6e7ea"
 GREEN, YELLOW, BLUE, ORANGE, RED, PURPLE = "#56a64b", "#e0b400", "#3274d9", "#ff780a", "#e02f44", "#a352cc"
 MORE = ("#37a2b4", "#b0527c", "#6b7a3a", "#8f8f8f", "#8ab8ff", "#c4a26b", "#7eb26d", "#d683ce", "#2f4b7c")
 SERIES = (GREEN, YELLOW, BLUE, ORANGE, RED, PURPLE, *MORE)
-SHADES = {"dark-orange": "#b35400", "dark-red": "#8f0d1c", "dark-purple": "#5f2b7a", "light-purple": "#c07fe0"}
+SHADES = {
+    "dark-orange": "#b35400", "light-orange": "#ffb357", "dark-red": "#8f0d1c", "dark-purple": "#5f2b7a", "light-purple": "#c07fe0",
+}  # fmt: skip
 NAMED = {"green": GREEN, "yellow": YELLOW, "blue": BLUE, "orange": ORANGE, "red": RED, "purple": PURPLE, **SHADES, "": TEXT}
 """Name in a dashboard -> color."""
 FONT = "DejaVu Sans"

@@ -50,7 +50,7 @@ Several gateways, or several workers, report the same value for what they share.
 Use `max` over the pods for stock, lag and refunds, and `sum` for what each pod did itself.
 """
 ADVICE = {
-    "flashsale_orders": "The rate by outcome is the demand. `internal`, `not_ready`, `outcome_unknown`, `overloaded`, `outbox_lag`, `broker_away` and `recovering` are faults of the engine, not of the buyer: see FlashsaleErrorBudgetBurn.",
+    "flashsale_orders": "The rate by outcome is the demand. `internal`, `not_ready`, `outcome_unknown`, `overloaded`, `outbox_lag`, `broker_away` and `recovering` are faults of the engine, not of the buyer: see FlashsaleErrorBudgetBurn. `too_many_forgeries` is the 503 of FLASHSALE_JWT_FAILURES_PER_SECOND: somebody sends forged JWTs.",
     "flashsale_audit_differences": "Not 0: something is wrong with a sale, and it is no matter of timing. The keeper's log event `audit.difference` names it. See FlashsaleAuditDifference.",
     "flashsale_audit_running": "0 on every keeper: nothing is audited. The keeper's log event `audit.interrupted` gives the reason. See FlashsaleAuditStopped.",
     "flashsale_audit_skipped": "Not 0: some sales, or their orders in the ledger, were not judged. See FlashsaleAuditSkipped. The log event `audit.skipped` gives the reason; "
@@ -82,7 +82,8 @@ ADVICE = {
     "flashsale_outbox_claimed": "Normal after a crash: a gateway stopped and left entries that it had claimed.",
     "flashsale_identity_mode": "`body` at 1 outside of a test: whoever reaches the gateway can be any buyer. Set `FLASHSALE_IDENTITY` (chart: `identity.modes`).",
     "flashsale_identity_refused": "`expired` grows with every crowd. `forged` and `bad_jwt` are attacks, or a backend with another key; `unknown_key` for more than a minute means that the provider publishes other keys than it signs with.",
-    "flashsale_jwks_age_seconds": "Above an hour: see FlashsaleJwksOld. JWTs of the known keys are still accepted; those of a new key are not.",
+    "flashsale_sessions": "`issued` falls and anything else rises: buyers get no buyer token. `unauthenticated`: see `flashsale_identity_refused`. `not_ready`: see `flashsale_jwks_age_seconds`. `too_many_forgeries`: somebody sends forged JWTs. `not_found`: `FLASHSALE_IDENTITY` lacks the mode `token`.",
+    "flashsale_jwks_age_seconds": "Above an hour: see FlashsaleJwksOld. JWTs of the known keys are still accepted; those of a new key are not. +Inf: there are no keys, and every JWT that needs one gets 503.",
     "flashsale_jwks_reads": "`failed` grows: see `flashsale_jwks_age_seconds`.",
     "flashsale_refused_routes": "Not 0: a queue is full or has no leader. `route.refused` in the log names the route. The gateway pauses up to 10 s between two attempts; other routes go on.",
     "flashsale_broker_up": "0 on all gateways: see FlashsaleBrokerDown.",

@@ -12,7 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import prometheus_client
 import pytest
+from starlette.types import Message
 
 from flashsale_core.api_keys import ApiKey
 from flashsale_core.buyer_token import BuyerTokens
@@ -23,6 +25,7 @@ from flashsale_core.tracing import Tracing, configure_tracing
 from flashsale_gateway import metrics
 from flashsale_gateway.batching import Admission, Answers, Batch, Batcher
 from flashsale_gateway.errors import Unauthenticated
+from flashsale_gateway.http.sessions import open_session
 from flashsale_gateway.http.translation import REASONS, problem_of
 from flashsale_gateway.identity import key_set
 from flashsale_gateway.identity.identities import ANYBODY, Caller, Identities
@@ -165,7 +168,8 @@ class Shop:
         }  # fmt: skip
         self.accepted: list[Order] = []
         batcher: Batcher[Order, Result] = Batcher(self._reserve, 256, Admission(100_000), lambda _: 0)
-        self._orders = Orders(batcher, Lag(1000), read_settings(Environment(variables)), tracing, identities)
+        self._settings, self._identities = read_settings(Environment(variables)), identities
+        self._orders = Orders(batcher, Lag(1000), self._settings, tracing, identities)
 
     async def _reserve(self, sales: Batch[Order]) -> Answers[Result]:
         self.accepted += [order for _, orders in sales for order in orders]
@@ -182,6 +186,20 @@ class Shop:
             answer = self._orders.fail(error)
             return answer.status, json.loads(answer.body)["code"]
         return 200, ""
+
+    async def session(self, authorization: bytes) -> str:
+        """The code of the refusal of a session; empty for a token."""
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        try:
+            scope = {"type": "http", "headers": [(b"authorization", authorization)], "client": ("192.0.2.1", 1)}
+            await open_session(self._identities, scope, receive, self._settings)
+        except Exception as error:
+            problem = problem_of(error)
+            return problem.code if problem is not None else "internal"
+        return ""
 
 
 class Waiter:
@@ -271,9 +289,30 @@ async def test_flood_of_forged_jwts_gets_503_and_holds_up_no_buyer_token(
 ) -> None:
     jwts = Jwts(replace(SETTINGS, failures_per_second=1), None, VerifiedTokens(), lambda: NOW)
     shop, key = Shop(tmp_path, Identities(settings(Mode.TOKEN, Mode.JWT), jwts), tracing), "y" * 32
+    before = counted(metrics.ORDERS)
     answers = [await shop.order(bearer(provider.token("HS256", f"u{number}", key=key))) for number in range(3)]
+    # Not as `overloaded`, which is a fault of the engine: strangers would use up the error budget.
+    assert counted(metrics.ORDERS) - before == {"unauthenticated": 1, "too_many_forgeries": 2}
     assert answers == [(401, "unauthenticated"), (503, "overloaded"), (503, "overloaded")]
     assert await shop.order(bearer(TOKENS.sign("ann", int(NOW) + 3600))) == (200, "")
+
+
+async def test_sessions_are_counted_by_result(tmp_path: Path, provider: IdentityProvider, tracing: Tracing) -> None:
+    jwts = Jwts(replace(SETTINGS, failures_per_second=1), None, VerifiedTokens(), lambda: NOW)
+    shop = Shop(tmp_path, Identities(settings(Mode.TOKEN, Mode.JWT), jwts), tracing)
+    without_tokens = Shop(tmp_path, Identities(settings(Mode.JWT), jwts), tracing)
+    genuine = bearer(provider.token("HS256"))
+    forged = [bearer(provider.token("HS256", f"u{number}", key="y" * 32)) for number in range(2)]
+    before = counted(metrics.SESSIONS)
+    assert [await shop.session(proof) for proof in (genuine, *forged)] == ["", "unauthenticated", "overloaded"]
+    assert await without_tokens.session(genuine) == "not_found"
+    assert counted(metrics.SESSIONS) - before == {"issued": 1, "unauthenticated": 1, "too_many_forgeries": 1, "not_found": 1}
+
+
+def counted(metric: prometheus_client.Counter) -> Counter[str]:
+    """How often each value of its only label was counted."""
+    samples = next(iter(metric.collect())).samples
+    return Counter({value: int(sample.value) for sample in samples if sample.name.endswith("_total") for value in sample.labels.values()})
 
 
 def test_refused_proofs_are_counted_by_reason() -> None:

@@ -60,7 +60,7 @@ def test_operation_ids_are_unique_names_of_functions() -> None:
 
 def test_every_problem_is_documented_or_of_no_operation() -> None:
     documented = {code for operation in OPERATIONS for code in operation.problems} | set(GENERAL_PROBLEMS)
-    assert documented == set(KINDS) - {"not_found", "method_not_allowed", "origin_not_allowed"}
+    assert documented == set(KINDS) - {"method_not_allowed", "origin_not_allowed"}
 
 
 def test_answers_of_an_operation_list_their_problem_codes() -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from math import inf
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -11,10 +12,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
+from flashsale_gateway import metrics
+from flashsale_gateway.errors import Unauthenticated
+from flashsale_gateway.identity.jwts import Jwts
 from flashsale_gateway.identity.key_reader import KeyReadError, reader_of
 from flashsale_gateway.identity.key_set import parse
 from flashsale_gateway.identity.provider_keys import ProviderKeys
-from tests.unit.gateway.identity_provider import IdentityProvider
+from flashsale_gateway.identity.verified_tokens import VerifiedTokens
+from tests.unit.gateway.identity_provider import SETTINGS, IdentityProvider
 
 REFRESH, RETRY = 300.0, 30.0
 
@@ -76,6 +81,28 @@ async def test_tokens_of_unknown_keys_cause_one_read_in_half_a_minute(provider: 
     assert server.reads == 10
 
 
+async def test_new_key_under_an_old_id_is_used_within_half_a_minute(provider: IdentityProvider) -> None:
+    server, rotated = Server(IdentityProvider().document()), provider.token("ES256")
+    jwts = Jwts(SETTINGS, server.keys, VerifiedTokens())
+    await server.at(0)
+    server.document = provider.document()
+    with pytest.raises(Unauthenticated, match="bad_jwt"):
+        jwts.verify(rotated)
+    assert (await server.at(29.9), await server.at(30)) == (1, 2)
+    # The refusal was remembered only as long as the keys stayed.
+    assert jwts.verify(rotated).user == "ann"
+
+
+async def test_forged_signatures_cause_one_read_in_half_a_minute(provider: IdentityProvider) -> None:
+    server, stranger = Server(provider.document()), IdentityProvider()
+    jwts = Jwts(SETTINGS, server.keys, VerifiedTokens())
+    for second in range(300):
+        await server.at(second)
+        with pytest.raises(Unauthenticated, match="bad_jwt"):
+            jwts.verify(stranger.token("EdDSA", f"u{second}"))
+    assert server.reads == 10
+
+
 async def test_keys_are_read_every_five_minutes_and_soon_after_a_failure(provider: IdentityProvider) -> None:
     server = Server(provider.document())
     reads = [await server.at(now) for now in (0, 299, 300, 599)]
@@ -88,6 +115,23 @@ async def test_until_they_were_read_once_keys_are_tried_every_five_seconds(provi
     server = Server(provider.document())
     server.document = None
     assert [await server.at(now) for now in (0, 4, 5, 10)] == [1, 1, 2, 3]
+
+
+async def test_age_is_infinite_until_they_were_read_once(provider: IdentityProvider, caplog: pytest.LogCaptureFixture) -> None:
+    """An age of 0 would be that of a gateway whose keys are fresh, and no alert would fire."""
+
+    def age() -> float:
+        return next(iter(metrics.JWKS_AGE_SECONDS.collect())).samples[0].value
+
+    server = Server(provider.document())
+    server.document = None
+    await server.at(0)
+    assert age() == inf
+    server.document = provider.document()
+    await server.at(5)
+    assert age() == 0
+    # JSON has no infinity.
+    assert [record.__dict__["age_seconds"] for record in caplog.records if record.message == "jwks.unread"] == [None]
 
 
 async def test_document_without_a_usable_key_changes_nothing(provider: IdentityProvider) -> None:

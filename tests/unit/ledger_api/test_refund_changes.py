@@ -28,6 +28,19 @@ def test_person_may_settle_a_part_as_all_that_is_paid_back() -> None:
     assert decide(DUE, request(state="sent", reference="re_1", amountMinor=400)) == Change("sent", 400, "re_1", "")
 
 
+@pytest.mark.parametrize(("refund", "expected"), [(DUE, {}), (FAILED, {}), (SENT, {"expectedState": "sent"})])
+def test_more_than_is_due_cannot_be_noted_as_sent(refund: Refund, expected: dict[str, str]) -> None:
+    with pytest.raises(Problem) as raised:
+        decide(refund, request(state="sent", reference="re_2", amountMinor=1_001, **expected))
+    assert (raised.value.code, raised.value.document["field"]) == ("bad_request", "amountMinor")
+    assert raised.value.document["detail"].startswith("At most 1000,")
+
+
+def test_any_amount_is_noted_while_the_amount_due_is_not_known() -> None:
+    """A rebuild restored the refund, and its payment's own message has not arrived."""
+    assert decide(Refund("due", 0, 0), request(state="sent", reference="re_1", amountMinor=4_900)) == Change("sent", 4_900, "re_1", "")
+
+
 def test_failure_keeps_what_the_provider_paid_in_part() -> None:
     assert decide(Refund("due", 1_000, 300), request(state="failed", reason="no account")) == Change("failed", 300, "", "no account")
 
@@ -45,6 +58,8 @@ def test_failed_refund_is_due_again() -> None:
     [
         (SENT, {"state": "sent", "reference": "re_1"}),
         (SENT, {"state": "sent", "reference": "re_1", "amountMinor": 1_000}),
+        # An amount of before it was bounded.
+        (Refund("sent", 1_000, 9_000, reference="re_1"), {"state": "sent", "reference": "re_1", "amountMinor": 9_000}),
         (FAILED, {"state": "failed", "reason": "account closed"}),
         (DUE, {"state": "due", "reason": "whatever"}),
     ],

@@ -67,7 +67,8 @@ def sent(
     refund: RefundId,
     reference: Annotated[str, typer.Option(help="The provider's id of the refund.")],
     amount: Annotated[
-        int | None, typer.Option(help="What the buyer was paid back, in the currency's smallest unit. Default: the whole amount.", min=1)
+        int | None,
+        typer.Option(help="What the buyer was paid back, in the currency's smallest unit: at most the whole amount, the default.", min=1),
     ] = None,
     expected_state: Expected = None,
     token: Token = None,

@@ -99,7 +99,8 @@ IDENTITY_MODE = Gauge(
 IDENTITY_REFUSED = Counter(
     "flashsale_identity_refused_total", "Requests whose proof of identity was missing or wrong, by reason", ["reason"]
 )
+SESSIONS = Counter("flashsale_sessions_total", "Requests for a buyer token (POST /session) answered, by result", ["result"])
 JWKS_AGE_SECONDS = Gauge(
-    "flashsale_jwks_age_seconds", "How long ago the identity provider's keys were read; 0 before the first time, and without such keys"
+    "flashsale_jwks_age_seconds", "How long ago the identity provider's keys were read; +Inf before the first time, 0 without such keys"
 )
 JWKS_READS = Counter("flashsale_jwks_reads_total", "Attempts to read the identity provider's keys, by result", ["result"])

@@ -28,7 +28,7 @@ class RefundRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     reason: Reason | UnsetType = UNSET
     """Why it failed, or is due again; needed for `failed`, and for `due`."""
     amountMinor: Annotated[int, Meta(gt=0, le=AMOUNT_MAX)] | UnsetType = UNSET  # noqa: N815 - the API's name
-    """What the buyer has been paid back in all, for `sent`. If left out, the whole amount."""
+    """What the buyer has been paid back in all, for `sent`: at most the whole amount, and that if left out."""
     expectedState: State | UnsetType = UNSET  # noqa: N815 - the API's name
     """The state that the sender has seen; the request is refused in any other."""
 
@@ -39,6 +39,7 @@ class Refund:
 
     state: str
     amount_minor: int
+    """0 while it is not known."""
     refunded_minor: int
     reference: str = ""
     reason: str = ""
@@ -71,12 +72,17 @@ def check(request: RefundRequest) -> None:
 
 
 def decide(refund: Refund, request: RefundRequest) -> Change | Decision:
-    """What a checked request does to the refund."""
+    """What a checked request does to the refund. Raises Problem(bad_request) if it pays back more than is due."""
     change = _change(refund, request)
     if _is_done(refund, change):
         return Decision.REPLAYED
     expected = ("due", "failed") if request.expectedState is UNSET else (request.expectedState,)
-    return change if refund.state in expected else Decision.CONFLICT
+    if refund.state not in expected:
+        return Decision.CONFLICT
+    if refund.amount_minor and request.amountMinor is not UNSET and request.amountMinor > refund.amount_minor:
+        words = f"At most {refund.amount_minor}, the amount of this refund; leave it out if all of that was paid back"
+        raise Problem("bad_request", words, field="amountMinor")
+    return change
 
 
 def _change(refund: Refund, request: RefundRequest) -> Change:

@@ -19,7 +19,7 @@ async def show(connection: PoolConnection, refund_id: int) -> dict[str, Any]:
 
 
 async def change(connection: PoolConnection, refund_id: int, request: RefundRequest, who: str) -> Change | Decision:
-    """Carry out what `decide` says, as the admin key `who`. Raises Problem(unknown_refund)."""
+    """Carry out what `decide` says, as the admin key `who`. Raises Problem(unknown_refund), and what `decide` raises."""
     row = await connection.fetchrow(QUERIES["lock_refund"], refund_id)
     if row is None:
         raise _unknown(refund_id)

@@ -151,7 +151,7 @@ OPERATIONS = (
         "/session",
         "Exchange a JWT, or a service key with a userId, for a buyer token, which costs less to check with each order",
         {200: Session},
-        (*_BODY_PROBLEMS, "unauthenticated", "identity_mismatch", *_READ_PROBLEMS),
+        (*_BODY_PROBLEMS, "unauthenticated", "identity_mismatch", "not_found", *_READ_PROBLEMS),
         SessionRequest,
         (),
         "buyer",

@@ -64,9 +64,19 @@ class Problem(problems.Problem):
     """Raised in http/, orders and payments; rendered as an answer."""
 
     def __init__(
-        self, code: str, detail: str = "", *, field: str = "", retry_after_seconds: int | None = None, allow: str = "", **more: Any
+        self,
+        code: str,
+        detail: str = "",
+        *,
+        field: str = "",
+        retry_after_seconds: int | None = None,
+        allow: str = "",
+        outcome: str = "",
+        **more: Any,
     ) -> None:
+        """`outcome` is what metrics count it as, if not as its code."""
         super().__init__(code, KINDS[code], detail, field=field, retry_after_seconds=retry_after_seconds, allow=allow, **more)
+        self.outcome = outcome or code
 
     @property
     def challenge(self) -> str:

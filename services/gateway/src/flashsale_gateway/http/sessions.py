@@ -2,13 +2,16 @@
 
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from flashsale_core.timestamps import rfc3339_of_ms
+from flashsale_gateway import metrics
 from flashsale_gateway.http import bodies
 from flashsale_gateway.http.body_schemas import SessionRequest, read_session
 from flashsale_gateway.http.callers import buyer_of, caller_of
 from flashsale_gateway.http.problems import Problem
+from flashsale_gateway.http.translation import problem_of
 from flashsale_gateway.identity.identities import Identities
 from flashsale_gateway.identity_settings import Mode
 from flashsale_gateway.settings import Settings
@@ -20,7 +23,20 @@ _WRONG_PROOFS = {
 
 
 async def open_session(identities: Identities, scope: Scope, receive: Receive, settings: Settings) -> dict[str, Any]:
-    """Raises Problem, Unauthenticated and NotReady, and ClientDisconnect when the client has left."""
+    """The answer, counted. Raises Problem and GatewayError, and ClientDisconnect when the client has left."""
+    try:
+        document = await _exchange(identities, scope, receive, settings)
+    except ClientDisconnect:
+        raise
+    except Exception as error:
+        problem = problem_of(error)
+        metrics.SESSIONS.labels(problem.outcome if problem is not None else "internal").inc()
+        raise
+    metrics.SESSIONS.labels("issued").inc()
+    return document
+
+
+async def _exchange(identities: Identities, scope: Scope, receive: Receive, settings: Settings) -> dict[str, Any]:
     body = await bodies.read(receive, settings)
     if body:
         bodies.require_json(bodies.header(scope, b"content-type"))

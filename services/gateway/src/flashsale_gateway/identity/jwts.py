@@ -84,12 +84,22 @@ class Jwts:
         algorithm, kid = header.get("alg"), header.get("kid", "")
         if algorithm == SHARED_SECRET and self._settings.secrets:
             return self._decode_with_secrets(token)
-        if self._keys is not None and self._keys.keys is None:
+        if self._keys is not None and isinstance(algorithm, str) and isinstance(kid, str):
+            return self._decode_with_published(token, self._keys, kid, algorithm)
+        raise Unauthenticated("unknown_key")
+
+    def _decode_with_published(self, token: str, keys: ProviderKeys, kid: str, algorithm: str) -> dict[str, Any]:
+        if keys.keys is None:
             raise NotReady("The keys of the identity provider have not been read yet")
-        key = self._keys.find(kid, algorithm) if self._keys is not None and isinstance(algorithm, str) and isinstance(kid, str) else None
+        key = keys.find(kid, algorithm)
         if key is None:
             raise Unauthenticated("unknown_key")
-        return self._decode(token, key)
+        try:
+            return self._decode(token, key)
+        except jwt.InvalidSignatureError:
+            # A provider may publish a new key under the id of an old one.
+            keys.want()
+            raise
 
     def _decode_with_secrets(self, token: str) -> dict[str, Any]:
         *earlier, last = self._settings.secrets

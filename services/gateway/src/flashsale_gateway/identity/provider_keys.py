@@ -27,7 +27,7 @@ class ReadTimes:
     """When they were last read, or could not be read."""
     failed: bool = False
     wanted: bool = False
-    """A token named a key that is not known yet."""
+    """A token named a key that is not known yet, or was not signed by the key that it names."""
     read_once: bool = False
 
     def due_at(self) -> float:
@@ -62,16 +62,21 @@ class ProviderKeys:
         metrics.JWKS_AGE_SECONDS.set_function(self.age_seconds)
 
     def age_seconds(self) -> float:
-        """How long ago they were read; 0 before they were read once."""
-        return 0.0 if self._read_well_at == -inf else self._clock() - self._read_well_at
+        """How long ago they were read; infinite before they were read once."""
+        return self._clock() - self._read_well_at
 
     def find(self, kid: str, algorithm: str) -> VerificationKey | None:
         """The key, or None, and then the keys are read again soon: the provider may have a new one."""
         key = self.keys.find(kid, algorithm) if self.keys is not None else None
-        if key is None and not self._times.wanted:
+        if key is None:
+            self.want()
+        return key
+
+    def want(self) -> None:
+        """Have the keys read again soon, however often this is called: the provider may have changed them."""
+        if not self._times.wanted:
             self._times.wanted = True
             self._wanted.set()
-        return key
 
     async def run(self) -> None:
         """Read them whenever they are due. Runs until it is cancelled."""
@@ -108,5 +113,6 @@ class ProviderKeys:
         metrics.JWKS_READS.labels("read" if reason is None else "failed").inc()
         # Only a change is logged: the provider may be away for hours.
         if reason is not None and reason != self._reason:
-            log.warning("jwks.unread", extra={"reason": reason, "age_seconds": round(self.age_seconds())})
+            age = round(self.age_seconds()) if self._times.read_once else None
+            log.warning("jwks.unread", extra={"reason": reason, "age_seconds": age})
         self._reason = reason
