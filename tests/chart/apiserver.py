@@ -18,6 +18,8 @@ KINDS = {
     "policy/v1": {"poddisruptionbudgets": "PodDisruptionBudget"},
     "rbac.authorization.k8s.io/v1": {"roles": "Role", "rolebindings": "RoleBinding", "clusterroles": "ClusterRole"},
     "apiextensions.k8s.io/v1": {"customresourcedefinitions": "CustomResourceDefinition"},
+    "networking.k8s.io/v1": {"networkpolicies": "NetworkPolicy"},
+    "monitoring.coreos.com/v1": {"podmonitors": "PodMonitor", "prometheusrules": "PrometheusRule"},
 }  # fmt: skip
 CLUSTER_WIDE = ("namespaces", "clusterroles", "customresourcedefinitions")
 
