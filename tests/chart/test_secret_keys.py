@@ -34,9 +34,9 @@ def missing(values: str, present: Keys, *words: str) -> Keys:
             apiserver.objects[f"/api/v1/namespaces/shop/secrets/{name}"] = {"metadata": {"name": name}, "data": data}
         reaching = ("--dry-run=server", "--kube-apiserver", apiserver.url, "--disable-openapi-validation")
         status, text = helm("--values", file, *reaching, *words)
-    found = set(re.findall(r"the Secret (\S+) has no key ([a-zA-Z.-]+[a-zA-Z])", text)) if status else set()
-    assert status == int(bool(found)), text
-    return found
+    refused = set(re.findall(r"the Secret (\S+) has no key ([a-zA-Z.-]+[a-zA-Z])", text)) if status else set()
+    assert status == int(bool(refused)), text
+    return refused
 
 
 def demanded(documents: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:

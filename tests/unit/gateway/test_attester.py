@@ -65,9 +65,7 @@ class Scripted(TwoMasters):
     ("slow", "fast", "up"),
     [([True], [True], 1), ([False, True], [True], 1), ([True], [True, False], 0), ([False], [False], 0)],
 )
-async def test_redis_is_up_while_every_master_answers(
-    slow: list[bool], fast: list[bool], up: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_redis_is_up_while_every_master_answers(slow: list[bool], fast: list[bool], up: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "OPEN_PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(module, "FENCED_PAUSE_SECONDS", 0.0)
     metrics.REDIS_UP.set(1 - up)
