@@ -9,7 +9,12 @@ from tests.chart.rendering import find, helm, rendered
 pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on PATH: the chart is not rendered")
 
 ALL = {"gateway", "order-worker", "timeout-worker", "keeper", "operator", "ledger-api", "storefront"}
-KEDA = "orderWorker.keda.enabled=true,orderWorker.keda.triggers[0].type=cron,orderWorker.keda.minReplicas="
+SCALED = {"gateway": "gateway", "order-worker": "orderWorker", "timeout-worker": "timeoutWorker", "storefront": "storefront"}
+
+
+def keda(service: str, least: int) -> str:
+    value = f"{SCALED[service]}.keda"
+    return f"{value}.enabled=true,{value}.triggers[0].type=cron,{value}.minReplicas={least}"
 
 
 def expected(*words: str) -> set[str]:
@@ -27,8 +32,8 @@ def expected(*words: str) -> set[str]:
         (("--set", "ledgerApi.enabled=false"), ALL - {"ledger-api"}),
         (("--set", "notifier.enabled=true"), ALL | {"notifier"}),
         (("--set", "storefront.enabled=false"), ALL - {"storefront"}),
-        (("--set", KEDA + "0"), ALL - {"order-worker"}),
-        (("--set", KEDA + "1"), ALL),
+        *((("--set", keda(service, 0)), ALL - {service}) for service in SCALED),
+        *((("--set", keda(service, 1)), ALL) for service in SCALED),
         (("--set", "metrics.prometheusRule.services={gateway,keeper}"), {"gateway", "keeper"}),
         (("--set-json", "metrics.prometheusRule.services=[]"), set()),
     ],
@@ -64,8 +69,8 @@ def replica_rules(*words: str) -> dict[str, str]:
         ("gateway.replicas=1", {}),
         ("gateway.replicas=5,orderWorker.replicas=3,keeper.replicas=2", {"gateway": "5", "order-worker": "3", "keeper": "2"}),
         ("gateway.autoscaling.enabled=true,gateway.autoscaling.minReplicas=4", {"gateway": "4"}),
-        (KEDA + "2", {"gateway": "2", "order-worker": "2"}),
-        (KEDA + "0", {"gateway": "2"}),
+        (keda("order-worker", 2), {"gateway": "2", "order-worker": "2"}),
+        (keda("order-worker", 0), {"gateway": "2"}),
         ("redis.replicas=3", {"gateway": "2", "keeper": "2"}),
         ("metrics.prometheusRule.services={keeper}", {}),
     ],

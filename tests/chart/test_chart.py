@@ -102,6 +102,9 @@ REFUSED = [
     ("redis.replicas=2", "value must be one of 1, 3"),
     ("gateway.settings.lower=1", "does not match pattern"),
     ("redis.persistence.size=big", "does not match pattern"),
+    ("externalRedis.urlKeys.orderWorker=mine", "value must be one of 'gateway'"),
+    ("externalRabbitmq.urlKeys.order-worker=mine", "value must be one of 'gateway'"),
+    ("externalPostgresql.urlKeys.reader=mine", "value must be one of 'orderWorker'"),
     ("redis.enabled=false", "name the Secret that holds your Redis' URL"),
     ("rabbitmq.enabled=false", "name the Secret that holds your RabbitMQ's URL"),
     ("postgresql.enabled=false", "name the Secret that holds your Postgres' URL"),
@@ -113,9 +116,12 @@ REFUSED = [
     ("migrations.hook=true", "a hook runs before the bundled one exists"),
     ("gateway.autoscaling.enabled=true,gateway.keda.enabled=true", "keep one"),
     ("gateway.keda.enabled=true", "KEDA needs at least one trigger"),
-    ("redis.maxmemory=2gb", "Redis would be killed before it could refuse an order"),
-    ("redis.resources.limits.memory=512Mi", "Redis would be killed before it could refuse an order"),
-    ("redis.resources.limits.memory=1Gi", "is above redis.resources.limits.memory (1Gi), which Kubernetes refuses: set both"),
+    ("redis.maxmemory=601mb", "redis.resources.limits.memory (1200Mi) is below twice redis.maxmemory (601mb): Redis would be killed"),
+    ("redis.resources.limits.memory=1199Mi", "is below twice redis.maxmemory (600mb): Redis would be killed"),
+    (
+        "redis.maxmemory=512mb,redis.resources.limits.memory=1Gi",
+        "is above redis.resources.limits.memory (1Gi), which Kubernetes refuses: set both",
+    ),
     ("redis.maxmemory=lots", "does not match pattern"),
     ("migrations.phase=later", "value must be one of 'pre'"),
     ("keeper.reseal=always", "value must be one of 'ledger'"),
@@ -269,8 +275,8 @@ def test_numbers_are_written_out() -> None:
     assert "tcp-backlog 2000000\n" in find(documents, "ConfigMap", "shop-flashsale-redis")["data"]["valkey.conf"]
 
 
-@pytest.mark.parametrize(("maxmemory", "limit"), [("600mb", "1Gi"), ("1gb", "1Gi"), ("1g", "1G"), ("", "64Mi"), ("100000000", "100M")])
-def test_memory_limit_above_maxmemory_is_accepted(maxmemory: str, limit: str) -> None:
+@pytest.mark.parametrize(("maxmemory", "limit"), [("600mb", "1200Mi"), ("1gb", "2Gi"), ("1g", "2G"), ("", "64Mi"), ("100000000", "200M")])
+def test_memory_limit_of_twice_maxmemory_is_accepted(maxmemory: str, limit: str) -> None:
     memory = f"redis.resources.limits.memory={limit},redis.resources.requests.memory={limit}"
     documents = rendered("", "--set-string", f"redis.maxmemory={maxmemory}", "--set", memory)
     config = find(documents, "ConfigMap", "shop-flashsale-redis")["data"]["valkey.conf"]
@@ -315,6 +321,23 @@ def test_passwords_are_inserted_into_the_definitions_in_the_pod(tmp_path: Path) 
     (tmp_path / "secrets" / "gateway").write_text("no/slash")
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, timeout=10)
     assert (done.returncode, "its key gateway must be letters and digits" in done.stderr) == (1, True)
+
+
+def test_keda_example_scales_the_gateways_without_replicas_of_the_chart() -> None:
+    file = ROOT / "docs" / "examples" / "keda" / "before-start.yaml"
+    documents = rendered("", "--values", str(file))
+    assert "replicas" not in find(documents, "Deployment", "shop-flashsale-gateway")["spec"]
+    spec = find(documents, "ScaledObject", "shop-flashsale-gateway")["spec"]
+    assert (spec["scaleTargetRef"], spec["minReplicaCount"], spec["maxReplicaCount"]) == ({"name": "shop-flashsale-gateway"}, 2, 8)
+    assert spec["triggers"] == yaml.safe_load(file.read_text())["gateway"]["keda"]["triggers"]
+
+
+@pytest.mark.parametrize(("server", "template"), [("Redis", "redis"), ("Rabbitmq", "amqp"), ("Postgresql", "database")])
+def test_keys_of_urls_are_for_services_that_have_such_a_url(server: str, template: str) -> None:
+    text = "".join(file.read_text() for file in (CHART / "templates").rglob("*.*"))
+    used = set(re.findall(rf'"flashsale\.env\.{template}" \(dict [^)]*"urlKey" "(\w+)"', text))
+    schema = json.loads((CHART / "values.schema.json").read_text())["properties"][f"external{server}"]["properties"]["urlKeys"]
+    assert set(schema["propertyNames"]["enum"]) == used
 
 
 def test_images_take_registry_and_digest_from_values() -> None:

@@ -138,7 +138,7 @@ def test_own_secret_of_an_earlier_release_is_refused_with_the_command(apiserver:
     apiserver.objects.update({"/api/v1/namespaces/kube-system": {}, path: {"metadata": {"name": "mine"}, "data": {"gateway": "a2VwdA=="}}})
     status, text = on(apiserver, "--set", "redis.auth.existingSecret=mine")
     assert (status, "the Secret mine has no key storefront" in text, "patch secret mine" in text) == (1, True, True), text
-    apiserver.objects[path]["data"]["storefront"] = "a2VwdA=="
+    apiserver.objects[path]["data"] |= dict.fromkeys(("timeout-worker", "operator", "audit", "keeper", "probe", "storefront"), "a2VwdA==")
     assert on(apiserver, "--set", "redis.auth.existingSecret=mine")[0] == 0
 
 

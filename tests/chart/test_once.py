@@ -113,6 +113,7 @@ def test_every_shared_variable_of_the_chart_is_refused_elsewhere() -> None:
     assert {name for name, count in given.items() if count > 1} - may_differ - passwords <= set(ONCE)
 
 
+JWKS = "identity.modes={jwt},identity.jwt.issuer=i,identity.jwt.audience=a,identity.jwt.jwksConfigMap=keys,"
 DOUBLED = [
     ("gateway.settings.FLASHSALE_PORT=1", "know only the chart's port"),
     ("commonLabels.app\\.kubernetes\\.io/instance=mine", "commonLabels sets the label app.kubernetes.io/instance"),
@@ -123,6 +124,13 @@ DOUBLED = [
         'the mountPath "/tmp" is already used in this pod',
     ),
     ("orderWorker.extraContainers[0].name=order-worker", 'orderWorker.extraContainers: the name "order-worker" is already used'),
+    ("redis.extraContainers[0].name=reload", 'redis.extraContainers: the name "reload" is already used'),
+    ("rabbitmq.extraContainers[0].name=reload", 'rabbitmq.extraContainers: the name "reload" is already used'),
+    (JWKS + "gateway.extraVolumes[0].name=jwks", 'gateway.extraVolumes: the name "jwks" is already used in this pod'),
+    (
+        JWKS + "gateway.extraVolumeMounts[0].mountPath=/etc/flashsale/jwks,gateway.extraVolumeMounts[0].name=jwks",
+        'the mountPath "/etc/flashsale/jwks" is already used in this pod',
+    ),
     ("redis.podSecurityContext.runAsNonRoot=false", "no container of this chart needs root"),
     ("gateway.extraEnv[0].value=1", "missing property 'name'"),
 ]

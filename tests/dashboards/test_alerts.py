@@ -145,6 +145,12 @@ CASES = {
         },
     ),
     "FlashsaleLatencyBudgetBurn": Case({BUCKET: "0+80x70", COUNT: "0+100x70"}, "70m", {BUCKET: "0+995x70", COUNT: "0+1000x70"}),
+    "FlashsaleRedisDown": Case(
+        {'flashsale_redis_up{pod="a"}': "1 0x5", 'flashsale_redis_up{pod="b"}': "1 0x5"},
+        "5m",
+        # A gateway that is cut off from Redis, and one that has just started.
+        {'flashsale_redis_up{pod="a"}': "1x6", 'flashsale_redis_up{pod="b"}': "0x6"},
+    ),
     "FlashsaleRedisNotDurable": Case(
         {'flashsale_redis_durable{pod="a"}': "1 0x5", 'flashsale_redis_durable{pod="b"}': "1x6"}, "5m", {"flashsale_redis_durable": "1x6"}
     ),

@@ -80,11 +80,16 @@ def test_second_operator_of_the_same_engine_is_refused_at_its_start(shop: Namesp
 
 POLICY = ("admissionPolicy.enabled=true", "admissionPolicy.productIdPrefixes.{namespace}={{mine-}}", "generatedSecrets.withoutCluster=true")
 POLICY_TIMEOUT_SECONDS = 20
+POLICY_MINOR = 30
+"""The first minor version of Kubernetes 1 that has the chart's admission policy."""
 
 
 @pytest.fixture
 def policy(shop: Namespace) -> Iterator[None]:
     """The chart's admission policy, for the shared release."""
+    server = json.loads(run("kubectl", "version", "-o", "json"))["serverVersion"]
+    if int(server["minor"].rstrip("+")) < POLICY_MINOR:
+        pytest.skip(f"Kubernetes {server['gitVersion']} has no ValidatingAdmissionPolicy of v1")
     words = [word for value in POLICY for word in ("--set", value.format(namespace=shop.name))]
     rendered = shop.helm("template", CHART, "--values", VALUES, "--show-only", "templates/admission-policy.yaml", *words)
     shop.kubectl("apply", "-f", "-", stdin=rendered)

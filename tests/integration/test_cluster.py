@@ -125,8 +125,11 @@ def test_killed_master_loses_nothing_and_stops_no_other_sale(cluster: Stack, sho
         assert shop.get("/readyz").status == 200
         assert sum(shop.stock(spared)[2:]) < len(on_spared.accepted)
         assert shop.order(struck, "late", request="late").status == 503
+        # The gateway stays ready, so only its gauge shows the dead master.
+        assert b"\nflashsale_redis_up 0.0\n" in shop.get("/metrics").raw
         cluster.start("redis-1")
         time.sleep(1.5)
+    assert b"\nflashsale_redis_up 1.0\n" in shop.get("/metrics").raw
     assert on_struck.outcomes["503"] > 0
     assert on_spared.outcomes["503"] == 0, on_spared.outcomes
     prove(cluster, shop, struck, on_struck, tmp_path)

@@ -89,6 +89,7 @@ ADVICE = {
     "flashsale_broker_up": "0 on all gateways: see FlashsaleBrokerDown.",
     "flashsale_unrouted_kept": "0: see FlashsaleUnroutedLost.",
     "flashsale_redis_wrong_server": "Normal for seconds during a failover. If it keeps rising, REDIS_URL leads to a replica, or to a master that has lost its replicas.",
+    "flashsale_redis_up": "0 on all gateways: see FlashsaleRedisDown. 0 on one: that gateway is cut off.",
     "flashsale_redis_durable": "0: see FlashsaleRedisNotDurable. The gateway's `/readyz` gives the reason.",
     "flashsale_sale_orders": "Demand for one sale, by outcome; for insight.",
     "flashsale_sale_imbalance_units": "It must always be 0. Otherwise see FlashsaleOversold: stop the sale and run `flashsale audit`.",

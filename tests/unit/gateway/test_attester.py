@@ -8,6 +8,7 @@ import pytest
 
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_gateway import attester as module
+from flashsale_gateway import metrics
 from flashsale_gateway.attester import Attester
 from tests.fences import open_history
 
@@ -23,6 +24,7 @@ class TwoMasters(Attester):
         settings: Any = SimpleNamespace(redis_timeout_seconds=1.0, shards=2)
         super().__init__(nobody, nobody, settings, open_history(2), nobody, "g")
         self._groups, self._wakes = [SLOW, FAST], [asyncio.Event(), asyncio.Event()]
+        self._silent = {SLOW[0], FAST[0]}
         self.calls: Counter[int] = Counter()
         self.is_enough = asyncio.Event()
 
@@ -42,3 +44,34 @@ async def test_master_that_hangs_keeps_the_others_attested(monkeypatch: pytest.M
     await asyncio.wait_for(attester.is_enough.wait(), WAIT_SECONDS)
     assert attester.calls[SLOW[0]] == 1
     await cancel_and_wait(running)
+
+
+class Scripted(TwoMasters):
+    """Each master answers as its list says, and then as the list ends."""
+
+    def __init__(self, slow: list[bool], fast: list[bool]) -> None:
+        super().__init__()
+        self.answers = {SLOW[0]: slow, FAST[0]: fast}
+
+    async def _attest(self, shards: Sequence[int]) -> bool:
+        self.calls[shards[0]] += 1
+        if min(self.calls.values()) > 3 and len(self.calls) == 2:
+            self.is_enough.set()
+        answers = self.answers[shards[0]]
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+
+@pytest.mark.parametrize(
+    ("slow", "fast", "up"),
+    [([True], [True], 1), ([False, True], [True], 1), ([True], [True, False], 0), ([False], [False], 0)],
+)
+async def test_redis_is_up_while_every_master_answers(slow: list[bool], fast: list[bool], up: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OPEN_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "FENCED_PAUSE_SECONDS", 0.0)
+    metrics.REDIS_UP.set(1 - up)
+    attester = Scripted(slow, fast)
+    running = asyncio.create_task(attester.run())
+    await asyncio.wait_for(attester.is_enough.wait(), WAIT_SECONDS)
+    await cancel_and_wait(running)
+    ((sample,),) = [metric.samples for metric in metrics.REDIS_UP.collect()]
+    assert sample.value == up

@@ -17,6 +17,7 @@ from flashsale_core.faults import Server, describe_error
 from flashsale_core.keys import attest_keys, shard_keys
 from flashsale_core.scripts import Scripts
 from flashsale_core.tasks import cancel_and_wait
+from flashsale_gateway import metrics
 from flashsale_gateway.history import History
 from flashsale_gateway.outbox.direct import DirectOutbox
 from flashsale_gateway.settings import Settings
@@ -43,6 +44,7 @@ class Attester:
         numbers = {shard_keys(shard).fence: shard for shard in range(settings.shards)}
         self._groups = [[numbers[key] for key in keys] for keys in one_slot_groups(redis, numbers)]
         self._wakes = [asyncio.Event() for _ in self._groups]
+        self._silent = {shards[0] for shards in self._groups}
         self._reason: str | None = None
         history.on_fenced = self._wake
 
@@ -62,6 +64,7 @@ class Attester:
     async def _attest_on(self, shards: Sequence[int], wake: asyncio.Event) -> None:
         while True:
             attested = await self._attest(shards)
+            self._measure(shards, attested)
             self._log_change()
             wake.clear()
             if attested and self._history.are_open(shards):
@@ -108,6 +111,11 @@ class Attester:
             (attest_keys(shard), (self._name, str(self._history.known[shard]), str(held[shard_keys(shard).direct] + old_calls), ""))
             for shard in shards
         ]
+
+    def _measure(self, shards: Sequence[int], attested: bool) -> None:
+        """Redis is up once it has answered for every slot group."""
+        (self._silent.discard if attested else self._silent.add)(shards[0])
+        metrics.REDIS_UP.set(not self._silent)
 
     def _log_change(self) -> None:
         reason = self._history.fault

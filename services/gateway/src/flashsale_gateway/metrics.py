@@ -79,6 +79,7 @@ RECLAIMED = Counter(
 ROUTES_REFUSED = Gauge("flashsale_refused_routes", "Routing keys whose messages the broker refuses or does not confirm")
 BROKER_UP = Gauge("flashsale_broker_up", "1 while the relay has a channel to the broker, else 0")
 UNROUTED_KEPT = Gauge("flashsale_unrouted_kept", "1 if the broker keeps messages that it cannot route, 0 if its policy `events` is missing")
+REDIS_UP = Gauge("flashsale_redis_up", "1 while Redis, every master of it, answers the gateway's attestations, else 0")
 REDIS_DURABLE = Gauge(
     "flashsale_redis_durable", "1 if Redis keeps what it acknowledged (append-only file, no eviction), 0 if it may lose data"
 )

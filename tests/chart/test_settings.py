@@ -1,0 +1,37 @@
+"""A misspelt variable in a service's `settings` is refused; every service would ignore it."""
+
+import shutil
+
+import pytest
+import yaml
+
+from tests.chart.rendering import helm
+from tests.unit.frozen.collect import names
+from tools.repository import CHART
+
+pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on PATH: the chart is not rendered")
+
+SERVICES = ("gateway", "orderWorker", "timeoutWorker", "keeper", "ledgerApi", "notifier", "console", "storefront", "operator")
+
+
+def test_chart_knows_the_variables_that_services_read() -> None:
+    read = {entry.split(" ")[1] for entry in names("environment") if entry.startswith("flashsale_")}
+    known = yaml.safe_load((CHART / "files" / "settings.yaml").read_text())["names"]
+    assert known == sorted(name for name in read if name.startswith("FLASHSALE_"))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_setting_that_no_service_reads_is_refused(service: str) -> None:
+    status, text = helm("--set", f"{service}.settings.FLASHSALE_WAITNG_MAX=1")
+    assert (status, f"{service}.settings has FLASHSALE_WAITNG_MAX, which no service reads" in text) == (1, True), text
+
+
+def test_further_variables_and_those_of_libraries_are_accepted() -> None:
+    words = (
+        "--set",
+        "gateway.settings.OTEL_TRACES_SAMPLER=always_on",
+        "--set-json",
+        'gateway.extraEnv=[{"name":"FLASHSALE_X","value":"1"}]',
+    )
+    status, text = helm(*words)
+    assert status == 0, text
