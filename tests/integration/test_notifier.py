@@ -282,6 +282,11 @@ async def test_old_events_and_attempts_are_deleted_with_their_deliveries(infra: 
         await notifier.repository.prune(3600, 10)
         assert await notifier.states("shop") == ["sent"]
         await notifier.connection.execute("update shop_events set created_at = now() - interval '2 hours'")
+        # The last of the old events stays, for readers of the feed.
+        await notifier.connection.execute(
+            "insert into shop_events (event_id, type, sale_id, at, body, created_at)"
+            " values ('evt_last', 'order.paid', 'shoe', now(), '{}', now() - interval '2 hours')"
+        )
         await notifier.connection.execute("update webhook_attempts set at = now() - interval '2 hours'")
         await notifier.repository.prune(3600, 10)
         assert (await notifier.states("shop"), await notifier.attempts("shop")) == ([], [])

@@ -107,7 +107,13 @@ delete from webhook_attempts where attempt_id in (
 ) returning 1
 
 -- name: prune_events
-delete from shop_events where event_id in (select event_id from shop_events where created_at < now() - $1::interval order by created_at limit $2)
+-- Of the old events the last one of the feed stays: it is the cursor of readers who were up to date when the next one came.
+-- An event that the feed does not show yet is no cursor: see events_of_other_cluster.
+with old as materialized (
+    select event_id, txid, seq from shop_events
+     where created_at < now() - $1::interval and txid < pg_snapshot_xmin(pg_current_snapshot()) order by created_at limit $2
+)
+delete from shop_events where event_id in (select event_id from old order by txid desc, seq desc offset 1)
 
 -- name: backlog
 select e.endpoint, e.state, e.reason, count(d.endpoint) as due, coalesce(extract(epoch from now() - min(d.created_at)), 0)::float8 as oldest_seconds
