@@ -77,6 +77,15 @@ with failing as (
 )
 select endpoint from failing where state = 'disabled'
 
+-- name: end_past_failures
+-- Without something due, nothing shows that an endpoint still fails: later failures must not count from the earlier ones on.
+update webhook_endpoints e set failing_since = null
+ where failing_since < now() - $1::interval and state = 'enabled'
+   and not exists (select from webhook_deliveries d where d.endpoint = e.endpoint and d.state = 'due')
+   and coalesce(
+       (select a.at from webhook_attempts a where a.endpoint = e.endpoint order by a.attempt_id desc limit 1) < now() - $1::interval, true
+   )
+
 -- name: disable_gone
 update webhook_endpoints set state = 'disabled', reason = 'it answered 410 Gone' where endpoint = $1 and state = 'enabled' returning endpoint
 
@@ -107,7 +116,7 @@ delete from webhook_attempts where attempt_id in (
 ) returning 1
 
 -- name: prune_events
--- Of the old events the last one of the feed stays: it is the cursor of readers who were up to date when the next one came.
+-- The last of the old events stays: it is the cursor of readers who were up to date when the next one came.
 -- An event that the feed does not show yet is no cursor: see events_of_other_cluster.
 with old as materialized (
     select event_id, txid, seq from shop_events
