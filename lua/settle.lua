@@ -233,9 +233,11 @@ local function save(keys_at, sale_id, change)
     local stock = change.stock
     -- Every unit is paid for: the notifier makes an event of it, and nobody else reads it.
     local sold_out = stock and stock.sold > 0 and stock.available == 0 and stock.reserved == 0
+    -- Units that were returned and sold again make it another time with the same number of units.
+    local restocked = sold_out and tonumber(redis.call('HGET', KEYS[keys_at + 1], 'restocked') or 0) or 0
     add_note(notes, 'payment.recorded', cjson.encode({
       v = 1, type = 'payment.recorded', sale = sale_id, epoch = stock and stock.epoch or 0, at = now,
-      payments = change.lines, sold_out = sold_out and stock.sold or nil,
+      payments = change.lines, sold_out = sold_out and stock.sold or nil, restocked = restocked > 0 and restocked or nil,
     }):sub(1, -2))
   end
 end

@@ -44,7 +44,8 @@ async def test_late_commit_is_not_passed_by(stack: Stack) -> None:
         await write(slow, f"{api.sale}-slow")
         await write(quick, f"{api.sale}-quick")
         # It is committed, and still not shown: what runs may get a lower position.
-        assert (await page(api, f"?after={after}")).body == {"events": [], "next": after}
+        for query in ("", "&types=refund.due"):
+            assert (await page(api, f"?after={after}{query}")).body == {"events": [], "next": after}
         await transaction.commit()
         shown = (await page(api, f"?after={after}")).body
         assert [event["id"] for event in shown["events"]] == [f"{api.sale}-slow", f"{api.sale}-quick"]
@@ -154,6 +155,48 @@ async def test_cursor_is_refused_if_its_event_is_not_there(stack: Stack) -> None
         gone = await page(api, f"?after={after}")
         assert [(answer.status, answer.body["code"]) for answer in (other, gone)] == [(409, "unknown_cursor")] * 2
     finally:
+        await connection.close()
+
+
+async def test_cursor_of_a_rare_type_outlives_the_last_event_of_it(stack: Stack) -> None:
+    api, connection = Api(stack), await asyncpg.connect(stack.env()["DATABASE_URL"])
+    try:
+        after = await end_of_feed(api)
+        await write(connection, f"{api.sale}-rare", "sale.ended")
+        rare = (await page(api, f"?after={after}&types=sale.ended&limit=1")).body
+        await write(connection, f"{api.sale}-other")
+        empty = (await page(api, f"?after={rare['next']}&types=sale.ended&limit=1")).body
+        assert ([event["id"] for event in rare["events"]], empty["events"]) == ([f"{api.sale}-rare"], [])
+        await connection.execute("delete from shop_events where event_id = $1", f"{api.sale}-rare")
+        assert (await page(api, f"?after={empty['next']}&types=sale.ended")).body == empty
+    finally:
+        await connection.close()
+
+
+async def test_cursor_of_a_silent_month_is_known_until_the_next_event_is_old(stack: Stack) -> None:
+    api, url = Api(stack), stack.env()["DATABASE_URL"]
+    connection, database = await asyncpg.connect(url), Database(url, 10, 1, 0, "")
+
+    async def write_old(name: str) -> None:
+        await write(connection, f"{api.sale}-{name}")
+        await connection.execute("update shop_events set created_at = now() - interval '2 hours' where event_id = $1", f"{api.sale}-{name}")
+
+    try:
+        for name in ("first", "last"):
+            await write_old(name)
+        after = await end_of_feed(api)
+        await Repository(database).prune(3600, 10)
+        rows = await connection.fetch("select event_id from shop_events where event_id like $1", f"{api.sale}-%")
+        assert [row["event_id"] for row in rows] == [f"{api.sale}-last"]
+        await write(connection, f"{api.sale}-new")
+        await Repository(database).prune(3600, 10)
+        shown = (await page(api, f"?after={after}")).body
+        assert [event["id"] for event in shown["events"]] == [f"{api.sale}-new"]
+        await write_old("later")
+        await Repository(database).prune(3600, 10)
+        assert (await page(api, f"?after={after}")).status == 409
+    finally:
+        await database.close()
         await connection.close()
 
 

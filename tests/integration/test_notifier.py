@@ -11,7 +11,8 @@ from aiohttp import web
 
 from flashsale_consumer import Delivery
 from flashsale_core.messages import Message, Position, encode
-from flashsale_notifier import unpublished
+from flashsale_core.tasks import cancel_and_wait
+from flashsale_notifier import unpublished, upkeep
 from flashsale_notifier.ended_sales import ended_sales
 from flashsale_notifier.retries import DeliveryState, Verdict
 from flashsale_notifier.rows import Attempt
@@ -153,6 +154,49 @@ async def test_endpoint_that_only_fails_is_disabled_after_its_time(infra: Mappin
         await until(disabled)
 
 
+async def test_failures_with_an_idle_time_between_them_disable_no_endpoint(infra: Mapping[str, str]) -> None:
+    after = 5 * 86_400.0
+    async with open_notifier(infra["DATABASE_URL"], retries_seconds=(), disable_after_seconds=after) as notifier, notifier.sending():
+
+        async def fails() -> bool:
+            return (
+                await notifier.connection.fetchval("select state = 'enabled' and failing_since is not null from webhook_endpoints") is True
+            )
+
+        async def works() -> bool:
+            return not await fails()
+
+        await notifier.add("shop", "http://127.0.0.1:9/hooks")
+        await notifier.handle(paid("o1"))
+        await until(fails)
+        await notifier.connection.execute("update webhook_endpoints set failing_since = now() - interval '6 days'")
+        await notifier.connection.execute("update webhook_attempts set at = now() - interval '6 days'")
+        pruning = asyncio.create_task(upkeep.prune(notifier.repository, 30 * 86_400, 1000, after))
+        await until(works)
+        await cancel_and_wait(pruning)
+        await notifier.handle(paid("o2"))
+        await until(fails)
+
+
+async def test_endpoint_goes_on_failing_while_something_is_due_or_tried(infra: Mapping[str, str]) -> None:
+    async with open_notifier(infra["DATABASE_URL"]) as notifier:
+        await notifier.add("shop", "https://shop.example/hooks")
+        await notifier.handle(paid("o1"))
+        await notifier.connection.execute("update webhook_endpoints set failing_since = now() - interval '6 days'")
+        await notifier.connection.execute(
+            "insert into webhook_attempts (endpoint, event_id, duration_ms, answer, at)"
+            " values ('shop', 'e', 1, '', now() - interval '1 day')"
+        )
+
+        async def fails_after(idle_seconds: float) -> bool:
+            await notifier.repository.end_past_failures(idle_seconds)
+            return bool(await notifier.connection.fetchval("select failing_since is not null from webhook_endpoints"))
+
+        assert await fails_after(3600)
+        await notifier.connection.execute("update webhook_deliveries set state = 'failed'")
+        assert [await fails_after(2 * 86_400), await fails_after(3600)] == [True, False]
+
+
 async def test_dead_endpoint_slows_no_other_and_no_endpoint_gets_more_than_eight_at_once(infra: Mapping[str, str]) -> None:
     hanging = asyncio.Event()
 
@@ -282,6 +326,11 @@ async def test_old_events_and_attempts_are_deleted_with_their_deliveries(infra: 
         await notifier.repository.prune(3600, 10)
         assert await notifier.states("shop") == ["sent"]
         await notifier.connection.execute("update shop_events set created_at = now() - interval '2 hours'")
+        # The last of the old events stays, for readers of the feed.
+        await notifier.connection.execute(
+            "insert into shop_events (event_id, type, sale_id, at, body, created_at)"
+            " values ('evt_last', 'order.paid', 'shoe', now(), '{}', now() - interval '2 hours')"
+        )
         await notifier.connection.execute("update webhook_attempts set at = now() - interval '2 hours'")
         await notifier.repository.prune(3600, 10)
         assert (await notifier.states("shop"), await notifier.attempts("shop")) == ([], [])

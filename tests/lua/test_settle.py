@@ -1,6 +1,6 @@
 import pytest
 
-from flashsale_core.messages import PaymentLine, PaymentsRecorded
+from flashsale_core.messages import PaymentLine, PaymentsRecorded, SaleDefined
 from flashsale_core.orders import State
 from flashsale_core.records import OrderRecord
 from tests.lua.servers import Sale, unplaced
@@ -50,6 +50,23 @@ def test_payment_of_the_last_unit_says_how_many_were_sold(sale: Sale) -> None:
         sold_out.append(message.sold_out)
     # While a hold is left, its units may return.
     assert sold_out == [0, 3]
+
+
+def test_sale_that_is_sold_out_again_says_how_many_units_had_come_back(sale: Sale) -> None:
+    sale.define(total=3)
+    sale.reserve(("o1", "ann", 2), ("o2", "bob", 1))
+    sale.settle(("o1", "p1"), ("o2", "p2"))
+    sale.take_back(("o2", True))
+    sale.restock("o2")
+    sale.reserve(("o3", "eve", 1))
+    sale.settle(("o3", "p3"))
+    message = unplaced(sale.outbox()[-1][1])
+    assert isinstance(message, PaymentsRecorded)
+    assert (message.sold_out, message.restocked) == (3, 1)
+    sale.define(generation=2, total=3, max_per_user=5)
+    defined = unplaced(sale.outbox()[-1][1])
+    assert isinstance(defined, SaleDefined)
+    assert (defined.sold, defined.restocked) == (3, 1)
 
 
 def test_replay_of_the_payment_changes_nothing(held: Sale) -> None:

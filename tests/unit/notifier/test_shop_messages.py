@@ -75,6 +75,15 @@ def test_sale_that_sold_its_last_unit_is_sold_out_once_for_each_stock() -> None:
     assert sorted(kinds) == ["order.paid", "sale.sold_out", "sale.sold_out"]
 
 
+def test_sale_that_sells_returned_units_again_is_sold_out_again() -> None:
+    last = replace(payment("o1", "p1", "paid", 1), sold_out=10)
+    again = replace(payment("o2", "p2", "paid", 2), sold_out=10, restocked=1)
+    # A redelivery, and a change of the sale that is sold out, add nothing.
+    changed = replace(defined(3, 300, 10), available=0, sold=10, restocked=1)
+    kinds = [event.type for event in events(last, again, again, changed)]
+    assert sorted(kinds) == ["order.paid", "order.paid", "sale.sold_out", "sale.sold_out"]
+
+
 def test_owner_who_takes_the_rest_away_sells_out_the_sale() -> None:
     taken = replace(defined(3, 300, 10), available=0, sold=10)
     assert [data(event) for event in events(taken)] == [{"productId": "shoe", "sold": 10}]

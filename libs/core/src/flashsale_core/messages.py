@@ -91,6 +91,8 @@ class PaymentsRecorded(_Message, frozen=True, tag="payment.recorded"):
     payments: list[PaymentLine]
     sold_out: Counter = 0
     """The units of the sale if these payments sold the last of them, and no hold is left; otherwise 0, as in older releases."""
+    restocked: Counter = 0
+    """With `sold_out`: the units that were returned and put on sale again, since the sale exists; 0 in older releases."""
 
 
 class PaymentRefunded(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="payment.refunded"):
@@ -157,6 +159,8 @@ class SaleDefined(_Message, frozen=True, tag="sale.defined"):
     """Who asked for the change: the name of an administrator's key, or of a service. Empty if an older release or a rebuild wrote it."""
     requests: str = ""
     """The request ids of the last changes that had one, oldest first, with blanks between: a repeat of one of them changes nothing."""
+    restocked: int = 0
+    """As in PaymentsRecorded."""
 
 
 class SaleRetired(_Message, frozen=True, tag="sale.retired"):

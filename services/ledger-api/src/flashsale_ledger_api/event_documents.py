@@ -1,7 +1,7 @@
 """An event of the feed as its document, and the cursor by which pages follow each other. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -37,6 +37,15 @@ def read_cursor(text: str) -> Cursor:
 
 def cursor_of(row: Mapping[str, Any]) -> Cursor:
     return Cursor(int(row["txid"]), row["seq"], row["event_id"])
+
+
+def next_cursor(after: Cursor, rows: Sequence[Mapping[str, Any]], newest: Mapping[str, Any] | None, limit: int) -> Cursor:
+    """Where the page after `rows` begins. `newest` is the end of the feed before they were listed; None if the feed was empty.
+
+    A page that is not full ends there, whatever types were asked for: the last event of a rare type is deleted while its reader still asks.
+    """
+    last = cursor_of(rows[-1]) if rows else after
+    return max(last, cursor_of(newest)) if newest is not None and len(rows) < limit else last
 
 
 def to_document(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,6 +48,12 @@ select payment_id, sale_id, epoch, order_id, 'admin', $4, $5, $2, $3, $6, $7,
 select $1::text::xid8 < pg_snapshot_xmax(pg_current_snapshot())
    and exists (select from shop_events where (txid, seq) = ($1::text::xid8, $2::bigint) and ($3 = '' or event_id = $3));
 
+-- name: newest_event
+-- The end of the feed, whatever the type. Everything up to it is committed, so a listing that begins later has it.
+select event_id, txid::text as txid, seq from shop_events
+ where txid < pg_snapshot_xmin(pg_current_snapshot())
+ order by shop_events.txid desc, shop_events.seq desc limit 1;
+
 -- name: list_events
 -- Only transactions below the oldest one that still runs: an event that commits later then always has a higher position.
 select event_id, body, created_at, txid::text as txid, seq from shop_events

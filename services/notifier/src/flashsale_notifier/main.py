@@ -68,7 +68,8 @@ async def run(settings: Settings) -> None:
         if not await wait_for_ledger(partial(_prepare, database, repository), stop):
             return
         supervisor.start("parked", partial(watch_parked, _parked(settings)))
-        supervisor.start("prune", partial(upkeep.prune, repository, settings.retention_seconds, settings.attempts_max))
+        pruning = partial(upkeep.prune, repository, settings.retention_seconds, settings.attempts_max, settings.disable_after_seconds)
+        supervisor.start("prune", pruning)
         supervisor.start("measure", partial(upkeep.measure, repository))
         supervisor.start("ended-sales", Finder(repository, ended_sales(repository), senders.wake).run)
         supervisor.start("late-returns", Finder(repository, late_returns(repository), senders.wake).run)

@@ -77,6 +77,15 @@ with failing as (
 )
 select endpoint from failing where state = 'disabled'
 
+-- name: end_past_failures
+-- Without something due, nothing shows that an endpoint still fails: later failures must not count from the earlier ones on.
+update webhook_endpoints e set failing_since = null
+ where failing_since < now() - $1::interval and state = 'enabled'
+   and not exists (select from webhook_deliveries d where d.endpoint = e.endpoint and d.state = 'due')
+   and coalesce(
+       (select a.at from webhook_attempts a where a.endpoint = e.endpoint order by a.attempt_id desc limit 1) < now() - $1::interval, true
+   )
+
 -- name: disable_gone
 update webhook_endpoints set state = 'disabled', reason = 'it answered 410 Gone' where endpoint = $1 and state = 'enabled' returning endpoint
 
@@ -107,7 +116,13 @@ delete from webhook_attempts where attempt_id in (
 ) returning 1
 
 -- name: prune_events
-delete from shop_events where event_id in (select event_id from shop_events where created_at < now() - $1::interval order by created_at limit $2)
+-- The last of the old events stays: it is the cursor of readers who were up to date when the next one came.
+-- An event that the feed does not show yet is no cursor: see events_of_other_cluster.
+with old as materialized (
+    select event_id, txid, seq from shop_events
+     where created_at < now() - $1::interval and txid < pg_snapshot_xmin(pg_current_snapshot()) order by created_at limit $2
+)
+delete from shop_events where event_id in (select event_id from old order by txid desc, seq desc offset 1)
 
 -- name: backlog
 select e.endpoint, e.state, e.reason, count(d.endpoint) as due, coalesce(extract(epoch from now() - min(d.created_at)), 0)::float8 as oldest_seconds

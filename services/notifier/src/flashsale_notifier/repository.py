@@ -70,6 +70,10 @@ class Repository:
         rows = await self._database.run("note_failure", sorted(endpoints), timedelta(seconds=disable_after_seconds))
         return [row["endpoint"] for row in rows]
 
+    async def end_past_failures(self, idle_seconds: float) -> None:
+        """Endpoints with nothing due, for which nothing was tried for so long, no longer count as failing."""
+        await self._database.run("end_past_failures", timedelta(seconds=idle_seconds))
+
     async def disable_gone(self, endpoint: str) -> bool:
         """Returns whether it was enabled before."""
         return bool(await self._database.run("disable_gone", endpoint))

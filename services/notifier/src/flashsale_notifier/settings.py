@@ -57,7 +57,10 @@ class Settings:
     retries_seconds: tuple[int, ...]
     """FLASHSALE_NOTIFIER_RETRY_SECONDS: pauses after failed attempts, with commas between; after the last one a delivery is given up."""
     disable_after_seconds: float
-    """FLASHSALE_NOTIFIER_DISABLE_AFTER_SECONDS: an endpoint whose attempts all fail for this long is disabled."""
+    """FLASHSALE_NOTIFIER_DISABLE_AFTER_SECONDS: an endpoint whose attempts all fail for this long is disabled.
+
+    The time begins again after a fifth of it in which nothing was due or tried.
+    """
     retention_seconds: float
     """FLASHSALE_NOTIFIER_RETENTION_SECONDS: how long events and attempts are kept, for the feed and for replays."""
     attempts_max: int

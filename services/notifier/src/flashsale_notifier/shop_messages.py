@@ -81,11 +81,11 @@ def _events(message: Message) -> Iterator[ShopEvent]:
             for payment in message.payments:
                 yield from _payment(message, payment)
             if message.sold_out:
-                yield _sold_out(message.sale, message.epoch, message.at, message.sold_out)
+                yield _sold_out(message.sale, message.epoch, message.at, message.sold_out, message.restocked)
         case SaleDefined():
             # The owner took the units away that were left.
             if message.sold and not message.available and not message.reserved:
-                yield _sold_out(message.sale, message.epoch, message.at, message.sold)
+                yield _sold_out(message.sale, message.epoch, message.at, message.sold, message.restocked)
         case SaleRetired():
             yield sale_ended(message.sale, message.epoch, message.at, _counts(message))
         case _:
@@ -126,9 +126,10 @@ def _returned(message: OrdersReturned, line: ReturnedLine) -> Iterator[ShopEvent
     yield _event(EventType.REFUND_DUE, key, message.sale, message.at, {**data, "amountMinor": None, "currency": ""})
 
 
-def _sold_out(sale_id: str, epoch: int, at_ms: int, sold: int) -> ShopEvent:
-    """With its number of units: after the stock is raised, a sale may sell out again."""
-    key = event_id(sale_id, epoch, "", f"sold_out:{sold}")
+def _sold_out(sale_id: str, epoch: int, at_ms: int, sold: int, restocked: int) -> ShopEvent:
+    """With its numbers of units: after the stock is raised, or returned units are for sale again, a sale may sell out again."""
+    # Without a return, the id is that of earlier releases: a redelivery during an upgrade adds nothing.
+    key = event_id(sale_id, epoch, "", f"sold_out:{sold}:{restocked}" if restocked else f"sold_out:{sold}")
     return _event(EventType.SALE_SOLD_OUT, key, sale_id, at_ms, {"productId": sale_id, "sold": sold})
 
 

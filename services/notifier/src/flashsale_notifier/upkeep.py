@@ -1,4 +1,4 @@
-"""Deletes old events and attempts, numbers restored events again, and measures what is due."""
+"""Deletes old events and attempts, ends failures of idle endpoints, numbers restored events again, and measures what is due."""
 
 import asyncio
 import logging
@@ -12,14 +12,17 @@ PRUNE_ROWS_MAX = 20_000
 """Most rows of a table that are deleted at once; more than events arrive in PRUNE_SECONDS."""
 PRUNE_ROUNDS_MAX = 50
 """Most rounds for excess attempts: 32 endpoints that answer at once may cause 16,000 attempts/s."""
+IDLE_PART = 0.2
+"""The part of the time after which a failing endpoint is disabled: idle for so long, it no longer fails."""
 MEASURE_SECONDS = 15.0
 log = logging.getLogger(__name__)
 
 
-async def prune(repository: Repository, retention_seconds: float, attempts_max: int) -> None:
+async def prune(repository: Repository, retention_seconds: float, attempts_max: int, disable_after_seconds: float) -> None:
     """Delete until cancelled. What Postgres does not delete now, it deletes a minute later."""
     while True:
         try:
+            await repository.end_past_failures(disable_after_seconds * IDLE_PART)
             # Not only at the start: the database may be restored while the notifier runs.
             await repository.adopt_restored_events(PRUNE_ROWS_MAX)
             await repository.prune(retention_seconds, PRUNE_ROWS_MAX)
