@@ -27,7 +27,7 @@ FAR = next(name for number in range(1000) if shard_of(name := f"far-{number}") !
 
 
 def calls(sale: Sale, known: str = "") -> dict[str, Callable[[], Any]]:
-    """A call of each script that the fence keeps from writing, which would change something; `known` is the seq that the caller hands in."""
+    """A call of each script that needs an open fence, which would change something; `known` is the seq that the caller hands in."""
     name, seqs = sale.name, pack([int(known or 0)])
     orders, payments = pack_orders([(name, [Order("o9", "eve", 1)])]), pack_payments([(name, [Payment("o1", "p1", "succeeded", 1, "EUR")])])
     return {

@@ -44,7 +44,7 @@ def test_webhooks_of_the_other_sale_are_judged_after_a_sale_was_lost() -> None:
     calls = [defined("fast", 9), ordered("sure", "o", 10.0), paid("sure", "o", "p", 12.0)]
     (words,) = verdict(calls, facts({"sure.o": row(State.PAID, "p")}, **known))
     assert words == f"{Promise.MONEY}: payment p of sure.o was answered paid, and the ledger does not have it"
-    # Of the lost sale, neither what was answered nor what the ledger has of its orders is judged.
+    # Neither answers nor rows about the lost sale are judged.
     lost = [defined("fast", 9), ordered("fast", "o", 10.0), paid("fast", "o", "p", 12.0), paid("fast", "q", "r", 13.0)]
     stray = {("p", "fast.o"): PaymentRow("refund_due", "unknown_order", PRICE_MINOR)}
     assert verdict(lost, facts({"fast.o": row()}, payments=stray, **known)) == []

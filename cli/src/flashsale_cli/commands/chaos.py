@@ -40,7 +40,8 @@ def chaos(
 
     Touches only this machine and what it started itself.
 
-    Exit status 1 if a promise is broken, a service or server ends by itself, or nothing is injected or sold; 3 if the stack does not start, 130 if it was interrupted.
+    Exit status 1 if a promise is broken, a service or server ends by itself, or nothing is injected or sold;
+    3 if the stack does not start, 130 if it was interrupted.
     """
     schedule = _replayed(replay) if replay else make(seed, faults, _kinds(kinds))
     with _folder(home, keep=keep) as folder:
