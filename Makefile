@@ -1,9 +1,10 @@
 # The commands people type. Each installs what it needs: uv, Python packages, servers.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static up down stress bench bench-full pictures plots flame conversations figures images kind-up kind-load kind-load-earlier kind-test kind-down chart e2e clean lock bootstrap servers
+.PHONY: help demo test proof check static up down stress bench bench-full pictures plots flame conversations figures images kind-up kind-load kind-load-earlier kind-test kind-down chart e2e clean lock bootstrap servers
 CLUSTER := flashsale
 KIND_CONFIG := deploy/kind/cluster.yaml
 BIN := .venv/bin
+PROOF := tests/model $(addprefix tests/lua/,test_model.py test_faults.py) $(addprefix tests/integration/,test_crash_points.py test_keeper.py test_chaos_run.py)
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -15,6 +16,10 @@ test: bootstrap ## run all tests: static checks, unit, Lua, integration, chaos
 	@scripts/servers.sh test
 	@$(MAKE) --no-print-directory static
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 25 --durations-min 5
+
+proof: bootstrap ## run the three layers of docs/proof.md, and nothing else: model, scripts, chaos
+	@scripts/servers.sh test
+	@$(BIN)/pytest -n 2 --dist loadfile $(PROOF)
 
 check: bootstrap static ## check format, lint, types and import contracts, and run the unit tests
 	@$(BIN)/pytest tests/unit -q

@@ -96,7 +96,7 @@ class Shop:
     async def rebuild(self, **changes: Any) -> RebuildReport:
         context = self.context(**changes)
         report = await rebuild(context, SHARDS)
-        await verify(context, SHARDS)
+        assert (await verify(context, SHARDS)).faulty == {}
         return report
 
 

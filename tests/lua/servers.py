@@ -37,6 +37,15 @@ from tests.fences import open_now
 ROOT = Path(__file__).parents[2]
 SCRIPTS = read_scripts(ROOT / "lua")
 START_TIMEOUT_SECONDS = 60
+FENCED = sorted(path.stem for path in (ROOT / "lua").glob("*.lua") if "require_open(" in path.read_text())
+"""The scripts that write only while the fence of their shard is open."""
+UNFENCED = {
+    "attest": "it notes what a gateway was answered, and closes a fence that has less",
+    "prune_consumers": "it removes idle consumers, and no entry",
+    "restore": "it writes only while recovery keeps the fence closed",
+    "seal": "it opens and closes the fence",
+}
+"""Every other script that writes, and why it does not need an open fence."""
 
 
 def found_servers() -> list[str]:

@@ -16,7 +16,7 @@ from flashsale_core.fence import SEQ_JUMP
 from flashsale_core.messages import decode
 from flashsale_core.scripts import pack
 from flashsale_order_worker.plan import OrderRow, PaymentKey, merged, plan
-from tests.lua.servers import SCRIPTS, found_servers, run_life
+from tests.lua.servers import FENCED, SCRIPTS, found_servers, run_life
 from tests.lua.test_model import CHANGES, Life
 
 Data = dict[bytes, tuple[bytes, int]]
@@ -94,17 +94,22 @@ class FaultyLife(Life):
 
     def refuses_everything(self, reason: str) -> None:
         sale, shard = self.sale, self.sale.shard
-        attempts: list[Callable[[], object]] = [
-            lambda: sale.define(total=20, max_per_user=1),
-            lambda: sale.reserve(("o0", "ann", 1), ("o7", "bob", 1)),
-            lambda: sale.settle(("o0", "p1"), ("o9", "p2")),
-            lambda: sale.expire("o0", "o1"),
-            lambda: sale.cancel("o0"),
-            lambda: sale.retire("close"),
-            lambda: self.client.eval(SCRIPTS.reclaim.source, 3, shard.direct, shard.outbox, shard.fence, "0", "10", str(sale.now)),
-        ]
+        attempts: dict[str, Callable[[], object]] = {
+            "define": lambda: sale.define(total=20, max_per_user=1),
+            "reserve": lambda: sale.reserve(("o0", "ann", 1), ("o7", "bob", 1)),
+            "settle": lambda: sale.settle(("o0", "p1"), ("o9", "p2")),
+            "expire": lambda: sale.expire("o0", "o1"),
+            "cancel": lambda: sale.cancel("o0"),
+            "return_order": lambda: sale.take_back(("o0", True), ("o1", False)),
+            "restock": lambda: sale.restock("o0", "o1"),
+            "retire": lambda: sale.retire("close"),
+            "reclaim": lambda: self.client.eval(
+                SCRIPTS.reclaim.source, 3, shard.direct, shard.outbox, shard.fence, "0", "10", str(sale.now)
+            ),
+        }
+        assert sorted(attempts) == FENCED
         before = self.dumps()
-        for attempt in attempts:
+        for attempt in attempts.values():
             with pytest.raises(redis.ResponseError, match=f"FENCED {reason}"):
                 attempt()
         assert self.dumps() == before

@@ -9,15 +9,25 @@ import pytest
 import redis
 
 from flashsale_core.fence import Fence, fenced_reason, read_attestations, read_fence
-from flashsale_core.keys import attest_keys, define_keys, order_keys, reclaim_keys, reserve_keys, settle_keys, shard_of
+from flashsale_core.keys import (
+    attest_keys,
+    define_keys,
+    order_keys,
+    reclaim_keys,
+    reserve_keys,
+    restock_keys,
+    return_keys,
+    settle_keys,
+    shard_of,
+)
 from flashsale_core.scripts import Cancel, Order, Payment, pack, pack_orders, pack_payments
-from tests.lua.servers import Sale, reserve_many
+from tests.lua.servers import FENCED, Sale, reserve_many
 
 FAR = next(name for number in range(1000) if shard_of(name := f"far-{number}") != shard_of("iphone"))
 
 
 def calls(sale: Sale, known: str = "") -> dict[str, Callable[[], Any]]:
-    """A call of each writing script, which would change something; `known` is the seq that the caller hands in."""
+    """A call of each script that needs an open fence, which would change something; `known` is the seq that the caller hands in."""
     name, seqs = sale.name, pack([int(known or 0)])
     orders, payments = pack_orders([(name, [Order("o9", "eve", 1)])]), pack_payments([(name, [Payment("o1", "p1", "succeeded", 1, "EUR")])])
     return {
@@ -28,15 +38,19 @@ def calls(sale: Sale, known: str = "") -> dict[str, Callable[[], Any]]:
         "define": lambda: sale._call(
             "define", define_keys(name), name, pack({"owner": "admin", "generation": 0, "total": 9}), clock_and=(known,)
         ),
+        "return_order": lambda: sale._call("return_order", return_keys(name), name, pack([("o3", True)]), "", clock_and=(known,)),
+        "restock": lambda: sale._call("restock", restock_keys(name), name, pack(["o4"]), clock_and=(known,)),
         "retire": lambda: sale._call("retire", define_keys(name), name, "close", "admin", clock_and=("0", known)),
         "reclaim": lambda: sale._call("reclaim", reclaim_keys(shard_of(name)), "0", "10", clock_and=(known,)),
     }
 
 
 def prepared(sale: Sale) -> Sale:
-    """o1 is held, o2 is held and due, and the direct outbox has an old entry."""
+    """o1 is held, o2 is held and due, o3 is paid, the unit of o4 was returned and waits, and the direct outbox has an old entry."""
     sale.define(total=5)
-    sale.reserve(("o2", "bob", 1))
+    sale.reserve(("o2", "bob", 1), ("o3", "cem", 1), ("o4", "dan", 1))
+    sale.settle(("o3", "p3"), ("o4", "p4"))
+    sale.take_back(("o4", True))
     sale.now += 300_000
     sale.reserve(("o1", "ann", 1))
     sale.redis.xadd(sale.shard.direct, {"k": "order.expired", "b": "{}", "t": "1"})
@@ -56,7 +70,7 @@ def seal(sale: Sale, incarnation: str, state: str, fields: dict[str, Any], accep
     return str(sale._call("seal", (sale.shard.fence,), incarnation, state, pack(fields), accept)[1])
 
 
-@pytest.mark.parametrize("script", ["reserve", "settle", "cancel", "expire", "define", "retire", "reclaim"])
+@pytest.mark.parametrize("script", FENCED)
 @pytest.mark.parametrize("reason", ["missing", "history", "regressed", "restoring"])
 def test_fenced_shard_refuses_every_change(sale: Sale, script: str, reason: str) -> None:
     prepared(sale)
@@ -73,7 +87,7 @@ def test_fenced_shard_refuses_every_change(sale: Sale, script: str, reason: str)
     assert (fenced_reason(refused.value), sale.snapshot(), fence(sale).seq) == (reason, before, seq)
 
 
-@pytest.mark.parametrize("script", ["reserve", "settle", "cancel", "expire", "define", "retire", "reclaim"])
+@pytest.mark.parametrize("script", FENCED)
 def test_open_shard_takes_what_a_caller_knows(sale: Sale, script: str) -> None:
     prepared(sale)
     before = sale.snapshot()
@@ -117,7 +131,7 @@ def test_every_line_of_an_entry_has_its_position(sale: Sale) -> None:
 
 def test_positions_are_contiguous_over_all_scripts(sale: Sale) -> None:
     prepared(sale)
-    for script in ("reserve", "settle", "expire", "define", "retire"):
+    for script in ("reserve", "settle", "expire", "return_order", "restock", "define", "retire"):
         calls(sale)[script]()
     sale.reserve(("o1", "ann", 1))
     seqs = [json.loads(line)["seq"] for _, body in sale.outbox() if body != b"{}" for line in body.splitlines()]

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from flashsale_core.scripts import read_script
+from tests.lua.servers import FENCED, UNFENCED
+
 LUA = Path(__file__).parents[2] / "lua"
 SCRIPTS = sorted(LUA.glob("*.lua"))
 LIBRARIES = sorted((LUA / "lib").glob("*.lua"))
 # Every command is in Redis 7.0 and in Valkey 8 (https://redis.io/docs/latest/commands/, "Available since").
-COMMANDS = {
-    "TIME", "HGET", "HMGET", "HSET", "HGETALL", "HINCRBY", "HLEN", "HDEL", "PEXPIRE", "UNLINK", "ZADD", "ZREM", "XADD", "XDEL", "XRANGE",
-    "XINFO", "XGROUP", "XLEN", "ZCARD", "SADD", "SREM", "HSCAN", "ZMSCORE", "HSETNX",
-}  # fmt: skip
+READING = {"TIME", "INFO", "TYPE", "HGET", "HMGET", "HGETALL", "HLEN", "HSCAN", "SCARD", "XRANGE", "XINFO", "XLEN", "ZCARD", "ZMSCORE"}
+WRITING = {"HSET", "HSETNX", "HINCRBY", "HDEL", "PEXPIRE", "UNLINK", "ZADD", "ZREM", "XADD", "XDEL", "XGROUP", "SADD", "SREM"}
 
 
 def parts(path: Path) -> tuple[str, str]:
@@ -27,6 +28,10 @@ def numbered(header: str, section: str) -> dict[str, str]:
     text = re.search(rf"^{section}:.*\n((?:  .*\n)+)", header, re.MULTILINE)
     assert text, f"no {section} section"
     return dict(re.findall(r"^  (\+?\d+) (\w+)", text[1], re.MULTILINE))
+
+
+def commands(text: str) -> set[str]:
+    return set(re.findall(r"redis\.p?call\('(\w+)'", text))
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
@@ -65,9 +70,15 @@ def test_every_word_of_returns_can_be_returned(path: Path) -> None:
 @pytest.mark.parametrize("path", [*SCRIPTS, *LIBRARIES], ids=lambda path: path.stem)
 def test_script_uses_known_commands_and_only_keys_it_is_given(path: Path) -> None:
     text = path.read_text()
-    assert set(re.findall(r"redis\.call\('(\w+)'", text)) <= COMMANDS
-    assert len(re.findall(r"redis\.call\(", text)) == len(re.findall(r"redis\.call\('", text))
+    assert commands(text) <= READING | WRITING
+    assert len(re.findall(r"redis\.p?call\b", text)) == len(re.findall(r"redis\.p?call\('", text))
     assert "fs:" not in text
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_script_that_writes_asks_the_fence_or_is_a_named_exception(path: Path) -> None:
+    writes = bool(commands(read_script(LUA, path.stem).source) & WRITING)
+    assert (path.stem in FENCED) + (path.stem in UNFENCED) == writes
 
 
 @pytest.mark.parametrize("path", LIBRARIES, ids=lambda path: path.stem)

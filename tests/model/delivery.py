@@ -38,6 +38,8 @@ def _finish(state: State, bounds: Bounds, number: int, entry: Entry, timely: boo
     elif timely and entry.kind == "W" and writable(state, state.gateways[number].known, bounds):
         changed = restocked(state, bounds, entry.order) if bounds.has("confirm_return") else state
         yield name + ", the unit is for sale again, the merchant is answered", changed._replace(returned=state.returned | {entry.order})
+    elif timely and entry.kind == "K":
+        yield name + ", the merchant is answered", state._replace(returned=state.returned | {entry.order})
     else:
         yield name, state
 

@@ -1,5 +1,6 @@
 """What must hold in every state."""
 
+from tests.model.delivery import is_late
 from tests.model.requests import COUNTED
 from tests.model.state import Bounds, State
 
@@ -8,10 +9,13 @@ def broken_promise(state: State, bounds: Bounds) -> str:
     """The first promise that does not hold, or ''."""
     if state.broken:
         return state.broken
-    coming = {entry.order for entry in state.broker | state.marked | state.worker if entry.kind == "W"}
-    returned = {order for order, letter in enumerate(state.ledger.records) if letter == "T"} | coming
-    paid = {order for order, letter in enumerate(state.ledger.records) if letter == "P"} - coming
-    if len(paid) > bounds.units:
+    on_the_way = state.broker | state.marked | state.worker
+    coming = {entry.order: entry.kind for entry in on_the_way if entry.kind in "WK" and not is_late(state.ledger, entry)}
+    returned = {order for order, letter in enumerate(state.ledger.records) if letter in ("T", "K")} | coming.keys()
+    paid = {order for order, letter in enumerate(state.ledger.records) if letter == "P"} - coming.keys()
+    # A unit that its buyer returned and that is not for sale again stays sold.
+    sold = paid | {order for order in returned if (coming.get(order) or state.ledger.records[order]) == "K"}
+    if len(sold) > bounds.units:
         return "the ledger has more paid orders than units"
     if state.ledger.refunded & paid:
         return "the money of a paid order is refunded"
@@ -19,10 +23,10 @@ def broken_promise(state: State, bounds: Bounds) -> str:
         return "an answered return will not reach the ledger"
     money = paid | returned | state.ledger.refunded
     if state.answered - money:
-        on_the_way = {entry.order for entry in state.broker | state.marked if entry.kind in "PF"}
-        if state.answered - money - on_the_way:
+        paying = {entry.order for entry in state.broker | state.marked if entry.kind in "PF"}
+        if state.answered - money - paying:
             return "an answered webhook will not reach the ledger"
-    return "" if is_closed(state) else _while_open(state, bounds, paid)
+    return "" if is_closed(state) else _while_open(state, bounds, sold)
 
 
 def is_closed(state: State) -> bool:
@@ -30,7 +34,7 @@ def is_closed(state: State) -> bool:
     return state.fault_pending or fence is None or fence.state != "open" or fence.replid != state.info
 
 
-def _while_open(state: State, bounds: Bounds, paid: set[int]) -> str:
+def _while_open(state: State, bounds: Bounds, sold: set[int]) -> str:
     redis, fence = state.redis, state.redis.fence
     assert fence is not None
     live = sum(letter in COUNTED for letter in redis.records)
@@ -39,7 +43,7 @@ def _while_open(state: State, bounds: Bounds, paid: set[int]) -> str:
     if redis.available + live != bounds.units:
         return "a unit was released twice"
     behind = {order for order, letter in enumerate(redis.records) if letter in ("W", "T")}
-    if len(paid - behind | {order for order, letter in enumerate(redis.records) if letter == "P"}) > bounds.units:
+    if len(sold - behind | {order for order, letter in enumerate(redis.records) if letter in ("P", "K")}) > bounds.units:
         return "Redis and ledger together have more paid orders than units"
     for order in state.accepted:
         if not redis.records[order]:

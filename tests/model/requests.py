@@ -11,8 +11,8 @@ T = TypeVar("T")
 LETTER_OF = {state: letter for letter, state in LETTERS.items()}
 Step = tuple[str, State]
 LIVE = ("R", "P")
-COUNTED = (*LIVE, "W")
-"""The letters of orders that have a unit. That of a returned order waits until the broker has confirmed the return."""
+COUNTED = (*LIVE, "W", "K")
+"""The letters of orders that have a unit. That of a returned order waits until the broker has confirmed the return, or stays sold."""
 
 
 def transition(letter: str, event: Event, *, guard_holds: bool = True) -> tuple[str, str]:
@@ -39,7 +39,7 @@ def requests(state: State, bounds: Bounds) -> Iterator[Step]:
                 yield from _reserve(state, bounds, order, letter, number)
                 if bounds.pays and state.born[order] and order not in state.answered:
                     yield from _pay(state, bounds, order, letter, number)
-                if bounds.returns and letter in ("P", "W"):
+                if (bounds.returns and letter in ("P", "W")) or (bounds.keeps and letter in ("P", "K")):
                     yield from _return(state, bounds, order, letter, number)
         if writable(state, 0, bounds) and state.born[order]:
             yield from _release(state, bounds, order, letter)
@@ -84,7 +84,7 @@ def _pay(state: State, bounds: Bounds, order: int, letter: str, number: int) -> 
     if _in_memory(gateway, order, ("P", "F")):
         return
     name = f"gateway {number}: payment of order {order} "
-    is_bought = letter in ("P", "W", "T")
+    is_bought = letter in ("P", "W", "K", "T")
     if order in redis.refunded and not is_bought:
         result, after = "known refund", letter
     else:
@@ -106,14 +106,17 @@ def _pay(state: State, bounds: Bounds, order: int, letter: str, number: int) -> 
 
 
 def _return(state: State, bounds: Bounds, order: int, letter: str, number: int) -> Iterator[Step]:
-    if _in_memory(state.gateways[number], order, ("W",)) or order in state.returned:
+    if _in_memory(state.gateways[number], order, ("W", "K")) or order in state.returned:
         return
     name = f"gateway {number}: order {order} "
-    if letter == "W":
+    if letter != "P":
         yield name + "is returned again, and published again from its record", _again(state, number, letter, letter, order)
         return
-    changed, entry = write(state, order, "W", "W", 0)
-    changed = _answer(changed, number, entry)
+    if bounds.keeps:
+        yield name + "is returned, its unit stays sold, the merchant waits for the confirm", _again(state, number, "K", "K", order)
+    if not bounds.returns:
+        return
+    changed = _again(state, number, "W", "W", order)
     if bounds.has("confirm_return"):
         yield name + "is returned, the merchant waits for the confirm", changed
     else:

@@ -122,6 +122,8 @@ class Bounds:
     cancels: bool = False
     returns: bool = False
     """Whether paid orders are returned, and their units are for sale again."""
+    keeps: bool = False
+    """Whether paid orders are returned, and their units stay sold."""
     expires: bool = True
     faults: int = 1
     """Losses of Redis: its disk, its newest writes, or only the process."""

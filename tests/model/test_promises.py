@@ -21,11 +21,14 @@ PROMOTE, LOSE, CRASH, SILENCE = frozenset({"promote"}), frozenset({"lose"}), fro
         {"orders": 1, "cancels": True, "kinds": PROMOTE},
         {"orders": 1, "reacquire": True, "kinds": PROMOTE, "faults": 2},
         {"pays": False, "expires": False, "gateways": 2, "upsets": 1, "upset_kinds": SILENCE},
-        {"orders": 1, "expires": False, "returns": True, "kinds": LOSE},
-        {"expires": False, "returns": True, "faults": 0},
+        {"orders": 1, "expires": False, "returns": True, "keeps": True, "kinds": PROMOTE | LOSE},
+        {"expires": False, "returns": True, "keeps": True, "kinds": LOSE},
+        {"expires": False, "keeps": True, "kinds": PROMOTE},
         {"pays": False, "faults": 0, "upsets": 1, "upset_kinds": CRASH},
     ],
-    ids=lambda bounds: "-".join(f"{name}={'+'.join(value) if isinstance(value, frozenset) else value}" for name, value in bounds.items()),
+    ids=lambda bounds: "-".join(
+        f"{name}={'+'.join(sorted(value)) if isinstance(value, frozenset) else value}" for name, value in bounds.items()
+    ),
 )
 def test_no_promise_breaks_within_the_bounds(bounds: dict[str, object], confirmed: bool) -> None:
     outcome = search(Bounds(confirmed=confirmed, **bounds))  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from time import monotonic, thread_time
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from flashsale_audit import Auditor
-from flashsale_audit.audit_all import Options
+from flashsale_audit.audit_all import Options, Report
 from flashsale_audit.differences import Kind
 from flashsale_cli import sales_client
 from flashsale_cli.audit.stores import audit_stores, stores_of
@@ -39,16 +39,25 @@ PATIENT = Options(overdue_grace_seconds=30, outbox_seconds=30)
 @dataclass
 class Result:
     orders: int
+    """Those that the crowd was told are accepted."""
     audits_by_hand: int
-    rounds: int
+    audits_judged: int
+    """Those among them that judged every sale of the crowd, with orders in each."""
     cpu_share: float
     false_differences: list[str]
+    auditor_faults: list[str]
+    """Why the auditor audited nothing for a while, or ended."""
     found_after_seconds: dict[str, float]
+
+    @property
+    def judged(self) -> bool:
+        """Whether the absence of differences means anything."""
+        return self.orders > 0 and self.audits_judged > 0 and not self.auditor_faults
 
     @property
     def passed(self) -> bool:
         slowest = max(self.found_after_seconds.values())
-        return not self.false_differences and self.cpu_share <= CPU_SHARE_BAR and slowest <= FOUND_SECONDS_BAR
+        return self.judged and not self.false_differences and self.cpu_share <= CPU_SHARE_BAR and slowest <= FOUND_SECONDS_BAR
 
 
 class AuditorThread:
@@ -56,7 +65,8 @@ class AuditorThread:
 
     def __init__(self, environment: CliEnvironment) -> None:
         self.auditor = Auditor(stores_of(environment))
-        self.rounds = 0
+        self.faults: list[str] = []
+        """Why nothing was audited for a while, or at the end."""
         self.cpu_seconds = 0.0
         self._stopping = False
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
@@ -73,6 +83,11 @@ class AuditorThread:
         while not self._stopping and not running.done():
             await asyncio.sleep(POLL_SECONDS)
             self.cpu_seconds = thread_time()
+            fault = self.auditor.fault
+            if fault is not None and fault not in self.faults:
+                self.faults.append(fault)
+        if running.done():
+            self.faults.append(f"it ended: {running.exception()!r}")
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
@@ -125,10 +140,11 @@ async def measure(environment: CliEnvironment, seconds: float, lanes: int, say: 
     async with crowd_on(environment, lanes) as crowd:
         thread.start()
         try:
-            started_at, audits, wrong = monotonic(), 0, list[str]()
+            started_at, audits, judged, wrong = monotonic(), 0, 0, list[str]()
             while monotonic() - started_at < seconds:
                 report = await audit_stores(environment, PATIENT)
                 audits += 1
+                judged += has_judged(report, crowd.sale_ids)
                 wrong += [
                     f"by hand: {kind.value} {sample.subject}: {sample.detail}"
                     for kind, samples in report.findings.samples.items()
@@ -140,7 +156,13 @@ async def measure(environment: CliEnvironment, seconds: float, lanes: int, say: 
             found_after = {fault.__name__: await find(environment, thread, fault, crowd.sale_ids[0], say) for fault in FAULTS}
         finally:
             await asyncio.to_thread(thread.stop)
-    return Result(crowd.outcomes["POST 200"], audits, thread.rounds, share, wrong, found_after)
+    return Result(crowd.outcomes["POST 200"], audits, judged, share, wrong, thread.faults, found_after)
+
+
+def has_judged(report: Report, sale_ids: Sequence[str]) -> bool:
+    """Whether the audit left nothing for later, and each of these sales had orders."""
+    orders = {numbers.counters.sale_id: numbers.counters.orders for numbers in report.sales}
+    return not report.skipped.for_now and all(orders.get(sale_id, 0) > 0 for sale_id in sale_ids)
 
 
 async def find(environment: CliEnvironment, thread: AuditorThread, fault: Any, sale_id: str, say: Callable[[str], object]) -> float:
@@ -178,6 +200,7 @@ def main(
 
 def show(result: Result, screen: Console) -> None:
     rows = [
+        ("audits by hand that judged all", str(result.audits_judged), verdict(result.judged)),
         ("differences that were not there", str(len(result.false_differences)), verdict(not result.false_differences)),
         ("share of one core", f"{result.cpu_share:.2%}", verdict(result.cpu_share <= CPU_SHARE_BAR)),
         *[
@@ -186,8 +209,8 @@ def show(result: Result, screen: Console) -> None:
         ],
     ]
     screen.print(table(f"{result.orders} orders, {result.audits_by_hand} audits by hand", ("", "", " verdict"), rows))
-    for difference in result.false_differences[:20]:
-        screen.print(Text(difference, "red"))
+    for words in (*result.auditor_faults, *result.false_differences[:20]):
+        screen.print(Text(words, "red"))
 
 
 if __name__ == "__main__":

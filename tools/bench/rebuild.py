@@ -74,7 +74,10 @@ class Shop:
                 raise RuntimeError(f"the fence of shard {shard} changed")
 
     async def recover(self, sale_id: str) -> Done:
-        """Rebuild an empty Redis, check it, open it, and sell the last unit. Raises RuntimeError unless exactly one order is accepted."""
+        """Rebuild an empty Redis, check it, open it, and sell the last unit.
+
+        Raises RuntimeError unless the sale is what the ledger says and exactly one order is accepted.
+        """
         await self.redis.flushall()
         before, redis_before, started = getrusage(RUSAGE_SELF), await redis_cpu_seconds(self.redis), monotonic()
         await self.seal("restoring")
@@ -84,7 +87,9 @@ class Shop:
         )
         report = await rebuild(context, SHARDS)
         rebuilt = monotonic()
-        await verify(context, SHARDS)
+        faulty = (await verify(context, SHARDS)).faulty
+        if faulty:
+            raise RuntimeError(f"Redis is not what the ledger says: {faulty}")
         verified = monotonic()
         await self.seal(OPEN)
         orders = [Order("first-sale----------", "late", 1), Order("one-too-many--------", "later", 1)]

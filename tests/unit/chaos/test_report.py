@@ -1,5 +1,9 @@
 """A report can be replayed, and shows what matters first to whoever reads it."""
 
+from typing import Any
+
+import pytest
+
 from flashsale_chaos.report import Broken, Report, schedule_in, summary, to_json
 from flashsale_chaos.schedule import Schedule, make
 
@@ -27,4 +31,20 @@ def test_violation_is_shown_with_seed_round_and_faults() -> None:
     assert lines[0].startswith("seed 5: ")
     assert "VIOLATION in round 2: never oversold: 11 of 10" in lines
     assert any(failing[0].target in line for line in lines)
-    assert not report.is_clean
+    assert (report.is_clean, report.passed) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "failed"),
+    [
+        ({}, []),
+        # What one machine does not allow, or one moment, is left out.
+        ({"skipped": {"clock.jump": "no compiler"}, "impossible": ["7 at 1.00 s: Redis is dead"]}, []),
+        ({"ended": ["keeper ended by itself"]}, ["FAILED: keeper ended by itself"]),
+        ({"faults": 0}, ["FAILED: no fault was injected"]),
+        ({"orders": 0}, ["FAILED: no order was accepted"]),
+    ],
+)
+def test_run_fails_if_something_ended_by_itself_or_nothing_was_tried(changes: dict[str, Any], failed: list[str]) -> None:
+    report = Report(**{"schedule": SCHEDULE, "faults": 30, "orders": 900, **changes})
+    assert (report.passed, [line for line in summary(report) if line.startswith("FAILED")]) == (not failed, failed)

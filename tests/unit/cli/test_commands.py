@@ -8,6 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from flashsale_chaos.report import Report
+from flashsale_chaos.schedule import Schedule
 from flashsale_cli.commands.sale import parse_price, parse_rate
 from flashsale_cli.console import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE
 from flashsale_cli.load.outcomes import classify
@@ -95,6 +97,15 @@ def test_crowd_that_is_refused_for_its_proof_fails_with_the_remedy(monkeypatch: 
     assert result.exit_code == EXIT_FAILED
     assert "401 unauthenticated" in result.output
     assert "--identity body" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(("ended", "status"), [([], 0), (["keeper ended by itself"], EXIT_FAILED)])
+def test_chaos_fails_if_a_service_ended_by_itself(monkeypatch: pytest.MonkeyPatch, ended: list[str], status: int) -> None:
+    async def run(schedule: Schedule, *_: object, **__: object) -> Report:
+        return Report(schedule, faults=20, orders=900, ended=ended)
+
+    monkeypatch.setattr("flashsale_cli.commands.chaos.run", run)
+    assert flashsale("chaos").exit_code == status
 
 
 def test_rate_is_requests_per_seconds() -> None:

@@ -40,7 +40,8 @@ def chaos(
 
     Touches only this machine and what it started itself.
 
-    Exit status 1 if a promise is broken, 3 if the stack does not start, 130 if it was interrupted.
+    Exit status 1 if a promise is broken, a service or server ends by itself, or nothing is injected or sold;
+    3 if the stack does not start, 130 if it was interrupted.
     """
     schedule = _replayed(replay) if replay else make(seed, faults, _kinds(kinds))
     with _folder(home, keep=keep) as folder:
@@ -49,7 +50,7 @@ def chaos(
         report.write_bytes(chaos_report.to_json(result))
     for line in chaos_report.summary(result):
         typer.echo(line)
-    if not result.is_clean:
+    if not result.passed:
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -61,7 +61,21 @@ class Report(msgspec.Struct):
 
     @property
     def is_clean(self) -> bool:
+        """Whether no promise was broken."""
         return not self.violations
+
+    @property
+    def passed(self) -> bool:
+        return self.is_clean and not list(no_proof(self))
+
+
+def no_proof(report: Report) -> Iterator[str]:
+    """Why a run without a violation fails all the same. Faults that this machine or moment does not allow are not among the reasons."""
+    yield from report.ended
+    if report.faults == 0:
+        yield "no fault was injected"
+    if report.orders == 0:
+        yield "no order was accepted"
 
 
 def to_json(report: Report) -> bytes:
@@ -87,9 +101,9 @@ def summary(report: Report) -> Iterator[str]:
     if report.crash_points:
         yield "deaths at crash points: " + ", ".join(f"{point} {count}" for point, count in sorted(report.crash_points.items()))
     yield from (f"skipped {kind}: {reason}" for kind, reason in sorted(report.skipped.items()))
-    yield from report.ended
     if report.impossible:
         yield f"not injected: {len(report.impossible)}, the last: {report.impossible[-1]}"
+    yield from (f"FAILED: {reason}" for reason in no_proof(report))
     for broken in report.violations:
         yield f"VIOLATION in round {broken.round}: {broken.promise}: {broken.detail}"
     if report.failing:

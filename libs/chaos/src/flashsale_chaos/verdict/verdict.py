@@ -1,7 +1,10 @@
 """All that must hold after a round, from its history and the facts. Pure."""
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
+
+from msgspec.structs import replace
 
 from flashsale_chaos.context import Context
 from flashsale_chaos.history import Call
@@ -33,13 +36,12 @@ def judge_history(
     later = [known for known in facts.incarnations if known.opened > began]
     yield from judge_answers(calls, gave_up)
     yield from judge_identity(calls)
-    rows = {name: row for name, row in facts.orders.items() if name.rpartition(".")[0] not in forgotten}
-    yield from judge_orders(by_order, rows)
+    known = _without(forgotten, facts)
+    yield from judge_orders(by_order, known.orders)
     windows = {sale.sale_id: sale.window_seconds for sale in sales}
     yield from judge_early(by_order.values(), windows, lost=bool(later) or any(context.clock_jumped() for context in contexts))
     yield from judge_losses(gone, later, {sale.sale_id: sale.is_confirmed for sale in sales}, partial(_silenced, contexts))
-    if not forgotten:
-        yield from judge_webhooks(by_order, facts)
+    yield from judge_webhooks(by_order, known)
     yield from _judge_entries(reacquires, calls, by_order, facts)
 
 
@@ -51,6 +53,17 @@ def gone_effects(sales: Sequence[Sale], calls: Sequence[Call], facts: Facts) -> 
     for name, story in stories(call for call in calls if call.sale not in forgotten).items():
         effects += regressions(story, facts.orders.get(name), reacquires=reacquires[story.sale])
     return effects
+
+
+def _without(forgotten: AbstractSet[str], facts: Facts) -> Facts:
+    """The facts without orders and payments of these sales."""
+
+    def is_kept(name: str) -> bool:
+        return name.rpartition(".")[0] not in forgotten
+
+    orders = {name: row for name, row in facts.orders.items() if is_kept(name)}
+    payments = {key: row for key, row in facts.payments.items() if is_kept(key[1])}
+    return replace(facts, orders=orders, payments=payments)
 
 
 def _judge_entries(reacquires: dict[str, bool], calls: Sequence[Call], by_order: dict[str, Story], facts: Facts) -> Iterator[Violation]:
