@@ -12,7 +12,7 @@ from flashsale_console.changes import WrongInputError, plan
 from flashsale_console.history import BUCKETS, Row, history
 from flashsale_console.pages.login import local_path
 from flashsale_console.pages.orders import Known
-from flashsale_console.sale_views import SaleView, money, view
+from flashsale_console.sale_views import SaleView, view
 from flashsale_console.service_metrics import read
 from flashsale_core.ids import parse_order_ref
 from flashsale_core.on_behalf import with_person
@@ -131,13 +131,6 @@ def test_person_stands_after_the_key() -> None:
     for headers in (["a", "b"], [""], ["Ann"], ['a"b'], ["a" * 41]):
         with pytest.raises(ValueError, match="one name"):
             with_person("console", headers)
-
-
-@pytest.mark.parametrize(
-    ("amount", "currency", "text"), [(1999, "EUR", "19.99 EUR"), (5, "JPY", "5 JPY"), (1234567, "KWD", "1,234.567 KWD")]
-)
-def test_money_has_the_decimals_of_its_currency(amount: int, currency: str, text: str) -> None:
-    assert money(amount, currency) == text
 
 
 def test_bar_never_passes_the_stock() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from flashsale_console.attention import number
 from flashsale_core.owners import is_released, namespace_of
-from flashsale_core.prices import read_price
+from flashsale_core.prices import money, read_price
 from flashsale_core.sale_times import is_sale_time
 
 STATE_WORDS = {
@@ -99,14 +99,6 @@ def _phase(state: str, available: int | None, starts_at: datetime | None, ends_a
     return "sold_out" if available == 0 else "selling"
 
 
-def money(amount_minor: int, currency: str) -> str:
-    """Such as `19.99 EUR`. Currencies with another number of decimals than 2 are shown as ISO 4217 lists them."""
-    decimals = 0 if currency in _NO_DECIMALS else 3 if currency in _THREE_DECIMALS else 2
-    whole, rest = divmod(abs(amount_minor), 10**decimals)
-    sign = "-" if amount_minor < 0 else ""
-    return f"{sign}{whole:,}{f'.{rest:0{decimals}d}' if decimals else ''} {currency}".strip()
-
-
 def money_of(text: str) -> str:
     """The price that the ledger has as text; as it is if it cannot be read, and empty if there is no price."""
     try:
@@ -114,10 +106,3 @@ def money_of(text: str) -> str:
     except ValueError:
         return text
     return money(*price) if price else ""
-
-
-# ISO 4217:2015, list one, "minor unit".
-_NO_DECIMALS = frozenset(
-    ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF")
-)
-_THREE_DECIMALS = frozenset(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"))
