@@ -8,7 +8,7 @@ import pytest
 
 from flashsale_console import plot
 from flashsale_console.attention import Facts, OpenRefunds, Stall, items_of, stall_reason
-from flashsale_console.changes import WrongInputError, plan
+from flashsale_console.changes import WrongInputError, plan, require_possible
 from flashsale_console.history import BUCKETS, Row, history
 from flashsale_console.pages.login import local_path
 from flashsale_console.pages.orders import Known
@@ -78,10 +78,18 @@ def test_change_says_what_will_happen_in_numbers() -> None:
     assert plan("close", SALE, "").is_final
 
 
-@pytest.mark.parametrize(("action", "units"), [("add", "-71"), ("stock", "29"), ("add", ""), ("add", "1e3"), ("stock", "٣"), ("drop", "")])
-def test_impossible_change_is_refused(action: str, units: str) -> None:
+@pytest.mark.parametrize(("action", "units"), [("add", ""), ("add", "1e3"), ("stock", "٣"), ("drop", "")])
+def test_change_that_no_sale_can_have_is_refused(action: str, units: str) -> None:
     with pytest.raises(WrongInputError):
         plan(action, SALE, units)
+
+
+@pytest.mark.parametrize(("action", "units"), [("add", "-71"), ("stock", "29"), ("add", "999999999")])
+def test_impossible_change_is_refused_when_it_is_asked_but_a_repeat_of_it_is_sent(action: str, units: str) -> None:
+    change = plan(action, SALE, units)
+    with pytest.raises(WrongInputError):
+        require_possible(change, SALE)
+    assert change.document["productId"] == "tv"
 
 
 def test_history_counts_orders_and_what_stays_sold() -> None:
