@@ -3,11 +3,12 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from flashsale_console import plot
-from flashsale_console.attention import Facts, OpenRefunds, Stall, items_of, stall_reason
+from flashsale_console import plot, watch
+from flashsale_console.attention import Facts, OpenRefunds, Stall, items_of, quiet_words, stall_reason
 from flashsale_console.changes import WrongInputError, plan, require_possible
 from flashsale_console.history import BUCKETS, Row, history
 from flashsale_console.pages.login import local_path
@@ -36,6 +37,34 @@ def test_quiet_means_that_everything_was_read() -> None:
     assert items_of(Facts(NOW)) == []
     (item,) = items_of(Facts(NOW, unread=(("Redis", "away"),)))
     assert (item.title, item.is_urgent) == ("Redis cannot be read", True)
+
+
+def test_quiet_names_only_what_was_looked_at() -> None:
+    assert quiet_words(Facts(NOW)) == (
+        "All quiet: refunds, outboxes and webhooks need nobody. Not every open sale has been looked at yet."
+        " No service that is asked reports messages or audit."
+    )
+    seen = Facts(NOW, all_sales_seen=True, reports_parked=True, is_audited=True)
+    assert quiet_words(seen) == "All quiet: refunds, sales, messages, outboxes, audit and webhooks need nobody."
+    assert quiet_words(replace(seen, reports_parked=False)).endswith("No service that is asked reports messages.")
+
+
+async def test_sales_are_quiet_only_after_a_round_over_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "SALES_PER_LOOK", 2)
+    names = ["a", "b", "c"]
+
+    async def rows(_: str, after: str, limit: int) -> list[dict[str, str]]:
+        return [{"sale_id": name} for name in names if name > after][:limit]
+
+    async def sales(asked: list[str]) -> list[dict[str, str]]:
+        return [{"available": "1"} for _ in asked]
+
+    looking = watch.Watch(cast("Any", SimpleNamespace(rows=rows)), cast("Any", SimpleNamespace(sales=sales)), cast("Any", None), ())
+    seen = []
+    for _ in range(3):
+        await looking._look_at_sales()
+        seen.append(looking._has_seen_all)
+    assert seen == [False, True, True]
 
 
 def test_urgent_items_come_first() -> None:
