@@ -11,6 +11,7 @@ from flashsale_console import plot, watch
 from flashsale_console.attention import Facts, OpenRefunds, Stall, items_of, quiet_words, stall_reason
 from flashsale_console.changes import WrongInputError, plan, require_possible
 from flashsale_console.history import BUCKETS, Row, history
+from flashsale_console.live_sales import SaleLook
 from flashsale_console.pages.login import local_path
 from flashsale_console.pages.orders import Known
 from flashsale_console.sale_views import SaleView, view
@@ -56,8 +57,8 @@ async def test_sales_are_quiet_only_after_a_round_over_all_of_them(monkeypatch: 
     async def rows(_: str, after: str, limit: int) -> list[dict[str, str]]:
         return [{"sale_id": name} for name in names if name > after][:limit]
 
-    async def sales(asked: list[str]) -> list[dict[str, str]]:
-        return [{"available": "1"} for _ in asked]
+    async def sales(asked: list[str]) -> list[SaleLook]:
+        return [SaleLook({"available": "1"}, is_open=True) for _ in asked]
 
     looking = watch.Watch(cast("Any", SimpleNamespace(rows=rows)), cast("Any", SimpleNamespace(sales=sales)), cast("Any", None), ())
     seen = []
@@ -98,6 +99,14 @@ def test_live_numbers_count_only_for_the_same_sale() -> None:
 )
 def test_phase_follows_the_window(change: dict[str, object], phase: str) -> None:
     assert view(ROW | change, {}, NOW).phase == phase
+
+
+@pytest.mark.parametrize(("doubt", "words"), [("recovering", "Recovering"), ("away", "Redis is away")])
+def test_sale_is_not_on_sale_while_nobody_knows(doubt: str, words: str) -> None:
+    fields = {"epoch": "7", "state": "open", "total": "120", "available": "100", "reserved": "0", "sold": "20", "owner": "admin"}
+    doubtful = view(ROW, fields if doubt == "recovering" else {}, NOW, doubt)
+    assert (doubtful.words, doubtful.can_change, view(ROW, fields, NOW).can_change) == (words, False, True)
+    assert view(ROW | {"state": "closed"}, {}, NOW, doubt).words == "Ended"
 
 
 def test_change_says_what_will_happen_in_numbers() -> None:

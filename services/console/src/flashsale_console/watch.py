@@ -68,7 +68,7 @@ class Watch:
         """Look at the next open sales; after the last one, begin again."""
         names = [row["sale_id"] for row in await self._ledger.rows("sale_names", self._after, SALES_PER_LOOK)]
         first, self._after = self._after, names[-1] if len(names) == SALES_PER_LOOK else ""
-        looked = {name: stall_reason(fields) for name, fields in zip(names, await self._live.sales(names), strict=True)}
+        looked = {name: stall_reason(look.fields) for name, look in zip(names, await self._live.sales(names), strict=True)}
         last = self._after
         self._has_seen_all = self._has_seen_all or not last
         # Sales that are gone from this part of the list are forgotten.

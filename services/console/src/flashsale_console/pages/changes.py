@@ -79,7 +79,7 @@ async def _changeable(request: Request) -> SaleView:
     if sale.flashsale:
         detail = f"The FlashSale {sale.flashsale} owns it: change it there, and the operator carries it out."
         raise PageError(409, f"{sale.sale_id} is not changed here", detail)
-    if not sale.is_live:
+    if fault or not sale.is_live:
         raise PageError(503 if fault else 409, f"{sale.sale_id} cannot be changed", fault or "Redis has this sale no more.")
     return sale
 
