@@ -140,7 +140,7 @@ def test_form_sent_twice_and_a_form_of_an_older_page(shop: Client, merchant: Vis
     assert shop.get(f"/sales/{sale_id}").body["stock"] == 15
     refused = merchant.post(f"/sales/{sale_id}/change", second.fields())
     assert (refused.status, "read it again" in refused.text, shop.get(f"/sales/{sale_id}").body["stock"]) == (412, True, 15)
-    # After the first one, the stock is as many units as are held: it could not be planned again.
+    # The second one leaves less than is held, so it could not be planned again.
     assert shop.order(sale_id, "ann", 8).status == 200
     taken = merchant.get(f"/sales/{sale_id}/change?action=add&units=-5")
     assert [merchant.post(f"/sales/{sale_id}/change", taken.fields()).status for _ in range(2)] == [303, 303]

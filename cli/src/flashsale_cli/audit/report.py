@@ -126,8 +126,8 @@ def _money_words(report: Report) -> str:
 
 def _total(report: Report, name: str) -> dict[str, int]:
     total: dict[str, int] = {}
-    for money in report.money.values():
-        for currency, amount in {**dict.fromkeys(money.received_minor, 0), **getattr(money, name)}.items():
+    for amounts in report.money.values():
+        for currency, amount in {**dict.fromkeys(amounts.received_minor, 0), **getattr(amounts, name)}.items():
             total[currency] = total.get(currency, 0) + amount
     return total
 
