@@ -71,6 +71,47 @@ async def test_numbers_of_a_sale_follow_without_a_reload(console_stack: Stack, s
     assert await moved() == []
 
 
+FOLLOW = """async () => {
+  const { update, spoken, news } = await import(document.querySelector("script[type=module]").src);
+  const root = document.querySelector("main").appendChild(document.createElement("section"));
+  const item = ([id, kind, words]) => `<li id="${id}" data-kind="${kind}"><strong>${words}</strong> <a href="/system">See</a></li>`;
+  const html = (items) => `<div id="list">
+    <ul>${items.map(item).join(" ")}</ul> <details id="more"><summary>More</summary>${items.length}</details></div>`;
+  const seen = [];
+  const show = (...items) => {
+    const before = spoken(root), focused = document.activeElement;
+    update(root, new DOMParser().parseFromString(html(items), "text/html"));
+    seen.push([news(before, spoken(root)), root.querySelectorAll("li").length, document.activeElement === focused]);
+  };
+  root.innerHTML = html([["a", "now", "A"], ["b", "later", "6 s behind"]]);
+  root.querySelector("#b a").focus();
+  show(["c", "now", "C"], ["b", "later", "7 s behind"]);
+  show(["b", "later", "8 s behind"], ["c", "now", "C"]);
+  show(["c", "now", "C"], ["b", "now", "9 s behind"]);
+  root.querySelector("summary").click();
+  root.querySelector("summary").focus();
+  show(["b", "now", "10 s behind"]);
+  seen.push([root.querySelector("details").open, root.querySelector("details").lastChild.data, root.querySelector("strong").textContent]);
+  root.querySelector("#b a").focus();
+  show(["c", "now", "C"]);
+  seen.push(document.activeElement.id);
+  return seen;
+}"""
+
+
+async def test_list_follows_around_the_focus_and_reads_only_news_aloud(console_stack: Stack, page: Page) -> None:
+    await log_in(page, console_stack, "viewer", "/")
+    assert await page.evaluate(FOLLOW) == [
+        [["C"], 2, True],
+        [[], 2, True],
+        [["9 s behind"], 2, True],
+        [[], 1, True],
+        [True, "1", "10 s behind"],
+        [["C"], 1, False],
+        "main",
+    ]
+
+
 async def test_buyers_see_a_change_of_the_console_without_a_reload(console_stack: Stack, sale: str, page: Page) -> None:
     merchant = Visitor(console_stack).log_in("merchant")
     await page.goto(f"{console_stack.env()['FLASHSALE_STOREFRONT_URL']}/s/{sale}")

@@ -8,7 +8,7 @@ import pytest
 
 from flashsale_console.access import Access, Operation
 from flashsale_console.app import OPERATIONS
-from flashsale_core.keys import sale_keys
+from flashsale_core.keys import sale_keys, shard_keys, shard_of
 from flashsale_local_stack import Stack, wait_until
 from flashsale_redis import open_redis
 from tests.integration.client import Client
@@ -140,6 +140,11 @@ def test_form_sent_twice_and_a_form_of_an_older_page(shop: Client, merchant: Vis
     assert shop.get(f"/sales/{sale_id}").body["stock"] == 15
     refused = merchant.post(f"/sales/{sale_id}/change", second.fields())
     assert (refused.status, "read it again" in refused.text, shop.get(f"/sales/{sale_id}").body["stock"]) == (412, True, 15)
+    # The second one leaves less than is held, so it could not be planned again.
+    assert shop.order(sale_id, "ann", 8).status == 200
+    taken = merchant.get(f"/sales/{sale_id}/change?action=add&units=-5")
+    assert [merchant.post(f"/sales/{sale_id}/change", taken.fields()).status for _ in range(2)] == [303, 303]
+    assert shop.get(f"/sales/{sale_id}").body["stock"] == 10
 
 
 @pytest.mark.parametrize(
@@ -242,15 +247,40 @@ def test_pages_show_other_peoples_texts_as_texts(shop: Client, merchant: Visitor
     assert merchant.get("/sales?state=gone").status == merchant.get("/sales?after=x").status == merchant.get("/sales?x=1").status == 400
 
 
-def test_attention_names_a_store_that_is_away_and_never_says_all_quiet(console_stack: Stack, merchant: Visitor) -> None:
+def test_attention_names_a_store_that_is_away_and_never_says_all_quiet(console_stack: Stack, merchant: Visitor, sale: str) -> None:
     console_stack.stop("redis")
     try:
         assert wait_until(lambda: "Redis cannot be read" in merchant.get("/live").text, 60)
         assert "All quiet" not in merchant.get("/live").text
         assert "Numbers of this moment are missing" in merchant.get("/sales").text
+        for page in ("/sales", f"/sales/{sale}"):
+            assert ("Redis is away" in merchant.get(page).text, "On sale" in merchant.get(page).text) == (True, False)
     finally:
         console_stack.start("redis")
     assert wait_until(lambda: "Redis cannot be read" not in merchant.get("/live").text, 60)
+    assert wait_until(lambda: "On sale" in merchant.get(f"/sales/{sale}/live").text, 60)
+
+
+def test_sale_behind_a_closed_fence_is_recovering(console_stack: Stack, merchant: Visitor, sale: str) -> None:
+    console_stack.stop("keeper")
+    try:
+        set_fence(console_stack, sale, "draining")
+        for page in ("/sales", f"/sales/{sale}", f"/sales/{sale}/live"):
+            assert (">Recovering<" in (text := merchant.get(page).text), "Redis is being recovered. Those" in text) == (True, True)
+        assert merchant.get(f"/sales/{sale}/change?action=pause").status == 503
+    finally:
+        set_fence(console_stack, sale, "open")
+        console_stack.start("keeper")
+    assert "On sale" in merchant.get(f"/sales/{sale}/live").text
+
+
+def set_fence(stack: Stack, sale_id: str, state: str) -> None:
+    async def write() -> None:
+        redis = open_redis(stack.env()["REDIS_URL"], 5, 1)
+        await redis.hset(shard_keys(shard_of(sale_id)).fence, "state", state)
+        await redis.aclose()
+
+    asyncio.run(write())
 
 
 def test_metrics_and_health(console_stack: Stack) -> None:

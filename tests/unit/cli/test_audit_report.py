@@ -34,9 +34,15 @@ def text_of(report: Report) -> str:
 def test_correct_sale_passes_with_its_evidence() -> None:
     text = text_of(report_of(COUNTERS))
     assert text.count("PASS") == len(Promise)
-    assert "6.00 EUR kept, 3.00 EUR to refund" in text
+    assert "6.00 EUR kept, 3.00 EUR to refund, 0.00 EUR sent" in text
     assert "5 sold or held of 10" in text
     assert "FAIL" not in text
+
+
+def test_money_without_decimals_is_shown_without_them() -> None:
+    report = report_of(COUNTERS)
+    report.money["tele"] = Money(received_minor={"JPY": 9000}, kept_minor={"JPY": 9000})
+    assert "9,000 JPY kept, 0 JPY to refund" in text_of(report)
 
 
 def test_wrong_counter_fails_one_promise_and_is_named() -> None:

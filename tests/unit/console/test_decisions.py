@@ -3,16 +3,18 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from flashsale_console import plot
-from flashsale_console.attention import Facts, OpenRefunds, Stall, items_of, stall_reason
-from flashsale_console.changes import WrongInputError, plan
+from flashsale_console import plot, watch
+from flashsale_console.attention import Facts, OpenRefunds, Stall, items_of, quiet_words, stall_reason
+from flashsale_console.changes import WrongInputError, plan, require_possible
 from flashsale_console.history import BUCKETS, Row, history
+from flashsale_console.live_sales import SaleLook
 from flashsale_console.pages.login import local_path
 from flashsale_console.pages.orders import Known
-from flashsale_console.sale_views import SaleView, money, view
+from flashsale_console.sale_views import SaleView, view
 from flashsale_console.service_metrics import read
 from flashsale_core.ids import parse_order_ref
 from flashsale_core.on_behalf import with_person
@@ -36,6 +38,34 @@ def test_quiet_means_that_everything_was_read() -> None:
     assert items_of(Facts(NOW)) == []
     (item,) = items_of(Facts(NOW, unread=(("Redis", "away"),)))
     assert (item.title, item.is_urgent) == ("Redis cannot be read", True)
+
+
+def test_quiet_names_only_what_was_looked_at() -> None:
+    assert quiet_words(Facts(NOW)) == (
+        "All quiet: refunds, outboxes and webhooks need nobody. Not every open sale has been looked at yet."
+        " No service that is asked reports messages or audit."
+    )
+    seen = Facts(NOW, all_sales_seen=True, reports_parked=True, is_audited=True)
+    assert quiet_words(seen) == "All quiet: refunds, sales, messages, outboxes, audit and webhooks need nobody."
+    assert quiet_words(replace(seen, reports_parked=False)).endswith("No service that is asked reports messages.")
+
+
+async def test_sales_are_quiet_only_after_a_round_over_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "SALES_PER_LOOK", 2)
+    names = ["a", "b", "c"]
+
+    async def rows(_: str, after: str, limit: int) -> list[dict[str, str]]:
+        return [{"sale_id": name} for name in names if name > after][:limit]
+
+    async def sales(asked: list[str]) -> list[SaleLook]:
+        return [SaleLook({"available": "1"}, is_open=True) for _ in asked]
+
+    looking = watch.Watch(cast("Any", SimpleNamespace(rows=rows)), cast("Any", SimpleNamespace(sales=sales)), cast("Any", None), ())
+    seen = []
+    for _ in range(3):
+        await looking._look_at_sales()
+        seen.append(looking._has_seen_all)
+    assert seen == [False, True, True]
 
 
 def test_urgent_items_come_first() -> None:
@@ -71,6 +101,14 @@ def test_phase_follows_the_window(change: dict[str, object], phase: str) -> None
     assert view(ROW | change, {}, NOW).phase == phase
 
 
+@pytest.mark.parametrize(("doubt", "words"), [("recovering", "Recovering"), ("away", "Redis is away")])
+def test_sale_is_not_on_sale_while_nobody_knows(doubt: str, words: str) -> None:
+    fields = {"epoch": "7", "state": "open", "total": "120", "available": "100", "reserved": "0", "sold": "20", "owner": "admin"}
+    doubtful = view(ROW, fields if doubt == "recovering" else {}, NOW, doubt)
+    assert (doubtful.words, doubtful.can_change, view(ROW, fields, NOW).can_change) == (words, False, True)
+    assert view(ROW | {"state": "closed"}, {}, NOW, doubt).words == "Ended"
+
+
 def test_change_says_what_will_happen_in_numbers() -> None:
     assert plan("add", SALE, "50").consequences[0] == "The stock goes from 100 to 150."
     assert plan("add", SALE, " -70 ").document == {"productId": "tv", "add": -70}
@@ -78,10 +116,18 @@ def test_change_says_what_will_happen_in_numbers() -> None:
     assert plan("close", SALE, "").is_final
 
 
-@pytest.mark.parametrize(("action", "units"), [("add", "-71"), ("stock", "29"), ("add", ""), ("add", "1e3"), ("stock", "٣"), ("drop", "")])
-def test_impossible_change_is_refused(action: str, units: str) -> None:
+@pytest.mark.parametrize(("action", "units"), [("add", ""), ("add", "1e3"), ("stock", "٣"), ("drop", "")])
+def test_change_that_no_sale_can_have_is_refused(action: str, units: str) -> None:
     with pytest.raises(WrongInputError):
         plan(action, SALE, units)
+
+
+@pytest.mark.parametrize(("action", "units"), [("add", "-71"), ("stock", "29"), ("add", "999999999")])
+def test_impossible_change_is_refused_when_it_is_asked_but_a_repeat_of_it_is_sent(action: str, units: str) -> None:
+    change = plan(action, SALE, units)
+    with pytest.raises(WrongInputError):
+        require_possible(change, SALE)
+    assert change.document["productId"] == "tv"
 
 
 def test_history_counts_orders_and_what_stays_sold() -> None:
@@ -131,13 +177,6 @@ def test_person_stands_after_the_key() -> None:
     for headers in (["a", "b"], [""], ["Ann"], ['a"b'], ["a" * 41]):
         with pytest.raises(ValueError, match="one name"):
             with_person("console", headers)
-
-
-@pytest.mark.parametrize(
-    ("amount", "currency", "text"), [(1999, "EUR", "19.99 EUR"), (5, "JPY", "5 JPY"), (1234567, "KWD", "1,234.567 KWD")]
-)
-def test_money_has_the_decimals_of_its_currency(amount: int, currency: str, text: str) -> None:
-    assert money(amount, currency) == text
 
 
 def test_bar_never_passes_the_stock() -> None:

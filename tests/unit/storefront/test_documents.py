@@ -6,6 +6,7 @@ import pytest
 
 from flashsale_storefront.answers import is_current
 from flashsale_storefront.documents import State, body_at, describe, recovering
+from flashsale_storefront.wording import price_of
 
 FIELDS = {
     "state": "open", "starts_ms": "1000", "ends_ms": "9000", "available": "3", "reserved": "2", "total": "10", "max_per_user": "0",
@@ -36,6 +37,11 @@ def test_document_names_no_owner_and_has_the_time_of_its_answer() -> None:
         "endsAt": "1970-01-01T00:00:09.000Z", "price": {"amountMinor": 4900, "currency": "EUR"}, "maxPerUser": None,
         "paymentWindowSeconds": 300, "serverTime": "1970-01-01T00:00:01.500Z",
     }  # fmt: skip
+
+
+def test_price_has_the_decimals_of_its_currency() -> None:
+    prices = [None, {"amountMinor": 4900, "currency": "EUR"}, {"amountMinor": 250_000, "currency": "PYG"}]
+    assert [price_of(price) for price in prices] == ["", "49.00 EUR", "250,000 PYG"]
 
 
 def test_recovering_sale_shows_no_number() -> None:

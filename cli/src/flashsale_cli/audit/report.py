@@ -12,6 +12,7 @@ from flashsale_audit.differences import PROMISES, Promise
 from flashsale_audit.facts import OrderTotals, SaleNumbers, TotalsByState
 from flashsale_cli.console import number, table, verdict
 from flashsale_core.orders import State
+from flashsale_core.prices import money
 
 SALES_SHOWN_MAX = 20
 EXAMPLES_SHOWN = 3
@@ -117,7 +118,7 @@ def evidence(report: Report, promise: Promise) -> str:
 def _money_words(report: Report) -> str:
     kept, refunds, sent = (_total(report, name) for name in ("kept_minor", "refunds_minor", "sent_minor"))
     amounts = [
-        f"{kept[name] / 100:,.2f} {name} kept, {refunds.get(name, 0) / 100:,.2f} {name} to refund, {sent.get(name, 0) / 100:,.2f} sent"
+        f"{money(kept[name], name)} kept, {money(refunds.get(name, 0), name)} to refund, {money(sent.get(name, 0), name)} sent"
         for name in sorted(kept)
     ]
     return ", ".join(amounts) or "no payments"
@@ -125,8 +126,8 @@ def _money_words(report: Report) -> str:
 
 def _total(report: Report, name: str) -> dict[str, int]:
     total: dict[str, int] = {}
-    for money in report.money.values():
-        for currency, amount in {**dict.fromkeys(money.received_minor, 0), **getattr(money, name)}.items():
+    for amounts in report.money.values():
+        for currency, amount in {**dict.fromkeys(amounts.received_minor, 0), **getattr(amounts, name)}.items():
             total[currency] = total.get(currency, 0) + amount
     return total
 

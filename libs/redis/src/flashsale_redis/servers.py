@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from flashsale_core.redis_info import SAFETY_SETTINGS
 from flashsale_redis.cluster import Cluster
@@ -23,6 +24,17 @@ def is_cluster(redis: Redis) -> bool:
 async def ping_near(redis: Redis, near: str) -> None:
     """PING the server with the key `near`. Raises like any command."""
     await (redis.at(near, "PING") if isinstance(redis, Cluster) else redis.ping())
+
+
+async def history_near(redis: Redis, near: str) -> str:
+    """The replication id of the server with the key `near`: new after each restart and promotion, empty where the user may not run INFO."""
+    try:
+        info: Any = await (redis.at(near, "INFO", "replication") if isinstance(redis, Cluster) else redis.info("replication"))
+    except ResponseError:
+        return ""
+    if isinstance(info, bytes):
+        return next((line.partition(":")[2] for line in info.decode().splitlines() if line.startswith("master_replid:")), "")
+    return str(info.get("master_replid", ""))
 
 
 async def infos(redis: Redis) -> Mapping[str, Mapping[str, Any]]:

@@ -1,6 +1,6 @@
 """What needs a person's attention, from what the stores and services report. Pure.
 
-What could not be read is an item as well: quiet means that everything was looked at and nothing was wrong.
+What could not be read is an item as well: quiet means that nothing was wrong in what was looked at, and names the rest.
 """
 
 from collections.abc import Iterable, Mapping
@@ -47,13 +47,18 @@ class Facts:
     paused: int = 0
     paused_example: str = ""
     stalls: tuple[Stall, ...] = ()
+    all_sales_seen: bool = False
+    """Whether each open sale was looked at: with many, the first round takes several looks."""
     closed_shards: Mapping[int, str] = field(default_factory=dict)
     """Shards that are not open, with their state."""
     shards: int = 0
     outbox_age_ms: int = 0
     parked: Mapping[str, int] = field(default_factory=dict)
+    reports_parked: bool = False
+    """Whether any worker reports its parked messages."""
     differences: Mapping[str, int] = field(default_factory=dict)
     is_audited: bool | None = None
+    """None if no service reports an audit."""
     disabled_endpoints: int = 0
     failing_endpoints: int = 0
     unread: tuple[tuple[str, str], ...] = ()
@@ -81,6 +86,24 @@ def items_of(facts: Facts) -> list[Item]:
     """What needs attention, the urgent first."""
     items = [*_unread(facts), *_engine(facts), *_sales(facts), *_money(facts), *_shops(facts)]
     return sorted(items, key=lambda item: not item.is_urgent)
+
+
+def quiet_words(facts: Facts) -> str:
+    """What was looked at, and what was not; for facts without an item."""
+    looked = {
+        "refunds": True, "sales": facts.all_sales_seen, "messages": facts.reports_parked, "outboxes": True,
+        "audit": facts.is_audited is not None, "webhooks": True,
+    }  # fmt: skip
+    words = f"All quiet: {_joined(name for name, is_seen in looked.items() if is_seen)} need nobody."
+    if not facts.all_sales_seen:
+        words += " Not every open sale has been looked at yet."
+    missing = [name for name, is_seen in looked.items() if not is_seen and name != "sales"]
+    return f"{words} No service that is asked reports {_joined(missing, 'or')}." if missing else words
+
+
+def _joined(names: Iterable[str], last: str = "and") -> str:
+    *first, end = names
+    return f"{', '.join(first)} {last} {end}" if first else end
 
 
 def _unread(facts: Facts) -> Iterable[Item]:

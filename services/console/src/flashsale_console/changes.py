@@ -25,6 +25,8 @@ class Change:
     button: str
     consequences: tuple[str, ...]
     """What will happen, in numbers."""
+    stock_after: int | None = None
+    """None if the stock stays."""
     document: Mapping[str, Any] = field(default_factory=dict)
     """The body for POST /admin/stock, without the request's id."""
     end_mode: str = ""
@@ -34,14 +36,14 @@ class Change:
 
 
 def plan(action: str, sale: SaleView, units_text: str) -> Change:
-    """What `action` does to the sale as it is now. Raises WrongInputError."""
+    """What `action` does to the sale as it is now. Raises WrongInputError if that cannot be asked of any sale."""
     match action:
         case "pause":
             return _pause(sale)
         case "resume":
             document = {"productId": sale.sale_id, "add": 0, "paused": False}
             words = f"{_count(sale.available, 'unit')} can be bought at once, if the sale's window is open."
-            return Change(action, f"Resume {sale.sale_id}", "Resume the sale", (words,), document)
+            return Change(action, f"Resume {sale.sale_id}", "Resume the sale", (words,), document=document)
         case "add":
             return _add(sale, _units(units_text, -STOCK_MAX))
         case "stock":
@@ -52,30 +54,39 @@ def plan(action: str, sale: SaleView, units_text: str) -> Change:
             raise WrongInputError(f"There is no action of this name; use {', '.join(ACTIONS)}")
 
 
+def require_possible(change: Change, sale: SaleView) -> None:
+    """Raises WrongInputError for a stock that the sale as it is now cannot have. Not for a form that is sent: it may be a repeat."""
+    if change.stock_after is None:
+        return
+    committed = (sale.reserved or 0) + (sale.sold or 0)
+    if change.stock_after < committed:
+        raise WrongInputError(f"{committed:,} units are held or sold; the stock cannot be less")
+    if change.stock_after > STOCK_MAX:
+        raise WrongInputError(f"A sale has at most {STOCK_MAX:,} units")
+
+
 def _pause(sale: SaleView) -> Change:
     consequences = (
         f"New orders are refused. {_count(sale.available, 'unit')} stay unsold until somebody resumes the sale.",
         f"{_count(sale.reserved, 'unit')} that buyers hold can still be paid, and expire as before.",
     )
     document = {"productId": sale.sale_id, "add": 0, "paused": True}
-    return Change("pause", f"Pause {sale.sale_id}", "Pause the sale", consequences, document)
+    return Change("pause", f"Pause {sale.sale_id}", "Pause the sale", consequences, document=document)
 
 
 def _add(sale: SaleView, units: int) -> Change:
     if units == 0:
         raise WrongInputError("Enter the number of units to add, or a negative number to take units away")
     after = sale.stock + units
-    _refuse_below_committed(sale, after)
     verb = f"Add {units:,} to" if units > 0 else f"Take {-units:,} from"
     document = {"productId": sale.sale_id, "add": units}
-    return Change("add", f"{verb} the stock of {sale.sale_id}", f"{verb} the stock", _stock_words(sale, after), document)
+    return Change("add", f"{verb} the stock of {sale.sale_id}", f"{verb} the stock", _stock_words(sale, after), after, document)
 
 
 def _set(sale: SaleView, units: int) -> Change:
-    _refuse_below_committed(sale, units)
     document = {"productId": sale.sale_id, "stock": units}
     title, button = f"Set the stock of {sale.sale_id} to {units:,}", f"Set the stock to {units:,}"
-    return Change("stock", title, button, _stock_words(sale, units), document)
+    return Change("stock", title, button, _stock_words(sale, units), units, document)
 
 
 def _end(sale: SaleView, action: str) -> Change:
@@ -96,14 +107,6 @@ def _stock_words(sale: SaleView, after: int) -> tuple[str, ...]:
         f"The stock goes from {sale.stock:,} to {after:,}.",
         f"{committed:,} are held or sold, so about {max(0, after - committed):,} can be bought.",
     )
-
-
-def _refuse_below_committed(sale: SaleView, after: int) -> None:
-    committed = (sale.reserved or 0) + (sale.sold or 0)
-    if after < committed:
-        raise WrongInputError(f"{committed:,} units are held or sold; the stock cannot be less")
-    if after > STOCK_MAX:
-        raise WrongInputError(f"A sale has at most {STOCK_MAX:,} units")
 
 
 def _units(text: str, least: int) -> int:

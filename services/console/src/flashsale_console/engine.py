@@ -84,9 +84,10 @@ class Engine:
             async with self._session.request(method, url, data=body, headers=sent, allow_redirects=False) as response:
                 return Answer(response.status, _decoded(await response.content.read(ANSWER_BYTES_MAX)))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            words = "It is unknown whether the change was made: look at the page again before you repeat it"
             reason = f"{type(error).__name__}: {error}".removesuffix(": ")
-            return Answer(0, {"title": "The engine did not answer", "detail": f"{reason}. {words}", "code": "no_answer"})
+            if method != "GET":
+                reason += ". It is unknown whether the change was made: look at the page again before you repeat it"
+            return Answer(0, {"title": "The engine did not answer", "detail": reason, "code": "no_answer"})
 
 
 def _decoded(raw: bytes) -> Mapping[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from flashsale_console.attention import age_words, plural
-from flashsale_console.sale_views import money
 from flashsale_core.ids import order_name
+from flashsale_core.prices import money
 
 FOLDER = Path(__file__).parent
 ASSETS = {

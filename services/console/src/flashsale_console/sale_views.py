@@ -7,13 +7,15 @@ from typing import Any
 
 from flashsale_console.attention import number
 from flashsale_core.owners import is_released, namespace_of
-from flashsale_core.prices import read_price
+from flashsale_core.prices import money, read_price
 from flashsale_core.sale_times import is_sale_time
 
 STATE_WORDS = {
     "selling": "On sale", "upcoming": "Not started", "over": "Over", "paused": "Paused", "closed": "Ended", "removed": "Removed",
-    "sold_out": "Sold out", "locked": "Locked",
+    "sold_out": "Sold out", "locked": "Locked", "recovering": "Recovering", "away": "Redis is away",
 }  # fmt: skip
+FINAL = ("closed", "removed")
+"""States that stay, whatever Redis has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class SaleView:
 
     @property
     def can_change(self) -> bool:
-        return self.is_live and not self.flashsale and self.phase not in ("closed", "removed")
+        return self.is_live and not self.flashsale and self.phase not in (*FINAL, "recovering")
 
     @property
     def per_mille(self) -> tuple[int, int]:
@@ -57,16 +59,20 @@ class SaleView:
         return min(1000, 1000 * (self.sold or 0) // whole), min(1000, 1000 * (self.reserved or 0) // whole)
 
 
-def view(row: Mapping[str, Any], fields: Mapping[str, str], now: datetime) -> SaleView:
-    """`fields` are Redis' of the sale; empty, or those of a later sale of the name, if it has this one no more."""
+def view(row: Mapping[str, Any], fields: Mapping[str, str], now: datetime, doubt: str = "") -> SaleView:
+    """`fields` are Redis' of the sale; empty, or those of a later sale of the name, if it has this one no more.
+
+    `doubt` is `recovering` or `away` while Redis is: nobody knows then whether the sale sells.
+    """
     is_live = bool(fields) and number(fields, "epoch") == row["epoch"]
     state = fields.get("state", row["state"]) if is_live else row["state"]
     starts_at = _moment(fields, "starts_ms") if is_live else row["starts_at"]
     ends_at = _moment(fields, "ends_ms") if is_live else row["ends_at"]
+    phase = _phase(state, number(fields, "available") if is_live else None, starts_at, ends_at, now)
     return SaleView(
         sale_id=row["sale_id"],
         epoch=row["epoch"],
-        phase=_phase(state, number(fields, "available") if is_live else None, starts_at, ends_at, now),
+        phase=doubt if doubt and phase not in FINAL else phase,
         stock=number(fields, "total") if is_live else row["total"],
         available=number(fields, "available") if is_live else row["final_available"],
         reserved=number(fields, "reserved") if is_live else row["final_reserved"],
@@ -99,14 +105,6 @@ def _phase(state: str, available: int | None, starts_at: datetime | None, ends_a
     return "sold_out" if available == 0 else "selling"
 
 
-def money(amount_minor: int, currency: str) -> str:
-    """Such as `19.99 EUR`. Currencies with another number of decimals than 2 are shown as ISO 4217 lists them."""
-    decimals = 0 if currency in _NO_DECIMALS else 3 if currency in _THREE_DECIMALS else 2
-    whole, rest = divmod(abs(amount_minor), 10**decimals)
-    sign = "-" if amount_minor < 0 else ""
-    return f"{sign}{whole:,}{f'.{rest:0{decimals}d}' if decimals else ''} {currency}".strip()
-
-
 def money_of(text: str) -> str:
     """The price that the ledger has as text; as it is if it cannot be read, and empty if there is no price."""
     try:
@@ -114,10 +112,3 @@ def money_of(text: str) -> str:
     except ValueError:
         return text
     return money(*price) if price else ""
-
-
-# ISO 4217:2015, list one, "minor unit".
-_NO_DECIMALS = frozenset(
-    ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF")
-)
-_THREE_DECIMALS = frozenset(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"))

@@ -27,6 +27,7 @@ class Watch:
         self._at = 0.0
         self._looking = asyncio.Lock()
         self._after = ""
+        self._has_seen_all = False
         self._stalls: dict[str, Stall] = {}
         self.services = ServiceFacts()
         self.shards: list[ShardLook] = []
@@ -59,15 +60,17 @@ class Watch:
         )
         self.services, self.shards = services, shards or []
         unread += [("A service", reason) for reason in services.away]
-        facts = Facts(datetime.now(UTC), unread=tuple(dict(unread).items()), stalls=tuple(sorted(self._stalls.values())))
+        stalls = tuple(sorted(self._stalls.values()))
+        facts = Facts(datetime.now(UTC), unread=tuple(dict(unread).items()), stalls=stalls, all_sales_seen=self._has_seen_all)
         return _with_services(_with_shards(_with_ledger(facts, refunds, sales, webhooks), self.shards), services)
 
     async def _look_at_sales(self) -> None:
         """Look at the next open sales; after the last one, begin again."""
         names = [row["sale_id"] for row in await self._ledger.rows("sale_names", self._after, SALES_PER_LOOK)]
         first, self._after = self._after, names[-1] if len(names) == SALES_PER_LOOK else ""
-        looked = {name: stall_reason(fields) for name, fields in zip(names, await self._live.sales(names), strict=True)}
+        looked = {name: stall_reason(look.fields) for name, look in zip(names, await self._live.sales(names), strict=True)}
         last = self._after
+        self._has_seen_all = self._has_seen_all or not last
         # Sales that are gone from this part of the list are forgotten.
         kept = {name: stall for name, stall in self._stalls.items() if name <= first or (last and name > last)}
         self._stalls = kept | {name: Stall(name, reason) for name, reason in looked.items() if reason}
@@ -91,6 +94,7 @@ def _with_services(facts: Facts, services: ServiceFacts) -> Facts:
     return replace(
         facts,
         parked={queue: count for queue, count in services.parked.items() if count},
+        reports_parked=bool(services.parked),
         differences={kind: count for kind, count in services.differences.items() if count},
         is_audited=services.is_audited,
     )

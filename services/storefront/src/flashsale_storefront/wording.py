@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from flashsale_core.prices import money
 from flashsale_storefront.documents import State
 
 TITLES: Mapping[State, str] = MappingProxyType(
@@ -27,8 +28,6 @@ REFRESH_SECONDS: Mapping[State, int] = MappingProxyType(
     }
 )
 """How often a page without JavaScript reloads itself."""
-_DIGITS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "UGX": 0, "XAF": 0, "XOF": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3}
-"""Digits of the minor unit where they are not 2 (ISO 4217)."""
 
 
 def title_of(state: State) -> str:
@@ -53,10 +52,7 @@ def sentence_of(state: State, document: Mapping[str, Any]) -> str:
 
 def price_of(price: Mapping[str, Any] | None) -> str:
     """A price such as 49.00 EUR; empty without one."""
-    if price is None:
-        return ""
-    digits = _DIGITS.get(price["currency"], 2)
-    return f"{price['amountMinor'] / 10**digits:,.{digits}f} {price['currency']}"
+    return "" if price is None else money(price["amountMinor"], price["currency"])
 
 
 def _moment(text: str) -> str:

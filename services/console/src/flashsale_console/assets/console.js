@@ -4,16 +4,62 @@
 const WAIT_MAX_SECONDS = 30;
 const stale = document.getElementById("stale");
 
-/** Replaces the elements of `root` whose counterpart with the same id differs, except one that has the focus in it. */
+/** Makes the elements of `root` what those of the same ids in `fresh` are. What stays is not replaced, so it keeps focus and scrolling. */
 export function update(root, fresh) {
+  const focused = root.contains(document.activeElement) ? document.activeElement : null;
   for (const element of fresh.querySelectorAll("[id]")) {
     const old = root.querySelector(`#${CSS.escape(element.id)}`);
-    if (!old || old.isEqualNode(element) || old.contains(document.activeElement)) continue;
-    const open = [...old.querySelectorAll("details")].map((details) => details.open);
-    old.replaceChildren(...element.childNodes);
-    for (const name of ["class"]) if (element.hasAttribute(name)) old.setAttribute(name, element.getAttribute(name));
-    old.querySelectorAll("details").forEach((details, at) => (details.open = open[at] ?? false));
+    if (old && !old.isEqualNode(element)) become(old, element);
   }
+  if (!focused || document.activeElement === focused) return;
+  // It was moved, or it is gone: then the keyboard goes on at the beginning of the page's content.
+  (focused.isConnected ? focused : document.getElementById("main")).focus({ preventScroll: true });
+}
+
+/** Makes `old` what `fresh` is: element by element, those with an id by their ids. Whether details are open is the person's affair. */
+function become(old, fresh) {
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    if (old.data !== fresh.data) old.data = fresh.data;
+    return;
+  }
+  for (const { name } of [...old.attributes]) if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  const ids = new Set([...fresh.children].map((child) => child.id));
+  for (const child of [...old.children]) if (child.id && !ids.has(child.id)) child.remove();
+  let next = old.firstChild;
+  for (const node of [...fresh.childNodes]) {
+    let same = next;
+    while (same && (same.nodeName !== node.nodeName || same.id !== node.id)) same = same.nextSibling;
+    if (!same) {
+      old.insertBefore(node, next);
+      continue;
+    }
+    // What stands before it is needed later if it has an id; moving that, and not `same`, leaves a focused element where it is.
+    while (next !== same) {
+      const passed = next;
+      next = next.nextSibling;
+      if (passed.id) same.after(passed);
+      else passed.remove();
+    }
+    next = same.nextSibling;
+    become(same, node);
+  }
+  while (next) {
+    const passed = next;
+    next = next.nextSibling;
+    passed.remove();
+  }
+}
+
+/** The kind and the words of each element of `root` that is read aloud when it is new, by its id. */
+export function spoken(root) {
+  const words = (element) => (element.querySelector("strong") ?? element).textContent.trim();
+  return new Map([...root.querySelectorAll("[data-kind]")].map((element) => [element.id, [element.dataset.kind, words(element)]]));
+}
+
+/** The words of what is new, or of another kind than before. Ages and counts change all the time, and are not read aloud again. */
+export function news(before, after) {
+  return [...after].filter(([id, [kind]]) => before.get(id)?.[0] !== kind).map(([, [, words]]) => words);
 }
 
 /** How long to wait before the next try, in seconds: longer after each failure, and never in step with other pages. */
@@ -25,7 +71,10 @@ async function ask(root) {
   const answer = await fetch(root.dataset.live, { headers: { accept: "text/html" }, signal: AbortSignal.timeout(10_000) });
   if (answer.status === 401) throw new Error("Your session is over. Reload the page to log in.");
   if (!answer.ok) throw new Error(`The console answered ${answer.status}.`);
+  const before = spoken(root);
   update(root, new DOMParser().parseFromString(await answer.text(), "text/html"));
+  const words = news(before, spoken(root));
+  if (words.length) document.getElementById("news").textContent = words.join(". ");
 }
 
 async function keepFresh(root) {

@@ -19,4 +19,4 @@ async def live(request: Request) -> Response:
 
 async def _render(request: Request, template: str) -> Response:
     facts = await console_of(request).watch.facts()
-    return page(request, template, {"items": attention.items_of(facts), "at": facts.now})
+    return page(request, template, {"items": attention.items_of(facts), "quiet": attention.quiet_words(facts)})

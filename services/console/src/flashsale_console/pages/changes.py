@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from flashsale_console import requests
 from flashsale_console.answers import PageError, page
-from flashsale_console.changes import ACTIONS, Change, WrongInputError, plan
+from flashsale_console.changes import ACTIONS, Change, WrongInputError, plan, require_possible
 from flashsale_console.engine import Answer
 from flashsale_console.pages.outcomes import Subject, answer_change
 from flashsale_console.pages.sales import sale_view
@@ -35,6 +35,7 @@ async def ask(request: Request) -> Response:
     sale = await _changeable(request)
     try:
         change = plan(action, sale, values.get("units", ""))
+        require_possible(change, sale)
     except WrongInputError as error:
         return page(request, "wrong_input.html", {"sale": sale, "error": str(error)}, 400)
     # The request's id: a form that is sent twice changes the sale once.
@@ -47,6 +48,7 @@ async def carry_out(request: Request) -> Response:
     fields = await requests.form(request, console.settings)
     sale = await _changeable(request)
     try:
+        # The engine decides whether it is possible: a repeat finds the numbers that the first one left, and the engine answers it as done.
         change = plan(fields.get("action", ""), sale, fields.get("units", ""))
     except WrongInputError as error:
         return page(request, "wrong_input.html", {"sale": sale, "error": str(error)}, 400)
@@ -77,7 +79,7 @@ async def _changeable(request: Request) -> SaleView:
     if sale.flashsale:
         detail = f"The FlashSale {sale.flashsale} owns it: change it there, and the operator carries it out."
         raise PageError(409, f"{sale.sale_id} is not changed here", detail)
-    if not sale.is_live:
+    if fault or not sale.is_live:
         raise PageError(503 if fault else 409, f"{sale.sale_id} cannot be changed", fault or "Redis has this sale no more.")
     return sale
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from flashsale_console import requests
 from flashsale_console.answers import page
-from flashsale_console.live_sales import Fields
+from flashsale_console.live_sales import SaleLook
 from flashsale_console.requests import LATEST, PAGE_SIZE, Key
 from flashsale_console.sale_views import SaleView, view
 from flashsale_console.services import Console, console_of
@@ -18,6 +18,7 @@ from flashsale_core.errors import Retryable
 
 STATES = ("open", "paused", "closed", "removed")
 FIRST = Key(LATEST, ("", "0"))
+RECOVERING = "Redis is being recovered"
 
 
 async def show(request: Request) -> Response:
@@ -40,24 +41,27 @@ async def show(request: Request) -> Response:
 async def _views(console: Console, rows: Sequence[Mapping[str, Any]]) -> tuple[list[SaleView], str]:
     """The sales, and why their numbers are not of this moment; empty if they are."""
     now = datetime.now(UTC)
-    fault = ""
-    fields: Sequence[Fields] = [{} for _ in rows]
     try:
-        fields = await console.live.sales([row["sale_id"] for row in rows])
+        looks = await console.live.sales([row["sale_id"] for row in rows])
     except Retryable as error:
-        fault = str(error)
-    return [view(row, live, now) for row, live in zip(rows, fields, strict=True)], fault
+        return [view(row, {}, now, "away") for row in rows], str(error)
+    views = [_view(row, look, now) for row, look in zip(rows, looks, strict=True)]
+    return views, RECOVERING if any(sale.phase == "recovering" for sale in views) else ""
 
 
 async def sale_view(console: Console, sale_id: str, epoch: int = 0) -> tuple[Mapping[str, Any], SaleView, str]:
-    """The ledger's row of a sale, the sale as it is now, and why its numbers are not of this moment. None without a row."""
-    row, live = await asyncio.gather(console.ledger.row("show_sale", sale_id, epoch), console.live.sale(sale_id), return_exceptions=True)
+    """The ledger's row of a sale, the sale as it is now, and why its numbers are not of this moment. Raises LookupError without a row."""
+    row, look = await asyncio.gather(console.ledger.row("show_sale", sale_id, epoch), console.live.sale(sale_id), return_exceptions=True)
     if isinstance(row, BaseException):
         raise row
     if row is None:
         raise LookupError(sale_id)
-    if isinstance(live, BaseException):
-        if not isinstance(live, Retryable):
-            raise live
-        return row, view(row, {}, datetime.now(UTC)), str(live)
-    return row, view(row, live, datetime.now(UTC)), ""
+    if isinstance(look, Retryable):
+        return row, view(row, {}, datetime.now(UTC), "away"), str(look)
+    if isinstance(look, BaseException):
+        raise look
+    return row, _view(row, look, datetime.now(UTC)), "" if look.is_open else RECOVERING
+
+
+def _view(row: Mapping[str, Any], look: SaleLook, now: datetime) -> SaleView:
+    return view(row, look.fields, now, "" if look.is_open else "recovering")
