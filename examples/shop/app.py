@@ -106,7 +106,7 @@ class Shop:
         while True:
             try:
                 await run_in_threadpool(self.till.reconcile)
-            except (OSError, PaymentError) as error:
+            except OSError as error:
                 log.warning("reconciliation waits: %s", error)
             except Exception:
                 # Broad on purpose: a fault of one round must not end all later ones, which nobody would notice.

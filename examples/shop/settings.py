@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+STRIPE_KEY, STRIPE_WEBHOOK_SECRET = "SHOP_STRIPE_KEY", "SHOP_STRIPE_WEBHOOK_SECRET"
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -37,7 +39,7 @@ class Settings:
     reconcile_seconds: float
     """SHOP_RECONCILE_SECONDS: how often the shop looks for what no webhook has brought it."""
     stripe_key: str
-    """SHOP_STRIPE_KEY: Stripe takes the payments. Empty: they are simulated."""
+    """SHOP_STRIPE_KEY: Stripe takes the payments; it needs SHOP_STRIPE_WEBHOOK_SECRET. Empty: they are simulated."""
     stripe_webhook_secret: str
     """SHOP_STRIPE_WEBHOOK_SECRET: the secret of Stripe's webhooks to the shop."""
     stripe_url: str
@@ -45,7 +47,17 @@ class Settings:
 
 
 def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
-    """Raises KeyError with the name of a variable that is missing."""
+    """Raises KeyError with the name of a variable that is missing, and ValueError if only one of Stripe's two secrets is set."""
+    stripe_key, stripe_webhook_secret = (env.get(name, "").strip() for name in (STRIPE_KEY, STRIPE_WEBHOOK_SECRET))
+    if stripe_key and not stripe_webhook_secret:
+        # Without it the key of the signature is empty, and anybody could sign an authorised payment.
+        raise ValueError(
+            f"{STRIPE_KEY} is set without {STRIPE_WEBHOOK_SECRET}: set it to the whsec_... secret of Stripe's webhook endpoint"
+        )
+    if stripe_webhook_secret and not stripe_key:
+        raise ValueError(
+            f"{STRIPE_WEBHOOK_SECRET} is set without {STRIPE_KEY}: set it to Stripe's secret key, or unset both to simulate payments"
+        )
     return Settings(
         engine_url=env["FLASHSALE_URL"].rstrip("/"),
         webhook_secret=env["FLASHSALE_WEBHOOK_SECRET"].split()[0],
@@ -59,7 +71,7 @@ def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
         public_url=env.get("SHOP_URL", "http://127.0.0.1:8080").rstrip("/"),
         database=env.get("SHOP_DATABASE", "shop.sqlite"),
         reconcile_seconds=float(env.get("SHOP_RECONCILE_SECONDS", "10")),
-        stripe_key=env.get("SHOP_STRIPE_KEY", ""),
-        stripe_webhook_secret=env.get("SHOP_STRIPE_WEBHOOK_SECRET", ""),
+        stripe_key=stripe_key,
+        stripe_webhook_secret=stripe_webhook_secret,
         stripe_url=env.get("SHOP_STRIPE_URL", "https://api.stripe.com"),
     )

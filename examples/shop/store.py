@@ -51,9 +51,22 @@ class Store:
         with self._open() as database:
             database.execute("update orders set state = ?, rank = ? where order_id = ? and rank < ?", (state, rank, order_id, rank))
 
-    def set_payment(self, order_id: str, payment_id: str, payment: str) -> None:
+    def set_authorised(self, order_id: str, payment_id: str) -> bool:
+        """Whether the order has this authorised payment now; False if another one has been captured or may be."""
         with self._open() as database:
-            database.execute("update orders set payment_id = ?, payment = ? where order_id = ?", (payment_id, payment, order_id))
+            database.execute(
+                "update orders set payment_id = ?, payment = 'authorised' where order_id = ? and payment in ('none', 'released')",
+                (payment_id, order_id),
+            )
+            row = database.execute("select payment_id from orders where order_id = ?", (order_id,)).fetchone()
+        return row is not None and row[0] == payment_id
+
+    def set_captured(self, order_id: str, payment_id: str) -> None:
+        with self._open() as database:
+            database.execute(
+                "update orders set payment = 'captured' where order_id = ? and payment_id = ? and payment = 'authorised'",
+                (order_id, payment_id),
+            )
 
     def set_released(self, order_id: str, payment_id: str) -> None:
         """The payment's money was not taken, or sent back; it may be a second payment of the order."""

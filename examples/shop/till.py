@@ -46,10 +46,8 @@ class Till:
 
     def authorised(self, order: Order, payment_id: str) -> None:
         """The buyer's money is reserved. It is written down before the engine is asked, so that a crash forgets no payment."""
-        if order.payment in ("none", "released"):
-            self._store.set_payment(order.order_id, payment_id, "authorised")
-        elif payment_id != order.payment_id:
-            # The buyer paid twice, for example in two windows: the order keeps its first payment.
+        if not self._store.set_authorised(order.order_id, payment_id):
+            # The buyer paid twice, for example in two windows at once: the order keeps its first payment.
             self._release(order._replace(payment_id=payment_id, payment="authorised"))
         self.decide(order.order_id)
 
@@ -61,7 +59,7 @@ class Till:
         try:
             if self._engine.decide(order) in PAID:
                 self._provider.capture(order)
-                self._store.set_payment(order_id, order.payment_id, "captured")
+                self._store.set_captured(order_id, order.payment_id)
                 self._store.raise_state(order_id, "paid", PAID_RANK)
             else:
                 self._release(order)
@@ -82,7 +80,7 @@ class Till:
             log.warning("an event is passed over, because %r is missing or wrong: %s", error, event)
 
     def reconcile(self) -> None:
-        """Find what a crash, a lost webhook or a silent provider left open. Raises OSError and PaymentError: then again later."""
+        """Find what a crash, a lost webhook or a silent provider left open. Raises OSError: then again later."""
         for order in self._store.undecided():
             self.decide(order.order_id)
         if self._office is not None:
@@ -92,12 +90,19 @@ class Till:
     def settle_refunds(self, office: Office) -> None:
         """Send back what the engine says is due, for returns for example, and report what was never taken."""
         for refund in office.due_refunds():
-            order, payment_id = self._store.get(refund["orderId"]), str(refund["paymentId"])
-            if order and payment_id == order.payment_id and order.payment == "captured":
-                self._release(order)
-            # A payment that the shop does not know is left to a person.
-            if self._store.was_released(payment_id):
-                office.mark_sent(refund["refundId"], payment_id)
+            try:
+                self._settle(office, refund)
+            except (OSError, PaymentError) as error:
+                # One refund that cannot be sent must not keep the others from their buyers; it stays due for the next round.
+                log.warning("refund %s waits: %s", refund["refundId"], error)
+
+    def _settle(self, office: Office, refund: Json) -> None:
+        order, payment_id = self._store.get(refund["orderId"]), str(refund["paymentId"])
+        if order and payment_id == order.payment_id and order.payment == "captured":
+            self._release(order)
+        # A payment that the shop does not know is left to a person.
+        if self._store.was_released(payment_id):
+            office.mark_sent(refund["refundId"], payment_id)
 
     def _read_feed(self, office: Office) -> None:
         """Apply the engine's events since the last time."""

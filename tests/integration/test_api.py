@@ -18,6 +18,7 @@ import jsonschema
 import pytest
 from typer.testing import CliRunner
 
+from flashsale_cli.console import EXIT_UNREACHABLE
 from flashsale_cli.main import app
 from flashsale_core.keys import sale_keys
 from flashsale_local_stack import Stack, wait_until
@@ -387,6 +388,32 @@ def test_command_line_closes_and_removes_a_sale(client: Client, sale: str) -> No
     assert ended("remove") == (1, {"productId": sale, "state": "closed", "reserved": 1})
     client.send("DELETE", f"/orders/{order}")
     assert ended("remove") == (0, {"productId": sale, "state": "removed", "reserved": 0})
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "value"),
+    [
+        (["--price", "1999EUR"], "price", {"amountMinor": 1999, "currency": "EUR"}),
+        (["--pause"], "state", "paused"),
+        (["--max-per-user", "3"], "maxPerUser", 3),
+        (["--add", "5"], "stock", 15),
+    ],
+)
+def test_command_line_changes_one_field_of_a_sale(client: Client, options: list[str], field: str, value: Any) -> None:
+    sale = client.new_sale(10)
+    before = client.get(f"/sales/{sale}").body
+    done = CliRunner().invoke(app, ["sale", "set", sale, *options, "--json"], env=dict(client.env))
+    assert done.exit_code == 0, done.output
+    after = json.loads(done.stdout)
+    assert {name: after[name] for name in after if after[name] != before[name] and name not in ("available", "generation")} == {
+        field: value
+    }
+
+
+def test_command_line_asks_for_the_stock_of_a_new_sale(client: Client) -> None:
+    done = CliRunner().invoke(app, ["sale", "set", "no-such-sale", "--price", "1999EUR"], env=dict(client.env))
+    assert (done.exit_code, client.get("/sales/no-such-sale").status) == (EXIT_UNREACHABLE, 404)
+    assert "there is no sale no-such-sale; a new one needs --stock" in " ".join(done.output.split())
 
 
 def test_sales_are_listed_in_pages(client: Client, document: Any) -> None:

@@ -249,7 +249,8 @@ def test_stripe_captures_what_is_paid_and_cancels_what_came_too_late(stack: Stac
         status = "succeeded" if url.endswith("/capture") else "canceled"
         return ClientAnswer(200, {}, json.dumps({"status": status}).encode())
 
-    settings = read_settings({**stack.env(), "SHOP_STRIPE_KEY": "sk_1", "SHOP_STRIPE_URL": "http://stripe"})
+    stripe = {"SHOP_STRIPE_KEY": "sk_1", "SHOP_STRIPE_WEBHOOK_SECRET": "whsec_stripe", "SHOP_STRIPE_URL": "http://stripe"}
+    settings = read_settings({**stack.env(), **stripe})
     store = Store(str(tmp_path / "shop.sqlite"))
     till = Till(store, Engine(settings), Stripe(settings, api))
     for buyer in ("in-time", "late"):

@@ -23,13 +23,19 @@ PROVIDER = IdentityProvider()
 class Shop(Client):
     """A client that proves who it is."""
 
-    def __init__(self, env: Mapping[str, str]) -> None:
+    def __init__(self, env: Mapping[str, str], log: Path) -> None:
         super().__init__(env)
+        self._log = log
         self._tokens = BuyerTokens([env["FLASHSALE_BUYER_TOKEN_KEY"].encode()])
         self.service = {"authorization": f"Bearer {env['FLASHSALE_SERVICE_KEYS'].partition(':')[2]}"}
 
     def of(self, user: str) -> dict[str, str]:
         return {"authorization": f"Bearer {self._tokens.sign(user, int(time.time()) + 600)}"}
+
+    def logged(self, fields: Mapping[str, str]) -> list[tuple[str, str, str]]:
+        """(by, action, result) of each action of a service with these fields."""
+        lines = [json.loads(line) for line in self._log.read_text().splitlines() if '"service.action"' in line]
+        return [(line["by"], line["action"], line["result"]) for line in lines if fields.items() <= line.items()]
 
     def buy(self, sale: str, proof: Mapping[str, str] | None, request: str = "r1", **fields: Any) -> Answer:
         return self.json("POST", "/order", {"productId": sale, "quantity": 1, "requestId": request, **fields}, proof)
@@ -44,7 +50,7 @@ def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sho
         "FLASHSALE_JWT_ISSUER": ISSUER, "FLASHSALE_JWT_AUDIENCE": AUDIENCE, "FLASHSALE_IDENTITY_HEADER_FROM": "127.0.0.0/8",
     }  # fmt: skip
     with gateway_on(env, folder / "gateway.log") as gateway:
-        yield Shop(env | {"FLASHSALE_URL": gateway.url})
+        yield Shop(env | {"FLASHSALE_URL": gateway.url}, gateway.log)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +108,15 @@ def test_session_exchanges_a_proof_for_a_buyer_token(shop: Shop, sale: str) -> N
     assert shop.send("POST", "/session").status == 401
     assert shop.json("POST", "/session", {"userId": "gus"}, shop.of("finn")).status == 401
     assert shop.json("POST", "/session", {}, shop.service).body["field"] == "userId"
+
+
+def test_sessions_and_cancellations_of_a_service_are_logged_with_its_name(shop: Shop, sale: str) -> None:
+    order, service = shop.buy(sale, shop.of("hal")).body["orderId"], shop.env["FLASHSALE_SERVICE_KEYS"].partition(":")[0]
+    for proof in (shop.service, shop.of("hal")):
+        assert shop.send("DELETE", f"/orders/{order}", headers=proof).status == 200
+    assert shop.json("POST", "/session", {"userId": "hal"}, shop.service).status == 200
+    assert shop.logged({"order_id": order, "sale": sale}) == [(service, "order.cancel", "cancelled")]
+    assert shop.logged({"user_id": "hal"}) == [(service, "session.open", "opened")]
 
 
 def test_session_ends_with_the_jwt_that_it_was_made_from(shop: Shop) -> None:

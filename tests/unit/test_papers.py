@@ -11,6 +11,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(path for pattern in ("*.md", "[!.]*/**/*.md") for path in ROOT.glob(pattern))
 RUNBOOK = sorted((ROOT / "docs" / "runbook").glob("*.md"))
+STARTED_BY_BENCHES = ["tools.bench.bare_endpoints", "tools.bench.span_receiver"]
 LICENSE = "Apache-2.0"
 LICENSE_SHA256 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
 
@@ -50,6 +51,15 @@ def test_every_link_of_a_document_leads_somewhere(document: Path) -> None:
     inside = [link.partition("#") for link in links if not re.match(r"https?://", link)]
     broken = {path + mark + anchor for path, mark, anchor in inside if not _leads_somewhere(document, path, anchor)}
     assert not broken
+
+
+def test_every_bench_with_a_command_is_in_a_document() -> None:
+    """`make` runs some of them under another name."""
+    documents = "\n".join(path.read_text() for path in (*DOCUMENTS, ROOT / "Makefile"))
+    heads = [file.read_text().partition("\n")[0] for file in sorted((ROOT / "tools" / "bench").glob("*.py"))]
+    commands = [match[1] for head in heads if (match := re.match(r'"""`python -m (tools\.bench\.\w+)', head))]
+    assert len(commands) > 1
+    assert [command for command in commands if not re.search(rf"{re.escape(command)}\b", documents)] == STARTED_BY_BENCHES
 
 
 def test_file_names_of_the_order_path_are_those_of_the_code() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import ClientSession
 
 from flashsale_cli.http_client import Answer, document_of, send_request
+from flashsale_core.errors import Rejected
 
 Sale = Mapping[str, Any]
 PAGE = 1000
@@ -17,6 +18,8 @@ async def set_sale(session: ClientSession, url: str, token: str, wanted: Mapping
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     headers |= {} if if_match is None else {"If-Match": f'"{if_match}"'}
     answer = await send_request(session, "POST", f"{url}/admin/stock", json.dumps(wanted).encode(), headers)
+    if answer.code == "unknown_sale" and "stock" not in wanted:
+        raise Rejected(f"there is no sale {wanted['productId']}; a new one needs --stock, all its units")
     sale: Sale = document_of(answer, 200, 201)
     return sale
 

@@ -82,6 +82,7 @@ def test_gateway_that_does_not_answer_is_named() -> None:
         ("pay",),
         ("pay", "tele.a", "tele.b", "--payment-id", "one"),
         ("sale", "set", "tele", "--stock", "1", "--rate", "fast"),
+        ("sale", "set", "tele", "--stock", "1", "--add", "1"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_sent(arguments: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
 """The JavaScript clients, by their own tests in Node; their types are those of docs/api."""
 
+import json
 import re
 import subprocess
 import sys
@@ -27,6 +28,13 @@ def test_failure_of_a_client_is_noticed(tmp_path: Path) -> None:
     file = tmp_path / "fails.test.js"
     file.write_text('import { test } from "node:test"; test("fails", () => { throw new Error("it does"); });')
     assert subprocess.run([str(NODE), "--test", str(file)], capture_output=True, timeout=120, check=False).returncode != 0
+
+
+def test_every_file_of_types_is_exported() -> None:
+    folder = ROOT / "clients" / "javascript"
+    exports = json.loads((folder / "package.json").read_text())["exports"].values()
+    assert {export["types"] for export in exports} == {f"./{file.name}" for file in folder.glob("*.d.ts")}
+    assert [path for export in exports for path in export.values() if not (folder / path).is_file()] == []
 
 
 def test_types_are_those_of_the_documents() -> None:

@@ -16,9 +16,8 @@ from flashsale_client import Answer
 
 SECRET, NOW = "whsec_stripe", 1_800_000_000
 ORDER = Order("shoe.1", "ann", 2, 9800, "EUR", payment_id="pi_1", payment="authorised")
-SETTINGS = read_settings(
-    {"FLASHSALE_URL": "http://engine", "FLASHSALE_WEBHOOK_SECRET": "whsec_x", "SHOP_STRIPE_KEY": "sk_1", "SHOP_STRIPE_URL": "http://stripe"}
-)
+ENGINE = {"FLASHSALE_URL": "http://engine", "FLASHSALE_WEBHOOK_SECRET": "whsec_x"}
+SETTINGS = read_settings(ENGINE | {"SHOP_STRIPE_KEY": "sk_1", "SHOP_STRIPE_WEBHOOK_SECRET": SECRET, "SHOP_STRIPE_URL": "http://stripe"})
 EVENT = {"type": "payment_intent.amount_capturable_updated", "data": {"object": {"id": "pi_1", "metadata": {"orderId": "shoe.1"}}}}
 
 
@@ -99,6 +98,22 @@ def test_signed_event_about_something_else_is_ignored() -> None:
 def test_event_with_a_wrong_signature_is_refused(signature: str) -> None:
     with pytest.raises(ValueError, match="no signature fits"):
         authorised_by_stripe(json.dumps(EVENT).encode(), signature, SECRET, NOW)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [("SHOP_STRIPE_KEY", "SHOP_STRIPE_WEBHOOK_SECRET"), ("SHOP_STRIPE_WEBHOOK_SECRET", "SHOP_STRIPE_KEY")],
+)
+@pytest.mark.parametrize("empty", [{}, {"SHOP_STRIPE_KEY": " ", "SHOP_STRIPE_WEBHOOK_SECRET": " "}])
+def test_one_stripe_secret_without_the_other_is_refused(given: str, missing: str, empty: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=f"^{given} is set without {missing}: set it to"):
+        read_settings(ENGINE | empty | {given: "x"})
+
+
+def test_shop_without_stripe_trusts_no_event() -> None:
+    body = json.dumps(EVENT).encode()
+    with pytest.raises(ValueError, match="no signature fits"):
+        authorised_by_stripe(body, signed(body, secret=""), read_settings(ENGINE).stripe_webhook_secret, NOW)
 
 
 def test_old_event_is_refused() -> None:

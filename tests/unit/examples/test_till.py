@@ -33,6 +33,7 @@ class Office:
         self.positions: list[str] = []
         self.due: list[dict[str, Any]] = []
         self.sent: list[tuple[str, str]] = []
+        self.refused: set[str] = set()
 
     def events(self, after: str) -> tuple[list[Any], str]:
         self.positions.append(after)
@@ -42,14 +43,17 @@ class Office:
         return [refund for refund in self.due if refund["refundId"] not in dict(self.sent)]
 
     def mark_sent(self, refund_id: str, reference: str) -> None:
+        if refund_id in self.refused:
+            raise OSError("the engine answers 409")
         self.sent.append((refund_id, reference))
 
 
 class Provider:
-    """Remembers what it did; fails while `broken`."""
+    """Remembers what it did; fails while `broken`, and for the payments in `failing`."""
 
     def __init__(self) -> None:
         self.broken = False
+        self.failing: set[str] = set()
         self.done: list[tuple[str, str]] = []
 
     def begin(self, order: Order) -> tuple[str, str]:
@@ -62,7 +66,7 @@ class Provider:
         self._do("release" if order.payment == "authorised" else "refund", order)
 
     def _do(self, action: str, order: Order) -> None:
-        if self.broken:
+        if self.broken or order.payment_id in self.failing:
             raise PaymentError
         self.done.append((action, order.payment_id))
 
@@ -136,6 +140,21 @@ def test_second_payment_of_an_order_is_released_and_the_first_stays(shop: Shop) 
     assert (shop.order.payment, shop.store.was_released("p2")) == ("captured", True)
 
 
+def test_second_payment_authorised_at_the_same_time_is_released(shop: Shop) -> None:
+    shop.engine.result = "silence"
+    seen_by_both = shop.order
+    for payment_id in ("p1", "p2", "p1"):
+        shop.till.authorised(seen_by_both, payment_id)
+    assert (shop.order.payment, shop.order.payment_id, shop.provider.done) == ("authorised", "p1", [("release", "p2")])
+
+
+def test_money_that_was_sent_back_is_not_called_captured_again(shop: Shop) -> None:
+    shop.till.begin(shop.order)
+    shop.store.set_released("shoe.1", "p1")
+    shop.store.set_captured("shoe.1", "p1")
+    assert shop.order.payment == "released"
+
+
 def test_order_can_be_paid_again_after_its_payment_was_released(shop: Shop) -> None:
     shop.engine.result = "refund_due"
     shop.till.begin(shop.order)
@@ -168,9 +187,27 @@ def test_captured_money_is_sent_back_once_when_its_refund_is_due(shop: Shop) -> 
 def test_refund_that_the_provider_cannot_send_stays_due(shop: Shop) -> None:
     shop.till.begin(shop.order)
     shop.office.due, shop.provider.broken = [refund("p1")], True
-    with pytest.raises(PaymentError):
-        shop.till.reconcile()
+    shop.till.reconcile()
     assert (shop.office.sent, shop.order.payment) == ([], "captured")
+    shop.provider.broken = False
+    shop.till.reconcile()
+    assert (shop.office.sent, shop.order.payment) == ([("refund-of-p1", "p1")], "released")
+
+
+def test_refund_that_cannot_be_sent_does_not_keep_back_the_others(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    for place, payment_id in enumerate(("p1", "p2", "p3"), start=1):
+        order = ORDER._replace(order_id=f"shoe.{place}")
+        shop.store.add(order)
+        shop.till.authorised(order, payment_id)
+    shop.office.due = [refund(f"p{place}", f"shoe.{place}") for place in (1, 2, 3)]
+    shop.provider.failing, shop.office.refused = {"p1"}, {"refund-of-p2"}
+    shop.till.reconcile()
+    assert shop.office.sent == [("refund-of-p3", "p3")]
+    assert [record.args[0] for record in caplog.records if isinstance(record.args, tuple)] == ["refund-of-p1", "refund-of-p2"]
+    shop.provider.failing, shop.office.refused = set(), set()
+    shop.till.reconcile()
+    assert sorted(dict(shop.office.sent).values()) == ["p1", "p2", "p3"]
+    assert [payment for action, payment in shop.provider.done if action == "refund"] == ["p2", "p3", "p1"]
 
 
 def test_refund_of_an_unknown_payment_is_left_to_a_person(shop: Shop) -> None:

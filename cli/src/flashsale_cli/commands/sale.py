@@ -30,7 +30,9 @@ Json = Annotated[bool, JSON_OPTION]
 @app.command("set")
 def set_(
     product: Product,
-    stock: Annotated[int | None, typer.Option(help="All units of the sale, including reserved and sold ones.", min=0)] = None,
+    stock: Annotated[
+        int | None, typer.Option(help="All units of the sale, including reserved and sold ones. A new sale needs it.", min=0)
+    ] = None,
     add: Annotated[int | None, typer.Option(help="Units to add to the stock instead; negative to take some away.")] = None,
     if_match: Annotated[int | None, typer.Option(help="Change the sale only if its generation is still this one.", min=0)] = None,
     max_per_user: Annotated[int | None, typer.Option(help="Most units one buyer may have; 0 for no limit.", min=0)] = None,
@@ -54,11 +56,13 @@ def set_(
     url: AdminUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Create a sale or change it. Options that are not given stay unchanged."""
+    """Create a sale, with --stock, or change one. Options that are not given stay unchanged."""
     environment = CliEnvironment()
-    if (stock is None) == (add is None):
+    if stock is not None and add is not None:
         raise typer.BadParameter("give either --stock, all units, or --add, the difference", param_hint="--stock")
-    wanted: dict[str, Any] = {"productId": product} | ({"stock": stock} if add is None else {"add": add, "requestId": token_hex(16)})
+    # Without either, a difference of 0 changes the other fields of a sale that exists, and creates none.
+    units = {"add": add or 0, "requestId": token_hex(16)} if stock is None else {"stock": stock}
+    wanted: dict[str, Any] = {"productId": product} | units
     if max_per_user is not None:
         wanted["maxPerUser"] = max_per_user or None
     if max_released is not None:

@@ -20,7 +20,7 @@ from flashsale_gateway import metrics
 from flashsale_gateway.batching import Batcher
 from flashsale_gateway.errors import Unconfirmed
 from flashsale_gateway.http import bodies, openapi, sale_documents, sale_ending
-from flashsale_gateway.http.admin_audit import audited
+from flashsale_gateway.http.admin_audit import audited, audited_service
 from flashsale_gateway.http.answers import CACHE_CONTROL, NO_STORE, SHARED, STATIC
 from flashsale_gateway.http.body_schemas import STOCK_MAX, read_return, read_stock
 from flashsale_gateway.http.callers import caller_of
@@ -69,9 +69,11 @@ async def show_order(request: Request) -> Response:
 async def cancel_order(request: Request) -> Response:
     services, order = _services(request), _order_ref(request)
     caller = caller_of(request.scope, services.identities)
-    async with services.slots.slot():
-        # The script compares the owner: a read before it has no fence, and would deny orders that a lost Redis is about to get back.
-        result, quantity, deadline_ms = await services.cancel.submit(order.sale_id, Cancel(order.order_id, caller.user or ""))
+    with audited_service(caller, "order.cancel", sale=order.sale_id, order_id=str(order)) as change:
+        async with services.slots.slot():
+            # The script compares the owner: a read before it has no fence, and would deny orders that a lost Redis is about to get back.
+            result, quantity, deadline_ms = await services.cancel.submit(order.sale_id, Cancel(order.order_id, caller.user or ""))
+        change.result = result
     metrics.CANCELS.labels(result).inc()
     match result:
         case "cancelled" | "replayed":

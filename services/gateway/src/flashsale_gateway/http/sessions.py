@@ -8,6 +8,7 @@ from starlette.types import Receive, Scope
 from flashsale_core.timestamps import rfc3339_of_ms
 from flashsale_gateway import metrics
 from flashsale_gateway.http import bodies
+from flashsale_gateway.http.admin_audit import audited_service
 from flashsale_gateway.http.body_schemas import SessionRequest, read_session
 from flashsale_gateway.http.callers import buyer_of, caller_of
 from flashsale_gateway.http.problems import Problem
@@ -43,9 +44,12 @@ async def _exchange(identities: Identities, scope: Scope, receive: Receive, sett
     caller = caller_of(scope, identities)
     if caller.mode in _WRONG_PROOFS:
         raise Problem("unauthenticated", _WRONG_PROOFS[caller.mode])
-    user = buyer_of(caller, (read_session(body) if body else SessionRequest()).userId)
-    issued = identities.issue(user, caller.proven_until)
-    if issued is None:
-        raise Problem("not_found", "This shop has no buyer tokens: FLASHSALE_IDENTITY lacks the mode token")
+    named = (read_session(body) if body else SessionRequest()).userId
+    with audited_service(caller, "session.open", user_id=named or "") as change:
+        user = buyer_of(caller, named)
+        issued = identities.issue(user, caller.proven_until)
+        if issued is None:
+            raise Problem("not_found", "This shop has no buyer tokens: FLASHSALE_IDENTITY lacks the mode token")
+        change.result = "opened"
     token, expires = issued
     return {"token": token, "userId": user, "expiresAt": rfc3339_of_ms(expires * 1000)}
