@@ -27,6 +27,7 @@ REFRESH_SECONDS: Mapping[State, int] = MappingProxyType(
     }
 )
 """How often a page without JavaScript reloads itself."""
+NOT_KNOWN = "What is left is not known right now. This page asks again by itself."
 _DIGITS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "UGX": 0, "XAF": 0, "XOF": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3}
 """Digits of the minor unit where they are not 2 (ISO 4217)."""
 
