@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -21,12 +22,18 @@ from tests.integration.gateways import Gateway, gateway_on
 from tests.integration.storefronts import storefront_on
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Browser, Page, Route
 
 BUYERS = int(os.environ.get("FLASHSALE_TEST_BUYERS", "12"))
 """Browsers at once. With 50, which buy out 20 units, the test takes half a minute on a machine that does nothing else."""
 UNITS = -(-BUYERS * 2 // 5)
 ANY_END = "#page[data-phase=held], #page[data-phase=sold_out]"
+
+WITHOUT_STREAMS = """window.EventSource = class {
+  constructor() { setTimeout(() => this.onerror()); }
+  addEventListener() {}
+  close() {}
+};"""
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,94 @@ async def test_countdown_of_a_hold_is_that_of_the_engine(shop: Shop, client: Cli
     left = deadline.timestamp() - now_ms / 1000
     minutes, seconds = map(int, shown.split(":"))
     assert abs(60 * minutes + seconds - left) <= 2
+
+
+async def test_clock_of_a_page_that_polls_is_right_after_a_reload(shop: Shop, client: Client, page: Page) -> None:
+    ends = datetime.now(UTC) + timedelta(seconds=600)
+    sale = client.new_sale(5, endsAt=ends.isoformat())
+    await page.add_init_script(WITHOUT_STREAMS)
+    await page.goto(shop.page_of(sale))
+    await page.get_by_text("Live, by").wait_for()
+    # An unchanged sale's page and document may be kept by the browser, with the time that they were made at.
+    await asyncio.sleep(4)
+    await page.reload()
+    await page.get_by_text("Live, by").wait_for()
+    shown, now_ms = await page.evaluate("() => [document.getElementById('clock-time').innerText, Date.now()]")
+    minutes, seconds = map(int, shown.split(":"))
+    assert abs(60 * minutes + seconds - (ends.timestamp() - now_ms / 1000)) <= 2
+
+
+async def test_polls_go_on_after_answers_of_a_proxy(shop: Shop, client: Client, page: Page, watch: Watch) -> None:
+    watch.expect("status of 503")
+    await page.add_init_script(WITHOUT_STREAMS)
+    statuses = cycle((200, 503))
+    await page.route("**/live", lambda route: route.fulfill(status=next(statuses), body="<html>"))
+    await page.goto(shop.page_of(client.new_sale(5)))
+    await reach(page, "unreachable")
+    await page.unroute("**/live")
+    await reach(page, "on_sale")
+
+
+async def test_order_outlives_answers_of_a_proxy(shop: Shop, client: Client, page: Page, watch: Watch) -> None:
+    watch.expect("status of 4")
+    refused = {"status": 404, "body": "<html>", "headers": {"access-control-allow-origin": "*"}}
+    sale = client.new_sale(5)
+    await page.goto(shop.page_of(sale))
+    await reach(page, "on_sale")
+    await page.route("**/order", lambda route: route.fulfill(**refused), times=1)
+    await page.route("**/orders/*", lambda route: route.fulfill(**refused), times=1)
+    async with page.expect_response(lambda answer: "/orders/" in answer.url and answer.status == 404):
+        await page.locator("#primary").click()
+        await reach(page, "held")
+    async with page.expect_response(lambda answer: "/orders/" in answer.url and answer.ok):
+        pass
+    await reach(page, "held")
+    assert client.stock(sale) == (5, 4, 1, 0)
+
+
+async def test_token_that_ends_during_a_hold_leads_to_the_sign_in(shop: Shop, client: Client, page: Page, watch: Watch) -> None:
+    watch.expect("status of 401")
+    sale = client.new_sale(5)
+
+    async def without_demo(route: Route) -> None:
+        answer = await route.fetch()
+        html = (await answer.text()).replace('data-demo="yes"', 'data-demo=""')
+        await route.fulfill(response=answer, body=html.replace('data-sign-in=""', 'data-sign-in="/sign-in?to={sale}"'))
+
+    own = {"access-control-allow-origin": "*", "access-control-allow-headers": "*"}
+    order = {"orderId": f"{sale}.1", "quantity": 1, "state": "reserved", "expiresAt": at(60)}
+    await page.route(shop.page_of(sale), without_demo)
+    await page.route("**/order", lambda route: route.fulfill(json=order, headers=own))
+    ended = {"code": "unauthenticated", "title": "Who sends the request is not proven"}
+    await page.route("**/orders/*", lambda route: route.fulfill(status=401, json=ended, headers=own))
+    await page.goto(f"{shop.page_of(sale)}#token=fsb1.ann")
+    await page.locator("#primary").click()
+    await page.get_by_role("button", name="Sign in again").wait_for()
+    assert await page.evaluate("sessionStorage.getItem('flashsale:token')") is None
+    await page.route("**/sign-in*", lambda route: route.fulfill(body="welcome"))
+    await page.locator("#secondary").click()
+    await page.wait_for_url(f"{shop.url}/sign-in?to={sale}")
+
+
+async def test_double_click_and_held_enter_cancel_nothing(shop: Shop, client: Client, page: Page) -> None:
+    sale = client.new_sale(1, price={"amountMinor": 4900, "currency": "EUR"})
+    # The page works without storage as well.
+    await page.add_init_script("Storage.prototype.getItem = Storage.prototype.setItem = () => { throw new Error('forbidden'); };")
+    await page.goto(shop.page_of(sale))
+    await page.locator("#primary").click()
+    await reach(page, "held")
+    await page.locator("#secondary").dblclick()
+    await page.get_by_role("button", name="Keep it").click()
+    await page.locator("#secondary").focus()
+    for _ in range(2):
+        await page.keyboard.down("Enter")
+    await page.keyboard.up("Enter")
+    await page.get_by_role("button", name="Keep it").wait_for()
+    assert client.stock(sale) == (1, 0, 1, 0)
+    assert client.admin({"productId": sale, "stock": 1, "price": {"amountMinor": 5900, "currency": "EUR"}}).status == 200
+    await page.get_by_text("59.00 EUR").wait_for()
+    await page.get_by_role("button", name="Yes, cancel").click()
+    await reach(page, "cancelled")
 
 
 async def test_each_state_of_a_sale_is_shown(shop: Shop, client: Client, page: Page, watch: Watch) -> None:

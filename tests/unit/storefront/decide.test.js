@@ -11,7 +11,7 @@ const order = (state, seconds = 60) => ({ orderId: "shoe.1", quantity: 2, state,
 
 test("every phase follows from what is known", () => {
   const phases = [
-    [{ sale: null }, "recovering"],
+    [{ sale: null }, "loading"],
     [{ isLost: true }, "unreachable"],
     [{ isGone: true }, "unknown"],
     [{ sale: { ...SALE, state: "not_started", startsAt: at(1) } }, "not_started"],
@@ -20,6 +20,7 @@ test("every phase follows from what is known", () => {
     [{ sale: { ...SALE, state: "paused", endsAt: at(0) } }, "paused"],
     [{ sale: { ...SALE, state: "recovering" } }, "recovering"],
     [{ work: "order", isLost: true }, "ordering"],
+    [{ isUnanswered: true, sale: { ...SALE, state: "sold_out" } }, "unanswered"],
     [{ order: order("unknown"), isLost: true }, "asking"],
     [{ order: order("reserved") }, "held"],
     [{ order: order("reserved"), work: "pay" }, "paying"],
@@ -47,6 +48,50 @@ test("a buyer without a token is led to the shop, if the shop has such a page", 
   const { link, primary } = decide.viewOf(model({ isSignedIn: false, links }), NOW);
   assert.deepEqual([link.href, primary], ["https://shop.example/?for=shoe", undefined]);
   assert.equal(decide.viewOf(model({ isSignedIn: false }), NOW).primary.action, "buy");
+});
+
+test("a buyer whose token ends during a hold can sign in again, and still pay", () => {
+  const links = { signIn: "https://shop.example/?for={sale}", pay: "https://shop.example/pay" };
+  const seen = (more) => decide.viewOf(model({ isSignedIn: false, links, ...more }), NOW);
+  const held = seen({ order: order("reserved") });
+  assert.deepEqual([held.link.text, held.secondary.text, held.secondary.href], ["Pay", "Sign in again", "https://shop.example/?for=shoe"]);
+  for (const now of [order("unknown"), order("reserved", -1)]) assert.equal(seen({ order: now }).link.text, "Sign in again");
+  assert.equal(decide.orderWaitSeconds(model({ isSignedIn: false, links, order: order("reserved") }), NOW), 300);
+  assert.equal(decide.orderWaitSeconds(model({ order: order("reserved") }), NOW), 25);
+});
+
+test("the button that cancels never takes the place of the one that asks", () => {
+  const held = (isSure) => decide.viewOf(model({ order: order("reserved"), isSure }), NOW);
+  assert.deepEqual([held(false).secondary.action, held(true).secondary.action, held(true).primary.action], ["ask", "keep", "cancel"]);
+});
+
+test("an order without an answer can be sent again in every state of the sale", () => {
+  assert.equal(decide.viewOf(model({ isUnanswered: true, isLost: true }), NOW).primary.action, "buy");
+});
+
+test("nothing is counted down before the time is known", () => {
+  for (const more of [{ sale: { ...SALE, state: "not_started", startsAt: at(-9) } }, { sale: { ...SALE, endsAt: at(-9) } }, { order: order("reserved", -9) }]) {
+    const { phase, clock, isUrgent } = decide.viewOf(model(more), NaN);
+    assert.deepEqual([["not_started", "on_sale", "held"].includes(phase), clock.ms, isUrgent], [true, null, false]);
+  }
+});
+
+test("an expired order is asked about for two more minutes, for a late payment may pay it", () => {
+  const can = (state, seconds) => decide.canChange(order(state, seconds), NOW);
+  assert.deepEqual([can("reserved", -999), can("expired", -119), can("expired", -120), can("paid", 0)], [true, true, false, false]);
+  assert.equal(decide.orderWaitSeconds(model({ order: order("expired", -1) }), NOW), 100);
+  assert.match(decide.viewOf(model({ order: order("expired", -1) }), NOW).detail, /If you have paid, the shop refunds it/);
+});
+
+test("a refusal ends when the state has moved on", () => {
+  const refusal = { code: "paused" };
+  assert.equal(decide.refusalAfter(refusal, SALE, { ...SALE, available: 4 }), refusal);
+  assert.equal(decide.refusalAfter(refusal, { ...SALE, state: "paused" }, SALE), null);
+});
+
+test("only a document with a time is live news", () => {
+  assert.equal(decide.readLive(`{"serverTime":"${at(0)}"}`).serverTime, at(0));
+  for (const text of ["<html>", "", "null", "7", "{}", '{"serverTime":"soon"}']) assert.equal(decide.readLive(text), undefined);
 });
 
 test("a refusal is the engine's sentence, and announced once", () => {
@@ -79,7 +124,7 @@ test("a retry never comes earlier than Retry-After says", () => {
 });
 
 test("advice to wait is a number of seconds or nothing", () => {
-  assert.deepEqual([null, "3", "soon", "86400", "Sun, 29 Nov 2026 10:00:00 GMT"].map(decide.secondsOf), [undefined, 3, undefined, undefined, undefined]);
+  assert.deepEqual([null, "3", "soon", "7200", "86400", "Sun, 29 Nov 2026 10:00:00 GMT"].map(decide.secondsOf), [undefined, 3, undefined, 60, undefined, undefined]);
 });
 
 test("an answer is an order, final, or may be repeated", () => {
@@ -89,6 +134,15 @@ test("an answer is an order, final, or may be repeated", () => {
   assert.equal(decide.readAnswer(429, '{"code":"rate_limited"}', 3).isRepeatable, true);
   assert.equal(decide.readAnswer(502, "<html>").isRepeatable, true);
   assert.equal(decide.readAnswer(0, "").refusal.code, "no_answer");
+  assert.equal(decide.readAnswer(404, '{"code":"unknown_order"}').isRepeatable, false);
+});
+
+test("an answer that is not the gateway's is never final", () => {
+  for (const [status, text] of [[200, "<html>"], [403, ""], [404, "<html>"], [404, '{"code":"not_found"}'], [410, "null"], [413, '{"message":"no"}']]) {
+    const { isRepeatable, refusal } = decide.readAnswer(status, text);
+    assert.deepEqual([isRepeatable, refusal.code], [true, "no_answer"], `${status} ${text}`);
+  }
+  assert.equal(decide.readAnswer(401, "").isRepeatable, false);
 });
 
 test("a clock counts a second until it is over", () => {

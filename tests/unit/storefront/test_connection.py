@@ -25,7 +25,7 @@ class App:
     def __init__(self) -> None:
         self.when_asked: Callable[[], object] = lambda: None
 
-    def live_answer(self, path: bytes, condition: bytes, defaults: Iterable[Header]) -> bytes | None:
+    def live_answer(self, path: bytes, defaults: Iterable[Header]) -> bytes | None:
         if path != b"/live":
             return None
         self.when_asked()

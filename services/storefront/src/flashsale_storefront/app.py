@@ -12,7 +12,7 @@ from flashsale_core.request_bodies import read_body
 from flashsale_core.supervise import Supervisor
 from flashsale_redis import open_redis
 from flashsale_storefront import metrics
-from flashsale_storefront.answers import ANY_ORIGIN, JSON, NO_SNIFFING, SHARED, Answer, Header, header, is_current, of_problem
+from flashsale_storefront.answers import ANY_ORIGIN, JSON, NO_SNIFFING, SHARED, Answer, Header, header, of_problem
 from flashsale_storefront.assets import Assets
 from flashsale_storefront.demo import BODY_BYTES_MAX, DemoPayments, sale_of
 from flashsale_storefront.documents import State
@@ -28,6 +28,8 @@ POLL_REUSE_SECONDS = 0.02
 """How long the answer to a poll is sent again: by this much the server's time in it may be late."""
 EVENT_STREAM = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no"), ANY_ORIGIN)
 """x-accel-buffering: nginx would keep the events until its buffer is full."""
+LIVE = (JSON, NO_SNIFFING, ANY_ORIGIN, (b"cache-control", SHARED))
+"""Without an ETag: a cache that renews a kept document by 304 would send an old time with it."""
 Scope = Any
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -40,27 +42,24 @@ class Storefront:
         self._streams = Streams(settings.streams_max, settings.streams_per_address_max, settings.keepalive_seconds)
         self._assets = Assets()
         self._pages = Pages(settings.shop_name, settings.links, self._assets, is_demo=settings.demo is not None)
-        self._polls = {code: metrics.REQUESTS.labels("live", code) for code in ("200", "304")}
+        self._polls = metrics.REQUESTS.labels("live", "200")
         self._sales: LiveSales
         self._demo: DemoPayments | None = None
 
     def end_streams(self) -> None:
         self._streams.end_all()
 
-    def live_answer(self, path: bytes, condition: bytes, defaults: Iterable[Header]) -> bytes | None:
-        """GET of a live document that is in memory, with its If-None-Match: from the connection, without ASGI."""
+    def live_answer(self, path: bytes, defaults: Iterable[Header]) -> bytes | None:
+        """GET of a live document that is in memory: from the connection, without ASGI."""
         if not path.endswith(b"/live"):
             return None
         sale = self._sales.find(path.rsplit(b"/", 2)[1].decode("latin-1")) if path.startswith((b"/s/", b"/sales/")) else None
         if sale is None or path.count(b"/") != 3 or not self._sales.is_known(sale):
             return None
-        if condition and is_current(condition, sale.etag):
-            self._polls["304"].inc()
-            return Answer(304, _live_headers(sale), b"").wire(defaults)
-        self._polls["200"].inc()
+        self._polls.inc()
         now = self._sales.time()
         if now > sale.wire_until:
-            sale.wire, sale.wire_until = self._live(sale, b"").wire(defaults), now + POLL_REUSE_SECONDS
+            sale.wire, sale.wire_until = self._live(sale).wire(defaults), now + POLL_REUSE_SECONDS
         return sale.wire
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,7 +85,6 @@ class Storefront:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> tuple[str, Answer | None]:
         """What was asked for, and the answer; None if it is sent already."""
-        condition = header(scope["headers"], b"if-none-match")
         match scope["path"].split("/"):
             case ["", "s", "-", "demo", "payments"] if self._demo is not None:
                 return "demo", await self._pay(scope, receive)
@@ -95,10 +93,10 @@ class Storefront:
                 return "asset", _found(self._assets.answer(version, name, scope["headers"]))
             case ["", "s", sale_id]:
                 _require_read(scope)
-                return "page", await self._page(sale_id, condition)
+                return "page", await self._page(sale_id, header(scope["headers"], b"if-none-match"))
             case ["", "s" | "sales", sale_id, "live"]:
                 _require_read(scope)
-                return "live", self._live(await self._known_sale(sale_id), condition)
+                return "live", self._live(await self._known_sale(sale_id))
             case ["", "s" | "sales", sale_id, "events"]:
                 _require_read(scope)
                 return "events", await self._stream(await self._sale(sale_id), scope, receive, send)
@@ -116,11 +114,8 @@ class Storefront:
             raise Problem("recovering", state=State.RECOVERING)
         return sale
 
-    def _live(self, sale: WatchedSale, condition: bytes) -> Answer:
-        headers = _live_headers(sale)
-        if is_current(condition, sale.etag):
-            return Answer(304, headers, b"")
-        return Answer(200, headers, self._sales.body(sale))
+    def _live(self, sale: WatchedSale) -> Answer:
+        return Answer(200, LIVE, self._sales.body(sale))
 
     async def _page(self, sale_id: str, condition: bytes) -> Answer:
         try:
@@ -198,10 +193,6 @@ class Storefront:
 def _require_read(scope: Scope) -> None:
     if scope["method"] not in ("GET", "HEAD"):
         raise Problem("method_not_allowed", allow="GET, HEAD")
-
-
-def _live_headers(sale: WatchedSale) -> tuple[Header, ...]:
-    return (JSON, NO_SNIFFING, ANY_ORIGIN, (b"cache-control", SHARED), (b"etag", sale.etag))
 
 
 def _found(answer: Answer | None) -> Answer:

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,9 +15,14 @@ OF_ANOTHER_RELEASE = b"public, max-age=60"
 """While a release is rolled out, a page of one replica may ask another one for its files."""
 
 
+_COMMENT = re.compile(rb"(?m)^ *(?://|/\*\*).*\n")
+"""A line of a script that is a comment only, which no buyer needs."""
+
+
 class Assets:
     def __init__(self) -> None:
         self._files = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in TYPES}
+        self._files |= {name: _COMMENT.sub(b"", content) for name, content in self._files.items() if name.endswith(".js")}
         # As small as they are, a crowd fetches them: compressed once, at the start.
         self._packed = {name: gzip.compress(content, mtime=0) for name, content in self._files.items()}
         self.version = hashlib.sha256(b"\0".join(self._files.values())).hexdigest()[:12]

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flashsale_core.connection_timer import ConnectionTimer
 from flashsale_storefront import metrics
-from flashsale_storefront.answers import Header, header, of_problem
+from flashsale_storefront.answers import Header, of_problem
 from flashsale_storefront.problems import Problem
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ _TOO_MANY = of_problem(Problem("overloaded", "Too many connections"))
 
 
 class App(Protocol):
-    def live_answer(self, path: bytes, condition: bytes, defaults: Iterable[Header]) -> bytes | None:
-        """The answer to GET with this If-None-Match if it is in memory; None if the request must go through ASGI."""
+    def live_answer(self, path: bytes, defaults: Iterable[Header]) -> bytes | None:
+        """The answer to GET if it is in memory; None if the request must go through ASGI."""
         ...
 
 
@@ -48,7 +48,6 @@ class Poll(NamedTuple):
     """A request that `live_answer` has answered."""
 
     path: bytes
-    condition: bytes
     request: bytes = b""
     """Its bytes."""
 
@@ -125,7 +124,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._silence_timer.unset()
         if self._may_answer_here():
-            poll = Poll(self.url, header(self.headers, b"if-none-match"))
+            poll = Poll(self.url)
             if self._answer(poll):
                 self._poll = poll
                 return
@@ -133,7 +132,7 @@ class Connection(HttpToolsProtocol):
 
     def _answer(self, poll: Poll) -> bool:
         """Whether the answer was in memory, and is written."""
-        answer = self._shared.app.live_answer(poll.path, poll.condition, self.server_state.default_headers)
+        answer = self._shared.app.live_answer(poll.path, self.server_state.default_headers)
         if answer is None:
             return False
         self.server_state.total_requests += 1

@@ -5,7 +5,6 @@ A request for a sale that is not watched waits for the task to read it, together
 
 import asyncio
 import logging
-import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -31,7 +30,7 @@ log = logging.getLogger(__name__)
 class WatchedSale:
     """A sale in memory, and the streams that its changes go to."""
 
-    __slots__ = ("asked_at", "content", "etag", "late", "read_at", "sale_id", "streams", "wire", "wire_until")
+    __slots__ = ("asked_at", "content", "late", "read_at", "sale_id", "streams", "wire", "wire_until")
 
     def __init__(self, sale_id: str) -> None:
         self.sale_id = sale_id
@@ -43,8 +42,6 @@ class WatchedSale:
 
     def set(self, content: Content) -> None:
         self.content = content
-        # Weak, because the time in the body differs.
-        self.etag = b'W/"%08x"' % zlib.crc32(content.head)
         self.wire, self.wire_until = b"", -inf
         """The whole answer to a poll, and until when it may be sent again, in the loop's time."""
 

@@ -10,7 +10,7 @@ from flashsale_storefront.documents import State
 from flashsale_storefront.links import Links
 from flashsale_storefront.live_sales import WatchedSale
 from flashsale_storefront.problems import Problem
-from flashsale_storefront.wording import REFRESH_SECONDS, price_of, sentence_of, title_of
+from flashsale_storefront.wording import NOT_KNOWN, REFRESH_SECONDS, price_of, sentence_of, title_of
 
 _TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -60,6 +60,8 @@ class Pages:
             for name, value in (("api", links.api), ("sign-in", links.sign_in), ("pay", links.pay), ("demo", "yes" if is_demo else ""))
         )
         self._files = {name: assets.path(file) for name, file in _FILES.items()}
+        # What differs between two releases, or two settings, of the same sale's page.
+        self._tag = zlib.crc32("".join((_TEMPLATE, self._shop, self._data, *self._files.values())).encode())
         self._headers = (
             (b"content-type", b"text/html; charset=utf-8"),
             NO_SNIFFING,
@@ -74,7 +76,7 @@ class Pages:
         """The page of a sale whose document is `body` at `now_ms`."""
         document = sale.content.document
         # The time below changes with every answer, so it is not part of the tag.
-        etag = b'W/"%08x"' % zlib.crc32(sale.content.head + self._files["script"].encode())
+        etag = b'W/"%08x"' % zlib.crc32(sale.content.head, self._tag)
         headers = (*self._headers, (b"etag", etag))
         if is_current(if_none_match, etag):
             return Answer(304, headers, b"")
@@ -95,13 +97,20 @@ class Pages:
     def without_sale(self, sale_id: str, problem: Problem) -> Answer:
         """The page while the sale is not known, or if there is no such sale."""
         is_unknown = problem.status == 404
+        if is_unknown:
+            phase, title, detail = "unknown", "There is no such sale", "Check the address of this page."
+        elif problem.code == "recovering":
+            phase, title, detail = State.RECOVERING, title_of(State.RECOVERING), sentence_of(State.RECOVERING, {})
+        else:
+            # Units may be sold meanwhile.
+            phase, title, detail = "loading", title_of(State.RECOVERING), NOT_KNOWN
         html = self._render(
             sale=escape(sale_id[:64]),
-            phase="unknown" if is_unknown else State.RECOVERING,
+            phase=phase,
             data="" if is_unknown else f' data-sale="{escape(sale_id)}"',
             price="",
-            title="There is no such sale" if is_unknown else title_of(State.RECOVERING),
-            detail="Check the address of this page." if is_unknown else sentence_of(State.RECOVERING, {}),
+            title=title,
+            detail=detail,
             share="0",
             left="",
             fresh="",

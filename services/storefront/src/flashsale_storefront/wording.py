@@ -28,6 +28,7 @@ REFRESH_SECONDS: Mapping[State, int] = MappingProxyType(
     }
 )
 """How often a page without JavaScript reloads itself."""
+NOT_KNOWN = "What is left is not known right now. This page asks again by itself."
 
 
 def title_of(state: State) -> str:

@@ -3,20 +3,22 @@
 const SOON_MS = 60_000;
 const VERY_SOON_MS = 10_000;
 const SPREAD = 0.3;
+const LATE_MS = 120_000;
 const OVER = ["paid", "expired", "cancelled", "returned", "lost"];
 
 /** Where the buyer stands. An order counts more than the sale, and what is not known is never guessed. */
-export function phaseOf({ sale, order, work, isGone, isLost }, now) {
+export function phaseOf({ sale, order, work, isUnanswered, isGone, isLost }, now) {
   if (order) {
     if (OVER.includes(order.state)) return order.state;
     if (order.state !== "reserved") return "asking";
     if (work === "pay") return "paying";
-    return now < order.endsAt ? "held" : "expiring";
+    return now >= order.endsAt ? "expiring" : "held";
   }
   if (work === "order") return "ordering";
+  if (isUnanswered) return "unanswered";
   if (isGone) return "unknown";
   if (isLost) return "unreachable";
-  if (!sale || sale.state === "recovering") return "recovering";
+  if (!sale) return "loading";
   const running = sale.state === "on_sale" || sale.state === "sold_out";
   if (running && sale.endsAt && now >= Date.parse(sale.endsAt)) return "ended";
   if (sale.state === "not_started" && now >= Date.parse(sale.startsAt)) return "on_sale";
@@ -25,6 +27,7 @@ export function phaseOf({ sale, order, work, isGone, isLost }, now) {
 
 const TEXTS = {
   unknown: ["bad", "There is no such sale", "Check the address of this page."],
+  loading: ["warn", "One moment", "What is left is not known right now. This page asks again by itself."],
   unreachable: ["warn", "No connection", "What is left is not known right now. This page asks again by itself."],
   recovering: ["warn", "One moment", "What is left is not known right now. Nothing is sold meanwhile, and this page asks again by itself."],
   not_started: ["calm", "Not started yet", "You can buy as soon as the clock reaches zero. There is no need to reload."],
@@ -33,18 +36,19 @@ const TEXTS = {
   paused: ["warn", "Paused", "The shop has paused the sale. This page shows when it goes on."],
   ended: ["calm", "The sale has ended", "No more orders are taken."],
   ordering: ["calm", "Ordering", "Your order is on its way. Keep this page open."],
+  unanswered: ["warn", "No answer yet", "Your order may have arrived. Try again: the same order is sent, not another one."],
   asking: ["calm", "Your order", "This page is asking how your order stands."],
   held: ["good", "It is yours until you pay", "{units} for you. Pay before the time is over, or others get the chance."],
   paying: ["calm", "Paying", "The payment is on its way. Keep this page open."],
   expiring: ["warn", "The time is over", "This page is asking whether a payment arrived in time."],
   paid: ["good", "Paid", "{units} bought. Your order is {order}."],
-  expired: ["bad", "The time ran out", "The order was not paid in time, so its units went back on sale."],
+  expired: ["bad", "The time ran out", "The order was not paid in time, so its units went back on sale. If you have paid, the shop refunds it."],
   cancelled: ["calm", "Cancelled", "The order was cancelled, and nothing was paid."],
   returned: ["calm", "Returned", "The order was returned. The shop refunds the payment."],
   lost: ["bad", "The order is not known", "The engine does not know this order. Ask the shop if you have paid."],
 };
 
-/** All that the page shows. `m` also has refusal, attempts, isSignedIn, isSure, links, isDemo and quantity. */
+/** All that the page shows. `m` also has refusal, isSignedIn, isSure, links, isDemo and quantity. */
 export function viewOf(m, now) {
   const phase = phaseOf(m, now);
   const [tone, title, text] = TEXTS[phase];
@@ -52,16 +56,16 @@ export function viewOf(m, now) {
   const view = { phase, tone, title, detail: fill(text, m), clock: clockOf(phase, m, now), stock: null, max: 0 };
   const isKnown = sale && sale.state !== "recovering" && !m.isLost && !m.isGone;
   if (isKnown) view.stock = { left: sale.available, all: sale.stock, isOver: phase === "ended" };
-  view.isUrgent = phase === "held" && view.clock.ms <= SOON_MS;
+  view.isUrgent = phase === "held" && view.clock.ms !== null && view.clock.ms <= SOON_MS;
   if (phase === "sold_out" && sale.reserved > 0) view.detail = `All units are taken. ${counted(sale.reserved, "unit")} are held and come back if they are not paid for.`;
   if (m.refusal && phase === "ordering") view.detail = `${sentence(m.refusal)} Your order is sent again by itself.`;
-  if (m.refusal && ["on_sale", "held", "asking"].includes(phase)) Object.assign(view, { detail: sentence(m.refusal), tone: "warn", isRefusal: true });
+  if (m.refusal && ["on_sale", "held", "asking", "expiring"].includes(phase)) Object.assign(view, { detail: sentence(m.refusal), tone: "warn", isRefusal: true });
   if (phase === "held" && m.isLost) view.detail += " There is no connection right now; the units stay yours.";
-  return Object.assign(view, actionsOf(phase, m));
+  return Object.assign(view, { price: sale?.price && priceText(sale.price) }, actionsOf(phase, m));
 }
 
 function actionsOf(phase, { sale, order, links, isDemo, isSignedIn, isSure }) {
-  const signIn = !isSignedIn && links.signIn && { text: "Sign in to buy", href: links.signIn.replace("{sale}", sale?.productId ?? "") };
+  const signIn = !isSignedIn && links.signIn && { text: order ? "Sign in again" : "Sign in to buy", href: links.signIn.replace("{sale}", sale?.productId ?? "") };
   const off = (text) => ({ text, action: "none", isOff: true });
   const again = { text: "Order again", action: "again" };
   const max = Math.max(1, Math.min(sale?.maxPerUser ?? 10, 10));
@@ -70,14 +74,19 @@ function actionsOf(phase, { sale, order, links, isDemo, isSignedIn, isSure }) {
       return signIn ? { link: signIn } : { primary: off("Buy"), max };
     case "on_sale":
       return signIn ? { link: signIn } : { primary: { text: "Buy", action: "buy" }, max };
+    case "unanswered":
+      return { primary: { text: "Try again", action: "buy" } };
+    case "asking": case "expiring":
+      return { link: signIn };
     case "ordering":
       return { primary: off("Ordering…") };
     case "held":
-      if (isSure) return { primary: { text: "Keep it", action: "keep" }, secondary: { text: "Yes, cancel", action: "cancel" } };
+      // What does no harm takes the place of the button that was just clicked.
+      if (isSure) return { primary: { text: "Yes, cancel", action: "cancel" }, secondary: { text: "Keep it", action: "keep" } };
       return {
         primary: isDemo && { text: "Pay (simulated)", action: "pay" },
         link: !isDemo && links.pay && { text: "Pay", href: links.pay.replace("{orderId}", encodeURIComponent(order.orderId)) },
-        secondary: { text: "Cancel order", action: "ask" },
+        secondary: signIn ? { ...signIn, action: "signIn" } : { text: "Cancel order", action: "ask" },
       };
     case "paying":
       return { primary: off("Paying…") };
@@ -92,7 +101,8 @@ function actionsOf(phase, { sale, order, links, isDemo, isSignedIn, isSure }) {
 
 /** `ms` is null if nothing is counted down. */
 function clockOf(phase, { sale, order }, now) {
-  const until = (label, endsAt) => ({ label, ms: endsAt - now });
+  // Before the time is known, nothing is counted.
+  const until = (label, endsAt) => ({ label, ms: now ? endsAt - now : null, text: "" });
   switch (phase) {
     case "not_started":
       return until("Starts in", Date.parse(sale.startsAt));
@@ -110,6 +120,28 @@ function fill(text, { sale, order, quantity }) {
     .replace("{window}", durationText(sale?.paymentWindowSeconds ?? 0))
     .replace("{units}", counted(order?.quantity ?? quantity, "unit"))
     .replace("{order}", order?.orderId ?? "");
+}
+
+/** A price such as 49.00 EUR; wording.py writes the same. */
+export function priceText({ amountMinor, currency }) {
+  const digits = /JPY|KRW|VND|CLP|ISK|UGX|XAF|XOF/.test(currency) ? 0 : /BHD|JOD|KWD|OMR|TND/.test(currency) ? 3 : 2;
+  return `${(amountMinor / 10 ** digits).toLocaleString("en", { minimumFractionDigits: digits })} ${currency}`;
+}
+
+/** The refusal after news of the sale or the order: it holds until their state changes. */
+export function refusalAfter(refusal, last, next) {
+  return last?.state === next.state ? refusal : null;
+}
+
+/** Whether the state of an order may still change. An expired one may be paid by a payment that came late. */
+export function canChange({ state, endsAt }, now) {
+  return ["reserved", "unknown"].includes(state) || (state === "expired" && !(now >= endsAt + LATE_MS));
+}
+
+/** How long no change of the order is expected: after the sign-in has ended, none is seen until the buyer comes back. */
+export function orderWaitSeconds({ order, links, isSignedIn }, now) {
+  if (!isSignedIn && links.signIn) return 300;
+  return order.state === "expired" ? 100 : now >= order.endsAt ? 0 : 25;
 }
 
 /** The engine's own words. */
@@ -154,22 +186,33 @@ function spread(seconds, random) {
   return seconds * (1 + SPREAD * (2 * random - 1));
 }
 
-/** A header Retry-After in seconds; undefined without one, for a date, and for hours that nobody waits at this page. */
+/** A header Retry-After in seconds, at most a minute; undefined without one, for a date, and for days. */
 export function secondsOf(retryAfter) {
-  return /^\d{1,4}$/.test(retryAfter ?? "") ? Number(retryAfter) : undefined;
+  return /^\d{1,4}$/.test(retryAfter ?? "") ? Math.min(60, Number(retryAfter)) : undefined;
+}
+
+/** A live document or an event; undefined if it is not one. */
+export function readLive(text) {
+  const document = parsed(text);
+  return Date.parse(document.serverTime) ? document : undefined;
 }
 
 /** What an answer to an order means: an order, a refusal that is final, or one after which the same request may be sent again. */
 export function readAnswer(status, text, retryAfterSeconds) {
-  let document = {};
-  try {
-    document = JSON.parse(text);
-  } catch {
-    // Not from the engine: a proxy's page.
-  }
+  const document = parsed(text);
   if (status === 200 && typeof document.orderId === "string") return { order: orderOf(document) };
-  const refusal = typeof document.code === "string" ? document : { code: "no_answer", title: "There is no answer yet" };
-  return { refusal, retryAfterSeconds, isRepeatable: status === 0 || status >= 500 || status === 408 || retryAfterSeconds !== undefined };
+  // Without a code it is not from the engine, which may have the order: a proxy's page. The same if the request reached another service.
+  const isForeign = typeof document.code !== "string" || document.code === "not_found";
+  const refusal = isForeign ? { code: "no_answer", title: "There is no answer yet" } : document;
+  return { refusal, retryAfterSeconds, isRepeatable: status !== 401 && (isForeign || status >= 500 || status === 408 || retryAfterSeconds !== undefined) };
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 function orderOf({ orderId, quantity, state, expiresAt }) {

@@ -12,10 +12,11 @@ const STREAM_AGAIN_MS = 30_000;
 const ANSWER_MS = 10_000;
 
 const model = {
-  sale: null, order: null, work: null, refusal: null, isGone: page.dataset.phase === "unknown", isLost: false, isSure: false,
+  sale: null, order: null, work: null, refusal: null, isUnanswered: false, isGone: page.dataset.phase === "unknown", isLost: false, isSure: false,
   links: { signIn, pay }, isDemo: demo === "yes", isSignedIn: false, quantity: 1,
 };
-let samples = [], offset = 0, heardAt = 0, failures = 0, shown = null, stream = null, streamedAt = -Infinity, pollTimer = 0, orderTimer = 0;
+const memory = {};
+let samples = [], offset = NaN, heardAt = 0, failures = 0, shown = null, stream = null, streamedAt = -Infinity, pollTimer = 0, orderTimer = 0;
 
 // Times by the engine's clock. This machine's is only used for differences.
 const here = () => performance.timeOrigin + performance.now();
@@ -34,13 +35,15 @@ function takeToken() {
 
 function recall(name) {
   try {
-    return sessionStorage.getItem(name);
+    memory[name] ??= sessionStorage.getItem(name);
   } catch {
-    return null; // storage is forbidden: the page works until it is reloaded
+    // Storage is forbidden: the page works until it is reloaded.
   }
+  return memory[name] ?? null;
 }
 
 function store(name, value) {
+  memory[name] = value;
   try {
     value === null ? sessionStorage.removeItem(name) : sessionStorage.setItem(name, value);
   } catch {
@@ -67,21 +70,33 @@ async function ask(path, options = {}) {
 
 async function askAboutOrder(path, options) {
   const { status, text, retryAfterSeconds } = await ask(path, options);
+  if (status === 401) {
+    store("flashsale:token", null);
+    model.isSignedIn = Boolean(demo);
+  }
   return { status, ...decide.readAnswer(status, text, retryAfterSeconds) };
 }
 
 // The sale: one stream of events for as long as the page is visible; without one, the live document again and again.
 
+/** Whether it is a live document or an event. */
 function hear(text) {
-  const document = JSON.parse(text);
+  const document = decide.readLive(text);
+  if (!document) return false;
   samples = [...samples, Date.parse(document.serverTime) - here()].slice(-SAMPLES);
   // Every document arrives late, so the largest difference is the best.
   offset = Math.max(...samples);
   heardAt = here();
   failures = 0;
   model.isLost = model.isGone = false;
-  if (document.state) model.sale = { ...model.sale, ...document };
+  if (document.state) learn(document);
   render();
+  return true;
+}
+
+function learn(sale) {
+  model.refusal = decide.refusalAfter(model.refusal, model.sale, sale);
+  model.sale = { ...model.sale, ...sale };
 }
 
 function listen() {
@@ -114,17 +129,17 @@ async function poll() {
   if (document.hidden) return;
   const { status, text, retryAfterSeconds } = await ask(`/s/${saleId}/live`);
   if (stream) return;
-  if (status === 200) {
-    hear(text);
+  if (status === 200 && hear(text)) {
     if (here() - streamedAt > STREAM_AGAIN_MS * (1 + Math.random())) return listen();
     return pollIn(decide.pollSeconds(decide.waitSeconds(model, now()), Math.random()));
   }
   failures += 1;
-  if (status === 404) model.isGone = true;
-  else if (status === 503) model.sale = { ...model.sale, state: "recovering" };
+  const { code } = decide.readAnswer(status, text).refusal ?? {};
+  if (code === "unknown_sale") model.isGone = true;
+  else if (code === "recovering") learn({ state: code });
   else if (failures > 1) model.isLost = true;
   render();
-  pollIn(status === 404 ? 30 : decide.retrySeconds(failures, retryAfterSeconds, Math.random()));
+  pollIn(model.isGone ? 30 : decide.retrySeconds(failures, retryAfterSeconds, Math.random()));
 }
 
 function pollIn(seconds) {
@@ -141,7 +156,7 @@ function note() {
 async function order() {
   const wish = note() ?? { requestId: newId(), quantity: model.quantity };
   store(kept, JSON.stringify(wish));
-  Object.assign(model, { work: "order", refusal: null, quantity: wish.quantity });
+  Object.assign(model, { work: "order", refusal: null, isUnanswered: false, isSure: false, quantity: wish.quantity });
   render();
   const body = { productId: saleId, quantity: wish.quantity, requestId: wish.requestId, ...(demo && { userId: recall("flashsale:buyer") }) };
   for (let attempts = 1; ; attempts++) {
@@ -154,17 +169,14 @@ async function order() {
     model.refusal = answer.refusal;
     if (answer.isRepeatable) {
       // The note stays, so the buyer's next try is the same request.
-      if (attempts === decide.ATTEMPTS_MAX) break;
+      model.isUnanswered = attempts === decide.ATTEMPTS_MAX;
+      if (model.isUnanswered) break;
       render();
       await new Promise((done) => setTimeout(done, 1000 * decide.retrySeconds(attempts, answer.retryAfterSeconds, Math.random())));
       continue;
     }
-    if (answer.status === 401) {
-      // The note stays here as well: the order is sent after the buyer has signed in.
-      store("flashsale:token", null);
-      model.isSignedIn = Boolean(demo);
-      break;
-    }
+    // The note stays here as well: the order is sent after the buyer has signed in.
+    if (answer.status === 401) break;
     store(kept, null);
     if (answer.refusal.code === "order_gone") model.order = { quantity: wish.quantity, state: "expired" };
     break;
@@ -179,16 +191,19 @@ async function order() {
 async function follow() {
   clearTimeout(orderTimer);
   const { order } = model;
-  if (!order?.orderId || document.hidden || model.work) return;
-  if (!["reserved", "unknown"].includes(order.state)) return;
+  if (!order?.orderId || document.hidden || model.work || !decide.canChange(order, now())) return;
   const answer = await askAboutOrder(`${api}/orders/${order.orderId}`);
   if (model.order !== order || model.work) return;
-  if (answer.order) Object.assign(order, answer.order);
-  else if ([404, 410].includes(answer.status)) order.state = "lost";
+  if (answer.order) update(answer.order);
+  else if ([404, 410].includes(answer.status) && !answer.isRepeatable) order.state = "lost";
   else if (answer.status === 401) model.refusal = answer.refusal;
   render();
-  const isOver = order.endsAt && now() >= order.endsAt;
-  orderTimer = setTimeout(follow, 1000 * decide.pollSeconds(isOver ? 0 : 25, Math.random()));
+  orderTimer = setTimeout(follow, 1000 * decide.pollSeconds(decide.orderWaitSeconds(model, now()), Math.random()));
+}
+
+function update(order) {
+  model.refusal = decide.refusalAfter(model.refusal, model.order, order);
+  Object.assign(model.order, order);
 }
 
 async function payNow() {
@@ -206,7 +221,8 @@ async function cancel() {
   const { order } = model;
   model.isSure = false;
   const answer = await askAboutOrder(`${api}/orders/${order.orderId}`, { method: "DELETE" });
-  if (answer.order) Object.assign(order, answer.order);
+  if (model.order !== order) return;
+  if (answer.order) update(answer.order);
   else model.refusal = answer.refusal;
   render();
   follow();
@@ -216,6 +232,7 @@ const ACTIONS = {
   none: () => {}, buy: order, pay: payNow, cancel,
   ask: () => { model.isSure = true; },
   keep: () => { model.isSure = false; },
+  signIn: () => location.assign(shown.secondary.href),
   again: () => { store(kept, null); Object.assign(model, { order: null, refusal: null }); },
 };
 
@@ -230,7 +247,7 @@ function show(id, part) {
   element.hidden = !part;
   if (!part) return;
   put(id, part.text);
-  if (part.href) element.href = part.href;
+  if (element.href !== undefined) element.href = part.href;
   else element.dataset.action = part.action;
   element.setAttribute("aria-disabled", Boolean(part.isOff));
 }
@@ -244,6 +261,7 @@ function render() {
   const clock = ms === null ? text : decide.clockText(ms);
   put("title-text", view.title);
   put("detail", view.detail);
+  if (view.price !== undefined) put("price", view.price ?? "");
   put("clock-label", label);
   put("clock-time", clock);
   at("stock").hidden = !view.stock;
@@ -279,16 +297,19 @@ function freshness() {
 
 function start() {
   takeToken();
-  if (live) hear(live);
+  // Not heard now: a browser may show a page that it has kept, so the time in it may be an old one.
+  if (live) learn(JSON.parse(live));
   const wish = note();
   if (wish) {
     model.quantity = wish.quantity;
     if (wish.orderId) model.order = { orderId: wish.orderId, quantity: wish.quantity, state: "unknown", endsAt: 0 };
     else order();
   }
-  page.addEventListener("click", ({ target }) => {
+  // A button may take the place of another: a double click, or Enter that is held, is meant for the first one.
+  page.addEventListener("keydown", (event) => event.repeat && event.key === "Enter" && event.preventDefault());
+  page.addEventListener("click", ({ target, detail }) => {
     const action = target.closest("button")?.dataset.action;
-    if (!action) return;
+    if (!action || detail > 1) return;
     ACTIONS[action]();
     render();
   });
