@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 _PRICE = re.compile(r"([1-9][0-9]{0,12}) ([A-Z]{3})")
 NO_PRICE = ""
-_DECIMALS = (
+DECIMALS = (
     dict.fromkeys(
         ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0
     )
@@ -43,7 +43,7 @@ def read_price(text: str) -> Price | None:
 
 def money(amount_minor: int, currency: str) -> str:
     """The amount as people read it, such as `1,019.99 EUR`."""
-    decimals = _DECIMALS.get(currency, 2)
+    decimals = DECIMALS.get(currency, 2)
     whole, rest = divmod(abs(amount_minor), 10**decimals)
     sign = "-" if amount_minor < 0 else ""
     return f"{sign}{whole:,}{f'.{rest:0{decimals}d}' if decimals else ''} {currency}".strip()

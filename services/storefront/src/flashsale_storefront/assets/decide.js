@@ -4,6 +4,8 @@ const SOON_MS = 60_000;
 const VERY_SOON_MS = 10_000;
 const SPREAD = 0.3;
 const LATE_MS = 120_000;
+/** Currencies by their decimals, those with 2 left out; flashsale_core.prices has the same. */
+const DECIMALS = ["BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF", "", "", "BHD IQD JOD KWD LYD OMR TND", "CLF UYW"];
 const OVER = ["paid", "expired", "cancelled", "returned", "lost"];
 
 /** Where the buyer stands. An order counts more than the sale, and what is not known is never guessed. */
@@ -124,8 +126,9 @@ function fill(text, { sale, order, quantity }) {
 
 /** A price such as 49.00 EUR; wording.py writes the same. */
 export function priceText({ amountMinor, currency }) {
-  const digits = /JPY|KRW|VND|CLP|ISK|UGX|XAF|XOF/.test(currency) ? 0 : /BHD|JOD|KWD|OMR|TND/.test(currency) ? 3 : 2;
-  return `${(amountMinor / 10 ** digits).toLocaleString("en", { minimumFractionDigits: digits })} ${currency}`;
+  const other = DECIMALS.findIndex((currencies) => currencies.includes(currency));
+  const decimals = other < 0 ? 2 : other;
+  return `${(amountMinor / 10 ** decimals).toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals })} ${currency}`;
 }
 
 /** The refusal after news of the sale or the order: it holds until their state changes. */
