@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 import asyncpg
 import pytest
@@ -12,6 +13,7 @@ from flashsale_core.positions import Range
 from flashsale_recovery.entries import Expected, wait_for_entries
 from flashsale_recovery.facts import Witnesses, restricted
 from flashsale_recovery.fencing import Changed
+from flashsale_recovery.gateways import wait_for_gateways
 from flashsale_recovery.ledger import Ledger
 from flashsale_recovery.outcome import Options
 from flashsale_recovery.recovery import Recovery
@@ -95,4 +97,28 @@ async def test_reopening_gives_up_when_a_slow_worker_had_more_than_redis(infra: 
             await reopening
         (server,) = (await look(redis, [0], 5)).servers
         assert server.fences[0].state == "fenced"
+        await empty_redis(redis)
+
+
+async def test_gateway_must_attest_to_each_shard_twice(infra: Mapping[str, str]) -> None:
+    """On a cluster it attests to each slot by itself, so what it holds of one shard may be from before the fence."""
+    async with open_redis(infra["REDIS_URL"], 5, 4) as redis:
+        await empty_redis(redis)
+        client: Any = redis
+
+        async def attest(shard: int, at_ms: int, held: int = 0) -> None:
+            await client.hset(shard_keys(shard).gateways, "g", f"7:{held}:{at_ms}")
+
+        for shard in (0, 1):
+            await attest(shard, 1)
+        waiting = asyncio.create_task(wait_for_gateways(redis, [0, 1], frozenset({"g"}), 5))
+        for at_ms in (2, 3, 4):
+            await asyncio.sleep(0.25)
+            await attest(0, at_ms)
+        await attest(1, 2, held=3)
+        await asyncio.sleep(0.25)
+        assert not waiting.done()
+        await attest(1, 3)
+        attested = await waiting
+        assert (attested.silent, attested.held, attested.highest_seq) == ([], 0, {0: 7, 1: 7})
         await empty_redis(redis)

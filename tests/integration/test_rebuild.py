@@ -611,6 +611,18 @@ async def test_key_of_a_wrong_type_comes_from_the_ledger(shop: Shop, key: str) -
     assert (everything(sale), report.repairs[0].wrong_types, report.closed) == (before, (key,), {})
 
 
+async def test_name_with_something_else_than_a_sale_stays_closed_and_its_shard_opens(shop: Shop) -> None:
+    sale = shop.sale
+    shop.client.sadd(sale.shard.sales, sale.name)
+    shop.client.set(sale.keys.sale, "not a hash")
+    shop.fence()
+    report = await shop.rebuild()
+    assert report.closed.keys() == {"iphone"}
+    shop.client.hset(sale.shard.fence, "state", "open")
+    with pytest.raises(RedisError, match="INVARIANT"):
+        sale.define(total=5)
+
+
 @pytest.mark.parametrize("is_in_ledger", [True, False])
 async def test_unreadable_definition_closes_a_sale_that_the_ledger_lacks(shop: Shop, is_in_ledger: bool) -> None:
     sale, other = shop.sale, shop.named(same_shard("iphone"))

@@ -1,6 +1,7 @@
 """Waits until the gateways have published what they hold of shards that are fenced."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -29,26 +30,32 @@ class Attested:
 @dataclass(slots=True)
 class _Gateway:
     last: Mapping[int, Attestation] = field(default_factory=dict)
-    rounds: int = 0
+    rounds: Counter[int] = field(default_factory=Counter)
+    """How often it attested since, by shard: on a cluster it attests to each slot by itself."""
 
     @property
     def held(self) -> int:
         return sum(attestation.held for attestation in self.last.values())
 
+    def observe(self, now: Mapping[int, Attestation]) -> bool:
+        """Whether it attested since it was last observed."""
+        changed = [shard for shard, attestation in now.items() if attestation != self.last.get(shard)]
+        self.rounds.update(changed)
+        self.last = now
+        return bool(changed)
+
 
 async def wait_for_gateways(redis: Redis, shards: Sequence[int], expected: frozenset[str], timeout_seconds: float) -> Attested:
-    """Wait until each expected gateway has attested twice and holds nothing, at most `timeout_seconds`. Raises as a command does."""
+    """Wait until each expected gateway has attested to each shard twice and holds nothing, but not longer. Raises as a command does."""
     loop = asyncio.get_running_loop()
     started = loop.time()
     gateways = {name: _Gateway(last) for name, last in (await read_gateways(redis, shards)).items()}
     wanted = set(expected)
     while True:
         for name, last in (await read_gateways(redis, shards)).items():
-            gateway = gateways.setdefault(name, _Gateway())
-            if last != gateway.last:
-                gateway.last, gateway.rounds = last, gateway.rounds + 1
+            if gateways.setdefault(name, _Gateway()).observe(last):
                 wanted.add(name)
-        silent = sorted(name for name in wanted if name not in gateways or gateways[name].rounds < ROUNDS)
+        silent = sorted(name for name in wanted if name not in gateways or min(gateways[name].rounds[each] for each in shards) < ROUNDS)
         held = sum(gateways[name].held for name in wanted if name in gateways)
         waited = loop.time() - started
         if waited > timeout_seconds or (not silent and not held and (expected or waited > UNKNOWN_SECONDS)):

@@ -55,6 +55,8 @@ class _Rebuild:
         self._restorer = Restorer(context)
         self._report = RebuildReport()
         self._unreadable_hashes: set[str] = set()
+        self._without_hash: set[str] = set()
+        """Names without a hash, or with something else in its place, that the ledger does not have either."""
         self._earlier_sales: Set[str] = frozenset()
         """Names of which Redis has a sale, though perhaps one before the sale whose definition is lost."""
 
@@ -118,6 +120,8 @@ class _Rebuild:
                 presents[name] = present_sale(ledger, redis)
             else:
                 self._report.unreadable.append(name)
+                if not hashes.get(name):
+                    self._without_hash.add(name)
         return presents, await self._surviving.order_counts(sorted(presents))
 
     async def _mend(self, presents: Mapping[str, Present], counts: Mapping[str, int], *, write: bool) -> dict[str, int]:
@@ -137,7 +141,8 @@ class _Rebuild:
             if write:
                 await mending.carry_out(repair)
         if write:
-            await close_sales(self._context, self._report.unreadable)
+            await close_sales(self._context, [name for name in self._report.unreadable if name not in self._without_hash])
+            await close_names(self._context, self._without_hash)
         return {name: count - (len(set(damages[name].unreadable)) if name in damages else 0) for name, count in counts.items()}
 
     async def _restore_sales(self, live: Mapping[str, Present], survivors: Mapping[str, int], *, write: bool) -> None:

@@ -70,7 +70,7 @@ async def close_sales(context: RebuildContext, sale_ids: Iterable[str]) -> None:
 
 
 async def close_names(context: RebuildContext, sale_ids: Iterable[str]) -> None:
-    """The same for names that Redis has no sale of: nobody can define one under them."""
+    """The same for names that Redis has no sale of: nobody can define one under them. What has a sale's key and is no hash is deleted."""
     restorer = Restorer(context)
     for sale_id in sale_ids:
-        await restorer.now(sale_id, {"sale": NO_STOCK, "close": True})
+        await restorer.now(sale_id, {"drop": ["sale"], "sale": NO_STOCK, "close": True})

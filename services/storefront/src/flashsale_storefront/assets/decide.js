@@ -44,10 +44,10 @@ const TEXTS = {
   paying: ["calm", "Paying", "The payment is on its way. Keep this page open."],
   expiring: ["warn", "The time is over", "This page is asking whether a payment arrived in time."],
   paid: ["good", "Paid", "{units} bought. Your order is {order}."],
-  expired: ["bad", "The time ran out", "The order was not paid in time, so its units went back on sale. If you have paid, the shop refunds it."],
+  expired: ["bad", "The time ran out", "It was not paid in time, and others may buy it now. If you have paid, the shop refunds it."],
   cancelled: ["calm", "Cancelled", "The order was cancelled, and nothing was paid."],
   returned: ["calm", "Returned", "The order was returned. The shop refunds the payment."],
-  lost: ["bad", "The order is not known", "The engine does not know this order. Ask the shop if you have paid."],
+  lost: ["bad", "The order is not known", "There is no such order. Ask the shop if you have paid."],
 };
 
 /** All that the page shows. `m` also has refusal, isSignedIn, isSure, links, isDemo and quantity. */
