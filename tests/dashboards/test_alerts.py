@@ -235,6 +235,7 @@ CASES = {
         "5m",
         {
             f'flashsale_operator_object_condition{{condition="Stalled", reason="Progressing", {_OBJECT}}}': "0x6",
+            f'flashsale_operator_object_condition{{condition="Stalled", reason="Recovering", {_OBJECT}}}': "1x6",
             f'flashsale_operator_object_condition{{condition="Ready", reason="Reconciled", {_OBJECT}}}': "1x6",
         },
         {"resource_namespace": "shop", "flashsale": "shoe", "reason": "NotOwner"},
