@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from flashsale_core.redis_info import SAFETY_SETTINGS
 from flashsale_redis.cluster import Cluster
@@ -27,13 +26,8 @@ async def ping_near(redis: Redis, near: str) -> None:
 
 
 async def history_near(redis: Redis, near: str) -> str:
-    """The replication id of the server with the key `near`: new after each restart and promotion, empty where the user may not run INFO."""
-    try:
-        info: Any = await (redis.at(near, "INFO", "replication") if isinstance(redis, Cluster) else redis.info("replication"))
-    except ResponseError:
-        return ""
-    if isinstance(info, bytes):
-        return next((line.partition(":")[2] for line in info.decode().splitlines() if line.startswith("master_replid:")), "")
+    """The replication id of the server with the key `near`, which is new after each restart and promotion. Raises like a command."""
+    info: Any = await (redis.at(near, "INFO", "replication") if isinstance(redis, Cluster) else redis.info("replication"))
     return str(info.get("master_replid", ""))
 
 

@@ -6,7 +6,7 @@ A sale is shown only if its shard may be written, by the rule of lua/lib/fence.l
 import asyncio
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -15,8 +15,7 @@ from flashsale_core.errors import Retryable
 from flashsale_core.fence import OPEN, Fence, foreign_reason, read_fence
 from flashsale_core.keys import sale_keys, shard_keys, shard_of
 from flashsale_core.records import sale_fields
-from flashsale_redis import now_ms, refuse_replica
-from flashsale_redis.cluster import Cluster
+from flashsale_redis import history_near, is_cluster, now_ms, refuse_replica
 
 CHUNK_SIZE = 100
 """Sales read in one round trip, which takes some milliseconds of the event loop."""
@@ -62,30 +61,14 @@ class Source:
 
     async def _open_shards(self, shards: Sequence[int]) -> set[int]:
         fences = await self._hashes([shard_keys(shard).fence for shard in shards])
-        histories: dict[int, str] = {}
-        if not isinstance(self._redis, Cluster):
-            histories = dict.fromkeys(shards, await self._history(shards[0]))
+        if is_cluster(self._redis):
+            histories = {shard: await history_near(self._redis, shard_keys(shard).fence) for shard in shards}
         else:
-            for shard in shards:
-                histories[shard] = await self._history(shard)
+            histories = dict.fromkeys(shards, await history_near(self._redis, shard_keys(shards[0]).fence))
         return {shard for shard, fence in zip(shards, fences, strict=True) if self._is_open(read_fence(fence), histories[shard])}
 
     def _is_open(self, fence: Fence, history: str) -> bool:
         return fence.state == OPEN and fence.replid == history and foreign_reason(fence, self._installation, self._shards) is None
-
-    async def _history(self, shard: int) -> str:
-        """The replication id of the shard's server, which is new after each restart and promotion."""
-        info: Any = await self._near(shard, "INFO", "replication")
-        if isinstance(info, bytes | str):
-            text = info.decode() if isinstance(info, bytes) else info
-            return next((line.partition(":")[2] for line in text.splitlines() if line.startswith("master_replid:")), "")
-        return str(info.get("master_replid", ""))
-
-    async def _near(self, shard: int, *command: str) -> Any:
-        if isinstance(self._redis, Cluster):
-            return await self._redis.at(shard_keys(shard).fence, *command)
-        redis: Any = self._redis
-        return await redis.execute_command(*command)
 
     async def _hashes(self, keys: Sequence[str]) -> Sequence[Mapping[bytes, bytes]]:
         async with self._redis.pipeline(transaction=False) as pipe:
