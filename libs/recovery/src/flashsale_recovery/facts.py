@@ -89,7 +89,6 @@ class LedgerFacts:
     """Shards that were not initialised, and whose Redis lacks sales of the ledger, because it has none at all."""
     doubtful: Mapping[int, str] = field(default_factory=dict)
     """Shards that were not initialised, and whose Redis lacks this sale of the ledger, but has others: which of the two is right?"""
-
     lately_lost: int = 0
     """Entries that were reported as lost within the last hour."""
 

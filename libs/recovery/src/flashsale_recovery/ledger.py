@@ -47,7 +47,10 @@ update shards set lost_seqs = lost_seqs + t.seqs from (
     from unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (s, i, first, last) group by s, i
 ) t where (shard, incarnation) = (s, i)
 """
-_RECEIVED = "select coalesce(max(to_seq), 0) from received_entries where shard = $1 and incarnation = $2"
+_AHEAD = """
+select s from unnest($1::int[], $2::bigint[], $3::bigint[]) as t (s, i, seq)
+where exists (select from received_entries where (shard, incarnation) = (s, i) and to_seq > seq) order by s
+"""
 # The last one, and those before it whose entries a reopening left in the outboxes and nobody has settled since.
 _ENDED = """
 select incarnation, first_seq, next_first_seq from (
@@ -158,9 +161,10 @@ class Ledger:
         """The entries that were received, from `first_seq` on, or reported as lost."""
         return [Range(row["from_seq"], row["to_seq"]) for row in await self.connection.fetch(_SETTLED, shard, incarnation, first_seq)]
 
-    async def received_seq(self, shard: int, incarnation: int) -> int:
-        """The highest position of the incarnation that was received; 0 if none was."""
-        return int(await self.connection.fetchval(_RECEIVED, shard, incarnation))
+    async def ahead_of(self, kept: Mapping[int, tuple[int, int]]) -> list[int]:
+        """The shards of which a higher position was received than Redis had: `kept` is as in `close_former`."""
+        rows = await self.connection.fetch(_AHEAD, list(kept), *map(list, zip(*kept.values(), strict=True)))
+        return [row["s"] for row in rows]
 
     async def has_marker(self, marker: str) -> bool:
         return bool(await self.connection.fetchval(_MARKER, marker))

@@ -67,9 +67,8 @@ class Recovery:
         kept = await self._fencing.kept(incarnations)
         await self._ledger.close_former(incarnations, kept, "verifying")
         # Several order-workers may share the queue, and the marker of the drain passed only one: what another was writing is here now.
-        for shard, known in kept.items():
-            if await self._ledger.received_seq(shard, known.incarnation) > known.seq:
-                raise Changed(f"the ledger has received more of shard {shard} than Redis has: its server lost data")
+        if ahead := await self._ledger.ahead_of(kept):
+            raise Changed(f"the ledger has received more of shards {ahead} than Redis has: their server lost data")
         fences = await self._fencing.move(fences, "verifying", view.replid)
         await self._open(fences, view.replid, {})
         return incarnations

@@ -20,7 +20,7 @@ from flashsale_recovery.rebuild.join import Joined, join_order
 from flashsale_recovery.rebuild.ledger import SALES_AT_ONCE, SMALL_SALE, Ledger, Units
 from flashsale_recovery.rebuild.mending import Mending
 from flashsale_recovery.rebuild.report import RebuildReport
-from flashsale_recovery.rebuild.restorer import Restorer, close_names, close_sales
+from flashsale_recovery.rebuild.restorer import Restorer, close_sales
 from flashsale_recovery.rebuild.sale_restore import SaleRestore
 from flashsale_recovery.rebuild.survey import SalePlan, Survey
 from flashsale_recovery.rebuild.surviving import Surviving, decoded
@@ -57,23 +57,24 @@ class _Rebuild:
         self._unreadable_hashes: set[str] = set()
         self._without_hash: set[str] = set()
         """Names without a hash, or with something else in its place, that the ledger does not have either."""
-        self._earlier_sales: Set[str] = frozenset()
-        """Names of which Redis has a sale, though perhaps one before the sale whose definition is lost."""
 
     async def run(self, *, write: bool) -> RebuildReport:
         started = monotonic()
         try:
             async with self._ledger.snapshot():
-                await self._run(write=write)
+                live = await self._run(write=write)
             await self._restorer.finish()
             if write:
-                await self._close_orphans()
+                # Whoever defined a sale under such a name would sell its units once more. Redis may have an earlier sale of it.
+                orphans = {each.sale_id for each in self._report.orphans}
+                await close_sales(self._context, sorted(orphans), orphans - live)
         finally:
             await self._restorer.cancel()
         self._report.seconds = monotonic() - started
         return self._report
 
-    async def _run(self, *, write: bool) -> None:
+    async def _run(self, *, write: bool) -> Set[str]:
+        """Returns the names of the sales that are restored."""
         definitions = await self._ledger.definitions(with_requests=True)
         in_ledger = {name: sale for name, sale in definitions.items() if self._is_mine(name)}
         presents, counts = await self._present_sales(in_ledger)
@@ -92,13 +93,7 @@ class _Rebuild:
         self._report.orphans = [
             each for each in orphans if each.sale_id not in presents or presents[each.sale_id].definition.epoch < each.epoch
         ]
-        self._earlier_sales = live.keys()
-
-    async def _close_orphans(self) -> None:
-        """Whoever defined a sale under such a name would sell its units once more."""
-        names = {each.sale_id for each in self._report.orphans}
-        await close_sales(self._context, sorted(names & self._earlier_sales))
-        await close_names(self._context, sorted(names - self._earlier_sales))
+        return live.keys()
 
     def _is_mine(self, sale_id: str) -> bool:
         return shard_of(sale_id, self._context.shard_count) in self._shards
@@ -141,8 +136,7 @@ class _Rebuild:
             if write:
                 await mending.carry_out(repair)
         if write:
-            await close_sales(self._context, [name for name in self._report.unreadable if name not in self._without_hash])
-            await close_names(self._context, self._without_hash)
+            await close_sales(self._context, self._report.unreadable, self._without_hash)
         return {name: count - (len(set(damages[name].unreadable)) if name in damages else 0) for name, count in counts.items()}
 
     async def _restore_sales(self, live: Mapping[str, Present], survivors: Mapping[str, int], *, write: bool) -> None:

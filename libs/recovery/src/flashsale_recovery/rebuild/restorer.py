@@ -1,7 +1,7 @@
 """Calls lua/restore.lua, with several calls on their way at a time."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from flashsale_core.keys import restore_keys, shard_of
@@ -62,15 +62,12 @@ NO_STOCK = (
 """The hash of a sale that nobody defined. Without an epoch it is no definition that another rebuild would take for one."""
 
 
-async def close_sales(context: RebuildContext, sale_ids: Iterable[str]) -> None:
-    """Keep these sales closed although their shard opens: every script finds their counters broken, and changes nothing."""
+async def close_sales(context: RebuildContext, sale_ids: Iterable[str], undefined: Container[str] = ()) -> None:
+    """Keep these sales closed although their shard opens: every script finds their counters broken, and changes nothing.
+
+    Of the `undefined` among them, Redis has no sale: nobody can define one under these names. What has its key and is no hash is deleted.
+    """
     restorer = Restorer(context)
     for sale_id in sale_ids:
-        await restorer.now(sale_id, {"close": True})
-
-
-async def close_names(context: RebuildContext, sale_ids: Iterable[str]) -> None:
-    """The same for names that Redis has no sale of: nobody can define one under them. What has a sale's key and is no hash is deleted."""
-    restorer = Restorer(context)
-    for sale_id in sale_ids:
-        await restorer.now(sale_id, {"drop": ["sale"], "sale": NO_STOCK, "close": True})
+        of_none = {"drop": ["sale"], "sale": NO_STOCK} if sale_id in undefined else {}
+        await restorer.now(sale_id, {**of_none, "close": True})
