@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 BUYERS = int(os.environ.get("FLASHSALE_TEST_BUYERS", "12"))
 """Browsers at once. With 50, which buy out 20 units, the test takes half a minute on a machine that does nothing else."""
 UNITS = -(-BUYERS * 2 // 5)
+FOREIGN = {"access-control-allow-origin": "*", "access-control-allow-headers": "*"}
+"""By which a page reads the answer of another origin."""
 ANY_END = "#page[data-phase=held], #page[data-phase=sold_out]"
 
 WITHOUT_STREAMS = """window.EventSource = class {
@@ -151,12 +153,11 @@ async def test_token_that_ends_during_a_hold_leads_to_the_sign_in(shop: Shop, cl
         html = (await answer.text()).replace('data-demo="yes"', 'data-demo=""')
         await route.fulfill(response=answer, body=html.replace('data-sign-in=""', 'data-sign-in="/sign-in?to={sale}"'))
 
-    own = {"access-control-allow-origin": "*", "access-control-allow-headers": "*"}
     order = {"orderId": f"{sale}.1", "quantity": 1, "state": "reserved", "expiresAt": at(60)}
     await page.route(shop.page_of(sale), without_demo)
-    await page.route("**/order", lambda route: route.fulfill(json=order, headers=own))
+    await page.route("**/order", lambda route: route.fulfill(json=order, headers=FOREIGN))
     ended = {"code": "unauthenticated", "title": "Who sends the request is not proven"}
-    await page.route("**/orders/*", lambda route: route.fulfill(status=401, json=ended, headers=own))
+    await page.route("**/orders/*", lambda route: route.fulfill(status=401, json=ended, headers=FOREIGN))
     await page.goto(f"{shop.page_of(sale)}#token=fsb1.ann")
     await page.locator("#primary").click()
     await page.get_by_role("button", name="Sign in again").wait_for()
@@ -219,7 +220,6 @@ ORDERS: dict[str, dict[str, object]] = {
     "returned": {"state": "returned"},
     "lost": {"code": "unknown_order", "title": "There is no such order"},
 }
-FOREIGN = {"access-control-allow-origin": "*", "access-control-allow-headers": "*"}
 
 
 async def test_each_phase_passes_axe_in_each_view(shop: Shop, client: Client, page: Page, watch: Watch, each_view: EachView) -> None:

@@ -37,6 +37,8 @@ from tests.fences import open_now
 ROOT = Path(__file__).parents[2]
 SCRIPTS = read_scripts(ROOT / "lua")
 START_TIMEOUT_SECONDS = 60
+FAR = next(name for number in range(1000) if shard_of(name := f"far-{number}") != shard_of("iphone"))
+"""A sale in another shard than `iphone`."""
 FENCED = sorted(path.stem for path in (ROOT / "lua").glob("*.lua") if "require_open(" in path.read_text())
 """The scripts that write only while the fence of their shard is open."""
 UNFENCED = {

@@ -21,9 +21,7 @@ from flashsale_core.keys import (
     shard_of,
 )
 from flashsale_core.scripts import Cancel, Order, Payment, pack, pack_orders, pack_payments
-from tests.lua.servers import FENCED, Sale, reserve_many
-
-FAR = next(name for number in range(1000) if shard_of(name := f"far-{number}") != shard_of("iphone"))
+from tests.lua.servers import FAR, FENCED, Sale, reserve_many
 
 
 def calls(sale: Sale, known: str = "") -> dict[str, Callable[[], Any]]:

@@ -18,10 +18,9 @@ from flashsale_core.keys import (
     shard_of,
 )
 from flashsale_core.scripts import pack
-from tests.lua.servers import SCRIPTS, Sale, reserve_many, settle_many
+from tests.lua.servers import FAR, SCRIPTS, Sale, reserve_many, settle_many
 from tests.lua.test_headers import LUA, numbered, parts
 
-FAR = next(name for number in range(1000) if shard_of(name := f"far-{number}") != shard_of("iphone"))
 DELETED = {"orders", "buyers", "rate_even", "rate_odd"}
 """What `define` and `retire` only delete, whatever it is."""
 Call = tuple[Sequence[str], Callable[[], Any]]
