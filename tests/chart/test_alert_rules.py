@@ -1,6 +1,8 @@
 """The rules of the PrometheusRule: those that fire for a missing service are rendered only for services that the release runs."""
 
+import re
 import shutil
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,8 @@ from tests.chart.rendering import find, helm, rendered
 pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not on PATH: the chart is not rendered")
 
 ALL = {"gateway", "order-worker", "timeout-worker", "keeper", "operator", "ledger-api", "storefront"}
+ENABLED = ("notifier", "console", "metrics.podMonitor", "metrics.prometheusRule")
+EVERYTHING = ("--set", ",".join((*(f"{value}.enabled=true" for value in ENABLED), "console.existingSecret=people")))
 SCALED = {"gateway": "gateway", "order-worker": "orderWorker", "timeout-worker": "timeoutWorker", "storefront": "storefront"}
 
 
@@ -42,11 +46,58 @@ def test_missing_services_are_an_alert_if_the_release_runs_them(words: tuple[str
     assert expected(*words) == services
 
 
-def test_rule_looks_only_at_the_release_s_namespace() -> None:
-    documents = rendered("", "--set", "metrics.prometheusRule.enabled=true")
-    (group,) = find(documents, "PrometheusRule", "shop-flashsale")["spec"]["groups"]
-    (rule,) = [rule for rule in group["rules"] if rule["alert"] == "FlashsaleGatewayGone"]
-    assert rule["expr"] == 'absent(flashsale_broker_up{namespace="shop"})'
+def rules(*words: str) -> dict[str, dict[str, Any]]:
+    """The rules of all services, by the name of the alert."""
+    (group,) = find(rendered("", *EVERYTHING, *words), "PrometheusRule", "shop-flashsale")["spec"]["groups"]
+    return {rule["alert"]: rule for rule in group["rules"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "selector"),
+    [
+        ((), 'namespace="shop", app_kubernetes_io_instance="shop"'),
+        # Scraped without the chart's PodMonitors, and so without these labels.
+        (("--set-string", 'metrics.prometheusRule.selector=job=~"shop-.*"'), 'job=~"shop-.*"'),
+    ],
+)
+def test_every_rule_looks_only_at_the_release_s_series(words: tuple[str, ...], selector: str) -> None:
+    rendered_rules = rules(*words)
+    assert {"FlashsaleGatewayGone", "FlashsaleErrorBudgetBurn", "FlashsaleConsoleGone"} <= rendered_rules.keys()
+    for name, rule in rendered_rules.items():
+        series = re.findall(r"\bflashsale_\w+(?:{([^}]*)})?", rule["expr"])
+        assert series, name
+        assert {matchers.startswith(selector) for matchers in series} == {True}, name
+
+
+def test_alert_names_its_release() -> None:
+    """Without these labels, Alertmanager would take the same alert of two releases for one."""
+    for name, rule in rules().items():
+        assert (rule["labels"]["namespace"], rule["labels"]["app_kubernetes_io_instance"]) == ("shop", "shop"), name
+
+
+def test_monitors_label_the_series_that_the_rules_and_dashboards_select() -> None:
+    monitors = [document for document in rendered("", *EVERYTHING) if document["kind"] == "PodMonitor"]
+    assert monitors
+    assert {tuple(monitor["spec"]["podTargetLabels"]) for monitor in monitors} == {("app.kubernetes.io/instance",)}
+
+
+def test_every_service_is_scraped_and_missed_when_it_is_gone() -> None:
+    documents = rendered("", *EVERYTHING)
+
+    def components(kind: str) -> set[str]:
+        return {document["metadata"]["labels"]["app.kubernetes.io/component"] for document in documents if document["kind"] == kind}
+
+    services = components("Deployment")
+    assert {"gateway", "notifier", "storefront", "console", "operator"} <= services
+    # The bundled Redis and Postgres have no metrics of their own, and the services miss all three servers.
+    assert components("PodMonitor") - {"rabbitmq"} == services
+    absent = {rule["labels"]["service"] for rule in rules().values() if rule["expr"].startswith("absent(")}
+    assert absent == services
+
+
+def test_selector_that_is_no_list_of_matchers_is_refused() -> None:
+    status, text = helm("--set-string", "metrics.prometheusRule.selector=job=x")
+    assert (status, "prometheusRule/selector" in text) == (1, True), text
 
 
 def test_unknown_service_is_refused() -> None:

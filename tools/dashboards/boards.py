@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-NS = 'namespace=~"$namespace", job=~"$job", instance=~"$instance"'
+RELEASE = 'namespace=~"$namespace", app_kubernetes_io_instance=~"$release"'
+"""The label is that of the pods, which the chart's PodMonitors and Prometheus' own example for Kubernetes copy to each target."""
+NS = f'{RELEASE}, job=~"$job", instance=~"$instance"'
 SERVICES = (
     '{__name__=~"flashsale_broker_up|flashsale_consumer_up|flashsale_keeper_active|flashsale_ledger_api_database_up|'
-    'flashsale_storefront_sales|flashsale_console_database_up", namespace=~"$namespace"}'
+    f'flashsale_storefront_sales|flashsale_console_database_up", {RELEASE}}}'
 )
 """Series that only our services have: gateways, workers, keepers, ledger-api, storefronts, consoles."""
 SALE = f'{NS}, sale=~"$sale"'
@@ -42,7 +44,7 @@ class Dashboard:
     services: str
     """A selector that every service of the dashboard has a series for, and no other process: it lists the jobs."""
     variables: dict[str, str]
-    """Name -> the PromQL that lists its values. Namespace, job and instance are not among them."""
+    """Name -> the PromQL that lists its values. Namespace, release, job and instance are not among them."""
     namespace_of: str
     rows: dict[str, list[Panel]]
 
@@ -240,7 +242,7 @@ OPERATOR_BOARD = Dashboard(
     "flashsale-operator",
     "Flashsale / Operator",
     "Whether the sales in Redis are as their FlashSale resources declare.",
-    'flashsale_operator_objects{namespace=~"$namespace"}',
+    f"flashsale_operator_objects{{{RELEASE}}}",
     {},
     "flashsale_operator_last_reconcile_timestamp_seconds",
     {

@@ -11,9 +11,11 @@ from typing import Any
 from tools import repository
 from tools.dashboards.boards import DASHBOARDS, Dashboard, Panel
 
-# The regular expression for All. ".*" also matches a missing label: without Kubernetes there is no namespace.
+# The regular expression for All. ".*" also matches a missing label: without Kubernetes there is neither namespace nor release.
 # `job` has no entry, because its All must name our jobs and not every process that Prometheus scrapes.
-ALL_VALUES = {"namespace": {"allValue": ".*"}, "instance": {"allValue": ".+"}, "sale": {"allValue": ".*"}}
+ALL_VALUES = {"namespace": {"allValue": ".*"}, "release": {"allValue": ".*"}, "instance": {"allValue": ".+"}, "sale": {"allValue": ".*"}}
+# One at a time: numbers of two releases do not add up to anything.
+NARROWED = ("namespace", "release")
 # Without these, Grafana uses its own colors: red from 80 on.
 PLAIN = {-math.inf: "blue"}
 # Legend -> color of each line. Good news is green, and a line has the same color every day.
@@ -69,6 +71,7 @@ def _variables(dashboard: Dashboard) -> list[dict[str, Any]]:
     source = {"type": "prometheus", "uid": "${datasource}"}
     queries = {
         "namespace": f"label_values({dashboard.namespace_of}, namespace)",
+        "release": f'label_values({dashboard.namespace_of}{{namespace=~"$namespace"}}, app_kubernetes_io_instance)',
         "job": f"label_values({dashboard.services}, job)",
         "instance": f'label_values({dashboard.services.removesuffix("}")}, job=~"$job"}}, instance)',
         **dashboard.variables,
@@ -76,7 +79,7 @@ def _variables(dashboard: Dashboard) -> list[dict[str, Any]]:
     variables: list[dict[str, Any]] = [{"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Data source"}]
     for name, query in queries.items():
         variables.append({"name": name, "label": name.capitalize(), "type": "query", "datasource": source, "definition": query,
-                      "query": {"query": query, "refId": name}, "refresh": 2, "sort": 1, "includeAll": True, "multi": name != "namespace",
+                      "query": {"query": query, "refId": name}, "refresh": 2, "sort": 1, "includeAll": True, "multi": name not in NARROWED,
                       **ALL_VALUES.get(name, {}), "current": {"text": "All", "value": "$__all"}})  # fmt: skip
     return variables
 

@@ -6,7 +6,7 @@ def test_dashboard_is_read_as_grafana_reads_it() -> None:
     stock = next(panel for panel in board.panels if panel.title == "Stock")
     assert stock.fixed["available"] == "green"
     assert (board.title, stock.kind, stock.stacked, stock.targets[0].legend) == ("Flashsale / Sale", "timeseries", True, "{{state}}")
-    assert [variable.name for variable in board.variables] == ["namespace", "job", "instance", "sale"]
+    assert [variable.name for variable in board.variables] == ["namespace", "release", "job", "instance", "sale"]
     assert board.height == max(panel.place.y + panel.place.height for panel in board.panels)
 
 
