@@ -230,6 +230,12 @@ CASES = {
         # Nothing to reconcile.
         {"flashsale_operator_last_reconcile_timestamp_seconds": "0x10", 'flashsale_operator_objects{phase="Live"}': "0x10"},
     ),
+    "FlashsaleNamespaceLost": Case(
+        {"flashsale_operator_lost_namespaces": "0 1x9"},
+        "9m",
+        # Its Role was restored.
+        {"flashsale_operator_lost_namespaces": "0 1 1 0x7"},
+    ),
     "FlashsaleStalled": Case(
         {f'flashsale_operator_object_condition{{condition="Stalled", reason="NotOwner", {_OBJECT}}}': "1x6"},
         "5m",

@@ -167,6 +167,7 @@ ADVICE = {
     "flashsale_operator_object_start_timestamp_seconds": "Compare with `time()`: docs/examples/keda/before-start.yaml adds gateways before a sale starts.",
     "flashsale_operator_objects_omitted": "Not 0: the FlashSales with their own series are those that are not Ready, then those that start next.",
     "flashsale_operator_next_start_seconds": "Add gateways in time, or let KEDA do it: docs/examples/keda/before-start.yaml.",
+    "flashsale_operator_lost_namespaces": "Not 0: see FlashsaleNamespaceLost. The log event `namespace.lost` names them.",
     "flashsale_operator_deletions_without_redis": "Not 0: the Event `DeletedWithoutRedis` and the log event `deletion.without_redis` name the sale. "
     "If that Redis comes back, create a FlashSale of the same name to end its sale, or ignore it.",
     "flashsale_operator_events_dropped": "It rises when thousands of FlashSales change at once, which does no harm: their conditions say the same. "

@@ -14,6 +14,7 @@ from kopf._core.reactor import queueing
 
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.event_filter import only_served
+from flashsale_operator.lost_namespaces import LostNamespaces
 from flashsale_operator.resource import FINALIZER, GROUP, PLURAL, VERSION
 from tests.unit.operator.test_engine import OURS, flash_sale
 
@@ -67,7 +68,7 @@ class Watched:
         settings = kopf.OperatorSettings()
         settings.queueing.exit_timeout = 0
         self._monkeypatch.setattr(watching, "infinite_watch", self.stream)
-        with only_served(OURS, cache, observe):
+        with only_served(OURS, cache, observe, LostNamespaces(cast("Any", None))):
             watcher = queueing.watcher(namespace=None, settings=settings, resource=kind, processor=cast("Any", self.process))
             async with asyncio.timeout(60), asyncio.TaskGroup() as group:
                 running = group.create_task(watcher)

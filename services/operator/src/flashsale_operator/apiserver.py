@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
@@ -150,8 +150,10 @@ async def open_apiserver(env: Environment, timeout_seconds: float = REQUEST_TIME
 class Namespaces:
     """The FlashSales of several namespaces, or of all if one of them is "". Raises aiohttp.ClientError as FlashSales does."""
 
-    def __init__(self, of: Callable[[str], FlashSales], namespaces: Sequence[str]) -> None:
+    def __init__(self, of: Callable[[str], FlashSales], namespaces: Sequence[str], lost: Container[str] = ()) -> None:
+        """Those in `lost` are left out of `generations`."""
         self._of = of
+        self._lost = lost
         self._namespaces = [""] if "" in namespaces else namespaces
 
     async def documents(self) -> list[dict[str, Any]]:
@@ -165,7 +167,7 @@ class Namespaces:
 
     async def generations(self) -> dict[str, int]:
         """The generation of each FlashSale, by uid."""
-        listings = [await self._of(namespace).generations() for namespace in self._namespaces]
+        listings = [await self._of(namespace).generations() for namespace in self._namespaces if namespace not in self._lost]
         return {uid: generation for listing in listings for uid, generation in listing.items()}
 
     async def delete(self, namespace: str, name: str) -> int:

@@ -14,18 +14,21 @@ from kopf._cogs.clients import watching
 
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.engine import Engine
+from flashsale_operator.lost_namespaces import LostNamespaces, Watch, with_lost_namespaces
 from flashsale_operator.resource import GROUP, PLURAL
 
-Watch = Callable[..., AsyncGenerator[Any, None]]
 Observe = Callable[[Mapping[str, Any], str | None], None]
 """Receives each served FlashSale with the type of its event; a listed one has none."""
 
 
 @contextmanager
-def only_served(engine: Engine, cache: ResourceCache, observe: Observe) -> Iterator[None]:
-    """Inside, `observe` receives the events of the resources that `engine` serves, and kopf those of them that it has work with."""
+def only_served(engine: Engine, cache: ResourceCache, observe: Observe, lost: LostNamespaces) -> Iterator[None]:
+    """Inside, `observe` receives the events of the resources that `engine` serves, and kopf those of them that it has work with.
+
+    Namespaces that are lost end no watch: `lost` waits for them.
+    """
     original: Watch = watching.infinite_watch  # type: ignore[assignment]
-    watching.infinite_watch = filtered(original, engine, cache, observe)
+    watching.infinite_watch = filtered(with_lost_namespaces(original, lost), engine, cache, observe)
     try:
         yield
     finally:

@@ -4,11 +4,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import kopf
+from kopf._cogs.structs import dicts
 
 from flashsale_operator.controller import BACKOFF_SECONDS, spread
 from flashsale_operator.resource import FINALIZER, PREFIX
 from flashsale_operator.settings import Settings
 
+IDLE_SECONDS = 0.2
+"""How long a worker stays with its resource after the last event. At the worker limit, other resources wait for it."""
 LIST_CHUNK = 500
 """FlashSales in one answer of a list: ten thousand in one would be 40 MB of JSON."""
 
@@ -16,14 +19,15 @@ LIST_CHUNK = 500
 def kopf_settings(settings: Settings) -> kopf.OperatorSettings:
     own = kopf.OperatorSettings()
     own.persistence.finalizer = FINALIZER
-    own.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=PREFIX)
+    own.persistence.progress_storage = UnmarkedProgress(prefix=PREFIX)
+    # After its patch, a worker would wait 5 s for the version that a resource without its last finalizer never gets.
+    own.persistence.consistency_timeout = IDLE_SECONDS
     own.persistence.diffbase_storage = NoDiffBase()
     own.posting.enabled = False
     own.scanning.disabled = bool(settings.namespaces)
     own.peering.standalone = True
-    # A worker stays with its resource for a moment after the last event. At the worker limit, other resources wait for it.
     own.queueing.worker_limit = settings.workers_max
-    own.queueing.idle_timeout = 0.2
+    own.queueing.idle_timeout = IDLE_SECONDS
     own.queueing.exit_timeout = settings.shutdown_timeout_seconds / 2
     own.networking.request_timeout = settings.request_timeout_seconds
     own.networking.connect_timeout = settings.request_timeout_seconds
@@ -35,6 +39,14 @@ def kopf_settings(settings: Settings) -> kopf.OperatorSettings:
     own.execution.default_backoff = BACKOFF_SECONDS
     own.process.ultimate_exiting_timeout = settings.shutdown_timeout_seconds
     return own
+
+
+class UnmarkedProgress(kopf.AnnotationsProgressStorage):
+    """Leaves no mark of kopf on a resource whose handler has succeeded: it would be a second request for each deletion."""
+
+    def purge(self, *, key: Any, body: kopf.Body, patch: kopf.Patch) -> None:
+        super().purge(key=key, body=body, patch=patch)
+        dicts.remove(patch, ("metadata", "annotations", f"{self.prefix}/kopf-managed"))
 
 
 class NoDiffBase(kopf.DiffBaseStorage):

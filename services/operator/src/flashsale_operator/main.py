@@ -25,6 +25,7 @@ from flashsale_operator.engine import Engine
 from flashsale_operator.event_filter import only_served
 from flashsale_operator.handlers import Handlers
 from flashsale_operator.kopf_settings import kopf_settings
+from flashsale_operator.lost_namespaces import LostNamespaces
 from flashsale_operator.patience import STRETCH_MAX
 from flashsale_operator.reconcile import Reconciler
 from flashsale_operator.recorder import Recorder
@@ -60,17 +61,18 @@ def main() -> int:
 async def run(settings: Settings) -> None:
     """Operate until SIGTERM or SIGINT."""
     async with open_apiserver(Environment(), settings.request_timeout_seconds) as apiserver:
-        flash_sales = Namespaces(apiserver.flash_sales, settings.namespaces or ("",))
+        lost = LostNamespaces(apiserver.flash_sales)
+        flash_sales = Namespaces(apiserver.flash_sales, settings.namespaces or ("",), lost)
         await refuse_rival(settings.engine, flash_sales)
         # redis-py counts the time in which this process was busy as well: SaleStore's own limit ends a command first.
         redis = open_redis(settings.redis_url, settings.redis_timeout_seconds * STRETCH_MAX, REDIS_CONNECTIONS)
         try:
-            await _operate(settings, StatusWriter(apiserver), flash_sales, redis)
+            await _operate(settings, StatusWriter(apiserver), flash_sales, lost, redis)
         finally:
             await redis.aclose()
 
 
-async def _operate(settings: Settings, writer: StatusWriter, flash_sales: Namespaces, redis: Redis) -> None:
+async def _operate(settings: Settings, writer: StatusWriter, flash_sales: Namespaces, lost: LostNamespaces, redis: Redis) -> None:
     scripts = read_scripts(settings.lua_dir)
     sales = SaleStore(redis, scripts, settings.shards, settings.redis_timeout_seconds, settings.installation)
     cache, queue = ResourceCache(), WorkQueue()
@@ -113,7 +115,7 @@ async def _operate(settings: Settings, writer: StatusWriter, flash_sales: Namesp
             ready_flag=watching,
         )
 
-    with only_served(settings.engine, cache, handlers.observe):
+    with only_served(settings.engine, cache, handlers.observe, lost):
         await run_until_signal(work, supervisor, serve_probes(settings.probe_host, settings.probe_port, ready, alive))
 
 

@@ -25,6 +25,7 @@ OBJECT_START = Gauge(
 NEXT_START_SECONDS = Gauge("flashsale_operator_next_start_seconds", "Time until the next scheduled FlashSale starts; +Inf without one")
 NEXT_START_SECONDS.set(float("inf"))
 LAST_RECONCILE = Gauge("flashsale_operator_last_reconcile_timestamp_seconds", "Unix time of the last reconciliation of a FlashSale")
+LOST_NAMESPACES = Gauge("flashsale_operator_lost_namespaces", "Namespaces whose FlashSales the apiserver does not let the operator watch")
 DELETED_WITHOUT_REDIS = Counter(
     "flashsale_operator_deletions_without_redis_total",
     "FlashSales whose deletion ended although Redis could not be used: their sales may be left in it",
