@@ -145,7 +145,8 @@ elseif crossed(f[5], f[6]) then
 end
 
 local args, added = {}, 0
-if wanted.add then
+-- A difference of 0 leaves the stock as it is, also of a sale that lost data oversold: it can still be paused.
+if wanted.add and wanted.add ~= 0 then
   -- What lost data oversold is no part of the stock that was defined.
   wanted.total = stock.total - oversold + wanted.add
   if wanted.total < 0 then

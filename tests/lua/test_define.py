@@ -302,6 +302,10 @@ def test_stock_that_covers_what_was_sold_twice_ends_the_oversell(sale: Sale) -> 
     assert sale.define(total=2)[0] == "below_committed"
     assert sale.define(max_per_user=1)[1]["oversold"] == "1"
     assert json.loads(sale.outbox()[-1][1])["total"] == 2
+    # A difference of 0 changes what else is asked for: `flashsale sale set --pause` sends it.
+    status, fields = sale.define(add=0, state="paused", request_id="r1")
+    assert (status, fields["state"], fields["oversold"], sale.stock()) == ("changed", "paused", "1", (3, 0, 0, 3))
+    assert [sale.define(add=add, request_id=f"r{add}")[0] for add in (0, -1)] == ["unchanged", "below_committed"]
     status, fields = sale.define(total=3)
     assert (status, fields["oversold"], sale.stock()) == ("changed", "0", (3, 0, 0, 3))
     assert sale.define(total=3)[0] == "unchanged"
