@@ -72,7 +72,7 @@ export interface StockRequest {
   productId: string;
   /** All units. Send either this or add */
   stock?: number;
-  /** Units to add to the stock of a sale that exists; negative to take some away, but not below what is reserved and sold. With a requestId or an Idempotency-Key, a repeated request adds nothing more */
+  /** Units to add to the stock of a sale that exists; negative to take some away, but not below what is reserved and sold; 0 leaves the stock as it is. With a requestId or an Idempotency-Key, a repeated request adds nothing more */
   add?: number;
   requestId?: string;
   startsAt?: string | null;

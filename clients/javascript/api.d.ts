@@ -137,7 +137,7 @@ export interface Operations {
     headerParameters: { "Idempotency-Key"?: string; };
     body: OrderRequest;
     answers: { 200: OrderAccepted; };
-    problems: "bad_request" | "unauthenticated" | "identity_mismatch" | "unknown_sale" | "request_timeout" | "out_of_stock" | "not_started" | "ended" | "paused" | "closed" | "user_limit" | "order_limit" | "sale_removed" | "order_gone" | "body_too_large" | "unsupported_media_type" | "request_conflict" | "rate_limited" | "head_too_large" | "internal" | "outbox_lag" | "broker_away" | "overloaded" | "outcome_unknown" | "not_ready" | "recovering";
+    problems: "bad_request" | "unauthenticated" | "identity_mismatch" | "unknown_sale" | "request_timeout" | "out_of_stock" | "not_started" | "ended" | "paused" | "closed" | "user_limit" | "order_limit" | "sale_removed" | "order_gone" | "body_too_large" | "unsupported_media_type" | "request_conflict" | "too_many_forgeries" | "rate_limited" | "head_too_large" | "internal" | "outbox_lag" | "broker_away" | "overloaded" | "outcome_unknown" | "not_ready" | "recovering";
   };
   /** An order's state and deadline. */
   getOrder: {
@@ -145,7 +145,7 @@ export interface Operations {
     path: "/orders/{orderId}";
     pathParameters: { "orderId": string; };
     answers: { 200: Order; };
-    problems: "unauthenticated" | "unknown_order" | "sale_removed" | "head_too_large" | "internal" | "recovering" | "overloaded" | "not_ready";
+    problems: "unauthenticated" | "unknown_order" | "sale_removed" | "too_many_forgeries" | "head_too_large" | "internal" | "recovering" | "overloaded" | "not_ready";
   };
   /** Cancel an order that is not paid, and release its units. */
   cancelOrder: {
@@ -153,7 +153,7 @@ export interface Operations {
     path: "/orders/{orderId}";
     pathParameters: { "orderId": string; };
     answers: { 200: Order; };
-    problems: "unauthenticated" | "unknown_order" | "already_paid" | "sale_removed" | "order_gone" | "head_too_large" | "internal" | "overloaded" | "outcome_unknown" | "not_ready" | "recovering";
+    problems: "unauthenticated" | "unknown_order" | "already_paid" | "sale_removed" | "order_gone" | "too_many_forgeries" | "head_too_large" | "internal" | "overloaded" | "outcome_unknown" | "not_ready" | "recovering";
   };
   /** Exchange a JWT, or a service key with a userId, for a buyer token, which costs less to check with each order. */
   createSession: {
@@ -161,7 +161,7 @@ export interface Operations {
     path: "/session";
     body: SessionRequest;
     answers: { 200: Session; };
-    problems: "bad_request" | "unauthenticated" | "identity_mismatch" | "not_found" | "request_timeout" | "body_too_large" | "unsupported_media_type" | "head_too_large" | "internal" | "overloaded" | "not_ready";
+    problems: "bad_request" | "unauthenticated" | "identity_mismatch" | "not_found" | "request_timeout" | "body_too_large" | "unsupported_media_type" | "too_many_forgeries" | "head_too_large" | "internal" | "overloaded" | "not_ready";
   };
   /** Receive a payment's outcome, or that it was paid back, from the payment provider, signed as Standard Webhooks specifies. Other event types have no effect. */
   receivePayment: {

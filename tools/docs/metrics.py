@@ -50,7 +50,7 @@ Several gateways, or several workers, report the same value for what they share.
 Use `max` over the pods for stock, lag and refunds, and `sum` for what each pod did itself.
 """
 ADVICE = {
-    "flashsale_orders": "The rate by outcome is the demand. `internal`, `not_ready`, `outcome_unknown`, `overloaded`, `outbox_lag`, `broker_away` and `recovering` are faults of the engine, not of the buyer: see FlashsaleErrorBudgetBurn. `too_many_forgeries` is the 503 of FLASHSALE_JWT_FAILURES_PER_SECOND: somebody sends forged JWTs.",
+    "flashsale_orders": "The rate by outcome is the demand. `internal`, `not_ready`, `outcome_unknown`, `overloaded`, `outbox_lag`, `broker_away` and `recovering` are faults of the engine, not of the buyer: see FlashsaleErrorBudgetBurn. `too_many_forgeries` is the 429 of FLASHSALE_JWT_FAILURES_PER_SECOND: somebody sends forged JWTs.",
     "flashsale_audit_differences": "Not 0: something is wrong with a sale, and it is no matter of timing. The keeper's log event `audit.difference` names it. See FlashsaleAuditDifference.",
     "flashsale_audit_running": "0 on every keeper: nothing is audited. The keeper's log event `audit.interrupted` gives the reason. See FlashsaleAuditStopped.",
     "flashsale_audit_skipped": "Not 0: some sales, or their orders in the ledger, were not judged. See FlashsaleAuditSkipped. The log event `audit.skipped` gives the reason; "

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from flashsale_core.ids import UserId
-from flashsale_gateway.errors import NotReady, Overloaded, Unauthenticated
+from flashsale_gateway.errors import NotReady, TooManyForgeries, Unauthenticated
 from flashsale_gateway.identity import key_set
 from flashsale_gateway.identity.jwts import Jwts
 from flashsale_gateway.identity.provider_keys import ProviderKeys
@@ -180,7 +180,7 @@ def refusal(jwts: Jwts, token: str) -> str:
         jwts.verify(token)
     except Unauthenticated as error:
         return str(error)
-    except Overloaded as error:
+    except TooManyForgeries as error:
         return type(error).__name__
     return "accepted"
 

@@ -31,7 +31,7 @@ class NotReady(GatewayError):
     """This gateway must not take orders now."""
 
 
-class TooManyForgeries(Overloaded):
+class TooManyForgeries(GatewayError):
     """Too many JWTs were checked in vain in this second, so this one was not checked."""
 
 

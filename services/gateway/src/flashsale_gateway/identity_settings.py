@@ -71,7 +71,7 @@ class JwtSettings:
     jwks_timeout_seconds: float
     """FLASHSALE_JWKS_TIMEOUT_SECONDS: how long one read may take. No order waits for it."""
     failures_per_second: float
-    """FLASHSALE_JWT_FAILURES_PER_SECOND: the most JWTs that are verified in vain in a second; then further unknown JWTs get 503."""
+    """FLASHSALE_JWT_FAILURES_PER_SECOND: the most JWTs that are verified in vain in a second; then further unknown JWTs get 429."""
 
 
 @dataclass(frozen=True, slots=True)

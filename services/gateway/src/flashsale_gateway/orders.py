@@ -120,7 +120,7 @@ class Orders(Endpoint[PendingOrder, Order]):
         return answer
 
     def refuse(self, problem: Problem) -> Answer:
-        metrics.ORDERS.labels(problem.outcome).inc()
+        metrics.ORDERS.labels(problem.code).inc()
         return problem.answer
 
     def _count(self, outcome: str, seconds: float, trace_id: str) -> None:

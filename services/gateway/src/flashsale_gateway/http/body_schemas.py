@@ -76,7 +76,8 @@ PRICE_RULE = (
 
 
 ADD_RULE = (
-    "Units to add to the stock of a sale that exists; negative to take some away, but not below what is reserved and sold; 0 leaves the stock as it is. "
+    "Units to add to the stock of a sale that exists; negative to take some away, but not below what is reserved and sold; "
+    "0 leaves the stock as it is. "
     "With a requestId or an Idempotency-Key, a repeated request adds nothing more"
 )
 

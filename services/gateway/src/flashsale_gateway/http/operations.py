@@ -49,6 +49,7 @@ class Operation:
 GENERAL_PROBLEMS = ("head_too_large", "internal")
 """Every operation may answer these, besides its own."""
 _BODY_PROBLEMS = ("bad_request", "request_timeout", "body_too_large", "unsupported_media_type")
+_PROOF_PROBLEMS = ("unauthenticated", "too_many_forgeries")
 _WRITE_PROBLEMS = ("overloaded", "outcome_unknown", "not_ready", "recovering")
 _READ_PROBLEMS = ("overloaded", "not_ready")
 _ORDER_ID = {"name": "orderId", "in": "path", "required": True, "schema": {"type": "string"}}
@@ -101,7 +102,7 @@ OPERATIONS = (
         {200: OrderAccepted},
         (
             *_BODY_PROBLEMS,
-            "unauthenticated",
+            *_PROOF_PROBLEMS,
             "identity_mismatch",
             "unknown_sale",
             "sale_removed",
@@ -129,7 +130,7 @@ OPERATIONS = (
         "/orders/{orderId}",
         "An order's state and deadline",
         {200: Order},
-        ("unauthenticated", "unknown_order", "sale_removed", "recovering", *_READ_PROBLEMS),
+        (*_PROOF_PROBLEMS, "unknown_order", "sale_removed", "recovering", *_READ_PROBLEMS),
         None,
         (_ORDER_ID,),
         "buyer",
@@ -140,7 +141,7 @@ OPERATIONS = (
         "/orders/{orderId}",
         "Cancel an order that is not paid, and release its units",
         {200: Order},
-        ("unauthenticated", "unknown_order", "sale_removed", "already_paid", "order_gone", *_WRITE_PROBLEMS),
+        (*_PROOF_PROBLEMS, "unknown_order", "sale_removed", "already_paid", "order_gone", *_WRITE_PROBLEMS),
         None,
         (_ORDER_ID,),
         "buyer",
@@ -151,7 +152,7 @@ OPERATIONS = (
         "/session",
         "Exchange a JWT, or a service key with a userId, for a buyer token, which costs less to check with each order",
         {200: Session},
-        (*_BODY_PROBLEMS, "unauthenticated", "identity_mismatch", "not_found", *_READ_PROBLEMS),
+        (*_BODY_PROBLEMS, *_PROOF_PROBLEMS, "identity_mismatch", "not_found", *_READ_PROBLEMS),
         SessionRequest,
         (),
         "buyer",

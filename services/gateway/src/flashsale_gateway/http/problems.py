@@ -44,6 +44,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "request_conflict": Kind(422, "This request id was used for another order"),
         "head_too_large": Kind(431, "The request's path and headers are too large"),
         "rate_limited": Kind(429, "Too many requests from this buyer", 1),
+        "too_many_forgeries": Kind(429, "Too many JWTs that are not valid arrive, so this one was not checked", 1),
         "internal": Kind(500, "The gateway failed; the request may be repeated"),
         "overloaded": Kind(503, "Too many requests are waiting", 1),
         "outcome_unknown": Kind(503, "The outcome is unknown; retry with the same request id", 1),
@@ -71,12 +72,9 @@ class Problem(problems.Problem):
         field: str = "",
         retry_after_seconds: int | None = None,
         allow: str = "",
-        outcome: str = "",
         **more: Any,
     ) -> None:
-        """`outcome` is what metrics count it as, if not as its code."""
         super().__init__(code, KINDS[code], detail, field=field, retry_after_seconds=retry_after_seconds, allow=allow, **more)
-        self.outcome = outcome or code
 
     @property
     def challenge(self) -> str:

@@ -31,7 +31,7 @@ async def open_session(identities: Identities, scope: Scope, receive: Receive, s
         raise
     except Exception as error:
         problem = problem_of(error)
-        metrics.SESSIONS.labels(problem.outcome if problem is not None else "internal").inc()
+        metrics.SESSIONS.labels(problem.code if problem is not None else "internal").inc()
         raise
     metrics.SESSIONS.labels("issued").inc()
     return document

@@ -18,12 +18,7 @@ from flashsale_gateway.http.problems import Problem
 
 # Ready-made, because a stampede meets them often. They are answered and never raised: each raise would lengthen their traceback.
 _OVERLOADED = Problem("overloaded")
-# Counted apart from `overloaded`: strangers cause it at will, and it must use up no error budget.
-_TOO_MANY_FORGERIES = Problem(
-    "overloaded",
-    "Too many JWTs that are not valid arrive; send it again, or a buyer token, which is not held up",
-    outcome="too_many_forgeries",
-)
+_TOO_MANY_FORGERIES = Problem("too_many_forgeries", "Send it again, or a buyer token, which is not held up")
 _OUTCOME_UNKNOWN = Problem("outcome_unknown")
 _UNCONFIRMED = Problem("unconfirmed")
 REASONS: Mapping[str, str] = MappingProxyType(

@@ -57,7 +57,7 @@ class Identities:
     def identify(self, authorization: bytes | None, named: Sequence[bytes], peer: str) -> Caller:
         """Who sends a request with this Authorization header and these values of `header_name`, from the address `peer`.
 
-        Raises Unauthenticated, NotReady while the keys of the identity provider are missing, and Overloaded in a flood of forged JWTs.
+        Raises Unauthenticated, NotReady while the keys of the identity provider are missing, and TooManyForgeries in a flood of JWTs.
         """
         if self._trusts_all:
             return ANYBODY

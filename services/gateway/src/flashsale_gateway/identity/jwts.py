@@ -39,7 +39,7 @@ class Jwts:
             keys.on_change = self._forget
 
     def verify(self, token: str) -> Verified:
-        """The buyer whom a JWT names, and its `exp`. Raises Unauthenticated, and Overloaded when too many others are forged."""
+        """The buyer whom a JWT names, and its `exp`. Raises Unauthenticated, and TooManyForgeries when too many others are."""
         encoded = token.encode()
         if len(encoded) > BYTES_MAX:
             raise Unauthenticated("bad_jwt")
