@@ -16,7 +16,7 @@ from flashsale_core.scripts import Scripts
 from flashsale_recovery.drain import Say, drain
 from flashsale_recovery.entries import Expected, by_shard, wait_for_entries, without_received
 from flashsale_recovery.facts import NEW, DrainState, LedgerFacts, ServerView, Witnesses
-from flashsale_recovery.fencing import FENCED, Changed, Fencing
+from flashsale_recovery.fencing import FENCED, VERIFYING, Changed, Fencing
 from flashsale_recovery.gateways import wait_for_gateways
 from flashsale_recovery.ledger import Key, Ledger
 from flashsale_recovery.next_step import next_incarnation
@@ -65,11 +65,11 @@ class Recovery:
         fences = await self._fence(view, witnesses)
         incarnations = {shard: fence.incarnation for shard, fence in fences.items()}
         kept = await self._fencing.kept(incarnations)
-        await self._ledger.close_former(incarnations, kept, "verifying")
+        await self._ledger.close_former(incarnations, kept, VERIFYING)
         # Several order-workers may share the queue, and the marker of the drain passed only one: what another was writing is here now.
         if ahead := await self._ledger.ahead_of(kept):
             raise Changed(f"the ledger has received more of shards {ahead} than Redis has: their server lost data")
-        fences = await self._fencing.move(fences, "verifying", view.replid)
+        fences = await self._fencing.move(fences, VERIFYING, view.replid)
         await self._open(fences, view.replid, {})
         return incarnations
 
@@ -100,9 +100,7 @@ class Recovery:
         expected = await self._expected({shard: self._facts.shard(shard).incarnation for shard in view.shards}, kept, {})
         expected |= {(shard, now.incarnation): Expected(now.first_seq, highest[shard], kept[shard]) for shard, now in are_open.items()}
         lost = await wait_for_entries(self._redis, self._ledger, expected, 0)
-        near = view.shards[0]
-        stopped_ms = await now_ms(self._redis, shard_keys(near).fence)
-        report = await plan_rebuild(await self._context(incarnations, near, stopped_ms), view.shards)
+        report = await plan_rebuild(await self._context(incarnations, view.shards[0], await self._stopped_ms(view)), view.shards)
         return Recovered(incarnations, by_shard(lost), report, time.monotonic() - started)
 
     async def recover(self, view: ServerView, witnesses: Witnesses, say: Say) -> Recovered:
@@ -110,7 +108,7 @@ class Recovery:
         started = time.monotonic()
         fences = await self._fence(view, witnesses)
         incarnations = {shard: fence.incarnation for shard, fence in fences.items()}
-        stopped_ms = await now_ms(self._redis, shard_keys(view.shards[0]).fence)
+        stopped_ms = await self._stopped_ms(view)
         say("waiting for what the gateways hold")
         attested = await wait_for_gateways(self._redis, view.shards, witnesses.expected, self._options.attest_seconds)
         crash.point("gateways.attested")
@@ -126,7 +124,7 @@ class Recovery:
         say("rebuilding")
         context = await self._context(incarnations, view.shards[0], stopped_ms)
         report = await rebuild(context, view.shards)
-        fences = await self._move(fences, "verifying", view.replid)
+        fences = await self._move(fences, VERIFYING, view.replid)
         say("comparing Redis with the ledger")
         report.faulty = (await verify(context, view.shards)).faulty
         await close_sales(context, report.faulty)
@@ -135,6 +133,12 @@ class Recovery:
         lost = await without_received(self._ledger, lost)
         await self._open(fences, view.replid, lost)
         return Recovered(incarnations, by_shard(lost), report, time.monotonic() - started)
+
+    async def _stopped_ms(self, view: ServerView) -> int:
+        """When the shards stopped, by Redis' clock: when the first attempt at this recovery fenced them, however often it was repeated."""
+        # A keeper that died between its last two writes left a fence that was never opened.
+        unopened = {shard: fence.incarnation if fence.state == VERIFYING else 0 for shard, fence in view.fences.items()}
+        return await now_ms(self._redis, shard_keys(view.shards[0]).fence) - await self._ledger.stopped_for_ms(unopened)
 
     async def _context(self, incarnations: Mapping[int, int], near: int, stopped_ms: int) -> RebuildContext:
         return RebuildContext(
