@@ -82,6 +82,7 @@ where incarnation > coalesce(
 """
 # A keeper that freezes here would hold up every order-worker.
 _LIMIT_IDLE = "select set_config('idle_in_transaction_session_timeout', '10000', true)"
+_CONSUMERS = "select distinct consumer from markers where marker = any($1::text[]) and consumer <> ''"
 _MARKER = "select exists (select from markers where marker = $1)"
 # A removed sale of the name may have a row of an earlier epoch that still says `open`.
 _SALES = """
@@ -183,6 +184,10 @@ class Ledger:
 
     async def has_marker(self, marker: str) -> bool:
         return bool(await self.connection.fetchval(_MARKER, marker))
+
+    async def marker_consumers(self, markers: Sequence[str]) -> frozenset[str]:
+        """The consumers of the queue that have read one of the markers, without those of order-workers of earlier releases."""
+        return frozenset(row["consumer"] for row in await self.connection.fetch(_CONSUMERS, markers))
 
     async def sales(self) -> dict[str, int]:
         """The present sales with their epochs, without those that were removed."""

@@ -13,6 +13,7 @@ from flashsale_core.fence import OPEN, SEQ_JUMP, Fence
 from flashsale_core.keys import shard_keys
 from flashsale_core.positions import Range
 from flashsale_core.scripts import Scripts
+from flashsale_recovery.all_workers import WorkersCheck
 from flashsale_recovery.drain import Say, drain
 from flashsale_recovery.entries import Expected, by_shard, wait_for_entries, without_received
 from flashsale_recovery.facts import NEW, DrainState, LedgerFacts, ServerView, Witnesses
@@ -26,6 +27,8 @@ from flashsale_recovery.steps import Record
 from flashsale_redis import now_ms
 
 BATCH_SECONDS = 0.5
+WORKERS_SECONDS_LEAST = 2.0
+"""How long the order-workers have at least: a batch that takes long is not a worker that froze."""
 log = logging.getLogger(__name__)
 
 
@@ -75,11 +78,14 @@ class Recovery:
 
     async def drain(self, view: ServerView, witnesses: Witnesses, say: Say) -> DrainState:
         """Wait until the ledger has what is in the queue, for a limited time. The fence stays as it is: its history is not accepted yet."""
+        started = time.monotonic()
         try:
             async with asyncio.timeout(self._options.drain_seconds):
                 await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)
         except TimeoutError:
             return DrainState.FAILED
+        if witnesses.silent or not witnesses.knew_all:
+            await self._wait_for_workers(witnesses.waited_seconds + time.monotonic() - started, say)
         highest = _highest(view, witnesses, self._facts)
         known = {shard: self._facts.shard(shard) for shard in view.shards}
         expected = {
@@ -114,6 +120,9 @@ class Recovery:
         crash.point("gateways.attested")
         fences = await self._move(fences, "draining", view.replid)
         await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)
+        if attested.silent or not witnesses.knew_all:
+            # The highest positions may be unknown, and no hole would show that a worker has not written them yet.
+            await self._wait_for_workers(time.monotonic() - started, say)
         say("waiting for entries that the ledger lacks")
         kept = await self._fencing.kept(incarnations)
         kept_seqs = {shard: known.seq for shard, known in kept.items()}
@@ -133,6 +142,13 @@ class Recovery:
         lost = await without_received(self._ledger, lost)
         await self._open(fences, view.replid, lost)
         return Recovered(incarnations, by_shard(lost), report, time.monotonic() - started)
+
+    async def _wait_for_workers(self, waited_seconds: float, say: Say) -> None:
+        """Wait until every order-worker has written what it has, or RabbitMQ must have given it to another one."""
+        options = self._options
+        check = WorkersCheck(self._ledger, options.amqp_url, options.amqp_timeout_seconds, say)
+        if not await check.run(max(options.workers_seconds - waited_seconds, WORKERS_SECONDS_LEAST)):
+            await drain(self._ledger, options.amqp_url, options.amqp_timeout_seconds, say)
 
     async def _stopped_ms(self, view: ServerView) -> int:
         """When the shards stopped, by Redis' clock: when the first attempt at this recovery fenced them, however often it was repeated."""
