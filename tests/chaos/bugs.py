@@ -153,8 +153,9 @@ BUGS: Sequence[Bug] = (
         (
             Edit(
                 f"{RECOVERY}/recovery.py",
-                '        await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)\n        say("waiting',
-                '        say("waiting',
+                "        await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)\n"
+                "        if attested.silent or",
+                "        if False and",
             ),
             Edit(
                 f"{RECOVERY}/recovery.py",

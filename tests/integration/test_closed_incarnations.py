@@ -1,8 +1,9 @@
 """How the keeper closes the incarnations of before: what of them is in Redis afterwards, and what a later loss takes away again."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from unittest.mock import AsyncMock
 
 import asyncpg
 import pytest
@@ -10,13 +11,14 @@ import pytest
 from flashsale_core.keys import shard_keys
 from flashsale_core.ledger_locks import RECEIVING
 from flashsale_core.positions import Range
+from flashsale_recovery import recovery
 from flashsale_recovery.entries import Expected, wait_for_entries
 from flashsale_recovery.facts import Witnesses, restricted
-from flashsale_recovery.fencing import Changed
+from flashsale_recovery.fencing import Changed, Fencing
 from flashsale_recovery.gateways import wait_for_gateways
 from flashsale_recovery.ledger import Ledger
 from flashsale_recovery.outcome import Options
-from flashsale_recovery.recovery import Recovery
+from flashsale_recovery.rebuild import RebuildContext, RebuildReport
 from flashsale_recovery.servers import look
 from flashsale_redis import open_redis
 from tests.fences import SCRIPTS, empty_redis
@@ -88,8 +90,8 @@ async def test_reopening_gives_up_when_a_slow_worker_had_more_than_redis(infra: 
         await writing.start()
         await worker.execute("select pg_advisory_xact_lock_shared($1)", RECEIVING)
         await worker.execute("insert into received_entries (shard, incarnation, from_seq, to_seq) values (0, 1, 1, 1)")
-        recovery = Recovery(redis, SCRIPTS, ledger, await ledger.facts(), Options(infra["AMQP_URL"]))
-        reopening = asyncio.create_task(recovery.reopen(restricted(server, [0]), Witnesses()))
+        reopener = recovery.Recovery(redis, SCRIPTS, ledger, await ledger.facts(), Options(infra["AMQP_URL"]))
+        reopening = asyncio.create_task(reopener.reopen(restricted(server, [0]), Witnesses()))
         assert not (await asyncio.wait({reopening}, timeout=0.5))[0]
         await writing.commit()
         await worker.close()
@@ -121,4 +123,42 @@ async def test_gateway_must_attest_to_each_shard_twice(infra: Mapping[str, str])
         await attest(1, 3)
         attested = await waiting
         assert (attested.silent, attested.held, attested.highest_seq) == ([], 0, {0: 7, 1: 7})
+        await empty_redis(redis)
+
+
+class _KilledError(Exception):
+    pass
+
+
+async def test_outage_begins_with_the_first_of_several_attempts(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A keeper dies in the rebuild, Redis is emptied again, and the next one dies between noting the opening in ledger and Redis."""
+    began: list[int | None] = []
+
+    async def rebuilding(context: RebuildContext, _shards: Sequence[int]) -> RebuildReport:
+        began.append(context.stopped_ms)
+        if len(began) != 2:
+            raise _KilledError
+        return RebuildReport()
+
+    async def opening(*_: object) -> None:
+        raise _KilledError
+
+    async with open_ledger(infra["DATABASE_URL"]) as tables, open_redis(infra["REDIS_URL"], 5, 4) as redis:
+        await empty_redis(redis)
+        ledger = Ledger(tables.connection)
+        await ledger.add({0: 1}, {0: 1}, "open", "a")
+        await redis.hset(shard_keys(0).fence, "replid", "another")
+        monkeypatch.setattr(recovery, "drain", AsyncMock())
+        monkeypatch.setattr(recovery, "rebuild", rebuilding)
+        monkeypatch.setattr(Fencing, "open", opening)
+        for _ in range(3):
+            (server,) = (await look(redis, [0], 5)).servers
+            options = Options(infra["AMQP_URL"], attest_seconds=0.1, holes_seconds=0)
+            attempt = recovery.Recovery(redis, SCRIPTS, ledger, await ledger.facts(), options)
+            with pytest.raises(_KilledError):
+                await attempt.recover(server, Witnesses(), lambda _: None)
+            await asyncio.sleep(0.1)
+            if len(began) == 1:
+                await redis.flushall()
+        assert max(filter(None, began)) - min(filter(None, began)) < 50, began
         await empty_redis(redis)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,14 @@ class Shop:
 
     def lost_entries(self) -> int:
         """How many entries the keeper has reported as lost so far."""
-        return asyncio.run(_lost_entries(self.stack.env()["DATABASE_URL"]))
+        return self._in_ledger("select coalesce(sum(lost_entries), 0) from shards")
+
+    def has_in_ledger(self, sale: str, orders: list[str]) -> bool:
+        """Whether the ledger has these orders of the sale, and no other."""
+        return self._in_ledger("select count(*) from orders where sale_id = $1", sale) == len(orders)
+
+    def _in_ledger(self, query: str, *arguments: str) -> int:
+        return asyncio.run(_number(self.stack.env()["DATABASE_URL"], query, *arguments))
 
     def fences(self) -> list[dict[bytes, bytes]]:
         with self.redis() as redis:
@@ -116,22 +124,34 @@ class Shop:
     @contextmanager
     def another_keeper(self) -> Iterator[Client]:
         """The probes of a second keeper, which runs until the block ends."""
+        with self._another("flashsale_keeper") as (probes, _):
+            yield probes
+
+    @contextmanager
+    def another_order_worker(self) -> Iterator[int]:
+        """The process id of a second order-worker, which runs until the block ends."""
+        with self._another("flashsale_order_worker") as (probes, pid):
+            assert wait_until(lambda: probes.get("/readyz").status == 200, WAIT_SECONDS)
+            yield pid
+
+    @contextmanager
+    def _another(self, module: str) -> Iterator[tuple[Client, int]]:
         (port,) = free_ports(1)
         env = {**os.environ, **self.stack.env(), "FLASHSALE_PROBE_PORT": str(port)}
-        process = subprocess.Popen([sys.executable, "-m", "flashsale_keeper"], env=env, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen([sys.executable, "-m", module], env=env, stderr=subprocess.DEVNULL)
         probes = Client({"FLASHSALE_URL": f"http://127.0.0.1:{port}"})
         try:
             assert wait_until(lambda: port_taken(port), WAIT_SECONDS)
-            yield probes
+            yield probes, process.pid
         finally:
             process.kill()
             process.wait()
 
 
-async def _lost_entries(database_url: str) -> int:
+async def _number(database_url: str, query: str, *arguments: str) -> int:
     ledger = await asyncpg.connect(database_url)
     try:
-        return int(await ledger.fetchval("select coalesce(sum(lost_entries), 0) from shards"))
+        return int(await ledger.fetchval(query, *arguments))
     finally:
         await ledger.close()
 
@@ -239,6 +259,29 @@ def test_emptied_redis_is_rebuilt_before_anybody_defines_a_sale(shop: Shop, tmp_
     orders += shop.sell(sale, range(30, 60))
     assert len(orders) == 50
     assert shop.incarnations() == {before + 1}
+    shop.audit(orders, tmp_path)
+
+
+def test_order_that_only_a_frozen_worker_has_is_not_forgotten(shop: Shop, tmp_path: Path) -> None:
+    """Gateway, keeper and Redis are lost as well, so nobody knows the position of the order's entry, and no hole shows it."""
+    sale = shop.client.new_sale(50, durability="confirmed")
+    shop.wait_for_ledger()
+    reported = shop.lost_entries()
+    with shop.another_keeper(), shop.another_order_worker() as worker:
+        os.kill(worker, signal.SIGSTOP)
+        orders: list[str] = []
+        while wait_until(partial(shop.has_in_ledger, sale, orders), 0.5):
+            orders += shop.sell(sale, range(len(orders), len(orders) + 1))
+        for service in ("gateway", "keeper"):
+            shop.stack.kill(service)
+        shop.empty_redis()
+        assert wait_until(shop.is_open, WAIT_SECONDS)
+        assert (shop.has_in_ledger(sale, orders), shop.lost_entries()) == (True, reported)
+        os.kill(worker, signal.SIGCONT)
+    for service in ("keeper", "gateway"):
+        shop.stack.start(service)
+    shop.wait_until_open()
+    assert shop.client.stock(sale) == (50, 50 - len(orders), len(orders), 0)
     shop.audit(orders, tmp_path)
 
 

@@ -1,6 +1,7 @@
 """The handler of `orders`: poison is reported, good neighbours are written, and an absent database is not poison."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from prometheus_client import REGISTRY
@@ -22,6 +23,8 @@ class Ledger(Repository):
         self.received: list[tuple[int, int]] = []
         """First and last seq of each range, in the order in which they were written."""
         self.markers: list[str] = []
+        self.consumer = ""
+        """Who read the markers."""
         self.away = False
 
     async def write(self, rows: Rows, *, with_arrivals: bool = True) -> None:
@@ -34,6 +37,7 @@ class Ledger(Repository):
             return
         self.received += [(row.from_seq, row.to_seq) for row in rows.received]
         self.markers += rows.markers
+        self.consumer = rows.consumer
 
 
 def delivery(order_id: str, user_id: str = "ann", seq: int | None = None) -> Delivery:
@@ -110,9 +114,10 @@ async def test_rejected_line_leaves_its_entry_unreceived() -> None:
     ledger = Ledger()
     # The lines of entry 2 are in different halves of the batch.
     batch = [delivery("a", seq=1), delivery("b", seq=2), delivery("x", "bad", seq=2), delivery("c", seq=3)]
-    poisons = await handle(ledger, [*batch, Delivery(encode(MARKER), "", redelivered=False)])
+    deliveries = [replace(each, consumer="c1") for each in [*batch, Delivery(encode(MARKER), "", redelivered=False)]]
+    poisons = await handle(ledger, deliveries)
     assert ([poison.index for poison in poisons], ledger.written) == ([2], ["a", "b", "c"])
-    assert (ledger.received, ledger.markers) == ([(1, 1), (3, 3)], [MARKER.marker])
+    assert (ledger.received, ledger.markers, ledger.consumer) == ([(1, 1), (3, 3)], [MARKER.marker], "c1")
 
 
 async def test_undecodable_line_leaves_its_entry_unreceived() -> None:

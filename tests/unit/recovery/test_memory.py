@@ -90,10 +90,20 @@ def test_gateway_that_ended_was_answered_no_position_after_its_end() -> None:
     assert memory.witnesses(view(SECOND, {}), 9.0).ended == {0: {"dead": 9}}
 
 
+def test_gateway_that_ended_is_remembered_when_redis_lost_its_name() -> None:
+    memory = Memory()
+    memory.observe(view(FIRST, {"dead": at(1), "a": at(4_000)}, seq=5), 0.0)
+    memory.observe(view(FIRST, {"dead": at(1), "a": at(5_000)}, seq=5), 1.0)
+    assert memory.witnesses(view(FIRST, {}), 1.0).knew_all
+    memory.observe(ServerView(FIRST, {0: Fence()}, {0: {}}), 2.0)
+    assert memory.witnesses(view(FIRST, {}), 2.0).ended == {0: {"dead": 5}}
+
+
 def test_keeper_that_has_just_started_does_not_know_when_a_gateway_ended() -> None:
     memory = Memory()
     memory.observe(view(SECOND, {"dead": at(1), "a": at(9_000)}), 0.0)
-    assert memory.witnesses(view(SECOND, {}), 0.0).ended == {0: {"dead": None}}
+    witnesses = memory.witnesses(view(SECOND, {}), 0.0)
+    assert (witnesses.ended, witnesses.knew_all) == ({0: {"dead": None}}, False)
 
 
 def test_gateway_is_forgotten_long_after_its_end_and_once_the_ledger_has_everything() -> None:

@@ -231,6 +231,7 @@ def _delivery(message: AbstractIncomingMessage) -> Delivery:
         message.routing_key or "",
         message.delivery_tag or 0,
         message.headers,
+        message.consumer_tag or "",
     )
 
 

@@ -14,6 +14,8 @@ class Delivery:
     routing_key: str = ""
     tag: int = 0
     headers: Mapping[str, Any] = field(default_factory=dict)
+    consumer: str = ""
+    """The tag of the consumer that received it: each session with the broker has its own."""
 
 
 @dataclass(frozen=True, slots=True)

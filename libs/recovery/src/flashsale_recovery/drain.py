@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import aio_pika
 
-from flashsale_core import crash, topology
+from flashsale_core import crash
 from flashsale_core.backoff import reconnect_backoff
 from flashsale_core.broker import broker_session
 from flashsale_core.faults import Server, describe_error
-from flashsale_core.messages import LedgerMarker, encode
 from flashsale_core.tasks import only_own_cancellation, within
 from flashsale_recovery.ledger import Ledger
+from flashsale_recovery.markers import send_markers
 
 POLL_SECONDS = 0.05
 REPEAT_SECONDS = 30.0
@@ -55,11 +55,7 @@ async def _publish(marker: str, amqp_url: str, timeout_seconds: float, say: Say)
 
 
 async def _publish_once(marker: str, amqp_url: str, timeout_seconds: float) -> None:
-    body = encode(LedgerMarker(v=1, marker=marker, at=time.time_ns() // 1_000_000))
     session = broker_session(aio_pika.connect, amqp_url, timeout_seconds)
     async with session as connection, within(timeout_seconds, "sending the marker"):
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
-        crash.point("marker.publishing")
-        await channel.default_exchange.publish(message, topology.ORDERS_QUEUE, mandatory=True)
-        crash.point("marker.confirmed")
+        await send_markers(channel, [marker])

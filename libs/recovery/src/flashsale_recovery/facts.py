@@ -119,5 +119,10 @@ class Witnesses:
     """Gateways that had ended before the history changed, without leaving, by shard: the last position they can have been answered."""
 
     @property
+    def knew_all(self) -> bool:
+        """Whether whoever looks saw all gateways while the shards were open, so that only one that is silent may know a higher position."""
+        return self.saw_open and not any(None in ended.values() for ended in self.ended.values())
+
+    @property
     def silent(self) -> list[str]:
         return sorted(self.expected - self.attested)

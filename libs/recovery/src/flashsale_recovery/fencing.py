@@ -14,6 +14,7 @@ from flashsale_recovery.facts import Installation, ServerView
 from flashsale_redis.fences import seal
 
 FENCED = "fenced"
+VERIFYING = "verifying"
 KEPT = "kept"
 """A field of the fence: `<incarnation>:<seq>` of the former incarnation, as Redis had it."""
 
@@ -38,9 +39,9 @@ class Fencing:
         }  # fmt: skip
 
     async def halt(self, view: ServerView) -> dict[int, Fence]:
-        """Stop all scripts, in the incarnation that the shards have; their positions are final now. A fence that is missing stays so."""
+        """Stop all scripts, in the incarnation that the shards have; their positions are final now. Fences that are not open stay so."""
         return {
-            shard: fence if fence.is_missing else await self._seal(shard, fence, {"state": FENCED}, view.replid)
+            shard: fence if fence.state != OPEN else await self._seal(shard, fence, {"state": FENCED}, view.replid)
             for shard, fence in view.fences.items()
         }
 

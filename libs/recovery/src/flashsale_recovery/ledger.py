@@ -72,8 +72,17 @@ select lower(r) as from_seq, upper(r) - 1 as to_seq from unnest(
     + coalesce((select lost_seqs from shards where shard = $1 and incarnation = $2), '{}')
 ) as r
 """
+# Since the first attempt to open again what was open last. An incarnation that the ledger shows as open may never have been opened.
+_STOPPED = """
+select coalesce(extract(epoch from now() - min(fenced_at)) * 1000, 0)::bigint
+from shards s join unnest($1::int[], $2::bigint[]) as t (shard, unopened) using (shard)
+where incarnation > coalesce(
+    (select max(incarnation) from shards o where o.shard = s.shard and opened_at is not null and incarnation <> unopened), 0
+)
+"""
 # A keeper that freezes here would hold up every order-worker.
 _LIMIT_IDLE = "select set_config('idle_in_transaction_session_timeout', '10000', true)"
+_CONSUMERS = "select distinct consumer from markers where marker = any($1::text[]) and consumer <> ''"
 _MARKER = "select exists (select from markers where marker = $1)"
 # A removed sale of the name may have a row of an earlier epoch that still says `open`.
 _SALES = """
@@ -153,6 +162,13 @@ class Ledger:
             )
         crash.point("incarnation.opened")
 
+    async def stopped_for_ms(self, unopened: Mapping[int, int]) -> int:
+        """How long ago the first attempt began to open the shards again; 0 before it. Any clock's difference to the ledger's is left out.
+
+        `unopened` has, by shard, an incarnation that Redis did not open, whatever the ledger has noted.
+        """
+        return int(await self.connection.fetchval(_STOPPED, list(unopened), list(unopened.values())))
+
     async def ended(self, shard: int, incarnation: int) -> list[Ended]:
         """The last incarnation before `incarnation` that was open, and those before it of which entries are neither here nor reported."""
         return [Ended(*row) for row in await self.connection.fetch(_ENDED, shard, incarnation, SEQ_JUMP)]
@@ -168,6 +184,10 @@ class Ledger:
 
     async def has_marker(self, marker: str) -> bool:
         return bool(await self.connection.fetchval(_MARKER, marker))
+
+    async def marker_consumers(self, markers: Sequence[str]) -> frozenset[str]:
+        """The consumers of the queue that have read one of the markers, without those of order-workers of earlier releases."""
+        return frozenset(row["consumer"] for row in await self.connection.fetch(_CONSUMERS, markers))
 
     async def sales(self) -> dict[str, int]:
         """The present sales with their epochs, without those that were removed."""

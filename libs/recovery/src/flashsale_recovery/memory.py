@@ -100,7 +100,8 @@ def _spoken(memory: _Shard) -> frozenset[str]:
 
 def _ended(memory: _Shard) -> dict[str, int | None]:
     """The gateways that have ended, or ended before this was first looked at: then nobody knows what they were answered."""
-    silent = memory.last.keys() - memory.expected - _spoken(memory)
+    # A Redis that is empty, or older, has lost their names.
+    silent = (memory.last.keys() | memory.ended.keys()) - memory.expected - _spoken(memory)
     return {name: memory.ended.get(name) for name in silent}
 
 

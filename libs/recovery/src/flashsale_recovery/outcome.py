@@ -17,6 +17,8 @@ class Options:
     """How long gateways may take to publish what they hold."""
     holes_seconds: float = 10.0
     """How long entries that the ledger lacks are waited for, after the queue was drained."""
+    workers_seconds: float = 7.0
+    """How long every order-worker may take to write what it has, since Redis' history changed or its shards were fenced."""
     grace_ms: int = 60_000
     """How long buyers have, at least, to pay a hold after the sale goes on."""
 

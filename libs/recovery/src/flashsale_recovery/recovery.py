@@ -13,10 +13,11 @@ from flashsale_core.fence import OPEN, SEQ_JUMP, Fence
 from flashsale_core.keys import shard_keys
 from flashsale_core.positions import Range
 from flashsale_core.scripts import Scripts
+from flashsale_recovery.all_workers import WorkersCheck
 from flashsale_recovery.drain import Say, drain
 from flashsale_recovery.entries import Expected, by_shard, wait_for_entries, without_received
 from flashsale_recovery.facts import NEW, DrainState, LedgerFacts, ServerView, Witnesses
-from flashsale_recovery.fencing import FENCED, Changed, Fencing
+from flashsale_recovery.fencing import FENCED, VERIFYING, Changed, Fencing
 from flashsale_recovery.gateways import wait_for_gateways
 from flashsale_recovery.ledger import Key, Ledger
 from flashsale_recovery.next_step import next_incarnation
@@ -26,6 +27,8 @@ from flashsale_recovery.steps import Record
 from flashsale_redis import now_ms
 
 BATCH_SECONDS = 0.5
+WORKERS_SECONDS_LEAST = 2.0
+"""How long the order-workers have at least: a batch that takes long is not a worker that froze."""
 log = logging.getLogger(__name__)
 
 
@@ -65,21 +68,24 @@ class Recovery:
         fences = await self._fence(view, witnesses)
         incarnations = {shard: fence.incarnation for shard, fence in fences.items()}
         kept = await self._fencing.kept(incarnations)
-        await self._ledger.close_former(incarnations, kept, "verifying")
+        await self._ledger.close_former(incarnations, kept, VERIFYING)
         # Several order-workers may share the queue, and the marker of the drain passed only one: what another was writing is here now.
         if ahead := await self._ledger.ahead_of(kept):
             raise Changed(f"the ledger has received more of shards {ahead} than Redis has: their server lost data")
-        fences = await self._fencing.move(fences, "verifying", view.replid)
+        fences = await self._fencing.move(fences, VERIFYING, view.replid)
         await self._open(fences, view.replid, {})
         return incarnations
 
     async def drain(self, view: ServerView, witnesses: Witnesses, say: Say) -> DrainState:
         """Wait until the ledger has what is in the queue, for a limited time. The fence stays as it is: its history is not accepted yet."""
+        started = time.monotonic()
         try:
             async with asyncio.timeout(self._options.drain_seconds):
                 await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)
         except TimeoutError:
             return DrainState.FAILED
+        if witnesses.silent or not witnesses.knew_all:
+            await self._wait_for_workers(witnesses.waited_seconds + time.monotonic() - started, say)
         highest = _highest(view, witnesses, self._facts)
         known = {shard: self._facts.shard(shard) for shard in view.shards}
         expected = {
@@ -100,9 +106,7 @@ class Recovery:
         expected = await self._expected({shard: self._facts.shard(shard).incarnation for shard in view.shards}, kept, {})
         expected |= {(shard, now.incarnation): Expected(now.first_seq, highest[shard], kept[shard]) for shard, now in are_open.items()}
         lost = await wait_for_entries(self._redis, self._ledger, expected, 0)
-        near = view.shards[0]
-        stopped_ms = await now_ms(self._redis, shard_keys(near).fence)
-        report = await plan_rebuild(await self._context(incarnations, near, stopped_ms), view.shards)
+        report = await plan_rebuild(await self._context(incarnations, view.shards[0], await self._stopped_ms(view)), view.shards)
         return Recovered(incarnations, by_shard(lost), report, time.monotonic() - started)
 
     async def recover(self, view: ServerView, witnesses: Witnesses, say: Say) -> Recovered:
@@ -110,12 +114,15 @@ class Recovery:
         started = time.monotonic()
         fences = await self._fence(view, witnesses)
         incarnations = {shard: fence.incarnation for shard, fence in fences.items()}
-        stopped_ms = await now_ms(self._redis, shard_keys(view.shards[0]).fence)
+        stopped_ms = await self._stopped_ms(view)
         say("waiting for what the gateways hold")
         attested = await wait_for_gateways(self._redis, view.shards, witnesses.expected, self._options.attest_seconds)
         crash.point("gateways.attested")
         fences = await self._move(fences, "draining", view.replid)
         await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)
+        if attested.silent or not witnesses.knew_all:
+            # The highest positions may be unknown, and no hole would show that a worker has not written them yet.
+            await self._wait_for_workers(time.monotonic() - started, say)
         say("waiting for entries that the ledger lacks")
         kept = await self._fencing.kept(incarnations)
         kept_seqs = {shard: known.seq for shard, known in kept.items()}
@@ -126,7 +133,7 @@ class Recovery:
         say("rebuilding")
         context = await self._context(incarnations, view.shards[0], stopped_ms)
         report = await rebuild(context, view.shards)
-        fences = await self._move(fences, "verifying", view.replid)
+        fences = await self._move(fences, VERIFYING, view.replid)
         say("comparing Redis with the ledger")
         report.faulty = (await verify(context, view.shards)).faulty
         await close_sales(context, report.faulty)
@@ -135,6 +142,19 @@ class Recovery:
         lost = await without_received(self._ledger, lost)
         await self._open(fences, view.replid, lost)
         return Recovered(incarnations, by_shard(lost), report, time.monotonic() - started)
+
+    async def _wait_for_workers(self, waited_seconds: float, say: Say) -> None:
+        """Wait until every order-worker has written what it has, or RabbitMQ must have given it to another one."""
+        options = self._options
+        check = WorkersCheck(self._ledger, options.amqp_url, options.amqp_timeout_seconds, say)
+        if not await check.run(max(options.workers_seconds - waited_seconds, WORKERS_SECONDS_LEAST)):
+            await drain(self._ledger, options.amqp_url, options.amqp_timeout_seconds, say)
+
+    async def _stopped_ms(self, view: ServerView) -> int:
+        """When the shards stopped, by Redis' clock: when the first attempt at this recovery fenced them, however often it was repeated."""
+        # A keeper that died between its last two writes left a fence that was never opened.
+        unopened = {shard: fence.incarnation if fence.state == VERIFYING else 0 for shard, fence in view.fences.items()}
+        return await now_ms(self._redis, shard_keys(view.shards[0]).fence) - await self._ledger.stopped_for_ms(unopened)
 
     async def _context(self, incarnations: Mapping[int, int], near: int, stopped_ms: int) -> RebuildContext:
         return RebuildContext(

@@ -168,5 +168,6 @@ def _options(settings: Settings) -> Options:
         attest_seconds=settings.attest_seconds,
         drain_seconds=settings.drain_seconds,
         holes_seconds=settings.holes_seconds,
+        workers_seconds=settings.workers_seconds,
         grace_ms=settings.grace_seconds * 1000,
     )

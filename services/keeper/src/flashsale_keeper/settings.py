@@ -50,6 +50,11 @@ class Settings:
     """FLASHSALE_KEEPER_DRAIN_SECONDS: how long the queue may take to be drained before Redis is opened without it, in a new incarnation."""
     holes_seconds: float
     """FLASHSALE_KEEPER_HOLES_SECONDS: how long entries that the ledger lacks are waited for before they count as lost."""
+    workers_seconds: float
+    """FLASHSALE_KEEPER_WORKERS_SECONDS: how long every order-worker may take to write what it has, if a gateway is silent or unknown.
+
+    It must be longer than RabbitMQ needs to give the messages of a frozen worker to another one: three heartbeats, 6 s.
+    """
     grace_seconds: int
     """FLASHSALE_KEEPER_GRACE_SECONDS: how long buyers have, at least, to pay a hold after a rebuild."""
     statement_cache: int
@@ -85,6 +90,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         confirm_timeout_seconds=confirm_timeout_seconds,
         drain_seconds=env.number("FLASHSALE_KEEPER_DRAIN_SECONDS", 2, least=0.1, most=300),
         holes_seconds=env.number("FLASHSALE_KEEPER_HOLES_SECONDS", 10, least=0.1, most=3600),
+        workers_seconds=env.number("FLASHSALE_KEEPER_WORKERS_SECONDS", 7, least=0.1, most=3600),
         grace_seconds=env.integer("FLASHSALE_KEEPER_GRACE_SECONDS", 60, most=24 * 3600),
         statement_cache=env.integer("FLASHSALE_DATABASE_STATEMENT_CACHE", 100, most=10_000),
         statement_timeout_seconds=env.number("FLASHSALE_KEEPER_STATEMENT_TIMEOUT_SECONDS", 60, least=0.1, most=3600),

@@ -4,6 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence, Set
+from dataclasses import replace
 
 import msgspec
 
@@ -124,7 +125,8 @@ def decode_all(batch: Sequence[Delivery]) -> tuple[list[Decoded], list[Poison], 
 
 
 def _rows(decoded: Sequence[Decoded], incomplete: Set[Position] = frozenset(), late: Set[Position] = frozenset()) -> Rows:
-    return plan(((item.delivery.message_id, item.message) for item in decoded), incomplete, late)
+    rows = plan(((item.delivery.message_id, item.message) for item in decoded), incomplete, late)
+    return replace(rows, consumer=decoded[0].delivery.consumer)
 
 
 def _park_late(decoded: Sequence[Decoded], late: Set[Position]) -> list[Poison]:

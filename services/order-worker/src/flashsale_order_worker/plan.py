@@ -120,6 +120,8 @@ class Rows:
     """The entries that have a row here, also those of which a line is missing: none of them may be late."""
     markers: dict[str, int] = field(default_factory=dict)
     """When each marker was published, in ms."""
+    consumer: str = ""
+    """Which consumer of the queue received the markers."""
 
 
 def plan(messages: Iterable[tuple[str, Message]], incomplete: Set[Position] = frozenset(), late: Set[Position] = frozenset()) -> Rows:
@@ -147,7 +149,7 @@ def without_arrivals(rows: Rows) -> Rows:
 
 def arrivals(rows: Rows) -> Rows:
     """Only the positions and markers."""
-    return Rows(received=rows.received, claimed=rows.claimed, markers=rows.markers)
+    return Rows(received=rows.received, claimed=rows.claimed, markers=rows.markers, consumer=rows.consumer)
 
 
 def _add(rows: Rows, message_id: str, message: Message) -> None:

@@ -180,4 +180,4 @@ insert into received_entries (shard, incarnation, from_seq, to_seq)
 select * from unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[]);
 
 -- name: write_markers
-insert into markers (marker, at) select * from unnest($1::text[], $2::timestamptz[]) on conflict do nothing;
+insert into markers (marker, at, consumer) select * from unnest($1::text[], $2::timestamptz[], $3::text[]) on conflict do nothing;

@@ -21,7 +21,7 @@ from flashsale_order_worker import metrics
 from flashsale_order_worker.plan import Rows, without_arrivals
 from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 
-SCHEMA_VERSION = 14
+SCHEMA_VERSION = 15
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
 _BEGIN = "select set_config('idle_in_transaction_session_timeout', $1, true), pg_advisory_xact_lock_shared($2)"
@@ -203,7 +203,7 @@ def _statements(rows: Rows, *, new: bool) -> Iterator[tuple[str, Columns]]:
     yield "write_reports", _columns((*key, r.amount_minor, r.currency, _at(r.at)) for key, r in reports)
     yield "apply_reports", refunded
     yield "write_received", _columns(rows.received)
-    yield "write_markers", _columns((marker, _at(at_ms)) for marker, at_ms in sorted(rows.markers.items()))
+    yield "write_markers", _columns((marker, _at(at_ms), rows.consumer) for marker, at_ms in sorted(rows.markers.items()))
 
 
 def _merge_statements(rows: Rows) -> Iterator[tuple[str, Columns]]:
