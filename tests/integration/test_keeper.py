@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 
 from flashsale_core.keys import SHARDS_DEFAULT, sale_keys, shard_keys, shard_of
@@ -20,6 +19,7 @@ from flashsale_core.messages import positions_in
 from flashsale_local_stack import Stack, free_ports, private_stack, wait_until
 from flashsale_local_stack.state import port_taken
 from tests.integration.client import Client
+from tests.integration.losses import lost_entries
 from tests.integration.stores import redis_client
 
 WAIT_SECONDS = 60.0
@@ -77,7 +77,7 @@ class Shop:
 
     def lost_entries(self) -> int:
         """How many entries the keeper has reported as lost so far."""
-        return asyncio.run(_lost_entries(self.stack.env()["DATABASE_URL"]))
+        return asyncio.run(lost_entries(self.stack.env()["DATABASE_URL"]))
 
     def fences(self) -> list[dict[bytes, bytes]]:
         with self.redis() as redis:
@@ -126,14 +126,6 @@ class Shop:
         finally:
             process.kill()
             process.wait()
-
-
-async def _lost_entries(database_url: str) -> int:
-    ledger = await asyncpg.connect(database_url)
-    try:
-        return int(await ledger.fetchval("select coalesce(sum(lost_entries), 0) from shards"))
-    finally:
-        await ledger.close()
 
 
 @pytest.fixture(scope="module")
