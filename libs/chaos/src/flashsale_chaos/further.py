@@ -9,6 +9,7 @@ from flashsale_local_stack.leftovers import marked
 from flashsale_local_stack.processes import ProcessId, end, end_all, spawn
 
 GATEWAY_2, ORDER_WORKER_2 = "gateway-2", "order-worker-2"
+ORDER_WORKERS = ("order-worker", ORDER_WORKER_2)
 END_TIMEOUT_SECONDS = 30.0
 MODULES = {GATEWAY_2: "flashsale_gateway", ORDER_WORKER_2: "flashsale_order_worker"}
 PORTS = {GATEWAY_2: "FLASHSALE_PORT", ORDER_WORKER_2: "FLASHSALE_PROBE_PORT"}
