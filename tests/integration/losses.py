@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import asyncpg
+
 from flashsale_core.keys import SHARDS_DEFAULT, shard_keys
 from flashsale_local_stack import Stack, wait_until
 from tests.integration.client import Client
@@ -59,3 +61,12 @@ def forget_unpublished(stack: Stack) -> None:
         for shard in range(SHARDS_DEFAULT):
             for stream in (shard_keys(shard).direct, shard_keys(shard).outbox):
                 redis.delete(stream)
+
+
+async def lost_entries(database_url: str) -> int:
+    """How many entries the keeper has reported as lost so far."""
+    ledger = await asyncpg.connect(database_url)
+    try:
+        return int(await ledger.fetchval("select coalesce(sum(lost_entries), 0) from shards"))
+    finally:
+        await ledger.close()

@@ -11,7 +11,7 @@ import pytest
 from flashsale_core.keys import shard_keys
 from flashsale_core.ledger_locks import RECEIVING
 from flashsale_core.positions import Range
-from flashsale_recovery import recovery
+from flashsale_recovery import entries, recovery
 from flashsale_recovery.entries import Expected, wait_for_entries
 from flashsale_recovery.facts import Witnesses, restricted
 from flashsale_recovery.fencing import Changed, Fencing
@@ -56,6 +56,28 @@ async def test_entry_that_a_stopping_gateway_added_counts_as_lost(infra: Mapping
             await redis.xadd(shard_keys(0).outbox, {"k": "order.reserved.60", "b": f'{{"v":1,"seq":[0,1,{seq}]}}', "t": "1"})
         lost = await wait_for_entries(redis, Ledger(tables.connection), {(0, 1): Expected(1, 5, kept_seq=3)}, 0)
         assert lost == {(0, 1): [Range(1, 1), Range(3, 5)]}
+
+
+async def test_entries_that_wait_behind_a_frozen_worker_are_not_lost(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another worker has got the messages of the frozen one, and waits for its transaction to end."""
+    monkeypatch.setattr(entries, "SLOW_SECONDS", 0.1)
+    monkeypatch.setattr(entries, "LIMITS_MAX", 60)
+    url = infra["DATABASE_URL"]
+    async with open_ledger(url) as tables, open_redis(infra["REDIS_URL"], 5, 4) as redis:
+        await empty_redis(redis)
+        frozen = await asyncpg.connect(url)
+        try:
+            writing = frozen.transaction()
+            await writing.start()
+            await frozen.execute("select pg_advisory_xact_lock_shared($1)", RECEIVING)
+            waiting = asyncio.create_task(wait_for_entries(redis, Ledger(tables.connection), {(0, 1): Expected(1, 1, kept_seq=0)}, 1))
+            await asyncio.sleep(2)
+            assert not waiting.done()
+            await writing.rollback()
+            await frozen.execute("insert into received_entries (shard, incarnation, from_seq, to_seq) values (0, 1, 1, 1)")
+            assert await waiting == {}
+        finally:
+            await frozen.close()
 
 
 async def test_lost_entry_of_any_incarnation_is_reported_once(infra: Mapping[str, str]) -> None:

@@ -9,8 +9,9 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -25,6 +26,7 @@ from flashsale_local_stack.state import RedisNode, load
 from flashsale_redis.slots import SLOTS, slot_of
 from tests.integration.client import Client
 from tests.integration.gateways import further_gateways
+from tests.integration.promotions import HOLD_SECONDS, STOCK, stale_promotion
 from tests.integration.storm import Storm, storm
 from tests.integration.test_chaos import UNITS, pay, prove, wait_for_stock
 
@@ -58,11 +60,14 @@ def master_of(sale: str) -> int:
     return 1 + slot_of(shard_keys(shard_of(sale)).outbox) * MASTERS // SLOTS
 
 
-def new_sale_on(shop: Client, masters: Sequence[int], stock: int = UNITS, window_seconds: int = WINDOW_SECONDS) -> str:
+def new_sale_on(
+    shop: Client, masters: Sequence[int], stock: int = UNITS, window_seconds: int = WINDOW_SECONDS, durability: str = "fsync"
+) -> str:
     while True:
         sale = f"t-{uuid.uuid4().hex[:12]}"
         if master_of(sale) in masters:
-            answer = shop.admin({"productId": sale, "stock": stock, "paymentWindowSeconds": window_seconds})
+            terms = {"stock": stock, "paymentWindowSeconds": window_seconds, "durability": durability}
+            answer = shop.admin({"productId": sale, **terms})
             assert answer.status == 201, answer
             return sale
 
@@ -196,11 +201,12 @@ def test_audit_of_all_tests_is_clean(cluster: Stack, promised: list[str], tmp_pa
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@contextmanager
-def replica_of_master_1(cluster: Stack, folder: Path) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def pair(cluster: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Any]]:
+    """The first master and a replica of it; the tests that use them change their roles."""
     state = load(cluster.home)
     assert state is not None
-    node = RedisNode(*free_ports(2))
+    node, folder = RedisNode(*free_ports(2)), tmp_path_factory.mktemp("replica")
     conf = folder / "replica.conf"
     conf.write_text(redis_conf(state, str(folder), node))
     process = subprocess.Popen([redis_server(state.redis_server or None), str(conf)], cwd=folder, stdout=subprocess.DEVNULL)
@@ -218,17 +224,26 @@ def replica_of_master_1(cluster: Stack, folder: Path) -> Iterator[None]:
                 return True
 
             assert wait_until(replicates, TAKE_OVER_SECONDS)
-            assert wait_until(lambda: replica.info("replication").get("master_link_status") == "up", TAKE_OVER_SECONDS)
-        yield
+            assert wait_until(lambda: follows(replica), TAKE_OVER_SECONDS)
+            yield first, replica
     finally:
         process.terminate()
         process.wait(10)
 
 
+def follows(server: Any) -> bool:
+    """Whether it is a replica that is linked to its master."""
+    try:
+        return bool(server.info("replication").get("master_link_status") == "up")
+    except RedisError:
+        return False
+
+
+@pytest.mark.usefixtures("pair")
 def test_orders_go_on_at_the_replica_of_a_killed_master(cluster: Stack, shop: Client, tmp_path: Path) -> None:
-    """Last, because the masters are others afterwards."""
+    """After the others, because the masters change here and below."""
     url, sale = shop.env["FLASHSALE_URL"], new_sale_on(shop, [1])
-    with replica_of_master_1(cluster, tmp_path), storm(url, sale, 12) as crowd:
+    with storm(url, sale, 12) as crowd:
         time.sleep(2)
         cluster.kill("redis-1")
         started = time.monotonic()
@@ -242,6 +257,24 @@ def test_orders_go_on_at_the_replica_of_a_killed_master(cluster: Stack, shop: Cl
         assert crowd.outcomes["503"] == refused
         crowd.stopping = True
         prove(cluster, shop, sale, crowd, tmp_path)
+
+
+def test_orders_that_a_stale_replica_lacks_are_reported(cluster: Stack, shop: Client, pair: tuple[Any, Any], tmp_path: Path) -> None:
+    sales = new_sale_on(shop, [1], STOCK, HOLD_SECONDS), new_sale_on(shop, [1], STOCK, HOLD_SECONDS, "confirmed")
+    spared = new_sale_on(shop, [2, 3])
+    assert wait_until(lambda: any(map(follows, pair)), TAKE_OVER_SECONDS)
+    replica = next(server for server in pair if follows(server))
+    password = replica.config_get("masterauth")["masterauth"]
+
+    def cut_off() -> None:
+        replica.config_set("masterauth", "wrong")
+        replica.client_kill_filter(_type="master")
+
+    with stale_promotion(cluster, sales, cut_off, lambda: replica.execute_command("CLUSTER FAILOVER", "TAKEOVER"), tmp_path):
+        assert replica.info("replication")["role"] == "master"
+        # The shards of the other masters go on.
+        assert shop.order(spared, "ann").status == 200
+        replica.config_set("masterauth", password)
 
 
 async def rush(urls: Sequence[str], sale: str, buyers: int) -> list[tuple[int, str]]:

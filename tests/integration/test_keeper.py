@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 
 from flashsale_core.keys import SHARDS_DEFAULT, sale_keys, shard_keys, shard_of
@@ -21,6 +20,7 @@ from flashsale_core.messages import positions_in
 from flashsale_local_stack import Stack, free_ports, private_stack, wait_until
 from flashsale_local_stack.state import port_taken
 from tests.integration.client import Client
+from tests.integration.losses import lost_entries
 from tests.integration.stores import redis_client
 
 WAIT_SECONDS = 60.0
@@ -78,14 +78,11 @@ class Shop:
 
     def lost_entries(self) -> int:
         """How many entries the keeper has reported as lost so far."""
-        return self._in_ledger("select coalesce(sum(lost_entries), 0) from shards")
+        return asyncio.run(lost_entries(self.stack.env()["DATABASE_URL"]))
 
     def has_in_ledger(self, sale: str, orders: list[str]) -> bool:
         """Whether the ledger has these orders of the sale, and no other."""
-        return self._in_ledger("select count(*) from orders where sale_id = $1", sale) == len(orders)
-
-    def _in_ledger(self, query: str, *arguments: str) -> int:
-        return asyncio.run(_number(self.stack.env()["DATABASE_URL"], query, *arguments))
+        return asyncio.run(_number(self.stack.env()["DATABASE_URL"], "select count(*) from orders where sale_id = $1", sale)) == len(orders)
 
     def fences(self) -> list[dict[bytes, bytes]]:
         with self.redis() as redis:

@@ -17,6 +17,7 @@ from flashsale_redis import Health, infos, now_ms, one_slot_groups, open_redis, 
 from flashsale_redis.followed import WATCH_EVERY_SECONDS, Followed
 from tests.integration.broker import until
 from tests.integration.client import Client
+from tests.integration.promotions import HOLD_SECONDS, STOCK, stale_promotion
 from tests.integration.storm import storm
 from tests.integration.test_chaos import UNITS, prove
 
@@ -182,6 +183,14 @@ def test_orders_go_on_while_the_old_master_hangs_and_after_it_wakes(
         assert wait_until(lambda: redis.users(old) == 0, WAIT_SECONDS)
         time.sleep(1)
     prove(shop_stack, shop, sale, crowd, tmp_path)
+
+
+def test_orders_that_a_promoted_replica_lacks_are_reported(shop_stack: Stack, redis: Failover, shop: Client, tmp_path: Path) -> None:
+    fsync, confirmed = (shop.new_sale(STOCK, paymentWindowSeconds=HOLD_SECONDS, durability=name) for name in ("fsync", "confirmed"))
+    replica = next(port for port in redis.servers if port != redis.master())
+    with stale_promotion(shop_stack, (fsync, confirmed), lambda: redis.cut_off(replica), redis.promote, tmp_path):
+        assert redis.master() == replica
+        assert shop.admin({"productId": fsync, "stock": 2 * STOCK}).code == "recovering"
 
 
 def test_gateway_is_not_ready_while_the_master_lacks_its_replicas(redis: Failover, shop: Client) -> None:

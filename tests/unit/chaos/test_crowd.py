@@ -1,14 +1,19 @@
 """The crowd repeats what is not answered for good, and what it must remember is bounded."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from random import Random
 
 import msgspec
+import pytest
 
 from flashsale_chaos import history
+from flashsale_chaos.crowd import buyers
+from flashsale_chaos.crowd.buyers import Buyers
 from flashsale_chaos.crowd.merchant import Merchant
 from flashsale_chaos.crowd.patience import Patience
+from flashsale_chaos.crowd.proofs import Proofs
 from flashsale_chaos.history import NO_ANSWER, Ask, Call, History
 from flashsale_chaos.sales import STOCK, STOCK_STEP, new_pair
 from flashsale_core.keys import shard_of
@@ -62,6 +67,28 @@ async def test_merchant_adds_units_only_to_a_sale_that_is_sold_out() -> None:
     await merchant.add_where_sold_out(sales)
     await merchant.add_where_sold_out(sales)
     assert added[2:] == [f"{sales[1].sale_id} {STOCK + STOCK_STEP}"]
+
+
+async def test_buyer_orders_again_while_a_payment_is_not_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buyers, "WEIGHTS", [float(way == "pay") for way in buyers.WAYS])
+    monkeypatch.setattr(buyers, "GO_ON_SECONDS", 0.01)
+    kept, ordered = History(), list[str]()
+    patience = Patience(kept, Random(1))
+
+    class Shop:
+        async def order(self, sale: str, order_id: str, *_: object) -> Call:
+            ordered.append(order_id)
+            if len(ordered) == 3:
+                patience.end_in(0)
+            return call(200, sale)
+
+        async def pay(self, sale: str, *_: object) -> Call:
+            return call(503, sale)
+
+    crowd = Buyers(Shop(), patience, Proofs(b"k" * 32, 0.0), b"k" * 32, Random(1))  # type: ignore[arg-type]
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        await crowd.buy(new_pair(Random(1), 1), tasks, lambda: not patience.pausing.is_set())
+    assert (len(ordered), len(kept.gave_up)) == (3, 3)
 
 
 def test_pair_has_both_durabilities_in_one_shard() -> None:

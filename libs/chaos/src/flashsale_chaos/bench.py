@@ -1,4 +1,4 @@
-"""The bench: a running stack whose services reach their servers through links, and a second gateway with links of its own."""
+"""The bench: a running stack with links to its servers, a second gateway with links of its own, and a second order-worker."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from signal import SIGKILL
 
 from flashsale_chaos.faults import SERVERS, SERVICES
-from flashsale_chaos.further_gateway import GATEWAY_2, FurtherGateway
+from flashsale_chaos.further import Further
 from flashsale_chaos.loss import Loss
 from flashsale_chaos.machine import Machine
 from flashsale_chaos.network import Link
@@ -20,7 +20,8 @@ class Bench:
     stack: Stack
     links: dict[str, Link]
     """By server; those of the second gateway are called `gateway-2.redis` and so on."""
-    further: FurtherGateway
+    further: dict[str, Further]
+    """The second gateway and the second order-worker, by name."""
     gateways: list[str]
     """Base URLs: the stack's gateway and the second one."""
     direct_env: dict[str, str]
@@ -45,7 +46,7 @@ class Bench:
     @property
     def targets(self) -> tuple[str, ...]:
         """All servers and services, in the order of their start."""
-        return (*SERVERS, *SERVICES, GATEWAY_2)
+        return (*SERVERS, *SERVICES, *self.further)
 
     @property
     def skipped(self) -> dict[str, str]:
@@ -54,14 +55,14 @@ class Bench:
 
     def pids(self, target: str) -> list[int]:
         """The process of a service or server; empty while it is dead."""
-        if target == GATEWAY_2:
-            return [self.further.process.pid] if self.further.alive else []
+        if further := self.further.get(target):
+            return [further.process.pid] if further.alive else []
         return [status.pid for status in self.stack.status() if status.name == target and status.pid]
 
     def address(self, target: str) -> str:
         """Host and port on which a service answers probes, or a server its clients."""
-        if target == GATEWAY_2:
-            return self.further.address
+        if further := self.further.get(target):
+            return further.address
         return next(status.address for status in self.stack.status() if status.name == target)
 
     def note_death(self, target: str, pids: Sequence[int]) -> None:
@@ -75,14 +76,14 @@ class Bench:
     async def launch(self, target: str, crash: str = "") -> None:
         """Start the target if it does not run, without waiting until it is ready. Raises StackError."""
         more_env = {"FLASHSALE_CRASH": crash} if crash else {}
-        if target == GATEWAY_2:
-            await asyncio.to_thread(self.further.launch, more_env)
+        if further := self.further.get(target):
+            await asyncio.to_thread(further.launch, more_env)
         else:
             await asyncio.to_thread(self.stack.launch, target, more_env)
 
     async def kill(self, target: str) -> None:
         """End the target with SIGKILL; nothing happens if it is dead."""
-        if target == GATEWAY_2:
-            await asyncio.to_thread(self.further.kill)
+        if further := self.further.get(target):
+            await asyncio.to_thread(further.kill)
         else:
             await asyncio.to_thread(self.stack.kill, target)

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from flashsale_chaos.bench import Bench
-from flashsale_chaos.further_gateway import GATEWAY_2, FurtherGateway
+from flashsale_chaos.further import GATEWAY_2, ORDER_WORKER_2, Further
 from flashsale_chaos.machine import prepare
 from flashsale_chaos.network import Link
 from flashsale_chaos.watchdog import watched
@@ -18,7 +18,6 @@ VARIABLES = {"redis": "REDIS_URL", "rabbitmq": "AMQP_URL", "postgres": "DATABASE
 SERVICES_ENV = {
     "FLASHSALE_CONFIRM_TIMEOUT_SECONDS": "1",
     "FLASHSALE_KEEPER_ATTEST_SECONDS": "2",
-    "FLASHSALE_KEEPER_HOLES_SECONDS": "1",
     "FLASHSALE_KEEPER_GRACE_SECONDS": "5",
     "FLASHSALE_REDIS_TIMEOUT_SECONDS": "1.5",
     "FLASHSALE_RELAY_CLAIM_IDLE_MS": "2000",
@@ -42,12 +41,14 @@ async def running_bench(home: Path, *, keep: bool, say: Callable[[str], None]) -
         ending.push_async_callback(_in_thread, lambda: _end(stack, keep=keep))
         await asyncio.to_thread(stack.up, extra_env={**SERVICES_ENV, **_through(direct_env, links)})
         own = {name: await _link(ending, direct_env[VARIABLES[name]]) for name in ("redis", "rabbitmq")}
-        (port,) = free_ports(1)
-        further = FurtherGateway(stack.env() | _through(direct_env, own), port, stack.home / "log" / f"{GATEWAY_2}.log")
-        ending.push_async_callback(_in_thread, further.stop)
-        await asyncio.to_thread(further.launch, {})
+        further = {}
+        for name, port in zip((GATEWAY_2, ORDER_WORKER_2), free_ports(2), strict=True):
+            reached = _through(direct_env, own) if name == GATEWAY_2 else {}
+            further[name] = Further(name, stack.env() | reached, port, stack.home / "log" / f"{name}.log")
+            ending.push_async_callback(_in_thread, further[name].stop)
+            await asyncio.to_thread(further[name].launch, {})
         all_links = {**links, **{f"{GATEWAY_2}.{name}": link for name, link in own.items()}}
-        gateways = [direct_env["FLASHSALE_URL"], f"http://{further.address}"]
+        gateways = [direct_env["FLASHSALE_URL"], f"http://{further[GATEWAY_2].address}"]
         yield Bench(stack, all_links, further, gateways, stack.env() | direct_env, machine)
 
 

@@ -3,14 +3,14 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
 from msgspec.structs import replace
 
 from flashsale_chaos.bench import Bench
 from flashsale_chaos.faults import Fault
-from flashsale_chaos.further_gateway import GATEWAY_2
+from flashsale_chaos.further import GATEWAY_2, ORDER_WORKERS
 from flashsale_chaos.overload import overload
 from flashsale_chaos.waiting import until
 from flashsale_local_stack import descendants
@@ -32,6 +32,8 @@ async def crash(bench: Bench, fault: Fault) -> None:
     if service == "gateway" and bench.locks[service].locked():
         service = GATEWAY_2
         bench.moved[fault.number] = f"{service}/{point}"
+    elif service in ORDER_WORKERS:
+        service = ORDER_WORKERS[fault.number % 2]
     async with bench.locks[service]:
         try:
             await bench.kill(service)
@@ -48,37 +50,41 @@ async def crash(bench: Bench, fault: Fault) -> None:
 
 
 async def kill(bench: Bench, fault: Fault) -> None:
-    async with bench.locks[fault.target]:
-        try:
-            await bench.kill(fault.target)
-            await asyncio.sleep(fault.lasts_seconds)
-        finally:
-            await bench.launch(fault.target)
+    async with _ended(bench, fault) as targets:
+        for target in targets:
+            await bench.kill(target)
+        await asyncio.sleep(fault.lasts_seconds)
 
 
 async def restart(bench: Bench, fault: Fault) -> None:
     """SIGTERM, and SIGKILL for what does not end in time."""
-    async with bench.locks[fault.target]:
-        try:
-            for pid in bench.pids(fault.target):
-                _send(pid, signal.SIGTERM)
-            await _dies(bench, fault.target, STOP_TIMEOUT_SECONDS)
-            await bench.kill(fault.target)
-            await asyncio.sleep(fault.lasts_seconds)
-        finally:
-            await bench.launch(fault.target)
+    async with _ended(bench, fault) as targets:
+        for pid in [pid for target in targets for pid in bench.pids(target)]:
+            _send(pid, signal.SIGTERM)
+        for target in targets:
+            await _dies(bench, target, STOP_TIMEOUT_SECONDS)
+            await bench.kill(target)
+        await asyncio.sleep(fault.lasts_seconds)
 
 
 async def pause(bench: Bench, fault: Fault) -> None:
     """SIGSTOP and SIGCONT, to the target and its children."""
-    with stopped(bench, fault.target):
+    with stopped(bench, *struck(fault)):
         await asyncio.sleep(fault.lasts_seconds)
 
 
+def struck(fault: Fault) -> tuple[str, ...]:
+    """The processes that a fault hits: of two order-workers either one or both, by its number."""
+    if fault.target != ORDER_WORKERS[0]:
+        return (fault.target,)
+    return (ORDER_WORKERS[:1], ORDER_WORKERS[1:], ORDER_WORKERS)[fault.number % 3]
+
+
 @contextmanager
-def stopped(bench: Bench, target: str) -> Iterator[None]:
-    """The target and its children stand still while the block runs."""
-    family = [member for pid in bench.pids(target) for member in (pid, *(child.pid for child in descendants(pid)))]
+def stopped(bench: Bench, *targets: str) -> Iterator[None]:
+    """The targets and their children stand still while the block runs."""
+    pids = [pid for target in targets for pid in bench.pids(target)]
+    family = [member for pid in pids for member in (pid, *(child.pid for child in descendants(pid)))]
     try:
         for pid in family:
             _send(pid, signal.SIGSTOP)
@@ -101,6 +107,20 @@ async def heal(bench: Bench) -> None:
         if not bench.pids(target):
             bench.ended.append(f"{target} ended by itself")
         await bench.launch(target)
+
+
+@asynccontextmanager
+async def _ended(bench: Bench, fault: Fault) -> AsyncIterator[tuple[str, ...]]:
+    """The targets that the block ends: no other fault ends them meanwhile, and they start again afterwards."""
+    targets = struck(fault)
+    async with AsyncExitStack() as held:
+        for target in targets:
+            await held.enter_async_context(bench.locks[target])
+        try:
+            yield targets
+        finally:
+            for target in targets:
+                await bench.launch(target)
 
 
 async def _provoke(bench: Bench, fault: Fault, point: str) -> None:

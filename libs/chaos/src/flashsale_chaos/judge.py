@@ -15,7 +15,6 @@ from flashsale_chaos.bench import Bench
 from flashsale_chaos.context import Context
 from flashsale_chaos.facts_reader import read_facts
 from flashsale_chaos.faults import SERVICES
-from flashsale_chaos.further_gateway import GATEWAY_2
 from flashsale_chaos.history import History
 from flashsale_chaos.loss_judge import LossJudge
 from flashsale_chaos.overload import overload
@@ -76,7 +75,7 @@ class Judge:
     async def _unready(self, healed: float) -> AsyncIterator[str]:
         """The services that are not ready READY_SECONDS after the faults ended, and what they answer."""
         addresses = {status.name: status.address for status in self._bench.stack.status() if status.name in SERVICES}
-        addresses[GATEWAY_2] = self._bench.further.address
+        addresses |= {name: further.address for name, further in self._bench.further.items()}
         ready_seconds = READY_SECONDS * overload()
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PROBE_SECONDS)) as session:
             answers = await asyncio.gather(*[_until_ready(session, address, healed + ready_seconds) for address in addresses.values()])

@@ -18,6 +18,8 @@ from flashsale_local_stack.state import HOST, free_ports, new_secrets
 SERVICE = "flashsale"
 SERVERS = SENTINELS = 3
 DOWN_AFTER_MS, DESYNC_MS = 2000, 400
+PRIORITY = 100
+"""That of every replica, unless it is cut off."""
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 10.0
 PROBE_TIMEOUT_SECONDS = 2.0
@@ -34,6 +36,7 @@ class Failover:
         self._password, self._sentinel_password = new_secrets().redis, new_secrets().redis
         self._hidden_password = new_secrets().redis
         self._hidden: set[int] = set()
+        self._cut_off: set[int] = set()
         self._processes: dict[int, ProcessId] = {}
 
     @property
@@ -80,8 +83,18 @@ class Failover:
                     client.client_kill(connection["addr"])
         self._hidden.add(port)
 
+    def cut_off(self, port: int) -> None:
+        """Keep a replica from all further writes of its master. It is the one that `promote` makes the master. Raises StackError."""
+        with self.client(port) as client:
+            client.config_set("replica-priority", 1)
+            if not wait_until(lambda: self._is_preferred(port), START_TIMEOUT_SECONDS):
+                raise StackError(f"the Sentinel does not see the priority of {HOST}:{port} after {START_TIMEOUT_SECONDS:.0f} s")
+            client.config_set("masterauth", self._hidden_password)
+            client.client_kill_filter(_type="master")
+        self._cut_off.add(port)
+
     def heal(self) -> None:
-        """Start what is dead, show what is hidden, and wait until all servers follow the master. Raises StackError."""
+        """Start what is dead, show what is hidden or cut off, and wait until all servers follow the master. Raises StackError."""
         for port in self.servers:
             if not self._processes[port].alive:
                 self.start_server(port)
@@ -91,6 +104,13 @@ class Failover:
                 # A Sentinel keeps a connection on which its login failed.
                 client.client_kill_filter(_type="normal", skipme=True)
             self._hidden.discard(port)
+        for port in [*self._cut_off]:
+            with self.client(port) as client:
+                client.config_set("masterauth", self._password)
+                client.config_set("replica-priority", PRIORITY)
+                # A Sentinel that made it a replica or the master has written the wrong values down.
+                client.config_rewrite()
+            self._cut_off.discard(port)
         # Sentinel would demote an old master only after some ten seconds.
         for port in {*self.servers} - {self.master()}:
             self._demote(port)
@@ -161,6 +181,12 @@ class Failover:
             return False
         links = {int(replica["port"]): replica["master-link-status"] for replica in replicas}
         return state["num-other-sentinels"] == SENTINELS - 1 and links == dict.fromkeys({*self.servers} - {int(state["port"])}, "ok")
+
+    def _is_preferred(self, port: int) -> bool:
+        """Whether the Sentinel that `promote` asks prefers this replica. It looks every ten seconds."""
+        with self._sentinel(self.sentinels[0]) as sentinel:
+            priorities = {int(replica["port"]): replica["slave-priority"] for replica in sentinel.sentinel_slaves(SERVICE)}
+        return bool(priorities.get(port, PRIORITY) < PRIORITY)
 
     def _named_by(self, sentinel_port: int) -> int:
         """0 if the Sentinel does not answer."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -13,6 +13,10 @@ from flashsale_recovery.ledger import Key, Ledger
 from flashsale_recovery.outbox_positions import read_positions
 
 HOLES_POLL_SECONDS = 0.25
+SLOW_SECONDS = 2.0
+"""A batch that is being written for longer may keep another order-worker from writing what it holds."""
+LIMITS_MAX = 4
+"""With slow batches, missing entries are waited for this many times as long at most: longer than Postgres keeps a frozen transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +32,33 @@ class Expected:
 async def wait_for_entries(
     redis: Redis, ledger: Ledger, expected: Mapping[Key, Expected], timeout_seconds: float
 ) -> dict[Key, list[Range]]:
-    """Wait until the ledger has the expected entries of each incarnation, at most `timeout_seconds`.
+    """Wait until the ledger has the expected entries of each incarnation, at most `timeout_seconds` after the last slow batch.
 
     Returns the entries that are in neither the ledger nor an outbox of the surviving Redis: they are lost. Those that were reported as
     lost before are not among them.
     """
-    ends_at = time.monotonic() + timeout_seconds
+    began, slow = time.monotonic(), SlowBatches()
+    ends_at = began + timeout_seconds
     while True:
+        # RabbitMQ gives the messages of a frozen worker to another one, whose rows wait for those that the frozen one has written.
+        if slow.among(await ledger.batches_being_written(), time.monotonic()):
+            ends_at = min(time.monotonic() + timeout_seconds, began + LIMITS_MAX * timeout_seconds)
         lacking = {key: await _lacking(redis, ledger, key, entries) for key, entries in expected.items()}
         if not any(lacking.values()) or time.monotonic() > ends_at:
             return {key: of_it for key, of_it in lacking.items() if of_it}
         await asyncio.sleep(HOLES_POLL_SECONDS)
+
+
+class SlowBatches:
+    """Which batches have been written for longer than SLOW_SECONDS. Pure."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def among(self, batches: Iterable[str], now: float) -> bool:
+        """Whether a batch of this look was there SLOW_SECONDS ago, at an earlier look."""
+        self._since = {batch: self._since.get(batch, now) for batch in batches}
+        return any(now - since > SLOW_SECONDS for since in self._since.values())
 
 
 async def _lacking(redis: Redis, ledger: Ledger, key: Key, expected: Expected) -> list[Range]:

@@ -80,6 +80,12 @@ where incarnation > coalesce(
     (select max(incarnation) from shards o where o.shard = s.shard and opened_at is not null and incarnation <> unopened), 0
 )
 """
+_BEING_WRITTEN = """
+select virtualtransaction from pg_locks
+ where locktype = 'advisory' and objsubid = 1 and granted and mode = 'ShareLock'
+   and database = (select oid from pg_database where datname = current_database())
+   and classid::bigint = $1::bigint >> 32 and objid::bigint = $1::bigint & 4294967295
+"""
 # A keeper that freezes here would hold up every order-worker.
 _LIMIT_IDLE = "select set_config('idle_in_transaction_session_timeout', '10000', true)"
 _CONSUMERS = "select distinct consumer from markers where marker = any($1::text[]) and consumer <> ''"
@@ -181,6 +187,10 @@ class Ledger:
         """The shards of which a higher position was received than Redis had: `kept` is as in `close_former`."""
         rows = await self.connection.fetch(_AHEAD, list(kept), *map(list, zip(*kept.values(), strict=True)))
         return [row["s"] for row in rows]
+
+    async def batches_being_written(self) -> list[str]:
+        """The transactions in which order-workers write a batch at this moment, by names that no other one ever has."""
+        return [row["virtualtransaction"] for row in await self.connection.fetch(_BEING_WRITTEN, RECEIVING)]
 
     async def has_marker(self, marker: str) -> bool:
         return bool(await self.connection.fetchval(_MARKER, marker))

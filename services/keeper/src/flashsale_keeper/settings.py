@@ -49,7 +49,10 @@ class Settings:
     drain_seconds: float
     """FLASHSALE_KEEPER_DRAIN_SECONDS: how long the queue may take to be drained before Redis is opened without it, in a new incarnation."""
     holes_seconds: float
-    """FLASHSALE_KEEPER_HOLES_SECONDS: how long entries that the ledger lacks are waited for before they count as lost."""
+    """FLASHSALE_KEEPER_HOLES_SECONDS: how long entries that the ledger lacks are waited for before they count as lost.
+
+    Up to four times as long if an order-worker is slow to write a batch: that must be longer than its statement timeout.
+    """
     workers_seconds: float
     """FLASHSALE_KEEPER_WORKERS_SECONDS: how long every order-worker may take to write what it has, if a gateway is silent or unknown.
 

@@ -13,6 +13,8 @@ from flashsale_core.ids import order_id
 
 USERS = 150
 THINK_SECONDS = (0.02, 0.2)
+GO_ON_SECONDS = 1.0
+"""How long a buyer waits for the end of what an order leads to before the next order."""
 LATE_SECONDS = 0.5
 """How long after its deadline an order is paid by those who are late."""
 REDELIVERIES = 3
@@ -39,7 +41,7 @@ class Buyers:
         self._shop, self._patience, self._proofs, self._key, self._rng = shop, patience, proofs, order_id_key, rng
 
     async def buy(self, sales: Sequence[Sale], tasks: asyncio.TaskGroup, may_begin: Callable[[], bool]) -> None:
-        """Order while `may_begin`. What waits for a deadline runs in `tasks`."""
+        """Order while `may_begin`. What waits for a deadline, or for long, runs in `tasks`."""
         while may_begin():
             sale, number, quantity = self._rng.choice(sales), self._rng.randrange(USERS), self._rng.randint(1, QUANTITY_MAX)
             user, proof = user_name(number), self._proofs.of(number)
@@ -54,7 +56,9 @@ class Buyers:
                 elif way in ("pay_late", "pay_twice"):
                     tasks.create_task(self._pay_for_nothing(way, sale, order, quantity * PRICE_MINOR))
                 else:
-                    await self._go_on(way, sale.sale_id, order, quantity * PRICE_MINOR, proof)
+                    going_on = tasks.create_task(self._go_on(way, sale.sale_id, order, quantity * PRICE_MINOR, proof))
+                    # A payment has no final answer while the broker is away, and a loss may wait for an order meanwhile.
+                    await asyncio.wait([going_on], timeout=GO_ON_SECONDS)
             await self._patience.sleep(self._rng.uniform(*THINK_SECONDS))
 
     async def _go_on(self, way: str, sale: str, order: str, amount_minor: int, proof: Headers) -> None:

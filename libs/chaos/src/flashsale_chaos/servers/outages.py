@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from flashsale_chaos.bench import Bench
 from flashsale_chaos.faults import Fault
-from flashsale_chaos.further_gateway import GATEWAY_2
+from flashsale_chaos.further import GATEWAY_2
 from flashsale_chaos.loss import NOTHING
 from flashsale_chaos.machine import redis_data
 from flashsale_chaos.servers import volume

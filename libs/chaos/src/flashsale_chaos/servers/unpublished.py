@@ -8,6 +8,7 @@ from contextlib import ExitStack, asynccontextmanager
 import msgspec
 
 from flashsale_chaos.bench import Bench
+from flashsale_chaos.further import ORDER_WORKER_2, ORDER_WORKERS
 from flashsale_chaos.inject import stopped
 from flashsale_chaos.network import Mode
 from flashsale_chaos.overload import overload
@@ -24,8 +25,8 @@ UNSENT = Mode(hold_up=True, lossy=True)
 class Turn(msgspec.Struct, frozen=True):
     links: Mapping[str, Mode] = {}
     """What is disturbed, by link."""
-    stopped: str = ""
-    """A service that stands still."""
+    stopped: tuple[str, ...] = ()
+    """Services that stand still."""
     until_open: bool = False
     """Whether it lasts until Redis is open again, or for HELD_SECONDS."""
 
@@ -34,9 +35,11 @@ NOBODY_PUBLISHES = Turn({"rabbitmq": Mode(refuse=True), "gateway-2.rabbitmq": Mo
 """All entries stay in the shared outbox."""
 ONE_LOSES = Turn({"gateway-2.rabbitmq": UNSENT}, until_open=True)
 """Releases that the second gateway publishes are lost, while the first one publishes who bought their units."""
-QUEUE_STANDS = Turn(stopped="order-worker", until_open=True)
+QUEUE_STANDS = Turn(stopped=ORDER_WORKERS, until_open=True)
 """What the broker has confirmed is not in the ledger: a rebuild must wait for it, so it lasts as long as it may."""
-TURNS = (Turn(), NOBODY_PUBLISHES, ONE_LOSES, QUEUE_STANDS)
+ONE_WORKER_STANDS = Turn(stopped=(ORDER_WORKER_2,), until_open=True)
+"""The marker of the drain passes the other order-worker: a rebuild must wait for what this one received before."""
+TURNS = (Turn(), NOBODY_PUBLISHES, ONE_LOSES, QUEUE_STANDS, Turn(), NOBODY_PUBLISHES, ONE_LOSES, ONE_WORKER_STANDS)
 
 
 @asynccontextmanager
@@ -46,8 +49,7 @@ async def kept_back(bench: Bench, number: int) -> AsyncIterator[float]:
     with ExitStack() as disturbances:
         for name, mode in turn.links.items():
             disturbances.enter_context(bench.links[name].disturbed(mode))
-        if turn.stopped:
-            disturbances.enter_context(stopped(bench, turn.stopped))
+        disturbances.enter_context(stopped(bench, *turn.stopped))
         since = time.monotonic()
         await asyncio.sleep(UNPUBLISHED_SECONDS)
         yield since
