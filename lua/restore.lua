@@ -19,7 +19,7 @@ ARGV:
                 earlier sale of the name, or this one once it was removed, leaves Redis), orders (columns ids, records, released;
                 1..1000 orders), max_released, strays (flat list of names and times) and lines (list of {routing_key, body});
                 before those, of what is damaged: drop (names of sale, orders, buyers: keys of a wrong type), known and unknown (ids of records that cannot be read,
-                which the ledger has or lacks), settled (ids that leave the quarantine), forget_buyers, and count (ids of orders that buyers are counted by);
+                which the ledger has or lacks), settled (ids that leave the quarantine), forget_buyers, count (ids of orders that buyers are counted by), and lapsed (those among them that were released before they were paid);
                 unannounced, with a definition as the first of the lines: the units that the ledger learns from it;
                 close, for a sale in doubt: its counters contradict each other, so that no script changes it; this alone is allowed while the fence is `verifying`
   4 clock_ms    empty for Redis TIME
@@ -97,14 +97,18 @@ local function take_out(ids, is_kept)
   redis.call('ZREM', deadlines_key, unpack(members))
 end
 
-local function count_buyers(ids)
-  local counts = {}
-  for _, packed in ipairs(redis.call('HMGET', orders_key, unpack(ids))) do
+local function count_buyers(ids, lapsed)
+  local counts, was_lapsed = {}, {}
+  for _, id in ipairs(lapsed) do
+    was_lapsed[id] = 1
+  end
+  for i, packed in ipairs(redis.call('HMGET', orders_key, unpack(ids))) do
     if packed then
       local record = cmsgpack.unpack(packed)
       local user, units = record[USER], units_of(record[STATE], record[QUANTITY])
       counts[user] = (counts[user] or 0) + units
-      counts['#' .. user] = (counts['#' .. user] or 0) + was_released(record[STATE])
+      local released = RANK[record[STATE]] >= RANK.P and was_lapsed[ids[i]] or was_released(record[STATE])
+      counts['#' .. user] = (counts['#' .. user] or 0) + released
     end
   end
   add_counts(counts)
@@ -128,7 +132,7 @@ local function mend()
     redis.call('UNLINK', buyers_key)
   end
   if part.count then
-    count_buyers(part.count)
+    count_buyers(part.count, part.lapsed or {})
   end
 end
 

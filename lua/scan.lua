@@ -10,7 +10,7 @@ ARGV:
   3 count       orders of a page, about
   4 overdue_ms  a held order with an earlier deadline is named
   5 strict      '1': an order with other characters than printable ASCII is strange; else the caller looks for them in the text
-Returns: {status, cursor, names, lines, counts, held, waiting, strange}; names and lines: each begins with \31; a line is letter, user, \29, quantity, \29, payment id if it was paid; counts: letter, quantity and number of orders, flat; held: ids of held orders that are overdue or have another deadline; waiting: ids of returned orders whose units wait for the broker; strange: ids of the orders that are in no other part, because their records are unusual
+Returns: {status, cursor, names, lines, counts, held, waiting, strange, refunded}; names and lines: each begins with \31; a line is letter, user, \29, quantity, \29, payment id if it was paid; counts: letter, quantity and number of orders, flat; held: ids of held orders that are overdue or have another deadline; waiting: ids of returned orders whose units wait for the broker; strange: ids of the orders that are in no other part, because their records are unusual; refunded: of each order in the columns that remembers refunded payments, its id and then those
   status: read
 ]]
 -- @include lib/record.lua
@@ -22,6 +22,8 @@ local LETTERS = { [80] = '\31P', [82] = '\31R', [88] = '\31X', [67] = '\31C', [8
 local PAID = { [80] = true, [84] = true, [87] = true, [75] = true }
 local HELD, WAITING = 82, 87
 local QUANTITY_MAX = 999999
+-- With the 16 refunded payments that lua/settle.lua writes at most.
+local FIELDS_MAX = 22
 local between = {}
 for quantity = 0, 127 do
   between[quantity] = '\29' .. quantity .. '\29'
@@ -70,10 +72,10 @@ local function parts_of(packed)
   return letter, user, quantity, payment, letter == HELD and number_at(packed, at + 2)
 end
 
--- The same of every other record. One that is packed in another way than the scripts do is nil, as is one that is damaged.
+-- The same of every other record, and its fields. One that is packed in another way than the scripts do is nil, as is one that is damaged.
 local function unpacked_parts(packed)
   local ok, record = pcall(cmsgpack.unpack, packed)
-  if not ok or type(record) ~= 'table' or cmsgpack.pack(record) ~= packed then
+  if not ok or type(record) ~= 'table' or #record > FIELDS_MAX or cmsgpack.pack(record) ~= packed then
     return nil
   end
   local letter, user, quantity, deadline = record[STATE], record[USER], record[QUANTITY], record[DEADLINE]
@@ -87,7 +89,7 @@ local function unpacked_parts(packed)
       return nil
     end
   end
-  return byte(letter), user, quantity, payment, deadline
+  return byte(letter), user, quantity, payment, deadline, record
 end
 
 local function is_usual(letter, user, quantity, payment, name)
@@ -98,13 +100,13 @@ local function is_usual(letter, user, quantity, payment, name)
 end
 
 local page = redis.call('HSCAN', keys.orders, ARGV[2], 'COUNT', ARGV[3])
-local names, lines, sums, held, due, members, waiting, strange = {}, {}, {}, {}, {}, {}, {}, {}
+local names, lines, sums, held, due, members, waiting, strange, refunded = {}, {}, {}, {}, {}, {}, {}, {}, {}
 local lengths = 0
 for i = 1, #page[2], 2 do
   local name, packed = page[2][i], page[2][i + 1]
-  local letter, user, quantity, payment, deadline = parts_of(packed)
+  local letter, user, quantity, payment, deadline, record = parts_of(packed)
   if not letter then
-    letter, user, quantity, payment, deadline = unpacked_parts(packed)
+    letter, user, quantity, payment, deadline, record = unpacked_parts(packed)
   end
   if is_usual(letter, user, quantity, payment, name) then
     names[#names + 1] = name
@@ -113,6 +115,9 @@ for i = 1, #page[2], 2 do
     lengths = lengths + 4
     local kind = letter * (QUANTITY_MAX + 1) + quantity
     sums[kind] = (sums[kind] or 0) + 1
+    if record and #record >= FIRST_REFUND then
+      refunded[#refunded + 1] = { name, unpack(record, FIRST_REFUND) }
+    end
     if letter == HELD then
       held[#held + 1], due[#due + 1], members[#members + 1] = name, deadline, sale_id .. '|' .. name
     elseif letter == WAITING then
@@ -134,4 +139,4 @@ for kind, orders in pairs(sums) do
   counts[#counts + 1], counts[#counts + 2], counts[#counts + 3] = (kind - quantity) / (QUANTITY_MAX + 1), quantity, orders
 end
 local text = #names > 0 and '\31' .. table.concat(names, '\31') or ''
-return { 'read', page[1], text, table.concat(lines), counts, differing, waiting, strange }
+return { 'read', page[1], text, table.concat(lines), counts, differing, waiting, strange, refunded }

@@ -83,6 +83,42 @@ def change_a_term(redis: Any) -> Callable[[], object]:
     return lambda: redis.hset(KEYS.sale, "max_per_user", limit)
 
 
+def change_field(field: str, value: str) -> Callable[[Any], Callable[[], object]]:
+    """A field of the sale that no packed copy contains."""
+
+    def damage(redis: Any) -> Callable[[], object]:
+        before = redis.hget(KEYS.sale, field)
+        redis.hset(KEYS.sale, field, value)
+        return lambda: redis.hset(KEYS.sale, field, before)
+
+    return damage
+
+
+def lose_epoch(redis: Any) -> Callable[[], object]:
+    epoch = redis.hget(KEYS.sale, "epoch")
+    redis.hdel(KEYS.sale, "epoch")
+    return lambda: redis.hset(KEYS.sale, "epoch", epoch)
+
+
+def invent_released_order(redis: Any) -> Callable[[], object]:
+    user = redis.hkeys(KEYS.buyers)[0]
+    redis.hset(KEYS.buyers, b"#" + user, 1)
+    return lambda: redis.hdel(KEYS.buyers, b"#" + user)
+
+
+def change_refunds(change: Callable[[list[str]], list[str]]) -> Callable[[Any], Callable[[], object]]:
+    """The payments that the order that was paid twice remembers as refunded."""
+
+    def damage(redis: Any) -> Callable[[], object]:
+        orders = redis.hgetall(KEYS.orders)
+        order, packed = next((order, packed) for order, packed in orders.items() if len(msgspec.msgpack.decode(packed)) == 7)
+        fields = msgspec.msgpack.decode(packed)
+        redis.hset(KEYS.orders, order, msgspec.msgpack.encode([*fields[:6], *change(fields[6:])]))
+        return lambda: redis.hset(KEYS.orders, order, packed)
+
+    return damage
+
+
 def spoil_terms(redis: Any) -> Callable[[], object]:
     terms = redis.hget(KEYS.sale, "terms")
     redis.hset(KEYS.sale, "terms", b"rubbish")
@@ -131,8 +167,15 @@ def invent_deadline(redis: Any) -> Callable[[], object]:
         (damage_counter, {"counters_unbalanced"}),
         (damage_sold, {"sold_units"}),
         (damage_buyer, {"buyer_units"}),
-        (change_a_term, {"terms_stale"}),
+        (change_a_term, {"terms_stale", "sale_differs"}),
         (spoil_terms, {"terms_stale"}),
+        (change_field("late_payment", "reacquire"), {"sale_differs"}),
+        (change_field("owner", "somebody"), {"sale_differs"}),
+        (change_field("generation", "7"), {"sale_differs"}),
+        (lose_epoch, {"record_unreadable"}),
+        (invent_released_order, {"buyer_released"}),
+        (change_refunds(lambda refunds: []), {"refund_differs"}),
+        (change_refunds(lambda refunds: [*refunds, "invented"]), {"refund_differs"}),
         (lose_order, {"sold_units", "order_missing_in_redis", "buyer_units", "ledger_sums"}),
         (lose_deadline, {"deadline_missing"}),
         (change_user, {"order_differs", "buyer_units"}),

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from time import monotonic
 from typing import Any, cast
 
@@ -13,7 +14,8 @@ from flashsale_cli.audit.stores import audit_stores, stores_of
 from flashsale_cli.environment import CliEnvironment
 from flashsale_core.keys import deadline_member, sale_keys, shard_keys, shard_of
 from flashsale_core.orders import State
-from flashsale_core.records import unpack_record
+from flashsale_core.records import record_fields, unpack_record
+from flashsale_core.scripts import pack
 from flashsale_local_stack import Stack
 from flashsale_redis import open_redis
 from tests.integration.client import Client
@@ -86,6 +88,25 @@ async def invent_deadline(redis: Any, sale: str) -> None:
     await redis.zadd(shard_keys(shard_of(sale)).deadlines, {deadline_member(sale, "nobody"): 2**42})
 
 
+async def change_released(redis: Any, sale: str) -> None:
+    _, buyers = await redis.hscan(sale_keys(sale).buyers, 0, count=50)
+    await redis.hincrby(sale_keys(sale).buyers, next(name for name in buyers if name.startswith(b"#")), -1)
+
+
+async def invent_released(redis: Any, sale: str) -> None:
+    await redis.hset(sale_keys(sale).buyers, "#nobody", 3)
+
+
+async def invent_refund(redis: Any, sale: str) -> None:
+    order_id = await an_order(redis, sale, State.CANCELLED)
+    record = unpack_record(await redis.hget(sale_keys(sale).orders, order_id))
+    await redis.hset(sale_keys(sale).orders, order_id, pack(record_fields(replace(record, refunded_payment_ids=("invented",)))))
+
+
+async def change_policy(redis: Any, sale: str) -> None:
+    await redis.hset(sale_keys(sale).sale, "late_payment", "refund")
+
+
 async def an_order(redis: Any, sale: str, state: State) -> bytes:
     cursor = 0
     while True:
@@ -96,14 +117,30 @@ async def an_order(redis: Any, sale: str, state: State) -> bytes:
         assert cursor != 0, f"no order is {state}"
 
 
+DAMAGES = (
+    change_buyer,
+    invent_buyer,
+    change_released,
+    invent_released,
+    invent_refund,
+    change_order,
+    lose_order,
+    invent_deadline,
+    change_policy,
+)
+
+
 async def test_damage_is_found_while_the_sale_moves(stack: Stack, client: Client) -> None:
     async with moving_sales(client) as crowd, open_redis(stack.env()["REDIS_URL"], 10, 2) as redis:
         assert named(await audit(stack, crowd.sale_ids)) == {}
-        for damage in (change_buyer, invent_buyer, change_order, lose_order, invent_deadline):
+        for damage in DAMAGES:
             await damage(redis, crowd.sale_ids[0])
         report = await audit(stack, crowd.sale_ids)
     counts = {kind.value: count for kind, count in report.findings.counts.items()}
-    assert counts == {"buyer_units": 2, "order_differs": 1, "order_missing_in_redis": 1, "deadline_without_hold": 1}
+    assert counts == {
+        "buyer_units": 2, "order_differs": 1, "order_missing_in_redis": 1, "deadline_without_hold": 1,
+        "buyer_released": 2, "refund_differs": 1, "sale_differs": 1,
+    }  # fmt: skip
 
 
 async def test_auditor_reports_a_planted_difference_and_forgets_it_when_it_is_gone(stack: Stack, client: Client) -> None:

@@ -27,6 +27,10 @@ from tests.integration.client import Client
 ORDERS = LOOK_WHOLE + 20
 WINDOW_SECONDS = 1800
 """Longer than this file takes on any machine: a hold that expires changes what the tests damage."""
+RELEASED_PLACE = 30
+"""An order that is cancelled."""
+REFUNDED_PLACES = (31, 32)
+"""Orders that are paid twice."""
 LETTERS_OF_ORDERS: Sequence[Literal["R", "P", "X", "C"]] = ("R", "R", "R", "R", "P", "X", "C")
 PATIENT = Options(overdue_grace_seconds=60, outbox_seconds=60)
 
@@ -49,7 +53,12 @@ class LargeSale:
 def sale(stack: Stack, client: Client) -> LargeSale:
     name = client.new_sale(2 * ORDERS, paymentWindowSeconds=WINDOW_SECONDS, maxPerUser=None)
     refs = [parse_order_ref(client.order(name, f"u{place}", 2).body["orderId"]) for place in range(ORDERS)]
-    return LargeSale(name, [ref.order_id for ref in refs if ref is not None])
+    ids = [ref.order_id for ref in refs if ref is not None]
+    assert client.send("DELETE", f"/orders/{name}.{ids[RELEASED_PLACE]}").status == 200
+    for place in REFUNDED_PLACES:
+        for payment in ("first", "second"):
+            assert client.pay(f"{name}.{ids[place]}", f"{name}-{place}-{payment}").status == 200
+    return LargeSale(name, ids)
 
 
 async def differences(stack: Stack, sale: LargeSale, wait_seconds: float = 0) -> dict[Kind, set[str]]:
@@ -110,7 +119,11 @@ async def test_each_planted_fault_is_named(stack: Stack, sale: LargeSale) -> Non
         await redis.hincrby(keys.buyers, "u10", 1)
         await redis.hincrby(keys.buyers, "u11", -1)
         await redis.hdel(keys.buyers, "u12")
-        await redis.hset(keys.buyers, mapping={"invented": 1, "": 1})
+        await redis.hset(keys.buyers, mapping={"invented": 1, "": 1, "#u13": 1, "#nobody": 2})
+        await redis.hdel(keys.buyers, f"#u{RELEASED_PLACE}")
+        await redis.hset(keys.sale, mapping={"late_payment": "reacquire", "owner": "somebody"})
+        await change_record(redis, sale, REFUNDED_PLACES[0], {6: "invented"})
+        await change_record(redis, sale, REFUNDED_PLACES[1], {6: f"{sale.name}-{REFUNDED_PLACES[1]}-first"})
     database = await asyncpg.connect(stack.env()["DATABASE_URL"])
     try:
         await database.execute("update orders set quantity = 5 where sale_id = $1 and order_id = $2", sale.name, sale.order_ids[20])
@@ -125,5 +138,8 @@ async def test_each_planted_fault_is_named(stack: Stack, sale: LargeSale) -> Non
     assert named[Kind.ORDER_MISSING_IN_REDIS] == sale.subjects(5)
     assert named[Kind.ORDER_MISSING_IN_LEDGER] == {f"{sale.name}.nobody", *sale.subjects(21)}
     assert named[Kind.RECORD_UNREADABLE] == sale.subjects(6)
+    assert named[Kind.BUYER_RELEASED] == {f"{sale.name} {user}" for user in ("u13", "nobody", f"u{RELEASED_PLACE}")}
+    assert named[Kind.REFUND_DIFFERS] == sale.subjects(*REFUNDED_PLACES)
+    assert named[Kind.SALE_DIFFERS] == {sale.name}
     assert named[Kind.BUYER_UNITS] == {f"{sale.name} {user}" for user in ("u10", "u11", "u12", "invented", "")}
     assert named.keys() >= {Kind.RESERVED_UNITS, Kind.LEDGER_SUMS}

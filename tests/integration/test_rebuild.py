@@ -585,9 +585,13 @@ async def test_unreadable_record_that_the_ledger_lacks_closes_only_its_sale(shop
 @pytest.mark.parametrize("count", [b"9", b"many", b"-1", None])
 async def test_wrong_count_of_a_buyer_is_counted_again(shop: Shop, count: bytes | None) -> None:
     sale = shop.sale
-    sale.define(total=9)
-    sale.reserve(("o1", "ann", 1), ("o2", "bob", 2), ("o3", "bob", 1))
+    sale.define(total=9, late_payment="reacquire")
+    sale.reserve(("o1", "ann", 1), ("o2", "bob", 2), ("o3", "bob", 1), ("o4", "ann", 1))
     sale.cancel("o3")
+    sale.now += 300_000
+    sale.expire("o4")
+    sale.settle(("o4", "p4"))
+    await shop.publish()
     before = everything(sale)
     if count is None:
         shop.client.delete(sale.keys.buyers)

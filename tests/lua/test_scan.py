@@ -1,5 +1,6 @@
 """scan.lua returns the orders of a sale as the columns that the ledger compares, and names each order that needs a look of its own."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -7,7 +8,7 @@ import pytest
 
 from flashsale_audit.facts import OrderTotals
 from flashsale_audit.lines import Columns, columns_of
-from flashsale_audit.records import read_records
+from flashsale_audit.records import read_records, read_refunded
 from flashsale_audit.scan import OrderPage, parse_scan
 from flashsale_core.orders import State
 from flashsale_core.scripts import read_script
@@ -73,15 +74,19 @@ def test_every_changed_byte_is_seen_as_the_decoder_sees_it(sale: Sale) -> None:
                 packed[f"{number}-{place}-{bits}"] = whole[:place] + bytes([whole[place] ^ bits]) + whole[place + 1 :]
     sale.redis.hset(sale.keys.orders, mapping=packed)
     records, _ = read_records(packed)
-    page, lines, strange, cursor = None, dict[str, str](), set[str](), "0"
+    page, lines, strange, refunded, cursor = None, dict[str, str](), set[str](), dict[str, Sequence[str]](), "0"
     while page is None or page.cursor != b"0":
         page = scan(sale, cursor=cursor, strict="1")
         lines |= by_name(page.columns)
         strange |= set(page.strange)
+        refunded |= page.refunded
         cursor = page.cursor.decode()
     expected = by_name(columns_of(records)[0])
     assert lines == {name: expected.get(name) for name in lines}
     assert lines.keys() | strange == packed.keys()
+    remembered = read_refunded(packed)
+    assert refunded == {name: payments for name, payments in remembered.items() if name in lines}
+    assert refunded["3"] == ["refunded-1", "refunded-2"]
     assert lines.keys() >= {str(number) for number in range(len(RECORDS))} | {"plain"}
 
 
@@ -94,6 +99,13 @@ def test_order_with_a_character_of_no_column_is_named_by_a_strict_call(sale: Sal
     page = scan(sale, strict="1")
     assert (list(by_name(page.columns)), sorted(page.strange)) == (["o1"], [f"o2{character}", "o3"])
     assert (read(sale) is None) is (character != "\n")
+
+
+def test_order_with_more_refunds_than_a_script_writes_is_named(sale: Sale) -> None:
+    for refunds in (16, 17, 20_000):
+        sale.redis.hset(sale.keys.orders, f"{refunds}", msgspec.msgpack.encode(["X", "ann", 1, 5_000, "", "", *["p"] * refunds]))
+    page = scan(sale)
+    assert ({name: len(payments) for name, payments in page.refunded.items()}, sorted(page.strange)) == ({"16": 16}, ["17", "20000"])
 
 
 def test_returned_orders_that_wait_for_the_broker_are_named(sale: Sale) -> None:

@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from time import monotonic, thread_time
 from typing import Annotated, Any
 from uuid import uuid4
@@ -23,6 +23,8 @@ from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, table, verd
 from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.http_client import open_session
 from flashsale_core.keys import sale_keys
+from flashsale_core.records import record_fields, unpack_record
+from flashsale_core.scripts import pack
 from flashsale_local_stack import DEFAULT_HOME, temporary_stack
 from flashsale_redis import open_redis
 from tools.bench.moving_crowd import MovingCrowd
@@ -108,6 +110,26 @@ async def change_buyer(redis: Any, sale_id: str) -> tuple[Kind, str]:
     return Kind.BUYER_UNITS, f"{sale_id} {user}"
 
 
+async def change_released(redis: Any, sale_id: str) -> tuple[Kind, str]:
+    _, buyers = await redis.hscan(sale_keys(sale_id).buyers, 0, count=100)
+    name = next(name.decode() for name in buyers if name.startswith(b"#"))
+    await redis.hincrby(sale_keys(sale_id).buyers, name, 1)
+    return Kind.BUYER_RELEASED, f"{sale_id} {name.removeprefix('#')}"
+
+
+async def change_refund(redis: Any, sale_id: str) -> tuple[Kind, str]:
+    _, orders = await redis.hscan(sale_keys(sale_id).orders, 0, count=1000)
+    order_id, packed = next((name.decode(), packed) for name, packed in orders.items() if packed[2:3] == b"C")
+    invented = replace(unpack_record(packed), refunded_payment_ids=("invented",))
+    await redis.hset(sale_keys(sale_id).orders, order_id, pack(record_fields(invented)))
+    return Kind.REFUND_DIFFERS, f"{sale_id}.{order_id}"
+
+
+async def change_policy(redis: Any, sale_id: str) -> tuple[Kind, str]:
+    await redis.hset(sale_keys(sale_id).sale, "late_payment", "refund")
+    return Kind.SALE_DIFFERS, sale_id
+
+
 async def change_order(redis: Any, sale_id: str) -> tuple[Kind, str]:
     _, orders = await redis.hscan(sale_keys(sale_id).orders, 0, count=1000)
     order_id, packed = next((name.decode(), packed) for name, packed in orders.items() if packed[2:3] == b"C")
@@ -116,7 +138,14 @@ async def change_order(redis: Any, sale_id: str) -> tuple[Kind, str]:
 
 
 # The counter last: the scripts refuse a sale whose counters contradict each other, so it no longer moves.
-FAULTS: tuple[Callable[[Any, str], Awaitable[tuple[Kind, str]]], ...] = (change_buyer, change_order, change_counter)
+FAULTS: tuple[Callable[[Any, str], Awaitable[tuple[Kind, str]]], ...] = (
+    change_buyer,
+    change_released,
+    change_order,
+    change_refund,
+    change_policy,
+    change_counter,
+)
 
 
 @asynccontextmanager

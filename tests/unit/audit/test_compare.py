@@ -1,25 +1,25 @@
 """Every kind of difference: one damaged number causes exactly that difference."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
-from flashsale_audit import compare
+from flashsale_audit import compare, facts
 from flashsale_audit.differences import PROMISES, SETTLING, Difference, Findings, Kind, Promise
-from flashsale_audit.facts import Counters, History, LedgerOrder, LedgerSale, Money, OrderTotals, Violations
+from flashsale_audit.facts import Counters, History, LedgerOrder, Money, OrderTotals, Released, Violations
 from flashsale_audit.records import Letter, PageRecord
 from flashsale_audit.sale_audit import OrderPass
 from flashsale_core.orders import State
 from flashsale_core.records import OrderRecord
 
-COUNTERS = Counters("tele", 1, total=10, available=5, reserved=2, sold=3)
+DEFINITION = dict(facts.DEFINITION) | {"total": "10", "state": "open", "owner": "shop/tele/1", "generation": "3", "late_payment": "refund"}
+COUNTERS = Counters("tele", 1, total=10, available=5, reserved=2, sold=3, definition=DEFINITION)
 SUMS = {State.RESERVED: OrderTotals(1, 2), State.PAID: OrderTotals(2, 3, 3), State.EXPIRED: OrderTotals(1, 4)}
 HELD = OrderRecord(State.RESERVED, "ann", 2, 5_000)
 PAID = OrderRecord(State.PAID, "bob", 3, 5_000, payment_id="pay-1")
 RECORDS = {"h": HELD, "p": PAID}
 ROWS = {"h": LedgerOrder(State.RESERVED, "ann", 2), "p": LedgerOrder(State.PAID, "bob", 3, "pay-1")}
-LEDGER = LedgerSale(total=10, state="open")
 MONEY = Money(received_minor={"EUR": 900}, kept_minor={"EUR": 600}, refunds_minor={"EUR": 300})
 BAD = Violations(12, tuple(f"x{number}" for number in range(10)))
 
@@ -39,7 +39,9 @@ def test_correct_sale_has_no_differences() -> None:
         *[difference for name in RECORDS for difference in compare.compare_row(name, RECORDS[name], ROWS[name], RECORDS[name])],
         *compare.compare_deadlines("tele", ["h"], RECORDS, []),
         *compare.compare_missing("tele", ROWS, RECORDS),
-        *compare.compare_definition(COUNTERS, LEDGER),
+        *compare.compare_definition(COUNTERS, DEFINITION),
+        *compare.compare_forgotten("tele", [("h", "pay-2"), ("p", "pay-1"), ("gone", "pay-3")], RECORDS, {"h": ["pay-2"]}),
+        *compare.compare_released("tele", {"ann": 1, "bob": 2}, {"ann": Released(1, 1), "bob": Released(1, 2)}, {"ann": 1, "bob": 2}),
         *compare.compare_totals(COUNTERS, SUMS, SUMS),
         *compare.compare_history("tele", History()),
         *compare.compare_money("tele", MONEY),
@@ -119,14 +121,49 @@ def test_order_missing_in_redis_is_named() -> None:
 @pytest.mark.parametrize(
     ("ledger", "expected"),
     [
-        (replace(LEDGER, total=None), [Kind.SALE_MISSING_IN_LEDGER]),
-        (replace(LEDGER, total=9), [Kind.SALE_DIFFERS]),
-        (replace(LEDGER, state="paused"), [Kind.SALE_DIFFERS]),
-        (replace(LEDGER, price="1999 EUR"), [Kind.SALE_DIFFERS]),
+        (None, [Kind.SALE_MISSING_IN_LEDGER]),
+        *[(DEFINITION | {field: "9"}, [Kind.SALE_DIFFERS]) for field in DEFINITION],
     ],
 )
-def test_wrong_definition_is_named(ledger: LedgerSale, expected: list[Kind]) -> None:
+def test_wrong_definition_is_named(ledger: Mapping[str, str] | None, expected: list[Kind]) -> None:
     assert kinds(compare.compare_definition(COUNTERS, ledger)) == expected
+
+
+def test_field_that_differs_in_a_later_generation_is_another_difference() -> None:
+    later = replace(COUNTERS, definition=DEFINITION | {"generation": "4"})
+    (before,) = compare.compare_definition(COUNTERS, DEFINITION | {"owner": "admin"})
+    (after,) = compare.compare_definition(later, DEFINITION | {"owner": "admin", "generation": "4"})
+    assert before.detail == "owner is shop/tele/1 in Redis, admin in the ledger (generation 3)"
+    assert after.detail != before.detail
+
+
+def test_refund_that_an_order_does_not_remember_is_named() -> None:
+    refunds = [("h", "pay-2")]
+    assert kinds(compare.compare_forgotten("tele", refunds, RECORDS, {"h": ["pay-3"]})) == [Kind.REFUND_DIFFERS]
+    # An order with 16 refunds remembers no further one.
+    assert kinds(compare.compare_forgotten("tele", refunds, RECORDS, {"h": [f"pay-{number}" for number in range(3, 19)]})) == []
+
+
+def test_refund_that_only_an_order_remembers_is_named() -> None:
+    assert kinds(compare.compare_remembered("tele", [("h", "pay-2")])) == [Kind.REFUND_DIFFERS]
+
+
+@pytest.mark.parametrize(
+    ("before", "row", "after", "right"),
+    [
+        (2, Released(2, 2), 2, True),
+        (2, Released(3, 3), 4, True),
+        (3, Released(2, 2), 3, False),
+        (1, Released(2, 2), 1, False),
+        # The ledger lost entries, and the buyer has an order that may have expired before it was paid.
+        (3, Released(2, 3), 3, True),
+        (4, Released(2, 3), 4, False),
+    ],
+)
+def test_released_orders_lie_between_what_redis_counted_before_and_after(before: int, row: Released, after: int, right: bool) -> None:
+    assert kinds(compare.compare_released("tele", {"ann": before}, {"ann": row}, {"ann": after})) == (
+        [] if right else [Kind.BUYER_RELEASED]
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from flashsale_audit.facts import Money, OrderTotals, SaleNumbers
 from flashsale_audit.outbox_audit import OutboxAudit
 from flashsale_audit.read_ledger import LedgerReader
 from flashsale_audit.read_redis import RedisReader
+from flashsale_audit.refund_audit import ForgottenRefunds
 from flashsale_audit.repeats import Repeats
 from flashsale_audit.sale_audit import SaleAudit
 from flashsale_audit.skipped import ShardNotOpenError, Skipped
@@ -95,6 +96,7 @@ class Audit:
         if self.repeats.is_due(DEADLINES):
             await self._audit_deadlines(report)
             self.repeats.note(DEADLINES, report.findings.counts[Kind.DEADLINE_WITHOUT_HOLD])
+        await self._audit_refunds(report)
         lost = [] if self.options.sales else sorted(set(in_ledger) - set(in_redis))
         report.findings.add(await self._lost_sales(lost))
         await self._audit_money(report)
@@ -164,6 +166,12 @@ class Audit:
                 report.skipped.add(sale_id, error)
                 return
             report.findings.add(compare.compare_deadlines(sale_id, look.deadlines, look.records, look.unreadable))
+
+    async def _audit_refunds(self, report: Report) -> None:
+        epochs = {numbers.counters.sale_id: numbers.counters.epoch for numbers in report.sales}
+        async for differences in ForgottenRefunds(self.redis, self.ledger, report.skipped).pages(epochs):
+            report.findings.add(differences)
+            await self.pace()
 
     async def _lost_sales(self, sale_ids: Sequence[str]) -> Sequence[Difference]:
         """The sales among these that are still in the ledger alone."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from flashsale_audit.buyers import BuyerPass, units_of
 from flashsale_audit.differences import Difference, Findings, Kind
-from flashsale_audit.read_redis import RedisReader
+from flashsale_audit.read_redis import RELEASED, RedisReader
 from flashsale_audit.skipped import Skipped
 
 LOOK_USERS = 100
@@ -39,10 +39,18 @@ class BuyerAudit:
     pace: Callable[[], Awaitable[None]]
     skipped: Skipped
 
-    async def run(self, buyers: BuyerPass) -> None:
-        async for noted in self.redis.buyer_pages(self.sale_id):
-            buyers.add_noted(noted)
+    async def run(self, buyers: BuyerPass) -> set[str]:
+        """Judge the units. Returns the buyers whose released orders differ, perhaps because some were paid later or the sale moved."""
+        released = dict[str, int]()
+        async for page in self.redis.buyer_fields(self.sale_id):
+            counts = {name.decode(): int(count) for name, count in page.items()}
+            released |= {name.removeprefix(RELEASED): count for name, count in counts.items() if name.startswith(RELEASED)}
+            buyers.add_noted({name: count for name, count in counts.items() if not name.startswith(RELEASED)})
             await self.pace()
+        await self._judge_units(buyers)
+        return {user for user in {*released, *buyers.released} if released.get(user, 0) != buyers.released[user]}
+
+    async def _judge_units(self, buyers: BuyerPass) -> None:
         suspects, excess = await self.look(buyers.open)
         for _ in range(PASSES_MAX):
             if not suspects:

@@ -1,4 +1,4 @@
-"""Compares the units that a large sale counts for each buyer with the ledger, and what differs with the buyer's orders in Redis.
+"""Compares what a large sale counts for each buyer with the ledger, and units that differ with the buyer's orders in Redis.
 
 Each order is compared with its row as well, so buyers who agree with the ledger agree with their orders in Redis. The ledger only leads to
 those who may not: whether a buyer differs is judged by Redis alone.
@@ -13,6 +13,7 @@ from flashsale_audit.buyer_rows import part_of
 from flashsale_audit.catch_up import CatchUp
 from flashsale_audit.read_ledger import LedgerReader
 from flashsale_audit.read_redis import RELEASED, RedisReader
+from flashsale_audit.released_audit import ReleasedAudit
 from flashsale_audit.skipped import Skipped
 
 LOOK_USERS = 1000
@@ -32,14 +33,18 @@ class BuyerSums:
     epoch: int
     pace: Callable[[], Awaitable[None]]
     proof: BuyerProof
+    released: ReleasedAudit
     skipped: Skipped
 
     async def run(self, orders: int) -> None:
         """Compare the buyers of a sale with about this number of orders."""
         parts = orders // PART_ORDERS + 1
-        suspects: set[str] = set()
+        differing: set[str] = set()
         for part in range(parts):
-            suspects |= {user.decode() for user in await self._differing(parts, part)}
+            differing |= {name.decode() for name in await self._differing(parts, part)}
+        released = {name for name in differing if name.startswith(RELEASED)}
+        await self.released.run(name.removeprefix(RELEASED) for name in released)
+        suspects = differing - released
         for _ in range(TRIES):
             if not suspects:
                 break
@@ -53,12 +58,12 @@ class BuyerSums:
         await self.proof.run(sorted(suspects)[:PROOF_MAX])
 
     async def _differing(self, parts: int, part: int) -> set[bytes]:
-        """The buyers of a part whose units differed, although perhaps only because the sale moved between the reads."""
-        rows = await self.ledger.buyers.units(self.sale_id, self.epoch, parts=parts, part=part)
+        """The counts of a part of the buyers that differed, although perhaps only because the sale moved between the reads."""
+        rows = await self.ledger.buyers.counts(self.sale_id, self.epoch, parts=parts, part=part)
         differing: set[bytes] = set()
         async for page in self.redis.buyer_fields(self.sale_id):
-            mine = page if parts == 1 else {user: units for user, units in page.items() if part_of(user, parts) == part}
-            differing.update([user for user, units in mine.items() if user[:1] != RELEASED and rows.pop(user, b"0") != units])
+            mine = page if parts == 1 else {name: count for name, count in page.items() if part_of(name, parts) == part}
+            differing.update([name for name, count in mine.items() if rows.pop(name, b"0") != count])
             await self.pace()
         return differing | rows.keys()
 

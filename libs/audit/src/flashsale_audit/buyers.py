@@ -1,9 +1,10 @@
 """Which buyers of a pass over a sale's orders must be looked at again. Pure: looks in, users out."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from flashsale_audit.compare import HOLDING
+from flashsale_audit.compare import HOLDING, RELEASED_STATES
 from flashsale_audit.look import Look
 from flashsale_audit.records import Record
 
@@ -19,6 +20,8 @@ class BuyerPass:
     """Another one for each pass, so that two users who share a place do so only once. Odd."""
     open: dict[str, set[str]] = field(default_factory=dict)
     """Users whose units are not those of the orders of one page, with the orders that are known of them."""
+    released: Counter[str] = field(default_factory=Counter)
+    """The released orders of each buyer, of all pages."""
     _seen: bytearray = field(default_factory=lambda: bytearray(PLACES))
 
     def add(self, page: Look) -> None:
@@ -26,6 +29,8 @@ class BuyerPass:
         for record in page.records.values():
             if record.state in HOLDING:
                 held[record.user_id] = held.get(record.user_id, 0) + record.quantity
+            elif record.state in RELEASED_STATES:
+                self.released[record.user_id] += 1
         # A user with an order that cannot be read may have no other one.
         self._mark({record.user_id for record in page.records.values()} if page.unreadable else held)
         known = self.open.keys() & held.keys()

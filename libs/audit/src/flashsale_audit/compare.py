@@ -4,15 +4,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from flashsale_audit.differences import Difference, Kind
-from flashsale_audit.facts import Counters, History, LedgerOrder, LedgerSale, Money, OrderTotals, TotalsByState, Violations
+from flashsale_audit.facts import Counters, History, LedgerOrder, Money, OrderTotals, Released, TotalsByState, Violations
 from flashsale_audit.records import PageRecord
 from flashsale_core.orders import WAS_PAID, State, supersedes
 from flashsale_core.records import OrderRecord
 
 Record = PageRecord | OrderRecord
 
+REMEMBERED_MAX = 16
+"""How many refunded payments an order remembers (lua/settle.lua)."""
 HOLDING = frozenset({State.RESERVED, State.PAID})
 """The states in which an order counts against its buyer's limit."""
+RELEASED_STATES = frozenset({State.EXPIRED, State.CANCELLED})
 
 
 def compare_counters(counters: Counters) -> Iterator[Difference]:
@@ -107,16 +110,50 @@ def compare_missing(sale_id: str, ledger: Mapping[str, LedgerOrder], redis: Iter
         yield Difference(Kind.ORDER_MISSING_IN_REDIS, f"{sale_id}.{order_id}", f"{ledger[order_id].state} in the ledger, not in Redis")
 
 
-def compare_definition(counters: Counters, ledger: LedgerSale) -> Iterator[Difference]:
-    """Compare the ledger's row of the sale with the sale in Redis."""
-    if ledger.total is None:
+def compare_remembered(sale_id: str, refunds: Iterable[tuple[str, str]]) -> Iterator[Difference]:
+    """Name orders and payments that Redis remembers as refunded, and that the ledger does not have."""
+    for order_id, payment_id in refunds:
+        words = f"it remembers payment {payment_id} as refunded, the ledger has no such payment"
+        yield Difference(Kind.REFUND_DIFFERS, f"{sale_id}.{order_id}", words)
+
+
+def compare_forgotten(
+    sale_id: str, refunds: Iterable[tuple[str, str]], records: Mapping[str, Record], refunded: Mapping[str, Sequence[str]]
+) -> Iterator[Difference]:
+    """Compare orders and payments that the ledger refunded with the orders of a later look."""
+    for order_id, payment_id in refunds:
+        remembered = refunded.get(order_id, ())
+        # An order that is not there is another difference, and one that remembers this number remembers no further payment.
+        is_known = order_id not in records or payment_id in (records[order_id].payment_id, *remembered)
+        if not is_known and len(remembered) < REMEMBERED_MAX:
+            words = f"the ledger refunds payment {payment_id}, the order in Redis does not remember that"
+            yield Difference(Kind.REFUND_DIFFERS, f"{sale_id}.{order_id}", words)
+
+
+def compare_released(
+    sale_id: str, before: Mapping[str, int], rows: Mapping[str, Released], after: Mapping[str, int]
+) -> Iterator[Difference]:
+    """Compare the released orders that the ledger has of each buyer with what Redis counted before and after it was read.
+
+    The ledger had received by then what Redis counted before, and a count only rises.
+    """
+    for user, row in rows.items():
+        if before[user] > row.most or after[user] < row.least:
+            words = f"the sale counts {after[user]} released orders, the ledger {row.least}"
+            yield Difference(Kind.BUYER_RELEASED, f"{sale_id} {user}", words)
+
+
+def compare_definition(counters: Counters, ledger: Mapping[str, str] | None) -> Iterator[Difference]:
+    """Compare the ledger's row of the sale, None if it has none, with the sale in Redis."""
+    if ledger is None:
         yield Difference(Kind.SALE_MISSING_IN_LEDGER, counters.sale_id, "the ledger has no such sale")
-    elif ledger.price != counters.price:
-        words = f"a unit costs {counters.price or 'any amount'} in Redis, {ledger.price or 'any amount'} in the ledger"
-        yield Difference(Kind.SALE_DIFFERS, counters.sale_id, words)
-    elif (ledger.total, ledger.state) != (counters.total, counters.state):
-        words = f"{counters.total} units and {counters.state} in Redis, {ledger.total} units and {ledger.state} in the ledger"
-        yield Difference(Kind.SALE_DIFFERS, counters.sale_id, words)
+        return
+    generation = counters.definition["generation"]
+    for field, in_redis in counters.definition.items():
+        if in_redis != ledger[field]:
+            # A value may return in a later generation: that is another difference.
+            words = f"{field} is {in_redis or 'empty'} in Redis, {ledger[field] or 'empty'} in the ledger (generation {generation})"
+            yield Difference(Kind.SALE_DIFFERS, counters.sale_id, words)
 
 
 def compare_totals(counters: Counters, redis: TotalsByState, ledger: TotalsByState, waiting: Sequence[str] = ()) -> Iterator[Difference]:

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     SALE_MISSING_IN_REDIS = "sale_missing_in_redis"
     RECORD_UNREADABLE = "record_unreadable"
     BUYER_UNITS = "buyer_units"
+    BUYER_RELEASED = "buyer_released"
     TERMS_STALE = "terms_stale"
     DEADLINE_MISSING = "deadline_missing"
     DEADLINE_DIFFERS = "deadline_differs"
@@ -42,6 +43,7 @@ class Kind(StrEnum):
     PAYMENT_WITHOUT_ORDER = "payment_without_order"
     REFUND_MISSING = "refund_missing"
     REFUND_WITHOUT_PAYMENT = "refund_without_payment"
+    REFUND_DIFFERS = "refund_differs"
     MONEY_UNBALANCED = "money_unbalanced"
     SALE_MISSING_IN_LEDGER = "sale_missing_in_ledger"
     SALE_DIFFERS = "sale_differs"
@@ -68,6 +70,7 @@ PROMISES: Mapping[Kind, Promise] = MappingProxyType(
         Kind.SALE_MISSING_IN_REDIS: Promise.NOT_FORGOTTEN,
         Kind.RECORD_UNREADABLE: Promise.NOT_FORGOTTEN,
         Kind.BUYER_UNITS: Promise.ONE_ORDER,
+        Kind.BUYER_RELEASED: Promise.ONE_ORDER,
         Kind.TERMS_STALE: Promise.ONE_ORDER,
         Kind.DEADLINE_MISSING: Promise.GIVEN_BACK,
         Kind.DEADLINE_DIFFERS: Promise.GIVEN_BACK,
@@ -78,6 +81,7 @@ PROMISES: Mapping[Kind, Promise] = MappingProxyType(
         Kind.PAYMENT_WITHOUT_ORDER: Promise.MONEY,
         Kind.REFUND_MISSING: Promise.MONEY,
         Kind.REFUND_WITHOUT_PAYMENT: Promise.MONEY,
+        Kind.REFUND_DIFFERS: Promise.MONEY,
         Kind.MONEY_UNBALANCED: Promise.MONEY,
         Kind.SALE_MISSING_IN_LEDGER: Promise.LEDGER,
         Kind.SALE_DIFFERS: Promise.LEDGER,

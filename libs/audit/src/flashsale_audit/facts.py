@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from flashsale_core.orders import LETTERS, State
-from flashsale_core.records import SOLD
+from flashsale_core.records import MAX_RELEASED, SOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,13 @@ class OrderTotals:
     def __add__(self, other: "OrderTotals") -> "OrderTotals":
         return OrderTotals(self.orders + other.orders, self.units + other.units, self.sold + other.sold)
 
+
+DEFINITION: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("owner", "generation", "state", "starts_ms", "ends_ms", "max_per_user", "hold_seconds"), "")
+    | dict.fromkeys(("rate_requests", "rate_seconds", "late_payment"), "")
+    | {"base": "0", "max_released": str(MAX_RELEASED), "durability": "fsync", "price": ""}
+)
+"""The fields of a sale that the ledger has as well, and what the scripts use for one that the sale lacks."""
 
 TotalsByState = Mapping[State, OrderTotals]
 """By state; a state without orders may be missing."""
@@ -41,9 +50,8 @@ class Counters:
     available: int
     reserved: int
     sold: int
-    state: str = "open"
-    price: str = ""
-    """What one unit costs, as flashsale_core.prices writes it; empty if the sale has none."""
+    definition: Mapping[str, str] = field(default_factory=dict)
+    """The fields of DEFINITION, as text, and `total`."""
     stale_terms: tuple[str, ...] = ()
     """The fields of the definition for which the script that decides orders uses another value."""
     orders: int = 0
@@ -57,11 +65,6 @@ class Counters:
     restocked: int = 0
     """Those of them that are for sale again."""
 
-    @property
-    def definition(self) -> tuple[str, int, str]:
-        """What the ledger has as well."""
-        return self.state, self.total, self.price
-
 
 @dataclass(frozen=True, slots=True)
 class LedgerOrder:
@@ -69,6 +72,14 @@ class LedgerOrder:
     user_id: str
     quantity: int
     payment_id: str = ""
+
+
+class Released(NamedTuple):
+    """How many orders of a buyer expired or were cancelled, by the ledger."""
+
+    least: int
+    most: int
+    """If the ledger lost entries, the expiry of a paid order may be among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +91,6 @@ class Violations:
 
 
 NO_VIOLATIONS = Violations()
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerSale:
-    """The ledger's row for one epoch of a sale."""
-
-    total: int | None
-    """Units of stock. None if the ledger has no row for the sale."""
-    state: str
-    price: str = ""
 
 
 @dataclass(frozen=True, slots=True)

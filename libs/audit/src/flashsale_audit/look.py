@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flashsale_audit.facts import Counters, TotalsByState, totals_of
-from flashsale_audit.records import Record, read_records
+from flashsale_audit.facts import DEFINITION, Counters, TotalsByState, totals_of
+from flashsale_audit.records import Record, read_records, read_refunded
 from flashsale_core.records import is_tombstone, stale_terms
 
 
@@ -21,17 +21,20 @@ class Look:
     """None if there is no such sale."""
     records: Mapping[str, Record] = field(default_factory=dict)
     unreadable: Sequence[str] = ()
+    refunded: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The payments that each order remembers as refunded."""
     deadlines: Mapping[str, int] = field(default_factory=dict)
     """By order id, in Unix milliseconds. A page has only those of orders that are held."""
     units: Mapping[str, int] = field(default_factory=dict)
-    """By user: what the sale counts for the buyer's limit."""
+    """By user: what the sale counts for the buyer's limit. By '#<user>': the buyer's released orders."""
 
 
 def parse_look(sale_id: str, answer: Sequence[Any]) -> Look:
     """Raises ValueError if a counter of the sale or of a buyer is not a number."""
     now_ms, _, cursor, sale, size, ids, packed, scores, users, units, closed, incarnation = answer
     names = [order_id.decode() for order_id in ids]
-    records, unreadable = read_records(dict(zip(names, packed, strict=True)))
+    by_name = dict(zip(names, packed, strict=True))
+    records, unreadable = read_records(by_name)
     return Look(
         now_ms=now_ms,
         closed=closed.decode(),
@@ -39,6 +42,7 @@ def parse_look(sale_id: str, answer: Sequence[Any]) -> Look:
         counters=read_counters(sale_id, dict(zip(sale[::2], sale[1::2], strict=True)), size, int(incarnation)),
         records=records,
         unreadable=unreadable,
+        refunded=read_refunded(by_name),
         deadlines={name: int(score) for name, score in zip(names, scores, strict=True) if score is not None},
         units={user.decode(): int(count or 0) for user, count in zip(users, units, strict=True)},
     )
@@ -47,14 +51,17 @@ def parse_look(sale_id: str, answer: Sequence[Any]) -> Look:
 def read_counters(sale_id: str, fields: Mapping[bytes, bytes], orders: int, incarnation: int) -> Counters | None:
     if not fields or is_tombstone(fields):
         return None
-    numbers = {name: int(fields[name.encode()]) for name in ("epoch", "total", "available", "reserved", "sold")}
+    names = ("epoch", "total", "available", "reserved", "sold")
+    if missing := [name for name in names if name.encode() not in fields]:
+        raise ValueError(f"the sale has no {missing[0]}")
+    numbers = {name: int(fields[name.encode()]) for name in names}
     # After lost data a rebuild raises the stock to what was paid (decision 0030): the sale is judged by the stock that was defined.
     numbers["total"] -= int(fields.get(b"oversold") or 0)
     limit = int(fields.get(b"max_per_user") or 0)
     return Counters(
         sale_id=sale_id,
-        state=fields[b"state"].decode(),
-        price=fields.get(b"price", b"").decode(errors="replace"),
+        definition={name: fields.get(name.encode(), default.encode()).decode(errors="replace") for name, default in DEFINITION.items()}
+        | {"total": str(numbers["total"])},
         stale_terms=stale_terms(fields),
         orders=orders,
         max_per_user=limit,

@@ -9,8 +9,9 @@ import asyncpg
 from flashsale_audit.as_of import AsOf
 from flashsale_audit.buyer_rows import BuyerRows
 from flashsale_audit.catch_up import History as Place
-from flashsale_audit.facts import History, LedgerOrder, LedgerSale, Money, OrderTotals, TotalsByState, Violations
+from flashsale_audit.facts import DEFINITION, History, LedgerOrder, Money, OrderTotals, TotalsByState, Violations
 from flashsale_audit.lines import Columns
+from flashsale_audit.refund_rows import RefundRows
 from flashsale_core.orders import LETTERS, State
 from flashsale_core.positions import Range
 
@@ -101,6 +102,12 @@ _UNLIKE = """
         or substr(line, 2) <> o.user_id || E'\\x1d' || o.quantity || E'\\x1d'
            || case when o.state in ('paid', 'returned') then o.payment_id else '' end
 """
+_SALE = """
+    select total, state, owner, generation, base, max_per_user, max_released, hold_seconds, rate_requests, rate_seconds, late_payment,
+           durability, price, coalesce(extract(epoch from starts_at) * 1000, 0)::bigint as starts_ms,
+           coalesce(extract(epoch from ends_at) * 1000, 0)::bigint as ends_ms
+      from sales where sale_id = $1 and epoch = $2
+"""
 _ORDERS_PAGE = """
     select order_id, state, user_id, quantity, payment_id from orders
      where sale_id = $1 and epoch = $2 and order_id > $3 order by order_id limit $4
@@ -128,6 +135,7 @@ class LedgerReader:
         self._database = database
         self.buyers = BuyerRows(database)
         self.as_of = AsOf(database)
+        self.refunds = RefundRows(database)
 
     async def live_sale_ids(self) -> list[str]:
         """The sales that must be in Redis."""
@@ -137,9 +145,10 @@ class LedgerReader:
         """The sales with a payment, a refund or a paid order, which `money` reads. The empty id is for payments that belong to no sale."""
         return [row[0] for row in await self._database.fetch(_PAID_SALES)]
 
-    async def sale(self, sale_id: str, epoch: int) -> LedgerSale:
-        row = await self._database.fetchrow("select total, state, price from sales where sale_id = $1 and epoch = $2", sale_id, epoch)
-        return LedgerSale(row["total"], row["state"], row["price"]) if row else LedgerSale(None, "")
+    async def sale(self, sale_id: str, epoch: int) -> dict[str, str] | None:
+        """The definition as facts.Counters has it; None if the ledger has no such sale."""
+        row = await self._database.fetchrow(_SALE, sale_id, epoch)
+        return {name: str(row[name]) for name in ("total", *DEFINITION)} if row else None
 
     async def history(self, sale_id: str, epoch: int) -> History:
         return History(

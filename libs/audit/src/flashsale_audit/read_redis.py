@@ -9,7 +9,7 @@ from redis.exceptions import NoScriptError
 from flashsale_audit.catch_up import History
 from flashsale_audit.facts import Counters
 from flashsale_audit.look import Look, parse_look
-from flashsale_audit.records import Record, read_records, read_users
+from flashsale_audit.records import Record, read_records, read_refunded, read_users
 from flashsale_audit.scan import OrderPage, parse_scan
 from flashsale_audit.skipped import ShardNotOpenError
 from flashsale_core.fence import OPEN
@@ -24,7 +24,7 @@ LOOK_PAGE = 250
 """Orders of one look: Redis does nothing else for that time, about 1.5 ms when all processors are busy."""
 LOOK_WHOLE = LOOK_PAGE
 """A sale with at most this many orders is read in one look, so that its sums are of one moment."""
-RELEASED = b"#"
+RELEASED = "#"
 """The field '#<user>' counts the released orders of the buyer. No name of a user begins so."""
 FEW_USERS = 20
 
@@ -118,6 +118,11 @@ class RedisReader:
         """The named orders that are in Redis and readable."""
         return read_records(await self._packed(sale_id, order_ids))[0]
 
+    async def refunded(self, sale_id: str, order_ids: Sequence[str]) -> dict[str, Sequence[str]]:
+        """The payments that the named orders remember as refunded."""
+        self.entries_read += len(order_ids)
+        return read_refunded(await self._packed(sale_id, order_ids))
+
     async def known(self, sale_id: str, order_ids: Sequence[str]) -> set[str]:
         """The ids among those that are in Redis, readable or not."""
         return {order_id for order_id, packed in (await self._packed(sale_id, order_ids)).items() if packed is not None}
@@ -139,12 +144,8 @@ class RedisReader:
                 if cursor == 0:
                     break
 
-    async def buyer_pages(self, sale_id: str) -> AsyncIterator[dict[str, int]]:
-        async for fields in self.buyer_fields(sale_id):
-            yield {user.decode(): int(units) for user, units in fields.items() if not user.startswith(RELEASED)}
-
     async def buyer_fields(self, sale_id: str) -> AsyncIterator[Mapping[bytes, bytes]]:
-        """The units of all buyers that the sale counts, not decoded, each at least once, and the fields that begin with RELEASED."""
+        """What the sale counts for all buyers, not decoded, each at least once: units by user, and released orders by RELEASED and user."""
         async for fields in self._scan_hash(sale_keys(sale_id, self._shards).buyers):
             yield fields
 

@@ -9,6 +9,8 @@ from flashsale_core.orders import LETTERS, State
 from flashsale_core.records import OrderRecord, unpack_record
 
 Letter = Literal["R", "P", "X", "C", "T", "W", "K"]
+_WITHOUT_REFUND = 0x96
+"""The longest record without a refunded payment begins with this byte: an array of 6 fields."""
 _ARRAY = b"\xdd"
 """Begins an array of msgpack whose length follows in 4 bytes."""
 
@@ -63,16 +65,29 @@ def read_records(packed: Mapping[str, bytes | None]) -> tuple[dict[str, Record],
 
 
 def _read(packed: bytes) -> Record | None:
-    try:
-        order = unpack_record(packed)
-    except (ValueError, KeyError, TypeError):
+    order = _unpacked(packed)
+    if order is None:
         return None
     return PageRecord(_letter(order), order.user_id, order.quantity, order.deadline_ms, order.traceparent, order.payment_id)
+
+
+def _unpacked(packed: bytes) -> OrderRecord | None:
+    try:
+        return unpack_record(packed)
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _letter(order: OrderRecord) -> Letter:
     # `unpack_record` refuses every other letter.
     return cast(Letter, order.letter)
+
+
+def read_refunded(packed: Mapping[str, bytes | None]) -> dict[str, Sequence[str]]:
+    """The refunded payments of each readable order that has some."""
+    long = {name: _unpacked(record) for name, record in packed.items() if record and record[0] > _WITHOUT_REFUND}
+    # Whatever was written by hand is compared as text.
+    return {name: [str(payment) for payment in order.refunded_payment_ids] for name, order in long.items() if order is not None}
 
 
 def read_users(packed: Mapping[bytes, bytes]) -> dict[bytes, str]:

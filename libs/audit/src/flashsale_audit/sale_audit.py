@@ -20,6 +20,8 @@ from flashsale_audit.motion import Motion, compare_sums
 from flashsale_audit.read_ledger import LedgerReader
 from flashsale_audit.read_redis import LOOK_PAGE, LOOK_WHOLE, RedisReader
 from flashsale_audit.records import Record
+from flashsale_audit.refund_audit import RememberedRefunds
+from flashsale_audit.released_audit import ReleasedAudit
 from flashsale_audit.repeats import Repeats
 from flashsale_audit.skipped import Skipped
 from flashsale_core.orders import WAITING, State
@@ -76,10 +78,11 @@ class SaleAudit:
     async def run(self) -> SaleNumbers | None:
         """None if the sale was removed, replaced or recovered while it was read; then nothing is known about it."""
         findings, order_pass = Findings(), OrderPass()
+        refunds = RememberedRefunds(self.ledger, self.catch_up, self.sale_id, findings)
         ledger = LedgerAudit(self.redis, self.ledger, self.catch_up, self.sale_id, self.epoch, findings, self.pace)
         buyers = BuyerAudit(self.redis, self.sale_id, findings, self.pace, self.skipped)
         judge = self._judge_small if self.counters.orders <= LOOK_WHOLE else self._judge_large
-        if not await judge(order_pass, buyers, ledger, findings) or not await self._report(findings):
+        if not await judge(order_pass, buyers, ledger, refunds, findings) or not await self._report(findings):
             return None
         findings.add(await confirmed(self._read_definition, self.catch_up))
         if self.repeats.is_due(check := f"history {self.sale_id}"):
@@ -102,23 +105,28 @@ class SaleAudit:
     def epoch(self) -> int:
         return self.counters.epoch
 
-    async def _judge_small(self, order_pass: OrderPass, buyers: BuyerAudit, ledger: LedgerAudit, findings: Findings) -> bool:
+    async def _judge_small(
+        self, order_pass: OrderPass, buyers: BuyerAudit, ledger: LedgerAudit, refunds: RememberedRefunds, findings: Findings
+    ) -> bool:
         """Judge the orders by looks with all that belongs to them. False if the sale is not the same at each page."""
         buyer_pass = BuyerPass(getrandbits(32) | 1)
-        if not await self._look_at_orders(order_pass, buyer_pass, ledger, findings):
+        if not await self._look_at_orders(order_pass, buyer_pass, ledger, refunds, findings):
             return False
         findings.add(_counted(order_pass))
         await ledger.finish()
-        await buyers.run(buyer_pass)
+        await refunds.finish()
+        await self._released(findings).run(await buyers.run(buyer_pass))
         return True
 
-    async def _judge_large(self, order_pass: OrderPass, buyers: BuyerAudit, ledger: LedgerAudit, findings: Findings) -> bool:
+    async def _judge_large(
+        self, order_pass: OrderPass, buyers: BuyerAudit, ledger: LedgerAudit, refunds: RememberedRefunds, findings: Findings
+    ) -> bool:
         """Judge only what may differ by looks: a look at each order would cost several times as much."""
         first = await self.redis.look(self.sale_id)
         if not self._is_same(first.counters):
             return False
         order_pass.look(first.counters)
-        if not await self._scan_orders(first.now_ms - self.grace_ms, order_pass, ledger, findings):
+        if not await self._scan_orders(first.now_ms - self.grace_ms, order_pass, ledger, refunds, findings):
             return False
         last = await self.redis.counters(self.sale_id)
         if not self._is_same(last):
@@ -126,14 +134,21 @@ class SaleAudit:
         order_pass.look(last)
         findings.add(_counted(order_pass))
         await ledger.finish()
+        await refunds.finish()
         if not findings.clean() and not await self._report(findings):
             return False
         proof = BuyerProof(buyers, self.ledger, self.catch_up, self.epoch, self.repeats)
-        sums = BuyerSums(self.redis, self.ledger, self.catch_up, self.sale_id, self.epoch, self.pace, proof, self.skipped)
+        released = self._released(findings)
+        sums = BuyerSums(self.redis, self.ledger, self.catch_up, self.sale_id, self.epoch, self.pace, proof, released, self.skipped)
         await sums.run(last.orders)
         return True
 
-    async def _scan_orders(self, overdue_before_ms: int, order_pass: OrderPass, ledger: LedgerAudit, findings: Findings) -> bool:
+    def _released(self, findings: Findings) -> ReleasedAudit:
+        return ReleasedAudit(self.redis, self.ledger, self.catch_up, self.sale_id, self.epoch, findings, self.pace)
+
+    async def _scan_orders(
+        self, overdue_before_ms: int, order_pass: OrderPass, ledger: LedgerAudit, refunds: RememberedRefunds, findings: Findings
+    ) -> bool:
         async for page in self.redis.order_pages(self.sale_id, overdue_before_ms):
             order_pass.add_totals(page.totals, page.columns.size, page.waiting)
             async for look in self._looks(page.held):
@@ -142,7 +157,9 @@ class SaleAudit:
                 findings.add(self._compared(look))
                 order_pass.add(look.records, look.unreadable)
                 await ledger.add_page(look.records, look.unreadable)
+                await refunds.add(look.refunded)
             await ledger.add_columns(page.columns)
+            await refunds.add(page.refunded)
             if not findings.clean() and not await self._report(findings):
                 return False
             await self.pace()
@@ -155,7 +172,9 @@ class SaleAudit:
     def _compared(self, look: Look) -> Iterable[Difference]:
         return compare.compare_page(self.sale_id, look.records, look.unreadable, look.deadlines, look.now_ms - self.grace_ms)
 
-    async def _look_at_orders(self, order_pass: OrderPass, buyers: BuyerPass, ledger: LedgerAudit, findings: Findings) -> bool:
+    async def _look_at_orders(
+        self, order_pass: OrderPass, buyers: BuyerPass, ledger: LedgerAudit, refunds: RememberedRefunds, findings: Findings
+    ) -> bool:
         """False if the sale is not the same at each page."""
         async for page in self.redis.look_pages(self.sale_id):
             if not self._is_same(page.counters):
@@ -165,6 +184,7 @@ class SaleAudit:
             buyers.add(page)
             findings.add(self._compared(page))
             await ledger.add_page(page.records, page.unreadable)
+            await refunds.add(page.refunded)
             if not findings.clean() and not await self._report(findings):
                 return False
             await self.pace()

@@ -1,6 +1,6 @@
 """What one call of lua/scan.lua returned: a page of a sale's orders. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +21,13 @@ class OrderPage:
     """Returned orders whose units wait to be for sale again."""
     strange: Sequence[str]
     """Orders that are not in the columns, because their records are unusual or cannot be read."""
+    refunded: Mapping[str, Sequence[str]]
+    """The payments that an order in the columns remembers as refunded."""
 
 
 def parse_scan(answer: Sequence[Any]) -> OrderPage | None:
     """None if an order has a character that the columns cannot contain; then the page must be read strictly."""
-    _, cursor, names, lines, counts, held, waiting, strange = answer
+    _, cursor, names, lines, counts, held, waiting, strange, refunded = answer
     size = sum(counts[2::3])
     if not (_is_column(names, size) and _is_column(lines, size) and lines.count(PART.encode()) == 2 * size):
         return None
@@ -38,6 +40,7 @@ def parse_scan(answer: Sequence[Any]) -> OrderPage | None:
         held=_names(held),
         waiting=_names(waiting),
         strange=_names(strange),
+        refunded={order_id.decode(): [payment.decode(errors="replace") for payment in payments] for order_id, *payments in refunded},
     )
 
 

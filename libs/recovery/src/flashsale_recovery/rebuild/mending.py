@@ -37,7 +37,7 @@ class Mending:
             quarantined=[each for each in quarantined if each not in known],
         )
 
-    async def carry_out(self, repair: Repair) -> None:
+    async def carry_out(self, sale: Definition, repair: Repair) -> None:
         """Raises Retryable if Redis returns orders twice time and again."""
         name = repair.sale_id
         await self.restorer.now(name, {"drop": list(repair.wrong_types), "settled": repair.settled})
@@ -47,17 +47,20 @@ class Mending:
         if not repair.recounted:
             return
         for _ in range(SCANS_MAX):
-            if await self._recount(name):
+            if await self._recount(sale):
                 return
         raise Retryable(f"{name}: Redis still resizes the hash of its orders")
 
-    async def _recount(self, name: str) -> bool:
+    async def _recount(self, sale: Definition) -> bool:
         """Count the buyers by their orders. Returns False if Redis returned an order twice, which is counted twice then."""
+        name = sale.sale_id
         await self.restorer.now(name, {"forget_buyers": True})
         seen = 0
         async for fields in self.surviving.packed_pages(name):
             for page in pages([each.decode() for each in fields if each.isascii()]):
-                await self.restorer.now(name, {"count": list(page)})
+                # The record of a paid order does not show that it was released before.
+                rows = await self.ledger.orders(sale, page)
+                await self.restorer.now(name, {"count": list(page), "lapsed": [each for each, row in rows.items() if row.was_released]})
             seen += len(fields)
         return seen == (await self.surviving.order_counts([name]))[name]
 

@@ -134,7 +134,7 @@ class _Rebuild:
             repair = await mending.plan(presents[name].definition, damage, quarantined.get(name, ()))
             self._report.repairs.append(repair)
             if write:
-                await mending.carry_out(repair)
+                await mending.carry_out(presents[name].definition, repair)
         if write:
             await close_sales(self._context, self._report.unreadable, self._without_hash)
         return {name: count - (len(set(damages[name].unreadable)) if name in damages else 0) for name, count in counts.items()}
