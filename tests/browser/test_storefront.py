@@ -204,6 +204,24 @@ async def test_each_state_of_a_sale_is_shown(shop: Shop, client: Client, page: P
         await reach(page, phase)
 
 
+async def test_page_that_takes_no_orders_says_where_one_buys(
+    stack: Stack, client: Client, page: Page, tmp_path: Path, each_view: EachView
+) -> None:
+    sold_out = client.new_sale(1)
+    assert client.order(sold_out, "ann").status == 200
+    phases = {"not_started": client.new_sale(5, startsAt=at(3600)), "paused": client.new_sale(5, paused=True), "sold_out": sold_out}
+    with storefront_on(stack.env(), tmp_path / "log", FLASHSALE_IDENTITY="service", FLASHSALE_STOREFRONT_DEMO="false") as storefront:
+        for phase, sale in (phases | {"on_sale": client.new_sale(5)}).items():
+            await page.goto(f"{storefront.url}/s/{sale}")
+            await page.locator(f"#page[data-phase={phase}][data-tone]").wait_for()
+            assert (await page.locator("#detail").inner_text()).startswith("Sold through the shop. ")
+            assert await page.locator("button:visible, select:visible, a:visible").count() == 0
+        async for view in each_view(page, "storefront-sold-by-the-shop"):
+            assert (str(view), await axe(page), await scrolls_sideways(page)) == (str(view), [], False)
+        # Before the storefront ends, or the page notes that it is gone.
+        await page.goto("about:blank")
+
+
 SALES: dict[str, dict[str, object]] = {
     "not_started": {"state": "not_started", "startsAt": at(86_400)},
     "sold_out": {"state": "sold_out", "available": 0, "reserved": 2, "sold": 3},

@@ -614,6 +614,8 @@ The whole environment of a service, each variable once: what the chart sets, wri
 {{- define "flashsale.env.storefront" -}}
 {{ include "flashsale.env.redis" (dict "root" . "user" "storefront" "urlKey" "storefront" "secret" (include "flashsale.secret.ofService" (dict "root" . "server" "redis" "service" "storefront"))) }}
 {{- $c := .Values.storefront }}
+- name: FLASHSALE_IDENTITY
+  value: {{ join "," (include "flashsale.identity" . | fromYaml).modes | quote }}
 - name: FLASHSALE_STOREFRONT_SHOP_NAME
   value: {{ $c.shopName | quote }}
 {{- range $name, $value := dict "SIGN_IN_URL" $c.signInUrl "PAY_URL" $c.payUrl "API_URL" $c.apiUrl "TRUSTED_PROXIES" (join "," $c.trustedProxies) }}
