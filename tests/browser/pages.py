@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 # Not at run time: where Playwright is missing, the tests are collected and skipped.
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, ConsoleMessage, Page, Playwright, Request
+    from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Playwright, Request
 
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 OPTIONS = (
@@ -135,6 +135,20 @@ def _axe_source() -> str:
 
 async def scrolls_sideways(page: Page) -> bool:
     return bool(await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+
+
+TABS_MAX = 40
+_SHOWS_FOCUS = """element => element.matches(":focus-visible") && getComputedStyle(element).outlineStyle !== "none" """
+
+
+async def tab_to(page: Page, element: Locator) -> None:
+    """Press Tab until `element` has the focus, and shows it."""
+    for _ in range(TABS_MAX):
+        await page.keyboard.press("Tab")
+        if await element.evaluate("element => element === document.activeElement"):
+            assert await element.evaluate(_SHOWS_FOCUS), f"{element} does not show that it has the focus"
+            return
+    raise AssertionError(f"the keyboard does not reach {element}")
 
 
 NEXT_PICTURE = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"

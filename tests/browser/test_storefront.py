@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flashsale_local_stack import Stack, free_ports
-from tests.browser.pages import EachView, Watch, axe, layout_shifts, open_page, scrolls_sideways
+from tests.browser.pages import EachView, Watch, axe, layout_shifts, open_page, scrolls_sideways, tab_to
 from tests.integration.client import Client
 from tests.integration.gateways import Gateway, gateway_on
 from tests.integration.storefronts import storefront_on
@@ -66,24 +66,44 @@ def at(seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 
-async def test_buyer_orders_reloads_and_pays_with_the_keyboard_alone(shop: Shop, client: Client, page: Page, each_view: EachView) -> None:
-    sale = client.new_sale(10, paymentWindowSeconds=60, price={"amountMinor": 4900, "currency": "EUR"})
+async def test_buyer_orders_reloads_cancels_and_pays_with_the_keyboard_alone(
+    shop: Shop, client: Client, page: Page, each_view: EachView
+) -> None:
+    sale = client.new_sale(10, paymentWindowSeconds=60, maxPerUser=4, price={"amountMinor": 4900, "currency": "EUR"})
+    primary, secondary, quantity = (page.locator(name) for name in ("#primary", "#secondary", "select"))
     await page.goto(shop.page_of(sale))
     await reach(page, "on_sale")
     assert await axe(page) == []
-    await page.locator("#primary").focus()
+    await tab_to(page, quantity)
+    await page.keyboard.press("ArrowDown")
+    assert client.order(sale, "ann").status == 200
+    await page.get_by_text("9 of 10 left").wait_for()
+    # Neither the focus nor the choice is lost when numbers change.
+    assert await quantity.evaluate("element => [element === document.activeElement, element.value]") == [True, "2"]
+    await tab_to(page, primary)
     await page.keyboard.press("Enter")
     await reach(page, "held")
     await page.reload()
     await reach(page, "held")
-    assert client.stock(sale) == (10, 9, 1, 0)
+    assert client.stock(sale) == (10, 7, 3, 0)
     async for view in each_view(page, "storefront-held"):
         assert (str(view), await axe(page), await scrolls_sideways(page)) == (str(view), [], False)
-    await page.locator("#primary").focus()
+    await tab_to(page, secondary)
+    await page.keyboard.press("Space")
+    # What cancels stands before what keeps the order, which has taken the place of the question.
+    await page.keyboard.press("Shift+Tab")
+    await page.get_by_role("button", name="Yes, cancel").and_(page.locator(":focus-visible")).wait_for()
     await page.keyboard.press("Enter")
-    await reach(page, "paid")
-    assert (client.stock(sale), await axe(page)) == ((10, 9, 0, 1), [])
+    await reach(page, "cancelled")
+    assert client.stock(sale) == (10, 9, 1, 0)
+    for phase, button in (("on_sale", "Order again"), ("held", "Buy"), ("paid", "Pay (simulated)")):
+        await page.get_by_role("button", name=button, exact=True).and_(page.locator(":focus-visible")).wait_for()
+        await page.keyboard.press("Enter")
+        await reach(page, phase)
+    assert (client.stock(sale), await axe(page)) == ((10, 7, 1, 2), [])
     assert "Paid" in await page.locator("#status").inner_text()
+    # The button is gone, and the keyboard is on the title.
+    assert await page.evaluate("document.activeElement.id") == "title"
 
 
 async def test_countdown_of_a_hold_is_that_of_the_engine(shop: Shop, client: Client, page: Page) -> None:
@@ -202,6 +222,24 @@ async def test_each_state_of_a_sale_is_shown(shop: Shop, client: Client, page: P
     for phase, sale in sales.items():
         await page.goto(shop.page_of(sale))
         await reach(page, phase)
+
+
+async def test_page_that_takes_no_orders_says_where_one_buys(
+    stack: Stack, client: Client, page: Page, tmp_path: Path, each_view: EachView
+) -> None:
+    sold_out = client.new_sale(1)
+    assert client.order(sold_out, "ann").status == 200
+    phases = {"not_started": client.new_sale(5, startsAt=at(3600)), "paused": client.new_sale(5, paused=True), "sold_out": sold_out}
+    with storefront_on(stack.env(), tmp_path / "log", FLASHSALE_IDENTITY="service", FLASHSALE_STOREFRONT_DEMO="false") as storefront:
+        for phase, sale in (phases | {"on_sale": client.new_sale(5)}).items():
+            await page.goto(f"{storefront.url}/s/{sale}")
+            await page.locator(f"#page[data-phase={phase}][data-tone]").wait_for()
+            assert (await page.locator("#detail").inner_text()).startswith("Sold through the shop. ")
+            assert await page.locator("button:visible, select:visible, a:visible").count() == 0
+        async for view in each_view(page, "storefront-sold-by-the-shop"):
+            assert (str(view), await axe(page), await scrolls_sideways(page)) == (str(view), [], False)
+        # Before the storefront ends, or the page notes that it is gone.
+        await page.goto("about:blank")
 
 
 SALES: dict[str, dict[str, object]] = {

@@ -182,6 +182,21 @@ def test_notes_order_one_unit_as_a_shell_reads_them(modes: str, proof: list[str]
     assert given.splitlines() == [*head, *proof, "-d", body]
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ("identity.modes={service}", "to link to your shop, set storefront.signInUrl"),
+        ("identity.modes={service},storefront.signInUrl=https://shop.example", "and link to storefront.signInUrl"),
+        ("identity.modes={service,token}", "only from buyers whom your shop sends with a token"),
+        ("identity.modes={service,token},storefront.signInUrl=https://shop.example", ""),
+        ("identity.modes={service},storefront.enabled=false", ""),
+    ],
+)
+def test_notes_say_where_one_buys_if_not_on_the_page(values: str, said: str) -> None:
+    paragraphs = [part for part in notes("--set", values).split("\n\n") if part.startswith("The storefront's pages")]
+    assert (len(paragraphs), said in "".join(paragraphs)) == (bool(said), True)
+
+
 def notes(*words: str) -> str:
     command = ["helm", "install", "shop", str(CHART), "--dry-run=client", *SECRETS, *words]
     text = subprocess.run(command, capture_output=True, text=True, timeout=HELM_TIMEOUT_SECONDS, check=True).stdout

@@ -10,6 +10,7 @@ import yaml
 from flashsale_core.settings import Environment
 from flashsale_operator.settings import read_settings as read_operator_settings
 from flashsale_storefront.links import Links
+from flashsale_storefront.ordering import Ordering
 from flashsale_storefront.settings import Settings, read_settings
 from tests.chart.rendering import find, helm, rendered
 from tools.repository import ROOT
@@ -64,7 +65,8 @@ def test_storefront_starts_with_the_environment_that_it_gets(words: tuple[str, .
     assert (given.shop_name, given.trusted_proxies) == ("Shoes: 100%", ("10.0.0.0/8", "fd00::/8"))
     assert (given.streams_max, given.streams_per_address_max, given.port, given.probe_port) == (0, 7, 8003, 9107)
     assert (given.installation, given.redis_url.split(":$")[0], given.demo) == ("shop.shop-flashsale", "redis://storefront", None)
-    assert settings().links == Links()
+    assert (settings().links, settings().ordering) == (Links(), Ordering.NOBODY)
+    assert settings("--set", "identity.modes={service,token}").ordering is Ordering.SIGNED_IN
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,10 @@ class Client:
         shown = answer.body
         return shown["stock"], shown["available"], shown["reserved"], shown["sold"]
 
-    def pay(self, order_id: str, payment_id: str, kind: str = "succeeded", currency: str = "EUR", **more: Any) -> Answer:
-        data = {"orderId": order_id, "paymentId": payment_id, "amountMinor": 999, "currency": currency}
+    def pay(
+        self, order_id: str, payment_id: str, kind: str = "succeeded", currency: str = "EUR", amount_minor: int = 999, **more: Any
+    ) -> Answer:
+        data = {"orderId": order_id, "paymentId": payment_id, "amountMinor": amount_minor, "currency": currency}
         document = {"type": f"payment.{kind}", "timestamp": datetime.now(UTC).isoformat(), "data": data}
         return self.webhook(json.dumps(document).encode(), **more)
 

@@ -1,7 +1,9 @@
 """A small demo, run as a person runs it: with its own home, ports and servers."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,11 +13,18 @@ from pathlib import Path
 import pytest
 
 from flashsale_audit.differences import Promise
-from flashsale_local_stack import Stack, wait_until
+from flashsale_local_stack import Stack
 from tests.integration.storefronts import status_of
 
 SMALL = ("--buyers", "300", "--units", "30")
 TIMEOUT_SECONDS = 600
+WATCHED = """
+from flashsale_cli.demo import pace
+pace.WATCHED = pace.Pace(opens_after_seconds=2, arrival_seconds=2)
+from flashsale_cli.main import app
+app(prog_name="flashsale")
+"""
+"""The command with a pace for a test, which needs no time to watch."""
 
 pytestmark = pytest.mark.timeout(TIMEOUT_SECONDS + 30)
 
@@ -24,35 +33,36 @@ def command(home: Path, *options: str) -> list[str]:
     return [sys.executable, "-m", "flashsale_cli", "demo", *SMALL, "--home", str(home), *options]
 
 
-def until_console(lines: Iterator[str]) -> list[str]:
-    """The lines up to the address of the console, which is the last before the sale."""
+def until(lines: Iterator[str], words: str) -> list[str]:
+    """The lines up to the first one with these words."""
     shown = []
     for line in lines:
         shown.append(line)
-        if "console on http://" in line:
+        if words in line:
             break
     return shown
 
 
-def test_pages_of_a_demo_open_while_it_runs_and_it_keeps_every_promise(tmp_path: Path) -> None:
+def test_watched_demo_keeps_every_promise_and_its_pages_stay_up_until_ctrl_c(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    # The payment window is long enough to open the pages on a busy machine.
-    with subprocess.Popen(command(home, "--window", "15"), cwd=tmp_path, stdout=subprocess.PIPE, text=True) as demo:
+    words = [sys.executable, "-c", WATCHED, *command(home, "--watch", "--window", "5", "--stay-seconds", str(TIMEOUT_SECONDS))[3:]]
+    # A session of its own, for Ctrl-C reaches all programs of a terminal's foreground.
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True) as demo:
         assert demo.stdout is not None
-        before = "".join(until_console(demo.stdout))
+        before = "".join(until(demo.stdout, "console on http://"))
         pages = re.findall(r"(?:storefront|console) on (http://\S+?):? ", before)
         assert len(pages) == 2, before
+        sale = "".join(until(demo.stdout, "The pages stay up for"))
         # The console's page of the sale leads to its login first, which is followed.
-        for page in pages:
-            assert wait_until(lambda page=page: status_of(page) == 200 or demo.poll() is not None, TIMEOUT_SECONDS)  # type: ignore[misc]
-        assert demo.poll() is None, before + demo.stdout.read()
+        assert [status_of(page) for page in pages] == [200, 200], before + sale
+        os.killpg(demo.pid, signal.SIGINT)
         after, _ = demo.communicate(timeout=TIMEOUT_SECONDS)
-    output = before + after
+    output = before + sale + after
     assert demo.returncode == 0, output
-    assert "First wave" not in before
-    assert [promise for promise in Promise if promise.value not in output] == []
+    assert ("First wave" in before, "It opens in 2 s" in sale, "Traceback" in output) == (False, True, False), output
+    assert [promise for promise in Promise if promise.value not in sale] == []
     assert "FAIL" not in output
-    assert "every promise kept" in output
+    assert "every promise kept" in sale
     assert not any(status.running for status in Stack(home).status())
     report = unescape((tmp_path / "flashsale-demo.html").read_text())
     assert [promise for promise in Promise if promise.value not in report] == []

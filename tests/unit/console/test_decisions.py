@@ -111,6 +111,7 @@ def test_sale_is_not_on_sale_while_nobody_knows(doubt: str, words: str) -> None:
 
 def test_change_says_what_will_happen_in_numbers() -> None:
     assert plan("add", SALE, "50").consequences[0] == "The stock goes from 100 to 150."
+    assert plan("add", replace(SALE, reserved=0, sold=1), "5").consequences[1].startswith("1 unit is held or sold, so about 104 can")
     assert plan("add", SALE, " -70 ").document == {"productId": "tv", "add": -70}
     assert "70 units stay unsold" in plan("pause", SALE, "").consequences[0]
     assert plan("close", SALE, "").is_final

@@ -1,6 +1,8 @@
 """Every template compiles, and a compiled one is not compiled again by the first request for its page."""
 
-from flashsale_console.render import FOLDER, TEMPLATES, compile_templates
+from datetime import UTC, datetime
+
+from flashsale_console.render import FOLDER, TEMPLATES, compile_templates, moment
 
 
 def test_templates_are_compiled_ahead_of_the_first_request() -> None:
@@ -8,3 +10,8 @@ def test_templates_are_compiled_ahead_of_the_first_request() -> None:
     TEMPLATES.cache.clear()
     compile_templates()
     assert {name for _, name in TEMPLATES.cache.keys()} == {path.name for path in (FOLDER / "templates").glob("*.html")}  # noqa: SIM118 - jinja2's own cache
+
+
+def test_times_of_the_ledger_and_of_its_api_are_shown_alike() -> None:
+    shown = {moment(datetime(2026, 11, 30, 6, 15, 47, tzinfo=UTC)), moment("2026-11-30T06:15:47.211Z"), moment("2026-11-30T07:15:47+01:00")}
+    assert shown == {"2026-11-30 06:15:47"}

@@ -50,6 +50,21 @@ test("a buyer without a token is led to the shop, if the shop has such a page", 
   assert.equal(decide.viewOf(model({ isSignedIn: false }), NOW).primary.action, "buy");
 });
 
+test("where no browser can order, every phase says so, and no button does nothing", () => {
+  const phases = { not_started: { startsAt: at(60) }, on_sale: {}, sold_out: {}, paused: {}, ended: {} };
+  const seen = (orders, links, isSignedIn, state = "on_sale") =>
+    decide.viewOf(model({ orders, links, isSignedIn, sale: { ...SALE, ...phases[state], state } }), NOW);
+  const shop = { signIn: "https://shop.example/?for={sale}" };
+  for (const state of Object.keys(phases)) {
+    const { detail, primary, link } = seen("nobody", {}, false, state);
+    assert.deepEqual([detail.startsWith("Sold through the shop. "), primary, link], [state !== "ended", undefined, undefined], state);
+  }
+  assert.deepEqual(seen("nobody", shop, true).link, { text: "Buy in the shop", href: "https://shop.example/?for=shoe" });
+  assert.equal(seen("signed-in", shop, false).link.text, "Sign in to buy");
+  assert.equal(seen("signed-in", {}, false).primary, undefined);
+  for (const [orders, isSignedIn] of [["signed-in", true], ["anybody", false]]) assert.equal(seen(orders, {}, isSignedIn).primary.action, "buy");
+});
+
 test("a buyer whose token ends during a hold can sign in again, and still pay", () => {
   const links = { signIn: "https://shop.example/?for={sale}", pay: "https://shop.example/pay" };
   const seen = (more) => decide.viewOf(model({ isSignedIn: false, links, ...more }), NOW);

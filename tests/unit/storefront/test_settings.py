@@ -7,6 +7,7 @@ import pytest
 from flashsale_core.errors import SettingsError
 from flashsale_core.settings import Environment
 from flashsale_storefront.links import Links
+from flashsale_storefront.ordering import Ordering
 from flashsale_storefront.pages import content_security_policy
 from flashsale_storefront.settings import read_settings
 
@@ -39,6 +40,22 @@ def test_demo_is_possible_on_loopback_only() -> None:
     settings = read_settings(Environment(ENV | DEMO | {"FLASHSALE_HOST": "127.0.0.1"}))
     assert settings.demo is not None
     assert settings.demo.gateway_url == "http://127.0.0.1:8000"
+
+
+@pytest.mark.parametrize(
+    ("modes", "ordering"),
+    [
+        ({}, Ordering.ANYBODY),
+        ({"FLASHSALE_IDENTITY": "service,header"}, Ordering.ANYBODY),
+        ({"FLASHSALE_IDENTITY": "service, token"}, Ordering.SIGNED_IN),
+        ({"FLASHSALE_IDENTITY": "jwt"}, Ordering.SIGNED_IN),
+        ({"FLASHSALE_IDENTITY": "service"}, Ordering.NOBODY),
+        ({"FLASHSALE_IDENTITY": "service,body"}, Ordering.NOBODY),
+        (DEMO | {"FLASHSALE_IDENTITY": "service", "FLASHSALE_HOST": "127.0.0.1"}, Ordering.ANYBODY),
+    ],
+)
+def test_modes_of_the_gateway_decide_who_orders_on_the_page(modes: dict[str, str], ordering: Ordering) -> None:
+    assert read_settings(Environment(ENV | modes)).ordering is ordering
 
 
 def test_policy_allows_requests_to_the_gateway_and_nothing_inline() -> None:

@@ -276,6 +276,22 @@ affinity:
 {{- end -}}
 {{- end -}}
 
+{{/* Links of a dashboard to the pages, as far as the values say where browsers open them: a list as JSON. */}}
+{{- define "flashsale.dashboard.links" -}}
+{{- $links := list -}}
+{{- $link := dict "type" "link" "icon" "external link" "targetBlank" true "asDropdown" false "includeVars" false "keepTime" false "tags" list -}}
+{{- if include "flashsale.console" .root }}
+{{- /* A loopback address is for `kubectl port-forward`, which Grafana's reader need not have. */ -}}
+{{- range .root.Values.console.origins }}
+{{- if and (not $links) (not (regexMatch "^https?://(127\\.|localhost|\\[::1\\])" .)) }}{{ $links = append $links (merge (dict "title" "Console" "url" . "tooltip" "What needs attention") $link) }}{{ end }}
+{{- end }}
+{{- end }}
+{{- if and .isOfSale (include "flashsale.storefront" .root) }}
+{{- with include "flashsale.storefront.origin" .root }}{{ $links = append $links (merge (dict "title" "Page of the sale" "url" (printf "%s/s/${sale}" .) "tooltip" "As buyers see it. Choose one sale first") $link) }}{{ end }}
+{{- end }}
+{{- $links | toJson -}}
+{{- end -}}
+
 {{/* Connection URLs as environment variables. The password comes first, because Kubernetes expands $(NAME) only from variables above. */}}
 {{- define "flashsale.env.redis" -}}
 {{- $scheme := include "flashsale.tls.serverSecret" (dict "root" .root "server" "redis") | empty | ternary "redis" "rediss" }}
@@ -614,6 +630,8 @@ The whole environment of a service, each variable once: what the chart sets, wri
 {{- define "flashsale.env.storefront" -}}
 {{ include "flashsale.env.redis" (dict "root" . "user" "storefront" "urlKey" "storefront" "secret" (include "flashsale.secret.ofService" (dict "root" . "server" "redis" "service" "storefront"))) }}
 {{- $c := .Values.storefront }}
+- name: FLASHSALE_IDENTITY
+  value: {{ join "," (include "flashsale.identity" . | fromYaml).modes | quote }}
 - name: FLASHSALE_STOREFRONT_SHOP_NAME
   value: {{ $c.shopName | quote }}
 {{- range $name, $value := dict "SIGN_IN_URL" $c.signInUrl "PAY_URL" $c.payUrl "API_URL" $c.apiUrl "TRUSTED_PROXIES" (join "," $c.trustedProxies) }}

@@ -103,9 +103,10 @@ def _end(sale: SaleView, action: str) -> Change:
 
 def _stock_words(sale: SaleView, after: int) -> tuple[str, ...]:
     committed = (sale.reserved or 0) + (sale.sold or 0)
+    taken = f"{_count(committed, 'unit')} {'is' if committed == 1 else 'are'} held or sold"
     return (
         f"The stock goes from {sale.stock:,} to {after:,}.",
-        f"{committed:,} are held or sold, so about {max(0, after - committed):,} can be bought.",
+        f"{taken}, so about {max(0, after - committed):,} can be bought.",
     )
 
 

@@ -33,7 +33,10 @@ def units(value: int | None) -> str:
     return "\u2013" if value is None else f"{value:,}"
 
 
-def moment(value: datetime | None) -> str:
+def moment(value: datetime | str | None) -> str:
+    """A time of the ledger, or of an answer of the ledger-api, which is a text."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
     return "\u2013" if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 

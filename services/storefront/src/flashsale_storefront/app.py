@@ -41,7 +41,7 @@ class Storefront:
         self._settings = settings
         self._streams = Streams(settings.streams_max, settings.streams_per_address_max, settings.keepalive_seconds)
         self._assets = Assets()
-        self._pages = Pages(settings.shop_name, settings.links, self._assets, is_demo=settings.demo is not None)
+        self._pages = Pages(settings.shop_name, settings.links, settings.ordering, self._assets, is_demo=settings.demo is not None)
         self._polls = metrics.REQUESTS.labels("live", "200")
         self._sales: LiveSales
         self._demo: DemoPayments | None = None

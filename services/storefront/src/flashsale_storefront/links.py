@@ -14,7 +14,8 @@ class Links:
     api: str = ""
     """FLASHSALE_STOREFRONT_API_URL: the gateway's origin as browsers reach it; empty if it is the page's own."""
     sign_in: str = ""
-    """FLASHSALE_STOREFRONT_SIGN_IN_URL: where a buyer without a token signs in; `{sale}` becomes the sale's id."""
+    """FLASHSALE_STOREFRONT_SIGN_IN_URL: where a buyer without a token signs in, or buys if the page takes no orders.
+    `{sale}` becomes the sale's id."""
     pay: str = ""
     """FLASHSALE_STOREFRONT_PAY_URL: where the shop takes the payment; `{orderId}` becomes the order's id."""
 

@@ -9,8 +9,9 @@ from flashsale_storefront.assets import Assets
 from flashsale_storefront.documents import State
 from flashsale_storefront.links import Links
 from flashsale_storefront.live_sales import WatchedSale
+from flashsale_storefront.ordering import Ordering
 from flashsale_storefront.problems import Problem
-from flashsale_storefront.wording import NOT_KNOWN, REFRESH_SECONDS, price_of, sentence_of, title_of
+from flashsale_storefront.wording import NOT_KNOWN, REFRESH_SECONDS, price_of, seller_of, sentence_of, title_of
 
 _TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -45,7 +46,7 @@ _TEMPLATE = """<!doctype html>
 </div>
 </section>
 <p id="status" role="status"></p>
-<footer><p id="fresh">{fresh}</p><noscript><p>This page reloads itself. To buy, allow JavaScript for it.</p></noscript></footer>
+<footer><p id="fresh">{fresh}</p><noscript><p>This page reloads itself.{how}</p></noscript></footer>
 </main>
 </body>
 </html>
@@ -53,11 +54,18 @@ _TEMPLATE = """<!doctype html>
 
 
 class Pages:
-    def __init__(self, shop_name: str, links: Links, assets: Assets, *, is_demo: bool) -> None:
+    def __init__(self, shop_name: str, links: Links, ordering: Ordering, assets: Assets, *, is_demo: bool) -> None:
         self._shop = escape(shop_name)
+        self._links, self._ordering = links, ordering
         self._data = "".join(
             f' data-{name}="{escape(value)}"'
-            for name, value in (("api", links.api), ("sign-in", links.sign_in), ("pay", links.pay), ("demo", "yes" if is_demo else ""))
+            for name, value in (
+                ("api", links.api),
+                ("sign-in", links.sign_in),
+                ("pay", links.pay),
+                ("orders", ordering),
+                ("demo", "yes" if is_demo else ""),
+            )
         )
         self._files = {name: assets.path(file) for name, file in _FILES.items()}
         # What differs between two releases, or two settings, of the same sale's page.
@@ -86,7 +94,8 @@ class Pages:
             data=f' data-sale="{escape(sale.sale_id)}" data-live="{escape(body.decode())}"',
             price=escape(price_of(document["price"])),
             title=title_of(sale.content.state),
-            detail=escape(sentence_of(sale.content.state, document)),
+            detail=seller_of(sale.content.state, self._ordering, self._links) + escape(sentence_of(sale.content.state, document)),
+            how=self._how_to_buy(sale.sale_id),
             share=f"{document['available'] / max(1, document['stock']):.3f}",
             left=f"{document['available']:,} of {document['stock']:,} left",
             fresh=f"As of {rfc3339_of_ms(now_ms)[11:19]} UTC",
@@ -111,6 +120,7 @@ class Pages:
             price="",
             title=title,
             detail=detail,
+            how="",
             share="0",
             left="",
             fresh="",
@@ -119,6 +129,13 @@ class Pages:
         headers = [(name, b"no-store" if name == b"cache-control" else value) for name, value in self._headers]
         more = ((b"retry-after", b"%d" % problem.retry_after_seconds),) if problem.retry_after_seconds else ()
         return Answer(problem.status, (*headers, *more), html)
+
+    def _how_to_buy(self, sale_id: str) -> str:
+        """For a browser without JavaScript."""
+        if self._ordering is not Ordering.NOBODY:
+            return " To buy, allow JavaScript for it."
+        href = escape(self._links.sign_in.replace("{sale}", sale_id))
+        return f' <a href="{href}">Buy in the shop</a>' if href else ""
 
     def _render(self, *, refresh: int, data: str, **parts: str) -> bytes:
         again = f'<noscript><meta http-equiv="refresh" content="{refresh}"></noscript>' if refresh else ""

@@ -10,6 +10,7 @@ from flashsale_core.settings import Environment
 from flashsale_core.tls import with_certificates
 from flashsale_redis import checked_url
 from flashsale_storefront.links import Links, link, origin
+from flashsale_storefront.ordering import Ordering, ordering_of
 
 PORT_DEFAULT = 8003
 
@@ -38,6 +39,8 @@ class Settings:
     """FLASHSALE_SHARDS: the number of shards; it must not change while there is data."""
     links: Links
     """FLASHSALE_STOREFRONT_API_URL, _SIGN_IN_URL and _PAY_URL: where the page sends orders and buyers; see links.py."""
+    ordering: Ordering
+    """FLASHSALE_IDENTITY: the gateway's, by which the page knows who can order on it. Unset: whoever clicks."""
     shop_name: str
     """FLASHSALE_STOREFRONT_SHOP_NAME: the name at the top of the page."""
     demo: Demo | None
@@ -82,6 +85,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
     """Raises SettingsError naming the variable that is missing or wrong."""
     env = environment or Environment()
     host = env.text("FLASHSALE_HOST", "0.0.0.0")  # noqa: S104 - a pod listens on all its addresses
+    demo = _demo(env, host)
     refresh_ms = env.integer("FLASHSALE_STOREFRONT_REFRESH_MS", 1000, least=50, most=60_000)
     return Settings(
         host=host,
@@ -91,8 +95,9 @@ def read_settings(environment: Environment | None = None) -> Settings:
         installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),
         shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
         links=_links(env),
+        ordering=ordering_of(env.optional("FLASHSALE_IDENTITY")) if demo is None else Ordering.ANYBODY,
         shop_name=env.text("FLASHSALE_STOREFRONT_SHOP_NAME", "Flash sale"),
-        demo=_demo(env, host),
+        demo=demo,
         refresh_ms=refresh_ms,
         stale_seconds=_stale_seconds(env, refresh_ms),
         watch_seconds=env.number("FLASHSALE_STOREFRONT_WATCH_SECONDS", 60, least=1, most=3600),

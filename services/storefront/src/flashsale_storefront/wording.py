@@ -6,6 +6,8 @@ from typing import Any
 
 from flashsale_core.prices import money
 from flashsale_storefront.documents import State
+from flashsale_storefront.links import Links
+from flashsale_storefront.ordering import Ordering
 
 TITLES: Mapping[State, str] = MappingProxyType(
     {
@@ -28,6 +30,8 @@ REFRESH_SECONDS: Mapping[State, int] = MappingProxyType(
     }
 )
 """How often a page without JavaScript reloads itself."""
+SOLD_BY_SHOP = "Sold through the shop. "
+"""Precedes the sentence of a sale that one cannot buy on the page."""
 NOT_KNOWN = "What is left is not known right now. This page asks again by itself."
 
 
@@ -49,6 +53,12 @@ def sentence_of(state: State, document: Mapping[str, Any]) -> str:
             return "No more orders are taken."
         case State.RECOVERING:
             return "What is left is not known right now. Nothing is sold meanwhile, and this page asks again by itself."
+
+
+def seller_of(state: State, ordering: Ordering, links: Links) -> str:
+    """Where one buys, if that is not this page."""
+    is_page = ordering is Ordering.ANYBODY or (ordering is Ordering.SIGNED_IN and links.sign_in)
+    return "" if is_page or state in (State.ENDED, State.RECOVERING) else SOLD_BY_SHOP
 
 
 def price_of(price: Mapping[str, Any] | None) -> str:

@@ -50,7 +50,12 @@ const TEXTS = {
   lost: ["bad", "The order is not known", "There is no such order. Ask the shop if you have paid."],
 };
 
-/** All that the page shows. `m` also has refusal, isSignedIn, isSure, links, isDemo and quantity. */
+/** Where the shop sells instead of this page: nobody can order here, or only a buyer whom the shop sends with a token. */
+function isSoldByShop({ orders, isSignedIn, links }) {
+  return orders === "nobody" || (orders === "signed-in" && !isSignedIn && !links.signIn);
+}
+
+/** All that the page shows. `m` also has refusal, isSignedIn, isSure, links, orders, isDemo and quantity. */
 export function viewOf(m, now) {
   const phase = phaseOf(m, now);
   const [tone, title, text] = TEXTS[phase];
@@ -62,15 +67,19 @@ export function viewOf(m, now) {
   if (phase === "sold_out" && sale.reserved > 0) view.detail = `All units are taken. ${counted(sale.reserved, "unit")} are held and come back if they are not paid for.`;
   if (m.refusal && phase === "ordering") view.detail = `${sentence(m.refusal)} Your order is sent again by itself.`;
   if (m.refusal && ["on_sale", "held", "asking", "expiring"].includes(phase)) Object.assign(view, { detail: sentence(m.refusal), tone: "warn", isRefusal: true });
+  if (isSoldByShop(m) && ["not_started", "on_sale", "sold_out", "paused"].includes(phase)) view.detail = `Sold through the shop. ${view.detail}`;
   if (phase === "held" && m.isLost) view.detail += " There is no connection right now; the units stay yours.";
   return Object.assign(view, { price: sale?.price && priceText(sale.price) }, actionsOf(phase, m));
 }
 
-function actionsOf(phase, { sale, order, links, isDemo, isSignedIn, isSure }) {
-  const signIn = !isSignedIn && links.signIn && { text: order ? "Sign in again" : "Sign in to buy", href: links.signIn.replace("{sale}", sale?.productId ?? "") };
+function actionsOf(phase, m) {
+  const { sale, order, links, isDemo, isSignedIn, isSure } = m;
+  const shop = links.signIn?.replace("{sale}", sale?.productId ?? "");
+  const signIn = !isSignedIn && shop && { text: order ? "Sign in again" : "Sign in to buy", href: shop };
   const off = (text) => ({ text, action: "none", isOff: true });
   const again = { text: "Order again", action: "again" };
   const max = Math.max(1, Math.min(sale?.maxPerUser ?? 10, 10));
+  if (isSoldByShop(m) && ["not_started", "on_sale"].includes(phase)) return shop ? { link: { text: "Buy in the shop", href: shop } } : {};
   switch (phase) {
     case "not_started":
       return signIn ? { link: signIn } : { primary: off("Buy"), max };

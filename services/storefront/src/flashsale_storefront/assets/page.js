@@ -3,7 +3,7 @@
 import * as decide from "./decide.js";
 
 const page = document.querySelector("#page");
-const { sale: saleId, api, demo, signIn, pay, live } = page.dataset;
+const { sale: saleId, api, demo, signIn, pay, orders, live } = page.dataset;
 const at = (id) => document.getElementById(id);
 const kept = `flashsale:${saleId}`;
 const SAMPLES = 8;
@@ -13,7 +13,7 @@ const ANSWER_MS = 10_000;
 
 const model = {
   sale: null, order: null, work: null, refusal: null, isUnanswered: false, isGone: page.dataset.phase === "unknown", isLost: false, isSure: false,
-  links: { signIn, pay }, isDemo: demo === "yes", isSignedIn: false, quantity: 1,
+  links: { signIn, pay }, orders, isDemo: demo === "yes", isSignedIn: false, quantity: 1,
 };
 const memory = {};
 let samples = [], offset = NaN, heardAt = 0, failures = 0, shown = null, stream = null, streamedAt = -Infinity, pollTimer = 0, orderTimer = 0;
