@@ -65,8 +65,12 @@ def forget_unpublished(stack: Stack) -> None:
 
 async def lost_entries(database_url: str) -> int:
     """How many entries the keeper has reported as lost so far."""
+    return await ledger_number(database_url, "select coalesce(sum(lost_entries), 0) from shards")
+
+
+async def ledger_number(database_url: str, query: str, *arguments: str) -> int:
     ledger = await asyncpg.connect(database_url)
     try:
-        return int(await ledger.fetchval("select coalesce(sum(lost_entries), 0) from shards"))
+        return int(await ledger.fetchval(query, *arguments))
     finally:
         await ledger.close()

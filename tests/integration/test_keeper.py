@@ -20,7 +20,7 @@ from flashsale_core.messages import positions_in
 from flashsale_local_stack import Stack, free_ports, private_stack, wait_until
 from flashsale_local_stack.state import port_taken
 from tests.integration.client import Client
-from tests.integration.losses import lost_entries
+from tests.integration.losses import ledger_number, lost_entries
 from tests.integration.stores import redis_client
 
 WAIT_SECONDS = 60.0
@@ -82,7 +82,8 @@ class Shop:
 
     def has_in_ledger(self, sale: str, orders: list[str]) -> bool:
         """Whether the ledger has these orders of the sale, and no other."""
-        return asyncio.run(_number(self.stack.env()["DATABASE_URL"], "select count(*) from orders where sale_id = $1", sale)) == len(orders)
+        query = "select count(*) from orders where sale_id = $1"
+        return asyncio.run(ledger_number(self.stack.env()["DATABASE_URL"], query, sale)) == len(orders)
 
     def fences(self) -> list[dict[bytes, bytes]]:
         with self.redis() as redis:
@@ -143,14 +144,6 @@ class Shop:
         finally:
             process.kill()
             process.wait()
-
-
-async def _number(database_url: str, query: str, *arguments: str) -> int:
-    ledger = await asyncpg.connect(database_url)
-    try:
-        return int(await ledger.fetchval(query, *arguments))
-    finally:
-        await ledger.close()
 
 
 @pytest.fixture(scope="module")
