@@ -7,3 +7,5 @@ grant insert on refund_events to flashsale_ledger_api;
 -- An order whose sale was removed from Redis is returned here, and its refund becomes due.
 grant update (state, restocked, updated_at) on orders to flashsale_ledger_api;
 grant insert on order_events, refunds to flashsale_ledger_api;
+-- Who returned the order of a refund.
+grant select (sale_id, epoch, order_id, state, changed_by) on order_events to flashsale_ledger_api;

@@ -88,6 +88,8 @@ export interface RefundWithHistory {
   createdAt: string;
   changedAt: string | null;
   ageSeconds: number;
+  /** Who took the order back; null if nobody did, or if it is not known */
+  returnedBy: string | null;
   history: Array<RefundEvent>;
 }
 

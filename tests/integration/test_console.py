@@ -222,6 +222,8 @@ def test_paid_order_is_returned_after_one_question(shop: Client, merchant: Visit
     assert (done.status, done.headers["location"]) == (303, f"/orders/{order_id}?done=returned")
     page = merchant.get(done.headers["location"]).text
     assert ("its refund is due" in page, "sell again" in page) == (True, False)
+    named = "<td>returned</td><td>console/merchant</td>"
+    assert wait_until(lambda: named in merchant.get(f"/orders/{order_id}").text, 60)
     assert wait_until(lambda: shop.stock(sale_id) == (5, 5, 0, 0), 60)
     assert wait_until(lambda: order_id in merchant.get("/refunds").text, 60)
 

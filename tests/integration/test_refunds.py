@@ -79,7 +79,7 @@ async def test_paid_order_of_a_removed_sale_is_returned_in_the_ledger(api: Api) 
     refund, name = first.body, f"{api.sale}.{ORDER}"
     assert (refund["state"], refund["reason"], refund["orderId"], refund["amountMinor"]) == ("due", "returned", name, 999)
     assert [(event["who"], event["reason"]) for event in refund["history"]] == [("admin", "warranty")]
-    assert again.body["refundId"] == refund["refundId"]
+    assert (again.body["refundId"], again.body["returnedBy"]) == (refund["refundId"], "admin")
     rows = await api.ledger.fetch("select state, restocked from orders where sale_id = $1", api.sale)
     assert [tuple(row) for row in rows] == [("returned", False)]
     # The money is balanced, and the history leads to the state.

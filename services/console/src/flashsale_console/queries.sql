@@ -57,7 +57,7 @@ select o.sale_id, o.epoch, o.order_id, o.user_id, o.quantity, o.state, o.deadlin
  order by o.epoch desc limit 1;
 
 -- name: order_events
-select state, at from order_events where sale_id = $1 and epoch = $2 and order_id = $3 order by at, order_rank(state);
+select state, at, changed_by from order_events where sale_id = $1 and epoch = $2 and order_id = $3 order by at, order_rank(state);
 
 -- name: order_refunds
 select refund_id, payment_id, state, reason, amount_minor, refunded_minor, currency, created_at from refunds

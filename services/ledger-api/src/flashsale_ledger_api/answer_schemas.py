@@ -44,6 +44,7 @@ class RefundEvent(AnswerBody):
 
 
 class RefundWithHistory(Refund):
+    returnedBy: Annotated[str | None, Meta(description="Who took the order back; null if nobody did, or if it is not known")]
     history: list[RefundEvent]
 
 

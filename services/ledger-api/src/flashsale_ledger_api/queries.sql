@@ -13,8 +13,10 @@ select refund_id, payment_id, sale_id, epoch, order_id, state, amount_minor, ref
 
 -- name: show_refund
 select r.refund_id, r.payment_id, r.sale_id, r.order_id, r.reason, r.amount_minor, r.refunded_minor, r.currency, r.state, r.created_at,
-       r.changed_at, o.user_id
+       r.changed_at, o.user_id, e.changed_by as returned_by
   from refunds r left join orders o using (sale_id, epoch, order_id)
+  left join order_events e on r.reason = 'returned' and e.state = 'returned'
+                          and (e.sale_id, e.epoch, e.order_id) = (r.sale_id, r.epoch, r.order_id)
  where r.refund_id = $1;
 
 -- name: history
@@ -76,7 +78,8 @@ with returned as (
      where (sale_id, epoch, order_id) = ($1, $2, $3) and state = 'paid'
     returning payment_id
 ), noted as (
-    insert into order_events (sale_id, epoch, order_id, state, at, message_id) select $1, $2, $3, 'returned', now(), '' from returned
+    insert into order_events (sale_id, epoch, order_id, state, at, message_id, changed_by)
+    select $1, $2, $3, 'returned', now(), '', $4 from returned
 ), due as (
     insert into refunds (payment_id, sale_id, epoch, order_id, reason, amount_minor, currency, created_at)
     select p.payment_id, p.sale_id, p.epoch, p.order_id, 'returned', p.amount_minor, p.currency, now()

@@ -21,7 +21,7 @@ from flashsale_order_worker import metrics
 from flashsale_order_worker.plan import Rows, without_arrivals
 from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 
-SCHEMA_VERSION = 14
+SCHEMA_VERSION = 15
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
 _BEGIN = "select set_config('idle_in_transaction_session_timeout', $1, true), pg_advisory_xact_lock_shared($2)"
@@ -227,7 +227,9 @@ def _merge_statements(rows: Rows) -> Iterator[tuple[str, Columns]]:
     )
     yield (
         "write_events",
-        _columns((*key, state.value, _at(e.at_ms), e.message_id) for (key, state), e in sorted(rows.events.items(), key=_by_key)),
+        _columns(
+            (*key, state.value, _at(e.at_ms), e.message_id, e.by or None) for (key, state), e in sorted(rows.events.items(), key=_by_key)
+        ),
     )
 
 
