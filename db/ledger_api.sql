@@ -1,6 +1,6 @@
 -- The least rights of the ledger-api. `flashsale migrate` runs this as the owner, if the role exists.
 grant usage on schema public to flashsale_ledger_api;
-grant select on schema_migrations, installation, sales, orders, payments, refunds, refund_events, refund_reports, shop_events to flashsale_ledger_api;
+grant select on schema_migrations, installation, sales, orders, payments, refunds, refund_events, refund_reports, reported_refunds, shop_events to flashsale_ledger_api;
 -- A refund is settled; its payment, its order and its amount stay as they are.
 grant update (state, refunded_minor, void_minor, changed_at) on refunds to flashsale_ledger_api;
 grant insert on refund_events to flashsale_ledger_api;

@@ -44,6 +44,26 @@ select payment_id, sale_id, epoch, order_id, 'admin', $4, $5, $2, $3, $6, $7,
        ) else '{}' end
   from changed;
 
+-- name: list_reported
+-- Paid orders that the provider reported as paid back, the oldest report first, from the one after ($2, $3, $4). An empty array does not filter.
+select payment_id, sale_id, order_id, user_id, amount_minor, currency, reported_minor, reported_currency, reference, reported_at
+  from reported_refunds
+ where (cardinality($1::text[]) = 0 or sale_id = any($1)) and (reported_at, sale_id, order_id) > ($2::timestamptz, $3::text, $4::text)
+ order by reported_at, sale_id, order_id limit $5;
+
+-- name: leave_paid
+-- Two people who leave one order at once both leave it, and both are in the history.
+insert into refund_events (payment_id, sale_id, epoch, order_id, source, who, from_state, to_state, refunded_minor, reference, reason)
+select payment_id, sale_id, epoch, order_id, 'admin', $3, 'reported', 'left', reported_minor, reference, $4
+  from reported_refunds where sale_id = $1 and order_id = $2;
+
+-- name: left_paid
+-- The payment leads to it by the index; an order of this name is paid by one payment, or by one in each epoch.
+select e.payment_id, e.sale_id, e.order_id, e.at, e.who, e.refunded_minor, e.reference, e.reason
+  from sales s join orders o on (o.sale_id, o.epoch, o.order_id) = (s.sale_id, s.epoch, $2)
+  join refund_events e on (e.payment_id, e.sale_id, e.order_id) = (o.payment_id, o.sale_id, o.order_id) and e.to_state = 'left'
+ where s.sale_id = $1 and o.state = 'paid' order by e.event_id desc limit 1;
+
 -- name: is_known_cursor
 -- The event itself must be there. A database that was restored may reach the transaction of the cursor again, with other events before it;
 -- and an event that was deleted for its age may have had others after it, which are deleted too.
