@@ -10,7 +10,7 @@ KEYS:
   5 fence       hash    the fence of the sale's shard
 ARGV:
   1 sale_id     the sale's id
-  2 orders      cmsgpack array of {order_id, restock}; 1..256 of them
+  2 orders      cmsgpack array of {order_id, restock, by}; 1..256 of them; by, who asks for it, for the ledger, may be left out
   3 confirms    1 if the caller answers only after the broker's confirm of the entry, so that the entry also has the replayed orders; else empty
   4 clock_ms    empty for Redis TIME
   5 known       the highest seq of the shard that the caller was answered; may be left out
@@ -32,8 +32,8 @@ local sale_id, wanted, confirms, now = ARGV[1], cmsgpack.unpack(ARGV[2]), ARGV[3
 local ROUTING_KEY = 'payment.recorded'
 local ANSWER = { R = 'refused', X = 'refused', C = 'refused', P = 'returned', T = 'replayed', W = 'replayed', K = 'replayed' }
 
-local function line_of(id, record)
-  return { id, record[USER], record[QUANTITY], record[DEADLINE], record[PAYMENT], record[STATE] ~= 'K', record[TRACE] }
+local function line_of(id, record, by)
+  return { id, record[USER], record[QUANTITY], record[DEADLINE], record[PAYMENT], record[STATE] ~= 'K', record[TRACE], by }
 end
 
 require_open(fence_key, ARGV[5])
@@ -57,7 +57,7 @@ for i = 1, #ids do
     end
     if result == 'returned' or result == 'replayed' and confirms and record[STATE] ~= 'T' then
       -- Nothing says whether the first entry of a replayed return reached the broker, so it is noted again. Units for sale again are proof that it did.
-      lines[#lines + 1] = line_of(ids[i], record)
+      lines[#lines + 1] = line_of(ids[i], record, wanted[i][3])
     end
     results[i] = { result, record[STATE], record[QUANTITY], record[DEADLINE], record[PAYMENT] or '' }
   end

@@ -6,7 +6,7 @@ TABLES = (
 )  # fmt: skip
 RIGHTS = {
     "writer": {
-        **dict.fromkeys(("schema_migrations", "installation", "shards"), "r"),
+        **dict.fromkeys(("schema_migrations", "installation", "shards", "reported_refunds"), "r"),
         **dict.fromkeys(("sales", "orders", "payments"), "raw"),
         **dict.fromkeys(("order_events", "sale_changes", "received_entries", "markers", "refund_events", "refund_reports"), "ra"),
         "refunds": "rawd",
@@ -24,7 +24,8 @@ RIGHTS = {
         "received_entries": "rad",
     },
     "ledger_api": {
-        **dict.fromkeys(("schema_migrations", "installation", "sales", "orders", "payments", "refund_reports", "shop_events"), "r"),
+        **dict.fromkeys(("schema_migrations", "installation", "sales", "orders", "payments", "refund_reports"), "r"),
+        **dict.fromkeys(("reported_refunds", "shop_events"), "r"),
         **dict.fromkeys(("refunds", "refund_events"), "ra"),
         "order_events": "a",
     },
@@ -43,6 +44,7 @@ RIGHTS = {
             "orders",
             "order_events",
             "refunds",
+            "reported_refunds",
             "webhook_deliveries",
             "webhook_attempts",
             "shop_events",

@@ -16,6 +16,23 @@ export interface Events {
   next: string;
 }
 
+/** The body of POST /admin/orders/{id}/leave-paid. */
+export interface LeaveRequest {
+  /** Why the order stays paid, such as a part that was paid back as a courtesy */
+  reason: string;
+}
+
+export interface LeftOrder {
+  orderId: string;
+  paymentId: string;
+  /** What the provider had reported; a later report is listed again */
+  reportedMinor: number;
+  reference: string;
+  reason: string;
+  leftBy: string;
+  leftAt: string;
+}
+
 /** RFC 9457. `code` is stable; `field` names the part of the request that is wrong. */
 export interface ProblemDocument {
   type: string;
@@ -53,8 +70,10 @@ export interface RefundEvent {
   source: "admin" | "provider";
   /** The name of an admin key, or empty for the provider */
   who: string;
-  fromState: "due" | "failed" | "sent";
-  toState: "due" | "failed" | "sent";
+  /** From reported to left: somebody left the order as paid, although the provider had reported a refund of it */
+  fromState: "due" | "failed" | "left" | "reported" | "sent";
+  /** From reported to left: somebody left the order as paid, although the provider had reported a refund of it */
+  toState: "due" | "failed" | "left" | "reported" | "sent";
   refundedMinor: number;
   /** The provider's id of the refund; may be empty */
   reference: string;
@@ -88,11 +107,38 @@ export interface RefundWithHistory {
   createdAt: string;
   changedAt: string | null;
   ageSeconds: number;
+  /** Who took the order back; null if nobody did, or if it is not known */
+  returnedBy: string | null;
   history: Array<RefundEvent>;
 }
 
 export interface Refunds {
   refunds: Array<Refund>;
+  /** null on the last page */
+  next: string | null;
+}
+
+export interface ReportedRefund {
+  productId: string;
+  orderId: string;
+  userId: string;
+  paymentId: string;
+  /** Of the payment; 0 if it is not known: it was restored after a loss of data */
+  amountMinor: number;
+  currency: string;
+  /** What the provider reported in all */
+  reportedMinor: number;
+  /** Of the last report */
+  reportedCurrency: string;
+  /** The provider's id of the last refund */
+  reference: string;
+  /** When the last report arrived */
+  reportedAt: string;
+  ageSeconds: number;
+}
+
+export interface ReportedRefunds {
+  reportedRefunds: Array<ReportedRefund>;
   /** null on the last page */
   next: string | null;
 }
@@ -142,6 +188,25 @@ export interface Operations {
     body: ReturnRequest;
     answers: { 200: RefundWithHistory; };
     problems: "bad_request" | "unauthorized" | "unknown_order" | "request_timeout" | "not_paid" | "sale_not_removed" | "body_too_large" | "unsupported_media_type" | "internal" | "not_ready";
+  };
+  /** Paid orders that the provider reported as paid back, from the oldest report on, one page at a time: each is to be returned, or left as paid. */
+  listReportedRefunds: {
+    method: "GET";
+    path: "/admin/reported-refunds";
+    queryParameters: { "productId"?: string; "after"?: string; "limit"?: number; };
+    headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
+    answers: { 200: ReportedRefunds; };
+    problems: "bad_request" | "unauthorized" | "internal" | "not_ready";
+  };
+  /** Leave an order as paid, although the provider reported a refund of it. A repeat has no further effect. */
+  leaveOrderPaid: {
+    method: "POST";
+    path: "/admin/orders/{orderId}/leave-paid";
+    pathParameters: { "orderId": string; };
+    headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
+    body: LeaveRequest;
+    answers: { 200: LeftOrder; };
+    problems: "bad_request" | "unauthorized" | "unknown_order" | "request_timeout" | "not_reported" | "body_too_large" | "unsupported_media_type" | "internal" | "not_ready";
   };
   /** The feed of what shops receive, one page at a time; nothing is missed. */
   listEvents: {

@@ -207,6 +207,9 @@ CASES = {
         {"flashsale_refunds_oldest_seconds": "86401x20"}, "15m", {"flashsale_refunds_oldest_seconds": "86000x20"}
     ),
     "FlashsaleRefundsFailed": Case({"flashsale_refunds_failed": "1x20"}, "15m", {"flashsale_refunds_failed": "0x20"}),
+    "FlashsaleRefundsReported": Case(
+        {"flashsale_refunds_reported_oldest_seconds": "86401x20"}, "15m", {"flashsale_refunds_reported_oldest_seconds": "86000x20"}
+    ),
     "FlashsaleWrongAmounts": Case(
         {'flashsale_payments_total{result="wrong_amount"}': "0+1x20"},
         "15m",

@@ -48,8 +48,9 @@ def payment(order_id: str, payment_id: str, result: PaymentResult, at: int, reas
     return PaymentsRecorded(v=1, sale="shoe", epoch=7, at=at, payments=[line])
 
 
-def returned(order_id: str, payment_id: str, restocked: bool = True) -> OrdersReturned:
-    return OrdersReturned(v=1, sale="shoe", epoch=7, at=6_500, orders=[ReturnedLine(order_id, "ann", 1, 5_000, payment_id, restocked)])
+def returned(order_id: str, payment_id: str, restocked: bool = True, by: str = "") -> OrdersReturned:
+    line = ReturnedLine(order_id, "ann", 1, 5_000, payment_id, restocked, by=by)
+    return OrdersReturned(v=1, sale="shoe", epoch=7, at=6_500, orders=[line])
 
 
 def defined(generation: int, at: int, total: int) -> SaleDefined:
@@ -74,7 +75,7 @@ STORY: Sequence[Message] = (
     expired("gone", "late", "again"),
     payment("again", "p3", "paid", 6_000),
     payment("late", "p4", "refund_due", 6_001, "sold_out"),
-    returned("again", "p3"),
+    returned("again", "p3", by="console/bob"),
     payment("never-seen", "p5", "refund_due", 6_002, "unknown_order"),
     SaleRetired(v=1, sale="shoe", epoch=7, at=7_000, state="closed", total=30, available=26, reserved=2, sold=2),
     SaleRetired(v=1, sale="shoe", epoch=7, at=8_000, state="removed", total=30, available=28, reserved=0, sold=2),

@@ -1,6 +1,7 @@
 """The console on a whole stack: who may do what, every change through the engine, and what each page shows."""
 
 import asyncio
+import json
 import uuid
 
 import asyncpg
@@ -222,6 +223,8 @@ def test_paid_order_is_returned_after_one_question(shop: Client, merchant: Visit
     assert (done.status, done.headers["location"]) == (303, f"/orders/{order_id}?done=returned")
     page = merchant.get(done.headers["location"]).text
     assert ("its refund is due" in page, "sell again" in page) == (True, False)
+    named = "<td>returned</td><td>console/merchant</td>"
+    assert wait_until(lambda: named in merchant.get(f"/orders/{order_id}").text, 60)
     assert wait_until(lambda: shop.stock(sale_id) == (5, 5, 0, 0), 60)
     assert wait_until(lambda: order_id in merchant.get("/refunds").text, 60)
 
@@ -239,6 +242,24 @@ def test_refund_is_settled_through_the_ledger_api(shop: Client, merchant: Visito
     # Somebody else who saw it as due is refused, in the ledger-api's words.
     refused = merchant.post(f"/refunds/{refund}/change", {**asked.fields(), "state": "failed", "reason": "no", "reference": ""})
     assert (refused.status, "The refund is sent" in refused.text) == (409, True)
+
+
+def test_paid_order_that_the_provider_paid_back_is_shown_until_it_is_left(shop: Client, merchant: Visitor, viewer: Visitor) -> None:
+    order_id, payment = shop.order(shop.new_sale(1), "eve").body["orderId"], f"pay-{uuid.uuid4().hex}"
+    assert shop.pay(order_id, payment).body["result"] == "paid"
+    data = {"orderId": order_id, "paymentId": payment, "amountMinor": 400, "currency": "EUR", "refundId": "re_400"}
+    event = {"type": "payment.refunded", "timestamp": "2026-11-29T12:00:00Z", "data": data}
+    assert shop.webhook(json.dumps(event).encode()).body["result"] == "noted"
+    assert wait_until(lambda: order_id in merchant.get("/refunds?state=reported").text, 60)
+    assert wait_until(lambda: "1 paid order reported as paid back" in merchant.get("/live").text, 10)
+    assert ["Leave it as paid" in visitor.get(f"/orders/{order_id}").text for visitor in (merchant, viewer)] == [True, False]
+    assert merchant.get(f"/orders/{order_id}/leave-paid").status == 400
+    asked = merchant.get(f"/orders/{order_id}/leave-paid?reason=a+courtesy")
+    assert ("a courtesy" in asked.text, order_id in merchant.get("/refunds?state=reported").text) == (True, True)
+    done = merchant.post(f"/orders/{order_id}/leave-paid", asked.fields())
+    assert (done.status, "The order stays paid" in merchant.get(done.headers["location"]).text) == (303, True)
+    assert order_id not in merchant.get("/refunds?state=reported").text
+    assert "reported as paid back" not in merchant.get(f"/orders/{order_id}").text.lower()
 
 
 def test_pages_show_other_peoples_texts_as_texts(shop: Client, merchant: Visitor, sale: str) -> None:

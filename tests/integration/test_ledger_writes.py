@@ -57,6 +57,7 @@ def test_story_in_order_is_the_expected_ledger(in_order: Rows) -> None:
         2, 30, "removed", 28, 0, 2,
     )  # fmt: skip
     assert len(in_order["order_events"]) == 6 + 1 + 3 + 2 + 1
+    assert [(row["state"], row["changed_by"]) for row in in_order["order_events"] if row["changed_by"]] == [("returned", "console/bob")]
 
 
 @ARRIVALS

@@ -9,12 +9,16 @@ import asyncpg
 import msgspec
 import pytest
 
+from flashsale_core.ids import OrderId, OrderRef, SaleId
 from flashsale_core.messages import Message, PaymentRefunded
 from flashsale_ledger_api import refunds
+from flashsale_ledger_api.problems import Problem
 from flashsale_ledger_api.refund_changes import RefundRequest
+from flashsale_ledger_api.reported_refunds import leave_paid
 from flashsale_order_worker.plan import plan
+from flashsale_order_worker.repository import Repository
 from tests.integration.ledger import Ledger, open_ledger
-from tests.integration.order_events import open_repository, payment, returned
+from tests.integration.order_events import defined, open_repository, payment, returned
 
 LATE = payment("o1", "p1", "refund_due", 1_600, "late")
 RESTORED = msgspec.structs.replace(
@@ -37,6 +41,18 @@ async def state(ledger: Ledger) -> list[tuple[Any, ...]]:
 async def history(ledger: Ledger) -> list[tuple[Any, ...]]:
     query = "select source, from_state, to_state, refunded_minor, reference from refund_events order by event_id"
     return [tuple(row) for row in await ledger.connection.fetch(query)]
+
+
+async def reported(ledger: Ledger, repository: Repository) -> list[tuple[Any, ...]]:
+    """The paid orders that the provider paid back; the order-worker counts the same ones."""
+    rows = await ledger.connection.fetch("select order_id, payment_id, amount_minor, reported_minor from reported_refunds")
+    assert (await repository.open_refunds()).reported == len(rows)
+    return [tuple(row) for row in rows]
+
+
+async def leave(ledger: Ledger) -> tuple[dict[str, Any], bool]:
+    async with ledger.connection.transaction():
+        return await leave_paid(ledger.connection, OrderRef(SaleId(LATE.sale), OrderId("o1")), "a courtesy", "ann")
 
 
 async def after(infra: Mapping[str, str], batches: Sequence[Sequence[Message]]) -> tuple[list[Any], list[Any]]:
@@ -66,8 +82,39 @@ async def test_part_leaves_the_refund_due_with_what_was_paid(infra: Mapping[str,
 async def test_report_without_a_refund_is_kept_and_settles_nothing(infra: Mapping[str, str]) -> None:
     url = infra["DATABASE_URL"]
     async with open_repository(url) as repository, open_ledger(url) as ledger:
-        await repository.write(plan([("1-0", payment("o1", "p1", "paid", 1_600)), ("", report(999))]))
+        await repository.write(plan([("1-0", payment("o1", "p1", "failed", 1_600)), ("", report(999))]))
         assert (await state(ledger), await history(ledger), await ledger.count("refund_reports")) == ([], [], 1)
+        assert await reported(ledger, repository) == []
+
+
+@pytest.mark.parametrize("reported_first", [True, False])
+async def test_reported_refund_of_a_paid_order_is_listed_until_its_return(infra: Mapping[str, str], reported_first: bool) -> None:
+    url = infra["DATABASE_URL"]
+    arrivals: list[Message] = [report(400), payment("o1", "p1", "paid", 1_600)]
+    async with open_repository(url) as repository, open_ledger(url) as ledger:
+        for message in arrivals if reported_first else reversed(arrivals):
+            await repository.write(plan([("1-0", message)]))
+        assert (await reported(ledger, repository), await state(ledger)) == ([("o1", "p1", 999, 400)], [])
+        assert (await repository.open_refunds()).reported_oldest_seconds > 86_400
+        await repository.write(plan([("2-0", returned("o1", "p1"))]))
+        assert (await reported(ledger, repository), await state(ledger)) == ([], [("due", 400)])
+
+
+async def test_order_that_was_left_as_paid_is_listed_again_after_a_further_report(infra: Mapping[str, str]) -> None:
+    url = infra["DATABASE_URL"]
+    async with open_repository(url) as repository, open_ledger(url) as ledger:
+        story: list[Message] = [defined(1, 100, 10), payment("o1", "p1", "paid", 1_600), report(400)]
+        await repository.write(plan([(f"{number}-0", message) for number, message in enumerate(story)]))
+        assert [(await leave(ledger))[1] for _ in range(2)] == [False, True]
+        assert (await reported(ledger, repository), await state(ledger)) == ([], [])
+        await repository.write(plan([("", report(400)), ("", report(599, "re_2"))]))
+        assert await reported(ledger, repository) == [("o1", "p1", 999, 999)]
+        assert (await leave(ledger))[0]["reportedMinor"] == 999
+        await repository.write(plan([("9-0", returned("o1", "p1"))]))
+        # What was left counts on the refund of a later return.
+        assert (await reported(ledger, repository), await state(ledger)) == ([], [("sent", 999)])
+        with pytest.raises(Problem, match="not_reported"):
+            await leave(ledger)
 
 
 async def test_report_in_another_currency_settles_nothing(infra: Mapping[str, str]) -> None:

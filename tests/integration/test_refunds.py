@@ -79,7 +79,7 @@ async def test_paid_order_of_a_removed_sale_is_returned_in_the_ledger(api: Api) 
     refund, name = first.body, f"{api.sale}.{ORDER}"
     assert (refund["state"], refund["reason"], refund["orderId"], refund["amountMinor"]) == ("due", "returned", name, 999)
     assert [(event["who"], event["reason"]) for event in refund["history"]] == [("admin", "warranty")]
-    assert again.body["refundId"] == refund["refundId"]
+    assert (again.body["refundId"], again.body["returnedBy"]) == (refund["refundId"], "admin")
     rows = await api.ledger.fetch("select state, restocked from orders where sale_id = $1", api.sale)
     assert [tuple(row) for row in rows] == [("returned", False)]
     # The money is balanced, and the history leads to the state.
@@ -103,6 +103,68 @@ async def test_command_returns_an_order_of_a_removed_sale_in_the_ledger(stack: S
     first, again = [await run("--no-restock", "--reason", "warranty") for _ in range(2)]
     assert (first.exit_code, again.exit_code, first.stdout) == (0, 0, again.stdout)
     assert [event["reason"] for event in json.loads(first.stdout)["history"]] == ["warranty"]
+
+
+async def report_refunds(api: Api, *ages_seconds: int) -> list[str]:
+    """Paid orders of a sale, each with a part that the provider paid back so long ago; returns the names of the orders."""
+    assert api.ledger is not None
+    await api.ledger.execute(PAID, api.sale, ORDER)
+    names = []
+    for number, age in enumerate(ages_seconds):
+        order = f"{ORDER[:-1]}{number}"
+        if order != ORDER:
+            await api.ledger.execute(COPY, api.sale, ORDER, order)
+        payment = await api.ledger.fetchval("select payment_id from orders where sale_id = $1 and order_id = $2", api.sale, order)
+        report = "insert into refund_reports values ($1, $2, $3, $1, 400, 'EUR', now() - $4 * interval '1 second')"
+        await api.ledger.execute(report, payment, api.sale, order, age)
+        names.append(f"{api.sale}.{order}")
+    return names
+
+
+COPY = """
+    with money as (
+        insert into payments (payment_id, sale_id, epoch, order_id, status, result, reason, amount_minor, currency, at)
+        select payment_id || $3, sale_id, epoch, $3, status, result, reason, amount_minor, currency, at
+          from payments where sale_id = $1 and order_id = $2
+    )
+    insert into orders (sale_id, epoch, order_id, user_id, quantity, state, deadline, payment_id, updated_at, reserved_at)
+    select sale_id, epoch, $3, user_id, quantity, state, deadline, payment_id || $3, updated_at, reserved_at
+      from orders where sale_id = $1 and order_id = $2
+"""
+
+
+async def test_reported_refunds_of_paid_orders_are_listed_and_left(api: Api) -> None:
+    newest, oldest, middle = await report_refunds(api, 10, 3000, 200)
+    path = f"/admin/reported-refunds?productId={api.sale}"
+    first = api.send("GET", f"{path}&limit=2").body
+    assert [order["orderId"] for order in first["reportedRefunds"]] == [oldest, middle]
+    shown = first["reportedRefunds"][0]
+    assert (shown["userId"], shown["amountMinor"], shown["reportedMinor"], shown["reportedCurrency"]) == ("ann", 999, 400, "EUR")
+    assert 3000 <= shown["ageSeconds"] < 3600
+    last = api.send("GET", f"{path}&limit=2&after={first['next']}").body
+    assert ([order["orderId"] for order in last["reportedRefunds"]], last["next"]) == ([newest], None)
+    leave, body = f"/admin/orders/{oldest}/leave-paid", {"reason": "a courtesy"}
+    left, again = api.send("POST", leave, body), api.send("POST", leave, {"reason": "other"})
+    assert (left.status, left.body["leftBy"], left.body["reason"], left.body["reportedMinor"]) == (200, "admin", "a courtesy", 400)
+    assert (again.body, again.headers["idempotent-replayed"]) == (left.body, "true")
+    assert [order["orderId"] for order in api.send("GET", path).body["reportedRefunds"]] == [middle, newest]
+    refund = api.send("POST", f"/admin/orders/{oldest}/return", {"reason": "warranty"}).body
+    assert [(event["fromState"], event["toState"]) for event in refund["history"]] == [("reported", "left"), ("due", "due")]
+    assert api.send("POST", leave, body).code == "not_reported"
+    assert api.send("POST", "/admin/orders/none/leave-paid", body).code == "unknown_order"
+    fields = [api.send("GET", f"{path}&{wrong}").body["field"] for wrong in ("after=1.x", "after=x", "state=due")]
+    assert fields == ["after", "after", "state"]
+
+
+async def test_command_lists_and_leaves_reported_refunds(api: Api, stack: Stack) -> None:
+    (order,) = await report_refunds(api, 90_000)
+    listed = await asyncio.to_thread(run, stack, "reported", "--product", api.sale)
+    assert listed.stdout.splitlines()[1].split()[:7] == ["1", "d", "999", "EUR", "400", "EUR", order], listed.output
+    left = await asyncio.to_thread(run, stack, "leave", order, "--reason", "a courtesy")
+    assert (left.exit_code, "stays paid: admin" in left.stdout) == (0, True)
+    shown = await asyncio.to_thread(run, stack, "reported", "--product", api.sale, "--json")
+    assert json.loads(shown.stdout) == {"reportedRefunds": []}
+    assert (await asyncio.to_thread(run, stack, "leave", f"{api.sale}.{ORDER[:-1]}x", "--reason", "x")).exit_code == 3
 
 
 async def test_refunds_are_listed_in_pages_from_the_oldest_on(api: Api) -> None:

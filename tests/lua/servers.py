@@ -146,11 +146,11 @@ class Sale:
     def cancel(self, *order_ids: str, owner: str = "") -> list[list[Any]]:
         return list(self._call("cancel", order_keys(self.name), self.name, pack([Cancel(order_id, owner) for order_id in order_ids]))[1])
 
-    def take_back(self, *orders: tuple[str, bool], confirms: bool = False) -> list[list[Any]]:
-        """Return orders, each (id, restock)."""
+    def take_back(self, *orders: tuple[str, bool] | tuple[str, bool, str], confirms: bool = False) -> list[list[Any]]:
+        """Return orders, each (id, restock), or with who asks for it."""
         return list(self._take_back(orders, "1" if confirms else "")[0])
 
-    def _take_back(self, orders: Sequence[tuple[str, bool]], confirms: str) -> tuple[list[Any], list[Any]]:
+    def _take_back(self, orders: Sequence[tuple[str, bool] | tuple[str, bool, str]], confirms: str) -> tuple[list[Any], list[Any]]:
         _, results, entries, _ = self._call("return_order", return_keys(self.name), self.name, pack(orders), confirms)
         return results, entries
 

@@ -20,12 +20,12 @@ def paid(sale: Sale) -> Sale:
 @pytest.mark.parametrize(("restock", "stock", "letter"), [(True, (10, 10, 0, 0), "W"), (False, (10, 8, 0, 2), "K")])
 def test_returned_units_are_for_sale_again_or_stay_sold(paid: Sale, restock: bool, stock: tuple[int, ...], letter: str) -> None:
     deadline = paid.records()["o1"].deadline_ms
-    assert paid.take_back(("o1", restock)) == [["returned", letter, 2, deadline, "p1"]]
+    assert paid.take_back(("o1", restock, "bob")) == [["returned", letter, 2, deadline, "p1"]]
     # No unit is for sale again before the broker has confirmed the return.
     assert (paid.stock(), paid.buyers(), paid.released(), paid.deadlines()) == ((10, 8, 0, 2), {}, {}, {})
     assert paid.records()["o1"] == OrderRecord(State.RETURNED, "ann", 2, deadline, "00-aa-bb-01", "p1", (), letter)
     key, body = paid.outbox()[-1]
-    line = ReturnedLine("o1", "ann", 2, deadline, "p1", restock, "00-aa-bb-01")
+    line = ReturnedLine("o1", "ann", 2, deadline, "p1", restock, "00-aa-bb-01", "bob")
     assert (key, unplaced(body)) == (
         "payment.recorded", OrdersReturned(v=1, sale="iphone", epoch=paid.now, at=paid.now, orders=[line]),
     )  # fmt: skip

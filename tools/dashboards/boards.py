@@ -113,8 +113,9 @@ SALE_BOARD = Dashboard(
             Panel("Share sold", "gauge", "percentunit", {"sold": f"{stock('sold')} / {stock('total')}"}, "Units that are paid for, as a share of the stock", 4, 4),
             Panel("Sold out in", "stat", "s", {"left": f"{stock('available')} / clamp_min({pace('reserved')} + {pace('sold')}, 0.001)"},
                   "Time until no unit is available, at the net pace of the last two minutes: units ordered minus units released", 4, 4, {"sparkline": False}),
-            Panel("Refunds to settle", "stat", "locale", {"due": largest("flashsale_refunds_due"), "failed": largest("flashsale_refunds_failed")},
-                  "Refunds that somebody must settle, of all sales: the buyer paid too late, twice or a wrong amount; failed: they could not be sent", 4, 4),
+            Panel("Refunds to settle", "stat", "locale", {"due": largest("flashsale_refunds_due"), "failed": largest("flashsale_refunds_failed"), "reported": largest("flashsale_refunds_reported")},
+                  "Of all sales. Due: the buyer paid too late, twice or a wrong amount, or returned the order; failed: the money could not be sent; "
+                  "reported: the provider paid back an order that is still paid", 4, 4),
         ],
         "Stock and demand": [
             Panel("Stock", "timeseries", "short",

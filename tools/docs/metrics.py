@@ -105,6 +105,8 @@ ADVICE = {
     "flashsale_refunds_due": "Pay the refunds: `flashsale refunds list` prints them.",
     "flashsale_refunds_failed": "Not 0: see FlashsaleRefundsFailed.",
     "flashsale_refunds_oldest_seconds": "See FlashsaleRefundsStuck.",
+    "flashsale_refunds_reported": "Return each order, or leave it as paid: `flashsale refunds reported` prints them.",
+    "flashsale_refunds_reported_oldest_seconds": "See FlashsaleRefundsReported.",
     "flashsale_ledger_api_requests": "Codes 5xx: Postgres is away or slow; the log event `request.failed` has what is a fault of the service. For insight otherwise.",
     "flashsale_ledger_api_request_seconds": "High: check Postgres.",
     "flashsale_ledger_api_database_up": "0: Postgres cannot be reached. No sale is affected; `/readyz` gives the reason.",

@@ -17,7 +17,7 @@ DOCUMENT = openapi.document()
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 REFUND = {
     "refund_id": 7, "state": "due", "reason": "late", "sale_id": "shoe", "order_id": "o1", "user_id": None, "payment_id": "p1",
-    "amount_minor": 999, "refunded_minor": 0, "currency": "EUR", "created_at": NOW, "changed_at": None,
+    "amount_minor": 999, "refunded_minor": 0, "currency": "EUR", "created_at": NOW, "changed_at": None, "returned_by": None,
 }  # fmt: skip
 CHANGE = {
     "at": NOW, "source": "admin", "who": "ann", "from_state": "due", "to_state": "sent", "refunded_minor": 999, "reference": "re_1",

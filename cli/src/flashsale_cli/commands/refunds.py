@@ -1,4 +1,4 @@
-"""`flashsale refunds list|show|sent|failed|due`."""
+"""`flashsale refunds list|show|sent|failed|due|reported|leave`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -105,6 +105,41 @@ def due(
     _change(refund, {"state": "due", "reason": reason, "expectedState": expected_state}, token, url, as_json)
 
 
+@app.command()
+def reported(
+    product: Annotated[str | None, typer.Option(help="Only orders of this sale.")] = None,
+    limit: Annotated[int, typer.Option(help="Most orders to print.", min=1, max=LIMIT_MAX)] = LIMIT,
+    token: Token = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """List paid orders that the provider reported as paid back: return each one, or leave it as paid. The oldest report comes first."""
+    orders = _with_client(url, token, lambda client: client.reported(product, limit))
+    if as_json:
+        write_json({"reportedRefunds": orders})
+        return
+    columns = ("age", " paid", " reported", " order", " buyer", " payment", " provider's refund")
+    console().print(table("", columns, map(_reported_row, orders)))
+    more = f"; these are the first {number(limit)}" if len(orders) == limit else ""
+    console().print(f"{number(len(orders))} paid orders{more}; `flashsale order return` or `flashsale refunds leave` settles each")
+
+
+@app.command()
+def leave(
+    order: Annotated[str, typer.Argument(help="The order's id, as `refunds reported` prints it.")],
+    reason: Annotated[str, typer.Option(help="Why it stays paid.")],
+    token: Token = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Leave an order as paid, although the provider reported a refund of it. A later report lists it again."""
+    left = _with_client(url, token, lambda client: client.leave(order, reason))
+    if as_json:
+        write_json(left)
+    else:
+        console().print(f"{left['orderId']} stays paid: {left['leftBy']}, {left['leftAt']}: {left['reason']}")
+
+
 def _change(refund_id: str, wanted: dict[str, Any], token: str | None, url: str | None, as_json: bool) -> None:
     given = {name: value for name, value in wanted.items() if value is not None}
     refund, is_done = _with_client(url, token, lambda client: client.change(refund_id, given))
@@ -141,6 +176,13 @@ def _row(refund: Refund) -> tuple[str, ...]:
     return (
         refund["refundId"], refund["state"], _age(refund["ageSeconds"]), f"{refund['amountMinor']} {refund['currency']}",
         refund["orderId"], refund["userId"] or "", refund["paymentId"], refund["reason"],
+    )  # fmt: skip
+
+
+def _reported_row(order: Refund) -> tuple[str, ...]:
+    return (
+        _age(order["ageSeconds"]), f"{order['amountMinor']} {order['currency']}", f"{order['reportedMinor']} {order['reportedCurrency']}",
+        order["orderId"], order["userId"], order["paymentId"], order["reference"],
     )  # fmt: skip
 
 

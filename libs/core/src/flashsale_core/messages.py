@@ -123,6 +123,8 @@ class ReturnedLine(msgspec.Struct, array_like=True, frozen=True, gc=False):
     is_restocked: bool
     """Whether the units are for sale again, once the broker has confirmed this; else they stay sold."""
     traceparent: str = ""
+    by: str = ""
+    """Who asked for the return: the name of an administrator's key. Empty if an older release or a rebuild wrote it."""
 
 
 class OrdersReturned(_Message, frozen=True, tag="order.returned"):

@@ -72,6 +72,8 @@ class Return(msgspec.Struct, frozen=True, array_like=True, gc=False):
     order_id: str
     restock: bool
     """Whether its units are for sale again."""
+    by: str = ""
+    """Who asks for it."""
 
 
 STATUS, STATE, DEADLINE_MS, RETRY_AFTER_MS, ROUTING_KEY = range(5)

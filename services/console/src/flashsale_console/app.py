@@ -14,7 +14,7 @@ from flashsale_console.engine import Engine
 from flashsale_console.histories import Histories
 from flashsale_console.ledger import Ledger
 from flashsale_console.live_sales import LiveSales
-from flashsale_console.pages import assets, attention, changes, login, orders, refunds, returns, sale, sales, system, webhooks
+from flashsale_console.pages import assets, attention, changes, leaving, login, orders, refunds, returns, sale, sales, system, webhooks
 from flashsale_console.password_checks import PasswordChecks
 from flashsale_console.render import compile_templates
 from flashsale_console.services import Console
@@ -41,6 +41,8 @@ OPERATIONS = (
     Operation("GET", "/orders/{order_id}", "order", VIEWER, orders.show),
     Operation("GET", "/orders/{order_id}/return", "ask_return", MERCHANT, returns.ask),
     Operation("POST", "/orders/{order_id}/return", "return_order", MERCHANT, returns.carry_out),
+    Operation("GET", "/orders/{order_id}/leave-paid", "ask_leave", MERCHANT, leaving.ask),
+    Operation("POST", "/orders/{order_id}/leave-paid", "leave_paid", MERCHANT, leaving.carry_out),
     Operation("GET", "/refunds", "refunds", VIEWER, refunds.queue),
     Operation("GET", "/refunds/{refund_id}", "refund", VIEWER, refunds.show),
     Operation("GET", "/refunds/{refund_id}/change", "ask_refund", MERCHANT, refunds.ask),

@@ -44,6 +44,8 @@ class Facts:
     now: datetime
     due: OpenRefunds = NO_REFUNDS
     failed: OpenRefunds = NO_REFUNDS
+    reported: OpenRefunds = NO_REFUNDS
+    """Paid orders that the provider reported as paid back."""
     paused: int = 0
     paused_example: str = ""
     stalls: tuple[Stall, ...] = ()
@@ -150,6 +152,10 @@ def _money(facts: Facts) -> Iterable[Item]:
             oldest = f"The oldest for {age_words(facts.now, refunds.oldest)}." if refunds.oldest else ""
             title = f"{plural(refunds.number, 'refund')} {state}"
             yield Item(f"refunds-{state}", state == "failed", title, oldest, f"/refunds?state={state}", "Settle them")
+    if facts.reported.number:
+        title = f"{plural(facts.reported.number, 'paid order')} reported as paid back"
+        detail = "By the provider, and still paid: return each order, or leave it as paid."
+        yield Item("refunds-reported", False, title, detail, "/refunds?state=reported", "Decide")
 
 
 def _shops(facts: Facts) -> Iterable[Item]:

@@ -60,6 +60,9 @@ class Engine:
     async def return_order(self, person: str, order_id: str, *, restock: bool) -> Answer:
         return await self._send("POST", f"{self._gateway}/admin/orders/{order_id}/return", person, {"restock": restock})
 
+    async def leave_paid(self, person: str, order_id: str, reason: str) -> Answer:
+        return await self._send("POST", f"{self._ledger_api}/admin/orders/{order_id}/leave-paid", person, {"reason": reason})
+
     async def show_refund(self, person: str, refund_id: int) -> Answer:
         return await self._send("GET", f"{self._ledger_api}/admin/refunds/{refund_id}", person)
 

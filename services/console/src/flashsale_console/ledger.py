@@ -7,7 +7,7 @@ from flashsale_console.queries import QUERIES
 from flashsale_console.settings import Settings
 from flashsale_ledger import SERVER_ERRORS, LedgerPool
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 17
 """The migration this release needs: it has the index by which a buyer's orders are looked up."""
 Row = dict[str, Any]
 _BEGIN = "select set_config('statement_timeout', $1, true), set_config('transaction_read_only', 'on', true)"

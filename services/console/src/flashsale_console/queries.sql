@@ -57,7 +57,7 @@ select o.sale_id, o.epoch, o.order_id, o.user_id, o.quantity, o.state, o.deadlin
  order by o.epoch desc limit 1;
 
 -- name: order_events
-select state, at from order_events where sale_id = $1 and epoch = $2 and order_id = $3 order by at, order_rank(state);
+select state, at, changed_by from order_events where sale_id = $1 and epoch = $2 and order_id = $3 order by at, order_rank(state);
 
 -- name: order_refunds
 select refund_id, payment_id, state, reason, amount_minor, refunded_minor, currency, created_at from refunds
@@ -76,6 +76,18 @@ select s.state, counted.refunds, counted.oldest from unnest(array['due', 'failed
     select count(*) as refunds, min(created_at) as oldest
       from (select created_at from refunds r where r.state = s.state order by created_at limit $1) as first_ones
 ) as counted;
+
+-- name: list_reported
+-- Paid orders that the provider reported as paid back, the oldest report first, as the ledger-api lists them.
+select payment_id, sale_id, order_id, amount_minor, currency, reported_minor, reported_currency, reference, reported_at
+  from reported_refunds where (reported_at, sale_id, order_id) > ($1::timestamptz, $2::text, $3::text)
+ order by reported_at, sale_id, order_id limit $4;
+
+-- name: reported_refund
+select reported_minor, reported_currency, reference, reported_at from reported_refunds where sale_id = $1 and epoch = $2 and order_id = $3;
+
+-- name: reported_facts
+select count(*) as orders, min(reported_at) as oldest from reported_refunds;
 
 -- name: sale_facts
 -- Sales that people may have forgotten: paused while they could sell.

@@ -50,8 +50,9 @@ class Watch:
                 unread.append((source, str(error)))
                 return None
 
-        refunds, sales, webhooks, shards, services, _ = await asyncio.gather(
+        refunds, reported, sales, webhooks, shards, services, _ = await asyncio.gather(
             attempt("The ledger", self._ledger.rows("open_refunds", COUNT_MAX)),
+            attempt("The ledger", self._ledger.row("reported_facts")),
             attempt("The ledger", self._ledger.row("sale_facts")),
             attempt("The ledger", self._ledger.row("webhook_facts")),
             attempt("Redis", self._live.shards()),
@@ -62,7 +63,7 @@ class Watch:
         unread += [("A service", reason) for reason in services.away]
         stalls = tuple(sorted(self._stalls.values()))
         facts = Facts(datetime.now(UTC), unread=tuple(dict(unread).items()), stalls=stalls, all_sales_seen=self._has_seen_all)
-        return _with_services(_with_shards(_with_ledger(facts, refunds, sales, webhooks), self.shards), services)
+        return _with_services(_with_shards(_with_ledger(facts, refunds, reported, sales, webhooks), self.shards), services)
 
     async def _look_at_sales(self) -> None:
         """Look at the next open sales; after the last one, begin again."""
@@ -76,9 +77,11 @@ class Watch:
         self._stalls = kept | {name: Stall(name, reason) for name, reason in looked.items() if reason}
 
 
-def _with_ledger(facts: Facts, refunds: Any, sales: Any, webhooks: Any) -> Facts:
+def _with_ledger(facts: Facts, refunds: Any, reported: Any, sales: Any, webhooks: Any) -> Facts:
     counted = {row["state"]: OpenRefunds(row["refunds"], row["oldest"]) for row in refunds or ()}
     facts = replace(facts, due=counted.get("due", OpenRefunds()), failed=counted.get("failed", OpenRefunds()))
+    if reported:
+        facts = replace(facts, reported=OpenRefunds(reported["orders"], reported["oldest"]))
     if sales:
         facts = replace(facts, paused=sales["paused"], paused_example=sales["example"] or "")
     return replace(facts, disabled_endpoints=webhooks["disabled"], failing_endpoints=webhooks["failing"]) if webhooks else facts

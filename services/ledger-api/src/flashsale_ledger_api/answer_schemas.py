@@ -12,6 +12,12 @@ Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Cursor = Annotated[str, Meta(description="The value of `after` for the next page")]
 
 
+EventState = Annotated[
+    Literal["due", "sent", "failed", "reported", "left"],
+    Meta(description="From reported to left: somebody left the order as paid, although the provider had reported a refund of it"),
+]
+
+
 class AnswerBody(msgspec.Struct, kw_only=True):
     pass
 
@@ -36,20 +42,50 @@ class RefundEvent(AnswerBody):
     at: Time
     source: Literal["admin", "provider"]
     who: Annotated[str, Meta(description="The name of an admin key, or empty for the provider")]
-    fromState: State
-    toState: State
+    fromState: EventState
+    toState: EventState
     refundedMinor: int
     reference: Annotated[str, Meta(description="The provider's id of the refund; may be empty")]
     reason: str
 
 
 class RefundWithHistory(Refund):
+    returnedBy: Annotated[str | None, Meta(description="Who took the order back; null if nobody did, or if it is not known")]
     history: list[RefundEvent]
 
 
 class Refunds(AnswerBody):
     refunds: list[Refund]
     next: Annotated[Cursor | None, Meta(description="null on the last page")]
+
+
+class ReportedRefund(AnswerBody):
+    productId: str
+    orderId: Text
+    userId: str
+    paymentId: Text
+    amountMinor: Annotated[int, Meta(description="Of the payment; 0 if it is not known: it was restored after a loss of data")]
+    currency: str
+    reportedMinor: Annotated[int, Meta(description="What the provider reported in all")]
+    reportedCurrency: Annotated[Text, Meta(description="Of the last report")]
+    reference: Annotated[Text, Meta(description="The provider's id of the last refund")]
+    reportedAt: Annotated[Time, Meta(description="When the last report arrived")]
+    ageSeconds: int
+
+
+class ReportedRefunds(AnswerBody):
+    reportedRefunds: list[ReportedRefund]
+    next: Annotated[Cursor | None, Meta(description="null on the last page")]
+
+
+class LeftOrder(AnswerBody):
+    orderId: Text
+    paymentId: Text
+    reportedMinor: Annotated[int, Meta(description="What the provider had reported; a later report is listed again")]
+    reference: str
+    reason: Text
+    leftBy: Text
+    leftAt: Time
 
 
 class Event(AnswerBody):

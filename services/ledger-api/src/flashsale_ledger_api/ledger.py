@@ -10,7 +10,7 @@ from flashsale_ledger import SERVER_ERRORS, LedgerPool, PoolConnection
 from flashsale_ledger_api import metrics
 from flashsale_ledger_api.settings import Settings
 
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 17
 """The migration this release needs."""
 _BEGIN = "select set_config('statement_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $1, true)"
 

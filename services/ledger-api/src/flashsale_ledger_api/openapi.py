@@ -7,11 +7,12 @@ from typing import Any
 from flashsale_core import on_behalf
 from flashsale_core.openapi import problem_responses, reference, schemas
 from flashsale_core.shop_events import EventType
-from flashsale_ledger_api.answer_schemas import Events, ProblemDocument, Refunds, RefundWithHistory
+from flashsale_ledger_api.answer_schemas import Events, LeftOrder, ProblemDocument, Refunds, RefundWithHistory, ReportedRefunds
 from flashsale_ledger_api.late_returns import ReturnRequest
 from flashsale_ledger_api.problems import KINDS
 from flashsale_ledger_api.refund_changes import RefundRequest
 from flashsale_ledger_api.refund_documents import STATES
+from flashsale_ledger_api.reported_refunds import LeaveRequest
 from flashsale_ledger_api.requests import PAGE_DEFAULT, PAGE_MAX
 
 DESCRIPTION = (
@@ -51,10 +52,11 @@ _ON_BEHALF = {
     "name": on_behalf.HEADER, "in": "header", "required": False, "schema": {"type": "string"},
     "description": f"The person for whom a program asks, {on_behalf.RULE}; log and history name it after the key.",
 }  # fmt: skip
+_OF_SALE = _query("productId", "Only refunds of this sale")
 _FILTERS = (
     _query("state", f"{', '.join(STATES)}, or several with commas between"),
     _query("reason", "Only refunds with this reason"),
-    _query("productId", "Only refunds of this sale"),
+    _OF_SALE,
 )
 _TYPES = _query("types", f"With commas between: {', '.join(EventType)}")
 
@@ -68,6 +70,12 @@ OPERATIONS = (
     Operation("returnOrderOfRemovedSale", "post", "/admin/orders/{orderId}/return",
               "Take back a paid order whose sale was removed: its refund is due, and its units stay sold. A repeat has no further effect",
               RefundWithHistory, (*_BODY_PROBLEMS, "unknown_order", "not_paid", "sale_not_removed"), ReturnRequest, (_in_path("orderId"),)),
+    Operation("listReportedRefunds", "get", "/admin/reported-refunds",
+              "Paid orders that the provider reported as paid back, from the oldest report on, one page at a time: each is to be returned, "
+              "or left as paid", ReportedRefunds, (), None, (_OF_SALE, _AFTER, _LIMIT)),
+    Operation("leaveOrderPaid", "post", "/admin/orders/{orderId}/leave-paid",
+              "Leave an order as paid, although the provider reported a refund of it. A repeat has no further effect", LeftOrder,
+              (*_BODY_PROBLEMS, "unknown_order", "not_reported"), LeaveRequest, (_in_path("orderId"),)),
     Operation("listEvents", "get", "/admin/events", "The feed of what shops receive, one page at a time; nothing is missed", Events,
               ("unknown_cursor",), None, (_TYPES, _AFTER, _LIMIT)),
 )  # fmt: skip

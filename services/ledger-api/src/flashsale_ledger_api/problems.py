@@ -18,6 +18,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "request_timeout": Kind(408, "The request did not arrive in time"),
         "unknown_cursor": Kind(409, "The event of the cursor is not in the database"),
         "not_paid": Kind(409, "The order is not paid"),
+        "not_reported": Kind(409, "The provider reported no refund of this order, or the order is not paid"),
         "sale_not_removed": Kind(409, "The sale was not removed yet; the gateway returns its orders"),
         "refund_changed": Kind(409, "The refund is in another state; look at it before you change it"),
         "body_too_large": Kind(413, "The request body is too large"),

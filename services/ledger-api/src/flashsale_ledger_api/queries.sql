@@ -13,8 +13,10 @@ select refund_id, payment_id, sale_id, epoch, order_id, state, amount_minor, ref
 
 -- name: show_refund
 select r.refund_id, r.payment_id, r.sale_id, r.order_id, r.reason, r.amount_minor, r.refunded_minor, r.currency, r.state, r.created_at,
-       r.changed_at, o.user_id
+       r.changed_at, o.user_id, e.changed_by as returned_by
   from refunds r left join orders o using (sale_id, epoch, order_id)
+  left join order_events e on r.reason = 'returned' and e.state = 'returned'
+                          and (e.sale_id, e.epoch, e.order_id) = (r.sale_id, r.epoch, r.order_id)
  where r.refund_id = $1;
 
 -- name: history
@@ -41,6 +43,26 @@ select payment_id, sale_id, epoch, order_id, 'admin', $4, $5, $2, $3, $6, $7,
                                                           = (e.payment_id, e.sale_id, e.order_id, e.reference))
        ) else '{}' end
   from changed;
+
+-- name: list_reported
+-- Paid orders that the provider reported as paid back, the oldest report first, from the one after ($2, $3, $4). An empty array does not filter.
+select payment_id, sale_id, order_id, user_id, amount_minor, currency, reported_minor, reported_currency, reference, reported_at
+  from reported_refunds
+ where (cardinality($1::text[]) = 0 or sale_id = any($1)) and (reported_at, sale_id, order_id) > ($2::timestamptz, $3::text, $4::text)
+ order by reported_at, sale_id, order_id limit $5;
+
+-- name: leave_paid
+-- Two people who leave one order at once both leave it, and both are in the history.
+insert into refund_events (payment_id, sale_id, epoch, order_id, source, who, from_state, to_state, refunded_minor, reference, reason)
+select payment_id, sale_id, epoch, order_id, 'admin', $3, 'reported', 'left', reported_minor, reference, $4
+  from reported_refunds where sale_id = $1 and order_id = $2;
+
+-- name: left_paid
+-- The payment leads to it by the index; an order of this name is paid by one payment, or by one in each epoch.
+select e.payment_id, e.sale_id, e.order_id, e.at, e.who, e.refunded_minor, e.reference, e.reason
+  from sales s join orders o on (o.sale_id, o.epoch, o.order_id) = (s.sale_id, s.epoch, $2)
+  join refund_events e on (e.payment_id, e.sale_id, e.order_id) = (o.payment_id, o.sale_id, o.order_id) and e.to_state = 'left'
+ where s.sale_id = $1 and o.state = 'paid' order by e.event_id desc limit 1;
 
 -- name: is_known_cursor
 -- The event itself must be there. A database that was restored may reach the transaction of the cursor again, with other events before it;
@@ -76,7 +98,8 @@ with returned as (
      where (sale_id, epoch, order_id) = ($1, $2, $3) and state = 'paid'
     returning payment_id
 ), noted as (
-    insert into order_events (sale_id, epoch, order_id, state, at, message_id) select $1, $2, $3, 'returned', now(), '' from returned
+    insert into order_events (sale_id, epoch, order_id, state, at, message_id, changed_by)
+    select $1, $2, $3, 'returned', now(), '', $4 from returned
 ), due as (
     insert into refunds (payment_id, sale_id, epoch, order_id, reason, amount_minor, currency, created_at)
     select p.payment_id, p.sale_id, p.epoch, p.order_id, 'returned', p.amount_minor, p.currency, now()

@@ -63,7 +63,7 @@ def to_document(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 
 def with_history(row: Mapping[str, Any], events: Iterable[Mapping[str, Any]], now: datetime) -> dict[str, Any]:
     """The refund with its changes, the first one first. `who` is the name of an admin key, or empty for the provider."""
-    return to_document(row, now) | {"history": [_event(event) for event in events]}
+    return to_document(row, now) | {"returnedBy": row["returned_by"], "history": [_event(event) for event in events]}
 
 
 def _event(row: Mapping[str, Any]) -> dict[str, Any]:

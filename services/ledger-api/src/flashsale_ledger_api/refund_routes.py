@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from flashsale_core.admin_changes import log_change
-from flashsale_core.ids import is_sale_id
 from flashsale_ledger_api import refunds, requests
 from flashsale_ledger_api.answers import json
 from flashsale_ledger_api.problems import Problem
@@ -24,7 +23,7 @@ _REASON = re.compile(r"[a-z_]{1,40}")
 
 async def list_refunds(request: Request) -> Response:
     values = requests.query(request, PARAMETERS)
-    states, sales, reasons = _states(values), _sales(values), _reasons(values)
+    states, sales, reasons = _states(values), requests.sale_filter(values), _reasons(values)
     after = read_key(values["after"]) if "after" in values else FIRST
     size = requests.limit(values)
     # One more than asked for shows whether another page follows.
@@ -85,11 +84,3 @@ def _reasons(values: dict[str, str]) -> list[str]:
     if _REASON.fullmatch(values["reason"]) is None:
         raise Problem("bad_request", "Must be a reason of a refund, such as late", field="reason")
     return [values["reason"]]
-
-
-def _sales(values: dict[str, str]) -> list[str]:
-    if "productId" not in values:
-        return []
-    if not is_sale_id(values["productId"]):
-        raise Problem("bad_request", "Must be a product id", field="productId")
-    return [values["productId"]]

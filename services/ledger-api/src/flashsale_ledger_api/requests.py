@@ -7,6 +7,7 @@ import msgspec
 from starlette.requests import Request
 
 from flashsale_core import on_behalf
+from flashsale_core.ids import OrderRef, is_sale_id, parse_order_ref
 from flashsale_core.request_bodies import read_body
 from flashsale_ledger_api.problems import Problem
 from flashsale_ledger_api.settings import Settings
@@ -46,6 +47,23 @@ def query(request: Request, known: Iterable[str]) -> dict[str, str]:
             raise Problem("bad_request", "Must be given once", field=name)
         values[name] = value
     return values
+
+
+def sale_filter(values: dict[str, str]) -> list[str]:
+    """The sale to which a list is narrowed; empty for all."""
+    if "productId" not in values:
+        return []
+    if not is_sale_id(values["productId"]):
+        raise Problem("bad_request", "Must be a product id", field="productId")
+    return [values["productId"]]
+
+
+def order_of(request: Request) -> OrderRef:
+    """The order that the path names."""
+    order = parse_order_ref(request.path_params["order_id"])
+    if order is None:
+        raise Problem("unknown_order", "An order id is the product id, a dot and 20 characters")
+    return order
 
 
 def limit(values: dict[str, str]) -> int:

@@ -5,20 +5,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from flashsale_core.admin_changes import log_change
-from flashsale_core.ids import parse_order_ref
 from flashsale_ledger_api import late_returns, requests
 from flashsale_ledger_api.answers import json
 from flashsale_ledger_api.late_returns import ReturnRequest
-from flashsale_ledger_api.problems import Problem
 
 _DECODER = msgspec.json.Decoder(ReturnRequest)
 
 
 async def return_order(request: Request) -> Response:
     """A repeat of a request that was carried out has no further effect."""
-    order = parse_order_ref(request.path_params["order_id"])
-    if order is None:
-        raise Problem("unknown_order", "An order id is the product id, a dot and 20 characters")
+    order = requests.order_of(request)
     wanted = await requests.body(request, _DECODER, requests.settings_of(request))
     async with requests.ledger_of(request).transaction() as connection:
         document, is_repeat = await late_returns.return_order(connection, order, wanted.reason, request.state.who)

@@ -18,4 +18,10 @@ LATE_ENTRIES = Counter(
 REFUNDS_DUE = Gauge("flashsale_refunds_due", "Refunds that are due and not settled, over all sales")
 REFUNDS_FAILED = Gauge("flashsale_refunds_failed", "Refunds that could not be sent and are not settled, over all sales")
 REFUNDS_OLDEST_SECONDS = Gauge("flashsale_refunds_oldest_seconds", "Age of the oldest refund that is due; 0 when no refund is due")
+REFUNDS_REPORTED = Gauge(
+    "flashsale_refunds_reported", "Paid orders that the provider reported as paid back, and that nobody has returned or left as paid"
+)
+REFUNDS_REPORTED_OLDEST_SECONDS = Gauge(
+    "flashsale_refunds_reported_oldest_seconds", "Age of the oldest report that flashsale_refunds_reported counts; 0 without one"
+)
 LEDGER_LAG_SECONDS = Gauge("flashsale_ledger_lag_seconds", "Age of the newest event in the last committed batch, at its commit")

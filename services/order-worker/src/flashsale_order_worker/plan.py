@@ -61,6 +61,8 @@ class OrderRow(msgspec.Struct, frozen=True, gc=False):
 class EventRow(msgspec.Struct, frozen=True, gc=False):
     at_ms: int
     message_id: str
+    by: str = ""
+    """Who asked for the change; empty if nobody did, or if it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ def _add(rows: Rows, message_id: str, message: Message) -> None:
             for returned in message.orders:
                 row = OrderRow(State.RETURNED, returned.user_id, returned.quantity, returned.deadline_ms, message.at, None,
                                returned.payment_id, returned.is_restocked)  # fmt: skip
-                _add_order(rows, OrderKey(message.sale, message.epoch, returned.order_id), row, message_id)
+                _add_order(rows, OrderKey(message.sale, message.epoch, returned.order_id), row, message_id, returned.by)
         case PaymentsRecorded():
             for payment in message.payments:
                 _add_payment(rows, message, payment, message_id)
@@ -189,10 +191,10 @@ def _add(rows: Rows, message_id: str, message: Message) -> None:
             assert_never(message)
 
 
-def _add_order(rows: Rows, key: OrderKey, row: OrderRow, message_id: str) -> None:
+def _add_order(rows: Rows, key: OrderKey, row: OrderRow, message_id: str, by: str = "") -> None:
     known = rows.orders.get(key)
     rows.orders[key] = row if known is None else merged(known, row)
-    rows.events.setdefault((key, row.state), EventRow(row.at_ms, message_id))
+    rows.events.setdefault((key, row.state), EventRow(row.at_ms, message_id, by))
 
 
 def _add_change(rows: Rows, message: SaleDefined | SaleRetired, change: str) -> None:

@@ -73,8 +73,8 @@ on conflict (sale_id, epoch, order_id) do update set
 where order_rank(excluded.state) > order_rank(o.state) or (o.reserved_at is null and excluded.reserved_at is not null);
 
 -- name: write_events
-insert into order_events (sale_id, epoch, order_id, state, at, message_id)
-select * from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
+insert into order_events (sale_id, epoch, order_id, state, at, message_id, changed_by)
+select * from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[])
 on conflict do nothing;
 
 -- name: write_payments

@@ -22,4 +22,6 @@ async def watch_refunds(repository: Repository, interval_seconds: float) -> None
             metrics.REFUNDS_DUE.set(refunds.due)
             metrics.REFUNDS_FAILED.set(refunds.failed)
             metrics.REFUNDS_OLDEST_SECONDS.set(refunds.oldest_seconds)
+            metrics.REFUNDS_REPORTED.set(refunds.reported)
+            metrics.REFUNDS_REPORTED_OLDEST_SECONDS.set(refunds.reported_oldest_seconds)
         await asyncio.sleep(interval_seconds)

@@ -21,13 +21,20 @@ from flashsale_order_worker import metrics
 from flashsale_order_worker.plan import Rows, without_arrivals
 from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 
-SCHEMA_VERSION = 15
+SCHEMA_VERSION = 17
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
 _BEGIN = "select set_config('idle_in_transaction_session_timeout', $1, true), pg_advisory_xact_lock_shared($2)"
-_OPEN_REFUNDS = """select count(*) filter (where state = 'due') as due, count(*) filter (where state = 'failed') as failed,
-    coalesce(extract(epoch from now() - min(created_at) filter (where state = 'due')), 0) as oldest_seconds,
-    current_setting('transaction_read_only')::bool as read_only from refunds where state in ('due', 'failed')"""
+_OPEN_REFUNDS = """
+    select *, current_setting('transaction_read_only')::bool as read_only from (
+        select count(*) filter (where state = 'due') as due, count(*) filter (where state = 'failed') as failed,
+               coalesce(extract(epoch from now() - min(created_at) filter (where state = 'due')), 0) as oldest_seconds
+          from refunds where state in ('due', 'failed')
+    ) as open cross join (
+        select count(*) as reported, coalesce(extract(epoch from now() - min(reported_at)), 0) as reported_oldest_seconds
+          from reported_refunds
+    ) as unasked
+"""
 Columns = Sequence[Sequence[Any] | None]
 Statement = tuple[str, Columns]
 """A statement, and one array for each of its columns."""
@@ -41,6 +48,10 @@ class OpenRefunds(NamedTuple):
     failed: int
     oldest_seconds: float
     """The age of the oldest that is due; 0 if none is."""
+    reported: int = 0
+    """Paid orders whose payment the provider reported as paid back, and that nobody has returned or left as paid."""
+    reported_oldest_seconds: float = 0
+    """The age of the oldest of these reports; 0 without one."""
 
 
 class Repository:
@@ -117,7 +128,8 @@ class Repository:
             row = await self._one_row(_OPEN_REFUNDS)
         except SERVER_ERRORS as error:
             raise await self._pool.away(error) from error
-        return OpenRefunds(int(row["due"]), int(row["failed"]), float(row["oldest_seconds"]))
+        counts = int(row["due"]), int(row["failed"]), float(row["oldest_seconds"])
+        return OpenRefunds(*counts, int(row["reported"]), max(0.0, float(row["reported_oldest_seconds"])))
 
     async def _one_row(self, query: str) -> asyncpg.Record:
         """The single row of an aggregate query. Raises ReadOnlySQLTransactionError if its column `read_only` is true."""
@@ -227,7 +239,9 @@ def _merge_statements(rows: Rows) -> Iterator[tuple[str, Columns]]:
     )
     yield (
         "write_events",
-        _columns((*key, state.value, _at(e.at_ms), e.message_id) for (key, state), e in sorted(rows.events.items(), key=_by_key)),
+        _columns(
+            (*key, state.value, _at(e.at_ms), e.message_id, e.by or None) for (key, state), e in sorted(rows.events.items(), key=_by_key)
+        ),
     )
 
 

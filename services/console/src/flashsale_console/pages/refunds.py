@@ -1,5 +1,9 @@
-"""Refunds as a queue, the oldest first; each one is settled through the ledger-api, which decides."""
+"""Refunds as a queue, the oldest first; each one is settled through the ledger-api, which decides.
 
+The queue `reported` has paid orders instead, which the provider reported as paid back.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -12,12 +16,16 @@ from flashsale_console.requests import PAGE_SIZE, Key
 from flashsale_console.services import console_of
 
 STATES = ("due", "failed", "sent")
+REPORTED = "reported"
 FIRST = Key(requests.EPOCH, ("0",))
+FIRST_REPORTED = Key(requests.EPOCH, ("", ""))
 
 
 async def queue(request: Request) -> Response:
     values = requests.query(request, ("state", "after", "done"))
-    state = requests.choice(values, "state", STATES, "due")
+    state = requests.choice(values, "state", (*STATES, REPORTED), "due")
+    if state == REPORTED:
+        return await _reported(request, values)
     after = requests.read_key(values["after"], 1) if "after" in values else FIRST
     last_id = requests.whole(after.parts[0], "after")
     rows = await console_of(request).ledger.rows("list_refunds", state, after.at, last_id, PAGE_SIZE + 1)
@@ -25,8 +33,22 @@ async def queue(request: Request) -> Response:
     if len(rows) > PAGE_SIZE:
         last = rows[PAGE_SIZE - 1]
         following = requests.link("/refunds", state=state, after=Key(last["created_at"], (str(last["refund_id"]),)))
-    shown = {"refunds": rows[:PAGE_SIZE], "state": state, "states": STATES, "next": following, "is_first": after is FIRST}
-    return page(request, "refunds.html", shown)
+    return _list(request, "refunds.html", state, rows, following, is_first=after is FIRST)
+
+
+async def _reported(request: Request, values: Mapping[str, str]) -> Response:
+    after = requests.read_key(values["after"], 2) if "after" in values else FIRST_REPORTED
+    rows = await console_of(request).ledger.rows("list_reported", after.at, *after.parts, PAGE_SIZE + 1)
+    following = None
+    if len(rows) > PAGE_SIZE:
+        last = rows[PAGE_SIZE - 1]
+        following = requests.link("/refunds", state=REPORTED, after=Key(last["reported_at"], (last["sale_id"], last["order_id"])))
+    return _list(request, "reported.html", REPORTED, rows, following, is_first=after is FIRST_REPORTED)
+
+
+def _list(request: Request, template: str, state: str, rows: Sequence[Any], following: str | None, *, is_first: bool) -> Response:
+    states = (*STATES, REPORTED)
+    return page(request, template, {"rows": rows[:PAGE_SIZE], "state": state, "states": states, "next": following, "is_first": is_first})
 
 
 async def show(request: Request) -> Response:

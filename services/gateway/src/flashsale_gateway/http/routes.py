@@ -95,7 +95,7 @@ async def return_order(request: Request) -> Response:
     with audited(by, "order.return", order.sale_id, order_id=str(order)) as change:
         try:
             result, letter, quantity, _, payment_id = await services.return_order.submit(
-                order.sale_id, Return(order.order_id, body.restock)
+                order.sale_id, Return(order.order_id, body.restock, by)
             )
         except Unconfirmed:
             metrics.RETURNS.labels("unconfirmed").inc()
