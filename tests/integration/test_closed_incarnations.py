@@ -12,8 +12,9 @@ from flashsale_core.keys import shard_keys
 from flashsale_core.ledger_locks import RECEIVING
 from flashsale_core.positions import Range
 from flashsale_recovery import entries, recovery
+from flashsale_recovery.all_workers import WorkersCheck
 from flashsale_recovery.entries import Expected, wait_for_entries
-from flashsale_recovery.facts import Witnesses, restricted
+from flashsale_recovery.facts import DrainState, Witnesses, restricted
 from flashsale_recovery.fencing import Changed, Fencing
 from flashsale_recovery.gateways import wait_for_gateways
 from flashsale_recovery.ledger import Ledger
@@ -146,6 +147,35 @@ async def test_gateway_must_attest_to_each_shard_twice(infra: Mapping[str, str])
         attested = await waiting
         assert (attested.silent, attested.held, attested.highest_seq) == ([], 0, {0: 7, 1: 7})
         await empty_redis(redis)
+
+
+@pytest.mark.parametrize(
+    ("witnesses", "limits"),
+    [
+        (Witnesses(saw_open=True, ended={0: {"dead": 3}}), []),
+        (Witnesses(saw_open=True, expected=frozenset({"silent"}), waited_seconds=5), [2.0]),
+        (Witnesses(saw_open=True, ended={0: {"dead": None}}), [7.0]),
+        (Witnesses(), [7.0]),
+    ],
+)
+async def test_drain_waits_for_all_workers_where_a_position_may_be_unknown(
+    infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, witnesses: Witnesses, limits: list[float]
+) -> None:
+    """A history is accepted or reopened after it. If the limit is over, what RabbitMQ gave to other workers is drained as well."""
+    check, drain = AsyncMock(return_value=False), AsyncMock()
+    monkeypatch.setattr(WorkersCheck, "run", check)
+    monkeypatch.setattr(recovery, "drain", drain)
+    async with open_ledger(infra["DATABASE_URL"]) as tables, open_redis(infra["REDIS_URL"], 5, 4) as redis:
+        await empty_redis(redis)
+        ledger = Ledger(tables.connection)
+        await ledger.add({0: 1}, {0: 1}, "open", "a")
+        (server,) = (await look(redis, [0], 5)).servers
+        drainer = recovery.Recovery(redis, SCRIPTS, ledger, await ledger.facts(), Options(infra["AMQP_URL"]))
+        assert await drainer.drain(server, witnesses, lambda _: None) is DrainState.DONE
+    waited = [call.args[0] for call in check.await_args_list]
+    assert len(waited) == len(limits)
+    assert all(recovery.WORKERS_SECONDS_LEAST <= seconds <= limit for seconds, limit in zip(waited, limits, strict=True))
+    assert drain.await_count == 1 + len(limits)
 
 
 class _KilledError(Exception):
