@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from starlette.applications import Starlette
@@ -47,6 +48,14 @@ class Shop:
         """For buy() in the browser."""
         return _recognised(request, JSONResponse(self.engine.credentials(_buyer(request)), headers={"cache-control": "no-store"}))
 
+    def sign_in(self, request: Request) -> Response:
+        """For a buyer on the engine's page of a sale, who comes back with a token. It is in the fragment, which no server sees."""
+        token = self.engine.credentials(_buyer(request)).get("token")
+        if not token or not self.settings.storefront_url:
+            return PlainTextResponse("This shop has no buyer tokens, or no page of the engine", 404)
+        sale = quote(request.query_params.get("to", ""), safe="")
+        return _recognised(request, RedirectResponse(f"{self.settings.storefront_url}/s/{sale}#token={token}", 303))
+
     def buy(self, request: Request) -> Response:
         """The button without JavaScript: the shop's server buys for the buyer."""
         buyer = _buyer(request)
@@ -70,7 +79,9 @@ class Shop:
         order = self._order(request)
         if order is None:
             return PlainTextResponse("There is no such order", 404)
-        return HTMLResponse(pages.order(order, self.engine.order(order.order_id, order.buyer)))
+        storefront, sale = self.settings.storefront_url, order.order_id.rpartition(".")[0]
+        back = f"{storefront}/s/{quote(sale, safe='')}" if storefront else ""
+        return HTMLResponse(pages.order(order, self.engine.order(order.order_id, order.buyer), back))
 
     def pay(self, request: Request) -> Response:
         order = self._order(request)
@@ -145,6 +156,7 @@ def create_app(shop: Shop) -> Starlette:
     routes: list[tuple[str, str, Callable[..., Any]]] = [
         ("GET", "/", shop.front),
         ("GET", "/credentials", shop.credentials),
+        ("GET", "/sign-in", shop.sign_in),
         ("POST", "/buy", shop.buy),
         ("POST", "/order", shop.forward),
         ("GET", "/o/{order_id}", shop.order),

@@ -49,8 +49,8 @@ def refused(problem: Json) -> str:
     return _page(str(problem["title"]), '<p><a href="/">Back</a></p>')
 
 
-def order(order: Order, shown: Json | None) -> str:
-    """The page of an order: `shown` is the engine's answer, None while it does not answer."""
+def order(order: Order, shown: Json | None, back: str) -> str:
+    """The page of an order: `shown` is the engine's answer, None while it does not answer; `back` is its sale's page, or empty."""
     state = str(shown["state"]) if shown else order.state
     expires = str(shown["expiresAt"])[11:19] if shown else ""
     sentences = [_WORDS.get(state, state).format(expires=expires), _PAYMENTS.get(order.payment, "")]
@@ -59,6 +59,8 @@ def order(order: Order, shown: Json | None) -> str:
     if waiting and order.payment in ("none", "released"):
         price = _price(order.amount_minor, order.currency)
         content += f'<form method="post" action="/o/{escape(order.order_id)}/pay"><button>Pay {price}</button></form>'
+    if back:
+        content += f'<p><a href="{escape(back)}">Back to the sale</a></p>'
     return _page("Your order", content, '<meta http-equiv="refresh" content="5">' if waiting else "")
 
 

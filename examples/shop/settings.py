@@ -34,6 +34,8 @@ class Settings:
     """SHOP_CURRENCY"""
     public_url: str
     """SHOP_URL: where browsers reach the shop."""
+    storefront_url: str
+    """FLASHSALE_STOREFRONT_URL: the engine's pages of sales, whose buyers sign in and pay here. Empty: there are none."""
     database: str
     """SHOP_DATABASE: a file of SQLite."""
     reconcile_seconds: float
@@ -69,6 +71,7 @@ def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
         amount_minor=int(env.get("SHOP_AMOUNT_MINOR", "4900")),
         currency=env.get("SHOP_CURRENCY", "EUR"),
         public_url=env.get("SHOP_URL", "http://127.0.0.1:8080").rstrip("/"),
+        storefront_url=env.get("FLASHSALE_STOREFRONT_URL", "").rstrip("/"),
         database=env.get("SHOP_DATABASE", "shop.sqlite"),
         reconcile_seconds=float(env.get("SHOP_RECONCILE_SECONDS", "10")),
         stripe_key=stripe_key,

@@ -19,6 +19,7 @@ from flashsale_local_stack import Stack, free_ports
 from tests.browser.pages import EachView, Watch, axe, layout_shifts, open_page, scrolls_sideways, tab_to
 from tests.integration.client import Client
 from tests.integration.gateways import Gateway, gateway_on
+from tests.integration.shops import shop_on
 from tests.integration.storefronts import storefront_on
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ WITHOUT_STREAMS = """window.EventSource = class {
 class Shop:
     url: str
     gateway: Gateway
+    further_port: int
+    """For a storefront without simulated payments, whose page may call the gateway as well."""
 
     def page_of(self, sale: str) -> str:
         return f"{self.url}/s/{sale}"
@@ -50,12 +53,13 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A storefront whose payments are simulated, and a gateway that its page may call."""
-    folder, (port,) = tmp_path_factory.mktemp("storefront"), free_ports(1)
+    folder, (port, further) = tmp_path_factory.mktemp("storefront"), free_ports(2)
     page = f"http://127.0.0.1:{port}"
-    with gateway_on(stack.env() | {"FLASHSALE_CORS_ORIGINS": page}, folder / "gateway.log") as gateway:
+    origins = f"{page},http://127.0.0.1:{further}"
+    with gateway_on(stack.env() | {"FLASHSALE_CORS_ORIGINS": origins}, folder / "gateway.log") as gateway:
         more = {"FLASHSALE_STOREFRONT_PORT": str(port), "FLASHSALE_STOREFRONT_API_URL": gateway.url, "FLASHSALE_STOREFRONT_DEMO": "true"}
         with storefront_on(stack.env() | {"FLASHSALE_URL": gateway.url}, folder / "storefront.log", **more):
-            yield Shop(page, gateway)
+            yield Shop(page, gateway, further)
 
 
 async def reach(page: Page, *phases: str) -> None:
@@ -185,6 +189,43 @@ async def test_token_that_ends_during_a_hold_leads_to_the_sign_in(shop: Shop, cl
     await page.route("**/sign-in*", lambda route: route.fulfill(body="welcome"))
     await page.locator("#secondary").click()
     await page.wait_for_url(f"{shop.url}/sign-in?to={sale}")
+
+
+async def test_buyer_signs_in_at_the_example_shop_buys_and_pays(
+    stack: Stack, shop: Shop, client: Client, page: Page, tmp_path: Path
+) -> None:
+    """Nothing is simulated but the payment provider: neither answers nor tokens."""
+    sale = client.new_sale(5, price={"amountMinor": 4900, "currency": "EUR"})
+    (port,) = free_ports(1)
+    example, own = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{shop.further_port}"
+    env = stack.env() | {"FLASHSALE_URL": shop.gateway.url, "FLASHSALE_STOREFRONT_URL": own}
+    links = {
+        "FLASHSALE_STOREFRONT_PORT": str(shop.further_port),
+        "FLASHSALE_STOREFRONT_API_URL": shop.gateway.url,
+        "FLASHSALE_STOREFRONT_SIGN_IN_URL": f"{example}/sign-in?to={{sale}}",
+        "FLASHSALE_STOREFRONT_PAY_URL": f"{example}/o/{{orderId}}",
+    }
+    no_demo = {"FLASHSALE_STOREFRONT_DEMO": "false", "FLASHSALE_IDENTITY": "service,token"}
+    with shop_on(env, tmp_path, SHOP_PORT=str(port), SHOP_PRODUCT=sale), storefront_on(env, tmp_path / "log", **links, **no_demo):
+        await page.goto(f"{own}/s/{sale}")
+        await page.get_by_role("link", name="Sign in to buy").click()
+        await page.get_by_role("button", name="Buy").click()
+        await reach(page, "held")
+        assert page.url == f"{own}/s/{sale}"
+        await page.get_by_role("link", name="Pay").click()
+        await page.get_by_role("button", name="Pay 49.00 EUR").click()
+        await page.get_by_text("Your payment has arrived.").wait_for()
+        await page.get_by_role("link", name="Back to the sale").click()
+        await reach(page, "paid")
+        assert client.stock(sale) == (5, 4, 0, 1)
+        # The shop's own page sells as well, to the same buyer.
+        await page.goto(example)
+        assert await axe(page) == []
+        await page.get_by_role("button", name="Buy").click()
+        await page.get_by_role("button", name="Pay 49.00 EUR").click()
+        await page.get_by_text("Paid. Thank you!").wait_for()
+        assert (client.stock(sale), await axe(page)) == ((5, 3, 0, 2), [])
+        await page.goto("about:blank")
 
 
 async def test_double_click_and_held_enter_cancel_nothing(shop: Shop, client: Client, page: Page) -> None:

@@ -1,10 +1,8 @@
 """The example shop on the real stack: a buyer without JavaScript, the API of the page's button, and the engine's events."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from http.cookies import SimpleCookie
@@ -21,7 +19,7 @@ from flashsale_client import Answer as ClientAnswer
 from flashsale_client import Bought, Patience, Wish, buy
 from flashsale_consumer import Delivery
 from flashsale_core.messages import Message, encode
-from flashsale_local_stack import Stack, free_ports, wait_until
+from flashsale_local_stack import Stack, wait_until
 from flashsale_notifier.database import Database
 from flashsale_notifier.handlers import ShopEvents
 from flashsale_notifier.repository import Repository
@@ -29,10 +27,9 @@ from tests.integration.broker import until
 from tests.integration.client import Answer, Client
 from tests.integration.notifying import open_notifier
 from tests.integration.order_events import expired, payment
+from tests.integration.shops import shop_on
 from tests.unit.clients.node import find_node
 
-START_SECONDS = 90.0
-END_SECONDS = 90.0
 LEDGER_SECONDS = 90.0
 NODE = find_node()
 BUY_JS = Path(__file__).resolve().parents[2] / "clients" / "javascript" / "buy.js"
@@ -74,28 +71,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shop(stack: Stack, sale: str, folder: Path) -> Iterator[Client]:
-    (port,) = free_ports(1)
-    url = f"http://127.0.0.1:{port}"
-    settings = {
-        "SHOP_PORT": str(port),
-        "SHOP_URL": url,
-        "SHOP_PRODUCT": sale,
-        "SHOP_DATABASE": str(folder / "shop.sqlite"),
-        "SHOP_EVENTS_SECRET": EVENTS_SECRET,
-        "SHOP_RECONCILE_SECONDS": "0.2",
-    }
-    log = folder / "shop.log"
-    with log.open("wb") as out:
-        env = os.environ | stack.env() | settings
-        process = subprocess.Popen([sys.executable, "-m", "examples.shop"], env=env, cwd=Path(__file__).parents[2], stdout=out, stderr=out)
-        try:
-            client = Client(stack.env() | {"FLASHSALE_URL": url})
-            assert wait_until(lambda: _answers(client), START_SECONDS), log.read_text()
-            yield client
-        finally:
-            process.terminate()
-            process.wait(END_SECONDS)
-    assert "Traceback" not in log.read_text()
+    more = {"SHOP_EVENTS_SECRET": EVENTS_SECRET, "SHOP_RECONCILE_SECONDS": "0.2"}
+    with shop_on(stack.env(), folder, SHOP_PRODUCT=sale, **more) as shop:
+        yield shop
 
 
 @pytest.fixture
@@ -261,10 +239,3 @@ def test_stripe_captures_what_is_paid_and_cancels_what_came_too_late(stack: Stac
         till.authorised(order, f"pi_{buyer}")
     assert called == ["pi_in-time/capture", "pi_late/cancel"]
     assert store.undecided() == []
-
-
-def _answers(shop: Client) -> bool:
-    try:
-        return shop.get("/").status == 200
-    except OSError:
-        return False
