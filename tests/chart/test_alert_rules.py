@@ -89,6 +89,13 @@ def test_every_service_is_scraped_and_missed_when_it_is_gone() -> None:
 
     services = components("Deployment")
     assert {"gateway", "notifier", "storefront", "console", "operator"} <= services
+    for monitor in (document for document in documents if document["kind"] == "PodMonitor"):
+        workload = find(
+            documents, "StatefulSet" if monitor["metadata"]["name"].endswith("rabbitmq") else "Deployment", monitor["metadata"]["name"]
+        )
+        containers = workload["spec"]["template"]["spec"]["containers"]
+        ports = {port["name"] for container in containers for port in container.get("ports", ())}
+        assert {endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]} <= ports
     # The bundled Redis and Postgres have no metrics of their own, and the services miss all three servers.
     assert components("PodMonitor") - {"rabbitmq"} == services
     absent = {rule["labels"]["service"] for rule in rules().values() if rule["expr"].startswith("absent(")}

@@ -89,7 +89,7 @@ async def test_deletion_is_one_request_and_its_worker_waits_for_nothing(fake: Fa
     assert fake.patches == {"application/json-patch+json": len(names)}
 
 
-async def test_lost_namespace_ends_no_other_watch_and_is_watched_when_it_returns(fake: FakeApiserver, operator: Operator) -> None:
+async def test_lost_namespace_ends_no_other_watch_and_is_watched_again(fake: FakeApiserver, operator: Operator) -> None:
     for namespace in NAMESPACES:
         fake.add(namespace, "one")
     async with operator.run() as check:
@@ -110,7 +110,7 @@ async def test_lost_namespace_ends_no_other_watch_and_is_watched_when_it_returns
         assert not operator.cache.unseen_uids
 
 
-async def test_namespace_that_is_not_there_at_the_start_is_watched_when_it_comes(fake: FakeApiserver, operator: Operator) -> None:
+async def test_namespace_that_is_missing_at_the_start_is_watched_later(fake: FakeApiserver, operator: Operator) -> None:
     fake.forbidden.add("shop-a")
     fake.add("shop-b", "one")
     async with operator.run():
