@@ -124,6 +124,13 @@ def test_bought_again_after_an_expiry_counts_once(sale: Sale) -> None:
     assert (sale.released()["bob"], sale.buyers()["bob"]) == (1, 2)
 
 
+def test_buyers_that_are_counted_again_have_what_they_had(sale: Sale) -> None:
+    before = state_of(lived(sale))
+    begin(sale, keep=True)
+    restore(sale, {"forget_buyers": True, "count": list(before["records"]), "lapsed": [BOUGHT_LATE]})
+    assert state_of(sale) == before
+
+
 def test_buyer_at_the_limit_of_released_orders_is_refused_again(sale: Sale) -> None:
     before = state_of(lived(sale))
     assert sale.reserve(("o8", "ann", 1))[0][0] == "order_limit"

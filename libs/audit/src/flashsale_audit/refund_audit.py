@@ -70,7 +70,8 @@ class ForgottenRefunds:
             part = suspects[first : first + LOOK_ORDERS]
             try:
                 look = await self.redis.look(sale_id, [order_id for order_id, _ in part])
-            except ShardNotOpenError as error:
+            except (ShardNotOpenError, ValueError) as error:
+                # A sale that could be read before: the next round names what is wrong with it.
                 self.skipped.add(sale_id, error)
                 break
             if look.counters is not None and look.counters.epoch == epoch:
