@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -106,6 +107,22 @@ def test_redis_reads_every_renewed_file_without_a_restart(words: tuple[str, ...]
     # Its password is made in the pod, and the user can do nothing else.
     assert "resetkeys resetchannels -@all +config|set" in files["acl.sh"]
     assert ("start again one after the other" in files.get("start-sentinel.sh", "")) == (words != ("--set", "redis.replicas=1"))
+
+
+def test_postgres_reads_every_renewed_file_without_a_restart() -> None:
+    files = config("postgresql")
+    folders = {str(Path(file).parent) for file in re.findall(r"(?m)^ssl_\S+_file = '(\S+)'$", files["postgresql.conf"])}
+    (watched,) = re.findall(r"certificates\(\) \{ cat (.*) \| sha256sum; \}", files["start.sh"])
+    assert {str(Path(file).parent) for file in watched.split()} == folders == {"/tls/server", "/tls/ca"}
+    assert command_of_postgres("tls.yaml") == ["sh", "/config/start.sh"]
+    # Without TLS nothing is watched.
+    assert "start.sh" not in config("postgresql", "")
+    assert command_of_postgres("")[0] == "postgres"
+
+
+def command_of_postgres(values: str) -> list[str]:
+    (container,) = find(rendered(values), "StatefulSet", "shop-flashsale-postgresql")["spec"]["template"]["spec"]["containers"]
+    return list(container["command"])
 
 
 def test_without_tls_nobody_may_change_the_configuration_of_redis() -> None:

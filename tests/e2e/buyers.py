@@ -1,14 +1,17 @@
 """Buyers who arrive at a steady rate, each on a new connection, until /tmp/stop exists: `buyers.py PRODUCT PER_SECOND LANES`.
 
 It runs in a pod of the flashsale command's image. tests.e2e.crowd sends it there and reads its output, one line of JSON.
+The buyers prove who they are in each way for which the pod's environment has a key, one lane like this and the next like that.
 """
 
 import asyncio
 import json
 import os
+import shlex
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,11 @@ import aiohttp
 GAP_SECONDS = 1.0
 LONGEST_SECONDS = 1700
 STOP, PROGRESS, ORDERS = Path("/tmp/stop"), Path("/tmp/progress"), Path("/tmp/orders.buyers")
+ENVIRONMENT = Path("/tmp/environment")
+"""A line of a shell that exports new values of the pod's variables, once it exists: secrets were rotated."""
+TOKEN_SECONDS = 3600
+Proof = Callable[[str], Mapping[str, str]]
+"""The headers of a buyer's request."""
 
 
 class Buyers:
@@ -25,6 +33,7 @@ class Buyers:
         """`lanes` is how many may wait for an answer at the same time."""
         self.product = product
         self.lanes = lanes
+        self.proofs = proofs(os.environ)
         self.cycle_seconds = lanes / per_second
         self.outcomes: Counter[str] = Counter()
         self.bare_503 = 0
@@ -48,12 +57,13 @@ class Buyers:
             began = time.monotonic()
             user = f"b{lane}-{number}"
             number += 1
-            await self._order(session, {"userId": user, "productId": self.product, "quantity": 1, "requestId": user})
+            proof = self.proofs[lane % len(self.proofs)](user)
+            await self._order(session, {"userId": user, "productId": self.product, "quantity": 1, "requestId": user}, proof)
             await asyncio.sleep(max(0.0, self.cycle_seconds - (time.monotonic() - began)))
 
-    async def _order(self, session: aiohttp.ClientSession, body: dict[str, Any]) -> None:
+    async def _order(self, session: aiohttp.ClientSession, body: dict[str, Any], proof: Mapping[str, str]) -> None:
         try:
-            async with session.post(os.environ["FLASHSALE_URL"] + "/order", json=body) as answer:
+            async with session.post(os.environ["FLASHSALE_URL"] + "/order", json=body, headers=proof) as answer:
                 document = await answer.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             self.outcomes[f"error {type(error).__name__}"] += 1
@@ -70,10 +80,15 @@ class Buyers:
             self.bare_503 += 1
 
     async def _report_progress(self) -> None:
-        """Write to a file what happened so far, and when the last order was accepted."""
+        """Write to a file what happened so far and when the last order was accepted, and read new keys."""
         while True:
             self._write_progress()
+            self._read_environment()
             await asyncio.sleep(0.2)
+
+    def _read_environment(self) -> None:
+        if ENVIRONMENT.exists():
+            self.proofs = proofs(dict(word.split("=", 1) for word in shlex.split(ENVIRONMENT.read_text())[1:]))
 
     def _over(self) -> bool:
         return STOP.exists() or time.time() > self.started + LONGEST_SECONDS
@@ -101,6 +116,25 @@ class Buyers:
             "gaps": [[before, after] for before, after in pairwise(times) if after - before > GAP_SECONDS],
             "accepted_in_second": Counter(int(at) for at in self.accepted_at),
         }
+
+
+def proofs(environment: Mapping[str, str]) -> list[Proof]:
+    """Every way that the environment has a key for; without a key, the gateways trust the body."""
+    ways: list[Proof] = []
+    if keys := environment.get("FLASHSALE_SERVICE_KEYS"):
+        service_key = keys.split(",")[0].partition(":")[2]
+        ways.append(lambda _: bearer(service_key))
+    if keys := environment.get("FLASHSALE_BUYER_TOKEN_KEY"):
+        # The image of an earlier release has no such module, and its gateways no such key.
+        from flashsale_core.buyer_token import BuyerTokens
+
+        tokens = BuyerTokens([keys.split(" ")[0].encode()])
+        ways.append(lambda user: bearer(tokens.sign(user, int(time.time()) + TOKEN_SECONDS)))
+    return ways or [lambda _: {}]
+
+
+def bearer(token: str) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {token}"}
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 import json
 import math
+import re
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.e2e.buyers import ENVIRONMENT
 from tests.e2e.kube import CommandError, Namespace, last_json, numbers, until
 
 BUYERS = Path(__file__).with_name("buyers.py")
@@ -85,12 +88,15 @@ class Crowd:
 
     def start(self, buyers_at_the_end: int = 0) -> "Crowd":
         """`buyers_at_the_end` order all at once after `stop`, so that the rest is sold."""
+        identity = "${FLASHSALE_SERVICE_KEYS:+--identity service}"
         rest = (
-            f"flashsale load --product {self.product} --buyers {buyers_at_the_end} --connections 200 --orders-out /tmp/orders.rest --json"
+            f"flashsale load --product {self.product} --buyers {buyers_at_the_end} --connections 200 {identity} "
+            "--orders-out /tmp/orders.rest --json"
         )
         script = (
             f"cat > /tmp/buyers.py <<'END'\n{BUYERS.read_text()}\nEND\n"
             f"python /tmp/buyers.py {self.product} {self.per_second} {self.lanes}\n"
+            f"[ ! -e {ENVIRONMENT} ] || . {ENVIRONMENT}\n"
             + (f"{rest} | tr -d '\\n'; echo\n" if buyers_at_the_end else "")
             + f"cat /tmp/orders.* > /tmp/orders; flashsale audit {self.product} --wait-seconds 90 --expect-accepted /tmp/orders"
             + (" --json || true" if self.may_lose else "")
@@ -102,6 +108,14 @@ class Crowd:
     def progress(self) -> Progress:
         written = self._in_pod("cat /tmp/progress")
         return Progress(**json.loads(written)) if written.startswith("{") else Progress()
+
+    def replace(self, secrets: Mapping[str, str]) -> None:
+        """Go on with new values of secrets, by their old ones, as a Job that starts now would."""
+        lines = self._in_pod("env").splitlines()
+        changed = [re.sub("|".join(map(re.escape, secrets)), lambda match: secrets[match[0]], line) for line in lines]
+        script = "export " + " ".join(shlex.quote(line) for line in changed if line not in lines)
+        # The buyers must never find half of it.
+        self._in_pod(f"echo {shlex.quote(script)} >{ENVIRONMENT}.new && mv {ENVIRONMENT}.new {ENVIRONMENT}")
 
     def now(self) -> float:
         """Unix seconds by the pod's clock."""

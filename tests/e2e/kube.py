@@ -19,6 +19,7 @@ CHART = ROOT / "deploy" / "helm" / "flashsale"
 VALUES = Path(os.environ.get("FLASHSALE_E2E_VALUES", ROOT / "deploy" / "kind" / "values.yaml"))
 FLASH_SALES = "flashsales.flashsale.dev"
 """The full name: another group may have a resource of the same name."""
+SECRETS = ("FLASHSALE_ADMIN_TOKEN", "FLASHSALE_WEBHOOK_SECRET", "FLASHSALE_SERVICE_KEYS", "FLASHSALE_BUYER_TOKEN_KEY")
 COMMAND_TIMEOUT_SECONDS = 600
 JOB_TIMEOUT_SECONDS = 600
 STOP_TIMEOUT_SECONDS = 10
@@ -72,9 +73,8 @@ class Job:
 class Namespace:
     """A namespace, and a release named `flashsale` in it."""
 
-    def __init__(self, name: str, credentials: str = "flashsale-credentials") -> None:
-        """`credentials` is the release's Secret with the keys of the gateways."""
-        self.name, self.credentials = name, credentials
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def create(self) -> None:
         run("kubectl", "create", "namespace", self.name)
@@ -183,22 +183,22 @@ class Namespace:
 
     def redis(self, *words: str, user: str = "operator") -> str:
         """Run a Redis command as the user of a service, in the server's pod; returns its output."""
-        return self._in_redis(user, *self._redis_client(user), *words)
+        return self.execute("redis", *self._redis_client(user), *words)
 
     def redis_answers(self, commands: Sequence[str], user: str) -> dict[str, str]:
         """The answers of Redis to commands in the words of a shell, in one call of kubectl."""
         client = shlex.join(self._redis_client(user))
-        script = "".join(f"{client} {command} 2>&1 | tr '\\n' ' '; echo\n" for command in commands)
-        return dict(zip(commands, self._in_redis(user, "sh", "-c", script).splitlines(), strict=True))
+        # Each answer is one line that is not empty, because `execute` strips those at the end.
+        script = "".join(f"echo \"answer: $({client} {command} 2>&1 | tr '\\n' ' ')\"\n" for command in commands)
+        answers = [line.removeprefix("answer:").strip() for line in self.execute("redis", "sh", "-c", script).splitlines()]
+        return dict(zip(commands, answers, strict=True))
 
     def _redis_client(self, user: str) -> list[str]:
-        return ["valkey-cli", "--user", user, "--no-auth-warning"]
+        return redis_client(user, self.secret("flashsale-redis-storefront" if user == "storefront" else "flashsale-redis", user))
 
-    def _in_redis(self, user: str, *words: str) -> str:
-        password = self.secret("flashsale-redis-storefront" if user == "storefront" else "flashsale-redis", user)
-        return self.kubectl(
-            "exec", "flashsale-redis-0", "-c", "redis", "--", "env", f"REDISCLI_AUTH={password}", *words, check=False
-        ).strip()
+    def execute(self, server: str, *words: str) -> str:
+        """Run a command in the pod of a bundled server, which may fail; returns its output."""
+        return self.kubectl("exec", f"flashsale-{server}-0", "-c", server, "--", *words, check=False).strip()
 
     def hash(self, key: str) -> dict[str, str]:
         """A hash by field, as redis-cli prints it on a terminal: a sale's packed terms are binary. Redis changes the order at a restart."""
@@ -213,16 +213,21 @@ class Namespace:
         secret = {"password": "flashsale-postgresql", "ledger_api": "flashsale-postgresql-ledger-api"}.get(
             key, "flashsale-postgresql-roles"
         )
-        login = ["env", f"PGPASSWORD={self.secret(secret, key.replace('_', '-'))}", "psql", "-h", "127.0.0.1", "-U", role, "-At"]
-        return self.kubectl("exec", "flashsale-postgresql-0", "-c", "postgresql", "--", *login, "flashsale", "-c", statement).strip()
+        words = psql(role, self.secret(secret, key.replace("_", "-")))
+        return self.kubectl("exec", "flashsale-postgresql-0", "-c", "postgresql", "--", *words, statement).strip()
 
     def start_cli(self, name: str, script: str) -> None:
         """Start a Job that runs a shell script with the flashsale command and with access to the release."""
-        self.apply(_cli_job(name, script, self._cli_pod(), self.credentials))
+        self.apply(_cli_job(name, script, self._cli_pod(), self._secrets()))
 
     def _cli_pod(self) -> dict[str, Any]:
         """The pod of the release's audit: the chart decides its image, its servers and its placement."""
         return dict(self.get("cronjob", "flashsale-audit")["spec"]["jobTemplate"]["spec"]["template"]["spec"])
+
+    def _secrets(self) -> list[dict[str, Any]]:
+        """The variables of a gateway that its clients need as well."""
+        container = self.get("deployment", "flashsale-gateway")["spec"]["template"]["spec"]["containers"][0]
+        return [dict(variable) for variable in container["env"] if variable["name"] in SECRETS]
 
     def finish_cli(self, name: str, timeout_seconds: float = JOB_TIMEOUT_SECONDS) -> Job:
         def ended() -> str | None:
@@ -239,6 +244,16 @@ class Namespace:
     def cli(self, name: str, script: str, timeout_seconds: float = JOB_TIMEOUT_SECONDS) -> Job:
         self.start_cli(name, script)
         return self.finish_cli(name, timeout_seconds)
+
+
+def redis_client(user: str, password: str) -> list[str]:
+    """The words of a Redis client in the server's pod that logs in as a user."""
+    return ["env", f"REDISCLI_AUTH={password}", "valkey-cli", "--user", user, "--no-auth-warning"]
+
+
+def psql(role: str, password: str) -> list[str]:
+    """The words of a Postgres client in the server's pod that logs in as a role; a statement follows."""
+    return ["env", f"PGPASSWORD={password}", "psql", "-h", "127.0.0.1", "-U", role, "-At", "flashsale", "-c"]
 
 
 def image_tag() -> str:
@@ -277,10 +292,8 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
     return any(listed["type"] == "Ready" and listed["status"] == "True" for listed in pod["status"].get("conditions", ()))
 
 
-def _cli_job(name: str, script: str, like: Mapping[str, Any], credentials: str) -> dict[str, Any]:
-    def secret(variable: str, secret: str, key: str) -> dict[str, Any]:
-        return {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
-
+def _cli_job(name: str, script: str, like: Mapping[str, Any], secrets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """`secrets` are variables in addition to those of `like`."""
     container = {
         "name": "cli",
         "image": like["containers"][0]["image"],
@@ -289,8 +302,7 @@ def _cli_job(name: str, script: str, like: Mapping[str, Any], credentials: str) 
         "env": [
             {"name": "FLASHSALE_URL", "value": "http://flashsale-gateway"},
             {"name": "FLASHSALE_ADMIN_URL", "value": "http://flashsale-gateway-admin:8001"},
-            secret("FLASHSALE_ADMIN_TOKEN", credentials, "admin-token"),
-            secret("FLASHSALE_WEBHOOK_SECRET", credentials, "webhook-secret"),
+            *secrets,
             # The addresses of Redis and of the ledger.
             *like["containers"][0]["env"],
         ],

@@ -17,7 +17,6 @@ OVERLAY = ROOT / "deploy" / "kind" / "production.yaml"
 CREDENTIALS = "shop-credentials"
 WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 KEYS = {
-    CREDENTIALS: ("admin-token", "order-id-key"),
     "shop-redis": ("gateway", "timeout-worker", "operator", "audit", "keeper", "storefront", "probe", "replica", "sentinel"),
     "shop-rabbitmq": ("gateway", "order-worker", "timeout-worker", "keeper", "erlang-cookie"),
 }
@@ -40,15 +39,16 @@ class Production:
             namespace.create()
         self._create_certificates()
         self._run_postgres()
+        create_secret(self.shop, CREDENTIALS, credentials())
         for name, keys in KEYS.items():
-            more = {"webhook-secret": WEBHOOK_SECRET} if name == CREDENTIALS else {}
-            create_secret(self.shop, name, dict.fromkeys(keys) | more)
+            create_secret(self.shop, name, dict.fromkeys(keys))
 
     def renew(self, server: str) -> Certificate:
-        """Replace the certificate of Redis or RabbitMQ in its Secret."""
-        made = self._authority.issue(server, *hosts(self.shop, server))
+        """Replace the certificate of Redis, RabbitMQ or Postgres in its Secret."""
+        made = self._authority.issue(server, *self._hosts(server))
         text = json.dumps({"stringData": {name: file.read_text() for name, file in files(made).items()}})
-        self.shop.kubectl("patch", "secret", f"shop-{server}-tls", "--type=merge", "-p", text)
+        namespace, name = (self.ledger, "postgresql-tls") if server == "postgresql" else (self.shop, f"shop-{server}-tls")
+        namespace.kubectl("patch", "secret", name, "--type=merge", "-p", text)
         return made
 
     def _create_certificates(self) -> None:
@@ -57,11 +57,15 @@ class Production:
             create_files(namespace, "shop-ca", {"ca.crt": self._authority.cert})
             create_files(namespace, CLIENT, files(client))
         for server in ("redis", "rabbitmq"):
-            create_files(self.shop, f"shop-{server}-tls", files(self._authority.issue(server, *hosts(self.shop, server))))
-        create_files(self.ledger, "postgresql-tls", files(self._authority.issue("postgresql", self._postgres_host)))
+            create_files(self.shop, f"shop-{server}-tls", files(self._authority.issue(server, *self._hosts(server))))
+        create_files(self.ledger, "postgresql-tls", files(self._authority.issue("postgresql", *self._hosts("postgresql"))))
+
+    def _hosts(self, server: str) -> list[str]:
+        """The host names of a server's certificate."""
+        return [self.postgres_host] if server == "postgresql" else hosts(self.shop, server)
 
     @property
-    def _postgres_host(self) -> str:
+    def postgres_host(self) -> str:
         return f"flashsale-postgresql.{self.ledger.name}.svc"
 
     def _run_postgres(self) -> None:
@@ -87,7 +91,12 @@ class Production:
         return self._url(role, password)
 
     def _url(self, role: str, password: str) -> str:
-        return f"postgresql://{role}:{password}@{self._postgres_host}/flashsale?sslmode=verify-full"
+        return f"postgresql://{role}:{password}@{self.postgres_host}/flashsale?sslmode=verify-full"
+
+
+def credentials() -> dict[str, str | None]:
+    """The values of a Secret for the gateways that accept the keys of backends; None is a random one."""
+    return {"admin-token": None, "order-id-key": None, "webhook-secret": WEBHOOK_SECRET, "service-keys": f"shop:{token_hex(20)}"}
 
 
 def url_keys() -> set[str]:

@@ -1,28 +1,35 @@
 """The steps of docs/rotation.md for a release with the Secrets that the chart creates."""
 
 import json
+import shlex
 import time
-from collections.abc import Iterable, Mapping
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
 from secrets import token_hex
 
 from tests.e2e.kube import Namespace, until
 
 REDIS, RABBITMQ, ROLES, CREDENTIALS = "flashsale-redis", "flashsale-rabbitmq", "flashsale-postgresql-roles", "flashsale-credentials"
 OWNER, LEDGER_API = "flashsale-postgresql", "flashsale-postgresql-ledger-api"
-STOREFRONT = "flashsale-redis-storefront"
+STOREFRONT, IDENTITY = "flashsale-redis-storefront", "flashsale-identity"
 USERS_OF_REDIS = (REDIS, STOREFRONT)
 """The Secrets whose keys are users of Redis, which may have several passwords."""
-# Without `audit` and `reader`: only Jobs use them, and the crowd's Job keeps what it has read at its start.
 KEYS: Mapping[str, tuple[str, ...]] = {
-    REDIS: ("gateway", "timeout-worker", "operator", "keeper", "probe"),
+    REDIS: ("gateway", "timeout-worker", "operator", "audit", "keeper", "probe"),
     STOREFRONT: ("storefront",),
     RABBITMQ: ("gateway", "order-worker", "timeout-worker", "keeper"),
-    ROLES: ("writer", "keeper", "retention"),
+    ROLES: ("writer", "keeper", "reader", "retention", "postgres"),
     LEDGER_API: ("ledger-api",),
     OWNER: ("password",),
-    CREDENTIALS: ("admin-token", "webhook-secret"),
+    CREDENTIALS: ("admin-token", "admin-keys", "webhook-secret"),
+    IDENTITY: ("service-keys", "buyer-token-key"),
 }
-SERVICES = ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "storefront", "operator")
+LISTS = (CREDENTIALS, IDENTITY)
+"""The Secrets whose keys may have several values."""
+SERVICES = tuple(
+    f"deployment/flashsale-{name}"
+    for name in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "storefront", "operator")
+)
 LOADED_SECONDS = 60
 ROLLOUT_TIMEOUT_SECONDS = 480
 
@@ -31,7 +38,8 @@ Values = dict[str, dict[str, str]]
 
 
 def read(shop: Namespace) -> Values:
-    return {name: {key: shop.secret(name, key) for key in keys} for name, keys in KEYS.items()}
+    held = {name: shop.get("secret", name)["data"] for name in KEYS}
+    return {name: {key: b64decode(held[name][key]).decode() for key in keys} for name, keys in KEYS.items()}
 
 
 def other(values: Values) -> Values:
@@ -41,7 +49,16 @@ def other(values: Values) -> Values:
 
 def _like(value: str) -> str:
     # Base64 of 30 bytes.
-    return f"whsec_{token_hex(20)}" if value.startswith("whsec_") else token_hex(16)
+    if value.startswith("whsec_"):
+        return f"whsec_{token_hex(20)}"
+    # A named key keeps its name.
+    name, colon, _ = value.rpartition(":")
+    return f"{name}{colon}{token_hex(16)}"
+
+
+def both(old: str, new: str) -> str:
+    """A list of two values: of named keys, or of others."""
+    return ("," if ":" in old else " ").join((old, new))
 
 
 def patch(shop: Namespace, name: str, values: Mapping[str, str | None]) -> None:
@@ -53,7 +70,7 @@ def patch(shop: Namespace, name: str, values: Mapping[str, str | None]) -> None:
 
 def load(shop: Namespace, *servers: str) -> float:
     """Wait until the servers' pods have loaded the Secrets that were changed; returns the seconds it took."""
-    pods = [f"flashsale-{server}-0" for server in servers]
+    pods = [pod["metadata"]["name"] for server in servers for pod in shop.pods(server)]
     before = {pod: _loads(shop, pod) for pod in pods}
     for pod in pods:
         # A change of its pod lets the kubelet look at the Secret at once.
@@ -65,8 +82,14 @@ def _loads(shop: Namespace, pod: str) -> int:
     return shop.kubectl("logs", pod, "-c", "reload", "--tail=-1").count("loaded the ")
 
 
-def restart(shop: Namespace, services: Iterable[str] = SERVICES) -> None:
-    names = [f"deployment/flashsale-{name}" for name in services]
-    shop.kubectl("rollout", "restart", *names)
-    for name in names:
+def restart(shop: Namespace) -> None:
+    shop.kubectl("rollout", "restart", *SERVICES)
+    for name in SERVICES:
         shop.kubectl("rollout", "status", name, f"--timeout={ROLLOUT_TIMEOUT_SECONDS}s", timeout_seconds=ROLLOUT_TIMEOUT_SECONDS + 10)
+
+
+def accepting(shop: Namespace, server: str, attempts: Mapping[tuple[str, str], Sequence[str]]) -> set[tuple[str, str]]:
+    """The attempts to log in that succeed in the pod of a server, in one call of kubectl."""
+    lines = [f"{shlex.join(words)} 2>&1 | grep -qE '^PONG|Success' && echo {'/'.join(key)}" for key, words in attempts.items()]
+    output = shop.execute(server, "sh", "-c", "\n".join([*lines, "true"])).split()
+    return {key for key in attempts if "/".join(key) in output}

@@ -11,7 +11,7 @@ import pytest
 from flashsale_console.users import Role, User
 from flashsale_core.passwords import hash_password
 from tests.e2e.kube import Namespace, flash_sale, image_tag, report, until
-from tests.e2e.production import CREDENTIALS, WEBHOOK_SECRET, create_secret, settings
+from tests.e2e.production import CREDENTIALS, WEBHOOK_SECRET, create_secret, credentials, settings
 
 ADMIN_KEY, PASSWORD = "a-key-of-the-console-1234", "a long password"
 ORIGIN = "http://127.0.0.1:8004"
@@ -39,11 +39,10 @@ http.server.HTTPServer(("", {RECEIVER_PORT}), Hooks).serve_forever()
 @pytest.fixture(scope="module")
 def merchant() -> Iterator[Namespace]:
     """A release with both, and a pod that stands in for the merchant's shop."""
-    merchant = Namespace("flashsale-e2e-optional", CREDENTIALS)
+    merchant = Namespace("flashsale-e2e-optional")
     merchant.delete()
     merchant.create()
-    keys = {"admin-token": None, "order-id-key": None, "webhook-secret": WEBHOOK_SECRET, "admin-keys": f"console:{ADMIN_KEY}"}
-    create_secret(merchant, CREDENTIALS, keys)
+    create_secret(merchant, CREDENTIALS, credentials() | {"buyer-token-key": None, "admin-keys": f"console:{ADMIN_KEY}"})
     users = User("ann", Role.MERCHANT, hash_password(PASSWORD)).line
     create_secret(merchant, "console", {"admin-key": ADMIN_KEY, "session-key": None, "users": users})
     create_secret(merchant, "hooks", {"secret": WEBHOOK_SECRET})

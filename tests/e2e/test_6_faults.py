@@ -6,6 +6,9 @@ import pytest
 
 from tests.e2e.kube import CHART, VALUES, Namespace, flash_sale, image_tag, report, until
 
+LET_GO_SECONDS = 5
+"""How long a deletion waits for Redis."""
+
 
 @pytest.fixture(scope="module")
 def other() -> Iterator[Namespace]:
@@ -21,6 +24,7 @@ def other() -> Iterator[Namespace]:
 def set_redis(other: Namespace, command: str, *config: str, check: bool = True) -> str:
     """Install or upgrade with these lines of Redis configuration."""
     words = ["--set", f"image.tag={image_tag()}", "--set", "gateway.service.type=ClusterIP,cleanup.force=true"]
+    words += ["--set", f"operator.deleteWithoutRedisSeconds={LET_GO_SECONDS}"]
     lines = [word for line in config for word in ("--set", f"redis.extraConfig.{line}")]
     return other.helm(command, CHART, "--values", VALUES, *words, *lines, check=check)
 
@@ -89,6 +93,23 @@ def test_wrong_password_is_reported_with_its_cure(other: Namespace) -> None:
     )
     other.kubectl("set", "env", "deployment/flashsale-operator", "REDIS_URL=redis://operator:$(REDIS_PASSWORD)@flashsale-redis:6379/0")
     until(lambda: other.ready("unreachable"), 60, "Ready once the password is correct again", every_seconds=1)
+    other.kubectl("delete", "flashsale", "unreachable", "--timeout=120s")
+
+
+def test_deletion_with_retain_ends_without_redis_and_one_with_drain_waits(other: Namespace) -> None:
+    """Redis stays away: the next test removes the release."""
+    # With a short window, a deletion looks again soon.
+    other.apply(flash_sale("kept", 1, deletionPolicy="Retain", paymentWindowSeconds=5), flash_sale("drained", 1, paymentWindowSeconds=5))
+    until(lambda: other.ready("kept") and other.ready("drained"), 20, "Ready")
+    other.kubectl("scale", "statefulset/flashsale-redis", "--replicas=0")
+    until(lambda: other.pods("redis") == [], 60, "Redis is gone")
+    other.kubectl("delete", "flashsale", "kept", "drained", "--wait=false")
+    seconds = until(lambda: other.phases().keys() == {"drained"}, 60, "only the FlashSale with Drain is left")
+    report("deletion with Retain ends without Redis", seconds=f"{seconds:.1f}", bar=LET_GO_SECONDS + 10)
+    (event,) = other.get("events", "--field-selector", "reason=DeletedWithoutRedis")["items"]
+    assert (event["involvedObject"]["name"], "sale kept is in it with its holds" in event["message"]) == ("kept", True)
+    other.patch("drained", deletionPolicy="Retain")
+    until(lambda: other.phases() == {}, 30, "Retain ends the other deletion as well")
 
 
 @pytest.mark.parametrize(("secret", "claim"), [("flashsale-credentials", "redis"), ("flashsale-redis", "redis")])
