@@ -76,6 +76,7 @@ ONCE = {
     "FLASHSALE_ADMIN_TOKEN": "credentials.existingSecret",
     "FLASHSALE_SHARDS": "shards",
     "FLASHSALE_INSTALLATION": "installation.name",
+    "FLASHSALE_IDENTITY": "identity.modes",
     "FLASHSALE_PAYMENT_WINDOWS": "paymentWindows",
     "FLASHSALE_ORDER_ID_KEY": "credentials.existingSecret",
     "FLASHSALE_WEBHOOK_SECRET": "credentials.existingSecret",
