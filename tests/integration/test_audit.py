@@ -246,7 +246,9 @@ async def test_sale_that_lost_all_its_payments_is_named(env: Env, named: list[st
     )
     try:
         document = json.loads(flashsale(env, "audit", *named, "--json").stdout)
-        assert {difference["kind"]: difference["count"] for difference in document["differences"]} == {"paid_without_payment": 5}
+        counts = {difference["kind"]: difference["count"] for difference in document["differences"]}
+        # One of the orders remembers a payment that was refunded.
+        assert counts == {"paid_without_payment": 5, "refund_differs": 1}
     finally:
         await execute(env, "insert into payments select * from paid; insert into refunds overriding system value select * from due")
         await execute(env, "drop table paid; drop table due")
