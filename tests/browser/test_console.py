@@ -76,6 +76,8 @@ async def log_in(page: Page, stack: Stack, name: str, then: str) -> str:
     visitor = Visitor(stack)
     url = f"http://{visitor.origin.removeprefix('http://')}"
     await page.goto(url + then)
+    # The browser moves the focus to the first field when it draws the page, which may be after it has loaded.
+    await page.wait_for_function("document.activeElement.id === 'name'")
     await page.keyboard.type(name)
     await page.keyboard.press("Tab")
     await page.keyboard.type(visitor.password)
