@@ -68,6 +68,10 @@ async def lost_entries(database_url: str) -> int:
     return await ledger_number(database_url, "select coalesce(sum(lost_entries), 0) from shards")
 
 
+async def orders_in_ledger(database_url: str, sale: str) -> int:
+    return await ledger_number(database_url, "select count(*) from orders where sale_id = $1", sale)
+
+
 async def ledger_number(database_url: str, query: str, *arguments: str) -> int:
     ledger = await asyncpg.connect(database_url)
     try:

@@ -11,11 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import asyncpg
-
 from flashsale_local_stack import Stack, wait_until
 from tests.integration.client import Client
-from tests.integration.losses import CONNECT_SECONDS, lost_entries
+from tests.integration.losses import CONNECT_SECONDS, lost_entries, orders_in_ledger
 
 STOCK = 2000
 """More than anybody orders before the promotion is noticed."""
@@ -40,7 +38,7 @@ def stale_promotion(
     # The replica lacks these, and the ledger has them.
     for sale in sales:
         kept[sale] += sell(shop, sale)
-        assert wait_until(lambda sale=sale: asyncio.run(_in_ledger(url, sale)) == len(kept[sale]), WAIT_SECONDS)  # type: ignore[misc]
+        assert wait_until(lambda sale=sale: asyncio.run(orders_in_ledger(url, sale)) == len(kept[sale]), WAIT_SECONDS)  # type: ignore[misc]
     # A keeper would open the replica at once, and a broker would take the entries that are to be lost.
     stack.stop("keeper")
     stack.kill("rabbitmq")
@@ -86,14 +84,6 @@ def sell_until_recovering(shop: Client, sale: str) -> tuple[list[str], int]:
         unknown += answer.code == "outcome_unknown"
         time.sleep(0.02)
     raise AssertionError("no fence refused the orders")
-
-
-async def _in_ledger(database_url: str, sale: str) -> int:
-    ledger = await asyncpg.connect(database_url)
-    try:
-        return int(await ledger.fetchval("select count(*) from orders where sale_id = $1", sale))
-    finally:
-        await ledger.close()
 
 
 def _audit(stack: Stack, orders: dict[str, list[str]], folder: Path) -> None:

@@ -20,7 +20,7 @@ from flashsale_core.messages import positions_in
 from flashsale_local_stack import Stack, free_ports, private_stack, wait_until
 from flashsale_local_stack.state import port_taken
 from tests.integration.client import Client
-from tests.integration.losses import ledger_number, lost_entries
+from tests.integration.losses import lost_entries, orders_in_ledger
 from tests.integration.stores import redis_client
 
 WAIT_SECONDS = 60.0
@@ -82,8 +82,7 @@ class Shop:
 
     def has_in_ledger(self, sale: str, orders: list[str]) -> bool:
         """Whether the ledger has these orders of the sale, and no other."""
-        query = "select count(*) from orders where sale_id = $1"
-        return asyncio.run(ledger_number(self.stack.env()["DATABASE_URL"], query, sale)) == len(orders)
+        return asyncio.run(orders_in_ledger(self.stack.env()["DATABASE_URL"], sale)) == len(orders)
 
     def fences(self) -> list[dict[bytes, bytes]]:
         with self.redis() as redis:

@@ -8,9 +8,12 @@ from flashsale_audit import compare
 from flashsale_audit.catch_up import CatchUp
 from flashsale_audit.differences import Difference, Findings, Kind
 from flashsale_audit.lines import Columns, columns_of, joined, read_line
+from flashsale_audit.look import Look
 from flashsale_audit.read_ledger import LedgerReader
 from flashsale_audit.read_redis import RedisReader
 from flashsale_audit.records import Record
+from flashsale_audit.refund_audit import RememberedRefunds
+from flashsale_audit.scan import OrderPage
 
 PAGE = 5000
 """Orders of one query, about 30 ms of Postgres: each query costs the auditor as much as some hundred orders."""
@@ -31,6 +34,7 @@ class LedgerAudit:
     epoch: int
     findings: Findings
     pace: Callable[[], Awaitable[None]]
+    refunds: RememberedRefunds
     in_ledger: int = 0
     """Orders of the pages that were in the ledger."""
     without_row: int = 0
@@ -39,29 +43,34 @@ class LedgerAudit:
     _suspects: dict[str, Record] = field(default_factory=dict)
     _suspected_at: float = 0.0
 
-    async def add_page(self, records: Mapping[str, Record], unreadable: Sequence[str]) -> None:
-        """Compare a page of orders. Those that differ are compared again once the ledger has caught up."""
-        if unreadable:
-            known = len(await self.ledger.orders(self.sale_id, self.epoch, unreadable))
+    async def add_look(self, look: Look) -> None:
+        """Compare the orders of a look. Those that differ are compared again once the ledger has caught up."""
+        if look.unreadable:
+            known = len(await self.ledger.orders(self.sale_id, self.epoch, look.unreadable))
             self.in_ledger += known
-            self.without_row += len(unreadable) - known
-        columns, others = columns_of(records)
+            self.without_row += len(look.unreadable) - known
+        columns, others = columns_of(look.records)
         self._suspect(others)
-        await self.add_columns(columns)
+        await self._add(columns, look.refunded)
 
-    async def add_columns(self, columns: Columns) -> None:
-        """As `add_page`, for orders as lua/scan.lua returns them."""
+    async def add_page(self, page: OrderPage) -> None:
+        """As `add_look`, for the orders in the columns of a page."""
+        await self._add(page.columns, page.refunded)
+
+    async def _add(self, columns: Columns, refunded: Mapping[str, Sequence[str]]) -> None:
         if columns.size:
             self._unread.append(columns)
         if sum(page.size for page in self._unread) >= PAGE:
             await self._compare()
         if len(self._suspects) >= SUSPECTS_MAX or (self._suspects and monotonic() - self._suspected_at > SUSPECT_SECONDS):
             await self._judge()
+        await self.refunds.add(refunded)
 
     async def finish(self) -> None:
         """Compare and judge what is left."""
         await self._compare()
         await self._judge()
+        await self.refunds.finish()
 
     async def _compare(self) -> None:
         columns, self._unread = joined(self._unread), []

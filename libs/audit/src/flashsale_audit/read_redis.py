@@ -80,6 +80,11 @@ class RedisReader:
         """The named orders and users of a sale, at most 2,000 of each, and its counters, all of one moment. Raises ShardNotOpenError."""
         return await self._call(sale_id, "", 0, order_ids, user_ids)
 
+    async def looks(self, sale_id: str, order_ids: Sequence[str]) -> AsyncIterator[Look]:
+        """Looks at any number of orders, each at some of them."""
+        for first in range(0, len(order_ids), LOOK_PAGE):
+            yield await self.look(sale_id, order_ids[first : first + LOOK_PAGE])
+
     async def look_pages(self, sale_id: str) -> AsyncIterator[Look]:
         """All orders, each at least once. A page is of one moment, and so is a whole sale of at most LOOK_WHOLE orders."""
         cursor = 0

@@ -12,11 +12,8 @@ from flashsale_audit.catch_up import CatchUp
 from flashsale_audit.differences import Difference, Findings
 from flashsale_audit.read_ledger import LedgerReader
 from flashsale_audit.read_redis import RedisReader
-from flashsale_audit.refund_rows import Refund
+from flashsale_audit.refund_rows import PAGE, Refund
 from flashsale_audit.skipped import ShardNotOpenError, Skipped
-
-PAGE = 2000
-LOOK_ORDERS = 250
 
 
 @dataclass(slots=True)
@@ -66,14 +63,12 @@ class ForgottenRefunds:
         remembered = await self.redis.refunded(sale_id, [order_id for order_id, _ in refunds])
         suspects = [(order_id, payment_id) for order_id, payment_id in refunds if payment_id not in remembered.get(order_id, ())]
         differences: list[Difference] = []
-        for first in range(0, len(suspects), LOOK_ORDERS):
-            part = suspects[first : first + LOOK_ORDERS]
-            try:
-                look = await self.redis.look(sale_id, [order_id for order_id, _ in part])
-            except (ShardNotOpenError, ValueError) as error:
-                # A sale that could be read before: the next round names what is wrong with it.
-                self.skipped.add(sale_id, error)
-                break
-            if look.counters is not None and look.counters.epoch == epoch:
-                differences += compare.compare_forgotten(sale_id, part, look.records, look.refunded)
+        try:
+            # Each order in one look only, however many of its refunds are suspects.
+            async for look in self.redis.looks(sale_id, list(dict.fromkeys(order_id for order_id, _ in suspects))):
+                if look.counters is not None and look.counters.epoch == epoch:
+                    differences += compare.compare_forgotten(sale_id, suspects, look.records, look.refunded)
+        except (ShardNotOpenError, ValueError) as error:
+            # A sale that could be read before: the next round names what is wrong with it.
+            self.skipped.add(sale_id, error)
         return differences

@@ -1,6 +1,6 @@
 """The audit of one sale: all its orders are read, but only a page of them is in memory at a time."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import getrandbits
 from typing import TypeGuard
@@ -18,7 +18,7 @@ from flashsale_audit.ledger_audit import LedgerAudit
 from flashsale_audit.look import Look, totals
 from flashsale_audit.motion import Motion, compare_sums
 from flashsale_audit.read_ledger import LedgerReader
-from flashsale_audit.read_redis import LOOK_PAGE, LOOK_WHOLE, RedisReader
+from flashsale_audit.read_redis import LOOK_WHOLE, RedisReader
 from flashsale_audit.records import Record
 from flashsale_audit.refund_audit import RememberedRefunds
 from flashsale_audit.released_audit import ReleasedAudit
@@ -79,10 +79,10 @@ class SaleAudit:
         """None if the sale was removed, replaced or recovered while it was read; then nothing is known about it."""
         findings, order_pass = Findings(), OrderPass()
         refunds = RememberedRefunds(self.ledger, self.catch_up, self.sale_id, findings)
-        ledger = LedgerAudit(self.redis, self.ledger, self.catch_up, self.sale_id, self.epoch, findings, self.pace)
+        ledger = LedgerAudit(self.redis, self.ledger, self.catch_up, self.sale_id, self.epoch, findings, self.pace, refunds)
         buyers = BuyerAudit(self.redis, self.sale_id, findings, self.pace, self.skipped)
         judge = self._judge_small if self.counters.orders <= LOOK_WHOLE else self._judge_large
-        if not await judge(order_pass, buyers, ledger, refunds, findings) or not await self._report(findings):
+        if not await judge(order_pass, buyers, ledger, findings) or not await self._report(findings):
             return None
         findings.add(await confirmed(self._read_definition, self.catch_up))
         if self.repeats.is_due(check := f"history {self.sale_id}"):
@@ -105,28 +105,23 @@ class SaleAudit:
     def epoch(self) -> int:
         return self.counters.epoch
 
-    async def _judge_small(
-        self, order_pass: OrderPass, buyers: BuyerAudit, ledger: LedgerAudit, refunds: RememberedRefunds, findings: Findings
-    ) -> bool:
+    async def _judge_small(self, order_pass: OrderPass, buyers: BuyerAudit, ledger: LedgerAudit, findings: Findings) -> bool:
         """Judge the orders by looks with all that belongs to them. False if the sale is not the same at each page."""
         buyer_pass = BuyerPass(getrandbits(32) | 1)
-        if not await self._look_at_orders(order_pass, buyer_pass, ledger, refunds, findings):
+        if not await self._look_at_orders(order_pass, buyer_pass, ledger, findings):
             return False
         findings.add(_counted(order_pass))
         await ledger.finish()
-        await refunds.finish()
         await self._released(findings).run(await buyers.run(buyer_pass))
         return True
 
-    async def _judge_large(
-        self, order_pass: OrderPass, buyers: BuyerAudit, ledger: LedgerAudit, refunds: RememberedRefunds, findings: Findings
-    ) -> bool:
+    async def _judge_large(self, order_pass: OrderPass, buyers: BuyerAudit, ledger: LedgerAudit, findings: Findings) -> bool:
         """Judge only what may differ by looks: a look at each order would cost several times as much."""
         first = await self.redis.look(self.sale_id)
         if not self._is_same(first.counters):
             return False
         order_pass.look(first.counters)
-        if not await self._scan_orders(first.now_ms - self.grace_ms, order_pass, ledger, refunds, findings):
+        if not await self._scan_orders(first.now_ms - self.grace_ms, order_pass, ledger, findings):
             return False
         last = await self.redis.counters(self.sale_id)
         if not self._is_same(last):
@@ -134,7 +129,6 @@ class SaleAudit:
         order_pass.look(last)
         findings.add(_counted(order_pass))
         await ledger.finish()
-        await refunds.finish()
         if not findings.clean() and not await self._report(findings):
             return False
         proof = BuyerProof(buyers, self.ledger, self.catch_up, self.epoch, self.repeats)
@@ -146,35 +140,25 @@ class SaleAudit:
     def _released(self, findings: Findings) -> ReleasedAudit:
         return ReleasedAudit(self.redis, self.ledger, self.catch_up, self.sale_id, self.epoch, findings, self.pace)
 
-    async def _scan_orders(
-        self, overdue_before_ms: int, order_pass: OrderPass, ledger: LedgerAudit, refunds: RememberedRefunds, findings: Findings
-    ) -> bool:
+    async def _scan_orders(self, overdue_before_ms: int, order_pass: OrderPass, ledger: LedgerAudit, findings: Findings) -> bool:
         async for page in self.redis.order_pages(self.sale_id, overdue_before_ms):
             order_pass.add_totals(page.totals, page.columns.size, page.waiting)
-            async for look in self._looks(page.held):
+            async for look in self.redis.looks(self.sale_id, page.held):
                 findings.add(self._compared(look))
-            async for look in self._looks(page.strange):
+            async for look in self.redis.looks(self.sale_id, page.strange):
                 findings.add(self._compared(look))
                 order_pass.add(look.records, look.unreadable)
-                await ledger.add_page(look.records, look.unreadable)
-                await refunds.add(look.refunded)
-            await ledger.add_columns(page.columns)
-            await refunds.add(page.refunded)
+                await ledger.add_look(look)
+            await ledger.add_page(page)
             if not findings.clean() and not await self._report(findings):
                 return False
             await self.pace()
         return True
 
-    async def _looks(self, order_ids: Sequence[str]) -> AsyncIterator[Look]:
-        for first in range(0, len(order_ids), LOOK_PAGE):
-            yield await self.redis.look(self.sale_id, order_ids[first : first + LOOK_PAGE])
-
     def _compared(self, look: Look) -> Iterable[Difference]:
         return compare.compare_page(self.sale_id, look.records, look.unreadable, look.deadlines, look.now_ms - self.grace_ms)
 
-    async def _look_at_orders(
-        self, order_pass: OrderPass, buyers: BuyerPass, ledger: LedgerAudit, refunds: RememberedRefunds, findings: Findings
-    ) -> bool:
+    async def _look_at_orders(self, order_pass: OrderPass, buyers: BuyerPass, ledger: LedgerAudit, findings: Findings) -> bool:
         """False if the sale is not the same at each page."""
         async for page in self.redis.look_pages(self.sale_id):
             if not self._is_same(page.counters):
@@ -183,8 +167,7 @@ class SaleAudit:
             order_pass.add(page.records, page.unreadable)
             buyers.add(page)
             findings.add(self._compared(page))
-            await ledger.add_page(page.records, page.unreadable)
-            await refunds.add(page.refunded)
+            await ledger.add_look(page)
             if not findings.clean() and not await self._report(findings):
                 return False
             await self.pace()

@@ -10,16 +10,13 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-import aio_pika
+from aio_pika.abc import AbstractChannel
 
 from flashsale_core import topology
-from flashsale_core.backoff import reconnect_backoff
-from flashsale_core.broker import broker_session
-from flashsale_core.faults import Server, describe_error
-from flashsale_core.tasks import only_own_cancellation, within
 from flashsale_recovery.ledger import Ledger
-from flashsale_recovery.markers import send_markers
+from flashsale_recovery.markers import send_markers, until_answered
 
 POLL_SECONDS = 0.05
 ROUND_SECONDS = 1.0
@@ -73,7 +70,7 @@ class WorkersCheck:
         sent: list[str] = []
         while True:
             before = await self.ledger.marker_consumers(sent)
-            look, markers = await self._look(before)
+            look, markers = await until_answered(partial(self._look, before), self.amqp_url, self.amqp_timeout_seconds)
             sent += markers
             ends_at = time.monotonic() + ROUND_SECONDS
             since: frozenset[str] = frozenset()
@@ -84,24 +81,10 @@ class WorkersCheck:
                 return
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _look(self, before: frozenset[str]) -> tuple[QueueLook, Sequence[str]]:
-        """Look at the queue, and then send markers. Repeated until RabbitMQ answers."""
-        backoff = reconnect_backoff()
-        while True:
-            try:
-                with only_own_cancellation():
-                    return await self._look_once(before)
-            except Exception as error:
-                # Broad on purpose, as in `drain`.
-                log.warning("drain.waiting", extra={"reason": describe_error(Server.RABBITMQ, error)})
-                await asyncio.sleep(backoff.pause_seconds(0))
-
-    async def _look_once(self, before: frozenset[str]) -> tuple[QueueLook, Sequence[str]]:
-        session = broker_session(aio_pika.connect, self.amqp_url, self.amqp_timeout_seconds)
-        async with session as connection, within(self.amqp_timeout_seconds, "sending markers"):
-            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-            queue = (await channel.declare_queue(topology.ORDERS_QUEUE, passive=True)).declaration_result
-            look = QueueLook(queue.message_count or 0, queue.consumer_count or 0, before)
-            markers = [str(uuid.uuid4()) for _ in range(MARKERS_EACH * look.consumers)]
-            await send_markers(channel, markers)
+    async def _look(self, before: frozenset[str], channel: AbstractChannel) -> tuple[QueueLook, Sequence[str]]:
+        """Look at the queue, and then send markers."""
+        queue = (await channel.declare_queue(topology.ORDERS_QUEUE, passive=True)).declaration_result
+        look = QueueLook(queue.message_count or 0, queue.consumer_count or 0, before)
+        markers = [str(uuid.uuid4()) for _ in range(MARKERS_EACH * look.consumers)]
+        await send_markers(channel, markers)
         return look, markers
