@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cluster=$1 config=$2
-if kind get clusters 2>/dev/null | grep -qxF "$cluster"; then
+if grep -qxF "$cluster" <<<"$(kind get clusters 2>/dev/null)"; then
   kind export kubeconfig --name "$cluster" >/dev/null 2>&1 || true
   if kubectl --context "kind-$cluster" wait node --all --for=condition=Ready --timeout=30s >/dev/null 2>&1; then
     echo "kind-up: $cluster is up"

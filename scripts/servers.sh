@@ -132,7 +132,8 @@ browser_runs() {
 
 has_package() {
   [ "$(. /etc/os-release 2>/dev/null && echo "${ID:-}")" != ubuntu ] &&
-    LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q '^ *Candidate: [0-9]'
+    # Not a pipe into grep -q, which ends at the first match: apt-cache then dies of SIGPIPE, and pipefail says there is no package.
+    grep -q '^ *Candidate: [0-9]' <<<"$(LC_ALL=C apt-cache policy "$1" 2>/dev/null)"
 }
 
 # Installed, not unpacked: it starts no service, and a font must be where fontconfig looks.

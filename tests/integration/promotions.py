@@ -42,17 +42,20 @@ def stale_promotion(
     # A keeper would open the replica at once, and a broker would take the entries that are to be lost.
     stack.stop("keeper")
     stack.kill("rabbitmq")
-    assert wait_until(lambda: b"\nflashsale_broker_up 0.0\n" in shop.get("/metrics").raw, CONNECT_SECONDS)
-    lost = sell(shop, fsync)
-    assert shop.order(confirmed, "late").code == "broker_away"
-    with ThreadPoolExecutor(1) as promoting:
-        promoted = promoting.submit(promote)
-        more, unknown = sell_until_recovering(shop, fsync)
-        promoted.result()
-    lost += more
-    yield
-    stack.start("rabbitmq")
-    stack.start("keeper")
+    try:
+        assert wait_until(lambda: b"\nflashsale_broker_up 0.0\n" in shop.get("/metrics").raw, CONNECT_SECONDS)
+        lost = sell(shop, fsync)
+        assert shop.order(confirmed, "late").code == "broker_away"
+        with ThreadPoolExecutor(1) as promoting:
+            promoted = promoting.submit(promote)
+            more, unknown = sell_until_recovering(shop, fsync)
+            promoted.result()
+        lost += more
+        yield
+    finally:
+        # A failure here must not fail the tests that share the stack.
+        stack.start("rabbitmq")
+        stack.start("keeper")
     assert wait_until(lambda: shop.get("/readyz").status == 200, WAIT_SECONDS)
     assert len(lost) <= asyncio.run(lost_entries(url)) - reported <= len(lost) + unknown
     assert {shop.get(f"/orders/{order}").code for order in lost} == {"unknown_order"}

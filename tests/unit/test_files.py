@@ -48,6 +48,16 @@ def test_workflows_are_valid() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_no_script_pipes_into_a_command_that_stops_reading() -> None:
+    """`grep -q` ends at the first match, the command before it dies of SIGPIPE, and under pipefail a match then counts as none."""
+    files = [*(ROOT / "scripts").glob("*.sh"), *(ROOT / "deploy" / "compose").glob("*.sh"), ROOT / ".ci" / "run", ROOT / "Makefile"]
+    stops = re.compile(r"(?<!\|)\|\s*(grep\s+(-\S+\s+)*-\w*[qm]|head\b)")
+    lines = [(file.name, line) for file in files for line in file.read_text().splitlines() if stops.search(line)]
+    assert len(files) > 10
+    assert lines == []
+    assert stops.search("apt-cache policy x | grep -q y")
+
+
 @pytest.mark.parametrize("file", EXAMPLES, ids=[path.name for path in EXAMPLES])
 def test_examples_are_flashsales(file: Path) -> None:
     """Each example matches the CRD's schema, without unknown fields. The e2e suite tests the CEL rules on a real apiserver."""
