@@ -215,6 +215,25 @@ def test_server_without_memory_refuses_and_changes_nothing(sale: Sale) -> None:
     assert sale.snapshot() == before
 
 
+def test_master_without_its_replicas_answers_nothing(sale: Sale) -> None:
+    """It may have been replaced, and its successor sells what it takes for sold out."""
+    sale.define(total=1, max_per_user=1)
+    sale.reserve(("o1", "ann", 1))
+    refused = ("o2", "bob", 1), ("o3", "ann", 1), ("o1", "ann", 1), ("o1", "ann", 2)
+    answers = [sale.reserve(order) for order in refused]
+    assert [statuses(answer) for answer in answers] == [["out_of_stock"], ["user_limit"], ["replayed"], ["conflict"]]
+    before = sale.snapshot()
+    sale.redis.config_set("min-replicas-to-write", 1)
+    try:
+        for orders in (*((order,) for order in refused), refused):
+            with pytest.raises(redis.ResponseError, match="NOREPLICAS"):
+                sale.reserve(*orders)
+    finally:
+        sale.redis.config_set("min-replicas-to-write", 0)
+    assert sale.snapshot() == before
+    assert [sale.reserve(order) for order in refused] == answers
+
+
 def test_answer_contains_the_outbox_entry(sale: Sale) -> None:
     sale.define(total=1)
     _, [(entry_id, key, body)] = reserve_many((sale, [("o1", "ann", 1)]))
