@@ -96,6 +96,13 @@ test("the button that cancels never takes the place of the one that asks", () =>
   assert.deepEqual([held(false).secondary.action, held(true).secondary.action, held(true).primary.action], ["ask", "keep", "cancel"]);
 });
 
+test("before an order is cancelled, the page asks and says so aloud", () => {
+  const held = (isSure) => decide.viewOf(model({ order: order("reserved"), isSure }), NOW);
+  assert.equal(held(true).detail, "Cancel this order? Others can buy its units then.");
+  assert.equal(decide.announcement(held(false), held(true)), held(true).detail);
+  assert.equal(decide.announcement(held(true), held(false)), "");
+});
+
 test("an order without an answer can be sent again in every state of the sale", () => {
   assert.equal(decide.viewOf(model({ isUnanswered: true, isLost: true }), NOW).primary.action, "buy");
 });

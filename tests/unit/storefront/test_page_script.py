@@ -19,7 +19,7 @@ from flashsale_storefront.links import Links
 from flashsale_storefront.ordering import Ordering
 from flashsale_storefront.pages import Pages
 from flashsale_storefront.problems import Problem
-from flashsale_storefront.wording import SOLD_BY_SHOP, price_of, sentence_of, seller_of, title_of
+from flashsale_storefront.wording import SOLD_BY_SHOP, price_of, seller_of, sentence_of, title_of
 from tests.unit.clients.node import find_node
 
 NODE = find_node()
@@ -84,12 +84,14 @@ def test_words_are_the_same_with_and_without_javascript(tmp_path: Path) -> None:
 
 
 @NEEDS_NODE
-@pytest.mark.parametrize(("code", "model"), [("unknown_sale", {"isGone": True}), ("overloaded", {}), ("recovering", {"sale": {"state": "recovering"}})])
+@pytest.mark.parametrize(
+    ("code", "model"), [("unknown_sale", {"isGone": True}), ("overloaded", {}), ("recovering", {"sale": {"state": "recovering"}})]
+)
 def test_words_without_a_sale_are_the_same_with_and_without_javascript(tmp_path: Path, code: str, model: dict[str, Any]) -> None:
     (view,) = decided(tmp_path, f"decide.viewOf(value, {NOW_MS})", [{"sale": None, "links": {}, "quantity": 1, **model}])
     pages = Pages("Shoes", Links(), Ordering.ANYBODY, Assets(), is_demo=False)
     page = pages.without_sale("shoe", Problem(code)).body.decode()
-    assert [f'>{view["title"]}</span>' in page, f'<p id="detail">{view["detail"]}</p>' in page] == [True, True]
+    assert [f">{view['title']}</span>" in page, f'<p id="detail">{view["detail"]}</p>' in page] == [True, True]
 
 
 NOW_MS = 1_796_000_000_000

@@ -66,7 +66,8 @@ export function viewOf(m, now) {
   view.isUrgent = phase === "held" && view.clock.ms !== null && view.clock.ms <= SOON_MS;
   if (phase === "sold_out" && sale.reserved > 0) view.detail = `All units are taken, ${sale.reserved.toLocaleString("en")} of them on hold. Units that are not paid in time come back.`;
   if (m.refusal && phase === "ordering") view.detail = `${sentence(m.refusal)} Your order is sent again by itself.`;
-  if (m.refusal && ["on_sale", "held", "asking", "expiring"].includes(phase)) Object.assign(view, { detail: sentence(m.refusal), tone: "warn", isRefusal: true });
+  if (m.refusal && ["on_sale", "held", "asking", "expiring"].includes(phase)) Object.assign(view, { detail: sentence(m.refusal), tone: "warn", isNews: true });
+  else if (phase === "held" && m.isSure) Object.assign(view, { detail: "Cancel this order? Others can buy its units then.", isNews: true });
   if (isSoldByShop(m) && ["not_started", "on_sale", "sold_out", "paused"].includes(phase)) view.detail = `Sold through the shop. ${view.detail}`;
   if (phase === "held" && m.isLost) view.detail += " There is no connection right now; the units stay yours.";
   return Object.assign(view, { price: sale?.price && priceText(sale.price) }, actionsOf(phase, m));
@@ -169,7 +170,7 @@ export function announcement(last, next) {
     if (next.phase === "on_sale" && last.phase === "not_started") return "The sale has started.";
     return next.phase === "sold_out" ? "Sold out." : `${next.title}. ${next.detail}`;
   }
-  if (next.isRefusal && next.detail !== last.detail) return next.detail;
+  if (next.isNews && next.detail !== last.detail) return next.detail;
   const what = { not_started: "The sale starts in", held: "Your time to pay ends in" }[next.phase];
   const crossed = [VERY_SOON_MS, SOON_MS].find((ms) => last.clock.ms > ms && next.clock.ms <= ms);
   return what && crossed ? `${what} ${crossed / 1000} seconds.` : "";
