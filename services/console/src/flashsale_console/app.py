@@ -59,7 +59,7 @@ OPERATIONS = (
     Operation("GET", "/orders/{order_id}/leave-paid", "ask_leave", MERCHANT, leaving.ask),
     Operation("POST", "/orders/{order_id}/leave-paid", "leave_paid", MERCHANT, leaving.carry_out),
     Operation("GET", "/refunds", "refunds", VIEWER, refunds.queue),
-    Operation("GET", "/refunds.csv", "export_refunds", MERCHANT, exports.open_refunds),
+    Operation("GET", "/refunds.csv", "export_refunds", MERCHANT, exports.refunds_of_state),
     Operation("GET", "/refunds/{refund_id}", "refund", VIEWER, refunds.show),
     Operation("GET", "/refunds/{refund_id}/change", "ask_refund", MERCHANT, refunds.ask),
     Operation("POST", "/refunds/{refund_id}/change", "change_refund", MERCHANT, refunds.carry_out),

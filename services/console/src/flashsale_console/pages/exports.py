@@ -34,7 +34,7 @@ async def orders(request: Request) -> Response:
     return await _file(request, f"orders-{shown.sale_id}", orders_of(console_of(request).ledger, shown.sale_id, shown.epoch))
 
 
-async def open_refunds(request: Request) -> Response:
+async def refunds_of_state(request: Request) -> Response:
     """Every refund of a state, the oldest first."""
     state = requests.choice(requests.query(request, ("state",)), "state", refunds.STATES, "due")
     log.info("export.refunds", extra={"person": request.state.user.name, "state": state})
