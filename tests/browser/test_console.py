@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import csv
+import io
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import cycle
 from typing import TYPE_CHECKING, NamedTuple
 
+import asyncpg
 import pytest
 
 from flashsale_local_stack import Stack, wait_until
+from tests.browser.console_views import BY_A_FORM, VIEWS, Subjects, View
 from tests.browser.pages import EachView, Watch, axe, layout_shifts, scrolls_sideways, tab_to
 from tests.integration.client import Client
-from tests.integration.console import Visitor
+from tests.integration.console import Visitor, own_by_flashsale, pay_back
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -29,15 +36,15 @@ class Step(NamedTuple):
     """The label of a field, and what a person types there."""
 
 
-class Subjects(NamedTuple):
-    """What a merchant can change: a sale without holds, a paid order of it, and a refund that is due."""
+class Changed(NamedTuple):
+    """What a merchant changes: a sale without holds, a paid order of it, and a refund that is due."""
 
     sale: str
     order: str
     refund: str
 
 
-PAGES = ("/", "/sales", "/orders", "/refunds", "/webhooks", "/changes", "/system")
+LONG_BUYER = "b" * 60
 
 
 @pytest.fixture(scope="module")
@@ -51,23 +58,82 @@ def sale(console_stack: Stack) -> str:
 
 
 @pytest.fixture
-def subjects(console_stack: Stack) -> Subjects:
+def changed(console_stack: Stack) -> Changed:
     shop, merchant = Client(console_stack.env()), Visitor(console_stack).log_in("merchant")
     sale = shop.new_sale(10)
-    # A long name and a large amount, so that pages are as wide as they may become.
-    order = bought(shop, sale, "b" * 60)
+    order = bought(shop, sale, LONG_BUYER)
+    return Changed(sale, order, refund_of(shop, merchant, order))
+
+
+@pytest.fixture(scope="module")
+def subjects(console_stack: Stack) -> Iterator[Subjects]:
+    """Something in each list and in each state, with long names and large amounts, so that pages are as wide as they may become."""
+    shop, merchant = Client(console_stack.env()), Visitor(console_stack).log_in("merchant")
+    price = {"price": {"amountMinor": 1999, "currency": "EUR"}}
+    sale = shop.new_sale(12_345_678, **price)
+    assert shop.order(sale, "ann").status == 200
+    orders = [bought(shop, sale, buyer, 1999) for buyer in (LONG_BUYER, "cy", "dan", "eve")]
+    due, failed, sent = (refund_of(shop, merchant, order) for order in orders[:3])
+    for refund, asked in ((failed, "state=failed&reason=no+account"), (sent, f"state=sent&reference={'re_' + 60 * '1'}")):
+        page = merchant.get(f"/refunds/{refund}/change?{asked}")
+        assert merchant.post(f"/refunds/{refund}/change", page.fields()).status == 303
+    reported = orders[3]
+    pay_back(shop, reported, f"pay-{reported}", 1999)
+    assert wait_until(lambda: reported in merchant.get("/refunds?state=reported").text, 60)
+    owned, paused, upcoming = (shop.new_sale(5, **more) for more in ({}, {"paused": True}, {"startsAt": "2099-01-01T00:00:00Z"}))
+    own_by_flashsale(console_stack, owned)
+    ended = shop.new_sale(1, **price)
+    assert shop.end_sale(ended, "?mode=close").status == 200
+    assert wait_until(lambda: all(merchant.get(f"/sales/{each}").status == 200 for each in (owned, paused, upcoming, ended)), 60)
+    with webhooks(console_stack):
+        yield Subjects(sale, owned, paused, upcoming, ended, orders[0], reported, due, failed, LONG_BUYER, "failing")
+
+
+def refund_of(shop: Client, merchant: Visitor, order: str) -> str:
+    """The id of a new refund: the order is paid a second time."""
     assert shop.pay(order, f"second-{uuid.uuid4().hex}", amount_minor=9_999_999_99).body["result"] == "refund_due"
     row = re.compile(rf'href="/refunds/(\d+)"(?:(?!</tr>).)*{re.escape(order)}', re.DOTALL)
     assert wait_until(lambda: row.search(merchant.get("/refunds").text) is not None, 60)
     refund = row.search(merchant.get("/refunds").text)
     assert refund
-    return Subjects(sale, order, refund[1])
+    return refund[1]
 
 
-def bought(shop: Client, sale: str, buyer: str) -> str:
+@contextmanager
+def webhooks(stack: Stack) -> Iterator[None]:
+    """An endpoint that fails, one that is disabled, and attempts of more than a page. Rows, because a real endpoint would be called."""
+
+    async def write(*statements: str) -> None:
+        ledger = await asyncpg.connect(stack.env()["DATABASE_URL"])
+        try:
+            for statement in statements:
+                await ledger.execute(statement)
+        finally:
+            await ledger.close()
+
+    asyncio.run(
+        write(
+            """insert into webhook_endpoints (endpoint, url, types, source, state, reason, failing_since)
+               select name, 'https://shop.example/' || repeat('long/', 30), '{order.paid,sale.closed}', 'command', state, reason, since
+                 from (values ('failing', 'enabled', '', now() - interval '3 h'),
+                              ('stopped', 'disabled', 'it answered 410 Gone', null)) as e (name, state, reason, since)""",
+            """insert into webhook_attempts (endpoint, event_id, status, duration_ms, answer)
+               select 'failing', 'evt_' || n, nullif(500 + n % 4, 500), 12345, repeat('An answer of the shop. ', 9)
+                 from generate_series(1, 60) as n""",
+        )
+    )
+    try:
+        yield
+    finally:
+        asyncio.run(
+            write("delete from webhook_attempts where endpoint = 'failing'", "delete from webhook_endpoints where source = 'command'")
+        )
+
+
+def bought(shop: Client, sale: str, buyer: str, amount_minor: int = 1000) -> str:
     """The id of a new order, which is paid."""
     order = str(shop.order(sale, buyer).body["orderId"])
-    assert shop.pay(order, f"pay-{uuid.uuid4().hex}").body["result"] == "paid"
+    assert shop.pay(order, f"pay-{order}", amount_minor=amount_minor).body["result"] == "paid"
     return order
 
 
@@ -86,49 +152,45 @@ async def log_in(page: Page, stack: Stack, name: str, then: str) -> str:
     return url
 
 
-async def test_each_page_passes_axe_in_each_view(console_stack: Stack, sale: str, page: Page, each_view: EachView) -> None:
-    url = await log_in(page, console_stack, "viewer", "/")
-    for path in (*PAGES, f"/sales/{sale}"):
-        await page.goto(url + path)
-        name = path.split("/")[1] or "attention"
-        async for view in each_view(page, f"console-{name}-{len(path.split('/'))}"):
-            assert (path, str(view), await axe(page), await scrolls_sideways(page)) == (path, str(view), [], False)
-
-
-async def test_each_question_and_its_subject_pass_axe_in_each_view(
-    console_stack: Stack, subjects: Subjects, page: Page, watch: Watch, each_view: EachView
+@pytest.mark.parametrize("person", ["viewer", "merchant"])
+async def test_each_page_passes_axe_in_each_view(
+    console_stack: Stack, subjects: Subjects, page: Page, watch: Watch, each_view: EachView, person: str
 ) -> None:
-    """Pages of one order, refund or change; with the login, and what is said after a refusal."""
+    # A refusal is a page as well.
+    watch.expect("status of 40[034]")
+    url = await log_in(page, console_stack, person, "/")
+    for view in VIEWS:
+        if view.person == person:
+            await page.goto(url + view.path.format(**subjects._asdict()))
+            await is_fine(page, each_view, view)
+
+
+async def is_fine(page: Page, each_view: EachView, view: View) -> None:
+    """The page of this template, in each view."""
+    assert (view.name, await page.locator("main").get_attribute("data-page")) == (view.name, view.template)
+    async for shown in each_view(page, f"console-{view.name}"):
+        assert (view.name, str(shown), await axe(page), await scrolls_sideways(page)) == (view.name, str(shown), [], False)
+
+
+async def test_pages_by_a_form_pass_axe_in_each_view(
+    console_stack: Stack, changed: Changed, page: Page, watch: Watch, each_view: EachView
+) -> None:
+    """The login, also after a wrong password, and what is said after a refusal."""
     watch.expect("status of 401|status of 412")
-
-    async def is_fine(name: str) -> None:
-        async for view in each_view(page, f"console-{name}"):
-            assert (name, str(view), await axe(page), await scrolls_sideways(page)) == (name, str(view), [], False)
-
-    shop, (sale, order, refund) = Client(console_stack.env()), subjects
+    shop, (login, not_done) = Client(console_stack.env()), BY_A_FORM
     await page.goto(f"{Visitor(console_stack).origin}/login")
-    await is_fine("login")
+    await is_fine(page, each_view, login)
     await page.get_by_label("Name").fill("merchant")
     await page.get_by_label("Password").fill("wrong")
     await page.keyboard.press("Enter")
     await page.get_by_role("alert").wait_for()
-    await is_fine("login-refused")
-    url = await log_in(page, console_stack, "merchant", f"/orders/{order}")
-    await is_fine("order")
-    for name, path in (
-        ("return-question", f"/orders/{order}/return?restock=yes"),
-        ("refund", f"/refunds/{refund}"),
-        ("refund-question", f"/refunds/{refund}/change?state=sent&reference=re_1"),
-        ("end-question", f"/sales/{sale}/change?action=close&units="),
-        ("stock-question", f"/sales/{sale}/change?action=add&units=5"),
-    ):
-        await page.goto(url + path)
-        await is_fine(name)
+    await is_fine(page, each_view, login._replace(name="login-refused"))
+    await log_in(page, console_stack, "merchant", f"/sales/{changed.sale}/change?action=add&units=5")
     # Somebody else changes the sale meanwhile.
-    assert shop.admin({"productId": sale, "add": 1}).status == 200
+    assert shop.admin({"productId": changed.sale, "add": 1}).status == 200
     await page.get_by_role("button", name="Add 5 to the stock").click()
     await page.get_by_role("alert").wait_for()
-    await is_fine("refused")
+    await is_fine(page, each_view, not_done)
 
 
 CHANGES = (
@@ -145,8 +207,8 @@ CHANGES = (
 )
 
 
-async def test_merchant_makes_each_change_with_the_keyboard_alone(console_stack: Stack, subjects: Subjects, page: Page) -> None:
-    shop, keys, sale = Client(console_stack.env()), cycle(("Enter", "Space")), subjects.sale
+async def test_merchant_makes_each_change_with_the_keyboard_alone(console_stack: Stack, changed: Changed, page: Page) -> None:
+    shop, keys, sale = Client(console_stack.env()), cycle(("Enter", "Space")), changed.sale
     url = await log_in(page, console_stack, "merchant", f"/sales/{sale}")
     await tab_to(page, page.get_by_role("textbox", name="Units"))
     await page.keyboard.type("7")
@@ -155,7 +217,7 @@ async def test_merchant_makes_each_change_with_the_keyboard_alone(console_stack:
     assert await page.evaluate("[document.activeElement.id, document.activeElement.value]") == ["units", "7"]
     engine = []
     for step in CHANGES:
-        await page.goto(url + step.path.format(**subjects._asdict()))
+        await page.goto(url + step.path.format(**changed._asdict()))
         await tab_to(page, page.get_by_role("link", name="Skip to the content"))
         await page.keyboard.press("Enter")
         if step.entered:
@@ -174,6 +236,16 @@ async def test_merchant_makes_each_change_with_the_keyboard_alone(console_stack:
     await tab_to(page, page.get_by_role("button", name="Log out"))
     await page.keyboard.press("Enter")
     await page.wait_for_url(f"{url}/login")
+
+
+async def test_merchant_downloads_all_orders_of_a_sale(console_stack: Stack, subjects: Subjects, page: Page) -> None:
+    await log_in(page, console_stack, "merchant", f"/sales/{subjects.sale}")
+    async with page.expect_download() as begun:
+        await page.get_by_role("link", name="Download all orders").click()
+    download = await begun.value
+    rows = list(csv.DictReader(io.StringIO((await download.path()).read_text())))
+    assert (download.suggested_filename, len(rows)) == (f"orders-{subjects.sale}.csv", 5)
+    assert [row["buyer"] for row in rows if row["order"] == subjects.order] == [LONG_BUYER]
 
 
 async def test_numbers_of_a_sale_follow_without_a_reload(console_stack: Stack, sale: str, page: Page) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flashsale_local_stack import Stack, free_ports
+from flashsale_storefront.assets import FOLDER
 from tests.browser.pages import EachView, Watch, axe, layout_shifts, open_page, scrolls_sideways, tab_to
 from tests.integration.client import Client
 from tests.integration.gateways import Gateway, gateway_on
@@ -108,6 +111,22 @@ async def test_buyer_orders_reloads_cancels_and_pays_with_the_keyboard_alone(
     assert "Paid" in await page.locator("#status").inner_text()
     # The button is gone, and the keyboard is on the title.
     assert await page.evaluate("document.activeElement.id") == "title"
+
+
+async def test_paid_order_prints_as_a_receipt(shop: Shop, client: Client, page: Page) -> None:
+    sale = client.new_sale(10, maxPerUser=4, price={"amountMinor": 104_900, "currency": "EUR"})
+    await page.goto(shop.page_of(sale))
+    await page.locator("select").select_option("2")
+    await page.get_by_role("button", name="Buy").click()
+    await page.locator("#detail", has_text="Pay 2,098.00 EUR before the time is over").wait_for()
+    await page.get_by_role("button", name="Pay (simulated)").click()
+    await reach(page, "paid")
+    await page.emulate_media(media="print", color_scheme="dark")
+    order = str(await page.evaluate("sale => JSON.parse(sessionStorage.getItem(`flashsale:${sale}`)).orderId", sale))
+    printed = (await page.locator("main").inner_text()).split("\n")
+    assert [line for line in printed if line] == ["Flash sale", sale, "1,049.00 EUR", "Paid", f"2 units bought. Your order is {order}."]
+    colors = "element => [getComputedStyle(element).color, getComputedStyle(document.body).backgroundColor]"
+    assert await page.locator("#detail").evaluate(colors) == ["rgb(0, 0, 0)", "rgb(255, 255, 255)"]
 
 
 async def test_countdown_of_a_hold_is_that_of_the_engine(shop: Shop, client: Client, page: Page) -> None:
@@ -283,7 +302,10 @@ async def test_page_that_takes_no_orders_says_where_one_buys(
         await page.goto("about:blank")
 
 
+PHASES = frozenset(re.findall(r'^  (\w+): \["(?:good|calm|warn|bad)", ', (FOLDER / "decide.js").read_text(), re.MULTILINE))
+"""Every phase that decide.js has a text for."""
 SALES: dict[str, dict[str, object]] = {
+    "on_sale": {"available": 12_345, "stock": 1_234_567, "endsAt": at(400_000)},
     "not_started": {"state": "not_started", "startsAt": at(86_400)},
     "sold_out": {"state": "sold_out", "available": 0, "reserved": 2, "sold": 3},
     "paused": {"state": "paused"},
@@ -299,14 +321,19 @@ ORDERS: dict[str, dict[str, object]] = {
     "returned": {"state": "returned"},
     "lost": {"code": "unknown_order", "title": "There is no such order"},
 }
+BUSY = {"status": 503, "json": {"code": "overloaded", "title": "Too many requests are waiting"}}
+AT_ONCE = FOREIGN | {"retry-after": "0", "access-control-expose-headers": "retry-after"}
 
 
 async def test_each_phase_passes_axe_in_each_view(shop: Shop, client: Client, page: Page, watch: Watch, each_view: EachView) -> None:
     """The answers are made here, so that each phase stays while it is looked at."""
-    watch.expect("status of 404|ERR_FAILED")
-    sale = client.new_sale(5, price={"amountMinor": 4900, "currency": "EUR"})
+    watch.expect("status of (404|503)|ERR_FAILED")
+    # As long as a name can be, and without a blank.
+    sale = f"{'long-name.' * 5}{uuid.uuid4().hex[:14]}"
+    assert client.admin({"productId": sale, "stock": 5, "price": {"amountMinor": 9_999_999_99, "currency": "EUR"}}).status == 201
     changes: dict[str, object] = {}
     answer: dict[str, object] = {}
+    seen: set[str] = set()
 
     async def live(route: Route) -> None:
         real = await route.fetch()
@@ -315,24 +342,46 @@ async def test_each_phase_passes_axe_in_each_view(shop: Shop, client: Client, pa
     async def tell(route: Route) -> None:
         await route.fulfill(status=404 if "code" in answer else 200, json=answer, headers=FOREIGN)
 
+    async def without_document(route: Route) -> None:
+        """As the storefront answers while it knows nothing of the sale."""
+        real = await route.fetch()
+        await route.fulfill(response=real, body=re.sub(r' data-live="[^"]*"', "", await real.text()))
+
+    async def never(_: Route) -> None:
+        """The request stays without an answer."""
+
     async def is_fine(phase: str, name: str = "") -> None:
         await reach(page, phase)
+        seen.add(phase)
         async for view in each_view(page, f"storefront-{name or phase}"):
             assert (phase, str(view), await axe(page), await scrolls_sideways(page)) == (phase, str(view), [], False)
 
     await page.add_init_script(WITHOUT_STREAMS)
+    await page.goto(shop.page_of("no-such-sale"))
+    await is_fine("unknown")
+    await page.route("**/live", never)
+    await page.route(f"**/s/{sale}", without_document)
+    await page.goto(shop.page_of(sale))
+    await is_fine("loading")
+    await page.unroute(f"**/s/{sale}")
+    await page.unroute("**/live")
     await page.route("**/live", live)
     for phase, changes in SALES.items():  # noqa: B007 - `live` reads it
         await page.goto(shop.page_of(sale))
         await is_fine(phase)
     changes = {}
     await page.goto(shop.page_of(sale))
-    await page.route("**/order", lambda _: asyncio.sleep(0))
+    await page.route("**/order", never)
     await page.locator("#primary").click()
     await is_fine("ordering")
-    note = {"requestId": "r", "quantity": 1, "orderId": f"{sale}.1"}
-    await page.evaluate("note => sessionStorage.setItem(`flashsale:${note.orderId.slice(0, -2)}`, JSON.stringify(note))", note)
-    await page.route("**/orders/*", lambda _: asyncio.sleep(0))
+    await page.unroute("**/order")
+    # The page sends it some twenty times, as often as it is advised to.
+    await page.route("**/order", lambda route: route.fulfill(**BUSY, headers=AT_ONCE))
+    await page.reload()
+    await is_fine("unanswered")
+    note = {"requestId": "r", "quantity": 1, "orderId": f"{sale}.{'A' * 20}"}
+    await page.evaluate("([sale, note]) => sessionStorage.setItem(`flashsale:${sale}`, JSON.stringify(note))", [sale, note])
+    await page.route("**/orders/*", never)
     await page.reload()
     await is_fine("asking")
     for phase, order in ORDERS.items():
@@ -344,13 +393,14 @@ async def test_each_phase_passes_axe_in_each_view(shop: Shop, client: Client, pa
             await page.locator("#secondary").click()
             await is_fine("held", "question")
             await page.get_by_role("button", name="Keep it").click()
-            await page.route("**/demo/payments", lambda _: asyncio.sleep(0))
+            await page.route("**/demo/payments", never)
             await page.locator("#primary").click()
             await is_fine("paying")
     await page.evaluate("sessionStorage.clear()")
     await page.route("**/live", lambda route: route.abort())
     await page.reload()
     await is_fine("unreachable")
+    assert seen == PHASES
 
 
 async def test_waiting_page_sells_when_the_sale_starts(shop: Shop, client: Client, page: Page) -> None:

@@ -2,9 +2,11 @@
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from flashsale_core.ids import is_sale_id
 from tests.chart.rendering import find, rendered
 from tools.repository import DASHBOARDS
 
@@ -43,3 +45,19 @@ def test_dashboards_lead_to_the_pages_that_the_values_name(values: str, console:
         generated = json.loads((DASHBOARDS / f"{name}.json").read_text())
         # All else is as generated.
         assert board | {"links": board["links"][len(links) :]} == generated
+
+
+def test_page_of_the_chosen_sale_needs_no_format_of_the_variable() -> None:
+    """Grafana writes a variable without a format as `glob`: one choice as it is, several as `{a,b}`, and All as `allValue`.
+
+    `percentencode` puts braces around a single choice of a variable with several, and encodes them (grafana/scenes, formatRegistry.ts).
+    """
+    board = boards("storefront.publicUrl=https://shop.example")["flashsale-sale"]
+    (url,) = [link["url"] for link in board["links"] if link["type"] == "link"]
+    (variable,) = [each for each in board["templating"]["list"] if each["name"] == "sale"]
+    assert (url.removeprefix("https://shop.example/s/"), variable["multi"]) == ("${sale}", True)
+    # Without a format nothing is encoded, and no character of a sale's id needs it (RFC 3986, 2.3).
+    characters = [chr(code) for code in range(128) if is_sale_id(f"a{chr(code)}")]
+    assert [quote(each, safe="") for each in characters] == characters
+    # All, or several, leads to the page that says that there is no such sale, and never to another sale.
+    assert [is_sale_id(chosen) for chosen in ("shoe", variable["allValue"], "{shoe,hat}")] == [True, False, False]

@@ -1,7 +1,8 @@
 """The console on a whole stack: who may do what, every change through the engine, and what each page shows."""
 
 import asyncio
-import json
+import csv
+import io
 import uuid
 
 import asyncpg
@@ -9,11 +10,11 @@ import pytest
 
 from flashsale_console.access import Access, Operation
 from flashsale_console.app import OPERATIONS
-from flashsale_core.keys import sale_keys, shard_keys, shard_of
+from flashsale_core.keys import shard_keys, shard_of
 from flashsale_local_stack import Stack, wait_until
 from flashsale_redis import open_redis
 from tests.integration.client import Client
-from tests.integration.console import Page, Visitor
+from tests.integration.console import Page, Visitor, own_by_flashsale, pay_back
 
 PLACES = {"sale_id": "walk", "order_id": "walk.AAAAAAAAAAAAAAAAAAAA", "refund_id": "1", "name": "console.css"}
 ROUTES = [pytest.param(operation, id=operation.name) for operation in OPERATIONS]
@@ -99,6 +100,13 @@ def test_every_answer_is_private_and_loads_nothing_from_elsewhere(merchant: Visi
         assert len(page.text) < 60_000
 
 
+def test_page_that_does_not_exist_leads_back_without_a_word_about_a_login(console_stack: Stack, merchant: Visitor) -> None:
+    shown = merchant.get("/nothing")
+    assert (shown.status, "Go to what needs attention" in shown.text, "Log in" in shown.text) == (404, True, False)
+    over = Visitor(console_stack).get("/live")
+    assert (over.status, "Log in</a>" in over.text) == (401, True)
+
+
 def test_cookie_is_out_of_reach_of_scripts_and_other_sites(console_stack: Stack) -> None:
     visitor = Visitor(console_stack)
     page = visitor.post("/login", {"name": "viewer", "password": visitor.password, "next": "//evil.example"})
@@ -122,7 +130,7 @@ def test_change_is_asked_in_numbers_and_names_the_person(console_stack: Stack, s
     sale_id = new_sale(shop, merchant, 10)
     assert shop.order(sale_id, "ann", 3).status == 200
     asked = merchant.get(f"/sales/{sale_id}/change?action=pause")
-    assert ("7 units stay unsold" in asked.text, "3 units that buyers hold" in asked.text) == (True, True)
+    assert ("7 units stay unsold" in asked.text, "as before: 3 units now" in asked.text) == (True, True)
     done = merchant.post(f"/sales/{sale_id}/change", asked.fields())
     assert (done.status, done.headers["location"]) == (303, f"/sales/{sale_id}?done=pause")
     assert shop.get(f"/sales/{sale_id}").body["state"] == "paused"
@@ -164,15 +172,6 @@ def test_sale_of_a_flashsale_is_changed_there(console_stack: Stack, merchant: Vi
     assert merchant.get(f"/sales/{sale_id}/change?action=pause").status == 409
 
 
-def own_by_flashsale(stack: Stack, sale_id: str) -> None:
-    async def write() -> None:
-        redis = open_redis(stack.env()["REDIS_URL"], 5, 1)
-        await redis.hset(sale_keys(sale_id).sale, "owner", "shop/drop/uid-1")
-        await redis.aclose()
-
-    asyncio.run(write())
-
-
 def test_sale_ends(shop: Client, merchant: Visitor) -> None:
     sale_id = new_sale(shop, merchant, 4)
     assert change(merchant, sale_id, "close").headers["location"].endswith("done=close")
@@ -185,6 +184,20 @@ def test_orders_are_found_by_id_and_by_buyer(shop: Client, merchant: Visitor, sa
     assert wait_until(lambda: order_id in merchant.get(f"/orders?q={buyer}").text, 60)
     assert merchant.get(f"/orders?q={order_id}").headers["location"] == f"/orders/{order_id}"
     assert (buyer in (text := merchant.get(f"/orders/{order_id}").text), "reserved" in text) == (True, True)
+
+
+def test_first_page_of_a_list_keeps_the_search(shop: Client, merchant: Visitor, sale: str) -> None:
+    buyer = f"b-{uuid.uuid4().hex[:8]}"
+    order_id = shop.order(sale, buyer).body["orderId"]
+    assert wait_until(lambda: order_id in merchant.get(f"/orders?q={buyer}").text, 60)
+    # The key of a page that begins with the latest row.
+    latest = "253370764800000000"
+    for path, first in (
+        (f"/orders?q={buyer}&after={latest}~~", f"/orders?q={buyer}"),
+        (f"/sales?state=open&q={sale}&after={latest}~~0", f"/sales?state=open&amp;q={sale}"),
+    ):
+        assert f'<a href="{first}">First page</a>' in merchant.get(path).text
+        assert "First page" not in merchant.get(first.replace("&amp;", "&")).text
 
 
 def test_order_of_sales_with_one_name_is_that_of_the_newest_that_has_it(console_stack: Stack, merchant: Visitor) -> None:
@@ -247,9 +260,7 @@ def test_refund_is_settled_through_the_ledger_api(shop: Client, merchant: Visito
 def test_paid_order_that_the_provider_paid_back_is_shown_until_it_is_left(shop: Client, merchant: Visitor, viewer: Visitor) -> None:
     order_id, payment = shop.order(shop.new_sale(1), "eve").body["orderId"], f"pay-{uuid.uuid4().hex}"
     assert shop.pay(order_id, payment).body["result"] == "paid"
-    data = {"orderId": order_id, "paymentId": payment, "amountMinor": 400, "currency": "EUR", "refundId": "re_400"}
-    event = {"type": "payment.refunded", "timestamp": "2026-11-29T12:00:00Z", "data": data}
-    assert shop.webhook(json.dumps(event).encode()).body["result"] == "noted"
+    pay_back(shop, order_id, payment, 400)
     assert wait_until(lambda: order_id in merchant.get("/refunds?state=reported").text, 60)
     assert wait_until(lambda: "1 paid order reported as paid back" in merchant.get("/live").text, 10)
     assert ["Leave it as paid" in visitor.get(f"/orders/{order_id}").text for visitor in (merchant, viewer)] == [True, False]
@@ -260,6 +271,28 @@ def test_paid_order_that_the_provider_paid_back_is_shown_until_it_is_left(shop: 
     assert (done.status, "The order stays paid" in merchant.get(done.headers["location"]).text) == (303, True)
     assert order_id not in merchant.get("/refunds?state=reported").text
     assert "reported as paid back" not in merchant.get(f"/orders/{order_id}").text.lower()
+
+
+def test_merchant_downloads_all_orders_of_a_sale_and_the_refunds_of_a_state(shop: Client, merchant: Visitor) -> None:
+    sale_id = new_sale(shop, merchant, 4)
+    # A buyer's id may begin as a formula of a spreadsheet.
+    orders = {str(shop.order(sale_id, buyer).body["orderId"]): buyer for buyer in ("ann", "=1+1")}
+    paid, payment = next(iter(orders)), f"pay-{uuid.uuid4().hex}"
+    for name in (payment, f"second-{payment}"):
+        assert shop.pay(paid, name, amount_minor=1999).status == 200
+    path = f"/sales/{sale_id}/orders.csv"
+    assert wait_until(lambda: (text := merchant.get(path).text).count("\n") == 3 and ",paid," in text, 60)
+    assert wait_until(lambda: paid in merchant.get("/refunds.csv?state=due").text, 60)
+    page = merchant.get(path)
+    assert (page.headers["content-type"], page.headers["cache-control"]) == ("text/csv; charset=utf-8", "no-store")
+    assert page.headers["content-disposition"] == f'attachment; filename="orders-{sale_id}.csv"'
+    rows = list(csv.DictReader(io.StringIO(page.text)))
+    assert {row["order"]: row["buyer"].removeprefix("'") for row in rows} == orders
+    assert {(row["state"], row["payment"]) for row in rows} == {("paid", payment), ("reserved", "")}
+    (refund,) = [row for row in csv.DictReader(io.StringIO(merchant.get("/refunds.csv?state=due").text)) if row["order"] == paid]
+    assert (refund["amount"], refund["currency"], refund["reason"]) == ("19.99", "EUR", "duplicate")
+    head = merchant.send("HEAD", path, None, {})
+    assert (head.status, head.text, head.headers["content-disposition"]) == (200, "", page.headers["content-disposition"])
 
 
 def test_pages_show_other_peoples_texts_as_texts(shop: Client, merchant: Visitor, sale: str) -> None:

@@ -1,5 +1,6 @@
 """What the pages decide: attention, changes in numbers, histories and plots."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -117,6 +118,20 @@ def test_change_says_what_will_happen_in_numbers() -> None:
     assert plan("close", SALE, "").is_final
 
 
+@pytest.mark.parametrize(
+    ("reserved", "available", "words"),
+    [
+        (0, 1, ("New orders are refused. 1 unit stays unsold until somebody resumes the sale.", "No buyer holds a unit now.")),
+        (1, 2, ("New orders are refused. 2 units stay unsold until somebody resumes the sale.",
+                "Units that buyers hold can still be paid, and expire as before: 1 unit now.")),
+    ],
+)  # fmt: skip
+def test_consequences_are_plain_about_one_unit_and_none(reserved: int, available: int, words: tuple[str, ...]) -> None:
+    sale = replace(SALE, reserved=reserved, available=available)
+    assert plan("pause", sale, "").consequences == words
+    assert words[0].split(". ")[1].split(" until")[0] in plan("close", sale, "").consequences[0]
+
+
 @pytest.mark.parametrize(("action", "units"), [("add", ""), ("add", "1e3"), ("stock", "٣"), ("drop", "")])
 def test_change_that_no_sale_can_have_is_refused(action: str, units: str) -> None:
     with pytest.raises(WrongInputError):
@@ -182,3 +197,11 @@ def test_person_stands_after_the_key() -> None:
 
 def test_bar_never_passes_the_stock() -> None:
     assert replace(SALE, stock=10, sold=20).per_mille == (1000, 1000)
+
+
+@pytest.mark.parametrize(
+    ("stock", "ticks"), [(0, ["0", "1", "2"]), (1000, ["0", "500", "1k"]), (12_345_678, ["0", "10M", "20M"]), (10**9, ["0", "500M", "1bn"])]
+)
+def test_values_beside_a_plot_are_short(stock: int, ticks: list[str]) -> None:
+    svg = plot.sold_svg(history([], 0, 1000), stock)
+    assert re.findall(r">([^<>]+)</text>", svg) == ticks

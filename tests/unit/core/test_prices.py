@@ -2,7 +2,7 @@
 
 import pytest
 
-from flashsale_core.prices import money
+from flashsale_core.prices import money, plain_amount
 
 
 @pytest.mark.parametrize(
@@ -14,3 +14,10 @@ from flashsale_core.prices import money
 )  # fmt: skip
 def test_money_has_the_decimals_of_its_currency(amount: int, currency: str, text: str) -> None:
     assert money(amount, currency) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"), [(101_999, "EUR", "1019.99"), (-5, "KWD", "-0.005"), (1_500_000, "JPY", "1500000")]
+)
+def test_plain_amount_has_neither_groups_nor_a_currency(amount: int, currency: str, text: str) -> None:
+    assert plain_amount(amount, currency) == text

@@ -65,6 +65,22 @@ test("where no browser can order, every phase says so, and no button does nothin
   for (const [orders, isSignedIn] of [["signed-in", true], ["anybody", false]]) assert.equal(seen(orders, {}, isSignedIn).primary.action, "buy");
 });
 
+test("a hold names the amount to pay for all of its units, at the present price", () => {
+  const seen = (more) => decide.viewOf(model({ order: order("reserved"), ...more }), NOW).detail;
+  const priced = { sale: { ...SALE, price: { amountMinor: 104900, currency: "EUR" } } };
+  assert.equal(seen(priced), "2 units for you. Pay 2,098.00 EUR before the time is over, or others get the chance.");
+  assert.match(seen(), /^2 units for you\. Pay before/);
+  // The price may have changed meanwhile.
+  assert.match(seen({ ...priced, isLost: true }), /^2 units for you\. Pay before/);
+});
+
+test("numbers in sentences are grouped, and one unit is no plural", () => {
+  const soldOut = (reserved) => decide.viewOf(model({ sale: { ...SALE, state: "sold_out", available: 0, reserved } }), NOW).detail;
+  assert.equal(soldOut(12345), "All units are taken, 12,345 of them on hold. Units that are not paid in time come back.");
+  assert.equal(soldOut(0), "Every unit is sold.");
+  assert.equal(decide.viewOf(model({ order: { ...order("paid"), quantity: 1 } }), NOW).detail, "1 unit bought. Your order is shoe.1.");
+});
+
 test("a buyer whose token ends during a hold can sign in again, and still pay", () => {
   const links = { signIn: "https://shop.example/?for={sale}", pay: "https://shop.example/pay" };
   const seen = (more) => decide.viewOf(model({ isSignedIn: false, links, ...more }), NOW);
@@ -78,6 +94,13 @@ test("a buyer whose token ends during a hold can sign in again, and still pay", 
 test("the button that cancels never takes the place of the one that asks", () => {
   const held = (isSure) => decide.viewOf(model({ order: order("reserved"), isSure }), NOW);
   assert.deepEqual([held(false).secondary.action, held(true).secondary.action, held(true).primary.action], ["ask", "keep", "cancel"]);
+});
+
+test("before an order is cancelled, the page asks and says so aloud", () => {
+  const held = (isSure) => decide.viewOf(model({ order: order("reserved"), isSure }), NOW);
+  assert.equal(held(true).detail, "Cancel this order? Others can buy its units then.");
+  assert.equal(decide.announcement(held(false), held(true)), held(true).detail);
+  assert.equal(decide.announcement(held(true), held(false)), "");
 });
 
 test("an order without an answer can be sent again in every state of the sale", () => {

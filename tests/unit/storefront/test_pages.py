@@ -42,6 +42,14 @@ def test_only_a_recovering_sale_is_said_to_sell_nothing() -> None:
     assert said == {"recovering": True, "overloaded": False}
 
 
+def test_page_without_a_known_stock_shows_no_bar_of_it() -> None:
+    hidden = b'<div id="stock" hidden>'
+    assert [hidden in pages().without_sale("shoe", Problem(code)).body for code in ("unknown_sale", "overloaded", "recovering")] == [
+        True
+    ] * 3
+    assert (hidden in answer_of(pages()).body, b'<div id="stock">' in answer_of(pages()).body) == (False, True)
+
+
 def test_page_that_takes_no_orders_says_where_one_buys() -> None:
     sign_in = Links(sign_in="https://shop.example/?for={sale}&now")
     link = b'<a href="https://shop.example/?for=shoe&amp;now">Buy in the shop</a>'

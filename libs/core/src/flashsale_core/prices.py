@@ -43,7 +43,16 @@ def read_price(text: str) -> Price | None:
 
 def money(amount_minor: int, currency: str) -> str:
     """The amount as people read it, such as `1,019.99 EUR`."""
+    return f"{_decimal(amount_minor, currency, ',')} {currency}".strip()
+
+
+def plain_amount(amount_minor: int, currency: str) -> str:
+    """The amount as programs and spreadsheets read it, such as `1019.99`."""
+    return _decimal(amount_minor, currency, "")
+
+
+def _decimal(amount_minor: int, currency: str, grouping: str) -> str:
     decimals = DECIMALS.get(currency, 2)
     whole, rest = divmod(abs(amount_minor), 10**decimals)
     sign = "-" if amount_minor < 0 else ""
-    return f"{sign}{whole:,}{f'.{rest:0{decimals}d}' if decimals else ''} {currency}".strip()
+    return f"{sign}{whole:{grouping}}{f'.{rest:0{decimals}d}' if decimals else ''}"

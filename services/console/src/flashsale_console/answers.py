@@ -38,12 +38,15 @@ class PageError(Exception):
 def page(request: Request, template: str, values: Mapping[str, Any], status: int = 200) -> Response:
     """A whole page of the console."""
     user = getattr(request.state, "user", None)
-    text = TEMPLATES.get_template(template).render(user=user, path=request.url.path, **values)
+    # The template's name is in the page: tests see which ones they have looked at.
+    text = TEMPLATES.get_template(template).render(user=user, path=request.url.path, template=template.removesuffix(".html"), **values)
     return HTMLResponse(text, status, {"cache-control": "no-store"})
 
 
 def refused(request: Request, status: int, title: str, detail: str = "", headers: Mapping[str, str] | None = None) -> Response:
-    response = page(request, "refused.html", {"title": title, "detail": detail}, status)
+    # Where nobody has read the session, it is not known who asks: the first page leads to the login if that is needed.
+    is_stranger = getattr(request.state, "user", request) is None
+    response = page(request, "refused.html", {"title": title, "detail": detail, "is_stranger": is_stranger}, status)
     response.headers.update(headers or {})
     return response
 

@@ -14,7 +14,21 @@ from flashsale_console.engine import Engine
 from flashsale_console.histories import Histories
 from flashsale_console.ledger import Ledger
 from flashsale_console.live_sales import LiveSales
-from flashsale_console.pages import assets, attention, changes, leaving, login, orders, refunds, returns, sale, sales, system, webhooks
+from flashsale_console.pages import (
+    assets,
+    attention,
+    changes,
+    exports,
+    leaving,
+    login,
+    orders,
+    refunds,
+    returns,
+    sale,
+    sales,
+    system,
+    webhooks,
+)
 from flashsale_console.password_checks import PasswordChecks
 from flashsale_console.render import compile_templates
 from flashsale_console.services import Console
@@ -35,6 +49,7 @@ OPERATIONS = (
     Operation("GET", "/sales/{sale_id}", "sale", VIEWER, sale.show),
     Operation("GET", "/sales/{sale_id}/live", "sale_live", VIEWER, sale.live, renews=False),
     Operation("GET", "/sales/{sale_id}/plots", "sale_plots", VIEWER, sale.plots, renews=False),
+    Operation("GET", "/sales/{sale_id}/orders.csv", "export_orders", MERCHANT, exports.orders),
     Operation("GET", "/sales/{sale_id}/change", "ask_sale", MERCHANT, changes.ask),
     Operation("POST", "/sales/{sale_id}/change", "change_sale", MERCHANT, changes.carry_out),
     Operation("GET", "/orders", "orders", VIEWER, orders.search),
@@ -44,6 +59,7 @@ OPERATIONS = (
     Operation("GET", "/orders/{order_id}/leave-paid", "ask_leave", MERCHANT, leaving.ask),
     Operation("POST", "/orders/{order_id}/leave-paid", "leave_paid", MERCHANT, leaving.carry_out),
     Operation("GET", "/refunds", "refunds", VIEWER, refunds.queue),
+    Operation("GET", "/refunds.csv", "export_refunds", MERCHANT, exports.refunds_of_state),
     Operation("GET", "/refunds/{refund_id}", "refund", VIEWER, refunds.show),
     Operation("GET", "/refunds/{refund_id}/change", "ask_refund", MERCHANT, refunds.ask),
     Operation("POST", "/refunds/{refund_id}/change", "change_refund", MERCHANT, refunds.carry_out),

@@ -168,7 +168,12 @@ def _shops(facts: Facts) -> Iterable[Item]:
 
 
 def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in sorted(counts.items()))
+    return ", ".join(f"{code_words(name)} {count:,}" for name, count in sorted(counts.items()))
+
+
+def code_words(code: str) -> str:
+    """A code such as `wrong_amount` as people read it."""
+    return code.replace("_", " ")
 
 
 def plural(count: int, noun: str) -> str:

@@ -67,8 +67,8 @@ def require_possible(change: Change, sale: SaleView) -> None:
 
 def _pause(sale: SaleView) -> Change:
     consequences = (
-        f"New orders are refused. {_count(sale.available, 'unit')} stay unsold until somebody resumes the sale.",
-        f"{_count(sale.reserved, 'unit')} that buyers hold can still be paid, and expire as before.",
+        f"New orders are refused. {_unsold(sale)} until somebody resumes the sale.",
+        _held(sale, "can still be paid, and expire as before"),
     )
     document = {"productId": sale.sale_id, "add": 0, "paused": True}
     return Change("pause", f"Pause {sale.sale_id}", "Pause the sale", consequences, document=document)
@@ -90,13 +90,13 @@ def _set(sale: SaleView, units: int) -> Change:
 
 
 def _end(sale: SaleView, action: str) -> Change:
-    holds = f"{_count(sale.reserved, 'unit')} that buyers hold can still be paid until their deadlines."
+    holds = _held(sale, "can still be paid until their deadlines")
     if action == "close":
-        words = (f"No further order is accepted, for ever: {_count(sale.available, 'unit')} stay unsold.", holds)
+        words = (f"No further order is accepted, for ever. {_unsold(sale)}.", holds)
         return Change(action, f"End {sale.sale_id}", "End the sale", words, end_mode="close", is_final=True)
     words = (
         "The sale leaves Redis. Its orders, payments and refunds stay in the ledger.",
-        f"If buyers hold units, it is only ended: {holds}",
+        f"If buyers hold units, it is only ended. {holds}",
     )
     return Change(action, f"Remove {sale.sale_id}", "Remove the sale", words, end_mode="remove", is_final=True)
 
@@ -108,6 +108,15 @@ def _stock_words(sale: SaleView, after: int) -> tuple[str, ...]:
         f"The stock goes from {sale.stock:,} to {after:,}.",
         f"{taken}, so about {max(0, after - committed):,} can be bought.",
     )
+
+
+def _unsold(sale: SaleView) -> str:
+    return f"{_count(sale.available, 'unit')} {'stays' if sale.available == 1 else 'stay'} unsold"
+
+
+def _held(sale: SaleView, words: str) -> str:
+    """What becomes of units that buyers hold. `words` are about several."""
+    return "No buyer holds a unit now." if sale.reserved == 0 else f"Units that buyers hold {words}: {_count(sale.reserved, 'unit')} now."
 
 
 def _units(text: str, least: int) -> int:

@@ -80,9 +80,17 @@ def _grid(top: int) -> list[str]:
     right = WIDTH - RIGHT
     return [
         f'<line class="rule" x1="{LEFT}" x2="{right}" y1="{_y(value, top):.1f}" y2="{_y(value, top):.1f}"/>'
-        f'<text class="tick" x="{right + 6}" y="{_y(value, top) + 4:.1f}">{value:,}</text>'
+        f'<text class="tick" x="{right + 6}" y="{_y(value, top) + 4:.1f}">{_short(value)}</text>'
         for value in (0, top // 2, top)
     ]
+
+
+def _short(value: int) -> str:
+    """A value of the grid, such as `400` or `20M`: on a telephone the margin has room for five characters."""
+    for size, unit in ((10**9, "bn"), (10**6, "M"), (1000, "k")):
+        if value >= size:
+            return f"{value // size}{unit}"
+    return str(value)
 
 
 def _times(history: History) -> list[str]:

@@ -56,6 +56,11 @@ select o.sale_id, o.epoch, o.order_id, o.user_id, o.quantity, o.state, o.deadlin
 ) as o
  order by o.epoch desc limit 1;
 
+-- name: sale_orders
+-- All orders of a sale, in parts, by its key.
+select order_id, user_id, quantity, state, payment_id, reserved_at, deadline, updated_at from orders
+ where sale_id = $1 and epoch = $2 and order_id > $3 order by order_id limit $4;
+
 -- name: order_events
 select state, at, changed_by from order_events where sale_id = $1 and epoch = $2 and order_id = $3 order by at, order_rank(state);
 

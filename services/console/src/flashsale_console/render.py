@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from flashsale_console.attention import age_words, plural
+from flashsale_console.attention import age_words, code_words, plural
 from flashsale_core.ids import order_name
 from flashsale_core.prices import money
 
@@ -54,7 +54,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    filters: dict[str, Any] = {"units": units, "moment": moment, "ago": ago, "from_json": json.loads}
+    filters: dict[str, Any] = {"units": units, "moment": moment, "ago": ago, "words": code_words, "from_json": json.loads}
     environment.filters.update(filters)
     environment.globals.update(asset=asset_url, money=money, plural=plural, order_name=order_name, navigation=NAVIGATION)
     return environment

@@ -37,7 +37,7 @@ _TEMPLATE = """<!doctype html>
 <h2 id="title" tabindex="-1"><span id="mark" aria-hidden="true"></span><span id="title-text">{title}</span></h2>
 <p id="clock"><span id="clock-label"></span><time id="clock-time" role="timer"></time></p>
 <p id="detail">{detail}</p>
-<div id="stock"><progress id="bar" max="1" value="{share}" aria-label="Units left"></progress><p id="left">{left}</p></div>
+<div id="stock"{unknown}><progress id="bar" max="1" value="{share}" aria-label="Units left"></progress><p id="left">{left}</p></div>
 <div id="actions" hidden>
 <label id="quantity"><span>Quantity</span><select></select></label>
 <button id="primary" type="button"></button>
@@ -96,6 +96,7 @@ class Pages:
             title=title_of(sale.content.state),
             detail=seller_of(sale.content.state, self._ordering, self._links) + escape(sentence_of(sale.content.state, document)),
             how=self._how_to_buy(sale.sale_id),
+            unknown="",
             share=f"{document['available'] / max(1, document['stock']):.3f}",
             left=f"{document['available']:,} of {document['stock']:,} left",
             fresh=f"As of {rfc3339_of_ms(now_ms)[11:19]} UTC",
@@ -121,6 +122,8 @@ class Pages:
             title=title,
             detail=detail,
             how="",
+            # An empty bar would say that no unit is left.
+            unknown=" hidden",
             share="0",
             left="",
             fresh="",

@@ -71,6 +71,5 @@ def _moment(text: str) -> str:
 
 
 def _duration(seconds: int) -> str:
-    if seconds < 60 or seconds % 60:
-        return f"{seconds} seconds"
-    return "1 minute" if seconds == 60 else f"{seconds // 60} minutes"
+    count, unit = (seconds, "second") if seconds % 60 else (seconds // 60, "minute")
+    return f"{count:,} {unit}{'' if count == 1 else 's'}"

@@ -21,7 +21,7 @@ async def search(request: Request) -> Response:
     if "after" not in values and (order := parse_order_ref(text)) is not None:
         return RedirectResponse(f"/orders/{order}", 303)
     after = requests.read_key(values["after"], 2) if "after" in values else Key(LATEST, ("", ""))
-    shown: dict[str, Any] = {"q": text, "orders": [], "next": None}
+    shown: dict[str, Any] = {"q": text, "orders": [], "next": None, "is_first": "after" not in values}
     if text:
         rows = await console_of(request).ledger.rows("orders_of_buyer", text, after.at, *after.parts, PAGE_SIZE + 1)
         shown["orders"] = rows[:PAGE_SIZE]

@@ -34,7 +34,8 @@ async def show(request: Request) -> Response:
         last = rows[PAGE_SIZE - 1]
         key = Key(last["defined_at"], (last["sale_id"], str(last["epoch"])))
         following = requests.link("/sales", state=state, q=text, after=key)
-    shown = {"sales": views, "fault": fault, "state": state, "q": text, "next": following, "is_first": after is FIRST}
+    first = requests.link("/sales", state=state, q=text)
+    shown = {"sales": views, "fault": fault, "state": state, "q": text, "next": following, "first": first, "is_first": after is FIRST}
     return page(request, "sales.html", shown | {"states": STATES})
 
 

@@ -40,7 +40,7 @@ const TEXTS = {
   ordering: ["calm", "Ordering", "Your order is on its way. Keep this page open."],
   unanswered: ["warn", "No answer yet", "Your order may have arrived. Try again: the same order is sent, not another one."],
   asking: ["calm", "Your order", "This page is asking how your order stands."],
-  held: ["good", "It is yours until you pay", "{units} for you. Pay before the time is over, or others get the chance."],
+  held: ["good", "It is yours until you pay", "{units} for you. Pay{amount} before the time is over, or others get the chance."],
   paying: ["calm", "Paying", "The payment is on its way. Keep this page open."],
   expiring: ["warn", "The time is over", "This page is asking whether a payment arrived in time."],
   paid: ["good", "Paid", "{units} bought. Your order is {order}."],
@@ -64,9 +64,10 @@ export function viewOf(m, now) {
   const isKnown = sale && sale.state !== "recovering" && !m.isLost && !m.isGone;
   if (isKnown) view.stock = { left: sale.available, all: sale.stock, isOver: phase === "ended" };
   view.isUrgent = phase === "held" && view.clock.ms !== null && view.clock.ms <= SOON_MS;
-  if (phase === "sold_out" && sale.reserved > 0) view.detail = `All units are taken. ${counted(sale.reserved, "unit")} are held and come back if they are not paid for.`;
+  if (phase === "sold_out" && sale.reserved > 0) view.detail = `All units are taken, ${sale.reserved.toLocaleString("en")} of them on hold. Units that are not paid in time come back.`;
   if (m.refusal && phase === "ordering") view.detail = `${sentence(m.refusal)} Your order is sent again by itself.`;
-  if (m.refusal && ["on_sale", "held", "asking", "expiring"].includes(phase)) Object.assign(view, { detail: sentence(m.refusal), tone: "warn", isRefusal: true });
+  if (m.refusal && ["on_sale", "held", "asking", "expiring"].includes(phase)) Object.assign(view, { detail: sentence(m.refusal), tone: "warn", isNews: true });
+  else if (phase === "held" && m.isSure) Object.assign(view, { detail: "Cancel this order? Others can buy its units then.", isNews: true });
   if (isSoldByShop(m) && ["not_started", "on_sale", "sold_out", "paused"].includes(phase)) view.detail = `Sold through the shop. ${view.detail}`;
   if (phase === "held" && m.isLost) view.detail += " There is no connection right now; the units stay yours.";
   return Object.assign(view, { price: sale?.price && priceText(sale.price) }, actionsOf(phase, m));
@@ -126,18 +127,19 @@ function clockOf(phase, { sale, order }, now) {
   }
 }
 
-function fill(text, { sale, order, quantity }) {
+function fill(text, { sale, order, quantity, isLost }) {
   return text
     .replace("{window}", durationText(sale?.paymentWindowSeconds ?? 0))
     .replace("{units}", counted(order?.quantity ?? quantity, "unit"))
+    .replace("{amount}", sale?.price && order && !isLost ? ` ${priceText(sale.price, order.quantity)}` : "")
     .replace("{order}", order?.orderId ?? "");
 }
 
-/** A price such as 49.00 EUR; wording.py writes the same. */
-export function priceText({ amountMinor, currency }) {
+/** A price such as 49.00 EUR, of so many units; wording.py writes the same. */
+export function priceText({ amountMinor, currency }, units = 1) {
   const other = DECIMALS.findIndex((currencies) => currencies.includes(currency));
   const decimals = other < 0 ? 2 : other;
-  return `${(amountMinor / 10 ** decimals).toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals })} ${currency}`;
+  return `${((units * amountMinor) / 10 ** decimals).toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals })} ${currency}`;
 }
 
 /** The refusal after news of the sale or the order: it holds until their state changes. */
@@ -168,7 +170,7 @@ export function announcement(last, next) {
     if (next.phase === "on_sale" && last.phase === "not_started") return "The sale has started.";
     return next.phase === "sold_out" ? "Sold out." : `${next.title}. ${next.detail}`;
   }
-  if (next.isRefusal && next.detail !== last.detail) return next.detail;
+  if (next.isNews && next.detail !== last.detail) return next.detail;
   const what = { not_started: "The sale starts in", held: "Your time to pay ends in" }[next.phase];
   const crossed = [VERY_SOON_MS, SOON_MS].find((ms) => last.clock.ms > ms && next.clock.ms <= ms);
   return what && crossed ? `${what} ${crossed / 1000} seconds.` : "";
@@ -241,9 +243,9 @@ export function clockText(ms) {
 }
 
 function durationText(seconds) {
-  return seconds < 60 || seconds % 60 ? counted(seconds, "second") : counted(seconds / 60, "minute");
+  return seconds % 60 ? counted(seconds, "second") : counted(seconds / 60, "minute");
 }
 
 function counted(count, word) {
-  return `${count} ${word}${count === 1 ? "" : "s"}`;
+  return `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 }

@@ -1,0 +1,47 @@
+"""Rows as text of a CSV file (RFC 4180), such that a spreadsheet takes no cell for a formula. Pure."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from flashsale_core.ids import order_name
+from flashsale_core.prices import plain_amount
+
+ORDER_COLUMNS = ("order", "buyer", "units", "state", "payment", "ordered_utc", "pay_by_utc", "changed_utc")
+REFUND_COLUMNS = ("refund", "state", "order", "payment", "reason", "amount", "currency", "amount_sent", "due_since_utc")
+_BEGINS_FORMULA = ("=", "+", "-", "@")
+
+
+def lines(rows: Iterable[Iterable[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
+
+
+def order_cells(sale_id: str, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """A row of `sale_orders`, as ORDER_COLUMNS."""
+    return (
+        order_name(sale_id, row["order_id"]), _text(row["user_id"]), row["quantity"], row["state"], _text(row["payment_id"]),
+        _moment(row["reserved_at"]), _moment(row["deadline"]), _moment(row["updated_at"]),
+    )  # fmt: skip
+
+
+def refund_cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """A row of `list_refunds`, as REFUND_COLUMNS."""
+    amount, sent = (plain_amount(row[name] or 0, row["currency"]) for name in ("amount_minor", "refunded_minor"))
+    return (
+        row["refund_id"], row["state"], order_name(row["sale_id"], row["order_id"]), _text(row["payment_id"]), row["reason"],
+        amount, row["currency"], sent, _moment(row["created_at"]),
+    )  # fmt: skip
+
+
+def _text(value: str | None) -> str:
+    """Ids are other people's texts, and a spreadsheet calculates what begins as a formula: an apostrophe makes it a text (CWE-1236)."""
+    text = value or ""
+    return f"'{text}" if text.startswith(_BEGINS_FORMULA) else text
+
+
+def _moment(value: datetime | None) -> str:
+    return "" if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
