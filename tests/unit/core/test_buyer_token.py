@@ -40,6 +40,14 @@ def test_any_user_id_fits(user: str, expires: int) -> None:
     assert set(token) <= set(base64.urlsafe_b64encode(b"").decode() + "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
 
 
+@pytest.mark.parametrize("user", ["", "~", "~4", "~zz", "a~4.", ".", "a.b", "a b", "a" * 256, "~20", "~00", "ä"])
+def test_user_that_no_signer_should_write_is_refused_though_it_is_signed(user: str) -> None:
+    signed = f"fsb1.{user}.{NOW + 60}"
+    mac = base64.urlsafe_b64encode(hmac.digest(KEY, signed.encode(), "sha256")[:18]).decode()
+    with pytest.raises(Rejected, match=MALFORMED):
+        BuyerTokens([KEY]).verify(f"{signed}.{mac}".encode(), NOW)
+
+
 @given(st.text(max_size=80))
 def test_any_other_text_is_refused(text: str) -> None:
     with pytest.raises(Rejected, match=f"{MALFORMED}|{FORGED}"):

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,35 @@ def test_session_token_never_outlives_its_jwt() -> None:
     for until in (1000.0, 990.0):
         with pytest.raises(Unauthenticated, match="expired"):
             identities.issue("ann", until)
+
+
+@pytest.mark.parametrize(
+    "modes", [{Mode.TOKEN}, {Mode.TOKEN, Mode.SERVICE, Mode.HEADER}, {Mode.TOKEN, Mode.BODY}, {Mode.SERVICE}, {Mode.BODY}]
+)
+def test_order_is_judged_as_any_other_request(modes: set[Mode], provider: IdentityProvider) -> None:
+    identities, genuine = Identities(settings(*modes)), TOKENS.sign("auth0|1", int(NOW) + 3600)
+    schemes = ("bearer ", "BEARER ", "Bearer  ", "Bearer", "", "Bearer Bearer ")
+    proofs = [
+        None, b"", b"Bearer", b"Bearer ", b"Basic YQ==", bearer(SHOP), bearer(genuine),
+        *(f"{scheme}{genuine}{end}".encode() for scheme in schemes for end in ("", " ")),
+        *(f"Bearer {genuine}{end}".encode() for end in (" ", "\t", "\n", "a", ".", "\0")),
+        *map(bearer, islice(forgeries(provider, random.Random(23)), 200)),
+    ]  # fmt: skip
+    for authorization in proofs:
+        for named, peer in (((), "10.0.0.1"), ((b"bob",), "10.0.0.1"), ((b"bob",), "11.0.0.1"), ((b"",), "10.0.0.1")):
+            of_order, of_request = (judged(identities, authorization, named, peer, for_order=for_order) for for_order in (True, False))
+            assert of_order == of_request
+
+
+def judged(identities: Identities, authorization: bytes | None, named: tuple[bytes, ...], peer: str, *, for_order: bool) -> object:
+    """The buyer, or the reason of the refusal with how often each reason was counted for it."""
+    before = counted(metrics.IDENTITY_REFUSED)
+    try:
+        if for_order:
+            return identities.prove_buyer(authorization, named, peer)
+        return identities.identify(authorization, named, peer).user
+    except Unauthenticated as error:
+        return str(error), counted(metrics.IDENTITY_REFUSED) - before
 
 
 class Shop:

@@ -95,9 +95,9 @@ class Orders(Endpoint[PendingOrder, Order]):
         bodies.require_json(media_type)
         bodies.require_size(body, self._settings.body_bytes_max)
         started = perf_counter()
-        caller = self._identities.identify(authorization, named, peer)
+        proven = self._identities.prove_buyer(authorization, named, peer)
         request = read_order(body)
-        user = buyer_of(caller, request.userId)
+        user = buyer_of(proven, request.userId)
         request_id = _request_id(key, request)
         if request.quantity > self._settings.quantity_max:
             raise Problem("bad_request", f"At most {self._settings.quantity_max} units in one order", field="quantity")

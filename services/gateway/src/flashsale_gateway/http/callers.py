@@ -2,6 +2,7 @@
 
 from starlette.types import Scope
 
+from flashsale_core.ids import UserId
 from flashsale_gateway.http import bodies
 from flashsale_gateway.http.endpoints import peer_of
 from flashsale_gateway.http.problems import Problem
@@ -14,12 +15,12 @@ def caller_of(scope: Scope, identities: Identities) -> Caller:
     return identities.identify(bodies.header(scope, b"authorization"), named, peer_of(scope))
 
 
-def buyer_of(caller: Caller, named: str | None) -> str:
+def buyer_of(proven: UserId | None, named: str | None) -> str:
     """The buyer of a request whose body names `named`. Raises Problem if nobody is named, or somebody else than was proven."""
-    if caller.user is None:
+    if proven is None:
         if named is None:
             raise Problem("bad_request", "Name the buyer: nothing else in the request does", field="userId")
         return named
-    if named is not None and named != caller.user:
+    if named is not None and named != proven:
         raise Problem("identity_mismatch", "Leave it out, or send the buyer who is proven", field="userId")
-    return caller.user
+    return proven

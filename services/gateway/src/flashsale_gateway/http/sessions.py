@@ -46,7 +46,7 @@ async def _exchange(identities: Identities, scope: Scope, receive: Receive, sett
         raise Problem("unauthenticated", _WRONG_PROOFS[caller.mode])
     named = (read_session(body) if body else SessionRequest()).userId
     with audited_service(caller, "session.open", user_id=named or "") as change:
-        user = buyer_of(caller, named)
+        user = buyer_of(caller.user, named)
         issued = identities.issue(user, caller.proven_until)
         if issued is None:
             raise Problem("not_found", "This shop has no buyer tokens: FLASHSALE_IDENTITY lacks the mode token")

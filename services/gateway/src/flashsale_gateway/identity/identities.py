@@ -7,7 +7,7 @@ from time import time
 import msgspec
 
 from flashsale_core.api_keys import ApiKeys
-from flashsale_core.buyer_token import PREFIX, BuyerTokens
+from flashsale_core.buyer_token import BEARER, PREFIX, BuyerTokens
 from flashsale_core.errors import Rejected
 from flashsale_core.ids import UserId
 from flashsale_gateway import metrics
@@ -63,15 +63,20 @@ class Identities:
             return ANYBODY
         try:
             return self._identify(authorization, named, peer)
+        except (Rejected, Unauthenticated, TooManyForgeries) as error:
+            raise _counted(error) from None
+
+    def prove_buyer(self, authorization: bytes | None, named: Sequence[bytes], peer: str) -> UserId | None:
+        """The user of `identify`'s caller, with the same errors. Each order asks, so the usual case takes fewer steps and no Caller."""
+        if self._trusts_all:
+            return None
+        # Only a value of the proxy's header comes before a token.
+        if self._tokens is None or named or authorization is None or (match := BEARER.fullmatch(authorization)) is None:
+            return self.identify(authorization, named, peer).user
+        try:
+            return self._tokens.check(match, self._clock())
         except Rejected as error:
-            refused = Unauthenticated(error.reason)
-        except Unauthenticated as error:
-            refused = error
-        except TooManyForgeries:
-            metrics.IDENTITY_REFUSED.labels("too_many_forgeries").inc()
-            raise
-        metrics.IDENTITY_REFUSED.labels(str(refused)).inc()
-        raise refused
+            raise _counted(error) from None
 
     def issue(self, user: str, proven_until: float = inf) -> tuple[str, int] | None:
         """A buyer token and when it expires, in seconds since the Unix epoch; None without the mode `token`.
@@ -106,3 +111,13 @@ class Identities:
         if (name := self._keys.name_of(token)) is not None:
             return Caller(None, Mode.SERVICE, name)
         raise Unauthenticated("unknown")
+
+
+def _counted(error: Rejected | Unauthenticated | TooManyForgeries) -> Unauthenticated | TooManyForgeries:
+    """What to raise for `error`, which is counted by its reason."""
+    if isinstance(error, TooManyForgeries):
+        metrics.IDENTITY_REFUSED.labels("too_many_forgeries").inc()
+        return error
+    refused = Unauthenticated(error.reason) if isinstance(error, Rejected) else error
+    metrics.IDENTITY_REFUSED.labels(str(refused)).inc()
+    return refused
