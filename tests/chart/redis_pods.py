@@ -24,7 +24,7 @@ REPLICATED = 2
 ADDRESSES = "127.0.0.1"
 """The pods have 127.0.0.10 and the next two: Linux accepts them without any set-up."""
 USERS = ("gateway", "timeout-worker", "operator", "audit", "keeper", "storefront", "probe", "replica", "sentinel")
-START_TIMEOUT_SECONDS = 40.0
+START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 10.0
 SCRIPT_TIMEOUT_SECONDS = 10.0
 COMMAND_TIMEOUT_SECONDS = 5.0
@@ -96,8 +96,8 @@ class RedisPods:
         link.symlink_to(folder.name)
         link.rename(self._folder(number) / "secrets")
 
-    def wait_until_loaded(self, number: int, line: str) -> None:
-        """Give a pod the changed Secret, and wait until its container `reload` prints the line again. Raises StackError."""
+    def load_secret(self, number: int, line: str) -> None:
+        """Mount the changed Secret in a pod, and wait until its container `reload` prints the line again. Raises StackError."""
         log = self._log(number, "reload")
         before = log.read_text().count(line)
         self.give_secret(number)

@@ -47,7 +47,7 @@ def rotate(pods: RedisPods, old: dict[str, str], new: dict[str, str]) -> None:
         kept = {key: value for key, value in pods.secret.items() if not key.endswith((".next", ".previous"))}
         pods.secret = kept | changed
         for number in PODS:
-            pods.wait_until_loaded(number, line)
+            pods.load_secret(number, line)
 
 
 def break_every_connection(pods: RedisPods) -> None:
