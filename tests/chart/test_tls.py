@@ -102,7 +102,7 @@ def test_redis_reads_every_renewed_file_without_a_restart(words: tuple[str, ...]
     files = config("redis", "tls.yaml", *words)
     options = re.findall(r"(?m)^(tls-\S+-file) (/tls/\S+)$", files["valkey.conf"])
     assert len(options) >= 3
-    (renewal,) = re.findall(r"config set (.*)\)\" = OK", files["reload.sh"])
+    (renewal,) = re.findall(r"config set (tls-.*)\)\" = OK", files["reload.sh"])
     assert renewal.split() == [word for option in options for word in option]
     # Its password is made in the pod, and the user can do nothing else.
     assert ("resetkeys resetchannels -@all $*" in files["reloader.sh"], "reloader.sh +config\\|set\n" in files["acl.sh"]) == (True, True)
