@@ -93,7 +93,7 @@ def test_probes_and_scripts_of_redis_use_tls() -> None:
         for kind in ("readinessProbe", "livenessProbe")
     ]
     calls = re.findall(r"valkey-cli.*", "\n".join([*(command[-1] for command in probes), *config("redis").values()]))
-    assert len(calls) == 8
+    assert len(calls) == 9
     assert all(call.startswith("valkey-cli --tls --cacert /tls/ca/ca.crt --cert /tls/client/tls.crt --key") for call in calls)
 
 
@@ -102,10 +102,10 @@ def test_redis_reads_every_renewed_file_without_a_restart(words: tuple[str, ...]
     files = config("redis", "tls.yaml", *words)
     options = re.findall(r"(?m)^(tls-\S+-file) (/tls/\S+)$", files["valkey.conf"])
     assert len(options) >= 3
-    (renewal,) = re.findall(r"config set (.*)\)\" = OK", files["reload.sh"])
+    (renewal,) = re.findall(r"config set (tls-.*)\)\" = OK", files["reload.sh"])
     assert renewal.split() == [word for option in options for word in option]
     # Its password is made in the pod, and the user can do nothing else.
-    assert "resetkeys resetchannels -@all +config|set" in files["acl.sh"]
+    assert ("resetkeys resetchannels -@all $*" in files["reloader.sh"], "reloader.sh +config\\|set\n" in files["acl.sh"]) == (True, True)
     assert ("start again one after the other" in files.get("start-sentinel.sh", "")) == (words != ("--set", "redis.replicas=1"))
 
 
@@ -125,8 +125,10 @@ def command_of_postgres(values: str) -> list[str]:
     return list(container["command"])
 
 
-def test_without_tls_nobody_may_change_the_configuration_of_redis() -> None:
-    assert "config|set" not in "".join(config("redis", "").values())
+def test_single_redis_without_tls_has_nobody_who_may_change_its_configuration() -> None:
+    assert "config\\|set" not in "".join(config("redis", "").values())
+    # What replicas and Sentinels log in with.
+    assert "config\\|set" in config("redis", "ha.yaml")["acl.sh"]
 
 
 @pytest.mark.parametrize("server", ["redis", "rabbitmq", "postgresql"])

@@ -3,6 +3,16 @@
 {{- if and .Values.redis.enabled (gt (int .Values.redis.replicas) 1) }}yes{{ end -}}
 {{- end -}}
 
+{{/* Whether a process in the pod changes settings of the running server: certificates, or what it logs in with. */}}
+{{- define "flashsale.redis.reloads" -}}
+{{- if or (include "flashsale.tls.serverSecret" (dict "root" . "server" "redis")) (include "flashsale.redis.failover" .) }}yes{{ end -}}
+{{- end -}}
+
+{{/* A shell function for the pods of Redis: it prints a sum of the passwords with which Redis and its Sentinel log in elsewhere. */}}
+{{- define "flashsale.redis.loginSum" -}}
+logins() { cat /secrets/replica /secrets/sentinel | sha256sum; }
+{{- end -}}
+
 {{/*
 The domain of the Redis pods' Services, which have the names of the pods. Each has an address that outlives its pod: a Sentinel that tries
 to reach the old address of a pod would take the new one for dead.
@@ -45,7 +55,11 @@ prepare.sh: |
   umask 077
   sh /config/acl.sh
   sh /config/users.sh /config/replication-acl-rules >> /run/acl/users.acl
-  { echo "user default reset off"; sh /config/users.sh /config/sentinel-acl-rules; } > /run/acl/sentinel.acl
+  {
+    echo "user default reset off"
+    sh /config/users.sh /config/sentinel-acl-rules
+    sh /config/reloader.sh +sentinel\|set +sentinel\|config
+  } > /run/acl/sentinel.acl
   printf 'masteruser replica\nmasterauth %s\n' "$(cat /secrets/replica)" > /run/acl/replication.conf
   {
     printf 'sentinel sentinel-user sentinel\nsentinel sentinel-pass %s\n' "$(cat /secrets/sentinel)"
