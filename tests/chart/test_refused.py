@@ -40,6 +40,11 @@ REFUSED = [
         "keeper.settings.FLASHSALE_KEEPER_ATTEST_SECONDS=3.5,gateway.settings.FLASHSALE_CONFIRM_TIMEOUT_SECONDS=3.5",
         "FLASHSALE_CONFIRM_TIMEOUT_SECONDS of the gateways is 3.5: make the keeper's longer",
     ),
+    (
+        "orderWorker.settings.FLASHSALE_ORDER_WORKER_STATEMENT_TIMEOUT_SECONDS=40",
+        "FLASHSALE_ORDER_WORKER_STATEMENT_TIMEOUT_SECONDS is 40, and must be shorter than four times FLASHSALE_KEEPER_HOLES_SECONDS",
+    ),
+    ("keeper.settings.FLASHSALE_KEEPER_HOLES_SECONDS=7.5", "FLASHSALE_KEEPER_HOLES_SECONDS of the keeper, which is 7.5"),
     ("rabbitmq.memoryHighWatermark=1GiB", "RabbitMQ would be killed before it could slow its publishers down"),
     ("redis.tls.existingSecret=mine", "redis.tls.enabled is false: enable it"),
     ("redis.tls.enabled=true", "name the Secret with the server's certificate (tls.crt, tls.key), or enable tls.certManager"),

@@ -41,7 +41,10 @@ class Settings:
     amqp_timeout_seconds: float
     """FLASHSALE_ORDER_WORKER_AMQP_TIMEOUT_SECONDS: how long opening or closing a session, parking and acknowledging may take."""
     statement_timeout_seconds: float
-    """FLASHSALE_ORDER_WORKER_STATEMENT_TIMEOUT_SECONDS: how long one statement may take before the batch is retried."""
+    """FLASHSALE_ORDER_WORKER_STATEMENT_TIMEOUT_SECONDS: how long one statement may take before the batch is retried.
+
+    It must be shorter than four times the keeper's FLASHSALE_KEEPER_HOLES_SECONDS, which the chart checks.
+    """
     retry_seconds: float
     """FLASHSALE_ORDER_WORKER_RETRY_SECONDS: pause before a batch is retried while Postgres is away."""
     refunds_interval_seconds: float
