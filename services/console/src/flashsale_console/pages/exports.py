@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 from starlette.requests import Request
@@ -18,6 +18,8 @@ PART_ROWS = 5_000
 EXPORT_SECONDS_MAX = 900.0
 """Past this time the connection ends, so that the browser reports the file as incomplete."""
 Parts = AsyncIterator[str]
+RowKey = tuple[Any, ...]
+"""What a list is sorted by: each part begins after that of the last row."""
 log = logging.getLogger(__name__)
 
 
@@ -56,44 +58,45 @@ async def _file(request: Request, name: str, parts: Parts) -> Response:
     return StreamingResponse(content(), headers=headers, media_type="text/csv")
 
 
-async def orders_of(ledger: Rows, sale_id: str, epoch: int) -> Parts:
+def orders_of(ledger: Rows, sale_id: str, epoch: int) -> Parts:
     """The text of the file, in parts."""
-    last = ""
-
-    async def read() -> list[Row]:
-        nonlocal last
-        rows = await ledger.rows("sale_orders", sale_id, epoch, last, PART_ROWS)
-        last = rows[-1]["order_id"] if rows else last
-        return rows
-
-    async for part in _parts(csv_files.ORDER_COLUMNS, read, lambda row: csv_files.order_cells(sale_id, row)):
-        yield part
+    return _parts(
+        csv_files.ORDER_COLUMNS,
+        lambda after: ledger.rows("sale_orders", sale_id, epoch, *after, PART_ROWS),
+        ("",),
+        lambda row: (row["order_id"],),
+        lambda row: csv_files.order_cells(sale_id, row),
+    )
 
 
-async def refunds_of(ledger: Rows, state: str) -> Parts:
+def refunds_of(ledger: Rows, state: str) -> Parts:
     """As `orders_of`."""
-    last = (refunds.FIRST.at, 0)
-
-    async def read() -> list[Row]:
-        nonlocal last
-        rows = await ledger.rows("list_refunds", state, *last, PART_ROWS)
-        last = (rows[-1]["created_at"], rows[-1]["refund_id"]) if rows else last
-        return rows
-
-    async for part in _parts(csv_files.REFUND_COLUMNS, read, csv_files.refund_cells):
-        yield part
+    return _parts(
+        csv_files.REFUND_COLUMNS,
+        lambda after: ledger.rows("list_refunds", state, *after, PART_ROWS),
+        (refunds.FIRST.at, 0),
+        lambda row: (row["created_at"], row["refund_id"]),
+        csv_files.refund_cells,
+    )
 
 
 async def _parts(
-    columns: Iterable[str], read: Callable[[], Awaitable[list[Row]]], cells: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+    columns: Iterable[str],
+    read: Callable[[RowKey], Awaitable[list[Row]]],
+    first: RowKey,
+    key: Callable[[Row], RowKey],
+    cells: Callable[[Row], tuple[Any, ...]],
 ) -> Parts:
-    """The text of the columns' names and the first rows, then of further ones. Raises Retryable, also in the middle of a file."""
-    ends_at, head = time.monotonic() + EXPORT_SECONDS_MAX, [tuple(columns)]
+    """The text of the columns' names and the first rows, then of further ones. Raises Retryable, also in the middle of a file.
+
+    `read` gives at most PART_ROWS rows after a key; `key` is that of a row.
+    """
+    ends_at, head, after = time.monotonic() + EXPORT_SECONDS_MAX, [tuple(columns)], first
     while True:
-        rows = await read()
+        rows = await read(after)
         yield csv_files.lines([*head, *map(cells, rows)])
-        head = []
         if len(rows) < PART_ROWS:
             return
         if time.monotonic() > ends_at:
             raise Retryable(f"the export took longer than {EXPORT_SECONDS_MAX:.0f} s")
+        head, after = [], key(rows[-1])
