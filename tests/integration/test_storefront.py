@@ -28,6 +28,8 @@ QUICK = {
     "FLASHSALE_STOREFRONT_STREAMS_PER_ADDRESS_MAX": "3",
 }
 
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+"""What a browser accepts when somebody opens an address."""
 PATIENCE_SECONDS = 60
 """For what takes a moment on a quick machine."""
 
@@ -115,6 +117,15 @@ def test_unknown_sales_and_wrong_requests_are_refused(shop: Storefront) -> None:
     assert get(shop, "/s/nobody/live", method="POST").headers["allow"] == "GET, HEAD"
     assert get(shop, "/s/-/demo/payments", method="POST").status == 405
     assert get(shop, "/").status == 404
+
+
+def test_person_whose_address_is_wrong_gets_a_page_and_a_program_does_not(shop: Storefront) -> None:
+    for path in ("/", "/s/", "/s/nobody/else", "/s/nobody/live"):
+        page, document = get(shop, path, {"accept": BROWSER}), get(shop, path, {"accept": "*/*"})
+        assert [answer.status for answer in (page, document)] == [404, 404], path
+        assert b"There is no such sale" in page.body, path
+        assert (page.headers["cache-control"], page.headers["vary"]) == ("no-store", "accept"), path
+        assert document.headers["content-type"] == "application/problem+json", path
 
 
 def test_stream_has_each_change_and_the_time(shop: Storefront, client: Client) -> None:

@@ -73,15 +73,23 @@ class Storefront:
         try:
             what, answer = await self._route(scope, receive, send)
         except Problem as problem:
-            answer = of_problem(problem)
+            answer = self._refusal(scope, problem)
         except Exception:
             log.exception("request.failed", extra={"path": scope["path"]})
-            answer = of_problem(Problem("internal"))
+            answer = self._refusal(scope, Problem("internal"))
         if answer is None:
             return
         metrics.REQUESTS.labels(what, str(answer.status)).inc()
         for message in answer.messages():
             await send(message)
+
+    def _refusal(self, scope: Scope, problem: Problem) -> Answer:
+        """A page for whoever opens an address in a browser, and problem+json for programs, which do not ask for HTML."""
+        answer = of_problem(problem)
+        if scope["method"] in ("GET", "HEAD") and b"text/html" in header(scope["headers"], b"accept"):
+            sale_id = next(iter(scope["path"].split("/")[2:3]), "")
+            answer = self._pages.without_sale(sale_id if is_sale_id(sale_id) else "", problem)
+        return answer._replace(headers=(*answer.headers, (b"vary", b"accept")))
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> tuple[str, Answer | None]:
         """What was asked for, and the answer; None if it is sent already."""

@@ -11,7 +11,7 @@ from flashsale_storefront.links import Links
 from flashsale_storefront.live_sales import WatchedSale
 from flashsale_storefront.ordering import Ordering
 from flashsale_storefront.problems import Problem
-from flashsale_storefront.wording import NOT_KNOWN, REFRESH_SECONDS, price_of, seller_of, sentence_of, title_of
+from flashsale_storefront.wording import NAMELESS, NOT_KNOWN, REFRESH_SECONDS, price_of, seller_of, sentence_of, title_of
 
 _TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -105,7 +105,7 @@ class Pages:
         return Answer(200, headers, html)
 
     def without_sale(self, sale_id: str, problem: Problem) -> Answer:
-        """The page while the sale is not known, or if there is no such sale."""
+        """The page while the sale is not known, or if there is no such sale; `sale_id` is empty if the address names none."""
         is_unknown = problem.status == 404
         if is_unknown:
             phase, title, detail = "unknown", "There is no such sale", "Check the address of this page."
@@ -115,9 +115,9 @@ class Pages:
             # Units may be sold meanwhile.
             phase, title, detail = "loading", title_of(State.RECOVERING), NOT_KNOWN
         html = self._render(
-            sale=escape(sale_id[:64]),
+            sale=escape(sale_id[:64]) or NAMELESS,
             phase=phase,
-            data="" if is_unknown else f' data-sale="{escape(sale_id)}"',
+            data="" if is_unknown or not sale_id else f' data-sale="{escape(sale_id)}"',
             price="",
             title=title,
             detail=detail,

@@ -32,6 +32,8 @@ REFRESH_SECONDS: Mapping[State, int] = MappingProxyType(
 """How often a page without JavaScript reloads itself."""
 SOLD_BY_SHOP = "Sold through the shop. "
 """Precedes the sentence of a sale that one cannot buy on the page."""
+NAMELESS = "Flash sale"
+"""The heading of a page whose address names no sale."""
 NOT_KNOWN = "What is left is not known right now. This page asks again by itself."
 
 
