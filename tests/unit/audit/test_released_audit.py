@@ -1,6 +1,6 @@
 """A wrong number of released orders is reported although the buyer's orders go on being released, and never because of them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -23,6 +23,12 @@ class World:
     after_reading: list[int] = field(default_factory=list)
     caught_up: bool = True
     has_holes: bool = False
+    in_the_millisecond: bool = False
+    """Whether orders are released in the millisecond of each look, so that the ledger cannot say what it had then."""
+    at_looks: list[dict[str, int]] = field(default_factory=list)
+    """What the ledger had to have at each look, whose number is its time."""
+    read: list[list[str]] = field(default_factory=list)
+    """Whose rows were read, each time."""
 
     @property
     def buyers(self) -> "World":
@@ -31,13 +37,18 @@ class World:
     async def received(self) -> bool:
         return self.caught_up
 
-    async def released(self, sale_id: str, epoch: int, users: Collection[str]) -> dict[str, Released]:
-        rows = {user: Released(self.history.get(user, 0), self.history.get(user, 0)) for user in users}
+    async def released(self, sale_id: str, epoch: int, moments: Mapping[str, int]) -> dict[str, Released]:
+        self.read.append(sorted(moments))
+        rows = {}
+        for user, moment in moments.items():
+            count, at_look = self.history.get(user, 0), self.at_looks[moment].get(user, 0)
+            rows[user] = Released(count, count, None if self.in_the_millisecond else at_look)
         self.release(self.after_reading)
         return rows
 
     async def look(self, sale_id: str, user_ids: Sequence[str]) -> Look:
-        look = Look(0, "", 0, None, units={name: self.counts.get(name.removeprefix("#"), 0) for name in user_ids})
+        look = Look(len(self.at_looks), "", 0, None, units={name: self.counts.get(name.removeprefix("#"), 0) for name in user_ids})
+        self.at_looks.append(dict(self.history))
         self.release(self.after_look)
         return look
 
@@ -69,6 +80,16 @@ async def test_buyer_whose_orders_are_released_meanwhile_is_reported_only_with_a
 async def test_buyer_who_never_rests_is_left_to_the_next_round() -> None:
     world = World({"ann": 4, "bob": 1}, {"ann": 3, "bob": 1}, after_look=[1] * (TRIES + 1))
     assert (await reported(world), await reported(world)) == ([], ["lamp ann"])
+
+
+async def test_buyer_who_never_rests_and_is_right_is_read_once() -> None:
+    world = World({"ann": 3, "bob": 1}, {"ann": 3, "bob": 1}, after_look=[1] * (TRIES + 1))
+    assert (await reported(world), world.read) == ([], [["ann", "bob"]])
+
+
+async def test_buyer_whose_orders_are_released_in_the_millisecond_of_the_look_is_read_again() -> None:
+    world = World({"ann": 3, "bob": 1}, {"ann": 3, "bob": 1}, after_look=[1, 1], in_the_millisecond=True)
+    assert (await reported(world), world.read) == ([], [["ann", "bob"], ["ann"], ["ann"]])
 
 
 @pytest.mark.parametrize("lacking", [{"caught_up": False}, {"has_holes": True}])

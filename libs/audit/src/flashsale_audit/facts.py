@@ -80,6 +80,8 @@ class Released(NamedTuple):
     least: int
     most: int
     """If the ledger lost entries, the expiry of a paid order may be among them."""
+    before_moment: int | None = None
+    """Those before a moment of Redis' clock; None if one was released in its millisecond."""
 
 
 @dataclass(frozen=True, slots=True)

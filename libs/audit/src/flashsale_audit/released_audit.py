@@ -3,8 +3,9 @@
 Redis alone does not know them: an order that expired and was paid later is still counted.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from flashsale_audit import compare
 from flashsale_audit.catch_up import CatchUp
@@ -13,8 +14,14 @@ from flashsale_audit.read_ledger import LedgerReader
 from flashsale_audit.read_redis import RELEASED, RedisReader
 
 LOOK_USERS = 1000
-TRIES = 4
+TRIES = 6
 """How often a buyer is compared again whose orders were released meanwhile. Then the next round does."""
+
+
+class Counted(NamedTuple):
+    number: int
+    at_ms: int
+    """When Redis had this number, by its clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +40,25 @@ class ReleasedAudit:
         for _ in range(TRIES):
             if not before or not await self.catch_up.received() or self.catch_up.has_holes:
                 return
-            rows = await self.ledger.buyers.released(self.sale_id, self.epoch, before)
+            rows = await self.ledger.buyers.released(self.sale_id, self.epoch, {user: seen.at_ms for user, seen in before.items()})
             after = await self._counts(list(before))
-            self.findings.add(compare.compare_released(self.sale_id, before, rows, after))
-            # Nothing moved for the others, so they are right, or were just reported.
-            before = {user: count for user, count in after.items() if count != before[user]}
+            self.findings.add(compare.compare_released(self.sale_id, _numbers(before), rows, _numbers(after)))
+            # Nothing moved for the others, so they are right, or were just reported. A count that was right at its moment is right as well;
+            # only a clock that was set back can make it look so, and then the next round compares it again.
+            before = {
+                user: seen
+                for user, seen in after.items()
+                if seen.number != before[user].number and before[user].number != rows[user].before_moment
+            }
             await self.pace()
 
-    async def _counts(self, users: Sequence[str]) -> dict[str, int]:
-        counts: dict[str, int] = {}
+    async def _counts(self, users: Sequence[str]) -> dict[str, Counted]:
+        counts: dict[str, Counted] = {}
         for first in range(0, len(users), LOOK_USERS):
             look = await self.redis.look(self.sale_id, user_ids=[f"{RELEASED}{user}" for user in users[first : first + LOOK_USERS]])
-            counts |= {name.removeprefix(RELEASED): count for name, count in look.units.items()}
+            counts |= {name.removeprefix(RELEASED): Counted(count, look.now_ms) for name, count in look.units.items()}
         return counts
+
+
+def _numbers(counted: Mapping[str, Counted]) -> dict[str, int]:
+    return {user: seen.number for user, seen in counted.items()}
