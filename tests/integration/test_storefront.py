@@ -120,7 +120,8 @@ def test_unknown_sales_and_wrong_requests_are_refused(shop: Storefront) -> None:
 
 
 def test_person_whose_address_is_wrong_gets_a_page_and_a_program_does_not(shop: Storefront) -> None:
-    for path in ("/", "/s/", "/s/nobody/else", "/s/nobody/live"):
+    assert b"<h1>Flash sale</h1>" in get(shop, "/s/").body
+    for path in ("/", "/s/nobody/else", "/s/nobody/live"):
         page, document = get(shop, path, {"accept": BROWSER}), get(shop, path, {"accept": "*/*"})
         assert [answer.status for answer in (page, document)] == [404, 404], path
         assert b"There is no such sale" in page.body, path

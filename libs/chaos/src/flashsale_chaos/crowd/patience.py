@@ -8,7 +8,9 @@ from random import Random
 from flashsale_chaos.history import REPEATED, Call, History
 
 PAUSE_SECONDS = (0.05, 0.3)
-"""Between two attempts; the least and the most."""
+"""Between the first two attempts; the least and the most."""
+PAUSE_SECONDS_MAX = 1.2
+"""The most doubles with each attempt, up to this: a crowd that goes on as fast takes the processors from the recovery it waits for."""
 
 
 def is_final(call: Call) -> bool:
@@ -32,6 +34,7 @@ class Patience:
 
     async def until_final(self, send: Callable[[], Awaitable[Call]]) -> Call | None:
         """The final answer; None after patience has ended, with the last answer in `gave_up` of the history."""
+        least, most = PAUSE_SECONDS
         while True:
             call = await send()
             if is_final(call):
@@ -39,7 +42,8 @@ class Patience:
             if self._ends_at is not None and time.monotonic() > self._ends_at:
                 self._history.gave_up.append(call)
                 return None
-            await asyncio.sleep(self._rng.uniform(*PAUSE_SECONDS))
+            await asyncio.sleep(self._rng.uniform(least, most))
+            most = min(2 * most, PAUSE_SECONDS_MAX)
 
     async def sleep(self, seconds: float) -> None:
         """Sleep; the pause of the crowd ends the sleep."""
