@@ -9,6 +9,8 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from flashsale_audit.catch_up import History
+from flashsale_audit.read_ledger import LedgerReader
 from flashsale_cli import compaction
 from flashsale_cli.compaction import Compacted, compact
 from flashsale_core.positions import Range, merge
@@ -42,6 +44,16 @@ def expected(rows: Sequence[Row]) -> list[Row]:
         for shard, incarnation in sorted({row[:2] for row in rows})
         for range_ in merge(Range(*row[2:]) for row in rows if row[:2] == (shard, incarnation))
     ]
+
+
+async def test_audit_reads_as_few_ranges_as_possible_beyond_a_position(ledger: Ledger) -> None:
+    rows = scattered(2, 300)
+    await add(ledger, rows)
+    above = {History(0, 1): 0, History(1, 2): 400, History(0, 2): 2000}
+    read = await LedgerReader(ledger.connection).received(above)
+    for history, seq in above.items():
+        known = expected([row for row in rows if row[:2] == history and row[3] > seq])
+        assert read.get(history, []) == [Range(first, last) for *_, first, last in known], history
 
 
 @pytest.mark.parametrize("batch", [20_000, 7, 2])
