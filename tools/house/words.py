@@ -94,22 +94,29 @@ def _is_searched(file: Path) -> bool:
 
 
 def _wrong_words(file: str, text: str) -> Iterator[Finding]:
+    # Most files have none of them, and one search of a file is much faster than one of each line.
+    patterns = [(pattern, right) for pattern, right in _PATTERNS if pattern.search(text)]
+    if not patterns:
+        return
     for number, line in enumerate(text.splitlines(), start=1):
         if any(file == quoting and line.startswith(beginning) for quoting, beginning in QUOTED):
             continue
         ours = OUTWARD.sub("", line)
-        for pattern, right in _PATTERNS:
+        for pattern, right in patterns:
             yield from (Finding(file, number, match[0], right) for match in pattern.finditer(ours))
 
 
 def _wrong_names(file: str, text: str) -> Iterator[Finding]:
+    if not _NAME.search(text):
+        return
     for node in ast.walk(ast.parse(text)):
         match node:
             case ast.Name(id=name, ctx=ast.Store(), lineno=line) | ast.arg(arg=name, lineno=line) if name in NAMES:
                 yield Finding(file, line, name, NAMES[name])
 
 
-_PATTERNS = [(re.compile(pattern, re.IGNORECASE), right) for pattern, right in WORDS]
+_PATTERNS = [(re.compile(pattern, re.IGNORECASE | re.MULTILINE), right) for pattern, right in WORDS]
+_NAME = re.compile(rf"\b({'|'.join(NAMES)})\b")
 
 
 if __name__ == "__main__":
