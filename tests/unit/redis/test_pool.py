@@ -34,7 +34,7 @@ class Server:
 
 def client_of(listening: asyncio.Server, timeout_seconds: float) -> Any:
     """A client with one connection."""
-    return open_redis(f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}?protocol=2", timeout_seconds, 1)
+    return open_redis(f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}", timeout_seconds, 1)
 
 
 async def test_idle_connection_is_used_again_and_a_closed_one_replaced() -> None:

@@ -5,6 +5,7 @@ from functools import partial
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 
 from flashsale_core.errors import SettingsError
 from flashsale_redis.certificates import renewing
@@ -20,6 +21,10 @@ from flashsale_redis.urls import Address, ClusterUrl, cluster_url
 
 SENTINEL_CONNECTIONS_MAX = 2
 """To each Sentinel: one question at a time, and one more while a question that took too long ends."""
+
+# Where redis-py would take notifications of maintenance, which it does unless told otherwise, its pools do not look whether a connection
+# was closed before they use it. Then each connection of before a restart of Redis fails a command, whose outcome is unknown.
+_NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
 
 
 def open_redis(url: str, timeout_seconds: float, connections_max: int) -> Redis:
@@ -62,6 +67,7 @@ def _pool(url: str, timeout_seconds: float, connections_max: int) -> Pool:
             socket_connect_timeout=timeout_seconds,
             max_connections=connections_max,
             timeout=timeout_seconds,
+            maint_notifications_config=_NO_NOTIFICATIONS,
         )
     except ValueError as error:
         raise SettingsError(f"REDIS_URL: {error}") from error
