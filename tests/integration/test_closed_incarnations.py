@@ -13,7 +13,7 @@ from flashsale_core.ledger_locks import RECEIVING
 from flashsale_core.positions import Range
 from flashsale_recovery import entries, recovery
 from flashsale_recovery.all_workers import WorkersCheck
-from flashsale_recovery.entries import Expected, wait_for_entries
+from flashsale_recovery.entries import HOLES_POLL_SECONDS, Expected, wait_for_entries
 from flashsale_recovery.facts import DrainState, Witnesses, restricted
 from flashsale_recovery.fencing import Changed, Fencing
 from flashsale_recovery.gateways import wait_for_gateways
@@ -57,6 +57,31 @@ async def test_entry_that_a_stopping_gateway_added_counts_as_lost(infra: Mapping
             await redis.xadd(shard_keys(0).outbox, {"k": "order.reserved.60", "b": f'{{"v":1,"seq":[0,1,{seq}]}}', "t": "1"})
         lost = await wait_for_entries(redis, Ledger(tables.connection), {(0, 1): Expected(1, 5, kept_seq=3)}, 0)
         assert lost == {(0, 1): [Range(1, 1), Range(3, 5)]}
+
+
+async def test_repeated_recovery_waits_only_for_what_order_workers_would_still_write(infra: Mapping[str, str]) -> None:
+    """An earlier attempt closed the incarnation at position 3, and 5 was given: 4 and 5 would be late."""
+    async with open_ledger(infra["DATABASE_URL"]) as tables, open_redis(infra["REDIS_URL"], 5, 4) as redis:
+        await empty_redis(redis)
+        ledger = Ledger(tables.connection)
+        await ledger.add({0: 1}, {0: 1}, "open", "a")
+        await tables.connection.execute("update shards set opened_at = now()")
+        await ledger.add({0: 1_000_005}, {0: 2}, "fenced", "b")
+        assert [each.closed_seq for each in await ledger.ended(0, 2)] == [None]
+        await ledger.close_former({0: 2}, {0: (1, 3)}, "restoring")
+        (ended,) = await ledger.ended(0, 2)
+        expected = {(0, 1): Expected(ended.first_seq, ended.last_seq(0), kept_seq=3, closed_seq=ended.closed_seq)}
+        receive = "insert into received_entries (shard, incarnation, from_seq, to_seq) values (0, 1, $1, $2)"
+        await tables.connection.execute(receive, 1, 2)
+        other = await asyncpg.connect(infra["DATABASE_URL"])
+        try:
+            waiting = asyncio.create_task(wait_for_entries(redis, ledger, expected, 60))
+            await asyncio.sleep(4 * HOLES_POLL_SECONDS)
+            assert not waiting.done()
+            await other.execute(receive, 3, 3)
+            assert await asyncio.wait_for(waiting, 30) == {(0, 1): [Range(4, 5)]}
+        finally:
+            await other.close()
 
 
 async def test_entries_that_wait_behind_a_frozen_worker_are_not_lost(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ def test_lost_entries_of_several_incarnations_are_reported_by_shard() -> None:
 
 
 def test_jump_to_the_next_incarnation_is_no_loss() -> None:
-    ended = Ended(incarnation=1, first_seq=1, next_first_seq=1_000_500)
+    ended = Ended(incarnation=1, first_seq=1, next_first_seq=1_000_500, closed_seq=None)
     assert ended.last_seq(0) == 500
     assert ended.last_seq(520) == 520
     # A position of the next incarnation proves nothing about this one.

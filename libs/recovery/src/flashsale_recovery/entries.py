@@ -27,12 +27,18 @@ class Expected:
     last_seq: int
     kept_seq: int
     """The last position of Redis itself: a gateway that stopped may have added later entries to an outbox, without their orders."""
+    closed_seq: int | None = None
+    """Where an earlier attempt closed the incarnation: what is missing behind it is late if it still comes, so it is not waited for."""
+
+    def may_arrive(self, missing: Sequence[Range]) -> bool:
+        return any(self.closed_seq is None or hole.first <= self.closed_seq for hole in missing)
 
 
 async def wait_for_entries(
     redis: Redis, ledger: Ledger, expected: Mapping[Key, Expected], timeout_seconds: float
 ) -> dict[Key, list[Range]]:
-    """Wait until the ledger has the expected entries of each incarnation, at most `timeout_seconds` after the last slow batch.
+    """Wait until the ledger has the expected entries of each incarnation that may still arrive, at most `timeout_seconds` after the last
+    slow batch.
 
     Returns the entries that are in neither the ledger nor an outbox of the surviving Redis: they are lost. Those that were reported as
     lost before are not among them.
@@ -44,7 +50,8 @@ async def wait_for_entries(
         if slow.among(await ledger.batches_being_written(), time.monotonic()):
             ends_at = min(time.monotonic() + timeout_seconds, began + LIMITS_MAX * timeout_seconds)
         lacking = {key: await _lacking(redis, ledger, key, entries) for key, entries in expected.items()}
-        if not any(lacking.values()) or time.monotonic() > ends_at:
+        may_arrive = any(entries.may_arrive(lacking[key]) for key, entries in expected.items())
+        if not may_arrive or time.monotonic() > ends_at:
             return {key: of_it for key, of_it in lacking.items() if of_it}
         await asyncio.sleep(HOLES_POLL_SECONDS)
 

@@ -53,9 +53,9 @@ where exists (select from received_entries where (shard, incarnation) = (s, i) a
 """
 # The last one, and those before it whose entries a reopening left in the outboxes and nobody has settled since.
 _ENDED = """
-select incarnation, first_seq, next_first_seq from (
+select incarnation, first_seq, next_first_seq, kept_seq from (
     select *, max(incarnation) over () as newest from (
-        select incarnation, first_seq, opened_at, lost_seqs, lead(first_seq) over (order by incarnation) as next_first_seq
+        select incarnation, first_seq, opened_at, lost_seqs, kept_seq, lead(first_seq) over (order by incarnation) as next_first_seq
         from shards where shard = $1
     ) s where incarnation < $2 and opened_at is not null
 ) e
@@ -104,6 +104,8 @@ class Ended(NamedTuple):
     first_seq: int
     next_first_seq: int
     """The first position of the incarnation that follows."""
+    closed_seq: int | None
+    """Order-workers write no entry behind it any more; None if the incarnation is not closed."""
 
     def last_seq(self, attested_seq: int) -> int:
         """The highest position that is known to be given: when it ended, or by a gateway that attested afterwards."""

@@ -174,7 +174,9 @@ class Recovery:
     ) -> dict[Key, Expected]:
         """The entries of all incarnations before these, by shard, that are not settled."""
         return {
-            (shard, ended.incarnation): Expected(ended.first_seq, ended.last_seq(attested_seqs.get(shard, 0)), kept_seqs[shard])
+            (shard, ended.incarnation): Expected(
+                ended.first_seq, ended.last_seq(attested_seqs.get(shard, 0)), kept_seqs[shard], ended.closed_seq
+            )
             for shard, incarnation in incarnations.items()
             for ended in await self._ledger.ended(shard, incarnation)
         }

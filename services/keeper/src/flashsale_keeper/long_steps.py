@@ -13,6 +13,7 @@ from flashsale_core.tasks import cancel_and_wait
 from flashsale_keeper import metrics
 from flashsale_keeper.settings import Settings
 from flashsale_recovery.facts import ServerView
+from flashsale_recovery.fencing import Changed
 from flashsale_recovery.ledger import Ledger
 from flashsale_recovery.outcome import Recovered
 from flashsale_recovery.rebuild import RebuildReport
@@ -62,7 +63,9 @@ class LongSteps:
             metrics.REBUILD_FAILURES.inc()
             expected = isinstance(error, (FlashsaleError, RedisError, *ERRORS))
             log.warning("recovery.interrupted", extra={"reason": reason}, exc_info=not expected)
-            await asyncio.sleep(RETRY_SECONDS)
+            # A gateway that proves a loss closes the fence while the keeper begins to: nothing failed, and the next look decides.
+            if not isinstance(error, Changed):
+                await asyncio.sleep(RETRY_SECONDS)
         finally:
             for shard in view.shards:
                 self._running.pop(shard, None)
