@@ -71,6 +71,13 @@ def run(command: Sequence[str], env: Mapping[str, str], cwd: Path, timeout_secon
         return subprocess.CompletedProcess(command, -signal.SIGKILL, "", f"not done after {expired.timeout:.0f} s")
 
 
+def last_lines(log: Path, lines: int = 15) -> str:
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "(no log)"
+
+
 # The children of this process: one that ends stays a zombie until it is waited for.
 _children: dict[int, "subprocess.Popen[bytes]"] = {}
 # How those ended that were reaped. One number for each start of a component.

@@ -15,7 +15,7 @@ from flashsale_local_stack.components import SERVICES, components_of, expand, re
 from flashsale_local_stack.console_users import write_users
 from flashsale_local_stack.env_file import write_env_file
 from flashsale_local_stack.errors import StackError
-from flashsale_local_stack.processes import end, end_all, reap_ended, run, wait_until
+from flashsale_local_stack.processes import end, end_all, last_lines, reap_ended, run, wait_until
 from flashsale_local_stack.servers import PostgresServer, RabbitServer, RedisServer, end_epmd
 from flashsale_local_stack.services import OPTIONAL, Service
 from flashsale_local_stack.state import GATEWAY_PORT, HOST, State, gateway_port_of, load, locked, new_state, port_taken, save
@@ -73,8 +73,9 @@ class Stack:
         `gateway_port`: None keeps the previous port, at first 8000; 0 chooses a free one.
         `redis_masters`: None keeps the previous number, at first 1; more than one form a Redis Cluster.
         `extra_env`: variables added to the environment file and to the services; None keeps the previous ones.
-        `optional`: services of OPTIONAL that run as well; None keeps the previous ones, at first none. They start together.
+        `optional`: services of OPTIONAL that run as well; None keeps the previous ones, at first none.
 
+        All servers start at once, and then all services: most of a start is waiting, or uses one core.
         If anything fails or is interrupted, the components that this call started are stopped again.
         """
         with locked(self.home):
@@ -87,20 +88,19 @@ class Stack:
             started: list[str] = []
             try:
                 self._refuse_taken_port(state, names)
-                for name in names:
-                    if not self._answers(state, name):
-                        started.append(name)
-                        self._start(state, name, wait=name not in state.optional)
-                    if name == servers[-1]:
-                        self._prepare(state, started)
-                for name in state.optional:
-                    if name in started:
-                        self._wait_ready(state, name)
+                launched = self._launch_missing(state, servers, started)
+                # The broker takes longest. Meanwhile the database gets its schema.
+                self._wait_all_ready(state, [name for name in launched if name != "rabbitmq"])
+                self._prepare(state, started)
+                self._wait_all_ready(state, launched)
+                self._wait_all_ready(state, self._launch_missing(state, names[len(servers) :], started))
             except BaseException:
                 # A component that never answered has nothing to finish, and a broker that is starting ignores SIGTERM.
                 for name in reversed(started):
                     self._end(state, name, None if self._answers(state, name) else SIGKILL)
-                end_epmd_if_alone(state)
+                # The port mapper must live as long as the broker does.
+                if not _alive(state, "rabbitmq"):
+                    end_epmd(state)
                 save(self.home, state)
                 raise
             self._write_env(state)
@@ -230,7 +230,19 @@ class Stack:
     def _answers(self, state: State, name: str) -> bool:
         return _alive(state, name) and self._component(state, name).ready()
 
-    def _start(self, state: State, name: str, *, wait: bool = True) -> None:
+    def _launch_missing(self, state: State, names: Sequence[str], started: list[str]) -> Sequence[str]:
+        """Start those that do not answer, without waiting for them. They are in `started` as well, also if one cannot be started."""
+        missing = [name for name in names if not self._answers(state, name)]
+        for name in missing:
+            started.append(name)
+            self._launch(state, name)
+        return missing
+
+    def _start(self, state: State, name: str) -> None:
+        self._launch(state, name)
+        self._wait_ready(state, name)
+
+    def _launch(self, state: State, name: str) -> None:
         component = self._component(state, name)
         if _alive(state, name):
             self._say(f"{name} runs but does not answer: restarting it")
@@ -238,7 +250,9 @@ class Stack:
         self._say(f"starting {name} on {component.address()}")
         state.processes[name] = component.start(self._log(name))
         save(self.home, state)
-        if wait:
+
+    def _wait_all_ready(self, state: State, names: Sequence[str]) -> None:
+        for name in names:
             self._wait_ready(state, name)
 
     def _wait_ready(self, state: State, name: str) -> None:
@@ -249,7 +263,7 @@ class Stack:
         why = f"is not ready after {timeout_seconds:.0f} s" if _alive(state, name) else "ended while it started"
         self._end(state, name, SIGKILL)
         save(self.home, state)
-        raise StackError(f"{name} {why}; its log {log} ends:\n{_tail(log)}")
+        raise StackError(f"{name} {why}; its log {log} ends:\n{last_lines(log)}")
 
     def _prepare(self, state: State, started: Sequence[str]) -> None:
         """Create the Redis Cluster, the database and its schema. The broker loads its topology itself."""
@@ -314,19 +328,6 @@ class Stack:
 Component = RedisServer | RabbitServer | PostgresServer | Service
 
 
-def end_epmd_if_alone(state: State) -> None:
-    """The port mapper must live as long as the broker does."""
-    if not _alive(state, "rabbitmq"):
-        end_epmd(state)
-
-
 def _alive(state: State, name: str) -> bool:
     process = state.processes.get(name)
     return process is not None and process.alive
-
-
-def _tail(log: Path, lines: int = 15) -> str:
-    try:
-        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
-    except OSError:
-        return "(no log)"
