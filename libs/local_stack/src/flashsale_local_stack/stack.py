@@ -15,7 +15,7 @@ from flashsale_local_stack.components import SERVICES, components_of, expand, re
 from flashsale_local_stack.console_users import write_users
 from flashsale_local_stack.env_file import write_env_file
 from flashsale_local_stack.errors import StackError
-from flashsale_local_stack.processes import end, end_all, last_lines, reap_ended, run, wait_until
+from flashsale_local_stack.processes import end_all, end_together, last_lines, reap_ended, run, wait_until
 from flashsale_local_stack.servers import PostgresServer, RabbitServer, RedisServer, end_epmd
 from flashsale_local_stack.services import OPTIONAL, Service
 from flashsale_local_stack.state import GATEWAY_PORT, HOST, State, gateway_port_of, load, locked, new_state, port_taken, save
@@ -97,7 +97,7 @@ class Stack:
             except BaseException:
                 # A component that never answered has nothing to finish, and a broker that is starting ignores SIGTERM.
                 for name in reversed(started):
-                    self._end(state, name, None if self._answers(state, name) else SIGKILL)
+                    self._end(state, name, first=None if self._answers(state, name) else SIGKILL)
                 # The port mapper must live as long as the broker does.
                 if not _alive(state, "rabbitmq"):
                     end_epmd(state)
@@ -107,7 +107,7 @@ class Stack:
             return bool(started)
 
     def down(self, *, keep_data: bool = False) -> bool:
-        """Stop what the stack started, in reverse order. Returns whether anything was running."""
+        """Stop what the stack started: all services at once, then all servers. Returns whether anything was running."""
         if not self.home.exists():
             return False
         with locked(self.home):
@@ -116,10 +116,13 @@ class Stack:
                 return False
             names = components_of(state)
             running = [name for name in names if _alive(state, name)]
-            for name in reversed(names):
-                if name in running:
-                    self._say(f"stopping {name}")
-                self._end(state, name)
+            servers = servers_of(state)
+            # Services first, because they finish what they have begun with the help of the servers.
+            for group in ([name for name in names if name not in servers], servers):
+                for name in running:
+                    if name in group:
+                        self._say(f"stopping {name}")
+                self._end(state, *group)
             end_epmd(state)
             reap_ended()
             if keep_data:
@@ -158,16 +161,14 @@ class Stack:
     def stop(self, name: str) -> None:
         with locked(self.home):
             state = self._state()
-            for component in expand(state, name):
-                self._end(state, component)
+            self._end(state, *expand(state, name))
             save(self.home, state)
 
     def kill(self, name: str) -> None:
         """End one component as a crash would: with SIGKILL, so that it cannot clean up."""
         with locked(self.home):
             state = self._state()
-            for component in expand(state, name):
-                self._end(state, component, SIGKILL)
+            self._end(state, *expand(state, name), first=SIGKILL)
             save(self.home, state)
 
     def restart(self, name: str) -> None:
@@ -217,8 +218,7 @@ class Stack:
         if "console" in wanted and not state.console_users_file:
             state.console_users_file = str(write_users(self.home / "console-users", state.secrets.console_password))
             # Both learn the console's key when they start.
-            for name in ("gateway", "ledger-api"):
-                self._end(state, name)
+            self._end(state, "gateway", "ledger-api")
         state.optional = [name for name in OPTIONAL if name in wanted]
 
     def _refuse_taken_port(self, state: State, names: Sequence[str]) -> None:
@@ -261,7 +261,7 @@ class Stack:
         if wait_until(lambda: component.ready() or not _alive(state, name), timeout_seconds) and _alive(state, name):
             return
         why = f"is not ready after {timeout_seconds:.0f} s" if _alive(state, name) else "ended while it started"
-        self._end(state, name, SIGKILL)
+        self._end(state, name, first=SIGKILL)
         save(self.home, state)
         raise StackError(f"{name} {why}; its log {log} ends:\n{last_lines(log)}")
 
@@ -284,12 +284,13 @@ class Stack:
             if name in names:
                 wait_until(lambda node=node: redis_cluster.takes_orders(node, password), REJOIN_TIMEOUT_SECONDS)  # type: ignore[misc]
 
-    def _end(self, state: State, name: str, first: Signals | None = None) -> None:
-        process = state.processes.pop(name, None)
-        if process is not None:
-            end(process, STOP_TIMEOUT_SECONDS, first or STOP_SIGNALS.get(name, SIGTERM))
-        # If something else ended its first process, the children of that process still run.
-        end_all(self._component(state, name).leftovers(self._log(name)), STOP_TIMEOUT_SECONDS)
+    def _end(self, state: State, *names: str, first: Signals | None = None) -> None:
+        """End components at the same time, with the signal `first` or with that of an orderly end."""
+        running = {state.processes.pop(name): first or STOP_SIGNALS.get(name, SIGTERM) for name in names if name in state.processes}
+        end_together(running, STOP_TIMEOUT_SECONDS)
+        for name in names:
+            # If something else ended its first process, the children of that process still run.
+            end_all(self._component(state, name).leftovers(self._log(name)), STOP_TIMEOUT_SECONDS)
 
     def _component(self, state: State, name: str) -> "Component":
         match name:
