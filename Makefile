@@ -4,6 +4,9 @@
 CLUSTER := flashsale
 KIND_CONFIG := deploy/kind/cluster.yaml
 BIN := .venv/bin
+# Python keeps what it has compiled unless this has a value, as some machines set it: then each of the hundreds of programs that the
+# stack and the tests start would compile all its libraries again, which takes longer than anything else that it does to start.
+export PYTHONDONTWRITEBYTECODE :=
 PROOF := tests/model $(addprefix tests/lua/,test_model.py test_faults.py) $(addprefix tests/integration/,test_crash_points.py test_keeper.py test_chaos_run.py)
 
 help: ## show this list

@@ -1,17 +1,20 @@
 """One stack for a whole test session: Redis, RabbitMQ, Postgres and the services, in a temporary folder, started at its first use.
 
-`make test` has two processes, and each has its own stack; a file of tests runs in one of them.
+`make test` has two processes, and a file of tests runs in one of them; tests/distribution.py says in which. Each starts its own stacks.
 With FLASHSALE_TEST_REDIS_MASTERS=3 Redis is a cluster of three masters for the whole suite.
 Async tests run in anyio's plugin (`anyio_mode` in pyproject.toml), each on a new loop of asyncio.
 """
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from flashsale_local_stack import Stack, private_stack, state
+from tests.distribution import FromBothEnds, arrange
 from tests.integration.client import Client
 
 # An example may take long on a busy machine, and no test is about time.
@@ -23,6 +26,15 @@ if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")) in ("gw0", "gw1"):
     middle = (first + last) // 2
     state.PORTS = (first, middle) if worker == "gw0" else (middle, last)
 REDIS_MASTERS = int(os.environ.get("FLASHSALE_TEST_REDIS_MASTERS", "1"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    arrange(items)
+
+
+@pytest.hookimpl(optionalhook=True)  # there is no such hook with `-p no:xdist`
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    return FromBothEnds(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

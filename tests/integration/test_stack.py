@@ -20,6 +20,7 @@ from flashsale_core import topology
 from flashsale_local_stack import INFRASTRUCTURE, Stack, StackError, binaries, private_stack, processes
 from flashsale_local_stack import stack as stack_module
 from flashsale_local_stack.processes import ProcessId, wait_until
+from flashsale_local_stack.servers import RabbitServer
 from flashsale_local_stack.state import load, save
 
 
@@ -271,6 +272,8 @@ def test_used_gateway_port_is_reported_before_anything_starts(servers: Stack, tm
 
 def test_broker_that_is_not_ready_in_time_is_reported_and_all_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(stack_module.START_TIMEOUT_SECONDS, "rabbitmq", 0.5)
+    # It has longer than that, because Postgres starts meanwhile.
+    monkeypatch.setattr(RabbitServer, "ready", lambda _: False)
     stack = Stack(tmp_path / "home")
     with pytest.raises(StackError, match=r"rabbitmq is not ready after 0 s; its log .*/log/rabbitmq\.log ends"):
         stack.up(services=False)

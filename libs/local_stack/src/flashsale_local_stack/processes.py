@@ -71,6 +71,13 @@ def run(command: Sequence[str], env: Mapping[str, str], cwd: Path, timeout_secon
         return subprocess.CompletedProcess(command, -signal.SIGKILL, "", f"not done after {expired.timeout:.0f} s")
 
 
+def last_lines(log: Path, lines: int = 15) -> str:
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "(no log)"
+
+
 # The children of this process: one that ends stays a zombie until it is waited for.
 _children: dict[int, "subprocess.Popen[bytes]"] = {}
 # How those ended that were reaped. One number for each start of a component.
@@ -101,20 +108,22 @@ def _reap(pid: int) -> None:
 
 def end(process: ProcessId, timeout_seconds: float, first: signal.Signals = signal.SIGTERM) -> None:
     """End the process with the signal `first`, after the timeout with SIGKILL; then end its remaining descendants with SIGKILL."""
-    if not process.alive:
+    end_together({process: first}, timeout_seconds)
+
+
+def end_together(processes: Mapping[ProcessId, signal.Signals], timeout_seconds: float) -> None:
+    """The same for several at once, each with its own first signal."""
+    alive = {process: first for process, first in processes.items() if process.alive}
+    # Looked up while they live, because afterwards nothing links a family to its process: Postgres' backends have their own sessions.
+    families = {process: descendants(process.pid) for process in alive}
+    for process, first in alive.items():
+        _send([process, *families[process]] if first is signal.SIGKILL else [process], first)
+    if not wait_until(lambda: not any(process.alive for process in alive), timeout_seconds):
+        end_all(list(alive), timeout_seconds)
+    for family in families.values():
+        _send(family, signal.SIGKILL)
+    for process in processes:
         _reap(process.pid)
-        return
-    # Looked up while the process lives, because afterwards nothing links them to it: Postgres' backends have their own sessions.
-    family = descendants(process.pid)
-    if first is signal.SIGKILL:
-        _send([process, *family], signal.SIGKILL)
-    else:
-        _send([process], first)
-    if not wait_until(lambda: not process.alive, timeout_seconds):
-        _send([process], signal.SIGKILL)
-        wait_until(lambda: not process.alive, timeout_seconds)
-    _send(family, signal.SIGKILL)
-    _reap(process.pid)
 
 
 def end_all(processes: Sequence[ProcessId], timeout_seconds: float) -> None:

@@ -15,11 +15,12 @@ import msgspec
 from flashsale_core import topology
 from flashsale_local_stack import binaries, configs, leftovers
 from flashsale_local_stack.errors import StackError
-from flashsale_local_stack.processes import ProcessId, end, run, spawn, wait_until
+from flashsale_local_stack.processes import ProcessId, end, end_all, run, spawn, wait_until
 from flashsale_local_stack.state import HOST, State, port_taken
 
 PROBE_TIMEOUT_SECONDS = 2.0
 INITDB_TIMEOUT_SECONDS = 120
+INITDB_END_TIMEOUT_SECONDS = 5.0
 QUERY_TIMEOUT_SECONDS = 30
 WINDOWS = (5, *topology.WINDOWS_DEFAULT)
 
@@ -152,6 +153,11 @@ class PostgresServer:
         command = [*postgres_user_command(), binaries.postgres("initdb"), f"--pgdata={data}", f"--pwfile={password}", *options]
         try:
             done = run(command, _plain_env(), data, INITDB_TIMEOUT_SECONDS)
+        except BaseException:
+            # It was interrupted, and what it has written so far would look complete to the next start.
+            end_all(leftovers.postgres_of(data), INITDB_END_TIMEOUT_SECONDS)
+            shutil.rmtree(data, ignore_errors=True)
+            raise
         finally:
             password.unlink()
         if done.returncode != 0:

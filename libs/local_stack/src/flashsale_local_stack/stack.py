@@ -15,7 +15,7 @@ from flashsale_local_stack.components import SERVICES, components_of, expand, re
 from flashsale_local_stack.console_users import write_users
 from flashsale_local_stack.env_file import write_env_file
 from flashsale_local_stack.errors import StackError
-from flashsale_local_stack.processes import end, end_all, reap_ended, run, wait_until
+from flashsale_local_stack.processes import end_all, end_together, last_lines, reap_ended, run, wait_until
 from flashsale_local_stack.servers import PostgresServer, RabbitServer, RedisServer, end_epmd
 from flashsale_local_stack.services import OPTIONAL, Service
 from flashsale_local_stack.state import GATEWAY_PORT, HOST, State, gateway_port_of, load, locked, new_state, port_taken, save
@@ -73,8 +73,9 @@ class Stack:
         `gateway_port`: None keeps the previous port, at first 8000; 0 chooses a free one.
         `redis_masters`: None keeps the previous number, at first 1; more than one form a Redis Cluster.
         `extra_env`: variables added to the environment file and to the services; None keeps the previous ones.
-        `optional`: services of OPTIONAL that run as well; None keeps the previous ones, at first none. They start together.
+        `optional`: services of OPTIONAL that run as well; None keeps the previous ones, at first none.
 
+        All servers start at once, and then all services: most of a start is waiting, or uses one core.
         If anything fails or is interrupted, the components that this call started are stopped again.
         """
         with locked(self.home):
@@ -87,27 +88,26 @@ class Stack:
             started: list[str] = []
             try:
                 self._refuse_taken_port(state, names)
-                for name in names:
-                    if not self._answers(state, name):
-                        started.append(name)
-                        self._start(state, name, wait=name not in state.optional)
-                    if name == servers[-1]:
-                        self._prepare(state, started)
-                for name in state.optional:
-                    if name in started:
-                        self._wait_ready(state, name)
+                launched = self._launch_missing(state, servers, started)
+                # The broker takes longest. Meanwhile the database gets its schema.
+                self._wait_all_ready(state, [name for name in launched if name != "rabbitmq"])
+                self._prepare(state, started)
+                self._wait_all_ready(state, launched)
+                self._wait_all_ready(state, self._launch_missing(state, names[len(servers) :], started))
             except BaseException:
                 # A component that never answered has nothing to finish, and a broker that is starting ignores SIGTERM.
                 for name in reversed(started):
-                    self._end(state, name, None if self._answers(state, name) else SIGKILL)
-                end_epmd_if_alone(state)
+                    self._end(state, name, first=None if self._answers(state, name) else SIGKILL)
+                # The port mapper must live as long as the broker does.
+                if not _alive(state, "rabbitmq"):
+                    end_epmd(state)
                 save(self.home, state)
                 raise
             self._write_env(state)
             return bool(started)
 
     def down(self, *, keep_data: bool = False) -> bool:
-        """Stop what the stack started, in reverse order. Returns whether anything was running."""
+        """Stop what the stack started: all services at once, then all servers. Returns whether anything was running."""
         if not self.home.exists():
             return False
         with locked(self.home):
@@ -116,10 +116,13 @@ class Stack:
                 return False
             names = components_of(state)
             running = [name for name in names if _alive(state, name)]
-            for name in reversed(names):
-                if name in running:
-                    self._say(f"stopping {name}")
-                self._end(state, name)
+            servers = servers_of(state)
+            # Services first, because they finish what they have begun with the help of the servers.
+            for group in ([name for name in names if name not in servers], servers):
+                for name in running:
+                    if name in group:
+                        self._say(f"stopping {name}")
+                self._end(state, *group)
             end_epmd(state)
             reap_ended()
             if keep_data:
@@ -158,16 +161,14 @@ class Stack:
     def stop(self, name: str) -> None:
         with locked(self.home):
             state = self._state()
-            for component in expand(state, name):
-                self._end(state, component)
+            self._end(state, *expand(state, name))
             save(self.home, state)
 
     def kill(self, name: str) -> None:
         """End one component as a crash would: with SIGKILL, so that it cannot clean up."""
         with locked(self.home):
             state = self._state()
-            for component in expand(state, name):
-                self._end(state, component, SIGKILL)
+            self._end(state, *expand(state, name), first=SIGKILL)
             save(self.home, state)
 
     def restart(self, name: str) -> None:
@@ -217,8 +218,7 @@ class Stack:
         if "console" in wanted and not state.console_users_file:
             state.console_users_file = str(write_users(self.home / "console-users", state.secrets.console_password))
             # Both learn the console's key when they start.
-            for name in ("gateway", "ledger-api"):
-                self._end(state, name)
+            self._end(state, "gateway", "ledger-api")
         state.optional = [name for name in OPTIONAL if name in wanted]
 
     def _refuse_taken_port(self, state: State, names: Sequence[str]) -> None:
@@ -230,7 +230,19 @@ class Stack:
     def _answers(self, state: State, name: str) -> bool:
         return _alive(state, name) and self._component(state, name).ready()
 
-    def _start(self, state: State, name: str, *, wait: bool = True) -> None:
+    def _launch_missing(self, state: State, names: Sequence[str], started: list[str]) -> Sequence[str]:
+        """Start those that do not answer, without waiting for them. They are in `started` as well, also if one cannot be started."""
+        missing = [name for name in names if not self._answers(state, name)]
+        for name in missing:
+            started.append(name)
+            self._launch(state, name)
+        return missing
+
+    def _start(self, state: State, name: str) -> None:
+        self._launch(state, name)
+        self._wait_ready(state, name)
+
+    def _launch(self, state: State, name: str) -> None:
         component = self._component(state, name)
         if _alive(state, name):
             self._say(f"{name} runs but does not answer: restarting it")
@@ -238,7 +250,9 @@ class Stack:
         self._say(f"starting {name} on {component.address()}")
         state.processes[name] = component.start(self._log(name))
         save(self.home, state)
-        if wait:
+
+    def _wait_all_ready(self, state: State, names: Sequence[str]) -> None:
+        for name in names:
             self._wait_ready(state, name)
 
     def _wait_ready(self, state: State, name: str) -> None:
@@ -247,9 +261,9 @@ class Stack:
         if wait_until(lambda: component.ready() or not _alive(state, name), timeout_seconds) and _alive(state, name):
             return
         why = f"is not ready after {timeout_seconds:.0f} s" if _alive(state, name) else "ended while it started"
-        self._end(state, name, SIGKILL)
+        self._end(state, name, first=SIGKILL)
         save(self.home, state)
-        raise StackError(f"{name} {why}; its log {log} ends:\n{_tail(log)}")
+        raise StackError(f"{name} {why}; its log {log} ends:\n{last_lines(log)}")
 
     def _prepare(self, state: State, started: Sequence[str]) -> None:
         """Create the Redis Cluster, the database and its schema. The broker loads its topology itself."""
@@ -270,12 +284,13 @@ class Stack:
             if name in names:
                 wait_until(lambda node=node: redis_cluster.takes_orders(node, password), REJOIN_TIMEOUT_SECONDS)  # type: ignore[misc]
 
-    def _end(self, state: State, name: str, first: Signals | None = None) -> None:
-        process = state.processes.pop(name, None)
-        if process is not None:
-            end(process, STOP_TIMEOUT_SECONDS, first or STOP_SIGNALS.get(name, SIGTERM))
-        # If something else ended its first process, the children of that process still run.
-        end_all(self._component(state, name).leftovers(self._log(name)), STOP_TIMEOUT_SECONDS)
+    def _end(self, state: State, *names: str, first: Signals | None = None) -> None:
+        """End components at the same time, with the signal `first` or with that of an orderly end."""
+        running = {state.processes.pop(name): first or STOP_SIGNALS.get(name, SIGTERM) for name in names if name in state.processes}
+        end_together(running, STOP_TIMEOUT_SECONDS)
+        for name in names:
+            # If something else ended its first process, the children of that process still run.
+            end_all(self._component(state, name).leftovers(self._log(name)), STOP_TIMEOUT_SECONDS)
 
     def _component(self, state: State, name: str) -> "Component":
         match name:
@@ -314,19 +329,6 @@ class Stack:
 Component = RedisServer | RabbitServer | PostgresServer | Service
 
 
-def end_epmd_if_alone(state: State) -> None:
-    """The port mapper must live as long as the broker does."""
-    if not _alive(state, "rabbitmq"):
-        end_epmd(state)
-
-
 def _alive(state: State, name: str) -> bool:
     process = state.processes.get(name)
     return process is not None and process.alive
-
-
-def _tail(log: Path, lines: int = 15) -> str:
-    try:
-        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
-    except OSError:
-        return "(no log)"
