@@ -125,7 +125,7 @@ def test_servers_refuse_what_has_no_tls_or_no_certificate(stage: Stage) -> None:
     login = ["env", f"PGPASSWORD={ledger.secret('flashsale-postgresql', 'password')}", "psql", "-At", "-c", "select 1"]
     plain = "host=flashsale-postgresql user=flashsale sslmode=disable"
     assert "no encryption" in ledger.kubectl("exec", "flashsale-postgresql-0", "-c", "postgresql", "--", *login, plain, check=False)
-    job = shop.cli("audit-with-tls", AUDITS)
+    job = shop.cli(AUDITS)
     assert job.succeeded, job.logs
     without_certificate, without_authority, _ = job.logs.split("then:\n")
     assert ("valid client certificate" in without_certificate, "certificate verify failed" in without_authority) == (True, True), job.logs
@@ -247,7 +247,7 @@ def test_sale_survives_the_loss_of_the_node_with_the_master(stage: Stage, tmp_pa
     results = [crowd.stop() for crowd in crowds]
     for name, result in zip(sales, results, strict=True):
         judge(stage, name, result, killed_at, back_at)
-    assert shop.cli("audit-after", "flashsale audit --wait-seconds 60").succeeded
+    assert shop.cli("flashsale audit --wait-seconds 60").succeeded
 
 
 def judge(stage: Stage, name: str, result: CrowdReport, killed_at: float, back_at: float) -> None:
