@@ -68,6 +68,8 @@ class Progress:
     last_at: float = 0.0
     """When the last order was accepted, in Unix seconds of the pod's clock."""
     outcomes: Mapping[str, int] = field(default_factory=dict)
+    gaps: list[list[float]] = field(default_factory=list)
+    """(begin, end) of each time without an accepted order that was longer than a second."""
 
 
 def errors(outcomes: Mapping[str, int]) -> dict[str, int]:
