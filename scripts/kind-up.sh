@@ -5,7 +5,9 @@ cd "$(dirname "$0")/.."
 cluster=$1 config=$2
 if grep -qxF "$cluster" <<<"$(kind get clusters 2>/dev/null)"; then
   kind export kubeconfig --name "$cluster" >/dev/null 2>&1 || true
-  if kubectl --context "kind-$cluster" wait node --all --for=condition=Ready --timeout=30s >/dev/null 2>&1; then
+  # The nodes of one that was just created may not be Ready yet.
+  if kubectl --context "kind-$cluster" get nodes --request-timeout=30s >/dev/null 2>&1 &&
+    kubectl --context "kind-$cluster" wait node --all --for=condition=Ready --timeout=120s >/dev/null 2>&1; then
     echo "kind-up: $cluster is up"
     exit 0
   fi

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Functions for the scripts here: messages, finding Python and uv, installing Debian packages. Sourced, not run.
+# Functions for the scripts here: messages, finding Python and uv, installing Debian packages, loading images. Sourced, not run.
 
 UV_VERSION=0.13.9
 UV_VERSION_MIN=0.5
@@ -84,4 +84,22 @@ apt_install() {
   as_root apt-get -qq update || echo "apt-get update failed; trying with the existing package lists"
   as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
     apt-get -qq -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
+}
+
+# The nodes of a kind cluster that run pods of everybody, with commas between them; the only node of a small one. kind_workers CLUSTER
+kind_workers() {
+  local workers
+  workers=$(kubectl --context "kind-$1" get nodes -l '!node-role.kubernetes.io/control-plane' -o jsonpath='{.items[*].metadata.name}')
+  [ -n "$workers" ] || workers=$(kubectl --context "kind-$1" get nodes -o jsonpath='{.items[*].metadata.name}')
+  echo "${workers// /,}"
+}
+
+# Load images in one archive, because they share most of their layers. What kind says appears only after a failure. kind_load CLUSTER NODES IMAGE...
+kind_load() {
+  local cluster=$1 nodes=$2
+  shift 2
+  kind load docker-image "$@" --name "$cluster" --nodes "$nodes" >/dev/null 2>&1 || {
+    say "the images could not be loaded into $cluster; once more:"
+    kind load docker-image "$@" --name "$cluster" --nodes "$nodes"
+  }
 }

@@ -98,6 +98,7 @@ class Buyers:
             "accepted": len(self.accepted_at),
             "last_at": max(self.accepted_at[-self.lanes :], default=0),
             "outcomes": self.outcomes,
+            "gaps": self._gaps(),
         }
         # A reader must never find half of it.
         new = PROGRESS.with_suffix(".new")
@@ -108,12 +109,16 @@ class Buyers:
         ORDERS.write_text("".join(f"{order}\n" for order in self.orders))
         print(json.dumps(self._report()), flush=True)
 
-    def _report(self) -> dict[str, Any]:
+    def _gaps(self) -> list[tuple[float, float]]:
+        """The times without an accepted order so far."""
         times = [self.started, *sorted(self.accepted_at), time.time()]
+        return [(before, after) for before, after in pairwise(times) if after - before > GAP_SECONDS]
+
+    def _report(self) -> dict[str, Any]:
         return {
             "outcomes": self.outcomes,
             "bare_503": self.bare_503,
-            "gaps": [[before, after] for before, after in pairwise(times) if after - before > GAP_SECONDS],
+            "gaps": self._gaps(),
             "accepted_in_second": Counter(int(at) for at in self.accepted_at),
         }
 

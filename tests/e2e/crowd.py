@@ -15,6 +15,8 @@ from tests.e2e.kube import CommandError, Namespace, last_json, numbers, until
 BUYERS = Path(__file__).with_name("buyers.py")
 PER_SECOND = 60
 LANES = 40
+REST = 3000
+"""How many units those who come at the end may buy: more than the crowd buys until it stops."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Progress:
     last_at: float = 0.0
     """When the last order was accepted, in Unix seconds of the pod's clock."""
     outcomes: Mapping[str, int] = field(default_factory=dict)
+    gaps: list[list[float]] = field(default_factory=list)
+    """(begin, end) of each time without an accepted order that was longer than a second."""
 
 
 def errors(outcomes: Mapping[str, int]) -> dict[str, int]:
@@ -125,6 +129,14 @@ class Crowd:
         """Wait until an order is accepted after now; returns the seconds it took."""
         since = self.now()
         return until(lambda: self.progress().last_at > since, timeout_seconds, f"orders of {self.product} are accepted")
+
+    def leave(self, units: int) -> int:
+        """Lower the stock so that only this many units are left, and soon sold after `stop`; returns the stock."""
+        total, available, *_ = numbers(self.shop.sale(self.product))
+        stock = total - available + units
+        self.shop.patch(self.product, stock=stock)
+        until(lambda: self.shop.ready(self.product), 20, f"{self.product} is Ready with a stock of {stock}")
+        return stock
 
     def stop(self) -> CrowdReport:
         self._in_pod("touch /tmp/stop")

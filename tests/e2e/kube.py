@@ -1,6 +1,7 @@
 """A cluster and a release of the chart in it, used through kubectl and helm as people do."""
 
 import base64
+import hashlib
 import json
 import os
 import shlex
@@ -22,11 +23,13 @@ FLASH_SALES = "flashsales.flashsale.dev"
 SECRETS = ("FLASHSALE_ADMIN_TOKEN", "FLASHSALE_WEBHOOK_SECRET", "FLASHSALE_SERVICE_KEYS", "FLASHSALE_BUYER_TOKEN_KEY")
 COMMAND_TIMEOUT_SECONDS = 600
 JOB_TIMEOUT_SECONDS = 600
+POD_READY_SECONDS = 240
 STOP_TIMEOUT_SECONDS = 10
 HELM_TIMEOUT_SECONDS = 60
 """What helm needs in addition to the time that it may wait."""
 SLOWER = 4
 """A slow machine may need four times as long as a quick one."""
+WAIT_FOR_THE_END = "while true; do sleep 3600; done"
 
 
 class CommandError(AssertionError):
@@ -75,6 +78,8 @@ class Namespace:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._command_pod = ""
+        """The pod in which commands run, and whose name depends on all that it was given; empty if there is none yet."""
 
     def create(self) -> None:
         run("kubectl", "create", "namespace", self.name)
@@ -90,6 +95,7 @@ class Namespace:
     def uninstall(self) -> float:
         """Delete all FlashSales and uninstall; returns the seconds it took."""
         started = time.monotonic()
+        self._drop_command_pod()
         self._delete_flash_sales()
         self.helm("uninstall", "--wait", "--timeout", "480s")
         return time.monotonic() - started
@@ -218,16 +224,18 @@ class Namespace:
 
     def start_cli(self, name: str, script: str) -> None:
         """Start a Job that runs a shell script with the flashsale command and with access to the release."""
-        self.apply(_cli_job(name, script, self._cli_pod(), self._secrets()))
+        pod = cli_pod(script, *self._cli_template())
+        job = {"backoffLimit": 0, "template": {"spec": pod}}
+        self.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": job})
 
-    def _cli_pod(self) -> dict[str, Any]:
-        """The pod of the release's audit: the chart decides its image, its servers and its placement."""
-        return dict(self.get("cronjob", "flashsale-audit")["spec"]["jobTemplate"]["spec"]["template"]["spec"])
+    def _cli_template(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """(the pod of the release's audit, the variables of a gateway that its clients need as well).
 
-    def _secrets(self) -> list[dict[str, Any]]:
-        """The variables of a gateway that its clients need as well."""
-        container = self.get("deployment", "flashsale-gateway")["spec"]["template"]["spec"]["containers"][0]
-        return [dict(variable) for variable in container["env"] if variable["name"] in SECRETS]
+        The chart decides the image, the servers and the placement.
+        """
+        audit, gateway = self.get("cronjob/flashsale-audit", "deployment/flashsale-gateway")["items"]
+        variables = gateway["spec"]["template"]["spec"]["containers"][0]["env"]
+        return audit["spec"]["jobTemplate"]["spec"]["template"]["spec"], [held for held in variables if held["name"] in SECRETS]
 
     def finish_cli(self, name: str, timeout_seconds: float = JOB_TIMEOUT_SECONDS) -> Job:
         def ended() -> str | None:
@@ -241,9 +249,33 @@ class Namespace:
         self.kubectl("delete", "job", name, "--wait=false")
         return Job(logs, succeeded)
 
-    def cli(self, name: str, script: str, timeout_seconds: float = JOB_TIMEOUT_SECONDS) -> Job:
-        self.start_cli(name, script)
-        return self.finish_cli(name, timeout_seconds)
+    def cli(self, script: str, timeout_seconds: float = JOB_TIMEOUT_SECONDS) -> Job:
+        """Run a shell script as `start_cli` does, in a pod that stays for the next ones: a Job would need seconds to start and to end."""
+        # A file of an earlier script must not be taken for this one's. The logs of a Job contain both streams as well.
+        words = ("sh", "-c", f"rm -rf /tmp/*\n({script}\n) 2>&1")
+        try:
+            return Job(self.kubectl("exec", self._ready_command_pod(), "--", *words, timeout_seconds=timeout_seconds), succeeded=True)
+        except CommandError as error:
+            return Job(str(error), succeeded=False)
+
+    def _ready_command_pod(self) -> str:
+        """The name of the pod for commands. It is another one after a change of what a Job that starts now would get, such as a Secret."""
+        spec = cli_pod(WAIT_FOR_THE_END, *self._cli_template()) | {"terminationGracePeriodSeconds": 1}
+        given = json.dumps(spec, sort_keys=True)
+        secrets = {secret["metadata"]["name"]: secret.get("data") for secret in self.get("secrets")["items"]}
+        given += json.dumps({name: data for name, data in secrets.items() if f'"{name}"' in given}, sort_keys=True)
+        name = f"command-{hashlib.sha256(given.encode()).hexdigest()[:10]}"
+        if name != self._command_pod:
+            self._drop_command_pod()
+            self.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+            self.kubectl("wait", "--for=condition=Ready", f"pod/{name}", f"--timeout={POD_READY_SECONDS}s")
+            self._command_pod = name
+        return name
+
+    def _drop_command_pod(self) -> None:
+        if self._command_pod:
+            self.kubectl("delete", "pod", self._command_pod, "--ignore-not-found", "--wait=false")
+        self._command_pod = ""
 
 
 def redis_client(user: str, password: str) -> list[str]:
@@ -292,8 +324,8 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
     return any(listed["type"] == "Ready" and listed["status"] == "True" for listed in pod["status"].get("conditions", ()))
 
 
-def _cli_job(name: str, script: str, like: Mapping[str, Any], secrets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """`secrets` are variables in addition to those of `like`."""
+def cli_pod(script: str, like: Mapping[str, Any], secrets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A pod that runs a shell script; `secrets` are variables in addition to those of `like`."""
     container = {
         "name": "cli",
         "image": like["containers"][0]["image"],
@@ -315,7 +347,7 @@ def _cli_job(name: str, script: str, like: Mapping[str, Any], secrets: Sequence[
         # The folder /tmp, and certificates if the release has them.
         "volumeMounts": like["containers"][0]["volumeMounts"],
     }
-    pod = {
+    return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "securityContext": {"runAsNonRoot": True},
@@ -323,10 +355,4 @@ def _cli_job(name: str, script: str, like: Mapping[str, Any], secrets: Sequence[
         "nodeSelector": like.get("nodeSelector", {}),
         "containers": [container],
         "volumes": like["volumes"],
-    }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": name},
-        "spec": {"backoffLimit": 0, "template": {"spec": pod}},
     }

@@ -23,18 +23,19 @@ def open_sale(shop: Namespace, name: str, stock: int, window: int = 60, **spec: 
 
 def test_ten_thousand_buyers_order_exactly_a_thousand_units(shop: Namespace) -> None:
     open_sale(shop, "rush", 1000, window=300, maxPerUser=1)
-    job = shop.cli(
+    shop.start_cli(
         "rush",
         "flashsale load --product rush --buyers 10000 --connections 300 --replays 0.1 --orders-out /tmp/orders --json"
         " && flashsale pay --orders-in /tmp/orders >/dev/null"
         " && flashsale audit rush --wait-seconds 60 --expect-accepted /tmp/orders",
     )
+    job = shop.finish_cli("rush")
     assert job.succeeded, job.logs
     load = last_json(job.logs)
     report("10,000 buyers for 1,000 units through the Service", **{name: load[name] for name in ("seconds", "per_second") if name in load})
     wait_for_numbers(shop, "rush", 1000, 0, 0, 1000)
     until(lambda: shop.sale("rush")["status"]["phase"] == "SoldOut", 15, "phase SoldOut")
-    metrics = shop.cli("rush-metrics", METRICS)
+    metrics = shop.cli(METRICS)
     assert 'flashsale_sale_stock_units{sale="rush",state="sold"} 1000.0' in metrics.logs
     assert "on the port of the buyers: 404" in metrics.logs
 
@@ -48,6 +49,7 @@ print(urllib.request.urlopen(os.environ['FLASHSALE_ADMIN_URL'] + '/metrics').rea
 
 SWITCHES = {"queue": "FLASHSALE_TIMEOUT_WORKER_CONSUME", "sweep": "FLASHSALE_TIMEOUT_WORKER_SWEEP"}
 """What releases unpaid units -> the setting that switches it off."""
+TIMEOUT_WORKER = "deployment/flashsale-timeout-worker"
 
 
 def test_unpaid_units_are_released_by_the_queue_alone_and_by_the_sweeper_alone(shop: Namespace) -> None:
@@ -57,7 +59,8 @@ def test_unpaid_units_are_released_by_the_queue_alone_and_by_the_sweeper_alone(s
         set_timeout_worker(shop, f"{SWITCHES['queue']}=false", f"{SWITCHES['sweep']}-")
         assert released_units(shop, "swept") == {"queue": 0.0, "sweep": 50.0}
     finally:
-        set_timeout_worker(shop, *(f"{name}-" for name in SWITCHES.values()))
+        # The tests that follow need not wait for it.
+        shop.kubectl("set", "env", TIMEOUT_WORKER, *(f"{name}-" for name in SWITCHES.values()))
 
 
 def released_units(shop: Namespace, name: str) -> dict[str, float]:
@@ -66,15 +69,15 @@ def released_units(shop: Namespace, name: str) -> dict[str, float]:
     open_sale(shop, name, 50, window=5)
     assert orders(shop, name, 80) == 50
     until(lambda: counters(shop, name) == {"total": 50, "available": 50, "reserved": 0, "sold": 0}, 40, f"all units of {name} are released")
-    job = shop.cli(f"{name}-audit", f"flashsale audit {name} --wait-seconds 60")
+    job = shop.cli(f"flashsale audit {name} --wait-seconds 60")
     assert job.succeeded, job.logs
     return {source: expired(shop, source) - count for source, count in before.items()}
 
 
 def set_timeout_worker(shop: Namespace, *settings: str) -> None:
     """Run the timeout-worker with these settings; `NAME-` removes one."""
-    shop.kubectl("set", "env", "deployment/flashsale-timeout-worker", *settings)
-    shop.kubectl("rollout", "status", "deployment/flashsale-timeout-worker", "--timeout=360s")
+    shop.kubectl("set", "env", TIMEOUT_WORKER, *settings)
+    shop.kubectl("rollout", "status", TIMEOUT_WORKER, "--timeout=360s")
     until(lambda: len(shop.pods("timeout-worker")) == 1, 60, "one timeout-worker")
 
 
@@ -167,7 +170,7 @@ def test_lost_sale_is_stopped_and_then_restored_from_the_ledger(shop: Namespace)
     key, fence = sale_keys("lost").sale, shard_keys(shard_of("lost")).fence
     open_sale(shop, "lost", 10, window=300)
     assert orders(shop, "lost", 5) == 5
-    assert shop.cli("lost-audit", "flashsale audit lost --wait-seconds 60").succeeded
+    assert shop.cli("flashsale audit lost --wait-seconds 60").succeeded
     shop.redis("UNLINK", key)
     seconds = until(lambda: condition(shop.sale("lost"), "Stalled").get("reason") == "DataLost", 10, "Stalled")
     report("a sale that disappeared from Redis is fenced", seconds=f"{seconds:.1f}", bar="10")
@@ -183,7 +186,7 @@ def test_lost_sale_is_stopped_and_then_restored_from_the_ledger(shop: Namespace)
 
 def orders(shop: Namespace, name: str, buyers: int) -> int:
     """Let `buyers` order; returns how many got a unit."""
-    return int(last_json(shop.cli(f"{name}-load", f"flashsale load --product {name} --buyers {buyers} --json; true").logs)["orders"])
+    return int(last_json(shop.cli(f"flashsale load --product {name} --buyers {buyers} --json; true").logs)["orders"])
 
 
 def test_second_resource_for_a_product_stalls(shop: Namespace) -> None:
@@ -217,7 +220,7 @@ def test_delete_with_drain_waits_for_holds_although_the_operator_is_killed(shop:
 
 def test_delete_with_retain_keeps_the_sale_for_the_next_resource(shop: Namespace) -> None:
     open_sale(shop, "kept", 20, deletionPolicy="Retain")
-    assert shop.cli("kept", "flashsale load --product kept --buyers 5").succeeded
+    assert shop.cli("flashsale load --product kept --buyers 5").succeeded
     shop.kubectl("delete", "flashsale", "kept", "--timeout=240s")
     assert shop.redis("HMGET", sale_keys("kept").sale, "available", "reserved").split() == ["15", "5"]
     open_sale(shop, "kept-on", 30, productId="kept")

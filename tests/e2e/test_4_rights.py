@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 import yaml
@@ -29,14 +30,17 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
 def granted(shop: Namespace, account: str, namespace: str) -> dict[str, set[str]]:
     """The rights of a service account in a namespace beyond those that every account has."""
 
-    def table(name: str) -> dict[str, set[str]]:
-        text = run("kubectl", "auth", "can-i", "--list", "-n", namespace, f"--as=system:serviceaccount:{shop.name}:{name}")
-        rows = [line for line in text.splitlines()[1:] if line.strip() and not line.startswith(" ")]
-        return {row.split()[0]: set(row[row.rindex("[") + 1 : row.rindex("]")].split()) for row in rows}
-
-    everybody = table("default")
-    extra = {resource: verbs - everybody.get(resource, set()) for resource, verbs in table(account).items()}
+    everybody = _table(shop.name, "default", namespace)
+    extra = {resource: verbs - everybody.get(resource, set()) for resource, verbs in _table(shop.name, account, namespace).items()}
     return {resource: verbs for resource, verbs in extra.items() if verbs}
+
+
+@cache
+def _table(home: str, account: str, namespace: str) -> dict[str, set[str]]:
+    """All rights in a namespace of an account of the namespace `home`."""
+    text = run("kubectl", "auth", "can-i", "--list", "-n", namespace, f"--as=system:serviceaccount:{home}:{account}")
+    rows = [line for line in text.splitlines()[1:] if line.strip() and not line.startswith(" ")]
+    return {row.split()[0]: set(row[row.rindex("[") + 1 : row.rindex("]")].split()) for row in rows}
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ def test_shop_receives_a_signed_event_for_each_paid_order(merchant: Namespace) -
     merchant.apply(flash_sale("told", ORDERS, paymentWindowSeconds=60))
     until(lambda: merchant.ready("told"), 20, "Ready")
     load = f"flashsale load --product told --buyers {ORDERS} --orders-out /tmp/orders --json && flashsale pay --orders-in /tmp/orders"
-    job = merchant.cli("told", load)
+    job = merchant.cli(load)
     assert job.succeeded, job.logs
 
     def received() -> set[str]:

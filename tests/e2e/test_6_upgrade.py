@@ -10,7 +10,7 @@ import yaml
 
 from flashsale_core.keys import sale_keys
 from tests.e2e.backups import run_commands
-from tests.e2e.crowd import Crowd, wait_until_sold_out
+from tests.e2e.crowd import REST, Crowd, wait_until_sold_out
 from tests.e2e.earlier import VERSION, EarlierRelease, earlier_release
 from tests.e2e.kube import VALUES, Namespace, flash_sale, image_tag, numbers, report, run, until
 from tests.e2e.replicas import secrets, server_pods
@@ -45,10 +45,10 @@ def test_upgrade_and_rollback_do_not_disturb_a_sale(upgraded: Namespace, earlier
     assert f"flashsale-{VERSION}" in run("helm", "list", "--namespace", shop.name)
     shop.apply(flash_sale("upgraded", 8000, paymentWindowSeconds=900), flash_sale("untouched", 100, paymentWindowSeconds=900))
     until(lambda: shop.ready("upgraded") and shop.ready("untouched"), 10, "Ready")
-    assert shop.cli("before", "flashsale load --product untouched --buyers 30").succeeded
+    assert shop.cli("flashsale load --product untouched --buyers 30").succeeded
     until(lambda: numbers(shop.sale("untouched")) == (100, 70, 30, 0), 40, "the status contains 30 holds")
     before = lasting_state(shop)
-    crowd = Crowd(shop, "upgraded").start(buyers_at_the_end=10_000)
+    crowd = Crowd(shop, "upgraded").start(buyers_at_the_end=REST + 2000)
     begun = crowd.now()
     seconds = shop.install(*CLUSTER_IP, release_command="upgrade")
     report(f"helm upgrade --wait from {VERSION} with a live sale", seconds=f"{seconds:.1f}", packaged=earlier.packaged)
@@ -61,12 +61,13 @@ def test_upgrade_and_rollback_do_not_disturb_a_sale(upgraded: Namespace, earlier
     assert kept(before, lasting_state(shop), earlier) == before
     crowd.wait_for_order()
     over = crowd.now()
+    stock = crowd.leave(REST)
     result = crowd.stop()
     report("crowd during upgrade and rollback", **result.outcomes)
     assert result.bare_503 == 0
     assert earlier.packaged or result.errors == {}
     assert result.accepted_between(begun, over) > 0
-    wait_until_sold_out(shop, "upgraded", 8000)
+    wait_until_sold_out(shop, "upgraded", stock)
     shop.install(*CLUSTER_IP, release_command="upgrade")
     assert kept(before, lasting_state(shop), earlier) == before
 
@@ -87,7 +88,7 @@ def test_dump_brings_back_a_release_that_lost_every_volume(upgraded: Namespace, 
     shop.apply(flash_sale("untouched", 100, paymentWindowSeconds=900))
     until(lambda: shop.ready("untouched"), 60, "Ready")
     until(lambda: numbers(shop.sale("untouched")) == before, 40, "the sale has its holds again")
-    assert shop.cli("sell-on", "flashsale load --product untouched --buyers 200 && flashsale audit --wait-seconds 60").succeeded
+    assert shop.cli("flashsale load --product untouched --buyers 200 && flashsale audit --wait-seconds 60").succeeded
     until(lambda: numbers(shop.sale("untouched")) == (100, 0, 100, 0), 40, "the remaining units are sold")
 
 
