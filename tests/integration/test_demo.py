@@ -43,11 +43,18 @@ def until(lines: Iterator[str], words: str) -> list[str]:
     return shown
 
 
+def take_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_watched_demo_keeps_every_promise_and_its_pages_stay_up_until_ctrl_c(tmp_path: Path) -> None:
     home = tmp_path / "home"
     words = [sys.executable, "-c", WATCHED, *command(home, "--watch", "--window", "5", "--stay-seconds", str(TIMEOUT_SECONDS))[3:]]
     # A session of its own, for Ctrl-C reaches all programs of a terminal's foreground.
-    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True) as demo:
+    # A shell without job control starts what runs in the background with SIGINT ignored, and the demo would inherit that from these tests.
+    with subprocess.Popen(
+        words, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=take_interrupts
+    ) as demo:
         assert demo.stdout is not None
         before = "".join(until(demo.stdout, "console on http://"))
         pages = re.findall(r"(?:storefront|console) on (http://\S+?):? ", before)
