@@ -31,7 +31,6 @@ from flashsale_local_stack import DEFAULT_HOME, SERVICES, Stack, temporary_stack
 SETTLE_SECONDS = 30.0
 REPORT_DEFAULT = Path("flashsale-demo.html")
 STAY_SECONDS = 600
-STAY_LOOK_SECONDS = 1.0
 LONG_STAY_SECONDS = 120
 """Longer times are said in minutes."""
 PAGES = ("console", "storefront")
@@ -122,9 +121,6 @@ def _conclude(conclusion: Conclusion, screen: Screen, as_json: bool, started_at:
 
 def _stay(screen: Screen, seconds: int) -> None:
     how_long = f"{seconds / 60:.0f} minutes" if seconds >= LONG_STAY_SECONDS else f"{seconds} seconds"
-    ends_at = monotonic() + seconds
+    screen.say(f"The pages stay up for {how_long}; Ctrl-C ends them.")
     with suppress(KeyboardInterrupt):
-        screen.say(f"The pages stay up for {how_long}; Ctrl-C ends them.")
-        while (left := ends_at - monotonic()) > 0:
-            # Python handles a signal that comes in the moment before it falls asleep only when it wakes up.
-            sleep(min(left, STAY_LOOK_SECONDS))
+        sleep(seconds)
