@@ -85,10 +85,11 @@ class Storefront:
 
     def _refusal(self, scope: Scope, problem: Problem) -> Answer:
         """A page for whoever opens an address in a browser, and problem+json for programs, which do not ask for HTML."""
-        answer = of_problem(problem)
         if scope["method"] in ("GET", "HEAD") and b"text/html" in header(scope["headers"], b"accept"):
-            sale_id = next(iter(scope["path"].split("/")[2:3]), "")
+            sale_id = "".join(scope["path"].split("/")[2:3])
             answer = self._pages.without_sale(sale_id if is_sale_id(sale_id) else "", problem)
+        else:
+            answer = of_problem(problem)
         return answer._replace(headers=(*answer.headers, (b"vary", b"accept")))
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> tuple[str, Answer | None]:
