@@ -6,7 +6,6 @@ import asyncpg
 
 from flashsale_audit.as_of import AsOf, Bounds, Units
 from flashsale_audit.audit_all import Options
-from flashsale_audit.buyer_rows import BuyerRows
 from flashsale_audit.facts import Released
 from flashsale_cli.audit.stores import audit_stores
 from flashsale_cli.environment import CliEnvironment
@@ -51,13 +50,13 @@ async def test_units_and_orders_of_a_moment_lack_what_came_later(stack: Stack, c
         )
         assert await ledger.units(sale, epoch, {"ann": reserved_ms}) == {"ann": Units(2, is_exact=False)}
         assert await ledger.orders(sale, epoch, reserved_ms) == Bounds(1, 2)
-        released = [await BuyerRows(database).released(sale, epoch, {"ann": moment, "nobody\0": moment}) for moment in moments]
+        released = [await ledger.released(sale, epoch, {"ann": moment, "nobody\0": moment}) for moment in moments]
         assert [of["ann"] for of in released] == [Released(1, 1, before) for before in (0, 0, 0, 1, 1, 1)]
         assert released[0]["nobody\0"] == Released(0, 0, 0)
         cancelled_ms = await database.fetchval(
             "select (extract(epoch from at) * 1000)::bigint from order_events where sale_id = $1 and state = 'cancelled'", sale
         )
-        assert await BuyerRows(database).released(sale, epoch, {"ann": cancelled_ms}) == {"ann": Released(1, 1, None)}
+        assert await ledger.released(sale, epoch, {"ann": cancelled_ms}) == {"ann": Released(1, 1, None)}
     finally:
         await database.close()
 
@@ -75,7 +74,7 @@ async def test_order_that_was_paid_late_counts_as_released_since_it_expired(stac
     database = await asyncpg.connect(stack.env()["DATABASE_URL"])
     try:
         epoch = await database.fetchval("select epoch from sales where sale_id = $1", sale)
-        released = [(await BuyerRows(database).released(sale, epoch, {"ann": moment}))["ann"] for moment in moments]
+        released = [(await AsOf(database).released(sale, epoch, {"ann": moment}))["ann"] for moment in moments]
         assert released == [Released(1, 1, before) for before in (0, 1, 1)]
     finally:
         await database.close()

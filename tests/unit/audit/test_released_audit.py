@@ -7,8 +7,7 @@ from typing import Any, cast
 import pytest
 
 from flashsale_audit.differences import Findings, Kind
-from flashsale_audit.facts import Released
-from flashsale_audit.look import Look
+from flashsale_audit.facts import Counted, Released
 from flashsale_audit.released_audit import TRIES, ReleasedAudit
 
 
@@ -31,7 +30,7 @@ class World:
     """Whose rows were read, each time."""
 
     @property
-    def buyers(self) -> "World":
+    def as_of(self) -> "World":
         return self
 
     async def received(self) -> bool:
@@ -46,11 +45,11 @@ class World:
         self.release(self.after_reading)
         return rows
 
-    async def look(self, sale_id: str, user_ids: Sequence[str]) -> Look:
-        look = Look(len(self.at_looks), "", 0, None, units={name: self.counts.get(name.removeprefix("#"), 0) for name in user_ids})
+    async def buyer_counts(self, sale_id: str, names: Sequence[str]) -> dict[str, Counted]:
+        counts = {name: Counted(self.counts.get(name.removeprefix("#"), 0), len(self.at_looks)) for name in names}
         self.at_looks.append(dict(self.history))
         self.release(self.after_look)
-        return look
+        return counts
 
     def release(self, numbers: list[int]) -> None:
         number = numbers.pop(0) if numbers else 0

@@ -16,7 +16,6 @@ from flashsale_audit.read_redis import RELEASED, RedisReader
 from flashsale_audit.released_audit import ReleasedAudit
 from flashsale_audit.skipped import Skipped
 
-LOOK_USERS = 1000
 PART_ORDERS = 400_000
 """The buyers of about this number of orders are in memory at once: some 60 MB."""
 TRIES = 4
@@ -69,14 +68,8 @@ class BuyerSums:
 
     async def _still_differing(self, users: Collection[str]) -> set[str]:
         """Those among the users whose units were not what the ledger had at the same moment. Nobody while the ledger is behind."""
-        counts: dict[str, int] = {}
-        moments: dict[str, int] = {}
-        names = sorted(users)
-        for first in range(0, len(names), LOOK_USERS):
-            look = await self.redis.look(self.sale_id, user_ids=names[first : first + LOOK_USERS])
-            counts |= look.units
-            moments |= dict.fromkeys(look.units, look.now_ms)
+        counts = await self.redis.buyer_counts(self.sale_id, sorted(users))
         if not await self.catch_up.received():
             return set()
-        rows = await self.ledger.as_of.units(self.sale_id, self.epoch, moments)
-        return {user for user, units in counts.items() if rows[user] != Units(units, is_exact=True)}
+        rows = await self.ledger.as_of.units(self.sale_id, self.epoch, {user: seen.at_ms for user, seen in counts.items()})
+        return {user for user, seen in counts.items() if rows[user] != Units(seen.number, is_exact=True)}

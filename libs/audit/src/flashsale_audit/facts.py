@@ -74,6 +74,14 @@ class LedgerOrder:
     payment_id: str = ""
 
 
+class Counted(NamedTuple):
+    """What a sale counts for a buyer."""
+
+    number: int
+    at_ms: int
+    """When Redis had this number, by its clock."""
+
+
 class Released(NamedTuple):
     """How many orders of a buyer expired or were cancelled, by the ledger."""
 

@@ -5,23 +5,16 @@ Redis alone does not know them: an order that expired and was paid later is stil
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from flashsale_audit import compare
 from flashsale_audit.catch_up import CatchUp
 from flashsale_audit.differences import Findings
+from flashsale_audit.facts import Counted
 from flashsale_audit.read_ledger import LedgerReader
 from flashsale_audit.read_redis import RELEASED, RedisReader
 
-LOOK_USERS = 1000
 TRIES = 6
 """How often a buyer is compared again whose orders were released meanwhile. Then the next round does."""
-
-
-class Counted(NamedTuple):
-    number: int
-    at_ms: int
-    """When Redis had this number, by its clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +33,7 @@ class ReleasedAudit:
         for _ in range(TRIES):
             if not before or not await self.catch_up.received() or self.catch_up.has_holes:
                 return
-            rows = await self.ledger.buyers.released(self.sale_id, self.epoch, {user: seen.at_ms for user, seen in before.items()})
+            rows = await self.ledger.as_of.released(self.sale_id, self.epoch, {user: seen.at_ms for user, seen in before.items()})
             after = await self._counts(list(before))
             self.findings.add(compare.compare_released(self.sale_id, _numbers(before), rows, _numbers(after)))
             # Nothing moved for the others, so they are right, or were just reported. A count that was right at its moment is right as well;
@@ -53,11 +46,8 @@ class ReleasedAudit:
             await self.pace()
 
     async def _counts(self, users: Sequence[str]) -> dict[str, Counted]:
-        counts: dict[str, Counted] = {}
-        for first in range(0, len(users), LOOK_USERS):
-            look = await self.redis.look(self.sale_id, user_ids=[f"{RELEASED}{user}" for user in users[first : first + LOOK_USERS]])
-            counts |= {name.removeprefix(RELEASED): Counted(count, look.now_ms) for name, count in look.units.items()}
-        return counts
+        counts = await self.redis.buyer_counts(self.sale_id, [f"{RELEASED}{user}" for user in users])
+        return {name.removeprefix(RELEASED): seen for name, seen in counts.items()}
 
 
 def _numbers(counted: Mapping[str, Counted]) -> dict[str, int]:
