@@ -39,6 +39,7 @@ class Buyers:
         self.bare_503 = 0
         """503s without a Retry-After."""
         self.accepted_at: list[float] = []
+        self.refused_at: list[float] = []
         self.orders: list[str] = []
 
     async def run(self) -> None:
@@ -76,6 +77,7 @@ class Buyers:
         # An answer whose body is empty is no problem document of the gateway's: who sent it?
         reason = document.get("code") if document else f"without a body, from {answer.headers.get('Server', 'an unnamed server')}"
         self.outcomes[f"{answer.status} {reason}"] += 1
+        self.refused_at.append(time.time())
         if answer.status == 503 and not answer.headers.get("Retry-After", "").isdigit():
             self.bare_503 += 1
 
@@ -99,6 +101,7 @@ class Buyers:
             "last_at": max(self.accepted_at[-self.lanes :], default=0),
             "outcomes": self.outcomes,
             "gaps": self._gaps(),
+            "refusing": self._refusing(),
         }
         # A reader must never find half of it.
         new = PROGRESS.with_suffix(".new")
@@ -113,6 +116,10 @@ class Buyers:
         """The times without an accepted order so far."""
         times = [self.started, *sorted(self.accepted_at), time.time()]
         return [(before, after) for before, after in pairwise(times) if after - before > GAP_SECONDS]
+
+    def _refusing(self) -> list[tuple[float, float]]:
+        """The gaps in which an order was refused. In the others every order waited: the machine may have been busy elsewhere."""
+        return [(before, after) for before, after in self._gaps() if any(before < at < after for at in self.refused_at)]
 
     def _report(self) -> dict[str, Any]:
         return {

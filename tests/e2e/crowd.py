@@ -70,6 +70,8 @@ class Progress:
     outcomes: Mapping[str, int] = field(default_factory=dict)
     gaps: list[list[float]] = field(default_factory=list)
     """(begin, end) of each time without an accepted order that was longer than a second."""
+    refusing: list[list[float]] = field(default_factory=list)
+    """The gaps in which an order was refused."""
 
 
 def errors(outcomes: Mapping[str, int]) -> dict[str, int]:

@@ -181,9 +181,10 @@ def test_replicas_and_sentinels_get_new_passwords_while_a_crowd_orders(stage: St
     seconds, old, new = rotate_logins(shop)
     crowd.wait_for_order()
     seen = crowd.progress()
-    report("passwords of replicas and Sentinels replaced under load", seconds=f"{seconds:.1f}", gaps=len(seen.gaps), **seen.outcomes)
-    # A machine that is very busy may leave an order without its answer in time; a failover would refuse all of them for seconds.
-    assert (errors(seen.outcomes), seen.gaps) == ({}, []), "no order was accepted for longer than a second"
+    waits = [round(end - begin, 1) for begin, end in seen.gaps]
+    report("passwords of replicas and Sentinels replaced under load", seconds=f"{seconds:.1f}", waits_seconds=waits, **seen.outcomes)
+    # On a busy machine all orders may wait for longer than a second; a failover refuses some, and leaves others without an answer.
+    assert (errors(seen.outcomes), seen.refusing) == ({}, []), "orders were refused for longer than a second"
     assert sum(seen.outcomes.values()) - seen.accepted <= seen.accepted // 100, "orders were refused"
     assert redis_logins.refused(shop) == refused_before, "a replica or a Sentinel tried a password that was not accepted"
     assert redis_logins.accepting(shop, new) == redis_logins.ADDRESSES_OF_USERS
