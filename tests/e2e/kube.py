@@ -288,6 +288,11 @@ def psql(role: str, password: str) -> list[str]:
     return ["env", f"PGPASSWORD={password}", "psql", "-h", "127.0.0.1", "-U", role, "-At", "flashsale", "-c"]
 
 
+def settings(values: Mapping[str, Any]) -> list[str]:
+    """Words for helm."""
+    return [word for name, value in values.items() for word in ("--set-json", f"{name}={json.dumps(value)}")]
+
+
 def image_tag() -> str:
     return os.environ.get("FLASHSALE_E2E_TAG", "dev")
 

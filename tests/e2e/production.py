@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from tests.certificates import Authority, Certificate
-from tests.e2e.kube import CHART, ROOT, Namespace, run, until
+from tests.e2e import servers
+from tests.e2e.kube import CHART, ROOT, Namespace, run
 
 VALUES = CHART / "values-production.yaml"
 OVERLAY = ROOT / "deploy" / "kind" / "production.yaml"
@@ -22,7 +23,6 @@ KEYS = {
 }
 KINDS = {"PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"}
 CLIENT = "shop-client-tls"
-POSTGRES_READY_SECONDS = 120
 
 
 class Production:
@@ -66,32 +66,16 @@ class Production:
 
     @property
     def postgres_host(self) -> str:
-        return f"flashsale-postgresql.{self.ledger.name}.svc"
+        return servers.host(self.ledger, "postgresql")
 
     def _run_postgres(self) -> None:
-        """The bundled Postgres stands in for one of the merchant's own: an administrator creates the roles, as db/README.md says."""
-        ledger = self.ledger
         values = {
-            "generatedSecrets.withoutCluster": True,
             "postgresql.tls": {"enabled": True, "existingSecret": "postgresql-tls"},
             "postgresql.nodeSelector": {"kubernetes.io/hostname": self._safe},
             "tls": {"caSecret": "shop-ca", "clientCertSecret": CLIENT, "verifyClients": True},
         }
-        shown = [word for name in ("postgresql", "secrets") for word in ("--show-only", f"templates/{name}.yaml")]
-        ledger.kubectl("create", "serviceaccount", "flashsale")
-        ledger.kubectl("apply", "-f", "-", stdin=ledger.helm("template", CHART, *shown, *settings(values)))
-        until(lambda: ledger.pods_ready("postgresql", 1), POSTGRES_READY_SECONDS, "Postgres is ready", every_seconds=1)
-        owner = self._url("flashsale", ledger.secret("flashsale-postgresql", "password"))
-        create_secret(self.shop, "shop-postgresql", {"url": owner} | {key: self._add_role(key) for key in url_keys()})
-
-    def _add_role(self, key: str) -> str:
-        """The URL of a new role of a service."""
-        role, password = f"flashsale_{key.replace('-', '_')}", token_hex(20)
-        self.ledger.postgres(f"create role {role} login password '{password}'", "postgres", "postgres")
-        return self._url(role, password)
-
-    def _url(self, role: str, password: str) -> str:
-        return f"postgresql://{role}:{password}@{self.postgres_host}/flashsale?sslmode=verify-full"
+        servers.run_servers(self.ledger, "postgresql", values=values)
+        create_secret(self.shop, "shop-postgresql", servers.ledger_urls(self.ledger, url_keys(), "?sslmode=verify-full"))
 
 
 def credentials() -> dict[str, str | None]:
@@ -124,11 +108,6 @@ def create_secret(shop: Namespace, name: str, values: Mapping[str, str | None]) 
 
 def create_files(shop: Namespace, name: str, files: Mapping[str, Path]) -> None:
     shop.kubectl("create", "secret", "generic", name, *(f"--from-file={key}={path}" for key, path in files.items()))
-
-
-def settings(values: Mapping[str, Any]) -> list[str]:
-    """Words for helm."""
-    return [word for name, value in values.items() for word in ("--set-json", f"{name}={json.dumps(value)}")]
 
 
 @contextmanager

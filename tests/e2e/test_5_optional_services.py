@@ -1,4 +1,4 @@
-"""The notifier and the console, which are off by default: both become ready, a shop gets its events, and a merchant logs in."""
+"""The notifier and the console, which are off by default, and no bundled server: a shop gets its events, and a merchant logs in."""
 
 import re
 from collections.abc import Iterator
@@ -10,14 +10,43 @@ import pytest
 
 from flashsale_console.users import Role, User
 from flashsale_core.passwords import hash_password
-from tests.e2e.kube import Namespace, flash_sale, image_tag, report, until
-from tests.e2e.production import CREDENTIALS, WEBHOOK_SECRET, create_secret, credentials, settings
+from tests.e2e import servers
+from tests.e2e.kube import Namespace, flash_sale, image_tag, report, settings, until
+from tests.e2e.production import CREDENTIALS, WEBHOOK_SECRET, create_secret, credentials
 
 ADMIN_KEY, PASSWORD = "a-key-of-the-console-1234", "a long password"
 ORIGIN = "http://127.0.0.1:8004"
 """Where a browser behind `kubectl port-forward service/flashsale-console 8004` is."""
 ORDERS = 5
 INSTALL_SECONDS = 600
+OWN_SERVERS = {
+    "redis": {
+        "gateway": "gateway",
+        "timeoutWorker": "timeout-worker",
+        "operator": "operator",
+        "audit": "audit",
+        "keeper": "keeper",
+        "storefront": "storefront",
+        "console": "audit",
+    },
+    "rabbitmq": {
+        "gateway": "gateway",
+        "orderWorker": "order-worker",
+        "timeoutWorker": "timeout-worker",
+        "keeper": "keeper",
+        "notifier": "notifier",
+    },
+    "postgresql": {
+        "orderWorker": "writer",
+        "keeper": "keeper",
+        "ledgerApi": "ledger-api",
+        "audit": "reader",
+        "retention": "retention",
+        "notifier": "notifier",
+        "console": "console",
+    },
+}
+"""The users of the merchant's own servers, by the service that logs in as one."""
 RECEIVER_PORT = 8080
 RECEIVE = f"""
 import http.server
@@ -38,10 +67,16 @@ http.server.HTTPServer(("", {RECEIVER_PORT}), Hooks).serve_forever()
 
 @pytest.fixture(scope="module")
 def merchant() -> Iterator[Namespace]:
-    """A release with both, and a pod that stands in for the merchant's shop."""
-    merchant = Namespace("flashsale-e2e-optional")
-    merchant.delete()
-    merchant.create()
+    """A release with both, the merchant's own servers in another namespace, and a pod that stands in for the shop."""
+    merchant, own = Namespace("flashsale-e2e-optional"), Namespace("flashsale-e2e-own-servers")
+    for namespace in (merchant, own):
+        namespace.delete()
+        namespace.create()
+    services: dict[str, Any] = {"notifier.enabled": True, "console": {"enabled": True, "existingSecret": "console"}}
+    servers.run_servers(own, *OWN_SERVERS, values=services)
+    create_secret(merchant, "own-redis", servers.user_urls(own, "redis", "redis://", 6379))
+    create_secret(merchant, "own-rabbitmq", servers.user_urls(own, "rabbitmq", "amqp://", 5672))
+    create_secret(merchant, "own-postgresql", servers.ledger_urls(own, set(OWN_SERVERS["postgresql"].values())))
     create_secret(merchant, CREDENTIALS, credentials() | {"buyer-token-key": None, "admin-keys": f"console:{ADMIN_KEY}"})
     users = User("ann", Role.MERCHANT, hash_password(PASSWORD)).line
     create_secret(merchant, "console", {"admin-key": ADMIN_KEY, "session-key": None, "users": users})
@@ -51,17 +86,21 @@ def merchant() -> Iterator[Namespace]:
     merchant.apply(*receiver())
     address = merchant.get("service", "hooks")["spec"]["clusterIP"]
     endpoint = {"name": "shop", "url": f"http://hooks.{merchant.name}.svc:{RECEIVER_PORT}/", "secret": {"name": "hooks", "key": "secret"}}
-    values = {
+    values: dict[str, Any] = {
         "credentials.existingSecret": CREDENTIALS,
         "gateway.service": {"type": "ClusterIP", "nodePort": None},
         # Without its network the notifier would refuse an address inside the cluster.
         "notifier": {"enabled": True, "endpoints": [endpoint], "allowedNetworks": [f"{address}/32"]},
         "console": {"enabled": True, "existingSecret": "console"},
     }
+    for server, logins in OWN_SERVERS.items():
+        values[f"{server}.enabled"] = False
+        values[f"external{server.title()}"] = {"existingSecret": f"own-{server}", "urlKeys": logins}
     seconds = merchant.install(*settings(values), timeout_seconds=INSTALL_SECONDS)
-    report("helm install --wait with notifier and console, until all is Ready", seconds=f"{seconds:.1f}")
+    report("helm install --wait with notifier and console, and with servers of one's own, until all is Ready", seconds=f"{seconds:.1f}")
     yield merchant
-    merchant.abandon()
+    for namespace in (merchant, own):
+        namespace.abandon()
 
 
 def receiver() -> list[dict[str, Any]]:

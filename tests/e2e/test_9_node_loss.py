@@ -14,8 +14,8 @@ import pytest
 from flashsale_core.keys import shard_of
 from tests.e2e import nodes, redis_logins
 from tests.e2e.crowd import Crowd, CrowdReport, errors, wait_until_sold_out
-from tests.e2e.kube import STOP_TIMEOUT_SECONDS, Namespace, flash_sale, report, until
-from tests.e2e.production import CLIENT, OVERLAY, VALUES, Production, prometheus_kinds, settings
+from tests.e2e.kube import STOP_TIMEOUT_SECONDS, Namespace, flash_sale, report, settings, until
+from tests.e2e.production import CLIENT, OVERLAY, VALUES, Production, prometheus_kinds
 from tests.e2e.redis_logins import rotate_logins
 
 STOCK, REST = 8000, 1000
