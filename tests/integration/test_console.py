@@ -288,7 +288,9 @@ def test_merchant_downloads_all_orders_of_a_sale_and_the_refunds_of_a_state(shop
     assert page.headers["content-disposition"] == f'attachment; filename="orders-{sale_id}.csv"'
     rows = list(csv.DictReader(io.StringIO(page.text)))
     assert {row["order"]: row["buyer"].removeprefix("'") for row in rows} == orders
-    assert {(row["state"], row["payment"]) for row in rows} == {("paid", payment), ("reserved", "")}
+    bought = {(row["state"], row["payment"], row["amount_paid"], row["currency"]) for row in rows}
+    assert bought == {("paid", payment, "19.99", "EUR"), ("reserved", "", "", "")}
+    assert "<dt>Paid</dt><dd>19.99 EUR</dd>" in merchant.get(f"/orders/{paid}").text
     (refund,) = [row for row in csv.DictReader(io.StringIO(merchant.get("/refunds.csv?state=due").text)) if row["order"] == paid]
     assert (refund["amount"], refund["currency"], refund["reason"]) == ("19.99", "EUR", "duplicate")
     head = merchant.send("HEAD", path, None, {})

@@ -14,7 +14,7 @@ from flashsale_core.errors import Retryable
 NOON = datetime(2026, 11, 30, 12, 0, 0, 123456, tzinfo=UTC)
 ORDER = {
     "order_id": "A" * 20, "user_id": "ann", "quantity": 2, "state": "paid", "payment_id": None,
-    "reserved_at": None, "deadline": NOON, "updated_at": NOON,
+    "amount_minor": None, "currency": None, "reserved_at": None, "deadline": NOON, "updated_at": NOON,
 }  # fmt: skip
 REFUND = {
     "refund_id": 7, "state": "due", "sale_id": "shoe", "order_id": "A" * 20, "payment_id": "p1", "reason": "late",
@@ -24,7 +24,9 @@ REFUND = {
 
 def test_cells_are_plain_numbers_and_times_in_utc() -> None:
     shown = "2026-11-30 12:00:00"
-    assert csv_files.order_cells("shoe", ORDER) == (f"shoe.{'A' * 20}", "ann", 2, "paid", "", "", shown, shown)
+    assert csv_files.order_cells("shoe", ORDER) == (f"shoe.{'A' * 20}", "ann", 2, "paid", "", "", "", "", shown, shown)
+    paid = ORDER | {"payment_id": "p1", "amount_minor": 3998, "currency": "EUR"}
+    assert csv_files.order_cells("shoe", paid)[4:7] == ("p1", "39.98", "EUR")
     assert csv_files.refund_cells(REFUND) == (7, "due", f"shoe.{'A' * 20}", "p1", "late", "1019.99", "EUR", "0.00", shown)
     assert len(csv_files.order_cells("shoe", ORDER)) == len(csv_files.ORDER_COLUMNS)
     assert len(csv_files.refund_cells(REFUND)) == len(csv_files.REFUND_COLUMNS)

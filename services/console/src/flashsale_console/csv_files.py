@@ -9,7 +9,7 @@ from typing import Any
 from flashsale_core.ids import order_name
 from flashsale_core.prices import plain_amount
 
-ORDER_COLUMNS = ("order", "buyer", "units", "state", "payment", "ordered_utc", "pay_by_utc", "changed_utc")
+ORDER_COLUMNS = ("order", "buyer", "units", "state", "payment", "amount_paid", "currency", "ordered_utc", "pay_by_utc", "changed_utc")
 REFUND_COLUMNS = ("refund", "state", "order", "payment", "reason", "amount", "currency", "amount_sent", "due_since_utc")
 _BEGINS_FORMULA = ("=", "+", "-", "@")
 
@@ -22,9 +22,11 @@ def lines(rows: Iterable[Iterable[Any]]) -> str:
 
 def order_cells(sale_id: str, row: Mapping[str, Any]) -> tuple[Any, ...]:
     """A row of `sale_orders`, as ORDER_COLUMNS."""
+    currency = row["currency"] or ""
+    paid = plain_amount(row["amount_minor"], currency) if currency else ""
     return (
         order_name(sale_id, row["order_id"]), _text(row["user_id"]), row["quantity"], row["state"], _text(row["payment_id"]),
-        _moment(row["reserved_at"]), _moment(row["deadline"]), _moment(row["updated_at"]),
+        paid, currency, _moment(row["reserved_at"]), _moment(row["deadline"]), _moment(row["updated_at"]),
     )  # fmt: skip
 
 

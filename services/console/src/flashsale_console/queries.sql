@@ -58,8 +58,13 @@ select o.sale_id, o.epoch, o.order_id, o.user_id, o.quantity, o.state, o.deadlin
 
 -- name: sale_orders
 -- All orders of a sale, in parts, by its key.
-select order_id, user_id, quantity, state, payment_id, reserved_at, deadline, updated_at from orders
- where sale_id = $1 and epoch = $2 and order_id > $3 order by order_id limit $4;
+select o.order_id, o.user_id, o.quantity, o.state, o.payment_id, p.amount_minor, p.currency, o.reserved_at, o.deadline, o.updated_at
+  from orders o
+  left join payments p on p.payment_id = o.payment_id and p.sale_id = o.sale_id and p.order_id = o.order_id and p.result = 'paid'
+ where o.sale_id = $1 and o.epoch = $2 and o.order_id > $3 order by o.order_id limit $4;
+
+-- name: payment
+select amount_minor, currency from payments where payment_id = $1 and sale_id = $2 and order_id = $3 and result = 'paid';
 
 -- name: order_events
 select state, at, changed_by from order_events where sale_id = $1 and epoch = $2 and order_id = $3 order by at, order_rank(state);
