@@ -13,11 +13,13 @@ from flashsale_chaos.inject import stopped
 from flashsale_chaos.network import Mode
 from flashsale_chaos.overload import overload
 from flashsale_chaos.waiting import until
+from flashsale_core.tasks import cancel_and_wait
 
 UNPUBLISHED_SECONDS = 0.7
 """How long entries are kept back at least: gateways must have noticed that the broker is away."""
 HELD_SECONDS = 5.0
 """How long entries are kept back at most after the loss, on a machine that keeps up: longer than the keeper waits for a silent gateway."""
+CLOSED_POLL_SECONDS = 0.1
 UNSENT = Mode(hold_up=True, lossy=True)
 """What a gateway publishes is lost, although it has a connection and takes the broker for ready."""
 
@@ -51,10 +53,31 @@ async def kept_back(bench: Bench, number: int) -> AsyncIterator[float]:
             disturbances.enter_context(bench.links[name].disturbed(mode))
         disturbances.enter_context(stopped(bench, *turn.stopped))
         since = time.monotonic()
-        await asyncio.sleep(UNPUBLISHED_SECONDS)
-        yield since
-        if turn.until_open:
-            await until_open(bench, HELD_SECONDS * overload())
+        async with _ended_after_closing(bench, disturbances):
+            await asyncio.sleep(UNPUBLISHED_SECONDS)
+            yield since
+            if turn.until_open:
+                await until_open(bench, HELD_SECONDS * overload())
+
+
+@asynccontextmanager
+async def _ended_after_closing(bench: Bench, disturbances: ExitStack) -> AsyncIterator[None]:
+    """End the disturbances HELD_SECONDS after Redis has closed, also before the loss.
+
+    A recovery of the loss before may begin again. It would wait for services that stand still, and the loss for Redis.
+    """
+
+    async def end() -> None:
+        while await asyncio.to_thread(lambda: bench.stack.is_open):  # noqa: ASYNC110 - a server has no event to wait for
+            await asyncio.sleep(CLOSED_POLL_SECONDS)
+        await asyncio.sleep(HELD_SECONDS * overload())
+        disturbances.close()
+
+    ending = asyncio.create_task(end())
+    try:
+        yield
+    finally:
+        await cancel_and_wait(ending)
 
 
 async def until_open(bench: Bench, limit_seconds: float) -> bool:

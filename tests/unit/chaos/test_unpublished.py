@@ -1,0 +1,36 @@
+"""How long entries are kept back before a loss of Redis."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from flashsale_chaos.servers import unpublished
+
+
+@pytest.fixture
+def worker() -> Iterator[int]:
+    process = subprocess.Popen(["sleep", "60"])
+    yield process.pid
+    process.kill()
+    process.wait(10)
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+
+@pytest.mark.parametrize(("is_open", "seen"), [(True, "T"), (False, "S")])
+async def test_services_stand_still_before_a_loss_unless_redis_closes(
+    worker: int, monkeypatch: pytest.MonkeyPatch, is_open: bool, seen: str
+) -> None:
+    """A recovery that begins again needs them."""
+    monkeypatch.setattr(unpublished, "HELD_SECONDS", 0.05)
+    bench: Any = SimpleNamespace(links={}, stack=SimpleNamespace(is_open=is_open), pids=lambda _: [worker])
+    number = unpublished.TURNS.index(unpublished.QUEUE_STANDS)
+    async with unpublished.kept_back(bench, number):
+        assert state(worker) == seen
+    assert state(worker) == "S"
