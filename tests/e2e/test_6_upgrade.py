@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from flashsale_core.keys import sale_keys
-from flashsale_core.records import INTERNAL_FIELDS
 from tests.e2e.backups import run_commands
 from tests.e2e.crowd import REST, Crowd, wait_until_sold_out
 from tests.e2e.earlier import VERSION, EarlierRelease, earlier_release
@@ -101,8 +100,7 @@ def kept(before: dict[str, Any], after: dict[str, Any], earlier: EarlierRelease)
     if not earlier.packaged:
         return after
     secrets = {name: {key: after["secrets"][name][key] for key in data} for name, data in before["secrets"].items()}
-    written_anew = {f'"{field.decode()}"' for field in INTERNAL_FIELDS}
-    sale = {field: value if field in written_anew else after["sale"].get(field) for field, value in before["sale"].items()}
+    sale = {field: after["sale"].get(field) for field in before["sale"]}
     return after | {"secrets": secrets, "servers": before["servers"], "sale": sale}
 
 
