@@ -50,10 +50,12 @@ with recursive epochs as (
      union all
     select (select max(o.epoch) from orders o where o.sale_id = $1 and o.epoch < e.epoch) from epochs e where e.epoch is not null
 )
-select o.sale_id, o.epoch, o.order_id, o.user_id, o.quantity, o.state, o.deadline, o.payment_id, o.reserved_at, o.updated_at, o.restocked
+select o.sale_id, o.epoch, o.order_id, o.user_id, o.quantity, o.state, o.deadline, o.payment_id, p.amount_minor, p.currency, o.reserved_at,
+       o.updated_at, o.restocked
   from epochs e cross join lateral (
     select * from orders where sale_id = $1 and epoch = e.epoch and order_id = $2 offset 0
 ) as o
+  left join payments p on p.payment_id = o.payment_id and p.sale_id = o.sale_id and p.order_id = o.order_id and p.result = 'paid'
  order by o.epoch desc limit 1;
 
 -- name: sale_orders
@@ -62,9 +64,6 @@ select o.order_id, o.user_id, o.quantity, o.state, o.payment_id, p.amount_minor,
   from orders o
   left join payments p on p.payment_id = o.payment_id and p.sale_id = o.sale_id and p.order_id = o.order_id and p.result = 'paid'
  where o.sale_id = $1 and o.epoch = $2 and o.order_id > $3 order by o.order_id limit $4;
-
--- name: payment
-select amount_minor, currency from payments where payment_id = $1 and sale_id = $2 and order_id = $3 and result = 'paid';
 
 -- name: order_events
 select state, at, changed_by from order_events where sale_id = $1 and epoch = $2 and order_id = $3 order by at, order_rank(state);

@@ -52,13 +52,11 @@ async def show(request: Request) -> Response:
     console, ledger = console_of(request), console_of(request).ledger
     done = requests.query(request, ("done",)).get("done", "")
     order, row, live = await find(request)
-    shown: dict[str, Any] = {"order": order, "row": row, "live": live, "events": [], "refunds": [], "done": done}
-    shown |= {"paid": None, "reported": None}
+    shown: dict[str, Any] = {"order": order, "row": row, "live": live, "events": [], "refunds": [], "reported": None, "done": done}
     if row is not None:
         payments = [row["payment_id"]] if row["payment_id"] else []
         payments += list(live.refunded_payment_ids) if live else []
         shown["events"] = await ledger.rows("order_events", order.sale_id, row["epoch"], order.order_id)
-        shown["paid"] = await ledger.row("payment", row["payment_id"] or "", *order)
         shown["reported"] = await ledger.row("reported_refund", order.sale_id, row["epoch"], order.order_id)
         shown["refunds"] = await console.ledger.rows("order_refunds", payments, *order)
     return page(request, "order.html", shown)
