@@ -11,7 +11,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -96,12 +96,13 @@ class Buyers:
         return STOP.exists() or time.time() > self.started + LONGEST_SECONDS
 
     def _write_progress(self) -> None:
+        gaps = self._gaps()
         progress = {
             "accepted": len(self.accepted_at),
             "last_at": max(self.accepted_at[-self.lanes :], default=0),
             "outcomes": self.outcomes,
-            "gaps": self._gaps(),
-            "refusing": self._refusing(),
+            "gaps": gaps,
+            "refusing": self._refusing(gaps),
         }
         # A reader must never find half of it.
         new = PROGRESS.with_suffix(".new")
@@ -117,9 +118,9 @@ class Buyers:
         times = [self.started, *sorted(self.accepted_at), time.time()]
         return [(before, after) for before, after in pairwise(times) if after - before > GAP_SECONDS]
 
-    def _refusing(self) -> list[tuple[float, float]]:
+    def _refusing(self, gaps: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
         """The gaps in which an order was refused. In the others every order waited: the machine may have been busy elsewhere."""
-        return [(before, after) for before, after in self._gaps() if any(before < at < after for at in self.refused_at)]
+        return [(before, after) for before, after in gaps if any(before < at < after for at in self.refused_at)]
 
     def _report(self) -> dict[str, Any]:
         return {

@@ -72,8 +72,8 @@ def merchant() -> Iterator[Namespace]:
     for namespace in (merchant, own):
         namespace.delete()
         namespace.create()
-    services: dict[str, Any] = {"notifier.enabled": True, "console": {"enabled": True, "existingSecret": "console"}}
-    servers.run_servers(own, *OWN_SERVERS, values=services)
+    console = {"enabled": True, "existingSecret": "console"}
+    servers.run_servers(own, *OWN_SERVERS, values={"notifier.enabled": True, "console": console})
     create_secret(merchant, "own-redis", servers.user_urls(own, "redis", "redis://", 6379))
     create_secret(merchant, "own-rabbitmq", servers.user_urls(own, "rabbitmq", "amqp://", 5672))
     create_secret(merchant, "own-postgresql", servers.ledger_urls(own, set(OWN_SERVERS["postgresql"].values())))
@@ -91,7 +91,7 @@ def merchant() -> Iterator[Namespace]:
         "gateway.service": {"type": "ClusterIP", "nodePort": None},
         # Without its network the notifier would refuse an address inside the cluster.
         "notifier": {"enabled": True, "endpoints": [endpoint], "allowedNetworks": [f"{address}/32"]},
-        "console": {"enabled": True, "existingSecret": "console"},
+        "console": console,
     }
     for server, logins in OWN_SERVERS.items():
         values[f"{server}.enabled"] = False
