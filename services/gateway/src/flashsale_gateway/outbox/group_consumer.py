@@ -33,6 +33,8 @@ class GroupConsumer:
         self._scripts = scripts
         self._block_ms = block_ms
         self._claims = ClaimPolicy(claim_idle_ms)
+        self._claim_from: dict[str, Any] = {}
+        """Where the next claim of each stream begins. A claim examines few entries: those that a live consumer holds may be more."""
 
     async def create_groups(self, streams: Sequence[str]) -> None:
         for stream in streams:
@@ -52,9 +54,11 @@ class GroupConsumer:
         """Take over entries that another consumer has held for too long."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for stream in streams:
-                pipe.xautoclaim(stream, GROUP, self.name, self._claims.claim_idle_ms(stream), count=READ_COUNT)
+                start, idle_ms = self._claim_from.get(stream, "0-0"), self._claims.claim_idle_ms(stream)
+                pipe.xautoclaim(stream, GROUP, self.name, idle_ms, start_id=start, count=READ_COUNT)
                 pipe.xpending_range(stream, GROUP, "-", "+", 1)
             replies = await pipe.execute()
+        self._claim_from |= {stream: reply[0] for stream, reply in zip(streams, replies[::2], strict=True)}
         for stream, pending in zip(streams, replies[1::2], strict=True):
             self._claims.observe(stream, delivery_of(pending, self.name), perf_counter())
         claimed = [entry for stream, reply in zip(streams, replies[::2], strict=True) for entry in entries_of(stream, reply[1])]
