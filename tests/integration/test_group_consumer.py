@@ -66,3 +66,15 @@ async def test_entry_of_a_dead_gateway_is_claimed_behind_many_that_are_held(infr
         server.xclaim(STREAM, GROUP, "dead", 0, [left], idle=2 * CLAIM_IDLE_MS)
         claimed = [entry.entry_id for _ in range(2) for entry in await consumer.claim([STREAM])]
     assert claimed == [left.decode()]
+
+
+async def test_consumer_that_leaves_is_deleted_unless_it_holds_entries(infra: Mapping[str, str], server: Any) -> None:
+    server.xadd(STREAM, FIELDS)
+    async with open_redis(infra["REDIS_URL"], 5, 4) as redis:
+        consumer = consumer_of(infra, redis)
+        entries = await consumer.read({STREAM: NEW})
+        await consumer.leave([STREAM])
+        assert server.xpending(STREAM, GROUP)["pending"] == 1
+        await consumer.confirm(entries)
+        await consumer.leave([STREAM])
+    assert server.xinfo_consumers(STREAM, GROUP) == []

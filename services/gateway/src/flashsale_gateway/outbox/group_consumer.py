@@ -21,6 +21,11 @@ NEW, HELD = ">", "0"
 """Where a read begins: at what no consumer has read, or at the first entry that this consumer holds."""
 # A script, because a full server refuses the plain command, and a relay that cannot begin leaves the server full.
 CREATE_GROUP = "#!lua flags=allow-oom\nreturn redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')"
+# One step: a read that was given up may still be handed entries, and a deleted consumer takes what it holds out of everybody's reach.
+LEAVE = """#!lua flags=allow-oom
+if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) == 0 then
+  redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+end"""
 
 
 class GroupConsumer:
@@ -78,6 +83,4 @@ class GroupConsumer:
         """Delete this consumer from the groups where it holds nothing; what it holds elsewhere will be claimed."""
         for stream in streams:
             with suppress(RedisError, OSError):
-                held = await self._redis.xpending_range(stream, GROUP, "-", "+", 1, consumername=self.name)
-                if not held:
-                    await self._redis.xgroup_delconsumer(stream, GROUP, self.name)
+                await self._redis.eval(LEAVE, 1, stream, GROUP, self.name)
