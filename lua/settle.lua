@@ -11,13 +11,14 @@ KEYS:
   +4 deadlines   zset    <sale>|<order id> by deadline in ms
   +5 strays      hash    payments for orders that did not exist: their refunds are due
   +6 fence       hash    the fence of the sale's shard
+  +7 shared      stream  the shared outbox of the sale's shard, which has the sale's definition until the broker has confirmed it
 ARGV:
   1 payments    cmsgpack array of {sale_ids, counts, payments, confirms}: the sales, each once, how many payments each has, and the payments of all sales,
                 one sale after the other, each {order_id, payment_id, kind, amount_minor, currency, traceparent}; kind: succeeded or failed; 1..256 payments;
                 confirms: whether the caller answers only after the broker's confirm of the entry, so that the entry also has the replayed payments
   2 clock_ms    empty for Redis TIME
   3 known       cmsgpack array: for each sale the highest seq of its shard that the caller was answered; may be left out
-Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routing_key, body}; a result is {result, state, reason}; or a text that describes what is broken in the sale's data: then nothing of the sale has changed.
+Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routing_key, body}; a result is {result, state, reason}; or a text: what is broken in the sale's data, and then nothing of the sale has changed; or why this payment cannot be decided yet.
   result: paid replayed refund_due noted
   state: R P X C T W K, or empty for an unknown order
   reason: empty, or why a refund is due: late sold_out duplicate cancelled unknown_order wrong_amount; replayed if that was decided earlier
@@ -32,7 +33,7 @@ Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routin
 -- @include lib/fence.lua
 -- @include lib/outbox.lua
 -- @include lib/sales.lua
-local KEYS_BEFORE, KEYS_EACH = 1, 6
+local KEYS_BEFORE, KEYS_EACH = 1, 7
 local sale_ids, counts, payments, confirms = unpack(cmsgpack.unpack(ARGV[1]))
 local results, now = {}, now_ms(ARGV[2])
 
@@ -93,7 +94,19 @@ local function has_price(change, record, payment)
   return not change.price or payment[4] == change.price * record[QUANTITY] and payment[5] == change.currency
 end
 
--- Returns result and reason; moves the counters in memory.
+local UNANNOUNCED = 'the broker has not confirmed the definition of the units that this late payment would buy'
+
+-- How many units of a `confirmed` sale only Redis knows: a rebuild would not have them (lua/reserve.lua).
+local function unannounced(change)
+  if not change.unannounced then
+    local f = redis.call('HMGET', change.sale_key, 'durability', 'announced', 'unannounced')
+    local waits = f[1] == 'confirmed' and f[3] and f[3] ~= '0' and #redis.call('XRANGE', change.shared_key, f[2], f[2]) > 0
+    change.unannounced = waits and tonumber(f[3]) or 0
+  end
+  return change.unannounced
+end
+
+-- Returns result and reason, or nil and why there is no result yet; moves the counters in memory.
 local function apply(change, record, id, payment)
   local stock, quantity, payment_id = change.stock, record[QUANTITY], payment[2]
   if record[STATE] == 'P' or RETURNED[record[STATE]] then
@@ -112,6 +125,8 @@ local function apply(change, record, id, payment)
     return refund(change, record, id, payment_id, 'wrong_amount')
   elseif quantity > stock.available then
     return refund(change, record, id, payment_id, 'sold_out')
+  elseif quantity > stock.available - unannounced(change) then
+    return nil, UNANNOUNCED
   else
     -- Read now, so that a broken hash or number raises before anything is written.
     assert(tonumber(redis.call('HGET', change.buyers_key, record[USER]) or 0), 'the units of a buyer are no number')
@@ -151,7 +166,8 @@ local function decide(keys_at, sale_id, first, last)
   local records = stock and load_records(KEYS[keys_at + 2], ids) or {}
   local strays = load_strays(KEYS[keys_at + 5], names)
   local change = {
-    stock = stock, late_payment = stock and f[6], buyers_key = KEYS[keys_at + 3], records = {}, settled = {}, reacquired = {}, lines = {}, strays = {},
+    stock = stock, late_payment = stock and f[6], sale_key = KEYS[keys_at + 1], buyers_key = KEYS[keys_at + 3], shared_key = KEYS[keys_at + 7],
+    records = {}, settled = {}, reacquired = {}, lines = {}, strays = {},
   }
   if stock then
     change.price, change.currency = read_price(f[7])
@@ -179,9 +195,11 @@ local function decide(keys_at, sale_id, first, last)
       note_again(change, payments[i], record, result, REFUND_REASON[record[STATE]])
     else
       result, reason = apply(change, record, id, payments[i])
-      note(change, payments[i], record, result, reason)
+      if result then
+        note(change, payments[i], record, result, reason)
+      end
     end
-    results[i] = { result, record and record[STATE] or '', reason }
+    results[i] = result and { result, record and record[STATE] or '', reason } or reason .. ' (sale ' .. sale_id .. ')'
   end
   local broken = stock and broken_stock(stock)
   if broken then
