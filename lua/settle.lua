@@ -94,17 +94,29 @@ local function has_price(change, record, payment)
   return not change.price or payment[4] == change.price * record[QUANTITY] and payment[5] == change.currency
 end
 
-local UNANNOUNCED = 'the broker has not confirmed the definition of the units that this late payment would buy'
-
--- How many units of a `confirmed` sale only Redis knows: a rebuild would not have them (lua/reserve.lua).
-local function unannounced(change)
-  if not change.unannounced then
-    local f = redis.call('HMGET', change.sale_key, 'durability', 'announced', 'unannounced')
-    local waits = f[1] == 'confirmed' and f[3] and f[3] ~= '0' and #redis.call('XRANGE', change.shared_key, f[2], f[2]) > 0
-    change.unannounced = waits and tonumber(f[3]) or 0
+-- Of the sale, what only a late payment that may buy again has to know.
+local function late_terms(change)
+  if not change.terms then
+    local f = redis.call('HMGET', change.sale_key, 'max_per_user', 'durability', 'announced', 'unannounced')
+    local waits = f[2] == 'confirmed' and f[4] and f[4] ~= '0' and #redis.call('XRANGE', change.shared_key, f[3], f[3]) > 0
+    change.terms = { max_per_user = tonumber(f[1] or 0), unannounced = waits and tonumber(f[4]) or 0 }
   end
-  return change.unannounced
+  return change.terms
 end
+
+-- Whether the buyer would have more than the sale allows: the order is over, so its buyer may have others meanwhile.
+local function over_limit(change, record)
+  local most, user = late_terms(change).max_per_user, record[USER]
+  -- Read also without a limit, so that a broken hash or number raises before anything is written.
+  local units = assert(tonumber(redis.call('HGET', change.buyers_key, user) or 0), 'the units of a buyer are no number')
+  for i = 1, #change.reacquired do
+    local other = change.reacquired[i]
+    units = units + (other[USER] == user and other[QUANTITY] or 0)
+  end
+  return most > 0 and units + record[QUANTITY] > most
+end
+
+local UNANNOUNCED = 'the broker has not confirmed the definition of the units that this late payment would buy'
 
 -- Returns result and reason, or nil and why there is no result yet; moves the counters in memory.
 local function apply(change, record, id, payment)
@@ -119,17 +131,16 @@ local function apply(change, record, id, payment)
   elseif record[STATE] == 'R' then
     stock.reserved, stock.sold = stock.reserved - quantity, stock.sold + quantity
     change.settled[#change.settled + 1] = id
-  elseif change.late_payment ~= 'reacquire' or full(record) then
+  elseif change.late_payment ~= 'reacquire' or full(record) or over_limit(change, record) then
     return refund(change, record, id, payment_id, 'late')
   elseif not has_price(change, record, payment) then
     return refund(change, record, id, payment_id, 'wrong_amount')
   elseif quantity > stock.available then
     return refund(change, record, id, payment_id, 'sold_out')
-  elseif quantity > stock.available - unannounced(change) then
+  elseif quantity > stock.available - late_terms(change).unannounced then
+    -- A rebuild would not have these units: `reserve` does not sell them either.
     return nil, UNANNOUNCED
   else
-    -- Read now, so that a broken hash or number raises before anything is written.
-    assert(tonumber(redis.call('HGET', change.buyers_key, record[USER]) or 0), 'the units of a buyer are no number')
     stock.available, stock.sold = stock.available - quantity, stock.sold + quantity
     change.reacquired[#change.reacquired + 1] = record
   end
