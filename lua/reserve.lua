@@ -13,12 +13,13 @@ KEYS:
   +7 fence       hash    the fence of the sale's shard
   +8 shared      stream  the shared outbox of the sale's shard, which has the sale's definition until the broker has confirmed it
 ARGV:
-  1 orders      cmsgpack array of {sale_ids, counts, order_ids, user_ids, quantities, confirms, traceparents}: the sales, each once, how many orders each has,
-                and the orders of all sales, one sale after the other; traceparents are left out when no order is traced; 1..256 orders;
+  1 orders      cmsgpack array of {sale_ids, counts, order_ids, user_ids, quantities, confirms, traceparents, other_ids}: the sales, each once, how many
+                orders each has, and the orders of all sales, one sale after the other; 1..256 orders; traceparents are left out when no order is traced;
+                other_ids: what the orders would be called by the other key of order ids; left out while there is one key;
                 confirms: whether the caller answers orders of confirmed sales after the broker's confirm of their entry; if it cannot, they are refused
   2 clock_ms    empty for Redis TIME
   3 known       cmsgpack array: for each sale the highest seq of its shard that the caller was answered; may be left out
-Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routing_key, body}; a result is {status, state, deadline_ms, retry_after_ms, routing_key}, trailing fields left out where they are empty; routing_key: of the entry whose confirm the answer waits for; or a text that describes what is broken in the sale's data: then nothing of the sale has changed.
+Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routing_key, body}; a result is {status, state, deadline_ms, retry_after_ms, routing_key, order_id}, trailing fields left out where they are empty; routing_key: of the entry whose confirm the answer waits for; order_id: of a replayed order that is there by its other id; or a text that describes what is broken in the sale's data: then nothing of the sale has changed.
   status: accepted replayed gone conflict unknown_sale sale_removed not_started ended paused closed rate_limited order_limit user_limit out_of_stock broker_away
 ]]
 -- @include lib/clock.lua
@@ -30,7 +31,7 @@ Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routin
 -- @include lib/outbox.lua
 -- @include lib/sales.lua
 local KEYS_BEFORE, KEYS_EACH = 1, 8
-local sale_ids, counts, ids, users, quantities, confirms, traces = unpack(cmsgpack.unpack(ARGV[1]))
+local sale_ids, counts, ids, users, quantities, confirms, traces, others = unpack(cmsgpack.unpack(ARGV[1]))
 local now = now_ms(ARGV[2])
 local now_text = whole(now)
 local LIMITED, OUT, CONFLICT, BROKER_AWAY = { 'user_limit' }, { 'out_of_stock' }, { 'conflict' }, { 'broker_away' }
@@ -102,6 +103,7 @@ end
 -- Reads only what a decision can need: for a sold-out sale without limits, its counters and the orders' records.
 local function decide_each(keys_at, sale, first, last, closed, max_per_user, rate_requests, rate_seconds, max_released)
   local known = redis.call('HMGET', KEYS[keys_at + 2], unpack(ids, first, last))
+  local known_other = others and redis.call('HMGET', KEYS[keys_at + 2], unpack(others, first, last))
   local held_before, released, rate
   if not closed and (max_per_user > 0 or sale.available > 0) then
     held_before = redis.call('HMGET', KEYS[keys_at + 3], unpack(users, first, last))
@@ -126,6 +128,12 @@ local function decide_each(keys_at, sale, first, last, closed, max_per_user, rat
     local units = held[user] or not before and 0 or tonumber(before)
     if known[place] then
       results[i] = replay(sale, id, cmsgpack.unpack(known[place]), quantity)
+    elseif known_other and known_other[place] then
+      local result = replay(sale, others[i], cmsgpack.unpack(known_other[place]), quantity)
+      if result[1] == 'replayed' then
+        result[4], result[5], result[6] = 0, result[5] or '', others[i]
+      end
+      results[i] = result
     elseif fresh[id] then
       results[i] = fresh[id] == quantity and { 'replayed', unpack(sale.accepted, 2) } or CONFLICT
     elseif closed then
@@ -181,7 +189,7 @@ local function decide(keys_at, _, first, last)
       closed = units < 0 and BROKER_AWAY or nil
     end
   end
-  if last == first and not closed and max_per_user == 0 and rate_requests == 0 and max_released == 0 and quantities[first] <= sale.available then
+  if last == first and not closed and not others and max_per_user == 0 and rate_requests == 0 and max_released == 0 and quantities[first] <= sale.available then
     -- A single order that no limit can refuse needs nothing read: `save_single` finds out whether it is new as it writes it.
     sale.single = first
     accept(sale, first, quantities[first])

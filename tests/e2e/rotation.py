@@ -26,6 +26,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 }
 LISTS = (CREDENTIALS, IDENTITY)
 """The Secrets whose keys may have several values."""
+ORDER_IDS = "order-id-key"
+"""A key of CREDENTIALS whose old value stays behind the new one, so that repeated requests find their orders."""
 SERVICES = tuple(
     f"deployment/flashsale-{name}"
     for name in ("gateway", "order-worker", "timeout-worker", "keeper", "ledger-api", "storefront", "operator")
@@ -59,6 +61,12 @@ def _like(value: str) -> str:
 def both(old: str, new: str) -> str:
     """A list of two values: of named keys, or of others."""
     return ("," if ":" in old else " ").join((old, new))
+
+
+def order_id_keys(shop: Namespace) -> tuple[str, str]:
+    """The key of order ids, and a new one."""
+    old = b64decode(shop.get("secret", CREDENTIALS)["data"][ORDER_IDS]).decode()
+    return old, _like(old)
 
 
 def patch(shop: Namespace, name: str, values: Mapping[str, str | None]) -> None:

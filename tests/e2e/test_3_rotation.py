@@ -8,7 +8,19 @@ from secrets import token_hex
 from tests.e2e import rotation
 from tests.e2e.crowd import REST, Crowd, wait_until_sold_out
 from tests.e2e.kube import Namespace, flash_sale, last_json, psql, redis_client, report, until
-from tests.e2e.rotation import CREDENTIALS, IDENTITY, LEDGER_API, LISTS, OWNER, RABBITMQ, REDIS, ROLES, STOREFRONT, USERS_OF_REDIS
+from tests.e2e.rotation import (
+    CREDENTIALS,
+    IDENTITY,
+    LEDGER_API,
+    LISTS,
+    ORDER_IDS,
+    OWNER,
+    RABBITMQ,
+    REDIS,
+    ROLES,
+    STOREFRONT,
+    USERS_OF_REDIS,
+)
 
 STOCK = 12_000
 
@@ -17,6 +29,7 @@ def test_every_secret_is_replaced_while_a_crowd_orders(shop: Namespace) -> None:
     """No order is refused for longer than a second, although each order waits for RabbitMQ, and the old values end.
 
     Buyers prove who they are by service keys and buyer tokens, and the shop's backend changes to the new ones between two rollouts.
+    A request that is repeated after each step is the same order, whatever the key of order ids.
     All services are restarted twice, so this is the test of a rollout under load as well.
     """
     for name, stock in (("rotated", STOCK), ("rotated-small", 100)):
@@ -25,13 +38,18 @@ def test_every_secret_is_replaced_while_a_crowd_orders(shop: Namespace) -> None:
     rotation.patch(shop, CREDENTIALS, {"admin-keys": f"ops:{token_hex(16)}"})
     old = rotation.read(shop)
     new = rotation.other(old)
+    key, new_key = rotation.order_id_keys(shop)
     crowd = Crowd(shop, "rotated").start(buyers_at_the_end=REST + 2000)
     begun = time.monotonic()
     accept_both(shop, old, new)
+    rotation.patch(shop, CREDENTIALS, {ORDER_IDS: rotation.both(key, new_key)})
     rotation.restart(shop)
-    assert refused(shop, old) == refused(shop, new) == set()
+    (refused_old, order), (refused_new, repeated) = ask(shop, old), ask(shop, new)
+    assert order is not None
+    assert (refused_old, refused_new, repeated) == (set(), set(), order)
     crowd.replace({value: new[name][key] for name, keys in old.items() for key, value in keys.items()})
     use_new(shop, old, new)
+    rotation.patch(shop, CREDENTIALS, {ORDER_IDS: rotation.both(new_key, key)})
     rotation.restart(shop)
     for name in USERS_OF_REDIS:
         rotation.patch(shop, name, {f"{key}.previous": None for key in old[name]})
@@ -42,7 +60,8 @@ def test_every_secret_is_replaced_while_a_crowd_orders(shop: Namespace) -> None:
     result = crowd.stop()
     report("every secret replaced under load, with two rollouts", seconds=f"{seconds:.1f}", **result.outcomes)
     assert result.outcomes == {"accepted": result.accepted}, "an order was refused"
-    assert (refused(shop, old), refused(shop, new)) == ({key for name in LISTS for key in old[name]}, set())
+    assert ask(shop, old) == ({key for name in LISTS for key in old[name]}, None)
+    assert ask(shop, new) == (set(), order)
     assert logins(shop, old) == set()
     assert logins(shop, new) == {(name, key) for name in SERVERS for key in new[name]} - NOT_ASKED
     wait_until_sold_out(shop, "rotated", stock)
@@ -93,13 +112,13 @@ def send(url, document, headers, method="POST"):
 def administer(token):
     return send(f"{admin}/admin/stock", {"productId": "rotated-ask", "stock": 1}, {"authorization": f"Bearer {token}"})[0]
 
-def order(user, token):
-    wish = {"userId": user, "productId": "rotated-small", "quantity": 1, "requestId": os.urandom(8).hex()}
-    return send(f"{shop}/order", wish, {"authorization": f"Bearer {token}"})[0]
+def order(user, token, request):
+    wish = {"userId": user, "productId": "rotated-small", "quantity": 1, "requestId": request}
+    return send(f"{shop}/order", wish, {"authorization": f"Bearer {token}"})
 
 def open_session(key):
     status, session = send(f"{shop}/session", {"userId": "ann"}, {"authorization": f"Bearer {key}"})
-    return order("ann", session["token"]) if status == 200 else status
+    return order("ann", session["token"], os.urandom(8).hex())[0] if status == 200 else status
 
 def pay(secret):
     body = {"type": "customer.created"}
@@ -107,22 +126,24 @@ def pay(secret):
     return send(f"{shop}/payments/webhook", body, {"webhook-id": "m", "webhook-timestamp": str(now), "webhook-signature": signature})[0]
 
 values = json.loads(sys.argv[1])
-print(json.dumps({
+service_key = values["service-keys"].partition(":")[2]
+print(json.dumps({"order": order("cid", service_key, "same-each-time")[1].get("orderId"), "statuses": {
     "admin-token": administer(values["admin-token"]),
     "admin-keys": administer(values["admin-keys"].partition(":")[2]),
     "webhook-secret": pay(values["webhook-secret"]),
-    "service-keys": open_session(values["service-keys"].partition(":")[2]),
-    "buyer-token-key": order("bob", BuyerTokens([values["buyer-token-key"].encode()]).sign("bob", now + 60)),
-}))
+    "service-keys": open_session(service_key),
+    "buyer-token-key": order("bob", BuyerTokens([values["buyer-token-key"].encode()]).sign("bob", now + 60), os.urandom(8).hex())[0],
+}}))
 """
 
 
-def refused(shop: Namespace, values: rotation.Values) -> set[str]:
-    """The keys of gateways whose values they refuse with 401."""
+def ask(shop: Namespace, values: rotation.Values) -> tuple[set[str], str | None]:
+    """The keys of gateways whose values they refuse with 401, and the order of a request that is the same each time."""
     words = ["python", "-c", ASK, json.dumps(values[CREDENTIALS] | values[IDENTITY])]
     answers = last_json(shop.cli(shlex.join(words)).logs)
-    assert set(answers.values()) <= {200, 201, 401}, answers
-    return {key for key, status in answers.items() if status == 401}
+    statuses = answers["statuses"]
+    assert set(statuses.values()) <= {200, 201, 401}, answers
+    return {key for key, status in statuses.items() if status == 401}, answers["order"]
 
 
 SERVERS = (REDIS, STOREFRONT, RABBITMQ, ROLES, LEDGER_API, OWNER)

@@ -54,6 +54,15 @@ def test_replayed_order_is_noted_again_as_it_was(confirmed: Sale, more: list[Any
     assert (deadlines, confirmed.records()["o1"], len(confirmed.outbox()) - 1) == before
 
 
+def test_order_that_is_found_by_its_other_id_is_noted_again_and_waits(confirmed: Sale) -> None:
+    accepted_at = confirmed.now
+    confirmed.reserve_confirmed(("old", "ann", 2))
+    assert confirmed.reserve(("new", "ann", 2, "", "old")) == [["broker_away"]]
+    answer = confirmed.reserve_confirmed(("new", "ann", 2, "", "old"))
+    assert answer == [["replayed", "R", accepted_at + HOLD_MS, 0, KEY, "old"]]
+    assert last_messages(confirmed) == [reserved(confirmed, accepted_at, ReservedLine("old", "ann", 2))]
+
+
 def test_replay_in_the_same_call_waits_for_the_same_entry(confirmed: Sale) -> None:
     first, second, third = confirmed.reserve_confirmed(("o1", "ann", 1), ("o1", "ann", 1), ("o1", "ann", 2))
     assert (first[1:], second, third) == (second[1:], ["replayed", *first[1:]], ["conflict"])

@@ -56,11 +56,17 @@ class Life(RuleBasedStateMachine):
         wanted = changes if total is None else {**changes, "total": total}
         assert self.sale.define(**wanted)[0] == self.model.define(total, changes)
 
-    @rule(batch=st.lists(st.tuples(ORDERS, QUANTITIES), min_size=1, max_size=5))
-    def reserve(self, batch: list[tuple[str, int]]) -> None:
+    @rule(batch=st.lists(st.tuples(ORDERS, QUANTITIES), min_size=1, max_size=5), two_keys=st.booleans())
+    def reserve(self, batch: list[tuple[str, int]], two_keys: bool) -> None:
         orders = [(order_id, USER_OF[order_id], quantity) for order_id, quantity in batch]
-        answers = [result[0] for result in self.sale.reserve(*orders)]
+        answers = [result[0] for result in self.sale.reserve(*map(self._under_two_keys, orders) if two_keys else orders)]
         assert answers == [self.model.reserve(self.sale.now, *order) for order in orders]
+
+    def _under_two_keys(self, order: tuple[str, str, int]) -> tuple[str, str, int, str, str]:
+        """The order as a gateway asks for it while the key of order ids is replaced: one that exists has its id by the other key."""
+        order_id, user, quantity = order
+        new = f"new-{order_id}"
+        return (new, user, quantity, "", order_id) if order_id in self.model.orders else (order_id, user, quantity, "", new)
 
     @rule(batch=st.lists(st.tuples(ORDERS, PAYMENTS, KINDS, AMOUNTS, CURRENCIES), min_size=1, max_size=3))
     def pay(self, batch: list[tuple[str, str, str, int, str]]) -> None:

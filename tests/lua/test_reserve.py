@@ -98,6 +98,28 @@ def test_replay_of_a_finished_order_returns_its_state(sale: Sale) -> None:
     ]  # fmt: skip
 
 
+def test_repeated_order_is_found_by_its_other_id(sale: Sale) -> None:
+    """While the key of order ids is replaced, gateways make different ids of one request, and look for both."""
+    sale.define(total=5)
+    deadline = sale.now + HOLD_MS
+    sale.reserve(("old", "ann", 2), ("old-gone", "bob", 1))
+    sale.cancel("old-gone")
+    before = sale.snapshot()
+    assert sale.reserve(("new", "ann", 2, "", "old")) == [["replayed", "R", deadline, 0, "", "old"]]
+    answers = sale.reserve(("new", "ann", 2, "", "old"), ("new", "ann", 1, "", "old"), ("new-gone", "bob", 1, "", "old-gone"))
+    assert answers == [["replayed", "R", deadline, 0, "", "old"], ["conflict"], ["gone", "C", deadline]]
+    assert sale.snapshot() == before
+
+
+def test_new_order_has_its_first_id_whatever_its_other_one(sale: Sale) -> None:
+    sale.define(total=5)
+    deadline = sale.now + HOLD_MS
+    assert sale.reserve(("a", "ann", 1, "", "other-a")) == [["accepted", "R", deadline]]
+    answers = sale.reserve(("b", "bob", 1, "", "other-b"), ("b", "bob", 1, "", "other-b"), ("a", "ann", 1, "", "other-a"))
+    assert answers == [["accepted", "R", deadline], ["replayed", "R", deadline], ["replayed", "R", deadline]]
+    assert (set(sale.records()), sale.stock()) == ({"a", "b"}, (5, 3, 2, 0))
+
+
 def test_window_is_closed_before_its_start_and_from_its_end(sale: Sale) -> None:
     sale.define(total=5, starts_ms=sale.now + 1_500, ends_ms=sale.now + 3_000)
     assert sale.reserve(("a", "u", 1)) == [["not_started", "", 0, 1_500]]

@@ -53,6 +53,14 @@ def test_wrong_value_names_the_variable(tmp_path: Path, name: str, value: str) -
         read_settings(Environment(variables(tmp_path) | {name: value}))
 
 
+def test_order_ids_have_one_key_or_two(tmp_path: Path) -> None:
+    keys = ["a" * 16, "b" * 16, "c" * 16]
+    two = read_settings(Environment(variables(tmp_path) | {"FLASHSALE_ORDER_ID_KEY": " ".join(keys[:2])}))
+    assert two.order_id_keys == (b"a" * 16, b"b" * 16)
+    with pytest.raises(SettingsError, match=r"^FLASHSALE_ORDER_ID_KEY has 3 keys"):
+        read_settings(Environment(variables(tmp_path) | {"FLASHSALE_ORDER_ID_KEY": " ".join(keys)}))
+
+
 def of_header(tmp_path: Path, **changed: str) -> IdentitySettings:
     given = {"FLASHSALE_IDENTITY": "header", "FLASHSALE_IDENTITY_HEADER_FROM": "10.0.0.0/8"}
     return read_settings(Environment(variables(tmp_path) | given | changed)).identity

@@ -43,6 +43,8 @@ class Order(msgspec.Struct, frozen=True, array_like=True, gc=False):
     quantity: int
     traceparent: str = ""
     """Empty if the order is not traced."""
+    other_id: str = ""
+    """What the order would be called by the other key of order ids; empty while there is one key. All orders of a call have it, or none."""
 
 
 class Payment(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -76,8 +78,11 @@ class Return(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Who asks for it."""
 
 
-STATUS, STATE, DEADLINE_MS, RETRY_AFTER_MS, ROUTING_KEY = range(5)
-"""Positions in the result of `reserve` for one order. Trailing fields may be missing. The routing key names the entry to be confirmed."""
+STATUS, STATE, DEADLINE_MS, RETRY_AFTER_MS, ROUTING_KEY, ORDER_ID = range(6)
+"""Positions in the result of `reserve` for one order. Trailing fields may be missing, and others empty.
+
+The routing key names the entry to be confirmed; the order id is that of an order that was found by its other id.
+"""
 
 
 class Redis(Protocol):
@@ -163,6 +168,8 @@ def pack_orders(sales: Sequence[tuple[str, Sequence[Order]]], *, confirms: bool 
     ids, users = [order.order_id for order in orders], [order.user_id for order in orders]
     columns = (*_sales(sales), ids, users, [order.quantity for order in orders], confirms)
     traces = [order.traceparent for order in orders]
+    if orders[0].other_id:
+        return pack((*columns, traces, [order.other_id for order in orders]))
     return pack((*columns, traces) if any(traces) else columns)
 
 

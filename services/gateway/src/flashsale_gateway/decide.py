@@ -93,6 +93,8 @@ class Decisions:
                 confirms[entry.routing_key] = self._outbox.confirm(entry, started)
             else:
                 self._outbox.send(entry)
+        # A replay of an fsync sale by the other id has an empty one.
+        awaited.discard("")
         if not awaited:
             return answers
         unknown = OutcomeUnknown()
@@ -107,7 +109,7 @@ def _confirmed_return(answer: Result | Exception, confirm: Confirm | None) -> Re
 
 
 def _waits(answer: Result | Exception) -> TypeGuard[Result]:
-    return not isinstance(answer, Exception) and len(answer) > ROUTING_KEY
+    return not isinstance(answer, Exception) and len(answer) > ROUTING_KEY and answer[ROUTING_KEY] != ""
 
 
 def _by_sale(sales: Batch[Order], answers: Answers[Result]) -> Iterator[tuple[str, list[Result]]]:

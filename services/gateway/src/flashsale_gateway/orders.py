@@ -8,7 +8,7 @@ from opentelemetry.trace import Span
 from flashsale_core import semconv, tracing
 from flashsale_core.ids import ID_RULES, REQUEST_ID_PATTERN, OrderId, OrderRef, SaleId, order_id
 from flashsale_core.orders import LETTERS
-from flashsale_core.scripts import DEADLINE_MS, RETRY_AFTER_MS, STATE, STATUS, Order
+from flashsale_core.scripts import DEADLINE_MS, ORDER_ID, RETRY_AFTER_MS, STATE, STATUS, Order
 from flashsale_core.timestamps import rfc3339_of_ms
 from flashsale_gateway import metrics, spans
 from flashsale_gateway.batching import Batcher
@@ -72,6 +72,7 @@ class Orders(Endpoint[PendingOrder, Order]):
         super().__init__(batcher, settings, trace, "order")
         self._lag = lag
         self._identities = identities
+        self._key, self._other_key = settings.order_id_keys[0], settings.order_id_keys[1] if len(settings.order_id_keys) > 1 else None
         self._proxy_header = identities.header_name
         self._tally = OrderTally(metrics.ORDERS, metrics.ORDER_SECONDS)
         for outcome in (*_REFUSALS.values(), *_HEADERS):
@@ -103,15 +104,17 @@ class Orders(Endpoint[PendingOrder, Order]):
             raise Problem("bad_request", f"At most {self._settings.quantity_max} units in one order", field="quantity")
         if self._lag.is_past_limit:
             raise Problem("outbox_lag")
-        order = order_id(self._settings.order_id_key, request.productId, user, request_id)
+        order = order_id(self._key, request.productId, user, request_id)
+        other = order_id(self._other_key, request.productId, user, request_id) if self._other_key else ""
         span, context = self._traced(parent, request, order) if self._tracing.enabled else (None, "")
-        self._enqueue(request.productId, Order(order, user, request.quantity, context), waiter, span)
+        self._enqueue(request.productId, Order(order, user, request.quantity, context, other), waiter, span)
         return PendingOrder(order, request, started, span, tracing.trace_id(context))
 
     def answer(self, pending: PendingOrder, result: Result) -> Answer:
         status = result[STATUS]
         if status in _HEADERS:
-            outcome, answer = status, Answer(200, _HEADERS[status], _success(pending.order_id, pending.request, result))
+            named = pending.order_id if len(result) <= ORDER_ID else result[ORDER_ID]
+            outcome, answer = status, Answer(200, _HEADERS[status], _success(named, pending.request, result))
         else:
             problem = _refusal(status, result)
             outcome, answer = problem.code, problem.answer

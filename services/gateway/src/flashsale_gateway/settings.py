@@ -16,6 +16,7 @@ from flashsale_gateway.identity_settings import IdentitySettings, read_identity
 from flashsale_redis import checked_url
 
 QUANTITY_MAX_DEFAULT = 100
+ORDER_ID_KEYS_MAX = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,11 @@ class Settings:
     """FLASHSALE_INSTALLATION: the name of the installation; a Redis that has another name in its fence is refused."""
     payment_windows: tuple[int, ...]
     """FLASHSALE_PAYMENT_WINDOWS: the payment windows that the broker has wait queues for, in seconds."""
-    order_id_key: bytes
-    """FLASHSALE_ORDER_ID_KEY: the secret of order ids, at least 16 bytes; the same in every gateway, unchanged while there is data."""
+    order_id_keys: tuple[bytes, ...]
+    """FLASHSALE_ORDER_ID_KEY: the secret of order ids, at least 16 bytes; the same in every gateway.
+
+    Two with one blank between while it is replaced: the first makes the ids of orders, and orders are also found by the second.
+    """
     admin_keys: tuple[ApiKey, ...]
     """FLASHSALE_ADMIN_KEYS: the bearer keys for /admin: name:key, with commas between; FLASHSALE_ADMIN_TOKEN: the keys named admin."""
     identity: IdentitySettings
@@ -125,7 +129,7 @@ def read_settings(environment: Environment | None = None) -> Settings:
         shards=env.integer("FLASHSALE_SHARDS", SHARDS_DEFAULT, least=1, most=4096),
         installation=env.text("FLASHSALE_INSTALLATION", INSTALLATION_DEFAULT),
         payment_windows=env.integers("FLASHSALE_PAYMENT_WINDOWS", topology.WINDOWS_DEFAULT),
-        order_id_key=credentials.token(env.text("FLASHSALE_ORDER_ID_KEY"), "FLASHSALE_ORDER_ID_KEY", 16, "openssl rand -hex 32").encode(),
+        order_id_keys=_order_id_keys(env),
         admin_keys=read_admin_keys(env),
         identity=read_identity(env),
         cors_origins=read_origins(env.optional("FLASHSALE_CORS_ORIGINS"), "FLASHSALE_CORS_ORIGINS"),
@@ -157,6 +161,16 @@ def read_settings(environment: Environment | None = None) -> Settings:
         leave_timeout_seconds=env.number("FLASHSALE_LEAVE_TIMEOUT_SECONDS", 5, least=0.5, most=60),
         log_level=env.log_level("FLASHSALE_LOG_LEVEL"),
     )
+
+
+def _order_id_keys(env: Environment) -> tuple[bytes, ...]:
+    name = "FLASHSALE_ORDER_ID_KEY"
+    keys = credentials.tokens(env.text(name), name, 16, "openssl rand -hex 32")
+    if len(keys) > ORDER_ID_KEYS_MAX:
+        raise SettingsError(
+            f"{name} has {len(keys)} keys; an order is looked for by at most {ORDER_ID_KEYS_MAX}: the new one and the one before"
+        )
+    return tuple(key.encode() for key in keys)
 
 
 def _ports(env: Environment) -> tuple[int, int]:

@@ -77,9 +77,10 @@ class Store:
         return shard_of(sale_id, self._shards) if self._lane_of_shard else 0
 
     async def reserve(self, sales: Batch[Order], *, direct: bool) -> Decided:
-        """One result per order: [status, state, deadline_ms, retry_after_ms, routing_key], see lua/reserve.lua. The sales are of one lane.
+        """One result per order: [status, state, deadline_ms, retry_after_ms, routing_key, order_id], see lua/reserve.lua.
 
-        The script notes its entries in the direct outbox or in the shared one. Orders of confirmed sales need the direct one.
+        The sales are of one lane. The script notes its entries in the direct outbox or in the shared one.
+        Orders of confirmed sales need the direct one.
         """
         keys = reserve_keys([sale_id for sale_id, _ in sales], self._shards, direct)
         packed = pack_orders(sales, confirms=direct)
