@@ -113,7 +113,10 @@ def test_rotation_page_names_every_service_that_a_changed_value_must_restart() -
     rows = re.findall(r"(?m)^\| `([a-z-]+)` \| (.*) \|$", page.partition("| `rollout restart` of |")[2].partition("## Redis")[0])
     named = {service: set(re.findall(r"`([a-z-]+)`", keys)) for service, keys in rows}
     # The endpoints of a notifier have Secrets of any name.
-    used = {service: {key for name, key in keys if name != "hook"} for service, keys in variables(rendered("gitops.yaml", *MORE), "Deployment").items()}
+    used = {
+        service: {key for name, key in keys if name != "hook"}
+        for service, keys in variables(rendered("gitops.yaml", *MORE), "Deployment").items()
+    }
     assert named == used
 
 
