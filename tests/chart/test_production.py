@@ -1,7 +1,9 @@
 """values-production.yaml keeps every promise of docs/production.md that a rendering can show."""
 
+import json
 import re
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -132,3 +134,24 @@ def test_page_lists_what_these_values_set() -> None:
     values = yaml.safe_load((CHART / PRODUCTION).read_text())
     page = (ROOT / "docs" / "production.md").read_text()
     assert [name for name in values if f"`{name}" not in page] == []
+
+
+def test_pod_of_the_runbook_s_parked_command_reaches_rabbitmq_as_the_worker_does() -> None:
+    """RabbitMQ takes only TLS here, only pods of the release, and the namespace may enforce the restricted standard."""
+    page = (ROOT / "docs" / "runbook" / "flashsale-parked-messages.md").read_text()
+    program = re.findall(r"(?ms)^cat >parked.py <<'END'$(.*?)^END$", page)[0]
+    worker = objects("Deployment")["order-worker"]
+    words = [sys.executable, "-c", program, "registry.example/cli:1", "list", "--queue", "orders.parked"]
+    done = subprocess.run(words, input=json.dumps(worker), capture_output=True, text=True, timeout=30, check=True)
+    pod, template = json.loads(done.stdout), worker["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    assert (container["image"], container["args"]) == ("registry.example/cli:1", ["parked", "list", "--queue", "orders.parked"])
+    assert pod["spec"]["volumes"] == template["spec"]["volumes"]
+    for part in ("env", "volumeMounts", "securityContext"):
+        assert container[part] == template["spec"]["containers"][0][part], part
+    assert not container.keys() & {"lifecycle", "startupProbe", "readinessProbe", "livenessProbe"}
+    labels = pod["metadata"]["labels"].items()
+    (rule, *_) = objects("NetworkPolicy")["rabbitmq"]["spec"]["ingress"]
+    assert rule["from"][0]["podSelector"]["matchLabels"].items() <= labels
+    # The Deployment would take a pod with all of its labels for one too many.
+    assert not worker["spec"]["selector"]["matchLabels"].items() <= labels

@@ -94,3 +94,38 @@ def test_commands_of_the_production_page_create_every_key_that_its_values_need(t
     # A Secret that the cluster does not have yet is not refused.
     assert missing(PRODUCTION, {("another", "")}) == set()
     assert {name for name, _ in present} == {name for name, _ in {*demanded(rendered(PRODUCTION)), *whole(rendered(PRODUCTION))}}
+
+
+def variables(documents: list[dict[str, Any]], kind: str) -> dict[str, Keys]:
+    """Component -> the Secrets and keys in the environment of its pods."""
+    references: dict[str, Keys] = {}
+    for document in (document for document in documents if document["kind"] == kind):
+        component = document["metadata"]["labels"]["app.kubernetes.io/component"]
+        environment = [variable for container in containers(document["spec"]["template"]["spec"]) for variable in container.get("env", [])]
+        secrets = [variable["valueFrom"]["secretKeyRef"] for variable in environment if "secretKeyRef" in variable.get("valueFrom", {})]
+        references[component] = {(secret["name"], secret["key"]) for secret in secrets}
+    return references
+
+
+def test_rotation_page_names_every_service_that_a_changed_value_must_restart() -> None:
+    """A service that is left out goes on with the old value, and accepts the old keys."""
+    page = (ROOT / "docs" / "rotation.md").read_text()
+    rows = re.findall(r"(?m)^\| `([a-z-]+)` \| (.*) \|$", page.partition("| `rollout restart` of |")[2].partition("## Redis")[0])
+    named = {service: set(re.findall(r"`([a-z-]+)`", keys)) for service, keys in rows}
+    # The endpoints of a notifier have Secrets of any name.
+    used = {
+        service: {key for name, key in keys if name != "hook"}
+        for service, keys in variables(rendered("gitops.yaml", *MORE), "Deployment").items()
+    }
+    assert named == used
+
+
+def test_gitops_page_lists_every_key_of_the_secrets_that_its_values_name() -> None:
+    """Without a cluster helm refuses no Secret, and a RabbitMQ without the key of a user that it needs does not start again."""
+    words = (*MORE, "--set", "redis.replicas=3")
+    names = {name for name, _ in demanded(rendered("gitops.yaml", *words))} | {"shop-redis", "shop-rabbitmq"}
+    refused = missing("gitops.yaml", {(name, "") for name in names}, *words)
+    table = re.findall(r"(?m)^\| `(\w+)\.(?:auth\.)?existingSecret` \| (.*) \|$", (ROOT / "docs" / "gitops.md").read_text())
+    listed = {(f"shop-{server}", key) for server, keys in table for key in re.findall(r"`([a-z-]+)`", keys)}
+    # The page has a sentence about jwt-secret, and console.md and events.md have the other Secrets.
+    assert {key for key in refused if key[0].startswith("shop-")} - {("shop-credentials", "jwt-secret")} == listed

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import yaml
 
-from tests.chart.rendering import helm
+from tests.chart.rendering import containers, find, helm, rendered
 from tests.unit.frozen.collect import names
 from tools.repository import CHART
 
@@ -24,6 +24,19 @@ def test_chart_knows_the_variables_that_services_read() -> None:
 def test_setting_that_no_service_reads_is_refused(service: str) -> None:
     status, text = helm("--set", f"{service}.settings.FLASHSALE_WAITNG_MAX=1")
     assert (status, f"{service}.settings has FLASHSALE_WAITNG_MAX, which no service reads" in text) == (1, True), text
+
+
+def test_flashsales_and_gateways_judge_the_durability_of_redis_alike() -> None:
+    def required(*words: str) -> dict[str, str | None]:
+        deployments = (find(rendered("", *words), "Deployment", f"shop-flashsale-{name}") for name in ("gateway", "operator"))
+        environments = [containers(each["spec"]["template"]["spec"])[0]["env"] for each in deployments]
+        return {
+            name: next((variable["value"] for variable in environment if variable["name"] == "FLASHSALE_REQUIRE_DURABLE_REDIS"), None)
+            for name, environment in zip(("gateway", "operator"), environments, strict=True)
+        }
+
+    assert required() == {"gateway": None, "operator": None}
+    assert required("--set", "gateway.settings.FLASHSALE_REQUIRE_DURABLE_REDIS=false") == {"gateway": "false", "operator": "false"}
 
 
 def test_further_variables_and_those_of_libraries_are_accepted() -> None:

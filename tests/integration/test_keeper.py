@@ -17,8 +17,13 @@ import pytest
 
 from flashsale_core.keys import SHARDS_DEFAULT, sale_keys, shard_keys, shard_of
 from flashsale_core.messages import positions_in
+from flashsale_core.settings import Environment
+from flashsale_keeper import metrics
+from flashsale_keeper.ledger_watch import LedgerWatch
+from flashsale_keeper.settings import read_settings
 from flashsale_local_stack import Stack, free_ports, private_stack, wait_until
 from flashsale_local_stack.state import port_taken
+from flashsale_redis import open_redis
 from tests.integration.client import Client
 from tests.integration.losses import lost_entries, orders_in_ledger
 from tests.integration.stores import redis_client
@@ -313,6 +318,17 @@ def test_keepers_that_die_at_each_step_end_the_same(shop: Shop, tmp_path: Path) 
     orders += shop.sell(sale, range(20, 60))
     assert len(orders) == 40
     shop.audit(orders, tmp_path)
+
+
+async def test_keeper_that_has_lost_its_lock_reports_no_loss_for_ever(shop: Shop) -> None:
+    """Postgres failed over, and the other keeper was quicker: it reads in the ledger what the last hour lost."""
+    async with open_redis(shop.stack.env()["REDIS_URL"], 5, 4) as redis:
+        watch = LedgerWatch(redis, read_settings(Environment(shop.stack.env())))
+        metrics.LATELY_LOST.set(7)
+        assert (await watch.read(), watch.standby) == (None, True)
+        watch.close()
+    (family,) = metrics.LATELY_LOST.collect()
+    assert [sample.value for sample in family.samples] == [0]
 
 
 def test_second_keeper_waits_and_takes_over(shop: Shop) -> None:

@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import pytest
+
 from flashsale_core.errors import Retryable
 from flashsale_core.settings import Environment
 from flashsale_core.tasks import cancel_and_wait
+from flashsale_operator import metrics
 from flashsale_operator.availability import Busy
 from flashsale_operator.cache import ResourceCache
 from flashsale_operator.reconcile import Reconciler
@@ -74,6 +77,20 @@ async def test_sweep_that_times_out_wakes_nothing(tmp_path: Path) -> None:
 
 async def test_sweep_without_redis_wakes_a_bounded_number(tmp_path: Path) -> None:
     assert await queued_after_sweeps(Retryable("Redis: refused"), tmp_path) == WAKES_MAX
+
+
+async def test_metrics_follow_the_statuses_while_redis_is_away(tmp_path: Path) -> None:
+    metrics.OBJECT_CONDITION.clear()
+    redis, cache = FailingRedis(Retryable("Redis: refused")), ResourceCache()
+    sweep = Sweep(cast("Reconciler", redis), cache, WorkQueue(), settings(tmp_path))
+    cached = cache.get_or_add(KEPT, {})
+    for status, reason in (("True", "Reconciled"), ("False", "RedisUnavailable")):
+        cached.status = {"phase": "Live", "conditions": [{"type": "Ready", "status": status, "reason": reason}]}
+        with pytest.raises(Retryable):
+            await sweep.sweep()
+        (condition,), (phase,) = metrics.OBJECT_CONDITION.collect(), metrics.OBJECTS.collect()
+        assert [(sample.labels["reason"], sample.value) for sample in condition.samples] == [(reason, status == "True")]
+        assert {sample.labels["phase"]: sample.value for sample in phase.samples}["Live"] == 1
 
 
 async def test_sweep_without_redis_is_alive(tmp_path: Path) -> None:

@@ -671,6 +671,11 @@ keeper:9104 order-worker:9101 timeout-worker:9102
 {{ include "flashsale.env.redis" (dict "root" . "user" "operator" "urlKey" "operator") }}
 {{ include "flashsale.env.windows" . }}
 {{ include "flashsale.env.engine" . }}
+{{- /* As in the gateways: FlashSales would say that the sale takes no orders, and the gateways would take them. */}}
+{{- with include "flashsale.envValue" (dict "root" . "component" "gateway" "c" .Values.gateway "name" "FLASHSALE_REQUIRE_DURABLE_REDIS") }}
+- name: FLASHSALE_REQUIRE_DURABLE_REDIS
+  value: {{ . | quote }}
+{{- end }}
 - name: FLASHSALE_OPERATOR_DELETE_WITHOUT_REDIS_SECONDS
   value: {{ .Values.operator.deleteWithoutRedisSeconds | quote }}
 {{- with include "flashsale.storefront.origin" . }}

@@ -42,6 +42,8 @@ _REFUSALS = {
     "rate_limited": "rate_limited",
     "broker_away": "broker_away",
 }
+_FAULTS = ("internal", "not_ready", "outcome_unknown", "overloaded", "outbox_lag", "recovering")
+"""Further codes of refusals that the alert FlashsaleErrorBudgetBurn counts."""
 _JSON = (b"content-type", b"application/json")
 _HEADERS = {"accepted": (_JSON, UNCACHED), "replayed": (_JSON, UNCACHED, (b"idempotent-replayed", b"true"))}
 _STATES = {letter: state.value for letter, state in LETTERS.items()}
@@ -75,8 +77,8 @@ class Orders(Endpoint[PendingOrder, Order]):
         self._key, self._other_key = settings.order_id_keys[0], settings.order_id_keys[1] if len(settings.order_id_keys) > 1 else None
         self._proxy_header = identities.header_name
         self._tally = OrderTally(metrics.ORDERS, metrics.ORDER_SECONDS)
-        for outcome in (*_REFUSALS.values(), *_HEADERS):
-            # Shown as 0 before the first.
+        for outcome in (*_REFUSALS.values(), *_FAULTS, *_HEADERS):
+            # Shown as 0 before the first: Prometheus counts no increase for what a series begins with, such as the refusals of one outage.
             metrics.ORDERS.labels(outcome)
 
     def accept(self, headers: Headers, body: bytes, waiter: Waiter[Result], peer: str = "") -> PendingOrder:

@@ -63,6 +63,9 @@ class Payments(Endpoint[PendingPayment, Payment]):
         super().__init__(batcher, settings, trace, "payment")
         self._webhooks = webhooks
         self._refund_reports = refund_reports
+        for result in (*_COUNTED_BY_REASON, UNCONFIRMED):
+            # Shown as 0 before the first, or an alert would miss the first payment of a wrong amount.
+            metrics.PAYMENTS.labels(result)
 
     def accept(self, headers: Headers, body: bytes, waiter: Waiter[Result], peer: str = "") -> PendingPayment:
         media_type = parent = None

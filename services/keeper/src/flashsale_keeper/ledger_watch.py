@@ -52,6 +52,9 @@ class LedgerWatch:
             return None
         self.fault = None
         metrics.ACTIVE.set(ledger is not None)
+        if ledger is None:
+            # The keeper that acts reads it. What this one read before it lost the lock would stay for ever, and so would its alert.
+            metrics.LATELY_LOST.set(0)
         if (ledger is None) != self.standby:
             self.standby = ledger is None
             log.info("keeper.waiting" if self.standby else "keeper.active")

@@ -130,7 +130,8 @@ async def refuse_rival(engine: Engine, flash_sales: Namespaces) -> None:
     if rival is not None:
         raise Rejected(
             f"the installation {rival} serves the engine {engine.name} in these namespaces: give this one another operator.engine.name, "
-            "or other namespaces; if that installation is gone for good, delete its FlashSales and create them again"
+            "or other namespaces; if that installation is gone for good, delete its FlashSales, remove their finalizer by hand, because "
+            "only that installation would, and create them again (docs/kubernetes.md, Several releases in one cluster)"
         )
 
 

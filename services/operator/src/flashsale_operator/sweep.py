@@ -66,18 +66,23 @@ class Sweep:
 
     async def sweep(self) -> None:
         """Raises Retryable when Redis is away, and Busy when it is too slow."""
+        try:
+            await self._compare_all(self._cache.resources())
+        finally:
+            # Also while Redis is away: the statuses say so, and metrics that still called them Ready would contradict them.
+            self._cache.count_phases()
+            self._objects.update(self._cache.resources(), time.time())
+
+    async def _compare_all(self, resources: list[CachedResource]) -> None:
         await self._reconciler.check_durability()
         due: list[CachedResource] = []
         numbers_only: list[CachedResource] = []
-        resources = self._cache.resources()
         for start in range(0, len(resources), CHUNK):
             await self._sweep_chunk(resources[start : start + CHUNK], due, numbers_only)
             self._turned_at = asyncio.get_running_loop().time()
         self._wake(due)
         self._wake(sorted(numbers_only, key=lambda cached: cached.stock_written_at)[:WRITES_MAX])
         self._cache.record_reconciled()
-        self._cache.count_phases()
-        self._objects.update(resources, time.time())
 
     async def _sweep_chunk(self, chunk: list[CachedResource], due: list[CachedResource], numbers_only: list[CachedResource]) -> None:
         """Add the resources that need work to `due`, and those that only need new stock numbers to `numbers_only`."""
