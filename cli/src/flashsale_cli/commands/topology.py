@@ -1,6 +1,5 @@
 """`flashsale topology`: the document of RabbitMQ definitions."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +35,7 @@ def topology(
     FLASHSALE_AMQP_ORDER_WORKER_PASSWORD, FLASHSALE_AMQP_TIMEOUT_WORKER_PASSWORD and FLASHSALE_AMQP_KEEPER_PASSWORD; with --events also
     FLASHSALE_AMQP_NOTIFIER_PASSWORD.
     """
-    chosen = Environment({"FLASHSALE_PAYMENT_WINDOWS": windows or os.environ.get("FLASHSALE_PAYMENT_WINDOWS", "")})
+    chosen = Environment({"FLASHSALE_PAYMENT_WINDOWS": CliEnvironment().text("FLASHSALE_PAYMENT_WINDOWS", windows, "")})
     users = _service_users(events) if per_service else [User(user, _hashed("FLASHSALE_AMQP_PASSWORD"))]
     document = definitions(users, chosen.integers("FLASHSALE_PAYMENT_WINDOWS", WINDOWS_DEFAULT), vhost, events)
     if output is None:
