@@ -128,12 +128,15 @@ def reported(
 def leave(
     order: Annotated[str, typer.Argument(help="The order's id, as `refunds reported` prints it.")],
     reason: Annotated[str, typer.Option(help="Why it stays paid.")],
+    reported_minor: Annotated[
+        int | None, typer.Option(help="Leave it only if this is still what was reported in all, as `refunds reported` prints it.", min=1)
+    ] = None,
     token: Token = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Leave an order as paid, although the provider reported a refund of it. A later report lists it again."""
-    left = _with_client(url, token, lambda client: client.leave(order, reason))
+    left = _with_client(url, token, lambda client: client.leave(order, reason, reported_minor))
     if as_json:
         write_json(left)
     else:
