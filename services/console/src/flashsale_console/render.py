@@ -40,6 +40,11 @@ def moment(value: datetime | str | None) -> str:
     return "\u2013" if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def amount(minor: int, currency: str) -> str:
+    """Money as people read it. What a rebuild restored has neither amount nor currency until the payment's own message arrives."""
+    return money(minor, currency) if minor or currency else "an unknown amount"
+
+
 def ago(value: datetime | None) -> str:
     return "\u2013" if value is None else age_words(datetime.now(UTC), value)
 
@@ -56,7 +61,7 @@ def _environment() -> Environment:
     )
     filters: dict[str, Any] = {"units": units, "moment": moment, "ago": ago, "words": code_words, "from_json": json.loads}
     environment.filters.update(filters)
-    environment.globals.update(asset=asset_url, money=money, plural=plural, order_name=order_name, navigation=NAVIGATION)
+    environment.globals.update(asset=asset_url, money=amount, plural=plural, order_name=order_name, navigation=NAVIGATION)
     return environment
 
 
