@@ -286,12 +286,14 @@ def test_paid_order_that_the_provider_paid_back_is_shown_until_it_is_left(shop: 
     assert ["Leave it as paid" in visitor.get(f"/orders/{order_id}").text for visitor in (merchant, viewer)] == [True, False]
     assert merchant.get(f"/orders/{order_id}/leave-paid").status == 400
     asked = merchant.get(f"/orders/{order_id}/leave-paid?reason=a+courtesy")
-    assert ("4.00 EUR as paid back, because: a courtesy" in asked.text, order_id in merchant.get("/refunds?state=reported").text) == (True, True)
+    assert "4.00 EUR as paid back, because: a courtesy" in asked.text
+    assert order_id in merchant.get("/refunds?state=reported").text
     # Whoever confirms that has not seen the rest, which would never be listed again.
     pay_back(shop, order_id, payment, 599)
     assert wait_until(lambda: "9.99 EUR</td><td>" in merchant.get("/refunds?state=reported").text, 60)
     refused = merchant.post(f"/orders/{order_id}/leave-paid", asked.fields())
-    assert (refused.status, "another sum since" in refused.text, order_id in merchant.get("/refunds?state=reported").text) == (409, True, True)
+    assert (refused.status, "another sum since" in refused.text) == (409, True)
+    assert order_id in merchant.get("/refunds?state=reported").text
     asked = merchant.get(f"/orders/{order_id}/leave-paid?reason=a+courtesy")
     done = merchant.post(f"/orders/{order_id}/leave-paid", asked.fields())
     assert (done.status, "The order stays paid" in merchant.get(done.headers["location"]).text) == (303, True)

@@ -251,8 +251,12 @@ def test_unknown_refund_is_a_problem(stack: Stack, refund: str) -> None:
 
 @pytest.mark.parametrize(
     ("document", "field"),
-    [({"state": "sent"}, "reference"), ({"state": "gone", "reason": "x"}, "state"), ({"state": "failed", "reason": 7}, "reason"),
-     ({"state": "failed", "reason": "no\0account"}, "reason")],
+    [
+        ({"state": "sent"}, "reference"),
+        ({"state": "gone", "reason": "x"}, "state"),
+        ({"state": "failed", "reason": 7}, "reason"),
+        ({"state": "failed", "reason": "no\0account"}, "reason"),
+    ],
 )
 def test_wrong_body_names_the_field(stack: Stack, document: dict[str, Any], field: str) -> None:
     answer = Api(stack).send("POST", "/admin/refunds/1", document)

@@ -89,8 +89,8 @@ def left_document(row: Mapping[str, Any]) -> dict[str, Any]:
 async def leave_paid(connection: PoolConnection, order: OrderRef, request: LeaveRequest, who: str) -> tuple[dict[str, Any], bool]:
     """Note that the order stays paid. Call in a transaction. Returns who left it and why, and whether it was left before.
 
-    Raises Problem: reported_more if the provider reported another sum than the sender saw, or not_reported if there is nothing to leave: the
-    provider reported nothing, or the order is not paid.
+    Raises Problem: reported_more if the provider reported another sum than the sender saw, or not_reported if there is nothing to leave:
+    the provider reported nothing, or the order is not paid.
     """
     seen = None if request.reportedMinor is UNSET else request.reportedMinor
     is_repeat = await connection.execute(QUERIES["leave_paid"], *order, who, request.reason, seen) == "INSERT 0 0"

@@ -17,7 +17,7 @@ async def ask(request: Request) -> Response:
     known = await find(request)
     reported = await reported_refund(request, known)
     if reported is None:
-        raise PageError(409, "There is nothing to decide", "The provider reported no refund of this order, or somebody has decided already.")
+        raise PageError(409, "There is nothing to decide", "The provider reported no refund of it, or somebody has decided already.")
     return page(request, "leave_ask.html", {"order": known.order, "reason": reason, "reported": reported})
 
 

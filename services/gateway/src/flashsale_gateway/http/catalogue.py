@@ -71,20 +71,20 @@ class Catalogue:
         A sale that is gone or cannot be read makes no page short: a reader would take that for the end, and miss all sales behind it.
         """
         now = asyncio.get_running_loop().time()
-        found: list[tuple[str, SaleSnapshot]] = []
+        shown: list[tuple[str, SaleSnapshot]] = []
         try:
             async with asyncio.timeout(PAGE_SECONDS):
                 if self._listed_at + self._fresh_seconds < now:
                     await self._listing.get()
                 remaining = self._ids[bisect_right(self._ids, after) :]
-                while remaining and len(found) < limit:
-                    ids, remaining = remaining[: limit - len(found)], remaining[limit - len(found) :]
+                while remaining and len(shown) < limit:
+                    ids, remaining = remaining[: limit - len(shown)], remaining[limit - len(shown) :]
                     await self._refresh(ids, now)
                     snapshots = [(sale_id, self._snapshots[sale_id]) for sale_id in ids if sale_id in self._snapshots]
-                    found += [(sale_id, snapshot) for sale_id, snapshot in snapshots if snapshot.document]
+                    shown += [(sale_id, snapshot) for sale_id, snapshot in snapshots if snapshot.document]
         except TimeoutError:
             raise read_refused("Too many sales are being read") from None
-        return found
+        return shown
 
     async def _refresh(self, ids: Sequence[str], now: float) -> None:
         oldest = now - self._fresh_seconds
