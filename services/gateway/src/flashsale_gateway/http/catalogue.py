@@ -76,9 +76,10 @@ class Catalogue:
             async with asyncio.timeout(PAGE_SECONDS):
                 if self._listed_at + self._fresh_seconds < now:
                     await self._listing.get()
-                remaining = self._ids[bisect_right(self._ids, after) :]
-                while remaining and len(shown) < limit:
-                    ids, remaining = remaining[: limit - len(shown)], remaining[limit - len(shown) :]
+                all_ids, first = self._ids, bisect_right(self._ids, after)
+                while first < len(all_ids) and len(shown) < limit:
+                    ids = all_ids[first : first + limit - len(shown)]
+                    first += len(ids)
                     await self._refresh(ids, now)
                     snapshots = [(sale_id, self._snapshots[sale_id]) for sale_id in ids if sale_id in self._snapshots]
                     shown += [(sale_id, snapshot) for sale_id, snapshot in snapshots if snapshot.document]
