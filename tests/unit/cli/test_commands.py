@@ -84,6 +84,23 @@ def test_migrate_and_topology_read_the_file_of_the_stack_as_every_command_does(t
     assert (folder.exit_code, "nowhere" in folder.stderr) == (EXIT_FAILED, True)
 
 
+@pytest.mark.parametrize(
+    "command", ["load --product tele --orders-out", "load --product tele --report", "chaos --report", "topology --output"]
+)
+def test_file_that_cannot_be_written_is_refused_before_the_run(command: str, tmp_path: Path) -> None:
+    for file in (tmp_path / "none" / "x", tmp_path):
+        result = flashsale(*command.split(), str(file), **NOWHERE, FLASHSALE_AMQP_PASSWORD="secret")
+        assert (result.exit_code, command.split()[-1] in result.stderr) == (EXIT_USAGE, True)
+
+
+@pytest.mark.parametrize(
+    "command", ["audit --expect-accepted .", "pay --orders-in .", "webhook replay shop --since 9999-12-31T23:00:00-01:00"]
+)
+def test_wrong_option_is_no_failed_check(command: str) -> None:
+    result = flashsale(*command.split(), DATABASE_URL="postgresql://ledger@127.0.0.1:1/x")
+    assert (result.exit_code, command.split()[-2] in result.stderr) == (EXIT_USAGE, True)
+
+
 def test_page_of_something_else_is_no_answer_of_the_gateway() -> None:
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from flashsale_cli.commands.report_option import refuse_unwritable
 from flashsale_cli.console import write_json
 from flashsale_cli.environment import CliEnvironment
 from flashsale_core.settings import Environment
@@ -26,7 +27,8 @@ def topology(
         Events, typer.Option(help="on: add the notifier's queue, shop.events. with-reserved: it also gets order.reserved.")
     ] = Events.OFF,
     output: Annotated[
-        Path | None, typer.Option(help="Write to this file, which only its owner and group can read, instead of printing.")
+        Path | None,
+        typer.Option(help="Write to this file, which only its owner and group can read, instead of printing.", callback=refuse_unwritable),
     ] = None,
 ) -> None:
     """Print the RabbitMQ definitions that a broker must load.
