@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from flashsale_chaos.report import Report
 from flashsale_chaos.schedule import Schedule
+from flashsale_cli.commands.refunds import amount_text
 from flashsale_cli.commands.sale import parse_price, parse_rate
 from flashsale_cli.console import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE
 from flashsale_cli.load.outcomes import classify
@@ -99,6 +100,10 @@ def test_file_that_cannot_be_written_is_refused_before_the_run(command: str, tmp
 def test_wrong_option_is_no_failed_check(command: str) -> None:
     result = flashsale(*command.split(), DATABASE_URL="postgresql://ledger@127.0.0.1:1/x")
     assert (result.exit_code, command.split()[-2] in result.stderr) == (EXIT_USAGE, True)
+
+
+def test_amount_that_nobody_knows_is_not_printed_as_nothing() -> None:
+    assert [amount_text(0, ""), amount_text(0, "EUR"), amount_text(400, "")] == ["unknown", "0 EUR", "400 "]
 
 
 def test_page_of_something_else_is_no_answer_of_the_gateway() -> None:
