@@ -94,7 +94,7 @@ local function has_price(change, record, payment)
   return not change.price or payment[4] == change.price * record[QUANTITY] and payment[5] == change.currency
 end
 
--- Of the sale, what only a late payment that may buy again has to know.
+-- What only a late payment that may buy again has to know of the sale.
 local function late_terms(change)
   if not change.terms then
     local f = redis.call('HMGET', change.sale_key, 'max_per_user', 'durability', 'announced', 'unannounced')
