@@ -94,7 +94,7 @@ local function has_price(change, record, payment)
   return not change.price or payment[4] == change.price * record[QUANTITY] and payment[5] == change.currency
 end
 
--- What only a late payment that may buy again has to know of the sale.
+-- The terms of a sale that only a late payment that may buy again has to know.
 local function late_terms(change)
   if not change.terms then
     local f = redis.call('HMGET', change.sale_key, 'max_per_user', 'durability', 'announced', 'unannounced')
