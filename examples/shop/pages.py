@@ -7,8 +7,8 @@ from examples.shop.store import Order
 from flashsale_client import Json
 
 _DECIMALS = {
-    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(),
-    3: "BHD IQD JOD KWD LYD OMR TND".split(),
+    0: ["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"],
+    3: ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"],
     4: ["CLF", "UYW"],
 }
 """Currencies by their decimals (ISO 4217); all others have two."""
