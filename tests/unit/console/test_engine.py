@@ -20,6 +20,7 @@ async def test_only_a_change_without_an_answer_may_have_been_made() -> None:
 
 async def test_answer_that_arrives_in_pieces_is_read_whole() -> None:
     metrics = '# HELP flashsale_one Something else.\nflashsale_one 1.0\nflashsale_parked_messages{queue="orders.parked"} 3.0\n'
+    closed = asyncio.Semaphore(0)
     bodies = {"/admin/refunds/1": '{"refundId": "1", "history": []}', "/metrics": metrics}
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -31,6 +32,8 @@ async def test_answer_that_arrives_in_pieces_is_read_whole() -> None:
             await writer.drain()
             await asyncio.sleep(0.02)
         writer.close()
+        await writer.wait_closed()
+        closed.release()
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -39,5 +42,8 @@ async def test_answer_that_arrives_in_pieces_is_read_whole() -> None:
             shown, facts = await engine.show_refund("ann", 1), await service_metrics.ask(engine, [f"{url}/metrics"])
         finally:
             await engine.close()
+        async with asyncio.timeout(10):
+            for _ in bodies:
+                await closed.acquire()
     assert (shown.status, shown.document) == (200, {"refundId": "1", "history": []})
     assert (facts.parked, facts.away) == ({"orders.parked": 3}, ())
