@@ -21,7 +21,7 @@ export async function buy(wish, patience = {}) {
   const ends = now() + deadlineSeconds;
   for (let attempts = 1; ; attempts++) {
     const answer = await send(wish, requestId, patience, ends - now());
-    signal?.throwIfAborted();
+    if (signal?.aborted) throw reasonOf(signal);
     if (answer.order) return { ok: true, requestId, attempts, order: answer.order, replayed: answer.replayed };
     const wait = answer.repeatable ? waitSeconds(answer.retryAfterSeconds, attempts, random) : Infinity;
     if (now() + wait >= ends) {
@@ -92,12 +92,17 @@ function seconds() {
   return performance.now() / 1000;
 }
 
+/** Browsers before 2022, such as Safari 15.3, have neither a reason nor throwIfAborted, which would end a purchase that was made. */
+function reasonOf(signal) {
+  return signal.reason ?? new DOMException("The operation was aborted", "AbortError");
+}
+
 /** Ends early, by rejecting, when the signal is aborted. */
 function pause(waitSeconds, signal) {
   return new Promise((resolve, reject) => {
     const end = () => {
       clearTimeout(timer);
-      reject(signal.reason);
+      reject(reasonOf(signal));
     };
     const timer = setTimeout(() => {
       signal?.removeEventListener("abort", end);

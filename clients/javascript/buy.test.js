@@ -64,6 +64,16 @@ test("aborted signal ends the wait", async () => {
   await assert.rejects(bought, /the page was left/);
 });
 
+test("signal of a browser of 2021 keeps no order from the buyer, and still ends the wait", async () => {
+  const leaving = new AbortController();
+  for (const name of ["throwIfAborted", "reason"]) Object.defineProperty(leaving.signal, name, { value: undefined });
+  const { fetch } = engine([[200, {}, { orderId: "shoe.1" }], [503, { "retry-after": "20" }, {}]]).patience;
+  assert.equal((await buy(WISH, { fetch, signal: leaving.signal })).order.orderId, "shoe.1");
+  const bought = buy(WISH, { fetch, signal: leaving.signal });
+  setTimeout(() => leaving.abort(), 5);
+  await assert.rejects(bought, { name: "AbortError" });
+});
+
 test("each click has its own request id", () => {
   const ids = new Set(Array.from({ length: 100 }, newRequestId));
   assert.equal(ids.size, 100);

@@ -6,6 +6,12 @@ from examples.shop.settings import Settings
 from examples.shop.store import Order
 from flashsale_client import Json
 
+_DECIMALS = {
+    0: ["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"],
+    3: ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"],
+    4: ["CLF", "UYW"],
+}
+"""Currencies by their decimals (ISO 4217); all others have two."""
 _FRAME = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>body{{font:1.1rem/1.6 system-ui;margin:3rem auto;max-width:32rem;padding:0 1rem}}
 button{{font:inherit;padding:.6rem 1.4rem}}</style>{refresh}<h1>{title}</h1>{content}</html>"""
@@ -72,4 +78,5 @@ def _page(title: str, content: str, refresh: str = "") -> str:
 
 
 def _price(amount_minor: int, currency: str) -> str:
-    return f"{amount_minor / 100:,.2f} {escape(currency)}"
+    decimals = next((count for count, currencies in _DECIMALS.items() if currency in currencies), 2)
+    return f"{amount_minor / 10**decimals:,.{decimals}f} {escape(currency)}"

@@ -11,6 +11,7 @@ import pytest
 from flashsale_console.access import Access, Operation
 from flashsale_console.app import OPERATIONS
 from flashsale_core.keys import shard_keys, shard_of
+from flashsale_core.shop_events import DISABLED_BY_PEOPLE
 from flashsale_local_stack import Stack, wait_until
 from flashsale_redis import open_redis
 from tests.integration.client import Client
@@ -330,6 +331,27 @@ def test_pages_show_other_peoples_texts_as_texts(shop: Client, merchant: Visitor
     page = merchant.get("/orders?q=%3Cscript%3Ealert(1)%3C/script%3E")
     assert ("<script>alert" in page.text, "&lt;script&gt;alert" in page.text) == (False, True)
     assert merchant.get("/sales?state=gone").status == merchant.get("/sales?after=x").status == merchant.get("/sales?x=1").status == 400
+
+
+def test_webhook_that_a_person_disabled_needs_nobody(console_stack: Stack, merchant: Visitor) -> None:
+    async def write(statement: str, *values: str) -> None:
+        ledger = await asyncpg.connect(console_stack.env()["DATABASE_URL"])
+        try:
+            await ledger.execute(statement, *values)
+        finally:
+            await ledger.close()
+
+    endpoint = """insert into webhook_endpoints (endpoint, url, types, source, state, reason)
+                  values ($1, 'https://a.example', '{}', 'command', 'disabled', $2)"""
+    try:
+        asyncio.run(write(endpoint, "by-410", "it answered 410 Gone"))
+        assert wait_until(lambda: "1 webhook disabled" in merchant.get("/live").text, 10)
+        for number, reason in enumerate(sorted(DISABLED_BY_PEOPLE)):
+            asyncio.run(write(endpoint, f"by-people-{number}", reason))
+        asyncio.run(write("delete from webhook_endpoints where endpoint = $1", "by-410"))
+        assert wait_until(lambda: "disabled" not in merchant.get("/live").text, 10)
+    finally:
+        asyncio.run(write("delete from webhook_endpoints where endpoint like 'by-%'"))
 
 
 def test_attention_names_a_store_that_is_away_and_never_says_all_quiet(console_stack: Stack, merchant: Visitor, sale: str) -> None:

@@ -13,6 +13,7 @@ from flashsale_console.settings import Settings
 from flashsale_core.on_behalf import HEADER
 
 ANSWER_BYTES_MAX = 256 * 1024
+METRICS_BYTES_MAX = 8 * ANSWER_BYTES_MAX
 CONNECTIONS_MAX = 8
 
 
@@ -75,7 +76,7 @@ class Engine:
         """The beginning of what a service answers at `url`. Raises aiohttp.ClientError, OSError and TimeoutError."""
         async with self._session.get(url, allow_redirects=False) as response:
             response.raise_for_status()
-            return (await response.content.read(8 * ANSWER_BYTES_MAX)).decode(errors="replace")
+            return (await _read(response, METRICS_BYTES_MAX)).decode(errors="replace")
 
     async def close(self) -> None:
         await self._session.close()
@@ -87,12 +88,20 @@ class Engine:
         sent = self._headers | {HEADER: person, "Content-Type": "application/json"} | dict(headers or {})
         try:
             async with self._session.request(method, url, data=body, headers=sent, allow_redirects=False) as response:
-                return Answer(response.status, _decoded(await response.content.read(ANSWER_BYTES_MAX)))
+                return Answer(response.status, _decoded(await _read(response, ANSWER_BYTES_MAX)))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             reason = f"{type(error).__name__}: {error}".removesuffix(": ")
             if method != "GET":
                 reason += ". It is unknown whether the change was made: look at the page again before you repeat it"
             return Answer(0, {"title": "The engine did not answer", "detail": reason, "code": "no_answer"})
+
+
+async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+    """The body, at most `bytes_max` bytes. One read of aiohttp's returns what has arrived by then, such as the first segment."""
+    body = b""
+    while len(body) < bytes_max and (part := await response.content.read(bytes_max - len(body))):
+        body += part
+    return body
 
 
 def _decoded(raw: bytes) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from flashsale_console.ledger import Ledger
 from flashsale_console.live_sales import LiveSales, ShardLook
 from flashsale_console.service_metrics import ServiceFacts
 from flashsale_core.errors import Retryable
+from flashsale_core.shop_events import DISABLED_BY_PEOPLE
 
 FRESH_SECONDS = 1.0
 SALES_PER_LOOK = 500
@@ -54,7 +55,7 @@ class Watch:
             attempt("The ledger", self._ledger.rows("open_refunds", COUNT_MAX)),
             attempt("The ledger", self._ledger.row("reported_facts")),
             attempt("The ledger", self._ledger.row("sale_facts")),
-            attempt("The ledger", self._ledger.row("webhook_facts")),
+            attempt("The ledger", self._ledger.row("webhook_facts", sorted(DISABLED_BY_PEOPLE))),
             attempt("Redis", self._live.shards()),
             service_metrics.ask(self._engine, self._metrics_urls),
             attempt("Redis", self._look_at_sales()),

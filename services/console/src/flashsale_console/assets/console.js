@@ -2,6 +2,7 @@
 // Nothing is asked while the page is hidden. Without this file every page works, and shows the moment at which it was opened.
 
 const WAIT_MAX_SECONDS = 30;
+const ANSWER_MS = 10_000;
 const stale = document.getElementById("stale");
 
 /** Makes the elements of `root` what those of the same ids in `fresh` are. What stays is not replaced, so it keeps focus and scrolling. */
@@ -67,12 +68,24 @@ export function waitSeconds(everySeconds, failures, random = Math.random()) {
   return Math.min(WAIT_MAX_SECONDS, everySeconds * 2 ** Math.min(failures, 6)) * (failures ? 0.7 + 0.6 * random : 1);
 }
 
+/** The text of an answer. Not AbortSignal.timeout: Safari has it since 2022 only, and without it nothing would be asked. */
+async function textOf(path) {
+  const attempt = new AbortController();
+  const timer = setTimeout(() => attempt.abort(), ANSWER_MS);
+  try {
+    const answer = await fetch(path, { headers: { accept: "text/html" }, signal: attempt.signal });
+    if (answer.status === 401) throw new Error("Your session is over. Reload the page to log in.");
+    if (!answer.ok) throw new Error(`The console answered ${answer.status}.`);
+    return await answer.text();
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 async function ask(root) {
-  const answer = await fetch(root.dataset.live, { headers: { accept: "text/html" }, signal: AbortSignal.timeout(10_000) });
-  if (answer.status === 401) throw new Error("Your session is over. Reload the page to log in.");
-  if (!answer.ok) throw new Error(`The console answered ${answer.status}.`);
+  const text = await textOf(root.dataset.live);
   const before = spoken(root);
-  update(root, new DOMParser().parseFromString(await answer.text(), "text/html"));
+  update(root, new DOMParser().parseFromString(text, "text/html"));
   const words = news(before, spoken(root));
   if (words.length) document.getElementById("news").textContent = words.join(". ");
 }
