@@ -11,13 +11,14 @@ KEYS:
   +4 deadlines   zset    <sale>|<order id> by deadline in ms
   +5 strays      hash    payments for orders that did not exist: their refunds are due
   +6 fence       hash    the fence of the sale's shard
+  +7 shared      stream  the shared outbox of the sale's shard, which has the sale's definition until the broker has confirmed it
 ARGV:
   1 payments    cmsgpack array of {sale_ids, counts, payments, confirms}: the sales, each once, how many payments each has, and the payments of all sales,
                 one sale after the other, each {order_id, payment_id, kind, amount_minor, currency, traceparent}; kind: succeeded or failed; 1..256 payments;
                 confirms: whether the caller answers only after the broker's confirm of the entry, so that the entry also has the replayed payments
   2 clock_ms    empty for Redis TIME
   3 known       cmsgpack array: for each sale the highest seq of its shard that the caller was answered; may be left out
-Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routing_key, body}; a result is {result, state, reason}; or a text that describes what is broken in the sale's data: then nothing of the sale has changed.
+Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routing_key, body}; a result is {result, state, reason}; or a text: what is broken in the sale's data, and then nothing of the sale has changed; or why this payment cannot be decided yet.
   result: paid replayed refund_due noted
   state: R P X C T W K, or empty for an unknown order
   reason: empty, or why a refund is due: late sold_out duplicate cancelled unknown_order wrong_amount; replayed if that was decided earlier
@@ -32,7 +33,7 @@ Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routin
 -- @include lib/fence.lua
 -- @include lib/outbox.lua
 -- @include lib/sales.lua
-local KEYS_BEFORE, KEYS_EACH = 1, 6
+local KEYS_BEFORE, KEYS_EACH = 1, 7
 local sale_ids, counts, payments, confirms = unpack(cmsgpack.unpack(ARGV[1]))
 local results, now = {}, now_ms(ARGV[2])
 
@@ -93,7 +94,31 @@ local function has_price(change, record, payment)
   return not change.price or payment[4] == change.price * record[QUANTITY] and payment[5] == change.currency
 end
 
--- Returns result and reason; moves the counters in memory.
+-- The terms of a sale that only a late payment that may buy again has to know.
+local function late_terms(change)
+  if not change.terms then
+    local f = redis.call('HMGET', change.sale_key, 'max_per_user', 'durability', 'announced', 'unannounced')
+    local waits = f[2] == 'confirmed' and f[4] and f[4] ~= '0' and #redis.call('XRANGE', change.shared_key, f[3], f[3]) > 0
+    change.terms = { max_per_user = tonumber(f[1] or 0), unannounced = waits and tonumber(f[4]) or 0 }
+  end
+  return change.terms
+end
+
+-- Whether the buyer would have more than the sale allows: the order is over, so its buyer may have others meanwhile.
+local function over_limit(change, record)
+  local most, user = late_terms(change).max_per_user, record[USER]
+  -- Read also without a limit, so that a broken hash or number raises before anything is written.
+  local units = assert(tonumber(redis.call('HGET', change.buyers_key, user) or 0), 'the units of a buyer are no number')
+  for i = 1, #change.reacquired do
+    local other = change.reacquired[i]
+    units = units + (other[USER] == user and other[QUANTITY] or 0)
+  end
+  return most > 0 and units + record[QUANTITY] > most
+end
+
+local UNANNOUNCED = 'the broker has not confirmed the definition of the units that this late payment would buy'
+
+-- Returns result and reason, or nil and why there is no result yet; moves the counters in memory.
 local function apply(change, record, id, payment)
   local stock, quantity, payment_id = change.stock, record[QUANTITY], payment[2]
   if record[STATE] == 'P' or RETURNED[record[STATE]] then
@@ -106,15 +131,16 @@ local function apply(change, record, id, payment)
   elseif record[STATE] == 'R' then
     stock.reserved, stock.sold = stock.reserved - quantity, stock.sold + quantity
     change.settled[#change.settled + 1] = id
-  elseif change.late_payment ~= 'reacquire' or full(record) then
+  elseif change.late_payment ~= 'reacquire' or full(record) or over_limit(change, record) then
     return refund(change, record, id, payment_id, 'late')
   elseif not has_price(change, record, payment) then
     return refund(change, record, id, payment_id, 'wrong_amount')
   elseif quantity > stock.available then
     return refund(change, record, id, payment_id, 'sold_out')
+  elseif quantity > stock.available - late_terms(change).unannounced then
+    -- A rebuild would not have these units: `reserve` does not sell them either.
+    return nil, UNANNOUNCED
   else
-    -- Read now, so that a broken hash or number raises before anything is written.
-    assert(tonumber(redis.call('HGET', change.buyers_key, record[USER]) or 0), 'the units of a buyer are no number')
     stock.available, stock.sold = stock.available - quantity, stock.sold + quantity
     change.reacquired[#change.reacquired + 1] = record
   end
@@ -151,7 +177,8 @@ local function decide(keys_at, sale_id, first, last)
   local records = stock and load_records(KEYS[keys_at + 2], ids) or {}
   local strays = load_strays(KEYS[keys_at + 5], names)
   local change = {
-    stock = stock, late_payment = stock and f[6], buyers_key = KEYS[keys_at + 3], records = {}, settled = {}, reacquired = {}, lines = {}, strays = {},
+    stock = stock, late_payment = stock and f[6], sale_key = KEYS[keys_at + 1], buyers_key = KEYS[keys_at + 3], shared_key = KEYS[keys_at + 7],
+    records = {}, settled = {}, reacquired = {}, lines = {}, strays = {},
   }
   if stock then
     change.price, change.currency = read_price(f[7])
@@ -179,9 +206,11 @@ local function decide(keys_at, sale_id, first, last)
       note_again(change, payments[i], record, result, REFUND_REASON[record[STATE]])
     else
       result, reason = apply(change, record, id, payments[i])
-      note(change, payments[i], record, result, reason)
+      if result then
+        note(change, payments[i], record, result, reason)
+      end
     end
-    results[i] = { result, record and record[STATE] or '', reason }
+    results[i] = result and { result, record and record[STATE] or '', reason } or reason .. ' (sale ' .. sale_id .. ')'
   end
   local broken = stock and broken_stock(stock)
   if broken then

@@ -20,6 +20,8 @@ export interface Events {
 export interface LeaveRequest {
   /** Why the order stays paid, such as a part that was paid back as a courtesy */
   reason: string;
+  /** What the sender has seen as reported: refused if the provider has reported more since. Left out: whatever is reported now */
+  reportedMinor?: number;
 }
 
 export interface LeftOrder {
@@ -206,7 +208,7 @@ export interface Operations {
     headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
     body: LeaveRequest;
     answers: { 200: LeftOrder; };
-    problems: "bad_request" | "unauthorized" | "unknown_order" | "request_timeout" | "not_reported" | "body_too_large" | "unsupported_media_type" | "internal" | "not_ready";
+    problems: "bad_request" | "unauthorized" | "unknown_order" | "request_timeout" | "not_reported" | "reported_more" | "body_too_large" | "unsupported_media_type" | "internal" | "not_ready";
   };
   /** The feed of what shops receive, one page at a time; nothing is missed. */
   listEvents: {

@@ -13,14 +13,17 @@ _BUY = """<p>{price}</p><form method="post" action="/buy"><button>Buy</button></
 <script type="module">
 import {{ buy, newRequestId }} from "/buy.js";
 const status = document.querySelector("[role=status]"), form = document.forms[0], button = form.querySelector("button");
+const order = async (requestId) => {{
+  const credentials = await (await fetch("/credentials")).json();
+  return buy({{ productId: "{product}", requestId, ...credentials }});
+}};
 form.addEventListener("submit", async (click) => {{
   click.preventDefault();
   button.disabled = true;
   status.textContent = "Your order is on its way …";
   // A reload of the page repeats this click; it does not become a second order.
   const requestId = sessionStorage.requestId ??= newRequestId();
-  const credentials = await (await fetch("/credentials")).json();
-  const outcome = await buy({{ productId: "{product}", requestId, ...credentials }});
+  const outcome = await order(requestId).catch(() => ({{ repeatable: true, problem: {{ title: "No answer arrived; try again" }} }}));
   if (!outcome.repeatable) delete sessionStorage.requestId;
   if (outcome.ok) return location.assign("/o/" + outcome.order.orderId);
   status.textContent = outcome.problem.title;

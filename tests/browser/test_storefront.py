@@ -35,6 +35,8 @@ FOREIGN = {"access-control-allow-origin": "*", "access-control-allow-headers": "
 """By which a page reads the answer of another origin."""
 ANY_END = "#page[data-phase=held], #page[data-phase=sold_out]"
 
+OF_2021 = "delete AbortSignal.timeout;"
+"""A browser that a phone of some years may have."""
 WITHOUT_STREAMS = """window.EventSource = class {
   constructor() { setTimeout(() => this.onerror()); }
   addEventListener() {}
@@ -174,6 +176,7 @@ async def test_order_outlives_answers_of_a_proxy(shop: Shop, client: Client, pag
     watch.expect("status of 4")
     refused = {"status": 404, "body": "<html>", "headers": {"access-control-allow-origin": "*"}}
     sale = client.new_sale(5)
+    await page.add_init_script(OF_2021)
     await page.goto(shop.page_of(sale))
     await reach(page, "on_sale")
     await page.route("**/order", lambda route: route.fulfill(**refused), times=1)

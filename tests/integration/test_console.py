@@ -178,6 +178,20 @@ def test_sale_ends(shop: Client, merchant: Visitor) -> None:
     assert shop.order(sale_id, "ann").code == "closed"
 
 
+def test_form_of_a_removed_sale_changes_no_later_sale_of_its_name(shop: Client, merchant: Visitor) -> None:
+    sale_id = new_sale(shop, merchant, 4)
+    path = f"/sales/{sale_id}/change"
+    asked = {action: merchant.get(f"{path}?action={action}&units=7").fields() for action in ("remove", "close", "stock", "pause")}
+    assert merchant.post(path, asked["remove"]).headers["location"].endswith("done=remove")
+    assert shop.admin({"productId": sale_id, "stock": 9}).status == 201
+    # Once the ledger has the new sale, the console can be asked to change it.
+    assert wait_until(lambda: merchant.get(f"{path}?action=pause").status == 200, 60)
+    refused = {action: merchant.post(path, form) for action, form in asked.items()}
+    assert {action: (page.status, "another sale now" in page.text) for action, page in refused.items()} == dict.fromkeys(asked, (409, True))
+    sale = shop.get(f"/sales/{sale_id}").body
+    assert (sale["state"], sale["stock"], sale["generation"]) == ("open", 9, 1)
+
+
 def test_orders_are_found_by_id_and_by_buyer(shop: Client, merchant: Visitor, sale: str) -> None:
     buyer = f"b-{uuid.uuid4().hex[:8]}"
     order_id = shop.order(sale, buyer).body["orderId"]
@@ -198,6 +212,12 @@ def test_first_page_of_a_list_keeps_the_search(shop: Client, merchant: Visitor, 
     ):
         assert f'<a href="{first}">First page</a>' in merchant.get(path).text
         assert "First page" not in merchant.get(first.replace("&amp;", "&")).text
+
+
+@pytest.mark.parametrize("path", ["/sales?q=%00", "/orders?q=a%00", "/webhooks?endpoint=%00", "/orders/{}/leave-paid?reason=%00"])
+def test_character_that_the_ledger_cannot_keep_is_no_fault_of_a_server(merchant: Visitor, path: str) -> None:
+    page = merchant.get(path.format(PLACES["order_id"]))
+    assert (page.status, "U+0000" in page.text) == (400, True)
 
 
 def test_order_of_sales_with_one_name_is_that_of_the_newest_that_has_it(console_stack: Stack, merchant: Visitor) -> None:
@@ -266,11 +286,20 @@ def test_paid_order_that_the_provider_paid_back_is_shown_until_it_is_left(shop: 
     assert ["Leave it as paid" in visitor.get(f"/orders/{order_id}").text for visitor in (merchant, viewer)] == [True, False]
     assert merchant.get(f"/orders/{order_id}/leave-paid").status == 400
     asked = merchant.get(f"/orders/{order_id}/leave-paid?reason=a+courtesy")
-    assert ("a courtesy" in asked.text, order_id in merchant.get("/refunds?state=reported").text) == (True, True)
+    assert "4.00 EUR as paid back, because: a courtesy" in asked.text
+    assert order_id in merchant.get("/refunds?state=reported").text
+    # Whoever confirms that has not seen the rest, which would never be listed again.
+    pay_back(shop, order_id, payment, 599)
+    assert wait_until(lambda: "9.99 EUR</td><td>" in merchant.get("/refunds?state=reported").text, 60)
+    refused = merchant.post(f"/orders/{order_id}/leave-paid", asked.fields())
+    assert (refused.status, "another sum since" in refused.text) == (409, True)
+    assert order_id in merchant.get("/refunds?state=reported").text
+    asked = merchant.get(f"/orders/{order_id}/leave-paid?reason=a+courtesy")
     done = merchant.post(f"/orders/{order_id}/leave-paid", asked.fields())
     assert (done.status, "The order stays paid" in merchant.get(done.headers["location"]).text) == (303, True)
     assert order_id not in merchant.get("/refunds?state=reported").text
     assert "reported as paid back" not in merchant.get(f"/orders/{order_id}").text.lower()
+    assert merchant.get(f"/orders/{order_id}/leave-paid?reason=again").status == 409
 
 
 def test_merchant_downloads_all_orders_of_a_sale_and_the_refunds_of_a_state(shop: Client, merchant: Visitor) -> None:

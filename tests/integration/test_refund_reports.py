@@ -14,7 +14,7 @@ from flashsale_core.messages import Message, PaymentRefunded
 from flashsale_ledger_api import refunds
 from flashsale_ledger_api.problems import Problem
 from flashsale_ledger_api.refund_changes import RefundRequest
-from flashsale_ledger_api.reported_refunds import leave_paid
+from flashsale_ledger_api.reported_refunds import LeaveRequest, leave_paid
 from flashsale_order_worker.plan import plan
 from flashsale_order_worker.repository import Repository
 from tests.integration.ledger import Ledger, open_ledger
@@ -52,7 +52,7 @@ async def reported(ledger: Ledger, repository: Repository) -> list[tuple[Any, ..
 
 async def leave(ledger: Ledger) -> tuple[dict[str, Any], bool]:
     async with ledger.connection.transaction():
-        return await leave_paid(ledger.connection, OrderRef(SaleId(LATE.sale), OrderId("o1")), "a courtesy", "ann")
+        return await leave_paid(ledger.connection, OrderRef(SaleId(LATE.sale), OrderId("o1")), LeaveRequest(reason="a courtesy"), "ann")
 
 
 async def after(infra: Mapping[str, str], batches: Sequence[Sequence[Message]]) -> tuple[list[Any], list[Any]]:

@@ -143,7 +143,8 @@ class ModelSale:
                 return "cancelled"
             case State.RESERVED:
                 return "" if self._is_price(order, money) and not is_full else "wrong_amount"
-        if self.late_payment == "refund" or is_full:
+        is_over_limit = self.max_per_user and self.buyers().get(order.user, 0) + order.quantity > self.max_per_user
+        if self.late_payment == "refund" or is_full or is_over_limit:
             return "late"
         if not self._is_price(order, money):
             return "wrong_amount"

@@ -6,7 +6,7 @@ import pytest
 
 from flashsale_core.messages import OrdersReserved, ReservedLine
 from flashsale_core.records import stale_terms
-from tests.lua.servers import Sale, reserve_many, unplaced
+from tests.lua.servers import Sale, reserve_many, settle_many, unplaced
 
 HOLD_MS = 300_000
 KEY = "order.reserved.300"
@@ -113,6 +113,21 @@ def test_sold_out_and_closed_sales_give_their_answer_without_a_broker(confirmed:
     assert statuses(confirmed.reserve(("o1", "ann", 10), ("o2", "bob", 1))) == ["gone", "broker_away"]
     confirmed.define(state="paused")
     assert statuses(confirmed.reserve(("o2", "bob", 1))) == ["paused"]
+
+
+def test_late_payment_buys_no_unit_that_only_redis_knows(confirmed: Sale) -> None:
+    confirmed.define(total=1, late_payment="reacquire")
+    confirmed.confirm_definition()
+    confirmed.reserve_confirmed(("late", "ann", 1))
+    confirmed.now += HOLD_MS
+    confirmed.expire("late")
+    confirmed.reserve_confirmed(("o2", "bob", 1))
+    confirmed.define(total=2)
+    before = confirmed.snapshot()
+    (undecided,), entries = settle_many((confirmed, [("late", "p1")]), confirms=True)
+    assert ("has not confirmed the definition" in undecided, entries, confirmed.snapshot()) == (True, [], before)
+    confirmed.confirm_definition()
+    assert confirmed.settle_confirmed(("late", "p1")) == [["paid", "P", ""]]
 
 
 def test_sales_of_one_call_differ_in_what_they_wait_for(confirmed: Sale) -> None:

@@ -148,6 +148,16 @@ def test_late_payment_without_stock_is_refunded(held: Sale) -> None:
     assert held.stock() == (10, 1, 9, 0)
 
 
+def test_late_payment_beyond_the_buyers_limit_is_refunded(held: Sale) -> None:
+    held.define(late_payment="reacquire", max_per_user=3)
+    expire(held, "o1")
+    held.reserve(("o2", "ann", 2))
+    expire(held, "o2")
+    assert held.settle(("o1", "p1"), ("o2", "p2")) == [["paid", "P", ""], ["refund_due", "X", "late"]]
+    assert (held.stock(), held.buyers()) == ((10, 8, 0, 2), {"ann": 2})
+    assert held.settle(("o2", "another")) == [["refund_due", "X", "late"]]
+
+
 def test_refunded_payment_never_buys_later(held: Sale) -> None:
     expire(held, "o1")
     held.settle(("o1", "p1"))

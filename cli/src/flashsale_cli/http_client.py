@@ -63,8 +63,11 @@ def parse_json(body: bytes) -> Any:
 
 def document_of(answer: Answer, *statuses: int, server: str = "the gateway") -> Any:
     """The document of an answer with one of `statuses`. Raises Rejected with the server's problem text otherwise."""
-    if answer.status in statuses:
+    if answer.status in statuses and isinstance(answer.document, dict):
         return answer.document
+    if answer.status in statuses:
+        # A page of something else, such as the storefront or a proxy.
+        raise Rejected(f"what answered {answer.status} is not {server}: no JSON object; is its URL right?")
     problem = answer.document if isinstance(answer.document, dict) else {}
     words = [str(problem[name]) for name in ("code", "field", "title", "detail") if problem.get(name)]
     raise Rejected(f"{server} answered {answer.status}: {': '.join(words)}")

@@ -40,11 +40,13 @@ class RefundsClient:
             return answer.document["refund"], False
         return document_of(answer, 200, server=SERVER), True
 
-    async def leave(self, order: str, reason: str) -> Refund:
-        """Leave the order as paid; returns who left it. Raises Rejected if the provider reported no refund of it."""
-        left: Refund = document_of(
-            await self._send("POST", f"orders/{quote(order, safe='')}/leave-paid", {"reason": reason}), 200, server=SERVER
-        )
+    async def leave(self, order: str, reason: str, reported_minor: int | None) -> Refund:
+        """Leave the order as paid; returns who left it. Raises Rejected if the provider reported no refund of it.
+
+        With `reported_minor`, also if it has reported another sum by now.
+        """
+        wanted = {"reason": reason} | ({} if reported_minor is None else {"reportedMinor": reported_minor})
+        left: Refund = document_of(await self._send("POST", f"orders/{quote(order, safe='')}/leave-paid", wanted), 200, server=SERVER)
         return left
 
     async def _pages(self, path: str, field: str, filters: Mapping[str, str | None], limit: int) -> Sequence[Refund]:

@@ -2,7 +2,9 @@
 
 import json
 from collections import Counter
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import typer
@@ -10,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from flashsale_chaos.report import Report
 from flashsale_chaos.schedule import Schedule
+from flashsale_cli.commands.refunds import amount_text
 from flashsale_cli.commands.sale import parse_price, parse_rate
 from flashsale_cli.console import EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE
 from flashsale_cli.load.outcomes import classify
@@ -60,6 +63,7 @@ def test_every_command_has_a_help_text(command: str) -> None:
         (("pay", "tele.a"), "FLASHSALE_WEBHOOK_SECRET"),
         (("audit",), "REDIS_URL"),
         (("topology",), "FLASHSALE_AMQP_PASSWORD"),
+        (("migrate",), "DATABASE_URL"),
         (("refunds", "list"), "FLASHSALE_LEDGER_API_URL"),
         (("refunds", "list", "--url", "http://127.0.0.1:1"), "FLASHSALE_ADMIN_TOKEN"),
     ],
@@ -67,6 +71,60 @@ def test_every_command_has_a_help_text(command: str) -> None:
 def test_missing_setting_is_named(arguments: tuple[str, ...], name: str) -> None:
     result = flashsale(*arguments)
     assert (result.exit_code, name in result.output) == (EXIT_USAGE, True)
+
+
+def test_migrate_and_topology_read_the_file_of_the_stack_as_every_command_does(tmp_path: Path) -> None:
+    (tmp_path / ".flashsale").mkdir()
+    settings = "DATABASE_URL=postgresql://ledger@127.0.0.1:1/x\nFLASHSALE_DB_DIR=nowhere\nFLASHSALE_SHARDS=0\nFLASHSALE_PAYMENT_WINDOWS=7\n"
+    (tmp_path / ".flashsale" / "env").write_text(f"{settings}FLASHSALE_AMQP_PASSWORD=secret\n")
+    queues = {queue["name"] for queue in json.loads(flashsale("topology").stdout)["queues"]}
+    assert ("payment.wait.7" in queues, "payment.wait.300" in queues) == (True, False)
+    shards = flashsale("migrate", "--wait-seconds", "0")
+    assert (shards.exit_code, "FLASHSALE_SHARDS" in shards.stderr) == (EXIT_USAGE, True)
+    folder = flashsale("migrate", "--wait-seconds", "0", FLASHSALE_SHARDS="2")
+    assert (folder.exit_code, "nowhere" in folder.stderr) == (EXIT_FAILED, True)
+
+
+@pytest.mark.parametrize(
+    "command", ["load --product tele --orders-out", "load --product tele --report", "chaos --report", "topology --output"]
+)
+def test_file_that_cannot_be_written_is_refused_before_the_run(command: str, tmp_path: Path) -> None:
+    for file in (tmp_path / "none" / "x", tmp_path):
+        result = flashsale(*command.split(), str(file), **NOWHERE, FLASHSALE_AMQP_PASSWORD="secret")
+        assert (result.exit_code, command.split()[-1] in result.stderr) == (EXIT_USAGE, True)
+
+
+@pytest.mark.parametrize(
+    "command", ["audit --expect-accepted .", "pay --orders-in .", "webhook replay shop --since 9999-12-31T23:00:00-01:00"]
+)
+def test_wrong_option_is_no_failed_check(command: str) -> None:
+    result = flashsale(*command.split(), DATABASE_URL="postgresql://ledger@127.0.0.1:1/x")
+    assert (result.exit_code, command.split()[-2] in result.stderr) == (EXIT_USAGE, True)
+
+
+def test_amount_that_nobody_knows_is_not_printed_as_nothing() -> None:
+    assert [amount_text(0, ""), amount_text(0, "EUR"), amount_text(400, "")] == ["unknown", "0 EUR", "400 "]
+
+
+def test_page_of_something_else_is_no_answer_of_the_gateway() -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<title>Welcome</title>")
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        serving = Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        try:
+            result = flashsale("sale", "list", FLASHSALE_URL=f"http://127.0.0.1:{server.server_port}")
+        finally:
+            server.shutdown()
+            serving.join(10)
+    assert (result.exit_code, "is not the gateway" in result.stderr) == (EXIT_UNREACHABLE, True)
 
 
 def test_gateway_that_does_not_answer_is_named() -> None:

@@ -28,6 +28,8 @@ def test_cells_are_plain_numbers_and_times_in_utc() -> None:
     paid = ORDER | {"payment_id": "p1", "amount_minor": 3998, "currency": "EUR"}
     assert csv_files.order_cells("shoe", paid)[4:7] == ("p1", "39.98", "EUR")
     assert csv_files.refund_cells(REFUND) == (7, "due", f"shoe.{'A' * 20}", "p1", "late", "1019.99", "EUR", "0.00", shown)
+    restored = csv_files.refund_cells({**REFUND, "reason": "restored", "amount_minor": 0, "currency": ""})
+    assert (restored[5], restored[7]) == ("", "")
     assert len(csv_files.order_cells("shoe", ORDER)) == len(csv_files.ORDER_COLUMNS)
     assert len(csv_files.refund_cells(REFUND)) == len(csv_files.REFUND_COLUMNS)
 
@@ -36,6 +38,8 @@ def test_cells_are_plain_numbers_and_times_in_utc() -> None:
 def test_id_that_begins_as_a_formula_is_a_text(text: str) -> None:
     assert csv_files.order_cells("shoe", {**ORDER, "user_id": text, "payment_id": text})[1:5:3] == (f"'{text}", f"'{text}")
     assert csv_files.refund_cells({**REFUND, "payment_id": text})[3] == f"'{text}"
+    # A payment for an order whose name has no sale: its refund has the name as the webhook had it.
+    assert csv_files.refund_cells({**REFUND, "sale_id": "", "order_id": text})[2] == f"'{text}"
 
 
 def test_cells_with_commas_and_quotes_are_read_back() -> None:

@@ -59,6 +59,9 @@ def test_changed_file_is_read_again_and_a_broken_one_changes_nothing(tmp_path: P
     assert users.line_of("ann") == f"ann:merchant:{HASH}"
     file.write_text("broken")
     assert users.line_of("ann") == f"ann:merchant:{HASH}"
+    # The last line was deleted.
+    file.write_text("# nobody\n")
+    assert users.line_of("ann") is None
 
 
 def test_failures_are_limited_by_name_and_lock_out_nobody_else() -> None:

@@ -66,6 +66,15 @@ async def test_stale_sale_is_read_again_and_a_gone_or_broken_one_left_out(caplog
     assert [record.message for record in caplog.records] == ["sale.unreadable"]
 
 
+async def test_page_is_full_although_sales_of_it_are_gone_or_broken() -> None:
+    sales = Sales(8)
+    catalogue = Catalogue(sales.ids, sales.read_sales, 60)
+    sales.hashes |= {"s0000": {}, "s0002": {**FIELDS, "sold": "x"}, "s0003": {}}
+    pages = [[sale_id for sale_id, _ in await catalogue.page(after, 2)] for after in ("", "s0004", "s0006", "s0007")]
+    assert pages == [["s0001", "s0004"], ["s0005", "s0006"], ["s0007"], []]
+    assert len(sales.read) == 8
+
+
 async def test_sales_read_per_second_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     slept, sleep = 0.0, asyncio.sleep
 

@@ -6,7 +6,7 @@ import * as decide from "./decide.mjs";
 const NOW = Date.parse("2026-11-29T10:00:00Z");
 const SALE = { productId: "shoe", state: "on_sale", available: 5, reserved: 2, stock: 10, startsAt: null, endsAt: null, maxPerUser: 2, paymentWindowSeconds: 300 };
 const at = (seconds) => new Date(NOW + 1000 * seconds).toISOString();
-const model = (more) => ({ sale: SALE, order: null, work: null, refusal: null, links: {}, quantity: 1, isSignedIn: true, ...more });
+const model = (more) => ({ saleId: "shoe", sale: SALE, order: null, work: null, refusal: null, links: {}, quantity: 1, isSignedIn: true, ...more });
 const order = (state, seconds = 60) => ({ orderId: "shoe.1", quantity: 2, state, endsAt: NOW + 1000 * seconds });
 
 test("every phase follows from what is known", () => {
@@ -86,7 +86,13 @@ test("a buyer whose token ends during a hold can sign in again, and still pay", 
   const seen = (more) => decide.viewOf(model({ isSignedIn: false, links, ...more }), NOW);
   const held = seen({ order: order("reserved") });
   assert.deepEqual([held.link.text, held.secondary.text, held.secondary.href], ["Pay", "Sign in again", "https://shop.example/?for=shoe"]);
-  for (const now of [order("unknown"), order("reserved", -1)]) assert.equal(seen({ order: now }).link.text, "Sign in again");
+  for (const now of [order("unknown"), order("reserved", -1)]) {
+    // Also while nothing is known of the sale: the shop leads back to its page by this link.
+    for (const sale of [SALE, null, { state: "recovering" }]) {
+      const { text, href } = seen({ order: now, sale }).link;
+      assert.deepEqual([text, href], ["Sign in again", "https://shop.example/?for=shoe"]);
+    }
+  }
   assert.equal(decide.orderWaitSeconds(model({ isSignedIn: false, links, order: order("reserved") }), NOW), 300);
   assert.equal(decide.orderWaitSeconds(model({ order: order("reserved") }), NOW), 25);
 });

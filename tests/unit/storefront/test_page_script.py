@@ -73,7 +73,7 @@ def test_words_are_the_same_with_and_without_javascript(tmp_path: Path) -> None:
         for state in State for ordering in Ordering for sign_in in ("", "https://shop.example/?for={sale}") for window in WINDOWS
     ]  # fmt: skip
     models = [
-        {"sale": sale, "orders": ordering, "links": {"signIn": links.sign_in}, "isSignedIn": False, "quantity": 1}
+        {"saleId": "shoe", "sale": sale, "orders": ordering, "links": {"signIn": links.sign_in}, "isSignedIn": False, "quantity": 1}
         for _, ordering, links, sale in cases
     ]
     views = decided(tmp_path, f"decide.viewOf(value, {NOW_MS})", models)
@@ -88,7 +88,7 @@ def test_words_are_the_same_with_and_without_javascript(tmp_path: Path) -> None:
     ("code", "model"), [("unknown_sale", {"isGone": True}), ("overloaded", {}), ("recovering", {"sale": {"state": "recovering"}})]
 )
 def test_words_without_a_sale_are_the_same_with_and_without_javascript(tmp_path: Path, code: str, model: dict[str, Any]) -> None:
-    (view,) = decided(tmp_path, f"decide.viewOf(value, {NOW_MS})", [{"sale": None, "links": {}, "quantity": 1, **model}])
+    (view,) = decided(tmp_path, f"decide.viewOf(value, {NOW_MS})", [{"saleId": "shoe", "sale": None, "links": {}, "quantity": 1, **model}])
     pages = Pages("Shoes", Links(), Ordering.ANYBODY, Assets(), is_demo=False)
     page = pages.without_sale("shoe", Problem(code)).body.decode()
     assert [f">{view['title']}</span>" in page, f'<p id="detail">{view["detail"]}</p>' in page] == [True, True]

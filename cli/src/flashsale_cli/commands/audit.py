@@ -19,7 +19,9 @@ def audit(
     wait_seconds: Annotated[
         float, typer.Option(help="Repeat the audit for up to this long if its differences may disappear by themselves.", min=0)
     ] = 0.0,
-    expect_accepted: Annotated[Path | None, typer.Option(help="A file with the ids of orders that must exist.", exists=True)] = None,
+    expect_accepted: Annotated[
+        Path | None, typer.Option(help="A file with the ids of orders that must exist.", exists=True, dir_okay=False)
+    ] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Compare the stock, orders, buyers and deadlines in Redis with the orders, history and payments in the ledger. Only reads.

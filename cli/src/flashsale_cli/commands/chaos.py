@@ -16,6 +16,7 @@ from flashsale_chaos.faults import KINDS
 from flashsale_chaos.report import Report
 from flashsale_chaos.run import run, run_and_shrink
 from flashsale_chaos.schedule import Schedule, make
+from flashsale_cli.commands.report_option import refuse_unwritable
 from flashsale_cli.console import EXIT_FAILED
 
 EXIT_INTERRUPTED = 130
@@ -26,7 +27,7 @@ def chaos(
     seed: Annotated[int, typer.Option(help="The same seed gives the same faults at the same times.", min=0)] = 1,
     faults: Annotated[int, typer.Option(help="How many faults, in rounds of 20.", min=1, max=100_000)] = 100,
     kinds: Annotated[str, typer.Option(help="Only these kinds of faults, separated by commas. Default: all.")] = "",
-    report: Annotated[Path | None, typer.Option(help="Write the report to this file, as JSON.", dir_okay=False)] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the report to this file, as JSON.", callback=refuse_unwritable)] = None,
     replay: Annotated[
         Path | None, typer.Option(help="Inject the faults of this report instead of a seed's.", exists=True, dir_okay=False)
     ] = None,

@@ -49,7 +49,9 @@ def load(
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests in the same order.")] = 0,
     timeout_seconds: Annotated[float, typer.Option(help="How long one request may take.", min=0.1)] = 30.0,
     stop_after_seconds: Annotated[float, typer.Option(help="Send no more requests after this time.", min=1)] = 600.0,
-    orders_out: Annotated[Path | None, typer.Option(help="Write the order ids to this file, one per line, for `pay` and `audit`.")] = None,
+    orders_out: Annotated[
+        Path | None, typer.Option(help="Write the order ids to this file, one per line, for `pay` and `audit`.", callback=refuse_unwritable)
+    ] = None,
     report_file: Annotated[
         Path | None,
         typer.Option("--report", help="Write an HTML report to this file; it needs no network.", callback=refuse_unwritable),

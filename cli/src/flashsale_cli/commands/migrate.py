@@ -18,7 +18,6 @@ from flashsale_cli.installation import initialise as write_installation
 from flashsale_cli.server_urls import database_url as read_database_url
 from flashsale_core.credentials import token
 from flashsale_core.faults import Server, describe_error
-from flashsale_core.keys import SHARDS_DEFAULT
 
 
 class Phase(StrEnum):
@@ -28,8 +27,8 @@ class Phase(StrEnum):
 
 
 def migrate(
-    database_url: Annotated[str, typer.Option(envvar="DATABASE_URL", help="postgresql://user:password@host:port/database")],
-    db_dir: Annotated[Path, typer.Option(envvar="FLASHSALE_DB_DIR", help="Folder that contains migrations/.")] = Path("db"),
+    database_url: Annotated[str | None, typer.Option(help="postgresql://user:password@host:port/database. Default: DATABASE_URL.")] = None,
+    db_dir: Annotated[Path | None, typer.Option(help="Folder that contains migrations/. Default: FLASHSALE_DB_DIR, or db.")] = None,
     phase: Annotated[
         Phase, typer.Option(help="pre: run before the new release starts; post: run after the old release has ended.")
     ] = Phase.ALL,
@@ -37,8 +36,8 @@ def migrate(
     initialise: Annotated[
         bool, typer.Option("--initialise", help="Then write the installation's name and shard count into the ledger, once.")
     ] = False,
-    name: Annotated[str, typer.Option("--installation", envvar="FLASHSALE_INSTALLATION", help="Its name.")] = NAME_DEFAULT,
-    shards: Annotated[int, typer.Option(envvar="FLASHSALE_SHARDS", min=1, max=4096, help="How many shards Redis has.")] = SHARDS_DEFAULT,
+    name: Annotated[str | None, typer.Option("--installation", help="Its name. Default: FLASHSALE_INSTALLATION.")] = None,
+    shards: Annotated[int | None, typer.Option(min=1, max=4096, help="How many shards Redis has. Default: FLASHSALE_SHARDS.")] = None,
     create_roles: Annotated[
         bool,
         typer.Option(
@@ -54,11 +53,13 @@ def migrate(
     With --initialise, a ledger that has another installation's name or another shard count is refused. Exit status 1 if a migration cannot
     be applied, or the ledger is refused.
     """
+    environment = CliEnvironment()
+    url, folder = read_database_url(environment, database_url), db_dir or Path(environment.text("FLASHSALE_DB_DIR", default="db"))
+    ours = Installation(environment.text("FLASHSALE_INSTALLATION", name, NAME_DEFAULT), environment.shards() if shards is None else shards)
     try:
-        url = read_database_url(CliEnvironment(), database_url)
-        outcome = asyncio.run(migrations.migrate(url, db_dir, phase.value, wait_seconds))
-        created = initialise and asyncio.run(write_installation(url, Installation(name, shards)))
-        granted = asyncio.run(roles.prepare(url, db_dir, _passwords() if create_roles else {}))
+        outcome = asyncio.run(migrations.migrate(url, folder, phase.value, wait_seconds))
+        created = initialise and asyncio.run(write_installation(url, ours))
+        granted = asyncio.run(roles.prepare(url, folder, _passwords() if create_roles else {}))
     except migrations.MigrationError as error:
         _refuse(str(error))
     except (asyncpg.PostgresError, OSError) as error:
@@ -67,9 +68,9 @@ def migrate(
         applied = [{"version": migration.version, "phase": migration.phase, "name": migration.name} for migration in outcome.applied]
         print(msgspec.json.encode(applied).decode())  # noqa: T201 - exact bytes, no wrapping
     else:
-        Console().print(_table(outcome.applied) if outcome.applied else _nothing(outcome.newer, db_dir))
+        Console().print(_table(outcome.applied) if outcome.applied else _nothing(outcome.newer, folder))
         if created:
-            Console().print(f"the ledger now belongs to the installation {name!r} with {shards} shards", highlight=False)
+            Console().print(f"the ledger now belongs to the installation {ours.name!r} with {ours.shards} shards", highlight=False)
         if granted:
             Console().print(f"rights granted to {', '.join(roles.ROLES[role] for role in granted)}", highlight=False)
 

@@ -20,7 +20,9 @@ EXPECTED_RESULTS = ("paid", "replayed", "refund_due", "noted")
 
 def pay(
     orders: Annotated[list[str] | None, typer.Argument(metavar="[ORDER_ID]...", help="The orders to pay.")] = None,
-    orders_in: Annotated[Path | None, typer.Option(help="A file with order ids, as `load --orders-out` writes it.", exists=True)] = None,
+    orders_in: Annotated[
+        Path | None, typer.Option(help="A file with order ids, as `load --orders-out` writes it.", exists=True, dir_okay=False)
+    ] = None,
     result: Annotated[Literal["succeeded", "failed"], typer.Option(help="The result of the payment.")] = "succeeded",
     payment_id: Annotated[
         str | None, typer.Option(help="The id of the payment, for a single order. Default: a new id for each order.")

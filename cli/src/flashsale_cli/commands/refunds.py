@@ -128,12 +128,15 @@ def reported(
 def leave(
     order: Annotated[str, typer.Argument(help="The order's id, as `refunds reported` prints it.")],
     reason: Annotated[str, typer.Option(help="Why it stays paid.")],
+    reported_minor: Annotated[
+        int | None, typer.Option(help="Leave it only if this is still what was reported in all, as `refunds reported` prints it.", min=1)
+    ] = None,
     token: Token = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Leave an order as paid, although the provider reported a refund of it. A later report lists it again."""
-    left = _with_client(url, token, lambda client: client.leave(order, reason))
+    left = _with_client(url, token, lambda client: client.leave(order, reason, reported_minor))
     if as_json:
         write_json(left)
     else:
@@ -174,14 +177,15 @@ def _print(refund: Refund, as_json: bool) -> None:
 
 def _row(refund: Refund) -> tuple[str, ...]:
     return (
-        refund["refundId"], refund["state"], _age(refund["ageSeconds"]), f"{refund['amountMinor']} {refund['currency']}",
+        refund["refundId"], refund["state"], _age(refund["ageSeconds"]), amount_text(refund["amountMinor"], refund["currency"]),
         refund["orderId"], refund["userId"] or "", refund["paymentId"], refund["reason"],
     )  # fmt: skip
 
 
 def _reported_row(order: Refund) -> tuple[str, ...]:
     return (
-        _age(order["ageSeconds"]), f"{order['amountMinor']} {order['currency']}", f"{order['reportedMinor']} {order['reportedCurrency']}",
+        _age(order["ageSeconds"]), amount_text(order["amountMinor"], order["currency"]),
+        amount_text(order["reportedMinor"], order["reportedCurrency"]),
         order["orderId"], order["userId"], order["paymentId"], order["reference"],
     )  # fmt: skip
 
@@ -189,6 +193,11 @@ def _reported_row(order: Refund) -> tuple[str, ...]:
 def _event(event: dict[str, Any]) -> tuple[str, ...]:
     who = event["who"] or event["source"]
     return event["at"], who, event["fromState"], event["toState"], str(event["refundedMinor"]), event["reference"], event["reason"]
+
+
+def amount_text(minor: int, currency: str) -> str:
+    """In the smallest unit of the currency. What a rebuild restored has neither amount nor currency."""
+    return f"{minor} {currency}" if minor or currency else "unknown"
 
 
 def _age(seconds: int) -> str:

@@ -1,4 +1,4 @@
-"""The option that names the file of an HTML report. A file that cannot be written is refused before the run, not after it."""
+"""Options that name a file to write, such as an HTML report. One that cannot be written is refused before the run, not after it."""
 
 import os
 from pathlib import Path
@@ -10,11 +10,11 @@ from flashsale_cli.html_report.page import render
 
 
 def refuse_unwritable(path: Path | None) -> Path | None:
-    """The callback of the option. Raises typer.BadParameter."""
+    """The callback of such an option. Raises typer.BadParameter."""
     if path is None:
         return None
     if path.is_dir():
-        raise typer.BadParameter(f"{path} is a folder; name a file in it, such as {path / 'report.html'}")
+        raise typer.BadParameter(f"{path} is a folder; name a file in it")
     if not path.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {path.parent}; create it, or name another file")
     if not os.access(path if path.exists() else path.parent, os.W_OK):

@@ -1,12 +1,12 @@
 """`flashsale topology`: the document of RabbitMQ definitions."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
+from flashsale_cli.commands.report_option import refuse_unwritable
 from flashsale_cli.console import write_json
 from flashsale_cli.environment import CliEnvironment
 from flashsale_core.settings import Environment
@@ -27,7 +27,8 @@ def topology(
         Events, typer.Option(help="on: add the notifier's queue, shop.events. with-reserved: it also gets order.reserved.")
     ] = Events.OFF,
     output: Annotated[
-        Path | None, typer.Option(help="Write to this file, which only its owner and group can read, instead of printing.")
+        Path | None,
+        typer.Option(help="Write to this file, which only its owner and group can read, instead of printing.", callback=refuse_unwritable),
     ] = None,
 ) -> None:
     """Print the RabbitMQ definitions that a broker must load.
@@ -36,7 +37,7 @@ def topology(
     FLASHSALE_AMQP_ORDER_WORKER_PASSWORD, FLASHSALE_AMQP_TIMEOUT_WORKER_PASSWORD and FLASHSALE_AMQP_KEEPER_PASSWORD; with --events also
     FLASHSALE_AMQP_NOTIFIER_PASSWORD.
     """
-    chosen = Environment({"FLASHSALE_PAYMENT_WINDOWS": windows or os.environ.get("FLASHSALE_PAYMENT_WINDOWS", "")})
+    chosen = Environment({"FLASHSALE_PAYMENT_WINDOWS": CliEnvironment().text("FLASHSALE_PAYMENT_WINDOWS", windows, "")})
     users = _service_users(events) if per_service else [User(user, _hashed("FLASHSALE_AMQP_PASSWORD"))]
     document = definitions(users, chosen.integers("FLASHSALE_PAYMENT_WINDOWS", WINDOWS_DEFAULT), vhost, events)
     if output is None:

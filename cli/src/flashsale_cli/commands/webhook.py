@@ -135,11 +135,12 @@ def read_time(text: str) -> datetime:
     """A time in RFC 3339. Raises SettingsError without a zone: nobody knows which one is meant."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise SettingsError(f"--since must be a time with its zone, such as 2026-05-01T12:00:00Z, not {text[:60]!r}")
-    return moment.astimezone(UTC)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        # OverflowError: the first or the last day that there is, in another zone.
+        pass
+    raise SettingsError(f"--since must be a time with its zone, such as 2026-05-01T12:00:00Z, not {text[:60]!r}")
 
 
 def _with_webhooks(url: str | None, call: Callable[[Webhooks], Awaitable[T]]) -> T:

@@ -141,7 +141,7 @@ def _reserved(sale_id: str, shards: int) -> tuple[str, ...]:
 @lru_cache(maxsize=16_384)
 def _settled(sale_id: str, shards: int) -> tuple[str, ...]:
     sale, shard = sale_keys(sale_id, shards), shard_keys(shard_of(sale_id, shards))
-    return (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.strays, shard.fence)
+    return (sale.sale, sale.orders, sale.buyers, shard.deadlines, shard.strays, shard.fence, shard.outbox)
 
 
 def deadline_member(sale_id: str, order_id: str) -> str:

@@ -50,7 +50,7 @@ class Guard(StrEnum):
 
     ADMITTED = "window, limits and stock allow it"
     DUE = "the deadline has passed"
-    REACQUIRABLE = "the sale's late-payment policy is reacquire and its stock covers the order"
+    REACQUIRABLE = "the sale's late-payment policy is reacquire, and its stock and the buyer's limit allow the order"
     SAME_PAYMENT = "the payment id is the one that paid the order"
 
 

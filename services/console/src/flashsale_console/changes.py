@@ -1,7 +1,7 @@
 """The changes that the console asks for: what each one says before it is made, and what it sends. Pure.
 
 Each is made under the generation that the person saw (decision 0049), so of two people one is refused and looks again. An end has no
-such condition: it is an end whatever was changed before.
+such condition: it is an end whatever was changed before. A form is for one sale only, never for a later one of its name.
 """
 
 from collections.abc import Mapping

@@ -23,7 +23,7 @@ def lines(rows: Iterable[Iterable[Any]]) -> str:
 def order_cells(sale_id: str, row: Mapping[str, Any]) -> tuple[Any, ...]:
     """A row of `sale_orders`, as ORDER_COLUMNS."""
     currency = row["currency"] or ""
-    paid = plain_amount(row["amount_minor"], currency) if currency else ""
+    paid = _amount(row["amount_minor"], currency)
     return (
         order_name(sale_id, row["order_id"]), _text(row["user_id"]), row["quantity"], row["state"], _text(row["payment_id"]),
         paid, currency, _moment(row["reserved_at"]), _moment(row["deadline"]), _moment(row["updated_at"]),
@@ -32,15 +32,23 @@ def order_cells(sale_id: str, row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def refund_cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """A row of `list_refunds`, as REFUND_COLUMNS."""
-    amount, sent = (plain_amount(row[name] or 0, row["currency"]) for name in ("amount_minor", "refunded_minor"))
+    amount, sent = (_amount(row[name], row["currency"]) for name in ("amount_minor", "refunded_minor"))
     return (
-        row["refund_id"], row["state"], order_name(row["sale_id"], row["order_id"]), _text(row["payment_id"]), row["reason"],
+        row["refund_id"], row["state"], _text(order_name(row["sale_id"], row["order_id"])), _text(row["payment_id"]), row["reason"],
         amount, row["currency"], sent, _moment(row["created_at"]),
     )  # fmt: skip
 
 
+def _amount(minor: int | None, currency: str) -> str:
+    """Empty if nobody knows it: what a rebuild restored has neither amount nor currency, and 0.00 would be an amount."""
+    return plain_amount(minor or 0, currency) if minor or currency else ""
+
+
 def _text(value: str | None) -> str:
-    """Ids are other people's texts, and a spreadsheet calculates what begins as a formula: an apostrophe makes it a text (CWE-1236)."""
+    """Ids are other people's texts, and a spreadsheet calculates what begins as a formula: an apostrophe makes it a text (CWE-1236).
+
+    Also the order of a payment that names no sale: such a name is as the payment's webhook had it.
+    """
     text = value or ""
     return f"'{text}" if text.startswith(_BEGINS_FORMULA) else text
 

@@ -60,8 +60,10 @@ class Engine:
     async def return_order(self, person: str, order_id: str, *, restock: bool) -> Answer:
         return await self._send("POST", f"{self._gateway}/admin/orders/{order_id}/return", person, {"restock": restock})
 
-    async def leave_paid(self, person: str, order_id: str, reason: str) -> Answer:
-        return await self._send("POST", f"{self._ledger_api}/admin/orders/{order_id}/leave-paid", person, {"reason": reason})
+    async def leave_paid(self, person: str, order_id: str, reason: str, reported_minor: int) -> Answer:
+        """`reported_minor` is the sum that the person saw: the order is not left if the provider has reported more since."""
+        document = {"reason": reason, "reportedMinor": reported_minor}
+        return await self._send("POST", f"{self._ledger_api}/admin/orders/{order_id}/leave-paid", person, document)
 
     async def show_refund(self, person: str, refund_id: int) -> Answer:
         return await self._send("GET", f"{self._ledger_api}/admin/refunds/{refund_id}", person)

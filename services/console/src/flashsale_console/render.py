@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -40,6 +41,17 @@ def moment(value: datetime | str | None) -> str:
     return "\u2013" if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def amount(minor: int, currency: str) -> str:
+    """Money as people read it. What a rebuild restored has neither amount nor currency until the payment's own message arrives."""
+    return money(minor, currency) if minor or currency else "an unknown amount"
+
+
+def site(url: str) -> str:
+    """The address of a webhook without path and query, which may have a token of the shop: every viewer reads it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" + ("/\u2026" if parts.path.strip("/") or parts.query else "")
+
+
 def ago(value: datetime | None) -> str:
     return "\u2013" if value is None else age_words(datetime.now(UTC), value)
 
@@ -54,9 +66,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    filters: dict[str, Any] = {"units": units, "moment": moment, "ago": ago, "words": code_words, "from_json": json.loads}
+    filters: dict[str, Any] = {"units": units, "moment": moment, "ago": ago, "words": code_words, "from_json": json.loads, "site": site}
     environment.filters.update(filters)
-    environment.globals.update(asset=asset_url, money=money, plural=plural, order_name=order_name, navigation=NAVIGATION)
+    environment.globals.update(asset=asset_url, money=amount, plural=plural, order_name=order_name, navigation=NAVIGATION)
     return environment
 
 

@@ -74,7 +74,7 @@ def read_key(text: str, parts: int) -> Key:
     """Raises PageError if it is no key of an earlier page."""
     at, *rest = text.split("~")
     try:
-        if len(rest) != parts or "\0" in text:
+        if len(rest) != parts:
             raise ValueError
         return Key(EPOCH + timedelta(microseconds=int(at)), tuple(rest))
     except (ValueError, OverflowError):
@@ -92,5 +92,8 @@ def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     for name, value in pairs:
         if name in values:
             raise PageError(400, "A field was given twice", f"{name[:40]!r} must be given once.")
+        if "\0" in value:
+            # Postgres would refuse it as a fault of the server.
+            raise PageError(400, "A field has a character that is no text", f"{name[:40]!r} must be without the character U+0000.")
         values[name] = value
     return values

@@ -33,7 +33,7 @@ class User(NamedTuple):
         return f"{self.name}:{self.role}:{self.hashed}"
 
 
-def parse(text: str) -> dict[str, User]:
+def parse(text: str, users_min: int = 1) -> dict[str, User]:
     """The users by name. Blank lines and lines that begin with `#` are skipped. Raises SettingsError that names the line, and no hash."""
     users: dict[str, User] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -43,7 +43,7 @@ def parse(text: str) -> dict[str, User]:
         if user.name in users:
             raise SettingsError(f"FLASHSALE_CONSOLE_USERS_FILE, line {number}: {user.name} has a line already; keep one of them")
         users[user.name] = user
-    if not 0 < len(users) <= USERS_MAX:
+    if not users_min <= len(users) <= USERS_MAX:
         raise SettingsError(f"FLASHSALE_CONSOLE_USERS_FILE has {len(users)} users; it needs 1 to {USERS_MAX}: {_FIX}")
     return users
 
@@ -62,7 +62,10 @@ def _user(line: str, number: int) -> User:
 
 
 class Users:
-    """The file as it is now. One that cannot be read later changes nothing: whoever could log in still can, and the log says why."""
+    """The file as it is now. One that cannot be read later changes nothing: whoever could log in still can, and the log says why.
+
+    One that has no line any more is read: the last person's line was deleted, and nobody can log in.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises SettingsError if the file cannot be read."""
@@ -84,7 +87,7 @@ class Users:
             return
         self._mark = mark
         try:
-            self._users = _load(self._path)
+            self._users = _load(self._path, users_min=0)
             log.info("users.read", extra={"users": len(self._users)})
         except SettingsError as error:
             log.error("users.unreadable", extra={"reason": str(error)})
@@ -98,11 +101,11 @@ class Users:
         return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _load(path: Path) -> dict[str, User]:
+def _load(path: Path, users_min: int = 1) -> dict[str, User]:
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise SettingsError(f"FLASHSALE_CONSOLE_USERS_FILE: {path}: {error.strerror}") from None
     if len(raw) > FILE_BYTES_MAX:
         raise SettingsError(f"FLASHSALE_CONSOLE_USERS_FILE has {len(raw)} bytes; at most {FILE_BYTES_MAX} are read")
-    return parse(raw.decode(errors="replace"))
+    return parse(raw.decode(errors="replace"), users_min)

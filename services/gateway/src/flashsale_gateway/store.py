@@ -46,7 +46,7 @@ class Decided(NamedTuple):
     """What one call decided."""
 
     answers: Answers[Result]
-    """One for each item; StoreUnavailable for the items of a sale whose data is broken."""
+    """One for each item; StoreUnavailable for the items of a sale whose data is broken, and for a payment that cannot be decided yet."""
     entries: Sequence[Entry]
     """What the script noted in the outbox."""
 

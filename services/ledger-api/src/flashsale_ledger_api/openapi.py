@@ -75,7 +75,7 @@ OPERATIONS = (
               "or left as paid", ReportedRefunds, (), None, (_OF_SALE, _AFTER, _LIMIT)),
     Operation("leaveOrderPaid", "post", "/admin/orders/{orderId}/leave-paid",
               "Leave an order as paid, although the provider reported a refund of it. A repeat has no further effect", LeftOrder,
-              (*_BODY_PROBLEMS, "unknown_order", "not_reported"), LeaveRequest, (_in_path("orderId"),)),
+              (*_BODY_PROBLEMS, "unknown_order", "not_reported", "reported_more"), LeaveRequest, (_in_path("orderId"),)),
     Operation("listEvents", "get", "/admin/events", "The feed of what shops receive, one page at a time; nothing is missed", Events,
               ("unknown_cursor",), None, (_TYPES, _AFTER, _LIMIT)),
 )  # fmt: skip

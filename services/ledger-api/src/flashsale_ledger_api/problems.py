@@ -19,6 +19,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "unknown_cursor": Kind(409, "The event of the cursor is not in the database"),
         "not_paid": Kind(409, "The order is not paid"),
         "not_reported": Kind(409, "The provider reported no refund of this order, or the order is not paid"),
+        "reported_more": Kind(409, "The provider has reported another sum since; look at it before you leave the order as paid"),
         "sale_not_removed": Kind(409, "The sale was not removed yet; the gateway returns its orders"),
         "refund_changed": Kind(409, "The refund is in another state; look at it before you change it"),
         "body_too_large": Kind(413, "The request body is too large"),

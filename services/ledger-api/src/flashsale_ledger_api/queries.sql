@@ -52,10 +52,14 @@ select payment_id, sale_id, order_id, user_id, amount_minor, currency, reported_
  order by reported_at, sale_id, order_id limit $5;
 
 -- name: leave_paid
--- Two people who leave one order at once both leave it, and both are in the history.
+-- Two people who leave one order at once both leave it, and both are in the history. With $5, only if that is what was reported by now: a sum
+-- that nobody has seen would never be listed again.
 insert into refund_events (payment_id, sale_id, epoch, order_id, source, who, from_state, to_state, refunded_minor, reference, reason)
 select payment_id, sale_id, epoch, order_id, 'admin', $3, 'reported', 'left', reported_minor, reference, $4
-  from reported_refunds where sale_id = $1 and order_id = $2;
+  from reported_refunds where sale_id = $1 and order_id = $2 and ($5::bigint is null or reported_minor = $5);
+
+-- name: reported_sum
+select reported_minor from reported_refunds where sale_id = $1 and order_id = $2 limit 1;
 
 -- name: left_paid
 -- The payment leads to it by the index; an order of this name is paid by one payment, or by one in each epoch.

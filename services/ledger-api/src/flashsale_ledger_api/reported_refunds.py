@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from flashsale_core.ids import OrderId, OrderRef, SaleId, order_name, parse_order_ref
 from flashsale_core.timestamps import rfc3339
@@ -17,12 +17,16 @@ from flashsale_ledger_api.refund_changes import Reason
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _KEY = re.compile(r"([0-9]{1,18})\.(.+)")
+REPORTED_MAX = 10**15
+"""More than the parts of one payment can be in all."""
+_SEEN = "What the sender has seen as reported: refused if the provider has reported more since. Left out: whatever is reported now"
 
 
 class LeaveRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of POST /admin/orders/{id}/leave-paid."""
 
     reason: Annotated[Reason, Meta(description="Why the order stays paid, such as a part that was paid back as a courtesy")]
+    reportedMinor: Annotated[int, Meta(gt=0, le=REPORTED_MAX, description=_SEEN)] | UnsetType = UNSET  # noqa: N815 - the API's name
 
 
 class PageKey(NamedTuple):
@@ -82,12 +86,16 @@ def left_document(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-async def leave_paid(connection: PoolConnection, order: OrderRef, reason: str, who: str) -> tuple[dict[str, Any], bool]:
+async def leave_paid(connection: PoolConnection, order: OrderRef, request: LeaveRequest, who: str) -> tuple[dict[str, Any], bool]:
     """Note that the order stays paid. Call in a transaction. Returns who left it and why, and whether it was left before.
 
-    Raises Problem(not_reported) if there is nothing to leave: the provider reported nothing, or the order is not paid.
+    Raises Problem: reported_more if the provider reported another sum than the sender saw, or not_reported if there is nothing to leave:
+    the provider reported nothing, or the order is not paid.
     """
-    is_repeat = await connection.execute(QUERIES["leave_paid"], *order, who, reason) == "INSERT 0 0"
+    seen = None if request.reportedMinor is UNSET else request.reportedMinor
+    is_repeat = await connection.execute(QUERIES["leave_paid"], *order, who, request.reason, seen) == "INSERT 0 0"
+    if is_repeat and seen is not None and (sum_minor := await connection.fetchval(QUERIES["reported_sum"], *order)) is not None:
+        raise Problem("reported_more", f"It has reported {sum_minor} in all", field="reportedMinor")
     left = await connection.fetchrow(QUERIES["left_paid"], *order)
     if left is None:
         raise Problem("not_reported", f"Look at the list of reported refunds; {order} is not there")

@@ -33,6 +33,6 @@ async def leave_order_paid(request: Request) -> Response:
     order = requests.order_of(request)
     wanted = await requests.body(request, _DECODER, requests.settings_of(request))
     async with requests.ledger_of(request).transaction() as connection:
-        document, is_repeat = await reported_refunds.leave_paid(connection, order, wanted.reason, request.state.who)
+        document, is_repeat = await reported_refunds.leave_paid(connection, order, wanted, request.state.who)
     log_change(request.state.who, "order.leave_paid", "replayed" if is_repeat else "left", order_id=str(order))
     return json(document, {"idempotent-replayed": "true"} if is_repeat else None)

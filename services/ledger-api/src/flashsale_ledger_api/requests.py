@@ -78,7 +78,12 @@ async def body(request: Request, decoder: msgspec.json.Decoder[B], settings: Set
     """The JSON body. Raises Problem if its media type is not JSON, if it is too large, too slow or has wrong fields."""
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         raise Problem("unsupported_media_type", field="Content-Type")
-    return decode(decoder, await read_body(request.stream(), settings.body_bytes_max, settings.body_timeout_seconds, Problem))
+    wanted = decode(decoder, await read_body(request.stream(), settings.body_bytes_max, settings.body_timeout_seconds, Problem))
+    for field, value in msgspec.structs.asdict(wanted).items():
+        # Postgres would refuse it as a fault of the server, and the client would send it again and again.
+        if isinstance(value, str) and "\0" in value:
+            raise Problem("bad_request", "Must be without the character U+0000, which the ledger cannot keep", field=field)
+    return wanted
 
 
 def decode(decoder: msgspec.json.Decoder[B], raw: bytes) -> B:

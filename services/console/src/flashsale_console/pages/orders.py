@@ -51,13 +51,13 @@ class Known(NamedTuple):
 async def show(request: Request) -> Response:
     console, ledger = console_of(request), console_of(request).ledger
     done = requests.query(request, ("done",)).get("done", "")
-    order, row, live = await find(request)
+    order, row, live = known = await find(request)
     shown: dict[str, Any] = {"order": order, "row": row, "live": live, "events": [], "refunds": [], "reported": None, "done": done}
     if row is not None:
         payments = [row["payment_id"]] if row["payment_id"] else []
         payments += list(live.refunded_payment_ids) if live else []
         shown["events"] = await ledger.rows("order_events", order.sale_id, row["epoch"], order.order_id)
-        shown["reported"] = await ledger.row("reported_refund", order.sale_id, row["epoch"], order.order_id)
+        shown["reported"] = await reported_refund(request, known)
         shown["refunds"] = await console.ledger.rows("order_refunds", payments, *order)
     return page(request, "order.html", shown)
 
@@ -71,6 +71,14 @@ async def find(request: Request) -> Known:
     if row is None and live is None:
         raise PageError(404, f"There is no order {order}")
     return Known(order, row, live)
+
+
+async def reported_refund(request: Request, known: Known) -> dict[str, Any] | None:
+    """What the provider reported as paid back of an order that is still paid; None if that is nothing, or if somebody has decided."""
+    if known.row is None:
+        return None
+    order = known.order
+    return await console_of(request).ledger.row("reported_refund", order.sale_id, known.row["epoch"], order.order_id)
 
 
 async def _live(request: Request, order: OrderRef) -> Any:

@@ -66,19 +66,26 @@ class Catalogue:
         """When the reads so far are paid for, at SALES_PER_SECOND; the next read waits until BURST_SECONDS before that."""
 
     async def page(self, after: str, limit: int) -> list[tuple[str, SaleSnapshot]]:
-        """The first `limit` sales whose id sorts after `after`. Raises Problem and StoreUnavailable."""
+        """The first `limit` sales whose id sorts after `after`; fewer only at the end. Raises Problem and StoreUnavailable.
+
+        A sale that is gone or cannot be read makes no page short: a reader would take that for the end, and miss all sales behind it.
+        """
         now = asyncio.get_running_loop().time()
+        shown: list[tuple[str, SaleSnapshot]] = []
         try:
             async with asyncio.timeout(PAGE_SECONDS):
                 if self._listed_at + self._fresh_seconds < now:
                     await self._listing.get()
-                first = bisect_right(self._ids, after)
-                ids = self._ids[first : first + limit]
-                await self._refresh(ids, now)
+                all_ids, first = self._ids, bisect_right(self._ids, after)
+                while first < len(all_ids) and len(shown) < limit:
+                    ids = all_ids[first : first + limit - len(shown)]
+                    first += len(ids)
+                    await self._refresh(ids, now)
+                    snapshots = [(sale_id, self._snapshots[sale_id]) for sale_id in ids if sale_id in self._snapshots]
+                    shown += [(sale_id, snapshot) for sale_id, snapshot in snapshots if snapshot.document]
         except TimeoutError:
             raise read_refused("Too many sales are being read") from None
-        snapshots = [(sale_id, self._snapshots[sale_id]) for sale_id in ids if sale_id in self._snapshots]
-        return [(sale_id, snapshot) for sale_id, snapshot in snapshots if snapshot.document]
+        return shown
 
     async def _refresh(self, ids: Sequence[str], now: float) -> None:
         oldest = now - self._fresh_seconds

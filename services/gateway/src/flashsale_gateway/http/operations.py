@@ -69,8 +69,20 @@ _IF_MATCH = {
     "schema": {"type": "string"},
     "description": "The generation that was read, as the ETag of GET /sales/{productId} has it: the change is made only if it still is.",
 }
-_AFTER = {"name": "after", "in": "query", "required": False, "schema": {"type": "string"}}
-_LIMIT = {"name": "limit", "in": "query", "required": False, "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}}
+_AFTER = {
+    "name": "after",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The product id after which the page begins: the last one of the page before",
+}
+_LIMIT = {
+    "name": "limit",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+    "description": "Most sales in the page. A page with fewer is the last one",
+}
 
 _ON_BEHALF = {
     "name": on_behalf.HEADER,

@@ -21,6 +21,11 @@ NEW, HELD = ">", "0"
 """Where a read begins: at what no consumer has read, or at the first entry that this consumer holds."""
 # A script, because a full server refuses the plain command, and a relay that cannot begin leaves the server full.
 CREATE_GROUP = "#!lua flags=allow-oom\nreturn redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')"
+# One step: a read that was given up may still be handed entries, and a deleted consumer takes what it holds out of everybody's reach.
+LEAVE = """#!lua flags=allow-oom
+if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) == 0 then
+  redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+end"""
 
 
 class GroupConsumer:
@@ -33,6 +38,8 @@ class GroupConsumer:
         self._scripts = scripts
         self._block_ms = block_ms
         self._claims = ClaimPolicy(claim_idle_ms)
+        self._claim_from: dict[str, Any] = {}
+        """Where the next claim of each stream begins. A claim examines few entries: those that a live consumer holds may be more."""
 
     async def create_groups(self, streams: Sequence[str]) -> None:
         for stream in streams:
@@ -52,9 +59,11 @@ class GroupConsumer:
         """Take over entries that another consumer has held for too long."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for stream in streams:
-                pipe.xautoclaim(stream, GROUP, self.name, self._claims.claim_idle_ms(stream), count=READ_COUNT)
+                start, idle_ms = self._claim_from.get(stream, "0-0"), self._claims.claim_idle_ms(stream)
+                pipe.xautoclaim(stream, GROUP, self.name, idle_ms, start_id=start, count=READ_COUNT)
                 pipe.xpending_range(stream, GROUP, "-", "+", 1)
             replies = await pipe.execute()
+        self._claim_from |= {stream: reply[0] for stream, reply in zip(streams, replies[::2], strict=True)}
         for stream, pending in zip(streams, replies[1::2], strict=True):
             self._claims.observe(stream, delivery_of(pending, self.name), perf_counter())
         claimed = [entry for stream, reply in zip(streams, replies[::2], strict=True) for entry in entries_of(stream, reply[1])]
@@ -74,6 +83,4 @@ class GroupConsumer:
         """Delete this consumer from the groups where it holds nothing; what it holds elsewhere will be claimed."""
         for stream in streams:
             with suppress(RedisError, OSError):
-                held = await self._redis.xpending_range(stream, GROUP, "-", "+", 1, consumername=self.name)
-                if not held:
-                    await self._redis.xgroup_delconsumer(stream, GROUP, self.name)
+                await self._redis.eval(LEAVE, 1, stream, GROUP, self.name)

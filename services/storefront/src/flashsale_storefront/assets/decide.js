@@ -55,7 +55,7 @@ function isSoldByShop({ orders, isSignedIn, links }) {
   return orders === "nobody" || (orders === "signed-in" && !isSignedIn && !links.signIn);
 }
 
-/** All that the page shows. `m` also has refusal, isSignedIn, isSure, links, orders, isDemo and quantity. */
+/** All that the page shows. `m` also has saleId, refusal, isSignedIn, isSure, links, orders, isDemo and quantity. */
 export function viewOf(m, now) {
   const phase = phaseOf(m, now);
   const [tone, title, text] = TEXTS[phase];
@@ -74,8 +74,8 @@ export function viewOf(m, now) {
 }
 
 function actionsOf(phase, m) {
-  const { sale, order, links, isDemo, isSignedIn, isSure } = m;
-  const shop = links.signIn?.replace("{sale}", sale?.productId ?? "");
+  const { sale, saleId, order, links, isDemo, isSignedIn, isSure } = m;
+  const shop = links.signIn?.replace("{sale}", saleId);
   const signIn = !isSignedIn && shop && { text: order ? "Sign in again" : "Sign in to buy", href: shop };
   const off = (text) => ({ text, action: "none", isOff: true });
   const again = { text: "Order again", action: "again" };

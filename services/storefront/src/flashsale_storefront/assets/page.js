@@ -13,7 +13,7 @@ const ANSWER_MS = 10_000;
 
 const model = {
   sale: null, order: null, work: null, refusal: null, isUnanswered: false, isGone: page.dataset.phase === "unknown", isLost: false, isSure: false,
-  links: { signIn, pay }, orders, isDemo: demo === "yes", isSignedIn: false, quantity: 1,
+  saleId, links: { signIn, pay }, orders, isDemo: demo === "yes", isSignedIn: false, quantity: 1,
 };
 const memory = {};
 let samples = [], offset = NaN, heardAt = 0, failures = 0, shown = null, stream = null, streamedAt = -Infinity, pollTimer = 0, orderTimer = 0;
@@ -60,11 +60,16 @@ async function ask(path, options = {}) {
   const headers = options.body ? { "content-type": "application/json" } : {};
   const token = recall("flashsale:token");
   if (token && path.startsWith(api) && !path.startsWith("/s/")) headers.authorization = `Bearer ${token}`;
+  // Not AbortSignal.timeout: Safari has it since 2022 only, and without it no request would be sent.
+  const attempt = new AbortController();
+  const timer = setTimeout(() => attempt.abort(), ANSWER_MS);
   try {
-    const answer = await fetch(path, { ...options, headers, signal: AbortSignal.timeout(ANSWER_MS) });
+    const answer = await fetch(path, { ...options, headers, signal: attempt.signal });
     return { status: answer.status, text: await answer.text(), retryAfterSeconds: decide.secondsOf(answer.headers.get("retry-after")) };
   } catch {
     return { status: 0, text: "" };
+  } finally {
+    clearTimeout(timer);
   }
 }
 
