@@ -1,6 +1,7 @@
 """Every template compiles, and a compiled one is not compiled again by the first request for its page."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from flashsale_console.render import FOLDER, TEMPLATES, amount, compile_templates, moment, site
 from flashsale_console.users import Role, User
@@ -26,7 +27,7 @@ def test_address_of_a_webhook_shows_no_token_to_viewers() -> None:
     assert [site(f"https://shop.example:8443{rest}") for rest in ("", "/", "/hooks/s3cr3t", "?key=s3cr3t")] == [
         "https://shop.example:8443", "https://shop.example:8443", "https://shop.example:8443/\u2026", "https://shop.example:8443/\u2026",
     ]  # fmt: skip
-    endpoint = {
+    endpoint: dict[str, Any] = {
         "endpoint": "shop",
         "state": "enabled",
         "reason": "",
@@ -35,7 +36,7 @@ def test_address_of_a_webhook_shows_no_token_to_viewers() -> None:
         "types": [],
         "url": "https://a.example/s3cr3t",
     }
-    shown = {"endpoints": [endpoint], "attempts": [], "endpoint": "", "next": None, "is_first": True}
+    shown: dict[str, Any] = {"endpoints": [endpoint], "attempts": [], "endpoint": "", "next": None, "is_first": True}
     viewer = User("ann", Role.VIEWER, "")
     page = TEMPLATES.get_template("webhooks.html").render(user=viewer, path="/webhooks", template="webhooks", **shown)
     assert ("https://a.example/" in page, "s3cr3t" in page) == (True, False)
