@@ -59,7 +59,9 @@ def test_page_names_the_keys_of_every_secret() -> None:
     for document in documents(text):
         if document["kind"] == "Secret":
             # Your own Secret for a server holds what the chart writes into several.
-            server = re.sub("-(roles|ledger-api|storefront|notifier|console)$", "", document["metadata"]["name"].removeprefix("shop-flashsale-"))
+            server = re.sub(
+                "-(roles|ledger-api|storefront|notifier|console)$", "", document["metadata"]["name"].removeprefix("shop-flashsale-")
+            )
             server = "credentials" if server == "identity" else server
             wanted[server] = wanted.get(server, set()) | set(document["data"])
     rows = re.findall(r"(?m)^\| `(\w+)\.(?:auth\.)?existingSecret` \| (.*) \|$", (ROOT / "docs" / "gitops.md").read_text())
