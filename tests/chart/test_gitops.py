@@ -51,13 +51,17 @@ def test_rendering_with_own_secrets_is_the_same_every_time() -> None:
 
 
 def test_page_names_the_keys_of_every_secret() -> None:
-    status, text = argo(*SECRETS, "--set", "redis.replicas=3")
+    """Without a cluster helm refuses no Secret, and a RabbitMQ without the key of a user that it needs does not start again."""
+    every = "redis.replicas=3,notifier.enabled=true,console.enabled=true,console.existingSecret=console"
+    status, text = argo(*SECRETS, "--set", every)
     assert status == 0, text
     wanted: dict[str, set[str]] = {}
     for document in documents(text):
         if document["kind"] == "Secret":
-            # Your own Secret for Postgres holds what the chart writes into three, and that for Redis what it writes into two.
-            server = re.sub("-(roles|ledger-api|storefront)$", "", document["metadata"]["name"].removeprefix("shop-flashsale-"))
+            # Your own Secret for a server holds what the chart writes into several.
+            server = re.sub(
+                "-(roles|ledger-api|storefront|notifier|console)$", "", document["metadata"]["name"].removeprefix("shop-flashsale-")
+            )
             server = "credentials" if server == "identity" else server
             wanted[server] = wanted.get(server, set()) | set(document["data"])
     rows = re.findall(r"(?m)^\| `(\w+)\.(?:auth\.)?existingSecret` \| (.*) \|$", (ROOT / "docs" / "gitops.md").read_text())

@@ -118,14 +118,3 @@ def test_rotation_page_names_every_service_that_a_changed_value_must_restart() -
         for service, keys in variables(rendered("gitops.yaml", *MORE), "Deployment").items()
     }
     assert named == used
-
-
-def test_gitops_page_lists_every_key_of_the_secrets_that_its_values_name() -> None:
-    """Without a cluster helm refuses no Secret, and a RabbitMQ without the key of a user that it needs does not start again."""
-    words = (*MORE, "--set", "redis.replicas=3")
-    names = {name for name, _ in demanded(rendered("gitops.yaml", *words))} | {"shop-redis", "shop-rabbitmq"}
-    refused = missing("gitops.yaml", {(name, "") for name in names}, *words)
-    table = re.findall(r"(?m)^\| `(\w+)\.(?:auth\.)?existingSecret` \| (.*) \|$", (ROOT / "docs" / "gitops.md").read_text())
-    listed = {(f"shop-{server}", key) for server, keys in table for key in re.findall(r"`([a-z-]+)`", keys)}
-    # The page has a sentence about jwt-secret, and console.md and events.md have the other Secrets.
-    assert {key for key in refused if key[0].startswith("shop-")} - {("shop-credentials", "jwt-secret")} == listed

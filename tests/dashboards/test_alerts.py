@@ -152,7 +152,10 @@ CASES = {
         {'flashsale_redis_up{pod="a"}': "1x6", 'flashsale_redis_up{pod="b"}': "0x6"},
     ),
     "FlashsaleRedisNotDurable": Case(
-        {'flashsale_redis_durable{pod="a"}': "1 0x5", 'flashsale_redis_durable{pod="b"}': "1x6"}, "5m", {"flashsale_redis_durable": "1x6"}
+        {'flashsale_redis_durable{pod="a"}': "1 0x5", 'flashsale_redis_durable{pod="b"}': "1x6"},
+        "5m",
+        # The second one started while Redis was away.
+        {'flashsale_redis_durable{pod="a"}': "1x6", 'flashsale_redis_durable{pod="b"}': "NaN NaN NaN NaN NaN NaN NaN"},
     ),
     "FlashsaleBrokerDown": Case(
         {'flashsale_broker_up{pod="a"}': "0x6", 'flashsale_broker_up{pod="b"}': "0x6"},

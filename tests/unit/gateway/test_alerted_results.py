@@ -1,6 +1,8 @@
 """Prometheus counts no increase for what a series begins with: what an alert counts must be there before the first of it."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -23,6 +25,12 @@ from tools.repository import RULES
 def shown(counter: Counter) -> set[str]:
     (family,) = counter.collect()
     return {value for sample in family.samples if sample.name.endswith("_total") for value in sample.labels.values()}
+
+
+def test_what_could_not_be_asked_yet_is_unknown() -> None:
+    program = "from flashsale_gateway.metrics import REDIS_DURABLE, UNROUTED_KEPT as KEPT; print(KEPT.collect(), REDIS_DURABLE.collect())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    assert re.findall(r"value=([^,]+)", done.stdout) == ["nan", "nan"]
 
 
 async def test_results_that_an_alert_counts_are_shown_as_0_before_the_first(tmp_path: Path) -> None:

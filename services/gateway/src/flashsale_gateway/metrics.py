@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections import Counter as Tally
 from collections.abc import Sequence
+from math import nan
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -78,11 +79,18 @@ RECLAIMED = Counter(
 )
 ROUTES_REFUSED = Gauge("flashsale_refused_routes", "Routing keys whose messages the broker refuses or does not confirm")
 BROKER_UP = Gauge("flashsale_broker_up", "1 while the relay has a channel to the broker, else 0")
-UNROUTED_KEPT = Gauge("flashsale_unrouted_kept", "1 if the broker keeps messages that it cannot route, 0 if its policy `events` is missing")
+UNROUTED_KEPT = Gauge(
+    "flashsale_unrouted_kept",
+    "1 if the broker keeps messages that it cannot route, 0 if its policy `events` is missing, NaN before it was asked",
+)
 REDIS_UP = Gauge("flashsale_redis_up", "1 while Redis, every master of it, answers the gateway's attestations, else 0")
 REDIS_DURABLE = Gauge(
-    "flashsale_redis_durable", "1 if Redis keeps what it acknowledged (append-only file, no eviction), 0 if it may lose data"
+    "flashsale_redis_durable",
+    "1 if Redis keeps what it acknowledged (append-only file, no eviction), 0 if it may lose data, NaN before it was asked",
 )
+for _asked in (UNROUTED_KEPT, REDIS_DURABLE):
+    # A gateway that starts while the server is away knows nothing, and a 0 would be an alert with the wrong reason.
+    _asked.set(nan)
 SALE_ORDERS = Counter(
     "flashsale_sale_orders_total",
     f"Orders decided, by sale and outcome; at most {SALES_MAX} sales have their own label, the others are counted as _other",
