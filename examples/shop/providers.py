@@ -117,4 +117,6 @@ def authorised_by_stripe(body: bytes, signature: str, secret: str, now: float | 
     if event["type"] != "payment_intent.amount_capturable_updated":
         return None
     intent = event["data"]["object"]
-    return intent["metadata"]["orderId"], intent["id"]
+    # An account may have other payments than the shop's; an error would have Stripe repeat their events for days.
+    order_id = (intent.get("metadata") or {}).get("orderId")
+    return (order_id, intent["id"]) if order_id else None
