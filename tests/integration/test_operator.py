@@ -98,10 +98,18 @@ async def test_resource_is_loaded_changed_and_fenced(infra: Mapping[str, str]) -
         # An older generation arrives late.
         await reconcile(resource(generation=2, stock=20), low)
         assert (await cluster.sale())["max_per_user"] == "5"
+        # A payment window that is not installed, or no longer: the rest of the change applies as well.
+        for change, paused in (
+            (resource(generation=4, stock=20, paymentWindowSeconds=61, paused=True), "paused"),
+            (resource(generation=5), "open"),
+        ):
+            stalled = await Reconciler(cluster.reconciler._sales, (300,)).reconcile(change, low)
+            sale = await cluster.sale()
+            assert (ready(stalled), sale["state"], sale["hold_seconds"]) == (("False", "WindowNotInstalled"), paused, "60")
         other = await reconcile(resource("other", uid="u2"), {})
         assert (ready(other), "stock" in other) == (("False", "NotOwner"), False)
         await cluster.redis.unlink(sale_keys("shoe").sale)
-        lost = await reconcile(resource(generation=4, epoch=first["epoch"]), low)
+        lost = await reconcile(resource(generation=6, epoch=first["epoch"]), low)
         assert (ready(lost), await cluster.sale()) == (("False", "DataLost"), {})
 
 

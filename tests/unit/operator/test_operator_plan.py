@@ -192,6 +192,21 @@ def test_uninstalled_window_is_named_with_the_installed_ones() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("windows", "spec", "reason"),
+    [
+        ((15, 300), {}, StallReason.WINDOW_NOT_INSTALLED),
+        (WINDOWS, {"paymentWindowSeconds": 61}, StallReason.WINDOW_NOT_INSTALLED),
+        (WINDOWS, {"startsAt": "2026-11-27T08:00:00Z", "endsAt": "2026-11-27T07:00:00Z"}, StallReason.TIMES_IMPOSSIBLE),
+    ],
+)
+def test_rest_of_a_change_applies_to_a_sale_that_exists(windows: tuple[int, ...], spec: dict[str, Any], reason: StallReason) -> None:
+    paused = read_resource(body(paused=True, **spec))
+    assert reason_of(plan(paused, {}, windows)) is reason
+    assert plan(paused, SALE, windows) == Define("state differ")
+    assert reason_of(plan(paused, SALE | {"state": "paused"}, windows)) is reason
+
+
 def test_stock_below_committed_units_is_refused_with_the_numbers() -> None:
     stall = define_answer("below_committed", SALE, read_resource(body(stock=2)))
     assert stall is not None

@@ -3,7 +3,7 @@
 Changes are made by the `define` script, which is fenced by owner and generation, so a plan made from outdated data does no harm.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -59,18 +59,32 @@ class Stall:
 Step = Define | Adopt | Keep | Stall
 
 
-def plan(resource: Resource, sale: Mapping[str, str], windows: Sequence[int]) -> Step:
-    """The next step for a resource. `sale` is the sale's hash in Redis, empty when there is none; `windows` are in seconds."""
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Fields of a definition that no sale can have. A sale that exists keeps its own values of them, and gets the others."""
+
+    fields: frozenset[str]
+    stall: Stall
+
+
+def unusable(resource: Resource, windows: Sequence[int]) -> Unusable | None:
+    """What of the resource's definition cannot be used, or None; `windows` are in seconds."""
     hold_seconds = resource.definition["hold_seconds"]
     if hold_seconds not in windows:
-        return Stall(
-            StallReason.WINDOW_NOT_INSTALLED,
+        words = (
             f"paymentWindowSeconds {hold_seconds} is not installed; use one of {', '.join(map(str, windows))}, "
-            "or add it to paymentWindows in the chart's values",
+            "or add it to paymentWindows in the chart's values"
         )
+        return Unusable(frozenset({"hold_seconds"}), Stall(StallReason.WINDOW_NOT_INSTALLED, words))
     impossible = _impossible_times(int(resource.definition["starts_ms"]), int(resource.definition["ends_ms"]))
-    if impossible:
-        return Stall(StallReason.TIMES_IMPOSSIBLE, impossible)
+    return Unusable(frozenset({"starts_ms", "ends_ms"}), Stall(StallReason.TIMES_IMPOSSIBLE, impossible)) if impossible else None
+
+
+def plan(resource: Resource, sale: Mapping[str, str], windows: Sequence[int]) -> Step:
+    """The next step for a resource. `sale` is the sale's hash in Redis, empty when there is none; `windows` are in seconds."""
+    left_out = unusable(resource, windows)
+    if not sale and left_out is not None:
+        return left_out.stall
     if not sale:
         return _lost(resource) if resource.epoch else Define("the sale does not exist yet")
     if not _may_define(resource, sale.get("owner", "")):
@@ -86,7 +100,8 @@ def plan(resource: Resource, sale: Mapping[str, str], windows: Sequence[int]) ->
         return _lost(resource)
     if sale["state"] == "closed":
         return Stall(StallReason.CLOSED, _CLOSED)
-    return _difference(resource, sale)
+    step = _difference(resource, sale, left_out.fields if left_out is not None else frozenset())
+    return left_out.stall if left_out is not None and isinstance(step, Keep) else step
 
 
 def _impossible_times(starts_ms: int, ends_ms: int) -> str | None:
@@ -134,7 +149,7 @@ def _same_name(resource: Resource, owner: str) -> bool:
     return owner.rpartition("/")[0] == resource.full_name
 
 
-def _difference(resource: Resource, sale: Mapping[str, str]) -> Step:
+def _difference(resource: Resource, sale: Mapping[str, str], left_out: Set[str]) -> Step:
     if sale["owner"] != resource.owner:
         return Define("the sale was released by its owner")
     generation = int(sale["generation"]) - int(sale.get("base", 0))
@@ -142,7 +157,8 @@ def _difference(resource: Resource, sale: Mapping[str, str]) -> Step:
         # A newer generation is already in Redis: our copy of the resource is outdated, and the newer one will arrive.
         return Keep()
     # A sale that an older release defined has no price field, which means none.
-    differing = [name for name, wanted in sorted(resource.definition.items()) if sale.get(name, "") != str(wanted)]
+    wanted = [(name, str(value)) for name, value in sorted(resource.definition.items()) if name not in left_out]
+    differing = [name for name, value in wanted if sale.get(name, "") != value]
     if differing:
         return Define(f"{', '.join(differing)} differ")
     return Define("a new generation") if generation < resource.generation else Keep()

@@ -10,7 +10,7 @@ from flashsale_core.errors import Rejected, Retryable
 from flashsale_core.timestamps import rfc3339
 from flashsale_operator.availability import Busy
 from flashsale_operator.conditions import Verdict, status_of
-from flashsale_operator.plan import Adopt, Define, Stall, StallReason, acting_owner, define_answer, plan, recovering
+from flashsale_operator.plan import Adopt, Define, Stall, StallReason, acting_owner, define_answer, plan, recovering, unusable
 from flashsale_operator.resource import DeletionPolicy, Resource
 from flashsale_operator.sale_store import Recovering, SaleStore
 
@@ -102,12 +102,15 @@ class Reconciler:
         return replace(verdict, stall=Stall(StallReason.REDIS_NOT_DURABLE, f"the sale takes no orders: {self._durability_fault}"))
 
     async def _define(self, resource: Resource) -> Verdict:
-        defined = await self._sales.define(resource, resource.definition)
+        left_out = unusable(resource, self._windows)
+        # What cannot be used or is refused is left out. A pause, an end or a limit in the same change still applies.
+        usable = {name: value for name, value in resource.definition.items() if left_out is None or name not in left_out.fields}
+        defined = await self._sales.define(resource, usable)
         stall = define_answer(defined.status, defined.sale, resource)
         if stall is not None and stall.reason is StallReason.BELOW_COMMITTED:
-            # Only the stock is refused. A pause, an end or a limit in the same change still applies.
-            others = {name: value for name, value in resource.definition.items() if name != "total"}
-            defined = await self._sales.define(resource, others)
+            defined = await self._sales.define(resource, {name: value for name, value in usable.items() if name != "total"})
+        if stall is None and left_out is not None:
+            stall = left_out.stall
         return Verdict(_own_sale(resource, defined.sale), stall=stall)
 
     async def _retired(self, resource: Resource) -> str | None:
