@@ -63,12 +63,13 @@ Step = Define | Adopt | Keep | Stall
 class Unusable:
     """Fields of a definition that no sale can have. A sale that exists keeps its own values of them, and gets the others."""
 
-    fields: frozenset[str]
-    stall: Stall
+    fields: frozenset[str] = frozenset()
+    stall: Stall | None = None
+    """None if there are no such fields."""
 
 
-def unusable(resource: Resource, windows: Sequence[int]) -> Unusable | None:
-    """What of the resource's definition cannot be used, or None; `windows` are in seconds."""
+def unusable(resource: Resource, windows: Sequence[int]) -> Unusable:
+    """What of the resource's definition cannot be used; `windows` are in seconds."""
     hold_seconds = resource.definition["hold_seconds"]
     if hold_seconds not in windows:
         words = (
@@ -77,13 +78,15 @@ def unusable(resource: Resource, windows: Sequence[int]) -> Unusable | None:
         )
         return Unusable(frozenset({"hold_seconds"}), Stall(StallReason.WINDOW_NOT_INSTALLED, words))
     impossible = _impossible_times(int(resource.definition["starts_ms"]), int(resource.definition["ends_ms"]))
-    return Unusable(frozenset({"starts_ms", "ends_ms"}), Stall(StallReason.TIMES_IMPOSSIBLE, impossible)) if impossible else None
+    if impossible:
+        return Unusable(frozenset({"starts_ms", "ends_ms"}), Stall(StallReason.TIMES_IMPOSSIBLE, impossible))
+    return Unusable()
 
 
 def plan(resource: Resource, sale: Mapping[str, str], windows: Sequence[int]) -> Step:
     """The next step for a resource. `sale` is the sale's hash in Redis, empty when there is none; `windows` are in seconds."""
     left_out = unusable(resource, windows)
-    if not sale and left_out is not None:
+    if not sale and left_out.stall is not None:
         return left_out.stall
     if not sale:
         return _lost(resource) if resource.epoch else Define("the sale does not exist yet")
@@ -100,8 +103,8 @@ def plan(resource: Resource, sale: Mapping[str, str], windows: Sequence[int]) ->
         return _lost(resource)
     if sale["state"] == "closed":
         return Stall(StallReason.CLOSED, _CLOSED)
-    step = _difference(resource, sale, left_out.fields if left_out is not None else frozenset())
-    return left_out.stall if left_out is not None and isinstance(step, Keep) else step
+    step = _difference(resource, sale, left_out.fields)
+    return left_out.stall or step if isinstance(step, Keep) else step
 
 
 def _impossible_times(starts_ms: int, ends_ms: int) -> str | None:

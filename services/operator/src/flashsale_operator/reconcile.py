@@ -104,14 +104,12 @@ class Reconciler:
     async def _define(self, resource: Resource) -> Verdict:
         left_out = unusable(resource, self._windows)
         # What cannot be used or is refused is left out. A pause, an end or a limit in the same change still applies.
-        usable = {name: value for name, value in resource.definition.items() if left_out is None or name not in left_out.fields}
+        usable = {name: value for name, value in resource.definition.items() if name not in left_out.fields}
         defined = await self._sales.define(resource, usable)
         stall = define_answer(defined.status, defined.sale, resource)
         if stall is not None and stall.reason is StallReason.BELOW_COMMITTED:
             defined = await self._sales.define(resource, {name: value for name, value in usable.items() if name != "total"})
-        if stall is None and left_out is not None:
-            stall = left_out.stall
-        return Verdict(_own_sale(resource, defined.sale), stall=stall)
+        return Verdict(_own_sale(resource, defined.sale), stall=stall or left_out.stall)
 
     async def _retired(self, resource: Resource) -> str | None:
         """Carry out the deletion policy; returns what the deletion waits for, None when it is done."""
