@@ -1,5 +1,6 @@
 """Who sends a request: what each mode accepts, and that nothing forged is accepted."""
 
+import asyncio
 import base64
 import hmac
 import ipaddress
@@ -7,7 +8,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -209,13 +210,14 @@ class Shop:
         """(status, code) of an order."""
         body = json.dumps({"productId": "shoe", "quantity": 1, "requestId": "r1", **fields}).encode()
         headers = [(b"content-type", b"application/json"), *([(b"authorization", authorization)] if authorization is not None else [])]
-        waiter = Waiter()
+        decided: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        pending = None
         try:
-            self._orders.accept(headers, body, waiter, "192.0.2.1")
+            pending = self._orders.accept(headers, body, decided, "192.0.2.1")
+            return self._orders.answer(pending, await decided).status, ""
         except Exception as error:
-            answer = self._orders.fail(error)
+            answer = self._orders.fail(error, pending)
             return answer.status, json.loads(answer.body)["code"]
-        return 200, ""
 
     async def session(self, authorization: bytes) -> str:
         """The code of the refusal of a session; empty for a token."""
@@ -232,17 +234,6 @@ class Shop:
         return ""
 
 
-class Waiter:
-    def done(self) -> bool:
-        return False
-
-    def set_result(self, result: Result) -> None:
-        pass
-
-    def set_exception(self, error: BaseException) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def tracing() -> Tracing:
     return configure_tracing("test")
@@ -256,6 +247,38 @@ async def test_proven_buyer_needs_no_user_id_and_cannot_be_another(tmp_path: Pat
     assert await shop.order(bearer(SHOP), userId="bob") == (200, "")
     assert await shop.order(bearer(SHOP)) == (400, "bad_request")
     assert await shop.order(None, userId="ann") == (401, "unauthenticated")
+
+
+async def test_orders_of_one_turn_are_proven_each_by_itself(tmp_path: Path, tracing: Tracing, monkeypatch: pytest.MonkeyPatch) -> None:
+    identities = Identities(settings(Mode.TOKEN))
+    shop = Shop(tmp_path, identities, tracing)
+    proven, users = identities.prove_buyer, ("ann", "bob", "eve", "zoe")
+    genuine = {user: bearer(TOKENS.sign(user, int(NOW) + 3600)) for user in users}
+
+    def prove(authorization: bytes | None, named: Sequence[bytes], peer: str) -> UserId | None:
+        if authorization == genuine["eve"]:
+            raise RuntimeError("a fault of ours")
+        return proven(authorization, named, peer)
+
+    monkeypatch.setattr(identities, "prove_buyer", prove)
+    answers = await asyncio.gather(
+        shop.order(genuine["ann"]),
+        shop.order(genuine["bob"][:-1] + b"."),
+        shop.order(genuine["bob"], userId="ann"),
+        shop.order(genuine["eve"]),
+        shop.order(genuine["zoe"]),
+    )
+    assert list(answers) == [(200, ""), (401, "unauthenticated"), (403, "identity_mismatch"), (500, "internal"), (200, "")]
+    assert [order.user_id for order in shop.accepted] == ["ann", "zoe"]
+
+
+async def test_whose_order_it_is_comes_before_what_is_wrong_with_it(tmp_path: Path, tracing: Tracing) -> None:
+    shop = Shop(tmp_path, Identities(settings(Mode.TOKEN)), tracing)
+    genuine, forged = bearer(TOKENS.sign("ann", int(NOW) + 3600)), bearer("fsb1.ann")
+    for wrong in ({"quantity": 0}, {"quantity": 10**9}, {"requestId": None}):
+        assert await shop.order(forged, **wrong) == (401, "unauthenticated")
+        assert await shop.order(genuine, **wrong) == (400, "bad_request")
+    assert await shop.order(genuine, userId="bob", requestId=None) == (403, "identity_mismatch")
 
 
 async def test_ten_thousand_forgeries_are_refused(tmp_path: Path, provider: IdentityProvider, jwts: Jwts, tracing: Tracing) -> None:

@@ -120,11 +120,11 @@ class Batcher(Generic[Item, Answer]):
             _deliver(waiters, ready)
         except asyncio.CancelledError:
             # A client library may end a call like this; what the server did is unknown then.
-            _fail(waiters, OutcomeUnknown())
+            fail_waiters(waiters, OutcomeUnknown())
             if cancelled_here():
                 raise
         except Exception as error:
-            _fail(waiters, error)
+            fail_waiters(waiters, error)
         finally:
             self._admission.leave(len(waiters))
 
@@ -168,5 +168,6 @@ def _deliver(waiters: Sequence[Waiter[Answer]], answers: Answers[Answer]) -> Non
             log.error("waiter.failed", exc_info=error)
 
 
-def _fail(waiters: Sequence[Waiter[Answer]], error: Exception) -> None:
+def fail_waiters(waiters: Sequence[Waiter[Answer]], error: Exception) -> None:
+    """Give them the error instead of an answer. What they raise themselves is logged."""
     _deliver(waiters, [error] * len(waiters))
