@@ -90,6 +90,7 @@ ADVICE = {
     "flashsale_unrouted_kept": "0: see FlashsaleUnroutedLost.",
     "flashsale_redis_wrong_server": "Normal for seconds during a failover. If it keeps rising, REDIS_URL leads to a replica, or to a master that has lost its replicas.",
     "flashsale_redis_up": "0 on all gateways: see FlashsaleRedisDown. 0 on one: that gateway is cut off.",
+    "flashsale_redis_durable_required": "0: FlashsaleRedisNotDurable does not fire for this gateway, and orders are accepted although Redis may lose them.",
     "flashsale_redis_durable": "0: see FlashsaleRedisNotDurable. The gateway's `/readyz` gives the reason.",
     "flashsale_sale_orders": "Demand for one sale, by outcome; for insight.",
     "flashsale_sale_imbalance_units": "It must always be 0. Otherwise see FlashsaleOversold: stop the sale and run `flashsale audit`.",
