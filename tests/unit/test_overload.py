@@ -28,7 +28,7 @@ async def serving(config: uvicorn.Config) -> AsyncIterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         running = asyncio.create_task(server.serve(sockets=[listening]))
         async with asyncio.timeout(WAIT_SECONDS):
-            while not server.started:
+            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.01)
         try:
             yield listening.getsockname()[1]
