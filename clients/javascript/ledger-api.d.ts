@@ -160,7 +160,7 @@ export interface Operations {
     queryParameters: { "state"?: string; "reason"?: string; "productId"?: string; "after"?: string; "limit"?: number; };
     headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
     answers: { 200: Refunds; };
-    problems: "bad_request" | "unauthorized" | "internal" | "not_ready";
+    problems: "bad_request" | "unauthorized" | "internal" | "overloaded" | "not_ready";
   };
   /** A refund with its history. */
   getRefund: {
@@ -169,7 +169,7 @@ export interface Operations {
     pathParameters: { "refundId": string; };
     headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
     answers: { 200: RefundWithHistory; };
-    problems: "bad_request" | "unauthorized" | "unknown_refund" | "internal" | "not_ready";
+    problems: "bad_request" | "unauthorized" | "unknown_refund" | "internal" | "overloaded" | "not_ready";
   };
   /** Settle a refund, or note why that failed. */
   changeRefund: {
@@ -179,7 +179,7 @@ export interface Operations {
     headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
     body: RefundRequest;
     answers: { 200: RefundWithHistory; };
-    problems: "bad_request" | "unauthorized" | "unknown_refund" | "request_timeout" | "refund_changed" | "body_too_large" | "unsupported_media_type" | "internal" | "not_ready";
+    problems: "bad_request" | "unauthorized" | "unknown_refund" | "request_timeout" | "refund_changed" | "body_too_large" | "unsupported_media_type" | "internal" | "overloaded" | "not_ready";
   };
   /** Take back a paid order whose sale was removed: its refund is due, and its units stay sold. A repeat has no further effect. */
   returnOrderOfRemovedSale: {
@@ -189,7 +189,7 @@ export interface Operations {
     headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
     body: ReturnRequest;
     answers: { 200: RefundWithHistory; };
-    problems: "bad_request" | "unauthorized" | "unknown_order" | "request_timeout" | "not_paid" | "sale_not_removed" | "body_too_large" | "unsupported_media_type" | "internal" | "not_ready";
+    problems: "bad_request" | "unauthorized" | "unknown_order" | "request_timeout" | "not_paid" | "sale_not_removed" | "body_too_large" | "unsupported_media_type" | "internal" | "overloaded" | "not_ready";
   };
   /** Paid orders that the provider reported as paid back, from the oldest report on, one page at a time: each is to be returned, or left as paid. */
   listReportedRefunds: {
@@ -198,7 +198,7 @@ export interface Operations {
     queryParameters: { "productId"?: string; "after"?: string; "limit"?: number; };
     headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
     answers: { 200: ReportedRefunds; };
-    problems: "bad_request" | "unauthorized" | "internal" | "not_ready";
+    problems: "bad_request" | "unauthorized" | "internal" | "overloaded" | "not_ready";
   };
   /** Leave an order as paid, although the provider reported a refund of it. A repeat has no further effect. */
   leaveOrderPaid: {
@@ -208,7 +208,7 @@ export interface Operations {
     headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
     body: LeaveRequest;
     answers: { 200: LeftOrder; };
-    problems: "bad_request" | "unauthorized" | "unknown_order" | "request_timeout" | "not_reported" | "reported_more" | "body_too_large" | "unsupported_media_type" | "internal" | "not_ready";
+    problems: "bad_request" | "unauthorized" | "unknown_order" | "request_timeout" | "not_reported" | "reported_more" | "body_too_large" | "unsupported_media_type" | "internal" | "overloaded" | "not_ready";
   };
   /** The feed of what shops receive, one page at a time; nothing is missed. */
   listEvents: {
@@ -217,6 +217,6 @@ export interface Operations {
     queryParameters: { "types"?: string; "after"?: string; "limit"?: number; };
     headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
     answers: { 200: Events; };
-    problems: "bad_request" | "unauthorized" | "unknown_cursor" | "internal" | "not_ready";
+    problems: "bad_request" | "unauthorized" | "unknown_cursor" | "internal" | "overloaded" | "not_ready";
   };
 }

@@ -201,6 +201,13 @@ def test_orders_are_found_by_id_and_by_buyer(shop: Client, merchant: Visitor, sa
     assert (buyer in (text := merchant.get(f"/orders/{order_id}").text), "reserved" in text) == (True, True)
 
 
+def test_buyer_whose_id_looks_like_an_order_id_is_found(shop: Client, merchant: Visitor, sale: str) -> None:
+    buyer = f"b-{uuid.uuid4().hex[:8]}.{'A' * 20}"
+    order_id = shop.order(sale, buyer).body["orderId"]
+    assert wait_until(lambda: order_id in merchant.get(f"/orders?q={buyer}").text, 60)
+    assert f'<a href="/orders/{buyer}">' in merchant.get(f"/orders?q={buyer}").text
+
+
 def test_first_page_of_a_list_keeps_the_search(shop: Client, merchant: Visitor, sale: str) -> None:
     buyer = f"b-{uuid.uuid4().hex[:8]}"
     order_id = shop.order(sale, buyer).body["orderId"]

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from prometheus_client import Gauge
 
 from flashsale_core.scripts import read_scripts
 from flashsale_core.supervise import Supervisor
@@ -46,9 +47,13 @@ async def checked(infra: Mapping[str, str], require_durable: bool = True, times:
     return await check()
 
 
-def durable() -> float:
-    ((sample,),) = [metric.samples for metric in metrics.REDIS_DURABLE.collect()]
+def durable(gauge: Gauge = metrics.REDIS_DURABLE) -> float:
+    ((sample,),) = [metric.samples for metric in gauge.collect()]
     return float(sample.value)
+
+
+def durable_required() -> float:
+    return durable(metrics.REDIS_DURABLE_REQUIRED)
 
 
 async def test_redis_that_answers_before_fsync_is_ready_only_if_allowed(infra: Mapping[str, str], server: Any) -> None:
@@ -56,7 +61,7 @@ async def test_redis_that_answers_before_fsync_is_ready_only_if_allowed(infra: M
     server.config_set("appendfsync", "everysec")
     reason = await checked(infra)
     assert ("appendfsync everysec" in reason, "set `appendfsync always`" in reason) == (True, True)
-    assert (await checked(infra, require_durable=False), durable()) == ("", 0)
+    assert (durable_required(), await checked(infra, require_durable=False), durable(), durable_required()) == (1, "", 0, 0)
 
 
 async def test_redis_without_fsync_during_rewrites_is_not_ready(infra: Mapping[str, str], server: Any) -> None:

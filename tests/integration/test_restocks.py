@@ -11,7 +11,7 @@ from flashsale_keeper import restocks
 from flashsale_keeper.restocks import Restocks
 from flashsale_keeper.settings import read_settings
 from flashsale_redis import open_redis
-from tests.fences import empty_redis
+from tests.fences import empty_redis, open_now
 from tests.integration.ledger import open_ledger
 from tests.integration.stores import redis_client
 from tests.integration.test_rebuild import NOW_MS, Shop
@@ -76,6 +76,27 @@ async def test_restock_that_an_older_redis_lost_is_repeated(shop: Shop, keeper: 
         shop.client.restore(key, 0, value, replace=True)
     assert letters(sales[-1]) == {"o1": "W"}
     assert [await keeper.look(NOW + LATER) for _ in range(2)] == [0, 2]
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_first_look_at_a_closed_redis_is_repeated(shop: Shop, keeper: Restocks, is_lost: bool) -> None:
+    # Too old for any look but the first.
+    now = NOW + restocks.BACK + timedelta(hours=1)
+    returned(shop.sale, ("o1", True))
+    await shop.publish()
+    kept = {key: shop.client.dump(key) for key in (shop.sale.keys.sale, shop.sale.keys.orders)}
+    shop.fence()
+    if is_lost:
+        shop.client.delete(*kept)
+    assert await keeper.look(now) == 0
+    for key, value in kept.items():
+        shop.client.restore(key, 0, value, replace=True)
+    open_now(shop.client)
+    assert [await keeper.look(now + LATER) for _ in range(2)] == [2, 0]
+    # Later looks are short again.
+    for key, value in kept.items():
+        shop.client.restore(key, 0, value, replace=True)
+    assert await keeper.look(now + LATER) == 0
 
 
 async def test_later_sale_of_the_name_is_left_alone(shop: Shop, keeper: Restocks) -> None:

@@ -86,9 +86,16 @@ async def test_order_worker_survives_the_end_of_its_tasks(infra: Mapping[str, st
     before = restarts()
     async with open_broker(infra["AMQP_URL"]) as broker:
         await broker.publish(topology.ORDERS_QUEUE, MESSAGE)
+        await broker.publish(topology.UNROUTED_QUEUE, MESSAGE)
         settings = read_order_settings(Environment({**infra, "FLASHSALE_PROBE_PORT": "0"}))
+        unrouted = consumer_metrics.PARKED_MESSAGES.labels(topology.UNROUTED_QUEUE)
+
+        async def unrouted_is_counted() -> bool:
+            return bool(unrouted._value.get() == 1)
+
         async with running(order_worker.run(settings)):
-            await asyncio.gather(restarted(before, "consumer", "refunds"), consumes_from(topology.ORDERS_QUEUE))
+            await asyncio.gather(restarted(before, "consumer", "refunds"), consumes_from(topology.ORDERS_QUEUE), until(unrouted_is_counted))
+        await broker.take_all(topology.UNROUTED_QUEUE)
 
 
 async def test_timeout_worker_survives_the_end_of_its_tasks(infra: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

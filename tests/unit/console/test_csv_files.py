@@ -42,6 +42,11 @@ def test_id_that_begins_as_a_formula_is_a_text(text: str) -> None:
     assert csv_files.refund_cells({**REFUND, "sale_id": "", "order_id": text})[2] == f"'{text}"
 
 
+def test_id_that_a_semicolon_splits_has_no_formula() -> None:
+    assert csv_files.refund_cells({**REFUND, "payment_id": "p;=1+1;-2;a=b-c;d"})[3] == "p;'=1+1;'-2;a=b-c;d"
+    assert csv_files.order_cells("shoe", {**ORDER, "user_id": ";@sum(a1)"})[1] == ";'@sum(a1)"
+
+
 def test_cells_with_commas_and_quotes_are_read_back() -> None:
     cells = ["a,b", 'say "no"', "o'brien@example.com"]
     assert list(csv.reader(io.StringIO(csv_files.lines([cells])))) == [cells]

@@ -1,10 +1,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from math import isnan
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prometheus_client import Gauge
 
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_gateway import attester as module
@@ -73,5 +75,22 @@ async def test_redis_is_up_while_every_master_answers(slow: list[bool], fast: li
     running = asyncio.create_task(attester.run())
     await asyncio.wait_for(attester.is_enough.wait(), WAIT_SECONDS)
     await cancel_and_wait(running)
-    ((sample,),) = [metric.samples for metric in metrics.REDIS_UP.collect()]
-    assert sample.value == up
+    assert value_of(metrics.REDIS_UP) == up
+
+
+@pytest.mark.parametrize(("slow", "fast", "closed"), [(True, True, 3), (False, True, 2), (True, False, 1), (False, False, None)])
+async def test_closed_shards_of_silent_masters_are_not_counted(slow: bool, fast: bool, closed: int | None) -> None:
+    attester, two = Scripted([slow], [fast]), [1, 2]
+    attester._groups, attester._history = [SLOW, two], open_history(3)
+    for shard in (*SLOW, *two):
+        attester._history.observe(shard, "fenced")
+    metrics.FENCED_SHARDS.set(9)
+    attester._measure(SLOW, slow)
+    attester._measure(two, fast)
+    counted = value_of(metrics.FENCED_SHARDS)
+    assert (None if isnan(counted) else counted) == closed
+
+
+def value_of(gauge: Gauge) -> float:
+    ((sample,),) = [metric.samples for metric in gauge.collect()]
+    return float(sample.value)

@@ -6,13 +6,14 @@ from typing import Any
 import uvicorn
 
 from flashsale_console.app import create_app
+from flashsale_console.connection import Connection
 from flashsale_console.settings import Settings, read_settings
 from flashsale_core.errors import SettingsError
 from flashsale_core.logs import configure_logging
 
 UVICORN: dict[str, Any] = {
     "loop": "uvloop",
-    "http": "httptools",
+    "http": Connection,
     "ws": "none",
     "access_log": False,
     "log_config": None,

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,8 @@ from flashsale_core.prices import plain_amount
 
 ORDER_COLUMNS = ("order", "buyer", "units", "state", "payment", "amount_paid", "currency", "ordered_utc", "pay_by_utc", "changed_utc")
 REFUND_COLUMNS = ("refund", "state", "order", "payment", "reason", "amount", "currency", "amount_sent", "due_since_utc")
-_BEGINS_FORMULA = ("=", "+", "-", "@")
+_BEGINS_FORMULA = re.compile(r"(^|[;\t])(?=[=+\-@])")
+"""Also behind a semicolon: it separates cells where a comma is the decimal sign, and quotes protect only a whole cell."""
 
 
 def lines(rows: Iterable[Iterable[Any]]) -> str:
@@ -49,8 +51,7 @@ def _text(value: str | None) -> str:
 
     Also the order of a payment that names no sale: such a name is as the payment's webhook had it.
     """
-    text = value or ""
-    return f"'{text}" if text.startswith(_BEGINS_FORMULA) else text
+    return _BEGINS_FORMULA.sub(r"\1'", value or "")
 
 
 def _moment(value: datetime | None) -> str:

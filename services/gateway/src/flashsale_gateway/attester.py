@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from math import nan
 from typing import Any
 
 from redis.asyncio import Redis
@@ -116,6 +117,9 @@ class Attester:
         """Redis is up once it has answered for every slot group."""
         (self._silent.discard if attested else self._silent.add)(shards[0])
         metrics.REDIS_UP.set(not self._silent)
+        answering = [shard for group in self._groups if group[0] not in self._silent for shard in group]
+        # What a server said before it fell silent is no longer known, and would raise the alert of another fault.
+        metrics.FENCED_SHARDS.set(self._history.count_closed(answering) if answering else nan)
 
     def _log_change(self) -> None:
         reason = self._history.fault

@@ -5,12 +5,11 @@ the gateway contributes and reports.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 
 from flashsale_core.fence import OPEN, Fence, KnownPositions, foreign_reason
-from flashsale_gateway import metrics
 from flashsale_gateway.errors import Recovering
 
 FENCED: Mapping[str, str] = MappingProxyType(
@@ -42,8 +41,6 @@ class History:
         self._installation = installation
         self._shards = shards
         self._statuses = ["unread"] * shards
-        self._closed = shards
-        """How many of them are not open."""
         self._closings = 0
         self._calls: Counter[int] = Counter()
         """Script calls without an answer yet, by how often this gateway had seen a shard close when they were sent."""
@@ -62,6 +59,9 @@ class History:
     def are_open(self, shards: Sequence[int]) -> bool:
         return self._foreign is None and all(self._statuses[shard] == OPEN for shard in shards)
 
+    def count_closed(self, shards: Iterable[int]) -> int:
+        return sum(self._statuses[shard] != OPEN for shard in shards)
+
     def require_ours(self) -> None:
         """Raises Recovering while Redis belongs to another installation, or before its fence was read."""
         if self._foreign is not None:
@@ -71,9 +71,7 @@ class History:
         """Note the answer of lua/attest.lua for a shard."""
         was_open, is_open = self._statuses[shard] == OPEN, status == OPEN
         self._closings += was_open and not is_open
-        self._closed += was_open - is_open
         self._statuses[shard] = status
-        metrics.FENCED_SHARDS.set(self._closed)
 
     @contextmanager
     def calling(self) -> Iterator[None]:

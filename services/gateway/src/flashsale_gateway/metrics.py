@@ -48,7 +48,10 @@ WAITING_SECONDS = Gauge(
     "flashsale_waiting_seconds",
     "How long requests have waited for Redis without progress; longer than three times its timeout means they are stuck",
 )
-FENCED_SHARDS = Gauge("flashsale_fenced_shards", "Shards of Redis that refuse every change, because recovery has not opened them")
+FENCED_SHARDS = Gauge(
+    "flashsale_fenced_shards",
+    "Shards of Redis that refuse every change, because recovery has not opened them; NaN while no master answers the gateway",
+)
 CONNECTIONS = Gauge("flashsale_connections", "Client connections now")
 READS_REFUSED = Counter(
     "flashsale_reads_refused_total", "Requests, other than orders and payments, refused with 503 at the limits of reads"
@@ -88,9 +91,14 @@ REDIS_DURABLE = Gauge(
     "flashsale_redis_durable",
     "1 if Redis keeps what it acknowledged (append-only file, no eviction), 0 if it may lose data, NaN before it was asked",
 )
-for _asked in (UNROUTED_KEPT, REDIS_DURABLE):
-    # A gateway that starts while the server is away knows nothing, and a 0 would be an alert with the wrong reason.
-    _asked.set(nan)
+REDIS_DURABLE_REQUIRED = Gauge(
+    "flashsale_redis_durable_required",
+    "1 if this gateway accepts no orders while Redis may lose data, 0 if FLASHSALE_REQUIRE_DURABLE_REDIS is off",
+)
+# A gateway that starts while the server is away knows nothing, and a 0 would be an alert with the wrong reason.
+UNROUTED_KEPT.set(nan)
+REDIS_DURABLE.set(nan)
+FENCED_SHARDS.set(nan)
 SALE_ORDERS = Counter(
     "flashsale_sale_orders_total",
     f"Orders decided, by sale and outcome; at most {SALES_MAX} sales have their own label, the others are counted as _other",

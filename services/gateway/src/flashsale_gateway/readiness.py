@@ -54,6 +54,7 @@ class Readiness:
         self._scripts = scripts
         self._timeout_seconds = timeout_seconds
         self._require_durable = require_durable
+        metrics.REDIS_DURABLE_REQUIRED.set(require_durable)
         self._supervisor = supervisor
         self._history = history
         self._health = Health(redis)

@@ -57,6 +57,10 @@ class Restocks:
         self._session = Session(settings.database_url, settings.statement_timeout_seconds, settings.statement_cache)
         self._is_active = is_active
         self._after: Place | None = None
+        self._began: Place | None = None
+        """Where the looks began that have not reached the newest return yet."""
+        self._is_skipped = False
+        """Whether Redis refused a sale since then."""
 
     async def run(self) -> None:
         """Look until cancelled. While a store is away, units go on waiting."""
@@ -77,12 +81,15 @@ class Restocks:
     async def look(self, now: datetime) -> int:
         """Returns how many units are for sale again by this look. Raises Retryable while Postgres is away."""
         after, units = self._after or Place(now - FIRST_BACK), 0
+        began = self._began = self._began or after
         for _ in range(PAGES_MAX):
             rows = await self._read(after, now - SETTLED)
             for sale_id, epoch, order_ids in _by_sale(rows):
                 units += await self._restock(sale_id, epoch, order_ids)
             if len(rows) < PAGE:
-                self._after = Place(now - BACK)
+                # A closed Redis refuses every sale: what it was asked for is asked again, or a first look would be none.
+                self._after = began if self._is_skipped else Place(now - BACK)
+                self._began, self._is_skipped = None, False
                 return units
             self._after = after = Place(rows[-1]["created_at"], rows[-1]["refund_id"])
         return units
@@ -98,11 +105,13 @@ class Restocks:
         """The script passes by what does not wait. A sale that Redis no longer has, or cannot change now, is passed by as well."""
         try:
             in_redis = await self._redis.hget(sale_keys(sale_id, self._shards).sale, "epoch")
-            if in_redis is None or int(in_redis) != epoch:
+            if in_redis is not None and int(in_redis) != epoch:
                 return 0
+            # Also for a sale that is not there: only the script says that its shard is closed, and may have lost it.
             keys = restock_keys(sale_id, self._shards)
             _, _, units, *_ = await call(self._redis, self._scripts.restock, keys, sale_id, pack(order_ids), "")
         except RedisError as error:
+            self._is_skipped = True
             log.info("restocks.skipped", extra={"sale_id": sale_id, "reason": str(error)})
             return 0
         if units:

@@ -8,11 +8,12 @@ import uvicorn
 from flashsale_core.errors import SettingsError
 from flashsale_core.logs import configure_logging
 from flashsale_ledger_api.app import create_app
+from flashsale_ledger_api.connection import Connection
 from flashsale_ledger_api.settings import Settings, read_settings
 
 UVICORN: dict[str, Any] = {
     "loop": "uvloop",
-    "http": "httptools",
+    "http": Connection,
     "ws": "none",
     "access_log": False,
     "log_config": None,

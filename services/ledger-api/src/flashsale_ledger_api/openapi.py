@@ -19,7 +19,7 @@ DESCRIPTION = (
     "Refunds and the feed of events, over the ledger. Private: every request bears a named admin key. Errors are problem+json (RFC 9457) "
     "with a stable `code`. Later versions only add: ignore fields, values and codes that you do not know."
 )
-GENERAL_PROBLEMS = ("bad_request", "unauthorized", "internal", "not_ready")
+GENERAL_PROBLEMS = ("bad_request", "unauthorized", "internal", "overloaded", "not_ready")
 """Every operation may answer these, besides its own."""
 _BODY_PROBLEMS = ("request_timeout", "body_too_large", "unsupported_media_type")
 Parameter = Mapping[str, Any]

@@ -25,6 +25,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "body_too_large": Kind(413, "The request body is too large"),
         "unsupported_media_type": Kind(415, "The request body must be application/json"),
         "internal": Kind(500, "The ledger-api failed; the request may be repeated"),
+        "overloaded": Kind(503, "Too many requests are in progress", 2),
         "not_ready": Kind(503, "The ledger does not answer or refuses the statement; the request may be repeated", 2),
     }
 )

@@ -38,6 +38,8 @@ update webhook_endpoints set state = 'disabled', reason = 'removed from the sett
 
 -- name: take
 -- A delivery that is taken is due again when its attempt must be over: if this notifier dies, another one repeats it.
+-- `tries` rises here and not with the answer, because `record` finds by it whether the delivery is still this attempt's.
+-- A crash so costs a place in the schedule. Only an answer that refuses can give a delivery up (docs/decisions/0051).
 with due as (
     select event_id, endpoint from webhook_deliveries
      where endpoint = $1 and state = 'due' and due_at <= now()

@@ -56,7 +56,9 @@ async def run(settings: Settings) -> None:
     async def work(stop: asyncio.Event) -> None:
         if await wait_for_ledger(repository.check_schema, stop):
             supervisor.start("refunds", partial(watch_refunds, repository, settings.refunds_interval_seconds))
-            supervisor.start("parked", partial(watch_parked, _parked(settings)))
+            supervisor.start("parked", partial(watch_parked, _watch(settings, topology.PARKED_ORDERS_QUEUE)))
+            # Nobody consumes it, and what is in it is missing in the ledger as well.
+            supervisor.start("unrouted", partial(watch_parked, _watch(settings, topology.UNROUTED_QUEUE)))
             consuming = supervisor.start("consumer", consumer.run)
             await stop.wait()
             consumer.stop()
@@ -81,5 +83,5 @@ def _consumer_settings(settings: Settings) -> ConsumerSettings:
     )
 
 
-def _parked(settings: Settings) -> Watch:
-    return Watch(settings.amqp_url, topology.PARKED_ORDERS_QUEUE, settings.amqp_timeout_seconds)
+def _watch(settings: Settings, queue: str) -> Watch:
+    return Watch(settings.amqp_url, queue, settings.amqp_timeout_seconds)

@@ -15,15 +15,16 @@ from flashsale_core.ids import ID_LENGTH_MAX, OrderRef, parse_order_ref
 
 
 async def search(request: Request) -> Response:
-    """An order id leads to the order; any other text is a buyer."""
+    """The orders of the buyer whose id the text is. An order id leads to the order, unless a buyer has such an id."""
     values = requests.query(request, ("q", "after"))
     text = values.get("q", "")[:ID_LENGTH_MAX]
-    if "after" not in values and (order := parse_order_ref(text)) is not None:
-        return RedirectResponse(f"/orders/{order}", 303)
+    order = parse_order_ref(text)
     after = requests.read_key(values["after"], 2) if "after" in values else Key(LATEST, ("", ""))
-    shown: dict[str, Any] = {"q": text, "orders": [], "next": None, "is_first": "after" not in values}
+    shown: dict[str, Any] = {"q": text, "orders": [], "next": None, "is_first": "after" not in values, "order": order}
     if text:
         rows = await console_of(request).ledger.rows("orders_of_buyer", text, after.at, *after.parts, PAGE_SIZE + 1)
+        if order is not None and not rows and "after" not in values:
+            return RedirectResponse(f"/orders/{order}", 303)
         shown["orders"] = rows[:PAGE_SIZE]
         if len(rows) > PAGE_SIZE:
             last = rows[PAGE_SIZE - 1]
