@@ -18,6 +18,8 @@ ATTEMPTS_MOST = 5
 TOKEN_SECONDS = 3600
 PAID = ("paid", "replayed")
 """Results of a payment that has bought its order: now, or when it was reported before."""
+DECISIONS = (*PAID, "refund_due")
+SHOWN_BYTES = 200
 
 
 class NoDecisionError(Exception):
@@ -65,7 +67,11 @@ class Engine:
         for _ in range(ATTEMPTS_MOST):
             answer = self._post(body)
             if answer is not None and answer.status == 200:
-                return str((answer.json() or {}).get("result"))
+                result = (answer.json() or {}).get("result")
+                if result in DECISIONS:
+                    return str(result)
+                # The page of a proxy, for example: no payment is cancelled for it.
+                raise NoDecisionError(f"what answered is not the engine: {answer.body[:SHOWN_BYTES].decode(errors='replace')}")
             if answer is not None and answer.status < 500:
                 raise NoDecisionError(f"the engine refuses the report: {answer.body.decode(errors='replace')}")
             sleep(float((answer and answer.headers.get("retry-after")) or 1))
