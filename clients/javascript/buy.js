@@ -61,11 +61,22 @@ function request({ productId, quantity = 1, userId, token }, requestId) {
 
 async function read(response) {
   const text = await response.text();
-  if (response.status === 200) return { order: JSON.parse(text), replayed: response.headers.get("idempotent-replayed") === "true" };
+  const order = response.status === 200 ? orderOf(text) : undefined;
+  if (order) return { order, replayed: response.headers.get("idempotent-replayed") === "true" };
   const retryAfterSeconds = parseRetryAfter(response.headers.get("retry-after"));
-  // A proxy in front answers 502 or 504 without a problem document and without Retry-After.
-  const repeatable = retryAfterSeconds !== undefined || response.status >= 500 || response.status === 408;
+  // A proxy in front answers 502 or 504 without a problem document and without Retry-After; a 200 without an order may hide one.
+  const repeatable = retryAfterSeconds !== undefined || response.status >= 500 || [200, 408].includes(response.status);
   return { problem: problemOf(response.status, text), repeatable, retryAfterSeconds };
+}
+
+/** Undefined for a 200 of something else, such as the sign-in page of a proxy. */
+function orderOf(text) {
+  try {
+    const document = JSON.parse(text);
+    if (typeof document.orderId === "string") return document;
+  } catch {
+    // Not from the engine.
+  }
 }
 
 function problemOf(status, text) {

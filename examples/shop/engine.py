@@ -15,9 +15,12 @@ from flashsale_client import Answer, Json, Send, send, sign_buyer_token
 
 SECONDS = 10.0
 ATTEMPTS_MOST = 5
+WAIT_MOST_SECONDS = 10.0
 TOKEN_SECONDS = 3600
 PAID = ("paid", "replayed")
 """Results of a payment that has bought its order: now, or when it was reported before."""
+DECISIONS = (*PAID, "refund_due")
+SHOWN_BYTES = 200
 
 
 class NoDecisionError(Exception):
@@ -65,10 +68,14 @@ class Engine:
         for _ in range(ATTEMPTS_MOST):
             answer = self._post(body)
             if answer is not None and answer.status == 200:
-                return str((answer.json() or {}).get("result"))
+                result = (answer.json() or {}).get("result")
+                if result in DECISIONS:
+                    return str(result)
+                # The page of a proxy, for example: no payment is cancelled for it.
+                raise NoDecisionError(f"what answered is not the engine: {answer.body[:SHOWN_BYTES].decode(errors='replace')}")
             if answer is not None and answer.status < 500:
                 raise NoDecisionError(f"the engine refuses the report: {answer.body.decode(errors='replace')}")
-            sleep(float((answer and answer.headers.get("retry-after")) or 1))
+            sleep(_wait_seconds(answer))
         raise NoDecisionError("the engine does not answer")
 
     def _post(self, body: str) -> Answer | None:
@@ -83,3 +90,9 @@ class Engine:
             return self._http("POST", f"{self._settings.engine_url}/payments/webhook", headers, body.encode(), SECONDS)
         except OSError:
             return None
+
+
+def _wait_seconds(answer: Answer | None) -> float:
+    """As Retry-After says, if it is a number: a proxy may send a date, or an hour."""
+    text = answer.headers.get("retry-after", "") if answer else ""
+    return min(WAIT_MOST_SECONDS, float(text)) if text.isascii() and text.isdigit() else 1.0

@@ -22,9 +22,12 @@ FILE_WIDTH = 120
 
 
 def console() -> Console:
-    """A console of the terminal's width, or of FILE_WIDTH for a file or a pipe."""
-    terminal = Console(highlight=False)
-    return terminal if terminal.is_terminal else Console(highlight=False, width=FILE_WIDTH)
+    """A console of the terminal's width, or of FILE_WIDTH for a file or a pipe.
+
+    It reads no markup: `[...]` in a reason or in a payment's id, which is the provider's, is text.
+    """
+    terminal = Console(highlight=False, markup=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, markup=False, width=FILE_WIDTH)
 
 
 def write_json(document: Any) -> None:

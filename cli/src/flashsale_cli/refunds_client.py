@@ -30,12 +30,12 @@ class RefundsClient:
 
     async def show(self, refund_id: str) -> Refund:
         """The refund with its history. Raises Rejected if there is none."""
-        refund: Refund = document_of(await self._send("GET", f"refunds/{refund_id}"), 200, server=SERVER)
+        refund: Refund = document_of(await self._send("GET", f"refunds/{quote(refund_id, safe='')}"), 200, server=SERVER)
         return refund
 
     async def change(self, refund_id: str, wanted: Mapping[str, Any]) -> tuple[Refund, bool]:
         """(the refund, whether it is as wanted): it is not if somebody else has changed it. Raises Rejected with the server's problem."""
-        answer = await self._send("POST", f"refunds/{refund_id}", wanted)
+        answer = await self._send("POST", f"refunds/{quote(refund_id, safe='')}", wanted)
         if answer.status == 409 and isinstance(answer.document, dict) and "refund" in answer.document:
             return answer.document["refund"], False
         return document_of(answer, 200, server=SERVER), True

@@ -127,6 +127,49 @@ def test_page_of_something_else_is_no_answer_of_the_gateway() -> None:
     assert (result.exit_code, "is not the gateway" in result.stderr) == (EXIT_UNREACHABLE, True)
 
 
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [
+        ("sale show shoe#2", "/sales/shoe%232"),
+        ("sale close shoe#2", "/admin/sales/shoe%232?mode=close"),
+        ("sale close shoe?mode=remove", "/admin/sales/shoe%3Fmode=remove?mode=close"),
+        ("order return shoe.1#2 --restock", "/admin/orders/shoe.1%232/return"),
+        ("refunds show a/b", "/admin/refunds/a%2Fb"),
+        ("refunds due a?b --reason x", "/admin/refunds/a%3Fb"),
+    ],
+)
+def test_mistyped_name_is_not_cut_to_another_one(command: str, path: str) -> None:
+    """`sale close shoe#2` sent `DELETE /admin/sales/shoe`, which removes the sale `shoe`."""
+    asked: list[str] = []
+
+    class Engine(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(404)
+            self.end_headers()
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def do_DELETE(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Engine) as server:
+        serving = Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            settings = {"FLASHSALE_URL": url, "FLASHSALE_ADMIN_URL": url, "FLASHSALE_LEDGER_API_URL": url, "FLASHSALE_ADMIN_TOKEN": "t" * 8}
+            result = flashsale(*command.split(), **settings)
+        finally:
+            server.shutdown()
+            serving.join(10)
+    assert (result.exit_code, asked) == (EXIT_UNREACHABLE, [path])
+
+
 def test_gateway_that_does_not_answer_is_named() -> None:
     result = flashsale("sale", "list", **NOWHERE)
     assert (result.exit_code, "http://127.0.0.1:1" in result.output) == (EXIT_UNREACHABLE, True)

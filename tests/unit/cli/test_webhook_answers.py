@@ -3,10 +3,11 @@
 import io
 from datetime import UTC, datetime
 
+import pytest
 from rich.console import Console
 
 from flashsale_cli.commands.webhook import _row
-from flashsale_cli.console import table
+from flashsale_cli.console import console, table
 from flashsale_cli.webhooks import Endpoint
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
@@ -35,3 +36,9 @@ def test_id_of_a_payment_is_no_markup() -> None:
     file = io.StringIO()
     Console(file=file, width=80, force_terminal=False).print(table("", ("payment",), [("pay[/x]",), ("[bold]pay",)]))
     assert file.getvalue().split() == ["payment", "pay[/x]", "[bold]pay"]
+
+
+def test_reason_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    """`refunds leave` prints the reason after the change, and `order return` the payment's id."""
+    console().print("shoe.1 stays paid: ann: see [/ticket 12] and [bold] too")
+    assert capsys.readouterr().out == "shoe.1 stays paid: ann: see [/ticket 12] and [bold] too\n"

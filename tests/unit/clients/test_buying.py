@@ -1,13 +1,15 @@
 """The Python client, by the scenarios that every client follows."""
 
 import json
+import socket
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
-from flashsale_client import Answer, Bought, Patience, Wish, buy, new_request_id
+from flashsale_client import Answer, Bought, Patience, Wish, buy, new_request_id, send
 
 CLIENTS = Path(__file__).parents[3] / "clients"
 SCENARIOS: list[dict[str, Any]] = json.loads((CLIENTS / "scenarios.json").read_text())["scenarios"]
@@ -76,3 +78,22 @@ def test_each_wish_has_its_own_request_id() -> None:
 
 def test_token_is_not_shown() -> None:
     assert "fsb1" not in repr(WISH)
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_answer_that_is_cut_off_is_no_answer(status: int) -> None:
+    """A refusal as well: its IncompleteRead left `buy`, which repeats only what ends with an OSError."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(f"HTTP/1.1 {status} X\r\nContent-Length: 100\r\n\r\n{{".encode())
+
+        server.settimeout(10)
+        answering = Thread(target=answer)
+        answering.start()
+        with pytest.raises(OSError, match="no HTTP answer"):
+            send("GET", f"http://127.0.0.1:{server.getsockname()[1]}/", {}, None, 10.0)
+        answering.join(10)

@@ -5,11 +5,15 @@ from typing import Any
 
 import pytest
 
+from examples.shop import engine
 from examples.shop.engine import NoDecisionError
 from examples.shop.providers import PaymentError
+from examples.shop.settings import read_settings
 from examples.shop.store import Order, Store
 from examples.shop.till import Till
+from flashsale_client import Answer
 
+SECRET = "whsec_AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="
 ORDER = Order("shoe.1", "ann", 2, 9800, "EUR")
 
 
@@ -230,3 +234,21 @@ def test_event_that_cannot_be_read_keeps_no_other_from_the_shop(shop: Shop) -> N
         shop.till.apply(wrong)
     shop.till.apply(event("expired", 1))
     assert shop.order.state == "expired"
+
+
+@pytest.mark.parametrize("body", [b"<title>Sign in</title>", b"{}", b'{"result": "noted"}'])
+def test_page_of_something_else_decides_no_payment(body: bytes) -> None:
+    """A proxy's 200 cancelled the payment of an order that the engine had not been asked about."""
+    settings = read_settings({"FLASHSALE_URL": "http://engine", "FLASHSALE_WEBHOOK_SECRET": SECRET})
+    with pytest.raises(NoDecisionError, match="not the engine"):
+        engine.Engine(settings, lambda *_: Answer(200, {}, body)).decide(ORDER)
+
+
+def test_date_in_retry_after_is_waited_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(engine, "sleep", waits.append)
+    settings = read_settings({"FLASHSALE_URL": "http://engine", "FLASHSALE_WEBHOOK_SECRET": SECRET})
+    asked = iter(["Fri, 27 Nov 2026 10:00:00 GMT", "3600", "2", "", "0"])
+    with pytest.raises(NoDecisionError, match="does not answer"):
+        engine.Engine(settings, lambda *_: Answer(503, {"retry-after": next(asked)})).decide(ORDER)
+    assert waits == [1, 10, 2, 1, 0]

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic, time
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 
@@ -104,7 +104,7 @@ async def _read_sales(session: aiohttp.ClientSession, sources: Sources) -> _Sale
 
 
 async def _named(session: aiohttp.ClientSession, url: str, products: Sequence[str]) -> _SalesResult:
-    answers = await asyncio.gather(*(send_request(session, "GET", f"{url}/sales/{product}") for product in products))
+    answers = await asyncio.gather(*(send_request(session, "GET", f"{url}/sales/{quote(product, safe='')}") for product in products))
     sales = [document_of(answer, 200) for answer in answers if answer.status != 404]
     return _SalesResult(sales, [product for product, answer in zip(products, answers, strict=True) if answer.status == 404])
 

@@ -76,9 +76,10 @@ def buy(wish: Wish, patience: Patience = Patience()) -> Bought | Refused:
     while True:
         attempts += 1
         answer = _attempt(wish, patience, ends - patience.now())
-        if answer is not None and answer.status == 200:
+        order = _order(answer)
+        if answer is not None and order is not None:
             replayed = answer.headers.get("idempotent-replayed") == "true"
-            return Bought(answer.json() or {}, replayed, wish.request_id, attempts)
+            return Bought(order, replayed, wish.request_id, attempts)
         repeatable = _is_repeatable(answer)
         wait = _wait_seconds(answer, attempts, patience.random())
         if not repeatable or patience.now() + wait >= ends:
@@ -97,9 +98,15 @@ def _attempt(wish: Wish, patience: Patience, seconds_left: float) -> Answer | No
         return None
 
 
+def _order(answer: Answer | None) -> Json | None:
+    """None for a refusal, and for a 200 of something else, such as the sign-in page of a proxy."""
+    document = answer.json() if answer is not None and answer.status == 200 else None
+    return document if document is not None and isinstance(document.get("orderId"), str) else None
+
+
 def _is_repeatable(answer: Answer | None) -> bool:
-    """A proxy in front answers 502 or 504 without a problem document and without Retry-After."""
-    return answer is None or _retry_after_seconds(answer) is not None or answer.status >= 500 or answer.status == 408
+    """A proxy in front answers 502 or 504 without a problem document and without Retry-After; a 200 without an order may hide one."""
+    return answer is None or _retry_after_seconds(answer) is not None or answer.status >= 500 or answer.status in (200, 408)
 
 
 def _problem(answer: Answer | None) -> Json:

@@ -37,13 +37,18 @@ def send(method: str, url: str, headers: Mapping[str, str], body: bytes | None, 
         raise ValueError(f"the URL must begin with http:// or https://, not {url!r}")
     request = urllib.request.Request(url, body, dict(headers), method=method)  # noqa: S310 - the scheme is checked
     try:
-        with urllib.request.urlopen(request, timeout=timeout_seconds) as response:  # noqa: S310 - the scheme is checked
-            return _answer(response)
-    except urllib.error.HTTPError as response:
-        with response:
+        with _open(request, timeout_seconds) as response:
             return _answer(response)
     except HTTPException as error:
+        # Also a refusal whose body ends too early.
         raise OSError(f"no HTTP answer: {error!r}") from error
+
+
+def _open(request: urllib.request.Request, timeout_seconds: float) -> Any:
+    try:
+        return urllib.request.urlopen(request, timeout=timeout_seconds)  # noqa: S310 - the scheme is checked
+    except urllib.error.HTTPError as response:
+        return response
 
 
 def _answer(response: Any) -> Answer:
