@@ -213,6 +213,21 @@ async def test_token_that_ends_during_a_hold_leads_to_the_sign_in(shop: Shop, cl
     await page.wait_for_url(f"{shop.url}/sign-in?to={sale}")
 
 
+async def test_buyer_whose_proof_was_refused_may_choose_again(shop: Shop, client: Client, page: Page, watch: Watch) -> None:
+    watch.expect("status of 401")
+    sale = client.new_sale(10, maxPerUser=4)
+    refused = {"code": "unauthenticated", "title": "Who sends the request is not proven"}
+    await page.route("**/order", lambda route: route.fulfill(status=401, json=refused, headers=FOREIGN), times=1)
+    await page.goto(shop.page_of(sale))
+    await page.locator("select").select_option("3")
+    await page.get_by_role("button", name="Buy").click()
+    await page.get_by_text(refused["title"]).first.wait_for()
+    await page.locator("select").select_option("2")
+    await page.get_by_role("button", name="Buy").click()
+    await reach(page, "held")
+    assert client.stock(sale) == (10, 8, 2, 0)
+
+
 async def test_buyer_signs_in_at_the_example_shop_buys_and_pays(
     stack: Stack, shop: Shop, client: Client, page: Page, tmp_path: Path
 ) -> None:

@@ -159,7 +159,10 @@ function note() {
 }
 
 async function order() {
-  const wish = note() ?? { requestId: newId(), quantity: model.quantity };
+  const known = note();
+  // Whose every request was refused by 401 has reserved nothing, and may want another number of units meanwhile.
+  const isNew = !known || (known.isRefused && known.quantity !== model.quantity);
+  const wish = isNew ? { requestId: newId(), quantity: model.quantity } : { ...known, isRefused: undefined };
   store(kept, JSON.stringify(wish));
   Object.assign(model, { work: "order", refusal: null, isUnanswered: false, isSure: false, quantity: wish.quantity });
   render();
@@ -180,8 +183,11 @@ async function order() {
       await new Promise((done) => setTimeout(done, 1000 * decide.retrySeconds(attempts, answer.retryAfterSeconds, Math.random())));
       continue;
     }
-    // The note stays here as well: the order is sent after the buyer has signed in.
-    if (answer.status === 401) break;
+    if (answer.status === 401) {
+      // The note stays here as well: the order is sent after the buyer has signed in.
+      if (attempts === 1 && (isNew || known.isRefused)) store(kept, JSON.stringify({ ...wish, isRefused: true }));
+      break;
+    }
     store(kept, null);
     if (answer.refusal.code === "order_gone") model.order = { quantity: wish.quantity, state: "expired" };
     break;
