@@ -17,7 +17,7 @@ RIGHTS = {
     },
     "reader": dict.fromkeys(TABLES, "r"),
     "retention": {
-        **dict.fromkeys(("schema_migrations", "installation", "shards"), "r"),
+        **dict.fromkeys(("schema_migrations", "installation", "shards", "reported_refunds"), "r"),
         **dict.fromkeys(
             ("sales", "orders", "order_events", "sale_changes", "payments", "refunds", "refund_events", "refund_reports", "markers"), "rd"
         ),
