@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from flashsale_core.orders import RANK, State
 from flashsale_core.records import OrderRecord
 from flashsale_recovery.rebuild.facts import LedgerOrder, Refund
-from flashsale_recovery.rebuild.join import RELEASED, Joined, join_order
+from flashsale_recovery.rebuild.join import RELEASED, Joined, join_order, without_hold
 
 R, P, X, C = State.RESERVED, State.PAID, State.EXPIRED, State.CANCELLED
 HISTORIES = [(R,), (R, P), (R, X), (R, C), (R, X, P)]
@@ -91,3 +91,11 @@ def test_another_payment_in_redis_is_shown() -> None:
     row = LedgerOrder("o1", P, "ann", 2, 9_000, 1_000, "p1")
     joined = join_order(row, OrderRecord(P, "ann", 2, 9_000, "", "p2"), "o1")
     assert (joined.record.payment_id, joined.other_payment) == ("p1", "p2")
+
+
+def test_hold_of_a_sale_that_is_over_has_expired_and_keeps_its_refunds() -> None:
+    redis = OrderRecord(R, "ann", 2, 9_000, "", "", ("p1",))
+    over = without_hold(join_order(in_ledger(frozenset({R})), redis, "o1"))
+    assert (over.record.state, over.was_released, over.lacking, over.refunds_lacking) == (X, True, (X,), ("p1",))
+    paid = join_order(in_ledger(frozenset({R, P})), None, "o1")
+    assert without_hold(paid) is paid

@@ -4,6 +4,7 @@ Decision 0004 makes that possible: every path of an order climbs through flashsa
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -97,3 +98,11 @@ def _lacking(ledger: LedgerOrder | None, state: State, *, released_before: bool)
     if state is State.RETURNED and supersedes(State.PAID, known):
         lacking.append(State.PAID)
     return (*lacking, state) if supersedes(state, known) else tuple(lacking)
+
+
+def without_hold(order: Joined) -> Joined:
+    """The order once its sale is over: no hold of it can be live."""
+    if order.record.state is not State.RESERVED:
+        return order
+    record = replace(order.record, state=State.EXPIRED)
+    return msgspec.structs.replace(order, record=record, was_released=True, lacking=(*order.lacking, State.EXPIRED))

@@ -9,14 +9,13 @@ from dataclasses import replace
 from time import monotonic
 
 from flashsale_core.keys import shard_of
-from flashsale_core.orders import State
 from flashsale_recovery.rebuild.announcements import Counters, end_line, order_lines
 from flashsale_recovery.rebuild.context import RebuildContext
 from flashsale_recovery.rebuild.damage import Damage
 from flashsale_recovery.rebuild.definitions import Present, present_sale
 from flashsale_recovery.rebuild.facts import Definition, Stray, definition_in_redis
 from flashsale_recovery.rebuild.inspection import Inspection
-from flashsale_recovery.rebuild.join import Joined, join_order
+from flashsale_recovery.rebuild.join import join_order, without_hold
 from flashsale_recovery.rebuild.ledger import SALES_AT_ONCE, SMALL_SALE, Ledger, Units
 from flashsale_recovery.rebuild.mending import Mending
 from flashsale_recovery.rebuild.report import RebuildReport
@@ -182,7 +181,7 @@ class _Rebuild:
         assert redis is not None  # noqa: S101 - it was read before
         async for records in self._surviving.order_pages(name):
             rows = await self._ledger.orders(redis, list(records))
-            joined = [_over(join_order(rows.get(order_id), record, order_id)) for order_id, record in records.items()]
+            joined = [without_hold(join_order(rows.get(order_id), record, order_id)) for order_id, record in records.items()]
             behind = [order for order in joined if order.lacking or order.refunds_lacking]
             if behind:
                 lines = order_lines(redis, behind, {}, self._context.now_ms)
@@ -203,11 +202,3 @@ def _by_sale(strays: Sequence[Stray]) -> dict[str, list[Stray]]:
     for stray in strays:
         by_sale.setdefault(stray.sale_id, []).append(stray)
     return by_sale
-
-
-def _over(order: Joined) -> Joined:
-    """An order of a sale that is over: no hold of it can be live."""
-    if order.record.state is not State.RESERVED:
-        return order
-    record = replace(order.record, state=State.EXPIRED)
-    return Joined(order.order_id, record, True, order.reserved_ms, (*order.lacking, State.EXPIRED))
