@@ -5,6 +5,7 @@ import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
@@ -51,6 +52,11 @@ async def send_request(
             return Answer(response.status, parse_json(await response.read()), replayed)
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         raise Retryable(f"{url} does not answer: {error or type(error).__name__}; is the stack up?") from error
+
+
+def segment(text: str) -> str:
+    """One segment of a path: with `#2` or `?` unquoted in it, `shoe#2` would end the sale `shoe`."""
+    return quote(text, safe="")
 
 
 def parse_json(body: bytes) -> Any:

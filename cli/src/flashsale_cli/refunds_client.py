@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from aiohttp import ClientSession
 
-from flashsale_cli.http_client import Answer, document_of, send_request
+from flashsale_cli.http_client import Answer, document_of, segment, send_request
 
 Refund = Mapping[str, Any]
 PAGE = 1000
@@ -30,12 +30,12 @@ class RefundsClient:
 
     async def show(self, refund_id: str) -> Refund:
         """The refund with its history. Raises Rejected if there is none."""
-        refund: Refund = document_of(await self._send("GET", f"refunds/{quote(refund_id, safe='')}"), 200, server=SERVER)
+        refund: Refund = document_of(await self._send("GET", f"refunds/{segment(refund_id)}"), 200, server=SERVER)
         return refund
 
     async def change(self, refund_id: str, wanted: Mapping[str, Any]) -> tuple[Refund, bool]:
         """(the refund, whether it is as wanted): it is not if somebody else has changed it. Raises Rejected with the server's problem."""
-        answer = await self._send("POST", f"refunds/{quote(refund_id, safe='')}", wanted)
+        answer = await self._send("POST", f"refunds/{segment(refund_id)}", wanted)
         if answer.status == 409 and isinstance(answer.document, dict) and "refund" in answer.document:
             return answer.document["refund"], False
         return document_of(answer, 200, server=SERVER), True
@@ -46,7 +46,7 @@ class RefundsClient:
         With `reported_minor`, also if it has reported another sum by now.
         """
         wanted = {"reason": reason} | ({} if reported_minor is None else {"reportedMinor": reported_minor})
-        left: Refund = document_of(await self._send("POST", f"orders/{quote(order, safe='')}/leave-paid", wanted), 200, server=SERVER)
+        left: Refund = document_of(await self._send("POST", f"orders/{segment(order)}/leave-paid", wanted), 200, server=SERVER)
         return left
 
     async def _pages(self, path: str, field: str, filters: Mapping[str, str | None], limit: int) -> Sequence[Refund]:

@@ -3,11 +3,10 @@
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from aiohttp import ClientSession
 
-from flashsale_cli.http_client import Answer, document_of, send_request
+from flashsale_cli.http_client import Answer, document_of, segment, send_request
 from flashsale_core.errors import Rejected
 
 Sale = Mapping[str, Any]
@@ -34,13 +33,13 @@ async def return_order(session: ClientSession, url: str, token: str, order_id: s
 async def send_return(session: ClientSession, url: str, token: str, order_id: str, document: Mapping[str, Any]) -> Answer:
     """Ask the gateway, or the ledger-api for an order of a removed sale, to take a paid order back."""
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    return await send_request(session, "POST", f"{url}/admin/orders/{_segment(order_id)}/return", json.dumps(document).encode(), headers)
+    return await send_request(session, "POST", f"{url}/admin/orders/{segment(order_id)}/return", json.dumps(document).encode(), headers)
 
 
 async def end_sale(session: ClientSession, url: str, token: str, product_id: str, mode: str) -> Mapping[str, Any]:
     """Close, remove or release a sale. Returns its `state`, and in `reserved` the units that removal waits for. Raises Rejected."""
     answer = await send_request(
-        session, "DELETE", f"{url}/admin/sales/{_segment(product_id)}?mode={mode}", None, {"Authorization": f"Bearer {token}"}
+        session, "DELETE", f"{url}/admin/sales/{segment(product_id)}?mode={mode}", None, {"Authorization": f"Bearer {token}"}
     )
     ended: Mapping[str, Any] = document_of(answer, 200, 202)
     return ended
@@ -48,7 +47,7 @@ async def end_sale(session: ClientSession, url: str, token: str, product_id: str
 
 async def get_sale(session: ClientSession, url: str, product_id: str) -> Sale:
     """Raises Rejected if there is no such sale."""
-    sale: Sale = document_of(await send_request(session, "GET", f"{url}/sales/{_segment(product_id)}"), 200)
+    sale: Sale = document_of(await send_request(session, "GET", f"{url}/sales/{segment(product_id)}"), 200)
     return sale
 
 
@@ -67,8 +66,3 @@ async def sales_page(session: ClientSession, url: str, after: str = "", limit: i
     beyond = f"&after={after}" if after else ""
     page: list[Sale] = document_of(await send_request(session, "GET", f"{url}/sales?limit={limit}{beyond}"), 200)["sales"]
     return page
-
-
-def _segment(text: str) -> str:
-    """One segment of a path: with `#2` or `?` unquoted in it, `shoe#2` would end the sale `shoe`."""
-    return quote(text, safe="")

@@ -2,6 +2,8 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -106,6 +108,19 @@ def test_amount_that_nobody_knows_is_not_printed_as_nothing() -> None:
     assert [amount_text(0, ""), amount_text(0, "EUR"), amount_text(400, "")] == ["unknown", "0 EUR", "400 "]
 
 
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The URL of a server that answers by `handler`."""
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        running = Thread(target=server.serve_forever, args=(0.01,))
+        running.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            running.join(10)
+
+
 def test_page_of_something_else_is_no_answer_of_the_gateway() -> None:
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -116,14 +131,8 @@ def test_page_of_something_else_is_no_answer_of_the_gateway() -> None:
         def log_message(self, *_: object) -> None:
             return
 
-    with HTTPServer(("127.0.0.1", 0), Page) as server:
-        serving = Thread(target=server.serve_forever, args=(0.01,))
-        serving.start()
-        try:
-            result = flashsale("sale", "list", FLASHSALE_URL=f"http://127.0.0.1:{server.server_port}")
-        finally:
-            server.shutdown()
-            serving.join(10)
+    with serving(Page) as url:
+        result = flashsale("sale", "list", FLASHSALE_URL=url)
     assert (result.exit_code, "is not the gateway" in result.stderr) == (EXIT_UNREACHABLE, True)
 
 
@@ -157,16 +166,9 @@ def test_mistyped_name_is_not_cut_to_another_one(command: str, path: str) -> Non
         def log_message(self, *_: object) -> None:
             return
 
-    with HTTPServer(("127.0.0.1", 0), Engine) as server:
-        serving = Thread(target=server.serve_forever, args=(0.01,))
-        serving.start()
-        try:
-            url = f"http://127.0.0.1:{server.server_port}"
-            settings = {"FLASHSALE_URL": url, "FLASHSALE_ADMIN_URL": url, "FLASHSALE_LEDGER_API_URL": url, "FLASHSALE_ADMIN_TOKEN": "t" * 8}
-            result = flashsale(*command.split(), **settings)
-        finally:
-            server.shutdown()
-            serving.join(10)
+    with serving(Engine) as url:
+        settings = {"FLASHSALE_URL": url, "FLASHSALE_ADMIN_URL": url, "FLASHSALE_LEDGER_API_URL": url, "FLASHSALE_ADMIN_TOKEN": "t" * 8}
+        result = flashsale(*command.split(), **settings)
     assert (result.exit_code, asked) == (EXIT_UNREACHABLE, [path])
 
 

@@ -5,12 +5,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic, time
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from flashsale_cli.environment import CliEnvironment
-from flashsale_cli.http_client import document_of, send_request
+from flashsale_cli.http_client import document_of, segment, send_request
 from flashsale_cli.sales_client import Sale, sales_page
 from flashsale_cli.top.reading import OTHER_SALES, SALE_ORDERS, Reading, Scrape, Target, parse_samples
 from flashsale_core.errors import FlashsaleError, SettingsError
@@ -104,7 +104,7 @@ async def _read_sales(session: aiohttp.ClientSession, sources: Sources) -> _Sale
 
 
 async def _named(session: aiohttp.ClientSession, url: str, products: Sequence[str]) -> _SalesResult:
-    answers = await asyncio.gather(*(send_request(session, "GET", f"{url}/sales/{quote(product, safe='')}") for product in products))
+    answers = await asyncio.gather(*(send_request(session, "GET", f"{url}/sales/{segment(product)}") for product in products))
     sales = [document_of(answer, 200) for answer in answers if answer.status != 404]
     return _SalesResult(sales, [product for product, answer in zip(products, answers, strict=True) if answer.status == 404])
 

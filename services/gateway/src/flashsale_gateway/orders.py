@@ -124,7 +124,7 @@ class Orders(Endpoint[PendingOrder, Order]):
             if self._lag.is_past_limit:
                 raise Problem("outbox_lag")
         except Problem:
-            # Nobody learns what is wrong with an order before the question whose it is.
+            # Whose order it is comes first: only its buyer learns what is wrong with it.
             proven = self._identities.prove_buyer(*proof)
             if request is not None:
                 buyer_of(proven, request.userId)

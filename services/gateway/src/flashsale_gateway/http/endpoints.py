@@ -57,7 +57,7 @@ class Endpoint(ABC, Generic[T, Item]):
     def accept(self, headers: Headers, body: bytes, waiter: Waiter[Result], peer: str = "") -> T:
         """Check a request and enqueue it; `waiter` gets the decision, never before this returns. `peer` is the address of the connection.
 
-        Raises Problem, Unauthenticated, and Overloaded when too many requests are waiting.
+        Raises Problem, Unauthenticated, and Overloaded when too many requests are waiting; what is only found later goes to `waiter`.
         """
 
     @abstractmethod
