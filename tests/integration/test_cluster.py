@@ -24,7 +24,7 @@ from flashsale_local_stack.binaries import redis_server
 from flashsale_local_stack.configs import redis_conf
 from flashsale_local_stack.state import RedisNode, load
 from flashsale_redis.slots import SLOTS, slot_of
-from tests.integration.client import Client
+from tests.integration.client import Client, until_answered
 from tests.integration.gateways import further_gateways
 from tests.integration.promotions import HOLD_SECONDS, STOCK, stale_promotion
 from tests.integration.storm import Storm, storm
@@ -66,9 +66,8 @@ def new_sale_on(
     while True:
         sale = f"t-{uuid.uuid4().hex[:12]}"
         if master_of(sale) in masters:
-            terms = {"stock": stock, "paymentWindowSeconds": window_seconds, "durability": durability}
-            answer = shop.admin({"productId": sale, **terms})
-            assert answer.status == 201, answer
+            terms = {"productId": sale, "stock": stock, "paymentWindowSeconds": window_seconds, "durability": durability}
+            until_answered(lambda terms=terms: shop.admin(terms))  # type: ignore[misc]
             return sale
 
 

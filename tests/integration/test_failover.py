@@ -54,11 +54,13 @@ class Pair:
         self.url = f"redis://127.0.0.1:{address.port}/0"
 
     def demote(self) -> None:
-        """Make the new server the master, with everything that the old one had."""
+        """Make the new server the master, with everything that the old one had, and the old one its replica."""
         assert wait_until(lambda: self.old.execute_command("WAIT", 1, 1000) == 1, WAIT_SECONDS)
         self.new.replicaof("NO", "ONE")
-        open_now(self.new)
         self.old.replicaof("127.0.0.1", port_of(self.new))
+        open_now(self.new)
+        # Until it has the new fence too, the old server may refuse scripts because of its history, not because it is a replica.
+        assert wait_until(lambda: self.new.execute_command("WAIT", 1, 1000) == 1, WAIT_SECONDS)
 
     async def cut_off_and_move(self) -> None:
         """Demote the old server, which keeps its old data because it does not reach its master, and move the address."""

@@ -17,7 +17,7 @@ import redis
 import redis.asyncio
 
 from flashsale_core import topology
-from flashsale_local_stack import INFRASTRUCTURE, Stack, StackError, binaries, private_stack, processes
+from flashsale_local_stack import INFRASTRUCTURE, Stack, StackError, binaries, configs, private_stack, processes
 from flashsale_local_stack import stack as stack_module
 from flashsale_local_stack.processes import ProcessId, wait_until
 from flashsale_local_stack.servers import RabbitServer
@@ -291,6 +291,17 @@ def test_broker_that_ends_while_it_starts_is_reported_with_its_log(tmp_path: Pat
         stack.up(services=False)
     assert running(stack) == set()
     assert wait_until(lambda: processes_of(stack.home) == [], 60), processes_of(stack.home)
+
+
+def test_broker_that_ends_once_while_it_starts_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, texts, said = configs.rabbitmq_conf, ["listeners.tcp.1 = nonsense\n"], list[str]()
+    monkeypatch.setattr(configs, "rabbitmq_conf", lambda *of: texts.pop() if texts else real(*of))
+    stack = Stack(tmp_path / "home", said.append)
+    assert stack.up(services=False)
+    try:
+        assert (texts, said.count("rabbitmq ended while it started: trying once more")) == ([], 1)
+    finally:
+        stack.down()
 
 
 def processes_of(home: Path) -> list[str]:

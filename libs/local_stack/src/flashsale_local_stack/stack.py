@@ -23,6 +23,8 @@ from flashsale_local_stack.state import GATEWAY_PORT, HOST, State, gateway_port_
 DEFAULT_HOME = Path(".flashsale")
 START_TIMEOUT_SECONDS = {"rabbitmq": 120.0}
 START_TIMEOUT_SECONDS_DEFAULT = 120.0
+# Erlang's logger gives up when its file is not open after 5 s, which a busy disk may need, and RabbitMQ ends then.
+STARTED_TWICE = ("rabbitmq",)
 STOP_TIMEOUT_SECONDS = 30.0
 # Postgres waits for all sessions to end on SIGTERM and ends them on SIGINT (its manual, "Shutting Down the Server").
 STOP_SIGNALS = {"postgres": SIGINT}
@@ -256,14 +258,22 @@ class Stack:
             self._wait_ready(state, name)
 
     def _wait_ready(self, state: State, name: str) -> None:
-        component, log = self._component(state, name), self._log(name)
-        timeout_seconds = START_TIMEOUT_SECONDS.get(name, START_TIMEOUT_SECONDS_DEFAULT)
-        if wait_until(lambda: component.ready() or not _alive(state, name), timeout_seconds) and _alive(state, name):
+        log, timeout_seconds = self._log(name), START_TIMEOUT_SECONDS.get(name, START_TIMEOUT_SECONDS_DEFAULT)
+        ready = self._becomes_ready(state, name, timeout_seconds)
+        if not ready and name in STARTED_TWICE and not _alive(state, name):
+            self._say(f"{name} ended while it started: trying once more")
+            self._launch(state, name)
+            ready = self._becomes_ready(state, name, timeout_seconds)
+        if ready:
             return
         why = f"is not ready after {timeout_seconds:.0f} s" if _alive(state, name) else "ended while it started"
         self._end(state, name, first=SIGKILL)
         save(self.home, state)
         raise StackError(f"{name} {why}; its log {log} ends:\n{last_lines(log)}")
+
+    def _becomes_ready(self, state: State, name: str, timeout_seconds: float) -> bool:
+        component = self._component(state, name)
+        return wait_until(lambda: component.ready() or not _alive(state, name), timeout_seconds) and _alive(state, name)
 
     def _prepare(self, state: State, started: Sequence[str]) -> None:
         """Create the Redis Cluster, the database and its schema. The broker loads its topology itself."""
