@@ -1,4 +1,4 @@
-"""A theme changes colours and a width changes the layout, so the tests in a browser look at two of the four views (tests/browser/pages.py)."""
+"""A theme changes colours, a width changes the layout, so the tests in a browser look at two of the four views (tests/browser/pages.py)."""
 
 import re
 from pathlib import Path

@@ -237,11 +237,12 @@ def test_event_that_cannot_be_read_keeps_no_other_from_the_shop(shop: Shop) -> N
 
 
 @pytest.mark.parametrize("body", [b"<title>Sign in</title>", b"{}", b'{"result": "noted"}'])
-def test_page_of_something_else_decides_no_payment(body: bytes) -> None:
+def test_page_of_something_else_decides_no_payment_and_is_no_order(body: bytes) -> None:
     """A proxy's 200 cancelled the payment of an order that the engine had not been asked about."""
     settings = read_settings({"FLASHSALE_URL": "http://engine", "FLASHSALE_WEBHOOK_SECRET": SECRET})
     with pytest.raises(NoDecisionError, match="not the engine"):
         engine.Engine(settings, lambda *_: Answer(200, {}, body)).decide(ORDER)
+    assert engine.Engine(settings, lambda *_: Answer(200, {}, body)).order("shoe.1", "ann") is None
 
 
 def test_date_in_retry_after_is_waited_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
