@@ -9,7 +9,7 @@ from aiohttp import web
 from flashsale_cli.load.outcomes import Group
 from flashsale_cli.load.plan import Click, Crowd, plan
 from flashsale_cli.load.run import Target, run
-from flashsale_cli.load.single_request import Reply, read_reply
+from flashsale_cli.load.single_request import Reply, SingleRequestClient, read_reply
 from flashsale_cli.load.tally import Accepted, Tally
 
 CLICKS = plan(Crowd(product_id="tele", buyers=40, prefix="run"))
@@ -104,13 +104,26 @@ async def test_proof_is_sent_as_authorization(at_once: bool) -> None:
     assert tally.count(Group.REFUSED) == tally.unproven == 2
 
 
+def test_host_header_of_an_ipv6_address_has_brackets() -> None:
+    request = SingleRequestClient("http://[::1]:8000/order", 1)._request(CLICKS[0])
+    assert request.startswith(b"POST /order HTTP/1.1\r\nHost: [::1]:8000\r\n")
+
+
 def test_complete_answer_is_read() -> None:
     received = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nidempotent-replayed: true\r\n\r\n{}"
     assert read_reply(received) == Reply(200, True, b"{}")
 
 
 @pytest.mark.parametrize(
-    "received", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}", b"HTTP/1.1 200 OK\r\n\r\n{}", b"nonsense\r\n\r\n"]
+    "received",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n{}",
+        b"HTTP/1.1 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"nonsense\r\n\r\n",
+    ],
 )
 def test_incomplete_answer_is_an_error(received: bytes) -> None:
     with pytest.raises(ConnectionError):

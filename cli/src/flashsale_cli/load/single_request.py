@@ -23,6 +23,8 @@ class SingleRequestClient:
         """`url` is the http:// URL of the endpoint."""
         parts = urlsplit(url)
         self._host, self._port, self._path = parts.hostname or "", parts.port or 80, parts.path
+        # An IPv6 address keeps its brackets there.
+        self._host_header = parts.netloc.rpartition("@")[2]
         self._timeout_seconds = timeout_seconds
 
     async def post(self, click: Click) -> Reply:
@@ -39,7 +41,7 @@ class SingleRequestClient:
     def _request(self, click: Click) -> bytes:
         own = "".join(f"{name}: {value}\r\n" for name, value in click.headers().items())
         head = (
-            f"POST {self._path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nConnection: close\r\n"
+            f"POST {self._path} HTTP/1.1\r\nHost: {self._host_header}\r\nConnection: close\r\n"
             f"{own}Content-Length: {len(click.body)}\r\n\r\n"
         )
         return head.encode() + click.body
@@ -70,10 +72,11 @@ class _Exchange(asyncio.Protocol):
 
 
 def read_reply(received: bytes) -> Reply:
-    """Raises ConnectionError if the answer is incomplete."""
+    """Raises ConnectionError if the answer is incomplete, or is none of HTTP/1."""
     head, blank, body = received.partition(b"\r\n\r\n")
     status, *lines = head.split(b"\r\n")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
-    if not blank or not status.startswith(b"HTTP/1.") or len(body) != int(headers.get(b"content-length", b"-1")):
+    code, length = status[9:12], headers.get(b"content-length", b"")
+    if not blank or not status.startswith(b"HTTP/1.") or not code.isdigit() or not length.isdigit() or len(body) != int(length):
         raise ConnectionError("the connection ended before the answer was complete")
-    return Reply(int(status[9:12]), headers.get(b"idempotent-replayed") == b"true", body)
+    return Reply(int(code), headers.get(b"idempotent-replayed") == b"true", body)
