@@ -1,20 +1,12 @@
 """The command `flashsale`."""
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from flashsale_cli.commands import console_users, ledger, order, parked, refunds, sale, stack, webhook
-from flashsale_cli.commands.audit import audit
-from flashsale_cli.commands.chaos import chaos
-from flashsale_cli.commands.demo import demo
-from flashsale_cli.commands.load import load
-from flashsale_cli.commands.migrate import migrate
-from flashsale_cli.commands.pay import pay
-from flashsale_cli.commands.recover import recover
-from flashsale_cli.commands.top import top
-from flashsale_cli.commands.topology import topology
 from flashsale_cli.console import EXIT_UNREACHABLE, EXIT_USAGE
 from flashsale_core.errors import FlashsaleError, SettingsError
 
@@ -26,8 +18,55 @@ Exit status: 0 success; 1 a check failed; 2 an option or a setting is missing or
 """
 
 
+COMMANDS = {
+    "migrate": "migrate:migrate",
+    "load": "load:load",
+    "pay": "pay:pay",
+    "audit": "audit:audit",
+    "recover": "recover:recover",
+    "top": "top:top",
+    "demo": "demo:demo",
+    "topology": "topology:topology",
+    "chaos": "chaos:chaos",
+    "stack": "stack:app",
+    "sale": "sale:app",
+    "order": "order:app",
+    "parked": "parked:app",
+    "refunds": "refunds:app",
+    "ledger": "ledger:app",
+    "webhook": "webhook:app",
+    "console": "console_users:app",
+}
+"""Where each command is, below flashsale_cli.commands: a function, or an app of further commands. In the order of the help."""
+
+
+class OnDemand(Mapping[str, Any]):
+    """The commands by name. Each is imported when it is asked for, because all clients of all servers take longer than a short command."""
+
+    def __getitem__(self, name: str) -> Any:
+        module, _, attribute = COMMANDS[name].partition(":")
+        command = getattr(import_module(f"flashsale_cli.commands.{module}"), attribute)
+        if isinstance(command, typer.Typer):
+            group = typer.main.get_group(command)
+            group.name = name
+            return group
+        single = typer.Typer(add_completion=False)
+        single.command(name)(command)
+        return typer.main.get_command(single)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
 class Commands(TyperGroup):
     """The only place where an error becomes an exit status."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = OnDemand()  # type: ignore[assignment] # nothing is added to them
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -37,14 +76,9 @@ class Commands(TyperGroup):
             raise typer.Exit(EXIT_USAGE if isinstance(error, SettingsError) else EXIT_UNREACHABLE) from None
 
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)
-app.add_typer(stack.app, name="stack")
-app.add_typer(sale.app, name="sale")
-app.add_typer(order.app, name="order")
-app.add_typer(parked.app, name="parked")
-app.add_typer(refunds.app, name="refunds")
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(webhook.app, name="webhook")
-app.add_typer(console_users.app, name="console")
-for command in (migrate, load, pay, audit, recover, top, demo, topology, chaos):
-    app.command()(command)
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback(help=HELP)
+def flashsale() -> None:
+    """Nothing is common to all commands."""
