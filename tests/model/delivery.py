@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from flashsale_core.orders import LETTERS, supersedes
 from tests.model.requests import Step, replaced, restocked, with_gateway, writable
 from tests.model.state import Bounds, Entry, Gateway, Ledger, State
@@ -20,7 +22,7 @@ def deliveries(state: State, bounds: Bounds) -> Iterator[Step]:
             if not bounds.has("delete_after_confirm") and entry in state.redis.outbox:
                 yield f"gateway {number}: {show(entry)} is deleted before it is confirmed", _deleted(state, entry)
         for entry in sorted(gateway.confirmed):
-            left = gateway._replace(confirmed=gateway.confirmed - {entry}, timely=gateway.timely - {entry})
+            left = replace(gateway, confirmed=gateway.confirmed - {entry}, timely=gateway.timely - {entry})
             yield from _finish(_deleted(with_gateway(state, number, left), entry), bounds, number, entry, entry in gateway.timely)
     in_memory = {entry for gateway in state.gateways for entry in gateway.held | gateway.confirmed}
     for entry in sorted(state.redis.outbox - in_memory):
@@ -32,28 +34,28 @@ def _finish(state: State, bounds: Bounds, number: int, entry: Entry, timely: boo
     """Delete a confirmed entry, and answer the request that waits for the confirm."""
     name = f"gateway {number}: {show(entry)} is deleted"
     if timely and bounds.has("confirm_webhook") and entry.kind in "PF" and entry.order not in state.answered:
-        yield name + ", the provider is answered", state._replace(answered=state.answered | {entry.order})
+        yield name + ", the provider is answered", replace(state, answered=state.answered | {entry.order})
     elif timely and bounds.confirmed and entry.kind in "RP" and entry.order not in state.accepted:
-        yield name + ", the buyer is answered", state._replace(accepted=state.accepted | {entry.order})
+        yield name + ", the buyer is answered", replace(state, accepted=state.accepted | {entry.order})
     elif timely and entry.kind == "W" and writable(state, state.gateways[number].known, bounds):
         changed = restocked(state, bounds, entry.order) if bounds.has("confirm_return") else state
-        yield name + ", the unit is for sale again, the merchant is answered", changed._replace(returned=state.returned | {entry.order})
+        yield name + ", the unit is for sale again, the merchant is answered", replace(changed, returned=state.returned | {entry.order})
     elif timely and entry.kind == "K":
-        yield name + ", the merchant is answered", state._replace(returned=state.returned | {entry.order})
+        yield name + ", the merchant is answered", replace(state, returned=state.returned | {entry.order})
     else:
         yield name, state
 
 
 def _consume(state: State, bounds: Bounds) -> Iterator[Step]:
     for entry in sorted(state.broker | state.marked):
-        taken = state._replace(broker=state.broker - {entry}, marked=state.marked - {entry})
+        taken = replace(state, broker=state.broker - {entry}, marked=state.marked - {entry})
         if bounds.has("commit_before_ack"):
-            yield f"ledger: {show(entry)} is committed", taken._replace(ledger=merged(state.ledger, entry, bounds))
+            yield f"ledger: {show(entry)} is committed", replace(taken, ledger=merged(state.ledger, entry, bounds))
         else:
-            yield f"worker: {show(entry)} is acknowledged", taken._replace(worker=state.worker | {entry})
+            yield f"worker: {show(entry)} is acknowledged", replace(taken, worker=state.worker | {entry})
     for entry in sorted(state.worker):
-        taken = state._replace(worker=state.worker - {entry})
-        yield f"ledger: {show(entry)} is committed", taken._replace(ledger=merged(state.ledger, entry, bounds))
+        taken = replace(state, worker=state.worker - {entry})
+        yield f"ledger: {show(entry)} is committed", replace(taken, ledger=merged(state.ledger, entry, bounds))
         yield f"worker: dies with {show(entry)}", taken
 
 
@@ -62,15 +64,15 @@ def merged(ledger: Ledger, entry: Entry, bounds: Bounds) -> Ledger:
     if is_late(ledger, entry) and bounds.has("late_refused"):
         if bounds.has("late_only_counted") or entry.kind != "P" or ledger.records[entry.order] == "P":
             return ledger
-        return ledger._replace(refunded=ledger.refunded | {entry.order})
+        return replace(ledger, refunded=ledger.refunded | {entry.order})
     received = ledger.received | {entry}
     if entry.kind == "F":
-        return ledger._replace(refunded=ledger.refunded | {entry.order}, received=received)
+        return replace(ledger, refunded=ledger.refunded | {entry.order}, received=received)
     # The message of a return says already that the unit is for sale again.
     old, new = ledger.records[entry.order], "T" if entry.kind == "W" else entry.kind
     if not old or supersedes(LETTERS[new], LETTERS[old]):
-        return ledger._replace(records=replaced(ledger.records, entry.order, new), received=received)
-    return ledger._replace(received=received)
+        return replace(ledger, records=replaced(ledger.records, entry.order, new), received=received)
+    return replace(ledger, received=received)
 
 
 def is_late(ledger: Ledger, entry: Entry) -> bool:
@@ -79,12 +81,12 @@ def is_late(ledger: Ledger, entry: Entry) -> bool:
 
 
 def _in_queue(state: State, entry: Entry) -> State:
-    return state._replace(broker=state.broker | {entry})
+    return replace(state, broker=state.broker | {entry})
 
 
 def _deleted(state: State, entry: Entry) -> State:
     redis = state.redis
-    return state._replace(redis=redis._replace(outbox=redis.outbox - {entry})) if entry in redis.outbox else state
+    return replace(state, redis=replace(redis, outbox=redis.outbox - {entry})) if entry in redis.outbox else state
 
 
 def show(entry: Entry) -> str:

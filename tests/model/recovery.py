@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from flashsale_core.orders import LETTERS, supersedes
 from tests.model.requests import COUNTED, Step, replaced
 from tests.model.state import JUMP, Bounds, Closed, Entry, Fence, Redis, State
@@ -29,8 +31,8 @@ def recovery(state: State, bounds: Bounds) -> Iterator[Step]:
 def _fence(state: State) -> Iterator[Step]:
     fence = state.redis.fence
     seq, incarnation = (fence.seq, fence.incarnation) if fence else (0, 0)
-    redis = state.redis._replace(fence=Fence("fenced", state.info, incarnation, seq))
-    moved = state._replace(redis=redis, phase="fenced", silent=frozenset(), broker=state.broker | state.marked, marked=frozenset())
+    redis = replace(state.redis, fence=Fence("fenced", state.info, incarnation, seq))
+    moved = replace(state, redis=redis, phase="fenced", silent=frozenset(), broker=state.broker | state.marked, marked=frozenset())
     yield "keeper: fences this history", moved
 
 
@@ -38,7 +40,7 @@ def _mark(state: State, bounds: Bounds) -> Iterator[Step]:
     """The marker enters the queue once every gateway has published what it holds, or was silent for too long."""
     attested = all(number in state.silent or not gateway.held for number, gateway in enumerate(state.gateways))
     if attested or not bounds.has("attest"):
-        yield "keeper: puts its marker into the queue", state._replace(phase="marked", marked=state.broker, broker=frozenset())
+        yield "keeper: puts its marker into the queue", replace(state, phase="marked", marked=state.broker, broker=frozenset())
 
 
 def _highest(state: State, bounds: Bounds) -> int:
@@ -56,16 +58,16 @@ def _without_rebuild(state: State, bounds: Bounds) -> Iterator[Step]:
         return
     if bounds.has("fast_waits") and (state.silent or state.died):
         begun = _begun(state, bounds)
-        yield f"keeper: nothing is missing, begins incarnation {ledger.incarnation + 1}", begun._replace(phase="filled")
+        yield f"keeper: nothing is missing, begins incarnation {ledger.incarnation + 1}", replace(begun, phase="filled")
     else:
-        redis = state.redis._replace(fence=fence._replace(state="open"))
-        yield "keeper: nothing is missing, opens the same incarnation", _opened(state._replace(redis=redis))
+        redis = replace(state.redis, fence=replace(fence, state="open"))
+        yield "keeper: nothing is missing, opens the same incarnation", _opened(replace(state, redis=redis))
 
 
 def _rebuild(state: State, bounds: Bounds) -> Iterator[Step]:
     begun = _begun(state, bounds)
     text = f"keeper: begins incarnation {begun.ledger.incarnation} at {begun.ledger.first_seq}"
-    yield f"{text}, {len(begun.lost - state.lost)} entries lost", begun._replace(phase="restoring")
+    yield f"{text}, {len(begun.lost - state.lost)} entries lost", replace(begun, phase="restoring")
 
 
 def _begun(state: State, bounds: Bounds) -> State:
@@ -78,12 +80,13 @@ def _begun(state: State, bounds: Bounds) -> State:
     lost = {seq for seq in past if seq > fence.seq and seq not in received}
     in_redis = {seq for seq in past if seq <= fence.seq}
     if bounds.has("kept_falls"):
-        ranges = [closed._replace(kept_seq=min(closed.kept_seq, fence.seq)) for closed in ranges]
+        ranges = [replace(closed, kept_seq=min(closed.kept_seq, fence.seq)) for closed in ranges]
     seq = max(highest, fence.seq) + JUMP if bounds.has("seq_continues") else 0
     incarnation = ledger.incarnation + 1
-    return state._replace(
-        redis=state.redis._replace(fence=Fence("restoring", state.info, incarnation, seq)),
-        ledger=ledger._replace(incarnation=incarnation, first_seq=seq, opened_seq=-1, closed=tuple(ranges)),
+    return replace(
+        state,
+        redis=replace(state.redis, fence=Fence("restoring", state.info, incarnation, seq)),
+        ledger=replace(ledger, incarnation=incarnation, first_seq=seq, opened_seq=-1, closed=tuple(ranges)),
         lost=state.lost | lost,
         excused=state.excused - in_redis,
     )
@@ -100,7 +103,7 @@ def _fill(state: State, bounds: Bounds) -> Iterator[Step]:
         for order in broken:
             records = replaced(records, order, "X")
         text = "keeper: restores " + " ".join(f"{order}:{letter or '-'}" for order, letter in enumerate(records))
-        yield text, _restored(state, bounds, records, refunded)._replace(phase="filled")
+        yield text, replace(_restored(state, bounds, records, refunded), phase="filled")
 
 
 def _restored(state: State, bounds: Bounds, records: tuple[str, ...], refunded: frozenset[int]) -> State:
@@ -117,9 +120,9 @@ def _restored(state: State, bounds: Bounds, records: tuple[str, ...], refunded: 
             born = replaced(born, entry.order, born[entry.order] | {entry.seq})
     available = max(0, bounds.units - sum(letter in COUNTED for letter in records))
     # The end of the restore is a position of its own: a copy made earlier does not have it.
-    fence = fence._replace(seq=fence.seq + len(entries) + bounds.has("restore_position"))
+    fence = replace(fence, seq=fence.seq + len(entries) + bounds.has("restore_position"))
     redis = Redis(records, refunded, available, state.redis.outbox.union(entries), fence)
-    return state._replace(redis=redis, born=born)
+    return replace(state, redis=redis, born=born)
 
 
 def _deficits(records: tuple[str, ...], bounds: Bounds) -> Iterator[tuple[int, ...]]:
@@ -140,7 +143,7 @@ def _note(state: State, bounds: Bounds) -> Iterator[Step]:
     fence = state.redis.fence
     assert fence is not None
     seq = fence.seq if bounds.has("opened_seq") else 0
-    yield "keeper: notes the opening in the ledger", state._replace(ledger=state.ledger._replace(opened_seq=seq), phase="noted")
+    yield "keeper: notes the opening in the ledger", replace(state, ledger=replace(state.ledger, opened_seq=seq), phase="noted")
 
 
 def _open(state: State, bounds: Bounds) -> Iterator[Step]:
@@ -148,14 +151,14 @@ def _open(state: State, bounds: Bounds) -> Iterator[Step]:
     if fence is None or (fence.state, fence.incarnation) != ("restoring", state.ledger.incarnation):
         return
     if not bounds.has("seal_once"):
-        fence = fence._replace(replid=state.info)
+        fence = replace(fence, replid=state.info)
     if fence.replid == state.info:
-        yield "keeper: opens", _opened(state._replace(redis=state.redis._replace(fence=fence._replace(state="open"))))
+        yield "keeper: opens", _opened(replace(state, redis=replace(state.redis, fence=replace(fence, state="open"))))
 
 
 def _opened(state: State) -> State:
-    return state._replace(
-        phase="idle", silent=frozenset(), died=False, fault_pending=False, broker=state.broker | state.marked, marked=frozenset()
+    return replace(
+        state, phase="idle", silent=frozenset(), died=False, fault_pending=False, broker=state.broker | state.marked, marked=frozenset()
     )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from flashsale_core.orders import LETTERS, Event, next_state
 from flashsale_core.orders import State as OrderState
 from tests.model.state import Bounds, Entry, Gateway, Redis, State
@@ -65,16 +67,16 @@ def _reserve(state: State, bounds: Bounds, order: int, letter: str, number: int)
     if result == "accepted":
         changed, entry = write(state, order, after, "R", -1)
         changed = _answer(changed, number, entry)
-        changed = changed._replace(born=replaced(changed.born, order, changed.born[order] | {entry.seq}))
+        changed = replace(changed, born=replaced(changed.born, order, changed.born[order] | {entry.seq}))
         if not bounds.confirmed or not bounds.has("confirm_order"):
-            changed = changed._replace(accepted=changed.accepted | {order})
+            changed = replace(changed, accepted=changed.accepted | {order})
             name += "is accepted, the buyer is answered"
         else:
             name += "is accepted, the buyer waits for the confirm"
         yield name, changed
     elif result == "replayed" and order not in state.accepted:
         if not bounds.confirmed or not bounds.has("replay_confirm"):
-            yield name + "is replayed, the buyer is answered", state._replace(accepted=state.accepted | {order})
+            yield name + "is replayed, the buyer is answered", replace(state, accepted=state.accepted | {order})
         elif not _in_memory(state.gateways[number], order, LIVE):
             yield name + "is replayed, and published again from its record", _again(state, number, letter, letter, order)
 
@@ -101,7 +103,7 @@ def _pay(state: State, bounds: Bounds, order: int, letter: str, number: int) -> 
         changed, entry = write(state, order, letter, "F", 0)
         changed, text = _answer(changed, number, entry), "is to be refunded"
     if not bounds.has("confirm_webhook"):
-        changed, text = changed._replace(answered=changed.answered | {order}), text + ", the provider is answered"
+        changed, text = replace(changed, answered=changed.answered | {order}), text + ", the provider is answered"
     yield name + text, changed
 
 
@@ -130,7 +132,7 @@ def restocked(state: State, bounds: Bounds, order: int) -> State:
         return state
     records = replaced(redis.records, order, "T")
     covered = sum(letter in COUNTED for letter in redis.records) > bounds.units
-    return state._replace(redis=redis._replace(records=records, available=redis.available + (not covered)))
+    return replace(state, redis=replace(redis, records=records, available=redis.available + (not covered)))
 
 
 def _release(state: State, bounds: Bounds, order: int, letter: str) -> Iterator[Step]:
@@ -148,23 +150,23 @@ def write(state: State, order: int, letter: str, kind: str, units: int) -> tuple
     redis = state.redis
     if redis.fence is None:  # a sale created in an empty Redis, without the guard
         entry = Entry(0, 1, kind, order)
-        return state._replace(broken="a write between the fault and the reopening"), entry
+        return replace(state, broken="a write between the fault and the reopening"), entry
     entry = Entry(redis.fence.incarnation, redis.fence.seq + 1, kind, order)
     redis = Redis(
         replaced(redis.records, order, letter),
         redis.refunded | {order} if kind == "F" else redis.refunded,
         redis.available + units,
         redis.outbox | {entry},
-        redis.fence._replace(seq=entry.seq),
+        replace(redis.fence, seq=entry.seq),
     )
     broken = "a write between the fault and the reopening" if state.fault_pending else ""
-    return state._replace(redis=redis, broken=broken), entry
+    return replace(state, redis=redis, broken=broken), entry
 
 
 def _answer(state: State, number: int, entry: Entry) -> State:
     """The gateway has the script's answer: it holds the entry, and knows its position."""
     gateway = state.gateways[number]
-    return with_gateway(state, number, gateway._replace(known=entry.seq, held=gateway.held | {entry}))
+    return with_gateway(state, number, replace(gateway, known=entry.seq, held=gateway.held | {entry}))
 
 
 def _again(state: State, number: int, letter: str, kind: str, order: int) -> State:
@@ -178,7 +180,7 @@ def _in_memory(gateway: Gateway, order: int, kinds: tuple[str, ...]) -> bool:
 
 
 def with_gateway(state: State, number: int, gateway: Gateway) -> State:
-    return state._replace(gateways=(*state.gateways[:number], gateway, *state.gateways[number + 1 :]))
+    return replace(state, gateways=(*state.gateways[:number], gateway, *state.gateways[number + 1 :]))
 
 
 def replaced(values: tuple[T, ...], index: int, value: T) -> tuple[T, ...]:

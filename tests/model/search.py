@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from tests.model.delivery import deliveries
 from tests.model.faults import faults
 from tests.model.promises import broken_promise, is_closed
@@ -55,7 +57,7 @@ def normal(state: State) -> State:
     """The state without what can no longer matter: after the last fault nobody counts what the ledger received."""
     if state.faults or state.phase != "idle" or is_closed(state) or not state.ledger.received:
         return state
-    return state._replace(ledger=state.ledger._replace(received=frozenset()))
+    return replace(state, ledger=replace(state.ledger, received=frozenset()))
 
 
 def _trace(came_from: dict[State, tuple[State, str] | None], last: State) -> tuple[str, ...]:

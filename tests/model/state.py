@@ -4,13 +4,18 @@ Orders and gateways are small numbers. All orders are of one unit and of one sal
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+import msgspec
 
 JUMP = 10
 """How far a new incarnation moves the positions on; larger than the number of entries of a run."""
 
 
-class Entry(NamedTuple):
+class Value(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
+    """A part of a state. Hundreds of thousands of states are remembered, so each part's hash is computed once, and no part is traced."""
+
+
+class Entry(Value, frozen=True, order=True):
     incarnation: int
     seq: int
     kind: str
@@ -18,7 +23,7 @@ class Entry(NamedTuple):
     order: int
 
 
-class Fence(NamedTuple):
+class Fence(Value, frozen=True):
     state: str
     """open, fenced or restoring"""
     replid: int
@@ -26,7 +31,7 @@ class Fence(NamedTuple):
     seq: int
 
 
-class Redis(NamedTuple):
+class Redis(Value, frozen=True):
     """What is replicated. The history that INFO shows belongs to the server, not to its data: `State.info`."""
 
     records: tuple[str, ...]
@@ -37,7 +42,7 @@ class Redis(NamedTuple):
     fence: Fence | None
 
 
-class Gateway(NamedTuple):
+class Gateway(Value, frozen=True):
     known: int = 0
     """The highest seq it was answered."""
     held: frozenset[Entry] = frozenset()
@@ -48,7 +53,7 @@ class Gateway(NamedTuple):
     """Those whose confirm was seen soon enough after the script's call."""
 
 
-class Closed(NamedTuple):
+class Closed(Value, frozen=True):
     """A past incarnation."""
 
     incarnation: int
@@ -57,7 +62,7 @@ class Closed(NamedTuple):
     """Up to here its entries are in Redis; later ones that the ledger has not received are late."""
 
 
-class Ledger(NamedTuple):
+class Ledger(Value, frozen=True):
     records: tuple[str, ...]
     refunded: frozenset[int] = frozenset()
     received: frozenset[Entry] = frozenset()
@@ -69,7 +74,7 @@ class Ledger(NamedTuple):
     closed: tuple[Closed, ...] = ()
 
 
-class State(NamedTuple):
+class State(Value, frozen=True):
     redis: Redis
     copy: Redis | None
     """What a replica or an old volume holds."""
