@@ -190,7 +190,6 @@ def test_damage_in_redis_is_named(env: Env, damage: Callable[[Any], Callable[[],
             assert audit(env) == (1, kinds)
         finally:
             undo()
-    assert audit(env) == (0, set())
 
 
 PAID_ORDER = "(select order_id from orders where state = 'paid' and payment_id is not null order by order_id limit 1)"
@@ -235,7 +234,6 @@ async def test_damage_in_the_ledger_is_named(env: Env, change: str, undo: str, k
         assert audit(env) == (1, kinds)
     finally:
         await execute(env, undo)
-    assert audit(env) == (0, set())
 
 
 @pytest.mark.parametrize("named", [[SALE], []])
@@ -252,6 +250,10 @@ async def test_sale_that_lost_all_its_payments_is_named(env: Env, named: list[st
     finally:
         await execute(env, "insert into payments select * from paid; insert into refunds overriding system value select * from due")
         await execute(env, "drop table paid; drop table due")
+
+
+def test_nothing_is_named_once_all_damage_is_undone(env: Env) -> None:
+    """Damage that stayed would also be named by the test after its own."""
     assert audit(env) == (0, set())
 
 
