@@ -159,6 +159,14 @@ def test_faults_are_sentences() -> None:
     ]
 
 
+def test_gateway_that_is_told_not_to_judge_redis_reports_no_fault_of_it() -> None:
+    excused, judging = (gateway_text() + f"flashsale_redis_durable 0\nflashsale_redis_durable_required {required}\n" for required in (0, 1))
+    assert faults(changes_of({}, reading(0.0, {GATEWAY: excused}))) == []
+    assert faults(changes_of({}, reading(0.0, {GATEWAY: excused, ORDER_WORKER: judging}))) == [
+        "Redis may lose accepted orders: see the gateway's /readyz"
+    ]
+
+
 def test_recent_readings_and_always_the_last_are_kept() -> None:
     readings = [reading(float(at), {}) for at in range(4)]
     assert recent(readings, 1.5) == readings[2:]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from flashsale_cli.top.changes import Changes
+from flashsale_cli.top.changes import Change, Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +12,8 @@ class Rule:
     is_fault: Callable[[float], bool]
     text: str
     """`{}` stands for the label's value."""
+    unless: str = ""
+    """A gauge that is 0 where the process is told not to judge this: then it reports no fault."""
 
 
 def _down(value: float) -> bool:
@@ -20,7 +22,7 @@ def _down(value: float) -> bool:
 
 RULES = (
     Rule("flashsale_sale_imbalance_units", lambda units: units != 0, "the stock of {} does not add up: run `flashsale audit`"),
-    Rule("flashsale_redis_durable", _down, "Redis may lose accepted orders: see the gateway's /readyz"),
+    Rule("flashsale_redis_durable", _down, "Redis may lose accepted orders: see the gateway's /readyz", "flashsale_redis_durable_required"),
     Rule("flashsale_broker_up", _down, "a gateway has no channel to RabbitMQ"),
     Rule("flashsale_unrouted_kept", _down, "RabbitMQ may lose messages that it cannot route: check its policy `events`"),
     Rule("flashsale_consumer_up", _down, "no worker consumes the queue {}"),
@@ -35,6 +37,11 @@ def faults(changes: Changes) -> list[str]:
 
 
 def _faults(rule: Rule, changes: Changes) -> Iterator[str]:
-    for labels, value in changes.values(rule.metric):
-        if rule.is_fault(value):
-            yield rule.text.format(*(label for _, label in labels))
+    for change in changes.of_processes:
+        for labels, value in change.now.get(rule.metric, {}).items():
+            if rule.is_fault(value) and not _is_excused(rule, change):
+                yield rule.text.format(*(label for _, label in labels))
+
+
+def _is_excused(rule: Rule, change: Change) -> bool:
+    return any(map(_down, change.now.get(rule.unless, {}).values()))
