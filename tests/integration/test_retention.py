@@ -91,6 +91,15 @@ RETURNED = """
 """
 # Nobody has looked at it yet.
 REPORTED = "insert into refund_reports values ('reported1p1', 'reported', 'o1', 're_2', 5, 'EUR', now());"
+# Its refund waited long, and was sent yesterday.
+SETTLED = "update refunds set changed_at = now() - interval '1 day' where sale_id = 'settled';"
+# Somebody left it as paid yesterday.
+LEFT = """
+    insert into refund_reports values ('left1p1', 'left', 'o1', 're_3', 5, 'EUR', now() - interval '400 days');
+    insert into refund_events (payment_id, sale_id, epoch, order_id, at, source, who, from_state, to_state, refunded_minor, reference,
+                               reason)
+        values ('left1p1', 'left', 1, 'o1', now() - interval '1 day', 'admin', 'ann', 'reported', 'left', 5, 're_3', 'goodwill');
+"""
 ALL = {"sales": 1, "orders": 2, "order_events": 4, "payments": 3, "refunds": 1}
 NONE = dict.fromkeys(TABLES, 0)
 
@@ -111,6 +120,8 @@ async def test_old_sales_are_deleted_whole_and_others_are_kept(database: str, mo
         "held": sale("held") + "update orders set deadline = now() where (sale_id, order_id) = ('held', 'o2');",
         "late": sale("late") + "update payments set at = now() where payment_id = 'late1p2';",
         "reported": sale("reported") + REPORTED,
+        "settled": sale("settled") + SETTLED,
+        "left": sale("left") + LEFT,
         # The later epoch of a name is kept as long as the earlier one.
         "twice": sale("twice", 1, refund="due") + sale("twice", 2),
     }
@@ -122,7 +133,7 @@ async def test_old_sales_are_deleted_whole_and_others_are_kept(database: str, mo
     assert (await pruned(database, dry_run=True), await counts(database)) == (gone, before)
     assert (await pruned(database), await pruned(database)) == (gone, [])
     assert [await counts(database, name) for name in ("shoe", "lost", "again")] == [NONE, NONE, ALL]
-    assert [await counts(database, name) for name in list(kept)[:-1]] == [ALL] * 8
+    assert [await counts(database, name) for name in list(kept)[:-1]] == [ALL] * 10
     assert await counts(database, "twice") == {table: 2 * rows for table, rows in ALL.items()}
     await _audit_is_clean(database, ["again", "closed", "open"])
 

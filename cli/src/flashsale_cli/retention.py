@@ -19,7 +19,7 @@ LOCK_TIMEOUT_SECONDS = 10
 
 # A sale that was removed, or that Redis lost and that was created again. The oldest epoch of a name goes first, so that what remains
 # never looks like a live sale. The sale must have no row younger than the cutoff, no open hold, no refund that is not sent, and no paid
-# order that was reported as paid back and that nobody has decided on.
+# order that was reported as paid back and that nobody has decided on. What was settled or decided yesterday is young.
 _OLD = """
     select s.sale_id, s.epoch, coalesce(s.retired_at, s.defined_at) as ended_at from sales s
      where (s.state = 'removed' or exists (select 1 from sales later where later.sale_id = s.sale_id and later.epoch > s.epoch))
@@ -29,7 +29,9 @@ _OLD = """
        and not exists (select 1 from orders o
                         where (o.sale_id, o.epoch) = (s.sale_id, s.epoch) and greatest(o.updated_at, o.deadline) >= $1)
        and not exists (select 1 from payments p where (p.sale_id, p.epoch) = (s.sale_id, s.epoch) and p.at >= $1)
-       and not exists (select 1 from refunds r where (r.sale_id, r.epoch) = (s.sale_id, s.epoch) and r.state <> 'sent')
+       and not exists (select 1 from refunds r where (r.sale_id, r.epoch) = (s.sale_id, s.epoch)
+                        and (r.state <> 'sent' or greatest(r.created_at, r.changed_at) >= $1))
+       and not exists (select 1 from refund_events e where (e.sale_id, e.epoch) = (s.sale_id, s.epoch) and e.at >= $1)
        and not exists (select 1 from reported_refunds b where (b.sale_id, b.epoch) = (s.sale_id, s.epoch))
      order by s.sale_id, s.epoch limit 1
 """

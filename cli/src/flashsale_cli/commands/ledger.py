@@ -35,7 +35,8 @@ def prune_command(
 
     It also deletes reports of refunds that are as old and belong to nothing in the ledger, and merges the ranges of received entries
     that are older than an hour; no position is forgotten.
-    A sale is kept while it is open or closed, while it has a younger order or payment, or while it has a refund that is not sent.
+    A sale is kept while it is open or closed, while it has a younger order, payment or change of a refund, while it has a refund that is
+    not sent, or while a paid order of it is reported as paid back and nobody has decided on it.
     The command may be repeated.
     """
     age = read_age(older_than)
