@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,28 @@ async def test_replayed_messages_reach_the_ledger_and_others_stay_parked(infra: 
     assert [(message["reason"], message["origin"]) for message in document["messages"]] == [("undecodable", QUEUE)]
 
 
+async def test_message_without_a_route_is_replayed_into_the_ledger(infra: Mapping[str, str]) -> None:
+    url, queue = infra["DATABASE_URL"], topology.UNROUTED_QUEUE
+    probe = aio_pika.Message(b"", expiration=timedelta(milliseconds=1))
+    async with open_broker(infra["AMQP_URL"]) as broker, open_ledger(url) as ledger, open_repository(url) as repository:
+        await broker.take_all(queue)
+        # A payment window that the broker has no queue for, and a gateway's question for the policy behind the first order.
+        await broker.announce("order.reserved.7", encode(reserved("a")))
+        async with await aio_pika.connect(infra["AMQP_URL"]) as connection, connection.channel() as channel:
+            await (await channel.get_exchange(topology.EVENTS_EXCHANGE)).publish(probe, "probe")
+        await broker.announce("order.reserved.7", encode(reserved("b")))
+        _, document = await run(infra, "show", "--queue", queue)
+        messages = [(message["reason"], message["origin"], message["error"]) for message in document["messages"]]
+        assert messages == [("unrouted", QUEUE, "no queue was bound to order.reserved.7")] * 2
+        # `drop --all` and `replay --all` are for what workers parked.
+        assert ((await run(infra, "drop", "--all", "--yes"))[1], await count(infra, queue)) == ({"dropped": []}, 2)
+        status, document = await run(infra, "replay", "--all", "--queue", queue)
+        assert (status, len(document["replayed"]), await count(infra, queue)) == (0, 2, 0)
+        async with consuming(consumer(infra, OrderEvents(repository, Tracing(None)))):
+            await until(lambda: counted(ledger.count(), 2))
+        assert (await ledger.states(), await count(infra, PARKED)) == (dict.fromkeys("ab", "reserved"), 0)
+
+
 async def test_drop_deletes_messages_and_requires_yes_for_all(infra: Mapping[str, str], parked: list[str]) -> None:
     for words in (["drop"], ["drop", "--all"], ["drop", "1-0", "--all"], ["replay"]):
         assert (await run(infra, *words))[0] == 2
@@ -275,6 +298,8 @@ async def test_installation_is_upgraded_and_a_worker_user_can_replay(
         assert (await count(infra, QUEUE), (await run(own, "list", "--queue", PARKED))[1]["queues"][0]["messages"]) == (4, 0)
         status, text = await run(own, "show", "--queue", topology.PARKED_TIMEOUT_QUEUE)
         assert (status, text) == (0, {"messages": []})
+        status, text = await run(own, "replay", "--all", "--queue", topology.UNROUTED_QUEUE)
+        assert (status, text) == (0, {"replayed": []})
     finally:
         for user in users:
             control(infra_stack, "delete_user", user.name)

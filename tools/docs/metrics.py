@@ -159,7 +159,7 @@ ADVICE = {
     "flashsale_batch_seconds": "High: check Postgres (order-worker) or Redis (timeout-worker).",
     "flashsale_batch_retries": "If it rises: Postgres or Redis is away. The worker keeps the batch and tries again.",
     "flashsale_parked": "If it rises: messages are being parked, and the label `reason` gives the reason. See FlashsaleParkedMessages.",
-    "flashsale_parked_messages": "Above 0: see FlashsaleParkedMessages, also for the queue `unrouted`, which an order-worker reports. `flashsale parked list` shows the messages.",
+    "flashsale_parked_messages": "Above 0: see FlashsaleParkedMessages, also for the queue `unrouted`, which an order-worker reports. `flashsale parked list` shows the messages, those of `unrouted` with `--queue unrouted`.",
     "flashsale_consumer_up": "0 on all workers of a queue: see FlashsaleConsumerDown.",
     "flashsale_task_restarts": "Not 0: a fault of the service, which `task.ended` in the log explains. The service is not ready while the task is down.",
     "flashsale_operator_reconciles": "For insight. Outcome `RedisUnavailable` means that the operator could not reach Redis.",

@@ -1,5 +1,7 @@
 """Parked messages, accessed only through AMQP: read them, replay them into their work queue, or delete them.
 
+The queue `unrouted` counts as one of theirs: what the broker keeps there had no route, and belongs to the ledger.
+
 A message that is read is held by this command and is put back when the command ends. A replayed message is acknowledged only after the
 broker has confirmed its copy: a crash in between may leave two copies, which the workers' writes allow for, but never loses the message.
 """
@@ -27,6 +29,8 @@ TIMEOUT_SECONDS = 30.0
 """For the connection and for each step after it."""
 _ADDED_HEADERS = ("x-reason", "x-error", "x-queue", "x-delivery-count", "x-acquired-count")
 """Headers that the worker or the broker added when the message was parked; a replayed message must not have them."""
+UNROUTED = "unrouted"
+"""The reason of messages that the broker could not route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +67,32 @@ def read(message: AbstractIncomingMessage, queue: str) -> Message:
         id=message.message_id or f"body-{hashlib.sha256(message.body).hexdigest()[:16]}",
         queue=queue,
         origin=origin(headers, queue),
-        reason=str(headers.get("x-reason") or _broker_reason(headers)),
-        error=str(headers.get("x-error") or ""),
+        reason=str(headers.get("x-reason") or _broker_reason(headers, queue)),
+        error=str(headers.get("x-error") or (_no_route(message) if queue == topology.UNROUTED_QUEUE else "")),
         parked_at=message.timestamp or _deaths(headers)[0].get("time"),
         body=message.body,
     )
 
 
 def origin(headers: Any, queue: str) -> str:
-    """The work queue from which a parked message came: the one in its header, or else the one that its parked queue belongs to."""
+    """The work queue from which a parked message came: the one in its header, or else the one that its parked queue belongs to.
+
+    Every event belongs to the ledger, so one without a route lacks in `orders`.
+    """
+    if queue == topology.UNROUTED_QUEUE:
+        return topology.ORDERS_QUEUE
     named = headers.get("x-queue")
     queues = topology.EVERY_PARKED_QUEUE
     return named if named in queues else next(work for work, parked in queues.items() if parked == queue)
 
 
-def _broker_reason(headers: Any) -> str:
+def _broker_reason(headers: Any, queue: str) -> str:
     """The reason of the broker, which parked messages itself in releases before decision 0017."""
-    return str(_deaths(headers)[0].get("reason", "unknown"))
+    return UNROUTED if queue == topology.UNROUTED_QUEUE else str(_deaths(headers)[0].get("reason", "unknown"))
+
+
+def _no_route(message: AbstractIncomingMessage) -> str:
+    return f"no queue was bound to {message.routing_key}"
 
 
 def _deaths(headers: Any) -> list[dict[str, Any]]:
@@ -181,10 +194,18 @@ async def _each(channel: AbstractChannel, queue: str, most: int) -> AsyncIterato
         raw = await source.get(fail=False, timeout=TIMEOUT_SECONDS)
         if raw is None:
             break
+        if is_probe(raw, queue):
+            await raw.ack()
+            continue
         yield read(raw, queue), raw
         unacknowledged = unacknowledged if raw.processed else raw
     if unacknowledged is not None:
         await unacknowledged.nack(multiple=True, requeue=True)
+
+
+def is_probe(message: AbstractIncomingMessage, queue: str) -> bool:
+    """Whether a gateway only asked with it for the policy `events`. It expires in a millisecond, but may still be there behind others."""
+    return queue == topology.UNROUTED_QUEUE and not message.body
 
 
 def _copy(raw: AbstractIncomingMessage) -> aio_pika.Message:

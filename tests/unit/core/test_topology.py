@@ -81,7 +81,7 @@ def test_each_service_has_a_user_with_its_own_rights_only() -> None:
     rights = {right["user"]: (right["vhost"], right["configure"], right["write"], right["read"]) for right in document["permissions"]}
     assert rights == {
         "gateway": ("shop", "^$", r"^flashsale\.events$", "^$"),
-        "order-worker": ("shop", "^$", r"^flashsale\.parking$", r"^(orders|orders\.parked)$"),
+        "order-worker": ("shop", "^$", r"^flashsale\.parking$", r"^(orders|orders\.parked|unrouted)$"),
         "timeout-worker": ("shop", "^$", r"^(flashsale\.parking|flashsale\.probes)$", r"^(payment\.timeout|payment\.timeout\.parked)$"),
         "keeper": ("shop", "^$", r"^amq\.default$", "^$"),
     }

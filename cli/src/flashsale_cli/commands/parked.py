@@ -17,7 +17,7 @@ from flashsale_cli.parked import Depth, Message, Parking, open_parking, selectin
 from flashsale_cli.server_urls import amqp_url, database_url
 from flashsale_core.messages import Position, positions_in
 from flashsale_core.timestamps import rfc3339
-from flashsale_core.topology import ORDERS_QUEUE, PARKED_ORDERS_QUEUE, PARKED_SHOP_EVENTS_QUEUE, PARKED_TIMEOUT_QUEUE
+from flashsale_core.topology import ORDERS_QUEUE, PARKED_ORDERS_QUEUE, PARKED_SHOP_EVENTS_QUEUE, PARKED_TIMEOUT_QUEUE, UNROUTED_QUEUE
 
 T = TypeVar("T")
 LOOKS = 1000
@@ -33,11 +33,15 @@ class Queue(StrEnum):
     TIMEOUT = PARKED_TIMEOUT_QUEUE
     SHOP_EVENTS = PARKED_SHOP_EVENTS_QUEUE
     """Only where the notifier runs, so it has to be named."""
+    UNROUTED = UNROUTED_QUEUE
+    """What the broker could not route. It has to be named: its messages are good, and `drop --all` must not mean them."""
 
 
 WORKER_QUEUES = (Queue.ORDERS, Queue.TIMEOUT)
 
-Queues = Annotated[list[Queue] | None, typer.Option("--queue", help="A parked queue; may be repeated. Default: those of the workers.")]
+Queues = Annotated[
+    list[Queue] | None, typer.Option("--queue", help="A parked queue, or unrouted; may be repeated. Default: those of the workers.")
+]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[MESSAGE_ID]...", help="Messages by id, as `parked show` prints them.")]
 All = Annotated[bool, typer.Option("--all", help="All messages instead of named ones.")]
 Limit = Annotated[int, typer.Option("--limit", help="Most messages to read in each queue, oldest first.", min=1, max=LOOKS_MAX)]

@@ -101,8 +101,9 @@ def service_users(hashed_passwords: Mapping[str, str]) -> list[User]:
     rights = {
         # The relay publishes events, and checks that every queue exists.
         "gateway": (_exactly(EVENTS_EXCHANGE), "^$"),
-        # A worker consumes its queue, and parks what it cannot use. `flashsale parked` reads and replays those as the same user.
-        "order-worker": (_exactly(PARKING_EXCHANGE), _exactly(ORDERS_QUEUE, PARKED_ORDERS_QUEUE)),
+        # A worker consumes its queue, and parks what it cannot use. `flashsale parked` reads and replays those as the same user, and what
+        # had no route as that of the order-worker.
+        "order-worker": (_exactly(PARKING_EXCHANGE), _exactly(ORDERS_QUEUE, PARKED_ORDERS_QUEUE, UNROUTED_QUEUE)),
         # It also sends probes and early holds to the wait queues.
         "timeout-worker": (_exactly(PARKING_EXCHANGE, PROBES_EXCHANGE), _exactly(TIMEOUT_QUEUE, PARKED_TIMEOUT_QUEUE)),
         # It sends markers to the queue of the ledger, and consumes nothing.
