@@ -102,11 +102,17 @@ if not stock then
     return redis.error_reply("OOM the server is past its 'maxmemory': no sale is created until memory is free")
   end
   -- Higher than the epoch of an earlier sale of this name, even if the clock was set back: in the ledger, the highest epoch is the present sale.
-  local epoch = math.max(now, tonumber(redis.call('HGET', sale_key, 'removed_epoch') or -1) + 1)
+  local removed = redis.call('HMGET', sale_key, 'removed_epoch', 'removed_generation')
+  local epoch, base = math.max(now, tonumber(removed[1] or -1) + 1), tonumber(removed[2] or 0)
   local args = {
-    'owner', wanted.owner, 'generation', math.max(wanted.generation, 1), 'epoch', whole(epoch), 'changed_ms', now,
+    'owner', wanted.owner, 'generation', whole(base + math.max(wanted.generation, 1)), 'epoch', whole(epoch), 'changed_ms', now,
     'total', wanted.total, 'available', wanted.total, 'reserved', 0, 'sold', 0,
   }
+  if base > 0 then
+    -- As after a previous owner: whoever has read the removed sale changes this one under no condition.
+    args[#args + 1] = 'base'
+    args[#args + 1] = whole(base)
+  end
   DEFAULTS.hold_seconds = wanted.default_hold_seconds or DEFAULTS.hold_seconds
   for field, default in pairs(DEFAULTS) do
     args[#args + 1] = field

@@ -15,7 +15,7 @@ KEYS:
 ARGV:
   1 sale_id     the sale's id
   2 incarnation the fence's incarnation
-  3 part        cmsgpack map with any of sale (flat list of fields and values), tombstone ({owner, removed_ms, epoch}), clear (the epoch of the present sale: an
+  3 part        cmsgpack map with any of sale (flat list of fields and values), tombstone ({owner, removed_ms, epoch, generation}), clear (the epoch of the present sale: an
                 earlier sale of the name, or this one once it was removed, leaves Redis), orders (columns ids, records, released;
                 1..1000 orders), max_released, strays (flat list of names and times) and lines (list of {routing_key, body});
                 before those, of what is damaged: drop (names of sale, orders, buyers: keys of a wrong type), known and unknown (ids of records that cannot be read,
@@ -220,10 +220,10 @@ if part.clear then
   clear(part.clear)
 end
 if part.tombstone then
-  local owner, removed_ms, epoch = unpack(part.tombstone)
+  local owner, removed_ms, epoch, generation = unpack(part.tombstone)
   local left_ms = removed_ms + TOMBSTONE_MS - now
   if left_ms > 0 then
-    save_tombstone(sale_key, owner, whole(removed_ms), epoch)
+    save_tombstone(sale_key, owner, whole(removed_ms), epoch, generation or 0)
     redis.call('PEXPIRE', sale_key, whole(left_ms))
   end
 elseif part.sale then

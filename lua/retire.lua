@@ -47,7 +47,7 @@ if not stock then
   local removed = action ~= 'release' and load_tombstone(sale_key) == owner
   return answer(removed and 'removed' or 'unknown_sale', 0)
 end
-local f = redis.call('HMGET', sale_key, 'owner', 'state', 'closed_ms', 'ends_ms')
+local f = redis.call('HMGET', sale_key, 'owner', 'state', 'closed_ms', 'ends_ms', 'generation')
 if f[1] ~= owner and not ((action == 'prune' or owner == '') and is_released(f[1])) then
   return answer('not_owner', stock.reserved)
 end
@@ -75,7 +75,7 @@ end
 local function remove()
   announce('removed')
   redis.call('UNLINK', sale_key, KEYS[2], KEYS[3], KEYS[4], KEYS[5])
-  save_tombstone(sale_key, owner, now, stock.epoch)
+  save_tombstone(sale_key, owner, now, stock.epoch, tonumber(f[5] or 0))
   redis.call('SREM', sales_key, sale_id)
   return answer('removed', 0)
 end

@@ -181,7 +181,33 @@ def test_removed_sale_differs_from_an_unknown_one_for_thirty_days(sale: Sale) ->
     assert days - 60_000 < sale.redis.pttl(sale.keys.sale) <= days
     assert sale.redis.memory_usage(sale.keys.sale) < 200
     assert (sale.define(total=1)[0], sale.redis.pttl(sale.keys.sale)) == ("created", -1)
-    assert sale_fields(sale.redis.hgetall(sale.keys.sale)).keys().isdisjoint({"removed_ms", "removed_owner", "removed_epoch"})
+    assert (
+        sale_fields(sale.redis.hgetall(sale.keys.sale))
+        .keys()
+        .isdisjoint({"removed_ms", "removed_owner", "removed_epoch", "removed_generation"})
+    )
+
+
+def test_condition_on_a_removed_sale_does_not_hold_for_the_next_of_its_name(sale: Sale) -> None:
+    sale.define(total=10)
+    read = sale.define(total=11)[1]["generation"]
+    sale.retire("close")
+    sale.retire("remove")
+    created = sale.define(total=5)[1]
+    assert (read, created["generation"]) == ("2", "3")
+    assert sale.define(total=5, max_per_user=1)[1]["generation"] == "4"
+    assert sale.define(total=99, if_generation=int(read))[0] == "generation_moved"
+
+
+def test_resource_defines_the_next_sale_of_a_removed_name_by_its_own_generations(sale: Sale) -> None:
+    sale.define(total=10, owner="k8s/a", generation=4)
+    sale.retire("close", owner="k8s/a")
+    sale.retire("remove", owner="k8s/a")
+    created = sale.define(total=10, owner="k8s/b", generation=1)[1]
+    assert (created["generation"], created["base"]) == ("5", "4")
+    assert sale.define(total=10, owner="k8s/b", generation=1)[0] == "unchanged"
+    assert sale.define(total=12, owner="k8s/b", generation=2)[1]["generation"] == "6"
+    assert sale.define(total=10, owner="k8s/b", generation=1)[0] == "stale_generation"
 
 
 DAY_MS = 24 * 3600 * 1000

@@ -204,8 +204,13 @@ def test_removed_sale_gets_its_tombstone_for_the_rest_of_its_time(sale: Sale) ->
     begin(sale, keep=True)
     epoch, day_ms = int(before["sale"][b"epoch"]), 24 * 3600 * 1000
     removed_ms = sale.now - day_ms
-    restore(sale, {"clear": epoch, "tombstone": ["admin", removed_ms, epoch]})
-    tombstone = {b"removed_ms": b"%d" % removed_ms, b"removed_owner": b"admin", b"removed_epoch": b"%d" % epoch}
+    restore(sale, {"clear": epoch, "tombstone": ["admin", removed_ms, epoch, 6]})
+    tombstone = {
+        b"removed_ms": b"%d" % removed_ms,
+        b"removed_owner": b"admin",
+        b"removed_epoch": b"%d" % epoch,
+        b"removed_generation": b"6",
+    }
     assert (sale.redis.hgetall(sale.keys.sale), sale.records(), sale.buyers()) == (tombstone, {}, {})
     assert 28 * day_ms < sale.redis.pttl(sale.keys.sale) <= 29 * day_ms
     assert sale.redis.smembers(sale.shard.sales) == set()

@@ -44,6 +44,9 @@ def _same_epoch(ledger: Definition, redis: Definition) -> Present:
     latest = replace(latest, requests=merged_requests(ledger.requests, redis.requests))
     if _ended(ended):
         latest = replace(latest, state=ended.state, closed_ms=ended.closed_ms or latest.closed_ms, removed_ms=ended.removed_ms)
+    if latest.is_removed:
+        # The ledger may lack a definition that the sale had.
+        latest = replace(latest, generation=max(ledger.generation, redis.generation))
     return Present(
         latest,
         in_redis=True,

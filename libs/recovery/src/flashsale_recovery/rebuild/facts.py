@@ -85,7 +85,8 @@ def definition_in_redis(sale_id: str, fields: Mapping[str, str]) -> Definition |
     if "removed_epoch" in fields and "total" not in fields:
         removed_ms = int(fields.get("removed_ms", 0))
         owner = fields.get("removed_owner", "")
-        return Definition(sale_id, int(fields["removed_epoch"]), owner, state="removed", removed_ms=removed_ms)
+        generation = int(fields.get("removed_generation", 0))
+        return Definition(sale_id, int(fields["removed_epoch"]), owner, generation, state="removed", removed_ms=removed_ms)
     if "total" not in fields or "epoch" not in fields:
         return None
     numbers = {name: int(fields[name]) for name in _NUMBERS if name in fields}

@@ -171,7 +171,7 @@ class _Rebuild:
         self._report.tombstones += 1
         if write:
             lines = [end_line(sale, Counters(sale.total, sale.total, 0, 0), sale.removed_ms)] if present.lacks_end else []
-            tombstone = [sale.owner or "admin", sale.removed_ms, sale.epoch]
+            tombstone = [sale.owner or "admin", sale.removed_ms, sale.epoch, sale.generation]
             await self._restorer.now(sale.sale_id, {"clear": sale.epoch, "tombstone": tombstone, "lines": lines})
 
     async def _announce_leftovers(self, present: Present) -> None:

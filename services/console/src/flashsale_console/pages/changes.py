@@ -48,7 +48,7 @@ async def carry_out(request: Request) -> Response:
     fields = await requests.form(request, console.settings)
     sale = await _changeable(request)
     if requests.whole(fields.get("epoch", ""), "epoch") != sale.epoch:
-        # The engine knows a sale by its name only, and a generation begins at 1 again: an end would end the new sale, for ever.
+        # The engine knows a sale by its name only, and an end has no generation: it would end the new sale, for ever.
         detail = "The sale of the form was removed, and this one has its name. Look at it before you change it."
         raise PageError(409, f"{sale.sale_id} is another sale now", detail)
     try:
