@@ -405,6 +405,31 @@ async def test_later_sale_of_a_name_replaces_the_one_that_came_back(shop: Shop) 
     assert [row["state"] for row in epochs] == ["expired"]
 
 
+async def test_refund_of_a_sale_that_is_over_proves_what_became_of_its_order(shop: Shop) -> None:
+    sale = shop.sale
+    sale.define(total=5)
+    sale.reserve(("o1", "ann", 1), ("o2", "bob", 1))
+    sale.cancel("o2")
+    sale.settle(("o2", "p2"))
+    await shop.publish()
+    old = shop.copy()
+    # The ledger never gets the cancellation of o1, but the refund that it caused.
+    sale.cancel("o1")
+    shop.client.delete(sale.shard.outbox)
+    sale.settle(("o1", "p1"))
+    sale.retire("close")
+    sale.retire("remove")
+    await shop.publish()
+    shop.regress(old)
+    await shop.rebuild()
+    assert await shop.publish() == 1
+    assert await shop.ledger.states() == {"o1": "cancelled", "o2": "cancelled"}
+    # What the ledger has is not sent again, or a copy that came back would be announced in each rebuild.
+    shop.regress(old)
+    await shop.rebuild()
+    assert await shop.publish() == 0
+
+
 async def test_name_of_orders_without_any_definition_stays_closed(shop: Shop) -> None:
     """Whoever defined it again would sell the units of these orders once more. A person who knows the stock brings the sale back."""
     sale = shop.sale

@@ -179,10 +179,11 @@ class _Rebuild:
         name = present.definition.sale_id
         redis = definition_in_redis(name, decoded((await self._surviving.hashes([name]))[name]))
         assert redis is not None  # noqa: S101 - it was read before
+        refunds = (await self._ledger.refunds([redis])).get(name, {})
         async for records in self._surviving.order_pages(name):
             rows = await self._ledger.orders(redis, list(records))
-            joined = [without_hold(join_order(rows.get(order_id), record, order_id)) for order_id, record in records.items()]
-            behind = [order for order in joined if order.lacking or order.refunds_lacking]
+            joined = [join_order(rows.get(order_id), record, order_id, refunds.get(order_id, ())) for order_id, record in records.items()]
+            behind = [order for order in map(without_hold, joined) if order.lacking or order.refunds_lacking]
             if behind:
                 lines = order_lines(redis, behind, {}, self._context.now_ms)
                 await self._restorer.now(name, {"lines": lines})
