@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from flashsale_audit.read_ledger import LedgerReader
 from flashsale_core.ids import OrderId, OrderRef, SaleId
 from flashsale_core.messages import Message, PaymentRefunded
 from flashsale_ledger_api import refunds
@@ -72,6 +73,30 @@ async def test_parts_settle_a_refund_in_any_order_of_arrival(infra: Mapping[str,
     assert rows == [("sent", 999)]
     assert [event[2] for event in events][-1:] == ["sent"]
     assert [event[2] for event in events].count("sent") == 1
+
+
+async def test_money_that_was_paid_back_twice_is_a_difference_until_a_person_settles_it(infra: Mapping[str, str]) -> None:
+    url = infra["DATABASE_URL"]
+
+    async def overpaid(ledger: Ledger) -> tuple[str, ...]:
+        return (await LedgerReader(ledger.connection).money(LATE.sale)).refunds_overpaid.names
+
+    async with open_repository(url) as repository, open_ledger(url) as ledger:
+        await repository.write(plan([("1-0", LATE), ("", report(999, "re_1"))]))
+        assert await overpaid(ledger) == ()
+        # The shop asked its provider twice.
+        await repository.write(plan([("", report(999, "re_2"))]))
+        assert (await state(ledger), await overpaid(ledger)) == ([("sent", 1998)], ("p1",))
+        # The money is back: a person opens the refund again, and notes what it came to.
+        refund_id = await ledger.connection.fetchval("select refund_id from refunds")
+        for wanted in (
+            RefundRequest(state="due", reason="999 came back", expectedState="sent"),
+            RefundRequest(state="sent", reference="re_1", amountMinor=999),
+        ):
+            async with ledger.connection.transaction():
+                await refunds.change(ledger.connection, refund_id, wanted, "ann")
+        await repository.apply_reports()
+        assert (await state(ledger), await overpaid(ledger)) == ([("sent", 999)], ())
 
 
 async def test_part_leaves_the_refund_due_with_what_was_paid(infra: Mapping[str, str]) -> None:

@@ -212,6 +212,7 @@ def test_wrong_history_is_named(history: History, expected: list[Kind]) -> None:
         (replace(MONEY, payments_without_paid_order=Violations(1, ("a",))), Kind.PAYMENT_WITHOUT_ORDER),
         (replace(MONEY, due_without_refund=Violations(1, ("a",))), Kind.REFUND_MISSING),
         (replace(MONEY, refunds_without_payment=Violations(1, ("a",))), Kind.REFUND_WITHOUT_PAYMENT),
+        (replace(MONEY, refunds_overpaid=Violations(1, ("a",))), Kind.REFUND_OVERPAID),
         (replace(MONEY, received_minor={"EUR": 901}), Kind.MONEY_UNBALANCED),
         (replace(MONEY, refunds_minor={"EUR": 300, "USD": 1}), Kind.MONEY_UNBALANCED),
     ],

@@ -191,6 +191,7 @@ def compare_money(sale_id: str, money: Money) -> Iterator[Difference]:
     yield from _named(
         Kind.REFUND_WITHOUT_PAYMENT, sale_id, money.refunds_without_payment, "a refund without a payment, or for a payment that was kept"
     )
+    yield from _named(Kind.REFUND_OVERPAID, sale_id, money.refunds_overpaid, "more was paid back than was due")
     for currency in sorted({*chain(money.received_minor, money.kept_minor, money.refunds_minor)}):
         received, kept = money.received_minor.get(currency, 0), money.kept_minor.get(currency, 0)
         refunds = money.refunds_minor.get(currency, 0)

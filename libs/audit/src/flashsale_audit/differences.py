@@ -44,6 +44,7 @@ class Kind(StrEnum):
     REFUND_MISSING = "refund_missing"
     REFUND_WITHOUT_PAYMENT = "refund_without_payment"
     REFUND_DIFFERS = "refund_differs"
+    REFUND_OVERPAID = "refund_overpaid"
     MONEY_UNBALANCED = "money_unbalanced"
     SALE_MISSING_IN_LEDGER = "sale_missing_in_ledger"
     SALE_DIFFERS = "sale_differs"
@@ -82,6 +83,7 @@ PROMISES: Mapping[Kind, Promise] = MappingProxyType(
         Kind.REFUND_MISSING: Promise.MONEY,
         Kind.REFUND_WITHOUT_PAYMENT: Promise.MONEY,
         Kind.REFUND_DIFFERS: Promise.MONEY,
+        Kind.REFUND_OVERPAID: Promise.MONEY,
         Kind.MONEY_UNBALANCED: Promise.MONEY,
         Kind.SALE_MISSING_IN_LEDGER: Promise.LEDGER,
         Kind.SALE_DIFFERS: Promise.LEDGER,

@@ -124,6 +124,8 @@ class Money:
     due_without_refund: Violations = NO_VIOLATIONS
     """Payments with result `refund_due` that have no row in refunds."""
     refunds_without_payment: Violations = NO_VIOLATIONS
+    refunds_overpaid: Violations = NO_VIOLATIONS
+    """Payments of which more was paid back than was due."""
     received_minor: Mapping[str, int] = field(default_factory=dict)
     """By currency: all payments that succeeded."""
     kept_minor: Mapping[str, int] = field(default_factory=dict)

@@ -59,6 +59,10 @@ _NO_REASON_TO_REFUND = _VIOLATIONS.format("""
      where r.sale_id = $1 and p.result is distinct from 'refund_due'
        and not coalesce(p.result = 'paid' and r.reason = 'returned' and o.order_id is not null, false)
 """)
+# What a rebuild restored has no amount to compare with.
+_OVERPAID = _VIOLATIONS.format("""
+    select payment_id from refunds where sale_id = $1 and amount_minor > 0 and refunded_minor > amount_minor
+""")
 _PAID_SALES = """
     select sale_id from payments union select sale_id from refunds
     union select sale_id from orders where state in ('paid', 'returned') order by sale_id
@@ -203,6 +207,7 @@ class LedgerReader:
             payments_without_paid_order=await self._violations(_NO_PAID_ORDER, sale_id),
             due_without_refund=await self._violations(_NO_REFUND, sale_id),
             refunds_without_payment=await self._violations(_NO_REASON_TO_REFUND, sale_id),
+            refunds_overpaid=await self._violations(_OVERPAID, sale_id),
             received_minor=amounts["received"],
             kept_minor=amounts["kept"],
             refunds_minor=amounts["refunds"],
