@@ -96,6 +96,10 @@ _MODE = {
     "in": "query",
     "required": False,
     "schema": {"type": "string", "enum": ["close", "remove", "release"], "default": "remove"},
+    "description": "close: no more orders, for good; what was ordered stays in Redis for the installation's retention. "
+    "remove, also if mode is left out: close, and delete the sale from Redis, which cannot be undone: its orders are then only in the "
+    "ledger (410 sale_removed), the units of a later return stay sold, and a later payment is refunded. "
+    "release: the sale goes on without an owner.",
 }
 
 _ADMINISTRATION = (Audience.ADMINISTRATION,)

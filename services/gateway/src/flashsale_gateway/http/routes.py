@@ -179,7 +179,7 @@ async def set_stock(request: Request) -> Response:
 
 
 async def end_sale(request: Request) -> Response:
-    """Close a sale and remove it if no hold is live; `mode=close` only closes it, and `mode=release` gives it up."""
+    """Close a sale and, without a mode, remove it if no hold is live; `mode=close` only closes it, and `mode=release` gives it up."""
     services, sale_id = _services(request), request.path_params["sale_id"]
     by = _administrator(request)
     mode = _end_mode(request)
