@@ -270,6 +270,23 @@ def test_paid_order_is_returned_after_one_question(shop: Client, merchant: Visit
     assert wait_until(lambda: order_id in merchant.get("/refunds").text, 60)
 
 
+def test_paid_order_of_a_removed_sale_is_returned_with_a_reason(shop: Client, merchant: Visitor) -> None:
+    sale_id = shop.new_sale(5)
+    order_id = shop.order(sale_id, "ann", 2).body["orderId"]
+    assert shop.pay(order_id, f"pay-{uuid.uuid4().hex}").body["result"] == "paid"
+    assert shop.end_sale(sale_id).body["state"] == "removed"
+    assert wait_until(lambda: "<td>paid</td>" in merchant.get(f"/orders/{order_id}").text, 60)
+    assert wait_until(lambda: "Removed" in merchant.get(f"/sales/{sale_id}").text, 60)
+    shown = merchant.get(f"/orders/{order_id}").text
+    assert ("Why it is returned" in shown, "sell again" in shown) == (True, False)
+    assert merchant.get(f"/orders/{order_id}/return?restock=no").status == 400
+    asked = merchant.get(f"/orders/{order_id}/return?restock=no&reason=too+small")
+    assert ("2 units stay sold" in asked.text, "too small" in asked.text) == (True, True)
+    done = merchant.post(f"/orders/{order_id}/return", asked.fields())
+    assert (done.status, "its refund is due" in merchant.get(done.headers["location"]).text) == (303, True)
+    assert order_id in merchant.get("/refunds").text
+
+
 def test_refund_is_settled_through_the_ledger_api(shop: Client, merchant: Visitor, sale: str) -> None:
     order_id = shop.order(sale, "bob").body["orderId"]
     assert shop.pay(order_id, f"pay-{uuid.uuid4().hex}").body["result"] == "refund_due"

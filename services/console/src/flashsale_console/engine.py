@@ -61,6 +61,10 @@ class Engine:
     async def return_order(self, person: str, order_id: str, *, restock: bool) -> Answer:
         return await self._send("POST", f"{self._gateway}/admin/orders/{order_id}/return", person, {"restock": restock})
 
+    async def return_removed(self, person: str, order_id: str, reason: str) -> Answer:
+        """Return an order whose sale was removed."""
+        return await self._send("POST", f"{self._ledger_api}/admin/orders/{order_id}/return", person, {"reason": reason})
+
     async def leave_paid(self, person: str, order_id: str, reason: str, reported_minor: int) -> Answer:
         """`reported_minor` is the sum that the person saw: the order is not left if the provider has reported more since."""
         document = {"reason": reason, "reportedMinor": reported_minor}
