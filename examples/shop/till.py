@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable
 from typing import Protocol
 
-from examples.shop.engine import PAID, NoDecisionError
+from examples.shop.engine import PAID, UNSURE, NoDecisionError
 from examples.shop.providers import PaymentError, Provider
 from examples.shop.store import Order, Store
 from flashsale_client import Json
@@ -57,10 +57,14 @@ class Till:
         if order is None or order.payment != "authorised":
             return
         try:
-            if self._engine.decide(order) in PAID:
+            decision = self._engine.decide(order)
+            if decision in PAID:
                 self._provider.capture(order)
                 self._store.set_captured(order_id, order.payment_id)
                 self._store.raise_state(order_id, "paid", PAID_RANK)
+            elif decision == UNSURE and self._office is not None:
+                # The ledger has a refund if the money goes back, and none if the payment bought its order: `settle_refunds` reads it.
+                log.warning("order %s waits: the engine has it no more, and its refund is not due yet", order_id)
             else:
                 self._release(order)
         except (NoDecisionError, PaymentError) as reason:
@@ -98,7 +102,7 @@ class Till:
 
     def _settle(self, office: Office, refund: Json) -> None:
         order, payment_id = self._store.get(refund["orderId"]), str(refund["paymentId"])
-        if order and payment_id == order.payment_id and order.payment == "captured":
+        if order and payment_id == order.payment_id and order.payment in ("captured", "authorised"):
             self._release(order)
         # A payment that the shop does not know is left to a person.
         if self._store.was_released(payment_id):

@@ -1,5 +1,6 @@
 """The example shop's till: money is taken for what the engine calls paid, and for nothing else, through crashes."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,24 @@ def test_payment_without_a_decision_waits_and_is_decided_once_later(shop: Shop) 
     for _ in range(2):
         shop.till.reconcile()
     assert (shop.order.payment, shop.provider.done) == ("captured", [("capture", "p1")])
+
+
+def test_authorisation_of_an_order_that_the_engine_has_no_more_waits_for_its_refund(shop: Shop) -> None:
+    shop.engine.result = "unsure"
+    shop.till.begin(shop.order)
+    shop.till.reconcile()
+    # It may have paid its order before the sale was removed: then no refund is due.
+    assert (shop.order.payment, shop.provider.done) == ("authorised", [])
+    shop.office.due = [refund("p1")]
+    shop.till.reconcile()
+    assert (shop.order.payment, shop.provider.done, shop.office.sent) == ("released", [("release", "p1")], [("refund-of-p1", "p1")])
+
+
+@pytest.mark.parametrize(("reason", "decision"), [("late", "refund_due"), ("unknown_order", "unsure"), ("replayed", "unsure")])
+def test_engine_without_the_order_has_not_decided_for_good(reason: str, decision: str) -> None:
+    body = json.dumps({"result": "refund_due", "reason": reason}).encode()
+    settings = read_settings({"FLASHSALE_URL": "http://engine", "FLASHSALE_WEBHOOK_SECRET": SECRET})
+    assert engine.Engine(settings, lambda *_: Answer(200, {}, body)).decide(ORDER) == decision
 
 
 @pytest.mark.parametrize(("result", "action"), [("paid", "capture"), ("refund_due", "release")])

@@ -105,7 +105,10 @@ def close(product: Product, token: Token = None, url: AdminUrl = None, as_json: 
 
 @app.command()
 def remove(product: Product, token: Token = None, url: AdminUrl = None, as_json: Json = False) -> None:
-    """Close a sale and delete it from Redis; the ledger keeps its orders. Exit status 1 while it has holds: repeat the command later."""
+    """Close a sale and delete it from Redis; the ledger keeps its orders. Exit status 1 while it has holds: repeat the command later.
+
+    Do it once your shop has the outcome of each payment: one that is asked about later is refund_due (unknown_order), also if it was kept.
+    """
     ended = _end(product, "remove", token, url)
     done = ended["state"] == "removed"
     waits = f"{product} is closed but not yet removed: {ended['reserved']:,} units are reserved; repeat this when they are paid or expired"
