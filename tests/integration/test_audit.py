@@ -1,5 +1,6 @@
 """`flashsale audit` names each number that is damaged in a running stack, and exits with 1."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -13,9 +14,12 @@ import msgspec
 import pytest
 from redis import Redis
 
+from flashsale_audit import Auditor, Stores
 from flashsale_core.keys import deadline_member, sale_keys, shard_keys, shard_of
+from flashsale_core.tasks import cancel_and_wait
 from flashsale_local_stack import Stack
 from tests.integration.client import Client
+from tests.waiting import until
 
 SALE, KEYS, DEADLINES = "lamp", sale_keys("lamp"), shard_keys(shard_of("lamp")).deadlines
 UNITS = 20
@@ -279,3 +283,32 @@ def test_released_orders_do_not_count_for_their_buyer(env: Env) -> None:
     assert client.send("DELETE", f"/orders/{cancelled}").status == 200
     done = flashsale(env, "audit", sale, "--wait-seconds", "60")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_wrong_number_of_shards_is_refused_and_loses_no_sale(env: Env) -> None:
+    done = flashsale({**env, "FLASHSALE_SHARDS": "8"}, "audit")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "FLASHSALE_SHARDS is 8, and the data has 16 shards: set it to 16" in done.stderr
+
+
+def test_redis_of_another_ledger_is_refused(env: Env) -> None:
+    with Redis.from_url(env["REDIS_URL"]) as redis:
+        ledger = redis.hget(shard_keys(0).fence, "ledger")
+        redis.hset(shard_keys(0).fence, "ledger", "theirs")
+        try:
+            done = flashsale(env, "audit")
+        finally:
+            redis.hset(shard_keys(0).fence, "ledger", ledger)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "but this Redis belongs to the ledger theirs" in done.stderr
+    assert audit(env) == (0, set())
+
+
+async def test_auditor_of_another_installation_waits(env: Env) -> None:
+    auditor = Auditor(Stores(env["REDIS_URL"], env["DATABASE_URL"], 8, Path(env["FLASHSALE_LUA_DIR"])))
+    running = asyncio.create_task(auditor.run())
+    try:
+        await until(lambda: auditor.fault is not None and "FLASHSALE_SHARDS is 8" in auditor.fault)
+        assert not running.done()
+    finally:
+        await cancel_and_wait(running)

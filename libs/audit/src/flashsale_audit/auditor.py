@@ -12,7 +12,7 @@ from flashsale_audit.budget import Budget
 from flashsale_audit.connect import Stores, connect
 from flashsale_audit.differences import Findings, Kind
 from flashsale_audit.repeats import Repeats
-from flashsale_core.errors import Retryable
+from flashsale_core.errors import Retryable, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Auditor:
     """What the last round did not judge, and why."""
 
     async def run(self) -> None:
-        """Audit until cancelled. While a store is away, nothing is audited."""
+        """Audit until cancelled. While a store is away, or is another installation's, nothing is audited."""
         while True:
             try:
                 if self.is_active():
@@ -56,12 +56,12 @@ class Auditor:
                 else:
                     self._stand_by()
                 await asyncio.sleep(self.pause_seconds)
-            except Retryable as error:
+            except (Retryable, SettingsError) as error:
                 self._interrupted(str(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def audit_once(self) -> Report:
-        """One round over all sales. Raises Retryable while a store does not answer, SettingsError without the scripts."""
+        """One round over all sales. Raises as `connect` does."""
         report, began_at = Report(), monotonic()
         # It counts what it takes to connect as well.
         budget = Budget(self.cpu_share, metrics.CPU_SECONDS.inc)

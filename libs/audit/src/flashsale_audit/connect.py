@@ -10,6 +10,7 @@ from redis.exceptions import ReadOnlyError, RedisError
 
 from flashsale_audit.read_ledger import SESSION, LedgerReader
 from flashsale_audit.read_redis import RedisReader
+from flashsale_audit.same_installation import refuse_mixed
 from flashsale_core.errors import Retryable
 from flashsale_core.faults import Server, describe_error
 from flashsale_core.scripts import read_script
@@ -31,7 +32,10 @@ class Stores:
 
 @asynccontextmanager
 async def connect(stores: Stores) -> AsyncIterator[tuple[RedisReader, LedgerReader]]:
-    """Readers of both stores. Raises SettingsError without the scripts, Retryable if one of the stores does not answer."""
+    """Readers of both stores.
+
+    Raises SettingsError without the scripts, or if the stores do not belong together; Retryable if one of them does not answer.
+    """
     look, scan = (read_script(stores.lua_dir, name) for name in ("look", "scan"))
     try:
         database = await asyncpg.connect(stores.database_url, timeout=10, command_timeout=TIMEOUT_SECONDS, statement_cache_size=0)
@@ -46,6 +50,7 @@ async def connect(stores: Stores) -> AsyncIterator[tuple[RedisReader, LedgerRead
             # A replica may be behind, and would show differences that its master does not have.
             await refuse_replica(redis)
             await database.execute(SESSION)
+            await refuse_mixed(redis, database, stores.shards)
             yield RedisReader(redis, stores.shards, look, scan), LedgerReader(database)
     except ReadOnlyError as error:
         raise Retryable("REDIS_URL leads to a replica, which may be behind its master") from error
