@@ -390,6 +390,9 @@ def test_sale_that_redis_lost_is_rebuilt_by_a_command(shop: Shop, tmp_path: Path
             redis.srem(shard_keys(shard_of(sale)).sales, sale)
         run = shop.recover("--rebuild", "--sale", sale)
         assert (run.returncode, "rebuilt" in run.stdout) == (0, True), run
+        assert [line for line in run.stdout.splitlines() if "closed by hand" in line or "is fenced" in line] == [
+            f"  shard {shard_of(sale)}: {'the fence is fenced' if stop else 'it was closed by hand, to be rebuilt'}"
+        ], run
         assert shop.is_open()
         assert shop.client.stock(sale) == (10, 6, 4, 0)
     other = shop.recover("--plan", FLASHSALE_INSTALLATION="other")

@@ -57,7 +57,11 @@ def recover(
     if shard is not None and sale is not None:
         raise typer.BadParameter("give either --shard or --sale")
     environment = CliEnvironment()
-    only = shard_of(sale, environment.shards()) if sale is not None else shard
+    shards = environment.shards()
+    if shard is not None and shard >= shards:
+        # No server holds it, so nothing would be looked at, and the answer would be that all is open.
+        raise typer.BadParameter(f"the shards are 0 to {shards - 1} (FLASHSALE_SHARDS)", param_hint="--shard")
+    only = shard_of(sale, shards) if sale is not None else shard
     way = _Way.RUN if run else _Way.REBUILD if rebuild else _Way.PLAN
     outcomes = asyncio.run(_recover(environment, way, only, grace_seconds * 1000, wait_seconds))
     if as_json:

@@ -96,7 +96,7 @@ class ByHand:
             return await self.run(say, only, wait_seconds)
         say("the keeper rebuilds what was closed")
         return await self._wait_for_keeper(
-            [_outcome(view, Recover({view.shards[0]: BY_HAND})) for view in seen.servers], only, wait_seconds
+            [_outcome(view, Recover({view.shards[0] if only is None else only: BY_HAND})) for view in seen.servers], only, wait_seconds
         )
 
     async def _wait_for_keeper(self, closed: list[Outcome], only: int | None, wait_seconds: float) -> list[Outcome]:
