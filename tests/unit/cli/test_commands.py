@@ -241,3 +241,17 @@ def test_topology_prints_definitions_without_the_password() -> None:
         "payment.wait.15",
     ]
     assert "open sesame" not in result.output
+
+
+@pytest.mark.parametrize("words", [("audit", "--expect-accepted"), ("pay", "--orders-in")], ids=["audit", "pay"])
+def test_file_that_is_no_text_is_refused(words: tuple[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "image"
+    file.write_bytes(b"\xff\xfe\x00")
+    result = flashsale(*words, str(file))
+    assert (result.exit_code, words[1] in result.stderr, "text;" in result.stderr) == (EXIT_USAGE, True, True), result.stderr
+
+
+@pytest.mark.parametrize("way", ["--plan", "--run", "--rebuild"])
+def test_recovery_of_a_shard_that_does_not_exist_is_refused(way: str) -> None:
+    result = flashsale("recover", way, "--shard", "16")
+    assert (result.exit_code, "the shards are 0 to 15" in result.stderr) == (EXIT_USAGE, True), result.stderr

@@ -9,6 +9,7 @@ import typer
 from flashsale_audit.audit_all import Options
 from flashsale_cli.audit import report
 from flashsale_cli.audit.stores import audit_stores
+from flashsale_cli.commands.id_file import read_ids
 from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, write_json
 from flashsale_cli.environment import CliEnvironment
 
@@ -29,8 +30,7 @@ def audit(
     Exit status 1 if there are differences, or if something could not be judged, such as a shard that is being recovered.
     Sales may be running: a difference counts only if it holds in one look at both stores.
     """
-    accepted = expect_accepted.read_text().split() if expect_accepted else ()
-    options = Options(tuple(sales or ()), overdue_grace_seconds, accepted)
+    options = Options(tuple(sales or ()), overdue_grace_seconds, read_ids(expect_accepted, "--expect-accepted"))
     audit_report = asyncio.run(audit_stores(CliEnvironment(), options, wait_seconds))
     if as_json:
         write_json(report.to_json(audit_report))

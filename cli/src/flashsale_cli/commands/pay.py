@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 from standardwebhooks.webhooks import Webhook
 
+from flashsale_cli.commands.id_file import read_ids
 from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, number, table, write_json
 from flashsale_cli.environment import CliEnvironment
 from flashsale_cli.http_client import open_session
@@ -39,7 +40,7 @@ def pay(
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Pay orders with signed webhooks. Exit status 1 if the gateway refused a webhook or did not answer."""
-    ids = [*(orders or []), *_read(orders_in)]
+    ids = [*(orders or []), *read_ids(orders_in, "--orders-in")]
     if not ids:
         raise typer.BadParameter("name orders, or a file with their ids with --orders-in")
     if payment_id is not None and len(ids) > 1:
@@ -59,7 +60,3 @@ def pay(
 async def _send(provider: Provider, payments: Sequence[Payment], concurrency: int, times: int, timeout_seconds: float) -> Counter[str]:
     async with open_session(timeout_seconds) as session:
         return await provider.send_all(session, payments, concurrency, times)
-
-
-def _read(path: Path | None) -> list[str]:
-    return path.read_text().split() if path is not None else []
