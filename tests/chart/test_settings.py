@@ -48,3 +48,37 @@ def test_further_variables_and_those_of_libraries_are_accepted() -> None:
     )
     status, text = helm(*words)
     assert status == 0, text
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("operator.settings.FLASHSALE_OPERATOR_WORKERS_MAX=5000", 'must be a whole number from 1 to 1000'),
+        ("operator.settings.FLASHSALE_OPERATOR_WORKERS_MAX=0", '"0", which the service refuses'),
+        ("operator.settings.FLASHSALE_OPERATOR_WORKERS_MAX=many", '"many", which the service refuses'),
+        ("operator.settings.FLASHSALE_OPERATOR_WORKERS_MAX=1.5", '"1.5", which the service refuses'),
+        ("keeper.settings.FLASHSALE_REDIS_TIMEOUT_SECONDS=0.01", 'must be a number from 0.05 to 60'),
+        ("keeper.settings.FLASHSALE_REDIS_TIMEOUT_SECONDS=nan", '"nan", which the service refuses'),
+        ("gateway.settings.FLASHSALE_BATCH_MAX=-1", '"-1", which the service refuses'),
+    ],
+)  # fmt: skip
+def test_number_that_a_service_refuses_is_refused(setting: str, words: str) -> None:
+    status, text = helm("--set", setting)
+    assert (status, words in text) == (1, True), text
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "operator.settings.FLASHSALE_OPERATOR_WORKERS_MAX=1000",
+        "gateway.settings.FLASHSALE_CONNECTIONS_MAX=100000",
+        "keeper.settings.FLASHSALE_REDIS_TIMEOUT_SECONDS=0.05",
+        "keeper.settings.FLASHSALE_KEEPER_HOLES_SECONDS=1e1",
+        "operator.settings.FLASHSALE_OPERATOR_WORKERS_MAX=",
+        # Values may share one map of settings, and a keeper does not read it.
+        "keeper.settings.FLASHSALE_OPERATOR_WORKERS_MAX=5000",
+    ],
+)
+def test_number_that_a_service_accepts_is_accepted(setting: str) -> None:
+    status, text = helm("--set", setting)
+    assert status == 0, text

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.unit.frozen.bounds import bounds, in_chart
 from tests.unit.frozen.collect import LISTS, names
 from tests.unit.frozen.compare import COMMAND, differences, explain
 from tests.unit.frozen.lists import FOLDER, read
@@ -36,3 +37,7 @@ def test_failure_names_the_list_the_change_and_the_command() -> None:
     assert "(redis)" in text
     assert "- key fs:waits" in text
     assert COMMAND in text
+
+
+def test_chart_has_the_numbers_that_services_accept() -> None:
+    assert in_chart() == bounds(), "run `python -m tests.unit.frozen.bounds`"

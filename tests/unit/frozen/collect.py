@@ -84,7 +84,7 @@ def messages() -> Iterator[str]:
 def environment() -> Iterator[str]:
     """The variables that each service's settings read, and every variable that code, scripts or deployment name."""
     for module in places.SETTINGS:
-        asked = _Asked(_REQUIRED | {"FLASHSALE_LUA_DIR": str(places.LUA)})
+        asked = _Asked(REQUIRED | {"FLASHSALE_LUA_DIR": str(places.LUA)})
         importlib.import_module(module).read_settings(Environment(asked))
         yield from (f"{module.split('.')[0]} {name}" for name in asked.names)
     yield from (f"code {name}" for name in source.matching(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+"))
@@ -169,7 +169,7 @@ class _Asked(dict[str, str]):
         return super().get(name, default)
 
 
-_REQUIRED = {
+REQUIRED = {
     "REDIS_URL": "redis://server",
     "AMQP_URL": "amqp://server",
     "DATABASE_URL": "postgresql://server/database",
