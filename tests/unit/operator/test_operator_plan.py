@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flashsale_operator.plan import Adopt, Define, Keep, Stall, StallReason, Step, acting_owner, define_answer, not_owner, plan
+from flashsale_operator.plan import Adopt, Define, Keep, Stall, StallReason, Step, acting_owner, define_answer, not_owner, plan, unusable
 from flashsale_operator.resource import DeletionPolicy, read_resource
 
 WINDOWS = (60, 300)
@@ -205,6 +205,15 @@ def test_rest_of_a_change_applies_to_a_sale_that_exists(windows: tuple[int, ...]
     assert reason_of(plan(paused, {}, windows)) is reason
     assert plan(paused, SALE, windows) == Define("state differ")
     assert reason_of(plan(paused, SALE | {"state": "paused"}, windows)) is reason
+
+
+def test_times_stay_out_of_a_sale_whose_window_is_not_installed_either() -> None:
+    both = read_resource(body(startsAt="0001-01-01T00:00:00Z", paused=True))
+    left_out = unusable(both, (300,))
+    assert left_out.fields == {"hold_seconds", "starts_ms", "ends_ms"}
+    assert left_out.stall is not None
+    assert left_out.stall.reason is StallReason.WINDOW_NOT_INSTALLED
+    assert plan(both, SALE, (300,)) == Define("state differ")
 
 
 def test_stock_below_committed_units_is_refused_with_the_numbers() -> None:

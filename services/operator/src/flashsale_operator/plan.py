@@ -70,17 +70,13 @@ class Unusable:
 
 def unusable(resource: Resource, windows: Sequence[int]) -> Unusable:
     """What of the resource's definition cannot be used; `windows` are in seconds."""
-    hold_seconds = resource.definition["hold_seconds"]
-    if hold_seconds not in windows:
-        words = (
-            f"paymentWindowSeconds {hold_seconds} is not installed; use one of {', '.join(map(str, windows))}, "
-            "or add it to paymentWindows in the chart's values"
-        )
-        return Unusable(frozenset({"hold_seconds"}), Stall(StallReason.WINDOW_NOT_INSTALLED, words))
-    impossible = _impossible_times(int(resource.definition["starts_ms"]), int(resource.definition["ends_ms"]))
-    if impossible:
-        return Unusable(frozenset({"starts_ms", "ends_ms"}), Stall(StallReason.TIMES_IMPOSSIBLE, impossible))
-    return Unusable()
+    window = _uninstalled(int(resource.definition["hold_seconds"]), windows)
+    times = _impossible_times(int(resource.definition["starts_ms"]), int(resource.definition["ends_ms"]))
+    # Both may be wrong at once: the first is named, and neither gets into a sale.
+    fields = (("hold_seconds",) if window else ()) + (("starts_ms", "ends_ms") if times else ())
+    if window:
+        return Unusable(frozenset(fields), Stall(StallReason.WINDOW_NOT_INSTALLED, window))
+    return Unusable(frozenset(fields), Stall(StallReason.TIMES_IMPOSSIBLE, times) if times else None)
 
 
 def plan(resource: Resource, sale: Mapping[str, str], windows: Sequence[int]) -> Step:
@@ -105,6 +101,16 @@ def plan(resource: Resource, sale: Mapping[str, str], windows: Sequence[int]) ->
         return Stall(StallReason.CLOSED, _CLOSED)
     step = _difference(resource, sale, left_out.fields)
     return left_out.stall or step if isinstance(step, Keep) else step
+
+
+def _uninstalled(hold_seconds: int, windows: Sequence[int]) -> str | None:
+    """What is wrong with the payment window, or None."""
+    if hold_seconds in windows:
+        return None
+    return (
+        f"paymentWindowSeconds {hold_seconds} is not installed; use one of {', '.join(map(str, windows))}, "
+        "or add it to paymentWindows in the chart's values"
+    )
 
 
 def _impossible_times(starts_ms: int, ends_ms: int) -> str | None:
