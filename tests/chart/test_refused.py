@@ -109,7 +109,7 @@ def test_object_that_the_cluster_does_not_know_is_refused(kind: str) -> None:
             "preStopSleepSeconds=90",
             {"gateway": 115, "order-worker": 115, "timeout-worker": 115, "keeper": 45, "ledger-api": 115, "operator": 30},
         ),
-        ("gateway.settings.FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS=59.5", {"gateway": 70, "order-worker": 45}),
+        ("orderWorker.settings.FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS=59.5", {"gateway": 45, "order-worker": 70}),
         ("gateway.settings.FLASHSALE_SHUTDOWN_TIMEOUT_SECONDS=60,gateway.settings.FLASHSALE_LEAVE_TIMEOUT_SECONDS=9.5", {"gateway": 75}),
         ("terminationGracePeriodSeconds=300", {"gateway": 300, "keeper": 300, "operator": 300}),
     ],
