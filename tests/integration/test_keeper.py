@@ -409,6 +409,11 @@ def test_recovery_by_hand_does_what_the_keeper_does(shop: Shop, tmp_path: Path) 
     shop.stack.stop("keeper")
     assert shop.recover("--plan").returncode == 0
     shop.empty_redis()
+    early = shop.recover("--run", "--wait-seconds", "0")
+    assert (early.returncode, "rebuilt" in early.stdout, "nothing was opened" in early.stdout) == (1, False, True), early
+    away = shop.recover("--run", "--wait-seconds", "3", AMQP_URL="amqp://x:y@127.0.0.1:1/")
+    assert (away.returncode, "rebuilt" in away.stdout, "nothing was opened" in away.stdout) == (1, False, True), away
+    assert not shop.is_open()
     run = shop.recover("--run")
     assert (run.returncode, "rebuilt" in run.stdout, "0 outbox entries are lost" in run.stdout) == (0, True, True), run
     assert shop.is_open()

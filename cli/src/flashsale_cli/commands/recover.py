@@ -44,7 +44,9 @@ def recover(
     shard: Annotated[int | None, typer.Option(help="Only the Redis server that holds this shard. Default: all servers.", min=0)] = None,
     sale: Annotated[str | None, typer.Option(help="Only the Redis server that holds this sale.")] = None,
     grace_seconds: Annotated[int, typer.Option(help="How long buyers have, at least, to pay a hold after a rebuild.", min=0)] = 60,
-    wait_seconds: Annotated[float, typer.Option(help="How long --run may wait for gateways and steps.", min=0)] = 600.0,
+    wait_seconds: Annotated[
+        float, typer.Option(help="How long --run and --rebuild may wait for gateways, for the queue and for steps.", min=0)
+    ] = 600.0,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
     """Open a Redis that was restarted, or rebuild one that lost data, by hand. The keeper does the same by itself.
@@ -80,7 +82,7 @@ class _Way(Enum):
 
 
 async def _recover(environment: CliEnvironment, way: _Way, only: int | None, grace_ms: int, wait_seconds: float) -> Sequence[Outcome]:
-    async with _by_hand(environment, grace_ms, lock=way is not _Way.PLAN) as (by_hand, keeper_acts):
+    async with _by_hand(environment, grace_ms, wait_seconds, lock=way is not _Way.PLAN) as (by_hand, keeper_acts):
         match way:
             case _Way.PLAN:
                 return await by_hand.plan(only)
@@ -99,12 +101,13 @@ def _say(reason: str) -> None:
 
 
 @asynccontextmanager
-async def _by_hand(environment: CliEnvironment, grace_ms: int, *, lock: bool) -> AsyncIterator[tuple[ByHand, bool]]:
+async def _by_hand(environment: CliEnvironment, grace_ms: int, wait_seconds: float, *, lock: bool) -> AsyncIterator[tuple[ByHand, bool]]:
     """The recovery, and whether the keeper acts, which only matters with `lock`.
 
     Raises SettingsError without the servers' addresses, Retryable if one does not answer.
     """
-    redis_address, options = redis_url(environment), Options(amqp_url(environment), grace_ms=grace_ms)
+    redis_address = redis_url(environment)
+    options = Options(amqp_url(environment), drain_limit_seconds=wait_seconds, grace_ms=grace_ms)
     ours = Ours(environment.text("FLASHSALE_INSTALLATION", default=INSTALLATION_DEFAULT), environment.shards())
     scripts = read_scripts(Path(environment.text("FLASHSALE_LUA_DIR", default="lua")))
     session = Session(database_url(environment), STATEMENT_TIMEOUT_SECONDS, 0)

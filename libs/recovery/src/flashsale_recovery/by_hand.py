@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from flashsale_core.errors import Retryable
 from flashsale_core.scripts import Scripts
+from flashsale_recovery.drain import NotDrained
 from flashsale_recovery.facts import LedgerFacts, ServerView, restricted
 from flashsale_recovery.fencing import Fencing
 from flashsale_recovery.ledger import Ledger
@@ -71,12 +72,18 @@ class ByHand:
             facts, left = await self._left(only)
             refused = any(isinstance(step, Refuse) for _, step in left)
             if not left or refused or time.monotonic() > ends_at:
-                return [*done, *[_outcome(view, step) for view, step in left]]
+                why = "another server was refused" if refused else f"the time that the recovery may take, {wait_seconds:g} s, is over"
+                return [*done, *[_outcome(view, _not_taken(step, why)) for view, step in left]]
             for view, step in left:
                 if isinstance(step, Wait):
                     said = _say_once(say, said, step.reason)
-                else:
+                    continue
+                try:
                     recovered = (await self._runner.run(step, view, self._ledger, facts, say)).recovered
+                except NotDrained as error:
+                    # The time is over, and the next turn returns.
+                    said = _say_once(say, said, str(error))
+                else:
                     done.append(_outcome(view, step, recovered))
             await asyncio.sleep(POLL_SECONDS)
 
@@ -138,6 +145,11 @@ class ByHand:
 
 def _outcome(view: ServerView, step: Step, recovered: Recovered | None = None) -> Outcome:
     return Outcome(view.shards, max(fence.incarnation for fence in view.fences.values()), step, recovered)
+
+
+def _not_taken(step: Step, why: str) -> Wait | Refuse:
+    """What is shown of a step that was not taken: it must not look as if it was."""
+    return step if isinstance(step, Wait | Refuse) else Wait(f"nothing was opened, because {why}; repeat the command")
 
 
 def _say_once(say: Say, said: str, reason: str) -> str:

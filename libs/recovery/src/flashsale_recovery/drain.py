@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from flashsale_core import crash
+from flashsale_core.errors import Retryable
 from flashsale_recovery.ledger import Ledger
 from flashsale_recovery.markers import send_markers, until_answered
 
@@ -14,6 +15,10 @@ POLL_SECONDS = 0.05
 REPEAT_SECONDS = 30.0
 """A marker that has not arrived after this is sent again: the broker may have lost it."""
 Say = Callable[[str], None]
+
+
+class NotDrained(Retryable):
+    """The queue was not drained in the time that a recovery by hand has. The shards stay closed, and nothing is lost."""
 
 
 async def drain(ledger: Ledger, amqp_url: str, timeout_seconds: float, say: Say) -> None:

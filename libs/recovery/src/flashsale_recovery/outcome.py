@@ -19,6 +19,8 @@ class Options:
     """How long entries that the ledger lacks are waited for, after the queue was drained."""
     workers_seconds: float = 7.0
     """How long every order-worker may take to write what it has, since Redis' history changed or its shards were fenced."""
+    drain_limit_seconds: float | None = None
+    """How long a rebuild may wait for the queue and for order-workers before it gives up. A keeper waits for as long as it takes."""
     grace_ms: int = 60_000
     """How long buyers have, at least, to pay a hold after the sale goes on."""
 

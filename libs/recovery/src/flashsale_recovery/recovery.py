@@ -14,7 +14,7 @@ from flashsale_core.keys import shard_keys
 from flashsale_core.positions import Range
 from flashsale_core.scripts import Scripts
 from flashsale_recovery.all_workers import WorkersCheck
-from flashsale_recovery.drain import Say, drain
+from flashsale_recovery.drain import NotDrained, Say, drain
 from flashsale_recovery.entries import Expected, by_shard, wait_for_entries, without_received
 from flashsale_recovery.facts import NEW, DrainState, LedgerFacts, ServerView, Witnesses
 from flashsale_recovery.fencing import FENCED, VERIFYING, Changed, Fencing
@@ -119,10 +119,7 @@ class Recovery:
         attested = await wait_for_gateways(self._redis, view.shards, witnesses.expected, self._options.attest_seconds)
         crash.point("gateways.attested")
         fences = await self._move(fences, "draining", view.replid)
-        await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)
-        if attested.silent or not witnesses.knew_all:
-            # The highest positions may be unknown, and no hole would show that a worker has not written them yet.
-            await self._wait_for_workers(time.monotonic() - started, say)
+        await self._drain_all(started, say, every_worker=bool(attested.silent) or not witnesses.knew_all)
         say("waiting for entries that the ledger lacks")
         kept = await self._fencing.kept(incarnations)
         kept_seqs = {shard: known.seq for shard, known in kept.items()}
@@ -142,6 +139,22 @@ class Recovery:
         lost = await without_received(self._ledger, lost)
         await self._open(fences, view.replid, lost)
         return Recovered(incarnations, by_shard(lost), report, time.monotonic() - started)
+
+    async def _drain_all(self, started: float, say: Say, *, every_worker: bool) -> None:
+        """Raises NotDrained if there is a limit, and it is over."""
+        limit_seconds = self._options.drain_limit_seconds
+        scope = asyncio.timeout(limit_seconds)
+        try:
+            async with scope:
+                await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)
+                if every_worker:
+                    # The highest positions may be unknown, and no hole would show that a worker has not written them yet.
+                    await self._wait_for_workers(time.monotonic() - started, say)
+        except TimeoutError as error:
+            # A statement of the ledger may have timed out instead.
+            if not scope.expired():
+                raise
+            raise NotDrained(f"the queue was not drained within {limit_seconds:g} s") from error
 
     async def _wait_for_workers(self, waited_seconds: float, say: Say) -> None:
         """Wait until every order-worker has written what it has, or RabbitMQ must have given it to another one."""
