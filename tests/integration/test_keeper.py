@@ -383,6 +383,11 @@ def test_sale_that_redis_lost_is_rebuilt_by_a_command(shop: Shop, tmp_path: Path
     orders = shop.sell(sale, range(4))
     shop.wait_for_ledger()
     keys = sale_keys(sale)
+    shop.stack.stop("order-worker")
+    unfinished = shop.recover("--rebuild", "--wait-seconds", "1")
+    assert (unfinished.returncode, "rebuilt" in unfinished.stdout, "has not opened it yet" in unfinished.stdout) == (1, False, True)
+    shop.stack.start("order-worker")
+    shop.wait_until_open()
     for stop in ((), ("keeper",)):
         shop.stack.stop(*stop) if stop else None
         with shop.redis() as redis:

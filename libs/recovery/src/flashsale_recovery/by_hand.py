@@ -110,7 +110,9 @@ class ByHand:
         ends_at = time.monotonic() + wait_seconds
         while (left := (await self._left(only))[1]) and time.monotonic() < ends_at:  # noqa: ASYNC110 - another process' state
             await asyncio.sleep(POLL_SECONDS)
-        return [*closed, *[_outcome(view, Wait("the keeper has not opened it yet")) for view, _ in left]]
+        waiting = [_outcome(view, Wait("the keeper has not opened it yet")) for view, _ in left]
+        # A server that waits is not rebuilt yet.
+        return [*[each for each in closed if each.shards not in [other.shards for other in waiting]], *waiting]
 
     async def _left(self, only: int | None) -> tuple[LedgerFacts, list[tuple[ServerView, Step]]]:
         """The servers that are not open, with their next steps."""
