@@ -66,5 +66,7 @@ def test_shard_that_was_not_judged_is_named_and_never_counts_as_clean() -> None:
     report.by_position = False
     assert "not judged  lamp: shard 3 is not open (draining)" in text_of(report)
     assert "counts if it lasts" in text_of(report)
+    assert (text_of(report).count("PASS"), text_of(report).count("INCOMPLETE")) == (0, len(Promise))
     document = to_json(report)
+    assert set(document["promises"].values()) == {"INCOMPLETE"}
     assert (report.clean(), document["verdict"], len(document["not_judged"])) == (False, "INCOMPLETE", 1)

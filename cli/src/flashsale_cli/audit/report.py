@@ -16,6 +16,7 @@ from flashsale_core.prices import money
 
 SALES_SHOWN_MAX = 20
 EXAMPLES_SHOWN = 3
+PASS, FAIL, INCOMPLETE = "PASS", "FAIL", "INCOMPLETE"
 
 
 def render(report: Report) -> RenderableType:
@@ -63,8 +64,8 @@ def promises_table(report: Report) -> Table:
 def to_json(report: Report) -> dict[str, Any]:
     findings = report.findings
     return {
-        "verdict": "FAIL" if not findings.clean() else "INCOMPLETE" if report.skipped else "PASS",
-        "promises": {promise.name.lower(): "FAIL" if findings.broken(promise) else "PASS" for promise in Promise},
+        "verdict": FAIL if not findings.clean() else INCOMPLETE if report.skipped else PASS,
+        "promises": {promise.name.lower(): _word(report, promise) for promise in Promise},
         "differences": [
             {
                 "kind": kind.value,
@@ -92,7 +93,14 @@ def to_json(report: Report) -> dict[str, Any]:
 
 def _promise_row(report: Report, promise: Promise) -> tuple[str, Text, str]:
     broken = report.findings.broken(promise)
-    return promise.value, verdict(broken == 0), f"{number(broken)} differences" if broken else evidence(report, promise)
+    word = _word(report, promise)
+    shown = Text(word, "bold yellow") if word == INCOMPLETE else verdict(word == PASS)
+    return promise.value, shown, f"{number(broken)} differences" if broken else evidence(report, promise)
+
+
+def _word(report: Report, promise: Promise) -> str:
+    """A promise is not kept because nobody looked: what was not judged may break any of them."""
+    return FAIL if report.findings.broken(promise) else INCOMPLETE if report.skipped else PASS
 
 
 def evidence(report: Report, promise: Promise) -> str:
