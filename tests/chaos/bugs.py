@@ -153,9 +153,8 @@ BUGS: Sequence[Bug] = (
         (
             Edit(
                 f"{RECOVERY}/recovery.py",
-                "        await drain(self._ledger, self._options.amqp_url, self._options.amqp_timeout_seconds, say)\n"
-                "        if attested.silent or",
-                "        if False and",
+                "        await self._drain_all(started, say, every_worker=bool(attested.silent) or not witnesses.knew_all)\n",
+                "",
             ),
             Edit(
                 f"{RECOVERY}/recovery.py",
