@@ -14,7 +14,7 @@ CLIENTS = ("aio_pika", "aiohttp", "asyncpg", "redis", "flashsale_local_stack")
 
 
 def test_every_module_of_commands_has_one() -> None:
-    modules = {path.stem for path in Path(commands.__path__[0]).glob("*.py")} - {"__init__", "report_option"}
+    modules = {path.stem for path in Path(commands.__path__[0]).glob("*.py")} - {"__init__", "id_file", "report_option"}
     assert {place.partition(":")[0] for place in COMMANDS.values()} == modules
 
 
