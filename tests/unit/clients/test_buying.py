@@ -2,14 +2,17 @@
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
+from time import sleep
 from typing import Any
 
 import pytest
 
-from flashsale_client import Answer, Bought, Patience, Wish, buy, new_request_id, send
+from flashsale_client import Answer, Bought, Patience, Refused, Wish, buy, new_request_id, send
 
 CLIENTS = Path(__file__).parents[3] / "clients"
 SCENARIOS: list[dict[str, Any]] = json.loads((CLIENTS / "scenarios.json").read_text())["scenarios"]
@@ -80,20 +83,44 @@ def test_token_is_not_shown() -> None:
     assert "fsb1" not in repr(WISH)
 
 
-@pytest.mark.parametrize("status", [200, 503])
-def test_answer_that_is_cut_off_is_no_answer(status: int) -> None:
-    """A refusal as well: its IncompleteRead left `buy`, which repeats only what ends with an OSError."""
+@contextmanager
+def server_that_sends(*parts: bytes, every_seconds: float = 0.0) -> Iterator[str]:
+    """The URL of a server that sends these parts, with a pause after each, to whoever connects first."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
             connection, _ = server.accept()
-            with connection:
+            with connection, suppress(OSError):
                 connection.recv(65_536)
-                connection.sendall(f"HTTP/1.1 {status} X\r\nContent-Length: 100\r\n\r\n{{".encode())
+                for part in parts:
+                    connection.sendall(part)
+                    sleep(every_seconds)
 
         server.settimeout(10)
         answering = Thread(target=answer)
         answering.start()
-        with pytest.raises(OSError, match="no HTTP answer"):
-            send("GET", f"http://127.0.0.1:{server.getsockname()[1]}/", {}, None, 10.0)
-        answering.join(10)
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        answering.join(30)
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_answer_that_is_cut_off_is_no_answer(status: int) -> None:
+    """A refusal as well: its IncompleteRead left `buy`, which repeats only what ends with an OSError."""
+    with (
+        server_that_sends(f"HTTP/1.1 {status} X\r\nContent-Length: 100\r\n\r\n{{".encode()) as url,
+        pytest.raises(OSError, match="no HTTP answer"),
+    ):
+        send("GET", f"{url}/", {}, None, 10.0)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_is_an_answer_and_takes_the_token_nowhere(status: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.settimeout(0.2)
+        location = f"http://localhost:{elsewhere.getsockname()[1]}/order"
+        with server_that_sends(f"HTTP/1.1 {status} X\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()) as url:
+            outcome = buy(replace(WISH, url=url))
+        assert isinstance(outcome, Refused)
+        assert (outcome.problem["status"], outcome.repeatable, outcome.attempts) == (status, False, 1)
+        with pytest.raises(TimeoutError):
+            elsewhere.accept()

@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from http.client import HTTPException
 from typing import Any
 
@@ -32,7 +33,7 @@ Send = Callable[[str, str, Mapping[str, str], bytes | None, float], Answer]
 
 
 def send(method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_seconds: float) -> Answer:
-    """Raises OSError when no answer arrives in time. Any status is an answer."""
+    """Raises OSError when no answer arrives in time. Any status is an answer, and so is a redirect: none is followed."""
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"the URL must begin with http:// or https://, not {url!r}")
     request = urllib.request.Request(url, body, dict(headers), method=method)  # noqa: S310 - the scheme is checked
@@ -44,9 +45,21 @@ def send(method: str, url: str, headers: Mapping[str, str], body: bytes | None, 
         raise OSError(f"no HTTP answer: {error!r}") from error
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Urllib would follow one as a GET, and send the token to whatever server it names."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+@cache
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(_NoRedirect)
+
+
 def _open(request: urllib.request.Request, timeout_seconds: float) -> Any:
     try:
-        return urllib.request.urlopen(request, timeout=timeout_seconds)  # noqa: S310 - the scheme is checked
+        return _opener().open(request, timeout=timeout_seconds)
     except urllib.error.HTTPError as response:
         return response
 
