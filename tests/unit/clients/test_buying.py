@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -124,3 +124,13 @@ def test_redirect_is_an_answer_and_takes_the_token_nowhere(status: int) -> None:
         assert (outcome.problem["status"], outcome.repeatable, outcome.attempts) == (status, False, 1)
         with pytest.raises(TimeoutError):
             elsewhere.accept()
+
+
+@pytest.mark.parametrize("parts", [[b" "] * 20, [b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n", *[b" "] * 20]], ids=["head", "body"])
+def test_answer_that_drips_ends_with_the_attempt(parts: list[bytes]) -> None:
+    """The timeout of a socket is that of each read, so a server that sends a byte now and then held its client for as long as it liked."""
+    with server_that_sends(*parts, every_seconds=0.4) as url:
+        began = monotonic()
+        with pytest.raises(TimeoutError):
+            send("GET", f"{url}/", {}, None, 0.5)
+        assert monotonic() - began < 5

@@ -9,6 +9,8 @@ from functools import cache
 from http.client import HTTPException
 from typing import Any
 
+from flashsale_client.timed import TimedHandler, TimedSecureHandler
+
 Json = dict[str, Any]
 
 
@@ -33,7 +35,7 @@ Send = Callable[[str, str, Mapping[str, str], bytes | None, float], Answer]
 
 
 def send(method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_seconds: float) -> Answer:
-    """Raises OSError when no answer arrives in time. Any status is an answer, and so is a redirect: none is followed."""
+    """Raises OSError when the whole answer does not arrive in time. Any status is an answer, and so is a redirect: none is followed."""
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"the URL must begin with http:// or https://, not {url!r}")
     request = urllib.request.Request(url, body, dict(headers), method=method)  # noqa: S310 - the scheme is checked
@@ -54,7 +56,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 @cache
 def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(_NoRedirect)
+    return urllib.request.build_opener(_NoRedirect, TimedHandler, TimedSecureHandler)
 
 
 def _open(request: urllib.request.Request, timeout_seconds: float) -> Any:
