@@ -11,6 +11,10 @@ import aiohttp
 
 from flashsale_core.errors import Rejected, Retryable
 
+LOCATION_SHOWN = 200
+"""Characters of a redirect's target in an error."""
+_REDIRECTS = (301, 302, 303, 307, 308)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -45,9 +49,15 @@ async def send_request(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """Raises Retryable if there is no answer."""
+    """Raises Retryable if there is no answer, and Rejected for a redirect.
+
+    Followed, a POST would become a GET, or take a signed payment to another server, and a GET would lose its key on the way to https.
+    """
     try:
-        async with session.request(method, url, data=body, headers=headers) as response:
+        async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
+            if response.status in _REDIRECTS:
+                target = response.headers.get("Location", "")[:LOCATION_SHOWN]
+                raise Rejected(f"{url} answers {response.status}, a redirect to {target!r}; give the URL that it leads to")
             replayed = response.headers.get("Idempotent-Replayed") == "true"
             return Answer(response.status, parse_json(await response.read()), replayed)
     except (TimeoutError, aiohttp.ClientError, OSError) as error:

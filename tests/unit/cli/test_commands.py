@@ -21,6 +21,7 @@ from flashsale_cli.load.outcomes import classify
 from flashsale_cli.load.tally import Tally
 from flashsale_cli.main import app
 
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NOWHERE = {"FLASHSALE_URL": "http://127.0.0.1:1", "FLASHSALE_ADMIN_TOKEN": "t" * 8}
 
 
@@ -134,6 +135,32 @@ def test_page_of_something_else_is_no_answer_of_the_gateway() -> None:
     with serving(Page) as url:
         result = flashsale("sale", "list", FLASHSALE_URL=url)
     assert (result.exit_code, "is not the gateway" in result.stderr) == (EXIT_UNREACHABLE, True)
+
+
+@pytest.mark.parametrize("status", [301, 308])
+@pytest.mark.parametrize("command", ["sale list", "sale set shoe --stock 1", "sale close shoe", "refunds list", "pay shoe.1"])
+def test_redirect_is_named_and_not_followed(command: str, status: int) -> None:
+    """Followed, `sale set` became a GET and answered 405, and a key was not sent on to https, which answered 401."""
+    asked: list[str] = []
+
+    class Moved(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(status)
+            self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_POST = do_DELETE = do_GET  # noqa: N815 - the names of http.server
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with serving(Moved) as url:
+        settings = {"FLASHSALE_URL": url, "FLASHSALE_ADMIN_URL": url, "FLASHSALE_LEDGER_API_URL": url, "FLASHSALE_ADMIN_TOKEN": "t" * 8}
+        result = flashsale(*command.split(), **settings, FLASHSALE_WEBHOOK_SECRET=WEBHOOK_SECRET)
+    assert (result.exit_code, len(asked), "/elsewhere" in asked, "'/elsewhere'" in result.stderr) == (EXIT_UNREACHABLE, 1, False, True)
 
 
 @pytest.mark.parametrize(

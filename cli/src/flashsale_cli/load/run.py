@@ -66,7 +66,7 @@ async def _open(target: Target) -> AsyncIterator[Post]:
     async with open_session(target.timeout_seconds) as session:
 
         async def post(click: Click) -> Reply:
-            async with session.post(url, data=click.body, headers=click.headers()) as response:
+            async with session.post(url, data=click.body, headers=click.headers(), allow_redirects=False) as response:
                 return Reply(response.status, response.headers.get("Idempotent-Replayed") == "true", await response.read())
 
         yield post
