@@ -53,7 +53,7 @@ class Provider:
         except Retryable:
             return "error (no answer)"
         if answer.status == 200:
-            return _result_text(answer.document)
+            return _result_text(answer.document) if isinstance(answer.document, dict) else "error (200, and not the gateway's answer)"
         return f"refused ({answer.status} {answer.code})"
 
     async def send_all(self, session: ClientSession, payments: Sequence[Payment], concurrency: int, times: int = 1) -> Counter[str]:

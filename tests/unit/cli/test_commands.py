@@ -163,6 +163,22 @@ def test_redirect_is_named_and_not_followed(command: str, status: int) -> None:
     assert (result.exit_code, len(asked), "/elsewhere" in asked, "'/elsewhere'" in result.stderr) == (EXIT_UNREACHABLE, 1, False, True)
 
 
+def test_page_of_something_else_pays_nothing() -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<title>Welcome</title>")
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with serving(Page) as url:
+        result = flashsale("pay", "shoe.1", "--json", FLASHSALE_URL=url, FLASHSALE_WEBHOOK_SECRET=WEBHOOK_SECRET)
+    assert (result.exit_code, json.loads(result.stdout)) == (EXIT_FAILED, {"error (200, and not the gateway's answer)": 1})
+
+
 @pytest.mark.parametrize(
     ("command", "path"),
     [
