@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from flashsale_cli.main import app
 from flashsale_core.shop_events import ENDPOINTS_MAX
+from flashsale_notifier.senders import LOOK_SECONDS
 from tests.integration.broker import until
 from tests.integration.notifying import open_notifier, open_shop
 from tests.integration.test_notifier import all_sent, paid
@@ -41,6 +42,21 @@ async def test_endpoint_is_added_tested_rotated_and_replayed(infra: Mapping[str,
         assert await command(infra, "replay", "shop", "--since", "2020-01-01T00:00:00Z", "--json") == {"replayed": 1}
         await until(lambda: shop.types == ["webhook.test", "order.paid", "order.paid"])
         assert len({key for key, _ in shop.received}) == 2
+
+
+async def test_secret_before_two_rotations_signs_until_the_overlap_ends(infra: Mapping[str, str]) -> None:
+    """Whoever lost the new secret makes another one, and the shop knew neither of the two that signed."""
+    async with open_notifier(infra["DATABASE_URL"]) as notifier, open_shop() as shop, notifier.sending():
+        first = (await command(infra, "add", "shop", shop.url, "--json"))["secret"]
+        later = [(await command(infra, "rotate", "shop", "--json"))["secret"] for _ in range(2)]
+        await asyncio.sleep(2 * LOOK_SECONDS)
+        for secret in (first, *later):
+            shop.secret = secret
+            assert await command(infra, "test", "shop", "--json") == {"delivered": True, "status": 204, "answer": ""}
+        shop.secret = later[0]
+        await command(infra, "rotate", "shop", "--overlap-hours", "0", "--json")
+        await asyncio.sleep(2 * LOOK_SECONDS)
+        assert (await command(infra, "test", "shop", "--json", status=1))["delivered"] is False
 
 
 async def test_list_shows_the_last_answer_and_a_disabled_endpoint_gets_nothing(infra: Mapping[str, str]) -> None:

@@ -22,6 +22,8 @@ from flashsale_core.shop_events import DISABLED_BY_COMMAND, ENDPOINTS_MAX, REMOV
 from flashsale_core.timestamps import rfc3339
 
 SECRET_BYTES = 32
+EARLIER_SECRETS_MAX = 4
+"""Most secrets that sign besides the newest one."""
 REMOVED_BATCH = 5000
 """Most deliveries that are deleted in one transaction."""
 # Endpoints are counted and enabled one after the other, so that two commands at once cannot pass the limit.
@@ -72,8 +74,11 @@ _ATTEMPT = "select status, answer, duration_ms from webhook_attempts where endpo
 _STATE = """
 update webhook_endpoints set state = $2, reason = $3, failing_since = null where endpoint = $1 returning endpoint
 """
+# Secrets that still sign go on, the newest first: whoever rotates again at once has lost the new one, and the shop has only that before it.
 _ROTATE = """
-update webhook_endpoints set previous_secret = secret, previous_until = now() + $3::interval, secret = $2
+update webhook_endpoints set previous_until = now() + $3::interval, secret = $2,
+    previous_secret = case when previous_until > now()
+        then array_to_string((secret || string_to_array(previous_secret, ' '))[:$4], ' ') else secret end
  where endpoint = $1 and source = 'command' returning endpoint
 """
 
@@ -171,10 +176,10 @@ class Webhooks:
             await self._change(_STATE, name, "enabled", "")
 
     async def rotate(self, name: str, overlap: timedelta) -> str:
-        """Returns the new secret; the previous one signs as well for `overlap`."""
+        """Returns the new secret; those that sign so far sign as well for `overlap`."""
         secret = new_secret()
         await self._require(name)
-        if not await self._run(_ROTATE, name, secret, overlap):
+        if not await self._run(_ROTATE, name, secret, overlap, EARLIER_SECRETS_MAX):
             raise Rejected(f"the secret of {name!r} is in the notifier's settings; replace it there")
         return secret
 

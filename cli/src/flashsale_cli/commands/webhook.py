@@ -108,11 +108,13 @@ def enable(name: Name, database_url: Url = None) -> None:
 @app.command()
 def rotate(
     name: Name,
-    overlap_hours: Annotated[float, typer.Option(help="How long the previous secret signs as well.", min=0, max=720)] = OVERLAP_HOURS,
+    overlap_hours: Annotated[
+        float, typer.Option(help="How long the secrets that sign so far sign as well.", min=0, max=720)
+    ] = OVERLAP_HOURS,
     database_url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Make a new secret for an endpoint, and print it. Until the overlap ends, both secrets sign."""
+    """Make a new secret for an endpoint, and print it. Until the overlap ends, the earlier ones sign as well."""
     secret = _with_webhooks(database_url, lambda webhooks: webhooks.rotate(name, timedelta(hours=overlap_hours)))
     _show_secret(name, secret, as_json)
 

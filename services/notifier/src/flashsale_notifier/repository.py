@@ -118,4 +118,5 @@ class Repository:
         if row["source"] == "settings":
             named = self._named.get(str(row["endpoint"]))
             return named.secrets if named else ()
-        return tuple(secret for secret in (row["secret"], row["previous_secret"]) if secret)
+        # The earlier ones stand with a blank between, as in the settings.
+        return tuple(secret for secret in (row["secret"], *(row["previous_secret"] or "").split(" ")) if secret)
