@@ -7,7 +7,7 @@ const SOURCE = readFileSync(new URL("flashsale.js", import.meta.url), "utf8");
 
 /** The script's exports, with modules of k6 that give these answers. */
 async function load(env, answers, files = {}) {
-  const seen = { requests: [], waits: [], counts: {} };
+  const seen = { requests: [], redirects: [], waits: [], checks: [], counts: {} };
   class Metric {
     constructor(name) {
       this.name = name;
@@ -20,12 +20,14 @@ async function load(env, answers, files = {}) {
     default: {
       setResponseCallback() {},
       expectedStatuses: (range) => range,
-      post(url, body, { headers }) {
+      post(url, body, { headers, redirects }) {
         const [status, fields, document] = answers[seen.requests.push([url, JSON.parse(body), headers.authorization]) - 1];
-        return { status, headers: fields, json: (name) => document[name] };
+        seen.redirects.push(redirects);
+        // k6 throws for a body that is not JSON, such as a page.
+        return { status, headers: fields, json: (name) => (typeof document === "string" ? JSON.parse(document) : document)[name] };
       },
     },
-    check: (answer, checks) => Object.values(checks).every((holds) => assert.ok(holds(answer)) ?? true),
+    check: (answer, checks) => Object.values(checks).forEach((holds) => seen.checks.push(holds(answer))),
     sleep: (seconds) => seen.waits.push(seconds),
     Counter: Metric,
     Trend: Metric,
@@ -44,7 +46,7 @@ async function load(env, answers, files = {}) {
 }
 
 test("buyer repeats the same request after Retry-After and then counts", async () => {
-  const { script, requests, waits, counts } = await load({ PRODUCT: "shoe", URL: "http://engine" }, [
+  const { script, requests, waits, checks, counts } = await load({ PRODUCT: "shoe", URL: "http://engine" }, [
     [503, { "Retry-After": "2" }, { code: "not_ready" }],
     [0, {}, {}],
     [200, {}, { orderId: "shoe.1" }],
@@ -53,7 +55,7 @@ test("buyer repeats the same request after Retry-After and then counts", async (
   const same = ["http://engine/order", { productId: "shoe", quantity: 1, requestId: "k6-r-7", userId: "k6-r-7" }, undefined];
   assert.deepEqual(requests, [same, same, same]);
   assert.ok(waits[0] >= 2 && waits[0] <= 3 && waits[1] >= 1 && waits[1] <= 1.5);
-  assert.deepEqual(counts, { flashsale_attempts: [3], flashsale_accepted: ["accepted"] });
+  assert.deepEqual([counts, checks], [{ flashsale_attempts: [3], flashsale_accepted: ["accepted"] }, [true]]);
 });
 
 test("buyer with a token is not named in the body", async () => {
@@ -68,6 +70,24 @@ test("buyer gives up after ten attempts", async () => {
   const { script, requests, counts } = await load({ PRODUCT: "shoe" }, Array(20).fill([503, { "Retry-After": "1" }, {}]));
   script.default({ run: "r" });
   assert.deepEqual([requests.length, counts], [10, { flashsale_unanswered: [1] }]);
+});
+
+test("page of a proxy is counted as a refusal, and its check fails", async () => {
+  const { script, redirects, checks, counts } = await load({ PRODUCT: "shoe" }, [[404, {}, "<html>"]]);
+  script.default({ run: "r" });
+  assert.deepEqual([counts, checks], [{ flashsale_attempts: [1], flashsale_refused: ["unknown"] }, [false]]);
+  assert.deepEqual(redirects, [0]);
+});
+
+test("page of something else with the status 200 is no order", async () => {
+  const { script, waits, checks, counts } = await load({ PRODUCT: "shoe" }, [
+    [200, {}, "<html>"],
+    [503, { "Retry-After": "Fri, 27 Nov 2026 10:00:00 GMT" }, "<html>"],
+    [200, {}, { orderId: "shoe.1" }],
+  ]);
+  script.default({ run: "r" });
+  assert.deepEqual([counts, checks], [{ flashsale_attempts: [3], flashsale_accepted: ["accepted"] }, [true]]);
+  assert.ok(waits.every((seconds) => seconds >= 1 && seconds <= 1.5));
 });
 
 test("crowd arrives at a constant rate", async () => {
