@@ -149,6 +149,9 @@ def verify(webhooks: Sequence[Webhook], body: bytes, headers: Mapping[str, str])
     except WebhookVerificationError as error:
         if "too old" in str(error) or "too new" in str(error):
             raise Problem("stale_webhook", str(error), field="webhook-timestamp") from None
+        if "Invalid Signature Headers" in str(error):
+            # What the library says when it cannot read the time, such as one in milliseconds.
+            raise Problem("bad_signature", "The header is not a time in seconds since the Unix epoch", field="webhook-timestamp") from None
         raise Problem("bad_signature", "No signature fits this body and the shared secret", field="webhook-signature") from None
     except UnicodeDecodeError:
         raise Problem("bad_request", "The body must be valid UTF-8", field=field_of_bad_utf8(body)) from None
