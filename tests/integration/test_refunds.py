@@ -242,6 +242,25 @@ async def test_sent_refund_is_opened_only_by_who_says_so(api: Api) -> None:
     assert (opened.body["state"], opened.body["refundedMinor"], len(opened.body["history"])) == ("due", 0, 2)
 
 
+def test_refused_changes_are_logged_with_who_and_why(stack: Stack) -> None:
+    api, order = Api(stack), f"t-{uuid.uuid4().hex[:12]}.{ORDER}"
+    refused: tuple[tuple[str, str, Any, dict[str, object], str], ...] = (
+        ("refund.change", "/admin/refunds/999999999999", {"state": "failed", "reason": "x"}, {"refund_id": 999999999999}, "unknown_refund"),
+        ("refund.change", "/admin/refunds/1", {"state": "sent"}, {"refund_id": 1}, "bad_request"),
+        ("order.return", f"/admin/orders/{order}/return", {"reason": "x"}, {"order_id": order}, "unknown_order"),
+        ("order.leave_paid", f"/admin/orders/{order}/leave-paid", {"reason": "x", "reportedMinor": 1}, {"order_id": order}, "not_reported"),
+    )
+    for action, path, document, _, code in refused:
+        answer = api.send("POST", path, document)
+        assert (action, answer.code) == (action, code)
+    lines = map(json.loads, (stack.home / "log" / "ledger-api.log").read_text().splitlines())
+    logged = [line for line in lines if line["event"] == "admin.change"][-len(refused) :]
+    assert [line["result"] for line in logged] == [code for *_, code in refused]
+    for line, (action, _, _, subject, _) in zip(logged, refused, strict=True):
+        assert (line["by"], line["action"]) == ("admin", action)
+        assert subject.items() <= line.items()
+
+
 @pytest.mark.parametrize("refund", ["0", "999999999999", "x", "1" * 30])
 def test_unknown_refund_is_a_problem(stack: Stack, refund: str) -> None:
     api = Api(stack)

@@ -8,8 +8,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from flashsale_core.admin_changes import log_change
 from flashsale_ledger_api import refunds, requests
+from flashsale_ledger_api.admin_audit import audited
 from flashsale_ledger_api.answers import json
 from flashsale_ledger_api.problems import Problem
 from flashsale_ledger_api.queries import QUERIES
@@ -42,24 +42,28 @@ async def show_refund(request: Request) -> Response:
 
 async def change_refund(request: Request) -> Response:
     """Settle a refund, or note why that failed. A repeat of a request that was carried out has no further effect."""
-    ledger, refund_id = requests.ledger_of(request), _refund_id(request)
-    wanted = await requests.body(request, _DECODER, requests.settings_of(request))
-    check(wanted)
-    async with ledger.transaction() as connection:
-        decision = await refunds.change(connection, refund_id, wanted, request.state.who)
-        document = await refunds.show(connection, refund_id)
-    result = wanted.state if isinstance(decision, Change) else decision.value
-    log_change(request.state.who, "refund.change", result, refund_id=refund_id, state=wanted.state)
-    match decision:
-        case Change():
-            return json(document)
-        case Decision.REPLAYED:
-            return json(document, {"idempotent-replayed": "true"})
-        case Decision.CONFLICT:
-            words = f"The refund is {document['state']}"
-            raise Problem("refund_changed", f"{words}; to change it all the same, send expectedState {document['state']}", refund=document)
-        case _:
-            assert_never(decision)
+    with audited(request, "refund.change", "refund_id") as change:
+        refund_id = change.fields["refund_id"] = _refund_id(request)
+        wanted = await requests.body(request, _DECODER, requests.settings_of(request))
+        change.fields["state"] = wanted.state
+        check(wanted)
+        async with requests.ledger_of(request).transaction() as connection:
+            decision = await refunds.change(connection, refund_id, wanted, request.state.who)
+            document = await refunds.show(connection, refund_id)
+        match decision:
+            case Change():
+                change.result = wanted.state
+                return json(document)
+            case Decision.REPLAYED:
+                change.result = decision.value
+                return json(document, {"idempotent-replayed": "true"})
+            case Decision.CONFLICT:
+                words = f"The refund is {document['state']}"
+                raise Problem(
+                    "refund_changed", f"{words}; to change it all the same, send expectedState {document['state']}", refund=document
+                )
+            case _:
+                assert_never(decision)
 
 
 def _refund_id(request: Request) -> int:

@@ -6,8 +6,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from flashsale_core.admin_changes import log_change
 from flashsale_ledger_api import reported_refunds, requests
+from flashsale_ledger_api.admin_audit import audited
 from flashsale_ledger_api.answers import json
 from flashsale_ledger_api.queries import QUERIES
 from flashsale_ledger_api.reported_refunds import FIRST, LeaveRequest, key_of, read_key, to_document
@@ -30,9 +30,10 @@ async def list_reported_refunds(request: Request) -> Response:
 
 async def leave_order_paid(request: Request) -> Response:
     """A repeat of a request that was carried out has no further effect."""
-    order = requests.order_of(request)
-    wanted = await requests.body(request, _DECODER, requests.settings_of(request))
-    async with requests.ledger_of(request).transaction() as connection:
-        document, is_repeat = await reported_refunds.leave_paid(connection, order, wanted, request.state.who)
-    log_change(request.state.who, "order.leave_paid", "replayed" if is_repeat else "left", order_id=str(order))
+    with audited(request, "order.leave_paid", "order_id") as change:
+        order = requests.order_of(request)
+        wanted = await requests.body(request, _DECODER, requests.settings_of(request))
+        async with requests.ledger_of(request).transaction() as connection:
+            document, is_repeat = await reported_refunds.leave_paid(connection, order, wanted, request.state.who)
+        change.result = "replayed" if is_repeat else "left"
     return json(document, {"idempotent-replayed": "true"} if is_repeat else None)
