@@ -57,12 +57,3 @@ def embedded(address: Address) -> Address:
     if address.teredo is not None:
         return address.teredo[1]
     return address.ipv4_mapped or address.sixtofour or address
-
-
-def is_address(host: str) -> bool:
-    """Whether `host` is an address and no name."""
-    try:
-        ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True

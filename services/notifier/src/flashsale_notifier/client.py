@@ -1,20 +1,22 @@
 """Sends requests to one endpoint. A name is resolved once, its addresses are checked, and the connection goes to one of these.
 
-Whatever the name resolves to a moment later therefore changes nothing.
+Whatever the name resolves to a moment later therefore changes nothing. And each connection is checked once more, by the address that it is
+about to go to: a URL can write an address in ways that only the library takes for one, such as with digits of other scripts.
 """
 
 import asyncio
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from flashsale_notifier.addresses import ForbiddenAddressError, Network, fault_of, is_address
+from flashsale_notifier.addresses import ForbiddenAddressError, Network, fault_of
 
 CONCURRENT_MAX = 8
 """Most attempts at once, each with a connection of its own."""
@@ -63,15 +65,29 @@ class CheckedResolver(AbstractResolver):
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
+def checked_sockets(allowed: Sequence[Network], *, secure: bool) -> Callable[[Any], socket.socket]:
+    """Makes the socket of each connection; raises ForbiddenAddressError if nothing may be sent to its address."""
+
+    def socket_to(info: tuple[int, int, int, str, tuple[Any, ...]]) -> socket.socket:
+        family, kind, proto, _, address = info
+        fault = fault_of(str(address[0]), allowed, secure=secure)
+        if fault is not None:
+            raise ForbiddenAddressError(fault)
+        return socket.socket(family, kind, proto)
+
+    return socket_to
+
+
 class Client:
     """Connections to one endpoint. Open it in a running event loop."""
 
     def __init__(self, url: str, allowed: Sequence[Network], timeout_seconds: float) -> None:
-        parts = urlsplit(url)
-        self._url, self._host, self._secure, self._allowed = url, parts.hostname or "", parts.scheme == "https", allowed
+        self._url, secure = url, urlsplit(url).scheme == "https"
         connector = aiohttp.TCPConnector(
             limit=CONCURRENT_MAX,
-            resolver=CheckedResolver(allowed, secure=self._secure),
+            resolver=CheckedResolver(allowed, secure=secure),
+            # The library asks its resolver for names only.
+            socket_factory=checked_sockets(allowed, secure=secure),
             ttl_dns_cache=RESOLVED_SECONDS,
             keepalive_timeout=IDLE_SECONDS,
         )
@@ -86,10 +102,6 @@ class Client:
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send one request. A redirect is not followed. Raises nothing: whatever goes wrong is an answer without a status."""
-        # aiohttp asks its resolver for names only.
-        fault = fault_of(self._host, self._allowed, secure=self._secure) if is_address(self._host) else None
-        if fault is not None:
-            return Answer(None, fault)
         try:
             async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
                 text = await _beginning(response)
