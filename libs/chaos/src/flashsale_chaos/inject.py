@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from flashsale_chaos.bench import Bench
 from flashsale_chaos.faults import Fault
 from flashsale_chaos.further import GATEWAY_2, ORDER_WORKERS
+from flashsale_chaos.left_entries import HANDED_OVER, PROVOKED_BY
 from flashsale_chaos.overload import overload
 from flashsale_chaos.waiting import until
 from flashsale_local_stack import descendants
@@ -37,13 +38,14 @@ async def crash(bench: Bench, fault: Fault) -> None:
     async with bench.locks[service]:
         try:
             await bench.kill(service)
-            # A keeper passes most of its points once in a recovery.
-            await bench.launch(service, f"{point}:{1 if service == 'keeper' else fault.amount}")
+            # A keeper passes most of its points once in a recovery, and a gateway passes these once for each shard that has entries.
+            once = service == "keeper" or point in PROVOKED_BY
+            await bench.launch(service, f"{point}:{1 if once else fault.amount}")
             armed = bench.pids(service)
             await _listens(bench, service)
-            await _provoke(bench, fault, point)
+            await _provoke(bench, fault, service, point)
             if await _dies(bench, service, fault.lasts_seconds * overload()):
-                bench.note_death(fault.target, armed)
+                bench.note_death(fault.target, armed, in_order=point == HANDED_OVER)
         finally:
             await bench.kill(service)
             await bench.launch(service)
@@ -123,7 +125,9 @@ async def _ended(bench: Bench, fault: Fault) -> AsyncIterator[tuple[str, ...]]:
                 await bench.launch(target)
 
 
-async def _provoke(bench: Bench, fault: Fault, point: str) -> None:
+async def _provoke(bench: Bench, fault: Fault, service: str, point: str) -> None:
+    if leave_entries := PROVOKED_BY.get(point):
+        await leave_entries(bench, service)
     for kind, prefixes in _PROVOKED_BY.items():
         if point.startswith(prefixes) and kind in INJECTORS:
             await INJECTORS[kind](bench, replace(fault, kind=kind, target="redis", lasts_seconds=0.1))

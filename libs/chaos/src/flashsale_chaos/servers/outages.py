@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from flashsale_chaos.bench import Bench
 from flashsale_chaos.faults import Fault
-from flashsale_chaos.further import GATEWAY_2
+from flashsale_chaos.left_entries import BROKER_LINKS, UNSENT
 from flashsale_chaos.loss import NOTHING
 from flashsale_chaos.machine import redis_data
 from flashsale_chaos.servers import volume
@@ -16,11 +16,9 @@ from flashsale_chaos.servers.ask import asked
 from flashsale_chaos.servers.losses import note_loss
 from flashsale_chaos.servers.remains import read_remains
 from flashsale_chaos.servers.turns import until_sold
-from flashsale_chaos.servers.unpublished import UNSENT
 from flashsale_chaos.waiting import until
 
 ANSWER_TIMEOUT_SECONDS = 10.0
-BROKER_LINKS = {"gateway": "rabbitmq", GATEWAY_2: f"{GATEWAY_2}.rabbitmq"}
 
 
 async def kill(bench: Bench, fault: Fault) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from flashsale_chaos.bench import Bench
 from flashsale_chaos.further import ORDER_WORKER_2, ORDER_WORKERS
 from flashsale_chaos.inject import stopped
+from flashsale_chaos.left_entries import UNSENT
 from flashsale_chaos.network import Mode
 from flashsale_chaos.overload import overload
 from flashsale_chaos.waiting import until
@@ -20,8 +21,6 @@ UNPUBLISHED_SECONDS = 0.7
 HELD_SECONDS = 5.0
 """How long entries are kept back at most after the loss, on a machine that keeps up: longer than the keeper waits for a silent gateway."""
 CLOSED_POLL_SECONDS = 0.1
-UNSENT = Mode(hold_up=True, lossy=True)
-"""What a gateway publishes is lost, although it has a connection and takes the broker for ready."""
 
 
 class Turn(msgspec.Struct, frozen=True):
