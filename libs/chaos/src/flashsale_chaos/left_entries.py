@@ -19,6 +19,8 @@ GATEWAY = "gateway"
 BROKER_LINKS = {GATEWAY: "rabbitmq", GATEWAY_2: f"{GATEWAY_2}.rabbitmq"}
 UNSENT = Mode(hold_up=True, lossy=True)
 """What a gateway publishes is lost, although it has a connection and takes the broker for ready."""
+CONNECTED_SECONDS = 1.5
+"""How long a gateway that has just started may take until it publishes: before, its entries go to the shared outbox."""
 UNSENT_SECONDS = 1.5
 """Long enough for the crowd to order something."""
 TAKEN_SECONDS = 6.0
@@ -29,6 +31,7 @@ TAKEN_OVER = "script.answered.reclaim"
 
 async def hand_over(bench: Bench, gateway: str) -> None:
     """End a gateway by SIGTERM while the broker does not get what it publishes."""
+    await asyncio.sleep(CONNECTED_SECONDS)
     with bench.links[BROKER_LINKS[gateway]].disturbed(UNSENT):
         await asyncio.sleep(UNSENT_SECONDS)
         for pid in bench.pids(gateway):
