@@ -1,9 +1,31 @@
 """The log event of a change through /admin: who changed what, with which result."""
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 EVENT = "admin.change"
 _log = logging.getLogger(__name__)
+
+
+class Change:
+    """A change in progress. Whoever makes it sets its result, and what else to log."""
+
+    def __init__(self, **fields: object) -> None:
+        self.result = "failed"
+        self.fields = fields
+
+
+@contextmanager
+def reported(change: Change, log: Callable[[Change], None], code_of: Callable[[Exception], str]) -> Iterator[Change]:
+    """Call `log` with the change when the block ends. If it raises, the result is `code_of` the error."""
+    try:
+        yield change
+    except Exception as error:
+        change.result = code_of(error)
+        raise
+    finally:
+        log(change)
 
 
 def log_change(by: str, action: str, result: str, **fields: object) -> None:
