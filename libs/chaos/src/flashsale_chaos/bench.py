@@ -1,16 +1,19 @@
 """The bench: a running stack with links to its servers, a second gateway with links of its own, and a second order-worker."""
 
 import asyncio
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from signal import SIGKILL
+from signal import SIGKILL, Signals
 
 from flashsale_chaos.faults import SERVERS, SERVICES
 from flashsale_chaos.further import Further
 from flashsale_chaos.loss import Loss
 from flashsale_chaos.machine import Machine
 from flashsale_chaos.network import Link
+from flashsale_chaos.waiting import until
 from flashsale_local_stack import Stack
 from flashsale_local_stack.processes import exit_status
 
@@ -73,6 +76,14 @@ class Bench:
         elif not in_order:
             self.ended.append(f"{target}: ended with status {statuses} before its point")
 
+    async def dies(self, target: str, timeout_seconds: float) -> bool:
+        """Wait until the target is dead; returns whether it is."""
+
+        async def is_dead() -> bool:
+            return not self.pids(target)
+
+        return await until(is_dead, timeout_seconds)
+
     async def launch(self, target: str, crash: str = "") -> None:
         """Start the target if it does not run, without waiting until it is ready. Raises StackError."""
         more_env = {"FLASHSALE_CRASH": crash} if crash else {}
@@ -87,3 +98,9 @@ class Bench:
             await asyncio.to_thread(further.kill)
         else:
             await asyncio.to_thread(self.stack.kill, target)
+
+
+def send(pid: int, number: Signals) -> None:
+    """Nothing happens if the process has ended."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)

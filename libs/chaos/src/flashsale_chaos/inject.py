@@ -1,14 +1,13 @@
 """Injects faults: the registry of all kinds, and the faults of processes."""
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
 from msgspec.structs import replace
 
-from flashsale_chaos.bench import Bench
+from flashsale_chaos.bench import Bench, send
 from flashsale_chaos.faults import Fault
 from flashsale_chaos.further import GATEWAY_2, ORDER_WORKERS
 from flashsale_chaos.left_entries import HANDED_OVER, PROVOKED_BY
@@ -44,7 +43,7 @@ async def crash(bench: Bench, fault: Fault) -> None:
             armed = bench.pids(service)
             await _listens(bench, service)
             await _provoke(bench, fault, service, point)
-            if await _dies(bench, service, fault.lasts_seconds * overload()):
+            if await bench.dies(service, fault.lasts_seconds * overload()):
                 bench.note_death(fault.target, armed, in_order=point == HANDED_OVER)
         finally:
             await bench.kill(service)
@@ -62,9 +61,9 @@ async def restart(bench: Bench, fault: Fault) -> None:
     """SIGTERM, and SIGKILL for what does not end in time."""
     async with _ended(bench, fault) as targets:
         for pid in [pid for target in targets for pid in bench.pids(target)]:
-            _send(pid, signal.SIGTERM)
+            send(pid, signal.SIGTERM)
         for target in targets:
-            await _dies(bench, target, STOP_TIMEOUT_SECONDS)
+            await bench.dies(target, STOP_TIMEOUT_SECONDS)
             await bench.kill(target)
         await asyncio.sleep(fault.lasts_seconds)
 
@@ -89,11 +88,11 @@ def stopped(bench: Bench, *targets: str) -> Iterator[None]:
     family = [member for pid in pids for member in (pid, *(child.pid for child in descendants(pid)))]
     try:
         for pid in family:
-            _send(pid, signal.SIGSTOP)
+            send(pid, signal.SIGSTOP)
         yield
     finally:
         for pid in family:
-            _send(pid, signal.SIGCONT)
+            send(pid, signal.SIGCONT)
 
 
 INJECTORS: dict[str, Injector] = {"crash": crash, "kill": kill, "restart": restart, "pause": pause}
@@ -145,15 +144,3 @@ async def _listens(bench: Bench, service: str) -> None:
         return not bench.pids(service)
 
     await until(answers_or_died, START_TIMEOUT_SECONDS)
-
-
-async def _dies(bench: Bench, target: str, timeout_seconds: float) -> bool:
-    async def is_dead() -> bool:
-        return not bench.pids(target)
-
-    return await until(is_dead, timeout_seconds)
-
-
-def _send(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)

@@ -5,15 +5,12 @@ what a dead gateway left.
 """
 
 import asyncio
-import os
 import signal
-from contextlib import suppress
 
-from flashsale_chaos.bench import Bench
+from flashsale_chaos.bench import Bench, send
 from flashsale_chaos.further import GATEWAY_2
 from flashsale_chaos.network import Mode
 from flashsale_chaos.overload import overload
-from flashsale_chaos.waiting import until
 
 GATEWAY = "gateway"
 BROKER_LINKS = {GATEWAY: "rabbitmq", GATEWAY_2: f"{GATEWAY_2}.rabbitmq"}
@@ -35,9 +32,8 @@ async def hand_over(bench: Bench, gateway: str) -> None:
     with bench.links[BROKER_LINKS[gateway]].disturbed(UNSENT):
         await asyncio.sleep(UNSENT_SECONDS)
         for pid in bench.pids(gateway):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        await _ended(bench, gateway)
+            send(pid, signal.SIGTERM)
+        await bench.dies(gateway, TAKEN_SECONDS * overload())
 
 
 async def leave_to(bench: Bench, gateway: str) -> None:
@@ -51,16 +47,9 @@ async def leave_to(bench: Bench, gateway: str) -> None:
             with bench.links[BROKER_LINKS[other]].disturbed(UNSENT):
                 await asyncio.sleep(UNSENT_SECONDS)
                 await bench.kill(other)
-            await _ended(bench, gateway)
+            await bench.dies(gateway, TAKEN_SECONDS * overload())
         finally:
             await bench.launch(other)
 
 
 PROVOKED_BY = {HANDED_OVER: hand_over, TAKEN_OVER: leave_to}
-
-
-async def _ended(bench: Bench, gateway: str) -> None:
-    async def is_dead() -> bool:
-        return not bench.pids(gateway)
-
-    await until(is_dead, TAKEN_SECONDS * overload())
