@@ -26,10 +26,8 @@ class _Connection(HTTPConnection):
         super().connect()
 
 
-class _SecureConnection(HTTPSConnection):
-    def connect(self) -> None:
-        self.response_class = _timed(self.timeout)
-        super().connect()
+class _SecureConnection(_Connection, HTTPSConnection):
+    """The same over TLS."""
 
 
 def _timed(timeout_seconds: float | None) -> type[HTTPResponse]:
