@@ -10,6 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def new_sale_on(
         sale = f"t-{uuid.uuid4().hex[:12]}"
         if master_of(sale) in masters:
             terms = {"productId": sale, "stock": stock, "paymentWindowSeconds": window_seconds, "durability": durability}
-            until_answered(lambda terms=terms: shop.admin(terms))  # type: ignore[misc]
+            until_answered(partial(shop.admin, terms))
             return sale
 
 

@@ -109,6 +109,16 @@ def test_amount_that_nobody_knows_is_not_printed_as_nothing() -> None:
     assert [amount_text(0, ""), amount_text(0, "EUR"), amount_text(400, "")] == ["unknown", "0 EUR", "400 "]
 
 
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        return
+
+
+def everywhere(url: str) -> dict[str, str]:
+    """Settings by which gateway and ledger-api are at the same URL."""
+    return {"FLASHSALE_URL": url, "FLASHSALE_ADMIN_URL": url, "FLASHSALE_LEDGER_API_URL": url, "FLASHSALE_ADMIN_TOKEN": "t" * 8}
+
+
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """The URL of a server that answers by `handler`."""
@@ -123,14 +133,11 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 
 def test_page_of_something_else_is_no_answer_of_the_gateway() -> None:
-    class Page(BaseHTTPRequestHandler):
+    class Page(Handler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b"<title>Welcome</title>")
-
-        def log_message(self, *_: object) -> None:
-            return
 
     with serving(Page) as url:
         result = flashsale("sale", "list", FLASHSALE_URL=url)
@@ -143,7 +150,7 @@ def test_redirect_is_named_and_not_followed(command: str, status: int) -> None:
     """Followed, `sale set` became a GET and answered 405, and a key was not sent on to https, which answered 401."""
     asked: list[str] = []
 
-    class Moved(BaseHTTPRequestHandler):
+    class Moved(Handler):
         def do_GET(self) -> None:
             asked.append(self.path)
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -154,25 +161,18 @@ def test_redirect_is_named_and_not_followed(command: str, status: int) -> None:
 
         do_POST = do_DELETE = do_GET  # noqa: N815 - the names of http.server
 
-        def log_message(self, *_: object) -> None:
-            return
-
     with serving(Moved) as url:
-        settings = {"FLASHSALE_URL": url, "FLASHSALE_ADMIN_URL": url, "FLASHSALE_LEDGER_API_URL": url, "FLASHSALE_ADMIN_TOKEN": "t" * 8}
-        result = flashsale(*command.split(), **settings, FLASHSALE_WEBHOOK_SECRET=WEBHOOK_SECRET)
+        result = flashsale(*command.split(), **everywhere(url), FLASHSALE_WEBHOOK_SECRET=WEBHOOK_SECRET)
     assert (result.exit_code, len(asked), "/elsewhere" in asked, "'/elsewhere'" in result.stderr) == (EXIT_UNREACHABLE, 1, False, True)
 
 
 def test_page_of_something_else_pays_nothing() -> None:
-    class Page(BaseHTTPRequestHandler):
+    class Page(Handler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b"<title>Welcome</title>")
-
-        def log_message(self, *_: object) -> None:
-            return
 
     with serving(Page) as url:
         result = flashsale("pay", "shoe.1", "--json", FLASHSALE_URL=url, FLASHSALE_WEBHOOK_SECRET=WEBHOOK_SECRET)
@@ -194,7 +194,7 @@ def test_mistyped_name_is_not_cut_to_another_one(command: str, path: str) -> Non
     """`sale close shoe#2` sent `DELETE /admin/sales/shoe`, which removes the sale `shoe`."""
     asked: list[str] = []
 
-    class Engine(BaseHTTPRequestHandler):
+    class Engine(Handler):
         def do_GET(self) -> None:
             asked.append(self.path)
             self.send_response(404)
@@ -206,12 +206,8 @@ def test_mistyped_name_is_not_cut_to_another_one(command: str, path: str) -> Non
         def do_DELETE(self) -> None:
             self.do_GET()
 
-        def log_message(self, *_: object) -> None:
-            return
-
     with serving(Engine) as url:
-        settings = {"FLASHSALE_URL": url, "FLASHSALE_ADMIN_URL": url, "FLASHSALE_LEDGER_API_URL": url, "FLASHSALE_ADMIN_TOKEN": "t" * 8}
-        result = flashsale(*command.split(), **settings)
+        result = flashsale(*command.split(), **everywhere(url))
     assert (result.exit_code, asked) == (EXIT_UNREACHABLE, [path])
 
 
