@@ -1,6 +1,7 @@
 """One stack for a whole test session: Redis, RabbitMQ, Postgres and the services, in a temporary folder, started at its first use.
 
 `make test` has two processes, and a file of tests runs in one of them; tests/distribution.py says in which. Each starts its own stacks.
+Their files are in memory where the machine has room (tests/temporary_files.py).
 With FLASHSALE_TEST_REDIS_MASTERS=3 Redis is a cluster of three masters for the whole suite.
 Async tests run in anyio's plugin (`anyio_mode` in pyproject.toml), each on a new loop of asyncio.
 """
@@ -16,6 +17,9 @@ from xdist.scheduler import LoadFileScheduling
 from flashsale_local_stack import Stack, private_stack, state
 from tests.distribution import FromBothEnds, arrange
 from tests.integration.client import Client
+from tests.temporary_files import keep_in_memory
+
+keep_in_memory()
 
 # An example may take long on a busy machine, and no test is about time.
 settings.register_profile("untimed", deadline=None)

@@ -8,8 +8,8 @@ from enum import StrEnum
 from tests.integration.conversations.conversation import Conversation, Ending, Expected, Request, Tail
 from tests.integration.conversations.wire import Answer
 
-REFUSALS = {"overloaded", "outcome_unknown"}
-"""503s that any request may receive. The answers to later requests of the same connection may then differ."""
+REFUSALS = {"overloaded", "outcome_unknown", "unconfirmed"}
+"""503s by which a server asks for the same request again. The answers to later requests of the same connection may then differ."""
 
 
 class End(StrEnum):

@@ -18,6 +18,7 @@ ACCEPTED_OTHER = Answer(200, {"date": "now"}, b'{"orderId": "sale.b"}')
 REFUSAL = Answer(400, {"date": "now", "connection": "close"}, b"what?")
 LAST = replace(ACCEPTED, headers={"date": "now", "connection": "close"})
 FAILED = Answer(500, {"date": "now"}, b'{"code": "internal"}')
+UNCONFIRMED = Answer(503, {"date": "now", "retry-after": "5"}, b'{"code": "unconfirmed"}')
 HONEST = Conversation(0, "honest", (ORDER, OTHER), (), Ending.ANSWERED, honest=True)
 HOSTILE = replace(HONEST, honest=False, tail=Tail.REFUSAL, ending=Ending.SERVER)
 WORLD = World("t-0123456789ab", "t-ba9876543210", b"key", b"key", 1_800_000_000.0)
@@ -27,6 +28,7 @@ WORLD = World("t-0123456789ab", "t-ba9876543210", b"key", b"key", 1_800_000_000.
     ("talk", "answers", "end"),
     [
         (HONEST, [ACCEPTED, ACCEPTED_OTHER], End.CLIENT),
+        (HONEST, [UNCONFIRMED, ACCEPTED], End.CLIENT),
         (HOSTILE, [ACCEPTED, ACCEPTED_OTHER, REFUSAL], End.SERVER),
         (HOSTILE, [ACCEPTED], End.RESET),
         (HOSTILE, [LAST], End.SERVER),
@@ -45,6 +47,7 @@ def test_right_answers_are_no_finding(talk: Conversation, answers: list[Answer],
         (HONEST, [ACCEPTED_OTHER, ACCEPTED], End.CLIENT),
         (HONEST, [ACCEPTED, ACCEPTED_OTHER, ACCEPTED], End.CLIENT),
         (HONEST, [ACCEPTED, FAILED], End.CLIENT),
+        (HONEST, [UNCONFIRMED, FAILED], End.CLIENT),
         (HONEST, [LAST, ACCEPTED_OTHER], End.CLIENT),
         (HOSTILE, [REFUSAL], End.SERVER),
         (HOSTILE, [ACCEPTED, REFUSAL], End.SERVER),
