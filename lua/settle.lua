@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 --[[
 Purpose: Apply payments of several sales, each sale in one atomic step: a hold becomes paid, a late payment follows the sale's policy, anything else becomes a refund that is due.
+         A payment of an unknown order is not decided here: it may have paid an order whose sale was removed, and the ledger knows.
          If the sale has a price, a payment of another amount or currency is refunded, and the order stays as it is: a right payment can still pay it.
 KEYS:
   1 outbox       stream  one entry for all payments of the call; the caller chooses the outbox
@@ -9,7 +10,7 @@ KEYS:
   +2 orders      hash    order id -> packed record
   +3 buyers      hash    user -> units held or bought
   +4 deadlines   zset    <sale>|<order id> by deadline in ms
-  +5 strays      hash    payments for orders that did not exist: their refunds are due
+  +5 strays      hash    payments for orders that did not exist: they buy nothing later
   +6 fence       hash    the fence of the sale's shard
   +7 shared      stream  the shared outbox of the sale's shard, which has the sale's definition until the broker has confirmed it
 ARGV:
@@ -19,9 +20,9 @@ ARGV:
   2 clock_ms    empty for Redis TIME
   3 known       cmsgpack array: for each sale the highest seq of its shard that the caller was answered; may be left out
 Returns: cmsgpack {now_ms, results, entries, seq}; an entry is {entry_id, routing_key, body}; a result is {result, state, reason}; or a text: what is broken in the sale's data, and then nothing of the sale has changed; or why this payment cannot be decided yet.
-  result: paid replayed refund_due noted
+  result: paid replayed refund_due undecided noted
   state: R P X C T W K, or empty for an unknown order
-  reason: empty, or why a refund is due: late sold_out duplicate cancelled unknown_order wrong_amount; replayed if that was decided earlier
+  reason: empty, or why a refund is due: late sold_out duplicate cancelled wrong_amount; unknown_order if it is undecided; replayed if that was answered earlier
 ]]
 -- @include lib/clock.lua
 -- @include lib/types.lua
@@ -194,11 +195,11 @@ local function decide(keys_at, sale_id, first, last)
       result = 'replayed'
       note_again(change, payments[i], record, 'paid', '')
     elseif strays[name] then
-      result, reason = 'refund_due', 'replayed'
-      note_again(change, payments[i], nil, result, 'unknown_order')
+      result, reason = 'undecided', 'replayed'
+      note_again(change, payments[i], nil, 'refund_due', 'unknown_order')
     elseif not record then
-      result, reason = 'refund_due', 'unknown_order'
-      note(change, payments[i], nil, result, reason)
+      result, reason = 'undecided', 'unknown_order'
+      note(change, payments[i], nil, 'refund_due', reason)
       strays[name] = true
       change.strays[#change.strays + 1] = name
     elseif was_refunded(record, payment_id) then

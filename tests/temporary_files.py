@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")
-FREE_BYTES_MIN = 6 * 2**30
-"""A whole run needs less than half of it."""
+FREE_BYTES_MIN = 2 * 2**30
+"""A whole run needs a tenth of it."""
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 

@@ -40,7 +40,7 @@ export interface PaymentData {
 }
 
 export interface PaymentOutcome {
-  result: "noted" | "paid" | "refund_due" | "replayed";
+  result: "noted" | "paid" | "refund_due" | "replayed" | "undecided";
   reason: string;
 }
 
@@ -163,7 +163,7 @@ export interface Operations {
     answers: { 200: Session; };
     problems: "bad_request" | "unauthenticated" | "identity_mismatch" | "not_found" | "request_timeout" | "body_too_large" | "unsupported_media_type" | "too_many_forgeries" | "head_too_large" | "internal" | "overloaded" | "not_ready";
   };
-  /** Receive a payment's outcome, or that it was paid back, from the payment provider, signed as Standard Webhooks specifies. Other event types have no effect. */
+  /** Receive a payment's outcome, or that it was paid back, from the payment provider, signed as Standard Webhooks specifies. Other event types have no effect. `undecided`: the order is unknown here, and its sale may have been removed; the ledger knows. */
   receivePayment: {
     method: "POST";
     path: "/payments/webhook";

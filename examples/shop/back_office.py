@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
+from examples.shop.engine import UNDECIDED
 from examples.shop.settings import Settings
+from examples.shop.store import Order
 from flashsale_client import Answer, Json, Send, send
 
 SECONDS = 10.0
@@ -27,6 +29,11 @@ class BackOffice:
             answer = self._ask("events", {})
         page = _usable(answer)
         return page["events"], str(page["next"])
+
+    def payment_result(self, order: Order) -> str:
+        """What the ledger has of the order's payment: `paid` or `refund_due`; UNDECIDED as long as it has nothing."""
+        answer = self._ask(f"orders/{quote(order.order_id, safe='')}/payments/{quote(order.payment_id, safe='')}", {})
+        return UNDECIDED if answer.status == 404 else str(_usable(answer)["result"])
 
     def due_refunds(self) -> Iterator[Json]:
         """From the oldest on."""

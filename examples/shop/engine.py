@@ -19,9 +19,10 @@ WAIT_MOST_SECONDS = 10.0
 TOKEN_SECONDS = 3600
 PAID = ("paid", "replayed")
 """Results of a payment that has bought its order: now, or when it was reported before."""
-DECISIONS = (*PAID, "refund_due")
-UNSURE = "unsure"
-"""The engine has no such order, or no more because its sale was removed: the payment may have bought it before."""
+REFUND_DUE = "refund_due"
+UNDECIDED = "undecided"
+"""The engine has no such order, or no more because its sale was removed: its ledger knows whether the payment has bought it."""
+DECISIONS = (*PAID, REFUND_DUE, UNDECIDED)
 SHOWN_BYTES = 200
 
 
@@ -58,7 +59,7 @@ class Engine:
         return self._http("POST", f"{self._settings.engine_url}/order", kept, body, SECONDS)
 
     def decide(self, order: Order) -> str:
-        """Report that the order's payment is authorised; returns `paid`, `replayed`, `refund_due` or UNSURE. Raises NoDecisionError.
+        """Report that the order's payment is authorised; returns the engine's decision. Raises NoDecisionError.
 
         The report is repeated while the engine asks for it; the payment's id, not the message's, makes that harmless.
         """
@@ -74,9 +75,6 @@ class Engine:
             if answer is not None and answer.status == 200:
                 document = answer.json() or {}
                 result = document.get("result")
-                if result == "refund_due" and document.get("reason") in ("unknown_order", "replayed"):
-                    # The second answer to an unknown order is `replayed`, as that to any refund is.
-                    return UNSURE
                 if result in DECISIONS:
                     return str(result)
                 # The page of a proxy, for example: no payment is cancelled for it.

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable
 from typing import Protocol
 
-from examples.shop.engine import PAID, UNSURE, NoDecisionError
+from examples.shop.engine import PAID, REFUND_DUE, UNDECIDED, NoDecisionError
 from examples.shop.providers import PaymentError, Provider
 from examples.shop.store import Order, Store
 from flashsale_client import Json
@@ -24,6 +24,8 @@ class Office(Protocol):
     """The engine's private side; see `back_office.BackOffice`."""
 
     def events(self, after: str) -> tuple[list[Json], str]: ...
+
+    def payment_result(self, order: Order) -> str: ...
 
     def due_refunds(self) -> Iterable[Json]: ...
 
@@ -58,16 +60,17 @@ class Till:
             return
         try:
             decision = self._engine.decide(order)
+            if decision == UNDECIDED and self._office is not None:
+                decision = self._office.payment_result(order)
             if decision in PAID:
                 self._provider.capture(order)
                 self._store.set_captured(order_id, order.payment_id)
                 self._store.raise_state(order_id, "paid", PAID_RANK)
-            elif decision == UNSURE and self._office is not None:
-                # The ledger has a refund if the money goes back, and none if the payment bought its order: `settle_refunds` reads it.
-                log.warning("order %s waits: the engine has it no more, and its refund is not due yet", order_id)
-            else:
+            elif decision == REFUND_DUE:
                 self._release(order)
-        except (NoDecisionError, PaymentError) as reason:
+            else:
+                log.warning("order %s waits: the engine has it no more, and its payment is not in the ledger yet", order_id)
+        except (NoDecisionError, PaymentError, OSError) as reason:
             log.warning("order %s waits: %s", order_id, reason)
 
     def apply(self, event: Json) -> None:

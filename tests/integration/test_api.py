@@ -452,8 +452,17 @@ def test_failed_payment_leaves_the_hold(client: Client, sale: str) -> None:
 
 
 @pytest.mark.parametrize("order_id", ["nothing", "no-such-sale.ABCDEFGHIJ0123456789", "../..", "%s"])
-def test_payment_for_an_unknown_order_is_recorded_and_refund_due(client: Client, order_id: str) -> None:
-    assert client.pay(order_id, uuid.uuid4().hex).body == {"result": "refund_due", "reason": "unknown_order"}
+def test_payment_for_an_unknown_order_is_recorded_and_undecided(client: Client, order_id: str) -> None:
+    assert client.pay(order_id, uuid.uuid4().hex).body == {"result": "undecided", "reason": "unknown_order"}
+
+
+def test_payment_that_paid_is_undecided_once_its_sale_is_removed(client: Client) -> None:
+    sale = client.new_sale(1)
+    order_id, payment = client.order(sale, "ann").body["orderId"], uuid.uuid4().hex
+    assert client.pay(order_id, payment).body == {"result": "paid", "reason": ""}
+    assert client.end_sale(sale).body["state"] == "removed"
+    answers = [client.pay(order_id, payment).body for _ in range(2)]
+    assert answers == [{"result": "undecided", "reason": "unknown_order"}, {"result": "undecided", "reason": "replayed"}]
 
 
 def test_payment_of_a_wrong_amount_is_refunded_and_the_right_one_pays(client: Client) -> None:

@@ -58,6 +58,6 @@ def test_commands_of_the_page_work_one_after_the_other(stack: Stack) -> None:
         assert '"code"' not in done.stdout, f"{text}\n{done.stdout}"
 
 
-@pytest.mark.parametrize("name", ["paid", "replayed", "refund_due", "noted"])
+@pytest.mark.parametrize("name", ["paid", "replayed", "refund_due", "undecided", "noted"])
 def test_page_explains_every_result_of_a_payment(name: str) -> None:
     assert f"`{name}`" in PAGE

@@ -118,10 +118,10 @@ class ModelSale:
         """(result, reason)"""
         order = self.orders.get(order_id)
         if (order_id, payment_id) in self.strays:
-            return "refund_due", "replayed"
+            return "undecided", "replayed"
         if order is None:
             self.strays.add((order_id, payment_id))
-            return "refund_due", "unknown_order"
+            return "undecided", "unknown_order"
         if order.paid_by == payment_id:
             return "replayed", ""
         if payment_id in order.refunded:

@@ -64,7 +64,7 @@ def test_full_server_refuses_orders_when_rate_counts_are_deleted(sale: Sale, old
 
 
 def test_full_server_settles_and_releases_and_a_removal_frees_it(sale: Sale, old: Sale) -> None:
-    assert sale.settle(("o1", "p1"), ("nobody", "p2")) == [["paid", "P", ""], ["refund_due", "", "unknown_order"]]
+    assert sale.settle(("o1", "p1"), ("nobody", "p2")) == [["paid", "P", ""], ["undecided", "", "unknown_order"]]
     assert [result[0] for result in sale.cancel("o2")] == ["cancelled"]
     sale.now += 300_000
     assert [result[0] for result in sale.expire("o3")] == ["expired"]

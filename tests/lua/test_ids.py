@@ -32,7 +32,7 @@ def test_ids_pass_through_the_scripts_unchanged(sale: Sale, users: list[str], pa
         zip(("o0", "o1", "o2", "o3"), [*users, paid], strict=True)
     )
     assert sale.settle(("o0", payment), ("nobody", payment))[0][0] == "paid"
-    assert sale.settle(("o0", payment), ("nobody", payment)) == [["replayed", "P", ""], ["refund_due", "", "replayed"]]
+    assert sale.settle(("o0", payment), ("nobody", payment)) == [["replayed", "P", ""], ["undecided", "", "replayed"]]
     assert sale.cancel("o1")[0][0] == "cancelled"
     sale.now += 6_000
     assert [answer[0] for answer in sale.expire("o2", "o3")] == ["expired", "expired"]

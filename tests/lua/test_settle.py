@@ -94,7 +94,7 @@ def test_replayed_payment_is_noted_again_for_a_caller_that_waits_for_the_confirm
         ["replayed", "P", ""],
         ["refund_due", "P", "replayed"],
         ["refund_due", "C", "replayed"],
-        ["refund_due", "", "replayed"],
+        ["undecided", "", "replayed"],
     ]
     assert (lines(held), (held.records(), held.stock())) == (first, state)
     assert [line.result for line in first] == ["paid", "refund_due", "refund_due", "refund_due"]
@@ -189,7 +189,7 @@ def test_payment_past_the_deadline_but_before_the_expiry_is_in_time(held: Sale) 
 
 
 def test_payment_for_an_unknown_sale_is_recorded(sale: Sale) -> None:
-    assert sale.settle(("o1", "p1")) == [["refund_due", "", "unknown_order"]]
+    assert sale.settle(("o1", "p1")) == [["undecided", "", "unknown_order"]]
     _, body = sale.outbox()[-1]
     message = unplaced(body)
     assert isinstance(message, PaymentsRecorded)
@@ -205,19 +205,19 @@ def test_largest_amount_survives_the_scripts_json(held: Sale) -> None:
 
 def test_refunded_payment_does_not_buy_an_order_that_is_made_later(sale: Sale) -> None:
     sale.define(total=5)
-    assert sale.settle(("o1", "p1"), ("o1", "p1")) == [["refund_due", "", "unknown_order"], ["refund_due", "", "replayed"]]
+    assert sale.settle(("o1", "p1"), ("o1", "p1")) == [["undecided", "", "unknown_order"], ["undecided", "", "replayed"]]
     sale.reserve(("o1", "ann", 1))
     entries = len(sale.outbox())
-    assert sale.settle(("o1", "p1")) == [["refund_due", "R", "replayed"]]
+    assert sale.settle(("o1", "p1")) == [["undecided", "R", "replayed"]]
     assert (len(sale.outbox()), sale.stock()) == (entries, (5, 4, 1, 0))
-    assert sale.settle(("o1", "p2"), ("o1", "p1")) == [["paid", "P", ""], ["refund_due", "P", "replayed"]]
+    assert sale.settle(("o1", "p2"), ("o1", "p1")) == [["paid", "P", ""], ["undecided", "P", "replayed"]]
     assert sale.stock() == (5, 4, 0, 1)
 
 
 def test_strays_belong_to_one_sale_and_are_deleted_after_a_week(sale: Sale) -> None:
     sale.settle(("o1", "p1"))
     other = Sale(sale.redis, "pixel")
-    assert other.settle(("o1", "p1")) == [["refund_due", "", "unknown_order"]]
+    assert other.settle(("o1", "p1")) == [["undecided", "", "unknown_order"]]
     assert 0 < sale.redis.pttl(sale.shard.strays) <= 7 * 24 * 3600 * 1000
 
 

@@ -128,7 +128,7 @@ SALE_BOARD = Dashboard(
                                     f'{rate("flashsale_sale_orders_total", SALE)}'},
                   "Not enough units were left: high at the end of a sale, and no fault", 6),
             Panel("Payments per second, all sales", "timeseries", "ops", {"{{result}}": rate("flashsale_payments_total", by="result")},
-                  "refund_due: the buyer paid too late, or twice", 6),
+                  "refund_due: the buyer paid too late, or twice. undecided: Redis does not know the order", 6),
             Panel("Units released per second, all sales", "timeseries", "ops", {"{{source}}": rate("flashsale_expired_units_total", by="source")},
                   "By the clock that was first: a wait queue (queue) or the sweeper (sweep)", 6),
             Panel("Returns per second, all sales", "timeseries", "ops",

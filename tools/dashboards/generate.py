@@ -28,7 +28,7 @@ LINES = {
         "internal": "red", "not_ready": "dark-red", "recovering": "dark-red", "outcome_unknown": "dark-red", "overloaded": "red",
         "outbox_lag": "red", "broker_away": "red",
     },
-    "{{result}}": {"paid": "green", "replayed": "blue", "noted": "yellow", "refund_due": "red"},
+    "{{result}}": {"paid": "green", "replayed": "blue", "noted": "yellow", "refund_due": "red", "undecided": "orange"},
     "{{phase}}": {"Live": "green", "Scheduled": "blue", "SoldOut": "orange", "Paused": "yellow", "Ended": "purple", "Stalled": "red"},
 }  # fmt: skip
 TAG = "flashsale"

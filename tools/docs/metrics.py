@@ -60,7 +60,7 @@ ADVICE = {
     "flashsale_audit_round_seconds": "How long a difference can remain unnoticed, at most about twice this. It grows with the orders in Redis: remove finished sales.",
     "flashsale_audit_cpu_seconds": "Its rate stays below 0.02.",
     "flashsale_order_seconds": "p99 above 0.25 s: check `flashsale_script_seconds` (Redis) first, then the CPU of the gateways. See FlashsaleLatencyBudgetBurn.",
-    "flashsale_payments": "`refunded` counts the provider's reports of refunds. `refund_due` rises: buyers pay too late, or twice. Make the payment window longer, or check the payment provider. `wrong_amount`: see FlashsaleWrongAmounts.",
+    "flashsale_payments": "`refunded` counts the provider's reports of refunds. `refund_due` rises: buyers pay too late, or twice. Make the payment window longer, or check the payment provider. `undecided` counts payments of orders that Redis does not know: the ledger decides. `wrong_amount`: see FlashsaleWrongAmounts.",
     "flashsale_cancels": "Nothing; for insight.",
     "flashsale_returns": "Nothing; for insight. `unconfirmed`: repeat the return, and see FlashsaleBrokerDown.",
     "flashsale_batch_orders": "1 means an idle gateway. Near 256, Redis is the bottleneck: run fewer gateways, or spread the shards over more Redis nodes.",

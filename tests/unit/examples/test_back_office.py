@@ -8,6 +8,7 @@ import pytest
 
 from examples.shop.back_office import BackOffice
 from examples.shop.settings import read_settings
+from examples.shop.store import Order
 from flashsale_client import Answer
 
 SETTINGS = read_settings(
@@ -51,6 +52,14 @@ def test_due_refunds_are_read_page_by_page() -> None:
     ledger = Ledger((200, {"refunds": refunds[:2], "next": "5.2"}), (200, {"refunds": refunds[2:], "next": None}))
     assert list(BackOffice(SETTINGS, ledger).due_refunds()) == refunds
     assert ledger.requests == ["GET refunds?state=due", "GET refunds?state=due&after=5.2"]
+
+
+@pytest.mark.parametrize(("answer", "result"), [((200, {"result": "paid"}), "paid"), ((404, {"code": "unknown_payment"}), "undecided")])
+def test_ledger_is_asked_for_one_payment(answer: tuple[int, Any], result: str) -> None:
+    ledger = Ledger(answer)
+    order = Order("shoe.1", "ann", 1, 4900, "EUR", payment_id="pi/3N q")
+    assert BackOffice(SETTINGS, ledger).payment_result(order) == result
+    assert ledger.requests == ["GET orders/shoe.1/payments/pi%2F3N%20q?"]
 
 
 @pytest.mark.parametrize("answer", [(401, {"code": "unauthorized"}), (503, {"code": "not_ready"}), (404, {}), (200, "<html>")])

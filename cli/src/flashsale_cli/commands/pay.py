@@ -16,7 +16,7 @@ from flashsale_cli.http_client import open_session
 from flashsale_cli.payments import AMOUNT_MINOR_DEFAULT, CURRENCY_DEFAULT, Payment, Provider, new_payment_id
 from flashsale_core.credentials import webhook_secrets
 
-EXPECTED_RESULTS = ("paid", "replayed", "refund_due", "noted")
+EXPECTED_RESULTS = ("paid", "replayed", "refund_due", "undecided", "noted")
 
 
 def pay(

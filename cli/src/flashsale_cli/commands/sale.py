@@ -107,7 +107,7 @@ def close(product: Product, token: Token = None, url: AdminUrl = None, as_json: 
 def remove(product: Product, token: Token = None, url: AdminUrl = None, as_json: Json = False) -> None:
     """Close a sale and delete it from Redis; the ledger keeps its orders. Exit status 1 while it has holds: repeat the command later.
 
-    Do it once your shop has the outcome of each payment: one that is asked about later is refund_due (unknown_order), also if it was kept.
+    Do it once your shop has the outcome of each payment: for one that is asked about later, only the ledger has it.
     """
     ended = _end(product, "remove", token, url)
     done = ended["state"] == "removed"

@@ -35,6 +35,8 @@ class Result(StrEnum):
     GONE = "gone"
     PAID = "paid"
     REFUND_DUE = "refund_due"
+    UNDECIDED = "undecided"
+    """The ledger decides: the payment may have paid an order whose sale was removed since (docs/decisions/0071)."""
     NOTED = "noted"
     CANCELLED = "cancelled"
     RETURNED = "returned"
@@ -66,7 +68,7 @@ _R = Result
 RULES: Mapping[tuple[State | None, Event], Rule] = MappingProxyType(
     {
         (None, Event.RESERVE): Rule(_R.ACCEPTED, State.RESERVED, Guard.ADMITTED, _R.REFUSED),
-        (None, Event.PAY): Rule(_R.REFUND_DUE),
+        (None, Event.PAY): Rule(_R.UNDECIDED),
         (None, Event.PAY_FAILED): Rule(_R.NOTED),
         (None, Event.CANCEL): Rule(_R.UNKNOWN_ORDER),
         (None, Event.EXPIRE): Rule(_R.IGNORED),

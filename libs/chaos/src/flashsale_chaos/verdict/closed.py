@@ -7,8 +7,8 @@ from flashsale_chaos.verdict.facts import Incarnation
 from flashsale_chaos.verdict.losses import CLOCK_SECONDS
 from flashsale_chaos.verdict.violations import Promise, Violation, broken
 
-FRESH = {Ask.ORDER: frozenset({"accepted"}), Ask.CANCEL: frozenset({"accepted"}), Ask.PAY: frozenset({"paid", "refund_due"})}
-"""The answers that Redis writes for. A payment whose refund was decided earlier has the reason `replayed`."""
+FRESH = {Ask.ORDER: frozenset({"accepted"}), Ask.CANCEL: frozenset({"accepted"}), Ask.PAY: frozenset({"paid", "refund_due", "undecided"})}
+"""The answers that Redis writes for. A payment that was answered earlier, and bought nothing, has the reason `replayed`."""
 
 
 def judge_closed(calls: Iterable[Call], losses: Sequence[float], incarnations: Sequence[Incarnation]) -> Iterator[Violation]:

@@ -13,7 +13,8 @@ from flashsale_core.messages import RESTORED
 from flashsale_core.orders import WAS_PAID, State
 
 BOUGHT = frozenset({"paid", "replayed"})
-REFUNDED = frozenset({"refund_due"})
+REFUNDED = frozenset({"refund_due", "undecided"})
+"""A round removes no sale, so an order that Redis does not know was never paid, and the ledger decides for a refund."""
 REMEMBERED = frozenset({"replayed", "unknown_order"})
 Key = tuple[str, str]
 
@@ -44,7 +45,7 @@ def _judge(key: Key, calls: list[Call], facts: Facts) -> Iterator[str]:
     if codes & BOUGHT:
         yield from _bought(name, key, facts.orders.get(key[1]), facts.refunds)
     elif codes & REFUNDED and key not in facts.refunds:
-        yield f"{name} was answered refund_due, and there is no refund; the ledger has {payment.result}"
+        yield f"{name} was answered {', '.join(sorted(codes))}, and there is no refund; the ledger has {payment.result}"
 
 
 def _forgotten_refund(name: str, calls: list[Call]) -> Iterator[str]:
@@ -52,7 +53,7 @@ def _forgotten_refund(name: str, calls: list[Call]) -> Iterator[str]:
     refunds = [call for call in calls if call.code in REFUNDED]
     for call in refunds:
         if call.reason not in REMEMBERED and call.began > refunds[0].ended:
-            yield f"{name} was answered refund_due, and came again as {call.reason}"
+            yield f"{name} was answered {refunds[0].code}, and came again as {call.reason}"
 
 
 def _bought(name: str, key: Key, row: OrderRow | None, refunds: AbstractSet[Key]) -> Iterator[str]:

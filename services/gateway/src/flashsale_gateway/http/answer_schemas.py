@@ -79,7 +79,7 @@ class SaleEnded(AnswerBody):
 
 
 class PaymentOutcome(AnswerBody):
-    result: Literal["paid", "replayed", "refund_due", "noted"]
+    result: Literal["paid", "replayed", "refund_due", "undecided", "noted"]
     reason: str
 
 

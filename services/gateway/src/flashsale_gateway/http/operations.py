@@ -178,7 +178,7 @@ OPERATIONS = (
         "post",
         "/payments/webhook",
         "Receive a payment's outcome, or that it was paid back, from the payment provider, signed as Standard Webhooks specifies. "
-        "Other event types have no effect",
+        "Other event types have no effect. `undecided`: the order is unknown here, and its sale may have been removed; the ledger knows",
         {200: PaymentOutcome},
         (*_BODY_PROBLEMS, "stale_webhook", "bad_signature", "unconfirmed", *_WRITE_PROBLEMS),
         PaymentWebhook | RefundWebhook | OtherEvent,
