@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import typer
@@ -22,6 +25,19 @@ def test_every_module_of_commands_has_one() -> None:
 def test_command_has_its_name_and_a_help_text(name: str) -> None:
     command = typer.main.get_group(app).commands[name]
     assert (command.name, bool(command.help)) == (name, True)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_time_and_share_has_bounds(name: str) -> None:
+    hints = [get_args(hint) for function in functions(name) for hint in get_type_hints(function, include_extras=True).values()]
+    bounds = [(option.min, option.max) for kind, *options in filter(None, hints) for option in options if kind is float]
+    assert all(None not in each for each in bounds), bounds
+
+
+def functions(name: str) -> list[Callable[..., Any]]:
+    module, _, attribute = COMMANDS[name].partition(":")
+    command = getattr(import_module(f"flashsale_cli.commands.{module}"), attribute)
+    return [each.callback for each in command.registered_commands] if isinstance(command, typer.Typer) else [command]
 
 
 def test_command_line_alone_imports_no_client_of_a_server() -> None:

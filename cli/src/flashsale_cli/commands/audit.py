@@ -16,9 +16,9 @@ from flashsale_cli.environment import CliEnvironment
 
 def audit(
     sales: Annotated[list[str] | None, typer.Argument(metavar="[PRODUCT]...", help="The sales to audit. Default: all.")] = None,
-    overdue_grace_seconds: Annotated[float, typer.Option(help="How late an unpaid unit may be released.", min=0)] = 5.0,
+    overdue_grace_seconds: Annotated[float, typer.Option(help="How late an unpaid unit may be released.", min=0, max=3600)] = 5.0,
     wait_seconds: Annotated[
-        float, typer.Option(help="Repeat the audit for up to this long if its differences may disappear by themselves.", min=0)
+        float, typer.Option(help="Repeat the audit for up to this long if its differences may disappear by themselves.", min=0, max=3600)
     ] = 0.0,
     expect_accepted: Annotated[
         Path | None, typer.Option(help="A file with the ids of orders that must exist.", exists=True, dir_okay=False)

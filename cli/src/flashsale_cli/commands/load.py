@@ -47,8 +47,8 @@ def load(
     rubbish: Annotated[float, typer.Option(help="Share of buyers who send only invalid requests.", min=0, max=1)] = 0.0,
     request_prefix: Annotated[str | None, typer.Option(help="Beginning of all user and request ids. Default: unique for each run.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests in the same order.")] = 0,
-    timeout_seconds: Annotated[float, typer.Option(help="How long one request may take.", min=0.1)] = 30.0,
-    stop_after_seconds: Annotated[float, typer.Option(help="Send no more requests after this time.", min=1)] = 600.0,
+    timeout_seconds: Annotated[float, typer.Option(help="How long one request may take.", min=0.1, max=600)] = 30.0,
+    stop_after_seconds: Annotated[float, typer.Option(help="Send no more requests after this time.", min=1, max=86_400)] = 600.0,
     orders_out: Annotated[
         Path | None, typer.Option(help="Write the order ids to this file, one per line, for `pay` and `audit`.", callback=refuse_unwritable)
     ] = None,

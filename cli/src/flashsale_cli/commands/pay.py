@@ -34,7 +34,7 @@ def pay(
     ] = AMOUNT_MINOR_DEFAULT,
     currency: Annotated[str, typer.Option(help="ISO 4217 code of the currency.")] = CURRENCY_DEFAULT,
     concurrency: Annotated[int, typer.Option(help="Most simultaneous webhooks.", min=1, max=5000)] = 32,
-    timeout_seconds: Annotated[float, typer.Option(help="How long one webhook may take.", min=0.1)] = 10.0,
+    timeout_seconds: Annotated[float, typer.Option(help="How long one webhook may take.", min=0.1, max=600)] = 10.0,
     secret: Annotated[str | None, typer.Option(help="Secret for signatures (whsec_...). Default: FLASHSALE_WEBHOOK_SECRET.")] = None,
     url: Annotated[str | None, typer.Option(help="The gateway. Default: FLASHSALE_URL.")] = None,
     as_json: Annotated[bool, JSON_OPTION] = False,

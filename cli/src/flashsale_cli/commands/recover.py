@@ -45,7 +45,7 @@ def recover(
     sale: Annotated[str | None, typer.Option(help="Only the Redis server that holds this sale.")] = None,
     grace_seconds: Annotated[int, typer.Option(help="How long buyers have, at least, to pay a hold after a rebuild.", min=0)] = 60,
     wait_seconds: Annotated[
-        float, typer.Option(help="How long --run and --rebuild may wait for gateways, for the queue and for steps.", min=0)
+        float, typer.Option(help="How long --run and --rebuild may wait for gateways, for the queue and for steps.", min=0, max=86_400)
     ] = 600.0,
     as_json: Annotated[bool, JSON_OPTION] = False,
 ) -> None:
