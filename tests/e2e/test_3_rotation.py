@@ -103,11 +103,16 @@ shop, admin, now = os.environ["FLASHSALE_URL"], os.environ["FLASHSALE_ADMIN_URL"
 
 def send(url, document, headers, method="POST"):
     body = json.dumps(document).encode()
-    try:
-        with urlopen(Request(url, body, {"content-type": "application/json"} | headers, method=method), timeout=10) as answer:
-            return answer.status, json.load(answer)
-    except HTTPError as error:
-        return error.code, {}
+    for _ in range(30):
+        try:
+            with urlopen(Request(url, body, {"content-type": "application/json"} | headers, method=method), timeout=10) as answer:
+                return answer.status, json.load(answer)
+        except HTTPError as error:
+            if error.code != 503:
+                return error.code, {}
+        # A disk that stands still for seconds: a patient client asks again.
+        time.sleep(1)
+    return 503, {}
 
 def administer(token):
     return send(f"{admin}/admin/stock", {"productId": "rotated-ask", "stock": 1}, {"authorization": f"Bearer {token}"})[0]
