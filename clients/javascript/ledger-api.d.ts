@@ -35,6 +35,23 @@ export interface LeftOrder {
   leftAt: string;
 }
 
+export interface Payment {
+  paymentId: string;
+  orderId: string;
+  /** Empty if the payment named no order of a sale */
+  productId: string;
+  /** paid: it has paid its order, also if that was returned since. refund_due: it buys nothing, and has a refund */
+  result: "failed" | "paid" | "refund_due";
+  /** Why a refund is due, as refunds have it; empty if the payment has paid its order */
+  reason: string;
+  /** 0 while it is not known: the payment was restored after a loss of data */
+  amountMinor: number;
+  currency: string;
+  at: string;
+  /** Of its refund, or of the refund of its return; null if there is none */
+  refundId: string | null;
+}
+
 /** RFC 9457. `code` is stable; `field` names the part of the request that is wrong. */
 export interface ProblemDocument {
   type: string;
@@ -190,6 +207,15 @@ export interface Operations {
     body: ReturnRequest;
     answers: { 200: RefundWithHistory; };
     problems: "bad_request" | "unauthorized" | "unknown_order" | "request_timeout" | "not_paid" | "sale_not_removed" | "body_too_large" | "unsupported_media_type" | "internal" | "overloaded" | "not_ready";
+  };
+  /** What became of a payment that is `undecided` at the gateway. 404 unknown_payment: it has not reached the ledger; ask again. */
+  getPayment: {
+    method: "GET";
+    path: "/admin/orders/{orderId}/payments/{paymentId}";
+    pathParameters: { "orderId": string; "paymentId": string; };
+    headerParameters: { "Flashsale-On-Behalf-Of"?: string; };
+    answers: { 200: Payment; };
+    problems: "bad_request" | "unauthorized" | "unknown_payment" | "internal" | "overloaded" | "not_ready";
   };
   /** Paid orders that the provider reported as paid back, from the oldest report on, one page at a time: each is to be returned, or left as paid. */
   listReportedRefunds: {

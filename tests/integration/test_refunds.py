@@ -5,6 +5,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import asyncpg
 import pytest
@@ -103,6 +104,36 @@ async def test_command_returns_an_order_of_a_removed_sale_in_the_ledger(stack: S
     first, again = [await run("--no-restock", "--reason", "warranty") for _ in range(2)]
     assert (first.exit_code, again.exit_code, first.stdout) == (0, 0, again.stdout)
     assert [event["reason"] for event in json.loads(first.stdout)["history"]] == ["warranty"]
+
+
+async def test_ledger_decides_what_is_undecided_at_the_gateway(api: Api, client: Client) -> None:
+    sale, names = client.new_sale(1), [uuid.uuid4().hex, f"pi/3?%2F{uuid.uuid4().hex}", uuid.uuid4().hex, uuid.uuid4().hex]
+    order_id, (paid, second, failed, stray) = client.order(sale, "ann").body["orderId"], names
+    assert client.pay(order_id, failed, "failed").body == {"result": "noted", "reason": ""}
+    assert (client.pay(order_id, paid).body["result"], client.end_sale(sale).body["state"]) == ("paid", "removed")
+    asked = [(order_id, paid), (order_id, second), ("no-order-of-a-sale", stray)]
+    assert [client.pay(*payment).body["result"] for payment in asked] == ["undecided"] * 3
+
+    def shown(order: str, payment: str) -> Answer:
+        return api.send("GET", f"/admin/orders/{quote(order, safe='')}/payments/{quote(payment, safe='')}")
+
+    assert wait_until(lambda: all(shown(*payment).status == 200 for payment in asked), 30)
+    answers = [shown(*payment).body for payment in [*asked, (order_id, failed)]]
+    assert [(answer["paymentId"], answer["orderId"], answer["result"], answer["reason"]) for answer in answers] == [
+        (paid, order_id, "paid", ""), (second, order_id, "refund_due", "unknown_order"),
+        (stray, "no-order-of-a-sale", "refund_due", "unknown_order"), (failed, order_id, "failed", ""),
+    ]  # fmt: skip
+    assert [answer["refundId"] is None for answer in answers] == [True, False, False, True]
+    path, body = f"/admin/orders/{order_id}/return", {"reason": "warranty"}
+    assert wait_until(lambda: api.send("POST", path, body).status == 200, 30), "the removal reaches the ledger"
+    refund, returned = api.send("POST", path, body).body["refundId"], shown(order_id, paid).body
+    assert (returned["result"], returned["refundId"], returned["amountMinor"], returned["productId"]) == ("paid", refund, 999, sale)
+
+
+@pytest.mark.parametrize("payment", ["none", "%00", "%2F"])
+def test_unknown_payment_is_a_problem(stack: Stack, payment: str) -> None:
+    answer = Api(stack).send("GET", f"/admin/orders/shoe.{ORDER}/payments/{payment}")
+    assert (answer.status, answer.code) == (404, "unknown_payment")
 
 
 async def report_refunds(api: Api, *ages_seconds: int) -> list[str]:

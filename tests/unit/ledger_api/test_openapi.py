@@ -1,6 +1,7 @@
 """The ledger-api's document: its operations are the routes, its codes those of the table, its schemas those of real documents."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from flashsale_ledger_api import app, event_documents, openapi, refund_documents
+from flashsale_ledger_api import app, event_documents, openapi, payments, refund_documents
 from flashsale_ledger_api.problems import KINDS
 
 OPENAPI_3_1 = json.loads((Path(__file__).parents[1] / "api" / "schemas" / "openapi-3.1.json").read_text())
@@ -25,7 +26,12 @@ CHANGE = {
 }  # fmt: skip
 BODY = {"type": "order.paid", "timestamp": "2026-11-29T12:00:00.000Z", "data": {}}
 EVENT = {"event_id": "evt_1", "created_at": NOW, "body": json.dumps(BODY)}
+PAYMENT = {
+    "payment_id": "p1", "sale_id": "shoe", "order_id": "o1", "result": "refund_due", "reason": "late", "amount_minor": 999,
+    "currency": "EUR", "at": NOW, "refund_id": 7, "refund_reason": "late",
+}  # fmt: skip
 ANSWERS = {
+    "Payment": payments.to_document(PAYMENT),
     "Refunds": {"refunds": [refund_documents.to_document(REFUND, NOW)], "next": None},
     "RefundWithHistory": refund_documents.with_history(REFUND, [CHANGE], NOW),
     "Events": {"events": [event_documents.to_document(EVENT)], "next": "1.2.evt_1"},
@@ -45,7 +51,8 @@ def test_document_is_valid_by_the_published_schema() -> None:
 
 
 def test_document_contains_exactly_the_routes() -> None:
-    served = {(method, path.replace("refund_id", "refundId").replace("order_id", "orderId")) for method, path, _, _ in app.OPERATIONS}
+    names = {"refund_id": "refundId", "order_id": "orderId", "payment_id:path": "paymentId"}
+    served = {(method, re.sub(r"{(.*?)}", lambda part: f"{{{names[part[1]]}}}", path)) for method, path, _, _ in app.OPERATIONS}
     assert {(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item} == served
 
 

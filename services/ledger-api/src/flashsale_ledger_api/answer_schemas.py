@@ -59,6 +59,21 @@ class Refunds(AnswerBody):
     next: Annotated[Cursor | None, Meta(description="null on the last page")]
 
 
+class Payment(AnswerBody):
+    paymentId: Text
+    orderId: Text
+    productId: Annotated[str, Meta(description="Empty if the payment named no order of a sale")]
+    result: Annotated[
+        Literal["paid", "refund_due", "failed"],
+        Meta(description="paid: it has paid its order, also if that was returned since. refund_due: it buys nothing, and has a refund"),
+    ]
+    reason: Annotated[str, Meta(description="Why a refund is due, as refunds have it; empty if the payment has paid its order")]
+    amountMinor: Annotated[int, Meta(description="0 while it is not known: the payment was restored after a loss of data")]
+    currency: str
+    at: Time
+    refundId: Annotated[str | None, Meta(description="Of its refund, or of the refund of its return; null if there is none")]
+
+
 class ReportedRefund(AnswerBody):
     productId: str
     orderId: Text

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from flashsale_core.api_keys import ApiKeys
 from flashsale_core.errors import Retryable
 from flashsale_core.probes import serve_probes
-from flashsale_ledger_api import event_routes, metrics, refund_routes, reported_routes, return_routes
+from flashsale_ledger_api import event_routes, metrics, payment_routes, refund_routes, reported_routes, return_routes
 from flashsale_ledger_api.answers import ERROR_HANDLERS, of_problem, problem_of
 from flashsale_ledger_api.ledger import Ledger
 from flashsale_ledger_api.problems import Problem
@@ -25,6 +25,8 @@ OPERATIONS: tuple[tuple[str, str, str, Handler], ...] = (
     ("GET", "/admin/refunds/{refund_id}", "show_refund", refund_routes.show_refund),
     ("POST", "/admin/refunds/{refund_id}", "change_refund", refund_routes.change_refund),
     ("POST", "/admin/orders/{order_id}/return", "return_order", return_routes.return_order),
+    # An id of a provider may have a slash.
+    ("GET", "/admin/orders/{order_id}/payments/{payment_id:path}", "show_payment", payment_routes.show_payment),
     ("GET", "/admin/reported-refunds", "list_reported_refunds", reported_routes.list_reported_refunds),
     ("POST", "/admin/orders/{order_id}/leave-paid", "leave_order_paid", reported_routes.leave_order_paid),
     ("GET", "/admin/events", "list_events", event_routes.list_events),

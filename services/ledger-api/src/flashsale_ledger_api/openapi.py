@@ -7,7 +7,7 @@ from typing import Any
 from flashsale_core import on_behalf
 from flashsale_core.openapi import problem_responses, reference, schemas
 from flashsale_core.shop_events import EventType
-from flashsale_ledger_api.answer_schemas import Events, LeftOrder, ProblemDocument, Refunds, RefundWithHistory, ReportedRefunds
+from flashsale_ledger_api.answer_schemas import Events, LeftOrder, Payment, ProblemDocument, Refunds, RefundWithHistory, ReportedRefunds
 from flashsale_ledger_api.late_returns import ReturnRequest
 from flashsale_ledger_api.problems import KINDS
 from flashsale_ledger_api.refund_changes import RefundRequest
@@ -16,8 +16,8 @@ from flashsale_ledger_api.reported_refunds import LeaveRequest
 from flashsale_ledger_api.requests import PAGE_DEFAULT, PAGE_MAX
 
 DESCRIPTION = (
-    "Refunds and the feed of events, over the ledger. Private: every request bears a named admin key. Errors are problem+json (RFC 9457) "
-    "with a stable `code`. Later versions only add: ignore fields, values and codes that you do not know."
+    "Refunds, payments and the feed of events, over the ledger. Private: every request bears a named admin key. Errors are problem+json "
+    "(RFC 9457) with a stable `code`. Later versions only add: ignore fields, values and codes that you do not know."
 )
 GENERAL_PROBLEMS = ("bad_request", "unauthorized", "internal", "overloaded", "not_ready")
 """Every operation may answer these, besides its own."""
@@ -70,6 +70,9 @@ OPERATIONS = (
     Operation("returnOrderOfRemovedSale", "post", "/admin/orders/{orderId}/return",
               "Take back a paid order whose sale was removed: its refund is due, and its units stay sold. A repeat has no further effect",
               RefundWithHistory, (*_BODY_PROBLEMS, "unknown_order", "not_paid", "sale_not_removed"), ReturnRequest, (_in_path("orderId"),)),
+    Operation("getPayment", "get", "/admin/orders/{orderId}/payments/{paymentId}",
+              "What became of a payment that is `undecided` at the gateway. 404 unknown_payment: it has not reached the ledger; ask again",
+              Payment, ("unknown_payment",), None, (_in_path("orderId"), _in_path("paymentId"))),
     Operation("listReportedRefunds", "get", "/admin/reported-refunds",
               "Paid orders that the provider reported as paid back, from the oldest report on, one page at a time: each is to be returned, "
               "or left as paid", ReportedRefunds, (), None, (_OF_SALE, _AFTER, _LIMIT)),

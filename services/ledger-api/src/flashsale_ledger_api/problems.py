@@ -12,6 +12,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "bad_request": Kind(400, "The request is malformed"),
         "unauthorized": Kind(401, "The bearer token is missing or wrong"),
         "unknown_refund": Kind(404, "There is no such refund"),
+        "unknown_payment": Kind(404, "The ledger has no such payment of this order"),
         "unknown_order": Kind(404, "There is no such order"),
         "not_found": Kind(404, "There is nothing at this path"),
         "method_not_allowed": Kind(405, "This path does not support this method"),

@@ -44,6 +44,11 @@ select payment_id, sale_id, epoch, order_id, 'admin', $4, $5, $2, $3, $6, $7,
        ) else '{}' end
   from changed;
 
+-- name: show_payment
+select p.payment_id, p.sale_id, p.order_id, p.result, p.reason, p.amount_minor, p.currency, p.at, r.refund_id, r.reason as refund_reason
+  from payments p left join refunds r using (payment_id, sale_id, order_id)
+ where (p.payment_id, p.sale_id, p.order_id) = ($1, $2, $3);
+
 -- name: list_reported
 -- Paid orders that the provider reported as paid back, the oldest report first, from the one after ($2, $3, $4). An empty array does not filter.
 select payment_id, sale_id, order_id, user_id, amount_minor, currency, reported_minor, reported_currency, reference, reported_at
