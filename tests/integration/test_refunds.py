@@ -90,6 +90,18 @@ async def test_paid_order_of_a_removed_sale_is_returned_in_the_ledger(api: Api) 
     assert (unknown.status, unknown.body["code"]) == (404, "unknown_order")
 
 
+async def test_order_whose_payment_was_sent_back_before_is_returned_too(api: Api) -> None:
+    """The repeat of its payment overtook the payment, and somebody sent the money back."""
+    assert api.ledger is not None
+    await api.ledger.execute(PAID, api.sale, ORDER)
+    sent = """insert into refunds (payment_id, sale_id, epoch, order_id, reason, amount_minor, refunded_minor, currency, state, created_at)
+        values ($1 || 'p', $1, 0, $2, 'unknown_order', 999, 999, 'EUR', 'sent', now())"""
+    await api.ledger.execute(sent, api.sale, ORDER)
+    answers = [api.send("POST", f"/admin/orders/{api.sale}.{ORDER}/return", {"reason": "warranty"}) for _ in range(2)]
+    assert [(answer.status, answer.body["state"], answer.body["reason"]) for answer in answers] == [(200, "sent", "unknown_order")] * 2
+    assert [(event["who"], event["toState"], event["reason"]) for event in answers[1].body["history"]] == [("admin", "sent", "warranty")]
+
+
 async def test_command_returns_an_order_of_a_removed_sale_in_the_ledger(stack: Stack, api: Api) -> None:
     assert api.ledger is not None
     await api.ledger.execute(PAID, api.sale, ORDER)

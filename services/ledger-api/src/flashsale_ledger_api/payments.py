@@ -10,7 +10,7 @@ from flashsale_ledger_api.queries import QUERIES
 
 
 def key_of(order: str, payment_id: str) -> tuple[str, str, str]:
-    """(payment id, sale id, order id), as the ledger has it. A payment may name an order that is none, and then has no sale."""
+    """(payment id, sale id, order id), as the ledger has it. A payment may name what is no order, and then has no sale."""
     named = parse_order_ref(order)
     return (payment_id, *named) if named is not None else (payment_id, "", order)
 

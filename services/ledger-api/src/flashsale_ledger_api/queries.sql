@@ -113,10 +113,13 @@ with returned as (
     insert into refunds (payment_id, sale_id, epoch, order_id, reason, amount_minor, currency, created_at)
     select p.payment_id, p.sale_id, p.epoch, p.order_id, 'returned', p.amount_minor, p.currency, now()
       from returned join payments p on (p.payment_id, p.sale_id, p.order_id) = (returned.payment_id, $1, $3)
-    returning payment_id
+    -- A repeat of the payment that came before it, after the removal, has a refund that may have been sent by now.
+    on conflict (payment_id, sale_id, order_id) do update set state = refunds.state
+    returning payment_id, state, refunded_minor
 )
 insert into refund_events (payment_id, sale_id, epoch, order_id, source, who, from_state, to_state, refunded_minor, reference, reason)
-select payment_id, $1, $2, $3, 'admin', $4, 'due', 'due', 0, '', $5 from due;
+select payment_id, $1, $2, $3, 'admin', $4, state, state, refunded_minor, '', $5 from due;
 
 -- name: refund_of_order
-select refund_id from refunds where (sale_id, epoch, order_id) = ($1, $2, $3) and reason = 'returned' order by refund_id limit 1;
+select r.refund_id from orders o join refunds r on (r.payment_id, r.sale_id, r.order_id) = (o.payment_id, o.sale_id, o.order_id)
+ where (o.sale_id, o.epoch, o.order_id) = ($1, $2, $3);
