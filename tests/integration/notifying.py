@@ -10,6 +10,8 @@ import asyncpg
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
+from flashsale_consumer import Delivery
+from flashsale_core.messages import Message, encode
 from flashsale_core.shop_events import DEFAULT_TYPES
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_notifier.addresses import parse_networks
@@ -72,6 +74,10 @@ async def open_shop(host: str = "127.0.0.1") -> AsyncIterator[Shop]:
         yield shop
     finally:
         await runner.cleanup()
+
+
+def deliveries(*messages: Message) -> list[Delivery]:
+    return [Delivery(encode(message), f"{number}-0", redelivered=False) for number, message in enumerate(messages)]
 
 
 @dataclass

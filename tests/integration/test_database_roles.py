@@ -127,14 +127,16 @@ async def test_audit_reads_and_prune_deletes_as_roles_that_own_nothing(ledger: L
         await execute(ledger.url("writer"), "set flashsale.prune = 'on'", "delete from order_events")
 
 
-async def test_notifier_looks_for_returns_as_a_role_that_sees_no_payment(ledger: Ledger) -> None:
+async def test_notifier_looks_for_returns_and_refunds_as_a_role_that_sees_no_payment(ledger: Ledger) -> None:
     await migrated(ledger, "--create-roles")
     database = Database(ledger.url("notifier"), 30, 0.1, 100, "flashsale")
     try:
-        assert await Repository(database).late_returns(Place(LONG_AGO), datetime.now(UTC), 1) == []
+        repository = Repository(database)
+        for look in (repository.late_returns, repository.stray_refunds):
+            assert await look(Place(LONG_AGO), datetime.now(UTC), 1) == []
     finally:
         await database.close()
-    for statement in ("table payments", "table refunds", "select updated_at from orders", "update orders set state = 'paid'"):
+    for statement in ("table payments", "select state from refunds", "select updated_at from orders", "update orders set state = 'paid'"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await execute(ledger.url("notifier"), statement)
 

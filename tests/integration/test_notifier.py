@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from flashsale_consumer import Delivery
-from flashsale_core.messages import Message, Position, encode
+from flashsale_core.messages import Message, Position
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_notifier import unpublished, upkeep
 from flashsale_notifier.ended_sales import ended_sales
@@ -20,12 +20,8 @@ from flashsale_notifier.settings import NamedEndpoint
 from flashsale_notifier.unpublished import Finder
 from tests.integration.broker import until
 from tests.integration.ledger import open_ledger
-from tests.integration.notifying import NEXT_SECRET, SECRET, Notifier, open_notifier, open_shop
+from tests.integration.notifying import NEXT_SECRET, SECRET, Notifier, deliveries, open_notifier, open_shop
 from tests.integration.order_events import payment, reserved
-
-
-def deliveries(*messages: Message) -> list[Delivery]:
-    return [Delivery(encode(message), f"{number}-0", redelivered=False) for number, message in enumerate(messages)]
 
 
 def paid(*order_ids: str) -> list[Delivery]:

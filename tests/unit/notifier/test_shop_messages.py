@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from flashsale_core.messages import Message, PaymentsRecorded, SaleRetired, decode, encode
-from flashsale_notifier.shop_messages import ShopEvent, events_of, sale_ended
+from flashsale_notifier.shop_messages import ShopEvent, events_of, refund_due, sale_ended
 from tests.integration.order_events import STORY, cancelled, defined, expired, payment, reserved, returned
 
 
@@ -56,9 +56,12 @@ def test_return_is_an_event_and_its_refund_another() -> None:
     }  # fmt: skip
 
 
+def test_message_decides_no_refund_of_an_unknown_order() -> None:
+    assert events(replace(payment("o1", "p1", "refund_due", 1, "unknown_order"), sale="", epoch=0)) == []
+
+
 def test_refund_of_an_unknown_sale_names_what_is_known() -> None:
-    stray = replace(payment("o1", "p1", "refund_due", 1, "unknown_order"), sale="", epoch=0)
-    assert data(events(stray)[0])["orderId"] == "o1"
+    assert data(refund_due("", 0, "o1", "p1", 1, {}))["orderId"] == "o1"
 
 
 def test_restored_payment_has_no_amount() -> None:

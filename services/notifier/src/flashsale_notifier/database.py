@@ -12,7 +12,7 @@ from flashsale_ledger import ROW_ERRORS, SERVER_ERRORS, LedgerPool
 from flashsale_ledger.late_entries import late_positions
 from flashsale_notifier import metrics
 
-SCHEMA_VERSION = 14
+SCHEMA_VERSION = 18
 """The migration this release needs."""
 CONNECTIONS_MAX = 6
 # Postgres does not notice when this machine dies, and its rows stay locked for as long as the kernel waits.

@@ -26,6 +26,7 @@ from flashsale_notifier.rows import Endpoint
 from flashsale_notifier.sender import Sender
 from flashsale_notifier.senders import Senders
 from flashsale_notifier.settings import Settings, read_settings
+from flashsale_notifier.unknown_orders import unknown_orders
 from flashsale_notifier.unpublished import Finder
 
 BATCH_BYTES_MAX = 1_000_000
@@ -73,6 +74,7 @@ async def run(settings: Settings) -> None:
         supervisor.start("measure", partial(upkeep.measure, repository))
         supervisor.start("ended-sales", Finder(repository, ended_sales(repository), senders.wake).run)
         supervisor.start("late-returns", Finder(repository, late_returns(repository), senders.wake).run)
+        supervisor.start("unknown-orders", Finder(repository, unknown_orders(repository), senders.wake).run)
         supervisor.start("recorder", recorder.run)
         sending = supervisor.start("senders", senders.run)
         consuming = supervisor.start("consumer", consumer.run)

@@ -107,6 +107,14 @@ select e.sale_id, e.epoch, e.order_id, e.at, o.user_id, o.quantity, o.deadline, 
    and e.at <= $5
  order by e.at, e.sale_id, e.epoch, e.order_id limit $6
 
+-- name: stray_refunds
+-- There is no refund of a payment that paid its order before the sale was removed (docs/decisions/0072).
+select sale_id, epoch, order_id, payment_id, reason, amount_minor, currency, created_at, written_at
+  from refunds
+ where reason = 'unknown_order' and written_at <= $5
+   and (written_at, sale_id, epoch, order_id || ' ' || payment_id) > ($1::timestamptz, $2::text, $3::bigint, $4::text)
+ order by written_at, sale_id, epoch, order_id || ' ' || payment_id limit $6;
+
 -- name: prune_attempts
 delete from webhook_attempts where attempt_id in (select attempt_id from webhook_attempts where at < now() - $1::interval order by at limit $2)
 

@@ -7,7 +7,7 @@ from flashsale_core.entry_ranges import entry_ranges
 from flashsale_core.messages import Position
 from flashsale_core.shop_events import DISABLED_BY_PEOPLE
 from flashsale_notifier.database import Database
-from flashsale_notifier.rows import Attempt, Backlog, EndedSale, Endpoint, LateReturn, Place, Taken
+from flashsale_notifier.rows import Attempt, Backlog, EndedSale, Endpoint, LateReturn, Place, StrayRefund, Taken
 from flashsale_notifier.settings import NamedEndpoint
 from flashsale_notifier.shop_messages import ShopEvent
 
@@ -86,6 +86,10 @@ class Repository:
     async def late_returns(self, after: Place, until: datetime, limit: int) -> list[LateReturn]:
         """A page of the orders behind `after` that the ledger-api returned not after `until`; the earliest first."""
         return [LateReturn(**row) for row in await self._database.run("late_returns", *after, until, limit)]
+
+    async def stray_refunds(self, after: Place, until: datetime, limit: int) -> list[StrayRefund]:
+        """A page of the refunds of unknown orders behind `after` that the ledger has since a time not after `until`; the earliest first."""
+        return [StrayRefund(**row) for row in await self._database.run("stray_refunds", *after, until, limit)]
 
     async def oldest_event(self) -> datetime | None:
         """When the oldest event that is kept was written; None without events."""

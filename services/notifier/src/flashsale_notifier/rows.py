@@ -82,6 +82,26 @@ class LateReturn:
 
 
 @dataclass(frozen=True, slots=True)
+class StrayRefund:
+    """A refund of a payment whose order Redis did not know."""
+
+    sale_id: str
+    epoch: int
+    order_id: str
+    payment_id: str
+    reason: str
+    amount_minor: int
+    currency: str
+    created_at: datetime
+    """When Redis decided."""
+    written_at: datetime
+
+    @property
+    def place(self) -> Place:
+        return Place(self.written_at, self.sale_id, self.epoch, f"{self.order_id} {self.payment_id}")
+
+
+@dataclass(frozen=True, slots=True)
 class Backlog:
     endpoint: str
     is_enabled: bool

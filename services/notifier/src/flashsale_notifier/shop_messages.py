@@ -29,6 +29,8 @@ from flashsale_core.shop_events import EventType, event_id
 from flashsale_core.timestamps import rfc3339_of_ms
 
 ENDED = "ended"
+UNKNOWN_ORDER = "unknown_order"
+"""The reason of a refund that the ledger may not write, because the payment has paid its order: `unknown_orders.py` looks there."""
 
 
 class ShopEvent(NamedTuple):
@@ -60,6 +62,12 @@ def events_of(messages: Iterable[Message], *, with_reserved: bool) -> list[ShopE
 def sale_ended(sale_id: str, epoch: int, at_ms: int, data: Data) -> ShopEvent:
     """The end of a sale, by its time or by its owner. There is one for each sale, whatever ended it first."""
     return _event(EventType.SALE_ENDED, event_id(sale_id, epoch, "", ENDED), sale_id, at_ms, {"productId": sale_id, **data})
+
+
+def refund_due(sale_id: str, epoch: int, order_id: str, payment_id: str, at_ms: int, data: Data) -> ShopEvent:
+    """Money that has to be sent back. `data` is why and how much."""
+    named = {"orderId": order_name(sale_id, order_id), "productId": sale_id, "paymentId": payment_id}
+    return _event(EventType.REFUND_DUE, event_id(sale_id, epoch, order_id, f"refund_due:{payment_id}"), sale_id, at_ms, {**named, **data})
 
 
 def _events(message: Message) -> Iterator[ShopEvent]:
@@ -101,29 +109,16 @@ def _payment(message: PaymentsRecorded, line: PaymentLine) -> Iterator[ShopEvent
     amount = {"amountMinor": None if line.reason == RESTORED else line.amount_minor, "currency": line.currency}
     if line.result == "paid":
         yield _order(message, EventType.ORDER_PAID, State.PAID, line, {"paymentId": line.payment_id, **amount})
-    elif line.result == "refund_due":
-        key = event_id(message.sale, message.epoch, line.order_id, f"refund_due:{line.payment_id}")
-        data = {
-            "orderId": order_name(message.sale, line.order_id),
-            "productId": message.sale,
-            "paymentId": line.payment_id,
-            "reason": line.reason,
-            **amount,
-        }
-        yield _event(EventType.REFUND_DUE, key, message.sale, message.at, data)
+    elif line.result == "refund_due" and line.reason != UNKNOWN_ORDER:
+        data = {"reason": line.reason, **amount}
+        yield refund_due(message.sale, message.epoch, line.order_id, line.payment_id, message.at, data)
 
 
 def _returned(message: OrdersReturned, line: ReturnedLine) -> Iterator[ShopEvent]:
     """The return and its refund, whose amount is that of the payment: only the ledger has it."""
     yield _order(message, EventType.ORDER_RETURNED, State.RETURNED, line, {"paymentId": line.payment_id, "restocked": line.is_restocked})
-    key = event_id(message.sale, message.epoch, line.order_id, f"refund_due:{line.payment_id}")
-    data = {
-        "orderId": order_name(message.sale, line.order_id),
-        "productId": message.sale,
-        "paymentId": line.payment_id,
-        "reason": "returned",
-    }
-    yield _event(EventType.REFUND_DUE, key, message.sale, message.at, {**data, "amountMinor": None, "currency": ""})
+    data = {"reason": "returned", "amountMinor": None, "currency": ""}
+    yield refund_due(message.sale, message.epoch, line.order_id, line.payment_id, message.at, data)
 
 
 def _sold_out(sale_id: str, epoch: int, at_ms: int, sold: int, restocked: int) -> ShopEvent:

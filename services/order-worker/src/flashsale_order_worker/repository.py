@@ -21,7 +21,7 @@ from flashsale_order_worker import metrics
 from flashsale_order_worker.plan import Rows, without_arrivals
 from flashsale_order_worker.settings import STATEMENT_CACHE_DEFAULT
 
-SCHEMA_VERSION = 17
+SCHEMA_VERSION = 18
 """The migration this release needs."""
 CONNECTIONS_MAX = 4
 _BEGIN = "select set_config('idle_in_transaction_session_timeout', $1, true), pg_advisory_xact_lock_shared($2)"
