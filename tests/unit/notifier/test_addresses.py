@@ -30,6 +30,10 @@ def test_listed_networks_are_allowed_also_without_tls(address: str) -> None:
     assert fault_of(address, (), secure=True) is not None
 
 
+def test_network_of_mapped_addresses_is_that_of_the_addresses() -> None:
+    assert fault_of("10.1.2.3", parse_networks("::ffff:10.1.0.0/112", "NETWORKS"), secure=False) is None
+
+
 def test_wrong_network_is_refused_with_the_variable() -> None:
     with pytest.raises(SettingsError, match="NETWORKS must be networks"):
         parse_networks("10.1.2.3/8", "NETWORKS")

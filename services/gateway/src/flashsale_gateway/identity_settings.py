@@ -13,10 +13,10 @@ from flashsale_core import credentials
 from flashsale_core.api_keys import ApiKey, read_keys
 from flashsale_core.buyer_token import keys_of
 from flashsale_core.errors import SettingsError
+from flashsale_core.networks import Network, unmapped
 from flashsale_core.settings import Environment
 
 T = TypeVar("T")
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 JWT_SECRET_CHARACTERS_MIN = 32
 """The size of the hash in bytes: RFC 7518, 3.2."""
 RESERVED_HEADERS = frozenset(
@@ -30,7 +30,6 @@ RESERVED_HEADERS = frozenset(
 """Headers that no proxy may use to name a buyer: clients, other proxies or HTTP itself give them another meaning."""
 _FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 """RFC 9110, 5.1: a token."""
-_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 class Mode(StrEnum):
@@ -183,18 +182,9 @@ def _header_name(name: str) -> str:
 def _networks(text: str) -> tuple[Network, ...]:
     name = "FLASHSALE_IDENTITY_HEADER_FROM"
     try:
-        networks = tuple(_unmapped(ipaddress.ip_network(part)) for part in text.split(","))
+        networks = tuple(unmapped(ipaddress.ip_network(part)) for part in text.split(","))
     except ValueError as error:
         raise SettingsError(f"{name} must be CIDRs with commas between, such as 10.0.0.0/8: {error}") from None
     if any(network.prefixlen == 0 for network in networks):
         raise SettingsError(f"{name} has every address, so any client could name any buyer; name the proxy's addresses only")
     return networks
-
-
-def _unmapped(network: Network) -> Network:
-    """IPv4 addresses written as IPv6 (RFC 4291, 2.5.5.2), such as ::ffff:10.0.0.0/104, as IPv4: peers are compared as IPv4 too."""
-    if isinstance(network, ipaddress.IPv4Network) or network.prefixlen < _MAPPED.prefixlen or not network.subnet_of(_MAPPED):
-        return network
-    address = network.network_address.ipv4_mapped
-    assert address is not None  # noqa: S101 - it is within _MAPPED
-    return ipaddress.IPv4Network((address, network.prefixlen - _MAPPED.prefixlen))

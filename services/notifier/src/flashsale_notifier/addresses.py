@@ -4,12 +4,12 @@ Otherwise whoever may add an endpoint could read the cluster's own services, or 
 """
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from flashsale_core.errors import SettingsError
+from flashsale_core.networks import Network, unmapped
 
 Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 # Azure's host agent, which answers only machines of Azure, has an address of the internet.
 _METADATA = frozenset((ip_address("168.63.129.16"),))
 # Not of the internet, although some releases of Python say so: Oracle's metadata are at 192.0.0.192.
@@ -25,7 +25,7 @@ class ForbiddenAddressError(OSError):
 def parse_networks(text: str, name: str) -> tuple[Network, ...]:
     """Networks with commas between, such as `10.1.2.0/24,fd00::/8`. Raises SettingsError with the name of the variable."""
     try:
-        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+        return tuple(unmapped(ip_network(part.strip())) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise SettingsError(f"{name} must be networks with commas between, such as 10.1.2.0/24: {error}") from None
 

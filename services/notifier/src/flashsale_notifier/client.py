@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from flashsale_notifier.addresses import ForbiddenAddressError, Network, fault_of
+from flashsale_core.networks import Network
+from flashsale_notifier.addresses import ForbiddenAddressError, fault_of
 
 CONCURRENT_MAX = 8
 """Most attempts at once, each with a connection of its own."""

@@ -9,9 +9,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from flashsale_core.errors import Retryable
+from flashsale_core.networks import Network
 from flashsale_core.tasks import cancel_and_wait
 from flashsale_notifier import metrics
-from flashsale_notifier.addresses import Network
 from flashsale_notifier.client import CONCURRENT_MAX, Answer, Client
 from flashsale_notifier.recorder import Recorder
 from flashsale_notifier.repository import Repository

@@ -8,10 +8,11 @@ from flashsale_core import credentials
 from flashsale_core.broker_urls import broker_url
 from flashsale_core.errors import SettingsError
 from flashsale_core.keys import INSTALLATION_DEFAULT
+from flashsale_core.networks import Network
 from flashsale_core.settings import Environment
 from flashsale_core.shop_events import ENDPOINTS_MAX, endpoint_name, endpoint_url, event_types
 from flashsale_core.tls import with_certificates
-from flashsale_notifier.addresses import Network, parse_networks
+from flashsale_notifier.addresses import parse_networks
 from flashsale_notifier.retries import RETRIES_SECONDS
 
 ENDPOINTS = "FLASHSALE_NOTIFIER_ENDPOINTS"

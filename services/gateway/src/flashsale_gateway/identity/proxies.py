@@ -5,9 +5,9 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from flashsale_core.ids import UserId
+from flashsale_core.networks import Network
 from flashsale_gateway.errors import Unauthenticated
 from flashsale_gateway.identity.user_ids import to_user_id
-from flashsale_gateway.identity_settings import Network
 
 ISSUER = "header"
 """Stands for the issuer in the hash of an id that does not fit."""
