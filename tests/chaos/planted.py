@@ -69,15 +69,15 @@ def look_for(bug: Bug, seed: int, faults: int) -> Outcome:
         kinds = ["--kinds", ",".join(bug.kinds)] if bug.kinds else []
         command = [sys.executable, "-m", "flashsale_cli", "chaos", "--seed", str(seed), "--faults", str(faults), *kinds]
         with log.open("w") as out:
-            status = _run([*command, "--report", str(report)], folder, out)
+            status = _run([*command, "--report", str(report)], folder, environment(folder) | {"TMPDIR": name}, out)
         if not report.exists():
             return Outcome(bug, status, trouble="\n".join(log.read_text().splitlines()[-OUTPUT_LINES:]))
         return outcome_of(bug, status, json.loads(report.read_bytes()))
 
 
-def _run(command: Sequence[str], folder: Path, out: IO[str]) -> int:
+def _run(command: Sequence[str], folder: Path, env: Mapping[str, str], out: IO[str]) -> int:
     """The exit status. What the command started is ended by the command itself, so it is never killed before it had time for that."""
-    process = subprocess.Popen(command, env=environment(folder), cwd=folder, stdout=out, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(command, env=env, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
     try:
         return process.wait(RUN_TIMEOUT_SECONDS)
     except BaseException as error:

@@ -1,5 +1,7 @@
 """Runs a schedule: a bench, a crowd, rounds of faults, and the verdict after each."""
 
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -60,8 +62,11 @@ class Run:
         report.lost_entries, report.gone_entries, report.gone_orders = lost.reported, lost.gone, lost.orders
 
 
-async def run(schedule: Schedule, home: Path, say: Say, *, keep: bool = False) -> Report:
-    """Inject all faults, or stop after the first round with a violation. Raises StackError if the stack does not start."""
+async def run(schedule: Schedule, home: Path, say: Say, *, keep: bool = False, saves_logs: bool = True) -> Report:
+    """Inject all faults, or stop after the first round with a violation. Raises StackError if the stack does not start.
+
+    `saves_logs`: whether logs and history of a violation outlive a `home` that is not kept.
+    """
     report, began = Report(schedule, seed=schedule.seed), time.monotonic()
     async with running_bench(home, keep=keep, say=say) as bench:
         bench.losses_only = schedule.losses_only
@@ -74,6 +79,8 @@ async def run(schedule: Schedule, home: Path, say: Say, *, keep: bool = False) -
                 if report.violations:
                     report.failing = list(faults)
                     running.history.write(home / HISTORY)
+                    if saves_logs and not keep:
+                        say(f"logs and history are kept in {_saved(home)}")
                     break
         finally:
             await running.crowd.stop()
@@ -90,13 +97,21 @@ async def run_and_shrink(schedule: Schedule, home: Path, say: Say, *, keep: bool
     async def fails(faults: Faults) -> bool:
         report.shrink_runs += 1
         tried = Schedule(schedule.seed, rounds_of(faults))
-        return not (await run(tried, home / str(report.shrink_runs), say, keep=keep)).is_clean
+        return not (await run(tried, home / str(report.shrink_runs), say, keep=keep, saves_logs=False)).is_clean
 
     # What happened before the failing round may matter, but seldom does: its own faults are tried first.
     faults = [fault for faults in schedule.rounds[: report.rounds] for fault in faults]
     own = report.failing if report.rounds == 1 or await fails(report.failing) else faults
     report.shrunk = Schedule(schedule.seed, rounds_of(await shrink(own, fails, SHRINK_RUNS_MAX)))
     return report
+
+
+def _saved(home: Path) -> Path:
+    """A violation that depends on time may never come again: what shows how it happened is copied out of what is removed."""
+    folder = Path(tempfile.mkdtemp(prefix="flashsale-chaos-logs-"))
+    shutil.copytree(home / "log", folder / "log")
+    shutil.copy(home / HISTORY, folder)
+    return folder
 
 
 def _progress(report: Report, seconds: float) -> str:
