@@ -14,7 +14,7 @@ from flashsale_core.orders import WAS_PAID, State
 
 BOUGHT = frozenset({"paid", "replayed"})
 REFUNDED = frozenset({"refund_due", "undecided"})
-"""A round removes no sale, so an order that Redis does not know was never paid, and the ledger decides for a refund."""
+"""Sales are removed when nobody pays any more, so an order that Redis does not know was never paid, and the ledger decides for a refund."""
 REMEMBERED = frozenset({"replayed", "unknown_order"})
 Key = tuple[str, str]
 
