@@ -1,4 +1,4 @@
-"""Connections that report a reset as the ConnectionError that callers expect, whichever loop runs."""
+"""Connections that notice a reset: while they are idle, and as the ConnectionError that callers expect, whichever loop runs."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,6 +8,12 @@ from redis.asyncio.connection import AbstractConnection
 
 class ReportsResets(AbstractConnection):
     """A mixin for connection classes."""
+
+    async def can_read(self) -> bool:
+        """Whether the connection cannot be used as it is; its pool asks that, and then connects again."""
+        writer: Any = self._writer
+        # redis-py looks for the end of the stream. A reset stream has none: it has an exception, and its transport is closed.
+        return (writer is not None and writer.is_closing()) or await super().can_read()
 
     async def _send_packed_command(self, command: Iterable[bytes]) -> None:
         writer: Any = self._writer
