@@ -45,13 +45,26 @@ async def test_many_messages_at_once_arrive_in_order_and_are_confirmed(infra: Ma
         assert [message.message_id for message in got if message is not None] == [str(number) for number in range(MESSAGES)]
 
 
-async def test_message_without_a_queue_fails_alone(infra: Mapping[str, str]) -> None:
+@pytest.mark.parametrize("ids", [40, 3, 1])
+async def test_message_without_a_queue_fails_alone(infra: Mapping[str, str], ids: int) -> None:
+    """Whatever the ids of the others: entries of different streams, or a webhook that is sent twice, may have the same one."""
     async with opened(infra) as (_, publishing, queue):
         keys = [queue.name, "no such queue"] * 20
         outcomes = await asyncio.gather(
-            *[publishing.publish(key, f"{number}", b"{}", {"number": number}) for number, key in enumerate(keys)], return_exceptions=True
+            *[publishing.publish(key, f"{number % ids}", b"{}", {"number": number}) for number, key in enumerate(keys)],
+            return_exceptions=True,
         )
         assert [type(outcome) for outcome in outcomes] == [type(None), PublishError] * 20
+        got = [await queue.get(no_ack=True, fail=False) for _ in range(20)]
+        assert [message.headers["number"] for message in got if message is not None] == [*range(0, 40, 2)]
+
+
+async def test_id_is_free_again_after_the_confirm(infra: Mapping[str, str]) -> None:
+    async with opened(infra) as (_, publishing, queue):
+        for _ in range(2):
+            await publishing.publish(queue.name, "1700000000000-0", b"{}", None)
+        got = [await queue.get(no_ack=True, fail=False) for _ in range(2)]
+        assert [message.message_id for message in got if message is not None] == ["1700000000000-0"] * 2
 
 
 async def test_lost_channel_fails_whoever_waits_and_whoever_comes_later(infra: Mapping[str, str]) -> None:

@@ -48,6 +48,13 @@ async def test_limit_counts_from_the_start_of_the_script_call() -> None:
     assert not await asyncio.wait_for(confirms.wait_for(entry("1"), monotonic() - LONG_SECONDS), 5)
 
 
+async def test_entry_that_gets_the_name_of_a_lost_one_ends_its_wait() -> None:
+    confirms = Confirms(LONG_SECONDS)
+    lost, present = confirms.wait_for(entry("1"), monotonic()), confirms.wait_for(entry("1"), monotonic())
+    confirms.confirm([entry("1")])
+    assert [await asyncio.wait_for(wait, 5) for wait in (lost, present)] == [False, True]
+
+
 async def test_all_waits_end_unconfirmed_with_the_gateway() -> None:
     confirms = Confirms(LONG_SECONDS)
     waits = [confirms.wait_for(entry(str(number)), monotonic()) for number in range(3)]

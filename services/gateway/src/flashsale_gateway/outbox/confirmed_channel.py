@@ -56,21 +56,29 @@ class ConfirmedChannel:
     async def publish(self, routing_key: str, message_id: str, body: bytes, headers: Mapping[str, Any] | None) -> None:
         """Publish persistent JSON, and return once the broker has confirmed it. The caller sets a time limit.
 
+        Streams of different shards have entries of the same id. If a message of this id is in flight, the message gets a longer one.
         Raises DeliveryError if the broker refuses the message or has no route for it, what closed the channel if it is lost meanwhile,
         ChannelInvalidStateError if it was lost before, and ValueError if routing key or message id are longer than SHORT_STRING_MAX.
         """
         channel = self._channel
-        content = content_frames(channel.number, channel.max_content_size, message_id, body, headers)
         # With a future the writer waits until the socket takes more. So messages for a broker that reads nothing stay in a short queue.
         drained = asyncio.get_running_loop().create_future()
-        frame = ChannelFrame(publish_frame(channel.number, self._exchange, routing_key) + content, False, drained)
         async with self._turn:
             if channel.is_closed:
                 raise ChannelInvalidStateError("the channel is closed")
-            await channel.write_queue.put(frame)
+            own_id = _own_id(channel, message_id)
+            content = content_frames(channel.number, channel.max_content_size, own_id, body, headers)
+            await channel.write_queue.put(
+                ChannelFrame(publish_frame(channel.number, self._exchange, routing_key) + content, False, drained)
+            )
             # Nothing may be awaited from here on: the message is queued, and its number is that of its place in the queue.
-            confirmation = _registered(channel, message_id)
+            confirmation = _registered(channel, own_id)
         await confirmation
+
+
+def _own_id(channel: Channel, message_id: str) -> str:
+    """The id, unless a message in flight has it: the library would take the return of one for that of the other, which it then confirms."""
+    return message_id if message_id not in channel.message_id_delivery_tag else f"{message_id}.{channel.delivery_tag + 1}"
 
 
 def _registered(channel: Channel, message_id: str) -> "asyncio.Future[Any]":

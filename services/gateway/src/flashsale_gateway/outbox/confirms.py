@@ -36,6 +36,8 @@ class Confirms:
     def wait_for(self, entry: Entry, since: float) -> asyncio.Future[bool]:
         """True once the entry is confirmed; False when that takes longer than the limit, counted from `since`, a time of `clock`."""
         loop, name, until = asyncio.get_running_loop(), _name(entry), since + self._timeout_seconds
+        # An entry of a history that was lost: Redis gave its id again. Whoever waits for it must not wait for ever.
+        self._end(name, False)
         timer = loop.call_later(max(0.0, until - self._clock()), self._end, name, False)
         wait = self._waits[name] = _Wait(loop.create_future(), timer, until)
         return wait.future
