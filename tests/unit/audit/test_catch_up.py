@@ -1,7 +1,11 @@
 """A difference to the ledger counts when the ledger has received everything that Redis had before."""
 
 from collections.abc import Mapping
+from unittest.mock import Mock
 
+import pytest
+
+from flashsale_audit.audit_all import Audit, Options
 from flashsale_audit.catch_up import CatchUp, History
 from flashsale_audit.differences import Kind
 from flashsale_audit.skipped import ShardNotOpenError
@@ -56,6 +60,31 @@ async def test_young_hole_keeps_everything_from_being_compared() -> None:
         "shard 3",
         "1 entries (4) have not reached the ledger",
     )
+
+
+async def test_entry_that_is_late_for_less_than_the_lag_is_waited_for() -> None:
+    """A gateway died with it, and another one publishes it later, while the ledger receives what came after it."""
+    late = {FIRST: [Range(1, 3), Range(5, 9)]}
+    stores = Stores({FIRST: 9}, late, late, late, {FIRST: [Range(4, 9)]})
+    catch_up = CatchUp(stores, stores, wait_seconds=20, lag_seconds=10)
+    assert (await rounds(catch_up), catch_up.by_position, catch_up.behind) == (1, True, {})
+    assert await catch_up.holes() == []
+
+
+async def test_ledger_that_is_behind_is_not_waited_for_as_long_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    stores = Stores({FIRST: 9}, {FIRST: [Range(1, 8)]})
+    catch_up = CatchUp(stores, stores, wait_seconds=0.5)
+    monkeypatch.setattr("flashsale_audit.catch_up.WAIT_SECONDS", 0)
+    assert [await rounds(catch_up), len(stores.asked) > 1] == [0, True]
+    stores.asked.clear()
+    assert [await rounds(catch_up), len(stores.asked)] == [0, 1]
+    stores.answers = [{FIRST: [Range(9, 9)]}]
+    assert [await rounds(catch_up), catch_up.behind] == [1, {}]
+
+
+def test_wait_of_an_audit_is_longer_than_its_lag() -> None:
+    catch_up = Audit(Mock(), Mock(), Options(lag_seconds=30)).catch_up
+    assert (catch_up.lag_seconds, catch_up.wait_seconds) == (30, 32)
 
 
 async def test_later_incarnation_needs_only_its_own_entries() -> None:

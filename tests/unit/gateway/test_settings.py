@@ -4,13 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from flashsale_audit.auditor import OPTIONS
 from flashsale_core.errors import SettingsError
 from flashsale_core.settings import Environment
 from flashsale_gateway.__main__ import server_config
 from flashsale_gateway.errors import Unauthenticated
 from flashsale_gateway.identity.identities import Identities
 from flashsale_gateway.identity_settings import IdentitySettings
+from flashsale_gateway.outbox.monitor import MEASURE_EVERY_SECONDS
 from flashsale_gateway.settings import read_settings
+
+PUBLISHED_SECONDS = 5.0
+"""What the broker and the order-worker may take for an entry."""
 
 
 def variables(tmp_path: Path) -> dict[str, str]:
@@ -24,6 +29,11 @@ def test_defaults_are_complete(tmp_path: Path) -> None:
     settings = read_settings(Environment(variables(tmp_path)))
     assert (settings.port, settings.admin_port) == (8000, 0)
     assert (settings.batch_max, settings.payment_windows) == (256, (15, 60, 120, 300, 600, 900, 1800))
+
+
+def test_keeper_reports_no_hole_before_another_gateway_has_published_what_a_dead_one_held(tmp_path: Path) -> None:
+    settings = read_settings(Environment(variables(tmp_path)))
+    assert settings.relay_claim_idle_ms / 1000 + MEASURE_EVERY_SECONDS + PUBLISHED_SECONDS <= OPTIONS.lag_seconds
 
 
 def test_idle_connection_outlives_that_of_a_load_balancer(tmp_path: Path) -> None:

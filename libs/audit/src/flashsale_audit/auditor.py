@@ -17,8 +17,9 @@ from flashsale_core.errors import Retryable, SettingsError
 log = logging.getLogger(__name__)
 
 CPU_SHARE = 0.02
-OPTIONS = Options(overdue_grace_seconds=30.0, outbox_seconds=30.0)
-"""More patience than by hand: for what is only late, other alerts come sooner."""
+OPTIONS = Options(overdue_grace_seconds=30.0, outbox_seconds=30.0, lag_seconds=30.0)
+"""More patience than by hand: for what is only late, other alerts come sooner. What a dead gateway held, another one publishes after
+FLASHSALE_RELAY_CLAIM_IDLE_MS, and the ledger has later entries until then."""
 PAUSE_SECONDS = 1.0
 RETRY_SECONDS = 5.0
 COUNTERS_SECONDS = 5.0

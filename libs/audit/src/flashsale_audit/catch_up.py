@@ -40,7 +40,8 @@ class Received(Protocol):
 class CatchUp:
     """A difference to the ledger counts if it is there when the ledger has received everything that Redis had before.
 
-    A missing entry may be on its way although the ledger has had later ones for `lag_seconds`; then a difference must be there for as long.
+    A missing entry may be on its way although the ledger has had later ones for `lag_seconds`; then a difference must be there for as
+    long, but no longer than LAG_SECONDS: the entries that are not missing for so long are waited for in any case.
     """
 
     fences: Fences
@@ -62,7 +63,7 @@ class CatchUp:
         if not self.has_holes:
             return
         self.by_position = False
-        give_up_at = monotonic() + self.lag_seconds
+        give_up_at = monotonic() + min(self.lag_seconds, LAG_SECONDS)
         while monotonic() < give_up_at:
             await asyncio.sleep(AGAIN_SECONDS)
             yield
@@ -96,7 +97,8 @@ class CatchUp:
 
     async def _received(self, newest: Mapping[History, int]) -> bool:
         """Wait until the ledger has all entries up to these positions, apart from holes."""
-        give_up_at = monotonic() + self.wait_seconds
+        # A ledger that was behind for long need not show that again at every page.
+        give_up_at = monotonic() + (min(self.wait_seconds, WAIT_SECONDS) if self.behind else self.wait_seconds)
         while missing := await self._missing(newest):
             if monotonic() >= give_up_at:
                 self.behind |= {history.shard: _behind(history, ranges) for history, ranges in missing.items()}
