@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from flashsale_audit import compare
-from flashsale_audit.catch_up import LAG_SECONDS, WAIT_SECONDS, CatchUp
+from flashsale_audit.catch_up import LAG_SECONDS, MORE_SECONDS, CatchUp
 from flashsale_audit.confirm import confirmed
 from flashsale_audit.differences import Difference, Findings, Kind
 from flashsale_audit.facts import Money, OrderTotals, SaleNumbers
@@ -72,7 +72,8 @@ class Audit:
     catch_up: CatchUp = field(init=False)
 
     def __post_init__(self) -> None:
-        self.catch_up = CatchUp(self.redis, self.ledger, self.options.lag_seconds + WAIT_SECONDS - LAG_SECONDS, self.options.lag_seconds)
+        lag_seconds = self.options.lag_seconds
+        self.catch_up = CatchUp(self.redis, self.ledger, wait_seconds=lag_seconds + MORE_SECONDS, lag_seconds=lag_seconds)
 
     async def until_settled(self, wait_seconds: float) -> Report:
         """Repeat the audit until no difference is left that can disappear by itself, or until `wait_seconds` have passed."""

@@ -12,8 +12,9 @@ from flashsale_audit.skipped import ShardNotOpenError, Skipped
 from flashsale_core.positions import Range
 
 LAG_SECONDS = 3.0
-WAIT_SECONDS = 5.0
-"""More than LAG_SECONDS, so that one wait is long enough to know a hole."""
+MORE_SECONDS = 2.0
+"""How much longer than a lag the ledger is waited for, so that one wait is long enough to know a hole."""
+WAIT_SECONDS = LAG_SECONDS + MORE_SECONDS
 AGAIN_SECONDS = 0.1
 RANGES_NAMED = 3
 

@@ -67,10 +67,9 @@ class ConfirmedChannel:
             if channel.is_closed:
                 raise ChannelInvalidStateError("the channel is closed")
             own_id = _own_id(channel, message_id)
+            method = publish_frame(channel.number, self._exchange, routing_key)
             content = content_frames(channel.number, channel.max_content_size, own_id, body, headers)
-            await channel.write_queue.put(
-                ChannelFrame(publish_frame(channel.number, self._exchange, routing_key) + content, False, drained)
-            )
+            await channel.write_queue.put(ChannelFrame(method + content, False, drained))
             # Nothing may be awaited from here on: the message is queued, and its number is that of its place in the queue.
             confirmation = _registered(channel, own_id)
         await confirmation
