@@ -11,15 +11,15 @@ KEYS:
   6 sale        hash    definition and counters
   7 orders      hash    order id -> packed record
   8 buyers      hash    user -> units held or bought; '#<user>' -> the buyer's orders that were released
-  9 quarantine  hash    <sale>|<order id> -> a record that cannot be read, and that the ledger does not have
+  9 quarantine  hash    <sale>|<order id>|<epoch of the sale> -> a record that cannot be read, and that the ledger does not have
 ARGV:
   1 sale_id     the sale's id
   2 incarnation the fence's incarnation
-  3 part        cmsgpack map with any of sale (flat list of fields and values), tombstone ({owner, removed_ms, epoch, generation}), clear (the epoch of the present sale: an
+  3 part        cmsgpack map with any of sale (flat list of fields and values), unset (fields that it does not have), tombstone ({owner, removed_ms, epoch, generation}), clear (the epoch of the present sale: an
                 earlier sale of the name, or this one once it was removed, leaves Redis), orders (columns ids, records, released;
                 1..1000 orders), max_released, strays (flat list of names and times) and lines (list of {routing_key, body});
                 before those, of what is damaged: drop (names of sale, orders, buyers: keys of a wrong type), known and unknown (ids of records that cannot be read,
-                which the ledger has or lacks), settled (ids that leave the quarantine), forget_buyers, count (ids of orders that buyers are counted by), and lapsed (those among them that were released before they were paid);
+                which the ledger has or lacks), epoch (of the sale with the unknown ones), settled (fields that leave the quarantine), forget_buyers, count (ids of orders that buyers are counted by), and lapsed (those among them that were released before they were paid);
                 unannounced, with a definition as the first of the lines: the units that the ledger learns from it;
                 close, for a sale in doubt: its counters contradict each other, so that no script changes it; this alone is allowed while the fence is `verifying`
   4 clock_ms    empty for Redis TIME
@@ -90,7 +90,7 @@ local function take_out(ids, is_kept)
   for i, id in ipairs(ids) do
     members[i] = sale_id .. '|' .. id
     if is_kept and records[i] then
-      redis.call('HSET', quarantine_key, members[i], records[i])
+      redis.call('HSET', quarantine_key, members[i] .. '|' .. whole(part.epoch), records[i])
     end
   end
   redis.call('HDEL', orders_key, unpack(ids))
@@ -119,8 +119,8 @@ local function mend()
   for _, name in ipairs(part.drop or {}) do
     redis.call('UNLINK', keys[name])
   end
-  for _, id in ipairs(part.settled or {}) do
-    redis.call('HDEL', quarantine_key, sale_id .. '|' .. id)
+  for _, field in ipairs(part.settled or {}) do
+    redis.call('HDEL', quarantine_key, field)
   end
   if part.known and #part.known > 0 then
     take_out(part.known, false)
@@ -228,6 +228,9 @@ if part.tombstone then
   end
 elseif part.sale then
   redis.call('HSET', sale_key, unpack(part.sale))
+  if part.unset and #part.unset > 0 then
+    redis.call('HDEL', sale_key, unpack(part.unset))
+  end
   save_terms(sale_key)
   redis.call('SADD', sales_key, sale_id)
 end

@@ -4,7 +4,7 @@ First the overdue holds, the longest overdue first: most probably it was their r
 race for the units last (decision 0030). A paid order is never broken.
 """
 
-from bisect import insort
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -37,7 +37,12 @@ def holds_to_break(holds: Iterable[Hold], units: int, stopped_ms: int) -> list[H
     kept: list[tuple[tuple[int, int, str], Hold]] = []
     sum_units = 0
     for hold in holds:
-        insort(kept, (_turn(hold, stopped_ms), hold))
+        turn = (_turn(hold, stopped_ms), hold)
+        place = bisect_left(kept, turn)
+        if kept[place : place + 1] == [turn]:
+            # Redis may return an order twice while it resizes the hash.
+            continue
+        kept.insert(place, turn)
         sum_units += hold.quantity
         while kept and sum_units - kept[-1][1].quantity >= units:
             sum_units -= kept.pop()[1].quantity

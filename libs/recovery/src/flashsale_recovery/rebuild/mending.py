@@ -10,7 +10,7 @@ from flashsale_core.errors import Retryable
 from flashsale_recovery.rebuild.damage import Damage
 from flashsale_recovery.rebuild.facts import Definition
 from flashsale_recovery.rebuild.ledger import Ledger, pages
-from flashsale_recovery.rebuild.report import Repair
+from flashsale_recovery.rebuild.report import Quarantined, Repair
 from flashsale_recovery.rebuild.restorer import Restorer
 from flashsale_recovery.rebuild.surviving import Surviving
 
@@ -23,27 +23,28 @@ class Mending:
     surviving: Surviving
     restorer: Restorer
 
-    async def plan(self, sale: Definition, damage: Damage, quarantined: Sequence[str]) -> Repair:
-        """What is to be repaired, and which orders nobody knows. `quarantined` are orders that earlier rebuilds could not read."""
+    async def plan(self, sale: Definition, damage: Damage, quarantined: Sequence[Quarantined]) -> Repair:
+        """What is to be repaired, and which orders nobody knows. `quarantined` is what earlier rebuilds could not read of the sale."""
         unreadable = list(dict.fromkeys(damage.unreadable))
-        known = await self._in_ledger(sale, [*unreadable, *quarantined])
+        known = await self._in_ledger(sale, [*unreadable, *(each.order_id for each in quarantined)])
         return Repair(
             sale.sale_id,
+            sale.epoch,
             damage.wrong_types,
             recounted=damage.counts_differ,
             known=[each for each in unreadable if each in known],
             unknown=[each for each in unreadable if each not in known],
-            settled=[each for each in quarantined if each in known],
-            quarantined=[each for each in quarantined if each not in known],
+            settled=[each for each in quarantined if each.order_id in known],
+            quarantined=[each.order_id for each in quarantined if each.order_id not in known],
         )
 
     async def carry_out(self, sale: Definition, repair: Repair) -> None:
         """Raises Retryable if Redis returns orders twice time and again."""
         name = repair.sale_id
-        await self.restorer.now(name, {"drop": list(repair.wrong_types), "settled": repair.settled})
+        await self.restorer.now(name, {"drop": list(repair.wrong_types), "settled": [each.field for each in repair.settled]})
         for kind, ids in (("known", repair.known), ("unknown", repair.unknown)):
             for page in pages(ids):
-                await self.restorer.now(name, {kind: list(page)})
+                await self.restorer.now(name, {kind: list(page), "epoch": sale.epoch})
         if not repair.recounted:
             return
         for _ in range(SCANS_MAX):

@@ -18,7 +18,7 @@ from flashsale_recovery.rebuild.inspection import Inspection
 from flashsale_recovery.rebuild.join import join_order, without_hold
 from flashsale_recovery.rebuild.ledger import SALES_AT_ONCE, SMALL_SALE, Ledger, Units
 from flashsale_recovery.rebuild.mending import Mending
-from flashsale_recovery.rebuild.report import RebuildReport
+from flashsale_recovery.rebuild.report import Quarantined, RebuildReport
 from flashsale_recovery.rebuild.restorer import Restorer, close_sales
 from flashsale_recovery.rebuild.sale_restore import SaleRestore
 from flashsale_recovery.rebuild.survey import SalePlan, Survey
@@ -53,6 +53,8 @@ class _Rebuild:
         )
         self._restorer = Restorer(context)
         self._report = RebuildReport()
+        self._leaving: dict[str, Definition] = {}
+        """The sales in Redis that are over, by name: they leave it."""
         self._unreadable_hashes: set[str] = set()
         self._without_hash: set[str] = set()
         """Names without a hash, or with something else in its place, that the ledger does not have either."""
@@ -80,11 +82,11 @@ class _Rebuild:
         counts = await self._mend(presents, counts, write=write)
         live = {name: present for name, present in presents.items() if not present.definition.is_removed}
         for name in sorted(presents):
-            if write and presents[name].clears_redis and counts[name]:
-                await self._announce_leftovers(presents[name])
+            if write and name in self._leaving and counts[name]:
+                await self._announce_leftovers(self._leaving[name])
             if name not in live:
                 await self._restore_tombstone(presents[name], write=write)
-        survivors = {name: 0 if present.clears_redis else counts[name] for name, present in live.items()}
+        survivors = {name: 0 if name in self._leaving else counts[name] for name in live}
         await self._restore_sales(live, survivors, write=write)
         await self._restore_strays(write=write)
         # A sale that Redis defines is announced to the ledger, so its orders have a sale then.
@@ -112,6 +114,8 @@ class _Rebuild:
                 self._unreadable_hashes.add(name)
             if ledger or redis:
                 presents[name] = present_sale(ledger, redis)
+                if redis and presents[name].clears_redis:
+                    self._leaving[name] = redis
             else:
                 self._report.unreadable.append(name)
                 if not hashes.get(name):
@@ -124,16 +128,18 @@ class _Rebuild:
         quarantined = {name: ids for shard in self._shards for name, ids in (await self._surviving.quarantined(shard)).items()}
         mending = Mending(self._ledger, self._surviving, self._restorer)
         for name in sorted(presents.keys() & (damages.keys() | quarantined.keys() | self._unreadable_hashes)):
-            if presents[name].clears_redis:
-                # All of it leaves Redis: it is of an earlier sale.
-                continue
             damage = damages.get(name, Damage())
-            if name in self._unreadable_hashes:
+            if name in self._leaving:
+                # Only what nobody can read stays, in the quarantine.
+                damage = Damage(unreadable=damage.unreadable)
+            elif name in self._unreadable_hashes:
                 damage = replace(damage, wrong_types=(*damage.wrong_types, "sale"))
-            repair = await mending.plan(presents[name].definition, damage, quarantined.get(name, ()))
-            self._report.repairs.append(repair)
-            if write:
-                await mending.carry_out(presents[name].definition, repair)
+            sale = self._leaving.get(name, presents[name].definition)
+            for each, records in _by_epoch(sale, quarantined.get(name, ())).items():
+                repair = await mending.plan(each, damage if each == sale else Damage(), records)
+                self._report.repairs.append(repair)
+                if write:
+                    await mending.carry_out(each, repair)
         if write:
             await close_sales(self._context, self._report.unreadable, self._without_hash)
         return {name: count - (len(set(damages[name].unreadable)) if name in damages else 0) for name, count in counts.items()}
@@ -159,7 +165,8 @@ class _Rebuild:
     async def _restore_sale(self, plan: SalePlan, started: float, *, write: bool) -> None:
         self._report.sales.append(plan.report)
         name = plan.report.sale_id
-        doubtful = [order for repair in self._report.repairs if repair.sale_id == name for order in repair.doubtful_orders]
+        repairs = [repair for repair in self._report.repairs if (repair.sale_id, repair.epoch) == (name, plan.report.epoch)]
+        doubtful = [order for repair in repairs for order in repair.doubtful_orders]
         if doubtful:
             plan.report.closed = f"{len(doubtful)} records could not be read, and the ledger lacks their orders"
         if write:
@@ -174,18 +181,16 @@ class _Rebuild:
             tombstone = [sale.owner or "admin", sale.removed_ms, sale.epoch, sale.generation]
             await self._restorer.now(sale.sale_id, {"clear": sale.epoch, "tombstone": tombstone, "lines": lines})
 
-    async def _announce_leftovers(self, present: Present) -> None:
+    async def _announce_leftovers(self, sale: Definition) -> None:
         """Send the ledger what it lacks of a sale that is over, before its orders leave Redis. Its holds are over as well."""
-        name = present.definition.sale_id
-        redis = definition_in_redis(name, decoded((await self._surviving.hashes([name]))[name]))
-        assert redis is not None  # noqa: S101 - it was read before
-        refunds = (await self._ledger.refunds([redis])).get(name, {})
+        name = sale.sale_id
+        refunds = (await self._ledger.refunds([sale])).get(name, {})
         async for records in self._surviving.order_pages(name):
-            rows = await self._ledger.orders(redis, list(records))
+            rows = await self._ledger.orders(sale, list(records))
             joined = [join_order(rows.get(order_id), record, order_id, refunds.get(order_id, ())) for order_id, record in records.items()]
             behind = [order for order in map(without_hold, joined) if order.lacking or order.refunds_lacking]
             if behind:
-                lines = order_lines(redis, behind, {}, self._context.now_ms)
+                lines = order_lines(sale, behind, {}, self._context.now_ms)
                 await self._restorer.now(name, {"lines": lines})
 
     async def _restore_strays(self, *, write: bool) -> None:
@@ -196,6 +201,15 @@ class _Rebuild:
                 page = mine[start : start + STRAYS_A_CALL]
                 words = [word for stray in page for word in (f"{sale_id}|{stray.order_id}|{stray.payment_id}", str(stray.at_ms))]
                 await self._restorer.now(sale_id, {"strays": words})
+
+
+def _by_epoch(sale: Definition, records: Sequence[Quarantined]) -> dict[Definition, list[Quarantined]]:
+    """The records of the sale, and of earlier ones of its name: those keep no later sale closed."""
+    by_epoch: dict[Definition, list[Quarantined]] = {sale: []}
+    for record in records:
+        is_mine = record.epoch in (None, sale.epoch)
+        by_epoch.setdefault(sale if is_mine else Definition(sale.sale_id, record.epoch or 0), []).append(record)
+    return by_epoch
 
 
 def _by_sale(strays: Sequence[Stray]) -> dict[str, list[Stray]]:

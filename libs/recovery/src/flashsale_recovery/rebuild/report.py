@@ -15,6 +15,15 @@ class Orphans(NamedTuple):
     orders: int
 
 
+class Quarantined(NamedTuple):
+    """A record in the quarantine."""
+
+    field: str
+    order_id: str
+    epoch: int | None
+    """The sale's; None if an earlier release kept it, which is taken for the present sale's."""
+
+
 class Conflict(NamedTuple):
     """An order that a person must look at."""
 
@@ -29,6 +38,7 @@ class Repair:
     """What was damaged of a sale in Redis."""
 
     sale_id: str
+    epoch: int
     wrong_types: Sequence[str]
     """Keys of the sale (sale, orders, buyers) that were deleted: they have another type, or the sale's hash cannot be read."""
     recounted: bool
@@ -37,8 +47,8 @@ class Repair:
     """Orders whose records could not be read, and that the ledger has: they come from there."""
     unknown: Sequence[str] = ()
     """Orders whose records could not be read, and that the ledger lacks: they go to the quarantine."""
-    settled: Sequence[str] = ()
-    """Orders that leave the quarantine, because the ledger has them by now."""
+    settled: Sequence[Quarantined] = ()
+    """Those that leave the quarantine, because the ledger has them by now."""
     quarantined: Sequence[str] = ()
     """Orders that stay in the quarantine."""
 

@@ -43,7 +43,10 @@ class SaleRestore:
         lines = [definition_line(sale, counters)] if present.lacks_definition else []
         lines += [end_line(sale, counters, self.survey.now_ms)] if present.lacks_end else []
         report.entries += len(lines)
-        head: dict[str, Any] = {"clear": sale.epoch, "sale": sale_words(sale, report), "lines": lines}
+        fields = sale_fields(sale, report)
+        words = [str(word) for name, value in fields.items() if value is not None for word in (name, value)]
+        unset = [name for name, value in fields.items() if value is None]
+        head: dict[str, Any] = {"clear": sale.epoch, "sale": words, "unset": unset, "lines": lines}
         if present.lacks_definition:
             head["unannounced"] = max(0, sale.total - present.announced_units)
         return {**head, "close": True} if report.closed else head
@@ -78,19 +81,17 @@ def counters_of(report: SaleReport) -> Counters:
     return Counters(report.total + report.oversold, report.available, report.reserved, report.sold)
 
 
-def sale_words(sale: Definition, report: SaleReport) -> list[str]:
-    """The fields of the sale's hash and their values. A field that is left out keeps its value."""
+def sale_fields(sale: Definition, report: SaleReport) -> dict[str, Any]:
+    """The fields of the sale's hash and their values; None for those that it must not have. Others keep their values."""
     names = (
         "owner", "generation", "epoch", "changed_ms", "starts_ms", "ends_ms", "max_per_user", "hold_seconds", "rate_requests",
         "rate_seconds", "max_released", "late_payment", "state",
         "durability", "price",
     )  # fmt: skip
-    fields = {name: getattr(sale, name) for name in names} | counters_of(report)._asdict()
     rare = {"base": sale.base, "closed_ms": sale.closed_ms, "oversold": report.oversold, "requests": sale.requests}
     rare |= {"returned": report.returned, "restocked": report.restocked}
-    # A return may have covered units that the sale in Redis still counts as oversold.
-    fields |= {name: value for name, value in rare.items() if value or (name == "oversold" and report.restocked)}
-    return [str(word) for pair in fields.items() for word in pair]
+    usual = {name: getattr(sale, name) for name in names} | counters_of(report)._asdict()
+    return usual | {name: value or None for name, value in rare.items()}
 
 
 def columns(orders: Sequence[Joined]) -> list[list[Any]]:

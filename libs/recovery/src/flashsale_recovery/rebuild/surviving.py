@@ -12,6 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from flashsale_core.keys import SaleKeys, sale_keys, shard_keys, split_deadline_member
 from flashsale_core.records import OrderRecord
 from flashsale_recovery.rebuild.damage import read_record
+from flashsale_recovery.rebuild.report import Quarantined
 
 PAGE = 1000
 Records = dict[str, OrderRecord]
@@ -34,13 +35,15 @@ class Surviving:
     async def sale_ids(self, shard: int) -> set[str]:
         return {name.decode() for name in await self._redis.smembers(shard_keys(shard).sales)}
 
-    async def quarantined(self, shard: int) -> dict[str, list[str]]:
-        """The orders that an earlier rebuild could not read, by sale."""
-        by_sale: dict[str, list[str]] = {}
+    async def quarantined(self, shard: int) -> dict[str, list[Quarantined]]:
+        """What earlier rebuilds could not read, by sale."""
+        by_sale: dict[str, dict[str, Quarantined]] = {}
         async for fields in self._scan(shard_keys(shard).quarantine):
-            for sale_id, order_id in (split_deadline_member(name.decode(errors="replace")) for name in fields):
-                by_sale.setdefault(sale_id, []).append(order_id)
-        return by_sale
+            for name in (each.decode(errors="replace") for each in fields):
+                sale_id, rest = split_deadline_member(name)
+                order_id, _, epoch = rest.partition("|")
+                by_sale.setdefault(sale_id, {})[name] = Quarantined(name, order_id, int(epoch) if epoch.isdigit() else None)
+        return {sale_id: list(records.values()) for sale_id, records in by_sale.items()}
 
     async def hashes(self, sale_ids: Sequence[str]) -> dict[str, Fields]:
         """The hashes of those sales that have one."""
