@@ -253,6 +253,15 @@ async def test_drop_deletes_messages_and_requires_yes_for_all(infra: Mapping[str
     for words in (["drop"], ["drop", "--all"], ["drop", "1-0", "--all"], ["replay"]):
         assert (await run(infra, *words))[0] == 2
     assert ((await run(infra, "drop", "1-0"))[0], await count(infra, PARKED), await count(infra, QUEUE)) == (0, 3, 0)
+    # Entries of two streams may have one id: only the one that was looked at is deleted.
+    async with await aio_pika.connect(infra["AMQP_URL"]) as connection, connection.channel() as channel:
+        await channel.default_exchange.publish(aio_pika.Message(b"another", message_id="2-0"), PARKED)
+    exact_ids = [message["exactId"] for message in (await run(infra, "show", "2-0"))[1]["messages"]]
+    status, output = await run(infra, "drop", "2-0", "3-0")
+    assert (status, "2 different messages" in output, await count(infra, PARKED)) == (2, True, 4)
+    status, document = await run(infra, "drop", exact_ids[1])
+    assert (status, [message["id"] for message in document["dropped"]], await count(infra, PARKED)) == (0, ["2-0"], 3)
+    assert ((await run(infra, "drop", "2-0"))[0], await count(infra, PARKED)) == (0, 2)
     assert ((await run(infra, "drop", "--all", "--yes"))[0], await count(infra, PARKED)) == (0, 0)
 
 

@@ -46,6 +46,11 @@ class Message:
     parked_at: datetime | None
     body: bytes
 
+    @property
+    def exact_id(self) -> str:
+        """The id with the beginning of the SHA-256 of the body: entries of different streams may have the same id."""
+        return f"{self.id}~{_digest(self.body)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Depth:
@@ -64,7 +69,7 @@ Settle = Callable[[Message], Awaitable[None]]
 def read(message: AbstractIncomingMessage, queue: str) -> Message:
     headers = message.headers
     return Message(
-        id=message.message_id or f"body-{hashlib.sha256(message.body).hexdigest()[:16]}",
+        id=message.message_id or f"body-{_digest(message.body)}",
         queue=queue,
         origin=origin(headers, queue),
         reason=str(headers.get("x-reason") or _broker_reason(headers, queue)),
@@ -220,6 +225,18 @@ def _copy(raw: AbstractIncomingMessage) -> aio_pika.Message:
 
 
 def selecting(ids: Sequence[str]) -> Selects:
-    """Selects messages by id; all messages if no id is named."""
+    """Selects messages by id or exact id; all messages if no id is named."""
     wanted = frozenset(ids)
-    return (lambda message: message.id in wanted) if wanted else (lambda message: True)
+    return (lambda message: message.id in wanted or message.exact_id in wanted) if wanted else (lambda message: True)
+
+
+def ambiguous(ids: Sequence[str], messages: Sequence[Message]) -> dict[str, list[str]]:
+    """The ids among `ids` that messages with different bodies have, each with their exact ids."""
+    exact: dict[str, set[str]] = {}
+    for message in messages:
+        exact.setdefault(message.id, set()).add(message.exact_id)
+    return {each: sorted(exact[each]) for each in ids if len(exact.get(each, ())) > 1}
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:16]

@@ -13,7 +13,7 @@ from rich.text import Text
 from flashsale_cli.console import EXIT_FAILED, JSON_OPTION, console, number, table, write_json
 from flashsale_cli.dropped import open_ledger
 from flashsale_cli.environment import CliEnvironment
-from flashsale_cli.parked import Depth, Message, Parking, open_parking, selecting
+from flashsale_cli.parked import Depth, Message, Parking, ambiguous, open_parking, selecting
 from flashsale_cli.server_urls import amqp_url, database_url
 from flashsale_core.messages import Position, positions_in
 from flashsale_core.timestamps import rfc3339
@@ -107,6 +107,7 @@ def drop(
 ) -> None:
     """Delete messages for good. Their contents never reach the ledger. Exit status 1 if a named message is not parked.
 
+    An id that different messages have deletes none of them: name the exact id (`exactId` in `parked show`) then.
     With DATABASE_URL, the ledger is not waited for their outbox entries any more.
     """
     selects = selecting(_chosen(ids, all_))
@@ -118,6 +119,8 @@ def drop(
     unsettled = set[Position]()
 
     async def delete(parking: Parking, names: Sequence[str]) -> list[Message]:
+        if ids:
+            _require_one_each(ids, [message for name in names for message in await parking.look(name, selects, limit)])
         async with open_ledger(database) as ledger:
 
             async def settle(message: Message) -> None:
@@ -143,6 +146,12 @@ def _chosen(ids: Sequence[str] | None, every: bool) -> Sequence[str]:
     return ids or ()
 
 
+def _require_one_each(ids: Sequence[str], messages: Sequence[Message]) -> None:
+    """Raises BadParameter if an id names different messages."""
+    for each, exact_ids in ambiguous(ids, messages).items():
+        raise typer.BadParameter(f"{each} names {len(exact_ids)} different messages: look at them, and name {' or '.join(exact_ids)}")
+
+
 def _with_parking(url: str | None, queues: Sequence[Queue] | None, call: Callable[[Parking, Sequence[str]], Awaitable[T]]) -> T:
     broker = amqp_url(CliEnvironment(), url)
 
@@ -163,7 +172,7 @@ def _done(verb: str, ids: Sequence[str] | None, messages: Sequence[Message], as_
 
 
 def _require(ids: Sequence[str], messages: Sequence[Message]) -> None:
-    missing = sorted(set(ids) - {message.id for message in messages})
+    missing = sorted(set(ids) - {name for message in messages for name in (message.id, message.exact_id)})
     if missing:
         typer.secho(f"flashsale: not parked, or not among the first --limit messages: {', '.join(missing)}", err=True, fg="red")
         raise typer.Exit(EXIT_FAILED)
@@ -189,6 +198,7 @@ def _document(message: Message) -> dict[str, Any]:
     """The whole message. A body that is not UTF-8 is shown with escapes, and exactly in base64."""
     document = {
         **_short(message),
+        "exactId": message.exact_id,
         "origin": message.origin,
         "error": message.error,
         "body": message.body.decode("utf-8", "backslashreplace"),
